@@ -1,0 +1,37 @@
+"""The headless engine: models, calls, costs, workflows, comparisons, experiments and their records."""
+
+from core.errors import (
+    AimmError,
+    AuthenticationError,
+    Blocked,
+    BudgetExceeded,
+    Conflict,
+    ContextTooLong,
+    InvalidRequest,
+    ModelNotFound,
+    NotFound,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+    TooLarge,
+)
+from core.manager import ModelManager
+
+__all__ = [
+    "AimmError",
+    "AuthenticationError",
+    "Blocked",
+    "BudgetExceeded",
+    "Conflict",
+    "ContextTooLong",
+    "InvalidRequest",
+    "ModelManager",
+    "ModelNotFound",
+    "NotFound",
+    "ProviderError",
+    "ProviderTimeout",
+    "ProviderUnavailable",
+    "RateLimited",
+    "TooLarge",
+]

@@ -1,0 +1,31 @@
+"""Moments: aware UTC in Python, integer microseconds since 1970 in tables."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 UTC, exact (no float on the way).
+
+    Raises:
+        ValueError: `moment` has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"moment == {moment!r}, must have a time zone")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)

@@ -1,0 +1,77 @@
+"""Settings, read once from the environment and a .env file; nobody else reads os.environ."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from dotenv import dotenv_values
+
+from core.errors import InvalidRequest, register_secret
+
+LogContent = Literal["full", "metadata", "none"]
+
+DEFAULT_DATABASE_URL = "sqlite:///data/aimm.db"
+DEFAULT_CALL_TIMEOUT_S = 120.0
+MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is sold today, about a million tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says.
+
+    database_url: SQLAlchemy address; SQLite by default.
+    gemini_api_key: GEMINI_API_KEY, else GOOGLE_API_KEY; None when neither is set.
+    default_model: The model used where a caller names none; None = chosen from what can be used.
+    call_timeout_s: Total deadline of one call, retries included.
+    log_content: What of prompts and answers is kept.
+    """
+
+    database_url: str = DEFAULT_DATABASE_URL
+    gemini_api_key: str | None = field(default=None, repr=False)
+    gemini_base_url: str | None = None
+    default_model: str | None = None
+    call_timeout_s: float = DEFAULT_CALL_TIMEOUT_S
+    log_content: LogContent = "full"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the settings of one mapping.
+
+        Raises:
+            InvalidRequest: A value is not what its name promises.
+        """
+        key = environ.get("GEMINI_API_KEY") or environ.get("GOOGLE_API_KEY") or None
+        register_secret(key)
+        return cls(
+            database_url=environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL,
+            gemini_api_key=key,
+            gemini_base_url=environ.get("GOOGLE_GEMINI_BASE_URL") or None,
+            default_model=environ.get("AIMM_DEFAULT_MODEL") or None,
+            call_timeout_s=_seconds(environ.get("AIMM_CALL_TIMEOUT_S")),
+            log_content=_log_content(environ.get("AIMM_LOG_CONTENT") or "full"),
+        )
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> "Settings":
+        """The process environment over the `.env` of `folder` (default: the working folder)."""
+        file = (folder or Path.cwd()) / ".env"
+        from_file = {name: value for name, value in dotenv_values(file).items() if value is not None}
+        return cls.from_environ({**from_file, **os.environ})
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        seconds = float(text) if text else DEFAULT_CALL_TIMEOUT_S
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 86_400:
+        raise InvalidRequest(f"AIMM_CALL_TIMEOUT_S == {text!r}, must be seconds in (0, 86400]")
+    return seconds
+
+
+def _log_content(text: str) -> LogContent:
+    if text not in ("full", "metadata", "none"):
+        raise InvalidRequest(f"AIMM_LOG_CONTENT == {text!r}, must be full, metadata or none")
+    return cast(LogContent, text)

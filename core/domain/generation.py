@@ -1,0 +1,203 @@
+"""A model call: what is asked, what streams back, what is recorded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "unknown"]
+Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
+Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo"]
+CostStatus = Literal["priced", "estimated", "unknown", "cached"]
+THINKING_LEVELS = ("minimal", "low", "medium", "high")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What may be set on a call; None = the model's own default.
+
+    thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
+    thinking_level: minimal, low, medium or high, for models that take levels.
+    json_schema: The answer must be JSON of this schema.
+    """
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    thinking_budget: int | None = None
+    thinking_level: str | None = None
+    json_schema: Mapping[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Only what is set, ready for JSON."""
+        pairs = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in pairs if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. role: user or model."""
+
+    role: Literal["user", "model"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a caller asks of a model. messages ends with the user's turn."""
+
+    model: str
+    messages: tuple[Message, ...]
+    system: str | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+
+    @property
+    def prompt(self) -> str:
+        """The last turn."""
+        return self.messages[-1].text
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(len(message.text.encode()) for message in self.messages) + len((self.system or "").encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as billed.
+
+    input_tokens: The whole input, cached and tool-use tokens included.
+    cached_tokens: The part of the input that came from the vendor's cache.
+    output_tokens: The whole output, thinking included.
+    thinking_tokens: The part of the output that was thought and not shown.
+    audio_tokens, cached_audio_tokens: The audio parts of the input and of its cached part.
+    """
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    thinking_tokens: int = 0
+    audio_tokens: int = 0
+    cached_audio_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A piece of a stream. Usage, where a vendor repeats it, is running: the last one counts."""
+
+    text: str = ""
+    thinking: str = ""
+    usage: Usage | None = None
+    finish_reason: FinishReason | None = None
+    block_category: str | None = None
+    response_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptLine:
+    """One term of a cost. kind: input, cached, audio, cached audio, thinking or output; price in USD per million tokens."""
+
+    kind: str
+    tokens: int
+    usd_per_mtok: Decimal
+
+    @property
+    def usd(self) -> Decimal:
+        return self.usd_per_mtok * self.tokens / 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """How a cost came about.
+
+    price_id: The price row used: catalogue@version:model[:from date][:tier].
+    note: What to know, e.g. that the long-prompt price applies to the whole request.
+    """
+
+    lines: tuple[ReceiptLine, ...]
+    price_id: str
+    note: str = ""
+
+    @property
+    def usd(self) -> Decimal:
+        return sum((line.usd for line in self.lines), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One recorded model call, good or failed.
+
+    cost_usd: None = no price is known; never 0 for that.
+    cost_status: estimated = from our own count because the vendor sent no usage, or a lower bound of a broken-off call.
+    latency_s: From the request to the last byte, retries included. ttft_s: to the first text; None = none came.
+    ref_id, ref_part: What it belongs to: run and step, comparison and position, experiment and variant.
+    """
+
+    id: str
+    created_at: datetime
+    request_model: str
+    response_model: str | None
+    provider: str
+    source: Source
+    status: Status
+    error_class: str = ""
+    error_message: str = ""
+    finish_reason: FinishReason | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: Decimal | None = None
+    cost_status: CostStatus = "unknown"
+    price_id: str = ""
+    latency_s: float = 0.0
+    ttft_s: float | None = None
+    n_attempts: int = 1
+    ref_id: str | None = None
+    ref_part: str | None = None
+    text: str = ""
+    thinking: str = ""
+    messages: tuple[Message, ...] = ()
+    system: str | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def model(self) -> str:
+        return self.request_model
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.provider == "simulated"
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Shown output tokens over the time from the first text to the end; None when there was no stream to time."""
+        if self.ttft_s is None or self.latency_s - self.ttft_s < 1e-3:
+            return None
+        return (self.usage.output_tokens - self.usage.thinking_tokens) / (self.latency_s - self.ttft_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that can be asked for.
+
+    accepts: Names of the Parameters it takes. max_output_tokens, context_tokens: None = not stated.
+    """
+
+    name: str
+    provider: str
+    label: str = ""
+    accepts: frozenset[str] = frozenset({"temperature", "max_tokens", "top_p", "seed", "json_schema"})
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    max_temperature: float = 2.0
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.provider == "simulated"

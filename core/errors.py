@@ -1,0 +1,120 @@
+"""One tree of errors, by who can act on them: the caller, the owner of the account, or time."""
+
+import re
+
+_SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
+_known_secrets: set[str] = set()
+
+
+def register_secret(secret: str | None) -> None:
+    """Make `redact` remove this text wherever it shows."""
+    if secret and len(secret) >= 6:
+        _known_secrets.add(secret)
+
+
+def redact(text: str) -> str:
+    """The text without keys: those in use, and what looks like one."""
+    for secret in _known_secrets:
+        text = text.replace(secret, "[key]")
+    return _SECRET.sub("[key]", text)
+
+
+class AimmError(Exception):
+    """What happened; `hint` says what to do; `generation_id` names the logged call, if there was one.
+
+    `code` is the name that HTTP answers and log rows carry. The text is free of keys.
+    """
+
+    code = "error"
+    is_retryable = False
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(redact(message))
+        self.hint = hint
+        self.retry_after_s = retry_after_s
+        self.generation_id: str | None = None
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class InvalidRequest(AimmError):
+    """The caller asked for something that cannot be; asking again will not help."""
+
+    code = "invalid_request"
+
+
+class TooLarge(InvalidRequest):
+    code = "too_large"
+
+
+class NotFound(AimmError):
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class Conflict(AimmError):
+    """The thing is not in a state in which this can be done."""
+
+    code = "conflict"
+
+
+class AuthenticationError(AimmError):
+    """The vendor's key is missing, wrong, or not allowed to do this."""
+
+    code = "authentication"
+
+
+class ContextTooLong(AimmError):
+    code = "context_too_long"
+
+
+class Blocked(AimmError):
+    """The vendor refused the prompt or the answer; `category` is its reason."""
+
+    code = "blocked"
+
+    def __init__(self, message: str, *, category: str) -> None:
+        super().__init__(message, hint="Rephrase the prompt; the vendor's safety rules stopped it.")
+        self.category = category
+
+
+class BudgetExceeded(AimmError):
+    code = "budget_exceeded"
+
+    def __init__(self, message: str, *, budget: str, resets_at: str) -> None:
+        super().__init__(message, hint=f"The budget resets at {resets_at}. Simulated models keep working.")
+        self.budget = budget
+        self.resets_at = resets_at
+
+
+class RateLimited(AimmError):
+    """The vendor's quota is used up for now; `quota` is its name, where the vendor said it."""
+
+    code = "rate_limited"
+    is_retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, quota: str = "") -> None:
+        wait = f"Try again in {retry_after_s:.0f} s." if retry_after_s is not None else "Try again later."
+        super().__init__(message, hint=wait, retry_after_s=retry_after_s)
+        self.quota = quota
+
+
+class ProviderError(AimmError):
+    """The vendor answered something that cannot be understood, or nothing at all."""
+
+    code = "provider_error"
+    is_retryable = True
+
+
+class ProviderUnavailable(ProviderError):
+    code = "provider_unavailable"
+
+
+class ProviderTimeout(ProviderError):
+    code = "provider_timeout"
+    is_retryable = False

@@ -1,0 +1,1 @@
+"""Usage x dated price -> cost, with its formula. Pure: no clock, no files, no network."""

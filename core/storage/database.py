@@ -1,0 +1,118 @@
+"""Opens the database that DATABASE_URL names, SQLite or PostgreSQL, and brings its tables up to date."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from core.errors import AimmError, InvalidRequest
+
+BUSY_TIMEOUT_MS = 30_000
+HEAD = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """One database: `read()` for queries, `write()` for transactions that begin by taking the write lock."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _to_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
+            Path(self.url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._readers = self._engine("BEGIN")
+            self._writers = self._engine("BEGIN IMMEDIATE")
+            self._migrate()
+        except OperationalError as error:
+            raise AimmError(
+                f"The database {self.url.render_as_string(hide_password=True)} cannot be opened: {error.orig}",
+                hint="Check DATABASE_URL, and that the folder can be written or the server runs.",
+            ) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self._readers.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._writers.begin() as connection:
+            yield connection
+
+    @property
+    def engine_for_runs(self) -> Engine:
+        """The engine that workflow state on PostgreSQL shares."""
+        return self._writers
+
+    def close(self) -> None:
+        self._readers.dispose()
+        self._writers.dispose()
+
+    def _engine(self, begin: str) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(self.url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+        return sqlite_engine(self.url, begin)
+
+    def _migrate(self) -> None:
+        with self._readers.connect() as connection:
+            try:
+                version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            except DBAPIError:  # the table is not there yet: a new database
+                version = None
+        if version == HEAD:
+            return
+        # Imported here: it takes longer to load than the check above, and is needed once per release.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self._writers.begin() as connection:
+            if not self.is_sqlite:  # two processes may start at once; SQLite's write lock already orders them
+                connection.execute(text("SELECT pg_advisory_xact_lock(7264110)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def sqlite_engine(url: URL, begin: str) -> Engine:
+    """An engine whose transactions we begin ourselves: the driver would begin them late and never for reads."""
+    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=8, max_overflow=24)
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _to_url(text_: str) -> URL:
+    try:
+        url = make_url(text_)
+    except ArgumentError:
+        raise InvalidRequest(
+            "DATABASE_URL is not an address; it must look like sqlite:///data/aimm.db or postgresql://…"
+        ) from None
+    backend = url.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise InvalidRequest(f"DATABASE_URL names {backend!r}; sqlite and postgresql are supported")
+    return url

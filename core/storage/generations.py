@@ -1,0 +1,161 @@
+"""Generation rows and their bodies: codec, one, list, search."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, select
+
+from core.clock import from_us, to_us
+from core.config import LogContent
+from core.domain.generation import Generation, Message, Parameters, Receipt, ReceiptLine, Usage
+from core.storage.database import Database
+from core.storage.schema import generation_bodies, generations
+
+NANO = 1_000_000_000
+_USAGE = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens", "audio_tokens", "cached_audio_tokens")
+_SAME = ("id", "request_model", "response_model", "provider", "source", "status", "error_class", "error_message")
+_SAME += ("finish_reason", "cost_status", "price_id", "n_attempts", "ref_id", "ref_part")
+
+
+def to_row(generation: Generation) -> dict[str, Any]:
+    cost, ttft_s = generation.cost_usd, generation.ttft_s
+    return {
+        **{name: getattr(generation, name) for name in _SAME},
+        **{name: getattr(generation.usage, name) for name in _USAGE},
+        "created_at": to_us(generation.created_at),
+        "cost_nano_usd": None if cost is None else int((cost * NANO).to_integral_value()),
+        "latency_us": round(generation.latency_s * 1e6),
+        "ttft_us": None if ttft_s is None else round(ttft_s * 1e6),
+    }
+
+
+def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
+    """The body row; with anything but `full`, no prompt, answer or system text goes in."""
+    full = keep == "full"
+    parameters = generation.parameters.as_dict() if keep != "none" else {}
+    return {
+        "generation_id": generation.id,
+        "messages": json.dumps([[m.role, m.text] for m in generation.messages]) if full else None,
+        "system": generation.system if full else None,
+        "parameters": json.dumps(parameters if full else {k: v for k, v in parameters.items() if k != "json_schema"}),
+        "text": generation.text if full else None,
+        "thinking": (generation.thinking or None) if full else None,
+        "receipts": json.dumps([_receipt_to_json(receipt) for receipt in generation.receipts]),
+    }
+
+
+def _receipt_to_json(receipt: Receipt) -> dict[str, Any]:
+    lines = [[line.kind, line.tokens, str(line.usd_per_mtok)] for line in receipt.lines]
+    return {"price_id": receipt.price_id, "note": receipt.note, "lines": lines}
+
+
+def _receipt_from_json(value: dict[str, Any]) -> Receipt:
+    lines = tuple(ReceiptLine(kind=k, tokens=n, usd_per_mtok=Decimal(p)) for k, n, p in value["lines"])
+    return Receipt(price_id=value["price_id"], note=value["note"], lines=lines)
+
+
+def from_row(row: Any) -> Generation:
+    """A generation from a row of the numbers, with the body's columns where the query joined them."""
+    cost, ttft_us = row["cost_nano_usd"], row["ttft_us"]
+    body: dict[str, Any] = {}
+    if "messages" in row:
+        body = {
+            "messages": tuple(Message(role, text) for role, text in json.loads(row["messages"] or "[]")),
+            "system": row["system"],
+            "parameters": Parameters(**json.loads(row["parameters"] or "{}")),
+            "text": row["text"] or "",
+            "thinking": row["thinking"] or "",
+            "receipts": tuple(_receipt_from_json(value) for value in json.loads(row["receipts"] or "[]")),
+        }
+    return Generation(
+        **{name: row[name] for name in _SAME},
+        usage=Usage(**{name: row[name] for name in _USAGE}),
+        created_at=from_us(row["created_at"]),
+        cost_usd=None if cost is None else Decimal(cost) / NANO,
+        latency_s=row["latency_us"] / 1e6,
+        ttft_s=None if ttft_us is None else ttft_us / 1e6,
+        **body,
+    )
+
+
+class GenerationStore:
+    """Reads generations; writing goes through the Writer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, generation_id: str) -> Generation | None:
+        statement = _with_body().where(generations.c.id == generation_id)
+        with self._database.read() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        return from_row(row) if row else None
+
+    def by_ref(self, ref_id: str) -> list[Generation]:
+        """All calls of one run, comparison or experiment, oldest first, with bodies."""
+        statement = _with_body().where(generations.c.ref_id == ref_id).order_by(generations.c.created_at)
+        with self._database.read() as connection:
+            return [from_row(row) for row in connection.execute(statement).mappings()]
+
+    def latest(  # noqa: PLR0913 - each is a filter of the log
+        self,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        model: str | None = None,
+        source: str | None = None,
+        status: str | None = None,
+        search: str | None = None,
+        before_us: int | None = None,
+    ) -> list[Generation]:
+        """Newest first. `search` looks in prompts and answers (and then bodies come along)."""
+        c = generations.c
+        statement = _with_body() if search else select(generations)
+        if model:
+            statement = statement.where(c.request_model == model)
+        if source:
+            statement = statement.where(c.source == source)
+        if status:
+            statement = statement.where(c.status == status)
+        if before_us is not None:
+            statement = statement.where(c.created_at < before_us)
+        if search:
+            b = generation_bodies.c
+            # JSON escapes what is not ASCII; the text as typed is compared with the answer, its escaped form with prompts.
+            escaped = json.dumps(search)[1:-1]
+            statement = statement.where(
+                b.text.icontains(search, autoescape=True) | b.messages.icontains(escaped, autoescape=True)
+            )
+        statement = statement.order_by(c.created_at.desc()).limit(limit).offset(offset)
+        with self._database.read() as connection:
+            return [from_row(row) for row in connection.execute(statement).mappings()]
+
+    def previews(self, ids: list[str], n_chars: int = 120) -> dict[str, str]:
+        """The first characters of the last prompt of each call."""
+        b = generation_bodies.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(b.generation_id, b.messages).where(b.generation_id.in_(ids))).all()
+        return {i: json.loads(m)[-1][1][:n_chars] for i, m in rows if m and m != "[]"}
+
+    def count(self) -> int:
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(generations)).scalar_one()
+
+    def all_rows(self) -> Iterator[dict[str, Any]]:
+        with self._database.read() as connection:
+            result = connection.execution_options(yield_per=5000).execute(select(generations)).mappings()
+            yield from (dict(row) for row in result)
+
+    @staticmethod
+    def delete_source(connection: Connection, source: str) -> None:
+        ids = select(generations.c.id).where(generations.c.source == source)
+        connection.execute(delete(generation_bodies).where(generation_bodies.c.generation_id.in_(ids)))
+        connection.execute(delete(generations).where(generations.c.source == source))
+
+
+def _with_body() -> Select[Any]:
+    body = [column for column in generation_bodies.c if column.name != "generation_id"]
+    return select(generations, *body).outerjoin(generation_bodies)
+
+

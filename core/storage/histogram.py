@@ -1,0 +1,74 @@
+"""Latency histograms that merge: log-spaced buckets, 32 to a doubling, kept as a compact blob.
+
+Bucket k holds durations d (µs) with floor(32·log2(d)) = k, from 64 µs on; a percentile read from it is within 1.1 %
+of the true one. A blob is a sorted run of little-endian (uint16 bucket, uint32 count).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+PER_DOUBLING = 32
+MIN_US = 64
+N_BUCKETS = 1 << 11  # up to 2^64 µs
+_PAIRS = np.dtype([("bucket", "<u2"), ("n", "<u4")])
+
+Counts = NDArray[np.int64]
+
+
+def bucket_of(duration_us: int) -> int:
+    return int(PER_DOUBLING * math.log2(max(duration_us, MIN_US)))
+
+
+def buckets_of(durations_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.floor(PER_DOUBLING * np.log2(np.maximum(durations_us, MIN_US))).astype(np.int64)
+
+
+def encode(counts: dict[int, int]) -> bytes:
+    """The blob of {bucket: count}; zero counts are left out."""
+    pairs = sorted((bucket, n) for bucket, n in counts.items() if n)
+    return np.array(pairs, dtype=_PAIRS).tobytes() if pairs else b""
+
+
+def decode(blob: bytes) -> dict[int, int]:
+    pairs = np.frombuffer(blob, dtype=_PAIRS)
+    return dict(zip(pairs["bucket"].tolist(), pairs["n"].tolist(), strict=True))
+
+
+def merge(blob: bytes, counts: dict[int, int]) -> bytes:
+    """The blob with `counts` added; they may be negative for rows that are taken back."""
+    total = decode(blob)
+    for bucket, n in counts.items():
+        total[bucket] = total.get(bucket, 0) + n
+    return encode(total)
+
+
+def merge_groups(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int) -> Counts:
+    """Sum blobs into one histogram per group: shape (n_groups, N_BUCKETS)."""
+    total = np.zeros(n_groups * N_BUCKETS, dtype=np.int64)
+    if not blobs:
+        return total.reshape(n_groups, N_BUCKETS)
+    pairs = np.frombuffer(b"".join(blobs), dtype=_PAIRS)
+    lengths = np.fromiter((len(blob) // _PAIRS.itemsize for blob in blobs), dtype=np.int64, count=len(blobs))
+    where = np.repeat(groups * N_BUCKETS, lengths) + pairs["bucket"]
+    np.add.at(total, where, pairs["n"].astype(np.int64))
+    return total.reshape(n_groups, N_BUCKETS)
+
+
+def percentiles_us(counts: Counts, shares: Iterable[float]) -> list[float | None]:
+    """Percentiles of one histogram, log-interpolated inside a bucket; None where it is empty."""
+    shares = list(shares)
+    filled = np.flatnonzero(counts)
+    if not filled.size:
+        return [None] * len(shares)
+    cumulative = np.cumsum(counts[filled])
+    results: list[float | None] = []
+    for share in shares:
+        rank = share * int(cumulative[-1])
+        at = min(int(np.searchsorted(cumulative, rank, side="left")), filled.size - 1)
+        before = int(cumulative[at - 1]) if at else 0
+        inside = (rank - before) / int(counts[filled[at]])
+        results.append(2.0 ** ((int(filled[at]) + min(max(inside, 0.0), 1.0)) / PER_DOUBLING))
+    return results

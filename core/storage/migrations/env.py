@@ -1,0 +1,8 @@
+"""Alembic's entry point: runs on the connection that Database hands over."""
+
+from alembic import context
+
+from core.storage.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

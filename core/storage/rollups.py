@@ -1,0 +1,256 @@
+"""Hour and day aggregates of generations, kept in the transaction that logs a call and read instead of raw rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.clock import DAY_US, HOUR_US
+from core.storage import histogram
+from core.storage.database import Database
+from core.storage.schema import generations, rollups_day, rollups_hour
+
+SUMS = (
+    "n",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "thinking_tokens",
+    "cost_nano_usd",
+    "n_unpriced",
+    "unpriced_tokens",
+    "n_estimated",
+    "latency_sum_us",
+    "ttft_n",
+    "ttft_sum_us",
+)
+KEY = ("bucket_at", "model", "provider", "source", "status", "error_class")
+TABLES = ((rollups_hour, HOUR_US), (rollups_day, DAY_US))
+
+Row = dict[str, Any]
+
+
+class Key(NamedTuple):
+    bucket_at: int
+    model: str
+    provider: str
+    source: str
+    status: str
+    error_class: str
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a batch adds to one rollup row."""
+
+    sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SUMS, 0))
+    latency_min_us: int = 1 << 62
+    latency_max_us: int = 0
+    latency: dict[int, int] = field(default_factory=dict)
+    ttft: dict[int, int] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        sums, cost, ttft_us = self.sums, row["cost_nano_usd"], row["ttft_us"]
+        sums["n"] += 1
+        for name in ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens"):
+            sums[name] += row[name]
+        if cost is None:
+            sums["n_unpriced"] += 1
+            sums["unpriced_tokens"] += row["input_tokens"] + row["output_tokens"]
+        else:
+            sums["cost_nano_usd"] += cost
+        sums["n_estimated"] += row["cost_status"] == "estimated"
+        latency_us = row["latency_us"]
+        sums["latency_sum_us"] += latency_us
+        self.latency_min_us = min(self.latency_min_us, latency_us)
+        self.latency_max_us = max(self.latency_max_us, latency_us)
+        _count(self.latency, latency_us)
+        if ttft_us is not None:
+            sums["ttft_n"] += 1
+            sums["ttft_sum_us"] += ttft_us
+            _count(self.ttft, ttft_us)
+
+
+def _count(counts: dict[int, int], duration_us: int) -> None:
+    bucket = histogram.bucket_of(duration_us)
+    counts[bucket] = counts.get(bucket, 0) + 1
+
+
+def deltas_of(rows: Iterable[Row], width_us: int) -> dict[Key, Delta]:
+    deltas: dict[Key, Delta] = {}
+    for row in rows:
+        key = Key(
+            row["created_at"] // width_us * width_us,
+            row["request_model"],
+            row["provider"],
+            row["source"],
+            row["status"],
+            row["error_class"],
+        )
+        deltas.setdefault(key, Delta()).add(row)
+    return deltas
+
+
+def add_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Merge freshly logged generation rows into both rollups, inside the caller's transaction."""
+    for table, width_us in TABLES:
+        apply(connection, table, deltas_of(rows, width_us))
+
+
+def apply(connection: Connection, table: Table, deltas: dict[Key, Delta]) -> None:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    # In one order in every process: two writers on PostgreSQL would otherwise lock rows crosswise.
+    keys = sorted(deltas)
+    if not keys:
+        return
+    empty = {**dict.fromkeys(SUMS, 0), "latency_min_us": 1 << 62, "latency_max_us": 0}
+    empty |= {"latency_histogram": b"", "ttft_histogram": b""}
+    connection.execute(
+        dialect.insert(table).on_conflict_do_nothing(index_elements=list(KEY)),
+        [{**key._asdict(), **empty} for key in keys],
+    )
+    for key in keys:
+        delta, where = deltas[key], and_(*(table.c[name] == value for name, value in key._asdict().items()))
+        old = connection.execute(
+            select(table.c.latency_histogram, table.c.ttft_histogram, table.c.latency_min_us, table.c.latency_max_us)
+            .where(where)
+            .with_for_update()
+        ).one()
+        connection.execute(
+            update(table)
+            .where(where)
+            .values(
+                **{name: table.c[name] + value for name, value in delta.sums.items() if value},
+                latency_min_us=min(old.latency_min_us, delta.latency_min_us),
+                latency_max_us=max(old.latency_max_us, delta.latency_max_us),
+                latency_histogram=histogram.merge(old.latency_histogram, delta.latency),
+                ttft_histogram=histogram.merge(old.ttft_histogram, delta.ttft),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollupRows:
+    """Rollup rows as columns; `sums[name]` are int64 arrays of the same length as `keys`."""
+
+    keys: list[Key]
+    sums: dict[str, NDArray[np.int64]]
+    latency_min_us: NDArray[np.int64]
+    latency_max_us: NDArray[np.int64]
+    latency: list[bytes]
+    ttft: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class RollupStore:
+    """Reads rollups for a window; whole days come from the day table, the edges from the hour table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(
+        self, since_us: int, until_us: int, *, simulated: bool, model: str | None = None, by_hour: bool = False
+    ) -> RollupRows:
+        """Rows of [since, until). Both must be whole hours; `by_hour` never uses the day table."""
+        first_day, last_day = -(-since_us // DAY_US) * DAY_US, until_us // DAY_US * DAY_US
+        if by_hour or first_day >= last_day:
+            spans = [(rollups_hour, since_us, until_us)]
+        else:
+            spans = [
+                (rollups_hour, since_us, first_day),
+                (rollups_day, first_day, last_day),
+                (rollups_hour, last_day, until_us),
+            ]
+        rows: list[Any] = []
+        with self._database.read() as connection:
+            for table, start, end in spans:
+                if start < end:
+                    rows += connection.execute(_window(table, start, end, simulated, model)).fetchall()
+        columns = list(zip(*rows, strict=True)) or [()] * len(rollups_hour.c)
+        by_name = dict(zip(rollups_hour.c.keys(), columns, strict=True))
+        return RollupRows(
+            keys=[Key(*values) for values in zip(*(by_name[name] for name in KEY), strict=True)],
+            sums={name: np.array(by_name[name], dtype=np.int64) for name in SUMS},
+            latency_min_us=np.array(by_name["latency_min_us"], dtype=np.int64),
+            latency_max_us=np.array(by_name["latency_max_us"], dtype=np.int64),
+            latency=list(by_name["latency_histogram"]),
+            ttft=list(by_name["ttft_histogram"]),
+        )
+
+    def spend_nano_usd(self, since_us: int, until_us: int, model: str | None = None) -> tuple[int, int]:
+        """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond.
+
+        Whole hours come from rollups; the two cut hours, if any, from raw rows.
+        """
+        first, last = -(-since_us // HOUR_US) * HOUR_US, until_us // HOUR_US * HOUR_US
+        if first >= last:
+            return self._raw_spend([(since_us, until_us)], model)
+        rows = self.read(first, last, simulated=False, model=model)
+        cost, unpriced = self._raw_spend([(since_us, first), (last, until_us)], model)
+        return int(rows.sums["cost_nano_usd"].sum()) + cost, int(rows.sums["n_unpriced"].sum()) + unpriced
+
+    def _raw_spend(self, spans: Sequence[tuple[int, int]], model: str | None) -> tuple[int, int]:
+        c, cost, unpriced = generations.c, 0, 0
+        with self._database.read() as connection:
+            for start, end in spans:
+                if start >= end:
+                    continue
+                statement = select(
+                    func.coalesce(func.sum(c.cost_nano_usd), 0), func.count() - func.count(c.cost_nano_usd)
+                ).where(c.created_at >= start, c.created_at < end, c.provider != "simulated")
+                if model is not None:
+                    statement = statement.where(c.request_model == model)
+                one_cost, one_unpriced = connection.execute(statement).one()
+                cost, unpriced = cost + int(one_cost), unpriced + int(one_unpriced)
+        return cost, unpriced
+
+    def differences(self) -> list[str]:
+        """Recompute every rollup from raw rows and say what differs; empty = the books agree."""
+        found: list[str] = []
+        with self._database.read() as connection:
+            names = ("created_at", "request_model", "provider", "source", "status", "error_class", "input_tokens")
+            names += ("cached_tokens", "output_tokens", "thinking_tokens", "cost_nano_usd", "cost_status")
+            names += ("latency_us", "ttft_us")
+            columns = [generations.c[name] for name in names]
+            for table, width_us in TABLES:
+                raw = connection.execution_options(yield_per=5000).execute(select(*columns)).mappings()
+                expected = deltas_of((dict(row) for row in raw), width_us)
+                for row in connection.execute(select(table)).mappings():
+                    key = Key(*(row[name] for name in KEY))
+                    if not _agrees(row, expected.pop(key, Delta())):
+                        found.append(f"{table.name} {tuple(key)} differs from the raw rows")
+                found += [f"{table.name} {tuple(key)} is missing" for key in expected]
+        return found
+
+    def delete_source(self, connection: Connection, source: str) -> None:
+        for table, _ in TABLES:
+            connection.execute(delete(table).where(table.c.source == source))
+
+    def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        if rows:
+            connection.execute(insert(table), list(rows))
+
+
+def _agrees(row: Any, delta: Delta) -> bool:
+    return (
+        all(row[name] == value for name, value in delta.sums.items())
+        and (row["latency_min_us"], row["latency_max_us"]) == (delta.latency_min_us, delta.latency_max_us)
+        and histogram.decode(row["latency_histogram"]) == delta.latency
+        and histogram.decode(row["ttft_histogram"]) == delta.ttft
+    )
+
+
+def _window(table: Table, since_us: int, until_us: int, simulated: bool, model: str | None) -> Any:
+    is_simulated = table.c.provider == "simulated"
+    statement = select(table).where(
+        table.c.bucket_at >= since_us, table.c.bucket_at < until_us, is_simulated if simulated else ~is_simulated
+    )
+    return statement if model is None else statement.where(table.c.model == model)
+
+

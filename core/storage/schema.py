@@ -1,0 +1,263 @@
+"""The tables, declared once. Money: integer nano-dollars; time: integer microseconds since 1970 UTC."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("request_model", Text, nullable=False),
+    Column("response_model", Text),
+    Column("provider", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error_class", Text, nullable=False, server_default=""),
+    Column("error_message", Text, nullable=False, server_default=""),
+    Column("finish_reason", Text),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("thinking_tokens", BigInteger, nullable=False),
+    Column("audio_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cached_audio_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost_nano_usd", BigInteger),  # NULL = no price is known
+    Column("cost_status", Text, nullable=False),
+    Column("price_id", Text, nullable=False, server_default=""),
+    Column("latency_us", BigInteger, nullable=False),
+    Column("ttft_us", BigInteger),
+    Column("n_attempts", Integer, nullable=False, server_default="1"),
+    Column("ref_id", Text),
+    Column("ref_part", Text),
+    CheckConstraint("status IN ('ok', 'truncated', 'stopped', 'blocked', 'error')", name="generation_status"),
+    CheckConstraint("cost_status IN ('priced', 'estimated', 'unknown', 'cached')", name="generation_cost_status"),
+    CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name="generation_unknown_is_null"),
+    CheckConstraint("cost_nano_usd >= 0 AND latency_us >= 0", name="generation_not_negative"),
+    CheckConstraint("input_tokens >= cached_tokens AND cached_tokens >= 0", name="generation_cached_in_input"),
+    CheckConstraint("output_tokens >= thinking_tokens AND thinking_tokens >= 0", name="generation_thinking_in_output"),
+)
+Index("ix_generations_created", generations.c.created_at)
+Index("ix_generations_model_created", generations.c.request_model, generations.c.created_at)
+Index("ix_generations_ref", generations.c.ref_id, generations.c.ref_part)
+
+# 98 % of the bytes; lists and counts never read it.
+generation_bodies = Table(
+    "generation_bodies",
+    metadata,
+    Column("generation_id", String(40), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("messages", Text),  # JSON [[role, text], …]; NULL = not kept
+    Column("system", Text),
+    Column("parameters", Text, nullable=False, server_default="{}"),
+    Column("text", Text),
+    Column("thinking", Text),
+    Column("receipts", Text, nullable=False, server_default="[]"),
+)
+
+
+def _rollup(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("bucket_at", BigInteger, primary_key=True),
+        Column("model", Text, primary_key=True),
+        Column("provider", Text, primary_key=True),
+        Column("source", Text, primary_key=True),
+        Column("status", Text, primary_key=True),
+        Column("error_class", Text, primary_key=True),
+        Column("n", BigInteger, nullable=False),
+        Column("input_tokens", BigInteger, nullable=False),
+        Column("cached_tokens", BigInteger, nullable=False),
+        Column("output_tokens", BigInteger, nullable=False),
+        Column("thinking_tokens", BigInteger, nullable=False),
+        Column("cost_nano_usd", BigInteger, nullable=False),
+        Column("n_unpriced", BigInteger, nullable=False),
+        Column("unpriced_tokens", BigInteger, nullable=False),
+        Column("n_estimated", BigInteger, nullable=False),
+        Column("latency_sum_us", BigInteger, nullable=False),
+        Column("latency_min_us", BigInteger, nullable=False),
+        Column("latency_max_us", BigInteger, nullable=False),
+        Column("latency_histogram", LargeBinary, nullable=False),
+        Column("ttft_n", BigInteger, nullable=False),
+        Column("ttft_sum_us", BigInteger, nullable=False),
+        Column("ttft_histogram", LargeBinary, nullable=False),
+    )
+
+
+rollups_hour = _rollup("rollups_hour")
+rollups_day = _rollup("rollups_day")
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("yaml", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+workflow_runs = Table(
+    "workflow_runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workflow_name", Text, nullable=False),
+    Column("spec", Text, nullable=False),  # the workflow as it was when the run began
+    Column("inputs", Text, nullable=False),  # JSON
+    Column("source", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("n_starts", Integer, nullable=False, server_default="1"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("error", Text, nullable=False, server_default=""),
+    CheckConstraint(
+        "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="workflow_run_status"
+    ),
+)
+Index("ix_workflow_runs_created", workflow_runs.c.created_at)
+Index("ix_workflow_runs_status", workflow_runs.c.status)
+
+step_runs = Table(
+    "step_runs",
+    metadata,
+    Column("run_id", String(40), ForeignKey("workflow_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("prompt", Text, nullable=False, server_default=""),
+    Column("output", Text, nullable=False, server_default=""),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("model", Text, nullable=False, server_default=""),
+    Column("generation_id", String(40)),
+    Column("n_attempts", Integer, nullable=False, server_default="0"),
+    Column("tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost_nano_usd", BigInteger),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    CheckConstraint("status IN ('running', 'succeeded', 'failed', 'skipped')", name="step_run_status"),
+)
+
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("system", Text),
+    Column("rule", Text, nullable=False),  # JSON
+    Column("winner", Integer),  # position by the rule; NULL = none
+)
+Index("ix_comparisons_created", comparisons.c.created_at)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("comparison_id", String(40), ForeignKey("comparisons.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("settings", Text, nullable=False, server_default="{}"),
+    Column("generation_id", String(40)),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("comparison_id", String(40), ForeignKey("comparisons.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("position_a", Integer, nullable=False),
+    Column("position_b", Integer, nullable=False),
+    Column("model_a", Text, nullable=False),
+    Column("model_b", Text, nullable=False),
+    Column("choice", Text, nullable=False),
+    Column("is_blind", Integer, nullable=False),
+    CheckConstraint("choice IN ('a', 'b', 'tie', 'both_bad')", name="vote_choice"),
+    CheckConstraint("position_a <> position_b", name="vote_two_candidates"),
+)
+Index("ix_votes_comparison", votes.c.comparison_id)
+Index("ix_votes_created", votes.c.created_at)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hypothesis", Text, nullable=False, server_default=""),
+    Column("unit", Text, nullable=False),
+    Column("salt", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("stopped_at", BigInteger),
+    Column("is_demo", Integer, nullable=False, server_default="0"),
+    CheckConstraint("status IN ('running', 'stopped')", name="experiment_status"),
+)
+
+variants = Table(
+    "variants",
+    metadata,
+    Column("experiment_id", String(40), ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("system", Text),
+    Column("parameters", Text, nullable=False, server_default="{}"),
+    Column("weight", Integer, nullable=False),
+    CheckConstraint("weight >= 0", name="variant_weight"),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("experiment_id", String(40), ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
+    Column("unit_id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+Index("ix_exposures_variant", exposures.c.experiment_id, exposures.c.position, exposures.c.created_at)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("experiment_id", String(40), ForeignKey("experiments.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("unit_id", Text),
+    Column("generation_id", String(40)),
+    Column("success", Integer, nullable=False),
+    Column("rating", Float),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("success IN (0, 1)", name="outcome_success"),
+    CheckConstraint("rating IS NULL OR (rating >= 1 AND rating <= 5)", name="outcome_rating"),
+)
+Index("ix_outcomes_experiment", outcomes.c.experiment_id, outcomes.c.position, outcomes.c.success, outcomes.c.rating)
+Index("ix_outcomes_created", outcomes.c.experiment_id, outcomes.c.created_at)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("limit_nano_usd", BigInteger, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("scope", Text, nullable=False),  # all or model:NAME
+    Column("action", Text, nullable=False),
+    Column("thresholds", Text, nullable=False),  # JSON list of shares
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("limit_nano_usd > 0", name="budget_limit"),
+    CheckConstraint("period IN ('day', 'week', 'month')", name="budget_period"),
+    CheckConstraint("action IN ('notify', 'stop')", name="budget_action"),
+)
