@@ -1,1 +1,175 @@
-class ModelManager: pass
+"""ModelManager: the composition root. Settings in, services out; nothing else builds anything."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from core import clock
+from core.budgets.service import BudgetService
+from core.calls.call import Call, Origin
+from core.calls.engine import CallEngine
+from core.calls.loop import BackgroundLoop
+from core.config import Settings
+from core.domain.generation import Generation, Message, Model, Parameters, Request
+from core.errors import NotFound, register_secret
+from core.providers.base import KeyCheck
+from core.providers.registry import Registry
+from core.storage.budgets import BudgetStore
+from core.storage.database import Database
+from core.storage.generations import GenerationStore
+from core.storage.rollups import RollupStore
+from core.storage.writer import Writer
+
+
+class ModelManager:
+    """Models, calls and their records.
+
+    with ModelManager.open() as mm:
+        print(mm.generate("Hello", model="sim-fast").text)
+    """
+
+    def __init__(self, settings: Settings, *, simulated_speed: float = 1.0) -> None:
+        self.settings = settings
+        self._loop = BackgroundLoop()
+        self.database = Database(settings.database_url)
+        self._writer = Writer(self.database)
+        self.log = GenerationStore(self.database)
+        self._rollups = RollupStore(self.database)
+        self.budgets = BudgetService(BudgetStore(self.database), self._rollups, self._writer, clock.now)
+        self._registry = Registry(
+            gemini_key=settings.gemini_api_key,
+            gemini_base_url=settings.gemini_base_url,
+            simulated_speed=simulated_speed,
+        )
+        self.calls = CallEngine(
+            self._loop,
+            self._writer,
+            self._registry.resolve,
+            self.budgets,
+            timeout_s=settings.call_timeout_s,
+            log_content=settings.log_content,
+        )
+        self._closed = threading.Event()
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, *, simulated_speed: float = 1.0) -> "ModelManager":
+        """Open with the settings of the environment and of `.env`, unless others are given."""
+        return cls(settings or Settings.load(), simulated_speed=simulated_speed)
+
+    def close(self) -> None:
+        """Stop running calls (they are recorded), finish all writes, close the database."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self.calls.cancel_all()
+        self._writer.close()
+        self._loop.run(self._registry.close())
+        self._loop.close()
+        self.database.close()
+
+    def __enter__(self) -> "ModelManager":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # One call ------------------------------------------------------------------------------------------------------
+
+    def submit(self, request: Request, origin: Origin | None = None) -> Call:
+        """Start a call in the background and return its handle; pages draw it, closing them does not stop it."""
+        return self.calls.submit(request, origin or Origin())
+
+    def generate(self, prompt: str, *, model: str | None = None, system: str | None = None, **parameters: Any) -> Generation:
+        """One answer. Parameters: see core.domain.generation.Parameters.
+
+        Raises:
+            AimmError: One of core.errors; failed calls are recorded too.
+        """
+        call = self.submit(self.request(prompt, model=model, system=system, **parameters))
+        return call.answered(call.result())
+
+    def stream(self, prompt: str, *, model: str | None = None, system: str | None = None, **parameters: Any) -> Iterator[str]:
+        """The answer piece by piece. Leaving the loop early stops the call."""
+        call = self.submit(self.request(prompt, model=model, system=system, **parameters))
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        call.listen(pieces.put)
+        try:
+            while (piece := pieces.get()) is not None:
+                yield piece
+            call.answered(call.result())
+        finally:
+            call.cancel()
+
+    async def agenerate(self, request: Request, origin: Origin | None = None) -> Generation:
+        """`generate` for a caller with an event loop of its own."""
+        call = self.submit(request, origin)
+        return call.answered(await asyncio.wrap_future(call.done))
+
+    async def astream(self, request: Request, origin: Origin | None = None) -> AsyncIterator[str]:
+        """`stream` for a caller with an event loop of its own."""
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+        call = self.submit(request, origin)
+        call.listen(lambda piece: loop.call_soon_threadsafe(pieces.put_nowait, piece))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            call.answered(await asyncio.wrap_future(call.done))
+        finally:
+            call.cancel()
+
+    def request(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        **parameters: Any,
+    ) -> Request:
+        """A request with the default model where none is named."""
+        messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+        return Request(
+            model=model or self.default_model(), messages=messages, system=system or None, parameters=Parameters(**parameters)
+        )
+
+    # Models --------------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[Model]:
+        """What can be asked now: the vendors' models first, then the simulated ones."""
+        return self._loop.run(self._registry.models())
+
+    def default_model(self) -> str:
+        return self.settings.default_model or self._loop.run(self._registry.default_model())
+
+    @property
+    def has_key(self) -> bool:
+        return self._registry.has_gemini_key
+
+    @property
+    def model_list_error(self) -> str:
+        """Why the vendor's model list could not be read; empty when it could."""
+        return self._registry.list_error
+
+    def check_key(self, key: str) -> KeyCheck:
+        """Try a Gemini key without keeping it."""
+        register_secret(key)
+        return self._loop.run(self._registry.check_gemini_key(key))
+
+    def use_key(self, key: str) -> None:
+        """Use a Gemini key from now on; it lives in this process only."""
+        register_secret(key)
+        self._registry.set_gemini_key(key)
+
+    # Records -------------------------------------------------------------------------------------------------------
+
+    def generation(self, generation_id: str) -> Generation:
+        """A recorded call, whole.
+
+        Raises:
+            NotFound: There is none of this id.
+        """
+        found = self.log.get(generation_id)
+        if found is None:
+            raise NotFound(f"There is no generation {generation_id[:60]!r}.")
+        return found

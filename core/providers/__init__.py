@@ -1,0 +1,1 @@
+"""The vendors, one a file, each behind one `stream()`."""
