@@ -21,6 +21,7 @@ from core.storage.database import Database
 from core.storage.generations import GenerationStore
 from core.storage.rollups import RollupStore
 from core.storage.writer import Writer
+from core.workflows.service import WorkflowService
 
 
 class ModelManager:
@@ -51,7 +52,15 @@ class ModelManager:
             timeout_s=settings.call_timeout_s,
             log_content=settings.log_content,
         )
+        self.workflows = WorkflowService(
+            self.database,
+            self._writer,
+            self.calls,
+            default_model=self.default_model,
+            model_names=lambda: [model.name for model in self.models()],
+        )
         self._closed = threading.Event()
+        self.workflows.take_up()
 
     @classmethod
     def open(cls, settings: Settings | None = None, *, simulated_speed: float = 1.0) -> "ModelManager":
@@ -63,6 +72,7 @@ class ModelManager:
         if self._closed.is_set():
             return
         self._closed.set()
+        self.workflows.close()
         self.calls.cancel_all()
         self._writer.close()
         self._loop.run(self._registry.close())

@@ -1,0 +1,118 @@
+"""A chain of model calls, and one execution of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from core.domain.generation import Parameters
+
+Check = Literal["none", "not_empty", "json"]
+OnFailure = Literal["stop", "skip", "fallback"]
+RunStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+StepStatus = Literal["waiting", "running", "succeeded", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Run a step only if the output of `step` contains (or does not contain) a text, letter case aside."""
+
+    step: str
+    contains: str
+    negate: bool = False
+
+    def holds(self, output: str) -> bool:
+        return (self.contains.lower() in output.lower()) != self.negate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call of a workflow.
+
+    model: None = the model of the run. check: what the answer must be; a failed check is tried again with the
+    reason, `attempts` times in all. on_failure: stop the run, skip the step (its output is then empty), or ask
+    `fallback_model` once.
+    """
+
+    name: str
+    prompt: str
+    model: str | None = None
+    system: str | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    check: Check = "none"
+    attempts: int = 1
+    on_failure: OnFailure = "stop"
+    fallback_model: str | None = None
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """inputs: Named inputs beside the main one, with their defaults."""
+
+    name: str
+    steps: tuple[Step, ...]
+    description: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRun:
+    """One step of a run. tokens and cost_usd cover all its attempts; cost_usd None = a price is unknown."""
+
+    step: str
+    status: StepStatus
+    prompt: str = ""
+    output: str = ""
+    error: str = ""
+    model: str = ""
+    generation_id: str | None = None
+    n_attempts: int = 0
+    tokens: int = 0
+    cost_usd: Decimal | None = Decimal(0)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def latency_s(self) -> float:
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRun:
+    id: str
+    workflow_name: str
+    status: RunStatus
+    created_at: datetime
+    finished_at: datetime | None
+    error: str
+    source: str
+    inputs: Mapping[str, str]
+    spec: Workflow
+    n_starts: int = 1
+    steps: tuple[StepRun, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in ("succeeded", "failed", "cancelled")
+
+    @property
+    def final_output(self) -> str:
+        return next((step.output for step in reversed(self.steps) if step.status == "succeeded"), "")
+
+    @property
+    def total_tokens(self) -> int:
+        return sum(step.tokens for step in self.steps)
+
+    @property
+    def total_cost_usd(self) -> Decimal | None:
+        costs = [step.cost_usd for step in self.steps]
+        return None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0))
+
+    @property
+    def total_latency_s(self) -> float:
+        """The time spent in steps; waiting between a failure and its resumption does not count."""
+        return sum(step.latency_s for step in self.steps)

@@ -1,0 +1,140 @@
+"""Workflow definitions, runs and step runs. A spec is stored as text; the layer above reads it."""
+
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from core.clock import from_us
+from core.domain.workflow import StepRun, Workflow, WorkflowRun
+from core.storage.database import Database
+from core.storage.schema import step_runs, workflow_runs, workflows
+
+NANO = 1_000_000_000
+
+
+class WorkflowStore:
+    def __init__(self, database: Database, read_spec: Callable[[str], Workflow]) -> None:
+        self._database = database
+        self._read_spec = read_spec
+
+    # Definitions
+
+    def definitions(self) -> dict[str, str]:
+        """Name -> YAML of the workflows that users saved."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(workflows.c.name, workflows.c.yaml).order_by(workflows.c.name)).all()
+        return {name: text for name, text in rows}
+
+    @staticmethod
+    def save(connection: Connection, name: str, text: str, now_us: int) -> None:
+        connection.execute(delete(workflows).where(workflows.c.name == name))
+        connection.execute(insert(workflows).values(name=name, yaml=text, updated_at=now_us))
+
+    @staticmethod
+    def remove(connection: Connection, name: str) -> bool:
+        return connection.execute(delete(workflows).where(workflows.c.name == name)).rowcount > 0
+
+    # Runs
+
+    @staticmethod
+    def insert_run(connection: Connection, run: Mapping[str, Any]) -> None:
+        connection.execute(insert(workflow_runs).values(**run))
+
+    @staticmethod
+    def insert_steps(connection: Connection, rows: list[dict[str, Any]]) -> None:
+        connection.execute(insert(step_runs), rows)
+
+    @staticmethod
+    def move(connection: Connection, run_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
+        """Change a run's status if it is one of `came_from`; False when it is not."""
+        c = workflow_runs.c
+        statement = update(workflow_runs).where(c.id == run_id, c.status.in_(came_from)).values(status=to, **values)
+        return connection.execute(statement).rowcount > 0
+
+    @staticmethod
+    def put_step(connection: Connection, run_id: str, step: str, values: Mapping[str, Any]) -> None:
+        """Insert or change a step's row. `add_tokens` and `add_cost` (None = unknown) are added to what is there."""
+        key = (step_runs.c.run_id == run_id) & (step_runs.c.step == step)
+        old = connection.execute(select(step_runs).where(key)).mappings().one_or_none()
+        values = dict(values)
+        add_tokens, add_cost = values.pop("add_tokens", 0), values.pop("add_cost", 0)
+        tokens = (old["tokens"] if old else 0) + add_tokens
+        before = old["cost_nano_usd"] if old else 0
+        cost = None if before is None or add_cost is None else before + add_cost
+        values |= {"tokens": tokens, "cost_nano_usd": cost}
+        if old:
+            connection.execute(update(step_runs).where(key).values(**values))
+        else:
+            connection.execute(insert(step_runs).values(run_id=run_id, step=step, **values))
+
+    @staticmethod
+    def reopen_steps(connection: Connection, run_id: str) -> None:
+        """Make failed and interrupted steps of a run start afresh; their money stays on the books."""
+        connection.execute(
+            update(step_runs)
+            .where(step_runs.c.run_id == run_id, step_runs.c.status.in_(("failed", "running")))
+            .values(status="running", n_attempts=0, error="")
+        )
+
+    def unfinished(self) -> list[tuple[str, str, int]]:
+        """(id, status, n_starts) of runs that are queued or running."""
+        c = workflow_runs.c
+        statement = select(c.id, c.status, c.n_starts).where(c.status.in_(("queued", "running"))).order_by(c.created_at)
+        with self._database.read() as connection:
+            return [(row.id, row.status, row.n_starts) for row in connection.execute(statement)]
+
+    def run(self, run_id: str) -> WorkflowRun | None:
+        with self._database.read() as connection:
+            row = connection.execute(select(workflow_runs).where(workflow_runs.c.id == run_id)).mappings().one_or_none()
+            if row is None:
+                return None
+            c = step_runs.c
+            steps = connection.execute(select(step_runs).where(c.run_id == run_id).order_by(c.position)).mappings().all()
+        return self._to_run(row, tuple(_to_step(step) for step in steps))
+
+    def runs(self, *, limit: int, workflow_name: str | None = None) -> list[WorkflowRun]:
+        """Newest first, with their steps."""
+        c = workflow_runs.c
+        statement = select(workflow_runs).order_by(c.created_at.desc()).limit(limit)
+        if workflow_name:
+            statement = statement.where(c.workflow_name == workflow_name)
+        with self._database.read() as connection:
+            rows = connection.execute(statement).mappings().all()
+            ids = [row["id"] for row in rows]
+            steps = connection.execute(
+                select(step_runs).where(step_runs.c.run_id.in_(ids)).order_by(step_runs.c.position)
+            ).mappings().all()
+        by_run: dict[str, list[StepRun]] = {run_id: [] for run_id in ids}
+        for step in steps:
+            by_run[step["run_id"]].append(_to_step(step))
+        return [self._to_run(row, tuple(by_run[row["id"]])) for row in rows]
+
+    @staticmethod
+    def delete_source(connection: Connection, source: str) -> None:
+        ids = select(workflow_runs.c.id).where(workflow_runs.c.source == source)
+        connection.execute(delete(step_runs).where(step_runs.c.run_id.in_(ids)))
+        connection.execute(delete(workflow_runs).where(workflow_runs.c.source == source))
+
+    def _to_run(self, row: Any, steps: tuple[StepRun, ...]) -> WorkflowRun:
+        return WorkflowRun(
+            **{name: row[name] for name in ("id", "workflow_name", "status", "error", "source", "n_starts")},
+            created_at=from_us(row["created_at"]),
+            finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
+            inputs=json.loads(row["inputs"]),
+            spec=self._read_spec(row["spec"]),
+            steps=steps,
+        )
+
+
+def _to_step(row: Any) -> StepRun:
+    cost = row["cost_nano_usd"]
+    same = ("step", "status", "prompt", "output", "error", "model", "generation_id", "n_attempts", "tokens")
+    return StepRun(
+        **{name: row[name] for name in same},
+        cost_usd=None if cost is None else Decimal(cost) / NANO,
+        started_at=None if row["started_at"] is None else from_us(row["started_at"]),
+        finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
+    )

@@ -1,0 +1,234 @@
+"""Workflows for their users: the built-in and saved ones, runs started, watched, stopped, resumed."""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core import clock
+from core.calls.call import CallView
+from core.calls.engine import CallEngine
+from core.config import MAX_PROMPT_BYTES
+from core.domain.generation import Source
+from core.domain.workflow import StepRun, Workflow, WorkflowRun
+from core.errors import Conflict, InvalidRequest, NotFound, TooLarge
+from core.storage.database import Database
+from core.storage.workflows import WorkflowStore
+from core.storage.writer import Writer
+from core.workflows import spec
+from core.workflows.engine import RunEngine
+from core.workflows.steps import StepRunner
+
+BUILT_IN = Path(__file__).parent.parent.parent / "data" / "workflows"
+WAIT_POLL_S = 0.05
+
+
+class WorkflowService:
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        calls: CallEngine,
+        *,
+        default_model: Callable[[], str],
+        model_names: Callable[[], list[str]],
+    ) -> None:
+        self._store = WorkflowStore(database, spec.from_yaml)
+        self._writer = writer
+        self._model_names = model_names
+        self._steps = StepRunner(self._store, writer, calls, default_model)
+        self._engine = RunEngine(database, self)
+
+    # Definitions
+
+    def list(self) -> dict[str, Workflow]:
+        """All workflows by name: the built-in ones, and over them those that users saved."""
+        found = {path.stem: spec.from_yaml(path.read_text("utf-8")) for path in sorted(BUILT_IN.glob("*.yaml"))}
+        return found | {name: spec.from_yaml(text) for name, text in self._store.definitions().items()}
+
+    def get(self, name: str) -> Workflow:
+        workflows = self.list()
+        if name not in workflows:
+            raise NotFound(f"There is no workflow {name[:60]!r}.", hint=f"There are: {', '.join(workflows)}.")
+        return workflows[name]
+
+    def is_saved(self, name: str) -> bool:
+        return name in self._store.definitions()
+
+    def save(self, workflow: Workflow) -> None:
+        """Keep a workflow under its name; a built-in one of that name is covered, not lost.
+
+        Raises:
+            InvalidRequest: It could not run.
+        """
+        self._refuse_problems(workflow)
+        text = spec.to_yaml(workflow)
+        self._writer.run(lambda connection: self._store.save(connection, workflow.name, text, clock.now_us()))
+
+    def remove(self, name: str) -> None:
+        if not self._writer.run(lambda connection: self._store.remove(connection, name)):
+            raise NotFound(f"There is no saved workflow {name[:60]!r}.")
+
+    def problems(self, workflow: Workflow) -> "list[spec.Problem]":
+        return spec.problems(workflow, self._model_names())
+
+    # Runs
+
+    def start(  # noqa: PLR0913 - what a run is made of
+        self,
+        workflow: str | Workflow,
+        input: str,  # noqa: A002 - the word of the templates
+        *,
+        inputs: Mapping[str, str] | None = None,
+        model: str | None = None,
+        source: Source = "workflow",
+    ) -> str:
+        """Begin a run and return its id; it goes on whatever becomes of the caller.
+
+        model: For the steps that name none.
+
+        Raises:
+            InvalidRequest: The workflow or an input cannot be used. NotFound: there is no such workflow or model.
+        """
+        chosen = self.get(workflow) if isinstance(workflow, str) else workflow
+        self._refuse_problems(chosen)
+        values = self._inputs(chosen, input, inputs or {})
+        if model:
+            chosen = replace(chosen, steps=tuple(replace(s, model=s.model or model) for s in chosen.steps))
+        run_id = f"r_{clock.now_us():x}{secrets.token_hex(4)}"
+        row = {
+            "id": run_id,
+            "workflow_name": chosen.name,
+            "spec": spec.to_yaml(chosen),
+            "inputs": json.dumps(values),
+            "source": source,
+            "status": "queued",
+            "n_starts": 0,
+            "created_at": clock.now_us(),
+        }
+        self._writer.run(lambda connection: self._store.insert_run(connection, row))
+        if self._engine.launch():
+            self._engine.start(run_id)
+        return run_id
+
+    def run(self, run_id: str) -> WorkflowRun:
+        """A run as it stands, with a row for each step, those that wait included."""
+        run = self._store.run(run_id)
+        if run is None:
+            raise NotFound(f"There is no workflow run {run_id[:60]!r}.")
+        rows = {step.step: step for step in run.steps}
+        steps = [rows.get(step.name) or StepRun(step=step.name, status="waiting") for step in spec.order(run.spec)]
+        return replace(run, steps=tuple(steps))
+
+    def runs(self, *, limit: int = 50, workflow_name: str | None = None) -> "list[WorkflowRun]":
+        return self._store.runs(limit=limit, workflow_name=workflow_name)
+
+    def live(self, run_id: str) -> CallView | None:
+        """The call that a run is in just now, if this process makes it."""
+        call = self._steps.active_call(run_id)
+        return call.view() if call else None
+
+    def wait(self, run_id: str, timeout_s: float = 3600.0) -> WorkflowRun:
+        """Wait until a run is over and return it; after the time-out, as it stands."""
+        deadline = time.monotonic() + timeout_s
+        while not (run := self.run(run_id)).is_over and time.monotonic() < deadline:
+            time.sleep(WAIT_POLL_S)
+        return run
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a run; finished steps stay, and `resume` can take it up again."""
+        run = self.run(run_id)
+        moved = self._writer.run(
+            lambda connection: self._store.move(
+                connection, run_id, "cancelled", ("queued", "running"), finished_at=clock.now_us(), error="Stopped."
+            )
+        )
+        if not moved:
+            raise Conflict(f"The run is {run.status}; only a running one can be stopped.")
+        if (call := self._steps.active_call(run_id)) is not None:
+            call.cancel()
+
+    def resume(self, run_id: str) -> None:
+        """Go on with a failed or stopped run from its first unfinished step; finished steps are not paid again."""
+        run = self.run(run_id)
+
+        def reopen(connection: Any) -> bool:
+            moved = self._store.move(connection, run_id, "queued", ("failed", "cancelled"), error="", finished_at=None)
+            if moved:
+                self._store.reopen_steps(connection, run_id)
+            return moved
+
+        if not self._writer.run(reopen):
+            raise Conflict(f"The run is {run.status}; only a failed or stopped one can be resumed.")
+        if self._engine.launch():
+            self._engine.start(run_id)
+
+    def take_up(self) -> None:
+        """In the background: go on with runs that a dead process left."""
+        if self._store.unfinished():
+            threading.Thread(target=self._engine.launch, name="aimm-take-up", daemon=True).start()
+
+    def warm_up(self) -> None:
+        """Load the engine before the first run needs it."""
+        self._engine.launch()
+
+    def close(self) -> None:
+        self._steps.is_closing.set()
+        self._engine.close()
+
+    # The engine's side (Host)
+
+    def execute(self, run_id: str, start: int, run_step: Callable[[str], str]) -> None:
+        run = self.run(run_id)
+        if run.n_starts != start:
+            return  # taken up anew meanwhile
+        for step in spec.order(run.spec):
+            if run_step(step.name) == "failed":
+                return self._finish(run_id, "failed")
+        return self._finish(run_id, "succeeded")
+
+    def run_step(self, run_id: str, step_name: str) -> str:
+        return self._steps.run_step(run_id, step_name)
+
+    def unfinished(self) -> "list[tuple[str, str, int]]":
+        return self._store.unfinished()
+
+    def claim(self, run_id: str) -> int | None:
+        """Take a queued run; the number of this start, or None when it is no longer queued."""
+
+        def take(connection: Any) -> bool:
+            return self._store.move(connection, run_id, "running", ("queued",), n_starts=run.n_starts + 1)
+
+        run = self.run(run_id)
+        return run.n_starts + 1 if self._writer.run(take) else None
+
+    def requeue(self, run_id: str, start: int) -> None:
+        self._writer.run(lambda connection: self._store.move(connection, run_id, "queued", ("running",)))
+
+    def _finish(self, run_id: str, status: str) -> None:
+        run = self.run(run_id)
+        failed = next((step for step in run.steps if step.status == "failed"), None)
+        error = f"{failed.step}: {failed.error}" if failed else ""
+        self._writer.run(
+            lambda connection: self._store.move(
+                connection, run_id, status, ("running",), finished_at=clock.now_us(), error=error
+            )
+        )
+
+    def _refuse_problems(self, workflow: Workflow) -> None:
+        if found := self.problems(workflow):
+            raise InvalidRequest("The workflow cannot run: " + "; ".join(str(problem) for problem in found[:5]))
+
+    @staticmethod
+    def _inputs(workflow: Workflow, text: str, named: Mapping[str, str]) -> dict[str, str]:
+        if not text.strip():
+            raise InvalidRequest("The input is empty.")
+        if len(text.encode()) > MAX_PROMPT_BYTES:
+            raise TooLarge(f"The input has {len(text.encode()):,} bytes; at most {MAX_PROMPT_BYTES:,} are taken.")
+        if unknown := sorted(set(named) - set(workflow.inputs)):
+            raise InvalidRequest(f"{workflow.name} has no input {', '.join(unknown)}.")
+        return {**workflow.inputs, **named, "": text}

@@ -1,0 +1,150 @@
+"""One step of a run: condition, prompt, call, check, record. A step that has been paid for is never asked again."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from core import clock
+from core.calls.call import Call, Origin
+from core.calls.engine import CallEngine
+from core.domain.generation import Generation, Message, Request
+from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
+from core.errors import AimmError, NotFound
+from core.pricing.receipt import to_nano
+from core.storage.workflows import WorkflowStore
+from core.storage.writer import Work, Writer
+from core.workflows.template import render
+
+
+class Closing(Exception):
+    """The process is going down; the run is to be taken up again by the next one."""
+
+
+class StepRunner:
+    def __init__(
+        self, store: WorkflowStore, writer: Writer, calls: CallEngine, default_model: Callable[[], str]
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._calls = calls
+        self._default_model = default_model
+        self._active: dict[str, Call] = {}
+        self.is_closing = threading.Event()
+
+    def active_call(self, run_id: str) -> Call | None:
+        return self._active.get(run_id)
+
+    def run_step(self, run_id: str, step_name: str) -> StepStatus:
+        """Bring one step to its end; what it came to is in its row."""
+        run = self._store.run(run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id!r}.")
+        if run.status == "cancelled":
+            return "failed"
+        step = next(step for step in run.spec.steps if step.name == step_name)
+        already = next((row for row in run.steps if row.step == step_name), None)
+        if already is not None and already.status in ("succeeded", "skipped"):
+            return already.status
+        outputs = {row.step: row.output for row in run.steps}
+        if step.when is not None and not step.when.holds(outputs.get(step.when.step, "")):
+            return self._put(run, step, status="skipped", output="", finished_at=clock.now_us())
+        try:
+            prompt = render(step.prompt, run.inputs, outputs)
+            system = render(step.system, run.inputs, outputs) if step.system else None
+        except AimmError as error:
+            return self._failed(run, step, error.message)
+        first_attempt = already.n_attempts if already else 0
+        started_at = clock.to_us(already.started_at) if already and already.started_at else clock.now_us()
+        self._put(run, step, status="running", prompt=prompt, started_at=started_at)
+        return self._ask(run, step, prompt, system, first_attempt)
+
+    def _ask(self, run: WorkflowRun, step: Step, prompt: str, system: str | None, n_before: int) -> StepStatus:
+        model = step.model or run.inputs.get("model") or self._default_model()
+        asked, error = prompt, ""
+        for attempt in range(n_before + 1, max(step.attempts, n_before + 1) + 1):
+            status, error = self._call(run, step, (model, asked, system), attempt)
+            if status == "succeeded":
+                return status
+            asked = f"{prompt}\n\nYour last answer was refused: {error}\nAnswer again and correct this."
+        if step.on_failure == "fallback" and step.fallback_model:
+            status, error = self._call(run, step, (step.fallback_model, prompt, system), step.attempts + 1)
+            if status == "succeeded":
+                return status
+        if step.on_failure == "skip":
+            return self._put(run, step, status="skipped", output="", error=error, finished_at=clock.now_us())
+        return self._failed(run, step, error)
+
+    def _call(self, run: WorkflowRun, step: Step, ask: tuple[str, str, str | None], attempt: int) -> tuple[StepStatus, str]:
+        model, prompt, system = ask
+        request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
+        origin = Origin(source="workflow", ref_id=run.id, ref_part=step.name)
+        verdict: list[tuple[StepStatus, str]] = []
+
+        def record(generation: Generation) -> Work:
+            # In the transaction that records the call: an answer that was paid for and its step cannot part.
+            status, error = judge(generation, step.check)
+            verdict.append((status, error))
+            values = _step_values(run, step, generation, attempt)
+            values |= {"status": "running" if status == "failed" else status, "error": error}
+            return lambda connection: self._store.put_step(connection, run.id, step.name, values)
+
+        try:
+            call = self._calls.submit(request, origin, record)
+            self._active[run.id] = call
+            call.result()
+        except AimmError as error:
+            return "failed", error.message
+        finally:
+            self._active.pop(run.id, None)
+        if self.is_closing.is_set() and verdict[0][0] == "failed":
+            raise Closing
+        return verdict[0]
+
+    def _failed(self, run: WorkflowRun, step: Step, error: str) -> StepStatus:
+        return self._put(run, step, status="failed", error=error, finished_at=clock.now_us())
+
+    def _put(self, run: WorkflowRun, step: Step, *, status: StepStatus, **values: Any) -> StepStatus:
+        values |= {"status": status, "position": _position(run, step)}
+        self._writer.run(lambda connection: self._store.put_step(connection, run.id, step.name, values))
+        return status
+
+
+def _position(run: WorkflowRun, step: Step) -> int:
+    return [other.name for other in run.spec.steps].index(step.name)
+
+
+def _step_values(run: WorkflowRun, step: Step, generation: Generation, attempt: int) -> dict[str, Any]:
+    return {
+        "position": _position(run, step),
+        "prompt": generation.messages[-1].text,
+        "output": generation.text,
+        "model": generation.request_model,
+        "generation_id": generation.id,
+        "n_attempts": attempt,
+        "add_tokens": generation.usage.total_tokens,
+        "add_cost": None if generation.cost_usd is None else to_nano(generation.cost_usd),
+        "finished_at": clock.now_us(),
+    }
+
+
+def judge(generation: Generation, check: Check) -> tuple[StepStatus, str]:
+    """Whether an answer will do, and why not."""
+    if generation.status != "ok":
+        return "failed", generation.error_message or f"the call was {generation.status}"
+    if check == "not_empty" and not generation.text.strip():
+        return "failed", "the answer is empty"
+    if check == "json":
+        try:
+            json.loads(strip_fence(generation.text))
+        except ValueError as error:
+            return "failed", f"the answer is not JSON ({error})"
+    return "succeeded", ""
+
+
+def strip_fence(text: str) -> str:
+    """The inside of a Markdown code fence, which models like to put around JSON."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        return text.split("\n", 1)[1].rsplit("```", 1)[0].strip()
+    return text
