@@ -12,12 +12,18 @@ from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
 from core.calls.loop import BackgroundLoop
 from core.config import Settings
+from core.comparison.service import ComparisonService
+from core.demo import Demo
 from core.domain.generation import Generation, Message, Model, Parameters, Request
 from core.errors import NotFound, register_secret
+from core.experiments.service import ExperimentService
+from core.monitoring.service import MonitoringService
 from core.providers.base import KeyCheck
 from core.providers.registry import Registry
 from core.storage.budgets import BudgetStore
+from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
+from core.storage.experiments import ExperimentStore
 from core.storage.generations import GenerationStore
 from core.storage.rollups import RollupStore
 from core.storage.writer import Writer
@@ -59,6 +65,12 @@ class ModelManager:
             default_model=self.default_model,
             model_names=lambda: [model.name for model in self.models()],
         )
+        self.comparisons = ComparisonService(
+            ComparisonStore(self.database, self.log), self._writer, self.calls, self.model
+        )
+        self.experiments = ExperimentService(ExperimentStore(self.database), self._writer, self.calls, self.model)
+        self.monitoring = MonitoringService(self._rollups, clock.now)
+        self.demo = Demo(self.database, self._writer)
         self._closed = threading.Event()
         self.workflows.take_up()
 
@@ -148,6 +160,14 @@ class ModelManager:
     def models(self) -> list[Model]:
         """What can be asked now: the vendors' models first, then the simulated ones."""
         return self._loop.run(self._registry.models())
+
+    def model(self, name: str) -> Model:
+        """The model of a name.
+
+        Raises:
+            ModelNotFound, AuthenticationError
+        """
+        return self._loop.run(self._registry.resolve(name))[1]
 
     def default_model(self) -> str:
         return self.settings.default_model or self._loop.run(self._registry.default_model())

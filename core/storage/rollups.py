@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, and_, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US, HOUR_US
@@ -228,13 +228,10 @@ class RollupStore:
                 found += [f"{table.name} {tuple(key)} is missing" for key in expected]
         return found
 
-    def delete_source(self, connection: Connection, source: str) -> None:
-        for table, _ in TABLES:
-            connection.execute(delete(table).where(table.c.source == source))
 
-    def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        if rows:
-            connection.execute(insert(table), list(rows))
+def delete_source(connection: Connection, source: str) -> None:
+    for table, _ in TABLES:
+        connection.execute(delete(table).where(table.c.source == source))
 
 
 def _agrees(row: Any, delta: Delta) -> bool:

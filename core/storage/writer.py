@@ -99,10 +99,14 @@ class Writer:
 
 def _execute(connection: Connection, batch: Sequence[_Job]) -> list[Any]:
     rows = [job.row for job in batch if job.row is not None]
-    bodies = [job.body for job in batch if job.body is not None]
+    log_rows(connection, rows, [job.body for job in batch if job.body is not None])
+    return [job.work(connection) if job.work else None for job in batch]
+
+
+def log_rows(connection: Connection, rows: Sequence[dict[str, Any]], bodies: Sequence[dict[str, Any]]) -> None:
+    """Insert generations with their bodies and bring the rollups up to date, in the caller's transaction."""
     if rows:
-        connection.execute(insert(generations), rows)
+        connection.execute(insert(generations), list(rows))
         rollups.add_rows(connection, rows)
     if bodies:
-        connection.execute(insert(generation_bodies), bodies)
-    return [job.work(connection) if job.work else None for job in batch]
+        connection.execute(insert(generation_bodies), list(bodies))

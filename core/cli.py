@@ -1,0 +1,122 @@
+"""`aimm`: the same engine from a terminal."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from core.config import Settings
+from core.demo import DemoSize
+from core.errors import AimmError
+from core.manager import ModelManager
+
+EXIT_ERROR, EXIT_USAGE = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    try:
+        with ModelManager.open(Settings.load()) as mm:
+            return int(args.run(mm, args) or 0)
+    except AimmError as error:
+        print(f"{error.message} {error.hint}".strip(), file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", help="ask a model; the prompt is read from standard input where it is -")
+    ask.add_argument("prompt")
+    ask.add_argument("-m", "--model")
+    ask.add_argument("-s", "--system")
+    ask.add_argument("--json", action="store_true", help="the whole record as JSON instead of the streamed text")
+    ask.set_defaults(run=_ask)
+
+    models = commands.add_parser("models", help="list the models that can be asked")
+    models.set_defaults(run=_models)
+
+    logs = commands.add_parser("logs", help="the latest calls")
+    logs.add_argument("-n", type=int, default=10)
+    logs.set_defaults(run=_logs)
+
+    run = commands.add_parser("run", help="run a workflow by name")
+    run.add_argument("workflow")
+    run.add_argument("input")
+    run.add_argument("-m", "--model")
+    run.add_argument("-i", "--set", action="append", default=[], metavar="NAME=VALUE")
+    run.set_defaults(run=_run)
+
+    demo = commands.add_parser("demo", help="fill in plausible history, marked as simulated")
+    demo.add_argument("--generations", type=int, default=DemoSize().generations)
+    demo.add_argument("--days", type=int, default=DemoSize().days)
+    demo.add_argument("--remove", action="store_true", help="take the demo data away")
+    demo.set_defaults(run=_demo)
+
+    check = commands.add_parser("check", help="recompute all rollups from the raw rows and say what differs")
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
+    prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
+    if args.json:
+        g = mm.generate(prompt, model=args.model, system=args.system)
+        cost = None if g.cost_usd is None else str(g.cost_usd)
+        record = {"id": g.id, "model": g.model, "text": g.text, "status": g.status, "cost_usd": cost}
+        record |= {"input_tokens": g.usage.input_tokens, "output_tokens": g.usage.output_tokens, "latency_s": g.latency_s}
+        print(json.dumps(record, ensure_ascii=False))
+        return 0
+    for piece in mm.stream(prompt, model=args.model, system=args.system):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+def _models(mm: ModelManager, _args: argparse.Namespace) -> int:
+    for model in mm.models():
+        print(f"{model.name}\t{model.provider}")
+    if mm.model_list_error:
+        print(f"The vendor's list could not be read: {mm.model_list_error}", file=sys.stderr)
+    return 0
+
+
+def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
+    for g in mm.log.latest(limit=max(1, min(args.n, 10_000))):
+        cost = "unknown" if g.cost_usd is None else f"${g.cost_usd:f}"
+        print(f"{g.created_at:%Y-%m-%d %H:%M:%S}  {g.model}  {g.status}  {g.latency_s:.2f} s  {cost}  {g.id}")
+    return 0
+
+
+def _run(mm: ModelManager, args: argparse.Namespace) -> int:
+    pairs = [text.partition("=") for text in args.set]
+    run_id = mm.workflows.start(
+        args.workflow, args.input, inputs={name: value for name, _, value in pairs}, model=args.model, source="cli"
+    )
+    run = mm.workflows.wait(run_id)
+    print(run.final_output if run.status == "succeeded" else run.error)
+    return 0 if run.status == "succeeded" else EXIT_ERROR
+
+
+def _demo(mm: ModelManager, args: argparse.Namespace) -> int:
+    if args.remove:
+        mm.demo.remove()
+        print("The demo data are gone.")
+        return 0
+    mm.demo.fill(DemoSize(args.generations, args.days))
+    print(f"{args.generations:,} simulated generations over {args.days} days are in. Remove them with: aimm demo --remove")
+    return 0
+
+
+def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
+    found = mm.monitoring.differences()
+    print("\n".join(found) if found else "The rollups equal the raw rows.")
+    return EXIT_ERROR if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+

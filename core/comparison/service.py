@@ -1,0 +1,179 @@
+"""Comparisons for their users: started, watched, voted on, listed."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import get_args
+
+from core import clock
+from core.calls.call import Call, Origin
+from core.calls.engine import CallEngine, check_request
+from core.comparison import judging
+from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, Criterion, Metric, Vote, VoteChoice, WinRate
+from core.domain.generation import Generation, Message, Request, Source
+from core.domain.generation import Model as ModelInfo
+from core.errors import AimmError, InvalidRequest, NotFound
+from core.storage.comparisons import ComparisonStore
+from core.storage.writer import Work, Writer
+
+MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
+
+
+class ComparisonService:
+    def __init__(
+        self,
+        store: ComparisonStore,
+        writer: Writer,
+        calls: CallEngine,
+        resolve: Callable[[str], ModelInfo],
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._calls = calls
+        self._resolve = resolve
+        self._running: dict[str, list[Call]] = {}
+
+    def start(
+        self,
+        prompt: str,
+        candidates: Sequence[str | Candidate],
+        *,
+        system: str | None = None,
+        rule: Sequence[Criterion] = DEFAULT_RULE,
+        source: Source = "compare",
+    ) -> str:
+        """Ask all candidates at the same time and return the comparison's id.
+
+        Raises:
+            InvalidRequest: Fewer than two or more than eight candidates, or a bad prompt or rule.
+            ModelNotFound, AuthenticationError: A model cannot be asked; then none is.
+        """
+        if not MIN_CANDIDATES <= len(candidates) <= MAX_CANDIDATES:
+            raise InvalidRequest(
+                f"{len(candidates)} models given; a comparison takes {MIN_CANDIDATES} to {MAX_CANDIDATES}."
+            )
+        check_rule(rule)
+        chosen = tuple(_candidate(given, position) for position, given in enumerate(candidates))
+        chosen = tuple(replace(candidate, model=self._resolve(candidate.model).name) for candidate in chosen)
+        comparison = Comparison(
+            id=f"c_{clock.now_us():x}{secrets.token_hex(4)}",
+            created_at=clock.now(),
+            source=source,
+            prompt=prompt,
+            system=system or None,
+            rule=tuple(rule),
+            candidates=chosen,
+        )
+        requests = [_request(comparison, candidate) for candidate in chosen]
+        for request in requests:
+            check_request(request)
+        self._writer.run(lambda connection: self._store.insert(connection, comparison))
+        calls = [
+            self._calls.submit(
+                request,
+                Origin(source=source, ref_id=comparison.id, ref_part=str(position)),
+                self._recorder(comparison.id, position),
+            )
+            for position, request in enumerate(requests)
+        ]
+        self._running[comparison.id] = calls
+        return comparison.id
+
+    def calls(self, comparison_id: str) -> list[Call]:
+        """The running calls, by position; empty when the comparison is over or of another process."""
+        return list(self._running.get(comparison_id, ()))
+
+    def wait(self, comparison_id: str) -> Comparison:
+        """Wait for all answers, name the winner by the rule, and return the comparison."""
+        for call in self.calls(comparison_id):
+            try:
+                call.result()
+            except AimmError:  # not recordable, e.g. a parameter the model refuses: the column says so
+                continue
+        return self.settle(comparison_id)
+
+    def settle(self, comparison_id: str, rule: Sequence[Criterion] | None = None) -> Comparison:
+        """Apply the rule (a new one, if given) to the answers that are there, and keep what comes out.
+
+        Raises:
+            InvalidRequest: The rule is empty or names no metric. NotFound: no such comparison.
+        """
+        comparison = self.get(comparison_id)
+        rule = tuple(rule) if rule is not None else tuple(comparison.rule)
+        check_rule(rule)
+        best = judging.winner(comparison.candidates, rule)
+        position = best.position if best else None
+        self._writer.run(lambda connection: self._store.set_winner(connection, comparison_id, rule, position))
+        if all(call.done.done() for call in self.calls(comparison_id)):
+            self._running.pop(comparison_id, None)
+        return replace(comparison, rule=rule, winner=position)
+
+    def get(self, comparison_id: str) -> Comparison:
+        found = self._store.get(comparison_id)
+        if found is None:
+            raise NotFound(f"There is no comparison {comparison_id[:60]!r}.")
+        return found
+
+    def latest(self, limit: int = 50) -> list[Comparison]:
+        return self._store.latest(limit)
+
+    def vote(self, comparison_id: str, choice: VoteChoice, *, pair: tuple[int, int] = (0, 1), blind: bool = False) -> None:
+        """Record which of two answers a person prefers: a is pair[0], b is pair[1].
+
+        Raises:
+            InvalidRequest: The choice or the pair does not exist, or one of the two has no answer.
+        """
+        comparison = self.get(comparison_id)
+        if choice not in get_args(VoteChoice):
+            raise InvalidRequest(f"choice == {choice!r}, must be one of {', '.join(get_args(VoteChoice))}")
+        try:
+            a, b = (next(c for c in comparison.candidates if c.position == position) for position in pair)
+        except StopIteration:
+            raise InvalidRequest(f"pair == {pair}, must be two positions of the comparison") from None
+        if a.position == b.position or not (a.can_win and b.can_win):
+            raise InvalidRequest("A vote needs two different answers that are complete.")
+        row = {
+            "id": f"v_{clock.now_us():x}{secrets.token_hex(4)}",
+            "comparison_id": comparison_id,
+            "created_at": clock.now_us(),
+            "position_a": a.position,
+            "position_b": b.position,
+            "model_a": a.model,
+            "model_b": b.model,
+            "choice": choice,
+            "is_blind": int(blind),
+        }
+        self._writer.run(lambda connection: self._store.insert_votes(connection, [row]))
+
+    def votes(self, *, demo: bool = False) -> list[Vote]:
+        return self._store.votes(demo=demo)
+
+    def win_rates(self, *, demo: bool = False) -> list[WinRate]:
+        return judging.win_rates(self.votes(demo=demo))
+
+    def _recorder(self, comparison_id: str, position: int) -> Callable[[Generation], Work]:
+        def record(generation: Generation) -> Work:
+            return lambda connection: self._store.set_generation(connection, comparison_id, position, generation.id)
+
+        return record
+
+
+def _candidate(given: str | Candidate, position: int) -> Candidate:
+    return Candidate(position=position, model=given) if isinstance(given, str) else replace(given, position=position)
+
+
+def _request(comparison: Comparison, candidate: Candidate) -> Request:
+    return Request(
+        model=candidate.model,
+        messages=(Message("user", comparison.prompt),),
+        system=candidate.system or comparison.system,
+        parameters=candidate.parameters,
+    )
+
+
+def check_rule(rule: Sequence[Criterion]) -> None:
+    metrics = [criterion.metric for criterion in rule]
+    if not metrics or len(set(metrics)) != len(metrics) or set(metrics) - set(get_args(Metric)):
+        raise InvalidRequest(f"The rule {metrics} must name each of {', '.join(get_args(Metric))} at most once.")
+    if any(not 0 <= criterion.tie_share <= 1 for criterion in rule):
+        raise InvalidRequest("A tie band is a share from 0 to 1.")

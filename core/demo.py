@@ -1,0 +1,327 @@
+"""Plausible history through the same tables, marked `demo`: for a first look, and to measure with.
+
+Seeded by the numbers asked for, so that two machines make the same history. All rows use simulated models and the
+source `demo`; `remove` takes exactly them away.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import clock
+from core.clock import DAY_US, HOUR_US
+from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
+from core.domain.experiment import Experiment, Variant
+from core.domain.generation import Usage
+from core.errors import Conflict, InvalidRequest
+from core.pricing.catalogue import SIMULATED_PRICES
+from core.pricing.receipt import receipt_for
+from core.storage import rollups
+from core.storage.comparisons import ComparisonStore
+from core.storage.database import Database
+from core.storage.experiments import ExperimentStore
+from core.storage.generations import GenerationStore
+from core.storage.workflows import WorkflowStore
+from core.storage.writer import Writer, log_rows
+from core.workflows import spec
+from core.workflows.service import BUILT_IN
+
+CHUNK = 20_000
+N_BODIES = 400
+INCIDENT_DAYS_AGO = 9
+MODELS = ("sim-fast", "sim-balanced", "sim-careful")
+_SHARES = (0.55, 0.30, 0.15)
+_LATENCY_S = (0.35, 1.1, 2.8)
+_OUTPUT = (110, 240, 420)
+_ERRORS = ("rate_limited", "provider_timeout", "provider_unavailable", "blocked", "truncated")
+_ERROR_SHARES = (0.45, 0.2, 0.2, 0.1, 0.05)
+_PROMPTS = (
+    "Summarise this support ticket in two sentences.",
+    "Extract title, date and amount from the invoice as JSON.",
+    "Rewrite the paragraph so that a child of ten understands it.",
+    "Classify the message as question, complaint or praise.",
+    "Translate the product description to French.",
+)
+_ANSWER = "Key points:\n- The order arrived late and one part was missing.\n- The customer asks for a replacement."
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSize:
+    generations: int = 12_000
+    days: int = 30
+
+
+class Demo:
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._log = GenerationStore(database)
+        self._writer = writer
+
+    def is_present(self) -> bool:
+        return bool(self._log.latest(limit=1, source="demo"))
+
+    def fill(self, size: DemoSize = DemoSize()) -> None:  # noqa: B008 - a frozen value
+        """Make the history. Each chunk and its rollups are one transaction.
+
+        Raises:
+            Conflict: There is demo data already. InvalidRequest: the size is out of range.
+        """
+        if not 100 <= size.generations <= 50_000_000 or not 12 <= size.days <= 3650:
+            raise InvalidRequest("Demo data takes 100 to 50,000,000 generations over 12 to 3,650 days.")
+        if self.is_present():
+            raise Conflict("There is demo data already; remove it first.")
+        rng = np.random.default_rng((size.generations, size.days))
+        now_us = clock.now_us()
+        for rows, bodies in _chunks(rng, size, now_us):
+            self._writer.run(lambda connection, rows=rows, bodies=bodies: log_rows(connection, rows, bodies))
+        self._writer.run(lambda connection: _stories(connection, np.random.default_rng(7), now_us))
+
+    def remove(self) -> None:
+        """Take all demo data away."""
+
+        def work(connection: Any) -> None:
+            ComparisonStore.delete_source(connection, "demo")
+            ExperimentStore.delete_demo(connection)
+            WorkflowStore.delete_source(connection, "demo")
+            GenerationStore.delete_source(connection, "demo")
+            rollups.delete_source(connection, "demo")
+
+        self._writer.run(work)
+
+
+def _chunks(
+    rng: np.random.Generator, size: DemoSize, now_us: int
+) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    moments = _moments(rng, size, now_us)
+    for start in range(0, size.generations, CHUNK):
+        part = moments[start : start + CHUNK]
+        rows = _rows(rng, part, now_us, start)
+        first_body = max(0, size.generations - N_BODIES - start)
+        yield rows, [_body(row, start + at) for at, row in enumerate(rows) if at >= first_body]
+
+
+def _moments(rng: np.random.Generator, size: DemoSize, now_us: int) -> NDArray[np.int64]:
+    """When calls happened: working hours and weekdays are busier, and traffic grows slowly. Sorted."""
+    hours = np.arange(size.days * 24)
+    starts = now_us - (hours + 1) * HOUR_US
+    hour_of_day, weekday = starts // HOUR_US % 24, (starts // DAY_US + 3) % 7
+    weight = 0.25 + np.exp(-((hour_of_day - 14.0) ** 2) / 18.0)
+    weight = weight * np.where(weekday >= 5, 0.45, 1.0) * (1.0 - 0.4 * hours / hours.size)
+    chosen = rng.choice(hours.size, size=size.generations, p=weight / weight.sum())
+    return np.sort(starts[chosen] + rng.integers(0, HOUR_US, size.generations))
+
+
+def _rows(rng: np.random.Generator, moments: NDArray[np.int64], now_us: int, first: int) -> list[dict[str, Any]]:
+    n = moments.size
+    model = rng.choice(len(MODELS), size=n, p=_SHARES)
+    incident_start = (now_us // DAY_US - INCIDENT_DAYS_AGO) * DAY_US + 10 * HOUR_US
+    in_incident = (moments >= incident_start) & (moments < incident_start + 4 * HOUR_US) & (model == 1)
+    failed = rng.random(n) < np.where(in_incident, 0.42, 0.012)
+    kind = np.where(in_incident, 0, rng.choice(len(_ERRORS), size=n, p=_ERROR_SHARES))
+    slow = np.where(in_incident, 3.0, 1.0)
+    latency = rng.lognormal(np.log(np.array(_LATENCY_S)[model] * slow), 0.45) * 1e6
+    ttft = latency * rng.uniform(0.12, 0.35, n)
+    prompt = np.minimum(rng.lognormal(5.8, 0.9, n), 150_000).astype(np.int64) + 8
+    cached = np.where(rng.random(n) < 0.25, prompt * 0.6, 0).astype(np.int64)
+    output = rng.lognormal(np.log(np.array(_OUTPUT)[model]), 0.5).astype(np.int64) + 1
+    thinking = np.where(model == 2, output // 3, 0)
+    columns = zip(
+        moments.tolist(), model.tolist(), failed.tolist(), kind.tolist(), latency.astype(np.int64).tolist(),
+        ttft.astype(np.int64).tolist(), prompt.tolist(), cached.tolist(), output.tolist(), thinking.tolist(),
+        strict=True,
+    )  # fmt: skip
+    return [_row(first + at, *values) for at, values in enumerate(columns)]
+
+
+def _row(  # noqa: PLR0913 - one value a column
+    number: int, moment: int, model: int, failed: bool, kind: int, latency: int, ttft: int,
+    prompt: int, cached: int, output: int, thinking: int,
+) -> dict[str, Any]:  # fmt: skip
+    name = MODELS[model]
+    error = _ERRORS[kind] if failed else ""
+    status = "ok" if not failed else error if error in ("blocked", "truncated") else "error"
+    if status in ("error", "blocked"):
+        prompt = cached = output = thinking = 0
+    usage = Usage(input_tokens=prompt, cached_tokens=cached, output_tokens=output, thinking_tokens=thinking)
+    return {
+        "id": f"g_demo{number:09x}",
+        "created_at": moment,
+        "request_model": name,
+        "response_model": name,
+        "provider": "simulated",
+        "source": "demo",
+        "status": status,
+        "error_class": "provider_error" if status == "truncated" else error,
+        "error_message": "Simulated." if error else "",
+        "finish_reason": "stop" if status == "ok" else "error",
+        "input_tokens": prompt,
+        "cached_tokens": cached,
+        "output_tokens": output,
+        "thinking_tokens": thinking,
+        "audio_tokens": 0,
+        "cached_audio_tokens": 0,
+        "cost_nano_usd": _cost(name, usage),
+        "cost_status": "estimated" if status == "truncated" else "priced",
+        "price_id": f"simulated:{name}",
+        "latency_us": latency,
+        "ttft_us": None if status in ("error", "blocked") else ttft,
+        "n_attempts": 5 if error in ("rate_limited", "provider_unavailable") else 1,
+        "ref_id": None,
+        "ref_part": None,
+    }
+
+
+_NANO_PER_TOKEN = {
+    name: tuple(int(rate.base * 1000) for rate in (price.input, price.cached or price.input, price.output))
+    for name, price in SIMULATED_PRICES.items()
+}
+
+
+def _cost(model: str, usage: Usage) -> int:
+    """The same as the receipt's sum; the simulated prices are whole nano-dollars a token."""
+    plain, cached, output = _NANO_PER_TOKEN[model]
+    return (usage.input_tokens - usage.cached_tokens) * plain + usage.cached_tokens * cached + usage.output_tokens * output
+
+
+def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
+    usage = Usage(**{name: row[name] for name in Usage.__slots__})
+    receipt = receipt_for(usage, SIMULATED_PRICES[row["request_model"]])
+    lines = [[line.kind, line.tokens, str(line.usd_per_mtok)] for line in receipt.lines]
+    return {
+        "generation_id": row["id"],
+        "messages": json.dumps([["user", _PROMPTS[number % len(_PROMPTS)]]]),
+        "system": None,
+        "parameters": "{}",
+        "text": _ANSWER if row["status"] == "ok" else "",
+        "thinking": None,
+        "receipts": json.dumps([{"price_id": receipt.price_id, "note": "", "lines": lines}]),
+    }
+
+
+def _stories(connection: Any, rng: np.random.Generator, now_us: int) -> None:
+    _workflow_run(connection, rng, now_us - 3 * HOUR_US)
+    for number in range(60):
+        _comparison(connection, rng, now_us - int((59 - number) * 0.48 * DAY_US) - HOUR_US, number)
+    _experiment(connection, rng, now_us, ("Shorter system prompt", (0.62, 0.70), 5200, 24, True))
+    _experiment(connection, rng, now_us, ("Careful model for refunds", (0.55, 0.575), 420, 5, False))
+
+
+def _call(rng: np.random.Generator, number: int, model: int, moment: int, ref: tuple[str, str]) -> dict[str, Any]:
+    latency = int(rng.lognormal(np.log(_LATENCY_S[model]), 0.3) * 1e6)
+    output = int(rng.integers(60, 300))
+    row = _row(number, moment, model, False, 0, latency, latency // 5, 90, 0, output, 0)
+    return row | {"id": f"g_demo{ref[0]}{ref[1]}"[:40], "ref_id": ref[0], "ref_part": ref[1]}
+
+
+def _workflow_run(connection: Any, rng: np.random.Generator, moment: int) -> None:
+    run_id, workflow = "r_demo", spec.from_yaml((BUILT_IN / "analysis.yaml").read_text("utf-8"))
+    rows, steps = [], []
+    for position, step in enumerate(workflow.steps):
+        row = _call(rng, position, 1, moment, (run_id, step.name))
+        moment += row["latency_us"] + 5_000
+        rows.append(row)
+        steps.append(
+            {
+                "run_id": run_id, "step": step.name, "position": position, "status": "succeeded",
+                "prompt": step.prompt, "output": _ANSWER, "error": "", "model": row["request_model"],
+                "generation_id": row["id"], "n_attempts": 1, "tokens": row["input_tokens"] + row["output_tokens"],
+                "cost_nano_usd": row["cost_nano_usd"], "started_at": row["created_at"],
+                "finished_at": row["created_at"] + row["latency_us"],
+            }
+        )  # fmt: skip
+    run = {
+        "id": run_id, "workflow_name": workflow.name, "spec": spec.to_yaml(workflow), "source": "demo",
+        "inputs": json.dumps({"": "The minutes of last week's meeting."}), "status": "succeeded", "n_starts": 1,
+        "created_at": rows[0]["created_at"], "finished_at": steps[-1]["finished_at"],
+    }  # fmt: skip
+    WorkflowStore.insert_run(connection, run)
+    WorkflowStore.insert_steps(connection, steps)
+    log_rows(connection, rows, [_body(row, 0) for row in rows])
+
+
+def _comparison(connection: Any, rng: np.random.Generator, moment: int, number: int) -> None:
+    comparison_id = f"c_demo{number:03d}"
+    pair = [(0, 1), (1, 2), (0, 2)][number % 3]
+    rows = [_call(rng, number, model, moment, (comparison_id, str(at))) for at, model in enumerate(pair)]
+    log_rows(connection, rows, [_body(row, number) for row in rows])
+    candidates = tuple(Candidate(position=at, model=MODELS[model]) for at, model in enumerate(pair))
+    cheapest = min(range(2), key=lambda at: rows[at]["cost_nano_usd"])
+    comparison = Comparison(
+        id=comparison_id, created_at=clock.from_us(moment), source="demo", prompt=_PROMPTS[number % len(_PROMPTS)],
+        system=None, rule=DEFAULT_RULE, candidates=candidates, winner=cheapest,
+    )  # fmt: skip
+    ComparisonStore.insert(connection, comparison)
+    for at, row in enumerate(rows):
+        ComparisonStore.set_generation(connection, comparison_id, at, row["id"])
+    chances = {(0, 1): (0.3, 0.55), (1, 2): (0.38, 0.48), (0, 2): (0.22, 0.66)}[pair]
+    draw = rng.random()
+    choice: VoteChoice = "a" if draw < chances[0] else "b" if draw < sum(chances) else "tie"
+    vote = {
+        "id": f"v_demo{number:03d}", "comparison_id": comparison_id, "created_at": moment + 30_000_000,
+        "position_a": 0, "position_b": 1, "model_a": MODELS[pair[0]], "model_b": MODELS[pair[1]],
+        "choice": choice, "is_blind": 1,
+    }  # fmt: skip
+    ComparisonStore.insert_votes(connection, [vote])
+
+
+def _experiment(
+    connection: Any, rng: np.random.Generator, now_us: int, story: tuple[str, tuple[float, float], int, int, bool]
+) -> None:
+    name, rates, n_units, days, is_over = story
+    experiment_id = f"e_demo_{name.split()[0].lower()}"
+    started_at = clock.from_us(now_us) - timedelta(days=days + (2 if is_over else 0))
+    experiment = Experiment(
+        id=experiment_id,
+        name=name,
+        hypothesis=f"{name}: more tickets are solved at the first answer.",
+        unit="user",
+        salt=experiment_id,
+        status="stopped" if is_over else "running",
+        created_at=started_at,
+        stopped_at=started_at + timedelta(days=days) if is_over else None,
+        variants=(
+            Variant(position=0, name="A · as today", model="sim-balanced"),
+            Variant(position=1, name="B · the change", model="sim-balanced" if is_over else "sim-careful"),
+        ),
+        is_demo=True,
+    )
+    ExperimentStore.insert(connection, experiment)
+    position = rng.integers(0, 2, n_units).tolist()
+    moments = (clock.to_us(started_at) + np.sort(rng.integers(0, days * DAY_US, n_units))).tolist()
+    success = (rng.random(n_units) < np.array(rates)[position]).tolist()
+    rating = np.clip(np.round(rng.normal(np.where(success, 4.1, 2.6), 0.9)), 1, 5).tolist()
+    units = [f"demo-{number}" for number in range(n_units)]
+    ExperimentStore.expose(
+        connection,
+        [
+            {"experiment_id": experiment_id, "unit_id": unit, "position": p, "created_at": at}
+            for unit, p, at in zip(units, position, moments, strict=True)
+        ],
+    )
+    ExperimentStore.insert_outcomes(
+        connection,
+        [
+            {
+                "id": f"o_{experiment_id}_{number}", "experiment_id": experiment_id, "position": position[number],
+                "unit_id": units[number], "generation_id": None, "success": int(success[number]),
+                "rating": rating[number], "created_at": moments[number] + 60_000_000,
+            }
+            for number in range(n_units)
+        ],
+    )  # fmt: skip
+    _experiment_calls(connection, rng, experiment, moments)
+
+
+def _experiment_calls(connection: Any, rng: np.random.Generator, experiment: Experiment, moments: list[int]) -> None:
+    rows = []
+    for number in range(0, len(moments), 10):
+        variant = experiment.variants[number // 10 % 2]
+        row = _call(rng, number, MODELS.index(variant.model), moments[number], (experiment.id, str(variant.position)))
+        rows.append(row | {"id": f"g_{experiment.id[:22]}{number:06x}"})
+    log_rows(connection, rows, [])
+
+

@@ -1,0 +1,1 @@
+"""A/B tests of model variants on live traffic."""

@@ -1,0 +1,1 @@
+"""What happened, what it cost: read from rollups."""

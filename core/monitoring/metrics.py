@@ -1,0 +1,102 @@
+"""Rollup rows to metrics, grouped by bucket and model, with numpy. Pure."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.clock import from_us
+from core.domain.metrics import Metrics, MetricsRow
+from core.storage.histogram import merge_groups, percentiles_us
+from core.storage.rollups import RollupRows
+
+SHARES = (0.50, 0.95, 0.99)
+_TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
+
+
+def summarise(rows: RollupRows, *, width_us: int | None, by_model: bool) -> list[MetricsRow]:
+    """One row per (bucket, model) that has calls, oldest bucket first; width_us None = one bucket for all.
+
+    Without `by_model`, models are added up and `model` is None.
+    """
+    group_of: dict[tuple[int | None, str | None, str | None], int] = {}
+    groups = np.empty(len(rows), dtype=np.int64)
+    for at, key in enumerate(rows.keys):
+        bucket = None if width_us is None else key.bucket_at // width_us * width_us
+        name = (bucket, key.model, key.provider) if by_model else (bucket, None, None)
+        groups[at] = group_of.setdefault(name, len(group_of))
+    all_metrics = _metrics(rows, groups, len(group_of))
+    order = sorted(group_of, key=lambda name: (name[0] or 0, name[1] or ""))
+    return [
+        MetricsRow(
+            bucket=None if bucket is None else from_us(bucket),
+            model=model,
+            provider=provider,
+            metrics=all_metrics[group_of[bucket, model, provider]],
+        )
+        for bucket, model, provider in order
+    ]
+
+
+def total(rows: RollupRows) -> Metrics:
+    found = summarise(rows, width_us=None, by_model=False)
+    return found[0].metrics if found else Metrics()
+
+
+def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list[Metrics]:
+    answered = np.array([key.status == "ok" for key in rows.keys], dtype=bool)
+    stopped = np.array([key.status == "stopped" for key in rows.keys], dtype=bool)
+
+    def add(values: NDArray[np.int64], where: Any = slice(None)) -> list[int]:
+        sums = np.zeros(n_groups, dtype=np.int64)
+        np.add.at(sums, groups[where], values[where])
+        result: list[int] = sums.tolist()
+        return result
+
+    sums = {name: add(values) for name, values in rows.sums.items()}
+    n_ok, n_stopped = add(rows.sums["n"], answered), add(rows.sums["n"], stopped)
+    latency_sum = add(rows.sums["latency_sum_us"], answered)
+    latency_max = np.zeros(n_groups, dtype=np.int64)
+    np.maximum.at(latency_max, groups[answered], rows.latency_max_us[answered])
+    chosen = np.flatnonzero(answered).tolist()
+    latency = merge_groups([rows.latency[i] for i in chosen], groups[answered], n_groups)
+    ttft = merge_groups([rows.ttft[i] for i in chosen], groups[answered], n_groups)
+    errors: list[dict[str, int]] = [{} for _ in range(n_groups)]
+    for at, key in enumerate(rows.keys):
+        if key.status not in ("ok", "stopped"):
+            name = key.error_class or key.status
+            found = errors[groups[at]]
+            found[name] = found.get(name, 0) + int(rows.sums["n"][at])
+
+    results = []
+    for g in range(n_groups):
+        p50, p95, p99 = _seconds(percentiles_us(latency[g], SHARES))
+        t50, t95, t99 = _seconds(percentiles_us(ttft[g], SHARES))
+        results.append(
+            Metrics(
+                n=sums["n"][g],
+                n_ok=n_ok[g],
+                n_stopped=n_stopped[g],
+                **{name: sums[name][g] for name in _TOKENS},
+                cost_usd=Decimal(sums["cost_nano_usd"][g]) / 1_000_000_000,
+                n_unpriced=sums["n_unpriced"][g],
+                unpriced_tokens=sums["unpriced_tokens"][g],
+                n_estimated=sums["n_estimated"][g],
+                latency_mean_s=latency_sum[g] / n_ok[g] / 1e6 if n_ok[g] else None,
+                latency_max_s=int(latency_max[g]) / 1e6 if n_ok[g] else None,
+                p50_s=p50,
+                p95_s=p95,
+                p99_s=p99,
+                ttft_p50_s=t50,
+                ttft_p95_s=t95,
+                ttft_p99_s=t99,
+                errors=errors[g],
+            )
+        )
+    return results
+
+
+def _seconds(percentiles: Sequence[float | None]) -> list[float | None]:
+    return [None if value is None else value / 1e6 for value in percentiles]

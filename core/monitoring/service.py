@@ -1,0 +1,111 @@
+"""Monitoring for its users: metrics of any window, spend and its projection. Reads rollups, never raw rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from core import clock
+from core.clock import DAY_US, HOUR_US, to_us
+from core.domain.metrics import Metrics, MetricsRow, Projection
+from core.errors import InvalidRequest
+from core.monitoring import metrics
+from core.storage.rollups import RollupRows, RollupStore
+
+Bucket = Literal["hour", "day"]
+DEFAULT_DAYS = 30
+MAX_HOURS = 24 * 366
+_WIDTH_US = {"hour": HOUR_US, "day": DAY_US}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """[since, until), whole hours."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def previous(self) -> "Window":
+        return Window(self.since - (self.until - self.since), self.since)
+
+
+class MonitoringService:
+    def __init__(self, rollups: RollupStore, now: Callable[[], datetime]) -> None:
+        self._rollups = rollups
+        self._now = now
+
+    def window(self, since: datetime | None = None, until: datetime | None = None, *, days: float = DEFAULT_DAYS) -> Window:
+        """The window of whole hours around the moments given; by default the last `days` days up to now.
+
+        Raises:
+            InvalidRequest: It ends before it begins.
+        """
+        end = until or self._now()
+        try:
+            start = since or end - timedelta(days=days)
+        except OverflowError:
+            raise InvalidRequest(f"until == {end.isoformat()} is too early") from None
+        if start >= end:
+            raise InvalidRequest(f"The range ends ({end.isoformat()}) before it begins ({start.isoformat()}).")
+        first, last = to_us(start) // HOUR_US * HOUR_US, -(-to_us(end) // HOUR_US) * HOUR_US
+        # A window never looks further than the coming hour; far futures would only cost time.
+        last = min(last, (to_us(self._now()) // HOUR_US + 1) * HOUR_US)
+        return Window(clock.from_us(first), clock.from_us(max(last, first + HOUR_US)))
+
+    def by_model(
+        self, window: Window, *, bucket: Bucket | None = None, model: str | None = None, simulated: bool = False
+    ) -> list[MetricsRow]:
+        """Metrics per model, and per bucket if one is named."""
+        rows = self._read(window, bucket, model, simulated)
+        return metrics.summarise(rows, width_us=_WIDTH_US[bucket] if bucket else None, by_model=True)
+
+    def over_time(
+        self, window: Window, *, bucket: Bucket, model: str | None = None, simulated: bool = False
+    ) -> list[MetricsRow]:
+        """Metrics of all models together per bucket; buckets without calls are left out."""
+        rows = self._read(window, bucket, model, simulated)
+        return metrics.summarise(rows, width_us=_WIDTH_US[bucket], by_model=False)
+
+    def total(self, window: Window, *, model: str | None = None, simulated: bool = False) -> Metrics:
+        return metrics.total(self._read(window, None, model, simulated))
+
+    def spend_today(self) -> Decimal:
+        """Known real spend since midnight UTC."""
+        now = self._now()
+        return self._spend(now.replace(hour=0, minute=0, second=0, microsecond=0), now)
+
+    def month(self) -> Projection:
+        """Known real spend of this calendar month (UTC), and where it is heading."""
+        now = self._now()
+        start = datetime(now.year, now.month, 1, tzinfo=UTC)
+        following = (start + timedelta(days=32)).replace(day=1)
+        spent = self._spend(start, now)
+        gone = (now - start) / (following - start)
+        return Projection(
+            spent_usd=spent,
+            projected_usd=spent / Decimal(gone) if gone >= 0.1 else None,
+            n_days=(now - start) / timedelta(days=1),
+        )
+
+    def has_any(self, *, simulated: bool) -> bool:
+        """Whether anything at all was recorded."""
+        return len(self._rollups.read(0, self._end_us(), simulated=simulated)) > 0
+
+    def differences(self) -> list[str]:
+        """Where rollups and raw rows disagree; empty = nowhere. Reads everything."""
+        return self._rollups.differences()
+
+    def _end_us(self) -> int:
+        return (to_us(self._now()) // HOUR_US + 1) * HOUR_US
+
+    def _spend(self, since: datetime, until: datetime) -> Decimal:
+        nano, _ = self._rollups.spend_nano_usd(to_us(since), to_us(until) + 1)
+        return Decimal(nano) / 1_000_000_000
+
+    def _read(self, window: Window, bucket: Bucket | None, model: str | None, simulated: bool) -> RollupRows:
+        since, until = to_us(window.since), to_us(window.until)
+        if bucket == "hour" and (until - since) // HOUR_US > MAX_HOURS:
+            raise InvalidRequest(f"By hour, a range of at most {MAX_HOURS // 24} days is served; take bucket=day.")
+        return self._rollups.read(since, until, simulated=simulated, model=model, by_hour=bucket == "hour")
