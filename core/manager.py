@@ -15,9 +15,11 @@ from core.config import Settings
 from core.comparison.service import ComparisonService
 from core.demo import Demo
 from core.domain.generation import Generation, Message, Model, Parameters, Request
+from core.domain.price import Price
 from core.errors import NotFound, register_secret
 from core.experiments.service import ExperimentService
 from core.monitoring.service import MonitoringService
+from core.pricing.catalogue import price_of
 from core.providers.base import KeyCheck
 from core.providers.registry import Registry
 from core.storage.budgets import BudgetStore
@@ -172,6 +174,10 @@ class ModelManager:
     def default_model(self) -> str:
         return self.settings.default_model or self._loop.run(self._registry.default_model())
 
+    def price(self, model: str) -> Price | None:
+        """The price row that holds now; None when none is known."""
+        return price_of(self.model(model).provider, model, clock.now())
+
     @property
     def has_key(self) -> bool:
         return self._registry.has_gemini_key
@@ -190,6 +196,13 @@ class ModelManager:
         """Use a Gemini key from now on; it lives in this process only."""
         register_secret(key)
         self._registry.set_gemini_key(key)
+
+    def remembered(self, generation_id: str) -> Generation | None:
+        """A call of this process with its texts, even where content is not kept; else what the log has."""
+        call = self.calls.running(generation_id)
+        if call is not None and call.done.done() and call.done.exception() is None:
+            return call.result()
+        return self.log.get(generation_id)
 
     # Records -------------------------------------------------------------------------------------------------------
 

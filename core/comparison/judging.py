@@ -7,6 +7,7 @@ from core.domain.generation import Generation
 from core.statistics.proportions import wilson_interval
 
 MIN_DECIDED = 6
+SAME_SHARE = 0.01  # one run does not tell 1 % apart
 
 _VALUE: dict[Metric, Callable[[Generation], float | None]] = {
     "cost": lambda g: None if g.cost_usd is None else float(g.cost_usd),
@@ -33,9 +34,9 @@ def best(candidates: Sequence[Candidate], criterion: Criterion) -> list[Candidat
 
 
 def sole(candidates: Sequence[Candidate], metric: Metric, *, larger_is_better: bool = False) -> Candidate | None:
-    """The one that is strictly best of at least two answers; a tie is not crowned."""
+    """The one that is best of at least two answers; a tie, or what cannot be told from one, is not crowned."""
     able = [candidate for candidate in candidates if candidate.can_win]
-    tops = best(able, Criterion(metric, 0.0, larger_is_better))
+    tops = best(able, Criterion(metric, SAME_SHARE, larger_is_better))
     return tops[0] if len(tops) == 1 and len(able) > 1 else None
 
 

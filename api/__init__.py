@@ -1,0 +1,1 @@
+"""The engine over HTTP: thin, on the dashboard's own port."""

@@ -1,0 +1,151 @@
+"""Every failure as {"error": text, "code": name}; an unexpected one without its inside."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core import (
+    AimmError,
+    AuthenticationError,
+    Blocked,
+    BudgetExceeded,
+    Conflict,
+    ContextTooLong,
+    InvalidRequest,
+    NotFound,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+    TooLarge,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+# The first class that fits gives the status.
+_STATUS: tuple[tuple[type[AimmError], int], ...] = (
+    (TooLarge, 413),
+    (ContextTooLong, 413),
+    (InvalidRequest, 422),
+    (Blocked, 422),
+    (NotFound, 404),
+    (Conflict, 409),
+    (AuthenticationError, 401),
+    (BudgetExceeded, 429),
+    (RateLimited, 429),
+    (ProviderTimeout, 504),
+    (ProviderUnavailable, 503),
+    (ProviderError, 502),
+)
+_HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(AimmError, _expected)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def failure(status: int, code: str, text: str, **more: object) -> JSONResponse:
+    return JSONResponse({"error": text, "code": code, **more}, status_code=status)
+
+
+def status_of(error: AimmError) -> int:
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
+
+
+async def _expected(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AimmError)  # noqa: S101 - what it is registered for
+    text = f"{error.message} {error.hint}".strip()
+    more = {"generation_id": error.generation_id} if error.generation_id else {}
+    response = failure(status_of(error), error.code, text, **more)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return response
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    kind = request.headers.get("content-type", "")
+    if request.method == "POST" and "json" not in kind:
+        return failure(400, "not_json", "Send a JSON body with the header Content-Type: application/json.")
+    problems = error.errors()
+    if any(problem["type"] == "json_invalid" for problem in problems):
+        return failure(400, "invalid_json", "The body is not JSON.")
+    texts = []
+    for problem in problems[:5]:
+        place = ".".join(str(part) for part in problem["loc"] if part != "body") or "body"
+        texts.append(f"{place}: {problem['msg']}")
+    return failure(422, "invalid_request", "; ".join(texts))
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    status = error.status_code if error.status_code in (400, 401, 404, 409, 413, 422, 429) else 400
+    text = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
+    status = 404 if error.status_code == 405 else status
+    return failure(status, _HTTP_CODES.get(error.status_code, "bad_request"), text)
+
+
+async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    logger.error("a request failed unexpectedly: %s", type(error).__name__)
+    return failure(503, "internal", "Something went wrong here; the server's log says more.")
+
+
+class Guard:
+    """Refuses bodies over the limit while they arrive, and turns what escapes the app into an answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit():
+            return await failure(400, "bad_request", "The length of the body is not a number.")(scope, receive, send)
+        if int(length) > MAX_BODY_BYTES:
+            return await _too_large(scope, receive, send)
+        return await self._counted(scope, receive, send)
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen, started = 0, False
+
+        async def counting_receive() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY_BYTES:
+                raise _BodyTooLarge
+            return message
+
+        async def watching_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counting_receive, watching_send)
+        except _BodyTooLarge:
+            if not started:
+                await _too_large(scope, receive, send)
+        except Exception as error:
+            if started:
+                raise
+            logger.exception("a request failed unexpectedly: %s", type(error).__name__)
+            await failure(503, "internal", "Something went wrong here; the server's log says more.")(scope, receive, send)
+
+
+class _BodyTooLarge(Exception):
+    pass
+
+
+async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
+    await failure(413, "too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.")(scope, receive, send)

@@ -1,0 +1,260 @@
+"""The routes of /api/*: each reads its request, calls the core once, and writes the answer."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Query
+
+from api import errors, schemas, wire
+from core import InvalidRequest, ModelManager
+from core.calls.call import Origin
+from core.comparison import judging
+from core.domain.experiment import OutcomeInput, Variant
+from core.domain.generation import Parameters
+
+
+
+def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
+    """The FastAPI application; `get_manager` gives the process's one ModelManager."""
+    app = FastAPI(
+        title="AI Model Manager",
+        version="0.1.0",
+        description="Models, workflows, comparisons, experiments, metrics, costs and budgets. Money in US dollars,"
+        " times in seconds, rates in percent; null = unknown. `usage.input` includes cached, `usage.output` thinking tokens.",
+        docs_url="/docs",
+        openapi_url="/openapi.json",
+        redoc_url=None,
+    )
+    app.dependency_overrides[_manager] = get_manager
+    errors.install(app)
+    for path, methods, handler, status in _ROUTES:
+        app.add_api_route(path, handler, methods=methods, status_code=status, responses=_FAILURES)
+    return app
+
+
+def _manager() -> ModelManager:
+    raise NotImplementedError
+
+
+Manager = Annotated[ModelManager, Depends(_manager)]
+
+
+async def health() -> dict[str, str]:
+    return {"status": "healthy"}
+
+
+def models(mm: Manager) -> dict[str, Any]:
+    found = mm.models()
+    return {
+        "models": [model.name for model in found],
+        "count": len(found),
+        "details": [wire.model(model) for model in found],
+        "default_model": mm.default_model(),
+    }
+
+
+async def generate(body: schemas.Generate, mm: Manager) -> dict[str, Any]:
+    parameters = body.model_dump(exclude={"prompt", "model", "system"}, exclude_none=True)
+    request = await asyncio.to_thread(mm.request, body.prompt, model=body.model, system=body.system, **parameters)
+    g = await mm.agenerate(request, Origin(source="api"))
+    return {"status": "success" if g.status == "ok" else g.status, **wire.generation(g)}
+
+
+def workflow(body: schemas.RunWorkflow, mm: Manager) -> Any:
+    run_id = mm.workflows.start(body.template, body.input, inputs=body.inputs, model=body.model, source="api")
+    run = mm.workflows.wait(run_id)
+    if run.status == "succeeded":
+        return {"status": "success", "workflow": wire.workflow_run(run)}
+    text = f"The workflow {run.status}: {run.error} What it had is kept; run {run.id} can be resumed."
+    return errors.failure(502, "workflow_failed", text, status="error", workflow=wire.workflow_run(run))
+
+
+async def compare(body: schemas.Compare, mm: Manager) -> dict[str, Any]:
+    def work() -> dict[str, Any]:
+        comparison_id = mm.comparisons.start(body.prompt, body.models, system=body.system, source="api")
+        calls = mm.comparisons.calls(comparison_id)
+        comparison = mm.comparisons.wait(comparison_id)
+        failed = {at: call.done.exception() for at, call in enumerate(calls)}
+        messages = {at: str(error) for at, error in failed.items() if error is not None}
+        fastest = judging.sole(comparison.candidates, "latency")
+        cheapest = judging.sole(comparison.candidates, "cost")
+        names = [candidate.model if candidate else None for candidate in (fastest, cheapest)]
+        return {"status": "success", "comparison": wire.comparison(comparison, messages, names[0], names[1])}
+
+    return await asyncio.to_thread(work)
+
+
+def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, Any]:
+    given = body.variants if body.variants is not None else [v for v in (body.variant_a, body.variant_b) if v is not None]
+    if body.variants is None and len(given) < 2:
+        raise InvalidRequest("An experiment needs variant_a and variant_b, or a list of variants.")
+    experiment = mm.experiments.create(
+        body.name, [_variant(v) for v in given], hypothesis=body.hypothesis, unit=body.unit
+    )
+    return {"status": "success", "experiment_id": experiment.id, "variants": [v.key for v in experiment.variants]}
+
+
+def _variant(given: str | schemas.VariantBody) -> str | Variant:
+    if isinstance(given, str):
+        return given
+    try:
+        parameters = Parameters(**given.parameters)
+    except TypeError:
+        raise InvalidRequest(f"parameters: unknown names in {sorted(given.parameters)}") from None
+    return Variant(
+        position=0, name=given.name, model=given.model, system=given.system, weight=given.weight, parameters=parameters
+    )
+
+
+def list_experiments(mm: Manager) -> dict[str, Any]:
+    found = mm.experiments.list()
+    rows = [
+        {"experiment_id": e.id, "name": e.name, "status": e.status, "variants": [v.key for v in e.variants]} for e in found
+    ]
+    return {"status": "success", "experiments": rows}
+
+
+async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: Manager) -> dict[str, Any]:
+    variant, call = await asyncio.to_thread(mm.experiments.start_call, experiment_id, body.user_id, body.prompt)
+    g = call.answered(await asyncio.wrap_future(call.done))
+    return {
+        "status": "success" if g.status == "ok" else g.status,
+        "experiment_id": experiment_id,
+        "variant": variant.key,
+        "variant_name": variant.name,
+        "generation_id": g.id,
+        **{name: value for name, value in wire.generation(g).items() if name != "id"},
+    }
+
+
+def record(experiment_id: str, body: schemas.Record, mm: Manager) -> dict[str, Any]:
+    if body.results is not None:
+        ids = mm.experiments.record(experiment_id, [_outcome(result) for result in body.results])
+        return {"status": "success", "result_ids": ids}
+    if body.variant is None or body.success is None:
+        raise InvalidRequest("An outcome needs `variant` and `success`; several go into `results`.")
+    ids = mm.experiments.record(experiment_id, [_outcome(body)])
+    return {"status": "success", "result_id": ids[0]}
+
+
+def _outcome(body: schemas.Outcome | schemas.Record) -> OutcomeInput:
+    return OutcomeInput(
+        variant=body.variant or "",
+        success=bool(body.success),
+        rating=body.rating,
+        unit_id=body.user_id,
+        generation_id=body.generation_id,
+    )
+
+
+def stats(experiment_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "stats": wire.experiment_stats(mm.experiments.report(experiment_id))}
+
+
+def stop_experiment(experiment_id: str, mm: Manager) -> dict[str, Any]:
+    mm.experiments.stop(experiment_id)
+    return {"status": "success", "experiment_id": experiment_id}
+
+
+FROM = Annotated[str | None, Query(alias="from", description="ISO 8601; without a zone it is UTC.", max_length=40)]
+TO = Annotated[str | None, Query(alias="to", description="ISO 8601, not included.", max_length=40)]
+
+
+def metrics(  # noqa: PLR0913 - one a query parameter
+    mm: Manager,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    from_: FROM = None,
+    to: TO = None,
+    bucket: Literal["hour", "day"] | None = None,
+    simulated: bool = False,
+) -> dict[str, Any]:
+    window = mm.monitoring.window(_moment(from_, "from"), _moment(to, "to"))
+    rows = mm.monitoring.by_model(window, bucket=bucket, model=model, simulated=simulated)
+    return {
+        "status": "success",
+        "from": window.since.isoformat(),
+        "to": window.until.isoformat(),
+        "metrics": [wire.metrics_row(row) for row in rows],
+    }
+
+
+def costs(mm: Manager, from_: FROM = None, to: TO = None, simulated: bool = False) -> dict[str, Any]:
+    window = mm.monitoring.window(_moment(from_, "from"), _moment(to, "to"))
+    rows = mm.monitoring.by_model(window, simulated=simulated)
+    total = sum((row.metrics.cost_usd for row in rows), start=0)
+    return {
+        "status": "success",
+        "from": window.since.isoformat(),
+        "to": window.until.isoformat(),
+        "costs": [wire.cost_row(row) for row in rows],
+        "total_cost": float(total),
+        "unpriced_requests": sum(row.metrics.n_unpriced for row in rows),
+    }
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a + in a query arrives as a space
+    except ValueError:
+        raise InvalidRequest(f"{name} == {text[:40]!r}, must be ISO 8601 such as 2026-01-31T00:00:00Z") from None
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise InvalidRequest(f"{name} == {text[:40]!r} is out of range") from None
+
+
+def list_budgets(mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "budgets": [wire.budget(status) for status in mm.budgets.statuses()]}
+
+
+def create_budget(body: schemas.CreateBudget, mm: Manager) -> dict[str, Any]:
+    status = mm.budgets.create(
+        body.name,
+        body.limit_usd,
+        period=body.period,
+        timezone=body.timezone,
+        scope=body.scope,
+        action=body.action,
+        thresholds=body.thresholds,
+    )
+    everything = [wire.budget(each) for each in mm.budgets.statuses()]
+    return {"status": "success", "budget": wire.budget(status), "budgets": everything}
+
+
+_FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": "A failure",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"error": {"type": "string"}, "code": {"type": "string"}},
+                    "required": ["error", "code"],
+                }
+            }
+        },
+    }
+    for status in (400, 401, 404, 409, 413, 422, 429, 502, 503, 504)
+}
+_ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
+    ("/health", ["GET"], health, 200),
+    ("/models", ["GET"], models, 200),
+    ("/generate", ["POST"], generate, 200),
+    ("/workflow", ["POST"], workflow, 200),
+    ("/compare", ["POST"], compare, 200),
+    ("/experiment", ["POST"], create_experiment, 201),
+    ("/experiment", ["GET"], list_experiments, 200),
+    ("/experiment/{experiment_id}/test", ["POST"], test_experiment, 200),
+    ("/experiment/{experiment_id}/record", ["POST"], record, 200),
+    ("/experiment/{experiment_id}/stats", ["GET"], stats, 200),
+    ("/experiment/{experiment_id}/stop", ["POST"], stop_experiment, 200),
+    ("/metrics", ["GET"], metrics, 200),
+    ("/costs", ["GET"], costs, 200),
+    ("/budgets", ["GET"], list_budgets, 200),
+    ("/budgets", ["POST"], create_budget, 201),
+)
+

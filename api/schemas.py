@@ -1,0 +1,87 @@
+"""What requests hold. Pydantic lives at the wire only."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+Text = Annotated[str, Field(max_length=8 * 1024 * 1024)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(protected_namespaces=(), extra="ignore")
+
+
+class Generate(_Body):
+    prompt: Text
+    model: Name | None = None
+    system: Text | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    thinking_budget: int | None = None
+    thinking_level: str | None = None
+    json_schema: dict[str, Any] | None = None
+
+
+class RunWorkflow(_Body):
+    template: Name
+    input: Text
+    model: Name | None = None
+    inputs: dict[str, str] = Field(default_factory=dict, description="Named inputs, such as target_language.")
+
+
+class Compare(_Body):
+    models: list[Name]
+    prompt: Text
+    system: Text | None = None
+
+
+class VariantBody(_Body):
+    model: Name
+    name: str = Field(default="", max_length=200)
+    system: Text | None = None
+    weight: int = Field(default=1, ge=0, le=1_000_000)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class CreateExperiment(_Body):
+    name: Name
+    hypothesis: str = Field(default="", max_length=2000)
+    unit: str = Field(default="user", max_length=40)
+    variant_a: Name | VariantBody | None = None
+    variant_b: Name | VariantBody | None = None
+    variants: list[Name | VariantBody] | None = None
+
+
+class TestExperiment(_Body):
+    user_id: Annotated[str, Field(min_length=1, max_length=500)]
+    prompt: Text
+
+
+class Outcome(_Body):
+    variant: Annotated[str, Field(min_length=1, max_length=300)]
+    success: StrictBool
+    rating: float | None = Field(default=None, ge=1, le=5)
+    user_id: str | None = Field(default=None, max_length=500)
+    generation_id: str | None = Field(default=None, max_length=60)
+
+
+class Record(_Body):
+    variant: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    success: StrictBool | None = None
+    rating: float | None = Field(default=None, ge=1, le=5)
+    user_id: str | None = Field(default=None, max_length=500)
+    generation_id: str | None = Field(default=None, max_length=60)
+    results: list[Outcome] | None = Field(default=None, max_length=10_000)
+
+
+class CreateBudget(_Body):
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    period: Literal["day", "week", "month"] = "month"
+    timezone: str = Field(default="UTC", max_length=60)
+    scope: str = Field(default="all", max_length=200)
+    action: Literal["notify", "stop"] = "notify"
+    thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.8, 1.0], max_length=10)

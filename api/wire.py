@@ -1,0 +1,237 @@
+"""Core values as the JSON of the answers. Money is a number of US dollars; null = unknown."""
+
+from decimal import Decimal
+from typing import Any
+
+from core.domain.budget import BudgetStatus
+from core.domain.comparison import Comparison
+from core.domain.generation import Generation, Model
+from core.domain.metrics import MetricsRow
+from core.domain.workflow import WorkflowRun
+from core.experiments.analysis import VariantResult
+from core.experiments.service import ExperimentReport
+from core.statistics.interval import Interval
+
+
+def usd(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
+
+
+def generation(g: Generation) -> dict[str, Any]:
+    return {
+        "id": g.id,
+        "model": g.model,
+        "response": g.text,
+        "tokens": g.usage.total_tokens,
+        "latency": g.latency_s,
+        "ttft": g.ttft_s,
+        "cost": usd(g.cost_usd),
+        "cost_status": g.cost_status,
+        "price_id": g.price_id,
+        "usage": {
+            "input": g.usage.input_tokens,
+            "cached": g.usage.cached_tokens,
+            "thinking": g.usage.thinking_tokens,
+            "output": g.usage.output_tokens,
+        },
+        "finish_reason": g.finish_reason,
+        "simulated": g.is_simulated,
+    }
+
+
+def model(m: Model) -> dict[str, Any]:
+    return {
+        "name": m.name,
+        "provider": m.provider,
+        "label": m.label,
+        "simulated": m.is_simulated,
+        "parameters": sorted(m.accepts),
+        "context_tokens": m.context_tokens,
+        "max_output_tokens": m.max_output_tokens,
+    }
+
+
+def workflow_run(run: WorkflowRun) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "workflow_name": run.workflow_name,
+        "status": run.status,
+        "error": run.error or None,
+        "steps": [
+            {
+                "step": step.step,
+                "status": step.status,
+                "model": step.model or None,
+                "prompt": step.prompt,
+                "response": step.output,
+                "tokens": step.tokens,
+                "latency": step.latency_s,
+                "cost": usd(step.cost_usd),
+                "attempts": step.n_attempts,
+                "error": step.error or None,
+            }
+            for step in run.steps
+        ],
+        "final_output": run.final_output,
+        "total_tokens": run.total_tokens,
+        "total_latency": run.total_latency_s,
+        "total_cost": usd(run.total_cost_usd),
+    }
+
+
+def comparison(c: Comparison, errors: dict[int, str], fastest: str | None, cheapest: str | None) -> dict[str, Any]:
+    results = []
+    for candidate in c.candidates:
+        g = candidate.generation
+        row: dict[str, Any] = {"model": candidate.model, "status": "error", "error": errors.get(candidate.position)}
+        row |= {"response": "", "tokens": 0, "latency": None, "cost": None}
+        if g is not None:
+            row |= generation(g) | {"status": g.status, "error": g.error_message or None}
+        results.append(row)
+    done = [candidate.generation for candidate in c.candidates if candidate.can_win and candidate.generation]
+    costs = [g.cost_usd for g in done]
+    known = [cost for cost in costs if cost is not None]
+    winner = next((candidate.model for candidate in c.candidates if candidate.position == c.winner), None)
+    return {
+        "id": c.id,
+        "prompt": c.prompt,
+        "results": results,
+        "winner": winner,
+        "winner_position": c.winner,
+        "rule": [{"metric": r.metric, "tie_share": r.tie_share, "larger_is_better": r.larger_is_better} for r in c.rule],
+        "comparison_metrics": {
+            "avg_latency": _mean([g.latency_s for g in done]),
+            "avg_tokens": _mean([g.usage.total_tokens for g in done]),
+            "avg_cost": float(sum(known) / len(known)) if known and len(known) == len(costs) else None,
+            "fastest_model": fastest,
+            "cheapest_model": cheapest,
+        },
+    }
+
+
+def _mean(values: "list[float] | list[int]") -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def experiment_stats(report: ExperimentReport) -> dict[str, Any]:
+    experiment, analysis, decision = report.experiment, report.analysis, report.decision
+    arms = {result.variant.key: _arm(result) for result in analysis.results}
+    winner = next((v.key for v in experiment.variants if v.position == decision.winner), None)
+    return {
+        "experiment_id": experiment.id,
+        "name": experiment.name,
+        "hypothesis": experiment.hypothesis,
+        "status": experiment.status,
+        **arms,
+        "winner": winner,
+        "decision": {"action": decision.action, "headline": decision.headline, "reasons": list(decision.reasons)},
+        "sample_ratio_mismatch": analysis.is_ratio_mismatch,
+        "contrasts": [
+            {
+                "variant": contrast.variant.key,
+                "success_rate_difference": _percent(contrast.success),
+                "rating_difference": _bounds(contrast.rating),
+                "confidence_level": analysis.confidence_level,
+                "method": "always-valid confidence sequence (normal mixture)",
+            }
+            for contrast in analysis.contrasts
+        ],
+    }
+
+
+def _arm(result: VariantResult) -> dict[str, Any]:
+    o, c = result.outcomes, result.calls
+    return {
+        "name": result.variant.name,
+        "model": result.variant.model,
+        "weight": result.variant.weight,
+        "total": o.n_outcomes,
+        "successes": o.n_successes,
+        "conversion_rate": 100 * result.success_rate.estimate if result.success_rate else 0.0,
+        "conversion_rate_interval": _percent(result.success_rate),
+        "avg_rating": result.rating_mean,
+        "exposures": o.n_exposed,
+        "calls": c.n,
+        "errors": c.n_errors,
+        "avg_latency": c.latency_mean_s,
+        "avg_tokens": c.tokens_mean,
+        "total_cost": c.cost_usd,
+    }
+
+
+def _percent(interval: Interval | None) -> dict[str, float | None] | None:
+    return _bounds(Interval(*(100 * value for value in interval))) if interval else None
+
+
+def _bounds(interval: Interval | None) -> dict[str, float | None] | None:
+    """JSON has no infinity: a bound that is not there is null."""
+    if interval is None:
+        return None
+    lower, upper = (interval.lower, interval.upper) if interval.is_finite else (None, None)
+    return {"estimate": interval.estimate, "lower": lower, "upper": upper}
+
+
+def metrics_row(row: MetricsRow) -> dict[str, Any]:
+    m = row.metrics
+    value: dict[str, Any] = {
+        "model_name": row.model,
+        "provider": row.provider,
+        "total_requests": m.n,
+        "avg_latency": m.latency_mean_s,
+        "success_rate": None if m.success_rate is None else 100 * m.success_rate,
+        "avg_tokens": m.total_tokens / m.n if m.n else None,
+        "p50": m.p50_s,
+        "p95": m.p95_s,
+        "p99": m.p99_s,
+        "ttft_p50": m.ttft_p50_s,
+        "ttft_p95": m.ttft_p95_s,
+        "ttft_p99": m.ttft_p99_s,
+        "tokens": {
+            "input": m.input_tokens,
+            "cached": m.cached_tokens,
+            "thinking": m.thinking_tokens,
+            "output": m.output_tokens,
+        },
+        "total_cost": usd(m.cost_usd),
+        "unpriced_requests": m.n_unpriced,
+        "errors": m.errors,
+    }
+    if row.bucket is not None:
+        value["bucket"] = row.bucket.isoformat()
+    return value
+
+
+def cost_row(row: MetricsRow) -> dict[str, Any]:
+    m = row.metrics
+    is_unknown = m.n > 0 and m.n_unpriced == m.n
+    return {
+        "model_name": row.model,
+        "provider": row.provider,
+        "total_requests": m.n,
+        "total_cost": None if is_unknown else usd(m.cost_usd),
+        "avg_cost": usd(m.cost_per_call_usd),
+        "total_tokens": m.total_tokens,
+        "unpriced_requests": m.n_unpriced,
+        "unpriced_tokens": m.unpriced_tokens,
+    }
+
+
+def budget(status: BudgetStatus) -> dict[str, Any]:
+    b = status.budget
+    return {
+        "id": b.id,
+        "name": b.name,
+        "limit_usd": usd(b.limit_usd),
+        "period": b.period,
+        "timezone": b.timezone,
+        "scope": b.scope,
+        "action": b.action,
+        "thresholds": list(b.thresholds),
+        "spent": usd(status.spent_usd),
+        "reserved": 0.0,
+        "left": usd(status.left_usd),
+        "unpriced_requests": status.n_unpriced,
+        "projected": usd(status.projected_usd),
+        "threshold_reached": status.reached,
+        "resets_at": status.resets_at.isoformat(),
+    }

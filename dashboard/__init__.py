@@ -1,0 +1,1 @@
+"""The pages: title, inputs, one query, a guard, numbers, chart, table."""

@@ -1,0 +1,44 @@
+"""The server: pages and API on one port. Started by `streamlit run dashboard/app.py`."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from api.errors import Guard
+from api.manager import make_app
+from dashboard import session
+
+WARM_UP_AFTER_S = 3.0
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    # Page scripts are pure Python beside the API's loop; a shorter switch keeps the API's answers short.
+    sys.setswitchinterval(0.001)
+    await asyncio.to_thread(session.manager)
+    # The workflow engine takes over a second to load: after the first page, before the first run.
+    timer = threading.Timer(WARM_UP_AFTER_S, session.manager().workflows.warm_up)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
+    await asyncio.to_thread(session.close)
+
+
+async def health(_request: Request) -> JSONResponse:
+    return JSONResponse({"status": "healthy"})
+
+
+app = st.App(
+    "shell.py",
+    lifespan=lifespan,
+    routes=[Route("/health", health), Mount("/api", app=Guard(make_app(session.manager)))],
+)

@@ -1,0 +1,201 @@
+"""Data frame -> Altair chart. One colour a model everywhere; units on every axis."""
+
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+# Of similar weight on light and dark ground, and told apart by readers with weak colour vision as far as ten can be.
+PALETTE = (
+    "#3b82f6", "#0d9488", "#ea7317", "#8b5cf6", "#ca8a04", "#db2777", "#65a30d", "#0891b2", "#dc2626", "#7c7f86",
+)  # fmt: skip
+_FIXED = {"sim-fast": PALETTE[1], "sim-balanced": PALETTE[0], "sim-careful": PALETTE[3]}
+HEIGHT = 220
+ERROR_COLOUR = "#dc2626"
+
+
+def colour_of(model: str) -> str:
+    """A model's colour, the same on all pages and machines."""
+    return _FIXED.get(model) or PALETTE[zlib.crc32(model.encode()) % len(PALETTE)]
+
+
+def _by_model(models: Iterable[str], title: str | None = "Model") -> alt.Color:
+    names = sorted(set(models))
+    scale = alt.Scale(domain=names, range=[colour_of(name) for name in names])
+    return alt.Color("model:N", scale=scale, legend=alt.Legend(title=title, orient="top"))
+
+
+def _time(bucket: str) -> alt.X:
+    form = "%d %b" if bucket == "day" else "%H:%M"
+    return alt.X("time:T", title=f"Time (UTC, per {bucket})", axis=alt.Axis(format=form, labelOverlap=True, grid=False))
+
+
+def _finish(chart: Any, height: int = HEIGHT) -> Any:
+    return chart.properties(height=height).configure_view(strokeWidth=0).configure_legend(symbolType="square")
+
+
+def cost_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+    tooltip = ["time:T", "model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=_time(bucket),
+            y=alt.Y("sum(cost $):Q", title="Cost (USD)"),
+            color=_by_model(frame["model"]),
+            tooltip=tooltip,
+        )
+    )
+
+
+def _lines(frame: pd.DataFrame, names: dict[str, str], bucket: str, title: str) -> Any:
+    long = frame[["time", *names]].rename(columns=names).melt("time", var_name="series", value_name="value").dropna()
+    return _finish(
+        alt.Chart(long)
+        .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
+        .encode(
+            x=_time(bucket),
+            y=alt.Y("value:Q", title=title),
+            color=alt.Color("series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top")),
+            tooltip=["time:T", "series:N", alt.Tooltip("value:Q", format=".3f")],
+        )
+    )
+
+
+def latency_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+    names = {"p50 s": "p50", "p95 s": "p95", "p99 s": "p99"}
+    return _lines(frame, names, bucket, "Latency (s)")
+
+
+def ttft_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+    names = {"TTFT p50 s": "p50", "TTFT p95 s": "p95", "TTFT p99 s": "p99"}
+    return _lines(frame, names, bucket, "Time to first token (s)")
+
+
+def requests_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(color=PALETTE[0])
+        .encode(x=_time(bucket), y=alt.Y("requests:Q", title="Requests"), tooltip=["time:T", "requests:Q", "success %:Q"])
+    )
+    return _finish(bars)
+
+
+def success_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+    return _finish(
+        alt.Chart(frame.dropna(subset=["success %"]))
+        .mark_line(interpolate="monotone", color="#0d9488", point=alt.OverlayMarkDef(size=14))
+        .encode(
+            x=_time(bucket),
+            y=alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(zero=False, domainMax=100)),
+            tooltip=["time:T", alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
+        )
+    )
+
+
+def errors_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+    scale = alt.Scale(range=["#dc2626", "#ea7317", "#ca8a04", "#8b5cf6", "#0891b2", "#7c7f86"])
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=_time(bucket),
+            y=alt.Y("sum(errors):Q", title="Failed requests"),
+            color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
+            tooltip=["time:T", "class:N", "errors:Q"],
+        )
+    )
+
+
+def tokens_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+    kinds = ["input", "cached", "thinking", "output"]
+    long = frame[["time", *kinds]].melt("time", var_name="kind", value_name="tokens")
+    scale = alt.Scale(domain=kinds, range=["#3b82f6", "#93c5fd", "#c4b5fd", "#8b5cf6"])
+    return _finish(
+        alt.Chart(long)
+        .mark_bar()
+        .encode(
+            x=_time(bucket),
+            y=alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s")),
+            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top")),
+            order=alt.Order("kind:N"),
+            tooltip=["time:T", "kind:N", alt.Tooltip("tokens:Q", format=",")],
+        )
+    )
+
+
+def gantt(frame: pd.DataFrame, order: list[str], end_s: float) -> Any:
+    """The steps of a run over time; failed ones are red."""
+    frame = frame.assign(colour=[ERROR_COLOUR if s == "failed" else colour_of(m) for s, m in frame[["status", "model"]].values])
+    base = alt.Chart(frame).encode(
+        y=alt.Y("step:N", sort=order, title=None, scale=alt.Scale(domain=order)),
+        x=alt.X("start:Q", title="Seconds since the start", scale=alt.Scale(domain=[0, max(end_s, 0.5) * 1.3])),
+        x2="end:Q",
+        tooltip=["step:N", "model:N", "status:N", alt.Tooltip("start:Q", format=".2f"), alt.Tooltip("end:Q", format=".2f")],
+    )
+    bars = base.mark_bar(height=16, cornerRadius=2).encode(color=alt.Color("colour:N", scale=None))
+    labels = alt.Chart(frame).mark_text(align="left", dx=5, fontSize=11, color="#7c8796").encode(
+        y=alt.Y("step:N", sort=order), x="end:Q", text="label:N"
+    )
+    return _finish(bars + labels, height=34 + 26 * len(order))
+
+
+def win_rates(frame: pd.DataFrame) -> Any:
+    known = frame.dropna(subset=["win rate %"])
+    order = known["model"].tolist()
+    y = alt.Y("model:N", sort=order, title=None)
+    x = alt.Scale(domain=[0, 100])
+    rule = alt.Chart(pd.DataFrame({"x": [50]})).mark_rule(strokeDash=[4, 4], color="#94a3b8").encode(x="x:Q")
+    bars = alt.Chart(known).mark_rule(strokeWidth=3).encode(
+        y=y, x=alt.X("lower %:Q", scale=x, title="Win rate (%), 95 % interval"), x2="upper %:Q",
+        color=_by_model(known["model"]).legend(None),
+    )  # fmt: skip
+    points = alt.Chart(known).mark_circle(size=90, opacity=1).encode(
+        y=y, x=alt.X("win rate %:Q", scale=x), color=_by_model(known["model"]).legend(None),
+        tooltip=["model:N", "win rate %:Q", "lower %:Q", "upper %:Q", "decided:Q"],
+    )  # fmt: skip
+    return _finish(rule + bars + points, height=40 + 32 * max(1, len(order)))
+
+
+def win_rate_over_time(frame: pd.DataFrame) -> Any:
+    return _finish(
+        alt.Chart(frame)
+        .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
+        .encode(
+            x=_time("day"),
+            y=alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100])),
+            color=_by_model(frame["model"]),
+            tooltip=["time:T", "model:N", alt.Tooltip("win rate %:Q", format=".1f")],
+        )
+    )
+
+
+def effects(frame: pd.DataFrame) -> Any:
+    """Forest plot: each variant's difference to the control with its always-valid interval."""
+    order = frame["variant"].tolist()
+    y = alt.Y("variant:N", sort=order, title=None)
+    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(strokeDash=[4, 4], color="#94a3b8").encode(x="x:Q")
+    title = "Difference of success rate to the control (points)"
+    bars = alt.Chart(frame).mark_rule(strokeWidth=3, color=PALETTE[0]).encode(
+        y=y, x=alt.X("lower:Q", title=title), x2="upper:Q"
+    )
+    points = alt.Chart(frame).mark_circle(size=110, opacity=1, color=PALETTE[0]).encode(
+        y=y, x="effect:Q", tooltip=["variant:N", *(alt.Tooltip(f"{c}:Q", format="+.2f") for c in ("effect", "lower", "upper"))]
+    )
+    return _finish(zero + bars + points, height=60 + 36 * max(1, len(order)))
+
+
+def outcomes_per_day(frame: pd.DataFrame) -> Any:
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=_time("day"),
+            y=alt.Y("sum(outcomes):Q", title="Outcomes"),
+            color=alt.Color("variant:N", legend=alt.Legend(title=None, orient="top")),
+            tooltip=["time:T", "variant:N", "outcomes:Q"],
+        ),
+        height=180,
+    )

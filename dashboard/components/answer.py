@@ -1,0 +1,86 @@
+"""Answers while they stream, one or several side by side. The script only looks; the calls run elsewhere."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from core import AimmError
+from core.calls.call import Call, CallView
+from core.domain.generation import Generation
+from dashboard import formatting
+
+PAINT_S = 0.05
+
+
+class Slot:
+    """The place of one answer: thinking, text, a running line."""
+
+    def __init__(self, place: Any, height: int | None = None) -> None:
+        box = place.container(height=height, border=height is not None, autoscroll=True) if height else place.container()
+        self._thinking = box.empty()
+        self._text = box.empty()
+        self.line = place.empty()
+        self._painted = (-1, -1)
+
+    def paint(self, view: CallView) -> None:
+        now = (len(view.text), len(view.thinking))
+        if now != self._painted:
+            self._painted = now
+            if view.thinking:
+                self._thinking.caption(f"*thinking* · {formatting.short(view.thinking[-160:], 160)}")
+            self._text.markdown(view.text + " ▌" if view.text else "*waiting for the first token …*")
+        self.line.caption(view.waiting or running_line(view))
+
+    def settle(self, generation: Generation | None, error: str, receipt: str) -> None:
+        self._thinking.empty()
+        if generation is not None and generation.thinking:
+            with self._thinking.expander("Thinking"):
+                st.markdown(generation.thinking)
+        text = generation.text if generation is not None else ""
+        if error:
+            self._text.error(f"{formatting.plain(text) + ' … ' if text else ''}{formatting.plain(error)}", icon=":material/error:")
+        elif text:
+            self._text.markdown(text)
+        else:
+            self._text.caption("*stopped before any text came*")
+        self.line.caption(receipt)
+
+
+def running_line(view: CallView) -> str:
+    if view.ttft_s is None:
+        return f"{view.elapsed_s:.1f} s"
+    n = view.usage.output_tokens if view.usage else max(1, len(view.text) // 4)
+    speed = n / max(view.elapsed_s - view.ttft_s, 0.05)
+    about = "" if view.usage else "≈ "
+    return f"TTFT {formatting.seconds(view.ttft_s)} · {about}{speed:.0f} tok/s · {about}{n} out · {view.elapsed_s:.1f} s"
+
+
+def watch(calls: Sequence[Call], slots: Sequence[Slot]) -> None:
+    """Paint until all are done. A click elsewhere ends this script run; the calls go on."""
+    while True:
+        views = [call.view() for call in calls]
+        for view, slot in zip(views, slots, strict=True):
+            slot.paint(view)
+        if all(view.is_done for view in views):
+            return
+        time.sleep(PAINT_S)
+
+
+def outcome(call: Call) -> tuple[Generation | None, str]:
+    """The generation of a finished call, and its error in words ('' = none)."""
+    try:
+        generation = call.result(timeout_s=0)
+    except AimmError as error:
+        return None, f"{error.message} {error.hint}".strip()
+    return generation, error_text(generation, call.error)
+
+
+def error_text(g: Generation, error: AimmError | None = None) -> str:
+    """What happened – what it cost – what to do."""
+    if g.status in ("ok", "stopped"):
+        return ""
+    cost = "" if g.cost_usd is None else f" It cost {formatting.usd(g.cost_usd)}."
+    hint = f" {error.hint}" if error and error.hint else ""
+    return f"{g.error_message or g.status}{cost}{hint}"

@@ -1,0 +1,74 @@
+"""Past calls: search, filter, open."""
+
+import streamlit as st
+
+from core.domain.generation import Generation
+from dashboard import formatting, queries
+from dashboard.components import receipt
+from dashboard.session import manager
+
+PAGE_SIZE = 50
+_COLUMNS = {
+    "time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"),
+    "tokens": st.column_config.NumberColumn("Tokens", format="localized"),
+    "latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f"),
+    "TTFT s": st.column_config.NumberColumn("First token (s)", format="%.2f"),
+    "id": None,
+}
+
+
+def table(generations: list[Generation], key: str) -> str | None:
+    """Draw them; the id of the row that is selected."""
+    frame = queries.log_frame(generations)
+    event = st.dataframe(
+        frame, hide_index=True, column_config=_COLUMNS, on_select="rerun", selection_mode="single-row", key=key
+    )
+    rows = event.selection.rows  # type: ignore[union-attr]
+    return str(frame["id"].iloc[rows[0]]) if rows and rows[0] < len(frame) else None
+
+
+def show(source: str) -> Generation | None:
+    """The history of one page; the generation whose «open» was clicked."""
+    with st.expander("History", icon=":material/history:", expanded=False):
+        search = st.text_input("Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:")
+        found = manager().log.latest(limit=PAGE_SIZE, source=source, search=search or None)
+        if not found:
+            st.caption("Nothing found." if search else "No calls yet.")
+            return None
+        chosen = table(found, f"{source}_history")
+        if chosen is None:
+            st.caption("Select a row to see the call.")
+            return None
+        generation = manager().generation(chosen)
+        detail(generation)
+        return generation if st.button("Open with its settings", key=f"{source}_open", icon=":material/open_in_new:") else None
+
+
+def detail(g: Generation) -> None:
+    """A call, whole."""
+    left, right = st.columns([1.4, 1])
+    with left:
+        for message in g.messages:
+            st.caption("Prompt" if message.role == "user" else "Earlier answer")
+            st.code(message.text, language=None, wrap_lines=True, height=min(300, 60 + 20 * (message.text.count("\n") + len(message.text) // 80)))
+        if g.system:
+            st.caption("System prompt")
+            st.code(g.system, language=None, wrap_lines=True)
+        if not g.messages:
+            st.caption("The prompt and the answer of this call were not kept.")
+        if g.error_message:
+            st.error(formatting.plain(f"{g.error_class}: {g.error_message}"))
+        if g.text:
+            st.caption("Answer")
+            st.markdown(g.text)
+    with right:
+        receipt.show(g)
+        if parameters := g.parameters.as_dict():
+            st.json(parameters)
+
+
+def restore(g: Generation) -> None:
+    """Show a past call in the Playground, with its model and settings; the next prompt goes on from it."""
+    state = st.session_state
+    state["play_restore"] = g.id
+    st.rerun()

@@ -1,0 +1,37 @@
+"""The card that turns on a real model: try a key, be told exactly what is wrong, use it."""
+
+import streamlit as st
+
+from dashboard import formatting
+from dashboard.session import manager
+
+_ICON = {"works": ":material/check_circle:", "network": ":material/wifi_off:"}
+
+
+def show() -> None:
+    with st.container(border=True):
+        st.markdown("**Use a real model**")
+        st.caption(
+            "Paste a Gemini key from [Google AI Studio](https://aistudio.google.com/apikey). It stays in this process's"
+            " memory: it is not written to the database or the log. To keep it, put GEMINI_API_KEY into a .env file."
+        )
+        with st.form("key_form", border=False):
+            key = st.text_input("Gemini API key", type="password", key="key_field", autocomplete="off")
+            test = st.form_submit_button("Test and use", icon=":material/key:", width="stretch")
+        if test:
+            _try(key.strip() if key else "")
+
+
+def _try(key: str) -> None:
+    if not key:
+        st.warning("Paste a key first.", icon=":material/key:")
+        return
+    with st.spinner("Asking the vendor …"):
+        check = manager().check_key(key)
+    if not check.works and check.status not in ("quota", "no_tier"):
+        titles = {"wrong_key": "No such key", "api_off": "API not enabled", "network": "Network", "error": "It does not work"}
+        st.error(f"**{titles.get(check.status, check.status)}.** {formatting.plain(check.message)}", icon=_ICON.get(check.status))
+        return
+    manager().use_key(key)
+    st.cache_data.clear()
+    st.success(formatting.plain(check.message), icon=_ICON["works"])

@@ -1,0 +1,63 @@
+"""What a call used and cost, down to the formula."""
+
+import streamlit as st
+
+from core.domain.generation import Generation
+from dashboard import formatting
+from dashboard.formatting import UNKNOWN
+
+HELP = {
+    "input": "Tokens of the prompt that were read anew (the cached part is beside it).",
+    "cached": "Tokens of the prompt that came from the vendor's cache, at a lower price. They are part of the input.",
+    "thinking": "Tokens the model thought and did not show. They are charged like output.",
+    "output": "Tokens of the answer as shown.",
+    "ttft": "Time to first token: from the click to the first text.",
+    "speed": "Shown output tokens over the time from the first text to the end.",
+}
+
+
+def line(g: Generation) -> str:
+    """The receipt in one line of Markdown."""
+    parts = [
+        formatting.plain(g.model) + (" *(simulated)*" if g.is_simulated else ""),
+        f"{formatting.tokens(g.usage.total_tokens)}",
+        f"{formatting.seconds(g.latency_s)}",
+        cost_text(g).replace("$", "\\$"),
+    ]
+    if g.status != "ok":
+        parts.append(f"**{g.error_class or g.status}**")
+    return " · ".join(parts)
+
+
+def cost_text(g: Generation) -> str:
+    if g.cost_usd is None:
+        return "cost unknown"
+    prefix = {"estimated": "≈ ", "cached": "cached "}.get(g.cost_status, "")
+    return prefix + formatting.usd(g.cost_usd)
+
+
+def show(g: Generation) -> None:
+    """The whole receipt."""
+    u = g.usage
+    top = st.columns(4)
+    top[0].metric("Input", formatting.count(u.input_tokens - u.cached_tokens), help=HELP["input"])
+    top[1].metric("Cached", formatting.count(u.cached_tokens), help=HELP["cached"])
+    top[2].metric("Thinking", formatting.count(u.thinking_tokens), help=HELP["thinking"])
+    top[3].metric("Output", formatting.count(u.output_tokens - u.thinking_tokens), help=HELP["output"])
+    low = st.columns(4)
+    low[0].metric("First token", formatting.seconds(g.ttft_s), help=HELP["ttft"])
+    low[1].metric("Speed", formatting.rate(g.tokens_per_s), help=HELP["speed"])
+    low[2].metric("Total time", formatting.seconds(g.latency_s), help="From the request to the last byte, retries included.")
+    low[3].metric("Cost", cost_text(g), help="USD. ≈ marks our own estimate, – an unknown price.")
+    for receipt in g.receipts:
+        terms = [f"{part.tokens:>9,} {part.kind:<12} × ${part.usd_per_mtok:f} / M = ${part.usd:.9f}" for part in receipt.lines]
+        total = f"{'':>9} {'total':<12} = ${receipt.usd:.9f}"
+        st.code("\n".join([*terms, total]), language=None)
+        st.caption(formatting.plain(f"Price row {receipt.price_id}. {receipt.note}"))
+    if g.cost_status == "estimated":
+        st.caption("The vendor sent no final token count: the tokens are our own estimate and the cost is a lower bound.")
+    if g.cost_usd is None:
+        st.caption("No price is known for this model, so its cost is unknown – not zero.")
+    attempts = f" · {g.n_attempts} attempts" if g.n_attempts > 1 else ""
+    reason = g.finish_reason or UNKNOWN
+    st.caption(formatting.plain(f"finish: {reason} · answered by {g.response_model or UNKNOWN}{attempts} · {formatting.when(g.created_at)} · {g.id}"))

@@ -1,0 +1,77 @@
+"""Numbers as people read them. The only place that knows percent, and how many digits money has."""
+
+import math
+from datetime import datetime
+from decimal import Decimal
+
+UNKNOWN = "–"
+
+
+def usd(amount: Decimal | float | None) -> str:
+    """$0.000412, $0.0132, $1.28, $1,204: enough digits to tell two costs apart; unknown is a dash, never 0."""
+    if amount is None:
+        return UNKNOWN
+    value = float(amount)
+    if value == 0:
+        return "$0"
+    size = abs(value)
+    if size >= 1000:
+        return f"${value:,.0f}"
+    if size >= 1:
+        return f"${value:,.2f}"
+    digits = min(9, max(2, 2 - math.floor(math.log10(size))))
+    return f"${value:.{digits}f}"
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def count(value: float | None) -> str:
+    """318, 18.3 k, 2.41 M."""
+    if value is None:
+        return UNKNOWN
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            scaled = value / (1e3 if unit == "k" else size)
+            return f"{scaled:.3g} {unit}"
+    return f"{value:,.0f}"
+
+
+def tokens(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{count(value)} tokens"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
+
+
+def rate(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.0f} tok/s"
+
+
+def when(moment: datetime | None) -> str:
+    return UNKNOWN if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def change(now: float | None, before: float | None) -> str | None:
+    """The relative change against the period before; None where there is nothing to compare with."""
+    if now is None or not before:
+        return None
+    return f"{100 * (now - before) / before:+.0f} %"
+
+
+def short(text: str, n: int = 80) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= n else one_line[: n - 1] + "…"
+
+
+def plain(text: str) -> str:
+    """Text for Markdown places, without the signs that would turn it into something else."""
+    for sign in "\\`*_[]#$:<>~":
+        text = text.replace(sign, f"\\{sign}")
+    return text

@@ -1,0 +1,119 @@
+"""Playground: ask one model, watch the answer come, see what it cost."""
+
+import json
+
+import streamlit as st
+
+from core.calls.call import Origin
+from core.domain.generation import Generation, Message, Parameters, Request
+from dashboard import formatting, queries
+from dashboard.components import answer, code, history, key_card, parameters, receipt
+from dashboard.session import manager
+
+EXAMPLES = {
+    "Extract JSON": "Extract name, date and amount as JSON: «Invoice 4711 of 3 March, Baker & Sons, 128.40 euros.»",
+    "Summarise": "Summarise in two sentences why a sample that is looked at every hour finds too many winners.",
+    "Classify": "Classify as question, complaint or praise, in one word: «The parcel came late, but the fit is perfect.»",
+}
+
+mm = manager()
+state = st.session_state
+state.setdefault("play_turns", [])  # ids of this conversation's generations
+state.setdefault("play_call", None)
+if restored := state.pop("play_restore", None):  # before any widget is drawn: only then may their values be set
+    past = mm.generation(restored)
+    state.play_turns, state.play_model, state.play_system = [past.id], past.model, past.system or ""
+    for field, value in past.parameters.as_dict().items():
+        state[parameters.key_of("play", field)] = json.dumps(value) if field == "json_schema" else value
+
+
+def turns() -> list[Generation]:
+    return [g for g in (mm.remembered(generation_id) for generation_id in state.play_turns) if g is not None]
+
+
+def start(prompt: str) -> None:
+    done = turns()
+    before = [message for g in done if g.text for message in (g.messages[-1], Message("model", g.text))]
+    system, settings = state.get("play_system") or None, state.get("play_parameters", {})
+    request = Request(
+        model=state.play_model, messages=(*before, Message("user", prompt)), system=system, parameters=Parameters(**settings)
+    )
+    state.play_call = mm.submit(request, Origin(source="playground")).id
+
+
+def draw_turn(g: Generation) -> None:
+    st.chat_message("user").markdown(formatting.plain(g.messages[-1].text) if g.messages else "*not kept*")
+    with st.chat_message("assistant"):
+        slot = answer.Slot(st)
+        slot.settle(g, answer.error_text(g), receipt.line(g))
+        with st.popover("Receipt", icon=":material/receipt_long:", key=f"receipt_{g.id}"):
+            receipt.show(g)
+
+
+st.title("Playground")
+main, side = st.columns([2.6, 1], gap="medium")
+
+with side:
+    models = queries.models()
+    names = list(models)
+    if state.get("play_model") not in models:
+        state.play_model = mm.default_model() if mm.default_model() in models else names[0]
+    name = st.selectbox("Model", names, key="play_model", format_func=lambda n: f"{n} (simulated)" if models[n].is_simulated else n)
+    st.text_area("System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)")
+    with st.expander("Parameters"):
+        try:
+            state.play_parameters = parameters.controls(models[name], "play")
+        except ValueError as error:
+            st.error(f"JSON schema: {error}")
+            state.play_parameters = {}
+    if mm.model_list_error:
+        st.warning(f"The vendor's model list could not be read: {formatting.plain(mm.model_list_error)}")
+    if not mm.has_key:
+        st.badge("simulated – costs are examples", color="orange")
+        key_card.show()
+
+with main:
+    call = mm.calls.running(state.play_call) if state.play_call else None
+    box = st.container(height=430, border=True, autoscroll=True)
+    with box:
+        for generation in turns():
+            draw_turn(generation)
+        if not state.play_turns and call is None:
+            st.caption("Ask something below, or begin with an example:")
+            for label, text in EXAMPLES.items():
+                if st.button(label, key=f"example_{label}", icon=":material/lightbulb:"):
+                    start(text)
+                    st.rerun()
+    actions = st.container(horizontal=True)
+    with st.form("play_form", clear_on_submit=True, border=False):
+        prompt = st.text_area("Prompt", key="play_prompt", height=90, placeholder="Write a prompt; Ctrl+Enter runs it")
+        run = st.form_submit_button("Run (Ctrl+Enter)", type="primary", icon=":material/play_arrow:", disabled=call is not None)
+    if run and prompt and prompt.strip():
+        start(prompt)
+        st.rerun()
+    if call is not None:
+        if actions.button("Stop", key="play_stop", icon=":material/stop:", shortcut="Escape"):
+            call.cancel()
+        with box:
+            st.chat_message("user").markdown(formatting.plain(call.request.prompt))
+            slot = answer.Slot(st.chat_message("assistant"))
+        answer.watch([call], [slot])
+        made, failure = answer.outcome(call)
+        state.play_call = None
+        if made is not None:
+            state.play_turns.append(made.id)
+            st.rerun()
+        slot.settle(None, failure, "")
+    elif state.play_turns:
+        last = turns()[-1:]
+        if actions.button("New conversation", icon=":material/add_comment:", key="play_new"):
+            state.play_turns = []
+            st.rerun()
+        if last:
+            with actions.popover("Same call as code", icon=":material/code:"):
+                st.code(code.as_curl(last[0], str(st.context.url or "http://localhost:8501").split("?")[0].rstrip("/")), language="bash")
+                st.code(code.as_python(last[0]), language="python")
+
+opened = history.show("playground")
+if opened is not None:
+    history.restore(opened)

@@ -1,0 +1,291 @@
+"""From the core to data frames; the only module that makes frames. Cached for seconds, so that a rerun costs nothing."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.domain.comparison import Comparison, Vote
+from core.domain.generation import Generation, Model
+from core.domain.metrics import Metrics, MetricsRow, Projection
+from core.domain.workflow import WorkflowRun
+from core.experiments.analysis import Analysis
+from core.monitoring.service import Bucket, Window
+from dashboard import formatting
+from dashboard.session import manager
+
+RANGES: dict[str, timedelta] = {
+    "24 h": timedelta(hours=24),
+    "7 days": timedelta(days=7),
+    "30 days": timedelta(days=30),
+    "90 days": timedelta(days=90),
+}
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def model_names() -> list[str]:
+    return [model.name for model in models().values()]
+
+
+def models() -> dict[str, Model]:
+    return {model.name: model for model in manager().models()}
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def spend() -> Projection:
+    return manager().monitoring.month()
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def spend_today() -> Any:
+    return manager().monitoring.spend_today()
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def has_demo() -> bool:
+    return manager().demo.is_present()
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def has_calls(simulated: bool) -> bool:
+    return manager().monitoring.has_any(simulated=simulated)
+
+
+def window(label: str) -> Window:
+    return manager().monitoring.window(days=RANGES[label] / timedelta(days=1))
+
+
+def bucket_of(label: str) -> Bucket:
+    return "hour" if RANGES[label] <= timedelta(days=2) else "day"
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def totals(label: str, model: str | None, simulated: bool) -> tuple[Metrics, Metrics]:
+    """Of the range and of the range before it."""
+    monitoring, now = manager().monitoring, window(label)
+    return tuple(monitoring.total(w, model=model, simulated=simulated) for w in (now, now.previous))  # type: ignore[return-value]
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def over_time(label: str, model: str | None, simulated: bool) -> pd.DataFrame:
+    """One row a bucket: requests, success rate, latency and first-token percentiles, tokens by kind, cost."""
+    rows = manager().monitoring.over_time(window(label), bucket=bucket_of(label), model=model, simulated=simulated)
+    return metrics_frame(rows)
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def by_model(label: str, model: str | None, simulated: bool, bucket: Bucket | None = None) -> pd.DataFrame:
+    return metrics_frame(manager().monitoring.by_model(window(label), bucket=bucket, model=model, simulated=simulated))
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def errors_over_time(label: str, model: str | None, simulated: bool) -> pd.DataFrame:
+    rows = manager().monitoring.over_time(window(label), bucket=bucket_of(label), model=model, simulated=simulated)
+    records = [
+        {"time": row.bucket, "class": name.replace("_", " "), "errors": n}
+        for row in rows
+        for name, n in row.metrics.errors.items()
+    ]
+    return pd.DataFrame(records, columns=["time", "class", "errors"])
+
+
+def metrics_frame(rows: Sequence[MetricsRow]) -> pd.DataFrame:
+    records = [
+        {
+            "time": row.bucket,
+            "model": row.model,
+            "requests": row.metrics.n,
+            "success %": None if row.metrics.success_rate is None else 100 * row.metrics.success_rate,
+            "p50 s": row.metrics.p50_s,
+            "p95 s": row.metrics.p95_s,
+            "p99 s": row.metrics.p99_s,
+            "TTFT p50 s": row.metrics.ttft_p50_s,
+            "TTFT p95 s": row.metrics.ttft_p95_s,
+            "TTFT p99 s": row.metrics.ttft_p99_s,
+            "input": row.metrics.input_tokens - row.metrics.cached_tokens,
+            "cached": row.metrics.cached_tokens,
+            "thinking": row.metrics.thinking_tokens,
+            "output": row.metrics.output_tokens - row.metrics.thinking_tokens,
+            "cost $": float(row.metrics.cost_usd),
+            "unpriced calls": row.metrics.n_unpriced,
+            "errors": sum(row.metrics.errors.values()),
+        }
+        for row in rows
+    ]
+    columns = "time model requests success_% p50_s p95_s p99_s TTFT_p50_s TTFT_p95_s TTFT_p99_s input cached thinking"
+    names = [name.replace("_", " ") for name in f"{columns} output cost_$ unpriced_calls errors".split()]
+    return pd.DataFrame(records, columns=names)
+
+
+def log_frame(generations: Sequence[Generation]) -> pd.DataFrame:
+    previews = manager().log.previews([g.id for g in generations])
+    records = [
+        {
+            "time": g.created_at,
+            "model": g.model,
+            "source": g.source,
+            "status": g.error_class or g.status,
+            "prompt": formatting.short(previews.get(g.id, "")),
+            "tokens": g.usage.total_tokens,
+            "latency s": g.latency_s,
+            "TTFT s": g.ttft_s,
+            "cost": formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
+            "id": g.id,
+        }
+        for g in generations
+    ]
+    return pd.DataFrame(
+        records, columns=["time", "model", "source", "status", "prompt", "tokens", "latency s", "TTFT s", "cost", "id"]
+    )
+
+
+def runs_frame(runs: Sequence[WorkflowRun]) -> pd.DataFrame:
+    records = [
+        {
+            "time": run.created_at,
+            "workflow": run.workflow_name,
+            "status": run.status,
+            "input": formatting.short(run.inputs.get("", "")),
+            "time s": run.total_latency_s,
+            "tokens": run.total_tokens,
+            "cost": formatting.usd(run.total_cost_usd),
+            "id": run.id,
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(records, columns=["time", "workflow", "status", "input", "time s", "tokens", "cost", "id"])
+
+
+def steps_frame(run: WorkflowRun, now: datetime) -> pd.DataFrame:
+    """One row a begun step: start and end in seconds since the run began."""
+    begun = [step for step in run.steps if step.started_at is not None]
+    origin = min((step.started_at for step in begun if step.started_at), default=now)
+    records = []
+    for step in begun:
+        start = ((step.started_at or now) - origin).total_seconds()
+        end = ((step.finished_at or now) - origin).total_seconds()
+        label = f"{formatting.usd(step.cost_usd)} · {formatting.tokens(step.tokens)}"
+        records.append(
+            {"step": step.step, "start": start, "end": end, "model": step.model or "…", "label": label, "status": step.status}
+        )
+    return pd.DataFrame(records, columns=["step", "start", "end", "model", "label", "status"])
+
+
+def comparisons_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    records = [
+        {
+            "time": c.created_at,
+            "prompt": formatting.short(c.prompt),
+            "models": ", ".join(candidate.model for candidate in c.candidates),
+            "winner by rule": next((x.model for x in c.candidates if x.position == c.winner), formatting.UNKNOWN),
+            "id": c.id,
+        }
+        for c in comparisons
+    ]
+    return pd.DataFrame(records, columns=["time", "prompt", "models", "winner by rule", "id"])
+
+
+def win_rates_frame(demo: bool) -> pd.DataFrame:
+    """A row a model: rate and interval in percent; NaN while there are too few decided pairs."""
+    records = [
+        {
+            "model": rate.model,
+            "win rate %": None if rate.rate is None else 100 * rate.rate,
+            "lower %": None if rate.lower is None else 100 * rate.lower,
+            "upper %": None if rate.upper is None else 100 * rate.upper,
+            "decided": rate.n_decided,
+            "wins": rate.n_wins,
+            "losses": rate.n_losses,
+            "ties": rate.n_ties,
+        }
+        for rate in manager().comparisons.win_rates(demo=demo)
+    ]
+    columns = ["model", "win rate %", "lower %", "upper %", "decided", "wins", "losses", "ties"]
+    return pd.DataFrame(records, columns=columns).astype({"win rate %": float, "lower %": float, "upper %": float})
+
+
+def win_rate_over_time(votes: Sequence[Vote], least: int) -> pd.DataFrame:
+    """Each model's running win rate in percent at the end of each day, from `least` decided pairs on."""
+    tally: dict[str, list[int]] = {}
+    by_day: dict[tuple[Any, str], float] = {}
+    for vote in votes:
+        if vote.choice not in ("a", "b") or vote.model_a == vote.model_b:
+            continue
+        for model, won in ((vote.model_a, vote.choice == "a"), (vote.model_b, vote.choice == "b")):
+            counts = tally.setdefault(model, [0, 0])
+            counts[0] += won
+            counts[1] += 1
+            if counts[1] >= least:
+                by_day[vote.created_at.date(), model] = 100 * counts[0] / counts[1]
+    records = [{"time": pd.Timestamp(day), "model": model, "win rate %": rate} for (day, model), rate in by_day.items()]
+    return pd.DataFrame(records, columns=["time", "model", "win rate %"])
+
+
+def variants_frame(analysis: Analysis) -> pd.DataFrame:
+    records = []
+    for result in analysis.results:
+        o, c, rate = result.outcomes, result.calls, result.success_rate
+        records.append(
+            {
+                "variant": result.variant.name,
+                "model": result.variant.model,
+                "units": o.n_exposed,
+                "outcomes": o.n_outcomes,
+                "successes": o.n_successes,
+                "success %": 100 * rate.estimate if rate else None,
+                "95 % interval": f"{100 * rate.lower:.1f} – {100 * rate.upper:.1f}" if rate else formatting.UNKNOWN,
+                "rating": result.rating_mean,
+                "calls": c.n,
+                "errors": c.n_errors,
+                "latency s": c.latency_mean_s,
+                "tokens/call": c.tokens_mean,
+                "cost": formatting.usd(c.cost_usd),
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def effects_frame(analysis: Analysis) -> pd.DataFrame:
+    """Differences of success rate against the control, in points; variants without a finite interval are left out."""
+    records = [
+        {
+            "variant": contrast.variant.name,
+            "effect": 100 * contrast.success.estimate,
+            "lower": 100 * contrast.success.lower,
+            "upper": 100 * contrast.success.upper,
+        }
+        for contrast in analysis.contrasts
+        if contrast.success is not None and contrast.success.is_finite
+    ]
+    return pd.DataFrame(records, columns=["variant", "effect", "lower", "upper"])
+
+
+def outcomes_per_day(experiment_id: str, names: Sequence[str]) -> pd.DataFrame:
+    records = [
+        {"time": pd.Timestamp(day, unit="us", tz="UTC"), "variant": names[position], "outcomes": n}
+        for day, position, n, _ in manager().experiments.daily(experiment_id)
+        if position < len(names)
+    ]
+    return pd.DataFrame(records, columns=["time", "variant", "outcomes"])
+
+
+def models_frame() -> pd.DataFrame:
+    """A row a model, with its list price in USD per million tokens; NaN = no price is known."""
+    records = []
+    for model in manager().models():
+        price = manager().price(model.name)
+        records.append(
+            {
+                "model": model.name,
+                "provider": model.provider,
+                "input $/M": float(price.input.base) if price else None,
+                "cached $/M": float(price.cached.base) if price and price.cached else None,
+                "output $/M": float(price.output.base) if price else None,
+                "long prompt from": price.input.above[0][0] if price and price.input.above else None,
+                "context": model.context_tokens,
+                "price row": price.id if price else "unknown",
+            }
+        )
+    return pd.DataFrame(records)

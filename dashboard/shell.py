@@ -1,0 +1,33 @@
+"""The frame of every page: navigation, strip, banners."""
+
+import streamlit as st
+
+from core import AimmError
+from dashboard import formatting
+from dashboard.components import frame
+
+st.set_page_config(page_title="AI Model Manager", page_icon=":material/monitoring:", layout="wide")
+
+page = st.navigation(
+    {
+        "Work": [
+            st.Page("pages/playground.py", title="Playground", icon=":material/chat:", default=True),
+            st.Page("pages/workflows.py", title="Workflows", icon=":material/account_tree:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
+            st.Page("pages/experiments.py", title="Experiments", icon=":material/science:"),
+            st.Page("pages/monitoring.py", title="Monitoring", icon=":material/monitoring:"),
+        ],
+        "Records": [
+            st.Page("pages/log.py", title="Log", icon=":material/list:"),
+            st.Page("pages/models.py", title="Models & prices", icon=":material/sell:"),
+            st.Page("pages/settings.py", title="Settings", icon=":material/settings:"),
+        ],
+    }
+)
+
+frame.strip()
+frame.banners()
+try:
+    page.run()
+except AimmError as error:
+    st.error(formatting.plain(f"{error.message} {error.hint}".strip()), icon=":material/error:")
