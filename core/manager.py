@@ -179,6 +179,11 @@ class ModelManager:
         return price_of(self.model(model).provider, model, clock.now())
 
     @property
+    def database_address(self) -> str:
+        """Where the records are, without the password."""
+        return self.database.url.render_as_string(hide_password=True)
+
+    @property
     def has_key(self) -> bool:
         return self._registry.has_gemini_key
 

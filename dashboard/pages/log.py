@@ -1,3 +1,31 @@
-"""x"""
+"""Log: every call, newest first; search, filter, open."""
+
 import streamlit as st
-st.title("x")
+
+from dashboard import queries
+from dashboard.components import demo, history
+from dashboard.session import manager
+
+SOURCES = ("playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo")
+STATUSES = ("ok", "error", "blocked", "truncated", "stopped")
+PAGE_SIZE = 100
+
+st.title("Log")
+row = st.columns([2, 1, 1, 1, 0.8], vertical_alignment="bottom")
+search = row[0].text_input("Search", key="log_search", placeholder="words in prompts and answers", icon=":material/search:", bind="query-params")
+model = row[1].selectbox("Model", queries.model_names(), None, key="log_model", placeholder="all")
+source = row[2].selectbox("Source", SOURCES, None, key="log_source", placeholder="all")
+status = row[3].selectbox("Status", STATUSES, None, key="log_status", placeholder="all")
+page = int(row[4].number_input("Page", 1, 100_000, 1, key="log_page") or 1)
+
+found = manager().log.latest(
+    limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE, model=model, source=source, status=status, search=search or None
+)
+if not found:
+    demo.offer("No call matches." if any((search, model, source, status)) or page > 1 else "No calls yet.", "log_demo")
+    st.stop()
+chosen = history.table(found, "log_table")
+if chosen is None:
+    st.caption(f"{len(found)} calls on this page. Select one to see it whole.")
+    st.stop()
+history.detail(manager().generation(chosen))

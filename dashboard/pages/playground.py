@@ -84,10 +84,10 @@ with main:
                 if st.button(label, key=f"example_{label}", icon=":material/lightbulb:"):
                     start(text)
                     st.rerun()
-    actions = st.container(horizontal=True)
     with st.form("play_form", clear_on_submit=True, border=False):
         prompt = st.text_area("Prompt", key="play_prompt", height=90, placeholder="Write a prompt; Ctrl+Enter runs it")
         run = st.form_submit_button("Run (Ctrl+Enter)", type="primary", icon=":material/play_arrow:", disabled=call is not None)
+    actions = st.container(horizontal=True)
     if run and prompt and prompt.strip():
         start(prompt)
         st.rerun()

@@ -1,3 +1,98 @@
-"""x"""
+"""Workflows: chain calls, watch a run fill in, take up what failed."""
+
+import time
+
 import streamlit as st
-st.title("x")
+
+from core.domain.workflow import WorkflowRun
+from dashboard import formatting, queries
+from dashboard.components import timeline, workflow_editor
+from dashboard.session import manager
+
+mm = manager()
+state = st.session_state
+SAMPLE = "The harbour city grew from 3,000 to 90,000 people between 1850 and 1900, because the railway reached it in 1853."
+PAINT_S = 0.25
+
+
+def watch(run_id: str) -> None:
+    """Draw the run until it is over. A click elsewhere ends this script run; the workflow goes on."""
+    place = st.empty()
+    while True:
+        run = mm.workflows.run(run_id)
+        with place.container():
+            timeline.draw(run)
+        if run.is_over:
+            return
+        time.sleep(PAINT_S)
+
+
+def controls(run: WorkflowRun) -> None:
+    row = st.container(horizontal=True)
+    if not run.is_over and row.button("Stop", icon=":material/stop:", key="run_stop"):
+        mm.workflows.cancel(run.id)
+        st.rerun()
+    if run.status in ("failed", "cancelled") and row.button("Resume from the failed step", icon=":material/play_arrow:", key="run_resume", help="Finished steps are kept and not paid again."):
+        mm.workflows.resume(run.id)
+        st.rerun()
+    if run.final_output:
+        row.download_button("Download the output", run.final_output, f"{run.workflow_name}.md", icon=":material/download:")
+
+
+st.title("Workflows")
+workflow_editor.prepare()
+workflows = mm.workflows.list()
+chosen = st.segmented_control("Workflow", list(workflows), default=next(iter(workflows)), key="flow_name", required=True)
+workflow = workflows[chosen or next(iter(workflows))]
+st.caption(formatting.plain(workflow.description))
+
+left, right = st.columns([1, 1], gap="medium")
+with left:
+    with st.form("flow_run"):
+        text = st.text_area("Input", SAMPLE, key="flow_input", height=110, help="{{input}} in the prompts.")
+        named = {name: st.text_input(name.replace("_", " "), default, key=f"flow_in_{workflow.name}_{name}") or "" for name, default in workflow.inputs.items()}
+        names = queries.model_names()
+        default_model = mm.default_model()
+        model = st.selectbox("Model for steps that name none", names, names.index(default_model) if default_model in names else 0, key="flow_model")
+        run_clicked = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
+    with st.expander("Edit the workflow", icon=":material/edit:"):
+        edited = workflow_editor.edit(workflow)
+        row = st.container(horizontal=True)
+        if row.button("Save", icon=":material/save:", disabled=edited is None, key="flow_save") and edited is not None:
+            mm.workflows.save(edited)
+            st.toast(f"Saved {edited.name}.")
+        if mm.workflows.is_saved(workflow.name) and row.button("Delete the saved version", icon=":material/delete:", key="flow_delete"):
+            mm.workflows.remove(workflow.name)
+            state.pop("flow_loaded", None)
+            st.rerun()
+    if run_clicked:
+        if edited is None:
+            st.error("The workflow has problems; see the editor.", icon=":material/error:")
+        else:
+            state.flow_run = mm.workflows.start(edited, text or "", inputs={k: v for k, v in named.items() if k in edited.inputs}, model=model)
+
+with right:
+    run_id = state.get("flow_run")
+    if run_id is None:
+        st.info("A run shows here, step by step. It goes on when this page is closed, and after a crash.", icon=":material/account_tree:")
+    else:
+        shown = mm.workflows.run(run_id)
+        controls(shown)
+        watch(run_id)
+        if not shown.is_over:  # the buttons of a finished run are others
+            st.rerun()
+
+st.subheader("Runs")
+runs = mm.workflows.runs(limit=50)
+if not runs:
+    st.caption("No runs yet.")
+    st.stop()
+frame = queries.runs_frame(runs)
+event = st.dataframe(
+    frame, hide_index=True, on_select="rerun", selection_mode="single-row", key="flow_runs",
+    column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"), "time s": st.column_config.NumberColumn("Time (s)", format="%.2f"), "id": None},
+)  # fmt: skip
+picked = event.selection.rows  # type: ignore[union-attr]
+if picked and picked[0] < len(frame) and st.button("Show this run", icon=":material/open_in_new:", key="flow_show"):
+    state.flow_run = str(frame["id"].iloc[picked[0]])
+    st.rerun()

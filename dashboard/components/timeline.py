@@ -1,0 +1,56 @@
+"""A workflow run: its steps over time, and what each said."""
+
+import streamlit as st
+
+from core import clock
+from core.domain.workflow import StepRun, WorkflowRun
+from dashboard import charts, formatting, queries
+from dashboard.session import manager
+
+ICON = {
+    "waiting": ":material/schedule:",
+    "running": ":material/autorenew:",
+    "succeeded": ":material/check_circle:",
+    "failed": ":material/error:",
+    "skipped": ":material/step_over:",
+}
+STATUS_COLOUR = {"succeeded": "green", "failed": "red", "cancelled": "orange", "running": "blue", "queued": "gray"}
+
+
+def draw(run: WorkflowRun) -> None:
+    """The run as it stands, into the current container."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(run.status, color=STATUS_COLOUR[run.status])  # type: ignore[arg-type]
+        st.caption(
+            f"{formatting.seconds(run.total_latency_s)} in steps · {formatting.tokens(run.total_tokens)} · "
+            f"{formatting.usd(run.total_cost_usd)} · {formatting.when(run.created_at)}".replace("$", "\\$")
+        )
+    if run.error:
+        st.error(formatting.plain(run.error), icon=":material/error:")
+    now = clock.now()
+    frame = queries.steps_frame(run, now)
+    if not frame.empty:
+        order = [step.step for step in run.steps]
+        st.altair_chart(charts.gantt(frame, order, float(frame["end"].max())), key=f"gantt_{run.id}_{now.timestamp()}")
+    for step in run.steps:
+        _step(run, step)
+
+
+def _step(run: WorkflowRun, step: StepRun) -> None:
+    details = [step.model] if step.model else []
+    if step.status in ("succeeded", "failed") and step.n_attempts:
+        details += [formatting.seconds(step.latency_s), formatting.tokens(step.tokens), formatting.usd(step.cost_usd)]
+        details += [f"{step.n_attempts} attempts"] if step.n_attempts > 1 else []
+    label = " · ".join([f"**{step.step}**", step.status, *details]).replace("$", "\\$")
+    is_last = step.step == run.steps[-1].step
+    with st.expander(label, icon=ICON[step.status], expanded=is_last and step.status == "succeeded"):
+        if step.status == "running" and (view := manager().workflows.live(run.id)) is not None:
+            st.markdown(view.text or "*waiting for the first token …*")
+            st.caption(view.waiting)
+        if step.error:
+            st.error(formatting.plain(step.error))
+        if step.output:
+            st.markdown(step.output)
+        if step.prompt:
+            st.caption("Prompt as sent")
+            st.code(step.prompt, language=None, wrap_lines=True)
