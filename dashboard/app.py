@@ -11,12 +11,16 @@ import streamlit as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
+from streamlit.runtime.pages_manager import PagesManager
 
 from api.errors import Guard
 from api.manager import make_app
 from dashboard import session
 
 WARM_UP_AFTER_S = 3.0
+# Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first
+# visitor of /monitoring would get a page without navigation, strip and banners.
+PagesManager.uses_pages_directory = False
 
 
 @asynccontextmanager

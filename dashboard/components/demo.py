@@ -1,4 +1,4 @@
-"""What an empty page offers: thirty made-up days."""
+"""Thirty made-up days: offered on empty pages, switched in the top strip."""
 
 import streamlit as st
 
@@ -6,11 +6,27 @@ from dashboard import queries
 from dashboard.session import manager
 
 
+def switch() -> None:
+    """In the strip: remove the demo data where they are in; fill them in while there is no real call."""
+    if queries.has_demo():
+        st.badge("Demo data on", icon=":material/science:", color="violet", help="Made up, marked simulated, never part of real totals.")
+        if st.button("Remove", key="demo_remove", type="tertiary"):
+            manager().demo.remove()
+            st.cache_data.clear()
+            st.rerun()
+    elif not queries.has_calls(simulated=False) and st.button("Show demo data", key="demo_fill", type="tertiary", icon=":material/science:"):
+        _fill()
+
+
 def offer(text: str, key: str) -> None:
     """Say what is missing, and offer the demo data."""
     st.info(text, icon=":material/inbox:")
     if not queries.has_demo() and st.button("Show me demo data", key=key, icon=":material/science:"):
-        with st.spinner("Making thirty days of history …"):
-            manager().demo.fill()
-        st.cache_data.clear()
-        st.rerun()
+        _fill()
+
+
+def _fill() -> None:
+    with st.spinner("Making thirty days of history …"):
+        manager().demo.fill()
+    st.cache_data.clear()
+    st.rerun()

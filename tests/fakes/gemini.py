@@ -1,0 +1,186 @@
+"""A small server that speaks Gemini's wire to the real google-genai SDK, and fails on demand.
+
+`server.next(reply, …)` queues what the next requests get; without a queue, every request gets a short answer.
+`server.requests` holds what was asked.
+"""
+
+import json
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "AIzaTestKeyOfTheFakeServer0123456789abc"
+MODELS = ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.5-flash-lite", "gemini-3.5-flash", "gemini-unpriced-1")
+
+
+@dataclass
+class Reply:
+    """One answer. events: JSON chunks of a stream. raw: bytes sent instead. hang_s: silence before the answer.
+
+    break_after: The connection is cut after so many events. split_at: bytes per write, to cut characters in two.
+    """
+
+    status: int = 200
+    events: list[dict[str, Any]] = field(default_factory=list)
+    body: dict[str, Any] | None = None
+    raw: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    hang_s: float = 0.0
+    pause_s: float = 0.0
+    break_after: int | None = None
+    split_at: int | None = None
+
+
+def usage(prompt: int | None = 10, candidates: int | None = 5, **more: Any) -> dict[str, Any]:
+    """usageMetadata; None leaves a field out."""
+    values = {"promptTokenCount": prompt, "candidatesTokenCount": candidates, **more}
+    total = (prompt or 0) + (candidates or 0) + more.get("thoughtsTokenCount", 0) + more.get("toolUsePromptTokenCount", 0)
+    return {name: value for name, value in {**values, "totalTokenCount": total}.items() if value is not None}
+
+
+def event(
+    text: str | None = None, *, finish: str | None = None, usage: dict[str, Any] | None = None, thought: bool = False, **more: Any
+) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"index": 0}
+    if text is not None:
+        candidate["content"] = {"role": "model", "parts": [{"text": text, **({"thought": True} if thought else {})}]}
+    if finish:
+        candidate["finishReason"] = finish
+    value: dict[str, Any] = {"candidates": [candidate], "responseId": "r1", **more}
+    if usage is not None:
+        value["usageMetadata"] = usage
+    return value
+
+
+def answer(text: str = "Hello from the fake.", **usage_fields: Any) -> Reply:
+    half = len(text) // 2
+    counted = usage(**usage_fields)
+    return Reply(events=[event(text[:half], usage=counted), event(text[half:], finish="STOP", usage=counted)])
+
+
+def error(code: int, status: str, message: str, *details: dict[str, Any], headers: dict[str, str] | None = None) -> Reply:
+    body = {"error": {"code": code, "status": status, "message": message, "details": list(details)}}
+    return Reply(status=code, body=body, headers=headers or {})
+
+
+def rate_limited(retry_s: float = 0.05) -> Reply:
+    return error(
+        429,
+        "RESOURCE_EXHAUSTED",
+        "You exceeded your current quota.",
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{retry_s}s"},
+        {
+            "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+            "violations": [{"quotaId": "GenerateRequestsPerMinutePerProject", "quotaValue": "10"}],
+        },
+    )
+
+
+class FakeGemini:
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.cut_off = threading.Event()  # set when a client left in the middle of an answer
+        self._queue: deque[Reply] = deque()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def next(self, *replies: Reply) -> None:
+        self._queue.extend(replies)
+
+    def take(self) -> Reply:
+        return self._queue.popleft() if self._queue else answer()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            if not self._authorised():
+                return
+            models = [
+                {
+                    "name": f"models/{name}",
+                    "displayName": name,
+                    "inputTokenLimit": 1_048_576,
+                    "outputTokenLimit": 65_536,
+                    "supportedGenerationMethods": ["generateContent", "countTokens"],
+                }
+                for name in MODELS
+            ]
+            self._json(200, {"models": models}, {})
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if not self._authorised():
+                return
+            fake.requests.append({"path": self.path, "body": body})
+            reply = fake.take()
+            time.sleep(reply.hang_s)
+            try:
+                if reply.body is not None:
+                    self._json(reply.status, reply.body, reply.headers)
+                elif reply.raw is not None:
+                    self._bytes(reply.status, reply.raw, reply.headers)
+                else:
+                    self._stream(reply)
+            except (BrokenPipeError, ConnectionResetError):
+                fake.cut_off.set()
+                self.close_connection = True
+
+        def _authorised(self) -> bool:
+            if self.headers.get("x-goog-api-key") == KEY:
+                return True
+            info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+            bad = error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", info)
+            self._json(400, bad.body or {}, {})
+            return False
+
+        def _json(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
+            self._bytes(status, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
+
+        def _bytes(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(raw)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def _stream(self, reply: Reply) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for number, value in enumerate(reply.events):
+                if reply.break_after is not None and number >= reply.break_after:
+                    self.close_connection = True
+                    self.connection.close()
+                    return
+                raw = b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\r\n\r\n"
+                size = reply.split_at or len(raw)
+                for at in range(0, len(raw), size):
+                    self._chunk(raw[at : at + size])
+                time.sleep(reply.pause_s)
+            self._chunk(b"")
+
+        def _chunk(self, raw: bytes) -> None:
+            self.wfile.write(f"{len(raw):x}\r\n".encode() + raw + b"\r\n")
+            self.wfile.flush()
+
+    return Handler
