@@ -52,8 +52,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def failure(status: int, code: str, text: str, **more: object) -> JSONResponse:
-    return JSONResponse({"error": text, "code": code, **more}, status_code=status)
+def failure(http_status: int, code: str, text: str, **more: object) -> JSONResponse:
+    return JSONResponse({"error": text, "code": code, **more}, status_code=http_status)
 
 
 def status_of(error: AimmError) -> int:
@@ -140,7 +140,9 @@ class Guard:
             if started:
                 raise
             logger.exception("a request failed unexpectedly: %s", type(error).__name__)
-            await failure(503, "internal", "Something went wrong here; the server's log says more.")(scope, receive, send)
+            await failure(503, "internal", "Something went wrong here; the server's log says more.")(
+                scope, receive, send
+            )
 
 
 class _BodyTooLarge(Exception):

@@ -15,7 +15,6 @@ from core.domain.experiment import OutcomeInput, Variant
 from core.domain.generation import Parameters
 
 
-
 def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
     """The FastAPI application; `get_manager` gives the process's one ModelManager."""
     app = FastAPI(
@@ -87,7 +86,9 @@ async def compare(body: schemas.Compare, mm: Manager) -> dict[str, Any]:
 
 
 def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, Any]:
-    given = body.variants if body.variants is not None else [v for v in (body.variant_a, body.variant_b) if v is not None]
+    given = (
+        body.variants if body.variants is not None else [v for v in (body.variant_a, body.variant_b) if v is not None]
+    )
     if body.variants is None and len(given) < 2:
         raise InvalidRequest("An experiment needs variant_a and variant_b, or a list of variants.")
     experiment = mm.experiments.create(
@@ -109,9 +110,10 @@ def _variant(given: str | schemas.VariantBody) -> str | Variant:
 
 
 def list_experiments(mm: Manager) -> dict[str, Any]:
-    found = mm.experiments.list()
+    found = mm.experiments.all()
     rows = [
-        {"experiment_id": e.id, "name": e.name, "status": e.status, "variants": [v.key for v in e.variants]} for e in found
+        {"experiment_id": e.id, "name": e.name, "status": e.status, "variants": [v.key for v in e.variants]}
+        for e in found
     ]
     return {"status": "success", "experiments": rows}
 
@@ -162,7 +164,7 @@ FROM = Annotated[str | None, Query(alias="from", description="ISO 8601; without 
 TO = Annotated[str | None, Query(alias="to", description="ISO 8601, not included.", max_length=40)]
 
 
-def metrics(  # noqa: PLR0913 - one a query parameter
+def metrics(
     mm: Manager,
     model: Annotated[str | None, Query(max_length=200)] = None,
     from_: FROM = None,
@@ -257,4 +259,3 @@ _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/budgets", ["GET"], list_budgets, 200),
     ("/budgets", ["POST"], create_budget, 201),
 )
-

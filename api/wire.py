@@ -98,7 +98,9 @@ def comparison(c: Comparison, errors: dict[int, str], fastest: str | None, cheap
         "results": results,
         "winner": winner,
         "winner_position": c.winner,
-        "rule": [{"metric": r.metric, "tie_share": r.tie_share, "larger_is_better": r.larger_is_better} for r in c.rule],
+        "rule": [
+            {"metric": r.metric, "tie_share": r.tie_share, "larger_is_better": r.larger_is_better} for r in c.rule
+        ],
         "comparison_metrics": {
             "avg_latency": _mean([g.latency_s for g in done]),
             "avg_tokens": _mean([g.usage.total_tokens for g in done]),

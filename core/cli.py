@@ -66,8 +66,12 @@ def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
     if args.json:
         g = mm.generate(prompt, model=args.model, system=args.system)
         cost = None if g.cost_usd is None else str(g.cost_usd)
-        record = {"id": g.id, "model": g.model, "text": g.text, "status": g.status, "cost_usd": cost}
-        record |= {"input_tokens": g.usage.input_tokens, "output_tokens": g.usage.output_tokens, "latency_s": g.latency_s}
+        record: dict[str, object] = {"id": g.id, "model": g.model, "text": g.text, "status": g.status, "cost_usd": cost}
+        record |= {
+            "input_tokens": g.usage.input_tokens,
+            "output_tokens": g.usage.output_tokens,
+            "latency_s": g.latency_s,
+        }
         print(json.dumps(record, ensure_ascii=False))
         return 0
     for piece in mm.stream(prompt, model=args.model, system=args.system):
@@ -107,7 +111,9 @@ def _demo(mm: ModelManager, args: argparse.Namespace) -> int:
         print("The demo data are gone.")
         return 0
     mm.demo.fill(DemoSize(args.generations, args.days))
-    print(f"{args.generations:,} simulated generations over {args.days} days are in. Remove them with: aimm demo --remove")
+    print(
+        f"{args.generations:,} simulated generations over {args.days} days are in. Remove them with: aimm demo --remove"
+    )
     return 0
 
 
@@ -119,4 +125,3 @@ def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-

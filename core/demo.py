@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Demo:
     def is_present(self) -> bool:
         return bool(self._log.latest(limit=1, source="demo"))
 
-    def fill(self, size: DemoSize = DemoSize()) -> None:  # noqa: B008 - a frozen value
+    def fill(self, size: DemoSize = DemoSize()) -> None:
         """Make the history. Each chunk and its rollups are one transaction.
 
         Raises:
@@ -77,7 +78,7 @@ class Demo:
         rng = np.random.default_rng((size.generations, size.days))
         now_us = clock.now_us()
         for rows, bodies in _chunks(rng, size, now_us):
-            self._writer.run(lambda connection, rows=rows, bodies=bodies: log_rows(connection, rows, bodies))
+            self._writer.run(partial(log_rows, rows=rows, bodies=bodies))
         self._writer.run(lambda connection: _stories(connection, np.random.default_rng(7), now_us))
 
     def remove(self) -> None:
@@ -184,7 +185,9 @@ _NANO_PER_TOKEN = {
 def _cost(model: str, usage: Usage) -> int:
     """The same as the receipt's sum; the simulated prices are whole nano-dollars a token."""
     plain, cached, output = _NANO_PER_TOKEN[model]
-    return (usage.input_tokens - usage.cached_tokens) * plain + usage.cached_tokens * cached + usage.output_tokens * output
+    return (
+        (usage.input_tokens - usage.cached_tokens) * plain + usage.cached_tokens * cached + usage.output_tokens * output
+    )
 
 
 def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
@@ -323,5 +326,3 @@ def _experiment_calls(connection: Any, rng: np.random.Generator, experiment: Exp
         row = _call(rng, number, MODELS.index(variant.model), moments[number], (experiment.id, str(variant.position)))
         rows.append(row | {"id": f"g_{experiment.id[:22]}{number:06x}"})
     log_rows(connection, rows, [])
-
-

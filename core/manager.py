@@ -11,8 +11,8 @@ from core.budgets.service import BudgetService
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
 from core.calls.loop import BackgroundLoop
-from core.config import Settings
 from core.comparison.service import ComparisonService
+from core.config import Settings
 from core.demo import Demo
 from core.domain.generation import Generation, Message, Model, Parameters, Request
 from core.domain.price import Price
@@ -105,7 +105,9 @@ class ModelManager:
         """Start a call in the background and return its handle; pages draw it, closing them does not stop it."""
         return self.calls.submit(request, origin or Origin())
 
-    def generate(self, prompt: str, *, model: str | None = None, system: str | None = None, **parameters: Any) -> Generation:
+    def generate(
+        self, prompt: str, *, model: str | None = None, system: str | None = None, **parameters: Any
+    ) -> Generation:
         """One answer. Parameters: see core.domain.generation.Parameters.
 
         Raises:
@@ -114,7 +116,9 @@ class ModelManager:
         call = self.submit(self.request(prompt, model=model, system=system, **parameters))
         return call.answered(call.result())
 
-    def stream(self, prompt: str, *, model: str | None = None, system: str | None = None, **parameters: Any) -> Iterator[str]:
+    def stream(
+        self, prompt: str, *, model: str | None = None, system: str | None = None, **parameters: Any
+    ) -> Iterator[str]:
         """The answer piece by piece. Leaving the loop early stops the call."""
         call = self.submit(self.request(prompt, model=model, system=system, **parameters))
         pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -135,7 +139,11 @@ class ModelManager:
         """`stream` for a caller with an event loop of its own."""
         loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
         call = self.submit(request, origin)
-        call.listen(lambda piece: loop.call_soon_threadsafe(pieces.put_nowait, piece))
+
+        def put(piece: str | None) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        call.listen(put)
         try:
             while (piece := await pieces.get()) is not None:
                 yield piece
@@ -154,7 +162,10 @@ class ModelManager:
         """A request with the default model where none is named."""
         messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
         return Request(
-            model=model or self.default_model(), messages=messages, system=system or None, parameters=Parameters(**parameters)
+            model=model or self.default_model(),
+            messages=messages,
+            system=system or None,
+            parameters=Parameters(**parameters),
         )
 
     # Models --------------------------------------------------------------------------------------------------------

@@ -78,7 +78,9 @@ def requests_over_time(frame: pd.DataFrame, bucket: str) -> Any:
     bars = (
         alt.Chart(frame)
         .mark_bar(color=PALETTE[0])
-        .encode(x=_time(bucket), y=alt.Y("requests:Q", title="Requests"), tooltip=["time:T", "requests:Q", "success %:Q"])
+        .encode(
+            x=_time(bucket), y=alt.Y("requests:Q", title="Requests"), tooltip=["time:T", "requests:Q", "success %:Q"]
+        )
     )
     return _finish(bars)
 
@@ -128,16 +130,26 @@ def tokens_over_time(frame: pd.DataFrame, bucket: str) -> Any:
 
 def gantt(frame: pd.DataFrame, order: list[str], end_s: float) -> Any:
     """The steps of a run over time; failed ones are red."""
-    frame = frame.assign(colour=[ERROR_COLOUR if s == "failed" else colour_of(m) for s, m in frame[["status", "model"]].values])
+    frame = frame.assign(
+        colour=[ERROR_COLOUR if s == "failed" else colour_of(m) for s, m in frame[["status", "model"]].values]
+    )
     base = alt.Chart(frame).encode(
         y=alt.Y("step:N", sort=order, title=None, scale=alt.Scale(domain=order)),
         x=alt.X("start:Q", title="Seconds since the start", scale=alt.Scale(domain=[0, max(end_s, 0.5) * 1.3])),
         x2="end:Q",
-        tooltip=["step:N", "model:N", "status:N", alt.Tooltip("start:Q", format=".2f"), alt.Tooltip("end:Q", format=".2f")],
+        tooltip=[
+            "step:N",
+            "model:N",
+            "status:N",
+            alt.Tooltip("start:Q", format=".2f"),
+            alt.Tooltip("end:Q", format=".2f"),
+        ],
     )
     bars = base.mark_bar(height=16, cornerRadius=2).encode(color=alt.Color("colour:N", scale=None))
-    labels = alt.Chart(frame).mark_text(align="left", dx=5, fontSize=11, color="#7c8796").encode(
-        y=alt.Y("step:N", sort=order), x="end:Q", text="label:N"
+    labels = (
+        alt.Chart(frame)
+        .mark_text(align="left", dx=5, fontSize=11, color="#7c8796")
+        .encode(y=alt.Y("step:N", sort=order), x="end:Q", text="label:N")
     )
     return _finish(bars + labels, height=34 + 26 * len(order))
 
@@ -178,11 +190,19 @@ def effects(frame: pd.DataFrame) -> Any:
     y = alt.Y("variant:N", sort=order, title=None)
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(strokeDash=[4, 4], color="#94a3b8").encode(x="x:Q")
     title = "Difference of success rate to the control (points)"
-    bars = alt.Chart(frame).mark_rule(strokeWidth=3, color=PALETTE[0]).encode(
-        y=y, x=alt.X("lower:Q", title=title), x2="upper:Q"
+    bars = (
+        alt.Chart(frame)
+        .mark_rule(strokeWidth=3, color=PALETTE[0])
+        .encode(y=y, x=alt.X("lower:Q", title=title), x2="upper:Q")
     )
-    points = alt.Chart(frame).mark_circle(size=110, opacity=1, color=PALETTE[0]).encode(
-        y=y, x="effect:Q", tooltip=["variant:N", *(alt.Tooltip(f"{c}:Q", format="+.2f") for c in ("effect", "lower", "upper"))]
+    points = (
+        alt.Chart(frame)
+        .mark_circle(size=110, opacity=1, color=PALETTE[0])
+        .encode(
+            y=y,
+            x="effect:Q",
+            tooltip=["variant:N", *(alt.Tooltip(f"{c}:Q", format="+.2f") for c in ("effect", "lower", "upper"))],
+        )
     )
     return _finish(zero + bars + points, height=60 + 36 * max(1, len(order)))
 

@@ -168,7 +168,14 @@ def steps_frame(run: WorkflowRun, now: datetime) -> pd.DataFrame:
         end = ((step.finished_at or now) - origin).total_seconds()
         label = f"{formatting.usd(step.cost_usd)} · {formatting.tokens(step.tokens)}"
         records.append(
-            {"step": step.step, "start": start, "end": end, "model": step.model or "…", "label": label, "status": step.status}
+            {
+                "step": step.step,
+                "start": start,
+                "end": end,
+                "model": step.model or "…",
+                "label": label,
+                "status": step.status,
+            }
         )
     return pd.DataFrame(records, columns=["step", "start", "end", "model", "label", "status"])
 

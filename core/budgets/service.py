@@ -145,5 +145,3 @@ def _checked(
         action=action,  # type: ignore[arg-type]
         thresholds=tuple(sorted(set(thresholds))),
     )
-
-

@@ -54,9 +54,7 @@ def settle(usages: Sequence[Usage], price: Price | None, *, is_estimated: bool) 
     except ValueError:  # the vendor's counts contradict each other: a made-up price would be a lie
         return Account(usage=_consistent(total), cost_usd=None, cost_status="unknown", receipts=())
     cost = sum((receipt.usd for receipt in receipts), Decimal(0))
-    return Account(
-        usage=total, cost_usd=cost, cost_status="estimated" if is_estimated else "priced", receipts=receipts
-    )
+    return Account(usage=total, cost_usd=cost, cost_status="estimated" if is_estimated else "priced", receipts=receipts)
 
 
 def _consistent(usage: Usage) -> Usage:

@@ -67,9 +67,7 @@ class CallEngine:
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
 
-    def submit(
-        self, request: Request, origin: Origin, also: Callable[[Generation], Work] | None = None
-    ) -> Call:
+    def submit(self, request: Request, origin: Origin, also: Callable[[Generation], Work] | None = None) -> Call:
         """Start a call and return its handle. `also` gives work for the transaction that records it.
 
         Raises:
@@ -195,7 +193,9 @@ class CallEngine:
         provider = progress.provider.name if progress.provider else "unknown"
         price = _price(provider, model, progress.response_model)
         # A stream stopped after its usage arrived in full is not an estimate.
-        account = settle(usages, price, is_estimated=is_estimated and progress.finish_reason is None or not progress.usages)
+        account = settle(
+            usages, price, is_estimated=(is_estimated and progress.finish_reason is None) or not progress.usages
+        )
         view = call.view()
         return Generation(
             id=call.id,

@@ -24,7 +24,9 @@ def value_of(candidate: Candidate, metric: Metric) -> float | None:
 
 def best(candidates: Sequence[Candidate], criterion: Criterion) -> list[Candidate]:
     """All that are equal to the best within the tie band; a candidate without the value is not among them."""
-    known = [(candidate, value) for candidate in candidates if (value := value_of(candidate, criterion.metric)) is not None]
+    known = [
+        (candidate, value) for candidate in candidates if (value := value_of(candidate, criterion.metric)) is not None
+    ]
     if not known:
         return []
     values = [value for _, value in known]

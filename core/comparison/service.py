@@ -117,7 +117,9 @@ class ComparisonService:
     def latest(self, limit: int = 50) -> list[Comparison]:
         return self._store.latest(limit)
 
-    def vote(self, comparison_id: str, choice: VoteChoice, *, pair: tuple[int, int] = (0, 1), blind: bool = False) -> None:
+    def vote(
+        self, comparison_id: str, choice: VoteChoice, *, pair: tuple[int, int] = (0, 1), blind: bool = False
+    ) -> None:
         """Record which of two answers a person prefers: a is pair[0], b is pair[1].
 
         Raises:

@@ -87,5 +87,3 @@ class OutcomeInput:
     rating: float | None = None
     unit_id: str | None = None
     generation_id: str | None = None
-
-

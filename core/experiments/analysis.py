@@ -49,7 +49,11 @@ class Analysis:
 
 
 def analyse(
-    experiment: Experiment, outcomes: Sequence[OutcomeSums], calls: Sequence[CallSums], *, confidence_level: float = 0.95
+    experiment: Experiment,
+    outcomes: Sequence[OutcomeSums],
+    calls: Sequence[CallSums],
+    *,
+    confidence_level: float = 0.95,
 ) -> Analysis:
     """Everything a page or an answer says about an experiment, from its sums.
 
@@ -58,7 +62,11 @@ def analyse(
     by_outcome = {sums.position: sums for sums in outcomes}
     by_calls = {sums.position: sums for sums in calls}
     results = tuple(
-        _result(v, by_outcome.get(v.position, OutcomeSums(position=v.position)), by_calls.get(v.position, CallSums(position=v.position)))
+        _result(
+            v,
+            by_outcome.get(v.position, OutcomeSums(position=v.position)),
+            by_calls.get(v.position, CallSums(position=v.position)),
+        )
         for v in experiment.variants
     )
     control, treatments = results[0], results[1:]

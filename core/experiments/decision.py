@@ -25,7 +25,9 @@ def decide(analysis: Analysis) -> Decision:
         return Decision(
             action="inconclusive",
             headline="Inconclusive: too few outcomes",
-            reasons=(f"The smallest variant has {smallest} outcomes; nothing is claimed before {MIN_PER_SIDE} a variant.",),
+            reasons=(
+                f"The smallest variant has {smallest} outcomes; nothing is claimed before {MIN_PER_SIDE} a variant.",
+            ),
         )
     better = [c for c in analysis.contrasts if c.success and c.success.lower > 0]
     if better:
@@ -57,8 +59,12 @@ def _inconclusive(analysis: Analysis) -> Decision:
     control = analysis.results[0].success_rate
     if top.success and control and abs(top.success.estimate) >= 0.001:
         needed = required_for(top.success.estimate, control.estimate)
-        reasons.append(f"If the difference is as large as it looks now, about {needed:,} outcomes a variant would show it.")
-    return Decision(action="inconclusive", headline="Inconclusive: the data do not carry a decision", reasons=tuple(reasons))
+        reasons.append(
+            f"If the difference is as large as it looks now, about {needed:,} outcomes a variant would show it."
+        )
+    return Decision(
+        action="inconclusive", headline="Inconclusive: the data do not carry a decision", reasons=tuple(reasons)
+    )
 
 
 def _words(contrast: Contrast, confidence_level: float) -> str:

@@ -55,7 +55,9 @@ class ExperimentService:
             raise InvalidRequest(f"{len(variants)} variants given; an experiment takes 2 to {MAX_VARIANTS}.")
         arms = tuple(self._variant(given, position) for position, given in enumerate(variants))
         if sum(arm.weight > 0 for arm in arms) < 2 or any(not 0 <= arm.weight <= 1_000_000 for arm in arms):
-            raise InvalidRequest("At least two variants need a weight above 0; weights are whole numbers up to 1,000,000.")
+            raise InvalidRequest(
+                "At least two variants need a weight above 0; weights are whole numbers up to 1,000,000."
+            )
         if len({arm.name for arm in arms}) < len(arms):
             raise InvalidRequest("Two variants have the same name.")
         experiment = Experiment(
@@ -78,7 +80,7 @@ class ExperimentService:
             raise NotFound(f"There is no experiment {experiment_id[:60]!r}.")
         return found
 
-    def list(self) -> "list[Experiment]":
+    def all(self) -> list[Experiment]:
         return self._store.all()
 
     def stop(self, experiment_id: str) -> None:
@@ -110,7 +112,7 @@ class ExperimentService:
         origin = Origin(source="experiment", ref_id=experiment.id, ref_part=str(variant.position))
         return variant, self._calls.submit(request, origin)
 
-    def record(self, experiment_id: str, results: Sequence[OutcomeInput]) -> "list[str]":
+    def record(self, experiment_id: str, results: Sequence[OutcomeInput]) -> list[str]:
         """Record outcomes, all or none, and return their ids.
 
         Raises:
@@ -131,7 +133,7 @@ class ExperimentService:
         analysis = analyse(experiment, *sums)
         return ExperimentReport(experiment=experiment, analysis=analysis, decision=decide(analysis))
 
-    def daily(self, experiment_id: str) -> "list[tuple[int, int, int, int]]":
+    def daily(self, experiment_id: str) -> list[tuple[int, int, int, int]]:
         """(day in microseconds since 1970, variant position, outcomes, successes)."""
         return self._store.daily(experiment_id)
 
@@ -154,9 +156,7 @@ class ExperimentService:
             exposed.append(_exposure(experiment, unit_id, variant))
             success = rng.random() < PLAY_RATES[variant.position % len(PLAY_RATES)]
             rating = float(rng.choices(range(1, 6), (1, 2, 3, 5, 4) if success else (4, 5, 3, 2, 1))[0])
-            results.append(
-                OutcomeInput(variant=variant.position, success=success, rating=rating, unit_id=unit_id)
-            )
+            results.append(OutcomeInput(variant=variant.position, success=success, rating=rating, unit_id=unit_id))
         rows = [_outcome_row(experiment, result, now) for result in results]
 
         def write(connection: Any) -> None:

@@ -36,7 +36,9 @@ class MonitoringService:
         self._rollups = rollups
         self._now = now
 
-    def window(self, since: datetime | None = None, until: datetime | None = None, *, days: float = DEFAULT_DAYS) -> Window:
+    def window(
+        self, since: datetime | None = None, until: datetime | None = None, *, days: float = DEFAULT_DAYS
+    ) -> Window:
         """The window of whole hours around the moments given; by default the last `days` days up to now.
 
         Raises:

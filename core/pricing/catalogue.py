@@ -60,8 +60,10 @@ def _catalogue_price(vendor: str, name: str, hour: datetime) -> Price | None:
 
 
 def _is_same_model(name: str, info: Any) -> bool:
-    return name == info.id or name in _exact_names(info.match) or (
-        name.startswith(info.id) and _VERSION_SUFFIX.fullmatch(name[len(info.id) :]) is not None
+    return (
+        name == info.id
+        or name in _exact_names(info.match)
+        or (name.startswith(info.id) and _VERSION_SUFFIX.fullmatch(name[len(info.id) :]) is not None)
     )
 
 
@@ -88,7 +90,9 @@ def _to_price(price: Any, *, model: str, version: str) -> Price | None:
 
 
 def _fingerprint(price: Any) -> str:
-    return f"{getattr(price.input_mtok, 'base', price.input_mtok)}/{getattr(price.output_mtok, 'base', price.output_mtok)}"
+    return (
+        f"{getattr(price.input_mtok, 'base', price.input_mtok)}/{getattr(price.output_mtok, 'base', price.output_mtok)}"
+    )
 
 
 def _rate(value: Any) -> Rate | None:

@@ -35,7 +35,9 @@ def receipt_for(usage: Usage, price: Price) -> Receipt:
         if tokens or kind in ("input", "output")
     )
     limit = next((start for start, _ in reversed(price.input.above) if usage.input_tokens > start), None)
-    note = f"The prompt is longer than {limit:,} tokens: the long-prompt price holds for the whole call." if limit else ""
+    note = (
+        f"The prompt is longer than {limit:,} tokens: the long-prompt price holds for the whole call." if limit else ""
+    )
     return Receipt(lines=lines, price_id=price.id, note=note)
 
 

@@ -254,10 +254,13 @@ def _translated() -> Iterator[None]:
     except errors.APIError as error:
         raise to_error(error) from None  # `from` would keep the request, and with it the key, in the traceback
     except httpx2.TimeoutException:
-        raise ProviderTimeout("Gemini did not answer in time.", hint="Try again, or raise AIMM_CALL_TIMEOUT_S.") from None
+        raise ProviderTimeout(
+            "Gemini did not answer in time.", hint="Try again, or raise AIMM_CALL_TIMEOUT_S."
+        ) from None
     except httpx2.HTTPError as error:
         raise ProviderUnavailable(
-            f"The connection to Gemini failed ({type(error).__name__}: {error}).", hint="Check the network and the address."
+            f"The connection to Gemini failed ({type(error).__name__}: {error}).",
+            hint="Check the network and the address.",
         ) from None
     except (errors.UnknownApiResponseError, ValueError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
         raise ProviderError(f"Gemini's answer could not be read ({type(error).__name__}).") from None
@@ -269,7 +272,9 @@ def to_error(error: Any) -> AimmError:
     details = _details(error.details)
     reasons = {str(detail.get("reason")) for detail in details}
     lower = message.lower()
-    if error.code == 400 and ("API_KEY_INVALID" in reasons or "api key not valid" in lower or "api key expired" in lower):
+    if error.code == 400 and (
+        "API_KEY_INVALID" in reasons or "api key not valid" in lower or "api key expired" in lower
+    ):
         return AuthenticationError(f"Gemini does not know this key: {message}", hint="Check GEMINI_API_KEY.")
     if error.code in (401, 403):
         if "SERVICE_DISABLED" in reasons or "has not been used" in lower or "is disabled" in lower:
@@ -278,16 +283,22 @@ def to_error(error: Any) -> AimmError:
     if error.code == 404:
         return ModelNotFound(f"Gemini has no such model for this key: {message}")
     if error.code == 429:
-        return RateLimited(f"Gemini's quota is used up: {message}", retry_after_s=_retry_after(error, details), quota=_quota(details))
+        return RateLimited(
+            f"Gemini's quota is used up: {message}", retry_after_s=_retry_after(error, details), quota=_quota(details)
+        )
     if error.code == 400 and re.search(r"token count|exceeds the maximum number of tokens|context", lower):
-        return ContextTooLong(f"The prompt is too long for this model: {message}", hint="Shorten it or take another model.")
+        return ContextTooLong(
+            f"The prompt is too long for this model: {message}", hint="Shorten it or take another model."
+        )
     if error.code in (408, 504):
         timeout = ProviderTimeout(f"Gemini gave up in time-out: {message}")
         timeout.is_retryable = True
         return timeout
     if error.code and error.code < 500:
         return InvalidRequest(f"Gemini refused the request: {message}")
-    return ProviderUnavailable(f"Gemini is not available ({error.code}): {message}", retry_after_s=_retry_after(error, details))
+    return ProviderUnavailable(
+        f"Gemini is not available ({error.code}): {message}", retry_after_s=_retry_after(error, details)
+    )
 
 
 def _details(body: Any) -> list[dict[str, Any]]:

@@ -61,7 +61,9 @@ class Registry:
         bare = normalise(name)
         if bare.startswith(("gemini-", "gemma-", "learnlm-")):
             if self._gemini is None:
-                raise AuthenticationError(f"No key is set for Gemini, which answers for {bare!r}.", hint=GEMINI_KEY_HINT)
+                raise AuthenticationError(
+                    f"No key is set for Gemini, which answers for {bare!r}.", hint=GEMINI_KEY_HINT
+                )
             listed = {model.name: model for model in self._listed}
             return self._gemini, listed.get(bare) or gemini.guess(bare)
         known = [model.name for model in await self.models()]

@@ -14,8 +14,12 @@ _STOP = frozenset(
     " some such text than that the their them then there these they this those through too under until very was were what"
     " when where which while who why will with would write you your please following answer given input return give make".split()
 )
-_FRENCH = "le la un une de et à pour avec dans sur est sont plus bien très équipe résultat travail temps valeur choix".split()
-_SPANISH = "el la un una de y para con en sobre es son más bien muy equipo resultado trabajo tiempo valor elección".split()
+_FRENCH = (
+    "le la un une de et à pour avec dans sur est sont plus bien très équipe résultat travail temps valeur choix".split()
+)
+_SPANISH = (
+    "el la un una de y para con en sobre es son más bien muy equipo resultado trabajo tiempo valor elección".split()
+)
 _GERMAN = "der die das ein eine und für mit in auf ist sind mehr gut sehr Gruppe Ergebnis Arbeit Zeit Wert Wahl".split()
 _LANGUAGES = {"french": _FRENCH, "spanish": _SPANISH, "german": _GERMAN}
 
@@ -42,7 +46,9 @@ def answer(request: Request, *, depth: int, rng: random.Random) -> str:
 
 def _topic(prompt: str, rng: random.Random) -> list[str]:
     """Four words of the prompt's end, where the material usually stands."""
-    words = [word for word in re.findall(r"[^\W\d_]{4,}", prompt[-2000:].lower()) if word not in _STOP and "fail" not in word]
+    words = [
+        word for word in re.findall(r"[^\W\d_]{4,}", prompt[-2000:].lower()) if word not in _STOP and "fail" not in word
+    ]
     unique = list(dict.fromkeys(words)) or ["the question", "the answer", "the reader", "the detail"]
     rng.shuffle(unique)
     return (unique * 4)[:4]
@@ -51,7 +57,7 @@ def _topic(prompt: str, rng: random.Random) -> list[str]:
 def _classify(lower: str) -> str:
     options = re.search(r"(?:one of|categories|labels?|as)\s*:?\s*([\w, ]+?\bor\b \w+|\w+(?:, \w+)+)", lower)
     if options:
-        words = [word for word in re.findall(r"\w+", options[1]) if word not in ("or", "and", "either")]
+        words: list[str] = [word for word in re.findall(r"\w+", options[1]) if word not in ("or", "and", "either")]
         material = lower.rsplit("\n", 1)[-1]
         long = len(material) > 160 or bool(re.search(r"\bwhy|explain|prove|design|compare|analy", material))
         return words[-1] if long else words[0]

@@ -64,26 +64,38 @@ class ComparisonStore:
 
     def get(self, comparison_id: str) -> Comparison | None:
         with self._database.read() as connection:
-            row = connection.execute(select(comparisons).where(comparisons.c.id == comparison_id)).mappings().one_or_none()
+            row = (
+                connection.execute(select(comparisons).where(comparisons.c.id == comparison_id))
+                .mappings()
+                .one_or_none()
+            )
             if row is None:
                 return None
             c = candidates.c
-            parts = connection.execute(
-                select(candidates).where(c.comparison_id == comparison_id).order_by(c.position)
-            ).mappings().all()
+            parts = (
+                connection.execute(select(candidates).where(c.comparison_id == comparison_id).order_by(c.position))
+                .mappings()
+                .all()
+            )
         by_id = {generation.id: generation for generation in self._generations.by_ref(comparison_id)}
         return _to_comparison(row, parts, by_id)
 
     def latest(self, limit: int) -> list[Comparison]:
         """Newest first, without the answers."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(comparisons).order_by(comparisons.c.created_at.desc()).limit(limit)
-            ).mappings().all()
+            rows = (
+                connection.execute(select(comparisons).order_by(comparisons.c.created_at.desc()).limit(limit))
+                .mappings()
+                .all()
+            )
             ids = [row["id"] for row in rows]
-            parts = connection.execute(
-                select(candidates).where(candidates.c.comparison_id.in_(ids)).order_by(candidates.c.position)
-            ).mappings().all()
+            parts = (
+                connection.execute(
+                    select(candidates).where(candidates.c.comparison_id.in_(ids)).order_by(candidates.c.position)
+                )
+                .mappings()
+                .all()
+            )
         return [_to_comparison(row, [p for p in parts if p["comparison_id"] == row["id"]], {}) for row in rows]
 
     def votes(self, *, demo: bool = False) -> list[Vote]:

@@ -67,9 +67,13 @@ class ExperimentStore:
         with self._database.read() as connection:
             rows = connection.execute(statement).mappings().all()
             ids = [row["id"] for row in rows]
-            arms = connection.execute(
-                select(variants).where(variants.c.experiment_id.in_(ids)).order_by(variants.c.position)
-            ).mappings().all()
+            arms = (
+                connection.execute(
+                    select(variants).where(variants.c.experiment_id.in_(ids)).order_by(variants.c.position)
+                )
+                .mappings()
+                .all()
+            )
         by_id: dict[str, list[Variant]] = {experiment_id: [] for experiment_id in ids}
         for arm in arms:
             by_id[arm["experiment_id"]].append(_to_variant(arm))

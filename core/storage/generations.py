@@ -15,8 +15,22 @@ from core.storage.schema import generation_bodies, generations
 
 NANO = 1_000_000_000
 _USAGE = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens", "audio_tokens", "cached_audio_tokens")
-_SAME = ("id", "request_model", "response_model", "provider", "source", "status", "error_class", "error_message")
-_SAME += ("finish_reason", "cost_status", "price_id", "n_attempts", "ref_id", "ref_part")
+_SAME = (
+    "id",
+    "request_model",
+    "response_model",
+    "provider",
+    "source",
+    "status",
+    "error_class",
+    "error_message",
+    "finish_reason",
+    "cost_status",
+    "price_id",
+    "n_attempts",
+    "ref_id",
+    "ref_part",
+)
 
 
 def to_row(generation: Generation) -> dict[str, Any]:
@@ -157,5 +171,3 @@ class GenerationStore:
 def _with_body() -> Select[Any]:
     body = [column for column in generation_bodies.c if column.name != "generation_id"]
     return select(generations, *body).outerjoin(generation_bodies)
-
-

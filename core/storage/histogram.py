@@ -23,7 +23,8 @@ def bucket_of(duration_us: int) -> int:
 
 
 def buckets_of(durations_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.floor(PER_DOUBLING * np.log2(np.maximum(durations_us, MIN_US))).astype(np.int64)
+    buckets: NDArray[np.int64] = np.floor(PER_DOUBLING * np.log2(np.maximum(durations_us, MIN_US))).astype(np.int64)
+    return buckets
 
 
 def encode(counts: dict[int, int]) -> bytes:

@@ -107,7 +107,7 @@ def apply(connection: Connection, table: Table, deltas: dict[Key, Delta]) -> Non
     keys = sorted(deltas)
     if not keys:
         return
-    empty = {**dict.fromkeys(SUMS, 0), "latency_min_us": 1 << 62, "latency_max_us": 0}
+    empty: Row = {**dict.fromkeys(SUMS, 0), "latency_min_us": 1 << 62, "latency_max_us": 0}
     empty |= {"latency_histogram": b"", "ttft_histogram": b""}
     connection.execute(
         dialect.insert(table).on_conflict_do_nothing(index_elements=list(KEY)),
@@ -214,9 +214,22 @@ class RollupStore:
         """Recompute every rollup from raw rows and say what differs; empty = the books agree."""
         found: list[str] = []
         with self._database.read() as connection:
-            names = ("created_at", "request_model", "provider", "source", "status", "error_class", "input_tokens")
-            names += ("cached_tokens", "output_tokens", "thinking_tokens", "cost_nano_usd", "cost_status")
-            names += ("latency_us", "ttft_us")
+            names = (
+                "created_at",
+                "request_model",
+                "provider",
+                "source",
+                "status",
+                "error_class",
+                "input_tokens",
+                "cached_tokens",
+                "output_tokens",
+                "thinking_tokens",
+                "cost_nano_usd",
+                "cost_status",
+                "latency_us",
+                "ttft_us",
+            )
             columns = [generations.c[name] for name in names]
             for table, width_us in TABLES:
                 raw = connection.execution_options(yield_per=5000).execute(select(*columns)).mappings()
@@ -249,5 +262,3 @@ def _window(table: Table, since_us: int, until_us: int, simulated: bool, model: 
         table.c.bucket_at >= since_us, table.c.bucket_at < until_us, is_simulated if simulated else ~is_simulated
     )
     return statement if model is None else statement.where(table.c.model == model)
-
-

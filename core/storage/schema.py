@@ -122,9 +122,7 @@ workflow_runs = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("error", Text, nullable=False, server_default=""),
-    CheckConstraint(
-        "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="workflow_run_status"
-    ),
+    CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="workflow_run_status"),
 )
 Index("ix_workflow_runs_created", workflow_runs.c.created_at)
 Index("ix_workflow_runs_status", workflow_runs.c.status)

@@ -26,7 +26,7 @@ class WorkflowStore:
         """Name -> YAML of the workflows that users saved."""
         with self._database.read() as connection:
             rows = connection.execute(select(workflows.c.name, workflows.c.yaml).order_by(workflows.c.name)).all()
-        return {name: text for name, text in rows}
+        return {row.name: row.yaml for row in rows}
 
     @staticmethod
     def save(connection: Connection, name: str, text: str, now_us: int) -> None:
@@ -92,7 +92,9 @@ class WorkflowStore:
             if row is None:
                 return None
             c = step_runs.c
-            steps = connection.execute(select(step_runs).where(c.run_id == run_id).order_by(c.position)).mappings().all()
+            steps = (
+                connection.execute(select(step_runs).where(c.run_id == run_id).order_by(c.position)).mappings().all()
+            )
         return self._to_run(row, tuple(_to_step(step) for step in steps))
 
     def runs(self, *, limit: int, workflow_name: str | None = None) -> list[WorkflowRun]:
@@ -104,9 +106,11 @@ class WorkflowStore:
         with self._database.read() as connection:
             rows = connection.execute(statement).mappings().all()
             ids = [row["id"] for row in rows]
-            steps = connection.execute(
-                select(step_runs).where(step_runs.c.run_id.in_(ids)).order_by(step_runs.c.position)
-            ).mappings().all()
+            steps = (
+                connection.execute(select(step_runs).where(step_runs.c.run_id.in_(ids)).order_by(step_runs.c.position))
+                .mappings()
+                .all()
+            )
         by_run: dict[str, list[StepRun]] = {run_id: [] for run_id in ids}
         for step in steps:
             by_run[step["run_id"]].append(_to_step(step))

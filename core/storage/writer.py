@@ -39,9 +39,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="aimm-writer", daemon=True)
         self._thread.start()
 
-    def log(
-        self, row: dict[str, Any], body: dict[str, Any] | None, also: Work | None = None
-    ) -> "Future[Any]":
+    def log(self, row: dict[str, Any], body: dict[str, Any] | None, also: Work | None = None) -> "Future[Any]":
         """Log a generation row with its body and rollups; `also` runs in the same transaction."""
         return self._put(_Job(row, body, also))
 

@@ -79,7 +79,7 @@ class RunEngine:
 
     def launch(self) -> bool:
         """Begin to execute runs here; False when another process of this SQLite file does."""
-        global _host  # noqa: PLW0603 - DBOS itself is one per process
+        global _host
         with self._lock:
             if self._is_launched:
                 return True
@@ -111,7 +111,7 @@ class RunEngine:
                 DBOS.start_workflow(_register(), run_id, start)
 
     def close(self) -> None:
-        global _host  # noqa: PLW0603
+        global _host
         self._is_closing.set()
         with self._lock:
             if self._is_launched:
@@ -231,5 +231,3 @@ def _engine(path: Path) -> Any:
             connection.create_function("unixepoch", -1, lambda *_: time.time(), deterministic=False)
 
     return engine
-
-

@@ -45,13 +45,13 @@ class WorkflowService:
 
     # Definitions
 
-    def list(self) -> dict[str, Workflow]:
+    def all(self) -> dict[str, Workflow]:
         """All workflows by name: the built-in ones, and over them those that users saved."""
         found = {path.stem: spec.from_yaml(path.read_text("utf-8")) for path in sorted(BUILT_IN.glob("*.yaml"))}
         return found | {name: spec.from_yaml(text) for name, text in self._store.definitions().items()}
 
     def get(self, name: str) -> Workflow:
-        workflows = self.list()
+        workflows = self.all()
         if name not in workflows:
             raise NotFound(f"There is no workflow {name[:60]!r}.", hint=f"There are: {', '.join(workflows)}.")
         return workflows[name]
@@ -73,15 +73,15 @@ class WorkflowService:
         if not self._writer.run(lambda connection: self._store.remove(connection, name)):
             raise NotFound(f"There is no saved workflow {name[:60]!r}.")
 
-    def problems(self, workflow: Workflow) -> "list[spec.Problem]":
+    def problems(self, workflow: Workflow) -> list[spec.Problem]:
         return spec.problems(workflow, self._model_names())
 
     # Runs
 
-    def start(  # noqa: PLR0913 - what a run is made of
+    def start(
         self,
         workflow: str | Workflow,
-        input: str,  # noqa: A002 - the word of the templates
+        input: str,
         *,
         inputs: Mapping[str, str] | None = None,
         model: str | None = None,
@@ -124,7 +124,7 @@ class WorkflowService:
         steps = [rows.get(step.name) or StepRun(step=step.name, status="waiting") for step in spec.order(run.spec)]
         return replace(run, steps=tuple(steps))
 
-    def runs(self, *, limit: int = 50, workflow_name: str | None = None) -> "list[WorkflowRun]":
+    def runs(self, *, limit: int = 50, workflow_name: str | None = None) -> list[WorkflowRun]:
         return self._store.runs(limit=limit, workflow_name=workflow_name)
 
     def live(self, run_id: str) -> CallView | None:
@@ -185,7 +185,7 @@ class WorkflowService:
     def execute(self, run_id: str, start: int, run_step: Callable[[str], str]) -> None:
         run = self.run(run_id)
         if run.n_starts != start:
-            return  # taken up anew meanwhile
+            return None  # taken up anew meanwhile
         for step in spec.order(run.spec):
             if run_step(step.name) == "failed":
                 return self._finish(run_id, "failed")
@@ -194,7 +194,7 @@ class WorkflowService:
     def run_step(self, run_id: str, step_name: str) -> str:
         return self._steps.run_step(run_id, step_name)
 
-    def unfinished(self) -> "list[tuple[str, str, int]]":
+    def unfinished(self) -> list[tuple[str, str, int]]:
         return self._store.unfinished()
 
     def claim(self, run_id: str) -> int | None:

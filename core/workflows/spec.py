@@ -13,9 +13,7 @@ from core.workflows.template import TemplateError, references
 
 MAX_STEPS = 50
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,59}")
-_STEP_KEYS = frozenset(
-    "name prompt model system parameters check attempts on_failure fallback_model when".split()
-)
+_STEP_KEYS = frozenset("name prompt model system parameters check attempts on_failure fallback_model when".split())
 _PARAMETERS = frozenset(Parameters.__slots__)
 
 

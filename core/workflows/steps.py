@@ -75,7 +75,9 @@ class StepRunner:
             return self._put(run, step, status="skipped", output="", error=error, finished_at=clock.now_us())
         return self._failed(run, step, error)
 
-    def _call(self, run: WorkflowRun, step: Step, ask: tuple[str, str, str | None], attempt: int) -> tuple[StepStatus, str]:
+    def _call(
+        self, run: WorkflowRun, step: Step, ask: tuple[str, str, str | None], attempt: int
+    ) -> tuple[StepStatus, str]:
         model, prompt, system = ask
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
         origin = Origin(source="workflow", ref_id=run.id, ref_part=step.name)

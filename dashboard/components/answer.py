@@ -18,7 +18,9 @@ class Slot:
     """The place of one answer: thinking, text, a running line."""
 
     def __init__(self, place: Any, height: int | None = None) -> None:
-        box = place.container(height=height, border=height is not None, autoscroll=True) if height else place.container()
+        box = (
+            place.container(height=height, border=height is not None, autoscroll=True) if height else place.container()
+        )
         self._thinking = box.empty()
         self._text = box.empty()
         self.line = place.empty()
@@ -40,7 +42,9 @@ class Slot:
                 st.markdown(generation.thinking)
         text = generation.text if generation is not None else ""
         if error:
-            self._text.error(f"{formatting.plain(text) + ' … ' if text else ''}{formatting.plain(error)}", icon=":material/error:")
+            self._text.error(
+                f"{formatting.plain(text) + ' … ' if text else ''}{formatting.plain(error)}", icon=":material/error:"
+            )
         elif text:
             self._text.markdown(text)
         else:
@@ -54,7 +58,9 @@ def running_line(view: CallView) -> str:
     n = view.usage.output_tokens if view.usage else max(1, len(view.text) // 4)
     speed = n / max(view.elapsed_s - view.ttft_s, 0.05)
     about = "" if view.usage else "≈ "
-    return f"TTFT {formatting.seconds(view.ttft_s)} · {about}{speed:.0f} tok/s · {about}{n} out · {view.elapsed_s:.1f} s"
+    return (
+        f"TTFT {formatting.seconds(view.ttft_s)} · {about}{speed:.0f} tok/s · {about}{n} out · {view.elapsed_s:.1f} s"
+    )
 
 
 def watch(calls: Sequence[Call], slots: Sequence[Slot]) -> None:

@@ -9,12 +9,19 @@ from dashboard.session import manager
 def switch() -> None:
     """In the strip: remove the demo data where they are in; fill them in while there is no real call."""
     if queries.has_demo():
-        st.badge("Demo data on", icon=":material/science:", color="violet", help="Made up, marked simulated, never part of real totals.")
+        st.badge(
+            "Demo data on",
+            icon=":material/science:",
+            color="violet",
+            help="Made up, marked simulated, never part of real totals.",
+        )
         if st.button("Remove", key="demo_remove", type="tertiary"):
             manager().demo.remove()
             st.cache_data.clear()
             st.rerun()
-    elif not queries.has_calls(simulated=False) and st.button("Show demo data", key="demo_fill", type="tertiary", icon=":material/science:"):
+    elif not queries.has_calls(simulated=False) and st.button(
+        "Show demo data", key="demo_fill", type="tertiary", icon=":material/science:"
+    ):
         _fill()
 
 

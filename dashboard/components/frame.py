@@ -13,12 +13,16 @@ def strip() -> None:
     month = queries.spend()
     today, this_month, demo = st.columns([1, 2, 1.4], vertical_alignment="center")
     today.caption(
-        f"Today **{_money(queries.spend_today())}**", help="Known cost of real calls since midnight UTC. Simulated calls are left out."
+        f"Today **{_money(queries.spend_today())}**",
+        help="Known cost of real calls since midnight UTC. Simulated calls are left out.",
     )
     text = f"Month **{_money(month.spent_usd)}**"
     if month.projected_usd is not None and month.spent_usd:
         text += f" → about {_money(month.projected_usd)} at its end"
-    this_month.caption(text, help="This calendar month (UTC). The projection goes on at the average so far; before a tenth of the month is over, none is made.")
+    this_month.caption(
+        text,
+        help="This calendar month (UTC). The projection goes on at the average so far; before a tenth of the month is over, none is made.",
+    )
     with demo.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         demo_data.switch()
 

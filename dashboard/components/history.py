@@ -23,14 +23,16 @@ def table(generations: list[Generation], key: str) -> str | None:
     event = st.dataframe(
         frame, hide_index=True, column_config=_COLUMNS, on_select="rerun", selection_mode="single-row", key=key
     )
-    rows = event.selection.rows  # type: ignore[union-attr]
+    rows = event.selection.rows
     return str(frame["id"].iloc[rows[0]]) if rows and rows[0] < len(frame) else None
 
 
 def show(source: str) -> Generation | None:
     """The history of one page; the generation whose «open» was clicked."""
     with st.expander("History", icon=":material/history:", expanded=False):
-        search = st.text_input("Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:")
+        search = st.text_input(
+            "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:"
+        )
         found = manager().log.latest(limit=PAGE_SIZE, source=source, search=search or None)
         if not found:
             st.caption("Nothing found." if search else "No calls yet.")
@@ -41,7 +43,11 @@ def show(source: str) -> Generation | None:
             return None
         generation = manager().generation(chosen)
         detail(generation)
-        return generation if st.button("Open with its settings", key=f"{source}_open", icon=":material/open_in_new:") else None
+        return (
+            generation
+            if st.button("Open with its settings", key=f"{source}_open", icon=":material/open_in_new:")
+            else None
+        )
 
 
 def detail(g: Generation) -> None:
@@ -50,7 +56,12 @@ def detail(g: Generation) -> None:
     with left:
         for message in g.messages:
             st.caption("Prompt" if message.role == "user" else "Earlier answer")
-            st.code(message.text, language=None, wrap_lines=True, height=min(300, 60 + 20 * (message.text.count("\n") + len(message.text) // 80)))
+            st.code(
+                message.text,
+                language=None,
+                wrap_lines=True,
+                height=min(300, 60 + 20 * (message.text.count("\n") + len(message.text) // 80)),
+            )
         if g.system:
             st.caption("System prompt")
             st.code(g.system, language=None, wrap_lines=True)

@@ -29,8 +29,16 @@ def _try(key: str) -> None:
     with st.spinner("Asking the vendor …"):
         check = manager().check_key(key)
     if not check.works and check.status not in ("quota", "no_tier"):
-        titles = {"wrong_key": "No such key", "api_off": "API not enabled", "network": "Network", "error": "It does not work"}
-        st.error(f"**{titles.get(check.status, check.status)}.** {formatting.plain(check.message)}", icon=_ICON.get(check.status))
+        titles = {
+            "wrong_key": "No such key",
+            "api_off": "API not enabled",
+            "network": "Network",
+            "error": "It does not work",
+        }
+        st.error(
+            f"**{titles.get(check.status, check.status)}.** {formatting.plain(check.message)}",
+            icon=_ICON.get(check.status),
+        )
         return
     manager().use_key(key)
     st.cache_data.clear()

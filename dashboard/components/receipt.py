@@ -47,17 +47,28 @@ def show(g: Generation) -> None:
     low = st.columns(4)
     low[0].metric("First token", formatting.seconds(g.ttft_s), help=HELP["ttft"])
     low[1].metric("Speed", formatting.rate(g.tokens_per_s), help=HELP["speed"])
-    low[2].metric("Total time", formatting.seconds(g.latency_s), help="From the request to the last byte, retries included.")
+    low[2].metric(
+        "Total time", formatting.seconds(g.latency_s), help="From the request to the last byte, retries included."
+    )
     low[3].metric("Cost", cost_text(g), help="USD. ≈ marks our own estimate, – an unknown price.")
     for receipt in g.receipts:
-        terms = [f"{part.tokens:>9,} {part.kind:<12} × ${part.usd_per_mtok:f} / M = ${part.usd:.9f}" for part in receipt.lines]
+        terms = [
+            f"{part.tokens:>9,} {part.kind:<12} × ${part.usd_per_mtok:f} / M = ${part.usd:.9f}"
+            for part in receipt.lines
+        ]
         total = f"{'':>9} {'total':<12} = ${receipt.usd:.9f}"
         st.code("\n".join([*terms, total]), language=None)
         st.caption(formatting.plain(f"Price row {receipt.price_id}. {receipt.note}"))
     if g.cost_status == "estimated":
-        st.caption("The vendor sent no final token count: the tokens are our own estimate and the cost is a lower bound.")
+        st.caption(
+            "The vendor sent no final token count: the tokens are our own estimate and the cost is a lower bound."
+        )
     if g.cost_usd is None:
         st.caption("No price is known for this model, so its cost is unknown – not zero.")
     attempts = f" · {g.n_attempts} attempts" if g.n_attempts > 1 else ""
     reason = g.finish_reason or UNKNOWN
-    st.caption(formatting.plain(f"finish: {reason} · answered by {g.response_model or UNKNOWN}{attempts} · {formatting.when(g.created_at)} · {g.id}"))
+    st.caption(
+        formatting.plain(
+            f"finish: {reason} · answered by {g.response_model or UNKNOWN}{attempts} · {formatting.when(g.created_at)} · {g.id}"
+        )
+    )

@@ -7,7 +7,13 @@ import streamlit as st
 from core.domain.comparison import Criterion
 from dashboard import formatting
 
-LABELS = {"cost": "cheapest", "latency": "fastest", "ttft": "fastest first token", "tokens": "fewest output tokens", "length": "longest text"}
+LABELS = {
+    "cost": "cheapest",
+    "latency": "fastest",
+    "ttft": "fastest first token",
+    "tokens": "fewest output tokens",
+    "length": "longest text",
+}
 _LARGER = {"length"}
 
 
@@ -17,10 +23,14 @@ def words(rule: Sequence[Criterion]) -> str:
 
 def edit(key: str) -> list[Criterion]:
     with st.expander("Winner rule", icon=":material/rule:"):
-        st.caption("Each criterion decides only what those before it left equal. Empty, failed and stopped answers cannot win.")
+        st.caption(
+            "Each criterion decides only what those before it left equal. Empty, failed and stopped answers cannot win."
+        )
         first, second, band = st.columns(3)
         one = first.selectbox("First", list(LABELS), 0, format_func=LABELS.__getitem__, key=f"{key}_first")
         two = second.selectbox("Then", ["–", *LABELS], 2, format_func=lambda m: LABELS.get(m, m), key=f"{key}_second")
-        tie = band.number_input("Tie band (%)", 0, 100, 5, key=f"{key}_band", help="Values this close to the best count as equal.")
+        tie = band.number_input(
+            "Tie band (%)", 0, 100, 5, key=f"{key}_band", help="Values this close to the best count as equal."
+        )
     chosen = [metric for metric in dict.fromkeys((one, two)) if metric in LABELS]
     return [Criterion(metric, (tie or 0) / 100, metric in _LARGER) for metric in chosen]  # type: ignore[arg-type]

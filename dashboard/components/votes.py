@@ -32,7 +32,10 @@ def ask(comparison: Comparison, blind: bool) -> None:
 
 
 def standings() -> None:
-    st.subheader("Win rates", help="Share of decided pairs that a model won in people's votes; ties decide nothing. The interval is Wilson's, 95 %.")
+    st.subheader(
+        "Win rates",
+        help="Share of decided pairs that a model won in people's votes; ties decide nothing. The interval is Wilson's, 95 %.",
+    )
     demo = st.toggle("Demo votes", value=False, key="votes_demo") if queries.has_demo() else False
     frame = queries.win_rates_frame(demo)
     if frame.empty:
@@ -45,8 +48,16 @@ def standings() -> None:
             st.altair_chart(charts.win_rates(frame))
         for model, decided in few[["model", "decided"]].values:
             missing = MIN_DECIDED - int(decided)
-            st.caption(formatting.plain(f"{model}: not enough votes – {decided} decided pairs, collect {missing} more."))
-        st.dataframe(frame, hide_index=True, column_config={c: st.column_config.NumberColumn(format="%.1f") for c in ("win rate %", "lower %", "upper %")})
+            st.caption(
+                formatting.plain(f"{model}: not enough votes – {decided} decided pairs, collect {missing} more.")
+            )
+        st.dataframe(
+            frame,
+            hide_index=True,
+            column_config={
+                c: st.column_config.NumberColumn(format="%.1f") for c in ("win rate %", "lower %", "upper %")
+            },
+        )
     with right:
         history = queries.win_rate_over_time(manager().comparisons.votes(demo=demo), MIN_DECIDED)
         if not history.empty:

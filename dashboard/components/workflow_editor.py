@@ -90,16 +90,28 @@ def _step_form(step: Step, key: str, workflow: Workflow) -> Step:
         models += [step.model] if step.model and step.model not in models else []
         model = row[1].selectbox("Model", models, models.index(step.model or _DEFAULT), key=f"{key}_model")
         checks: Any = ("none", "not_empty", "json")
-        check = row[2].selectbox("Check", checks, checks.index(step.check), key=f"{key}_check", help="A failed check is sent back to the model with the reason.")
+        check = row[2].selectbox(
+            "Check",
+            checks,
+            checks.index(step.check),
+            key=f"{key}_check",
+            help="A failed check is sent back to the model with the reason.",
+        )
         attempts = row[3].number_input("Attempts", 1, 10, step.attempts, key=f"{key}_attempts")
         prompt = st.text_area("Prompt", step.prompt, key=f"{key}_prompt", height=140)
         system = st.text_input("System prompt", step.system or "", key=f"{key}_system")
         row = st.columns([1, 1, 1, 1])
         policies: Any = ("stop", "skip", "fallback")
         policy = row[0].selectbox("On failure", policies, policies.index(step.on_failure), key=f"{key}_policy")
-        fallback = row[1].text_input("Fallback model", step.fallback_model or "", key=f"{key}_fallback", disabled=policy != "fallback")
-        temperature = row[2].number_input("Temperature", 0.0, 2.0, step.parameters.temperature, 0.1, key=f"{key}_temperature", placeholder="default")
-        limit = row[3].number_input("Max output tokens", 1, 1_000_000, step.parameters.max_tokens, key=f"{key}_max", placeholder="default")
+        fallback = row[1].text_input(
+            "Fallback model", step.fallback_model or "", key=f"{key}_fallback", disabled=policy != "fallback"
+        )
+        temperature = row[2].number_input(
+            "Temperature", 0.0, 2.0, step.parameters.temperature, 0.1, key=f"{key}_temperature", placeholder="default"
+        )
+        limit = row[3].number_input(
+            "Max output tokens", 1, 1_000_000, step.parameters.max_tokens, key=f"{key}_max", placeholder="default"
+        )
         when = _when_form(step, key, workflow)
     parameters: Parameters = replace(step.parameters, temperature=temperature, max_tokens=limit)
     return replace(
@@ -115,10 +127,14 @@ def _when_form(step: Step, key: str, workflow: Workflow) -> Condition | None:
     if old and old.step not in others:
         others.append(old.step)
     row = st.columns([1, 1, 2])
-    name = row[0].selectbox("Run only if the output of", others, others.index(old.step) if old else 0, key=f"{key}_when")
+    name = row[0].selectbox(
+        "Run only if the output of", others, others.index(old.step) if old else 0, key=f"{key}_when"
+    )
     if name in (None, "(always)"):
         return None
     words = ["contains", "does not contain"]
-    word = row[1].selectbox("word", words, int(old.negate) if old else 0, key=f"{key}_negate", label_visibility="hidden")
+    word = row[1].selectbox(
+        "word", words, int(old.negate) if old else 0, key=f"{key}_negate", label_visibility="hidden"
+    )
     text = row[2].text_input("text", old.contains if old else "yes", key=f"{key}_contains", label_visibility="hidden")
     return Condition(step=name, contains=text or "", negate=word == words[1])

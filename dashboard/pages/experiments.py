@@ -18,19 +18,41 @@ PLAYED = 1000
 
 def create_form() -> None:
     names = queries.model_names()
-    n = int(st.number_input("Variants", 2, 10, 2, key="exp_n", help="The first one is the control: the others are compared with it.") or 2)
+    n = int(
+        st.number_input(
+            "Variants", 2, 10, 2, key="exp_n", help="The first one is the control: the others are compared with it."
+        )
+        or 2
+    )
     with st.form("exp_form", border=False):
         name = st.text_input("Name", key="exp_name")
-        hypothesis = st.text_input("Hypothesis", key="exp_hypothesis", placeholder="What do you expect to change, and why? One sentence.")
+        hypothesis = st.text_input(
+            "Hypothesis", key="exp_hypothesis", placeholder="What do you expect to change, and why? One sentence."
+        )
         variants = []
         for at in range(n):
             row = st.columns([1, 1, 2, 0.8, 0.8])
-            label = row[0].text_input(f"Variant {'ABCDEFGHIJ'[at]}", key=f"exp_name_{at}", placeholder="name (optional)")
+            label = row[0].text_input(
+                f"Variant {'ABCDEFGHIJ'[at]}", key=f"exp_name_{at}", placeholder="name (optional)"
+            )
             model = row[1].selectbox("Model", names, min(at, len(names) - 1), key=f"exp_model_{at}")
             system = row[2].text_input("System prompt", key=f"exp_system_{at}", placeholder="optional")
-            temperature = row[3].number_input("Temperature", 0.0, 2.0, None, 0.1, key=f"exp_temperature_{at}", placeholder="default")
-            weight = row[4].number_input("Weight", 0, 1000, 1, key=f"exp_weight_{at}", help="Shares of units are in proportion to the weights.")
-            variants.append(Variant(position=at, name=label or "", model=model or "", system=system or None, parameters=Parameters(temperature=temperature), weight=int(weight or 0)))
+            temperature = row[3].number_input(
+                "Temperature", 0.0, 2.0, None, 0.1, key=f"exp_temperature_{at}", placeholder="default"
+            )
+            weight = row[4].number_input(
+                "Weight", 0, 1000, 1, key=f"exp_weight_{at}", help="Shares of units are in proportion to the weights."
+            )
+            variants.append(
+                Variant(
+                    position=at,
+                    name=label or "",
+                    model=model or "",
+                    system=system or None,
+                    parameters=Parameters(temperature=temperature),
+                    weight=int(weight or 0),
+                )
+            )
         if st.form_submit_button("Start", type="primary", icon=":material/play_arrow:"):
             if not (hypothesis or "").strip():
                 st.error("Write down what you expect first: a hypothesis made up afterwards proves nothing.")
@@ -55,18 +77,29 @@ def draw(report: ExperimentReport) -> None:
     BANNER[decision.action](f"**{formatting.plain(decision.headline)}**\n\n{reasons}")
     row = st.container(horizontal=True)
     if experiment.status == "running":
-        if is_simulated and row.button("Play 1,000 simulated users", icon=":material/groups:", key="exp_play", help="Invents outcomes: A succeeds in 30 %, B in 38 %, C in 34 %. Watch the interval narrow. No model is called."):
+        if is_simulated and row.button(
+            "Play 1,000 simulated users",
+            icon=":material/groups:",
+            key="exp_play",
+            help="Invents outcomes: A succeeds in 30 %, B in 38 %, C in 34 %. Watch the interval narrow. No model is called.",
+        ):
             mm.experiments.play(experiment.id, PLAYED)
             st.rerun()
         if row.button("Stop", icon=":material/stop:", key="exp_stop"):
             mm.experiments.stop(experiment.id)
             st.rerun()
-    config = {name: st.column_config.NumberColumn(format="%.2f") for name in ("success %", "rating", "latency s", "tokens/call")}
+    config = {
+        name: st.column_config.NumberColumn(format="%.2f")
+        for name in ("success %", "rating", "latency s", "tokens/call")
+    }
     st.dataframe(queries.variants_frame(analysis), hide_index=True, column_config=config)
     left, right = st.columns(2, gap="medium")
     effects = queries.effects_frame(analysis)
     with left:
-        st.markdown("**Effect**", help="Difference of success rate to the control. The interval holds however often you look: it is a confidence sequence, wider than the usual interval for one look.")
+        st.markdown(
+            "**Effect**",
+            help="Difference of success rate to the control. The interval holds however often you look: it is a confidence sequence, wider than the usual interval for one look.",
+        )
         if effects.empty:
             st.caption("From 30 outcomes a variant on.")
         else:
@@ -86,15 +119,15 @@ def snippet(experiment_id: str) -> None:
     base = str(st.context.url or "http://localhost:8501").split("/experiments")[0].rstrip("/")
     head = "-H 'Content-Type: application/json'"
     st.code(
-        f"curl {base}/api/experiment/{experiment_id}/test {head} \\\n  -d '{{\"user_id\": \"u_42\", \"prompt\": \"…\"}}'\n\n"
-        f"curl {base}/api/experiment/{experiment_id}/record {head} \\\n  -d '{{\"variant\": \"variant_a\", \"success\": true, \"rating\": 5}}'\n\n"
+        f'curl {base}/api/experiment/{experiment_id}/test {head} \\\n  -d \'{{"user_id": "u_42", "prompt": "…"}}\'\n\n'
+        f'curl {base}/api/experiment/{experiment_id}/record {head} \\\n  -d \'{{"variant": "variant_a", "success": true, "rating": 5}}\'\n\n'
         f"curl {base}/api/experiment/{experiment_id}/stats",
         language="bash",
     )
 
 
 st.title("Experiments")
-experiments = {experiment.id: experiment for experiment in mm.experiments.list()}
+experiments = {experiment.id: experiment for experiment in mm.experiments.all()}
 with st.expander("New experiment", icon=":material/add:", expanded=not experiments):
     create_form()
 if not experiments:
@@ -102,5 +135,12 @@ if not experiments:
     st.stop()
 if state.get("exp_id") not in experiments:
     state.exp_id = next(iter(experiments))
-label = st.selectbox("Experiment", list(experiments), key="exp_id", format_func=lambda i: f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})")
+label = st.selectbox(
+    "Experiment",
+    list(experiments),
+    key="exp_id",
+    format_func=lambda i: (
+        f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})"
+    ),
+)
 draw(mm.experiments.report(label))

@@ -12,7 +12,13 @@ PAGE_SIZE = 100
 
 st.title("Log")
 row = st.columns([2, 1, 1, 1, 0.8], vertical_alignment="bottom")
-search = row[0].text_input("Search", key="log_search", placeholder="words in prompts and answers", icon=":material/search:", bind="query-params")
+search = row[0].text_input(
+    "Search",
+    key="log_search",
+    placeholder="words in prompts and answers",
+    icon=":material/search:",
+    bind="query-params",
+)
 model = row[1].selectbox("Model", queries.model_names(), None, key="log_model", placeholder="all")
 source = row[2].selectbox("Source", SOURCES, None, key="log_source", placeholder="all")
 status = row[3].selectbox("Status", STATUSES, None, key="log_status", placeholder="all")

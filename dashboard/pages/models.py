@@ -15,7 +15,9 @@ with right:
     key_card.show()
 with left:
     if mm.model_list_error:
-        st.warning(f"The vendor's model list could not be read: {formatting.plain(mm.model_list_error)} Shown are the models of the price list.")
+        st.warning(
+            f"The vendor's model list could not be read: {formatting.plain(mm.model_list_error)} Shown are the models of the price list."
+        )
     frame = queries.models_frame()
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
     st.dataframe(frame, hide_index=True, column_config=money, height=560)

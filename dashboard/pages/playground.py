@@ -36,7 +36,10 @@ def start(prompt: str) -> None:
     before = [message for g in done if g.text for message in (g.messages[-1], Message("model", g.text))]
     system, settings = state.get("play_system") or None, state.get("play_parameters", {})
     request = Request(
-        model=state.play_model, messages=(*before, Message("user", prompt)), system=system, parameters=Parameters(**settings)
+        model=state.play_model,
+        messages=(*before, Message("user", prompt)),
+        system=system,
+        parameters=Parameters(**settings),
     )
     state.play_call = mm.submit(request, Origin(source="playground")).id
 
@@ -58,7 +61,9 @@ with side:
     names = list(models)
     if state.get("play_model") not in models:
         state.play_model = mm.default_model() if mm.default_model() in models else names[0]
-    name = st.selectbox("Model", names, key="play_model", format_func=lambda n: f"{n} (simulated)" if models[n].is_simulated else n)
+    name = st.selectbox(
+        "Model", names, key="play_model", format_func=lambda n: f"{n} (simulated)" if models[n].is_simulated else n
+    )
     st.text_area("System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)")
     with st.expander("Parameters"):
         try:
@@ -86,7 +91,9 @@ with main:
                     st.rerun()
     with st.form("play_form", clear_on_submit=True, border=False):
         prompt = st.text_area("Prompt", key="play_prompt", height=90, placeholder="Write a prompt; Ctrl+Enter runs it")
-        run = st.form_submit_button("Run (Ctrl+Enter)", type="primary", icon=":material/play_arrow:", disabled=call is not None)
+        run = st.form_submit_button(
+            "Run (Ctrl+Enter)", type="primary", icon=":material/play_arrow:", disabled=call is not None
+        )
     actions = st.container(horizontal=True)
     if run and prompt and prompt.strip():
         start(prompt)
@@ -111,7 +118,10 @@ with main:
             st.rerun()
         if last:
             with actions.popover("Same call as code", icon=":material/code:"):
-                st.code(code.as_curl(last[0], str(st.context.url or "http://localhost:8501").split("?")[0].rstrip("/")), language="bash")
+                st.code(
+                    code.as_curl(last[0], str(st.context.url or "http://localhost:8501").split("?")[0].rstrip("/")),
+                    language="bash",
+                )
                 st.code(code.as_python(last[0]), language="python")
 
 opened = history.show("playground")

@@ -28,7 +28,9 @@ if queries.has_demo():
         st.cache_data.clear()
         st.rerun()
 else:
-    st.caption("Thirty made-up days: calls with an incident on one of them, a workflow run, comparisons with votes, two experiments.")
+    st.caption(
+        "Thirty made-up days: calls with an incident on one of them, a workflow run, comparisons with votes, two experiments."
+    )
     if st.button("Fill in demo data", icon=":material/science:", key="settings_fill"):
         with st.spinner("Making thirty days of history …"):
             mm.demo.fill()

@@ -11,7 +11,9 @@ from dashboard.session import manager
 
 mm = manager()
 state = st.session_state
-SAMPLE = "The harbour city grew from 3,000 to 90,000 people between 1850 and 1900, because the railway reached it in 1853."
+SAMPLE = (
+    "The harbour city grew from 3,000 to 90,000 people between 1850 and 1900, because the railway reached it in 1853."
+)
 PAINT_S = 0.25
 
 
@@ -32,17 +34,26 @@ def controls(run: WorkflowRun) -> None:
     if not run.is_over and row.button("Stop", icon=":material/stop:", key="run_stop"):
         mm.workflows.cancel(run.id)
         st.rerun()
-    if run.status in ("failed", "cancelled") and row.button("Resume from the failed step", icon=":material/play_arrow:", key="run_resume", help="Finished steps are kept and not paid again."):
+    if run.status in ("failed", "cancelled") and row.button(
+        "Resume from the failed step",
+        icon=":material/play_arrow:",
+        key="run_resume",
+        help="Finished steps are kept and not paid again.",
+    ):
         mm.workflows.resume(run.id)
         st.rerun()
     if run.final_output:
-        row.download_button("Download the output", run.final_output, f"{run.workflow_name}.md", icon=":material/download:")
+        row.download_button(
+            "Download the output", run.final_output, f"{run.workflow_name}.md", icon=":material/download:"
+        )
 
 
 st.title("Workflows")
 workflow_editor.prepare()
-workflows = mm.workflows.list()
-chosen = st.segmented_control("Workflow", list(workflows), default=next(iter(workflows)), key="flow_name", required=True)
+workflows = mm.workflows.all()
+chosen = st.segmented_control(
+    "Workflow", list(workflows), default=next(iter(workflows)), key="flow_name", required=True
+)
 workflow = workflows[chosen or next(iter(workflows))]
 st.caption(formatting.plain(workflow.description))
 
@@ -50,10 +61,18 @@ left, right = st.columns([1, 1], gap="medium")
 with left:
     with st.form("flow_run"):
         text = st.text_area("Input", SAMPLE, key="flow_input", height=110, help="{{input}} in the prompts.")
-        named = {name: st.text_input(name.replace("_", " "), default, key=f"flow_in_{workflow.name}_{name}") or "" for name, default in workflow.inputs.items()}
+        named = {
+            name: st.text_input(name.replace("_", " "), default, key=f"flow_in_{workflow.name}_{name}") or ""
+            for name, default in workflow.inputs.items()
+        }
         names = queries.model_names()
         default_model = mm.default_model()
-        model = st.selectbox("Model for steps that name none", names, names.index(default_model) if default_model in names else 0, key="flow_model")
+        model = st.selectbox(
+            "Model for steps that name none",
+            names,
+            names.index(default_model) if default_model in names else 0,
+            key="flow_model",
+        )
         run_clicked = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
     with st.expander("Edit the workflow", icon=":material/edit:"):
         edited = workflow_editor.edit(workflow)
@@ -61,7 +80,9 @@ with left:
         if row.button("Save", icon=":material/save:", disabled=edited is None, key="flow_save") and edited is not None:
             mm.workflows.save(edited)
             st.toast(f"Saved {edited.name}.")
-        if mm.workflows.is_saved(workflow.name) and row.button("Delete the saved version", icon=":material/delete:", key="flow_delete"):
+        if mm.workflows.is_saved(workflow.name) and row.button(
+            "Delete the saved version", icon=":material/delete:", key="flow_delete"
+        ):
             mm.workflows.remove(workflow.name)
             state.pop("flow_loaded", None)
             st.rerun()
@@ -69,12 +90,17 @@ with left:
         if edited is None:
             st.error("The workflow has problems; see the editor.", icon=":material/error:")
         else:
-            state.flow_run = mm.workflows.start(edited, text or "", inputs={k: v for k, v in named.items() if k in edited.inputs}, model=model)
+            state.flow_run = mm.workflows.start(
+                edited, text or "", inputs={k: v for k, v in named.items() if k in edited.inputs}, model=model
+            )
 
 with right:
     run_id = state.get("flow_run")
     if run_id is None:
-        st.info("A run shows here, step by step. It goes on when this page is closed, and after a crash.", icon=":material/account_tree:")
+        st.info(
+            "A run shows here, step by step. It goes on when this page is closed, and after a crash.",
+            icon=":material/account_tree:",
+        )
     else:
         shown = mm.workflows.run(run_id)
         controls(shown)
@@ -92,7 +118,7 @@ event = st.dataframe(
     frame, hide_index=True, on_select="rerun", selection_mode="single-row", key="flow_runs",
     column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"), "time s": st.column_config.NumberColumn("Time (s)", format="%.2f"), "id": None},
 )  # fmt: skip
-picked = event.selection.rows  # type: ignore[union-attr]
+picked = event.selection.rows
 if picked and picked[0] < len(frame) and st.button("Show this run", icon=":material/open_in_new:", key="flow_show"):
     state.flow_run = str(frame["id"].iloc[picked[0]])
     st.rerun()

@@ -37,12 +37,19 @@ class Reply:
 def usage(prompt: int | None = 10, candidates: int | None = 5, **more: Any) -> dict[str, Any]:
     """usageMetadata; None leaves a field out."""
     values = {"promptTokenCount": prompt, "candidatesTokenCount": candidates, **more}
-    total = (prompt or 0) + (candidates or 0) + more.get("thoughtsTokenCount", 0) + more.get("toolUsePromptTokenCount", 0)
+    total = (
+        (prompt or 0) + (candidates or 0) + more.get("thoughtsTokenCount", 0) + more.get("toolUsePromptTokenCount", 0)
+    )
     return {name: value for name, value in {**values, "totalTokenCount": total}.items() if value is not None}
 
 
 def event(
-    text: str | None = None, *, finish: str | None = None, usage: dict[str, Any] | None = None, thought: bool = False, **more: Any
+    text: str | None = None,
+    *,
+    finish: str | None = None,
+    usage: dict[str, Any] | None = None,
+    thought: bool = False,
+    **more: Any,
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"index": 0}
     if text is not None:
@@ -61,7 +68,9 @@ def answer(text: str = "Hello from the fake.", **usage_fields: Any) -> Reply:
     return Reply(events=[event(text[:half], usage=counted), event(text[half:], finish="STOP", usage=counted)])
 
 
-def error(code: int, status: str, message: str, *details: dict[str, Any], headers: dict[str, str] | None = None) -> Reply:
+def error(
+    code: int, status: str, message: str, *details: dict[str, Any], headers: dict[str, str] | None = None
+) -> Reply:
     body = {"error": {"code": code, "status": status, "message": message, "details": list(details)}}
     return Reply(status=code, body=body, headers=headers or {})
 

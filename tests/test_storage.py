@@ -1,0 +1,251 @@
+"""Storage: exact sums, rollups that equal the raw rows, half-open windows, and a file that survives a kill."""
+
+import sqlite3
+import subprocess
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import InvalidRequest, ModelManager, clock
+from core.demo import DemoSize
+from core.domain.generation import Generation, Usage
+from core.storage import histogram
+from core.storage.database import Database
+from core.storage.generations import GenerationStore, to_row
+from core.storage.rollups import RollupStore
+from core.storage.writer import Writer
+
+NOON = clock.from_us(1_790_000_000_000_000 // clock.DAY_US * clock.DAY_US + 12 * clock.HOUR_US)
+
+
+def a_generation(id_: str, **changes: object) -> Generation:
+    fields: dict[str, object] = {
+        "id": id_,
+        "created_at": NOON,
+        "request_model": "m",
+        "response_model": "m",
+        "provider": "gemini",
+        "source": "api",
+        "status": "ok",
+        "usage": Usage(input_tokens=10, output_tokens=5),
+        "cost_usd": Decimal("0.0000001"),
+        "cost_status": "priced",
+        "latency_s": 0.5,
+        "ttft_s": 0.1,
+    }
+    return Generation(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def database(database_url: str):
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def writer(database: Database):
+    opened = Writer(database)
+    yield opened
+    opened.close()
+
+
+def log(writer: Writer, *generations: Generation) -> None:
+    for done in [writer.log(to_row(generation), None) for generation in generations]:
+        done.result()
+
+
+def test_a_thousand_tiny_costs_add_up_exactly(database: Database, writer: Writer):
+    log(writer, *(a_generation(f"g{n}") for n in range(1000)))
+
+    since, until = clock.to_us(NOON), clock.to_us(NOON + timedelta(seconds=1))
+    assert RollupStore(database).spend_nano_usd(since, until) == (100_000, 0)
+
+
+def test_a_call_without_a_price_is_counted_not_summed_as_free(database: Database, writer: Writer):
+    log(writer, a_generation("priced"), a_generation("unpriced", cost_usd=None, cost_status="unknown"))
+
+    since, until = clock.to_us(NOON), clock.to_us(NOON + timedelta(days=1))
+    assert RollupStore(database).spend_nano_usd(since, until) == (100, 1)
+
+
+@pytest.mark.parametrize("minutes", [-1, 0, 1, 59, 60, 61])
+def test_the_window_is_half_open_at_any_minute(database: Database, writer: Writer, minutes: int):
+    moment = NOON + timedelta(minutes=minutes)
+    log(writer, a_generation("g", created_at=moment))
+    rollups, at = RollupStore(database), clock.to_us(moment)
+
+    assert rollups.spend_nano_usd(at - clock.DAY_US, at) == (0, 0)
+    assert rollups.spend_nano_usd(at, at + 1) == (100, 0)
+    assert rollups.spend_nano_usd(at - clock.DAY_US, at + clock.DAY_US) == (100, 0)
+
+
+def test_rollups_equal_the_raw_rows_whatever_was_logged(database: Database, writer: Writer):
+    rng = np.random.default_rng(1)
+    rows = [
+        a_generation(
+            f"g{n}",
+            created_at=NOON + timedelta(minutes=int(rng.integers(0, 4000))),
+            request_model=f"m{rng.integers(3)}",
+            status=["ok", "error", "stopped"][int(rng.integers(3))],
+            latency_s=float(rng.lognormal()),
+            ttft_s=None if rng.random() < 0.3 else float(rng.random()),
+        )
+        for n in range(2000)
+    ]
+    log(writer, *rows)
+
+    assert RollupStore(database).differences() == []
+
+
+def test_one_bad_row_does_not_take_its_batch_with_it(database: Database, writer: Writer):
+    good = [writer.log(to_row(a_generation(f"g{n}")), None) for n in range(20)]
+    bad = writer.log(to_row(a_generation("bad", usage=Usage(input_tokens=1, cached_tokens=2))), None)
+    twin = writer.log(to_row(a_generation("g3")), None)
+
+    for done in good:
+        done.result()
+    for done in (bad, twin):
+        assert done.exception() is not None
+    assert GenerationStore(database).count() == 20
+    assert RollupStore(database).differences() == []
+
+
+def test_two_processes_worth_of_writers_share_one_database(database: Database, database_url: str, writer: Writer):
+    other_database = Database(database_url)
+    other = Writer(other_database)
+    waiting = []
+    for n in range(300):
+        waiting.append((writer if n % 2 else other).log(to_row(a_generation(f"g{n}")), None))
+    for done in waiting:
+        done.result()
+    other.close()
+    other_database.close()
+
+    assert GenerationStore(database).count() == 300
+    assert RollupStore(database).differences() == []
+
+
+def test_a_migrated_database_is_what_the_code_declares(database: Database):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from core.storage.schema import metadata
+
+    with database.read() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), metadata)
+    assert found == []
+
+
+def test_search_finds_text_as_typed(mm: ModelManager):
+    mm.generate("Grüße aus Köln, 100 % sicher", model="sim-fast")
+    mm.generate("Something else", model="sim-fast")
+
+    for words in ("köln" if mm.settings.database_url.startswith("postgres") else "Köln", "100 %", "Grüße"):
+        assert len(mm.log.latest(search=words)) == 1, words
+    assert mm.log.latest(search="nowhere") == []
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite:////proc/none/x.db"])
+def test_an_address_that_cannot_be_opened_is_named(url: str):
+    with pytest.raises((InvalidRequest, Exception), match="DATABASE_URL|cannot|No such|Permission|denied|mysql"):
+        Database(url)
+
+
+# Histograms --------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=400), st.sampled_from([0.5, 0.95, 0.99]))
+def test_a_percentile_is_within_its_promise(durations: list[int], share: float):
+    counts: dict[int, int] = {}
+    for duration in durations:
+        bucket = histogram.bucket_of(duration)
+        counts[bucket] = counts.get(bucket, 0) + 1
+    merged = histogram.merge_groups([histogram.encode(counts)], np.array([0]), 1)
+
+    [found] = histogram.percentiles_us(merged[0], [share])
+
+    exact = sorted(max(d, histogram.MIN_US) for d in durations)[max(0, int(np.ceil(share * len(durations))) - 1)]
+    assert found == pytest.approx(exact, rel=0.0221)  # one bucket; about half of it on average
+
+
+def test_percentiles_of_a_large_sample_agree_with_numpy():
+    values = np.random.default_rng(3).lognormal(13, 0.8, 50_000).astype(np.int64)
+    counts = np.bincount(histogram.buckets_of(values), minlength=histogram.N_BUCKETS)
+
+    found = histogram.percentiles_us(counts, [0.5, 0.95, 0.99])
+
+    assert found == pytest.approx(list(np.percentile(values, [50, 95, 99])), rel=0.011)
+
+
+@given(
+    st.dictionaries(st.integers(192, 2000), st.integers(1, 10**6), max_size=30),
+    st.dictionaries(st.integers(192, 2000), st.integers(1, 10**6), max_size=30),
+)
+def test_merging_is_adding(first: dict[int, int], second: dict[int, int]):
+    merged = histogram.decode(histogram.merge(histogram.encode(first), second))
+
+    assert merged == {k: first.get(k, 0) + second.get(k, 0) for k in first.keys() | second.keys()}
+
+
+# Demo --------------------------------------------------------------------------------------------------------------
+
+
+def test_demo_data_come_and_go_without_a_trace(mm: ModelManager):
+    mine = mm.generate("My own call.", model="sim-fast")
+    mm.demo.fill(DemoSize(2000, 30))
+
+    assert mm.monitoring.differences() == []
+    window = mm.monitoring.window(days=31)
+    assert mm.monitoring.total(window).n == 0  # never part of real totals
+    assert mm.monitoring.total(window, simulated=True).n > 2000
+    assert {experiment.status for experiment in mm.experiments.all()} == {"running", "stopped"}
+    assert mm.comparisons.votes() == []
+    assert len(mm.comparisons.votes(demo=True)) == 60
+    assert mm.workflows.runs()[0].status == "succeeded"
+
+    mm.demo.remove()
+
+    assert [g.id for g in mm.log.latest()] == [mine.id]
+    assert (mm.experiments.all(), mm.comparisons.latest(), mm.workflows.runs()) == ([], [], [])
+    assert mm.monitoring.total(window, simulated=True).n == 1
+    assert mm.monitoring.differences() == []
+
+
+# Kill --------------------------------------------------------------------------------------------------------------
+
+CHILD = """
+import os, sys, threading
+from core import ModelManager
+from core.config import Settings
+mm = ModelManager.open(Settings(database_url=sys.argv[1]), simulated_speed=4)
+def ask(n):
+    os.write(1, (mm.generate(f"Say {n}.", model="sim-fast").id + "\\n").encode())
+for n in range(200):
+    threading.Thread(target=ask, args=(n,)).start()
+"""
+
+
+def test_every_call_that_was_answered_survives_a_kill(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/killed.db"
+    child = subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    answered = [child.stdout.readline().strip() for _ in range(60)]
+    child.kill()
+    answered += [line.strip() for line in child.stdout.read().splitlines() if line.startswith("g_") and len(line) >= 20]
+    child.wait()
+
+    with sqlite3.connect(tmp_path / "killed.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        kept = {row[0] for row in connection.execute("SELECT id FROM generations")}
+    database = Database(url)
+    assert len(answered) >= 60
+    assert set(answered) <= kept
+    assert RollupStore(database).differences() == []
+    database.close()
