@@ -128,10 +128,10 @@ class ComparisonService:
         comparison = self.get(comparison_id)
         if choice not in get_args(VoteChoice):
             raise InvalidRequest(f"choice == {choice!r}, must be one of {', '.join(get_args(VoteChoice))}")
-        try:
-            a, b = (next(c for c in comparison.candidates if c.position == position) for position in pair)
-        except StopIteration:
-            raise InvalidRequest(f"pair == {pair}, must be two positions of the comparison") from None
+        by_position = {candidate.position: candidate for candidate in comparison.candidates}
+        if not set(pair) <= set(by_position):
+            raise InvalidRequest(f"pair == {pair}, must be two positions of the comparison")
+        a, b = (by_position[position] for position in pair)
         if a.position == b.position or not (a.can_win and b.can_win):
             raise InvalidRequest("A vote needs two different answers that are complete.")
         row = {

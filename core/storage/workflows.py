@@ -48,15 +48,31 @@ class WorkflowStore:
         connection.execute(insert(step_runs), rows)
 
     @staticmethod
-    def move(connection: Connection, run_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
-        """Change a run's status if it is one of `came_from`; False when it is not."""
+    def move(  # noqa: PLR0913 - a compare-and-set with its conditions
+        connection: Connection,
+        run_id: str,
+        to: str,
+        came_from: tuple[str, ...],
+        start: int | None = None,
+        **values: Any,
+    ) -> bool:
+        """Change a run's status if it is one of `came_from` (and of that start); False when it is not."""
         c = workflow_runs.c
         statement = update(workflow_runs).where(c.id == run_id, c.status.in_(came_from)).values(status=to, **values)
+        if start is not None:
+            statement = statement.where(c.n_starts == start)
         return connection.execute(statement).rowcount > 0
 
     @staticmethod
-    def put_step(connection: Connection, run_id: str, step: str, values: Mapping[str, Any]) -> None:
-        """Insert or change a step's row. `add_tokens` and `add_cost` (None = unknown) are added to what is there."""
+    def put_step(connection: Connection, run_id: str, start: int, step: str, values: Mapping[str, Any]) -> None:
+        """Insert or change a step's row. `add_tokens` and `add_cost` (None = unknown) are added to what is there.
+
+        What an earlier start of the run still has to say is kept only if it is a success: a stop that comes late
+        must not mark a step as failed that was taken up anew meanwhile.
+        """
+        now_at = connection.execute(select(workflow_runs.c.n_starts).where(workflow_runs.c.id == run_id)).scalar()
+        if now_at != start and values["status"] != "succeeded":
+            return
         key = (step_runs.c.run_id == run_id) & (step_runs.c.step == step)
         old = connection.execute(select(step_runs).where(key)).mappings().one_or_none()
         values = dict(values)

@@ -188,11 +188,11 @@ class WorkflowService:
             return None  # taken up anew meanwhile
         for step in spec.order(run.spec):
             if run_step(step.name) == "failed":
-                return self._finish(run_id, "failed")
-        return self._finish(run_id, "succeeded")
+                return self._finish(run_id, start, "failed")
+        return self._finish(run_id, start, "succeeded")
 
-    def run_step(self, run_id: str, step_name: str) -> str:
-        return self._steps.run_step(run_id, step_name)
+    def run_step(self, run_id: str, start: int, step_name: str) -> str:
+        return self._steps.run_step(run_id, start, step_name)
 
     def unfinished(self) -> list[tuple[str, str, int]]:
         return self._store.unfinished()
@@ -207,15 +207,15 @@ class WorkflowService:
         return run.n_starts + 1 if self._writer.run(take) else None
 
     def requeue(self, run_id: str, start: int) -> None:
-        self._writer.run(lambda connection: self._store.move(connection, run_id, "queued", ("running",)))
+        self._writer.run(lambda connection: self._store.move(connection, run_id, "queued", ("running",), start=start))
 
-    def _finish(self, run_id: str, status: str) -> None:
+    def _finish(self, run_id: str, start: int, status: str) -> None:
         run = self.run(run_id)
         failed = next((step for step in run.steps if step.status == "failed"), None)
         error = f"{failed.step}: {failed.error}" if failed else ""
         self._writer.run(
             lambda connection: self._store.move(
-                connection, run_id, status, ("running",), finished_at=clock.now_us(), error=error
+                connection, run_id, status, ("running",), start=start, finished_at=clock.now_us(), error=error
             )
         )
 

@@ -35,12 +35,12 @@ class StepRunner:
     def active_call(self, run_id: str) -> Call | None:
         return self._active.get(run_id)
 
-    def run_step(self, run_id: str, step_name: str) -> StepStatus:
-        """Bring one step to its end; what it came to is in its row."""
+    def run_step(self, run_id: str, start: int, step_name: str) -> StepStatus:
+        """Bring one step to its end; what it came to is in its row. `start`: which taking-up of the run asks."""
         run = self._store.run(run_id)
         if run is None:
             raise NotFound(f"There is no run {run_id!r}.")
-        if run.status == "cancelled":
+        if run.status == "cancelled" or run.n_starts != start:
             return "failed"
         step = next(step for step in run.spec.steps if step.name == step_name)
         already = next((row for row in run.steps if row.step == step_name), None)
@@ -89,7 +89,7 @@ class StepRunner:
             verdict.append((status, error))
             values = _step_values(run, step, generation, attempt)
             values |= {"status": "running" if status == "failed" else status, "error": error}
-            return lambda connection: self._store.put_step(connection, run.id, step.name, values)
+            return lambda connection: self._store.put_step(connection, run.id, run.n_starts, step.name, values)
 
         try:
             call = self._calls.submit(request, origin, record)
@@ -108,7 +108,7 @@ class StepRunner:
 
     def _put(self, run: WorkflowRun, step: Step, *, status: StepStatus, **values: Any) -> StepStatus:
         values |= {"status": status, "position": _position(run, step)}
-        self._writer.run(lambda connection: self._store.put_step(connection, run.id, step.name, values))
+        self._writer.run(lambda connection: self._store.put_step(connection, run.id, run.n_starts, step.name, values))
         return status
 
 
