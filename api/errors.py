@@ -1,5 +1,7 @@
 """Every failure as {"error": text, "code": name}; an unexpected one without its inside."""
 
+import asyncio
+import contextlib
 import logging
 
 from fastapi import FastAPI, Request
@@ -27,6 +29,7 @@ from core import (
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+DRAIN_BYTES, DRAIN_S = 256 * 1024 * 1024, 20.0
 # The first class that fits gives the status.
 _STATUS: tuple[tuple[type[AimmError], int], ...] = (
     (TooLarge, 413),
@@ -150,4 +153,13 @@ class _BodyTooLarge(Exception):
 
 
 async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
+    # A client that is still sending would see a reset connection instead of the answer, so the rest is read and dropped.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            left = DRAIN_BYTES
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    break
     await failure(413, "too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.")(scope, receive, send)

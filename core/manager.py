@@ -65,7 +65,7 @@ class ModelManager:
             self._writer,
             self.calls,
             default_model=self.default_model,
-            model_names=lambda: [model.name for model in self.models()],
+            resolve=self.model,
         )
         self.comparisons = ComparisonService(
             ComparisonStore(self.database, self.log), self._writer, self.calls, self.model

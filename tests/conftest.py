@@ -9,7 +9,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,36 +104,37 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Starts the real server as a user would, and returns its address."""
-    with ExitStack() as stack:
-
-        def start(**environ: str) -> str:
-            port = free_port()
-            names = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL")
-            clean = {name: value for name, value in os.environ.items() if name not in names}
-            command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-            log = (tmp_path / f"server-{port}.log").open("w")
-            process = subprocess.Popen(
-                command, cwd=ROOT, env={**clean, "DATABASE_URL": f"sqlite:///{tmp_path}/served.db", **environ},
-                stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            stack.callback(log.close)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
+@contextmanager
+def running_server(folder: Path, **environ: str) -> Iterator[str]:
+    """The real server as a user would start it; yields its address."""
+    port = free_port()
+    names = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    log_path = folder / f"server-{port}.log"
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**clean, "DATABASE_URL": f"sqlite:///{folder}/served-{port}.db", **environ},
+            stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
             address = f"http://localhost:{port}"
             deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                try:
-                    urllib.request.urlopen(f"{address}/health", timeout=1).read()
-                except OSError:
-                    time.sleep(0.1)
-                else:
-                    return address
-            raise AssertionError((tmp_path / f"server-{port}.log").read_text())
+            while not _answers(address):
+                assert process.poll() is None and time.monotonic() < deadline, log_path.read_text()
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
 
-        yield start
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{address}/health", timeout=1).read()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ class WorkflowStore:
         connection.execute(insert(step_runs), rows)
 
     @staticmethod
-    def move(  # noqa: PLR0913 - a compare-and-set with its conditions
+    def move(
         connection: Connection,
         run_id: str,
         to: str,

@@ -13,9 +13,9 @@ from core import clock
 from core.calls.call import CallView
 from core.calls.engine import CallEngine
 from core.config import MAX_PROMPT_BYTES
-from core.domain.generation import Source
+from core.domain.generation import Model, Source
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
-from core.errors import Conflict, InvalidRequest, NotFound, TooLarge
+from core.errors import AimmError, Conflict, InvalidRequest, NotFound, TooLarge
 from core.storage.database import Database
 from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer
@@ -35,11 +35,11 @@ class WorkflowService:
         calls: CallEngine,
         *,
         default_model: Callable[[], str],
-        model_names: Callable[[], list[str]],
+        resolve: Callable[[str], Model],
     ) -> None:
         self._store = WorkflowStore(database, spec.from_yaml)
         self._writer = writer
-        self._model_names = model_names
+        self._resolve = resolve
         self._steps = StepRunner(self._store, writer, calls, default_model)
         self._engine = RunEngine(database, self)
 
@@ -74,7 +74,14 @@ class WorkflowService:
             raise NotFound(f"There is no saved workflow {name[:60]!r}.")
 
     def problems(self, workflow: Workflow) -> list[spec.Problem]:
-        return spec.problems(workflow, self._model_names())
+        return spec.problems(workflow, self._why_not)
+
+    def _why_not(self, model: str) -> str:
+        try:
+            self._resolve(model)
+        except AimmError as error:
+            return error.message
+        return ""
 
     # Runs
 
@@ -95,6 +102,8 @@ class WorkflowService:
             InvalidRequest: The workflow or an input cannot be used. NotFound: there is no such workflow or model.
         """
         chosen = self.get(workflow) if isinstance(workflow, str) else workflow
+        if model:
+            self._resolve(model)
         self._refuse_problems(chosen)
         values = self._inputs(chosen, input, inputs or {})
         if model:

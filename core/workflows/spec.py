@@ -1,7 +1,7 @@
 """Workflows as YAML and back, lossless; what is wrong with one, in words; its picture as Mermaid."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -203,15 +203,18 @@ def order(workflow: Workflow) -> list[Step]:
     return ordered
 
 
-def problems(workflow: Workflow, models: Collection[str] | None = None) -> list[Problem]:
-    """Everything that would keep a workflow from running; empty = it can run. `models` None = names are not checked."""
+def problems(workflow: Workflow, why_not: Callable[[str], str] | None = None) -> list[Problem]:
+    """Everything that would keep a workflow from running; empty = it can run.
+
+    why_not: Says why a model cannot be asked, '' where it can; None = models are not checked.
+    """
     found = [*_naming(workflow)]
     names = {step.name for step in workflow.steps}
     for step in workflow.steps:
         found += [Problem(step.name, text) for text in _step_problems(step, workflow, names)]
         asked = [name for name in (step.model, step.fallback_model) if name]
-        if models is not None:
-            found += [Problem(step.name, f"there is no model {name!r}") for name in asked if name not in models]
+        if why_not is not None:
+            found += [Problem(step.name, reason) for name in asked if (reason := why_not(name))]
     try:
         order(workflow)
     except InvalidRequest as error:

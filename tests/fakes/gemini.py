@@ -108,6 +108,10 @@ class FakeGemini:
     def take(self) -> Reply:
         return self._queue.popleft() if self._queue else answer()
 
+    def pending(self) -> int:
+        """How many queued replies nobody has asked for."""
+        return len(self._queue)
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -1,0 +1,230 @@
+"""Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core import ModelManager
+from core.demo import DemoSize
+from dashboard import session
+from tests.conftest import ROOT
+from tests.fakes import gemini as wire
+from tests.fakes.gemini import FakeGemini
+
+PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "models", "settings")
+
+
+@pytest.fixture
+def app(open_manager, sqlite_url: str):
+    """The dashboard over an empty database and no key."""
+    yield from _app(open_manager(sqlite_url))
+
+
+@pytest.fixture
+def app_with_gemini(open_manager, sqlite_url: str, gemini: FakeGemini):
+    yield from _app(open_manager(sqlite_url, gemini, call_timeout_s=3.0))
+
+
+def _app(manager: ModelManager):
+    st.cache_data.clear()
+    session.use(manager)
+    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+    session.use(None)
+    st.cache_data.clear()
+
+
+def show(app: AppTest, page: str) -> AppTest:
+    app.run()
+    if page != "playground":
+        app.switch_page(f"pages/{page}.py").run()
+    assert not app.exception, [error.message for error in app.exception]
+    return app
+
+
+def texts(app: AppTest) -> str:
+    parts = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.title, *app.subheader]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def button(app: AppTest, label: str):
+    return next(b for b in app.button if label in b.label)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_renders_on_an_empty_database(app: AppTest, page: str):
+    show(app, page)
+
+    assert app.title[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_renders_with_data(app: AppTest, page: str):
+    session.manager().demo.fill(DemoSize(1500, 30))
+
+    show(app, page)
+
+    assert "Demo data on" in texts(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_renders_while_the_vendor_cannot_be_reached(app_with_gemini: AppTest, gemini: FakeGemini, page: str):
+    gemini.close()
+
+    show(app_with_gemini, page)
+
+
+def test_a_simulated_model_answers_with_a_receipt(app: AppTest):
+    show(app, "playground")
+    app.text_area(key="play_prompt").input("Why do cats purr?")
+    button(app, "Run").click().run()
+
+    assert not app.exception
+    assert "In short" in texts(app)
+    assert "simulated" in texts(app)
+    logged = session.manager().log.latest()[0]
+    assert f"{logged.usage.total_tokens} tokens" in texts(app)
+
+
+def test_a_second_turn_carries_the_first(app_with_gemini: AppTest, gemini: FakeGemini):
+    show(app_with_gemini, "playground")
+    for prompt, reply in (("My name is Ada.", "Hello Ada."), ("What is my name?", "Ada.")):
+        gemini.next(wire.answer(reply))
+        app_with_gemini.text_area(key="play_prompt").input(prompt)
+        button(app_with_gemini, "Run").click().run()
+
+    sent = [content["parts"][0]["text"] for content in gemini.requests[-1]["body"]["contents"]]
+    assert sent == ["My name is Ada.", "Hello Ada.", "What is my name?"]
+
+
+def test_a_failed_call_says_what_happened_and_what_to_do(app_with_gemini: AppTest, gemini: FakeGemini):
+    show(app_with_gemini, "playground")
+    gemini.next(wire.rate_limited(99))
+    app_with_gemini.text_area(key="play_prompt").input("Hi")
+    button(app_with_gemini, "Run").click().run()
+
+    assert not app_with_gemini.exception
+    assert "quota is used up" in texts(app_with_gemini)
+
+
+def test_only_parameters_that_the_model_accepts_are_shown(app_with_gemini: AppTest):
+    show(app_with_gemini, "playground")
+    app_with_gemini.selectbox(key="play_model").select("gemini-2.5-flash").run()
+    assert "Thinking budget (tokens)" in [n.label for n in app_with_gemini.number_input]
+
+    app_with_gemini.selectbox(key="play_model").select("sim-fast").run()
+    assert "Thinking budget (tokens)" not in [n.label for n in app_with_gemini.number_input]
+
+
+def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGemini, open_manager, tmp_path):
+    manager = open_manager(f"sqlite:///{tmp_path}/k.db", gemini_base_url=gemini.url)
+    session.use(manager)
+    show(app, "models")
+    app.text_input(key="key_field").input("AIzaNotTheRightKey000000000000")
+    button(app, "Test and use").click().run()
+    assert "No such key" in texts(app)
+    assert "AIzaNotTheRightKey" not in texts(app)
+
+    app.text_input(key="key_field").input(wire.KEY)
+    button(app, "Test and use").click().run()
+    assert "The key works" in texts(app)
+    assert manager.has_key
+
+
+def test_a_workflow_runs_from_its_form(app: AppTest):
+    show(app, "workflows")
+    button(app, "Run").click().run()
+
+    assert not app.exception
+    [run] = session.manager().workflows.runs()
+    assert run.status == "succeeded"
+    assert "succeeded" in "\n".join(e.label for e in app.expander)
+
+
+def test_a_broken_workflow_is_named_while_it_is_typed(app: AppTest):
+    show(app, "workflows")
+    yaml = app.text_area(key="flow_yaml")
+    yaml.input(yaml.value.replace("{{input}}", "{{input")).run()
+
+    assert "stray" in texts(app)
+    button(app, "Run").click().run()
+    assert session.manager().workflows.runs() == []
+
+
+def test_what_the_form_changes_the_yaml_shows(app: AppTest):
+    show(app, "workflows")
+    name = next(t for t in app.text_input if t.key and t.key.endswith("_s0_name"))
+    name.input("take_out").run()
+
+    assert "take_out" in app.text_area(key="flow_yaml").value
+    assert not app.exception
+
+
+def test_models_are_compared_and_a_vote_counts(app: AppTest):
+    show(app, "compare")
+    button(app, "Compare").click().run()
+    assert not app.exception
+    [comparison] = session.manager().comparisons.latest()
+    assert comparison.winner is not None
+    assert "Cheapest" in texts(app)
+
+    app.button(key="vote_a").click().run()
+
+    assert len(session.manager().comparisons.votes()) == 1
+    assert "not enough votes" in texts(app)
+
+
+def test_an_experiment_is_made_played_and_stopped(app: AppTest):
+    show(app, "experiments")
+    app.text_input(key="exp_name").input("Tone")
+    button(app, "Start").click().run()
+    assert "hypothesis" in texts(app)
+
+    app.text_input(key="exp_hypothesis").input("Shorter answers help more users.")
+    button(app, "Start").click().run()
+    button(app, "Play 1,000").click().run()
+
+    assert not app.exception
+    report = session.manager().experiments.report(session.manager().experiments.all()[0].id)
+    assert report.analysis.n_outcomes == 1000
+    app.button(key="exp_stop").click().run()
+    assert session.manager().experiments.all()[0].status == "stopped"
+
+
+def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: FakeGemini):
+    manager = session.manager()
+    manager.budgets.create("Team", "0.001")
+    gemini.next(wire.answer(prompt=1000, candidates=200))
+    manager.generate("Hi", model="gemini-2.5-flash")
+
+    for page in PAGES:
+        st.cache_data.clear()
+        show(app_with_gemini, page)
+        assert "Budget Team: 80 % spent" in texts(app_with_gemini), page
+
+
+def test_monitoring_shows_what_was_called(app_with_gemini: AppTest):
+    session.manager().generate("Hi", model="gemini-unpriced-1")
+    st.cache_data.clear()
+    show(app_with_gemini, "monitoring")
+
+    assert next(m.value for m in app_with_gemini.metric if m.label == "Requests") == "1"
+    assert next(m.value for m in app_with_gemini.metric if m.label == "Cost") == "unknown"
+    assert "no known price" in texts(app_with_gemini)
+
+
+def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
+    show(app, "monitoring")
+    app.button(key="monitor_demo").click().run()
+    assert session.manager().demo.is_present()
+
+    app.button(key="demo_remove").click().run()
+    assert not session.manager().demo.is_present()
+    assert not app.exception
+
+
+def test_the_log_opens_a_call(app: AppTest):
+    session.manager().generate("Find me in the log", model="sim-fast")
+    show(app, "log")
+    app.text_input(key="log_search").input("find me").run()
+
+    assert app.dataframe[0].value["prompt"].tolist() == ["Find me in the log"]
