@@ -1,7 +1,10 @@
 """Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
 
+from typing import Any
+
 import pytest
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from core import ModelManager
@@ -12,6 +15,19 @@ from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini
 
 PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "models", "settings")
+
+
+class _NavigationPages(PagesManager):
+    """AppTest forgets before each run that st.navigation rules the pages; the server does not (see dashboard/app.py)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        super().__init__(*args, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def _pages_as_the_server_has_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", _NavigationPages)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_counts_that_contradict_each_other_are_not_priced(usage: Usage):
     price = price_of("gemini", "gemini-2.5-flash", NOW)
 
     assert price is not None
-    with pytest.raises(ValueError, match="must be|larger"):
+    with pytest.raises(ValueError, match=r"must be|larger"):
         receipt_for(usage, price)
 
 

@@ -19,8 +19,8 @@ def ask(comparison: Comparison, blind: bool) -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom")
     a, b = letters[0], letters[1]
     if len(able) > 2:
-        a = row.selectbox("Compare", letters, 0, key="vote_a", width=90)
-        b = row.selectbox("with", letters, 1, key="vote_b", width=90)
+        a = row.selectbox("Compare", letters, 0, key="pair_a", width=90)
+        b = row.selectbox("with", letters, 1, key="pair_b", width=90)
     for choice, label in CHOICES.items():
         if row.button(label.format(a=a, b=b), key=f"vote_{choice}", disabled=a == b):
             pair = ("ABCDEFGH".index(a or "A"), "ABCDEFGH".index(b or "B"))

@@ -48,7 +48,8 @@ def draw_turn(g: Generation) -> None:
     st.chat_message("user").markdown(formatting.plain(g.messages[-1].text) if g.messages else "*not kept*")
     with st.chat_message("assistant"):
         slot = answer.Slot(st)
-        slot.settle(g, answer.error_text(g), receipt.line(g))
+        made_here = mm.calls.running(g.id)
+        slot.settle(g, answer.error_text(g, made_here.error if made_here else None), receipt.line(g))
         with st.popover("Receipt", icon=":material/receipt_long:", key=f"receipt_{g.id}"):
             receipt.show(g)
 

@@ -59,7 +59,7 @@ st.caption(formatting.plain(workflow.description))
 
 left, right = st.columns([1, 1], gap="medium")
 with left:
-    with st.form("flow_run"):
+    with st.form("flow_form"):
         text = st.text_area("Input", SAMPLE, key="flow_input", height=110, help="{{input}} in the prompts.")
         named = {
             name: st.text_input(name.replace("_", " "), default, key=f"flow_in_{workflow.name}_{name}") or ""

@@ -1,0 +1,171 @@
+"""Chromium walks the pages as a user would, and fails on any exception box or console error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import running_server
+from tests.fakes import gemini as wire
+from tests.fakes.gemini import KEY, FakeGemini
+
+pytestmark = pytest.mark.browser
+sync_api = pytest.importorskip("playwright.sync_api")
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PAGES = ("Playground", "Workflows", "Compare", "Experiments", "Monitoring", "Log", "Models & prices", "Settings")
+
+
+class Walker:
+    """A browser page over a running server; `complaints` holds what must not be."""
+
+    def __init__(self, page: "sync_api.Page", address: str) -> None:
+        self.page = page
+        self.address = address
+        self.complaints: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(address)
+        self.settle()
+
+    def _heard(self, message: "sync_api.ConsoleMessage") -> None:
+        # Only what this server sent counts; the map tiles' and fonts' hosts are out of reach on a closed network.
+        # Opened at a page's own address, Streamlit's client looks for its endpoints below it first.
+        url = message.location.get("url", "")
+        if message.type == "error" and url.startswith(self.address) and "/_stcore/" not in url:
+            self.complaints.append(f"{message.text} {url}")
+
+    def settle(self) -> None:
+        self.page.wait_for_selector("h1", timeout=20_000)
+        self.page.wait_for_function(
+            "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'",
+            timeout=30_000,
+        )
+
+    def open(self, name: str) -> None:
+        self.page.locator("[data-testid=stSidebarNavLink]", has_text=name).click()
+        self.page.wait_for_function(f"document.querySelector('h1')?.innerText.trim() === {name!r}", timeout=20_000)
+        self.settle()
+
+    def button(self, label: str) -> None:
+        self.page.get_by_role("button", name=label).first.click()
+
+    def sees(self, text: str) -> None:
+        self.page.get_by_text(text).first.wait_for(timeout=20_000)
+
+    def check(self) -> None:
+        boxes = self.page.locator("[data-testid=stException]").all_inner_texts()
+        assert boxes + self.complaints == []
+
+
+@contextmanager
+def walking(chromium_path: str, address: str, *, width: int = 1440, scheme: str = "light") -> Iterator[Walker]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+        walker = Walker(page, address)
+        yield walker
+        walker.check()
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server without a key."""
+    with running_server(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+def test_a_first_time_user_gets_an_answer_without_a_key(chromium_path: str, address: str):
+    with walking(chromium_path, address) as walker:
+        walker.sees("Use a real model")
+        walker.page.get_by_label("Prompt", exact=True).fill("Why is the sky blue?")
+        walker.page.keyboard.press("Control+Enter")
+        walker.sees("In short")
+        walker.sees("simulated")
+        walker.button("Receipt")
+        walker.sees("First token")
+
+
+def test_stop_stops(chromium_path: str, address: str):
+    with walking(chromium_path, address) as walker:
+        walker.page.get_by_role("combobox", name="Model").first.click()
+        walker.page.get_by_role("option", name="sim-careful").click()
+        walker.settle()
+        walker.page.get_by_label("Prompt", exact=True).fill("Tell me a long story about the sea and the harbour.")
+        walker.page.keyboard.press("Control+Enter")
+        walker.sees("TTFT")
+        walker.button("Stop")
+        walker.sees("stopped")
+
+
+def test_a_workflow_fills_in_step_by_step(chromium_path: str, address: str):
+    with walking(chromium_path, address) as walker:
+        walker.open("Workflows")
+        walker.page.get_by_role("button", name="Run", exact=True).click()
+        walker.sees("succeeded")
+        walker.page.locator("[data-testid=stVegaLiteChart]").first.wait_for()
+
+
+def test_models_answer_side_by_side_and_a_vote_counts(chromium_path: str, address: str):
+    with walking(chromium_path, address) as walker:
+        walker.open("Compare")
+        walker.page.get_by_role("button", name="Compare", exact=True).click()
+        walker.sees("By the rule")
+        walker.button("Tie")
+        walker.sees("vote counted")
+
+
+def test_demo_data_fill_every_page(chromium_path: str, address: str):
+    with walking(chromium_path, address) as walker:
+        walker.button("Show demo data")
+        walker.sees("Demo data on")
+        for name in PAGES:
+            walker.open(name)
+            walker.check()
+        walker.open("Monitoring")
+        walker.page.wait_for_function(
+            "document.querySelectorAll('[data-testid=stVegaLiteChart] :is(svg, canvas)').length >= 6"
+        )
+        walker.open("Experiments")
+        walker.sees("Inconclusive")
+        walker.button("Play 1,000 simulated users")
+        walker.sees("points of success rate")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(800, "light"), (1440, "dark")])
+def test_every_page_stands_narrow_and_dark(chromium_path: str, address: str, width: int, scheme: str):
+    with walking(chromium_path, address, width=width, scheme=scheme) as walker:
+        for path in ("workflows", "compare", "experiments", "monitoring", "log", "models", "settings"):
+            walker.page.goto(f"{address}/{path}")
+            walker.settle()
+            walker.check()
+            overflow = walker.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert overflow <= 0, path
+
+
+def test_a_user_with_a_key_sees_real_costs_and_clear_errors(chromium_path: str, tmp_path: Path, gemini: FakeGemini):
+    environ = {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": gemini.url, "AIMM_CALL_TIMEOUT_S": "5"}
+    with running_server(tmp_path, **environ) as address, walking(chromium_path, address) as walker:
+        gemini.next(wire.answer("Because of Rayleigh scattering.", prompt=1000, candidates=100))
+        walker.page.get_by_label("Prompt", exact=True).fill("Why is the sky blue?")
+        walker.page.keyboard.press("Control+Enter")
+        walker.sees("Rayleigh")
+        walker.sees("$0.0024")  # 1000 at 1.50 and 100 at 9.00 dollars per million
+
+        gemini.next(wire.error(503, "UNAVAILABLE", "The model is overloaded."), wire.rate_limited(77))
+        walker.page.get_by_label("Prompt", exact=True).fill("And at night?")
+        walker.page.keyboard.press("Control+Enter")
+        walker.sees("Try again in 77 s")
+        assert KEY not in walker.page.content()
+
+        for name in PAGES:
+            walker.open(name)
+        walker.open("Monitoring")
+        walker.sees("Requests")
