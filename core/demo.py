@@ -34,7 +34,7 @@ from core.workflows.service import BUILT_IN
 
 CHUNK = 20_000
 N_BODIES = 400
-INCIDENT_DAYS_AGO = 9
+INCIDENT_DAYS_AGO, INCIDENT_HOURS = 9, (9, 17)
 MODELS = ("sim-fast", "sim-balanced", "sim-careful")
 _SHARES = (0.55, 0.30, 0.15)
 _LATENCY_S = (0.35, 1.1, 2.8)
@@ -119,9 +119,10 @@ def _moments(rng: np.random.Generator, size: DemoSize, now_us: int) -> NDArray[n
 def _rows(rng: np.random.Generator, moments: NDArray[np.int64], now_us: int, first: int) -> list[dict[str, Any]]:
     n = moments.size
     model = rng.choice(len(MODELS), size=n, p=_SHARES)
-    incident_start = (now_us // DAY_US - INCIDENT_DAYS_AGO) * DAY_US + 10 * HOUR_US
-    in_incident = (moments >= incident_start) & (moments < incident_start + 4 * HOUR_US) & (model == 1)
-    failed = rng.random(n) < np.where(in_incident, 0.42, 0.012)
+    day = (now_us // DAY_US - INCIDENT_DAYS_AGO) * DAY_US
+    first_hour, last_hour = (day + hour * HOUR_US for hour in INCIDENT_HOURS)
+    in_incident = (moments >= first_hour) & (moments < last_hour) & (model == 1)
+    failed = rng.random(n) < np.where(in_incident, 0.6, 0.012)
     kind = np.where(in_incident, 0, rng.choice(len(_ERRORS), size=n, p=_ERROR_SHARES))
     slow = np.where(in_incident, 3.0, 1.0)
     latency = rng.lognormal(np.log(np.array(_LATENCY_S)[model] * slow), 0.45) * 1e6

@@ -12,7 +12,7 @@ PALETTE = (
     "#3b82f6", "#0d9488", "#ea7317", "#8b5cf6", "#ca8a04", "#db2777", "#65a30d", "#0891b2", "#dc2626", "#7c7f86",
 )  # fmt: skip
 _FIXED = {"sim-fast": PALETTE[1], "sim-balanced": PALETTE[0], "sim-careful": PALETTE[3]}
-HEIGHT = 220
+HEIGHT = 250
 ERROR_COLOUR = "#dc2626"
 
 
@@ -21,15 +21,22 @@ def colour_of(model: str) -> str:
     return _FIXED.get(model) or PALETTE[zlib.crc32(model.encode()) % len(PALETTE)]
 
 
-def _by_model(models: Iterable[str], title: str | None = "Model") -> alt.Color:
+def _by_model(models: Iterable[str], title: str | None = None) -> alt.Color:
     names = sorted(set(models))
     scale = alt.Scale(domain=names, range=[colour_of(name) for name in names])
-    return alt.Color("model:N", scale=scale, legend=alt.Legend(title=title, orient="top"))
+    return alt.Color("model:N", scale=scale, legend=alt.Legend(title=title, orient="top", columns=6))
 
 
 def _time(bucket: str) -> alt.X:
-    form = "%d %b" if bucket == "day" else "%H:%M"
-    return alt.X("time:T", title=f"Time (UTC, per {bucket})", axis=alt.Axis(format=form, labelOverlap=True, grid=False))
+    """The time axis in UTC, whatever the browser's zone; bars fill their bucket."""
+    unit, form = ("utcyearmonthdate", "%d %b") if bucket == "day" else ("utcyearmonthdatehours", "%H:%M")
+    axis = alt.Axis(format=form, labelOverlap=True, grid=False, tickCount="day" if bucket == "day" else 12)
+    return alt.X(f"{unit}(time):T", title=f"Time (UTC, per {bucket})", axis=axis)
+
+
+def _time_tip(bucket: str) -> alt.Tooltip:
+    unit, form = ("utcyearmonthdate", "%d %b %Y") if bucket == "day" else ("utcyearmonthdatehours", "%d %b %H:%M")
+    return alt.Tooltip(f"{unit}(time):T", title="UTC", format=form)
 
 
 def _finish(chart: Any, height: int = HEIGHT) -> Any:
@@ -37,7 +44,7 @@ def _finish(chart: Any, height: int = HEIGHT) -> Any:
 
 
 def cost_over_time(frame: pd.DataFrame, bucket: str) -> Any:
-    tooltip = ["time:T", "model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
+    tooltip = [_time_tip(bucket), "model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
     return _finish(
         alt.Chart(frame)
         .mark_bar()
@@ -58,8 +65,10 @@ def _lines(frame: pd.DataFrame, names: dict[str, str], bucket: str, title: str) 
         .encode(
             x=_time(bucket),
             y=alt.Y("value:Q", title=title),
-            color=alt.Color("series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top")),
-            tooltip=["time:T", "series:N", alt.Tooltip("value:Q", format=".3f")],
+            color=alt.Color(
+                "series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top", columns=4)
+            ),
+            tooltip=[_time_tip(bucket), "series:N", alt.Tooltip("value:Q", format=".3f")],
         )
     )
 
@@ -79,7 +88,9 @@ def requests_over_time(frame: pd.DataFrame, bucket: str) -> Any:
         alt.Chart(frame)
         .mark_bar(color=PALETTE[0])
         .encode(
-            x=_time(bucket), y=alt.Y("requests:Q", title="Requests"), tooltip=["time:T", "requests:Q", "success %:Q"]
+            x=_time(bucket),
+            y=alt.Y("requests:Q", title="Requests"),
+            tooltip=[_time_tip(bucket), "requests:Q", "success %:Q"],
         )
     )
     return _finish(bars)
@@ -92,7 +103,7 @@ def success_over_time(frame: pd.DataFrame, bucket: str) -> Any:
         .encode(
             x=_time(bucket),
             y=alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(zero=False, domainMax=100)),
-            tooltip=["time:T", alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
+            tooltip=[_time_tip(bucket), alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
         )
     )
 
@@ -105,8 +116,8 @@ def errors_over_time(frame: pd.DataFrame, bucket: str) -> Any:
         .encode(
             x=_time(bucket),
             y=alt.Y("sum(errors):Q", title="Failed requests"),
-            color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
-            tooltip=["time:T", "class:N", "errors:Q"],
+            color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=4)),
+            tooltip=[_time_tip(bucket), "class:N", "errors:Q"],
         )
     )
 
@@ -121,9 +132,9 @@ def tokens_over_time(frame: pd.DataFrame, bucket: str) -> Any:
         .encode(
             x=_time(bucket),
             y=alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s")),
-            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top")),
+            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top", columns=4)),
             order=alt.Order("kind:N"),
-            tooltip=["time:T", "kind:N", alt.Tooltip("tokens:Q", format=",")],
+            tooltip=[_time_tip(bucket), "kind:N", alt.Tooltip("tokens:Q", format=",")],
         )
     )
 
@@ -134,7 +145,7 @@ def gantt(frame: pd.DataFrame, order: list[str], end_s: float) -> Any:
         colour=[ERROR_COLOUR if s == "failed" else colour_of(m) for s, m in frame[["status", "model"]].values]
     )
     base = alt.Chart(frame).encode(
-        y=alt.Y("step:N", sort=order, title=None, scale=alt.Scale(domain=order)),
+        y=alt.Y("step:N", sort=order, title=None, scale=alt.Scale(domain=order), axis=alt.Axis(labelOverlap=False)),
         x=alt.X("start:Q", title="Seconds since the start", scale=alt.Scale(domain=[0, max(end_s, 0.5) * 1.3])),
         x2="end:Q",
         tooltip=[
@@ -151,7 +162,7 @@ def gantt(frame: pd.DataFrame, order: list[str], end_s: float) -> Any:
         .mark_text(align="left", dx=5, fontSize=11, color="#7c8796")
         .encode(y=alt.Y("step:N", sort=order), x="end:Q", text="label:N")
     )
-    return _finish(bars + labels, height=34 + 26 * len(order))
+    return _finish(bars + labels, height=70 + 34 * len(order))
 
 
 def win_rates(frame: pd.DataFrame) -> Any:
@@ -179,7 +190,7 @@ def win_rate_over_time(frame: pd.DataFrame) -> Any:
             x=_time("day"),
             y=alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100])),
             color=_by_model(frame["model"]),
-            tooltip=["time:T", "model:N", alt.Tooltip("win rate %:Q", format=".1f")],
+            tooltip=[_time_tip("day"), "model:N", alt.Tooltip("win rate %:Q", format=".1f")],
         )
     )
 
@@ -214,8 +225,8 @@ def outcomes_per_day(frame: pd.DataFrame) -> Any:
         .encode(
             x=_time("day"),
             y=alt.Y("sum(outcomes):Q", title="Outcomes"),
-            color=alt.Color("variant:N", legend=alt.Legend(title=None, orient="top")),
-            tooltip=["time:T", "variant:N", "outcomes:Q"],
+            color=alt.Color("variant:N", legend=alt.Legend(title=None, orient="top", columns=4)),
+            tooltip=[_time_tip("day"), "variant:N", "outcomes:Q"],
         ),
         height=180,
     )

@@ -36,7 +36,7 @@ def standings() -> None:
         "Win rates",
         help="Share of decided pairs that a model won in people's votes; ties decide nothing. The interval is Wilson's, 95 %.",
     )
-    demo = st.toggle("Demo votes", value=False, key="votes_demo") if queries.has_demo() else False
+    demo = queries.has_demo() and st.toggle("Demo votes", value=not manager().comparisons.votes(), key="votes_demo")
     frame = queries.win_rates_frame(demo)
     if frame.empty:
         st.caption("No votes yet.")
