@@ -27,6 +27,7 @@ from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
 from core.storage.experiments import ExperimentStore
 from core.storage.generations import GenerationStore
+from core.storage.rollups import RollupStore
 from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer, log_rows
 from core.workflows import spec
@@ -59,11 +60,11 @@ class DemoSize:
 
 class Demo:
     def __init__(self, database: Database, writer: Writer) -> None:
-        self._log = GenerationStore(database)
+        self._rollups = RollupStore(database)
         self._writer = writer
 
     def is_present(self) -> bool:
-        return bool(self._log.latest(limit=1, source="demo"))
+        return self._rollups.has_any(source="demo")
 
     def fill(self, size: DemoSize = DemoSize()) -> None:
         """Make the history. Each chunk and its rollups are one transaction.

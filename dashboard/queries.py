@@ -180,6 +180,12 @@ def steps_frame(run: WorkflowRun, now: datetime) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["step", "start", "end", "model", "label", "status"])
 
 
+def blank_candidates(models: Sequence[str]) -> pd.DataFrame:
+    """A row a model, for the table that chooses what is compared."""
+    frame = pd.DataFrame({"model": list(models)})
+    return frame.assign(**{"temperature": float("nan"), "max tokens": float("nan"), "system prompt": ""})
+
+
 def comparisons_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     records = [
         {

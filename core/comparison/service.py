@@ -1,6 +1,8 @@
 """Comparisons for their users: started, watched, voted on, listed."""
 
+import contextlib
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -17,6 +19,7 @@ from core.storage.comparisons import ComparisonStore
 from core.storage.writer import Work, Writer
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
+KEPT_COMPARISONS = 200
 
 
 class ComparisonService:
@@ -77,11 +80,17 @@ class ComparisonService:
             for position, request in enumerate(requests)
         ]
         self._running[comparison.id] = calls
+        while len(self._running) > KEPT_COMPARISONS:
+            self._running.pop(next(iter(self._running)))
+        self._settle_at_end(comparison.id, calls)
         return comparison.id
 
     def calls(self, comparison_id: str) -> list[Call]:
-        """The running calls, by position; empty when the comparison is over or of another process."""
+        """The calls, by position, of a comparison of this process, running or recent; else empty."""
         return list(self._running.get(comparison_id, ()))
+
+    def is_running(self, comparison_id: str) -> bool:
+        return any(not call.done.done() for call in self.calls(comparison_id))
 
     def wait(self, comparison_id: str) -> Comparison:
         """Wait for all answers, name the winner by the rule, and return the comparison."""
@@ -104,8 +113,6 @@ class ComparisonService:
         best = judging.winner(comparison.candidates, rule)
         position = best.position if best else None
         self._writer.run(lambda connection: self._store.set_winner(connection, comparison_id, rule, position))
-        if all(call.done.done() for call in self.calls(comparison_id)):
-            self._running.pop(comparison_id, None)
         return replace(comparison, rule=rule, winner=position)
 
     def get(self, comparison_id: str) -> Comparison:
@@ -152,6 +159,22 @@ class ComparisonService:
 
     def win_rates(self, *, demo: bool = False) -> list[WinRate]:
         return judging.win_rates(self.votes(demo=demo))
+
+    def _settle_at_end(self, comparison_id: str, calls: Sequence[Call]) -> None:
+        """Name the winner when the last answer is in, also when nobody watches."""
+        left = [len(calls)]
+
+        def one_done(_future: object) -> None:
+            left[0] -= 1  # all of these run on the core's one loop
+            if left[0] == 0:
+                threading.Thread(target=self._settle_quietly, args=(comparison_id,), daemon=True).start()
+
+        for call in calls:
+            call.done.add_done_callback(one_done)
+
+    def _settle_quietly(self, comparison_id: str) -> None:
+        with contextlib.suppress(AimmError):  # the database is closed: the process is going down
+            self.settle(comparison_id)
 
     def _recorder(self, comparison_id: str, position: int) -> Callable[[Generation], Work]:
         def record(generation: Generation) -> Work:

@@ -93,14 +93,11 @@ class MonitoringService:
 
     def has_any(self, *, simulated: bool) -> bool:
         """Whether anything at all was recorded."""
-        return len(self._rollups.read(0, self._end_us(), simulated=simulated)) > 0
+        return self._rollups.has_any(simulated=simulated)
 
     def differences(self) -> list[str]:
         """Where rollups and raw rows disagree; empty = nowhere. Reads everything."""
         return self._rollups.differences()
-
-    def _end_us(self) -> int:
-        return (to_us(self._now()) // HOUR_US + 1) * HOUR_US
 
     def _spend(self, since: datetime, until: datetime) -> Decimal:
         nano, _ = self._rollups.spend_nano_usd(to_us(since), to_us(until) + 1)

@@ -183,6 +183,17 @@ class RollupStore:
             ttft=list(by_name["ttft_histogram"]),
         )
 
+    def has_any(self, *, simulated: bool | None = None, source: str | None = None) -> bool:
+        """Whether any call was ever recorded, simulated or real, or of one source."""
+        c = rollups_day.c
+        statement = select(c.bucket_at).limit(1)
+        if simulated is not None:
+            statement = statement.where(c.provider == "simulated" if simulated else c.provider != "simulated")
+        if source is not None:
+            statement = statement.where(c.source == source)
+        with self._database.read() as connection:
+            return connection.execute(statement).first() is not None
+
     def spend_nano_usd(self, since_us: int, until_us: int, model: str | None = None) -> tuple[int, int]:
         """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond.
 

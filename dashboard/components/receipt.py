@@ -29,6 +29,12 @@ def line(g: Generation) -> str:
     return " · ".join(parts)
 
 
+def line_beside_others(g: Generation, hidden: bool) -> str:
+    """The line under one answer of several; with hidden names, nothing that would give the model away."""
+    start = f"TTFT {formatting.seconds(g.ttft_s)} · {len(g.text):,} characters · "
+    return start + (formatting.seconds(g.latency_s) if hidden else line(g))
+
+
 def cost_text(g: Generation) -> str:
     if g.cost_usd is None:
         return "cost unknown"
