@@ -45,7 +45,7 @@ _STATUS: tuple[tuple[type[AimmError], int], ...] = (
     (ProviderUnavailable, 503),
     (ProviderError, 502),
 )
-_HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "not_found", 413: "too_large"}
 
 
 def install(app: FastAPI) -> None:
@@ -148,8 +148,11 @@ class Guard:
             )
 
 
-class _BodyTooLarge(Exception):
-    pass
+class _BodyTooLarge(HTTPException):
+    """Raised while a body is read; FastAPI lets an HTTPException through and wraps anything else."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
 
 
 async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:

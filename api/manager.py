@@ -14,6 +14,8 @@ from core.comparison import judging
 from core.domain.experiment import OutcomeInput, Variant
 from core.domain.generation import Parameters
 
+RUN_POLL_S = 0.05
+
 
 def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
     """The FastAPI application; `get_manager` gives the process's one ModelManager."""
@@ -61,28 +63,36 @@ async def generate(body: schemas.Generate, mm: Manager) -> dict[str, Any]:
     return {"status": "success" if g.status == "ok" else g.status, **wire.generation(g)}
 
 
-def workflow(body: schemas.RunWorkflow, mm: Manager) -> Any:
-    run_id = mm.workflows.start(body.template, body.input, inputs=body.inputs, model=body.model, source="api")
-    run = mm.workflows.wait(run_id)
+async def workflow(body: schemas.RunWorkflow, mm: Manager) -> Any:
+    run_id = await asyncio.to_thread(
+        mm.workflows.start, body.template, body.input, inputs=body.inputs, model=body.model, source="api"
+    )
+    # Polled from the loop: a long run must not hold one of the server's few threads.
+    while not (run := await asyncio.to_thread(mm.workflows.run, run_id)).is_over:
+        await asyncio.sleep(RUN_POLL_S)
     if run.status == "succeeded":
         return {"status": "success", "workflow": wire.workflow_run(run)}
     text = f"The workflow {run.status}: {run.error} What it had is kept; run {run.id} can be resumed."
     return errors.failure(502, "workflow_failed", text, status="error", workflow=wire.workflow_run(run))
 
 
-async def compare(body: schemas.Compare, mm: Manager) -> dict[str, Any]:
-    def work() -> dict[str, Any]:
-        comparison_id = mm.comparisons.start(body.prompt, body.models, system=body.system, source="api")
-        calls = mm.comparisons.calls(comparison_id)
-        comparison = mm.comparisons.wait(comparison_id)
-        failed = {at: call.done.exception() for at, call in enumerate(calls)}
-        messages = {at: str(error) for at, error in failed.items() if error is not None}
-        fastest = judging.sole(comparison.candidates, "latency")
-        cheapest = judging.sole(comparison.candidates, "cost")
-        names = [candidate.model if candidate else None for candidate in (fastest, cheapest)]
-        return {"status": "success", "comparison": wire.comparison(comparison, messages, names[0], names[1])}
-
-    return await asyncio.to_thread(work)
+async def compare(body: schemas.Compare, mm: Manager) -> Any:
+    start = mm.comparisons.start
+    comparison_id = await asyncio.to_thread(start, body.prompt, body.models, system=body.system, source="api")
+    calls = mm.comparisons.calls(comparison_id)
+    await asyncio.gather(*(asyncio.wrap_future(call.done) for call in calls), return_exceptions=True)
+    comparison = await asyncio.to_thread(mm.comparisons.settle, comparison_id)
+    failed = {at: call.done.exception() for at, call in enumerate(calls)}
+    messages = {at: str(error) for at, error in failed.items() if error is not None}
+    best = [judging.sole(comparison.candidates, metric) for metric in ("latency", "cost")]
+    fastest, cheapest = (candidate.model if candidate else None for candidate in best)
+    answer = wire.comparison(comparison, messages, fastest, cheapest)
+    if not any(result["response"] for result in answer["results"]):
+        first = answer["results"][0]["error"] or "no text"
+        return errors.failure(
+            502, "comparison_failed", f"No model answered; the first says: {first}", comparison=answer
+        )
+    return {"status": "success", "comparison": answer}
 
 
 def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, Any]:
@@ -104,6 +114,8 @@ def _variant(given: str | schemas.VariantBody) -> str | Variant:
         parameters = Parameters(**given.parameters)
     except TypeError:
         raise InvalidRequest(f"parameters: unknown names in {sorted(given.parameters)}") from None
+    if problem := parameters.problem():
+        raise InvalidRequest(problem)
     return Variant(
         position=0, name=given.name, model=given.model, system=given.system, weight=given.weight, parameters=parameters
     )
@@ -112,7 +124,13 @@ def _variant(given: str | schemas.VariantBody) -> str | Variant:
 def list_experiments(mm: Manager) -> dict[str, Any]:
     found = mm.experiments.all()
     rows = [
-        {"experiment_id": e.id, "name": e.name, "status": e.status, "variants": [v.key for v in e.variants]}
+        {
+            "experiment_id": e.id,
+            "name": e.name,
+            "status": e.status,
+            "demo": e.is_demo,
+            "variants": [v.key for v in e.variants],
+        }
         for e in found
     ]
     return {"status": "success", "experiments": rows}

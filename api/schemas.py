@@ -2,14 +2,29 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 Text = Annotated[str, Field(max_length=8 * 1024 * 1024)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_has_nul(part) for pair in value.items() for part in pair)
+    return isinstance(value, list) and any(_has_nul(part) for part in value)
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(protected_namespaces=(), extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        if _has_nul(value):
+            raise ValueError("a text holds a NUL character, which no model and no database takes")
+        return value
 
 
 class Generate(_Body):

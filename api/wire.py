@@ -194,7 +194,7 @@ def metrics_row(row: MetricsRow) -> dict[str, Any]:
             "thinking": m.thinking_tokens,
             "output": m.output_tokens,
         },
-        "total_cost": usd(m.cost_usd),
+        "total_cost": None if m.n and m.n_unpriced == m.n else usd(m.cost_usd),
         "unpriced_requests": m.n_unpriced,
         "errors": m.errors,
     }

@@ -16,7 +16,7 @@ EXIT_ERROR, EXIT_USAGE = 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
-        with ModelManager.open(Settings.load()) as mm:
+        with ModelManager.open(Settings.load(), source="cli", takes_up=args.run is _run) as mm:
             return int(args.run(mm, args) or 0)
     except AimmError as error:
         print(f"{error.message} {error.hint}".strip(), file=sys.stderr)

@@ -1,5 +1,6 @@
 """One tree of errors, by who can act on them: the caller, the owner of the account, or time."""
 
+import math
 import re
 
 _SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
@@ -99,7 +100,7 @@ class RateLimited(AimmError):
     is_retryable = True
 
     def __init__(self, message: str, *, retry_after_s: float | None = None, quota: str = "") -> None:
-        wait = f"Try again in {retry_after_s:.0f} s." if retry_after_s is not None else "Try again later."
+        wait = f"Try again in {math.ceil(retry_after_s)} s." if retry_after_s is not None else "Try again later."
         super().__init__(message, hint=wait, retry_after_s=retry_after_s)
         self.quota = quota
 

@@ -14,7 +14,7 @@ from core.calls.loop import BackgroundLoop
 from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.demo import Demo
-from core.domain.generation import Generation, Message, Model, Parameters, Request
+from core.domain.generation import Generation, Message, Model, Parameters, Request, Source
 from core.domain.price import Price
 from core.errors import NotFound, register_secret
 from core.experiments.service import ExperimentService
@@ -39,8 +39,11 @@ class ModelManager:
         print(mm.generate("Hello", model="sim-fast").text)
     """
 
-    def __init__(self, settings: Settings, *, simulated_speed: float = 1.0) -> None:
+    def __init__(
+        self, settings: Settings, *, simulated_speed: float = 1.0, source: Source = "python", takes_up: bool = True
+    ) -> None:
         self.settings = settings
+        self._source: Source = source
         self._loop = BackgroundLoop()
         self.database = Database(settings.database_url)
         self._writer = Writer(self.database)
@@ -68,18 +71,34 @@ class ModelManager:
             resolve=self.model,
         )
         self.comparisons = ComparisonService(
-            ComparisonStore(self.database, self.log), self._writer, self.calls, self.model
+            ComparisonStore(self.database, self.log),
+            self._writer,
+            self.calls,
+            self.model,
+            keeps_prompts=settings.log_content == "full",
         )
         self.experiments = ExperimentService(ExperimentStore(self.database), self._writer, self.calls, self.model)
         self.monitoring = MonitoringService(self._rollups, clock.now)
         self.demo = Demo(self.database, self._writer)
         self._closed = threading.Event()
-        self.workflows.take_up()
+        if takes_up:
+            self.workflows.take_up()
 
     @classmethod
-    def open(cls, settings: Settings | None = None, *, simulated_speed: float = 1.0) -> "ModelManager":
-        """Open with the settings of the environment and of `.env`, unless others are given."""
-        return cls(settings or Settings.load(), simulated_speed=simulated_speed)
+    def open(
+        cls,
+        settings: Settings | None = None,
+        *,
+        simulated_speed: float = 1.0,
+        source: Source = "python",
+        takes_up: bool = True,
+    ) -> "ModelManager":
+        """Open with the settings of the environment and of `.env`, unless others are given.
+
+        simulated_speed: How much faster than life simulated models answer; 0 = at once.
+        source: What calls are logged under. takes_up: Whether to go on with workflow runs that a dead process left.
+        """
+        return cls(settings or Settings.load(), simulated_speed=simulated_speed, source=source, takes_up=takes_up)
 
     def close(self) -> None:
         """Stop running calls (they are recorded), finish all writes, close the database."""
@@ -103,7 +122,7 @@ class ModelManager:
 
     def submit(self, request: Request, origin: Origin | None = None) -> Call:
         """Start a call in the background and return its handle; pages draw it, closing them does not stop it."""
-        return self.calls.submit(request, origin or Origin())
+        return self.calls.submit(request, origin or Origin(source=self._source))
 
     def generate(
         self, prompt: str, *, model: str | None = None, system: str | None = None, **parameters: Any

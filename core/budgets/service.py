@@ -1,7 +1,6 @@
 """Budgets: made, listed, asked before a call."""
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,6 +11,7 @@ from core.budgets import periods
 from core.domain.budget import Budget, BudgetStatus
 from core.domain.generation import Model
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
+from core.pricing.catalogue import normalise
 from core.storage.budgets import BudgetStore
 from core.storage.rollups import RollupStore
 from core.storage.writer import Writer
@@ -26,9 +26,8 @@ class BudgetService:
         self._rollups = rollups
         self._writer = writer
         self._now = now
-        self._lock = threading.Lock()
-        self._cached: list[BudgetStatus] = []
-        self._cached_until = 0.0
+        self._cached: tuple[list[BudgetStatus], float] = [], 0.0  # and until when it holds
+        self._version = 0
 
     def create(  # noqa: PLR0913 - the fields of a budget
         self,
@@ -60,11 +59,14 @@ class BudgetService:
 
     def statuses(self) -> list[BudgetStatus]:
         """Where each budget stands; at most a second old."""
-        with self._lock:
-            if time.monotonic() >= self._cached_until:
-                self._cached = [self._status(budget) for budget in self._store.all()]
-                self._cached_until = time.monotonic() + STATUS_TTL_S
-            return list(self._cached)
+        cached, until = self._cached
+        if time.monotonic() < until:
+            return list(cached)
+        version = self._version
+        found = [self._status(budget) for budget in self._store.all()]
+        if version == self._version:  # nothing was recorded meanwhile
+            self._cached = found, time.monotonic() + STATUS_TTL_S
+        return found
 
     def admit(self, model: Model) -> None:
         """Let a call of this model start, or not. Simulated models cost nothing and always may.
@@ -91,8 +93,9 @@ class BudgetService:
         self._forget()
 
     def _forget(self) -> None:
-        with self._lock:
-            self._cached_until = 0.0
+        # No lock: this runs on the core's loop, which must never wait for a query.
+        self._version += 1
+        self._cached = [], 0.0
 
     def _status(self, budget: Budget) -> BudgetStatus:
         now = self._now()
@@ -132,6 +135,8 @@ def _checked(
         raise InvalidRequest(f"action == {action!r}, must be notify or stop")
     if scope != "all" and not (scope.startswith("model:") and len(scope) > len("model:")):
         raise InvalidRequest(f"scope == {scope!r}, must be all or model:NAME")
+    if scope != "all":
+        scope = f"model:{normalise(scope.removeprefix('model:'))}"
     if not thresholds or not all(0 < share <= 10 for share in thresholds):
         raise InvalidRequest(f"thresholds == {list(thresholds)}, must be shares above 0, such as 0.8")
     periods.zone(timezone)

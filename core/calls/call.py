@@ -49,6 +49,7 @@ class Call:
         self.is_cancelled = False
         self.error: AimmError | None = None  # why it failed; None for what was answered, stopped or broke off
         self.done: Future[Generation] = Future()
+        self.done.set_running_or_notify_cancel()  # whoever stops waiting for it must not cancel it for the others
         self._pieces: list[str] = []
         self._thinking: list[str] = []
         self._lock = threading.Lock()

@@ -1,6 +1,7 @@
 """Runs calls: resolve, admit, stream with retries, price, record. Nothing else calls a provider."""
 
 import asyncio
+import logging
 import random
 import secrets
 import threading
@@ -15,12 +16,23 @@ from core.calls.call import Call, Origin
 from core.calls.loop import BackgroundLoop
 from core.calls.retry import wait_before_retry_s
 from core.config import MAX_PROMPT_BYTES, LogContent
-from core.domain.generation import THINKING_LEVELS, Chunk, FinishReason, Generation, Model, Request, Status, Usage
-from core.errors import AimmError, Blocked, Conflict, InvalidRequest, ProviderError, ProviderTimeout, TooLarge
+from core.domain.generation import Chunk, FinishReason, Generation, Model, Request, Status, Usage
+from core.errors import (
+    AimmError,
+    Blocked,
+    Conflict,
+    InvalidRequest,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    TooLarge,
+)
 from core.pricing.catalogue import price_of
 from core.providers.base import Provider
 from core.storage.generations import to_body, to_row
 from core.storage.writer import Work, Writer
+
+logger = logging.getLogger(__name__)
 
 KEPT_CALLS = 500
 
@@ -43,7 +55,6 @@ class _Progress:
     finish_reason: FinishReason | None = None
     block_category: str | None = None
     response_model: str | None = None
-    is_estimated: bool = False
 
 
 class CallEngine:
@@ -112,8 +123,9 @@ class CallEngine:
             pass  # Stop: what came is kept
         except AimmError as caught:
             error = caught
-        except Exception as caught:  # noqa: BLE001 - a defect of ours or of a client library must still leave a row
-            error = ProviderError(f"The call failed unexpectedly ({type(caught).__name__}: {caught}).")
+        except Exception as caught:
+            logger.exception("a call failed unexpectedly")
+            error = ProviderError(f"The call failed unexpectedly ({type(caught).__name__}).")
         call.finished_at = time.monotonic()
         if progress.model is None:  # nobody was asked: there is nothing to record
             call.finish(error or Conflict("The call was stopped before it began."))
@@ -126,7 +138,8 @@ class CallEngine:
             if not generation.is_simulated:
                 self._admission.settled()
         except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
-            call.finish(AimmError(f"The call could not be recorded ({type(caught).__name__}: {caught})."))
+            logger.warning("a call could not be recorded: %s", type(caught).__name__)
+            call.finish(AimmError(f"The call could not be recorded ({type(caught).__name__})."))
         else:
             call.finish(generation)
 
@@ -140,17 +153,16 @@ class CallEngine:
         request = replace(call.request, model=model.name)
         while True:
             progress.n_attempts += 1
+            call.waiting = ""
             try:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     return await self._attempt(call, request, progress, deadline)
             except TimeoutError:
-                progress.is_estimated = True
                 raise ProviderTimeout(
                     f"{request.model} did not finish within {self._timeout_s:g} s.",
                     hint="Try again, or raise AIMM_CALL_TIMEOUT_S.",
                 ) from None
             except AimmError as error:
-                progress.is_estimated |= isinstance(error, ProviderTimeout) and not error.is_retryable
                 remaining_s = deadline - time.monotonic()
                 wait_s = wait_before_retry_s(error, progress.n_attempts, remaining_s, self._rng)
                 if wait_s is None or call.has_output:
@@ -185,17 +197,15 @@ class CallEngine:
     def _generation(self, call: Call, progress: _Progress, error: AimmError | None) -> Generation:
         status, error = _status(call, progress, error)
         call.error = error if status in ("error", "blocked") else None
-        usages, is_estimated = progress.usages, progress.is_estimated or status in ("truncated", "stopped")
-        was_sent = call.has_output or progress.is_estimated or status == "stopped" or progress.finish_reason is not None
-        if not usages and was_sent and progress.n_attempts:
-            usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True
         model = progress.model.name if progress.model else call.request.model
         provider = progress.provider.name if progress.provider else "unknown"
         price = _price(provider, model, progress.response_model)
-        # A stream stopped after its usage arrived in full is not an estimate.
-        account = settle(
-            usages, price, is_estimated=(is_estimated and progress.finish_reason is None) or not progress.usages
-        )
+        usages, is_estimated = list(progress.usages), False
+        if status == "truncated" or (status == "stopped" and usages):
+            is_estimated = True  # the counts so far, a lower bound
+        if not usages and _may_be_billed(call, progress, status, error):
+            usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True
+        account = settle(usages, price, is_estimated=is_estimated)
         view = call.view()
         return Generation(
             id=call.id,
@@ -217,7 +227,7 @@ class CallEngine:
             receipts=account.receipts,
             latency_s=view.elapsed_s,
             ttft_s=view.ttft_s,
-            n_attempts=max(1, progress.n_attempts),
+            n_attempts=progress.n_attempts,
             text=view.text,
             thinking=view.thinking,
             messages=call.request.messages,
@@ -234,13 +244,28 @@ def _status(call: Call, progress: _Progress, error: AimmError | None) -> tuple[S
         return "blocked", Blocked(f"The vendor blocked this: {category}.", category=category)
     if isinstance(error, Blocked):
         return "blocked", error
+    if progress.finish_reason is not None:
+        return "ok", None  # whole, whatever happened to the connection afterwards
     if error is not None and call.text:
         return "truncated", error
     if error is not None:
         return "error", error
-    if progress.finish_reason is None:
-        return "truncated", ProviderError("The stream broke off before its end.")
-    return "ok", None
+    return "truncated", ProviderError("The stream broke off before its end.")
+
+
+def _may_be_billed(call: Call, progress: _Progress, status: Status, error: AimmError | None) -> bool:
+    """Whether a call without any count may have cost something; unknown is not zero.
+
+    A refusal and a vendor that was never reached cost nothing; a time-out and an answer that broke, was empty or
+    could not be read may well be billed.
+    """
+    if not progress.n_attempts:
+        return False
+    if call.has_output or status == "ok":
+        return True
+    if status == "stopped":
+        return not call.waiting  # between two attempts nothing is under way
+    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
 
 
 def _price(provider: str, model: str, response_model: str | None) -> Any:
@@ -264,22 +289,15 @@ def check_request(request: Request) -> None:
     """
     if not request.messages or not request.prompt.strip():
         raise InvalidRequest("The prompt is empty.")
-    if "\x00" in request.prompt:
+    if any("\x00" in text for text in (request.system or "", *(message.text for message in request.messages))):
         raise InvalidRequest("The prompt holds a NUL character, which no model takes.")
     if request.n_bytes > MAX_PROMPT_BYTES:
         raise TooLarge(
             f"The prompt has {request.n_bytes:,} bytes; at most {MAX_PROMPT_BYTES:,} are taken.",
             hint="No model reads that much; split the text.",
         )
-    p = request.parameters
-    if p.temperature is not None and not 0 <= p.temperature <= 2:
-        raise InvalidRequest(f"temperature == {p.temperature}, must be in [0, 2]")
-    if p.top_p is not None and not 0 <= p.top_p <= 1:
-        raise InvalidRequest(f"top_p == {p.top_p}, must be in [0, 1]")
-    if p.max_tokens is not None and not 1 <= p.max_tokens <= 1_000_000:
-        raise InvalidRequest(f"max_tokens == {p.max_tokens}, must be in [1, 1000000]")
-    if p.thinking_level is not None and p.thinking_level not in THINKING_LEVELS:
-        raise InvalidRequest(f"thinking_level == {p.thinking_level!r}, must be one of {', '.join(THINKING_LEVELS)}")
+    if problem := request.parameters.problem():
+        raise InvalidRequest(problem)
 
 
 def _check_parameters(request: Request, model: Model) -> None:

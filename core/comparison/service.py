@@ -29,11 +29,14 @@ class ComparisonService:
         writer: Writer,
         calls: CallEngine,
         resolve: Callable[[str], ModelInfo],
+        *,
+        keeps_prompts: bool = True,
     ) -> None:
         self._store = store
         self._writer = writer
         self._calls = calls
         self._resolve = resolve
+        self._keeps_prompts = keeps_prompts
         self._running: dict[str, list[Call]] = {}
 
     def start(
@@ -70,7 +73,8 @@ class ComparisonService:
         requests = [_request(comparison, candidate) for candidate in chosen]
         for request in requests:
             check_request(request)
-        self._writer.run(lambda connection: self._store.insert(connection, comparison))
+        kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None)
+        self._writer.run(lambda connection: self._store.insert(connection, kept))
         calls = [
             self._calls.submit(
                 request,
@@ -80,9 +84,10 @@ class ComparisonService:
             for position, request in enumerate(requests)
         ]
         self._running[comparison.id] = calls
-        while len(self._running) > KEPT_COMPARISONS:
-            self._running.pop(next(iter(self._running)))
-        self._settle_at_end(comparison.id, calls)
+        for old in list(self._running)[:-KEPT_COMPARISONS]:
+            if not self.is_running(old):
+                self._running.pop(old, None)
+        self._settle_at_end(comparison.id)
         return comparison.id
 
     def calls(self, comparison_id: str) -> list[Call]:
@@ -108,18 +113,30 @@ class ComparisonService:
             InvalidRequest: The rule is empty or names no metric. NotFound: no such comparison.
         """
         comparison = self.get(comparison_id)
-        rule = tuple(rule) if rule is not None else tuple(comparison.rule)
+        is_stored = rule is None
+        rule = tuple(comparison.rule if rule is None else rule)
         check_rule(rule)
         best = judging.winner(comparison.candidates, rule)
         position = best.position if best else None
-        self._writer.run(lambda connection: self._store.set_winner(connection, comparison_id, rule, position))
+        new_rule = None if is_stored else rule  # a winner found at the end must not undo a rule set meanwhile
+        self._writer.run(lambda connection: self._store.set_winner(connection, comparison_id, new_rule, position))
         return replace(comparison, rule=rule, winner=position)
 
     def get(self, comparison_id: str) -> Comparison:
         found = self._store.get(comparison_id)
         if found is None:
             raise NotFound(f"There is no comparison {comparison_id[:60]!r}.")
-        return found
+        return replace(
+            found, candidates=tuple(self._with_answer(found.id, candidate) for candidate in found.candidates)
+        )
+
+    def _with_answer(self, comparison_id: str, candidate: Candidate) -> Candidate:
+        """With the answer as this process still knows it, also where the log keeps no texts."""
+        calls = self.calls(comparison_id)
+        call = calls[candidate.position] if calls else None
+        if call is None or not call.done.done() or call.done.exception() is not None:
+            return candidate
+        return replace(candidate, generation=call.result())
 
     def latest(self, limit: int = 50) -> list[Comparison]:
         return self._store.latest(limit)
@@ -160,21 +177,14 @@ class ComparisonService:
     def win_rates(self, *, demo: bool = False) -> list[WinRate]:
         return judging.win_rates(self.votes(demo=demo))
 
-    def _settle_at_end(self, comparison_id: str, calls: Sequence[Call]) -> None:
+    def _settle_at_end(self, comparison_id: str) -> None:
         """Name the winner when the last answer is in, also when nobody watches."""
-        left = [len(calls)]
 
-        def one_done(_future: object) -> None:
-            left[0] -= 1  # all of these run on the core's one loop
-            if left[0] == 0:
-                threading.Thread(target=self._settle_quietly, args=(comparison_id,), daemon=True).start()
+        def wait() -> None:
+            with contextlib.suppress(AimmError):  # the database is closed: the process is going down
+                self.wait(comparison_id)
 
-        for call in calls:
-            call.done.add_done_callback(one_done)
-
-    def _settle_quietly(self, comparison_id: str) -> None:
-        with contextlib.suppress(AimmError):  # the database is closed: the process is going down
-            self.settle(comparison_id)
+        threading.Thread(target=wait, name="aimm-comparison", daemon=True).start()
 
     def _recorder(self, comparison_id: str, position: int) -> Callable[[Generation], Work]:
         def record(generation: Generation) -> Work:

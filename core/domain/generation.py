@@ -30,6 +30,29 @@ class Parameters:
     thinking_level: str | None = None
     json_schema: Mapping[str, Any] | None = None
 
+    def problem(self) -> str:
+        """What is wrong with a value, in words; empty = nothing."""
+        limits = (
+            ("temperature", float, 0, 2),
+            ("top_p", float, 0, 1),
+            ("max_tokens", int, 1, 10_000_000),
+            ("seed", int, 0, 2**31 - 1),
+            ("thinking_budget", int, -1, 10_000_000),
+        )
+        for name, kind_of, low, high in limits:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            is_number = isinstance(value, int | float if kind_of is float else int) and not isinstance(value, bool)
+            if not (is_number and low <= value <= high):
+                kind = "a whole number" if kind_of is int else "a number"
+                return f"{name} == {value!r}, must be {kind} in [{low}, {high}]"
+        if self.thinking_level is not None and self.thinking_level not in THINKING_LEVELS:
+            return f"thinking_level == {self.thinking_level!r}, must be one of {', '.join(THINKING_LEVELS)}"
+        if self.json_schema is not None and not isinstance(self.json_schema, Mapping):
+            return "json_schema must be an object"
+        return ""
+
     def as_dict(self) -> dict[str, Any]:
         """Only what is set, ready for JSON."""
         pairs = ((name, getattr(self, name)) for name in self.__slots__)
@@ -118,7 +141,7 @@ class ReceiptLine:
 class Receipt:
     """How a cost came about.
 
-    price_id: The price row used: catalogue@version:model[:from date][:tier].
+    price_id: The price row used: catalogue@version:model:input price/output price.
     note: What to know, e.g. that the long-prompt price applies to the whole request.
     """
 

@@ -57,6 +57,7 @@ def analyse(
 ) -> Analysis:
     """Everything a page or an answer says about an experiment, from its sums.
 
+    The control is the first variant with a weight; variants without one get no traffic and are not compared.
     Several variants against one control share the error by Bonferroni's correction.
     """
     by_outcome = {sums.position: sums for sums in outcomes}
@@ -69,9 +70,9 @@ def analyse(
         )
         for v in experiment.variants
     )
-    control, treatments = results[0], results[1:]
-    corrected = 1 - (1 - confidence_level) / len(treatments)
     weighted = [r for r in results if r.variant.weight > 0]
+    control, treatments = weighted[0], weighted[1:]
+    corrected = 1 - (1 - confidence_level) / len(treatments)
     return Analysis(
         results=results,
         contrasts=tuple(_contrast(control, treatment, corrected) for treatment in treatments),

@@ -20,7 +20,8 @@ def decide(analysis: Analysis) -> Decision:
                 "Something drops or doubles units; until it is found, the rates cannot be compared.",
             ),
         )
-    smallest = min((result.outcomes.n_outcomes for result in analysis.results), default=0)
+    served = [result for result in analysis.results if result.variant.weight > 0]
+    smallest = min((result.outcomes.n_outcomes for result in served), default=0)
     if smallest < MIN_PER_SIDE:
         return Decision(
             action="inconclusive",
@@ -33,7 +34,7 @@ def decide(analysis: Analysis) -> Decision:
     if better:
         return _ship(analysis, max(better, key=lambda c: c.success.estimate if c.success else 0.0))
     if analysis.contrasts and all(c.success and c.success.upper < 0 for c in analysis.contrasts):
-        control = analysis.results[0].variant
+        control = served[0].variant
         return Decision(
             action="ship",
             headline=f"Keep {control.name}: every other variant is worse",
@@ -56,7 +57,7 @@ def _ship(analysis: Analysis, best: Contrast) -> Decision:
 def _inconclusive(analysis: Analysis) -> Decision:
     reasons = [_words(contrast, analysis.confidence_level) for contrast in analysis.contrasts]
     top = max(analysis.contrasts, key=lambda c: abs(c.success.estimate) if c.success else 0.0)
-    control = analysis.results[0].success_rate
+    control = next(result for result in analysis.results if result.variant.weight > 0).success_rate
     if top.success and control and abs(top.success.estimate) >= 0.001:
         needed = required_for(top.success.estimate, control.estimate)
         reasons.append(

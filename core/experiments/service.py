@@ -141,7 +141,7 @@ class ExperimentService:
         """Simulate users: assign them and let them succeed at a rate per variant (30, 38, 34 %, …). No model is called.
 
         Raises:
-            Conflict: The experiment has real calls or is stopped: invented outcomes must not mix with them.
+            Conflict: A variant asks a real model, or the experiment is stopped: invented outcomes must not mix with real ones.
         """
         experiment = self.get(experiment_id)
         if experiment.status != "running":

@@ -253,13 +253,17 @@ def _translated() -> Iterator[None]:
         yield
     except errors.APIError as error:
         raise to_error(error) from None  # `from` would keep the request, and with it the key, in the traceback
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+        raise ProviderUnavailable(
+            f"Gemini cannot be reached ({type(error).__name__}).", hint="Check the network and the address."
+        ) from None
     except httpx2.TimeoutException:
         raise ProviderTimeout(
             "Gemini did not answer in time.", hint="Try again, or raise AIMM_CALL_TIMEOUT_S."
         ) from None
     except httpx2.HTTPError as error:
-        raise ProviderUnavailable(
-            f"The connection to Gemini failed ({type(error).__name__}: {error}).",
+        raise ProviderError(
+            f"The connection to Gemini broke ({type(error).__name__}: {error}).",
             hint="Check the network and the address.",
         ) from None
     except (errors.UnknownApiResponseError, ValueError) as error:  # JSON, Unicode and pydantic errors are ValueErrors

@@ -1,16 +1,14 @@
 """Budget rows."""
 
 import json
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
 from core.domain.budget import Budget
+from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
 from core.storage.schema import budgets
-
-NANO = 1_000_000_000
 
 
 class BudgetStore:
@@ -28,7 +26,7 @@ class BudgetStore:
             insert(budgets).values(
                 id=budget.id,
                 name=budget.name,
-                limit_nano_usd=int(budget.limit_usd * NANO),
+                limit_nano_usd=to_nano(budget.limit_usd),
                 period=budget.period,
                 timezone=budget.timezone,
                 scope=budget.scope,
@@ -45,7 +43,7 @@ class BudgetStore:
 
 def _from_row(row: Any) -> Budget:
     return Budget(
-        limit_usd=Decimal(row["limit_nano_usd"]) / NANO,
+        limit_usd=from_nano(row["limit_nano_usd"]),
         thresholds=tuple(json.loads(row["thresholds"])),
         **{name: row[name] for name in ("id", "name", "period", "timezone", "scope", "action")},
     )

@@ -54,9 +54,12 @@ class ComparisonStore:
         )
 
     @staticmethod
-    def set_winner(connection: Connection, comparison_id: str, rule: Sequence[Criterion], winner: int | None) -> None:
-        statement = update(comparisons).where(comparisons.c.id == comparison_id)
-        connection.execute(statement.values(rule=rule_to_json(rule), winner=winner))
+    def set_winner(
+        connection: Connection, comparison_id: str, rule: Sequence[Criterion] | None, winner: int | None
+    ) -> None:
+        """Set the winner, and the rule that found it; None = the rule that is stored."""
+        values = {"winner": winner} if rule is None else {"winner": winner, "rule": rule_to_json(rule)}
+        connection.execute(update(comparisons).where(comparisons.c.id == comparison_id).values(**values))
 
     @staticmethod
     def insert_votes(connection: Connection, rows: list[dict[str, Any]]) -> None:

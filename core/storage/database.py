@@ -56,7 +56,7 @@ class Database:
 
     def _engine(self, begin: str) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self.url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+            return create_engine(self.url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True)
         return sqlite_engine(self.url, begin)
 
     def _migrate(self) -> None:
@@ -82,7 +82,9 @@ class Database:
 
 def sqlite_engine(url: URL, begin: str) -> Engine:
     """An engine whose transactions we begin ourselves: the driver would begin them late and never for reads."""
-    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=8, max_overflow=24)
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False}, pool_size=8, max_overflow=24, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Select, delete, func, select
 from core.clock import from_us, to_us
 from core.config import LogContent
 from core.domain.generation import Generation, Message, Parameters, Receipt, ReceiptLine, Usage
+from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
 from core.storage.schema import generation_bodies, generations
 
-NANO = 1_000_000_000
 _USAGE = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens", "audio_tokens", "cached_audio_tokens")
 _SAME = (
     "id",
@@ -38,8 +38,9 @@ def to_row(generation: Generation) -> dict[str, Any]:
     return {
         **{name: getattr(generation, name) for name in _SAME},
         **{name: getattr(generation.usage, name) for name in _USAGE},
+        "error_message": _storable(generation.error_message),
         "created_at": to_us(generation.created_at),
-        "cost_nano_usd": None if cost is None else int((cost * NANO).to_integral_value()),
+        "cost_nano_usd": None if cost is None else to_nano(cost),
         "latency_us": round(generation.latency_s * 1e6),
         "ttft_us": None if ttft_s is None else round(ttft_s * 1e6),
     }
@@ -54,10 +55,15 @@ def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
         "messages": json.dumps([[m.role, m.text] for m in generation.messages]) if full else None,
         "system": generation.system if full else None,
         "parameters": json.dumps(parameters if full else {k: v for k, v in parameters.items() if k != "json_schema"}),
-        "text": generation.text if full else None,
-        "thinking": (generation.thinking or None) if full else None,
+        "text": _storable(generation.text) if full else None,
+        "thinking": (_storable(generation.thinking) or None) if full else None,
         "receipts": json.dumps([_receipt_to_json(receipt) for receipt in generation.receipts]),
     }
+
+
+def _storable(text: str) -> str:
+    """Without NUL, which PostgreSQL does not take; a vendor may send one."""
+    return text.replace("\x00", "")
 
 
 def _receipt_to_json(receipt: Receipt) -> dict[str, Any]:
@@ -87,7 +93,7 @@ def from_row(row: Any) -> Generation:
         **{name: row[name] for name in _SAME},
         usage=Usage(**{name: row[name] for name in _USAGE}),
         created_at=from_us(row["created_at"]),
-        cost_usd=None if cost is None else Decimal(cost) / NANO,
+        cost_usd=None if cost is None else from_nano(cost),
         latency_s=row["latency_us"] / 1e6,
         ttft_s=None if ttft_us is None else ttft_us / 1e6,
         **body,

@@ -59,7 +59,7 @@ def merge_groups(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: in
 
 
 def percentiles_us(counts: Counts, shares: Iterable[float]) -> list[float | None]:
-    """Percentiles of one histogram, log-interpolated inside a bucket; None where it is empty."""
+    """Percentiles of one histogram, each the geometric middle of its bucket; None where it is empty."""
     shares = list(shares)
     filled = np.flatnonzero(counts)
     if not filled.size:
@@ -67,9 +67,6 @@ def percentiles_us(counts: Counts, shares: Iterable[float]) -> list[float | None
     cumulative = np.cumsum(counts[filled])
     results: list[float | None] = []
     for share in shares:
-        rank = share * int(cumulative[-1])
-        at = min(int(np.searchsorted(cumulative, rank, side="left")), filled.size - 1)
-        before = int(cumulative[at - 1]) if at else 0
-        inside = (rank - before) / int(counts[filled[at]])
-        results.append(2.0 ** ((int(filled[at]) + min(max(inside, 0.0), 1.0)) / PER_DOUBLING))
+        at = min(int(np.searchsorted(cumulative, share * int(cumulative[-1]), side="left")), filled.size - 1)
+        results.append(2.0 ** ((int(filled[at]) + 0.5) / PER_DOUBLING))
     return results

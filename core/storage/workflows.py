@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from core.clock import from_us
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
+from core.pricing.receipt import from_nano
 from core.storage.database import Database
 from core.storage.schema import step_runs, workflow_runs, workflows
-
-NANO = 1_000_000_000
 
 
 class WorkflowStore:
@@ -92,7 +90,7 @@ class WorkflowStore:
         connection.execute(
             update(step_runs)
             .where(step_runs.c.run_id == run_id, step_runs.c.status.in_(("failed", "running")))
-            .values(status="running", n_attempts=0, error="")
+            .values(status="running", n_attempts=0, error="", started_at=None, finished_at=None)
         )
 
     def unfinished(self) -> list[tuple[str, str, int]]:
@@ -154,7 +152,7 @@ def _to_step(row: Any) -> StepRun:
     same = ("step", "status", "prompt", "output", "error", "model", "generation_id", "n_attempts", "tokens")
     return StepRun(
         **{name: row[name] for name in same},
-        cost_usd=None if cost is None else Decimal(cost) / NANO,
+        cost_usd=None if cost is None else from_nano(cost),
         started_at=None if row["started_at"] is None else from_us(row["started_at"]),
         finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
     )

@@ -72,6 +72,7 @@ class RunEngine:
         self._is_launched = False
         self._is_closing = threading.Event()
         self._poller: threading.Thread | None = None
+        self._suspects: set[tuple[str, int]] = set()
 
     @property
     def is_launched(self) -> bool:
@@ -177,13 +178,19 @@ class RunEngine:
             self._pg_lock = None
 
     def _requeue_lost(self) -> None:
-        """Queue again what our tables call running and DBOS does not, e.g. after an orderly shutdown in mid run."""
+        """Queue again what our tables call running and DBOS does not, e.g. after an orderly shutdown in mid run.
+
+        On PostgreSQL another process may be about to start what it has claimed: only what is lost at two looks is.
+        """
         from dbos import DBOS
 
-        pending = {status.workflow_id for status in DBOS.list_workflows(status=["PENDING", "ENQUEUED"])}
-        for run_id, status, start in self._host.unfinished():
-            if status == "running" and f"{run_id}.{start}" not in pending:
-                self._host.requeue(run_id, start)
+        alive = ["PENDING", "ENQUEUED"]
+        pending = {s.workflow_id for s in DBOS.list_workflows(status=alive, load_input=False, load_output=False)}
+        lost = {(run, start) for run, status, start in self._host.unfinished() if status == "running"}
+        lost = {(run, start) for run, start in lost if f"{run}.{start}" not in pending}
+        for run_id, start in lost if self._database.is_sqlite else lost & self._suspects:
+            self._host.requeue(run_id, start)
+        self._suspects = lost
 
     def _poll(self) -> None:
         while not self._is_closing.wait(POLL_S):
@@ -193,6 +200,7 @@ class RunEngine:
                         self.start(run_id)
                 if not self._database.is_sqlite:
                     self._take_over_dead()
+                    self._requeue_lost()
             except Exception:  # a passing database fault must not end the poller
                 logger.exception("looking for queued runs failed")
 

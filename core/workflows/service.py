@@ -1,6 +1,7 @@
 """Workflows for their users: the built-in and saved ones, runs started, watched, stopped, resumed."""
 
 import json
+import logging
 import secrets
 import threading
 import time
@@ -21,10 +22,13 @@ from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer
 from core.workflows import spec
 from core.workflows.engine import RunEngine
-from core.workflows.steps import StepRunner
+from core.workflows.steps import Closing, StepRunner
+
+logger = logging.getLogger(__name__)
 
 BUILT_IN = Path(__file__).parent.parent.parent / "data" / "workflows"
 WAIT_POLL_S = 0.05
+TURN_POLL_S = 1.0
 
 
 class WorkflowService:
@@ -120,8 +124,7 @@ class WorkflowService:
             "created_at": clock.now_us(),
         }
         self._writer.run(lambda connection: self._store.insert_run(connection, row))
-        if self._engine.launch():
-            self._engine.start(run_id)
+        self._begin(run_id)
         return run_id
 
     def run(self, run_id: str) -> WorkflowRun:
@@ -173,13 +176,27 @@ class WorkflowService:
 
         if not self._writer.run(reopen):
             raise Conflict(f"The run is {run.status}; only a failed or stopped one can be resumed.")
-        if self._engine.launch():
-            self._engine.start(run_id)
+        self._begin(run_id)
 
     def take_up(self) -> None:
         """In the background: go on with runs that a dead process left."""
         if self._store.unfinished():
-            threading.Thread(target=self._engine.launch, name="aimm-take-up", daemon=True).start()
+            self._wait_for_turn()
+
+    def _begin(self, run_id: str) -> None:
+        if self._engine.launch():
+            self._engine.start(run_id)
+        else:
+            self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        """In the background: another process executes runs now; when it ends, and runs are left, this one does."""
+
+        def wait() -> None:
+            while not self._steps.is_closing.is_set() and self._store.unfinished() and not self._engine.launch():
+                self._steps.is_closing.wait(TURN_POLL_S)
+
+        threading.Thread(target=wait, name="aimm-take-up", daemon=True).start()
 
     def warm_up(self) -> None:
         """Load the engine before the first run needs it."""
@@ -195,9 +212,17 @@ class WorkflowService:
         run = self.run(run_id)
         if run.n_starts != start:
             return None  # taken up anew meanwhile
-        for step in spec.order(run.spec):
-            if run_step(step.name) == "failed":
-                return self._finish(run_id, start, "failed")
+        try:
+            for step in spec.order(run.spec):
+                if run_step(step.name) == "failed":
+                    return self._finish(run_id, start, "failed")
+        except Closing:
+            raise
+        except Exception as error:
+            if not self._steps.is_closing.is_set():  # else the next process takes the run up
+                logger.exception("a workflow run failed unexpectedly")
+                self._finish(run_id, start, "failed", f"The run failed unexpectedly ({type(error).__name__}).")
+            raise
         return self._finish(run_id, start, "succeeded")
 
     def run_step(self, run_id: str, start: int, step_name: str) -> str:
@@ -218,10 +243,10 @@ class WorkflowService:
     def requeue(self, run_id: str, start: int) -> None:
         self._writer.run(lambda connection: self._store.move(connection, run_id, "queued", ("running",), start=start))
 
-    def _finish(self, run_id: str, start: int, status: str) -> None:
+    def _finish(self, run_id: str, start: int, status: str, error: str = "") -> None:
         run = self.run(run_id)
         failed = next((step for step in run.steps if step.status == "failed"), None)
-        error = f"{failed.step}: {failed.error}" if failed else ""
+        error = f"{failed.step}: {failed.error}" if failed else error
         self._writer.run(
             lambda connection: self._store.move(
                 connection, run_id, status, ("running",), start=start, finished_at=clock.now_us(), error=error

@@ -83,7 +83,10 @@ def _parameters(value: Any, where: str) -> Parameters:
     if not isinstance(value, dict):
         raise InvalidRequest(f"{where}: `parameters` is a mapping.")
     _known_keys(value, _PARAMETERS, f"{where}, parameters")
-    return Parameters(**value)
+    parameters = Parameters(**value)
+    if problem := parameters.problem():
+        raise InvalidRequest(f"{where}: {problem}")
+    return parameters
 
 
 def _condition(value: Any, where: str) -> Condition | None:

@@ -55,19 +55,20 @@ class StepRunner:
         except AimmError as error:
             return self._failed(run, step, error.message)
         first_attempt = already.n_attempts if already else 0
-        started_at = clock.to_us(already.started_at) if already and already.started_at else clock.now_us()
-        self._put(run, step, status="running", prompt=prompt, started_at=started_at)
+        self._put(run, step, status="running", prompt=prompt, started_at=clock.now_us())
         return self._ask(run, step, prompt, system, first_attempt)
 
     def _ask(self, run: WorkflowRun, step: Step, prompt: str, system: str | None, n_before: int) -> StepStatus:
-        model = step.model or run.inputs.get("model") or self._default_model()
+        model = step.model or self._default_model()
         asked, error = prompt, ""
         for attempt in range(n_before + 1, max(step.attempts, n_before + 1) + 1):
+            if not self._is_wanted(run):
+                return self._failed(run, step, "stopped")
             status, error = self._call(run, step, (model, asked, system), attempt)
             if status == "succeeded":
                 return status
             asked = f"{prompt}\n\nYour last answer was refused: {error}\nAnswer again and correct this."
-        if step.on_failure == "fallback" and step.fallback_model:
+        if step.on_failure == "fallback" and step.fallback_model and self._is_wanted(run):
             status, error = self._call(run, step, (step.fallback_model, prompt, system), step.attempts + 1)
             if status == "succeeded":
                 return status
@@ -94,14 +95,21 @@ class StepRunner:
         try:
             call = self._calls.submit(request, origin, record)
             self._active[run.id] = call
+            if not self._is_wanted(run):  # stopped between the look and the call
+                call.cancel()
             call.result()
         except AimmError as error:
             return "failed", error.message
         finally:
             self._active.pop(run.id, None)
-        if self.is_closing.is_set() and verdict[0][0] == "failed":
+        if self.is_closing.is_set() and verdict and verdict[0][0] == "failed":
             raise Closing
         return verdict[0]
+
+    def _is_wanted(self, run: WorkflowRun) -> bool:
+        """Whether the run still goes on, in this start of it: a stopped run must ask, and pay for, nothing more."""
+        now = self._store.run(run.id)
+        return now is not None and now.status == "running" and now.n_starts == run.n_starts
 
     def _failed(self, run: WorkflowRun, step: Step, error: str) -> StepStatus:
         return self._put(run, step, status="failed", error=error, finished_at=clock.now_us())
