@@ -24,7 +24,7 @@ def colour_of(model: str) -> str:
 def _by_model(models: Iterable[str], title: str | None = None) -> alt.Color:
     names = sorted(set(models))
     scale = alt.Scale(domain=names, range=[colour_of(name) for name in names])
-    return alt.Color("model:N", scale=scale, legend=alt.Legend(title=title, orient="top", columns=6))
+    return alt.Color("model:N", scale=scale, legend=alt.Legend(title=title, orient="top", columns=3))
 
 
 def _time(bucket: str) -> alt.X:
@@ -66,7 +66,7 @@ def _lines(frame: pd.DataFrame, names: dict[str, str], bucket: str, title: str) 
             x=_time(bucket),
             y=alt.Y("value:Q", title=title),
             color=alt.Color(
-                "series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top", columns=4)
+                "series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top", columns=3)
             ),
             tooltip=[_time_tip(bucket), "series:N", alt.Tooltip("value:Q", format=".3f")],
         )
@@ -116,7 +116,7 @@ def errors_over_time(frame: pd.DataFrame, bucket: str) -> Any:
         .encode(
             x=_time(bucket),
             y=alt.Y("sum(errors):Q", title="Failed requests"),
-            color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=4)),
+            color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3)),
             tooltip=[_time_tip(bucket), "class:N", "errors:Q"],
         )
     )
@@ -132,7 +132,7 @@ def tokens_over_time(frame: pd.DataFrame, bucket: str) -> Any:
         .encode(
             x=_time(bucket),
             y=alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s")),
-            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top", columns=4)),
+            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top", columns=3)),
             order=alt.Order("kind:N"),
             tooltip=[_time_tip(bucket), "kind:N", alt.Tooltip("tokens:Q", format=",")],
         )
@@ -225,7 +225,7 @@ def outcomes_per_day(frame: pd.DataFrame) -> Any:
         .encode(
             x=_time("day"),
             y=alt.Y("sum(outcomes):Q", title="Outcomes"),
-            color=alt.Color("variant:N", legend=alt.Legend(title=None, orient="top", columns=4)),
+            color=alt.Color("variant:N", legend=alt.Legend(title=None, orient="top", columns=3)),
             tooltip=[_time_tip("day"), "variant:N", "outcomes:Q"],
         ),
         height=180,

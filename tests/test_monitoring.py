@@ -90,7 +90,7 @@ def test_metrics_are_of_the_window_and_of_real_calls_only(world):
     assert (total.n, total.n_ok, total.n_stopped, total.n_estimated) == (3, 1, 1, 1)
     assert total.success_rate == 0.5
     assert total.errors == {"rate_limited": 1}
-    assert (total.p50_s, total.latency_mean_s) == (pytest.approx(1.0, rel=0.022), 1.0)
+    assert (total.p50_s, total.latency_mean_s) == (pytest.approx(1.0, rel=0.011), 1.0)
     assert monitoring.total(monitoring.window(), simulated=True).n == 1
     assert monitoring.total(monitoring.window(days=41)).n == 4
 

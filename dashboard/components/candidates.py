@@ -21,7 +21,9 @@ def table(names: list[str]) -> list[Candidate]:
         "system prompt": st.column_config.TextColumn("System prompt of this row", width="large"),
     }
     start = queries.blank_candidates(names[-3:])
-    rows = st.data_editor(start, num_rows="dynamic", hide_index=True, column_config=config, key="compare_rows")
+    rows = st.data_editor(
+        start, num_rows="dynamic", hide_index=True, column_config=config, key="compare_rows", placeholder="default"
+    )
     return [_candidate(row) for row in rows.dropna(subset=["model"]).to_dict("records")]
 
 

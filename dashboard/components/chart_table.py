@@ -11,12 +11,11 @@ def show(title: str, chart: Any, frame: pd.DataFrame, *, help_text: str, key: st
     st.altair_chart(chart)
     with st.expander("Table", icon=":material/table:"):
         st.dataframe(frame, hide_index=True)
-        st.download_button(
-            "CSV",
-            frame.to_csv(index=False).encode(),
-            f"{key}.csv",
-            "text/csv",
-            key=f"csv_{key}",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        csv(frame, key)
+
+
+def csv(frame: pd.DataFrame, key: str) -> None:
+    data = frame.to_csv(index=False).encode()
+    st.download_button(
+        "CSV", data, f"{key}.csv", "text/csv", key=f"csv_{key}", icon=":material/download:", on_click="ignore"
+    )

@@ -1,0 +1,70 @@
+"""The row of numbers on top of Monitoring, each against the period before."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from core.domain.metrics import Metrics
+from dashboard import formatting
+
+CARD_WIDTH = 172
+# label, value, what is compared, is a rise bad, help
+_NUMBERS: tuple[tuple[str, Callable[[Metrics], str], Callable[[Metrics], float | None], bool, str], ...] = (
+    ("Requests", lambda m: formatting.count(m.n), lambda m: m.n, False, "All calls, failed ones too."),
+    (
+        "Answered",
+        lambda m: formatting.percent(m.success_rate),
+        lambda m: m.success_rate,
+        False,
+        "Share of calls that ended with a complete answer; stopped ones aside.",
+    ),
+    (
+        "Latency p50",
+        lambda m: formatting.seconds(m.p50_s),
+        lambda m: m.p50_s,
+        True,
+        "Half of the answered calls were faster.",
+    ),
+    (
+        "Latency p95",
+        lambda m: formatting.seconds(m.p95_s),
+        lambda m: m.p95_s,
+        True,
+        "95 of 100 answered calls were faster.",
+    ),
+    (
+        "First token p50",
+        lambda m: formatting.seconds(m.ttft_p50_s),
+        lambda m: m.ttft_p50_s,
+        True,
+        "Time until the first text of half of the calls.",
+    ),
+    (
+        "Cost",
+        lambda m: "unknown" if m.n and m.n_unpriced == m.n else formatting.usd(m.cost_usd),
+        lambda m: float(m.cost_usd),
+        True,
+        "Known cost in USD.",
+    ),
+)
+
+
+def show(now: Metrics, before: Metrics) -> None:
+    cards = st.container(horizontal=True)
+    for label, value, number, rise_is_bad, help_text in _NUMBERS:
+        cards.metric(
+            label,
+            value(now),
+            formatting.change(number(now), number(before)),
+            delta_color="inverse" if rise_is_bad else "normal",
+            border=True,
+            width=CARD_WIDTH,
+            help=f"{help_text} Below: against the period before.",
+        )
+    if now.n_unpriced:
+        st.warning(
+            f"{now.n_unpriced:,} calls ({formatting.tokens(now.unpriced_tokens)}) have no known price and are not in the cost.",
+            icon=":material/help:",
+        )
+    if now.n_estimated:
+        st.caption(f"{now.n_estimated:,} calls broke off or came without a token count; their cost is an estimate.")
