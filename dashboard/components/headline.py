@@ -7,7 +7,7 @@ import streamlit as st
 from core.domain.metrics import Metrics
 from dashboard import formatting
 
-CARD_WIDTH = 172
+CARD_WIDTH = 158
 # label, value, what is compared, is a rise bad, help
 _NUMBERS: tuple[tuple[str, Callable[[Metrics], str], Callable[[Metrics], float | None], bool, str], ...] = (
     ("Requests", lambda m: formatting.count(m.n), lambda m: m.n, False, "All calls, failed ones too."),
