@@ -61,8 +61,8 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
     latency_max = np.zeros(n_groups, dtype=np.int64)
     np.maximum.at(latency_max, groups[answered], rows.latency_max_us[answered])
     chosen = np.flatnonzero(answered).tolist()
-    latency = merge_groups([rows.latency[i] for i in chosen], groups[answered], n_groups)
-    ttft = merge_groups([rows.ttft[i] for i in chosen], groups[answered], n_groups)
+    latency = _percentiles_s([rows.latency[i] for i in chosen], groups[answered], n_groups)
+    ttft = _percentiles_s([rows.ttft[i] for i in chosen], groups[answered], n_groups)
     errors: list[dict[str, int]] = [{} for _ in range(n_groups)]
     for at, key in enumerate(rows.keys):
         if key.status not in ("ok", "stopped"):
@@ -72,8 +72,8 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
 
     results = []
     for g in range(n_groups):
-        p50, p95, p99 = _seconds(percentiles_us(latency[g], SHARES))
-        t50, t95, t99 = _seconds(percentiles_us(ttft[g], SHARES))
+        p50, p95, p99 = latency[g]
+        t50, t95, t99 = ttft[g]
         results.append(
             Metrics(
                 n=sums["n"][g],
@@ -98,5 +98,7 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
     return results
 
 
-def _seconds(percentiles: Sequence[float | None]) -> list[float | None]:
-    return [None if value is None else value / 1e6 for value in percentiles]
+def _percentiles_s(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int) -> list[list[float | None]]:
+    """Per group p50, p95 and p99 in seconds; None where nothing was measured."""
+    values = percentiles_us(*merge_groups(blobs, groups, n_groups), SHARES) / 1e6
+    return [[None if value != value else value for value in row] for row in values.tolist()]

@@ -5,14 +5,13 @@ of the true one. A blob is a sorted run of little-endian (uint16 bucket, uint32 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 PER_DOUBLING = 32
 MIN_US = 64
-N_BUCKETS = 1 << 11  # up to 2^64 µs
 _PAIRS = np.dtype([("bucket", "<u2"), ("n", "<u4")])
 
 Counts = NDArray[np.int64]
@@ -46,27 +45,35 @@ def merge(blob: bytes, counts: dict[int, int]) -> bytes:
     return encode(total)
 
 
-def merge_groups(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int) -> Counts:
-    """Sum blobs into one histogram per group: shape (n_groups, N_BUCKETS)."""
-    total = np.zeros(n_groups * N_BUCKETS, dtype=np.int64)
-    if not blobs:
-        return total.reshape(n_groups, N_BUCKETS)
+def merge_groups(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int) -> tuple[Counts, int]:
+    """Sum blobs into one histogram per group.
+
+    Returns:
+        Counts of shape (n_groups, n_buckets), and the bucket of the first column: only the span in use is kept.
+    """
     pairs = np.frombuffer(b"".join(blobs), dtype=_PAIRS)
+    if not pairs.size:
+        return np.zeros((n_groups, 1), dtype=np.int64), 0
+    first, last = int(pairs["bucket"].min()), int(pairs["bucket"].max())
+    width = last - first + 1
     lengths = np.fromiter((len(blob) // _PAIRS.itemsize for blob in blobs), dtype=np.int64, count=len(blobs))
-    where = np.repeat(groups * N_BUCKETS, lengths) + pairs["bucket"]
-    np.add.at(total, where, pairs["n"].astype(np.int64))
-    return total.reshape(n_groups, N_BUCKETS)
+    where = np.repeat(groups * width, lengths) + (pairs["bucket"].astype(np.int64) - first)
+    total = np.bincount(where, weights=pairs["n"], minlength=n_groups * width).astype(np.int64)
+    return total.reshape(n_groups, width), first
 
 
-def percentiles_us(counts: Counts, shares: Iterable[float]) -> list[float | None]:
-    """Percentiles of one histogram, each the geometric middle of its bucket; None where it is empty."""
-    shares = list(shares)
-    filled = np.flatnonzero(counts)
-    if not filled.size:
-        return [None] * len(shares)
-    cumulative = np.cumsum(counts[filled])
-    results: list[float | None] = []
-    for share in shares:
-        at = min(int(np.searchsorted(cumulative, share * int(cumulative[-1]), side="left")), filled.size - 1)
-        results.append(2.0 ** ((int(filled[at]) + 0.5) / PER_DOUBLING))
-    return results
+def percentiles_us(counts: Counts, first: int, shares: Sequence[float]) -> NDArray[np.float64]:
+    """Percentiles of each row of `counts`, whose first column is bucket `first`; each the geometric middle of its bucket.
+
+    Returns:
+        Microseconds, shape (rows, shares); nan where a row is empty.
+    """
+    cumulative = np.cumsum(counts, axis=1)
+    totals = cumulative[:, -1]
+    found = np.empty((counts.shape[0], len(shares)))
+    for column, share in enumerate(shares):
+        # the nearest rank: the first bucket at which at least that share of the calls is reached
+        found[:, column] = (cumulative < np.maximum(share * totals, 0.5)[:, None]).sum(axis=1)
+    middle: NDArray[np.float64] = 2.0 ** ((first + found + 0.5) / PER_DOUBLING)
+    middle[totals == 0] = np.nan
+    return middle
