@@ -1,6 +1,9 @@
 """The server: pages and API on one port. Started by `streamlit run dashboard/app.py`."""
 
 import asyncio
+import contextlib
+import gc
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -23,10 +26,24 @@ WARM_UP_AFTER_S = 3.0
 PagesManager.uses_pages_directory = False
 
 
+def answer_at_once() -> None:
+    """Switch Nagle's algorithm off on the server's listening sockets; the connections they accept inherit it.
+
+    Streamlit makes its socket without naming TCP, which keeps asyncio from doing so: every answer on a kept-alive
+    connection would wait 40 ms for the client's delayed acknowledgement (measured: 43 ms to the body, 1 ms with this).
+    """
+    for thing in gc.get_objects():
+        if type(thing) is socket.socket and thing.fileno() >= 0 and thing.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):
+                if thing.type == socket.SOCK_STREAM:
+                    thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     # Page scripts are pure Python beside the API's loop; a shorter switch keeps the API's answers short.
     sys.setswitchinterval(0.001)
+    answer_at_once()
     await asyncio.to_thread(session.manager)
     # The workflow engine takes over a second to load: after the first page, before the first run.
     timer = threading.Timer(WARM_UP_AFTER_S, session.manager().workflows.warm_up)

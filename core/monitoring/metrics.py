@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,12 @@ def summarise(rows: RollupRows, *, width_us: int | None, by_model: bool) -> list
     Without `by_model`, models are added up and `model` is None.
     """
     group_of: dict[tuple[int | None, str | None, str | None], int] = {}
-    groups = np.empty(len(rows), dtype=np.int64)
-    for at, key in enumerate(rows.keys):
-        bucket = None if width_us is None else key.bucket_at // width_us * width_us
-        name = (bucket, key.model, key.provider) if by_model else (bucket, None, None)
-        groups[at] = group_of.setdefault(name, len(group_of))
+    found = []
+    for moment, model, provider, *_ in rows.keys:
+        bucket = None if width_us is None else moment // width_us * width_us
+        name = (bucket, model, provider) if by_model else (bucket, None, None)
+        found.append(group_of.setdefault(name, len(group_of)))
+    groups = np.array(found, dtype=np.int64)
     all_metrics = _metrics(rows, groups, len(group_of))
     order = sorted(group_of, key=lambda name: (name[0] or 0, name[1] or ""))
     return [
@@ -46,29 +46,30 @@ def total(rows: RollupRows) -> Metrics:
 
 
 def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list[Metrics]:
-    answered = np.array([key.status == "ok" for key in rows.keys], dtype=bool)
-    stopped = np.array([key.status == "stopped" for key in rows.keys], dtype=bool)
+    answered, others = groups[: rows.n_answered], groups[rows.n_answered :]
 
-    def add(values: NDArray[np.int64], where: Any = slice(None)) -> list[int]:
+    def add(values: NDArray[np.int64], where: NDArray[np.int64]) -> list[int]:
         sums = np.zeros(n_groups, dtype=np.int64)
-        np.add.at(sums, groups[where], values[where])
+        np.add.at(sums, where, values)
         result: list[int] = sums.tolist()
         return result
 
-    sums = {name: add(values) for name, values in rows.sums.items()}
-    n_ok, n_stopped = add(rows.sums["n"], answered), add(rows.sums["n"], stopped)
-    latency_sum = add(rows.sums["latency_sum_us"], answered)
+    sums = {name: add(values, groups) for name, values in rows.counts.items()}
+    n_ok = add(rows.counts["n"][: rows.n_answered], answered)
+    latency_sum = add(np.array(rows.times["latency_sum_us"], dtype=np.int64), answered)
     latency_max = np.zeros(n_groups, dtype=np.int64)
-    np.maximum.at(latency_max, groups[answered], rows.latency_max_us[answered])
-    chosen = np.flatnonzero(answered).tolist()
-    latency = _percentiles_s([rows.latency[i] for i in chosen], groups[answered], n_groups)
-    ttft = _percentiles_s([rows.ttft[i] for i in chosen], groups[answered], n_groups)
+    np.maximum.at(latency_max, answered, np.array(rows.times["latency_max_us"], dtype=np.int64))
+    latency = _percentiles_s(rows.times["latency_histogram"], answered, n_groups)
+    ttft = _percentiles_s(rows.times["ttft_histogram"], answered, n_groups)
+    n_stopped = [0] * n_groups
     errors: list[dict[str, int]] = [{} for _ in range(n_groups)]
-    for at, key in enumerate(rows.keys):
-        if key.status not in ("ok", "stopped"):
+    n_of = rows.counts["n"][rows.n_answered :].tolist()
+    for key, group, n in zip(rows.keys[rows.n_answered :], others.tolist(), n_of, strict=True):
+        if key.status == "stopped":
+            n_stopped[group] += n
+        else:
             name = key.error_class or key.status
-            found = errors[groups[at]]
-            found[name] = found.get(name, 0) + int(rows.sums["n"][at])
+            errors[group][name] = errors[group].get(name, 0) + n
 
     results = []
     for g in range(n_groups):

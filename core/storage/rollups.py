@@ -28,6 +28,8 @@ SUMS = (
     "ttft_n",
     "ttft_sum_us",
 )
+COUNTS = SUMS[:9]
+TIMES = ("latency_sum_us", "latency_max_us", "latency_histogram", "ttft_histogram")
 KEY = ("bucket_at", "model", "provider", "source", "status", "error_class")
 TABLES = ((rollups_hour, HOUR_US), (rollups_day, DAY_US))
 
@@ -135,14 +137,15 @@ def apply(connection: Connection, table: Table, deltas: dict[Key, Delta]) -> Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollupRows:
-    """Rollup rows as columns; `sums[name]` are int64 arrays of the same length as `keys`."""
+    """Rollup rows as columns. The first `n_answered` are of answered calls (status ok); only they carry times.
+
+    counts[name]: int64, as long as `keys`. times[name]: as long as n_answered.
+    """
 
     keys: list[Key]
-    sums: dict[str, NDArray[np.int64]]
-    latency_min_us: NDArray[np.int64]
-    latency_max_us: NDArray[np.int64]
-    latency: list[bytes]
-    ttft: list[bytes]
+    counts: dict[str, NDArray[np.int64]]
+    n_answered: int
+    times: dict[str, Sequence[Any]]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -167,21 +170,18 @@ class RollupStore:
                 (rollups_day, first_day, last_day),
                 (rollups_hour, last_day, until_us),
             ]
-        rows: list[Any] = []
+        answered: list[Any] = []
+        others: list[Any] = []
         with self._database.read() as connection:
             for table, start, end in spans:
                 if start < end:
-                    rows += connection.execute(_window(table, start, end, simulated, model)).fetchall()
-        columns = list(zip(*rows, strict=True)) or [()] * len(rollups_hour.c)
-        by_name = dict(zip(rollups_hour.c.keys(), columns, strict=True))
-        return RollupRows(
-            keys=[Key(*values) for values in zip(*(by_name[name] for name in KEY), strict=True)],
-            sums={name: np.array(by_name[name], dtype=np.int64) for name in SUMS},
-            latency_min_us=np.array(by_name["latency_min_us"], dtype=np.int64),
-            latency_max_us=np.array(by_name["latency_max_us"], dtype=np.int64),
-            latency=list(by_name["latency_histogram"]),
-            ttft=list(by_name["ttft_histogram"]),
-        )
+                    where = _window(table, start, end, simulated, model)
+                    is_ok = table.c.status == "ok"
+                    columns = [table.c[name] for name in (*KEY, *COUNTS, *TIMES)]
+                    answered += connection.execute(select(*columns).where(where, is_ok)).fetchall()
+                    columns = columns[: len(KEY) + len(COUNTS)]
+                    others += connection.execute(select(*columns).where(where, ~is_ok)).fetchall()
+        return _to_columns(answered, others)
 
     def has_any(self, *, simulated: bool | None = None, source: str | None = None) -> bool:
         """Whether any call was ever recorded, simulated or real, or of one source."""
@@ -204,7 +204,7 @@ class RollupStore:
             return self._raw_spend([(since_us, until_us)], model)
         rows = self.read(first, last, simulated=False, model=model)
         cost, unpriced = self._raw_spend([(since_us, first), (last, until_us)], model)
-        return int(rows.sums["cost_nano_usd"].sum()) + cost, int(rows.sums["n_unpriced"].sum()) + unpriced
+        return int(rows.counts["cost_nano_usd"].sum()) + cost, int(rows.counts["n_unpriced"].sum()) + unpriced
 
     def _raw_spend(self, spans: Sequence[tuple[int, int]], model: str | None) -> tuple[int, int]:
         c, cost, unpriced = generations.c, 0, 0
@@ -267,9 +267,23 @@ def _agrees(row: Any, delta: Delta) -> bool:
     )
 
 
+def _to_columns(answered: Sequence[Any], others: Sequence[Any]) -> RollupRows:
+    first = list(zip(*answered, strict=True)) or [()] * (len(KEY) + len(COUNTS) + len(TIMES))
+    second = list(zip(*others, strict=True)) or [()] * (len(KEY) + len(COUNTS))
+    n = len(KEY)
+    keys = [*zip(*first[:n], strict=True), *zip(*second[:n], strict=True)]
+    both = zip(first[n:], second[n:], strict=False)
+    return RollupRows(
+        keys=list(map(Key._make, keys)),
+        counts={name: np.array(a + b, dtype=np.int64) for name, (a, b) in zip(COUNTS, both, strict=True)},
+        n_answered=len(answered),
+        times=dict(zip(TIMES, first[n + len(COUNTS) :], strict=True)),
+    )
+
+
 def _window(table: Table, since_us: int, until_us: int, simulated: bool, model: str | None) -> Any:
     is_simulated = table.c.provider == "simulated"
-    statement = select(table).where(
+    window = and_(
         table.c.bucket_at >= since_us, table.c.bucket_at < until_us, is_simulated if simulated else ~is_simulated
     )
-    return statement if model is None else statement.where(table.c.model == model)
+    return window if model is None else and_(window, table.c.model == model)
