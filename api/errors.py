@@ -110,6 +110,8 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if b"%00" in scope.get("query_string", b"") or "\x00" in scope["path"]:
+            return await failure(400, "bad_request", "The address holds a NUL character.")(scope, receive, send)
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():

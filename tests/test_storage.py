@@ -152,7 +152,7 @@ def test_search_finds_text_as_typed(mm: ModelManager):
     assert mm.log.latest(search="nowhere") == []
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite:////proc/none/x.db"])
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite:////proc/none/x.db", "sqlite:///:memory:"])
 def test_an_address_that_cannot_be_opened_is_named(url: str):
     with pytest.raises((AimmError, OSError), match=r"DATABASE_URL|cannot|No such|mysql"):
         Database(url)

@@ -164,6 +164,8 @@ class CallEngine:
                 ) from None
             except AimmError as error:
                 remaining_s = deadline - time.monotonic()
+                if progress.finish_reason is not None:
+                    return None  # the answer was whole before the connection broke
                 wait_s = wait_before_retry_s(error, progress.n_attempts, remaining_s, self._rng)
                 if wait_s is None or call.has_output:
                     raise
@@ -201,7 +203,7 @@ class CallEngine:
         provider = progress.provider.name if progress.provider else "unknown"
         price = _price(provider, model, progress.response_model)
         usages, is_estimated = list(progress.usages), False
-        if status == "truncated" or (status == "stopped" and usages):
+        if progress.finish_reason is None and usages and status != "blocked":
             is_estimated = True  # the counts so far, a lower bound
         if not usages and _may_be_billed(call, progress, status, error):
             usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True

@@ -45,8 +45,8 @@ def sole(candidates: Sequence[Candidate], metric: Metric, *, larger_is_better: b
 def winner(candidates: Iterable[Candidate], rule: Sequence[Criterion]) -> Candidate | None:
     """The winner by a lexicographic rule: each criterion only decides what the ones before left equal.
 
-    Empty, failed and broken-off answers take no part; units are never added to each other. An unknown value (a
-    model without a price) ends the comparison by that criterion: nobody is called cheaper than the unknown.
+    Empty, failed and broken-off answers take no part; units are never added to each other. A criterion
+    that is unknown of one of them (a model without a price) is passed over: nobody is called cheaper than the unknown.
     """
     left = [candidate for candidate in candidates if candidate.can_win]
     for criterion in rule:

@@ -73,7 +73,8 @@ class ComparisonService:
         requests = [_request(comparison, candidate) for candidate in chosen]
         for request in requests:
             check_request(request)
-        kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None)
+        bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
+        kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None, candidates=bare)
         self._writer.run(lambda connection: self._store.insert(connection, kept))
         calls = [
             self._calls.submit(

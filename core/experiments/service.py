@@ -43,7 +43,7 @@ class ExperimentService:
     def create(
         self, name: str, variants: Sequence[str | Variant], *, hypothesis: str = "", unit: str = "user"
     ) -> Experiment:
-        """Start an experiment; the first variant is the control.
+        """Start an experiment; the first variant with a weight is the control.
 
         Raises:
             InvalidRequest: Fewer than two variants, weights that are not positive in sum, a name that is empty or too long.

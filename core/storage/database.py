@@ -23,8 +23,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _to_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
-            Path(self.url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
+        if self.is_sqlite:
+            if self.url.database in (None, "", ":memory:"):
+                raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
+            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
         try:
             self._readers = self._engine("BEGIN")
             self._writers = self._engine("BEGIN IMMEDIATE")

@@ -1,5 +1,6 @@
 """Workflows for their users: the built-in and saved ones, runs started, watched, stopped, resumed."""
 
+import contextlib
 import json
 import logging
 import secrets
@@ -193,8 +194,9 @@ class WorkflowService:
         """In the background: another process executes runs now; when it ends, and runs are left, this one does."""
 
         def wait() -> None:
-            while not self._steps.is_closing.is_set() and self._store.unfinished() and not self._engine.launch():
-                self._steps.is_closing.wait(TURN_POLL_S)
+            with contextlib.suppress(Conflict):  # another manager of this very process executes them
+                while not self._steps.is_closing.is_set() and self._store.unfinished() and not self._engine.launch():
+                    self._steps.is_closing.wait(TURN_POLL_S)
 
         threading.Thread(target=wait, name="aimm-take-up", daemon=True).start()
 

@@ -13,7 +13,12 @@ def show() -> None:
     names = queries.model_names()
     n = int(
         st.number_input(
-            "Variants", 2, 10, 2, key="exp_n", help="The first one is the control: the others are compared with it."
+            "Variants",
+            2,
+            10,
+            2,
+            key="exp_n",
+            help="The first one with a weight is the control: the others are compared with it.",
         )
         or 2
     )
