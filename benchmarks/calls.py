@@ -5,9 +5,12 @@ durable record. A comparison asks five simulated models at their real speed; wha
 is its own.
 """
 
+import sqlite3
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 from common import median_ms, open_manager, print_table, temporary_folder
 
@@ -29,8 +32,10 @@ def main() -> None:
             assert mm.log.count() == n_expected, f"{mm.log.count()} of {n_expected} calls are in the log"
         head = ("in flight", "calls", "calls/s", "median latency", "p99 latency")
         print_table(f"{MODEL} that answers at once, each call recorded", head, rows)
+        commit_ms = bare_commit_ms(folder / "bare.db")
         with open_manager(folder / "compare.db") as mm:
             added_ms = [added_by_comparison_ms(mm, run) for run in range(N_COMPARISONS + 1)][1:]
+    print(f"\nFor scale: one row and one durable commit of bare SQLite take {commit_ms:.1f} ms on this disk.")
     row = (f"{statistics.median(added_ms):.1f} ms", f"{min(added_ms):.1f} ms", f"{max(added_ms):.1f} ms")
     title = f"Comparison of {len(CANDIDATES)} models, {N_COMPARISONS} runs: wall time minus the slowest answer"
     print_table(title, ("", "median", "min", "max"), [("added", *row)])
@@ -55,6 +60,21 @@ def timed_calls(mm: ModelManager, n_in_flight: int, n_calls: int) -> list[float]
 
     with ThreadPoolExecutor(n_in_flight) as pool:
         return list(pool.map(ask, range(n_calls)))
+
+
+def bare_commit_ms(database: Path) -> float:
+    """The median of one insert and commit with the settings that the product's writer has."""
+    times = []
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE t (x TEXT)")
+        for _ in range(200):
+            begin = time.perf_counter()
+            connection.execute("INSERT INTO t VALUES (?)", ("x" * 1000,))
+            connection.commit()
+            times.append(time.perf_counter() - begin)
+    return median_ms(times)
 
 
 def added_by_comparison_ms(mm: ModelManager, run: int) -> float:

@@ -39,13 +39,19 @@ class Server:
         self.process, self.port, self.log = process, port, log
         self.address = f"http://localhost:{port}"
 
+    def wait_for(self, health: str) -> None:
+        try:
+            wait_until(lambda: answers(self.address + health), 60, "the server did not answer")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; it said: {self.log.read_text()[-2000:]}") from None
+
     def tree(self) -> list[psutil.Process]:
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
     def rss_mb(self) -> float:
         """Resident memory of all its processes in MB (10^6 bytes)."""
-        return sum(process.memory_info().rss for process in self.tree()) / 1e6
+        return float(sum(process.memory_info().rss for process in self.tree())) / 1e6
 
     def kill(self) -> None:
         """kill -9, with all its children."""
@@ -64,12 +70,10 @@ class Server:
 
 
 @contextmanager
-def serving(
-    database: Path | None, script: Path = DASHBOARD, cwd: Path = ROOT, health: str = "/health"
-) -> Iterator[Server]:
-    """A server over a SQLite file, stopped at the end; `started_server` for one that does not answer yet."""
-    with started_server(database, script, cwd) as server:
-        wait_until(lambda: answers(server.address + health), 60, f"the server did not start: {server.log}")
+def serving(database: Path) -> Iterator[Server]:
+    """A server over a SQLite file that answers already; killed at the end if it does not stop."""
+    with started_server(database) as server:
+        server.wait_for("/health")
         yield server
 
 
@@ -163,13 +167,18 @@ def median_ms(seconds: Sequence[float]) -> float:
     return statistics.median(seconds) * 1000
 
 
+def summary(values_ms: Sequence[float]) -> tuple[str, str, str]:
+    """Median, least and greatest, as text."""
+    return f"{statistics.median(values_ms):.0f}", f"{min(values_ms):.0f}", f"{max(values_ms):.0f}"
+
+
 def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns as wide as their widest text; the first to the left, figures to the right."""
     texts = [list(head), *([str(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     print(f"\n{title}")
     for at, row in enumerate(texts):
-        first, *others = (text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths)))
-        print("  ".join([first, *others]).rstrip())
+        cells = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
+        print("  ".join([row[0].ljust(widths[0]), *cells[1:]]).rstrip())
         if at == 0:
             print("  ".join("-" * width for width in widths))

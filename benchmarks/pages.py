@@ -13,7 +13,6 @@ from common import (
     CHROMIUM_FLAGS,
     DASHBOARD,
     ROOT,
-    answers,
     arguments,
     chromium,
     demo_database,
@@ -21,8 +20,8 @@ from common import (
     print_table,
     serving,
     started_server,
+    summary,
     temporary_folder,
-    wait_until,
 )
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -74,7 +73,7 @@ def main() -> None:
     rows = [(f"Monitoring, {N_GENERATIONS:,} generations: click to all charts", *summary(monitoring))]
     rows += [("Playground, sim-fast: Ctrl+Enter to first text", *summary(seen))]
     rows += [("  of that, the model's own time to first token", *summary(ttft))]
-    rows += [("  added by the dashboard", *summary([a - b for a, b in zip(seen, ttft)]))]
+    rows += [("  added by the dashboard", *summary([a - b for a, b in zip(seen, ttft, strict=True)]))]
     print_table(f"In Chromium, {N_RUNS} runs, ms", ("", "median", "min", "max"), rows)
 
 
@@ -95,7 +94,7 @@ def print_starts(browser: Browser, folder: Path) -> None:
 def start_ms(browser: Browser, database: Path | None, script: Path, cwd: Path, health: str) -> float:
     begin = time.perf_counter()
     with started_server(database, script, cwd) as server:
-        wait_until(lambda: answers(server.address + health), 60, "the server did not start")
+        server.wait_for(health)
         page = browser.new_page()
         page.goto(server.address)
         page.wait_for_selector("h1", timeout=TIMEOUT_MS)
@@ -138,10 +137,6 @@ def opened(browser: Browser, address: str) -> Page:
     page.wait_for_selector("h1", timeout=TIMEOUT_MS)
     page.wait_for_function(IDLE, timeout=TIMEOUT_MS)
     return page
-
-
-def summary(values_ms: list[float]) -> tuple[str, str, str]:
-    return f"{statistics.median(values_ms):.0f}", f"{min(values_ms):.0f}", f"{max(values_ms):.0f}"
 
 
 if __name__ == "__main__":
