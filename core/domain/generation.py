@@ -10,6 +10,7 @@ FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error"
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
 Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo"]
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
+MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("minimal", "low", "medium", "high")
 
 
@@ -35,7 +36,7 @@ class Parameters:
         limits = (
             ("temperature", float, 0, 2),
             ("top_p", float, 0, 1),
-            ("max_tokens", int, 1, 10_000_000),
+            ("max_tokens", int, 1, MAX_TOKENS),
             ("seed", int, 0, 2**31 - 1),
             ("thinking_budget", int, -1, 10_000_000),
         )

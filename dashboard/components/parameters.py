@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.domain.generation import THINKING_LEVELS, Model
+from core.domain.generation import MAX_TOKENS, THINKING_LEVELS, Model
 
 
 def key_of(page: str, parameter: str) -> str:
@@ -36,7 +36,7 @@ def controls(model: Model, key: str) -> dict[str, Any]:
         values["max_tokens"] = st.number_input(
             "Max output tokens",
             1,
-            model.max_output_tokens or 1_000_000,
+            model.max_output_tokens or MAX_TOKENS,
             None,
             64,
             key=key_of(key, "max_tokens"),

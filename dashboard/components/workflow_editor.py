@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from core import InvalidRequest
-from core.domain.generation import Parameters
+from core.domain.generation import MAX_TOKENS, Parameters
 from core.domain.workflow import Condition, Step, Workflow
 from core.workflows import spec
 from dashboard import formatting, queries
@@ -110,7 +110,7 @@ def _step_form(step: Step, key: str, workflow: Workflow) -> Step:
             "Temperature", 0.0, 2.0, step.parameters.temperature, 0.1, key=f"{key}_temperature", placeholder="default"
         )
         limit = row[3].number_input(
-            "Max output tokens", 1, 1_000_000, step.parameters.max_tokens, key=f"{key}_max", placeholder="default"
+            "Max output tokens", 1, MAX_TOKENS, step.parameters.max_tokens, key=f"{key}_max", placeholder="default"
         )
         when = _when_form(step, key, workflow)
     parameters: Parameters = replace(step.parameters, temperature=temperature, max_tokens=limit)
