@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query
@@ -57,9 +58,11 @@ def models(mm: Manager) -> dict[str, Any]:
 
 
 async def generate(body: schemas.Generate, mm: Manager) -> dict[str, Any]:
-    parameters = body.model_dump(exclude={"prompt", "model", "system"}, exclude_none=True)
+    beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
+    parameters = body.model_dump(exclude=beside, exclude_none=True)
     request = await asyncio.to_thread(mm.request, body.prompt, model=body.model, system=body.system, **parameters)
-    g = await mm.agenerate(request, Origin(source="api"))
+    cap = None if body.max_cost_usd is None else Decimal(str(body.max_cost_usd))
+    g = await mm.agenerate(request, Origin(source="api", user_id=body.user, tags=tuple(body.tags), cap_usd=cap))
     return {"status": "success" if g.status == "ok" else g.status, **wire.generation(g)}
 
 
@@ -228,21 +231,17 @@ def _moment(text: str | None, name: str) -> datetime | None:
 
 
 def list_budgets(mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "budgets": [wire.budget(status) for status in mm.budgets.statuses()]}
+    return {"status": "success", "budgets": [wire.budget(outlook) for outlook in mm.spend.outlook()]}
 
 
 def create_budget(body: schemas.CreateBudget, mm: Manager) -> dict[str, Any]:
     status = mm.budgets.create(
         body.name,
         body.limit_usd,
-        period=body.period,
-        timezone=body.timezone,
-        scope=body.scope,
-        action=body.action,
-        thresholds=body.thresholds,
+        **body.model_dump(exclude={"name", "limit_usd"}),
     )
-    everything = [wire.budget(each) for each in mm.budgets.statuses()]
-    return {"status": "success", "budget": wire.budget(status), "budgets": everything}
+    everything = [wire.budget(each) for each in mm.spend.outlook()]
+    return {"status": "success", "budget": wire.budget(mm.spend.of_budget(status)), "budgets": everything}
 
 
 _FAILURES: dict[int | str, dict[str, Any]] = {

@@ -37,7 +37,11 @@ class Generate(_Body):
     seed: int | None = None
     thinking_budget: int | None = None
     thinking_level: str | None = None
+    service_tier: str | None = None
     json_schema: dict[str, Any] | None = None
+    user: str = Field(default="", max_length=500, description="Who asks; for spend and budgets by user.")
+    tags: list[str] = Field(default_factory=list, max_length=10, description="For spend and budgets by tag.")
+    max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on this call; it is kept by max_tokens.")
 
 
 class RunWorkflow(_Body):
@@ -95,8 +99,12 @@ class Record(_Body):
 class CreateBudget(_Body):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
-    period: Literal["day", "week", "month"] = "month"
+    period: Literal["day", "week", "month", "rolling"] = "month"
+    rolling_hours: int = Field(default=0, ge=0, description="For period=rolling: the last so many hours.")
     timezone: str = Field(default="UTC", max_length=60)
-    scope: str = Field(default="all", max_length=200)
-    action: Literal["notify", "stop"] = "notify"
+    scope: str = Field(default="all", max_length=520, description="all, or provider:, model:, key:, tag:, user: NAME")
+    action: Literal["notify", "downgrade", "stop"] = "notify"
+    downgrade_to: str = Field(default="", max_length=200)
     thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.8, 1.0], max_length=10)
+    forecast_thresholds: list[float] = Field(default_factory=list, max_length=10)
+    refuses_unpriced: bool = False

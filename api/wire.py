@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from core.domain.budget import BudgetStatus
+from core.domain.budget import BudgetOutlook
 from core.domain.comparison import Comparison
 from core.domain.generation import Generation, Model
 from core.domain.metrics import MetricsRow
@@ -218,22 +218,29 @@ def cost_row(row: MetricsRow) -> dict[str, Any]:
     }
 
 
-def budget(status: BudgetStatus) -> dict[str, Any]:
-    b = status.budget
+def budget(outlook: BudgetOutlook) -> dict[str, Any]:
+    status, b = outlook.status, outlook.status.budget
     return {
         "id": b.id,
         "name": b.name,
         "limit_usd": usd(b.limit_usd),
+        "raised_usd": usd(status.limit_usd - b.limit_usd),
         "period": b.period,
+        "rolling_hours": b.rolling_hours or None,
         "timezone": b.timezone,
         "scope": b.scope,
         "action": b.action,
+        "downgrade_to": b.downgrade_to or None,
+        "refuses_unpriced": b.refuses_unpriced,
         "thresholds": list(b.thresholds),
+        "forecast_thresholds": list(b.forecast_thresholds),
         "spent": usd(status.spent_usd),
-        "reserved": 0.0,
+        "reserved": usd(status.reserved_usd),
         "left": usd(status.left_usd),
         "unpriced_requests": status.n_unpriced,
-        "projected": usd(status.projected_usd),
+        "projected": usd(outlook.expected_usd),
+        "projected_interval": None if outlook.interval_usd is None else [usd(each) for each in outlook.interval_usd],
+        "runs_out_on": outlook.runs_out_on.isoformat() if outlook.runs_out_on else None,
         "threshold_reached": status.reached,
         "resets_at": status.resets_at.isoformat(),
     }

@@ -14,6 +14,7 @@ LogContent = Literal["full", "metadata", "none"]
 
 DEFAULT_DATABASE_URL = "sqlite:///data/aimm.db"
 DEFAULT_CALL_TIMEOUT_S = 120.0
+DEFAULT_PRICES_FILE = "data/prices.yaml"
 MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is sold today, about a million tokens
 
 
@@ -26,6 +27,8 @@ class Settings:
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
     log_content: What of prompts and answers is kept.
+    prices_file: The team's own price rows.
+    alert_webhook, alert_slack: Where alerts are posted. alert_email, smtp_url: To whom and by which server they are mailed.
     """
 
     database_url: str = DEFAULT_DATABASE_URL
@@ -34,6 +37,11 @@ class Settings:
     default_model: str | None = None
     call_timeout_s: float = DEFAULT_CALL_TIMEOUT_S
     log_content: LogContent = "full"
+    prices_file: Path = Path(DEFAULT_PRICES_FILE)
+    alert_webhook: str | None = field(default=None, repr=False)
+    alert_slack: str | None = field(default=None, repr=False)
+    alert_email: str | None = None
+    smtp_url: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -51,6 +59,11 @@ class Settings:
             default_model=environ.get("AIMM_DEFAULT_MODEL") or None,
             call_timeout_s=_seconds(environ.get("AIMM_CALL_TIMEOUT_S")),
             log_content=_log_content(environ.get("AIMM_LOG_CONTENT") or "full"),
+            prices_file=Path(environ.get("AIMM_PRICES_FILE") or DEFAULT_PRICES_FILE),
+            alert_webhook=_secret(environ, "AIMM_ALERT_WEBHOOK"),
+            alert_slack=_secret(environ, "AIMM_ALERT_SLACK"),
+            alert_email=environ.get("AIMM_ALERT_EMAIL") or None,
+            smtp_url=_secret(environ, "AIMM_SMTP_URL"),
         )
 
     @classmethod
@@ -59,6 +72,13 @@ class Settings:
         file = (folder or Path.cwd()) / ".env"
         from_file = {name: value for name, value in dotenv_values(file).items() if value is not None}
         return cls.from_environ({**from_file, **os.environ})
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str | None:
+    """An address that may hold a password or be one."""
+    value = environ.get(name) or None
+    register_secret(value)
+    return value
 
 
 def _seconds(text: str | None) -> float:

@@ -22,11 +22,11 @@ from core.domain.generation import Usage
 from core.errors import Conflict, InvalidRequest
 from core.pricing.catalogue import SIMULATED_PRICES
 from core.pricing.receipt import receipt_for
-from core.storage import rollups
+from core.storage import rollups, spend_by
 from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
 from core.storage.experiments import ExperimentStore
-from core.storage.generations import GenerationStore
+from core.storage.generations import GenerationStore, receipt_to_json
 from core.storage.rollups import RollupStore
 from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer, log_rows
@@ -49,6 +49,12 @@ _PROMPTS = (
     "Classify the message as question, complaint or praise.",
     "Translate the product description to French.",
 )
+_TAGS = ("support", "search", "reports")
+# Columns that demo calls leave empty; one statement inserts many rows, so each must name them all.
+_NOTHING: dict[str, Any] = dict.fromkeys(
+    ("audio_tokens", "cached_audio_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_audio_tokens",
+     "n_searches", "storage_token_hours", "saved_nano_usd"), 0,
+) | dict.fromkeys(("usages", "ref_name", "key_id", "note"), "") | {"service_tier": "standard"}  # fmt: skip
 _ANSWER = "Key points:\n- The order arrived late and one part was missing.\n- The customer asks for a replacement."
 
 
@@ -91,6 +97,7 @@ class Demo:
             WorkflowStore.delete_source(connection, "demo")
             GenerationStore.delete_source(connection, "demo")
             rollups.delete_source(connection, "demo")
+            spend_by.rebuild(connection)
 
         self._writer.run(work)
 
@@ -165,9 +172,8 @@ def _row(  # noqa: PLR0913 - one value a column
         "cached_tokens": cached,
         "output_tokens": output,
         "thinking_tokens": thinking,
-        "audio_tokens": 0,
-        "cached_audio_tokens": 0,
-        "cost_nano_usd": _cost(name, usage),
+        **_NOTHING,
+        **_money(name, usage),
         "cost_status": "estimated" if status == "truncated" else "priced",
         "price_id": f"simulated:{name}",
         "latency_us": latency,
@@ -175,6 +181,8 @@ def _row(  # noqa: PLR0913 - one value a column
         "n_attempts": 5 if error in ("rate_limited", "provider_unavailable") else 1,
         "ref_id": None,
         "ref_part": None,
+        "tags": f",{_TAGS[number % len(_TAGS)]},",
+        "user_id": f"demo-{number % 97}",
     }
 
 
@@ -184,18 +192,17 @@ _NANO_PER_TOKEN = {
 }
 
 
-def _cost(model: str, usage: Usage) -> int:
-    """The same as the receipt's sum; the simulated prices are whole nano-dollars a token."""
+def _money(model: str, usage: Usage) -> dict[str, int]:
+    """The same as the receipt's sums; the simulated prices are whole nano-dollars a token."""
     plain, cached, output = _NANO_PER_TOKEN[model]
-    return (
-        (usage.input_tokens - usage.cached_tokens) * plain + usage.cached_tokens * cached + usage.output_tokens * output
-    )
+    for_input, for_cached = (usage.input_tokens - usage.cached_tokens) * plain, usage.cached_tokens * cached
+    cost = for_input + for_cached + usage.output_tokens * output
+    return {"cost_nano_usd": cost, "input_nano_usd": for_input, "cached_nano_usd": for_cached}
 
 
 def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
     usage = Usage(**{name: row[name] for name in Usage.__slots__})
     receipt = receipt_for(usage, SIMULATED_PRICES[row["request_model"]])
-    lines = [[line.kind, line.tokens, str(line.usd_per_mtok)] for line in receipt.lines]
     return {
         "generation_id": row["id"],
         "messages": json.dumps([["user", _PROMPTS[number % len(_PROMPTS)]]]),
@@ -203,7 +210,7 @@ def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
         "parameters": "{}",
         "text": _ANSWER if row["status"] == "ok" else "",
         "thinking": None,
-        "receipts": json.dumps([{"price_id": receipt.price_id, "note": "", "lines": lines}]),
+        "receipts": json.dumps([receipt_to_json(receipt)]),
     }
 
 
@@ -219,7 +226,8 @@ def _call(rng: np.random.Generator, number: int, model: int, moment: int, ref: t
     latency = int(rng.lognormal(np.log(_LATENCY_S[model]), 0.3) * 1e6)
     output = int(rng.integers(60, 300))
     row = _row(number, moment, model, False, 0, latency, latency // 5, 90, 0, output, 0)
-    return row | {"id": f"g_demo{ref[0]}{ref[1]}"[:40], "ref_id": ref[0], "ref_part": ref[1]}
+    ref_name = "workflow:analysis" if ref[0].startswith("r_") else ""
+    return row | {"id": f"g_demo{ref[0]}{ref[1]}"[:40], "ref_id": ref[0], "ref_part": ref[1], "ref_name": ref_name}
 
 
 def _workflow_run(connection: Any, rng: np.random.Generator, moment: int) -> None:
@@ -326,5 +334,5 @@ def _experiment_calls(connection: Any, rng: np.random.Generator, experiment: Exp
     for number in range(0, len(moments), 10):
         variant = experiment.variants[number // 10 % 2]
         row = _call(rng, number, MODELS.index(variant.model), moments[number], (experiment.id, str(variant.position)))
-        rows.append(row | {"id": f"g_{experiment.id[:22]}{number:06x}"})
+        rows.append(row | {"id": f"g_{experiment.id[:22]}{number:06x}", "ref_name": f"experiment:{experiment.name}"})
     log_rows(connection, rows, [])

@@ -85,12 +85,29 @@ class Blocked(AimmError):
 
 
 class BudgetExceeded(AimmError):
+    """A budget has no room for the call. `reason`: spent, reserved (by calls under way) or unpriced."""
+
     code = "budget_exceeded"
 
-    def __init__(self, message: str, *, budget: str, resets_at: str) -> None:
-        super().__init__(message, hint=f"The budget resets at {resets_at}. Simulated models keep working.")
+    def __init__(self, message: str, *, budget: str, resets_at: str, reason: str = "spent") -> None:
+        ways = {
+            "spent": f"The budget resets at {resets_at}; it can be raised once on the Monitoring page.",
+            "reserved": "Try again when they have ended, or set a smaller max_tokens.",
+            "unpriced": "Set a price on the Models & prices page, or let the budget admit unpriced models.",
+        }
+        super().__init__(message, hint=f"{ways[reason]} Free and simulated models keep working.")
         self.budget = budget
         self.resets_at = resets_at
+        self.reason = reason
+
+
+class CapReached(AimmError):
+    """The call could cost more than its run may still spend; nothing was sent."""
+
+    code = "cap_reached"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="Raise the cap and go on; what is done stays.")
 
 
 class RateLimited(AimmError):

@@ -7,27 +7,33 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from core import clock
+from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
 from core.calls.loop import BackgroundLoop
 from core.comparison.service import ComparisonService
 from core.config import Settings
+from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.generation import Generation, Message, Model, Parameters, Request, Source
 from core.domain.price import Price
 from core.errors import NotFound, register_secret
 from core.experiments.service import ExperimentService
+from core.housekeeping import Housekeeper
+from core.monitoring.alerting import AlertService
+from core.monitoring.delivery import Channels
 from core.monitoring.service import MonitoringService
-from core.pricing.catalogue import price_of
+from core.monitoring.spend import SpendService
 from core.providers.base import KeyCheck
 from core.providers.registry import Registry
-from core.storage.budgets import BudgetStore
 from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
 from core.storage.experiments import ExperimentStore
 from core.storage.generations import GenerationStore
+from core.storage.presence import Presence
 from core.storage.rollups import RollupStore
+from core.storage.spend_by import SpendByStore
 from core.storage.writer import Writer
 from core.workflows.service import WorkflowService
 
@@ -46,10 +52,20 @@ class ModelManager:
         self._source: Source = source
         self._loop = BackgroundLoop()
         self.database = Database(settings.database_url)
-        self._writer = Writer(self.database)
+        self._presence = Presence(self.database)
+        ledger = Ledger(self._presence)
+        self._writer = Writer(self.database, ledger.settle)
         self.log = GenerationStore(self.database)
         self._rollups = RollupStore(self.database)
-        self.budgets = BudgetService(BudgetStore(self.database), self._rollups, self._writer, clock.now)
+        self.budgets = BudgetService(self.database, self._writer, ledger, clock.now)
+        self.budgets.open()
+        self.prices = PriceService(
+            self.database,
+            self._writer,
+            clock.now,
+            file=settings.prices_file,
+            on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
+        )
         self._registry = Registry(
             gemini_key=settings.gemini_api_key,
             gemini_base_url=settings.gemini_base_url,
@@ -60,6 +76,7 @@ class ModelManager:
             self._writer,
             self._registry.resolve,
             self.budgets,
+            self.prices,
             timeout_s=settings.call_timeout_s,
             log_content=settings.log_content,
         )
@@ -79,8 +96,12 @@ class ModelManager:
         )
         self.experiments = ExperimentService(ExperimentStore(self.database), self._writer, self.calls, self.model)
         self.monitoring = MonitoringService(self._rollups, clock.now)
+        self.spend = SpendService(self._rollups, SpendByStore(self.database), self.budgets, clock.now)
+        self.alerts = AlertService(self.database, self._writer, self.spend, Channels.of(settings), clock.now)
         self.demo = Demo(self.database, self._writer)
         self._closed = threading.Event()
+        duties = (self.prices.refresh, self.budgets.release_dead, self.alerts.evaluate, self.alerts.deliver)
+        self._housekeeper = Housekeeper(duties) if takes_up else None
         if takes_up:
             self.workflows.take_up()
 
@@ -96,7 +117,8 @@ class ModelManager:
         """Open with the settings of the environment and of `.env`, unless others are given.
 
         simulated_speed: How much faster than life simulated models answer; 0 = at once.
-        source: What calls are logged under. takes_up: Whether to go on with workflow runs that a dead process left.
+        source: What calls are logged under. takes_up: Whether to do what nobody asks for: go on with workflow runs that a dead process
+            left, keep alerts up to date and send them.
         """
         return cls(settings or Settings.load(), simulated_speed=simulated_speed, source=source, takes_up=takes_up)
 
@@ -105,11 +127,14 @@ class ModelManager:
         if self._closed.is_set():
             return
         self._closed.set()
+        if self._housekeeper is not None:
+            self._housekeeper.close()
         self.workflows.close()
         self.calls.cancel_all()
         self._writer.close()
         self._loop.run(self._registry.close())
         self._loop.close()
+        self._presence.close()
         self.database.close()
 
     def __enter__(self) -> "ModelManager":
@@ -206,7 +231,7 @@ class ModelManager:
 
     def price(self, model: str) -> Price | None:
         """The price row that holds now; None when none is known."""
-        return price_of(self.model(model).provider, model, clock.now())
+        return self.prices.price(self.model(model).provider, model, clock.now())
 
     @property
     def database_address(self) -> str:
@@ -250,4 +275,4 @@ class ModelManager:
         found = self.log.get(generation_id)
         if found is None:
             raise NotFound(f"There is no generation {generation_id[:60]!r}.")
-        return found
+        return self.prices.with_receipts(found)

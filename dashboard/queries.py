@@ -7,11 +7,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.domain.alert import Alert
+from core.domain.budget import BudgetOutlook
 from core.domain.comparison import Comparison, Vote
 from core.domain.generation import Generation, Model
 from core.domain.metrics import Metrics, MetricsRow, Projection
 from core.domain.workflow import WorkflowRun
 from core.experiments.analysis import Analysis
+from core.monitoring.forecast import Forecast, TooEarly
 from core.monitoring.service import Bucket, Window
 from dashboard import formatting
 from dashboard.session import manager
@@ -41,6 +44,29 @@ def spend() -> Projection:
 @st.cache_data(ttl=3, show_spinner=False)
 def spend_today() -> Any:
     return manager().monitoring.spend_today()
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def month_forecast() -> Forecast | TooEarly:
+    return manager().spend.month()
+
+
+def outlook() -> list[BudgetOutlook]:
+    """Where each budget stands; spend is at most a second old, forecasts half a minute (kept by the core)."""
+    return manager().spend.outlook()
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def alerts() -> list[Alert]:
+    return manager().alerts.all()
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def why(budget_id: str) -> str:
+    """What moved a budget, in a sentence; may be empty."""
+    spend = manager().spend
+    status = next((each.status for each in spend.outlook() if each.status.budget.id == budget_id), None)
+    return "" if status is None else spend.why(status)
 
 
 @st.cache_data(ttl=5, show_spinner=False)

@@ -1,12 +1,12 @@
-"""Calendar periods in a named time zone, daylight-saving changes included. Pure."""
+"""Calendar periods in a named time zone, daylight-saving changes included, and rolling ones. Pure."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from core.domain.budget import Period
+from core.clock import HOUR_US, from_us, to_us
+from core.domain.budget import Budget, Period
 from core.errors import InvalidRequest
-
-EARLIEST_PROJECTION_SHARE = 0.1
 
 
 def zone(name: str) -> ZoneInfo:
@@ -33,6 +33,44 @@ def bounds(period: Period, timezone: str, now: datetime) -> tuple[datetime, date
     starts = (datetime(d.year, d.month, d.day, tzinfo=local_zone).astimezone(UTC) for d in (first, following))
     start, end = starts
     return start, end
+
+
+def window(budget: Budget, now: datetime) -> tuple[datetime, datetime]:
+    """The period of a budget that holds `now`: [start, end) in UTC.
+
+    A rolling one begins at the whole hour that the window's start falls into, so it is never shorter than promised, and
+    ends when that hour leaves it.
+    """
+    if budget.period != "rolling":
+        return bounds(budget.period, budget.timezone, now)
+    start = from_us((to_us(now) - budget.rolling_hours * HOUR_US) // HOUR_US * HOUR_US)
+    return start, start + timedelta(hours=budget.rolling_hours + 1)
+
+
+def bucket_us(budget: Budget, at_us: int) -> int:
+    """Under which start the books keep what was spent at a moment: the period's, or the hour's for a rolling budget."""
+    if budget.period == "rolling":
+        return at_us // HOUR_US * HOUR_US
+    return _calendar_bucket(budget.period, budget.timezone, at_us // HOUR_US, at_us)
+
+
+def span_us(budget: Budget, at_us: int) -> tuple[int, int]:
+    """The buckets of the period that holds a moment: those in [first, last)."""
+    start, end = window(budget, from_us(at_us))
+    return to_us(start), to_us(end)
+
+
+def _calendar_bucket(period: Period, timezone: str, hour: int, at_us: int) -> int:
+    start, end = _bounds_of_hour(period, timezone, hour)
+    if start <= at_us < end:
+        return start
+    return to_us(bounds(period, timezone, from_us(at_us))[0])  # some zones change day within an hour of UTC
+
+
+@lru_cache(maxsize=4096)
+def _bounds_of_hour(period: Period, timezone: str, hour: int) -> tuple[int, int]:
+    start, end = bounds(period, timezone, from_us(hour * HOUR_US))
+    return to_us(start), to_us(end)
 
 
 def share_gone(start: datetime, end: datetime, now: datetime) -> float:

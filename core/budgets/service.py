@@ -1,61 +1,145 @@
-"""Budgets: made, listed, asked before a call."""
+"""Budgets: made, changed, raised, listed, asked before a call."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from core import clock
 from core.budgets import periods
-from core.domain.budget import Budget, BudgetStatus
-from core.domain.generation import Model
+from core.budgets.ledger import Ledger
+from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, Ask, Budget, BudgetStatus, Raise, Spender, Verdict
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
 from core.pricing.catalogue import normalise
+from core.pricing.receipt import from_nano
+from core.storage import ledger as books
+from core.storage.audit import note
 from core.storage.budgets import BudgetStore
-from core.storage.rollups import RollupStore
+from core.storage.database import Connection, Database
 from core.storage.writer import Writer
 
 STATUS_TTL_S = 1.0
+WAIT_POLL_S = 0.05
 MAX_LIMIT_USD = Decimal(1_000_000_000)
+MAX_ROLLING_HOURS = 24 * 366
+MAX_RAISE = timedelta(days=366)
 
 
 class BudgetService:
-    def __init__(self, store: BudgetStore, rollups: RollupStore, writer: Writer, now: Callable[[], datetime]) -> None:
-        self._store = store
-        self._rollups = rollups
+    def __init__(self, database: Database, writer: Writer, ledger: Ledger, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._store = BudgetStore(database)
         self._writer = writer
+        self._ledger = ledger
         self._now = now
         self._cached: tuple[list[BudgetStatus], float] = [], 0.0  # and until when it holds
         self._version = 0
+        self._binding: tuple[list[Budget], float] = [], 0.0
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._changed: asyncio.Event | None = None
 
-    def create(  # noqa: PLR0913 - the fields of a budget
-        self,
-        name: str,
-        limit_usd: Decimal | float | str,
-        *,
-        period: str = "month",
-        timezone: str = "UTC",
-        scope: str = "all",
-        action: str = "notify",
-        thresholds: Sequence[float] = (0.5, 0.8, 1.0),
-    ) -> BudgetStatus:
-        """Add a budget.
+    def open(self) -> None:
+        """Write the books of budgets that have none yet."""
+        with self._database.read() as connection:
+            missing = books.unseeded(connection)
+        if missing:
+            self._writer.run(lambda connection: self._ledger.seed(connection, clock.to_us(self._now())))
+
+    def create(self, name: str, limit_usd: Decimal | float | str, **fields: Any) -> BudgetStatus:
+        """Add a budget; what its period has cost so far is in its books from the start.
+
+        fields: period, rolling_hours, timezone, scope, action, downgrade_to, thresholds, forecast_thresholds,
+            refuses_unpriced; see Budget.
 
         Raises:
             InvalidRequest: A field is out of range. Conflict: the name is taken.
         """
-        budget = _checked(name, limit_usd, (period, timezone, scope, action), thresholds)
-        if any(existing.name == budget.name for existing in self._store.all()):
-            raise Conflict(f"There is a budget named {budget.name!r} already.")
-        self._writer.run(lambda connection: self._store.insert(connection, budget, clock.to_us(self._now())))
+        budget = checked(Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd)), fields)
+
+        def work(connection: Connection) -> None:
+            self._refuse_taken(budget)
+            books.lock_books(connection, alone=True)
+            now_us = clock.to_us(self._now())
+            self._store.insert(connection, budget, now_us)
+            self._ledger.rewrite(connection, budget, now_us)
+            note(connection, "budget created", budget.name, _described(budget))
+
+        self._writer.run(work)
         self._forget()
-        return self._status(budget)
+        return self.status(budget.id)
+
+    def change(self, budget_id: str, **fields: Any) -> BudgetStatus:
+        """Change fields of a budget; `name` and `limit_usd` among them. Raises: see create, and NotFound."""
+        old = self.get(budget_id)
+        if "limit_usd" in fields:
+            fields["limit_usd"] = _usd(fields["limit_usd"])
+        base = replace(old, **{key: fields.pop(key) for key in ("name", "limit_usd") if key in fields})
+        budget = checked(base, fields)
+
+        def work(connection: Connection) -> None:
+            self._refuse_taken(budget)
+            books.lock_books(connection, alone=True)
+            self._store.update(connection, budget)
+            self._ledger.rewrite(connection, budget, clock.to_us(self._now()))
+            note(connection, "budget changed", budget.name, _described(budget))
+
+        self._writer.run(work)
+        self._forget()
+        return self.status(budget_id)
 
     def delete(self, budget_id: str) -> None:
-        if not self._writer.run(lambda connection: self._store.delete(connection, budget_id)):
-            raise NotFound(f"There is no budget {budget_id!r}.")
+        budget = self.get(budget_id)
+
+        def work(connection: Connection) -> None:
+            self._store.delete(connection, budget_id)
+            note(connection, "budget deleted", budget.name, _described(budget))
+
+        self._writer.run(work)
         self._forget()
+
+    def raise_once(
+        self, budget_id: str, extra_usd: Decimal | float | str, *, reason: str, expires_at: datetime | None = None
+    ) -> BudgetStatus:
+        """Add money to a budget for a while; by default until the end of its period.
+
+        Raises:
+            InvalidRequest: No reason, no money, or an end that is past or more than a year away. NotFound.
+        """
+        budget, now = self.get(budget_id), self._now()
+        until = expires_at or periods.window(budget, now)[1]
+        if not reason.strip() or len(reason) > 500:
+            raise InvalidRequest("Raising a budget needs a reason of 1 to 500 characters.")
+        if not now < until <= now + MAX_RAISE:
+            raise InvalidRequest(f"expires_at == {until.isoformat()}, must be after now and within a year")
+        more = Raise(
+            id=f"x_{secrets.token_hex(8)}",
+            extra_usd=_usd(extra_usd),
+            created_at=now,
+            expires_at=until,
+            reason=reason.strip(),
+        )
+
+        def work(connection: Connection) -> None:
+            self._store.add_raise(connection, budget_id, more)
+            detail = {"extra_usd": str(more.extra_usd), "expires_at": until.isoformat(), "reason": more.reason}
+            note(connection, "budget raised", budget.name, detail)
+
+        self._writer.run(work)
+        self._forget()
+        return self.status(budget_id)
+
+    def get(self, budget_id: str) -> Budget:
+        found = next((budget for budget in self._store.all() if budget.id == budget_id), None)
+        if found is None:
+            raise NotFound(f"There is no budget {budget_id[:60]!r}.")
+        return found
+
+    def status(self, budget_id: str) -> BudgetStatus:
+        return self._status(self.get(budget_id))
 
     def statuses(self) -> list[BudgetStatus]:
         """Where each budget stands; at most a second old."""
@@ -68,85 +152,148 @@ class BudgetService:
             self._cached = found, time.monotonic() + STATUS_TTL_S
         return found
 
-    def admit(self, model: Model) -> None:
-        """Let a call of this model start, or not. Simulated models cost nothing and always may.
+    def release_dead(self) -> None:
+        """End the reservations of processes that died."""
+        with self._database.read() as connection:
+            owners = books.owners(connection)
+        if owners:
+            self._writer.run(self._ledger.release_dead)
+            self._forget()
 
-        Raises:
-            BudgetExceeded: A budget that stops calls is spent.
-        """
-        if model.is_simulated:
-            return
-        for status in self.statuses():
-            budget = status.budget
-            applies = budget.action == "stop" and budget.model in (None, model.name)
-            if applies and status.spent_usd >= budget.limit_usd:
-                resets_at = status.resets_at.isoformat(timespec="minutes")
-                raise BudgetExceeded(
-                    f"The budget {budget.name!r} is spent: ${status.spent_usd:.4f} of ${budget.limit_usd:.2f}"
-                    f" this {budget.period}.",
-                    budget=budget.name,
-                    resets_at=resets_at,
-                )
+    # The door's side (Admission); on the core's loop
+
+    async def is_bound(self, spender: Spender) -> bool:
+        budgets, until = self._binding
+        if time.monotonic() >= until:
+            budgets = [budget for budget in await asyncio.to_thread(self._store.all) if budget.binds]
+            self._binding = budgets, time.monotonic() + STATUS_TTL_S
+        return any(budget.covers(spender) for budget in budgets)
+
+    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Verdict:
+        """Reserve the worst case of a call. While only calls under way are in its way, it waits its turn."""
+        verdict = await self._ask(ask)
+        if verdict.kind != "wait" or verdict.budget is None:
+            return verdict
+        waiting(f"Waiting: the rest of the budget {verdict.budget.name!r} is reserved by calls under way.")
+        turn = self._turns.setdefault(verdict.budget.id, asyncio.Lock())
+        async with turn:  # one asks again, the others queue up behind it
+            while (verdict := await self._ask(ask)).kind == "wait":
+                self._changed = self._changed or asyncio.Event()
+                self._changed.clear()
+                try:
+                    await asyncio.wait_for(self._changed.wait(), WAIT_POLL_S)
+                except TimeoutError:
+                    continue  # another process may have settled something
+        return verdict
+
+    def refusal(self, verdict: Verdict, ask: Ask) -> BudgetExceeded:
+        budget = verdict.budget
+        assert budget is not None  # noqa: S101 - a refusal names its budget
+        resets_at = periods.window(budget, self._now())[1].isoformat(timespec="minutes")
+        if verdict.reason == "unpriced":
+            text = f"The budget {budget.name!r} takes no model without a known price, such as {ask.spender.model}."
+            return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, reason="unpriced")
+        left, worst = from_nano(verdict.left_nano), from_nano(ask.spent_nano + (ask.worst_nano or 0))
+        state = "is spent" if verdict.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
+        text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
+        return BudgetExceeded(text, budget=budget.name, resets_at=resets_at)
 
     def settled(self) -> None:
-        """A real call was recorded: the next look at the budgets must see it."""
-        self._forget()
+        """A real call was recorded: the next look at the budgets must see it, and who waits may ask again."""
+        self._cached = [], 0.0
+        self._version += 1
+        if self._changed is not None:
+            self._changed.set()
+
+    def release(self, call_id: str) -> None:
+        """Give back what a call reserved that could not be recorded."""
+        self._writer.submit(lambda connection: self._ledger.release(connection, call_id))
+        self.settled()
+
+    async def _ask(self, ask: Ask) -> Verdict:
+        verdict: Verdict = await asyncio.wrap_future(self._writer.ask(self._ledger.reserve, ask))
+        return verdict
 
     def _forget(self) -> None:
-        # No lock: this runs on the core's loop, which must never wait for a query.
+        # No lock: this also runs on the core's loop, which must never wait for a query.
         self._version += 1
         self._cached = [], 0.0
+        self._binding = [], 0.0
+
+    def _refuse_taken(self, budget: Budget) -> None:
+        if any(other.name == budget.name and other.id != budget.id for other in self._store.all()):
+            raise Conflict(f"There is a budget named {budget.name!r} already.")
 
     def _status(self, budget: Budget) -> BudgetStatus:
         now = self._now()
-        start, end = periods.bounds(budget.period, budget.timezone, now)
-        nano, n_unpriced = self._rollups.spend_nano_usd(clock.to_us(start), clock.to_us(now) + 1, budget.model)
-        spent = Decimal(nano) / 1_000_000_000
-        gone = periods.share_gone(start, end, now)
-        early = gone < periods.EARLIEST_PROJECTION_SHARE
-        share = spent / budget.limit_usd
+        start, end = periods.window(budget, now)
+        with self._database.read() as connection:
+            found = books.position(connection, budget.id, (clock.to_us(start), clock.to_us(end)))
+        limit = budget.limit_usd + budget.raised_usd(now)
+        share = from_nano(found.spent_nano) / limit
         return BudgetStatus(
             budget=budget,
             starts_at=start,
-            resets_at=end,
-            spent_usd=spent,
-            n_unpriced=n_unpriced,
-            projected_usd=None if early else spent / Decimal(gone),
+            resets_at=end if budget.period != "rolling" else now + timedelta(hours=1),
+            limit_usd=limit,
+            spent_usd=from_nano(found.spent_nano),
+            reserved_usd=from_nano(found.reserved_nano),
+            n_unpriced=found.n_unpriced,
             reached=max((t for t in budget.thresholds if share >= Decimal(str(t))), default=None),
         )
 
 
-def _checked(
-    name: str, limit_usd: Decimal | float | str, choices: tuple[str, str, str, str], thresholds: Sequence[float]
-) -> Budget:
-    period, timezone, scope, action = choices
-    name = name.strip()
-    if not 1 <= len(name) <= 80:
-        raise InvalidRequest("A budget needs a name of 1 to 80 characters.")
+def checked(budget: Budget, fields: dict[str, Any]) -> Budget:
+    """The budget with these fields, if all of it is in range. Raises: InvalidRequest."""
     try:
-        limit = Decimal(str(limit_usd))
-    except InvalidOperation:
-        raise InvalidRequest(f"limit_usd == {limit_usd!r}, must be a number") from None
-    if not limit.is_finite() or not Decimal("0.000001") <= limit <= MAX_LIMIT_USD:
-        raise InvalidRequest(f"limit_usd == {limit_usd}, must be between 0.000001 and {MAX_LIMIT_USD:,}")
-    if period not in ("day", "week", "month"):
-        raise InvalidRequest(f"period == {period!r}, must be day, week or month")
-    if action not in ("notify", "stop"):
-        raise InvalidRequest(f"action == {action!r}, must be notify or stop")
-    if scope != "all" and not (scope.startswith("model:") and len(scope) > len("model:")):
-        raise InvalidRequest(f"scope == {scope!r}, must be all or model:NAME")
-    if scope != "all":
-        scope = f"model:{normalise(scope.removeprefix('model:'))}"
-    if not thresholds or not all(0 < share <= 10 for share in thresholds):
-        raise InvalidRequest(f"thresholds == {list(thresholds)}, must be shares above 0, such as 0.8")
-    periods.zone(timezone)
-    return Budget(
-        id=f"b_{secrets.token_hex(8)}",
-        name=name,
-        limit_usd=limit,
-        period=period,  # type: ignore[arg-type]  # checked above
-        timezone=timezone,
-        scope=scope,
-        action=action,  # type: ignore[arg-type]
-        thresholds=tuple(sorted(set(thresholds))),
+        budget = replace(budget, name=str(budget.name).strip(), **fields)
+    except TypeError:
+        raise InvalidRequest(f"A budget has no field among {sorted(fields)} of that name.") from None
+    if not 1 <= len(budget.name) <= 80:
+        raise InvalidRequest("A budget needs a name of 1 to 80 characters.")
+    if budget.period not in PERIODS:
+        raise InvalidRequest(f"period == {budget.period!r}, must be one of {', '.join(PERIODS)}")
+    if budget.action not in ACTIONS:
+        raise InvalidRequest(f"action == {budget.action!r}, must be one of {', '.join(ACTIONS)}")
+    rolling = budget.rolling_hours
+    if budget.period == "rolling" and not (type(rolling) is int and 1 <= rolling <= MAX_ROLLING_HOURS):
+        raise InvalidRequest(f"rolling_hours == {rolling!r}, must be whole hours from 1 to {MAX_ROLLING_HOURS:,}")
+    if budget.action == "downgrade" and not budget.downgrade_to.strip():
+        raise InvalidRequest("A budget that downgrades needs downgrade_to: the model that answers instead.")
+    periods.zone(budget.timezone)
+    return replace(
+        budget,
+        rolling_hours=rolling if budget.period == "rolling" else 0,
+        scope=_scope(budget.scope),
+        downgrade_to=normalise(budget.downgrade_to) if budget.action == "downgrade" else "",
+        thresholds=_shares(budget.thresholds, "thresholds", least=1),
+        forecast_thresholds=_shares(budget.forecast_thresholds, "forecast_thresholds", least=0),
     )
+
+
+def _scope(scope: str) -> str:
+    kind, _, value = scope.partition(":")
+    if kind not in SCOPE_KINDS or (kind == "all") != (not value.strip()) or len(value) > 500:
+        raise InvalidRequest(f"scope == {scope!r}, must be all, or one of {', '.join(SCOPE_KINDS[1:])} with :NAME")
+    return f"model:{normalise(value)}" if kind == "model" else scope
+
+
+def _shares(shares: Sequence[float], name: str, *, least: int) -> tuple[float, ...]:
+    if len(shares) < least or len(shares) > 10 or not all(0 < share <= 10 for share in shares):
+        raise InvalidRequest(f"{name} == {list(shares)}, must be shares above 0, such as 0.8")
+    return tuple(sorted(set(shares)))
+
+
+def _usd(amount: Decimal | float | str) -> Decimal:
+    try:
+        usd = Decimal(str(amount))
+    except InvalidOperation:
+        raise InvalidRequest(f"limit_usd == {amount!r}, must be a number") from None
+    if not usd.is_finite() or not Decimal("0.000001") <= usd <= MAX_LIMIT_USD:
+        raise InvalidRequest(f"limit_usd == {amount}, must be between 0.000001 and {MAX_LIMIT_USD:,}")
+    return usd
+
+
+def _described(budget: Budget) -> dict[str, Any]:
+    names = ("period", "rolling_hours", "timezone", "scope", "action", "downgrade_to", "thresholds")
+    return {name: getattr(budget, name) for name in names} | {"limit_usd": str(budget.limit_usd)}

@@ -1,14 +1,23 @@
-"""From what an attempt reported to what a call cost. Pure but for the price lookup handed in."""
+"""From what an attempt reported to what a call cost, and before that: what it may cost. Pure but for the price handed in."""
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
 
-from core.domain.generation import CostStatus, Receipt, Request, Usage
+from core.domain.budget import Ask, Spender
+from core.domain.generation import CostStatus, Model, Receipt, Request, Usage
 from core.domain.price import Price
-from core.pricing.receipt import receipt_for
+from core.errors import CapReached
+from core.pricing.receipt import NANO, receipt_for, to_nano
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated
+TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare
+LONGEST_ANSWER = 65_536  # for models that state no limit
+SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
+
+PriceLookup = Callable[[str, str, datetime, str], Price | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +28,8 @@ class Account:
     cost_usd: Decimal | None
     cost_status: CostStatus
     receipts: tuple[Receipt, ...]
+    saved_usd: Decimal = Decimal(0)
+    is_contradictory: bool = False
 
     @property
     def price_id(self) -> str:
@@ -48,24 +59,90 @@ def settle(usages: Sequence[Usage], price: Price | None, *, is_estimated: bool) 
     if not usages:
         return Account(usage=total, cost_usd=Decimal(0), cost_status="priced", receipts=())
     if price is None:
-        return Account(usage=total, cost_usd=None, cost_status="unknown", receipts=())
+        return _unknown(total)
     try:
         receipts = tuple(receipt_for(usage, price) for usage in usages)
-    except ValueError:  # the vendor's counts contradict each other: a made-up price would be a lie
-        return Account(usage=_consistent(total), cost_usd=None, cost_status="unknown", receipts=())
+    except ValueError:  # the vendor's counts contradict each other: a made-up cost would be a lie
+        return _unknown(total, is_contradictory=True)
+    except LookupError:  # something was used that has no price
+        return _unknown(total)
     cost = sum((receipt.usd for receipt in receipts), Decimal(0))
     return Account(usage=total, cost_usd=cost, cost_status="estimated" if is_estimated else "priced", receipts=receipts)
 
 
-def _consistent(usage: Usage) -> Usage:
-    """Counts that fit into each other, for the record."""
-    input_tokens, output_tokens = max(0, usage.input_tokens), max(0, usage.output_tokens)
-    return Usage(
-        input_tokens=input_tokens,
-        cached_tokens=min(max(0, usage.cached_tokens), input_tokens),
-        output_tokens=output_tokens,
-        thinking_tokens=min(max(0, usage.thinking_tokens), output_tokens),
+def _unknown(total: Usage, *, is_contradictory: bool = False) -> Account:
+    return Account(
+        usage=consistent(total),
+        cost_usd=None,
+        cost_status="unknown",
+        receipts=(),
+        is_contradictory=is_contradictory or total != consistent(total),
     )
 
 
-PriceLookup = Callable[[str, str], Price | None]
+def settle_cached(usage: Usage, price: Price | None) -> Account:
+    """An answer from our own cache: it costs nothing, and what it would have cost counts as saved."""
+    account = settle([usage], price, is_estimated=False)
+    return replace(
+        account, cost_usd=Decimal(0), cost_status="cached", saved_usd=account.cost_usd or Decimal(0), receipts=()
+    )
+
+
+def consistent(usage: Usage) -> Usage:
+    """Counts that fit into each other, for the record."""
+    whole = {name: max(0, getattr(usage, name)) for name in usage.__slots__}
+    whole["cached_tokens"] = min(whole["cached_tokens"], whole["input_tokens"])
+    whole["thinking_tokens"] = min(whole["thinking_tokens"], whole["output_tokens"])
+    return Usage(**whole)
+
+
+def longest_input(request: Request, model: Model) -> int:
+    """Tokens the prompt cannot exceed: no tokenizer makes more than one token of a byte."""
+    schema = request.parameters.json_schema
+    n = request.n_bytes + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
+    n += len(json.dumps(schema, default=str)) if schema else 0
+    return n if model.context_tokens is None else min(n, model.context_tokens)
+
+
+def longest_answer(request: Request, model: Model) -> int:
+    return request.parameters.max_tokens or model.max_output_tokens or LONGEST_ANSWER
+
+
+def ask_for(request: Request, model: Model, price: Price | None, spender: Spender) -> Ask:
+    """What the call may cost at worst; call_id and at_us are left to the caller."""
+    if price is None:
+        return Ask(call_id="", at_us=0, spender=spender, worst_nano=None)
+    n_input = longest_input(request, model)
+    dearest = max(rate.at(n_input) for rate in (price.input, price.cache_write, price.cache_write_1h) if rate)
+    token_nano = price.output.at(n_input) * NANO / 1_000_000
+    input_nano = int((dearest * NANO / 1_000_000 * n_input).to_integral_value(ROUND_CEILING))
+    worst = input_nano + int((token_nano * longest_answer(request, model)).to_integral_value(ROUND_CEILING))
+    may_shorten = request.parameters.max_tokens is None and "max_tokens" in model.accepts and token_nano > 0
+    return Ask(
+        call_id="",
+        at_us=0,
+        spender=spender,
+        worst_nano=worst,
+        input_nano=input_nano,
+        token_nano=token_nano,
+        shortest_tokens=SHORTEST_ANSWER if may_shorten else 0,
+    )
+
+
+def within_cap(ask: Ask, cap_usd: Decimal) -> int | None:
+    """How long an answer may be so that the call cannot pass its cap; None = as long as asked for.
+
+    Raises:
+        CapReached: Not even a short answer fits, or the model has no price to hold against the cap.
+    """
+    cap = to_nano(cap_usd)
+    if ask.worst_nano is None:
+        raise CapReached(f"{ask.spender.model} has no known price, so a cap of ${cap_usd:f} cannot be kept.")
+    if ask.spent_nano + ask.worst_nano <= cap:
+        return None
+    least = ask.spent_nano + ask.input_nano + ask.token_nano * ask.shortest_tokens
+    if not ask.shortest_tokens or least > cap:
+        raise CapReached(
+            f"A call of {ask.spender.model} may cost ${Decimal(ask.worst_nano) / NANO:.6f}; ${max(cap, 0) / NANO:.6f} of the cap is left."
+        )
+    return int((cap - ask.spent_nano - ask.input_nano) / ask.token_nano)

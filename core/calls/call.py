@@ -1,23 +1,44 @@
 """A call while it runs: text so far, Stop, and the generation at the end. Safe to use from any thread."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from decimal import Decimal
 
 from core.domain.generation import Chunk, Generation, Request, Source, Usage
 from core.errors import AimmError
 
+MAX_TAGS = 10
+_TAG = re.compile(r"[\w.:/@+-]{1,64}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a call comes from. ref_id, ref_part: see Generation."""
+    """Where a call comes from. ref_id, ref_part, user_id, key_id, tags: see Generation.
+
+    ref_name: `workflow:` or `experiment:` with its name. cap_usd: What this call may cost at most.
+    """
 
     source: Source = "python"
     ref_id: str | None = None
     ref_part: str | None = None
+    ref_name: str = ""
+    user_id: str = ""
+    key_id: str = ""
+    tags: tuple[str, ...] = ()
+    cap_usd: Decimal | None = None
+
+    def problem(self) -> str:
+        """What is wrong with it, in words; empty = nothing."""
+        if len(self.user_id) > 500 or "\x00" in self.user_id:
+            return "user must have at most 500 characters"
+        if len(self.tags) > MAX_TAGS or any(_TAG.fullmatch(tag) is None for tag in self.tags):
+            return f"tags must be at most {MAX_TAGS} words of letters, digits and . _ - / : @ +, 64 characters each"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

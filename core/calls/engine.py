@@ -7,29 +7,33 @@ import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from core import clock
-from core.calls.accounting import estimated_usage, settle
+from core.calls.accounting import ask_for, estimated_usage, settle, within_cap
 from core.calls.call import Call, Origin
 from core.calls.loop import BackgroundLoop
+from core.calls.progress import Progress, may_be_billed, shortened, status_of
 from core.calls.retry import wait_before_retry_s
 from core.config import MAX_PROMPT_BYTES, LogContent
-from core.domain.generation import Chunk, FinishReason, Generation, Model, Request, Status, Usage
+from core.domain.budget import Ask, Budget, Spender, Verdict
+from core.domain.generation import Chunk, Generation, Model, Request, Usage
+from core.domain.price import Price
 from core.errors import (
     AimmError,
-    Blocked,
     Conflict,
     InvalidRequest,
     ProviderError,
     ProviderTimeout,
-    ProviderUnavailable,
     TooLarge,
 )
-from core.pricing.catalogue import price_of
+from core.pricing.receipt import to_nano
 from core.providers.base import Provider
-from core.storage.generations import to_body, to_row
+from core.storage.generations import CONTRADICTORY, to_body, to_row
 from core.storage.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
@@ -40,30 +44,32 @@ KEPT_CALLS = 500
 class Admission(Protocol):
     """Who is asked before a call and told after it."""
 
-    def admit(self, model: Model) -> None: ...
+    async def is_bound(self, spender: Spender) -> bool:
+        """Whether a budget may refuse or change calls of this spender."""
+
+    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Verdict:
+        """Reserve the worst case; waits while only calls under way are in its way."""
+
+    def refusal(self, verdict: Verdict, ask: Ask) -> AimmError: ...
     def settled(self) -> None: ...
+    def release(self, call_id: str) -> None: ...
 
 
-@dataclass(slots=True)
-class _Progress:
-    """What the attempts of a call have brought so far."""
+class PriceKeeper(Protocol):
+    """Who knows prices, and keeps each row that was used."""
 
-    provider: Provider | None = None
-    model: Model | None = None
-    n_attempts: int = 0
-    usages: list[Usage] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
-    block_category: str | None = None
-    response_model: str | None = None
+    def price(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
+    def pin(self, price: Price | None) -> Work | None: ...
 
 
 class CallEngine:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a call passes through
         self,
         loop: BackgroundLoop,
         writer: Writer,
         resolve: Callable[[str], Awaitable[tuple[Provider, Model]]],
         admission: Admission,
+        prices: PriceKeeper,
         *,
         timeout_s: float,
         log_content: LogContent,
@@ -72,6 +78,7 @@ class CallEngine:
         self._writer = writer
         self._resolve = resolve
         self._admission = admission
+        self._prices = prices
         self._timeout_s = timeout_s
         self._log_content = log_content
         self._rng = random.Random()
@@ -85,6 +92,8 @@ class CallEngine:
             InvalidRequest: The request cannot be sent as it is; nothing was recorded.
         """
         check_request(request)
+        if problem := origin.problem():
+            raise InvalidRequest(problem)
         call = Call(f"g_{clock.now_us():x}{secrets.token_hex(5)}", request, origin)
         with self._lock:
             self._calls[call.id] = call
@@ -113,7 +122,7 @@ class CallEngine:
                 continue
 
     async def _run(self, call: Call, also: Callable[[Generation], Work] | None) -> None:
-        created_at, progress = clock.now(), _Progress()
+        progress = Progress()
         task = asyncio.ensure_future(self._attempts(call, progress))
         call.attach(task, asyncio.get_running_loop())
         error: AimmError | None = None
@@ -132,25 +141,24 @@ class CallEngine:
             return
         try:
             generation = self._generation(call, progress, error)
-            generation = replace(generation, created_at=created_at)
             row, body = to_row(generation), to_body(generation, self._log_content)
-            await asyncio.wrap_future(self._writer.log(row, body, also(generation) if also else None))
+            work = _both(self._prices.pin(progress.price), also(generation) if also else None)
+            await asyncio.wrap_future(self._writer.log(row, body, work))
             if not generation.is_simulated:
                 self._admission.settled()
         except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
             logger.warning("a call could not be recorded: %s", type(caught).__name__)
+            self._admission.release(call.id)
             call.finish(AimmError(f"The call could not be recorded ({type(caught).__name__})."))
         else:
             call.finish(generation)
 
-    async def _attempts(self, call: Call, progress: _Progress) -> None:
+    async def _attempts(self, call: Call, progress: Progress) -> None:
         deadline = call.started_at + self._timeout_s
         provider, model = await self._resolve(call.request.model)
         _check_parameters(call.request, model)
         progress.provider, progress.model = provider, model
-        if not model.is_simulated:
-            await asyncio.to_thread(self._admission.admit, model)
-        request = replace(call.request, model=model.name)
+        request = await self._admitted(call, progress, deadline)
         while True:
             progress.n_attempts += 1
             call.waiting = ""
@@ -171,8 +179,70 @@ class CallEngine:
                     raise
                 call.waiting = f"{error.message} Trying again in {wait_s:.1f} s."
                 await asyncio.sleep(wait_s)
+                if progress.usages:  # this attempt was billed: the next one needs money of its own
+                    request = await self._admitted(call, progress, deadline)
 
-    async def _attempt(self, call: Call, request: Request, progress: _Progress, deadline: float) -> None:
+    async def _admitted(self, call: Call, progress: Progress, deadline: float) -> Request:
+        """The request as it may be sent: within the call's cap and the budgets, of the model that really runs."""
+        while True:
+            model = progress.model
+            assert model is not None  # noqa: S101 - set by the caller
+            request, ask = self._quote(call, progress, model)
+            if model.is_simulated or not await self._admission.is_bound(ask.spender):
+                return request
+            try:
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    verdict = await self._admission.admit(ask, partial(setattr, call, "waiting"))
+            except TimeoutError:
+                raise ProviderTimeout(
+                    f"The budget had no free money within {self._timeout_s:g} s: calls under way hold it reserved.",
+                    hint="Set a smaller max_tokens: a call reserves its longest answer.",
+                ) from None
+            call.waiting = ""
+            if verdict.kind == "go":
+                return shortened(request, verdict.max_tokens, progress, "a budget's rest")
+            if verdict.kind != "downgrade" or verdict.budget is None:
+                raise self._admission.refusal(verdict, ask)
+            await self._downgrade(verdict.budget, progress)
+
+    def _quote(self, call: Call, progress: Progress, model: Model) -> tuple[Request, Ask]:
+        """The request for a model with what it may cost at worst, shortened to the call's own cap."""
+        parameters = replace(
+            call.request.parameters, **dict.fromkeys(set(call.request.parameters.as_dict()) - model.accepts)
+        )
+        request = replace(call.request, model=model.name, parameters=parameters)
+        tier = progress.service_tier = parameters.service_tier or "standard"
+        price = self._prices.price(model.provider, model.name, progress.created_at, tier)
+        spent = settle(progress.usages, price, is_estimated=False).cost_usd or Decimal(0)
+        origin = call.origin
+        spender = Spender(
+            provider=model.provider,
+            model=model.name,
+            user_id=origin.user_id,
+            key_id=origin.key_id,
+            tags=origin.tags,
+        )
+        ask = replace(
+            ask_for(request, model, price, spender),
+            call_id=call.id,
+            at_us=clock.to_us(progress.created_at),
+            spent_nano=to_nano(spent),
+        )
+        if origin.cap_usd is not None:
+            longest = within_cap(ask, origin.cap_usd)
+            if longest is not None:
+                request = shortened(request, longest, progress, "the rest of its cap")
+                worst = ask.input_nano + int(ask.token_nano * longest) + 1
+                ask = replace(ask, worst_nano=worst, shortest_tokens=min(ask.shortest_tokens, longest))
+        return request, ask
+
+    async def _downgrade(self, budget: Budget, progress: Progress) -> None:
+        assert progress.model is not None  # noqa: S101 - set by the caller
+        before = progress.model.name
+        progress.provider, progress.model = await self._resolve(budget.downgrade_to)
+        progress.notes.append(f"Budget {budget.name!r} is used up: {progress.model.name} answered instead of {before}.")
+
+    async def _attempt(self, call: Call, request: Request, progress: Progress, deadline: float) -> None:
         assert progress.provider is not None  # noqa: S101 - set by the caller
         usage: Usage | None = None
         progress.finish_reason = None
@@ -190,34 +260,42 @@ class CallEngine:
             raise ProviderError(f"{request.model} answered with nothing at all.", hint="Try again.")
 
     @staticmethod
-    def _take(call: Call, chunk: Chunk, progress: _Progress) -> None:
+    def _take(call: Call, chunk: Chunk, progress: Progress) -> None:
         call.feed(chunk)
         progress.finish_reason = chunk.finish_reason or progress.finish_reason
         progress.block_category = chunk.block_category or progress.block_category
         progress.response_model = chunk.response_model or progress.response_model
+        progress.service_tier = chunk.service_tier or progress.service_tier
 
-    def _generation(self, call: Call, progress: _Progress, error: AimmError | None) -> Generation:
-        status, error = _status(call, progress, error)
+    def _generation(self, call: Call, progress: Progress, error: AimmError | None) -> Generation:
+        status, error = status_of(call, progress, error)
         call.error = error if status in ("error", "blocked") else None
         model = progress.model.name if progress.model else call.request.model
         provider = progress.provider.name if progress.provider else "unknown"
-        price = _price(provider, model, progress.response_model)
+        price = progress.price = self._price(provider, model, progress)
         usages, is_estimated = list(progress.usages), False
         if progress.finish_reason is None and usages and status != "blocked":
             is_estimated = True  # the counts so far, a lower bound
-        if not usages and _may_be_billed(call, progress, status, error):
+        if not usages and may_be_billed(call, progress, status, error):
             usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True
         account = settle(usages, price, is_estimated=is_estimated)
+        if account.is_contradictory:
+            progress.notes.append(CONTRADICTORY)
         view = call.view()
         return Generation(
             id=call.id,
-            created_at=clock.now(),
+            created_at=progress.created_at,
             request_model=model,
             response_model=progress.response_model,
             provider=provider,
             source=call.origin.source,
             ref_id=call.origin.ref_id,
             ref_part=call.origin.ref_part,
+            ref_name=call.origin.ref_name,
+            user_id=call.origin.user_id,
+            key_id=call.origin.key_id,
+            tags=call.origin.tags,
+            note=" ".join(progress.notes),
             status=status,
             error_class=error.code if error else "",
             error_message=error.message if error else "",
@@ -226,6 +304,9 @@ class CallEngine:
             cost_usd=account.cost_usd,
             cost_status=account.cost_status,
             price_id=account.price_id,
+            saved_usd=account.saved_usd,
+            service_tier=progress.service_tier,
+            usages=tuple(usages) if len(usages) > 1 else (),
             receipts=account.receipts,
             latency_s=view.elapsed_s,
             ttft_s=view.ttft_s,
@@ -237,45 +318,25 @@ class CallEngine:
             parameters=call.request.parameters,
         )
 
-
-def _status(call: Call, progress: _Progress, error: AimmError | None) -> tuple[Status, AimmError | None]:
-    if call.is_cancelled and progress.finish_reason is None and error is None:
-        return "stopped", None
-    if progress.block_category is not None:
-        category = progress.block_category
-        return "blocked", Blocked(f"The vendor blocked this: {category}.", category=category)
-    if isinstance(error, Blocked):
-        return "blocked", error
-    if progress.finish_reason is not None:
-        return "ok", None  # whole, whatever happened to the connection afterwards
-    if error is not None and call.text:
-        return "truncated", error
-    if error is not None:
-        return "error", error
-    return "truncated", ProviderError("The stream broke off before its end.")
+    def _price(self, provider: str, model: str, progress: Progress) -> Price | None:
+        """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
+        at, tier = progress.created_at, progress.service_tier
+        if model.endswith("-latest") and progress.response_model:
+            found = self._prices.price(provider, progress.response_model, at, tier)
+            if found is not None:
+                return found
+        return self._prices.price(provider, model, at, tier)
 
 
-def _may_be_billed(call: Call, progress: _Progress, status: Status, error: AimmError | None) -> bool:
-    """Whether a call without any count may have cost something; unknown is not zero.
+def _both(first: Work | None, second: Work | None) -> Work | None:
+    if first is None or second is None:
+        return first or second
 
-    A refusal and a vendor that was never reached cost nothing; a time-out and an answer that broke, was empty or
-    could not be read may well be billed.
-    """
-    if not progress.n_attempts:
-        return False
-    if call.has_output or status == "ok":
-        return True
-    if status == "stopped":
-        return not call.waiting  # between two attempts nothing is under way
-    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
+    def work(connection: Any) -> None:
+        first(connection)
+        second(connection)
 
-
-def _price(provider: str, model: str, response_model: str | None) -> Any:
-    """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
-    now = clock.now()
-    if model.endswith("-latest") and response_model:
-        return price_of(provider, response_model, now) or price_of(provider, model, now)
-    return price_of(provider, model, now)
+    return work
 
 
 async def _close(stream: Any) -> None:

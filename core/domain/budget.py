@@ -1,56 +1,197 @@
-"""A limit on spend, and where it stands."""
+"""A limit on spend, what a call asks of it, and where it stands."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
-Period = Literal["day", "week", "month"]
-Action = Literal["notify", "stop"]
+from core.domain.generation import Generation
+
+Period = Literal["day", "week", "month", "rolling"]
+Action = Literal["notify", "downgrade", "stop"]
+ScopeKind = Literal["all", "provider", "model", "key", "tag", "user"]
+PERIODS: tuple[str, ...] = get_args(Period)
+ACTIONS: tuple[str, ...] = get_args(Action)
+SCOPE_KINDS: tuple[str, ...] = get_args(ScopeKind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spender:
+    """Who a call's money is charged to."""
+
+    provider: str
+    model: str
+    user_id: str = ""
+    key_id: str = ""
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, g: Generation) -> "Spender":
+        return cls(provider=g.provider, model=g.model, user_id=g.user_id, key_id=g.key_id, tags=g.tags)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raise:
+    """More money for a while: `extra_usd` on top of the limit until `expires_at`."""
+
+    id: str
+    extra_usd: Decimal
+    created_at: datetime
+    expires_at: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """scope: `all` or `model:NAME`. thresholds: shares of the limit in (0, 1] at which the banner speaks, ascending.
+    """A limit in USD for a period.
 
-    action: notify = say so; stop = refuse further calls once the limit is spent.
+    period: A calendar day, week (from Monday) or month in `timezone`, or the last `rolling_hours`.
+    scope: `all`, or `provider:`, `model:`, `key:`, `tag:` or `user:` with a name.
+    thresholds: Shares of the limit at which spend raises an alert, ascending; forecast_thresholds: the same for the
+        forecast of the period's end.
+    action: notify = say so; downgrade = once the limit is used up, `downgrade_to` answers instead; stop = refuse calls.
+    refuses_unpriced: Whether a model without a price is refused, because it cannot be counted.
     """
 
     id: str
     name: str
     limit_usd: Decimal
     period: Period = "month"
+    rolling_hours: int = 0
     timezone: str = "UTC"
     scope: str = "all"
     action: Action = "notify"
+    downgrade_to: str = ""
     thresholds: tuple[float, ...] = (0.5, 0.8, 1.0)
+    forecast_thresholds: tuple[float, ...] = ()
+    refuses_unpriced: bool = False
+    raises: tuple[Raise, ...] = ()
 
     @property
-    def model(self) -> str | None:
-        return self.scope.removeprefix("model:") if self.scope.startswith("model:") else None
+    def scope_kind(self) -> str:
+        return self.scope.partition(":")[0]
+
+    @property
+    def scope_value(self) -> str:
+        return self.scope.partition(":")[2]
+
+    @property
+    def binds(self) -> bool:
+        """Whether a call can be refused or changed by it."""
+        return self.action != "notify" or self.refuses_unpriced
+
+    @property
+    def period_text(self) -> str:
+        if self.period != "rolling":
+            return f"this {self.period}"
+        hours = self.rolling_hours
+        return f"in the last {hours // 24} days" if hours % 24 == 0 and hours > 24 else f"in the last {hours} hours"
+
+    def covers(self, spender: Spender) -> bool:
+        kind, value = self.scope_kind, self.scope_value
+        if kind == "all":
+            return True
+        if kind == "tag":
+            return value in spender.tags
+        attribute = {"provider": "provider", "model": "model", "key": "key_id", "user": "user_id"}[kind]
+        return bool(getattr(spender, attribute) == value)
+
+    def raised_usd(self, at: datetime) -> Decimal:
+        return sum((r.extra_usd for r in self.raises if r.created_at <= at < r.expires_at), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a call may cost at worst, in nano-dollars.
+
+    worst_nano: Input and the longest answer; None = the model has no price.
+    input_nano: The part for the input. token_nano: A token of the answer.
+    shortest_tokens: The shortest answer worth sending, where the caller set no length; 0 = the length is fixed.
+    spent_nano: What earlier attempts of the same call have cost already.
+    """
+
+    call_id: str
+    at_us: int
+    spender: Spender
+    worst_nano: int | None
+    input_nano: int = 0
+    token_nano: Decimal = Decimal(0)
+    shortest_tokens: int = 0
+    spent_nano: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a call may start.
+
+    go: its worst case is reserved; max_tokens = the answer may not be longer than this.
+    wait: money is there but reserved by calls under way. downgrade, refuse: `budget` has no room for it.
+    """
+
+    kind: Literal["go", "wait", "downgrade", "refuse"]
+    max_tokens: int | None = None
+    budget: Budget | None = None
+    left_nano: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What is in the books of a budget in one period, in nano-dollars."""
+
+    spent_nano: int = 0
+    reserved_nano: int = 0
+    n: int = 0
+    n_unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetStatus:
     """A budget in its current period [starts_at, resets_at).
 
-    n_unpriced: Calls of the period whose cost is unknown: the true spend is higher.
-    projected_usd: Spend at the end of the period if it goes on as so far; None = too early to say.
-    reached: The highest threshold passed; None = none.
+    resets_at: For a rolling budget, when the oldest hour in it falls out.
+    limit_usd: With what it was raised by. n_unpriced: Calls of the period whose cost is unknown: the true spend is higher.
+    reached: The highest threshold passed by spend; None = none.
     """
 
     budget: Budget
     starts_at: datetime
     resets_at: datetime
+    limit_usd: Decimal
     spent_usd: Decimal
+    reserved_usd: Decimal
     n_unpriced: int
-    projected_usd: Decimal | None
     reached: float | None
 
     @property
     def left_usd(self) -> Decimal:
-        return max(Decimal(0), self.budget.limit_usd - self.spent_usd)
+        return max(Decimal(0), self.limit_usd - self.spent_usd - self.reserved_usd)
 
     @property
     def share_spent(self) -> float:
-        return float(self.spent_usd / self.budget.limit_usd)
+        return float(self.spent_usd / self.limit_usd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetOutlook:
+    """Where a budget stands, and where it is heading at the period's end.
+
+    expected_usd, interval_usd: Forecast with its 80 % interval; None = too early to say, and `reason` says why.
+    runs_out_on: The day on which the expected spend passes the limit. n_days: Complete days the forecast is made from.
+    forecast_reached: The highest forecast threshold that the expected spend passes.
+    """
+
+    status: BudgetStatus
+    expected_usd: Decimal | None = None
+    interval_usd: tuple[Decimal, Decimal] | None = None
+    runs_out_on: date | None = None
+    n_days: int = 0
+    reason: str = ""
+
+    @property
+    def forecast_reached(self) -> float | None:
+        if self.expected_usd is None:
+            return None
+        share = self.expected_usd / self.status.limit_usd
+        passed = (t for t in self.status.budget.forecast_thresholds if share >= Decimal(str(t)))
+        return max(passed, default=None)

@@ -12,6 +12,7 @@ Source = Literal["playground", "workflow", "compare", "experiment", "api", "pyth
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
 MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("minimal", "low", "medium", "high")
+SERVICE_TIERS = ("standard", "batch", "flex", "priority")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Parameters:
 
     thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
     thinking_level: minimal, low, medium or high, for models that take levels.
+    service_tier: standard, batch, flex or priority, for vendors that sell the same model at several speeds.
     json_schema: The answer must be JSON of this schema.
     """
 
@@ -29,6 +31,7 @@ class Parameters:
     seed: int | None = None
     thinking_budget: int | None = None
     thinking_level: str | None = None
+    service_tier: str | None = None
     json_schema: Mapping[str, Any] | None = None
 
     def problem(self) -> str:
@@ -50,6 +53,8 @@ class Parameters:
                 return f"{name} == {value!r}, must be {kind} in [{low}, {high}]"
         if self.thinking_level is not None and self.thinking_level not in THINKING_LEVELS:
             return f"thinking_level == {self.thinking_level!r}, must be one of {', '.join(THINKING_LEVELS)}"
+        if self.service_tier is not None and self.service_tier not in SERVICE_TIERS:
+            return f"service_tier == {self.service_tier!r}, must be one of {', '.join(SERVICE_TIERS)}"
         if self.json_schema is not None and not isinstance(self.json_schema, Mapping):
             return "json_schema must be an object"
         return ""
@@ -89,21 +94,30 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens as billed.
+    """What a vendor counted, as billed.
 
-    input_tokens: The whole input, cached and tool-use tokens included.
+    input_tokens: The whole input: cached, cache-write, audio and tool-use tokens included.
     cached_tokens: The part of the input that came from the vendor's cache.
-    output_tokens: The whole output, thinking included.
+    cache_write_tokens, cache_write_1h_tokens: The parts of the input that were written to it, for 5 minutes or an hour.
+    output_tokens: The whole output, thinking and audio included.
     thinking_tokens: The part of the output that was thought and not shown.
     audio_tokens, cached_audio_tokens: The audio parts of the input and of its cached part.
+    output_audio_tokens: The audio part of the output.
+    n_searches: Grounding or web-search queries, billed by the query.
+    storage_token_hours: Tokens kept in the vendor's cache x hours.
     """
 
     input_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     output_tokens: int = 0
     thinking_tokens: int = 0
     audio_tokens: int = 0
     cached_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    n_searches: int = 0
+    storage_token_hours: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -123,26 +137,28 @@ class Chunk:
     finish_reason: FinishReason | None = None
     block_category: str | None = None
     response_model: str | None = None
+    service_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptLine:
-    """One term of a cost. kind: input, cached, audio, cached audio, thinking or output; price in USD per million tokens."""
+    """One term of a cost: `count` units of a kind (tokens, queries, token-hours), at `price_usd` per `per` units."""
 
     kind: str
-    tokens: int
-    usd_per_mtok: Decimal
+    count: int
+    price_usd: Decimal
+    per: int = 1_000_000
 
     @property
     def usd(self) -> Decimal:
-        return self.usd_per_mtok * self.tokens / 1_000_000
+        return self.price_usd * self.count / self.per
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """How a cost came about.
+    """How the cost of one request came about.
 
-    price_id: The price row used: catalogue@version:model:input price/output price.
+    price_id: The price row that was used; it is kept under this id for good.
     note: What to know, e.g. that the long-prompt price applies to the whole request.
     """
 
@@ -154,6 +170,9 @@ class Receipt:
     def usd(self) -> Decimal:
         return sum((line.usd for line in self.lines), Decimal(0))
 
+    def usd_of(self, *kinds: str) -> Decimal:
+        return sum((line.usd for line in self.lines if line.kind in kinds), Decimal(0))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
@@ -161,8 +180,12 @@ class Generation:
 
     cost_usd: None = no price is known; never 0 for that.
     cost_status: estimated = from our own count because the vendor sent no usage, or a lower bound of a broken-off call.
+    saved_usd: What an answer from our own cache would have cost.
     latency_s: From the request to the last byte, retries included. ttft_s: to the first text; None = none came.
     ref_id, ref_part: What it belongs to: run and step, comparison and position, experiment and variant.
+    ref_name: The workflow's or experiment's name. user_id, key_id, tags: Who asked, with which key, and for what.
+    usages: The usage of each billed attempt, where there were several: tiers are per request.
+    note: What became of the call on its way, e.g. that a budget chose another model.
     """
 
     id: str
@@ -179,11 +202,19 @@ class Generation:
     cost_usd: Decimal | None = None
     cost_status: CostStatus = "unknown"
     price_id: str = ""
+    saved_usd: Decimal = Decimal(0)
+    service_tier: str = "standard"
     latency_s: float = 0.0
     ttft_s: float | None = None
     n_attempts: int = 1
     ref_id: str | None = None
     ref_part: str | None = None
+    ref_name: str = ""
+    user_id: str = ""
+    key_id: str = ""
+    tags: tuple[str, ...] = ()
+    usages: tuple[Usage, ...] = ()
+    note: str = ""
     text: str = ""
     thinking: str = ""
     messages: tuple[Message, ...] = ()

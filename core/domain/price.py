@@ -1,7 +1,16 @@
-"""What a model costs at one moment."""
+"""What a model costs at one moment, and the rows a team sets itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
+
+PriceSource = Literal["catalogue", "file", "team", "simulated"]
+# Every rate a row may have: USD per million tokens.
+RATE_NAMES = (
+    "input", "output", "cached", "cache_write", "cache_write_1h", "audio", "cached_audio", "output_audio",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +27,95 @@ class Rate:
                 rate = price
         return rate
 
+    def times(self, factor: Decimal) -> "Rate":
+        return Rate(base=self.base * factor, above=tuple((start, price * factor) for start, price in self.above))
+
+    @property
+    def highest(self) -> Decimal:
+        return max((self.base, *(price for _, price in self.above)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """The price row of one model. cached, audio, cached_audio: None = charged like plain input."""
+    """The price row of one model.
+
+    Rates that are None are charged like the next wider kind: cached and cache writes like input, audio like input,
+    output audio like output. search_usd: per query; storage_usd: per million tokens and hour; None = not known.
+    """
 
     id: str
     model: str
+    provider: str = ""
     input: Rate
     output: Rate
     cached: Rate | None = None
+    cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
     audio: Rate | None = None
     cached_audio: Rate | None = None
+    output_audio: Rate | None = None
+    search_usd: Decimal | None = None
+    storage_usd: Decimal | None = None
+    service_tier: str = "standard"
+    effective_from: date | None = None
+    source: PriceSource = "catalogue"
+    note: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        rates = (getattr(self, name) for name in RATE_NAMES)
+        return all(rate is None or rate.highest == 0 for rate in rates) and not self.search_usd and not self.storage_usd
+
+    def times(self, factor: Decimal) -> "Price":
+        """All rates times a factor, e.g. a discount or a service tier."""
+        scaled = {name: rate.times(factor) for name in RATE_NAMES if (rate := getattr(self, name)) is not None}
+        return replace(self, **scaled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamPrice:
+    """A row of the team's own: what its contract says, over what the catalogue says.
+
+    model: One name, or `*` for all of the provider; then it can only hold a discount.
+    rates: USD per million tokens by name (RATE_NAMES); empty = the catalogue's, with the discount.
+    discount: Share off, in [0, 1]. tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
+    effective_from: The row holds from this moment until a later one of the same model does.
+    """
+
+    id: str
+    provider: str
+    model: str
+    effective_from: datetime
+    source: PriceSource = "team"
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    discount: Decimal = Decimal(0)
+    tiers: Mapping[str, Decimal] = field(default_factory=dict)
+    search_usd: Decimal | None = None
+    storage_usd: Decimal | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpricedModel:
+    """A model whose calls have no known cost: how many, how many tokens, since when."""
+
+    provider: str
+    model: str
+    n_calls: int
+    input_tokens: int
+    output_tokens: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepricedDay:
+    """What back-pricing would do to one day (UTC) of a model. before_usd: the known part; n_unpriced: without a cost."""
+
+    on: date
+    provider: str
+    model: str
+    n_calls: int
+    n_unpriced: int
+    before_usd: Decimal
+    after_usd: Decimal

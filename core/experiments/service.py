@@ -109,7 +109,13 @@ class ExperimentService:
         check_request(request)
         exposure = _exposure(experiment, unit_id, variant)
         self._writer.run(lambda connection: self._store.expose(connection, [exposure]))
-        origin = Origin(source="experiment", ref_id=experiment.id, ref_part=str(variant.position))
+        origin = Origin(
+            source="experiment",
+            ref_id=experiment.id,
+            ref_part=str(variant.position),
+            ref_name=f"experiment:{experiment.name}",
+            user_id=unit_id if experiment.unit == "user" else "",
+        )
         return variant, self._calls.submit(request, origin)
 
     def record(self, experiment_id: str, results: Sequence[OutcomeInput]) -> list[str]:

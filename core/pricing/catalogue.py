@@ -1,20 +1,37 @@
-"""Prices of the genai-prices snapshot that is installed (dated, tiered, never fetched) and of the simulated models.
+"""Prices of a genai-prices snapshot (dated, tiered, never fetched here) and of the simulated models.
 
 genai-prices matches by prefix: `gemini-2.5-pro-anything` would be charged like `gemini-2.5-pro`. A wrong price is
 worse than none, so a match by prefix is believed only when what follows looks like a version of the same model.
 """
 
+import hashlib
+import json
 import re
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
-from core.domain.price import Price, Rate
+from core.domain.price import RATE_NAMES, Price, Rate
 
-_VENDOR = {"gemini": "google"}
-_VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{1,4}))*$")
-_VENDOR_PREFIX = re.compile(r"^(models/|google/|gemini/|google:|gemini:)+")
+VENDORS = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}
+_VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{2,4}|\d{8}))*$")
+_VENDOR_PREFIX = re.compile(r"^((models|google|gemini|openai|anthropic)/|(google|gemini|openai|anthropic):)+")
+_RATES = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cached": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "audio": "input_audio_mtok",
+    "cached_audio": "cache_audio_read_mtok",
+    "output_audio": "output_audio_mtok",
+}
+_CONTEXT = {"batch": "processing"}  # under which word the catalogue keeps a tier
+# Where the catalogue names no price for a tier and the vendor has one rule for all its models.
+_TIER_RULES = {("google", "batch"): Decimal("0.5"), ("google", "flex"): Decimal("0.5")}
 
 
 def normalise(model: str) -> str:
@@ -23,9 +40,16 @@ def normalise(model: str) -> str:
 
 
 def _simulated(name: str, input_: str, output: str, cached: str) -> Price:
-    rates = (Rate(base=Decimal(text)) for text in (input_, output, cached))
-    price_in, price_out, price_cached = rates
-    return Price(id=f"simulated:{name}", model=name, input=price_in, output=price_out, cached=price_cached)
+    price_in, price_out, price_cached = (Rate(base=Decimal(text)) for text in (input_, output, cached))
+    return Price(
+        id=f"simulated:{name}",
+        model=name,
+        provider="simulated",
+        source="simulated",
+        input=price_in,
+        output=price_out,
+        cached=price_cached,
+    )
 
 
 SIMULATED_PRICES = {
@@ -35,28 +59,119 @@ SIMULATED_PRICES = {
 }
 
 
-def price_of(provider: str, model: str, at: datetime) -> Price | None:
-    """The price row that holds for `model` at the moment `at`; None when none is known."""
-    if provider == "simulated":
-        return SIMULATED_PRICES.get(model)
-    vendor = _VENDOR.get(provider)
-    return _catalogue_price(vendor, normalise(model), at.replace(minute=0, second=0, microsecond=0)) if vendor else None
+class Catalogue:
+    """One snapshot of genai-prices. `version` names it in price ids; `load` brings it, on the first look-up."""
+
+    def __init__(self, version: str, load: Callable[[], Any]) -> None:
+        self.version = version
+        self._load = load
+        self._snapshot: Any = None
+        self._found: dict[tuple[str, str, datetime, str], Price | None] = {}
+
+    @classmethod
+    def from_json(cls, text: str) -> "Catalogue":
+        """A catalogue as genai-prices publishes it (data.json); its version is the hash of the text.
+
+        Raises:
+            ValueError: The text is not such a catalogue.
+        """
+        from genai_prices.data_snapshot import DataSnapshot
+        from genai_prices.types import _providers_from_raw
+
+        try:
+            raw = json.loads(text)
+            if not isinstance(raw, list) or not raw:
+                raise ValueError("a list of providers is expected")
+            snapshot = DataSnapshot(_providers_from_raw(raw), from_auto_update=False)
+        except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        return cls(hashlib.sha256(text.encode()).hexdigest()[:10], lambda: snapshot)
+
+    @property
+    def snapshot(self) -> Any:
+        if self._snapshot is None:
+            self._snapshot = self._load()
+        return self._snapshot
+
+    def price(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
+        """The price row of a model at a moment; None when none is known for it, or not at this tier."""
+        vendor = VENDORS.get(provider)
+        if vendor is None:
+            return None
+        # Prices change at whole minutes of a day at the finest; what was found for one is kept.
+        key = (vendor, normalise(model), at.replace(second=0, microsecond=0), service_tier)
+        if key not in self._found:
+            if len(self._found) > 4096:
+                self._found.clear()
+            self._found[key] = self._look_up(provider, *key)
+        return self._found[key]
+
+    def models(self, provider: str) -> tuple[str, ...]:
+        """Model names that are sold now, for when the vendor's own list cannot be read."""
+        vendor = VENDORS.get(provider)
+        for candidate in self.snapshot.providers:
+            if candidate.id == vendor:
+                return tuple(sorted(info.id for info in candidate.models if not info.deprecated))
+        return ()
+
+    def _look_up(self, provider: str, vendor: str, name: str, at: datetime, service_tier: str) -> Price | None:
+        try:
+            _, info = self.snapshot.find_provider_model(name, None, vendor, None)
+        except LookupError:
+            return None
+        if not _is_same_model(name, info):
+            return None
+        factor = Decimal(1)
+        context = None
+        if service_tier != "standard":
+            context = {_CONTEXT.get(service_tier, "service_tier"): service_tier}
+            if not _has_variant(info, context, at):
+                rule = _TIER_RULES.get((vendor, service_tier))
+                if rule is None:
+                    return None
+                context, factor = None, rule
+        price = _to_price(info.get_prices(at, context), _id(self.version, info.id), provider, info.id)
+        if price is None:
+            return None
+        price = price.times(factor) if factor != 1 else price
+        tier = "" if service_tier == "standard" else f":{service_tier}"
+        return replace(
+            price,
+            id=f"{price.id}:{price.input.base.normalize():f}/{price.output.base.normalize():f}{tier}#{_hash(price)}",
+            service_tier=service_tier,
+            effective_from=_started_on(info, at),
+        )
 
 
-@lru_cache(maxsize=4096)
-def _catalogue_price(vendor: str, name: str, hour: datetime) -> Price | None:
-    # Imported here: the snapshot takes 0.2 s to load, and the first page does not need it.
-    from genai_prices import __version__
+def _id(version: str, model: str) -> str:
+    return f"genai-prices@{version}:{model}"
+
+
+def _hash(price: Price) -> str:
+    values = {name: getattr(price, name) for name in (*RATE_NAMES, "search_usd", "storage_usd")}
+    return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:6]
+
+
+def _shipped() -> Any:
+    # Imported on use: the snapshot takes 0.2 s to load, and the first page does not need it.
     from genai_prices.data_snapshot import get_snapshot
 
-    try:
-        _, info = get_snapshot().find_provider_model(name, None, vendor, None)
-    except LookupError:
-        return None
-    if not _is_same_model(name, info):
-        return None
-    price = info.get_prices(hour)
-    return _to_price(price, model=info.id, version=__version__)
+    return get_snapshot()
+
+
+@cache
+def shipped() -> Catalogue:
+    """The catalogue of the installed genai-prices."""
+    from importlib.metadata import version
+
+    return Catalogue(version("genai-prices"), _shipped)
+
+
+def price_of(provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
+    """The price row of the shipped catalogue, or of a simulated model; None when none is known."""
+    if provider == "simulated":
+        return SIMULATED_PRICES.get(model)
+    return shipped().price(provider, model, at, service_tier)
 
 
 def _is_same_model(name: str, info: Any) -> bool:
@@ -73,43 +188,51 @@ def _exact_names(clause: Any) -> set[str]:
     return set().union(*(_exact_names(part) for part in getattr(clause, "or_", ())))
 
 
-def _to_price(price: Any, *, model: str, version: str) -> Price | None:
-    input_, output = _rate(price.input_mtok), _rate(price.output_mtok)
-    if input_ is None or output is None:
-        # A row without one of the two would charge the missing part as free.
-        return None
-    return Price(
-        id=f"genai-prices@{version}:{model}:{_fingerprint(price)}",
-        model=model,
-        input=input_,
-        output=output,
-        cached=_rate(price.cache_read_mtok),
-        audio=_rate(price.input_audio_mtok),
-        cached_audio=_rate(price.cache_audio_read_mtok),
+def _has_variant(info: Any, context: Mapping[str, str], at: datetime) -> bool:
+    """Whether the catalogue has prices of its own for this context; without them it would charge the standard ones."""
+    return any(
+        dict(variant.when) == context and (variant.constraint is None or variant.constraint.active(at))
+        for variant in info.price_variants or ()
     )
 
 
-def _fingerprint(price: Any) -> str:
-    return (
-        f"{getattr(price.input_mtok, 'base', price.input_mtok)}/{getattr(price.output_mtok, 'base', price.output_mtok)}"
+def _started_on(info: Any, at: datetime) -> date | None:
+    """Since when the row holds, where the catalogue dates it."""
+    if not isinstance(info.prices, list):
+        return None
+    starts = [getattr(row.constraint, "start_date", None) for row in info.prices]
+    day = at.astimezone(UTC).date()
+    return max((start for start in starts if start is not None and start <= day), default=None)
+
+
+def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
+    rates: dict[str, Any] = {name: _rate(getattr(price, key)) for name, key in _RATES.items()}
+    input_, output = rates.pop("input"), rates.pop("output")
+    if input_ is None or output is None:
+        # A row without one of the two would charge the missing part as free.
+        return None
+    searches = price.web_searches_kcount
+    return Price(
+        id=id_,
+        model=model,
+        provider=provider,
+        input=input_,
+        output=output,
+        search_usd=None if searches is None else _rate_of(searches).base / 1000,
+        **rates,
     )
 
 
 def _rate(value: Any) -> Rate | None:
-    if value is None:
-        return None
+    return None if value is None else _rate_of(value)
+
+
+def _rate_of(value: Any) -> Rate:
     if isinstance(value, Decimal):
         return Rate(base=value)
     return Rate(base=value.base, above=tuple((tier.start, tier.price) for tier in value.tiers))
 
 
-@cache
 def known_models(provider: str) -> tuple[str, ...]:
-    """Model names the catalogue has for a provider, for when the vendor's own list cannot be read."""
-    from genai_prices.data_snapshot import get_snapshot
-
-    vendor = _VENDOR.get(provider)
-    for candidate in get_snapshot().providers:
-        if candidate.id == vendor:
-            return tuple(sorted(info.id for info in candidate.models if not info.deprecated))
-    return ()
+    """Model names of the shipped catalogue."""
+    return shipped().models(provider)

@@ -24,6 +24,10 @@ class Provider(Protocol):
         """One attempt. Raises AimmError only; a stream without a finish reason was cut off."""
         ...
 
+    async def count_tokens(self, request: Request) -> int:
+        """The exact input tokens of a request, as the vendor would bill them. Raises AimmError only."""
+        ...
+
     async def models(self) -> list[Model]:
         """The models that can be asked now."""
         ...

@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from core.domain.generation import Chunk, FinishReason, Model, Request, Usage
+from core.domain.generation import SERVICE_TIERS, Chunk, FinishReason, Model, Request, Usage
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -68,6 +69,21 @@ class GeminiProvider:
             found = [_to_model(model) async for model in pager]
         return [model for model in found if model is not None]
 
+    async def count_tokens(self, request: Request) -> int:
+        from google.genai import types
+
+        contents = [types.Content(role=m.role, parts=[types.Part(text=m.text)]) for m in request.messages]
+        if request.system:  # the vendor's count takes no system prompt; it is read like a turn
+            contents.insert(0, types.Content(role="user", parts=[types.Part(text=request.system)]))
+        with _translated():
+            options = types.HttpOptions(timeout=int(LIST_TIMEOUT_S * 1000))
+            counted = await self._open().models.count_tokens(
+                model=request.model, contents=contents, config=types.CountTokensConfig(http_options=options)
+            )
+        if counted.total_tokens is None:
+            raise ProviderError("Gemini counted no tokens.")
+        return int(counted.total_tokens)
+
     async def check(self) -> KeyCheck:
         """Try the key: read the model list, then let one model write one token."""
         try:
@@ -122,6 +138,8 @@ def guess(name: str) -> Model:
         accepts.add("thinking_level")
     elif version and version[0] == "gemini-2.5":
         accepts.add("thinking_budget")
+    if version and (int(version[1]) >= 3 or version[0] == "gemini-2.5"):
+        accepts.add("service_tier")
     return Model(name=bare, provider="gemini", label=bare, accepts=frozenset(accepts))
 
 
@@ -151,6 +169,7 @@ def _config(request: Request, timeout_s: float) -> Any:
         top_p=p.top_p,
         max_output_tokens=p.max_tokens,
         seed=p.seed,
+        service_tier=types.ServiceTier(p.service_tier) if p.service_tier in ("standard", "flex", "priority") else None,
         thinking_config=thinking,
         response_mime_type="application/json" if p.json_schema is not None else None,
         response_json_schema=dict(p.json_schema) if p.json_schema is not None else None,
@@ -168,6 +187,7 @@ def _to_chunk(response: Any) -> Chunk:
             finish_reason="content_filter",
             block_category=_name(feedback.block_reason),
             response_model=response.model_version,
+            service_tier=_tier(response.usage_metadata),
         )
     candidate = response.candidates[0] if response.candidates else None
     parts = (candidate.content.parts or []) if candidate and candidate.content else []
@@ -176,11 +196,30 @@ def _to_chunk(response: Any) -> Chunk:
     return Chunk(
         text="".join(part.text for part in parts if part.text and not part.thought),
         thinking="".join(part.text for part in parts if part.text and part.thought),
-        usage=to_usage(response.usage_metadata),
+        usage=_with_searches(to_usage(response.usage_metadata), candidate, response.model_version),
         finish_reason=_to_finish(reason),
         block_category=blocked,
         response_model=response.model_version,
+        service_tier=_tier(response.usage_metadata),
     )
+
+
+def _tier(metadata: Any) -> str | None:
+    """The tier that the vendor says it served, where it says one."""
+    served = getattr(metadata, "service_tier", None)  # not every kind of answer has the field
+    tier = _name(served).lower() if served else ""
+    return tier if tier in SERVICE_TIERS else None
+
+
+def _with_searches(usage: Usage | None, candidate: Any, model: str | None) -> Usage | None:
+    """Grounding is billed by the query from Gemini 3 on; before, by the grounded answer, however many queries it took."""
+    grounding = candidate.grounding_metadata if candidate is not None else None
+    queries = len(grounding.web_search_queries or ()) if grounding is not None else 0
+    if usage is None or not queries:
+        return usage
+    version = re.match(r"gemini-(\d+)", normalise(model or ""))
+    per_query = version is not None and int(version[1]) >= 3
+    return replace(usage, n_searches=queries if per_query else 1)
 
 
 def _name(enum: Any) -> str:

@@ -64,6 +64,9 @@ class SimulatedProvider:
     async def models(self) -> list[Model]:
         return list(MODELS.values())
 
+    async def count_tokens(self, request: Request) -> int:
+        return sum(count_tokens(m.text) for m in request.messages) + count_tokens(request.system or "")
+
     async def close(self) -> None:
         """Nothing is open."""
 
@@ -76,21 +79,23 @@ class SimulatedProvider:
 
         text = "" if fault == "empty" else answer(request, depth=character.depth, rng=rng)
         pieces = _TOKEN.findall(text)
-        limit = request.parameters.max_tokens
+        limit, thinking = request.parameters.max_tokens, character.thinking_tokens
         finish: FinishReason = "stop"
-        if limit is not None and len(pieces) > limit:
-            pieces, finish = pieces[:limit], "length"
+        if limit is not None:  # thinking counts towards the limit, as with real models
+            thinking = min(thinking, limit // 2)
+            if len(pieces) > limit - thinking:
+                pieces, finish = pieces[: limit - thinking], "length"
         if fault == "break":
             pieces = pieces[: max(1, len(pieces) // 2)]
         async for chunk in self._paced(pieces, character, rng):
             yield chunk
         if fault in ("break", "empty"):
             return
-        prompt_tokens = sum(count_tokens(m.text) for m in request.messages) + count_tokens(request.system or "")
+        prompt_tokens = await self.count_tokens(request)
         usage = Usage(
             input_tokens=prompt_tokens,
-            output_tokens=len(pieces) + character.thinking_tokens,
-            thinking_tokens=character.thinking_tokens,
+            output_tokens=len(pieces) + thinking,
+            thinking_tokens=thinking,
         )
         yield Chunk(usage=usage, finish_reason=finish, response_model=request.model)
 

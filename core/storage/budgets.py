@@ -1,14 +1,25 @@
-"""Budget rows."""
+"""Budget rows and what they were raised by."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
-from core.domain.budget import Budget
+from core.clock import from_us, to_us
+from core.domain.budget import Budget, Raise
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
-from core.storage.schema import budgets
+from core.storage.schema import budget_raises, budgets
+
+_SAME = ("id", "name", "period", "rolling_hours", "timezone", "scope", "action", "downgrade_to")
+_RAISE = ("id", "extra_nano_usd", "created_at", "expires_at", "reason")
+_N_COLUMNS = len(budgets.c)
+_ALL = (
+    select(*budgets.c, *(budget_raises.c[name] for name in _RAISE))
+    .outerjoin(budget_raises)
+    .order_by(budgets.c.created_at, budgets.c.id, budget_raises.c.created_at)
+)
 
 
 class BudgetStore:
@@ -17,33 +28,72 @@ class BudgetStore:
 
     def all(self) -> list[Budget]:
         with self._database.read() as connection:
-            rows = connection.execute(select(budgets).order_by(budgets.c.created_at)).mappings().all()
-        return [_from_row(row) for row in rows]
+            return read_all(connection)
 
     @staticmethod
     def insert(connection: Connection, budget: Budget, created_at_us: int) -> None:
-        connection.execute(
-            insert(budgets).values(
-                id=budget.id,
-                name=budget.name,
-                limit_nano_usd=to_nano(budget.limit_usd),
-                period=budget.period,
-                timezone=budget.timezone,
-                scope=budget.scope,
-                action=budget.action,
-                thresholds=json.dumps(budget.thresholds),
-                created_at=created_at_us,
-            )
-        )
+        connection.execute(insert(budgets).values(**_to_row(budget), created_at=created_at_us))
+
+    @staticmethod
+    def update(connection: Connection, budget: Budget) -> bool:
+        statement = update(budgets).where(budgets.c.id == budget.id).values(**_to_row(budget))
+        return connection.execute(statement).rowcount > 0
 
     @staticmethod
     def delete(connection: Connection, budget_id: str) -> bool:
         return connection.execute(delete(budgets).where(budgets.c.id == budget_id)).rowcount > 0
 
+    @staticmethod
+    def add_raise(connection: Connection, budget_id: str, more: Raise) -> None:
+        connection.execute(
+            insert(budget_raises).values(
+                id=more.id,
+                budget_id=budget_id,
+                extra_nano_usd=to_nano(more.extra_usd),
+                created_at=to_us(more.created_at),
+                expires_at=to_us(more.expires_at),
+                reason=more.reason,
+            )
+        )
 
-def _from_row(row: Any) -> Budget:
+
+def read_all(connection: Connection) -> list[Budget]:
+    """All budgets, oldest first; in the caller's transaction."""
+    found: dict[str, tuple[Any, list[Any]]] = {}
+    for row in connection.execute(_ALL):
+        budget, raised = row[:_N_COLUMNS], row[_N_COLUMNS:]
+        raises = found.setdefault(row[0], (budget, []))[1]
+        if raised[0] is not None:
+            raises.append(tuple(raised))
+    return [_from_row(tuple(row), tuple(raises)) for row, raises in found.values()]
+
+
+def _to_row(budget: Budget) -> dict[str, Any]:
+    return {name: getattr(budget, name) for name in _SAME} | {
+        "limit_nano_usd": to_nano(budget.limit_usd),
+        "thresholds": json.dumps(budget.thresholds),
+        "forecast_thresholds": json.dumps(budget.forecast_thresholds),
+        "refuses_unpriced": int(budget.refuses_unpriced),
+    }
+
+
+@lru_cache(maxsize=256)
+def _from_row(values: tuple[Any, ...], raises: tuple[tuple[Any, ...], ...]) -> Budget:
+    row = dict(zip(budgets.c.keys(), values, strict=True))
     return Budget(
+        **{name: row[name] for name in _SAME},
         limit_usd=from_nano(row["limit_nano_usd"]),
         thresholds=tuple(json.loads(row["thresholds"])),
-        **{name: row[name] for name in ("id", "name", "period", "timezone", "scope", "action")},
+        forecast_thresholds=tuple(json.loads(row["forecast_thresholds"])),
+        refuses_unpriced=bool(row["refuses_unpriced"]),
+        raises=tuple(
+            Raise(
+                id=id_,
+                extra_usd=from_nano(extra),
+                created_at=from_us(created_at),
+                expires_at=from_us(expires_at),
+                reason=reason,
+            )
+            for id_, extra, created_at, expires_at, reason in raises
+        ),
     )

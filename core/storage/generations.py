@@ -1,7 +1,7 @@
 """Generation rows and their bodies: codec, one, list, search."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,8 @@ from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
 from core.storage.schema import generation_bodies, generations
 
-_USAGE = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens", "audio_tokens", "cached_audio_tokens")
+_USAGE = Usage.__slots__
+CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
 _SAME = (
     "id",
     "request_model",
@@ -28,8 +29,13 @@ _SAME = (
     "cost_status",
     "price_id",
     "n_attempts",
+    "service_tier",
     "ref_id",
     "ref_part",
+    "ref_name",
+    "user_id",
+    "key_id",
+    "note",
 )
 
 
@@ -40,10 +46,31 @@ def to_row(generation: Generation) -> dict[str, Any]:
         **{name: getattr(generation.usage, name) for name in _USAGE},
         "error_message": _storable(generation.error_message),
         "created_at": to_us(generation.created_at),
-        "cost_nano_usd": None if cost is None else to_nano(cost),
+        "tags": to_tags(generation.tags),
+        "usages": json.dumps([usage_to_json(u) for u in generation.usages]) if len(generation.usages) > 1 else "",
+        **money_of(generation.receipts, cost),
+        "saved_nano_usd": to_nano(generation.saved_usd),
         "latency_us": round(generation.latency_s * 1e6),
         "ttft_us": None if ttft_s is None else round(ttft_s * 1e6),
     }
+
+
+def money_of(receipts: Sequence[Receipt], cost: Decimal | None) -> dict[str, Any]:
+    """The columns of a cost: the whole, and the parts for uncached and for cached input."""
+    parts = {"input_nano_usd": ("input", "audio"), "cached_nano_usd": ("cached", "cached audio")}
+    if cost is None:
+        return {"cost_nano_usd": None} | dict.fromkeys(parts, 0)
+    sums = {name: sum((r.usd_of(*kinds) for r in receipts), Decimal(0)) for name, kinds in parts.items()}
+    return {"cost_nano_usd": to_nano(cost)} | {name: to_nano(usd) for name, usd in sums.items()}
+
+
+def to_tags(tags: Sequence[str]) -> str:
+    """`,a,b,`: each between commas, so that one can be looked for."""
+    return f",{','.join(tags)}," if tags else ""
+
+
+def usage_to_json(usage: Usage) -> dict[str, int]:
+    return {name: value for name in _USAGE if (value := getattr(usage, name))}
 
 
 def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
@@ -57,7 +84,7 @@ def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
         "parameters": json.dumps(parameters if full else {k: v for k, v in parameters.items() if k != "json_schema"}),
         "text": _storable(generation.text) if full else None,
         "thinking": (_storable(generation.thinking) or None) if full else None,
-        "receipts": json.dumps([_receipt_to_json(receipt) for receipt in generation.receipts]),
+        "receipts": json.dumps([receipt_to_json(receipt) for receipt in generation.receipts]),
     }
 
 
@@ -66,13 +93,16 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "")
 
 
-def _receipt_to_json(receipt: Receipt) -> dict[str, Any]:
-    lines = [[line.kind, line.tokens, str(line.usd_per_mtok)] for line in receipt.lines]
+def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
+    lines = [[line.kind, line.count, str(line.price_usd), line.per] for line in receipt.lines]
     return {"price_id": receipt.price_id, "note": receipt.note, "lines": lines}
 
 
 def _receipt_from_json(value: dict[str, Any]) -> Receipt:
-    lines = tuple(ReceiptLine(kind=k, tokens=n, usd_per_mtok=Decimal(p)) for k, n, p in value["lines"])
+    lines = tuple(
+        ReceiptLine(kind=kind, count=count, price_usd=Decimal(price), per=per[0] if per else 1_000_000)
+        for kind, count, price, *per in value["lines"]
+    )
     return Receipt(price_id=value["price_id"], note=value["note"], lines=lines)
 
 
@@ -92,6 +122,9 @@ def from_row(row: Any) -> Generation:
     return Generation(
         **{name: row[name] for name in _SAME},
         usage=Usage(**{name: row[name] for name in _USAGE}),
+        tags=tuple(tag for tag in row["tags"].split(",") if tag),
+        usages=tuple(Usage(**value) for value in json.loads(row["usages"] or "[]")),
+        saved_usd=from_nano(row["saved_nano_usd"]),
         created_at=from_us(row["created_at"]),
         cost_usd=None if cost is None else from_nano(cost),
         latency_s=row["latency_us"] / 1e6,

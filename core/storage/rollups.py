@@ -1,6 +1,6 @@
 """Hour and day aggregates of generations, kept in the transaction that logs a call and read instead of raw rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -28,6 +28,9 @@ SUMS = (
     "latency_sum_us",
     "ttft_n",
     "ttft_sum_us",
+    "input_nano_usd",
+    "cached_nano_usd",
+    "saved_nano_usd",
 )
 COUNTS = SUMS[:9]
 EXTREMES = ("latency_min_us", "latency_max_us")
@@ -68,6 +71,8 @@ class Delta:
             sums["unpriced_tokens"] += row["input_tokens"] + row["output_tokens"]
         else:
             sums["cost_nano_usd"] += cost
+        for name in ("input_nano_usd", "cached_nano_usd", "saved_nano_usd"):
+            sums[name] += row[name]
         sums["n_estimated"] += row["cost_status"] == "estimated"
         latency_us = row["latency_us"]
         sums["latency_sum_us"] += latency_us
@@ -176,15 +181,7 @@ class RollupStore:
         self, since_us: int, until_us: int, *, simulated: bool, model: str | None = None, by_hour: bool = False
     ) -> RollupRows:
         """Rows of [since, until). Both must be whole hours; `by_hour` never uses the day table."""
-        first_day, last_day = -(-since_us // DAY_US) * DAY_US, until_us // DAY_US * DAY_US
-        if by_hour or first_day >= last_day:
-            spans = [(rollups_hour, since_us, until_us)]
-        else:
-            spans = [
-                (rollups_hour, since_us, first_day),
-                (rollups_day, first_day, last_day),
-                (rollups_hour, last_day, until_us),
-            ]
+        spans = [(rollups_hour, since_us, until_us)] if by_hour else _spans(since_us, until_us)
         answered: list[Any] = []
         others: list[Any] = []
         with self._database.read() as connection:
@@ -209,32 +206,41 @@ class RollupStore:
         with self._database.read() as connection:
             return connection.execute(statement).first() is not None
 
-    def spend_nano_usd(self, since_us: int, until_us: int, model: str | None = None) -> tuple[int, int]:
-        """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond.
-
-        Whole hours come from rollups; the two cut hours, if any, from raw rows.
-        """
-        first, last = -(-since_us // HOUR_US) * HOUR_US, until_us // HOUR_US * HOUR_US
-        if first >= last:
-            return self._raw_spend([(since_us, until_us)], model)
-        rows = self.read(first, last, simulated=False, model=model)
-        cost, unpriced = self._raw_spend([(since_us, first), (last, until_us)], model)
-        return int(rows.counts["cost_nano_usd"].sum()) + cost, int(rows.counts["n_unpriced"].sum()) + unpriced
-
-    def _raw_spend(self, spans: Sequence[tuple[int, int]], model: str | None) -> tuple[int, int]:
-        c, cost, unpriced = generations.c, 0, 0
+    def spend_nano_usd(self, since_us: int, until_us: int) -> tuple[int, int]:
+        """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond."""
         with self._database.read() as connection:
-            for start, end in spans:
-                if start >= end:
-                    continue
-                statement = select(
-                    func.coalesce(func.sum(c.cost_nano_usd), 0), func.count() - func.count(c.cost_nano_usd)
-                ).where(c.created_at >= start, c.created_at < end, c.provider != "simulated")
-                if model is not None:
-                    statement = statement.where(c.request_model == model)
-                one_cost, one_unpriced = connection.execute(statement).one()
-                cost, unpriced = cost + int(one_cost), unpriced + int(one_unpriced)
+            cost, _, unpriced = spend(connection, since_us, until_us, {})
         return cost, unpriced
+
+    def hourly_spend(
+        self, since_us: int, until_us: int, where: Mapping[str, str], *, simulated: bool
+    ) -> dict[int, int]:
+        """Known cost in nano-dollars by hour start, hours of [since, until) with calls only. where: model or provider."""
+        h = rollups_hour.c
+        statement = select(h.bucket_at, func.sum(h.cost_nano_usd)).where(
+            _window(rollups_hour, since_us, until_us, simulated, where.get("model"))
+        )
+        if "provider" in where:
+            statement = statement.where(h.provider == where["provider"])
+        with self._database.read() as connection:
+            return {int(at): int(nano) for at, nano in connection.execute(statement.group_by(h.bucket_at))}
+
+    def model_sums(self, since_us: int, until_us: int, *, simulated: bool) -> list[tuple[Any, ...]]:
+        """(model, priced calls, input, cached, output tokens, cost, its parts for input and cached input) in [since, until).
+
+        Both must be whole hours. Models without a priced call are left out.
+        """
+        found: dict[str, list[int]] = {}
+        names = ("n", "n_unpriced", "input_tokens", "cached_tokens", "output_tokens", "cost_nano_usd", "input_nano_usd", "cached_nano_usd")  # fmt: skip
+        with self._database.read() as connection:
+            for table, start, end in _spans(since_us, until_us):
+                columns = [func.sum(table.c[name]) for name in names]
+                statement = select(table.c.model, *columns).where(_window(table, start, end, simulated, None))
+                for model, *values in connection.execute(statement.group_by(table.c.model)):
+                    sums = found.setdefault(model, [0] * len(names))
+                    for at, value in enumerate(values):
+                        sums[at] += int(value)
+        return [(model, n - missing, *rest) for model, (n, missing, *rest) in found.items() if n > missing]
 
     def differences(self) -> list[str]:
         """Recompute every rollup from raw rows and say what differs; empty = the books agree."""
@@ -252,6 +258,9 @@ class RollupStore:
                 "output_tokens",
                 "thinking_tokens",
                 "cost_nano_usd",
+                "input_nano_usd",
+                "cached_nano_usd",
+                "saved_nano_usd",
                 "cost_status",
                 "latency_us",
                 "ttft_us",
@@ -266,6 +275,38 @@ class RollupStore:
                         found.append(f"{table.name} {tuple(key)} differs from the raw rows")
                 found += [f"{table.name} {tuple(key)} is missing" for key in expected]
         return found
+
+
+def spend(connection: Connection, since_us: int, until_us: int, where: Mapping[str, str]) -> tuple[int, int, int]:
+    """Known real cost in nano-dollars, calls, and unpriced calls in [since, until), exact at any microsecond.
+
+    where: model or provider. Whole hours come from rollups; the two cut hours, if any, from raw rows.
+    """
+    first, last = -(-since_us // HOUR_US) * HOUR_US, until_us // HOUR_US * HOUR_US
+    g = generations.c
+    raw = (g.created_at, func.sum(g.cost_nano_usd), func.count(), func.count() - func.count(g.cost_nano_usd), g)
+    if first >= last:
+        return _sums(connection, (since_us, until_us), where, raw)
+    h = rollups_hour.c
+    hours = (h.bucket_at, func.sum(h.cost_nano_usd), func.sum(h.n), func.sum(h.n_unpriced), h)
+    parts = [
+        _sums(connection, (since_us, first), where, raw),
+        _sums(connection, (first, last), where, hours),
+        _sums(connection, (last, until_us), where, raw),
+    ]
+    cost, n, unpriced = (sum(values) for values in zip(*parts, strict=True))
+    return cost, n, unpriced
+
+
+def _sums(connection: Connection, span: tuple[int, int], where: Mapping[str, str], source: Any) -> tuple[int, int, int]:
+    moment, cost, n, unpriced, c = source
+    if span[0] >= span[1]:
+        return 0, 0, 0
+    model = c.request_model if "request_model" in c else c.model
+    conditions = [moment >= span[0], moment < span[1], c.provider != "simulated"]
+    conditions += [{"model": model, "provider": c.provider}[name] == value for name, value in where.items()]
+    row = connection.execute(select(cost, n, unpriced).where(*conditions)).one()
+    return int(row[0] or 0), int(row[1] or 0), int(row[2] or 0)
 
 
 def delete_source(connection: Connection, source: str) -> None:
@@ -294,6 +335,18 @@ def _to_columns(answered: Sequence[Any], others: Sequence[Any]) -> RollupRows:
         n_answered=len(answered),
         times=dict(zip(TIMES, first[n + len(COUNTS) :], strict=True)),
     )
+
+
+def _spans(since_us: int, until_us: int) -> list[tuple[Table, int, int]]:
+    """Whole days from the day table, the edges from the hour table."""
+    first_day, last_day = -(-since_us // DAY_US) * DAY_US, until_us // DAY_US * DAY_US
+    if first_day >= last_day:
+        return [(rollups_hour, since_us, until_us)]
+    return [
+        (rollups_hour, since_us, first_day),
+        (rollups_day, first_day, last_day),
+        (rollups_hour, last_day, until_us),
+    ]
 
 
 def _window(table: Table, since_us: int, until_us: int, simulated: bool, model: str | None) -> Any:

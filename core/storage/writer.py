@@ -1,9 +1,13 @@
-"""The one writer: a thread that commits whatever has gathered, so that a commit's cost is shared by all who wait for it."""
+"""The one writer: a thread that commits whatever has gathered, so that a commit's cost is shared by all who wait for it.
+
+Two lanes. What must be durable (recorded calls, changes) is committed to the disk. What only must be seen by others
+(reservations of a budget) goes first and does not wait for the disk: a process that dies takes its calls with it.
+"""
 
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,29 +15,38 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from core.errors import AimmError
-from core.storage import rollups
+from core.storage import rollups, spend_by
 from core.storage.database import Database
+from core.storage.ledger import lock_books
 from core.storage.schema import generation_bodies, generations
 
 logger = logging.getLogger(__name__)
 
 Work = Callable[[Connection], Any]
+Rows = Sequence[Mapping[str, Any]]
+Handler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 MAX_BATCH = 500
 
 
 @dataclass(slots=True)
 class _Job:
-    row: dict[str, Any] | None
-    body: dict[str, Any] | None
-    work: Work | None
+    row: dict[str, Any] | None = None
+    body: dict[str, Any] | None = None
+    work: Work | None = None
+    handler: Handler | None = None  # of the quick lane, with what it is asked
+    question: Any = None
     done: "Future[Any]" = field(default_factory=Future)
 
 
 class Writer:
-    """Accepts work from any thread; a future is done when its transaction is durable."""
+    """Accepts work from any thread; a future is done when its transaction is committed.
 
-    def __init__(self, database: Database) -> None:
+    on_logged: Runs in each transaction that records calls, with their rows.
+    """
+
+    def __init__(self, database: Database, on_logged: Callable[[Connection, Rows], None] | None = None) -> None:
         self._database = database
+        self._on_logged = on_logged
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="aimm-writer", daemon=True)
@@ -45,10 +58,14 @@ class Writer:
 
     def submit(self, work: Work) -> "Future[Any]":
         """Run `work(connection)` in a transaction; the future carries its result or its error."""
-        return self._put(_Job(None, None, work))
+        return self._put(_Job(work=work))
 
     def run(self, work: Work) -> Any:
         return self.submit(work).result()
+
+    def ask(self, handler: Handler, question: Any) -> "Future[Any]":
+        """The quick lane: `handler(connection, questions)` answers all that have gathered, in one transaction."""
+        return self._put(_Job(handler=handler, question=question))
 
     def close(self) -> None:
         """Commit what is queued, then end."""
@@ -64,24 +81,46 @@ class Writer:
         return job.done
 
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            batch = [job]
-            ends = False
-            # No timer: while this batch commits, the next one gathers by itself.
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                following = self._queue.get()
-                if following is None:
+        durable: list[_Job] = []
+        ends = False
+        while not ends or durable:
+            quick: list[_Job] = []
+            # No timer: while one batch commits, the next one gathers by itself.
+            while not ends and (not (quick or durable) or not self._queue.empty()):
+                job = self._queue.get()
+                if job is None:
                     ends = True
+                elif job.handler is not None:
+                    quick.append(job)
+                else:
+                    durable.append(job)
+                if len(quick) + len(durable) >= MAX_BATCH:
                     break
-                batch.append(following)
-            self._commit(batch)
-            if ends:
-                return
+            if quick:
+                self._answer(quick)
+            if durable:
+                batch, durable = durable[:MAX_BATCH], durable[MAX_BATCH:]
+                self._commit(batch)
+
+    def _answer(self, jobs: Sequence[_Job]) -> None:
+        by_handler: dict[Handler, list[_Job]] = {}
+        for job in jobs:
+            by_handler.setdefault(job.handler, []).append(job)  # type: ignore[arg-type]  # the quick lane's jobs have one
+        for handler, asking in by_handler.items():
+            try:
+                with self._database.write_soon() as connection:
+                    answers = handler(connection, [job.question for job in asking])
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+                for job in asking:
+                    job.done.set_exception(error)
+                continue
+            for job, answer in zip(asking, answers, strict=True):
+                job.done.set_result(answer)
 
     def _commit(self, batch: Sequence[_Job]) -> None:
         try:
             with self._database.write() as connection:
-                results = _execute(connection, batch)
+                results = self._execute(connection, batch)
         except Exception as error:  # noqa: BLE001 - one bad row must not take the others of its batch with it
             if len(batch) > 1:
                 for job in batch:
@@ -94,11 +133,14 @@ class Writer:
         for job, result in zip(batch, results, strict=True):
             job.done.set_result(result)
 
-
-def _execute(connection: Connection, batch: Sequence[_Job]) -> list[Any]:
-    rows = [job.row for job in batch if job.row is not None]
-    log_rows(connection, rows, [job.body for job in batch if job.body is not None])
-    return [job.work(connection) if job.work else None for job in batch]
+    def _execute(self, connection: Connection, batch: Sequence[_Job]) -> list[Any]:
+        rows = [job.row for job in batch if job.row is not None]
+        if rows:
+            lock_books(connection)
+            log_rows(connection, rows, [job.body for job in batch if job.body is not None])
+            if self._on_logged is not None:
+                self._on_logged(connection, rows)
+        return [job.work(connection) if job.work else None for job in batch]
 
 
 def log_rows(connection: Connection, rows: Sequence[dict[str, Any]], bodies: Sequence[dict[str, Any]]) -> None:
@@ -106,5 +148,6 @@ def log_rows(connection: Connection, rows: Sequence[dict[str, Any]], bodies: Seq
     if rows:
         connection.execute(insert(generations), list(rows))
         rollups.add_rows(connection, rows)
+        spend_by.add_rows(connection, rows)
     if bodies:
         connection.execute(insert(generation_bodies), list(bodies))

@@ -81,7 +81,7 @@ class StepRunner:
     ) -> tuple[StepStatus, str]:
         model, prompt, system = ask
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
-        origin = Origin(source="workflow", ref_id=run.id, ref_part=step.name)
+        origin = Origin(source="workflow", ref_id=run.id, ref_part=step.name, ref_name=f"workflow:{run.workflow_name}")
         verdict: list[tuple[StepStatus, str]] = []
 
         def record(generation: Generation) -> Work:

@@ -11,15 +11,15 @@ def show() -> None:
     st.subheader(
         "Budgets", help="Known cost of real calls against a limit per calendar period. Simulated calls never count."
     )
-    for status in manager().budgets.statuses():
-        budget = status.budget
+    for outlook in queries.outlook():
+        status, budget = outlook.status, outlook.status.budget
         bar, remove = st.columns([9, 1], vertical_alignment="center")
         text = (
             f"**{formatting.plain(budget.name)}** ({budget.scope}, {budget.action}): {formatting.usd(status.spent_usd)} of {formatting.usd(budget.limit_usd)} "
             f"this {budget.period} ({budget.timezone}) · {formatting.usd(status.left_usd)} left · resets {formatting.when(status.resets_at)}"
         )
-        if status.projected_usd is not None:
-            text += f" · about {formatting.usd(status.projected_usd)} by then"
+        if outlook.expected_usd is not None:
+            text += f" · about {formatting.usd(outlook.expected_usd)} by then"
         bar.progress(min(1.0, status.share_spent), text=text.replace("$", "\\$"))
         if remove.button("", icon=":material/delete:", key=f"budget_delete_{budget.id}", help="Delete this budget"):
             manager().budgets.delete(budget.id)

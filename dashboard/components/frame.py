@@ -2,54 +2,71 @@
 
 import streamlit as st
 
-from core.domain.budget import BudgetStatus
+from core.domain.budget import BudgetOutlook
+from core.monitoring.forecast import Forecast
 from dashboard import formatting, queries
 from dashboard.components import demo as demo_data
-from dashboard.session import manager
 
 
 def strip() -> None:
-    """Spend today and this month, and whether demo data is shown."""
-    month = queries.spend()
-    today, this_month, demo = st.columns([1, 2, 1.4], vertical_alignment="center")
+    """Spend today and this month, where the month is heading, open alerts, and whether demo data is shown."""
+    month = queries.month_forecast()
+    today, this_month, alerts, demo = st.columns([1, 2, 1, 1.4], vertical_alignment="center")
     today.caption(
         f"Today **{_money(queries.spend_today())}**",
         help="Known cost of real calls since midnight UTC. Simulated calls are left out.",
     )
-    text = f"Month **{_money(month.spent_usd)}**"
-    if month.projected_usd is not None and month.spent_usd:
-        text += f" → about {_money(month.projected_usd)} at its end"
-    this_month.caption(
-        text,
-        help="This calendar month (UTC). The projection goes on at the average so far; before a tenth of the month is over, none is made.",
-    )
+    text = f"Month **{_money(queries.spend().spent_usd)}**"
+    if isinstance(month, Forecast) and month.expected_usd:
+        text += f" → {_money(month.expected_usd)} ({_money(month.lower_usd)} – {_money(month.upper_usd)}) at its end"
+        note = f"Forecast from {month.n_days} days, with the pattern of the week; 8 of 10 months end within the range."
+    else:
+        note = "" if isinstance(month, Forecast) else f"No forecast yet: {month.reason}"
+    this_month.caption(text, help=f"This calendar month (UTC). {note}")
+    n_firing = sum(alert.state == "firing" for alert in queries.alerts())
+    alerts.caption(f"Alerts **{n_firing}**", help="Thresholds of budgets that are passed now; see Monitoring.")
     with demo.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         demo_data.switch()
 
 
 def banners() -> None:
-    """A line for each budget that has reached a threshold."""
-    for status in manager().budgets.statuses():
-        if status.reached is not None:
-            _banner(status)
+    """A line for each budget that has reached a threshold, or is heading past one."""
+    for outlook in queries.outlook():
+        if outlook.status.reached is not None or outlook.forecast_reached is not None:
+            _banner(outlook)
 
 
-def _banner(status: BudgetStatus) -> None:
-    budget = status.budget
-    scope = "" if budget.scope == "all" else f" for {formatting.plain(budget.scope.removeprefix('model:'))}"
+def _banner(outlook: BudgetOutlook) -> None:
+    status, budget = outlook.status, outlook.status.budget
+    scope = "" if budget.scope == "all" else f" for {formatting.plain(budget.scope.replace(':', ' '))}"
     text = (
         f"**Budget {formatting.plain(budget.name)}{scope}: {formatting.percent(status.share_spent, 0)} spent** – "
-        f"{_money(status.spent_usd)} of {_money(budget.limit_usd)} this {budget.period}, until {formatting.when(status.resets_at)}."
+        f"{_money(status.spent_usd)} of {_money(status.limit_usd)} {budget.period_text}"
     )
-    if status.projected_usd is not None:
-        text += f" At this rate {_money(status.projected_usd)} by then."
+    text += "." if budget.period == "rolling" else f", until {formatting.when(status.resets_at)}."
+    if status.reserved_usd:
+        text += f" {_money(status.reserved_usd)} more is reserved by calls under way."
+    if outlook.runs_out_on is not None and status.share_spent < 1:
+        text += f" Runs out on {outlook.runs_out_on:%d %B}."
+    elif outlook.expected_usd is not None and status.share_spent < 1:
+        text += f" Heading for {_money(outlook.expected_usd)}."
     if status.n_unpriced:
         text += f" {status.n_unpriced:,} calls have no known price and are not in it."
+    if why := queries.why(budget.id):
+        text += f" {formatting.plain(why)}"
     if status.share_spent >= 1:
-        more = " Further calls are refused; simulated models keep working." if budget.action == "stop" else ""
-        st.error(text + more, icon=":material/block:")
+        st.error(f"{text} {_consequence(outlook)}".strip(), icon=":material/block:")
     else:
         st.warning(text, icon=":material/warning:")
+
+
+def _consequence(outlook: BudgetOutlook) -> str:
+    budget = outlook.status.budget
+    if budget.action == "stop":
+        return "Further calls are refused; free and simulated models keep working. It can be raised once on Monitoring."
+    if budget.action == "downgrade":
+        return f"Calls are answered by {formatting.plain(budget.downgrade_to)} now."
+    return ""
 
 
 def _money(amount: object) -> str:

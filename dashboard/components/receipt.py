@@ -16,6 +16,9 @@ HELP = {
 }
 
 
+_PER = {1_000_000: " / M", 1: " each"}
+
+
 def line(g: Generation) -> str:
     """The receipt in one line of Markdown."""
     parts = [
@@ -59,10 +62,10 @@ def show(g: Generation) -> None:
     low[3].metric("Cost", cost_text(g), help="USD. ≈ marks our own estimate, – an unknown price.")
     for receipt in g.receipts:
         terms = [
-            f"{part.tokens:>9,} {part.kind:<12} × ${part.usd_per_mtok:f} / M = ${part.usd:.9f}"
+            f"{part.count:>9,} {part.kind:<15} × ${part.price_usd.normalize():f}{_PER.get(part.per, '')} = ${part.usd:.9f}"
             for part in receipt.lines
         ]
-        total = f"{'':>9} {'total':<12} = ${receipt.usd:.9f}"
+        total = f"{'':>9} {'total':<15} = ${receipt.usd:.9f}"
         st.code("\n".join([*terms, total]), language=None)
         st.caption(formatting.plain(f"Price row {receipt.price_id}. {receipt.note}"))
     if g.cost_status == "estimated":

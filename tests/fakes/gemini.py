@@ -105,6 +105,9 @@ class FakeGemini:
     def next(self, *replies: Reply) -> None:
         self._queue.extend(replies)
 
+    def clear(self) -> None:
+        self._queue.clear()
+
     def take(self) -> Reply:
         return self._queue.popleft() if self._queue else answer()
 

@@ -1,0 +1,191 @@
+"""The books of the budgets: the worst case of a call is reserved where its limit is checked, and settled when it is recorded.
+
+Reserving happens in a transaction of its own before the call; settling happens in the transaction that records it.
+Spent plus reserved is within the limit of a `stop` budget at every moment, in however many processes.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core import clock
+from core.budgets import periods
+from core.domain.budget import Ask, Budget, Spender, Verdict
+from core.pricing.receipt import to_nano
+from core.storage import ledger as books
+from core.storage.budgets import read_all
+from core.storage.database import Connection
+from core.storage.presence import Presence
+
+REAP_EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class _Room:
+    """What a budget has left for one period, while a batch of asks is decided."""
+
+    limit_nano: int
+    spent_nano: int
+    reserved_nano: int
+
+
+class Ledger:
+    def __init__(self, presence: Presence) -> None:
+        self._presence = presence
+        self._reaped_at = 0.0
+
+    def reserve(self, connection: Connection, asks: Sequence[Ask]) -> list[Verdict]:
+        """Decide calls in the order in which they came and reserve their worst case, all in one transaction."""
+        budgets = [budget for budget in read_all(connection) if budget.binds]
+        if not budgets:
+            return [Verdict(kind="go")] * len(asks)
+        self._presence.announce()
+        books.lock_budgets(connection, [budget.id for budget in budgets])
+        now = time.monotonic()
+        if now - self._reaped_at >= REAP_EVERY_S:
+            self._reaped_at = now
+            self.release_dead(connection)
+        rooms: dict[tuple[str, int], _Room] = {}
+        verdicts, rows = [], []
+        for ask in asks:
+            mine = [budget for budget in budgets if budget.covers(ask.spender)]
+            found = {budget.id: self._room(connection, budget, ask.at_us, rooms) for budget in mine}
+            verdict, amount = decide(ask, mine, found)
+            verdicts.append(verdict)
+            if verdict.kind != "go" or amount is None:
+                continue
+            for budget in mine:
+                found[budget.id].reserved_nano += amount
+                rows.append(self._row(budget, ask, amount))
+        books.reserve(connection, rows)
+        return verdicts
+
+    def settle(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Charge recorded calls to their budgets and end their reservations."""
+        real = [row for row in rows if row["provider"] != "simulated"]
+        if not real:
+            return
+        charges: dict[tuple[str, int], books.Charge] = {}
+        for budget in read_all(connection):
+            for row in real:
+                if budget.covers(spender_of(row)):
+                    at = periods.bucket_us(budget, row["created_at"])
+                    charge = charges.setdefault((budget.id, at), books.Charge())
+                    charge.nano += row["cost_nano_usd"] or 0
+                    charge.n += 1
+                    charge.n_unpriced += row["cost_nano_usd"] is None
+        books.charge(connection, charges)
+        books.release(connection, [row["id"] for row in real])
+
+    def release(self, connection: Connection, call_id: str) -> None:
+        """End a reservation whose call will not be recorded."""
+        books.release(connection, [call_id])
+
+    def release_dead(self, connection: Connection) -> int:
+        """End the reservations of processes that died; how many processes that were."""
+        others = books.owners(connection) - {self._presence.token}
+        dead = [owner for owner in sorted(others) if not self._presence.is_alive(owner)]
+        for owner in dead:
+            books.drop_owner(connection, owner)
+        return len(dead)
+
+    def rewrite(self, connection: Connection, budget: Budget, now_us: int) -> None:
+        """Write the books of a budget's current period anew from the records, e.g. when it is made or calls were re-priced."""
+        first, last = periods.span_us(budget, now_us)
+        if budget.period != "rolling":
+            charges = {(budget.id, first): books.spent_in(connection, budget, first, last)}
+        else:
+            hours = range(first, last, clock.HOUR_US)
+            charges = {(budget.id, at): books.spent_in(connection, budget, at, at + clock.HOUR_US) for at in hours}
+        books.replace_spend(connection, budget.id, {key: c for key, c in charges.items() if c.n})
+
+    def rewrite_all(self, connection: Connection, now_us: int) -> None:
+        books.lock_books(connection, alone=True)
+        for budget in read_all(connection):
+            self.rewrite(connection, budget, now_us)
+
+    def seed(self, connection: Connection, now_us: int) -> None:
+        """Write the books of budgets that have none yet."""
+        books.lock_books(connection, alone=True)
+        missing = set(books.unseeded(connection))
+        for budget in read_all(connection):
+            if budget.id in missing:
+                self.rewrite(connection, budget, now_us)
+
+    def _room(self, connection: Connection, budget: Budget, at_us: int, rooms: dict[tuple[str, int], _Room]) -> _Room:
+        span = periods.span_us(budget, at_us)
+        key = (budget.id, span[0])
+        if key not in rooms:
+            position = books.position(connection, budget.id, span)
+            limit = budget.limit_usd + budget.raised_usd(clock.from_us(at_us))
+            rooms[key] = _Room(to_nano(limit), position.spent_nano, position.reserved_nano)
+        return rooms[key]
+
+    def _row(self, budget: Budget, ask: Ask, amount: int) -> dict[str, Any]:
+        return {
+            "call_id": ask.call_id,
+            "budget_id": budget.id,
+            "bucket_at": periods.bucket_us(budget, ask.at_us),
+            "amount_nano_usd": amount,
+            "owner": self._presence.token,
+        }
+
+
+def spender_of(row: Mapping[str, Any]) -> Spender:
+    tags = tuple(tag for tag in row["tags"].split(",") if tag)
+    return Spender(
+        provider=row["provider"],
+        model=row["request_model"],
+        user_id=row["user_id"],
+        key_id=row["key_id"],
+        tags=tags,
+    )
+
+
+def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> tuple[Verdict, int | None]:
+    """Whether a call may start, and the nano-dollars to reserve for it; None = nothing can be reserved.
+
+    A call whose longest answer does not fit into what is unspent may still have a shorter one, if its caller set no
+    length. What fits only once others' reservations are settled waits. Pure.
+    """
+    if ask.worst_nano is None:
+        for budget in budgets:
+            if budget.refuses_unpriced:
+                return Verdict(kind="refuse", budget=budget, reason="unpriced"), None
+        return Verdict(kind="go"), None
+    amount, waits = ask.spent_nano + ask.worst_nano, None
+    for budget in budgets:
+        # The way out of a spent budget stays open.
+        is_way_out = budget.action == "downgrade" and ask.spender.model == budget.downgrade_to
+        if budget.action == "notify" or ask.worst_nano == 0 or is_way_out:
+            continue
+        fitting = _fit(ask, amount, rooms[budget.id])
+        if fitting == "never":
+            kind: Literal["downgrade", "refuse"] = "downgrade" if budget.action == "downgrade" else "refuse"
+            left = rooms[budget.id].limit_nano - rooms[budget.id].spent_nano
+            return Verdict(kind=kind, budget=budget, left_nano=max(0, left)), None
+        if fitting == "later":
+            waits = waits or budget
+        else:
+            amount = fitting
+    if waits is not None:
+        return Verdict(kind="wait", budget=waits), None
+    if amount == ask.spent_nano + ask.worst_nano:
+        return Verdict(kind="go"), amount
+    tokens = int((amount - ask.spent_nano - ask.input_nano) / ask.token_nano)
+    return Verdict(kind="go", max_tokens=tokens), amount
+
+
+def _fit(ask: Ask, amount: int, room: _Room) -> int | Literal["later", "never"]:
+    """How much of `amount` a budget can reserve now; later = once others are settled."""
+    unspent = room.limit_nano - room.spent_nano
+    free = unspent - room.reserved_nano
+    if amount <= free:
+        return amount
+    if amount <= unspent:
+        return "later"
+    least = ask.spent_nano + ask.input_nano + int(ask.token_nano * ask.shortest_tokens) + 1
+    if not ask.shortest_tokens or least > unspent:
+        return "never"
+    return free if least <= free else "later"

@@ -1,0 +1,67 @@
+"""What the attempts of a call have brought so far, and what that makes of it. Pure."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from core import clock
+from core.calls.call import Call
+from core.domain.generation import FinishReason, Model, Request, Status, Usage
+from core.domain.price import Price
+from core.errors import AimmError, Blocked, ProviderError, ProviderUnavailable
+from core.providers.base import Provider
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the attempts of a call have brought so far."""
+
+    created_at: datetime = field(default_factory=clock.now)
+    provider: Provider | None = None
+    model: Model | None = None
+    n_attempts: int = 0
+    usages: list[Usage] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    block_category: str | None = None
+    response_model: str | None = None
+    service_tier: str = "standard"
+    price: Price | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def shortened(request: Request, longest: int | None, progress: Progress, why: str) -> Request:
+    if longest is None:
+        return request
+    progress.notes.append(f"The answer was limited to {longest:,} tokens by {why}.")
+    return replace(request, parameters=replace(request.parameters, max_tokens=longest))
+
+
+def status_of(call: Call, progress: Progress, error: AimmError | None) -> tuple[Status, AimmError | None]:
+    if call.is_cancelled and progress.finish_reason is None and error is None:
+        return "stopped", None
+    if progress.block_category is not None:
+        category = progress.block_category
+        return "blocked", Blocked(f"The vendor blocked this: {category}.", category=category)
+    if isinstance(error, Blocked):
+        return "blocked", error
+    if progress.finish_reason is not None:
+        return "ok", None  # whole, whatever happened to the connection afterwards
+    if error is not None and call.text:
+        return "truncated", error
+    if error is not None:
+        return "error", error
+    return "truncated", ProviderError("The stream broke off before its end.")
+
+
+def may_be_billed(call: Call, progress: Progress, status: Status, error: AimmError | None) -> bool:
+    """Whether a call without any count may have cost something; unknown is not zero.
+
+    A refusal and a vendor that was never reached cost nothing; a time-out and an answer that broke, was empty or
+    could not be read may well be billed.
+    """
+    if not progress.n_attempts:
+        return False
+    if call.has_output or status == "ok":
+        return True
+    if status == "stopped":
+        return not call.waiting  # between two attempts nothing is under way
+    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)

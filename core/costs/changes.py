@@ -1,0 +1,46 @@
+"""What a newer catalogue changes, so that it can be looked at before it is taken. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from core.domain.price import Price
+from core.pricing.catalogue import VENDORS, Catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One model whose price row differs at a moment; None = not in that catalogue."""
+
+    provider: str
+    model: str
+    kind: Literal["new", "gone", "changed"]
+    before: Price | None
+    after: Price | None
+
+
+def changes(old: Catalogue, new: Catalogue, at: datetime) -> list[Change]:
+    """By provider and model, what holds at a moment in one and not in the other."""
+    found = []
+    for provider in VENDORS:
+        for model in sorted({*_names(old, provider), *_names(new, provider)}):
+            before, after = old.price(provider, model, at), new.price(provider, model, at)
+            if _rates(before) != _rates(after):
+                kind: Literal["new", "gone", "changed"]
+                kind = "new" if before is None else "gone" if after is None else "changed"
+                found.append(Change(provider=provider, model=model, kind=kind, before=before, after=after))
+    return found
+
+
+def _names(catalogue: Catalogue, provider: str) -> Iterable[str]:
+    return catalogue.models(provider)
+
+
+def _rates(price: Price | None) -> object:
+    if price is None:
+        return None
+    return (
+        price.input, price.output, price.cached, price.cache_write, price.cache_write_1h, price.audio, price.cached_audio,
+        price.output_audio, price.search_usd,
+    )  # fmt: skip

@@ -1,0 +1,335 @@
+"""Prices for their users: what holds now, the team's rows, models without a price, past calls charged anew."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from core.clock import DAY_US, from_us, to_us
+from core.costs.changes import Change, changes
+from core.domain.generation import Generation
+from core.domain.price import Price, RepricedDay, TeamPrice, UnpricedModel
+from core.errors import InvalidRequest, NotFound
+from core.pricing.book import PriceBook
+from core.pricing.catalogue import Catalogue, normalise, shipped
+from core.pricing.receipt import from_nano, receipt_for
+from core.pricing.team import row_from, rows_from_yaml
+from core.storage import audit, repricing
+from core.storage.database import Connection, Database
+from core.storage.ledger import lock_books
+from core.storage.prices import PriceStore, pin
+from core.storage.repricing import Segment
+from core.storage.writer import Work, Writer
+
+MAX_CATALOGUE_BYTES = 20_000_000
+
+
+class PriceService:
+    """file: The team's `prices.yaml`, read when it changes. on_repriced: Runs in the transaction that charges anew."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        now: Callable[[], datetime],
+        *,
+        file: Path | None = None,
+        on_repriced: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._store = PriceStore(database)
+        self._writer = writer
+        self._now = now
+        self._file = file
+        self._on_repriced = on_repriced
+        self._pinned: set[str] = set()
+        self._seen: Any = None
+        self._taken: Catalogue | None = None
+        self.file_error = ""
+        self.book = PriceBook()
+        self.refresh()
+
+    # What holds
+
+    def price(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
+        """The price row of a moment; None = unknown."""
+        return self.book.price(provider, model, at, service_tier)
+
+    def pin(self, price: Price | None) -> Work | None:
+        """Work that keeps a price row for good, if this process has not done so yet."""
+        if price is None or price.id in self._pinned:
+            return None
+
+        def work(connection: Connection) -> None:
+            pin(connection, [price])
+            self._pinned.add(price.id)
+
+        return work
+
+    def pinned(self, price_id: str) -> Price | None:
+        """A row that calls were charged with, as it was then."""
+        return self._store.pinned(price_id)
+
+    def refresh(self) -> None:
+        """Read what other processes or an editor may have changed: rows, the file, the catalogue."""
+        own, version = self._store.own_rows(), self._store.taken_version()
+        stamp = self._file.stat().st_mtime_ns if self._file is not None and self._file.exists() else None
+        seen = ([id_ for id_, _ in own], version, stamp)
+        if seen == self._seen:
+            return
+        rows = [row_from(row, source="team", id_=id_) for id_, row in own]
+        self.book = PriceBook([*self._from_file(stamp is not None), *rows], self._catalogue(version))
+        self._seen = seen
+
+    def _from_file(self, is_there: bool) -> Sequence[TeamPrice]:
+        """A broken file must not stop the product; the page shows what is wrong, and the last good rows hold."""
+        if not is_there or self._file is None:
+            self.file_error = ""
+            return ()
+        try:
+            rows = rows_from_yaml(self._file.read_text("utf-8"))
+        except (InvalidRequest, OSError, UnicodeDecodeError) as error:
+            self.file_error = str(error)
+            return [row for row in self.book.rows if row.source == "file"]
+        self.file_error = ""
+        return rows
+
+    def _catalogue(self, version: str | None) -> Catalogue:
+        if version is None:
+            return shipped()
+        if self._taken is None or self._taken.version != version:
+            content = self._store.taken_content(version)
+            self._taken = Catalogue.from_json(content) if content else None
+        return self._taken or shipped()
+
+    # The team's rows
+
+    @property
+    def rows(self) -> tuple[TeamPrice, ...]:
+        """The team's own rows, of the file and of the page, in the order in which they begin to hold."""
+        return self.book.rows
+
+    def set_price(self, row: Mapping[str, Any]) -> TeamPrice:
+        """Add a row of the team's own; fields as in prices.yaml (core.pricing.team).
+
+        Raises:
+            InvalidRequest: A field is missing or out of range.
+        """
+        given = {str(name): _plain(value) for name, value in row.items() if value is not None and value != ""}
+        made = row_from(given, id_=f"p_{secrets.token_hex(6)}")
+
+        def work(connection: Connection) -> None:
+            self._store.add_own(connection, made.id, given)
+            audit.note(connection, "price set", f"{made.provider} {made.model}", given)
+
+        self._writer.run(work)
+        self.refresh()
+        return made
+
+    def remove_price(self, row_id: str) -> None:
+        """Take a row of the team's away; what was charged with it stays charged so."""
+
+        def work(connection: Connection) -> None:
+            if not self._store.remove_own(connection, row_id):
+                raise NotFound(f"There is no price row {row_id[:60]!r} that was set here; file rows are changed there.")
+            audit.note(connection, "price removed", row_id, {})
+
+        self._writer.run(work)
+        self.refresh()
+
+    # A newer catalogue
+
+    def compare(self, content: str) -> list[Change]:
+        """What would change if a newer catalogue (genai-prices' data.json) were taken.
+
+        Raises:
+            InvalidRequest: The text is not a catalogue.
+        """
+        return changes(self.book.catalogue, _parsed(content), self._now())
+
+    def take(self, content: str) -> Catalogue:
+        """Use a newer catalogue from now on. Raises: InvalidRequest"""
+        newer = _parsed(content)
+        n = len(changes(self.book.catalogue, newer, self._now()))
+
+        def work(connection: Connection) -> None:
+            self._store.take(connection, newer.version, content)
+            audit.note(
+                connection, "catalogue taken", newer.version, {"before": self.book.catalogue.version, "changes": n}
+            )
+
+        self._writer.run(work)
+        self.refresh()
+        return newer
+
+    def use_shipped(self) -> None:
+        """Go back to the catalogue of the installed genai-prices."""
+
+        def work(connection: Connection) -> None:
+            if self._store.drop_taken(connection):
+                audit.note(connection, "catalogue dropped", self.book.catalogue.version, {})
+
+        self._writer.run(work)
+        self.refresh()
+
+    # Calls without a price, and past calls
+
+    def unpriced(self) -> list[UnpricedModel]:
+        """Models with calls whose cost is unknown, the most tokens first."""
+        return self._store.unpriced()
+
+    def preview(
+        self,
+        provider: str,
+        model: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        only_unpriced: bool = True,
+    ) -> list[RepricedDay]:
+        """What charging past calls with the prices that held then, as known now, would do; a row a day."""
+        provider, model, span = self._range(provider, model, since, until)
+        days: dict[int, list[int]] = {}
+        with self._database.read() as connection:
+            for segment in self._segments(connection, provider, model, span, only_unpriced):
+                for row in self._refusing_overflow(repricing.preview, connection, segment, only_unpriced):
+                    entry = days.setdefault(row.day_us, [0, 0, 0, 0])
+                    for at, value in enumerate((row.n, row.n_unpriced, row.before_nano, row.after_nano)):
+                        entry[at] += value
+        return [
+            RepricedDay(
+                on=from_us(at).date(),
+                provider=provider,
+                model=model,
+                n_calls=n,
+                n_unpriced=missing,
+                before_usd=from_nano(before),
+                after_usd=from_nano(after),
+            )
+            for at, (n, missing, before, after) in sorted(days.items())
+        ]
+
+    def reprice(
+        self,
+        provider: str,
+        model: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        only_unpriced: bool = True,
+    ) -> int:
+        """Charge past calls anew: calls, rollups and budgets change in one transaction, with an entry in the audit trail.
+
+        Returns the number of calls.
+        """
+        provider, model, span = self._range(provider, model, since, until)
+
+        def work(connection: Connection) -> int:
+            lock_books(connection, alone=True)
+            segments = self._segments(connection, provider, model, span, only_unpriced)
+            n = sum(int(self._refusing_overflow(repricing.apply, connection, each, only_unpriced)) for each in segments)
+            if n and self._on_repriced is not None:
+                self._on_repriced(connection)
+            detail = {"calls": n, "since": from_us(span[0]).isoformat(), "until": from_us(span[1]).isoformat()}
+            detail |= {"only_unpriced": only_unpriced, "prices": sorted({each.price.id for each in segments})}
+            audit.note(connection, "calls repriced", f"{provider} {model}", detail)
+            return n
+
+        return int(self._writer.run(work))
+
+    def audit(self, limit: int = 100) -> list[audit.AuditEntry]:
+        """What was changed about prices and budgets, newest first."""
+        return audit.latest(self._database, limit)
+
+    def with_receipts(self, g: Generation) -> Generation:
+        """A call with its receipts; one that was charged anew gets them from the row it was charged with."""
+        if not g.price_id or (g.receipts and g.receipts[-1].price_id == g.price_id):
+            return g
+        price = self.pinned(g.price_id)
+        if price is None:
+            return g
+        try:
+            return replace(g, receipts=tuple(receipt_for(usage, price) for usage in g.usages or (g.usage,)))
+        except (ValueError, LookupError):
+            return g
+
+    def elsewhere(self, g: Generation, models: Sequence[tuple[str, str]]) -> list[tuple[str, Decimal]]:
+        """What the same tokens would have cost on other (provider, model)s, the cheapest first; unpriced ones are left out."""
+        found = []
+        for provider, model in models:
+            price = self.price(provider, model, g.created_at)
+            if price is not None and model != g.model:
+                try:
+                    usd = sum((receipt_for(usage, price).usd for usage in g.usages or (g.usage,)), Decimal(0))
+                except (ValueError, LookupError):
+                    continue
+                found.append((model, usd))
+        return sorted(found, key=lambda pair: pair[1])
+
+    def _range(
+        self, provider: str, model: str, since: datetime | None, until: datetime | None
+    ) -> tuple[str, str, tuple[int, int]]:
+        start = to_us(since) if since else 0
+        end = to_us(until) if until else to_us(self._now() + timedelta(seconds=1))
+        if start >= end:
+            raise InvalidRequest("The range ends before it begins.")
+        return provider.strip().lower(), normalise(model), (start, end)
+
+    def _segments(
+        self, connection: Connection, provider: str, model: str, span: tuple[int, int], only_unpriced: bool
+    ) -> list[Segment]:
+        """The calls, cut where their price changes."""
+        found: list[Segment] = []
+        for day, tier in repricing.days_with_calls(connection, provider, model, span, only_unpriced=only_unpriced):
+            starts = {day} | {at for row in self.rows if day < (at := to_us(row.effective_from)) < day + DAY_US}
+            cuts = [*sorted(starts), day + DAY_US]
+            for start, end in pairwise(cuts):
+                price = self.price(provider, model, from_us(start), tier)
+                since, until = max(start, span[0]), min(end, span[1])
+                if price is not None and since < until:
+                    found.append(Segment(provider=provider, model=model, service_tier=tier, since_us=since, until_us=until, price=price))  # fmt: skip
+        return _joined(found)
+
+    @staticmethod
+    def _refusing_overflow(step: Any, connection: Connection, segment: Segment, only_unpriced: bool) -> Any:
+        try:
+            return step(connection, segment, only_unpriced=only_unpriced)
+        except OverflowError as error:
+            raise InvalidRequest(f"{segment.model}: {error}; use a price with fewer decimals.") from None
+
+
+def _joined(segments: Sequence[Segment]) -> list[Segment]:
+    """Neighbouring days of one price in one piece: a year is then one statement, not 365."""
+    joined: list[Segment] = []
+    for segment in sorted(segments, key=lambda each: (each.service_tier, each.since_us)):
+        last = joined[-1] if joined else None
+        same = last is not None and (last.price.id, last.service_tier) == (segment.price.id, segment.service_tier)
+        if last is not None and same:
+            joined[-1] = replace(last, until_us=segment.until_us)
+        else:
+            joined.append(segment)
+    return joined
+
+
+def _parsed(content: str) -> Catalogue:
+    if len(content) > MAX_CATALOGUE_BYTES:
+        raise InvalidRequest("The catalogue is larger than 20 MB.")
+    try:
+        return Catalogue.from_json(content)
+    except ValueError as error:
+        raise InvalidRequest(f"This is not a catalogue of genai-prices: {str(error)[:300]}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON keeps it: money as text, so that no digit is lost."""
+    if isinstance(value, Decimal | float):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    return value if isinstance(value, str | int | bool) else str(value)

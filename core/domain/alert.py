@@ -1,0 +1,43 @@
+"""An alert: one threshold of one budget, and what state it is in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+AlertState = Literal["ok", "pending", "firing", "resolved"]
+Channel = Literal["webhook", "slack", "email"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """threshold: A share of the limit; is_forecast: of the forecast of the period's end, not of what is spent.
+
+    since: When it came into this state. bucket_us: Start of the period that it speaks of.
+    """
+
+    budget_id: str
+    budget_name: str
+    threshold: float
+    is_forecast: bool
+    state: AlertState
+    since: datetime
+    bucket_us: int
+    text: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.budget_id}:{'forecast' if self.is_forecast else 'spend'}:{self.threshold:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message on its way to a channel. error: Why the last attempt failed."""
+
+    id: str
+    channel: Channel
+    created_at: datetime
+    n_attempts: int
+    next_at: datetime
+    delivered_at: datetime | None
+    error: str
+    title: str

@@ -1,0 +1,34 @@
+"""What must happen although nobody asks: other processes' changes are seen, dead ones' money is freed, alerts get out."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 5.0
+
+
+class Housekeeper:
+    """Runs duties one after the other in a thread of its own, again and again; a failing duty does not stop the others."""
+
+    def __init__(self, duties: Sequence[Callable[[], object]], every_s: float = EVERY_S) -> None:
+        self._duties = duties
+        self._every_s = every_s
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="aimm-housekeeping", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ends.set()
+        self._thread.join(timeout=15)
+
+    def _run(self) -> None:
+        while not self._ends.wait(self._every_s):
+            for duty in self._duties:
+                if self._ends.is_set():
+                    return
+                try:
+                    duty()
+                except Exception as error:  # noqa: BLE001 - a passing fault must not end the thread
+                    logger.warning("housekeeping failed: %s", type(error).__name__)

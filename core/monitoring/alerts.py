@@ -1,0 +1,74 @@
+"""When an alert fires, stays silent and resolves. Pure.
+
+ok -> pending -> firing -> resolved -> ok. Spend cannot fall within a period, so its thresholds fire at once; a forecast
+wavers, so it must hold for a while first. While an alert is firing it does not speak again. A new period starts afresh.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from core.domain.alert import Alert
+from core.domain.budget import BudgetOutlook
+
+FORECAST_PENDING = timedelta(minutes=10)
+RESOLVED_FOR = timedelta(hours=1)
+
+
+def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Alert, bool]]:
+    """Each threshold of a budget as an alert at rest, and whether it is passed now."""
+    budget = outlook.status.budget
+    shares = [(share, False) for share in budget.thresholds] + [(share, True) for share in budget.forecast_thresholds]
+    found = []
+    for share, is_forecast in shares:
+        spent = (
+            float((outlook.expected_usd or 0) / outlook.status.limit_usd) if is_forecast else outlook.status.share_spent
+        )
+        alert = Alert(
+            budget_id=budget.id,
+            budget_name=budget.name,
+            threshold=share,
+            is_forecast=is_forecast,
+            state="ok",
+            since=now,
+            bucket_us=bucket_us,
+        )
+        found.append((alert, spent >= share))
+    return found
+
+
+def step(alert: Alert, holds: bool, bucket_us: int, now: datetime) -> Alert:
+    """The alert a moment later. A state that did not change keeps its `since`."""
+    if alert.bucket_us != bucket_us and alert.state in ("firing", "pending") and not holds:
+        return replace(alert, state="resolved" if alert.state == "firing" else "ok", since=now, bucket_us=bucket_us)
+    alert = replace(alert, bucket_us=bucket_us)
+    if holds and alert.state in ("ok", "resolved"):
+        return replace(alert, state="pending" if alert.is_forecast else "firing", since=now)
+    if holds and alert.state == "pending" and now - alert.since >= FORECAST_PENDING:
+        return replace(alert, state="firing", since=now)
+    if not holds and alert.state == "pending":
+        return replace(alert, state="ok", since=now)
+    if not holds and alert.state == "firing":
+        return replace(alert, state="resolved", since=now)
+    if not holds and alert.state == "resolved" and now - alert.since >= RESOLVED_FOR:
+        return replace(alert, state="ok", since=now)
+    return alert
+
+
+def text_of(alert: Alert, outlook: BudgetOutlook, why: str) -> str:
+    """The alert in words, e.g. `Month budget "team" 80 % on day 14 (…)`."""
+    status, budget = outlook.status, outlook.status.budget
+    if alert.state == "resolved":
+        return f"Budget {budget.name!r}: back below {100 * alert.threshold:g} %."
+    if alert.is_forecast:
+        expected = f"${outlook.expected_usd:,.2f}" if outlook.expected_usd is not None else "unknown"
+        text = f"Budget {budget.name!r} is heading for {expected} of ${status.limit_usd:,.2f} {budget.period_text}."
+    else:
+        text = (
+            f"Budget {budget.name!r}: {100 * status.share_spent:.0f} % spent, ${status.spent_usd:,.4f} of"
+            f" ${status.limit_usd:,.2f} {budget.period_text}."
+        )
+    if outlook.runs_out_on is not None:
+        text += f" Runs out on {outlook.runs_out_on.isoformat()}."
+    if status.n_unpriced:
+        text += f" {status.n_unpriced:,} calls without a price are not in it."
+    return f"{text} {why}".strip()

@@ -1,0 +1,204 @@
+"""Spend over time and where it is heading: per budget, for the month, by what it was spent on, and why it moved."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from core.budgets import periods
+from core.budgets.service import BudgetService
+from core.clock import DAY_US, HOUR_US, from_us, to_us
+from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
+from core.monitoring.bridge import Bridge, ModelSpend, bridge
+from core.monitoring.forecast import Forecast, History, TooEarly, forecast
+from core.monitoring.service import Window
+from core.pricing.receipt import from_nano
+from core.storage.rollups import RollupStore
+from core.storage.spend_by import SpendBy, SpendByStore
+
+HISTORY_DAYS = 91  # thirteen of each weekday
+OUTLOOK_TTL_S = 30.0
+
+
+class SpendOf(NamedTuple):
+    """What was spent on one value of a dimension. usd_per_ok: known cost over answered calls; None = none was answered."""
+
+    value: str
+    n: int
+    n_ok: int
+    tokens: int
+    cost_usd: Decimal
+    n_unpriced: int
+
+    @property
+    def usd_per_ok(self) -> Decimal | None:
+        return self.cost_usd / self.n_ok if self.n_ok else None
+
+
+class SpendService:
+    def __init__(
+        self, rollups: RollupStore, by: SpendByStore, budgets: BudgetService, now: Callable[[], datetime]
+    ) -> None:
+        self._rollups = rollups
+        self._by = by
+        self._budgets = budgets
+        self._now = now
+        self._forecasts: dict[tuple[Budget, Decimal], tuple[Forecast | TooEarly | None, float]] = {}
+
+    def outlook(self) -> list[BudgetOutlook]:
+        """Where each budget stands and where it is heading; forecasts are at most half a minute old."""
+        return [self.of_budget(status) for status in self._budgets.statuses()]
+
+    def of_budget(self, status: BudgetStatus) -> BudgetOutlook:
+        budget = status.budget
+        if budget.period in ("rolling", "day"):
+            reason = "A rolling budget has no end to forecast." if budget.period == "rolling" else "A day is too short."
+            return BudgetOutlook(status=status, reason=reason)
+        key = (budget, status.limit_usd)
+        known, until = self._forecasts.get(key, (None, 0.0))
+        if known is None or time.monotonic() > until:
+            known = self._forecast(status)
+            if len(self._forecasts) > 200:
+                self._forecasts.clear()
+            self._forecasts[key] = known, time.monotonic() + OUTLOOK_TTL_S
+        if isinstance(known, TooEarly):
+            return BudgetOutlook(status=status, n_days=known.n_days, reason=known.reason)
+        return BudgetOutlook(
+            status=status,
+            expected_usd=max(status.spent_usd, _usd(known.expected_usd)),
+            interval_usd=(max(status.spent_usd, _usd(known.lower_usd)), max(status.spent_usd, _usd(known.upper_usd))),
+            runs_out_on=known.runs_out_on,
+            n_days=known.n_days,
+        )
+
+    def month(self, *, simulated: bool = False, timezone: str = "UTC") -> Forecast | TooEarly:
+        """The forecast of the calendar month."""
+        start, end = periods.bounds("month", timezone, self._now())
+        zone = periods.zone(timezone)
+        history = self._history({}, zone, self._now(), simulated=simulated)
+        return forecast(history, (start.astimezone(zone).date(), end.astimezone(zone).date()))
+
+    def by(self, dimension: str, window: Window, *, simulated: bool = False) -> list[SpendOf]:
+        """Spend by tag, user, key, workflow or experiment over the days of a window, the most expensive first."""
+        since = to_us(window.since) // DAY_US * DAY_US
+        rows = self._by.read(dimension, since, to_us(window.until), simulated=simulated)
+        return [_spend_of(row) for row in rows]
+
+    def bridge(self, window: Window, before: Window | None = None, *, simulated: bool = False) -> Bridge:
+        """Why the spend of a window differs from that of the one before it, or of another."""
+        sums = [self._model_spend(each, simulated) for each in (before or window.previous, window)]
+        return bridge(*sums)
+
+    def why(self, status: BudgetStatus) -> str:
+        """What moved a budget of models, providers or all: this period so far against the same stretch before; may be empty."""
+        budget, now = status.budget, self._now()
+        if budget.scope_kind not in ("all", "model", "provider"):
+            return ""
+        hour = from_us((to_us(now) // HOUR_US + 1) * HOUR_US)
+        start = from_us(to_us(status.starts_at) // HOUR_US * HOUR_US)
+        length = status.resets_at - status.starts_at if budget.period != "rolling" else hour - start
+        before = Window(start - length, hour - length)
+        sums = [self._model_spend(each, False) for each in (before, Window(start, hour))]
+        if budget.scope_kind == "model":
+            sums = [{m: s for m, s in each.items() if m == budget.scope_value} for each in sums]
+        return _sentence(bridge(*sums), sums)
+
+    def _model_spend(self, window: Window, simulated: bool) -> dict[str, ModelSpend]:
+        rows = self._rollups.model_sums(to_us(window.since), to_us(window.until), simulated=simulated)
+        return {
+            model: ModelSpend(
+                n, input_ - cached, cached, output, plain_nano, cached_nano, nano - plain_nano - cached_nano
+            )
+            for model, n, input_, cached, output, nano, plain_nano, cached_nano in rows
+        }
+
+    def _forecast(self, status: BudgetStatus) -> Forecast | TooEarly:
+        budget = status.budget
+        zone, kind = periods.zone(budget.timezone), budget.scope_kind
+        if kind in ("tag", "user", "key"):
+            history = self._dimension_history(kind, budget.scope_value)
+        else:
+            where = {} if kind == "all" else {kind: budget.scope_value}
+            history = self._history(where, zone, self._now(), simulated=False)
+        days = (status.starts_at.astimezone(zone).date(), status.resets_at.astimezone(zone).date())
+        return forecast(history, days, float(status.limit_usd))
+
+    def _history(self, where: Mapping[str, str], zone: ZoneInfo, now: datetime, *, simulated: bool) -> History:
+        """Spend per local day. Hours are the finest there is: in zones off by half an hour, a day is cut at the hour."""
+        since = to_us(now - timedelta(days=HISTORY_DAYS)) // HOUR_US * HOUR_US
+        hours = self._rollups.hourly_spend(since, to_us(now) + 1, where, simulated=simulated)
+        by_day: Counter[date] = Counter()
+        for at, nano in hours.items():
+            by_day[from_us(at).astimezone(zone).date()] += nano
+        return _to_history(by_day, zone, now)
+
+    def _dimension_history(self, dimension: str, value: str) -> History:
+        now = self._now()
+        since = to_us(now - timedelta(days=HISTORY_DAYS)) // DAY_US * DAY_US
+        found = self._by.daily(dimension, value, since, to_us(now) + 1)
+        return _to_history(Counter({from_us(at).date(): nano for at, nano in found.items()}), ZoneInfo("UTC"), now)
+
+
+def _to_history(by_day: Mapping[date, int], zone: ZoneInfo, now: datetime) -> History:
+    today = now.astimezone(zone).date()
+    first = min((day for day in by_day if day < today), default=today)
+    n_days = (today - first).days
+    midnight, following = periods.bounds("day", str(zone), now)
+    return History(
+        first_on=first,
+        daily_usd=tuple(by_day.get(first + timedelta(days=n), 0) / 1e9 for n in range(n_days)),
+        today_usd=by_day.get(today, 0) / 1e9,
+        share_of_today_gone=periods.share_gone(midnight, following, now.astimezone(UTC)),
+    )
+
+
+def _spend_of(row: SpendBy) -> SpendOf:
+    return SpendOf(
+        value=row.value,
+        n=row.n,
+        n_ok=row.n_ok,
+        tokens=row.input_tokens + row.output_tokens,
+        cost_usd=from_nano(row.cost_nano_usd),
+        n_unpriced=row.n_unpriced,
+    )
+
+
+def _usd(value: float) -> Decimal:
+    return Decimal(f"{value:.9f}")
+
+
+_WORDS = {
+    "volume": "more calls than before",
+    "mix": "a larger share of the calls",
+    "input length": "prompts {input} as long",
+    "answer length": "answers {answer} as long",
+    "cache share": "a smaller share of cached input",
+    "price": "a higher price",
+    "other": "charges beside the tokens",
+}
+
+
+def _sentence(found: Bridge, sums: list[dict[str, ModelSpend]]) -> str:
+    """The largest mover in words, where spend has risen and there was any before."""
+    moved = found.moved_most
+    if moved is None or found.difference_nano <= 0 or not found.before_nano:
+        return ""
+    model, part, nano = moved
+    before, after = (each.get(model) for each in sums)
+    if before is None or not before.n:
+        return f"{model}, which was not used before, is {100 * nano / found.difference_nano:.0f} % of the rise."
+    if after is None or not after.n:
+        return ""
+    lengths = [
+        (a / after.n) / (b / before.n) if b else 0.0
+        for a, b in (
+            (after.input_tokens + after.cached_tokens, before.input_tokens + before.cached_tokens),
+            (after.output_tokens, before.output_tokens),
+        )
+    ]
+    words = _WORDS[part].format(input=f"{lengths[0]:.1f} times", answer=f"{lengths[1]:.1f} times")
+    share = min(100.0, 100 * nano / found.difference_nano)
+    return f"{share:.0f} % of the rise against the period before is {model}: {words}."

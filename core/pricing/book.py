@@ -1,0 +1,76 @@
+"""The price that holds: the team's own rows over the catalogue. A book is a value; a change makes a new one."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from core.domain.price import RATE_NAMES, Price, TeamPrice
+from core.pricing.catalogue import SIMULATED_PRICES, Catalogue, normalise, shipped
+
+ALL_MODELS = "*"
+_RANK = {"file": 0, "team": 1}  # of two rows from the same moment, the one set on the page or by command wins
+
+
+class PriceBook:
+    def __init__(self, rows: Sequence[TeamPrice] = (), catalogue: Catalogue | None = None) -> None:
+        self.catalogue = catalogue or shipped()
+        self.rows = tuple(sorted(rows, key=lambda row: (row.effective_from, _RANK.get(row.source, 0))))
+        self._by_model: dict[tuple[str, str], list[TeamPrice]] = {}
+        for row in self.rows:
+            self._by_model.setdefault((row.provider, row.model), []).append(row)
+
+    def price(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
+        """The row that holds at a moment; None = unknown.
+
+        The latest row of this very model decides; without one, the provider's `*` row takes its discount off the
+        catalogue's price. A service tier without a price of its own is unknown, never charged as standard.
+        """
+        if provider == "simulated":
+            return SIMULATED_PRICES.get(model)
+        name = normalise(model)
+        own = self._latest(provider, name, at) or self._latest(provider, ALL_MODELS, at)
+        if own is None:
+            return self.catalogue.price(provider, name, at, service_tier)
+        return self._with_own(own, name, at, service_tier)
+
+    def _latest(self, provider: str, model: str, at: datetime) -> TeamPrice | None:
+        rows = self._by_model.get((provider, model), ())
+        return next((row for row in reversed(rows) if row.effective_from <= at), None)
+
+    def _with_own(self, own: TeamPrice, model: str, at: datetime, service_tier: str) -> Price | None:
+        tier_factor = own.tiers.get(service_tier)
+        if own.rates:
+            if service_tier != "standard" and tier_factor is None:
+                return None
+            base = _from_rates(own, model)
+        else:
+            asked = service_tier if tier_factor is None else "standard"
+            found = self.catalogue.price(own.provider, model, at, asked)
+            if found is None:
+                return None
+            base = found
+        factor = (tier_factor if tier_factor is not None else Decimal(1)) * (1 - own.discount)
+        price = base.times(factor) if factor != 1 else base
+        tier = "" if service_tier == "standard" else f":{service_tier}"
+        based_on = "" if own.rates else f":{hashlib.sha256(base.id.encode()).hexdigest()[:6]}"
+        note = f"Discount {100 * own.discount:f} %.".replace(".0 %", " %") if own.discount else ""
+        return replace(
+            price,
+            id=f"{own.source}:{own.id}:{model}{based_on}{tier}",
+            provider=own.provider,
+            model=model,
+            search_usd=own.search_usd if own.search_usd is not None else price.search_usd,
+            storage_usd=own.storage_usd if own.storage_usd is not None else price.storage_usd,
+            service_tier=service_tier,
+            effective_from=own.effective_from.date(),
+            source=own.source,
+            note=note,
+        )
+
+
+def _from_rates(own: TeamPrice, model: str) -> Price:
+    rates: dict[str, Any] = {name: own.rates.get(name) for name in RATE_NAMES}
+    return Price(id=own.id, model=model, **rates)

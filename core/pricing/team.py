@@ -1,0 +1,140 @@
+"""The team's own price rows as text: `data/prices.yaml`, forms and the command line. Pure; the caller reads the file."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import yaml
+
+from core.domain.generation import SERVICE_TIERS
+from core.domain.price import RATE_NAMES, PriceSource, Rate, TeamPrice
+from core.errors import InvalidRequest
+from core.pricing.book import ALL_MODELS
+from core.pricing.catalogue import normalise
+
+MAX_USD = Decimal(1_000_000)
+FIELDS = {
+    "provider", "model", "effective_from", "discount_percent", "tiers", "search_per_1000", "storage_per_hour", "note", "above",
+    *RATE_NAMES,
+}  # fmt: skip
+
+
+def rows_from_yaml(text: str) -> list[TeamPrice]:
+    """The rows of a prices file: a list of mappings, or `prices:` with one.
+
+    Raises:
+        InvalidRequest: The file is not YAML, or a row is wrong; the message names the row.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidRequest(f"prices.yaml is not YAML: {error}") from None
+    rows = content.get("prices", []) if isinstance(content, dict) else content
+    if rows is None:
+        return []
+    if not isinstance(rows, list):
+        raise InvalidRequest("prices.yaml must hold a list of price rows under `prices:`.")
+    found = []
+    for number, row in enumerate(rows, 1):
+        try:
+            found.append(row_from(row if isinstance(row, Mapping) else {}, source="file"))
+        except InvalidRequest as error:
+            raise InvalidRequest(f"prices.yaml, row {number}: {error.message}") from None
+    return found
+
+
+def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str | None = None) -> TeamPrice:
+    """A row from plain values; prices in USD per million tokens, `discount_percent` in per cent.
+
+    above: {prompt tokens: {rate name: price}} for long prompts. tiers: {service tier: factor on the standard rates}.
+
+    Raises:
+        InvalidRequest: A value is missing or out of range.
+    """
+    if unknown := sorted(set(map(str, given)) - FIELDS):
+        raise InvalidRequest(f"{', '.join(unknown)}: no such field; there are {', '.join(sorted(FIELDS))}")
+    provider, model = str(given.get("provider") or "").strip().lower(), str(given.get("model") or "").strip()
+    if not provider or not model or len(provider) > 60 or len(model) > 200:
+        raise InvalidRequest("A price row needs a provider and a model.")
+    if provider == "simulated":
+        raise InvalidRequest("The prices of simulated models are examples and stay as they are.")
+    rates = _rates(given)
+    discount = _number(given.get("discount_percent", 0), "discount_percent", Decimal(100)) / 100
+    tiers = _tiers(given.get("tiers") or {})
+    search, storage = (_optional(given.get(name), name) for name in ("search_per_1000", "storage_per_hour"))
+    if model == ALL_MODELS and rates:
+        raise InvalidRequest("A row for all models (*) can hold a discount and tiers, not prices.")
+    if not (rates or discount or tiers or search is not None or storage is not None):
+        raise InvalidRequest("The row says nothing: give input and output prices, a discount or a tier.")
+    starts = _moment(given.get("effective_from"))
+    row = TeamPrice(
+        id="",
+        provider=provider,
+        model=normalise(model) if model != ALL_MODELS else model,
+        effective_from=starts,
+        source=source,
+        rates=rates,
+        discount=discount,
+        tiers=tiers,
+        search_usd=None if search is None else search / 1000,
+        storage_usd=storage,
+        note=str(given.get("note") or "")[:500],
+    )
+    digest = hashlib.sha256(repr(row).encode()).hexdigest()[:10]
+    return replace(row, id=id_ or digest)
+
+
+def _rates(given: Mapping[str, Any]) -> dict[str, Rate]:
+    above = given.get("above") or {}
+    if not isinstance(above, Mapping) or not all(isinstance(v, Mapping) and str(k).isdigit() for k, v in above.items()):
+        raise InvalidRequest("above must be like {200000: {input: 2.5, output: 15}}")
+    rates = {}
+    for name in RATE_NAMES:
+        if given.get(name) is None:
+            continue
+        steps = ((int(start), _number(row[name], name)) for start, row in above.items() if row.get(name) is not None)
+        rates[name] = Rate(base=_number(given[name], name), above=tuple(sorted(steps)))
+    if rates and not {"input", "output"} <= set(rates):
+        raise InvalidRequest("A row with prices needs both input and output (0 where it is free).")
+    return rates
+
+
+def _tiers(given: Any) -> dict[str, Decimal]:
+    if not isinstance(given, Mapping) or set(given) - set(SERVICE_TIERS[1:]):
+        raise InvalidRequest(f"tiers must be factors for {', '.join(SERVICE_TIERS[1:])}, such as batch: 0.5")
+    return {str(name): _number(factor, f"tiers.{name}", Decimal(100)) for name, factor in given.items()}
+
+
+def _optional(value: Any, name: str) -> Decimal | None:
+    return None if value is None or value == "" else _number(value, name)
+
+
+def _number(value: Any, name: str, most: Decimal = MAX_USD) -> Decimal:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if isinstance(value, bool) or not number.is_finite() or not 0 <= number <= most:
+        raise InvalidRequest(f"{name} == {value!r}, must be a number from 0 to {most:,}")
+    if -number.as_tuple().exponent > 9:  # type: ignore[operator]  # finite: an int
+        raise InvalidRequest(f"{name} == {value!r} has more than nine decimals")
+    return number
+
+
+def _moment(value: Any) -> datetime:
+    """Midnight UTC of a date; a moment as it is. Without one, the row holds from the beginning of time."""
+    if value is None or value == "":
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidRequest(f"effective_from == {value!r}, must be a date such as 2026-12-01") from None
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime.combine(value, time(), tzinfo=UTC)
+    raise InvalidRequest(f"effective_from == {value!r}, must be a date such as 2026-12-01")

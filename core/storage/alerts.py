@@ -1,0 +1,120 @@
+"""Alerts and the outbox of their messages."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.clock import from_us, to_us
+from core.domain.alert import Alert, Delivery
+from core.storage.database import Connection, Database
+from core.storage.schema import alerts, budgets, deliveries
+
+
+class AlertStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Alert]:
+        """Of all budgets, the latest change first."""
+        with self._database.read() as connection:
+            return read_all(connection)
+
+    def outbox(self, *, limit: int = 50) -> list[Delivery]:
+        """Newest first, delivered ones too."""
+        statement = select(deliveries).order_by(deliveries.c.created_at.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [_to_delivery(row) for row in connection.execute(statement)]
+
+    def waiting(self, now_us: int, *, limit: int = 20) -> list[tuple[str, str, dict[str, Any], int]]:
+        """(id, channel, payload, attempts so far) of what is due, oldest first."""
+        d = deliveries.c
+        statement = select(d.id, d.channel, d.payload, d.n_attempts).where(
+            d.delivered_at.is_(None), d.next_at <= now_us
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(statement.order_by(d.created_at).limit(limit)).all()
+        return [(row.id, row.channel, json.loads(row.payload), row.n_attempts) for row in rows]
+
+
+def read_all(connection: Connection) -> list[Alert]:
+    statement = select(alerts, budgets.c.name.label("budget_name")).join(budgets).order_by(alerts.c.since.desc())
+    return [
+        Alert(
+            budget_id=row.budget_id,
+            budget_name=row.budget_name,
+            threshold=float(row.threshold),
+            is_forecast=":forecast:" in row.id,
+            state=row.state,
+            since=from_us(row.since),
+            bucket_us=row.bucket_at,
+            text=row.text,
+        )
+        for row in connection.execute(statement)
+    ]
+
+
+def put(connection: Connection, alert: Alert) -> None:
+    module = sqlite if connection.dialect.name == "sqlite" else postgresql
+    values = {
+        "id": alert.id,
+        "budget_id": alert.budget_id,
+        "threshold": f"{alert.threshold:g}",
+        "state": alert.state,
+        "since": to_us(alert.since),
+        "bucket_at": alert.bucket_us,
+        "text": alert.text,
+    }
+    statement = module.insert(alerts).values(**values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+def drop(connection: Connection, ids: Sequence[str]) -> None:
+    connection.execute(delete(alerts).where(alerts.c.id.in_(ids)))
+
+
+def enqueue(connection: Connection, channels: Sequence[str], payload: dict[str, Any], now_us: int) -> None:
+    """Put a message into the outbox of each channel, in the transaction that changes the alert."""
+    for channel in channels:
+        connection.execute(
+            insert(deliveries).values(
+                id=f"d_{secrets.token_hex(8)}",
+                channel=channel,
+                payload=json.dumps(payload),
+                created_at=now_us,
+                next_at=now_us,
+            )
+        )
+
+
+def claim(connection: Connection, delivery_id: str, now_us: int, until_us: int) -> bool:
+    """Take a due message for this process until a moment; False = another has it."""
+    d = deliveries.c
+    statement = update(deliveries).where(d.id == delivery_id, d.delivered_at.is_(None), d.next_at <= now_us)
+    return connection.execute(statement.values(next_at=until_us, n_attempts=d.n_attempts + 1)).rowcount > 0
+
+
+def delivered(connection: Connection, delivery_id: str, now_us: int) -> None:
+    statement = update(deliveries).where(deliveries.c.id == delivery_id)
+    connection.execute(statement.values(delivered_at=now_us, error=""))
+
+
+def failed(connection: Connection, delivery_id: str, error: str, next_us: int) -> None:
+    statement = update(deliveries).where(deliveries.c.id == delivery_id)
+    connection.execute(statement.values(error=error[:500], next_at=next_us))
+
+
+def _to_delivery(row: Any) -> Delivery:
+    return Delivery(
+        id=row.id,
+        channel=row.channel,
+        created_at=from_us(row.created_at),
+        n_attempts=row.n_attempts,
+        next_at=from_us(row.next_at),
+        delivered_at=None if row.delivered_at is None else from_us(row.delivered_at),
+        error=row.error,
+        title=json.loads(row.payload).get("text", ""),
+    )

@@ -1,0 +1,48 @@
+"""The audit trail: what was changed about money, when, written in the transaction that changed it."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from core.clock import from_us, now_us
+from core.storage.database import Connection, Database
+from core.storage.schema import audit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    created_at: datetime
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+def note(connection: Connection, action: str, subject: str, detail: dict[str, Any]) -> None:
+    connection.execute(
+        insert(audit).values(
+            id=f"a_{secrets.token_hex(8)}",
+            created_at=now_us(),
+            action=action,
+            subject=subject,
+            detail=json.dumps(detail),
+        )
+    )
+
+
+def latest(database: Database, limit: int = 100) -> list[AuditEntry]:
+    """Newest first."""
+    statement = select(audit).order_by(audit.c.created_at.desc(), audit.c.id).limit(limit)
+    with database.read() as connection:
+        return [
+            AuditEntry(
+                created_at=from_us(row.created_at),
+                action=row.action,
+                subject=row.subject,
+                detail=json.loads(row.detail),
+            )
+            for row in connection.execute(statement)
+        ]

@@ -1,0 +1,85 @@
+"""Which processes are alive: each holds a lock that the operating system or the database server frees when it dies."""
+
+import os
+import re
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import text
+
+from core.storage.database import Database
+
+_TOKEN = re.compile(r"p[0-9a-f]+-[0-9a-f]+")
+
+
+class Presence:
+    """This process's token, and whether that of another is still held. Nothing is locked before `announce`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.token = f"p{os.getpid():x}-{time.time_ns():x}"
+        self._lock = threading.Lock()
+        self._file: IO[str] | None = None
+        self._connection: Any = None
+
+    def announce(self) -> str:
+        """Hold this process's lock from now on; returns the token."""
+        with self._lock:
+            if self._database.is_sqlite and self._file is None:
+                import fcntl
+
+                path = self._path(self.token)
+                path.parent.mkdir(exist_ok=True)
+                self._file = path.open("w")
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            elif not self._database.is_sqlite and self._connection is None:
+                self._connection = self._database.engine_for_runs.connect()
+                self._connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key(self.token)})
+                self._connection.commit()
+        return self.token
+
+    def is_alive(self, token: str) -> bool:
+        if token == self.token:
+            return True
+        return self._holds_file(token) if self._database.is_sqlite else self._holds_lock(token)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._path(self.token).unlink(missing_ok=True)
+                self._file.close()
+                self._file = None
+            if self._connection is not None:
+                self._connection.invalidate()  # ends the server's session, and with it the lock
+                self._connection.close()
+                self._connection = None
+
+    def _path(self, token: str) -> Path:
+        return Path(f"{self._database.url.database}.processes") / token
+
+    def _holds_file(self, token: str) -> bool:
+        import fcntl
+
+        if not _TOKEN.fullmatch(token):
+            return False
+        try:
+            with self._path(token).open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        self._path(token).unlink(missing_ok=True)  # its process is gone
+        return False
+
+    def _holds_lock(self, token: str) -> bool:
+        with self._database.read() as connection:
+            free = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _key(token)})
+            return not free.scalar_one()
+
+
+def _key(token: str) -> int:
+    return 7_264_000_000 + zlib.crc32(token.encode())
