@@ -410,8 +410,8 @@ def test_a_key_that_works_says_so(with_gemini: ModelManager):
 
 
 def test_a_spent_budget_stops_real_calls_and_no_others(with_gemini: ModelManager, gemini: FakeGemini):
-    with_gemini.budgets.create("Tiny", "0.000001", action="stop")
-    gemini.next(wire.answer(prompt=1000, candidates=100))
+    with_gemini.budgets.create("Tiny", "0.001", action="stop")
+    gemini.next(wire.answer(prompt=1000, candidates=300))
     with_gemini.generate("Hi", model=FLASH)
 
     with pytest.raises(BudgetExceeded) as caught:

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 LEVEL = 0.8
 NEEDED_DAYS = 7  # each weekday once: before, a quiet weekend cannot be told from a fall of the level
 # Calibrated by benchmarks/forecast.py: the share by which the level may wander in a day beyond what history shows.
-DRIFT_PER_DAY = 0.04
+DRIFT_PER_DAY = 0.045
 # Calibrated too: a weekday's factor, known from n / 7 such days, adds 7 / n of the noise; the rest is for selection.
 FACTOR_DAYS = 14
 
 _Z = 1.2815515655446004  # the normal quantile of (1 + LEVEL) / 2
 _HALF_LIVES_DAYS = (2, 4, 8, 16)
-_EVIDENCE_KEPT_PER_DAY = 0.97  # a long calm must not outweigh a shift of this week
+_EVIDENCE_KEPT_PER_DAY = 0.95  # a long calm must not outweigh a shift of this week
 _MAX_SURPRISE = 8.0  # standard deviations that one day can count for
 _FIRST_NOISE, _FIRST_NOISE_DAYS = 0.05, 2.0  # squared coefficient of variation, and the days it weighs
 _LEAST_LEVEL = 0.05  # of the average day; a level of zero could never rise again
