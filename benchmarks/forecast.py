@@ -2,7 +2,7 @@
 
 800 simulated months per world, forecast at a random moment of days 10 to 28, once from the month alone and once with
 60 earlier days. A day costs level x weekday factor x noise; the level shifts on a random day of some months by a factor
-between 0.5 and 2. `DRIFT_PER_DAY` and `FACTOR_DAYS` of core/monitoring/forecast.py were chosen by tables like these.
+between 0.5 and 2. `DRIFT_PER_DAY` and `NOISE_MARGIN` of core/monitoring/forecast.py were chosen by tables like these.
 The range claims 80 %. Width: upper - lower in % of the true total, median.
 """
 

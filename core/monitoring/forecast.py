@@ -4,13 +4,12 @@ Method: spend of a day = level x weekday factor x noise. The level is followed b
 unknown noise, once per half-life; these are averaged by how well each foretold every day from the days before it, so
 a steady history is averaged over weeks and a shifted one over its last days. The rest of the period is log-normal.
 
-Sources: West & Harrison (1997), Bayesian Forecasting and Dynamic Models, 2nd ed., 4.5 (unknown noise), 6.3 (discount);
+Sources: West & Harrison (1997), Bayesian Forecasting and Dynamic Models, 2nd ed., 4.5 and 10.8 (noise), 6.3 (discount);
 Raftery, Karny, Ettler (2010), Technometrics 52 (averages that forget); Huber (1964), Ann. Math. Stat. 35 (surprises).
 
-Assumptions: a day's noise grows with the level; days are independent given the level; today's hours are alike. A shift
-that is still to come cannot be foreseen: DRIFT_PER_DAY prices it in as if about every second month had one. The range
-covers more than it says where none ever comes, above all early in a month with little noise, and less where every month
-has one; benchmarks/forecast.py measures both.
+Assumptions: a day's noise grows with the level, days are independent given it, today's hours are alike. A shift to come
+cannot be foreseen: DRIFT_PER_DAY prices it in as if every second month had one. Where none ever comes the range covers
+more than it says, above all early and with little noise; where every month has one, less: benchmarks/forecast.py.
 """
 
 import math
@@ -25,15 +24,15 @@ LEVEL = 0.8
 NEEDED_DAYS = 7  # each weekday once: before, a quiet weekend cannot be told from a fall of the level
 # Calibrated by benchmarks/forecast.py: the share by which the level may wander in a day beyond what history shows.
 DRIFT_PER_DAY = 0.045
-# Calibrated too: a weekday's factor, known from n / 7 such days, adds 7 / n of the noise; the rest is for selection.
-FACTOR_DAYS = 14
+# Calibrated too: what half-lives and factors, chosen on the same days, make the noise look smaller than it is.
+NOISE_MARGIN = 1.3
 
 _Z = 1.2815515655446004  # the normal quantile of (1 + LEVEL) / 2
 _HALF_LIVES_DAYS = (2, 4, 8, 16)
-_EVIDENCE_KEPT_PER_DAY = 0.95  # a long calm must not outweigh a shift of this week
+_KEPT_PER_DAY = 0.95  # of what was learnt on noise and half-lives: a long calm must not outweigh this week
 _MAX_SURPRISE = 8.0  # standard deviations that one day can count for
 _FIRST_NOISE, _FIRST_NOISE_DAYS = 0.05, 2.0  # squared coefficient of variation, and the days it weighs
-_LEAST_LEVEL = 0.05  # of the average day; a level of zero could never rise again
+_LEAST_LEVEL = 0.1  # of the average day; a level of zero could never rise again
 # Weekend and working days are pulled towards 1 as by that many days of history, single weekdays towards their group.
 _GROUP_PRIOR_DAYS, _WEEKDAY_PRIOR_DAYS = 0.7, 2.0
 _WEEKEND = np.arange(7) >= 5
@@ -233,17 +232,18 @@ def _fit(spend: list[float], factors: list[float], half_life_days: float) -> tup
     # Noise is a squared coefficient of variation; doubt, the variance of the level, is in shares of the noise.
     level, doubt, noise, freedom, evidence = 1.0, 1.0, _FIRST_NOISE, _FIRST_NOISE_DAYS, 0.0
     for usd, factor in zip(spend, factors, strict=True):
-        evidence *= _EVIDENCE_KEPT_PER_DAY
         doubt /= discount
         spread = factor + doubt * factor**2
         scale = math.sqrt(spread * noise)
         error = max(-_MAX_SURPRISE, min((usd / level - factor) / scale, _MAX_SURPRISE))
-        evidence += math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom) / 2
-        evidence -= math.log(scale * level) + (freedom + 1) / 2 * math.log1p(error**2 / freedom)
-        freedom += 1
+        density = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom) / 2
+        density -= math.log(scale * level) + (freedom + 1) / 2 * math.log1p(error**2 / freedom)
+        evidence = _KEPT_PER_DAY * evidence + density
+        freedom = _KEPT_PER_DAY * freedom + 1
         noise *= 1 + (error**2 - 1) / freedom
         level = max(_LEAST_LEVEL, level * (1 + doubt * factor / spread * error * scale))
         doubt *= factor / spread
     noise *= level**2
     drift = noise * doubt * (1 / discount - 1) + (DRIFT_PER_DAY * level) ** 2
-    return evidence, _Outlook(level, noise * (1 + FACTOR_DAYS / len(spend)), noise * doubt, drift)
+    # A weekday's factor is known from n / 7 such days, which adds 7 / n of the noise.
+    return evidence, _Outlook(level, noise * NOISE_MARGIN * (1 + 7 / len(spend)), noise * doubt, drift)

@@ -175,17 +175,23 @@ def price_of(provider: str, model: str, at: datetime, service_tier: str = "stand
 
 
 def _is_same_model(name: str, info: Any) -> bool:
+    if name == info.id or name in _names(info.match, "equals"):
+        return True
+    beginnings = {info.id, *_names(info.match, "starts_with")}
+    return any(name.startswith(begin) and _is_version(begin, name[len(begin) :]) for begin in beginnings)
+
+
+def _is_version(begin: str, rest: str) -> bool:
+    """Whether what follows only dates or versions the name; some rules of the catalogue end in the middle of a date."""
     return (
-        name == info.id
-        or name in _exact_names(info.match)
-        or (name.startswith(info.id) and _VERSION_SUFFIX.fullmatch(name[len(info.id) :]) is not None)
+        _VERSION_SUFFIX.fullmatch(rest) is not None or re.fullmatch(r".*-\d{4}\+\d{4}", f"{begin}+{rest}") is not None
     )
 
 
-def _exact_names(clause: Any) -> set[str]:
-    if hasattr(clause, "equals"):
-        return {clause.equals}
-    return set().union(*(_exact_names(part) for part in getattr(clause, "or_", ())))
+def _names(clause: Any, kind: str) -> set[str]:
+    if hasattr(clause, kind):
+        return {getattr(clause, kind)}
+    return set().union(*(_names(part, kind) for part in getattr(clause, "or_", ())))
 
 
 def _has_variant(info: Any, context: Mapping[str, str], at: datetime) -> bool:

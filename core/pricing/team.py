@@ -16,6 +16,7 @@ from core.pricing.book import ALL_MODELS
 from core.pricing.catalogue import normalise
 
 MAX_USD = Decimal(1_000_000)
+MAX_DECIMALS = 6  # a millionth of a dollar for a million tokens
 FIELDS = {
     "provider", "model", "effective_from", "discount_percent", "tiers", "search_per_1000", "storage_per_hour", "note", "above",
     *RATE_NAMES,
@@ -119,8 +120,8 @@ def _number(value: Any, name: str, most: Decimal = MAX_USD) -> Decimal:
         number = Decimal("NaN")
     if isinstance(value, bool) or not number.is_finite() or not 0 <= number <= most:
         raise InvalidRequest(f"{name} == {value!r}, must be a number from 0 to {most:,}")
-    if -number.as_tuple().exponent > 9:  # type: ignore[operator]  # finite: an int
-        raise InvalidRequest(f"{name} == {value!r} has more than nine decimals")
+    if -number.as_tuple().exponent > MAX_DECIMALS:  # type: ignore[operator]  # finite: an int
+        raise InvalidRequest(f"{name} == {value!r} has more than {MAX_DECIMALS} decimals")
     return number
 
 

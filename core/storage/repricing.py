@@ -23,7 +23,7 @@ from core.storage.schema import spend_by as spend_by_table
 
 g = generations.c
 _MONEY = ("cost_nano_usd", "input_nano_usd", "cached_nano_usd")
-_LARGEST = 2**62
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +164,7 @@ def _expressions(connection: Connection, segment: Segment, where: ColumnElement[
         select(func.max(g.input_tokens + g.output_tokens + g.storage_token_hours + g.n_searches)).where(where)
     ).scalar_one()
     highest = max(rate.highest for _, rate in plain + cached + rest)
-    if int(most or 0) * int(highest * 1000 * scale) * 4 > _LARGEST:
+    if int(most or 0) * int(highest * 1000 * scale) > _LARGEST:
         raise OverflowError(f"a price with so many decimals and calls of {most:,} tokens do not fit together")
     terms = [_terms(part, scale) for part in (plain, cached, rest)]
     return _rounded(sum(terms[1:], terms[0]), scale), _rounded(terms[0], scale), _rounded(terms[1], scale)
@@ -236,18 +236,22 @@ def _move_rollups(connection: Connection, table: Any, width_us: int, where: Any,
 
 
 def _move_spend_by(connection: Connection, where: Any, whole: Any) -> None:
-    names = [column for column in spend_by.COLUMNS if column != "cost_nano_usd"]
+    names = ("request_model", "provider", "tags", "user_id", "key_id", "ref_name")
+    day = _day(g.created_at).label("created_at")
     has_any = (g.tags != "") | (g.user_id != "") | (g.key_id != "") | (g.ref_name != "")
-    change = (whole - func.coalesce(g.cost_nano_usd, 0)).label("cost_nano_usd")
-    missing = g.cost_nano_usd.is_(None).label("was_unpriced")
+    statement = select(
+        day,
+        *(g[name] for name in names),
+        func.sum(whole - func.coalesce(g.cost_nano_usd, 0)).label("change"),
+        (func.count() - func.count(g.cost_nano_usd)).label("n_unpriced"),
+    )
+    groups = statement.where(where, has_any).group_by(day, *(g[name] for name in names))
     moved: dict[tuple[Any, ...], list[int]] = {}
-    for row in connection.execute(
-        select(*(g[name] for name in names), change, missing).where(where, has_any)
-    ).mappings():
-        for key in spend_by.sums_of([row]):
+    for row in connection.execute(groups).mappings():
+        for key in spend_by.keys_of(row):
             entry = moved.setdefault(key, [0, 0])
-            entry[0] += int(row["cost_nano_usd"])
-            entry[1] -= int(row["was_unpriced"])
+            entry[0] += int(row["change"])
+            entry[1] -= int(row["n_unpriced"])
     _update_spend_by(connection, moved)
 
 
@@ -273,5 +277,5 @@ def _move_one(connection: Connection, row: dict[str, Any], money: dict[str, Any]
         at = and_(*(table.c[name] == value for name, value in key._asdict().items()))
         changes = {name: table.c[name] + value for name, value in zip(_SUMS, values, strict=True)}
         connection.execute(update(table).where(at).values(**changes))
-    moved = {key: [cost, -int(was_unpriced)] for key in spend_by.sums_of([row])}
+    moved = {key: [cost, -int(was_unpriced)] for key in spend_by.keys_of(row)}
     _update_spend_by(connection, moved)

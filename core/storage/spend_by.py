@@ -48,22 +48,19 @@ def _values(row: Row) -> list[tuple[str, str]]:
     return found
 
 
+def keys_of(row: Row) -> list[tuple[Any, ...]]:
+    """The rows of this table that a call is in, by KEY."""
+    day = row["created_at"] // DAY_US * DAY_US
+    return [(day, dimension, value, row["request_model"], row["provider"]) for dimension, value in _values(row)]
+
+
 def sums_of(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
     """Key -> sums, in the order of SUMS."""
     sums: dict[tuple[Any, ...], list[int]] = {}
     for row in rows:
-        for dimension, value in _values(row):
-            day = row["created_at"] // DAY_US * DAY_US
-            key = (day, dimension, value, row["request_model"], row["provider"])
-            cost = row["cost_nano_usd"]
-            added = (
-                1,
-                int(row["status"] == "ok"),
-                row["input_tokens"],
-                row["output_tokens"],
-                cost or 0,
-                int(cost is None),
-            )
+        cost = row["cost_nano_usd"]
+        added = (1, int(row["status"] == "ok"), row["input_tokens"], row["output_tokens"], cost or 0, int(cost is None))
+        for key in keys_of(row):
             old = sums.get(key)
             sums[key] = list(added) if old is None else [a + b for a, b in zip(old, added, strict=True)]
     return sums

@@ -1,0 +1,412 @@
+"""Prices a team keeps itself, models without a price, and past calls charged anew: exact, and all or nothing."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import InvalidRequest, ModelManager, NotFound, clock
+from core.calls.accounting import settle, settle_cached
+from core.config import Settings
+from core.costs.service import PriceService
+from core.domain.generation import Usage
+from core.domain.price import Price, Rate
+from core.pricing.book import PriceBook
+from core.pricing.catalogue import Catalogue, shipped
+from core.pricing.receipt import receipt_for, to_nano
+from core.pricing.team import row_from, rows_from_yaml
+from core.storage.generations import to_row
+from tests.conftest import ROOT, Open
+from tests.fakes import gemini as wire
+from tests.fakes.gemini import FakeGemini
+from tests.test_storage import a_generation
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+REFERENCE = yaml.safe_load((Path(__file__).parent / "reference_costs.yaml").read_text("utf-8"))["calls"]
+
+
+@pytest.mark.parametrize("call", REFERENCE, ids=[call["id"] for call in REFERENCE])
+def test_a_reference_call_costs_what_it_costs_to_the_nano_dollar(call: dict):
+    at = datetime.fromisoformat(call["at"].replace("Z", "+00:00"))
+    price = PriceBook().price(call["provider"], call["model"], at, call["service_tier"])
+
+    account = settle([Usage(**call["usage"])], price, is_estimated=False)
+
+    assert (None if account.cost_usd is None else to_nano(account.cost_usd)) == call["nano_usd"]
+
+
+# The team's own rows
+
+
+def book(*rows: dict) -> PriceBook:
+    return PriceBook([row_from(row, id_=str(n)) for n, row in enumerate(rows)])
+
+
+def test_an_own_price_holds_from_its_date_on():
+    prices = book(
+        {"provider": "gemini", "model": "gemini-x", "input": 1, "output": 2, "effective_from": "2026-01-01"},
+        {"provider": "gemini", "model": "gemini-x", "input": 3, "output": 4, "effective_from": "2026-11-20T12:00:00Z"},
+    )
+
+    found = [prices.price("gemini", "gemini-x", NOW + timedelta(seconds=s)) for s in (-400 * 86_400, -1, 0)]
+
+    assert [price and price.input.base for price in found] == [None, 1, 3]
+
+
+def test_a_discount_is_taken_off_the_catalogues_price_and_off_every_tier_of_it():
+    listed = PriceBook().price("gemini", "gemini-2.5-pro", NOW)
+    price = book({"provider": "gemini", "model": "*", "discount_percent": 15}).price("gemini", "gemini-2.5-pro", NOW)
+
+    assert listed and price
+    assert [price.input.at(n) for n in (1, 200_001)] == [
+        rate * Decimal("0.85") for rate in (Decimal("1.25"), Decimal("2.5"))
+    ]
+    assert price.id != listed.id
+    assert "15" in price.note
+
+
+def test_a_row_of_the_very_model_covers_the_row_for_all():
+    prices = book(
+        {"provider": "gemini", "model": "*", "discount_percent": 50, "effective_from": "2026-06-01"},
+        {"provider": "gemini", "model": "gemini-2.5-flash", "input": 7, "output": 8},
+    )
+
+    price = prices.price("gemini", "models/GEMINI-2.5-flash", NOW)
+
+    assert price is not None
+    assert price.input.base == 7
+
+
+def test_a_service_tier_without_a_price_is_unknown_not_standard():
+    prices = book({"provider": "gemini", "model": "m", "input": 2, "output": 4, "tiers": {"batch": 0.5}})
+
+    tiers = {tier: prices.price("gemini", "m", NOW, tier) for tier in ("standard", "batch", "priority")}
+
+    assert [tiers[tier] and tiers[tier].input.base for tier in tiers] == [2, 1, None]
+
+
+def test_searches_and_cache_storage_are_lines_of_their_own():
+    price = book(
+        {"provider": "gemini", "model": "m", "input": 1, "output": 1, "search_per_1000": 14, "storage_per_hour": "4.5"}
+    ).price("gemini", "m", NOW)
+    assert price is not None
+
+    receipt = receipt_for(Usage(input_tokens=1_000_000, n_searches=3, storage_token_hours=2_000_000), price)
+
+    assert {line.kind: line.usd for line in receipt.lines} == {
+        "input": 1, "output": 0, "searches": Decimal("0.042"), "cache storage": 9,
+    }  # fmt: skip
+
+
+def test_what_was_used_and_has_no_price_makes_the_cost_unknown():
+    price = Price(id="p", model="m", input=Rate(base=Decimal(1)), output=Rate(base=Decimal(1)))
+
+    assert settle([Usage(input_tokens=5, n_searches=1)], price, is_estimated=False).cost_usd is None
+
+
+def test_an_answer_from_our_own_cache_costs_nothing_and_counts_as_saved():
+    price = PriceBook().price("gemini", "gemini-2.5-flash", NOW)
+
+    account = settle_cached(Usage(input_tokens=1000, output_tokens=500), price)
+
+    assert (account.cost_usd, account.cost_status, account.saved_usd) == (0, "cached", Decimal("0.00155"))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {}, {"provider": "gemini"}, {"provider": "gemini", "model": "m"}, {"provider": "gemini", "model": "m", "input": 1},
+        {"provider": "gemini", "model": "m", "input": -1, "output": 1}, {"provider": "gemini", "model": "m", "input": "x", "output": 1},
+        {"provider": "gemini", "model": "m", "input": "NaN", "output": 1}, {"provider": "gemini", "model": "*", "input": 1, "output": 1},
+        {"provider": "gemini", "model": "m", "discount_percent": 101}, {"provider": "simulated", "model": "sim-fast", "input": 1, "output": 1},
+        {"provider": "gemini", "model": "m", "input": 1, "output": 1, "colour": 3}, {"provider": "gemini", "model": "m", "input": 1, "output": 1, "effective_from": "soon"},
+        {"provider": "gemini", "model": "m", "discount_percent": 5, "tiers": {"express": 2}}, {"provider": "gemini", "model": "m", "input": True, "output": 1},
+        {"provider": "gemini", "model": "m", "input": 1, "output": 1, "above": {"many": {}}},
+    ],
+)  # fmt: skip
+def test_a_price_row_that_cannot_be_is_refused(row: dict):
+    with pytest.raises(InvalidRequest):
+        row_from(row)
+
+
+def test_a_prices_file_is_read_again_when_it_changes_and_a_broken_one_keeps_the_last_rows(
+    open_manager: Open, sqlite_url: str, tmp_path: Path
+):
+    file = tmp_path / "prices.yaml"
+    file.write_text("prices:\n- {provider: gemini, model: gemini-x, input: 1, output: 2}\n")
+    mm = open_manager(sqlite_url, prices_file=file)
+    assert mm.prices.price("gemini", "gemini-x", NOW) is not None
+
+    file.write_text("prices:\n- {provider: gemini, model: gemini-x, input: cheap}\n")
+    mm.prices.refresh()
+
+    assert "row 1" in mm.prices.file_error
+    assert mm.prices.price("gemini", "gemini-x", NOW) is not None
+
+
+@pytest.mark.parametrize("text", ["[", "prices: 3", "- 3", "- {model: m}"])
+def test_a_prices_file_that_is_wrong_says_where(text: str):
+    with pytest.raises(InvalidRequest, match=r"prices\.yaml"):
+        rows_from_yaml(text)
+
+
+def test_a_row_set_here_holds_in_the_next_process_too(open_manager: Open, database_url: str):
+    mm = open_manager(database_url)
+    row = mm.prices.set_price({"provider": "gemini", "model": "gemini-x", "input": "0.1", "output": "0.4"})
+    other = open_manager(database_url)
+    assert other.prices.price("gemini", "gemini-x", NOW).input.base == Decimal("0.1")  # type: ignore[union-attr]
+
+    mm.prices.remove_price(row.id)
+    other.prices.refresh()
+
+    assert other.prices.price("gemini", "gemini-x", NOW) is None
+    assert [entry.action for entry in mm.prices.audit()] == ["price removed", "price set"]
+    with pytest.raises(NotFound):
+        mm.prices.remove_price(row.id)
+
+
+# A newer catalogue
+
+
+def newer(price: str = "0.5") -> str:
+    """A catalogue in genai-prices' published form, with one model."""
+    model = {
+        "id": "gemini-2.5-flash",
+        "match": {"equals": "gemini-2.5-flash"},
+        "prices": {"input_mtok": price, "output_mtok": "2.5"},
+    }
+    provider = {"id": "google", "name": "Google", "api_pattern": "google", "models": [model]}
+    return json.dumps([provider])
+
+
+def test_a_newer_catalogue_is_a_difference_before_it_is_taken(mm: ModelManager):
+    changes = mm.prices.compare(newer())
+    assert {change.kind for change in changes} == {"gone", "changed"}
+    [flash] = [change for change in changes if change.kind == "changed"]
+    assert (flash.before.input.base, flash.after.input.base) == (Decimal("0.3"), Decimal("0.5"))  # type: ignore[union-attr]
+    assert mm.prices.book.catalogue is shipped()
+
+    mm.prices.take(newer())
+
+    assert mm.prices.price("gemini", "gemini-2.5-flash", NOW).input.base == Decimal("0.5")  # type: ignore[union-attr]
+    assert mm.prices.compare(newer()) == []
+    mm.prices.use_shipped()
+    assert mm.prices.price("gemini", "gemini-2.5-flash", NOW).input.base == Decimal("0.3")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "[3]", "<html>", '[{"id": "google"}]'])
+def test_what_is_not_a_catalogue_is_refused(mm: ModelManager, text: str):
+    with pytest.raises(InvalidRequest):
+        mm.prices.compare(text)
+    with pytest.raises(ValueError):
+        Catalogue.from_json(text)
+
+
+# Past calls
+
+PRICES = [
+    {"input": "0.3", "output": "2.5", "cached": "0.03", "audio": "1"},
+    {"input": "1.25", "output": "10", "above": {200_000: {"input": "2.5", "output": "15"}}, "cache_write": "1.5"},
+    {"input": "0.123456", "output": "7.000001", "cached": "0.5", "discount_percent": "12.5"},
+    {"input": 0, "output": 0},
+    {"input": 3, "output": 15, "cache_write": "3.75", "cache_write_1h": 6, "output_audio": 80, "cached_audio": "0.1"},
+]
+usages = st.builds(
+    lambda cached, written, hour, audio_plain, audio_cached, plain, thought, spoken, text: Usage(
+        input_tokens=cached + audio_cached + written + hour + audio_plain + plain, cached_tokens=cached + audio_cached,
+        cache_write_tokens=written, cache_write_1h_tokens=hour, audio_tokens=audio_plain + audio_cached,
+        cached_audio_tokens=audio_cached, output_tokens=thought + spoken + text, thinking_tokens=thought, output_audio_tokens=spoken,
+    ),
+    *[st.integers(0, 300_000)] * 9,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def one_manager(tmp_path_factory: pytest.TempPathFactory):
+    with ModelManager.open(
+        Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('r')}/a.db"), takes_up=False
+    ) as mm:
+        yield mm
+
+
+@given(
+    calls=st.lists(st.lists(usages, min_size=1, max_size=3), min_size=1, max_size=6),
+    fields=st.sampled_from(PRICES),
+    number=st.integers(0, 10**12),
+)
+@settings(derandomize=True, deadline=None, max_examples=30)
+def test_charging_anew_in_sql_is_exact_and_so_are_the_rollups(one_manager: ModelManager, calls, fields, number):
+    mm, model = one_manager, f"gemini-x{number}-{clock.now_us()}"
+    rows = [
+        a_generation(
+            f"g{clock.now_us()}{n}", request_model=model, usage=sum(each, Usage()), usages=tuple(each), cost_usd=None,
+            cost_status="unknown", tags=("t",), user_id=f"u{n % 2}", created_at=NOW - timedelta(hours=9 * n),
+        )
+        for n, each in enumerate(calls)
+    ]  # fmt: skip
+    for done in [mm._writer.log(to_row(row), None) for row in rows]:
+        done.result()
+    mm.prices.set_price({"provider": "gemini", "model": model, **fields})
+    price = mm.prices.price("gemini", model, NOW)
+    assert price is not None
+    expected = {
+        g.id: to_nano(sum((receipt_for(usage, price).usd for usage in g.usages), Decimal(0)))
+        for g in rows
+        if g.usage.total_tokens
+    }
+
+    days = mm.prices.preview("gemini", model)
+    n = mm.prices.reprice("gemini", model)
+
+    found = {row["id"]: row["cost_nano_usd"] for row in mm.log.all_rows() if row["request_model"] == model}
+    assert {id_: nano for id_, nano in found.items() if nano is not None} == expected
+    assert n == len(expected) == sum(day.n_calls for day in days)
+    assert to_nano(sum((day.after_usd for day in days), Decimal(0))) == sum(expected.values())
+    assert mm.monitoring.differences() == []
+
+
+def test_back_pricing_moves_budgets_and_leaves_a_trail(open_manager: Open, database_url: str, gemini: FakeGemini):
+    mm = open_manager(database_url, gemini)
+    budget = mm.budgets.create("b", "1")
+    gemini.next(wire.answer(prompt=1000, candidates=500), wire.answer(prompt=2000, candidates=100))
+    calls = [mm.generate("Hi", model="gemini-unpriced-1") for _ in range(2)]
+    [unpriced] = mm.prices.unpriced()
+    assert (unpriced.model, unpriced.n_calls, unpriced.input_tokens, unpriced.output_tokens) == (
+        "gemini-unpriced-1",
+        2,
+        3000,
+        600,
+    )
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 10})
+    assert mm.generation(calls[0].id).cost_usd is None  # nothing is charged before it is asked for
+
+    mm.prices.reprice("gemini", "gemini-unpriced-1")
+
+    cost = Decimal("0.009")
+    assert mm.budgets.status(budget.budget.id).spent_usd == cost
+    assert mm.budgets.status(budget.budget.id).n_unpriced == 0
+    assert mm.prices.unpriced() == []
+    assert mm.prices.audit()[0].action == "calls repriced"
+    assert mm.prices.audit()[0].detail["calls"] == 2
+    again = mm.generation(calls[0].id)
+    assert (again.cost_status, again.receipts[0].usd) == ("priced", again.cost_usd)
+    assert mm.monitoring.differences() == []
+    assert mm.prices.reprice("gemini", "gemini-unpriced-1") == 0
+
+
+def test_calls_that_have_a_cost_are_charged_anew_only_when_asked(
+    open_manager: Open, sqlite_url: str, gemini: FakeGemini
+):
+    mm = open_manager(sqlite_url, gemini)
+    mm.generate("Hi", model="gemini-2.5-flash")
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-2.5-flash", "discount_percent": 50})
+    assert mm.prices.preview("gemini", "gemini-2.5-flash") == []
+
+    [day] = mm.prices.preview("gemini", "gemini-2.5-flash", only_unpriced=False)
+    mm.prices.reprice("gemini", "gemini-2.5-flash", only_unpriced=False)
+
+    assert (day.before_usd, day.after_usd) == (Decimal("0.0000155"), Decimal("0.000007750"))
+    assert mm.monitoring.differences() == []
+
+
+def test_past_calls_are_charged_with_the_price_of_their_own_day(mm: ModelManager):
+    for n, days in enumerate((30, 10, 1)):
+        row = a_generation(
+            f"g{n}", request_model="gemini-x", cost_usd=None, cost_status="unknown",
+            usage=Usage(input_tokens=1_000_000), created_at=clock.now() - timedelta(days=days),
+        )  # fmt: skip
+        mm._writer.log(to_row(row), None).result()
+    for price, days in ((1, 20), (3, 5)):
+        start = (clock.now() - timedelta(days=days)).isoformat()
+        mm.prices.set_price(
+            {"provider": "gemini", "model": "gemini-x", "input": price, "output": 1, "effective_from": start}
+        )
+
+    mm.prices.reprice("gemini", "gemini-x")
+
+    costs = {row["id"]: row["cost_nano_usd"] for row in mm.log.all_rows()}
+    assert costs == {"g0": None, "g1": 1_000_000_000, "g2": 3_000_000_000}
+    assert mm.monitoring.differences() == []
+
+
+def test_contradictory_counts_stay_unknown_whatever_the_price(open_manager: Open, sqlite_url: str, gemini: FakeGemini):
+    mm = open_manager(sqlite_url, gemini)
+    gemini.next(wire.answer(prompt=10, candidates=5, cachedContentTokenCount=500))
+
+    g = mm.generate("Hi", model="gemini-2.5-flash")
+
+    assert g.cost_usd is None
+    assert mm.prices.reprice("gemini", "gemini-2.5-flash") == 0
+
+
+def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
+        rows = [
+            to_row(a_generation(f"g{n}", request_model="gemini-x", cost_usd=None, cost_status="unknown"))
+            for n in range(4000)
+        ]
+        for done in [mm._writer.log(row, None) for row in rows]:
+            done.result()
+        mm.prices.set_price({"provider": "gemini", "model": "gemini-x", "input": 1, "output": 1})
+    code = (
+        "import os, signal, sys\n"
+        "from core import ModelManager\nfrom core.config import Settings\nfrom core.storage import repricing\n"
+        "original = repricing._move_spend_by\n"
+        "def killed(*args):\n    original(*args)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "repricing._move_spend_by = killed\n"
+        "ModelManager.open(Settings(database_url=sys.argv[1]), takes_up=False).prices.reprice('gemini', 'gemini-x')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, url], cwd=ROOT).returncode == -9
+
+    with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
+        assert mm.prices.unpriced()[0].n_calls == 4000
+        assert mm.monitoring.differences() == []
+        assert mm.prices.reprice("gemini", "gemini-x") == 4000
+        assert mm.monitoring.differences() == []
+
+
+def test_a_call_keeps_the_price_row_it_was_charged_with(open_manager: Open, sqlite_url: str, gemini: FakeGemini):
+    mm = open_manager(sqlite_url, gemini)
+    row = mm.prices.set_price({"provider": "gemini", "model": "gemini-2.5-flash", "input": 9, "output": 9})
+    g = mm.generate("Hi", model="gemini-2.5-flash")
+    mm.prices.remove_price(row.id)
+
+    kept = mm.prices.pinned(g.price_id)
+
+    assert kept is not None
+    assert kept.input.base == 9
+    assert mm.generation(g.id).receipts[0].usd == g.cost_usd
+
+
+def test_a_receipt_says_what_the_call_would_have_cost_elsewhere(
+    open_manager: Open, sqlite_url: str, gemini: FakeGemini
+):
+    mm = open_manager(sqlite_url, gemini)
+    g = mm.generate("Hi", model="gemini-2.5-flash")
+
+    others = mm.prices.elsewhere(g, [("gemini", "gemini-2.5-flash"), ("gemini", "gemini-2.5-pro"), ("gemini", "nope")])
+
+    assert others == [("gemini-2.5-pro", Decimal("0.0000625"))]
+    assert isinstance(mm.prices, PriceService)
+
+
+def test_grounding_flex_and_reported_tiers_are_billed(open_manager: Open, sqlite_url: str, gemini: FakeGemini):
+    mm = open_manager(sqlite_url, gemini)
+    reply = wire.answer(prompt=1000, candidates=100)
+    reply.events[-1]["candidates"][0]["groundingMetadata"] = {"webSearchQueries": ["a", "b"]}
+    gemini.next(reply, wire.answer(prompt=1000, candidates=100))
+
+    grounded = mm.generate("Hi", model="gemini-2.5-flash")
+    flex = mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
+
+    assert grounded.cost_usd == Decimal("0.00055") + Decimal("0.035")
+    assert (flex.cost_usd, flex.service_tier) == (Decimal("0.000275"), "flex")
+    assert gemini.requests[-1]["body"]["serviceTier"] == "flex"
