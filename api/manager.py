@@ -68,7 +68,13 @@ async def generate(body: schemas.Generate, mm: Manager) -> dict[str, Any]:
 
 async def workflow(body: schemas.RunWorkflow, mm: Manager) -> Any:
     run_id = await asyncio.to_thread(
-        mm.workflows.start, body.template, body.input, inputs=body.inputs, model=body.model, source="api"
+        mm.workflows.start,
+        body.template,
+        body.input,
+        inputs=body.inputs,
+        model=body.model,
+        source="api",
+        cap_usd=None if body.max_cost_usd is None else Decimal(str(body.max_cost_usd)),
     )
     # Polled from the loop: a long run must not hold one of the server's few threads.
     while not (run := await asyncio.to_thread(mm.workflows.run, run_id)).is_over:

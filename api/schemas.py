@@ -49,6 +49,9 @@ class RunWorkflow(_Body):
     input: Text
     model: Name | None = None
     inputs: dict[str, str] = Field(default_factory=dict, description="Named inputs, such as target_language.")
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, description="A cap: the run pauses before it would cost more."
+    )
 
 
 class Compare(_Body):

@@ -4,11 +4,13 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core import clock
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
+from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
 from core.calls.loop import BackgroundLoop
@@ -25,6 +27,7 @@ from core.monitoring.alerting import AlertService
 from core.monitoring.delivery import Channels
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
+from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
 from core.providers.base import KeyCheck
 from core.providers.registry import Registry
 from core.storage.comparisons import ComparisonStore
@@ -232,6 +235,39 @@ class ModelManager:
     def price(self, model: str) -> Price | None:
         """The price row that holds now; None when none is known."""
         return self.prices.price(self.model(model).provider, model, clock.now())
+
+    def estimate(self, request: Request, *, counted: int | None = None) -> Estimate:
+        """What a call may cost. counted: Its input tokens, where the vendor counted them (`count_tokens`).
+
+        Raises:
+            ModelNotFound, AuthenticationError
+        """
+        model = self.model(request.model)
+        inputs = input_range(request.n_bytes, longest_input(request, model), counted)
+        return self._estimated(model, inputs, request, is_exact=counted is not None)
+
+    def estimate_step(self, model_name: str, n_bytes: Range, parameters: Parameters) -> Estimate:
+        """What one step of a workflow may cost, by the bytes of its prompt; see WorkflowService.estimate."""
+        model = self.model(model_name)
+        inputs = Range(*(input_range(n, n + TOKENS_PER_MESSAGE, None)[at] for at, n in enumerate(n_bytes)))
+        request = Request(model=model.name, messages=(Message("user", ""),), parameters=parameters)
+        return self._estimated(model, inputs, request)
+
+    def _estimated(self, model: Model, inputs: Range, request: Request, *, is_exact: bool = False) -> Estimate:
+        tier = request.parameters.service_tier or "standard"
+        price = self.prices.price(model.provider, model.name, clock.now(), tier)
+        usual = self.monitoring.usual_answer(model.name, simulated=model.is_simulated)
+        outputs = output_range(longest_answer(request, model), usual)
+        return estimate(model.name, price, inputs, outputs, is_exact=is_exact)
+
+    def count_tokens(self, request: Request) -> int:
+        """The exact input tokens of a request, counted by its vendor. Raises: AimmError"""
+
+        async def count() -> int:
+            provider, model = await self._registry.resolve(request.model)
+            return await provider.count_tokens(replace(request, model=model.name))
+
+        return self._loop.run(count())
 
     @property
     def database_address(self) -> str:

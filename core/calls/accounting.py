@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from core.domain.budget import Ask, Spender
 from core.domain.generation import CostStatus, Model, Receipt, Request, Usage
 from core.domain.price import Price
-from core.errors import CapReached
+from core.errors import CapReached, InvalidRequest
 from core.pricing.receipt import NANO, receipt_for, to_nano
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated
@@ -127,6 +127,13 @@ def ask_for(request: Request, model: Model, price: Price | None, spender: Spende
         token_nano=token_nano,
         shortest_tokens=SHORTEST_ANSWER if may_shorten else 0,
     )
+
+
+def checked_cap(cap_usd: Decimal) -> Decimal:
+    """A cap that can be kept. Raises: InvalidRequest"""
+    if not cap_usd.is_finite() or not Decimal("0.000001") <= cap_usd <= 1_000_000:
+        raise InvalidRequest(f"cap_usd == {cap_usd}, must be from 0.000001 to 1,000,000")
+    return cap_usd
 
 
 def within_cap(ask: Ask, cap_usd: Decimal) -> int | None:

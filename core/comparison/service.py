@@ -5,21 +5,24 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import get_args
+from decimal import Decimal
+from typing import cast, get_args
 
 from core import clock
+from core.calls.accounting import checked_cap
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
 from core.comparison import judging
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, Criterion, Metric, Vote, VoteChoice, WinRate
 from core.domain.generation import Generation, Message, Request, Source
 from core.domain.generation import Model as ModelInfo
-from core.errors import AimmError, InvalidRequest, NotFound
+from core.errors import AimmError, Conflict, InvalidRequest, NotFound
 from core.storage.comparisons import ComparisonStore
 from core.storage.writer import Work, Writer
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 KEPT_COMPARISONS = 200
+OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
 
 
 class ComparisonService:
@@ -47,8 +50,12 @@ class ComparisonService:
         system: str | None = None,
         rule: Sequence[Criterion] = DEFAULT_RULE,
         source: Source = "compare",
+        cap_usd: Decimal | None = None,
     ) -> str:
         """Ask all candidates at the same time and return the comparison's id.
+
+        cap_usd: What all of them may cost together. Each gets an equal share of it: its answer is kept that short, and
+            one that cannot even begin on its share is left out until `resume` gives it more.
 
         Raises:
             InvalidRequest: Fewer than two or more than eight candidates, or a bad prompt or rule.
@@ -76,20 +83,37 @@ class ComparisonService:
         bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
         kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None, candidates=bare)
         self._writer.run(lambda connection: self._store.insert(connection, kept))
-        calls = [
-            self._calls.submit(
-                request,
-                Origin(source=source, ref_id=comparison.id, ref_part=str(position)),
-                self._recorder(comparison.id, position),
-            )
-            for position, request in enumerate(requests)
+        share = None if cap_usd is None else checked_cap(cap_usd) / len(requests)
+        self._running[comparison.id] = [
+            self._submit(comparison, position, request, share) for position, request in enumerate(requests)
         ]
-        self._running[comparison.id] = calls
         for old in list(self._running)[:-KEPT_COMPARISONS]:
             if not self.is_running(old):
                 self._running.pop(old, None)
         self._settle_at_end(comparison.id)
         return comparison.id
+
+    def resume(self, comparison_id: str, *, cap_usd: Decimal | None = None) -> int:
+        """Ask those again that a cap or a budget kept from answering; returns how many. cap_usd: For these together.
+
+        Raises:
+            NotFound; Conflict: It is not of this process, or still runs.
+        """
+        comparison, calls = self.get(comparison_id), self._running.get(comparison_id)
+        if calls is None or self.is_running(comparison_id):
+            raise Conflict("Only a finished comparison of this session can go on.")
+        waiting = [at for at, call in enumerate(calls) if call.error is not None and call.error.code in OUT_OF_MONEY]
+        share = None if cap_usd is None or not waiting else checked_cap(cap_usd) / len(waiting)
+        for at in waiting:
+            calls[at] = self._submit(comparison, at, calls[at].request, share)
+        if waiting:
+            self._settle_at_end(comparison_id)
+        return len(waiting)
+
+    def _submit(self, comparison: Comparison, position: int, request: Request, cap_usd: Decimal | None) -> Call:
+        source = cast(Source, comparison.source)
+        origin = Origin(source=source, ref_id=comparison.id, ref_part=str(position), cap_usd=cap_usd)
+        return self._calls.submit(request, origin, self._recorder(comparison.id, position))
 
     def calls(self, comparison_id: str) -> list[Call]:
         """The calls, by position, of a comparison of this process, running or recent; else empty."""

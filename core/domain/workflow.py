@@ -10,7 +10,7 @@ from core.domain.generation import Parameters
 
 Check = Literal["none", "not_empty", "json"]
 OnFailure = Literal["stop", "skip", "fallback"]
-RunStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+RunStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 StepStatus = Literal["waiting", "running", "succeeded", "failed", "skipped"]
 
 
@@ -94,10 +94,19 @@ class WorkflowRun:
     spec: Workflow
     n_starts: int = 1
     steps: tuple[StepRun, ...] = ()
+    cap_usd: Decimal | None = None
 
     @property
     def is_over(self) -> bool:
-        return self.status in ("succeeded", "failed", "cancelled")
+        """Whether nothing more happens by itself; a paused, failed or stopped run can be resumed."""
+        return self.status in ("succeeded", "failed", "cancelled", "paused")
+
+    @property
+    def left_of_cap_usd(self) -> Decimal | None:
+        """What it may still spend; None = there is no cap. An unknown cost so far counts as nothing."""
+        if self.cap_usd is None:
+            return None
+        return self.cap_usd - sum((step.cost_usd or Decimal(0) for step in self.steps), Decimal(0))
 
     @property
     def final_output(self) -> str:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 LEVEL = 0.8
 NEEDED_DAYS = 7  # each weekday once: before, a quiet weekend cannot be told from a fall of the level
 # Calibrated by benchmarks/forecast.py: the share by which the level may wander in a day beyond what history shows.
-DRIFT_PER_DAY = 0.045
+DRIFT_PER_DAY = 0.055
 # Calibrated too: what half-lives and factors, chosen on the same days, make the noise look smaller than it is.
 NOISE_MARGIN = 1.3
 
@@ -185,7 +185,7 @@ def _bounds(expected: Floats, variance: Floats, freedom: int) -> tuple[Floats, F
     sigma2 = np.log1p(np.divide(variance, expected**2, out=np.zeros_like(variance), where=expected > 0))
     lower = expected * np.exp(-sigma2 / 2 - t * np.sqrt(sigma2))
     upper = expected * np.exp(-sigma2 / 2 + t * np.sqrt(sigma2))
-    # Spend never falls; and far in the tail a log-normal's mean lies above its upper quantile.
+    # Spend never falls, not by rounding either; and a very wide log-normal's mean lies above its upper quantile.
     return np.maximum.accumulate(lower), np.maximum.accumulate(np.maximum(upper, expected))
 
 

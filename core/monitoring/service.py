@@ -1,5 +1,6 @@
 """Monitoring for its users: metrics of any window, spend and its projection. Reads rollups, never raw rows."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from core.storage.rollups import RollupRows, RollupStore
 Bucket = Literal["hour", "day"]
 DEFAULT_DAYS = 30
 MAX_HOURS = 24 * 366
+USUAL_TTL_S = 60.0
 _WIDTH_US = {"hour": HOUR_US, "day": DAY_US}
 
 
@@ -35,6 +37,7 @@ class MonitoringService:
     def __init__(self, rollups: RollupStore, now: Callable[[], datetime]) -> None:
         self._rollups = rollups
         self._now = now
+        self._usual: dict[str, tuple[float | None, float]] = {}
 
     def window(
         self, since: datetime | None = None, until: datetime | None = None, *, days: float = DEFAULT_DAYS
@@ -72,6 +75,15 @@ class MonitoringService:
 
     def total(self, window: Window, *, model: str | None = None, simulated: bool = False) -> Metrics:
         return metrics.total(self._read(window, None, model, simulated))
+
+    def usual_answer(self, model: str, *, simulated: bool = False) -> float | None:
+        """Output tokens of a model's answers of the last 30 days, on average; None = it has not answered. Kept a minute."""
+        known, until = self._usual.get(model, (None, 0.0))
+        if time.monotonic() >= until:
+            found = self.total(self.window(), model=model, simulated=simulated)
+            known = found.output_tokens / found.n_ok if found.n_ok else None
+            self._usual[model] = known, time.monotonic() + USUAL_TTL_S
+        return known
 
     def spend_today(self) -> Decimal:
         """Known real spend since midnight UTC."""

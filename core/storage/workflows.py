@@ -138,7 +138,9 @@ class WorkflowStore:
 
     def _to_run(self, row: Any, steps: tuple[StepRun, ...]) -> WorkflowRun:
         return WorkflowRun(
-            **{name: row[name] for name in ("id", "workflow_name", "status", "error", "source", "n_starts")},
+            **{name: row[name] for name in ("id", "workflow_name", "error", "source", "n_starts")},
+            status="paused" if row["is_paused"] else row["status"],
+            cap_usd=None if row["cap_nano_usd"] is None else from_nano(row["cap_nano_usd"]),
             created_at=from_us(row["created_at"]),
             finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
             inputs=json.loads(row["inputs"]),

@@ -8,21 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from core import clock
+from core.calls.accounting import checked_cap
 from core.calls.call import CallView
 from core.calls.engine import CallEngine
 from core.config import MAX_PROMPT_BYTES
 from core.domain.generation import Model, Source
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.errors import AimmError, Conflict, InvalidRequest, NotFound, TooLarge
+from core.pricing.estimate import Estimate
+from core.pricing.receipt import to_nano
 from core.storage.database import Database
 from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer
 from core.workflows import spec
 from core.workflows.engine import RunEngine
+from core.workflows.estimate import EstimateCall, estimate_run
 from core.workflows.steps import Closing, StepRunner
 
 logger = logging.getLogger(__name__)
@@ -98,10 +103,11 @@ class WorkflowService:
         inputs: Mapping[str, str] | None = None,
         model: str | None = None,
         source: Source = "workflow",
+        cap_usd: Decimal | None = None,
     ) -> str:
         """Begin a run and return its id; it goes on whatever becomes of the caller.
 
-        model: For the steps that name none.
+        model: For the steps that name none. cap_usd: The run pauses before it would cost more.
 
         Raises:
             InvalidRequest: The workflow or an input cannot be used. NotFound: there is no such workflow or model.
@@ -121,6 +127,7 @@ class WorkflowService:
             "inputs": json.dumps(values),
             "source": source,
             "status": "queued",
+            "cap_nano_usd": None if cap_usd is None else to_nano(checked_cap(cap_usd)),
             "n_starts": 0,
             "created_at": clock.now_us(),
         }
@@ -145,6 +152,12 @@ class WorkflowService:
         call = self._steps.active_call(run_id)
         return call.view() if call else None
 
+    def estimate(
+        self, workflow: Workflow, inputs: Mapping[str, str], model: str, estimate_call: EstimateCall
+    ) -> list[Estimate]:
+        """What each step may cost; the main input is under ''. Raises: InvalidRequest: a template cannot be read."""
+        return estimate_run(workflow, {**workflow.inputs, **inputs}, model, estimate_call)
+
     def wait(self, run_id: str, timeout_s: float = 3600.0) -> WorkflowRun:
         """Wait until a run is over and return it; after the time-out, as it stands."""
         deadline = time.monotonic() + timeout_s
@@ -165,12 +178,18 @@ class WorkflowService:
         if (call := self._steps.active_call(run_id)) is not None:
             call.cancel()
 
-    def resume(self, run_id: str) -> None:
-        """Go on with a failed or stopped run from its first unfinished step; finished steps are not paid again."""
+    def resume(self, run_id: str, *, cap_usd: Decimal | None = None) -> None:
+        """Go on with a failed, stopped or paused run from its first unfinished step; finished steps are not paid again.
+
+        cap_usd: A new cap on the whole run, what it has cost already included; None = the cap stays.
+        """
         run = self.run(run_id)
+        changes: dict[str, Any] = {"error": "", "finished_at": None, "is_paused": 0}
+        if cap_usd is not None:
+            changes["cap_nano_usd"] = to_nano(checked_cap(cap_usd))
 
         def reopen(connection: Any) -> bool:
-            moved = self._store.move(connection, run_id, "queued", ("failed", "cancelled"), error="", finished_at=None)
+            moved = self._store.move(connection, run_id, "queued", ("failed", "cancelled"), **changes)
             if moved:
                 self._store.reopen_steps(connection, run_id)
             return moved
@@ -217,7 +236,8 @@ class WorkflowService:
         try:
             for step in spec.order(run.spec):
                 if run_step(step.name) == "failed":
-                    return self._finish(run_id, start, "failed")
+                    is_paused = self._steps.ran_out_of_money(run_id)
+                    return self._finish(run_id, start, "cancelled" if is_paused else "failed", is_paused=is_paused)
         except Closing:
             raise
         except Exception as error:
@@ -245,13 +265,20 @@ class WorkflowService:
     def requeue(self, run_id: str, start: int) -> None:
         self._writer.run(lambda connection: self._store.move(connection, run_id, "queued", ("running",), start=start))
 
-    def _finish(self, run_id: str, start: int, status: str, error: str = "") -> None:
+    def _finish(self, run_id: str, start: int, status: str, error: str = "", *, is_paused: bool = False) -> None:
         run = self.run(run_id)
         failed = next((step for step in run.steps if step.status == "failed"), None)
         error = f"{failed.step}: {failed.error}" if failed else error
         self._writer.run(
             lambda connection: self._store.move(
-                connection, run_id, status, ("running",), start=start, finished_at=clock.now_us(), error=error
+                connection,
+                run_id,
+                status,
+                ("running",),
+                start=start,
+                finished_at=clock.now_us(),
+                error=error,
+                is_paused=int(is_paused),
             )
         )
 

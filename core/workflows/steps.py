@@ -21,6 +21,9 @@ class Closing(Exception):
     """The process is going down; the run is to be taken up again by the next one."""
 
 
+OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
+
+
 class StepRunner:
     def __init__(
         self, store: WorkflowStore, writer: Writer, calls: CallEngine, default_model: Callable[[], str]
@@ -30,7 +33,14 @@ class StepRunner:
         self._calls = calls
         self._default_model = default_model
         self._active: dict[str, Call] = {}
+        self._out_of_money: set[str] = set()
         self.is_closing = threading.Event()
+
+    def ran_out_of_money(self, run_id: str) -> bool:
+        """Whether the run's last step failed for want of money; asked once."""
+        found = run_id in self._out_of_money
+        self._out_of_money.discard(run_id)
+        return found
 
     def active_call(self, run_id: str) -> Call | None:
         return self._active.get(run_id)
@@ -67,6 +77,8 @@ class StepRunner:
             status, error = self._call(run, step, (model, asked, system), attempt)
             if status == "succeeded":
                 return status
+            if run.id in self._out_of_money:
+                return self._failed(run, step, error)
             asked = f"{prompt}\n\nYour last answer was refused: {error}\nAnswer again and correct this."
         if step.on_failure == "fallback" and step.fallback_model and self._is_wanted(run):
             status, error = self._call(run, step, (step.fallback_model, prompt, system), step.attempts + 1)
@@ -81,12 +93,21 @@ class StepRunner:
     ) -> tuple[StepStatus, str]:
         model, prompt, system = ask
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
-        origin = Origin(source="workflow", ref_id=run.id, ref_part=step.name, ref_name=f"workflow:{run.workflow_name}")
+        now = self._store.run(run.id)
+        origin = Origin(
+            source="workflow",
+            ref_id=run.id,
+            ref_part=step.name,
+            ref_name=f"workflow:{run.workflow_name}",
+            cap_usd=None if now is None else now.left_of_cap_usd,
+        )
         verdict: list[tuple[StepStatus, str]] = []
 
         def record(generation: Generation) -> Work:
             # In the transaction that records the call: an answer that was paid for and its step cannot part.
             status, error = judge(generation, step.check)
+            if generation.error_class in OUT_OF_MONEY:
+                self._out_of_money.add(run.id)
             verdict.append((status, error))
             values = _step_values(run, step, generation, attempt)
             values |= {"status": "running" if status == "failed" else status, "error": error}

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.comparison import Candidate, Comparison
-from core.domain.generation import Parameters
+from core.domain.generation import Message, Parameters, Request
 from dashboard import formatting, queries
 from dashboard.components import answer
 
@@ -37,6 +37,16 @@ def _candidate(row: dict[str, object]) -> Candidate:
     own = given.get("system prompt")
     return Candidate(
         position=0, model=str(given["model"]), system=None if own is None else str(own), parameters=settings
+    )
+
+
+def request_of(candidate: Candidate, prompt: str, system: str | None) -> Request:
+    """What a row would ask, for an estimate."""
+    return Request(
+        model=candidate.model,
+        messages=(Message("user", prompt),),
+        system=candidate.system or system or None,
+        parameters=candidate.parameters,
     )
 
 

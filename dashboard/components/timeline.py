@@ -14,7 +14,14 @@ ICON = {
     "failed": ":material/error:",
     "skipped": ":material/step_over:",
 }
-STATUS_COLOUR = {"succeeded": "green", "failed": "red", "cancelled": "orange", "running": "blue", "queued": "gray"}
+STATUS_COLOUR = {
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "orange",
+    "running": "blue",
+    "queued": "gray",
+    "paused": "orange",
+}
 
 
 def draw(run: WorkflowRun) -> None:

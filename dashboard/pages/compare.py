@@ -6,7 +6,7 @@ from core import AimmError
 from core.comparison import judging
 from core.domain.comparison import Comparison
 from dashboard import formatting, queries
-from dashboard.components import answer, candidates, receipt, rule_editor, votes
+from dashboard.components import answer, candidates, estimates, receipt, rule_editor, votes
 from dashboard.session import manager
 
 mm = manager()
@@ -55,6 +55,14 @@ with st.form("compare_form", border=True):
     low = st.columns([3, 1], vertical_alignment="bottom")
     system = low[0].text_input("System prompt for all", key="compare_system", placeholder="optional")
     run = low[1].form_submit_button("Compare", type="primary", icon=":material/play_arrow:", width="stretch")
+    cap_place, estimate_place = st.columns([3, 1], vertical_alignment="bottom")
+    with cap_place:
+        estimates.cap_field("compare_cap", "all answers together")
+    estimate = estimate_place.form_submit_button(
+        "Estimate", icon=":material/calculate:", width="stretch", help=estimates.HELP
+    )
+if estimate and prompt and prompt.strip():
+    estimates.several([candidates.request_of(each, prompt, system) for each in chosen])
 rule = rule_editor.edit("compare_rule")
 hidden = st.toggle(
     "Hide names", key="compare_hidden", help="Vote on the text alone; the names come back when you switch this off."
@@ -62,7 +70,9 @@ hidden = st.toggle(
 
 if run:
     try:
-        state.compare_id = mm.comparisons.start(prompt or "", chosen, system=system, rule=rule)
+        state.compare_id = mm.comparisons.start(
+            prompt or "", chosen, system=system, rule=rule, cap_usd=estimates.cap("compare_cap")
+        )
         state.compare_rule_words = rule_editor.words(rule)
     except AimmError as error:
         st.error(formatting.plain(f"{error.message} {error.hint}"), icon=":material/error:")
@@ -82,6 +92,11 @@ if state.get("compare_id"):
         comparison = mm.comparisons.settle(comparison.id, rule)
         state.compare_rule_words = rule_editor.words(rule)
     draw_finished(comparison, hidden)
+    if any(call.error is not None and call.error.code in estimates.OUT_OF_MONEY for call in calls) and st.button(
+        "Ask the paused ones with the cap as it is now", icon=":material/play_arrow:", key="compare_resume"
+    ):
+        mm.comparisons.resume(comparison.id, cap_usd=estimates.cap("compare_cap"))
+        st.rerun()
 
 votes.standings()
 st.subheader("History")

@@ -7,7 +7,7 @@ import streamlit as st
 from core.calls.call import Origin
 from core.domain.generation import Generation, Message, Parameters, Request
 from dashboard import formatting, queries
-from dashboard.components import answer, code, history, key_card, parameters, receipt
+from dashboard.components import answer, code, estimates, history, key_card, parameters, receipt
 from dashboard.session import manager
 
 EXAMPLES = {
@@ -31,17 +31,26 @@ def turns() -> list[Generation]:
     return [g for g in (mm.remembered(generation_id) for generation_id in state.play_turns) if g is not None]
 
 
-def start(prompt: str) -> None:
+def asked(prompt: str) -> Request:
     done = turns()
     before = [message for g in done if g.text for message in (g.messages[-1], Message("model", g.text))]
     system, settings = state.get("play_system") or None, state.get("play_parameters", {})
-    request = Request(
+    return Request(
         model=state.play_model,
         messages=(*before, Message("user", prompt)),
         system=system,
         parameters=Parameters(**settings),
     )
-    state.play_call = mm.submit(request, Origin(source="playground")).id
+
+
+def start(prompt: str) -> None:
+    origin = Origin(source="playground", cap_usd=estimates.cap("play_cap"))
+    state.play_call = mm.submit(asked(prompt), origin).id
+
+
+def take_prompt() -> None:
+    """Empty the field; only a callback may set a widget's value."""
+    state.play_sent, state.play_prompt = state.play_prompt, ""
 
 
 def draw_turn(g: Generation) -> None:
@@ -72,6 +81,7 @@ with side:
         except ValueError as error:
             st.error(f"JSON schema: {error}")
             state.play_parameters = {}
+        estimates.cap_field("play_cap", "a call")
     if mm.model_list_error:
         st.warning(f"The vendor's model list could not be read: {formatting.plain(mm.model_list_error)}")
     if not mm.has_key:
@@ -90,14 +100,23 @@ with main:
                 if st.button(label, key=f"example_{label}", icon=":material/lightbulb:"):
                     start(text)
                     st.rerun()
-    with st.form("play_form", clear_on_submit=True, border=False):
+    with st.form("play_form", border=False):
         prompt = st.text_area("Prompt", key="play_prompt", height=90, placeholder="Write a prompt; Ctrl+Enter runs it")
-        run = st.form_submit_button(
-            "Run (Ctrl+Enter)", type="primary", icon=":material/play_arrow:", disabled=call is not None
+        buttons = st.container(horizontal=True)
+        run = buttons.form_submit_button(
+            "Run (Ctrl+Enter)",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=call is not None,
+            on_click=take_prompt,
         )
+        estimate = buttons.form_submit_button("Estimate", icon=":material/calculate:", help=estimates.HELP)
+    if prompt and prompt.strip() and (estimate or "play_counted" in state):
+        estimates.one(asked(prompt), "play_counted")
     actions = st.container(horizontal=True)
-    if run and prompt and prompt.strip():
-        start(prompt)
+    if run and (sent := state.pop("play_sent", "")).strip():
+        state.pop("play_counted", None)
+        start(sent)
         st.rerun()
     if call is not None:
         if actions.button("Stop", key="play_stop", icon=":material/stop:", shortcut="Escape"):
@@ -116,6 +135,17 @@ with main:
         last = turns()[-1:]
         if actions.button("New conversation", icon=":material/add_comment:", key="play_new"):
             state.play_turns = []
+            st.rerun()
+        if (
+            last
+            and last[0].error_class in estimates.OUT_OF_MONEY
+            and last[0].messages
+            and actions.button(
+                "Try again", icon=":material/replay:", key="play_again", help="With the cap as it is now."
+            )
+        ):
+            state.play_turns.pop()
+            start(last[0].messages[-1].text)
             st.rerun()
         if last:
             with actions.popover("Same call as code", icon=":material/code:"):

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.domain.workflow import WorkflowRun
 from dashboard import formatting, queries
-from dashboard.components import timeline, workflow_editor
+from dashboard.components import estimates, timeline, workflow_editor
 from dashboard.session import manager
 
 mm = manager()
@@ -34,13 +34,13 @@ def controls(run: WorkflowRun) -> None:
     if not run.is_over and row.button("Stop", icon=":material/stop:", key="run_stop"):
         mm.workflows.cancel(run.id)
         st.rerun()
-    if run.status in ("failed", "cancelled") and row.button(
-        "Resume from the failed step",
+    if run.status in ("failed", "cancelled", "paused") and row.button(
+        "Go on with the cap as it is now" if run.status == "paused" else "Resume from the failed step",
         icon=":material/play_arrow:",
         key="run_resume",
         help="Finished steps are kept and not paid again.",
     ):
-        mm.workflows.resume(run.id)
+        mm.workflows.resume(run.id, cap_usd=estimates.cap("flow_cap"))
         st.rerun()
     if run.final_output:
         row.download_button(
@@ -73,7 +73,12 @@ with left:
             names.index(default_model) if default_model in names else 0,
             key="flow_model",
         )
-        run_clicked = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
+        estimates.cap_field("flow_cap", "the whole run; it pauses before it would cost more")
+        buttons = st.container(horizontal=True)
+        run_clicked = buttons.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
+        estimate = buttons.form_submit_button("Estimate", icon=":material/calculate:", help=estimates.HELP)
+    if estimate:
+        estimates.steps(workflow, {"": text or "", **named}, model or default_model)
     with st.expander("Edit the workflow", icon=":material/edit:"):
         edited = workflow_editor.edit(workflow)
         row = st.container(horizontal=True)
@@ -91,7 +96,11 @@ with left:
             st.error("The workflow has problems; see the editor.", icon=":material/error:")
         else:
             state.flow_run = mm.workflows.start(
-                edited, text or "", inputs={k: v for k, v in named.items() if k in edited.inputs}, model=model
+                edited,
+                text or "",
+                inputs={k: v for k, v in named.items() if k in edited.inputs},
+                model=model,
+                cap_usd=estimates.cap("flow_cap"),
             )
 
 with right:
