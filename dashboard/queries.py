@@ -16,7 +16,6 @@ from core.domain.workflow import WorkflowRun
 from core.experiments.analysis import Analysis
 from core.monitoring.forecast import Forecast, TooEarly
 from core.monitoring.service import Bucket, Window
-from core.pricing.estimate import Estimate
 from dashboard import formatting
 from dashboard.session import manager
 
@@ -309,21 +308,6 @@ def outcomes_per_day(experiment_id: str, names: Sequence[str]) -> pd.DataFrame:
         if position < len(names)
     ]
     return pd.DataFrame(records, columns=["time", "variant", "outcomes"])
-
-
-def estimates_frame(estimates: Sequence[Estimate], names: Sequence[str], first: str) -> pd.DataFrame:
-    records = [
-        {
-            first: name,
-            "tokens in": each.input_tokens.expected,
-            "tokens out": each.output_tokens.expected,
-            "low": formatting.usd(each.low_usd),
-            "expected": formatting.usd(each.expected_usd),
-            "at most": formatting.usd(each.high_usd),
-        }
-        for name, each in zip(names, estimates, strict=True)
-    ]
-    return pd.DataFrame(records)
 
 
 def models_frame() -> pd.DataFrame:

@@ -139,6 +139,10 @@ class ExperimentService:
         analysis = analyse(experiment, *sums)
         return ExperimentReport(experiment=experiment, analysis=analysis, decision=decide(analysis))
 
+    def successes(self) -> dict[str, int]:
+        """Successful outcomes by experiment name; of experiments with the same name together."""
+        return self._store.successes()
+
     def daily(self, experiment_id: str) -> list[tuple[int, int, int, int]]:
         """(day in microseconds since 1970, variant position, outcomes, successes)."""
         return self._store.daily(experiment_id)

@@ -134,6 +134,13 @@ class ExperimentStore:
             for row in rows
         ]
 
+    def successes(self) -> dict[str, int]:
+        """Successful outcomes by experiment name."""
+        joined = outcomes.join(experiments, outcomes.c.experiment_id == experiments.c.id)
+        statement = select(experiments.c.name, func.sum(outcomes.c.success)).select_from(joined)
+        with self._database.read() as connection:
+            return {name: int(n) for name, n in connection.execute(statement.group_by(experiments.c.name))}
+
     def daily(self, experiment_id: str) -> list[tuple[int, int, int, int]]:
         """(day in microseconds, position, outcomes, successes), oldest first."""
         o = outcomes.c

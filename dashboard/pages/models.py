@@ -1,13 +1,36 @@
-"""Models & prices: what can be asked, and what it costs."""
+"""Models & prices: what can be asked, what it costs, and what a team's own contract says."""
 
 import streamlit as st
 
 from dashboard import formatting, queries
-from dashboard.components import key_card
+from dashboard.components import key_card, prices
 from dashboard.session import manager
 
 st.title("Models & prices")
 mm = manager()
+n_unpriced = len(mm.prices.unpriced())
+labels = {"Without a price": f"Without a price ({n_unpriced})"} if n_unpriced else {}
+view = st.segmented_control(
+    "View",
+    prices.VIEWS,
+    default=prices.VIEWS[0],
+    key="prices_view",
+    required=True,
+    format_func=lambda name: labels.get(name, name),
+    label_visibility="collapsed",
+    bind="query-params",
+)
+others = {
+    "Own prices": prices.own,
+    "Without a price": prices.unpriced,
+    "Past calls": prices.past,
+    "Catalogue": prices.catalogue,
+    "Changes": prices.audit,
+}
+if view in others:
+    others[view]()
+    st.stop()
+
 left, right = st.columns([2.4, 1], gap="medium")
 with right:
     if mm.has_key:
@@ -22,6 +45,7 @@ with left:
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
     st.dataframe(frame, hide_index=True, column_config=money, height=560)
     st.caption(
-        "USD per million tokens, as shipped with the installed genai-prices; nothing is fetched. A prompt longer than «long prompt"
-        " from» pays a higher price for the whole call. Thinking is charged like output. An empty price is unknown, not zero."
+        "USD per million tokens: your own rows over the catalogue of the installed genai-prices; nothing is fetched. A prompt"
+        " longer than «long prompt from» pays a higher price for the whole call. Thinking is charged like output. An empty"
+        " price is unknown, not zero."
     )

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from dashboard import charts, queries
-from dashboard.components import budgets, chart_table, demo, headline
+from dashboard.components import alerts, budgets, chart_table, demo, headline, reconcile, spend
 
 ALL = "all models"
+VIEWS = ("Overview", "Spend", "Budgets & alerts", "Reconcile")
 
 st.title("Monitoring")
 top = st.container(horizontal=True, vertical_alignment="bottom")
@@ -21,6 +22,23 @@ simulated = top.toggle(
 )
 chosen = None if model == ALL else model
 
+view = st.segmented_control(
+    "View",
+    VIEWS,
+    default=VIEWS[0],
+    key="monitor_view",
+    required=True,
+    bind="query-params",
+    label_visibility="collapsed",
+)
+if view == "Budgets & alerts":
+    budgets.show()
+    alerts.show()
+    st.stop()
+if view == "Reconcile":
+    reconcile.show()
+    st.stop()
+
 now, before = queries.totals(label, chosen, simulated)
 if now.n == 0:
     kind = "simulated" if simulated else "real"
@@ -32,6 +50,9 @@ if now.n == 0:
 if simulated:
     st.badge("simulated – costs are examples", color="orange")
 headline.show(now, before)
+if view == "Spend":
+    spend.show(label, simulated)
+    st.stop()
 
 bucket = queries.bucket_of(label)
 times = queries.over_time(label, chosen, simulated)

@@ -1,0 +1,103 @@
+"""Monitoring's view of money: spend by day, where the month is heading, why it moved, and on what it was spent."""
+
+import streamlit as st
+
+from core.domain.budget import BudgetOutlook
+from dashboard import charts, formatting, money, queries
+from dashboard.components import chart_table
+
+DIMENSIONS = ("model", "tag", "user", "key", "workflow", "experiment")
+
+
+def show(label: str, simulated: bool) -> None:
+    budget = None if simulated else _month_budget()
+    frame = money.daily_spend(label, simulated)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        a_day = (
+            None
+            if budget is None
+            else float(budget.status.limit_usd) / (budget.status.resets_at - budget.status.starts_at).days
+        )
+        text = "Known cost. A hatched cap marks days with calls that have no price: their true cost is higher. Dashed: the month budget, a day's share."  # fmt: skip
+        chart_table.show("Spend per day", charts.daily_spend(frame, a_day), frame, help_text=text, key="daily_spend")
+        _unpriced(frame)
+    with right:
+        path, note = money.forecast_frame(simulated)
+        limit = None if budget is None else float(budget.status.limit_usd)
+        if path.empty:
+            st.markdown("**This month**")
+            st.caption(f"No forecast: {note}")
+        else:
+            text = "Spend since the first of the month (UTC), and its expected path with the pattern of the week."
+            chart_table.show("This month", charts.forecast(path, limit), path, help_text=text, key="forecast")
+            st.caption(formatting.plain(note))
+            if budget is not None and budget.runs_out_on is not None:
+                st.caption(f"**{formatting.plain(budget.status.budget.name)}** runs out on {budget.runs_out_on:%d %B}.")
+    _bridge(label, simulated)
+    _by(label, simulated)
+
+
+def _month_budget() -> BudgetOutlook | None:
+    """The budget that the whole month's spend is held against."""
+    found = (
+        each for each in queries.outlook() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")
+    )
+    return min(found, key=lambda each: each.status.limit_usd, default=None)
+
+
+def _unpriced(frame: object) -> None:
+    n = int(frame["unpriced calls"].sum())  # type: ignore[index]
+    if n:
+        models = frame[frame["unpriced calls"] > 0]["model"].nunique()  # type: ignore[index]
+        line = st.container(horizontal=True, vertical_alignment="center")
+        line.caption(f":violet[**unpriced** ({models} models, {n:,} calls)] – not in the sums, and not zero.")
+        line.page_link(
+            "pages/models.py",
+            label="Set a price",
+            icon=":material/sell:",
+            query_params={"prices_view": "Without a price"},
+        )
+
+
+def _bridge(label: str, simulated: bool) -> None:
+    found = money.bridge(label, simulated)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        frame = money.bridge_frame(found)
+        text = "From the spend of the period before to that of this one. The parts add up to the difference exactly (Shapley values)."
+        chart_table.show(
+            f"Why it moved: {label} against the {label} before",
+            charts.bridge(frame),
+            frame,
+            help_text=text,
+            key="bridge",
+        )
+    with right:
+        st.markdown("**In words**")
+        if not found.before_nano:
+            st.caption("There was no priced call in the period before.")
+        elif moved := found.moved_most:
+            model, part, nano = moved
+            share = 100 * nano / found.difference_nano
+            st.markdown(f"Most of it is **{formatting.plain(model)}**, by *{part}*: {formatting.usd(nano / 1e9)} ({share:.0f} % of the difference).".replace("$", "\\$"))  # fmt: skip
+        st.caption(
+            "volume: number of calls · mix: which models · input and answer length: tokens a call · cache share: part of the"
+            " input read from the vendor's cache · price: dollars a token"
+        )
+
+
+def _by(label: str, simulated: bool) -> None:
+    dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", required=True) or "model"
+    frame = money.spend_by(dimension, label, simulated)
+    if frame.empty:
+        hint = {
+            "tag": "Send `tags` with a call.",
+            "user": "Send `user` with a call.",
+            "key": "Calls came without a key.",
+        }
+        st.caption(f"No call in this range has a {dimension}. {hint.get(dimension, '')}")
+        return
+    config = {name: st.column_config.NumberColumn(format="$%.6f") for name in frame.columns if "$" in name}
+    st.dataframe(frame, hide_index=True, column_config=config)
+    chart_table.csv(frame, f"spend_by_{dimension}")

@@ -1,0 +1,240 @@
+"""What concerns money, from the core to data frames: prices, estimates, spend, alerts. Cached for seconds, like queries."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from core.costs.changes import Change
+from core.domain.price import RepricedDay, UnpricedModel
+from core.monitoring.bridge import Bridge
+from core.monitoring.forecast import TooEarly
+from core.monitoring.spend import SpendOf
+from core.pricing.catalogue import shipped
+from core.pricing.estimate import Estimate
+from dashboard import formatting
+from dashboard.queries import alerts, window
+from dashboard.session import manager
+
+
+def estimates_frame(estimates: Sequence[Estimate], names: Sequence[str], first: str) -> pd.DataFrame:
+    records = [
+        {
+            first: name,
+            "tokens in": each.input_tokens.expected,
+            "tokens out": each.output_tokens.expected,
+            "low": formatting.usd(each.low_usd),
+            "expected": formatting.usd(each.expected_usd),
+            "at most": formatting.usd(each.high_usd),
+        }
+        for name, each in zip(names, estimates, strict=True)
+    ]
+    return pd.DataFrame(records)
+
+
+def own_prices_frame() -> pd.DataFrame:
+    records = [
+        {
+            "provider": row.provider,
+            "model": row.model,
+            "from": row.effective_from.date().isoformat() if row.effective_from.year > 1970 else "always",
+            **{
+                f"{name} $/M": float(rate.base) if (rate := row.rates.get(name)) else None
+                for name in ("input", "output", "cached")
+            },
+            "discount %": float(100 * row.discount) if row.discount else None,
+            "tiers": ", ".join(f"{tier} × {factor:f}" for tier, factor in row.tiers.items()),
+            "set in": "data/prices.yaml" if row.source == "file" else "here",
+            "note": row.note,
+        }
+        for row in manager().prices.rows
+    ]
+    return pd.DataFrame(records)
+
+
+def unpriced_frame(found: Sequence[UnpricedModel]) -> pd.DataFrame:
+    records = [
+        {
+            "provider": each.provider,
+            "model": each.model,
+            "calls": each.n_calls,
+            "input tokens": each.input_tokens,
+            "output tokens": each.output_tokens,
+            "first": each.first_at.date(),
+            "last": each.last_at.date(),
+        }
+        for each in found
+    ]
+    return pd.DataFrame(records)
+
+
+def repriced_frame(days: Sequence[RepricedDay]) -> pd.DataFrame:
+    records = [
+        {
+            "day (UTC)": day.on,
+            "calls": day.n_calls,
+            "without a cost": day.n_unpriced,
+            "on record": formatting.usd(day.before_usd),
+            "would be": formatting.usd(day.after_usd),
+        }
+        for day in days
+    ]
+    return pd.DataFrame(records)
+
+
+def changes_frame(changes: Sequence[Change]) -> pd.DataFrame:
+    records = [
+        {
+            "provider": change.provider,
+            "model": change.model,
+            "what": change.kind,
+            **{
+                f"{name} {when}": float(getattr(price, name).base) if price else None
+                for name in ("input", "output")
+                for when, price in (("now", change.before), ("then", change.after))
+            },
+        }
+        for change in changes
+    ]
+    return pd.DataFrame(records)
+
+
+def audit_frame() -> pd.DataFrame:
+    records = [
+        {
+            "time": entry.created_at,
+            "what": entry.action,
+            "of": entry.subject,
+            "detail": ", ".join(f"{name}: {value}" for name, value in entry.detail.items()),
+        }
+        for entry in manager().prices.audit()
+    ]
+    return pd.DataFrame(records, columns=["time", "what", "of", "detail"])
+
+
+def shipped_version() -> str:
+    return shipped().version
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def daily_spend(label: str, simulated: bool) -> pd.DataFrame:
+    """Known cost a day and model in USD, and the calls without a price."""
+    rows = manager().monitoring.by_model(window(label), bucket="day", simulated=simulated)
+    records = [
+        {
+            "time": row.bucket,
+            "model": row.model,
+            "cost $": float(row.metrics.cost_usd),
+            "calls": row.metrics.n,
+            "unpriced calls": row.metrics.n_unpriced,
+            "unpriced tokens": row.metrics.unpriced_tokens,
+        }
+        for row in rows
+    ]
+    return pd.DataFrame(records, columns=["time", "model", "cost $", "calls", "unpriced calls", "unpriced tokens"])
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def forecast_frame(simulated: bool) -> tuple[pd.DataFrame, str]:
+    """Cumulative spend of this month by day: what was spent, then the expected path with its 80 % range; and a note."""
+    spend, now = manager().spend, datetime.now(UTC)
+    found = spend.month(simulated=simulated)
+    start = manager().monitoring.window(now.replace(day=1, hour=0, minute=0, second=0, microsecond=0), now)
+    rows = manager().monitoring.over_time(start, bucket="day", simulated=simulated)
+    total, records = 0.0, []
+    for row in rows:
+        total += float(row.metrics.cost_usd)
+        records.append({"time": row.bucket, "spent": total})
+    if isinstance(found, TooEarly):
+        return pd.DataFrame(records, columns=["time", "spent"]), found.reason
+    path = [
+        {
+            "time": pd.Timestamp(day.on, tz="UTC"),
+            "expected": day.expected_usd,
+            "lower": day.lower_usd,
+            "upper": day.upper_usd,
+        }
+        for day in found.path
+    ]
+    text = (
+        f"{formatting.usd(found.expected_usd)} at the end of the month, 8 times out of 10 between {formatting.usd(found.lower_usd)}"
+        f" and {formatting.usd(found.upper_usd)}; from {found.n_days} days."
+    )
+    return pd.DataFrame([*records, *path]), text
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def bridge(label: str, simulated: bool) -> Bridge:
+    return manager().spend.bridge(window(label), simulated=simulated)
+
+
+def bridge_frame(found: Bridge) -> pd.DataFrame:
+    """A row a step of the waterfall, in USD: where it begins and ends."""
+    records = [{"step": "before", "start": 0.0, "end": found.before_nano / 1e9, "kind": "total"}]
+    at = found.before_nano
+    for part, nano in found.parts.items():
+        if nano:
+            records.append(
+                {"step": part, "start": at / 1e9, "end": (at + nano) / 1e9, "kind": "more" if nano > 0 else "less"}
+            )
+            at += nano
+    records.append({"step": "now", "start": 0.0, "end": at / 1e9, "kind": "total"})
+    frame = pd.DataFrame(records)
+    return frame.assign(change=frame["end"] - frame["start"])
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
+    """A row a value: calls, tokens, cost, and dollars per answered call (per success, for experiments)."""
+    if dimension == "model":
+        rows = manager().monitoring.by_model(window(label), simulated=simulated)
+        found = [SpendOf(r.model or "", r.metrics.n, r.metrics.n_ok, r.metrics.total_tokens, r.metrics.cost_usd, r.metrics.n_unpriced) for r in rows]  # fmt: skip
+        found.sort(key=lambda each: each.cost_usd, reverse=True)
+    else:
+        found = manager().spend.by(dimension, window(label), simulated=simulated)
+    successes = manager().experiments.successes() if dimension == "experiment" else {}
+    records = []
+    for each in found:
+        n_won = successes.get(each.value)
+        record = {
+            dimension: each.value,
+            "calls": each.n,
+            "tokens": each.tokens,
+            "cost $": float(each.cost_usd),
+            "unpriced calls": each.n_unpriced,
+            "$ per answered call": None if each.usd_per_ok is None else float(each.usd_per_ok),
+        }
+        if dimension == "experiment":
+            record |= {"successes": n_won, "$ per success": float(each.cost_usd) / n_won if n_won else None}
+        records.append(record)
+    return pd.DataFrame(records)
+
+
+def alerts_frame() -> pd.DataFrame:
+    records = [
+        {
+            "state": alert.state,
+            "budget": alert.budget_name,
+            "at": f"{'forecast ' if alert.is_forecast else ''}{100 * alert.threshold:g} %",
+            "since": alert.since,
+            "text": alert.text,
+        }
+        for alert in alerts()
+    ]
+    return pd.DataFrame(records, columns=["state", "budget", "at", "since", "text"])
+
+
+def outbox_frame() -> pd.DataFrame:
+    records = [
+        {
+            "channel": each.channel,
+            "made": each.created_at,
+            "delivered": each.delivered_at,
+            "attempts": each.n_attempts,
+            "problem": each.error,
+            "text": each.title,
+        }
+        for each in manager().alerts.outbox()
+    ]
+    return pd.DataFrame(records, columns=["channel", "made", "delivered", "attempts", "problem", "text"])
