@@ -25,6 +25,7 @@ from core.experiments.service import ExperimentService
 from core.housekeeping import Housekeeper
 from core.monitoring.alerting import AlertService
 from core.monitoring.delivery import Channels
+from core.monitoring.reconciling import ReconcileService
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
@@ -101,6 +102,7 @@ class ModelManager:
         self.monitoring = MonitoringService(self._rollups, clock.now)
         self.spend = SpendService(self._rollups, SpendByStore(self.database), self.budgets, clock.now)
         self.alerts = AlertService(self.database, self._writer, self.spend, Channels.of(settings), clock.now)
+        self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
         self.demo = Demo(self.database, self._writer)
         self._closed = threading.Event()
         duties = (self.prices.refresh, self.budgets.release_dead, self.alerts.evaluate, self.alerts.deliver)

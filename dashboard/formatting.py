@@ -23,6 +23,11 @@ def usd(amount: Decimal | float | None) -> str:
     return f"${value:.{digits}f}"
 
 
+def usd_change(amount: float) -> str:
+    """+$0.44, -$1.20."""
+    return ("+" if amount >= 0 else "-") + usd(abs(amount))
+
+
 def seconds(value: float | None) -> str:
     if value is None:
         return UNKNOWN

@@ -7,9 +7,11 @@ import pandas as pd
 import streamlit as st
 
 from core.costs.changes import Change
+from core.domain.metrics import MetricsRow
 from core.domain.price import RepricedDay, UnpricedModel
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
+from core.monitoring.reconcile import Drift
 from core.monitoring.spend import SpendOf
 from core.pricing.catalogue import shipped
 from core.pricing.estimate import Estimate
@@ -189,8 +191,7 @@ def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
     """A row a value: calls, tokens, cost, and dollars per answered call (per success, for experiments)."""
     if dimension == "model":
         rows = manager().monitoring.by_model(window(label), simulated=simulated)
-        found = [SpendOf(r.model or "", r.metrics.n, r.metrics.n_ok, r.metrics.total_tokens, r.metrics.cost_usd, r.metrics.n_unpriced) for r in rows]  # fmt: skip
-        found.sort(key=lambda each: each.cost_usd, reverse=True)
+        found = sorted(map(_spend_of, rows), key=lambda each: each.cost_usd or 0, reverse=True)
     else:
         found = manager().spend.by(dimension, window(label), simulated=simulated)
     successes = manager().experiments.successes() if dimension == "experiment" else {}
@@ -201,17 +202,27 @@ def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
             dimension: each.value,
             "calls": each.n,
             "tokens": each.tokens,
-            "cost $": float(each.cost_usd),
+            "cost $": None if each.cost_usd is None else float(each.cost_usd),
             "unpriced calls": each.n_unpriced,
             "$ per answered call": None if each.usd_per_ok is None else float(each.usd_per_ok),
         }
         if dimension == "experiment":
-            record |= {"successes": n_won, "$ per success": float(each.cost_usd) / n_won if n_won else None}
+            record |= {
+                "successes": n_won,
+                "$ per success": float(each.cost_usd) / n_won if n_won and each.cost_usd else None,
+            }
         records.append(record)
     return pd.DataFrame(records)
 
 
+def _spend_of(row: MetricsRow) -> SpendOf:
+    m = row.metrics
+    cost = None if m.n == m.n_unpriced else m.cost_usd
+    return SpendOf(row.model or "", m.n, m.n_ok, m.total_tokens, cost, m.n_unpriced)
+
+
 def alerts_frame() -> pd.DataFrame:
+    """Alerts that are not at rest."""
     records = [
         {
             "state": alert.state,
@@ -221,6 +232,7 @@ def alerts_frame() -> pd.DataFrame:
             "text": alert.text,
         }
         for alert in alerts()
+        if alert.state != "ok"
     ]
     return pd.DataFrame(records, columns=["state", "budget", "at", "since", "text"])
 
@@ -238,3 +250,35 @@ def outbox_frame() -> pd.DataFrame:
         for each in manager().alerts.outbox()
     ]
     return pd.DataFrame(records, columns=["channel", "made", "delivered", "attempts", "problem", "text"])
+
+
+def drift_frame(drifts: Sequence[Drift], of: str) -> pd.DataFrame:
+    """A row a model or day; drift as a share of the bill in per cent."""
+    records = [
+        {
+            of: (each.model if of == "model" else each.on) or "not said",
+            "billed": formatting.usd(each.billed_usd),
+            "on record": formatting.usd(each.booked_usd),
+            "drift %": None if each.share is None else float(100 * each.share),
+            "likely cause": each.cause,
+        }
+        for each in drifts
+    ]
+    return pd.DataFrame(records)
+
+
+def kept_frame() -> pd.DataFrame:
+    records = [
+        {
+            "made": kept.created_at.date(),
+            "provider": kept.provider,
+            "from": kept.since,
+            "to": kept.until,
+            "source": kept.source,
+            "billed": formatting.usd(kept.billed_usd),
+            "on record": formatting.usd(kept.booked_usd),
+            "drift %": float(100 * (kept.billed_usd - kept.booked_usd) / kept.billed_usd) if kept.billed_usd else None,
+        }
+        for kept in manager().reconciliations.latest()
+    ]
+    return pd.DataFrame(records)

@@ -24,18 +24,21 @@ OUTLOOK_TTL_S = 30.0
 
 
 class SpendOf(NamedTuple):
-    """What was spent on one value of a dimension. usd_per_ok: known cost over answered calls; None = none was answered."""
+    """What was spent on one value of a dimension; cost_usd: the known part, None = no call has a price.
+
+    usd_per_ok: Known cost over answered calls; None = none was answered, or some have no price.
+    """
 
     value: str
     n: int
     n_ok: int
     tokens: int
-    cost_usd: Decimal
+    cost_usd: Decimal | None
     n_unpriced: int
 
     @property
     def usd_per_ok(self) -> Decimal | None:
-        return self.cost_usd / self.n_ok if self.n_ok else None
+        return self.cost_usd / self.n_ok if self.n_ok and self.cost_usd is not None and not self.n_unpriced else None
 
 
 class SpendService:
@@ -161,7 +164,7 @@ def _spend_of(row: SpendBy) -> SpendOf:
         n=row.n,
         n_ok=row.n_ok,
         tokens=row.input_tokens + row.output_tokens,
-        cost_usd=from_nano(row.cost_nano_usd),
+        cost_usd=None if row.n == row.n_unpriced else from_nano(row.cost_nano_usd),
         n_unpriced=row.n_unpriced,
     )
 
@@ -189,7 +192,7 @@ def _sentence(found: Bridge, sums: list[dict[str, ModelSpend]]) -> str:
     model, part, nano = moved
     before, after = (each.get(model) for each in sums)
     if before is None or not before.n:
-        return f"{model}, which was not used before, is {100 * nano / found.difference_nano:.0f} % of the rise."
+        return f"{_moved(found, nano)}: {model}, which was not used before."
     if after is None or not after.n:
         return ""
     lengths = [
@@ -200,5 +203,12 @@ def _sentence(found: Bridge, sums: list[dict[str, ModelSpend]]) -> str:
         )
     ]
     words = _WORDS[part].format(input=f"{lengths[0]:.1f} times", answer=f"{lengths[1]:.1f} times")
-    share = min(100.0, 100 * nano / found.difference_nano)
-    return f"{share:.0f} % of the rise against the period before is {model}: {words}."
+    return f"{_moved(found, nano)}: {model}, {words}."
+
+
+def _moved(found: Bridge, nano: int) -> str:
+    """What one cause is of a rise; it can be more than all of it, where others saved."""
+    rise = found.difference_nano
+    if nano <= rise:
+        return f"{100 * nano / rise:.0f} % of the rise against the period before"
+    return f"The largest part of the rise against the period before (it alone would be {nano / rise:.1f} times as much)"

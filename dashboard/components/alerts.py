@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import formatting, money
+from dashboard import formatting, money, queries
 from dashboard.session import manager
 
 NAMES = {"webhook": "AIMM_ALERT_WEBHOOK", "slack": "AIMM_ALERT_SLACK", "email": "AIMM_ALERT_EMAIL and AIMM_SMTP_URL"}
@@ -13,9 +13,12 @@ def show() -> None:
     st.subheader("Alerts", help="One for each threshold of each budget: ok, pending (a forecast must hold 10 minutes), firing, resolved. A firing one does not repeat.")  # fmt: skip
     frame = money.alerts_frame()
     config = {name: st.column_config.DatetimeColumn(f"{name} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES}
-    if frame.empty:
+    n_ok = len(queries.alerts()) - len(frame)
+    if n_ok:
+        st.caption(f"{n_ok} thresholds are not passed.")
+    if frame.empty and not n_ok:
         st.caption("No alerts yet: they come with the thresholds of budgets.")
-    else:
+    elif not frame.empty:
         st.dataframe(frame, hide_index=True, column_config=config)
     _channels()
     outbox = money.outbox_frame()

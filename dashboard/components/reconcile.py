@@ -1,7 +1,73 @@
-"""Reconcile: the vendor's bill against our own books."""
+"""Reconcile: the vendor's bill against our own books, with the likely cause of each drift."""
+
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
+from core import AimmError
+from core.monitoring.reconcile import Reconciliation
+from dashboard import formatting, money
+from dashboard.session import manager
+
+HELP = (
+    "Google Cloud: Billing → Cost table → Download CSV. OpenAI: Usage → Costs → Export. Any other CSV with a date, a model"
+    " and a cost in US dollars works too. Nothing of the file is kept but the sums by day and by model."
+)
+
 
 def show() -> None:
-    st.caption("…")
+    st.subheader("Reconcile", help=HELP)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        file = st.file_uploader("The vendor's bill (CSV)", ["csv", "tsv", "txt"], key="bill_file")
+        if file is not None and st.button("Compare", type="primary", key="bill_compare", icon=":material/balance:"):
+            _run(lambda: manager().reconciliations.of_file(file.getvalue().decode("utf-8", "replace")))
+    with right, st.form("bill_form", border=False):
+        row = st.columns([1, 1, 1.6])
+        usd = row[0].number_input(
+            "… or one number (USD)", 0.0, 1e9, None, key="bill_usd", placeholder="sum of the bill"
+        )
+        provider = row[1].text_input("Provider", "gemini", key="bill_provider")
+        today = datetime.now(UTC).date()
+        days = row[2].date_input("From and to", (today.replace(day=1) - timedelta(days=1), today), key="bill_days")
+        if st.form_submit_button("Compare", icon=":material/balance:"):
+            both = days if isinstance(days, tuple) and len(days) == 2 else (today, today)
+            _run(lambda: manager().reconciliations.of_number(usd or 0, (provider or "").strip(), *both))
+    found = st.session_state.get("bill_found")
+    if isinstance(found, Reconciliation):
+        _draw(found)
+    _kept()
+
+
+def _run(compare: object) -> None:
+    try:
+        st.session_state.bill_found = compare()  # type: ignore[operator]
+    except AimmError as error:
+        st.session_state.pop("bill_found", None)
+        st.error(formatting.plain(error.message), icon=":material/error:")
+
+
+def _draw(found: Reconciliation) -> None:
+    total = found.total
+    cards = st.container(horizontal=True)
+    for label, value in (
+        ("Billed", formatting.usd(total.billed_usd)),
+        ("On record", formatting.usd(total.booked_usd)),
+        ("Drift", formatting.percent(None if total.share is None else float(total.share), 2)),
+    ):
+        cards.metric(label, value, border=True, width=180)
+    st.markdown(f"{found.since} to {found.until}, {found.source}. **{formatting.plain(total.cause)}**")
+    for text in found.skipped:
+        st.caption(f"Left out: {formatting.plain(text)}")
+    left, right = st.columns(2, gap="medium")
+    left.markdown("**By model**")
+    left.dataframe(money.drift_frame(found.by_model, "model"), hide_index=True)
+    right.markdown("**By day (UTC)**")
+    right.dataframe(money.drift_frame(found.by_day, "day"), hide_index=True)
+
+
+def _kept() -> None:
+    frame = money.kept_frame()
+    if not frame.empty:
+        st.markdown("**Earlier ones**")
+        st.dataframe(frame, hide_index=True)

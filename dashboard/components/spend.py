@@ -79,8 +79,9 @@ def _bridge(label: str, simulated: bool) -> None:
             st.caption("There was no priced call in the period before.")
         elif moved := found.moved_most:
             model, part, nano = moved
-            share = 100 * nano / found.difference_nano
-            st.markdown(f"Most of it is **{formatting.plain(model)}**, by *{part}*: {formatting.usd(nano / 1e9)} ({share:.0f} % of the difference).".replace("$", "\\$"))  # fmt: skip
+            parts = [f"**{formatting.plain(model)}**, by *{part}*: {formatting.usd_change(nano / 1e9)}"]
+            parts.append(f"In all, spend moved by {formatting.usd_change(found.difference_nano / 1e9)}.")
+            st.markdown("  \n".join(parts).replace("$", "\\$"))
         st.caption(
             "volume: number of calls · mix: which models · input and answer length: tokens a call · cache share: part of the"
             " input read from the vendor's cache · price: dollars a token"

@@ -9,17 +9,17 @@ from dashboard.session import manager
 st.title("Models & prices")
 mm = manager()
 n_unpriced = len(mm.prices.unpriced())
-labels = {"Without a price": f"Without a price ({n_unpriced})"} if n_unpriced else {}
 view = st.segmented_control(
     "View",
     prices.VIEWS,
     default=prices.VIEWS[0],
     key="prices_view",
     required=True,
-    format_func=lambda name: labels.get(name, name),
     label_visibility="collapsed",
     bind="query-params",
 )
+if n_unpriced and view != "Without a price":
+    st.warning(f"{n_unpriced} models have calls without a known price; see *Without a price*.", icon=":material/help:")
 others = {
     "Own prices": prices.own,
     "Without a price": prices.unpriced,
