@@ -99,6 +99,32 @@ class Record(_Body):
     results: list[Outcome] | None = Field(default=None, max_length=10_000)
 
 
+class PriceRow(_Body):
+    """A price row of the team's own; US dollars per million tokens. See docs/costs.md."""
+
+    model_config = ConfigDict(protected_namespaces=(), extra="allow")
+
+    provider: Name
+    model: Name
+
+
+class Reprice(_Body):
+    provider: Name
+    model: Name
+    since: str | None = Field(default=None, max_length=40)
+    until: str | None = Field(default=None, max_length=40)
+    only_unpriced: bool = True
+    apply: bool = Field(default=False, description="False: a preview only.")
+
+
+class RaiseBudget(_Body):
+    extra_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    expires_at: str | None = Field(
+        default=None, max_length=40, description="ISO 8601; by default the end of the period."
+    )
+
+
 class CreateBudget(_Body):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)

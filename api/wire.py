@@ -3,13 +3,16 @@
 from decimal import Decimal
 from typing import Any
 
+from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
 from core.domain.comparison import Comparison
 from core.domain.generation import Generation, Model
 from core.domain.metrics import MetricsRow
+from core.domain.price import RATE_NAMES, Price, RepricedDay, TeamPrice, UnpricedModel
 from core.domain.workflow import WorkflowRun
 from core.experiments.analysis import VariantResult
 from core.experiments.service import ExperimentReport
+from core.pricing.estimate import Estimate
 from core.statistics.interval import Interval
 
 
@@ -28,6 +31,8 @@ def generation(g: Generation) -> dict[str, Any]:
         "cost": usd(g.cost_usd),
         "cost_status": g.cost_status,
         "price_id": g.price_id,
+        "service_tier": g.service_tier,
+        "note": g.note or None,
         "usage": {
             "input": g.usage.input_tokens,
             "cached": g.usage.cached_tokens,
@@ -243,4 +248,67 @@ def budget(outlook: BudgetOutlook) -> dict[str, Any]:
         "runs_out_on": outlook.runs_out_on.isoformat() if outlook.runs_out_on else None,
         "threshold_reached": status.reached,
         "resets_at": status.resets_at.isoformat(),
+    }
+
+
+def alert(a: Alert) -> dict[str, Any]:
+    return {
+        "budget": a.budget_name,
+        "threshold": a.threshold,
+        "of_forecast": a.is_forecast,
+        "state": a.state,
+        "since": a.since.isoformat(),
+        "text": a.text,
+    }
+
+
+def estimate(e: Estimate) -> dict[str, Any]:
+    return {
+        "model": e.model,
+        "low": usd(e.low_usd),
+        "expected": usd(e.expected_usd),
+        "high": usd(e.high_usd),
+        "input_tokens": e.input_tokens._asdict(),
+        "output_tokens": e.output_tokens._asdict(),
+    }
+
+
+def price(m: Model, p: Price | None) -> dict[str, Any]:
+    value: dict[str, Any] = {"model": m.name, "provider": m.provider, "price_id": None}
+    if p is None:
+        return value
+    rates = {name: usd(rate.base) for name in RATE_NAMES if (rate := getattr(p, name)) is not None}
+    return value | {"price_id": p.id, "source": p.source, "usd_per_mtok": rates, "search_usd": usd(p.search_usd)}
+
+
+def own_price(row: TeamPrice) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "provider": row.provider,
+        "model": row.model,
+        "effective_from": row.effective_from.isoformat(),
+        "source": row.source,
+        "usd_per_mtok": {name: usd(rate.base) for name, rate in row.rates.items()},
+        "discount_percent": float(100 * row.discount),
+        "tiers": {tier: float(factor) for tier, factor in row.tiers.items()},
+    }
+
+
+def unpriced(each: UnpricedModel) -> dict[str, Any]:
+    return {
+        "provider": each.provider,
+        "model": each.model,
+        "requests": each.n_calls,
+        "input_tokens": each.input_tokens,
+        "output_tokens": each.output_tokens,
+    }
+
+
+def repriced(day: RepricedDay) -> dict[str, Any]:
+    return {
+        "day": day.on.isoformat(),
+        "requests": day.n_calls,
+        "unpriced": day.n_unpriced,
+        "before": usd(day.before_usd),
+        "after": usd(day.after_usd),
     }

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from core import cli_prices
 from core.config import Settings
 from core.demo import DemoSize
 from core.errors import AimmError
@@ -55,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--days", type=int, default=DemoSize().days)
     demo.add_argument("--remove", action="store_true", help="take the demo data away")
     demo.set_defaults(run=_demo)
+
+    cli_prices.add(commands)
 
     check = commands.add_parser("check", help="recompute all rollups from the raw rows and say what differs")
     check.set_defaults(run=_check)

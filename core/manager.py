@@ -300,7 +300,8 @@ class ModelManager:
         call = self.calls.running(generation_id)
         if call is not None and call.done.done() and call.done.exception() is None:
             return call.result()
-        return self.log.get(generation_id)
+        found = self.log.get(generation_id)
+        return None if found is None else self.prices.with_receipts(found)
 
     # Records -------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pandas as pd
 import streamlit as st
 
 from core.costs.changes import Change
+from core.domain.generation import Generation
 from core.domain.metrics import MetricsRow
 from core.domain.price import RepricedDay, UnpricedModel
 from core.monitoring.bridge import Bridge
@@ -280,5 +282,18 @@ def kept_frame() -> pd.DataFrame:
             "drift %": float(100 * (kept.billed_usd - kept.booked_usd) / kept.billed_usd) if kept.billed_usd else None,
         }
         for kept in manager().reconciliations.latest()
+    ]
+    return pd.DataFrame(records)
+
+
+def elsewhere_frame(g: Generation, others: Sequence[tuple[str, Decimal]]) -> pd.DataFrame:
+    """A row a model: what the call's tokens would have cost there, and how many times its own cost."""
+    records = [
+        {
+            "model": model,
+            "cost": formatting.usd(usd),
+            "times": float(usd / g.cost_usd) if g.cost_usd else None,
+        }
+        for model, usd in others
     ]
     return pd.DataFrame(records)

@@ -24,6 +24,7 @@ class Slot:
         self._thinking = box.empty()
         self._text = box.empty()
         self.line = place.empty()
+        self.place = place
         self._painted = (-1, -1)
 
     def paint(self, view: CallView) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.domain.generation import Generation
-from dashboard import formatting
+from dashboard import formatting, money, queries
 from dashboard.formatting import UNKNOWN
 
 HELP = {
@@ -45,6 +45,35 @@ def cost_text(g: Generation) -> str:
     return prefix + formatting.usd(g.cost_usd)
 
 
+def _row_text(price_id: str) -> str:
+    """The price row that was charged, as it is kept, with the day from which it held."""
+    row = queries.pinned_price(price_id)
+    since = f", in force since {row.effective_from}" if row is not None and row.effective_from else ""
+    return f"Price row {price_id}{since}."
+
+
+def _elsewhere(g: Generation) -> None:
+    """What the same tokens would have cost on the other models that can be used."""
+    if not g.usage.total_tokens:
+        return
+    others = queries.elsewhere(g)
+    if not others:
+        return
+    cheapest, dearest = others[0], others[-1]
+    st.caption(
+        f"The same tokens elsewhere: {formatting.usd(cheapest[1])} ({formatting.plain(cheapest[0])}) to"
+        f" {formatting.usd(dearest[1])} ({formatting.plain(dearest[0])})".replace("$", "\\$")
+    )
+    with st.expander("On each model", icon=":material/compare_arrows:"):
+        st.dataframe(money.elsewhere_frame(g, others), hide_index=True)
+
+
+def button(g: Generation, key: str) -> None:
+    """A cost that opens to its formula."""
+    with st.popover("Receipt", icon=":material/receipt_long:", key=key):
+        show(g)
+
+
 def show(g: Generation) -> None:
     """The whole receipt."""
     u = g.usage
@@ -67,13 +96,22 @@ def show(g: Generation) -> None:
         ]
         total = f"{'':>9} {'total':<15} = ${receipt.usd:.9f}"
         st.code("\n".join([*terms, total]), language=None)
-        st.caption(formatting.plain(f"Price row {receipt.price_id}. {receipt.note}"))
+        st.caption(formatting.plain(f"{_row_text(receipt.price_id)} {receipt.note}"))
+    _elsewhere(g)
+    if g.note:
+        st.caption(formatting.plain(g.note))
     if g.cost_status == "estimated":
         st.caption(
             "The vendor sent no final token count: the tokens are our own estimate and the cost is a lower bound."
         )
     if g.cost_usd is None:
         st.caption("No price is known for this model, so its cost is unknown – not zero.")
+        st.page_link(
+            "pages/models.py",
+            label="Set a price",
+            icon=":material/sell:",
+            query_params={"prices_view": "Without a price"},
+        )
     attempts = f" · {g.n_attempts} attempts" if g.n_attempts > 1 else ""
     reason = g.finish_reason or UNKNOWN
     st.caption(

@@ -5,6 +5,7 @@ import streamlit as st
 from core import clock
 from core.domain.workflow import StepRun, WorkflowRun
 from dashboard import charts, formatting, queries
+from dashboard.components import receipt
 from dashboard.session import manager
 
 ICON = {
@@ -54,6 +55,8 @@ def _step(run: WorkflowRun, step: StepRun) -> None:
         if step.status == "running" and (view := manager().workflows.live(run.id)) is not None:
             st.markdown(view.text or "*waiting for the first token …*")
             st.caption(view.waiting)
+        if step.generation_id and run.is_over and (g := manager().remembered(step.generation_id)) is not None:
+            receipt.button(g, f"receipt_{run.id}_{step.step}")
         if step.error:
             st.error(formatting.plain(step.error))
         if step.output:

@@ -43,6 +43,9 @@ def draw_finished(comparison: Comparison, hidden: bool) -> None:
             else errors.get(candidate.position) or "There is no answer; the process ended before it."
         )
         slot.settle(g, error, receipt.line_beside_others(g, hidden) if g else "")
+        if g is not None and not hidden:
+            with slot.place:
+                receipt.button(g, f"receipt_{comparison.id}_{candidate.position}")
     verdict(comparison, hidden)
     votes.ask(comparison, hidden)
 

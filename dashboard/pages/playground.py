@@ -59,8 +59,7 @@ def draw_turn(g: Generation) -> None:
         slot = answer.Slot(st)
         made_here = mm.calls.running(g.id)
         slot.settle(g, answer.error_text(g, made_here.error if made_here else None), receipt.line(g))
-        with st.popover("Receipt", icon=":material/receipt_long:", key=f"receipt_{g.id}"):
-            receipt.show(g)
+        receipt.button(g, f"receipt_{g.id}")
 
 
 st.title("Playground")
