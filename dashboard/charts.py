@@ -318,7 +318,7 @@ def bridge(frame: pd.DataFrame) -> Any:
             tooltip=[
                 "step:N",
                 alt.Tooltip("change:Q", format="+$,.6f"),
-                alt.Tooltip("end:Q", title="then", format="$,.6f"),
+                alt.Tooltip("end:Q", format="$,.6f"),
             ],
         )
     )

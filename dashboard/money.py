@@ -79,7 +79,7 @@ def repriced_frame(days: Sequence[RepricedDay]) -> pd.DataFrame:
             "day (UTC)": day.on,
             "calls": day.n_calls,
             "without a cost": day.n_unpriced,
-            "on record": formatting.usd(day.before_usd),
+            "on record": "unknown" if day.n_unpriced == day.n_calls else formatting.usd(day.before_usd),
             "would be": formatting.usd(day.after_usd),
         }
         for day in days

@@ -78,10 +78,13 @@ def open_manager() -> Iterator[Open]:
     """Opens managers with quick simulated models, and closes them after the test."""
     with ExitStack() as stack:
 
-        def open_(url: str, gemini: FakeGemini | None = None, **settings: Any) -> ModelManager:
+        def open_(
+            url: str, gemini: FakeGemini | None = None, *, takes_up: bool = True, **settings: Any
+        ) -> ModelManager:
             if gemini is not None:
                 settings = {"gemini_api_key": KEY, "gemini_base_url": gemini.url, **settings}
-            return stack.enter_context(ModelManager.open(Settings(database_url=url, **settings), simulated_speed=0))
+            manager = ModelManager.open(Settings(database_url=url, **settings), simulated_speed=0, takes_up=takes_up)
+            return stack.enter_context(manager)
 
         yield open_
 

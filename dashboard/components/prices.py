@@ -110,8 +110,9 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
         return
     frame = money.repriced_frame(days)
     before, after = sum(day.before_usd for day in days), sum(day.after_usd for day in days)
-    n = sum(day.n_calls for day in days)
-    st.markdown(f"**Preview**: {n:,} calls on {len(days)} days, {formatting.usd(before)} → **{formatting.usd(after)}**".replace("$", "\\$"))  # fmt: skip
+    n, n_unpriced = sum(day.n_calls for day in days), sum(day.n_unpriced for day in days)
+    now = "unknown" if n == n_unpriced else formatting.usd(before)
+    st.markdown(f"**Preview**: {n:,} calls on {len(days)} days, {now} → **{formatting.usd(after)}**".replace("$", "\\$"))  # fmt: skip
     st.dataframe(frame, hide_index=True, height=min(300, 60 + 35 * len(frame)))
     if st.button(
         f"Charge these {n:,} calls so", type="primary", icon=":material/published_with_changes:", key="reprice_apply"

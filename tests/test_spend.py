@@ -1,0 +1,420 @@
+"""Where money went and is going: the bridge adds up, alerts speak once, no message is lost, bills are read and compared."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import CapReached, InvalidRequest, ModelManager, clock
+from core.calls.call import Origin
+from core.domain.alert import Alert
+from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
+from core.monitoring.alerts import due, step
+from core.monitoring.bills import parse_bill
+from core.monitoring.bridge import NOTHING, ModelSpend, bridge
+from core.monitoring.reconcile import Booked, one_number, reconcile
+from core.storage.generations import to_row
+from tests.conftest import Open
+from tests.fakes.gemini import FakeGemini
+from tests.test_storage import a_generation
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+# The bridge
+
+spends = st.builds(
+    lambda n, tokens, nanos: ModelSpend(n, *tokens, *nanos) if n else NOTHING,
+    st.integers(0, 10**6),
+    st.tuples(*[st.one_of(st.just(0), st.integers(1, 10**10))] * 3),
+    st.tuples(*[st.one_of(st.just(0), st.integers(1, 10**13))] * 3),
+)
+periods = st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), spends, max_size=4)
+
+
+@given(periods, periods)
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_the_parts_of_a_bridge_add_up_exactly_for_each_model_and_in_all(before, after):
+    found = bridge(before, after)
+
+    assert sum(found.parts.values()) == found.difference_nano
+    for model, parts in found.by_model.items():
+        assert sum(parts.values()) == after.get(model, NOTHING).nano - before.get(model, NOTHING).nano
+
+
+BASE = ModelSpend(10, 800, 200, 500, 1600, 40, 5000)
+
+
+@pytest.mark.parametrize(
+    ("after", "cause"),
+    [
+        (ModelSpend(20, 1600, 400, 1000, 3200, 80, 10000), "volume"),
+        (ModelSpend(10, 1600, 400, 500, 3200, 80, 5000), "input length"),
+        (ModelSpend(10, 800, 200, 1000, 1600, 40, 10000), "answer length"),
+        (ModelSpend(10, 800, 200, 500, 3200, 80, 10000), "price"),
+        (ModelSpend(10, 1000, 0, 500, 2000, 0, 5000), "cache share"),
+    ],
+)
+def test_what_changed_alone_is_the_whole_cause(after: ModelSpend, cause: str):
+    found = bridge({"m": BASE}, {"m": after})
+
+    assert {part: nano for part, nano in found.parts.items() if nano} == {cause: after.nano - BASE.nano}
+    assert found.moved_most is not None
+    assert found.moved_most[:2] == ("m", cause)
+
+
+def test_moving_calls_to_a_dearer_model_is_mix():
+    cheap, dear = ModelSpend(10, 1000, 0, 0, 1000, 0, 0), ModelSpend(10, 1000, 0, 0, 9000, 0, 0)
+    half = ModelSpend(5, 500, 0, 0, 500, 0, 0), ModelSpend(15, 1500, 0, 0, 13500, 0, 0)
+
+    found = bridge({"cheap": cheap, "dear": dear}, {"cheap": half[0], "dear": half[1]})
+
+    assert {part for part, nano in found.parts.items() if nano} == {"mix"}
+
+
+# Alerts
+
+
+def outlook(spent: str, expected: str | None = None) -> BudgetOutlook:
+    budget = Budget(id="b", name="team", limit_usd=Decimal(10), thresholds=(0.5, 0.8), forecast_thresholds=(1.0,))
+    status = BudgetStatus(
+        budget=budget, starts_at=NOW, resets_at=NOW, limit_usd=Decimal(10), spent_usd=Decimal(spent),
+        reserved_usd=Decimal(0), n_unpriced=0, reached=None,
+    )  # fmt: skip
+    return BudgetOutlook(status=status, expected_usd=None if expected is None else Decimal(expected))
+
+
+def test_each_threshold_of_spend_and_forecast_is_an_alert():
+    found = [(alert.threshold, alert.is_forecast, holds) for alert, holds in due(outlook("6", "12"), 1, NOW)]
+
+    assert found == [(0.5, False, True), (0.8, False, False), (1.0, True, True)]
+
+
+def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, bucket: int = 1) -> Alert:
+    since = NOW - timedelta(minutes=minutes_ago)
+    return Alert(budget_id="b", budget_name="team", threshold=0.5, is_forecast=is_forecast, state=state, since=since, bucket_us=bucket)  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("alert", "holds", "bucket", "state"),
+    [
+        (an_alert("ok"), True, 1, "firing"),
+        (an_alert("ok"), False, 1, "ok"),
+        (an_alert("ok", is_forecast=True), True, 1, "pending"),
+        (an_alert("pending", is_forecast=True, minutes_ago=5), True, 1, "pending"),
+        (an_alert("pending", is_forecast=True, minutes_ago=11), True, 1, "firing"),
+        (an_alert("pending", is_forecast=True), False, 1, "ok"),
+        (an_alert("firing", minutes_ago=5000), True, 1, "firing"),
+        (an_alert("firing"), False, 1, "resolved"),
+        (an_alert("firing"), False, 2, "resolved"),  # a new period
+        (an_alert("resolved", minutes_ago=30), False, 1, "resolved"),
+        (an_alert("resolved", minutes_ago=61), False, 1, "ok"),
+        (an_alert("resolved"), True, 1, "firing"),
+    ],
+)
+def test_an_alert_goes_through_its_states(alert: Alert, holds: bool, bucket: int, state: str):
+    assert step(alert, holds, bucket, NOW).state == state
+
+
+class Receiver:
+    """A webhook that can be dead."""
+
+    def __init__(self) -> None:
+        self.got: list[dict] = []
+        self.status = 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if receiver.status == 200:
+                    receiver.got.append(body)
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook/secret-token-123"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+def spend(mm: ModelManager, usd: str) -> None:
+    row = to_row(a_generation(f"g{clock.now_us()}", created_at=clock.now(), cost_usd=Decimal(usd)))
+    mm._writer.log(row, None).result()
+    mm.budgets.settled()
+
+
+def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open, database_url: str, receiver: Receiver):
+    mm = open_manager(database_url, takes_up=False, alert_webhook=receiver.url, alert_slack=receiver.url)
+    mm.budgets.create("team", "10", thresholds=[0.5])
+    mm.alerts.evaluate()
+    receiver.status = 503
+    spend(mm, "6")
+
+    [fired] = mm.alerts.evaluate()
+    assert mm.alerts.evaluate() == []  # it does not repeat while it is firing
+    assert mm.alerts.deliver() == 0
+    assert {"It answered 503."} == {each.error for each in mm.alerts.outbox()}
+    receiver.status = 200
+    mm.alerts._now = lambda: clock.now() + timedelta(minutes=2)
+    assert mm.alerts.deliver() == 2
+    assert mm.alerts.deliver() == 0
+
+    assert (fired.state, fired.budget_name) == ("firing", "team")
+    slack, webhook = sorted(receiver.got, key=len)
+    assert list(slack) == ["text"]
+    assert "60 % spent" in slack["text"]
+    assert (webhook["event"], webhook["spent_nano_usd"], webhook["threshold"]) == ("budget.firing", 6_000_000_000, 0.5)
+
+
+def test_two_processes_that_see_a_threshold_passed_speak_once(open_manager: Open, sqlite_url: str, receiver: Receiver):
+    one, two = (open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url) for _ in range(2))
+    one.budgets.create("team", "10", thresholds=[0.5])
+    spend(one, "6")
+    two.budgets.settled()
+
+    spoken = [*one.alerts.evaluate(), *two.alerts.evaluate()]
+    assert len(spoken) == 1
+    one.alerts.deliver(), two.alerts.deliver()
+
+    assert len(receiver.got) == 1
+
+
+def test_a_test_message_says_what_is_wrong_and_no_secret_shows(open_manager: Open, sqlite_url: str, receiver: Receiver):
+    mm = open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url)
+    assert mm.alerts.test("webhook") == ""
+    receiver.close()
+
+    problem = mm.alerts.test("webhook")
+
+    assert "cannot be reached" in problem
+    assert "secret-token" not in problem + repr(mm.settings) + repr(mm.alerts.channels)
+    with pytest.raises(InvalidRequest):
+        mm.alerts.test("email")
+
+
+# Bills
+
+GOOGLE = """Invoice number,X-1
+Invoice date,2026-11-30
+
+Billing account name,Project ID,Service description,SKU description,Usage start date,Usage end date,Usage amount,Usage unit,Cost ($),Subtotal ($)
+Acme,p1,Gemini API,Generate content output token count gemini 2.5 pro text output,2026-11-02,2026-11-02,100,count,"1,234.50","1,234.50"
+Acme,p1,Gemini API,Generate_content cached content token count for Gemini 2.5 flash lite,2026-11-03,2026-11-03,10,count,0.25,0.25
+Acme,p1,Cloud Storage,Standard storage,2026-11-03,2026-11-03,1,gibibyte,9.99,9.99
+Acme,p1,Gemini API,Grounding with Google Search,2026-11-03,2026-11-03,1,count,0,0
+Total,,,,,,,,1244.74,1244.74
+"""
+MODELS = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite"]
+
+
+def test_googles_cost_table_is_read():
+    bill = parse_bill("\ufeff" + GOOGLE, MODELS)
+
+    assert (bill.source, bill.provider, bill.usd) == ("google-cloud-csv", "gemini", Decimal("1234.75"))
+    assert [(line.on, line.model, line.kind) for line in bill.lines] == [
+        (date(2026, 11, 2), "gemini-2.5-pro", "output"),
+        (date(2026, 11, 3), "gemini-2.5-flash-lite", "cached"),
+    ]
+    assert len(bill.skipped) == 3
+
+
+def test_openais_costs_export_is_read():
+    text = (
+        "start_time,end_time,amount_value,amount_currency,line_item,project_id\n"
+        '1793491200,1793577600,1.5,usd,"gpt-5.5-2026-04-01, input",p\n1793491200,1793577600,0.5,usd,"gpt-5.5, output",p\n'
+    )
+
+    bill = parse_bill(text, ["gpt-5.5"])
+
+    assert (bill.source, bill.usd) == ("openai-costs-csv", 2)
+    assert {(line.on, line.model) for line in bill.lines} == {(date(2026, 11, 1), "gpt-5.5")}
+
+
+@pytest.mark.parametrize(
+    ("text", "usd"),
+    [
+        ("date;model;cost\n2026-11-01;m;1.234,56\n", "1234.56"),
+        ("date\tmodel\tcost\n2026-11-01\tm\t$0.50\n", "0.50"),
+        ("day,model name,cost (USD)\n2026-11-01,m,(3.00)\n", "-3.00"),
+    ],
+)
+def test_amounts_are_read_as_they_are_written(text: str, usd: str):
+    assert parse_bill(text, ["m"]).usd == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "<html></html>", "\x00\x01", "a,b\n1,2\n", "date,model,cost\n", "date,model,cost\n2026-11-01,m,NaN\n", "date,model,cost\n2026-11-01,m,lots\n",
+        "date,model,cost,currency\n2026-11-01,m,1,EUR\n", "date,model,cost (€)\n2026-11-01,m,1\n", "timestamp,n_context_tokens_total,num_model_requests\n1,2,3\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_bill_in_dollars_is_refused(text: str):
+    with pytest.raises(InvalidRequest):
+        parse_bill(text)
+
+
+def booked(day: int, usd: str, **fields: object) -> Booked:
+    return Booked(**{"on": date(2026, 11, day), "model": "m", "usd": Decimal(usd), "n_calls": 5, **fields})  # type: ignore[arg-type]
+
+
+def a_bill(*rows: tuple[int, str]) -> str:
+    return "date,model,cost\n" + "".join(f"2026-11-{day:02d},m,{usd}\n" for day, usd in rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "books", "cause"),
+    [
+        ([(1, "10")], [booked(1, "10.05")], "agrees"),
+        ([(1, "10")], [booked(1, "4", n_unpriced=3)], "3 calls have no price"),
+        ([(1, "10")], [], "billed but not recorded"),
+        ([(1, "10")], [booked(1, "8", n_estimated=2)], "2 calls are estimated"),
+        (
+            [(1, "5"), (2, "10"), (3, "2.5")],
+            [booked(1, "10"), booked(2, "20"), booked(3, "5")],
+            "0.500 times the books",
+        ),
+    ],
+)
+def test_a_drift_comes_with_its_likely_cause(rows, books, cause):
+    found = reconcile(parse_bill(a_bill(*rows), ["m"]), books, date(2026, 11, 1), date(2026, 11, 30))
+
+    assert cause in found.total.cause
+
+
+def test_neighbouring_days_that_cancel_are_cut_at_another_midnight():
+    found = reconcile(
+        parse_bill(a_bill((1, "8"), (2, "12")), ["m"]), [booked(1, "10"), booked(2, "10")], date(2026, 11, 1), date(2026, 11, 2)
+    )  # fmt: skip
+
+    assert all("midnight" in day.cause for day in found.by_day)
+    assert found.total.cause == "agrees"
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 10**6)), min_size=1, max_size=20),
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 10**6)), max_size=20),
+)
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_drifts_by_day_by_model_and_in_all_add_up(lines, books):
+    bill = parse_bill(a_bill(*((day, f"{cents / 100 + 0.01:.2f}") for day, cents in lines)), ["m"])
+    found = reconcile(
+        bill, [booked(day, str(Decimal(cents) / 100)) for day, cents in books], date(2026, 11, 1), date(2026, 11, 9)
+    )
+
+    for parts in (found.by_day, found.by_model, found.rows):
+        assert sum(part.difference_usd for part in parts) == found.total.difference_usd
+
+
+def test_one_number_is_held_against_the_books_of_its_range_and_kept(mm: ModelManager):
+    spend(mm, "4")
+    today = clock.now().date()
+
+    found = mm.reconciliations.of_number("5", "gemini", today - timedelta(days=1), today)
+
+    assert (found.total.booked_usd, found.total.share) == (4, Decimal("0.2"))
+    [kept] = mm.reconciliations.latest()
+    assert (kept.billed_usd, kept.booked_usd, kept.source) == (5, 4, "one number")
+    with pytest.raises(InvalidRequest):
+        one_number(Decimal(-1), "gemini")
+
+
+# Spend by what it was for, estimates, caps
+
+
+def test_spend_is_told_by_tag_user_workflow_and_answered_call(with_gemini: ModelManager, gemini: FakeGemini):
+    request = with_gemini.request("Hi", model="gemini-2.5-flash")
+    with_gemini.submit(request, Origin(tags=("a", "b"), user_id="u1")).result()
+    with_gemini.submit(request, Origin(tags=("a",), user_id="u2")).result()
+    window = with_gemini.monitoring.window(days=1)
+
+    tags = {each.value: (each.n, each.cost_usd) for each in with_gemini.spend.by("tag", window)}
+
+    assert tags == {"a": (2, Decimal("0.000031")), "b": (1, Decimal("0.0000155"))}
+    assert [each.usd_per_ok for each in with_gemini.spend.by("user", window)] == [Decimal("0.0000155")] * 2
+    assert with_gemini.monitoring.differences() == []
+
+
+def test_a_bad_tag_is_refused_before_anything_is_sent(with_gemini: ModelManager, gemini: FakeGemini):
+    request = with_gemini.request("Hi", model="gemini-2.5-flash")
+    for tags in (("a,b",), ("",), ("x" * 65,), ("a b",), tuple("abcdefghijk")):
+        with pytest.raises(InvalidRequest):
+            with_gemini.submit(request, Origin(tags=tags))
+    assert gemini.requests == []
+
+
+def test_an_estimate_brackets_what_the_call_then_costs(mm: ModelManager):
+    request = mm.request("Summarise the minutes of the meeting in three sentences.", model="sim-balanced")
+
+    before = mm.estimate(request)
+    exact = mm.estimate(request, counted=mm.count_tokens(request))
+    g = mm.generate(request.prompt, model="sim-balanced")
+
+    assert before.high_usd is not None and g.cost_usd is not None
+    assert g.cost_usd <= before.high_usd
+    assert exact.input_tokens.low == exact.input_tokens.high == g.usage.input_tokens
+
+
+def test_a_run_pauses_at_its_cap_and_goes_on_with_a_higher_one(mm: ModelManager):
+    run_id = mm.workflows.start(
+        "content_generation", "The sea in winter", model="sim-careful", cap_usd=Decimal("0.004")
+    )
+    run = mm.workflows.wait(run_id)
+    assert (run.status, run.total_cost_usd <= Decimal("0.004")) == ("paused", True)  # type: ignore[operator]
+    done = [step for step in run.steps if step.status == "succeeded"]
+
+    mm.workflows.resume(run_id, cap_usd=Decimal("1"))
+    again = mm.workflows.wait(run_id)
+
+    assert again.status == "succeeded"
+    assert [step.generation_id for step in again.steps][: len(done)] == [step.generation_id for step in done]
+
+
+def test_a_comparison_keeps_its_cap_and_asks_the_paused_ones_again(mm: ModelManager):
+    comparison_id = mm.comparisons.start("Explain rain.", ["sim-fast", "sim-careful"], cap_usd=Decimal("0.001"))
+    mm.comparisons.wait(comparison_id)
+    calls = mm.comparisons.calls(comparison_id)
+    assert isinstance(calls[1].error, CapReached)
+    assert calls[0].result().status == "ok"
+
+    assert mm.comparisons.resume(comparison_id, cap_usd=Decimal("1")) == 1
+    comparison = mm.comparisons.wait(comparison_id)
+
+    assert all(candidate.can_win for candidate in comparison.candidates)
+
+
+def test_a_forecast_comes_with_the_budget_or_says_that_it_is_too_early(mm: ModelManager):
+    mm.budgets.create("b", "100")
+    [early] = mm.spend.outlook()
+    assert early.expected_usd is None
+    assert early.reason
+    for days in range(1, 40):
+        row = to_row(a_generation(f"g{days}", created_at=clock.now() - timedelta(days=days), cost_usd=Decimal(2)))
+        mm._writer.log(row, None).result()
+    mm.budgets.change(early.status.budget.id, limit_usd="1000")
+
+    [later] = mm.spend.outlook()
+
+    assert later.n_days == 39
+    assert later.interval_usd is not None
+    assert later.interval_usd[0] <= later.expected_usd <= later.interval_usd[1]  # type: ignore[operator]
