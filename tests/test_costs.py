@@ -410,3 +410,21 @@ def test_grounding_flex_and_reported_tiers_are_billed(open_manager: Open, sqlite
     assert grounded.cost_usd == Decimal("0.00055") + Decimal("0.035")
     assert (flex.cost_usd, flex.service_tier) == (Decimal("0.000275"), "flex")
     assert gemini.requests[-1]["body"]["serviceTier"] == "flex"
+
+
+def worked_cases() -> list[list[str]]:
+    text = (ROOT / "docs" / "costs.md").read_text("utf-8")
+    table = text.split("## Worked cases")[1].split("\n\n")[2]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+@pytest.mark.parametrize("case", worked_cases(), ids=[row[0] for row in worked_cases()])
+def test_the_worked_cases_of_the_docs_are_true(case: list[str], with_gemini: ModelManager, gemini: FakeGemini):
+    _, model, metadata, cost, status = case
+    usage = None if metadata == "–" else json.loads(metadata)
+    gemini.next(wire.Reply(events=[wire.event("Hello from the fake.", finish="STOP", usage=usage)]))
+
+    g = with_gemini.generate("Hi there", model=model)
+
+    assert g.cost_status == status
+    assert g.cost_usd == (None if cost == "unknown" else Decimal(cost))
