@@ -4,10 +4,8 @@ import json
 
 import streamlit as st
 
-from core.calls.call import Origin
-from core.domain.generation import Generation, Message, Parameters, Request
 from dashboard import formatting, queries
-from dashboard.components import answer, code, estimates, history, key_card, parameters, receipt
+from dashboard.components import answer, conversation, estimates, history, key_card, parameters
 from dashboard.session import manager
 
 EXAMPLES = {
@@ -25,41 +23,6 @@ if restored := state.pop("play_restore", None):  # before any widget is drawn: o
     state.play_turns, state.play_model, state.play_system = [past.id], past.model, past.system or ""
     for field, value in past.parameters.as_dict().items():
         state[parameters.key_of("play", field)] = json.dumps(value) if field == "json_schema" else value
-
-
-def turns() -> list[Generation]:
-    return [g for g in (mm.remembered(generation_id) for generation_id in state.play_turns) if g is not None]
-
-
-def asked(prompt: str) -> Request:
-    done = turns()
-    before = [message for g in done if g.text for message in (g.messages[-1], Message("model", g.text))]
-    system, settings = state.get("play_system") or None, state.get("play_parameters", {})
-    return Request(
-        model=state.play_model,
-        messages=(*before, Message("user", prompt)),
-        system=system,
-        parameters=Parameters(**settings),
-    )
-
-
-def start(prompt: str) -> None:
-    origin = Origin(source="playground", cap_usd=estimates.cap("play_cap"))
-    state.play_call = mm.submit(asked(prompt), origin).id
-
-
-def take_prompt() -> None:
-    """Empty the field; only a callback may set a widget's value."""
-    state.play_sent, state.play_prompt = state.play_prompt, ""
-
-
-def draw_turn(g: Generation) -> None:
-    st.chat_message("user").markdown(formatting.plain(g.messages[-1].text) if g.messages else "*not kept*")
-    with st.chat_message("assistant"):
-        slot = answer.Slot(st)
-        made_here = mm.calls.running(g.id)
-        slot.settle(g, answer.error_text(g, made_here.error if made_here else None), receipt.line(g))
-        receipt.button(g, f"receipt_{g.id}")
 
 
 st.title("Playground")
@@ -91,34 +54,29 @@ with main:
     call = mm.calls.running(state.play_call) if state.play_call else None
     box = st.container(height=430, border=True, autoscroll=True)
     with box:
-        for generation in turns():
-            draw_turn(generation)
+        for generation in conversation.turns():
+            conversation.draw_turn(generation)
         if not state.play_turns and call is None:
             st.caption("Ask something below, or begin with an example:")
             for label, text in EXAMPLES.items():
                 if st.button(label, key=f"example_{label}", icon=":material/lightbulb:"):
-                    start(text)
+                    conversation.start(text)
                     st.rerun()
     with st.form("play_form", border=False):
         prompt = st.text_area("Prompt", key="play_prompt", height=90, placeholder="Write a prompt; Ctrl+Enter runs it")
         buttons = st.container(horizontal=True)
-        run = buttons.form_submit_button(
-            "Run (Ctrl+Enter)",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=call is not None,
-            on_click=take_prompt,
+        buttons.form_submit_button(
+            "Run (Ctrl+Enter)", type="primary", icon=":material/play_arrow:", on_click=conversation.take_prompt
         )
         estimate = buttons.form_submit_button("Estimate", icon=":material/calculate:", help=estimates.HELP)
     if prompt and prompt.strip() and (estimate or "play_counted" in state):
-        estimates.one(asked(prompt), "play_counted")
-    actions = st.container(horizontal=True)
-    if run and (sent := state.pop("play_sent", "")).strip():
+        estimates.one(conversation.asked(prompt), "play_counted")
+    if call is None and (sent := state.pop("play_sent", "")).strip():  # sent during a call, it waits for its turn
         state.pop("play_counted", None)
-        start(sent)
+        conversation.start(sent)
         st.rerun()
     if call is not None:
-        if actions.button("Stop", key="play_stop", icon=":material/stop:", shortcut="Escape"):
+        if st.button("Stop", key="play_stop", icon=":material/stop:", shortcut="Escape"):
             call.cancel()
         with box:
             st.chat_message("user").markdown(formatting.plain(call.request.prompt))
@@ -130,29 +88,8 @@ with main:
             state.play_turns.append(made.id)
             st.rerun()
         slot.settle(None, failure, "")
-    elif state.play_turns:
-        last = turns()[-1:]
-        if actions.button("New conversation", icon=":material/add_comment:", key="play_new"):
-            state.play_turns = []
-            st.rerun()
-        if (
-            last
-            and last[0].error_class in estimates.OUT_OF_MONEY
-            and last[0].messages
-            and actions.button(
-                "Try again", icon=":material/replay:", key="play_again", help="With the cap as it is now."
-            )
-        ):
-            state.play_turns.pop()
-            start(last[0].messages[-1].text)
-            st.rerun()
-        if last:
-            with actions.popover("Same call as code", icon=":material/code:"):
-                st.code(
-                    code.as_curl(last[0], str(st.context.url or "http://localhost:8501").split("?")[0].rstrip("/")),
-                    language="bash",
-                )
-                st.code(code.as_python(last[0]), language="python")
+    elif past_turns := conversation.turns():
+        conversation.actions(past_turns[-1])
 
 opened = history.show("playground")
 if opened is not None:
