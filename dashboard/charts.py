@@ -305,7 +305,13 @@ def forecast(frame: pd.DataFrame, limit_usd: float | None) -> Any:
 def bridge(frame: pd.DataFrame) -> Any:
     """A waterfall from one period's spend to another's."""
     order = frame["step"].tolist()
-    x = alt.X("step:N", sort=order, scale=alt.Scale(domain=order), title=None, axis=alt.Axis(labelAngle=-25))
+    x = alt.X(
+        "step:N",
+        sort=order,
+        scale=alt.Scale(domain=order),
+        title=None,
+        axis=alt.Axis(labelAngle=-35, labelOverlap=False),
+    )
     colour = alt.Scale(domain=["total", "more", "less"], range=["#7c7f86", "#dc2626", "#0d9488"])
     bars = (
         alt.Chart(frame)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 import streamlit as st
 
 from core import AimmError
-from core.domain.price import UnpricedModel
+from core.domain.price import TeamPrice, UnpricedModel
 from dashboard import formatting, money
 from dashboard.session import manager
 
@@ -20,7 +20,7 @@ def own() -> None:
         st.error(formatting.plain(prices.file_error), icon=":material/error:")
     if prices.rows:
         st.dataframe(money.own_prices_frame(), hide_index=True)
-        here = {f"{row.provider} {row.model} from {row.effective_from:%Y-%m-%d}": row.id for row in prices.rows if row.source == "team"}  # fmt: skip
+        here = {_label(row): row.id for row in prices.rows if row.source == "team"}
         if here:
             line = st.container(horizontal=True, vertical_alignment="bottom")
             chosen = line.selectbox("Row", list(here), key="own_row", width=380)
@@ -31,6 +31,11 @@ def own() -> None:
         st.caption("No rows of your own yet: what your contract says goes here, or into data/prices.yaml.")
     with st.expander("New price row", icon=":material/add:", expanded=not prices.rows):
         form("own")
+
+
+def _label(row: TeamPrice) -> str:
+    since = "" if row.effective_from.year == 1970 else f" from {row.effective_from:%Y-%m-%d}"
+    return f"{row.provider} {row.model}{since} ({row.id})"
 
 
 def form(key: str, provider: str = "gemini", model: str = "") -> None:

@@ -51,7 +51,7 @@ def _unpriced(frame: object) -> None:
     if n:
         models = frame[frame["unpriced calls"] > 0]["model"].nunique()  # type: ignore[index]
         line = st.container(horizontal=True, vertical_alignment="center")
-        line.caption(f":violet[**unpriced** ({models} models, {n:,} calls)] – not in the sums, and not zero.")
+        line.caption(f":violet[**unpriced** ({n:,} calls of {models} model(s))] – not in the sums, and not zero.")
         line.page_link(
             "pages/models.py",
             label="Set a price",

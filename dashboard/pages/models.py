@@ -19,7 +19,9 @@ view = st.segmented_control(
     bind="query-params",
 )
 if n_unpriced and view != "Without a price":
-    st.warning(f"{n_unpriced} models have calls without a known price; see *Without a price*.", icon=":material/help:")
+    st.warning(
+        f"Models with calls that have no known price: {n_unpriced}; see *Without a price*.", icon=":material/help:"
+    )
 others = {
     "Own prices": prices.own,
     "Without a price": prices.unpriced,
