@@ -32,6 +32,7 @@ class Database:
             self._readers = self._engine("BEGIN")
             self._writers = self._engine("BEGIN IMMEDIATE")
             self._soon_writers = self._engine("BEGIN IMMEDIATE", synchronous="NORMAL")
+            self._soon: Connection | None = None
             self._migrate()
         except OperationalError as error:
             raise AimmError(
@@ -51,14 +52,19 @@ class Database:
 
     @contextmanager
     def write_soon(self) -> Iterator[Connection]:
-        """A transaction that others see at its end, and that a power cut right after may undo: no wait for the disk."""
+        """A transaction that others see at its end, and that a power cut right after may undo: no wait for the disk.
+
+        For one thread, the writer's: on SQLite its connection is kept, because fetching one costs more than the transaction.
+        """
         if not self.is_sqlite:
             with self._writers.begin() as connection:
                 connection.execute(text("SET LOCAL synchronous_commit TO off"))
                 yield connection
             return
-        with self._soon_writers.begin() as connection:
-            yield connection
+        if self._soon is None:
+            self._soon = self._soon_writers.connect()
+        with self._soon.begin():
+            yield self._soon
 
     @property
     def engine_for_runs(self) -> Engine:
@@ -68,6 +74,8 @@ class Database:
     def close(self) -> None:
         self._readers.dispose()
         self._writers.dispose()
+        if self._soon is not None:
+            self._soon.close()
         self._soon_writers.dispose()
 
     def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
