@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_prices.add(commands)
 
-    check = commands.add_parser("check", help="recompute all rollups from the raw rows and say what differs")
+    check = commands.add_parser("check", help="recompute rollups and budgets from the raw rows and say what differs")
     check.set_defaults(run=_check)
     return parser
 
@@ -121,8 +121,8 @@ def _demo(mm: ModelManager, args: argparse.Namespace) -> int:
 
 
 def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
-    found = mm.monitoring.differences()
-    print("\n".join(found) if found else "The rollups equal the raw rows.")
+    found = mm.monitoring.differences() + mm.budgets.differences()
+    print("\n".join(found) if found else "The rollups and the budgets' books equal the raw rows.")
     return EXIT_ERROR if found else 0
 
 

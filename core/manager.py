@@ -99,8 +99,9 @@ class ModelManager:
             keeps_prompts=settings.log_content == "full",
         )
         self.experiments = ExperimentService(ExperimentStore(self.database), self._writer, self.calls, self.model)
-        self.monitoring = MonitoringService(self._rollups, clock.now)
-        self.spend = SpendService(self._rollups, SpendByStore(self.database), self.budgets, clock.now)
+        spend_by = SpendByStore(self.database)
+        self.monitoring = MonitoringService(self._rollups, clock.now, spend_by)
+        self.spend = SpendService(self._rollups, spend_by, self.budgets, clock.now)
         self.alerts = AlertService(self.database, self._writer, self.spend, Channels.of(settings), clock.now)
         self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
         self.demo = Demo(self.database, self._writer)

@@ -351,7 +351,7 @@ def test_parallel_calls_never_pass_the_limit_and_use_it_up(open_manager: Open, d
     assert 10 * COST - n_ok * COST < WORST  # no call more would have fitted
     after = mm.budgets.status(status.budget.id)
     assert (after.spent_usd, after.reserved_usd) == (n_ok * COST, 0)
-    assert mm.monitoring.differences() == []
+    assert mm.monitoring.differences() == mm.budgets.differences() == []
 
 
 CHILD = """

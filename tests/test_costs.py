@@ -298,6 +298,7 @@ def test_back_pricing_moves_budgets_and_leaves_a_trail(open_manager: Open, datab
     again = mm.generation(calls[0].id)
     assert (again.cost_status, again.receipts[0].usd) == ("priced", again.cost_usd)
     assert mm.monitoring.differences() == []
+    assert mm.budgets.differences() == []
     assert mm.prices.reprice("gemini", "gemini-unpriced-1") == 0
 
 

@@ -152,6 +152,19 @@ class BudgetService:
             self._cached = found, time.monotonic() + STATUS_TTL_S
         return found
 
+    def differences(self) -> list[str]:
+        """Where the books of a budget's current period and the calls on record disagree; empty = nowhere."""
+        now_us = clock.to_us(self._now())
+        found = []
+        for budget in self._store.all():
+            first, last = periods.span_us(budget, now_us)
+            with self._database.read() as connection:
+                booked = books.position(connection, budget.id, (first, last))
+                own = books.spent_in(connection, budget, first, last)
+            if (booked.spent_nano, booked.n, booked.n_unpriced) != (own.nano, own.n, own.n_unpriced):
+                found.append(f"budget {budget.name!r}: booked {booked.spent_nano}, on record {own.nano} nano-dollars")
+        return found
+
     def release_dead(self) -> None:
         """End the reservations of processes that died."""
         with self._database.read() as connection:

@@ -13,6 +13,7 @@ from core.domain.metrics import Metrics, MetricsRow, Projection
 from core.errors import InvalidRequest
 from core.monitoring import metrics
 from core.storage.rollups import RollupRows, RollupStore
+from core.storage.spend_by import SpendByStore
 
 Bucket = Literal["hour", "day"]
 DEFAULT_DAYS = 30
@@ -34,8 +35,9 @@ class Window:
 
 
 class MonitoringService:
-    def __init__(self, rollups: RollupStore, now: Callable[[], datetime]) -> None:
+    def __init__(self, rollups: RollupStore, now: Callable[[], datetime], by: SpendByStore | None = None) -> None:
         self._rollups = rollups
+        self._by = by
         self._now = now
         self._usual: dict[str, tuple[float | None, float]] = {}
 
@@ -109,7 +111,7 @@ class MonitoringService:
 
     def differences(self) -> list[str]:
         """Where rollups and raw rows disagree; empty = nowhere. Reads everything."""
-        return self._rollups.differences()
+        return self._rollups.differences() + (self._by.differences() if self._by is not None else [])
 
     def _spend(self, since: datetime, until: datetime) -> Decimal:
         nano, _ = self._rollups.spend_nano_usd(to_us(since), to_us(until) + 1)
