@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Query
 
 from api import errors, schemas, wire
 from core import InvalidRequest, ModelManager
+from core.calls.accounting import checked_cap
 from core.calls.call import Origin
 from core.comparison import judging
 from core.domain.experiment import OutcomeInput, Variant
@@ -61,7 +62,7 @@ async def generate(body: schemas.Generate, mm: Manager) -> dict[str, Any]:
     beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
     parameters = body.model_dump(exclude=beside, exclude_none=True)
     request = await asyncio.to_thread(mm.request, body.prompt, model=body.model, system=body.system, **parameters)
-    cap = None if body.max_cost_usd is None else Decimal(str(body.max_cost_usd))
+    cap = None if body.max_cost_usd is None else checked_cap(Decimal(str(body.max_cost_usd)))
     g = await mm.agenerate(request, Origin(source="api", user_id=body.user, tags=tuple(body.tags), cap_usd=cap))
     return {"status": "success" if g.status == "ok" else g.status, **wire.generation(g)}
 
@@ -250,6 +251,11 @@ def create_budget(body: schemas.CreateBudget, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "budget": wire.budget(mm.spend.of_budget(status)), "budgets": everything}
 
 
+def change_budget(budget_id: str, body: schemas.ChangeBudget, mm: Manager) -> dict[str, Any]:
+    status = mm.budgets.change(budget_id, **body.model_dump(exclude_none=True))
+    return {"status": "success", "budget": wire.budget(mm.spend.of_budget(status))}
+
+
 def raise_budget(budget_id: str, body: schemas.RaiseBudget, mm: Manager) -> dict[str, Any]:
     expires_at = _moment(body.expires_at, "expires_at")
     status = mm.budgets.raise_once(budget_id, body.extra_usd, reason=body.reason, expires_at=expires_at)
@@ -332,6 +338,7 @@ _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/costs", ["GET"], costs, 200),
     ("/budgets", ["GET"], list_budgets, 200),
     ("/budgets", ["POST"], create_budget, 201),
+    ("/budgets/{budget_id}", ["PATCH"], change_budget, 200),
     ("/budgets/{budget_id}", ["DELETE"], delete_budget, 200),
     ("/budgets/{budget_id}/raise", ["POST"], raise_budget, 200),
     ("/alerts", ["GET"], alerts, 200),

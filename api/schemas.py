@@ -126,6 +126,8 @@ class RaiseBudget(_Body):
 
 
 class CreateBudget(_Body):
+    model_config = ConfigDict(extra="forbid")  # a limit with a misspelt field would not be the limit that was meant
+
     name: Annotated[str, Field(min_length=1, max_length=80)]
     limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
     period: Literal["day", "week", "month", "rolling"] = "month"
@@ -137,3 +139,21 @@ class CreateBudget(_Body):
     thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.8, 1.0], max_length=10)
     forecast_thresholds: list[float] = Field(default_factory=list, max_length=10)
     refuses_unpriced: bool = False
+
+
+class ChangeBudget(_Body):
+    """What of a budget changes; the rest stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    limit_usd: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False)
+    period: Literal["day", "week", "month", "rolling"] | None = None
+    rolling_hours: int | None = Field(default=None, ge=0)
+    timezone: str | None = Field(default=None, max_length=60)
+    scope: str | None = Field(default=None, max_length=520)
+    action: Literal["notify", "downgrade", "stop"] | None = None
+    downgrade_to: str | None = Field(default=None, max_length=200)
+    thresholds: list[float] | None = Field(default=None, max_length=10)
+    forecast_thresholds: list[float] | None = Field(default=None, max_length=10)
+    refuses_unpriced: bool | None = None

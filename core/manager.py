@@ -18,9 +18,10 @@ from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.costs.service import PriceService
 from core.demo import Demo
+from core.domain.budget import PROVIDERS, Budget
 from core.domain.generation import Generation, Message, Model, Parameters, Request, Source
 from core.domain.price import Price
-from core.errors import NotFound, register_secret
+from core.errors import InvalidRequest, NotFound, register_secret
 from core.experiments.service import ExperimentService
 from core.housekeeping import Housekeeper
 from core.monitoring.alerting import AlertService
@@ -61,7 +62,7 @@ class ModelManager:
         self._writer = Writer(self.database, ledger.settle)
         self.log = GenerationStore(self.database)
         self._rollups = RollupStore(self.database)
-        self.budgets = BudgetService(self.database, self._writer, ledger, clock.now)
+        self.budgets = BudgetService(self.database, self._writer, ledger, clock.now, self._check_budget)
         self.budgets.open()
         self.prices = PriceService(
             self.database,
@@ -231,6 +232,12 @@ class ModelManager:
             ModelNotFound, AuthenticationError
         """
         return self._loop.run(self._registry.resolve(name))[1]
+
+    def _check_budget(self, budget: Budget) -> None:
+        if budget.scope_kind == "provider" and budget.scope_value not in PROVIDERS:
+            raise InvalidRequest(f"scope == {budget.scope!r}: the providers are {', '.join(PROVIDERS)}.")
+        if budget.downgrade_to:
+            self.model(budget.downgrade_to)
 
     def default_model(self) -> str:
         return self.settings.default_model or self._loop.run(self._registry.default_model())

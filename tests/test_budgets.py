@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import BudgetExceeded, Conflict, InvalidRequest, ModelManager, NotFound, clock
+from core import AimmError, BudgetExceeded, Conflict, InvalidRequest, ModelManager, NotFound, clock
 from core.budgets.ledger import Ledger, decide
 from core.budgets.periods import bounds, bucket_us, span_us, window
 from core.budgets.service import BudgetService
@@ -28,7 +29,7 @@ from core.storage.presence import Presence
 from core.storage.writer import Writer
 from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire
-from tests.fakes.gemini import KEY, FakeGemini
+from tests.fakes.gemini import KEY, FakeGemini, Reply
 from tests.test_storage import a_generation
 
 NOW = datetime(2026, 11, 16, 12, 30, tzinfo=UTC)  # a Monday, the middle of the month
@@ -493,3 +494,103 @@ def test_the_cap_of_a_call_is_kept_whatever_budgets_say(with_gemini: ModelManage
     with pytest.raises(CapReached):
         call.answered(call.result())
     assert len(gemini.requests) == 1
+
+
+def test_two_budgets_that_downgrade_to_each_other_refuse(with_gemini: ModelManager, gemini: FakeGemini):
+    lite = "gemini-2.5-flash-lite"
+    with_gemini.budgets.create("a", "0.000001", action="downgrade", scope=f"model:{FLASH}", downgrade_to=lite)
+    with_gemini.budgets.create("b", "0.000001", action="downgrade", scope=f"model:{lite}", downgrade_to=FLASH)
+
+    with pytest.raises(BudgetExceeded) as caught:
+        with_gemini.generate("hello", model=FLASH, max_tokens=5)
+
+    assert len(with_gemini.generation(caught.value.generation_id or "").note) < 500
+    assert gemini.requests == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"scope": "provider:nope"},
+        {"scope": "model:models/"},
+        {"action": "downgrade", "downgrade_to": "no-such-model"},
+        {"action": "downgrade", "downgrade_to": "models/"},
+        {"action": "downgrade", "downgrade_to": "sim-fast", "scope": "model:sim-fast"},
+    ],
+)
+def test_a_budget_that_could_never_bind_is_refused(mm: ModelManager, fields: dict):
+    with pytest.raises(AimmError):
+        mm.budgets.create("b", 1, **fields)
+    assert mm.budgets.statuses() == []
+
+
+def test_a_scope_is_taken_as_it_was_meant(with_gemini: ModelManager):
+    with_gemini.budgets.create("b", "0.000001", action="stop", scope=" Provider: Gemini ")
+
+    with pytest.raises(BudgetExceeded):
+        with_gemini.generate("hello", model=FLASH, max_tokens=5)
+
+
+def test_a_changed_period_keeps_what_calls_under_way_hold(with_gemini: ModelManager, gemini: FakeGemini):
+    made = with_gemini.budgets.create("b", WORST, action="stop")
+    gemini.next(slow(1.0))
+    call = with_gemini.submit(with_gemini.request("hello", model=FLASH, max_tokens=5), Origin())
+    until = time.monotonic() + 5
+    while not with_gemini.budgets.status(made.budget.id).reserved_usd and time.monotonic() < until:
+        time.sleep(0.01)
+
+    changed = with_gemini.budgets.change(made.budget.id, period="day")
+
+    assert changed.reserved_usd == WORST
+    call.result()
+    assert with_gemini.budgets.status(made.budget.id).reserved_usd == 0
+
+
+def test_deleting_budgets_while_calls_run_loses_none(open_manager: Open, database_url: str, gemini: FakeGemini):
+    mm = open_manager(database_url, gemini, call_timeout_s=60.0)
+    ends = threading.Event()
+
+    def churn() -> None:
+        while not ends.is_set():
+            mm.budgets.delete(mm.budgets.create(f"b{clock.now_us()}", 5, action="stop").budget.id)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    answers = [g.status for _ in range(6) for g in many(mm, 15)]
+    ends.set()
+    thread.join()
+
+    assert answers == ["ok"] * 90
+    assert len(gemini.requests) == 90
+
+
+def test_a_raise_also_helps_a_call_that_waits(with_gemini: ModelManager, gemini: FakeGemini):
+    made = with_gemini.budgets.create("b", WORST, action="stop")
+    gemini.next(slow(1.5))
+    request = with_gemini.request("hello", model=FLASH, max_tokens=5)
+    first = with_gemini.submit(request, Origin())
+    until = time.monotonic() + 5
+    while not with_gemini.budgets.status(made.budget.id).reserved_usd and time.monotonic() < until:
+        time.sleep(0.01)
+    second = with_gemini.submit(request, Origin())
+    time.sleep(0.2)
+
+    with_gemini.budgets.raise_once(made.budget.id, WORST, reason="a demo")
+
+    assert second.result(5).status == "ok"
+    assert not first.done.done()
+    first.result()
+
+
+def test_a_pointer_to_the_latest_model_reserves_the_dearest_it_may_mean(mm: ModelManager):
+    held = mm.prices.dearest("gemini", "gemini-flash-latest", NOW)
+
+    for name in ("gemini-2.5-flash", "gemini-3-flash-preview", "gemini-3.5-flash"):
+        price = mm.prices.price("gemini", name, NOW)
+        assert held is not None
+        assert price is None or price.output.highest <= held.output.highest
+    assert mm.prices.dearest("gemini", FLASH, NOW) == mm.prices.price("gemini", FLASH, NOW)
+
+
+def slow(hang_s: float) -> Reply:
+    return replace(wire.answer(), hang_s=hang_s)

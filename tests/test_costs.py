@@ -429,3 +429,20 @@ def test_the_worked_cases_of_the_docs_are_true(case: list[str], with_gemini: Mod
 
     assert g.cost_status == status
     assert g.cost_usd == (None if cost == "unknown" else Decimal(cost))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [wire.event("a" * 400, usage=wire.usage(10, 1)), wire.event("b" * 3600, finish="STOP")],  # counted too early
+        [wire.event("b" * 4000, finish="STOP", usage={"promptTokenCount": 10})],
+        [wire.event("b" * 4000, finish="STOP", usage={"totalTokenCount": 10})],
+    ],
+)
+def test_an_answer_that_outgrew_its_count_is_estimated(with_gemini: ModelManager, gemini: FakeGemini, events: list):
+    gemini.next(wire.Reply(events=events))
+
+    g = with_gemini.generate("hello", model="gemini-2.5-flash")
+
+    assert g.cost_status == "estimated"
+    assert g.usage.output_tokens == 1000

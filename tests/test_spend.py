@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import CapReached, InvalidRequest, ModelManager, clock
+from core.budgets.ledger import Ledger
+from core.budgets.service import BudgetService
 from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
@@ -19,7 +21,13 @@ from core.monitoring.alerts import due, step
 from core.monitoring.bills import parse_bill
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.reconcile import Booked, one_number, reconcile
+from core.monitoring.spend import SpendService
+from core.storage.database import Database
 from core.storage.generations import to_row
+from core.storage.presence import Presence
+from core.storage.rollups import RollupStore
+from core.storage.spend_by import SpendByStore
+from core.storage.writer import Writer
 from tests.conftest import Open
 from tests.fakes.gemini import FakeGemini
 from tests.test_storage import a_generation
@@ -418,3 +426,37 @@ def test_a_forecast_comes_with_the_budget_or_says_that_it_is_too_early(mm: Model
     assert later.n_days == 39
     assert later.interval_usd is not None
     assert later.interval_usd[0] <= later.expected_usd <= later.interval_usd[1]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("scope", ["tag:x", "user:bob", "key:k", "all"])
+@pytest.mark.parametrize(
+    ("zone", "moment"), [("Pacific/Auckland", "2026-11-30T14:00"), ("America/Los_Angeles", "2026-12-01T03:00")]
+)
+def test_a_budget_in_any_time_zone_has_an_outlook_at_the_ends_of_its_period(
+    sqlite_url: str, scope: str, zone: str, moment: str
+):
+    now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    database = Database(sqlite_url)
+    writer = Writer(database)
+    service = BudgetService(database, writer, Ledger(Presence(database)), lambda: now)
+    spend = SpendService(RollupStore(database), SpendByStore(database), service, lambda: now)
+
+    service.create("b", 5, scope=scope, timezone=zone)
+
+    assert "could not be made" not in spend.outlook()[0].reason
+    writer.close()
+    database.close()
+
+
+def test_the_banner_names_the_tag_that_moved_a_budget(with_gemini: ModelManager, gemini: FakeGemini):
+    made = with_gemini.budgets.create("b", 5, period="rolling", rolling_hours=24)
+    row = to_row(with_gemini.generate("before", model="gemini-2.5-flash"))
+    writer = with_gemini._writer
+    writer.log(row | {"id": "g_before", "created_at": row["created_at"] - 40 * clock.HOUR_US}, None).result()
+    for _ in range(3):
+        with_gemini.submit(with_gemini.request("hi", model="gemini-2.5-flash"), Origin(tags=("support",))).result()
+
+    why = with_gemini.spend.why(with_gemini.budgets.status(made.budget.id))
+
+    assert "gemini-2.5-flash" in why
+    assert "tag: support" in why

@@ -37,6 +37,7 @@ class Ledger:
 
     def reserve(self, connection: Connection, asks: Sequence[Ask]) -> list[Verdict]:
         """Decide calls in the order in which they came and reserve their worst case, all in one transaction."""
+        books.lock_books(connection)  # a budget that is deleted or changed meanwhile would be reserved from in vain
         budgets = [budget for budget in read_all(connection) if budget.binds]
         if not budgets:
             return [Verdict(kind="go")] * len(asks)
@@ -46,11 +47,12 @@ class Ledger:
         if now - self._reaped_at >= REAP_EVERY_S:
             self._reaped_at = now
             self.release_dead(connection)
+        now_us = clock.now_us()
         rooms: dict[tuple[str, int], _Room] = {}
         verdicts, rows = [], []
         for ask in asks:
             mine = [budget for budget in budgets if budget.covers(ask.spender)]
-            found = {budget.id: self._room(connection, budget, ask.at_us, rooms) for budget in mine}
+            found = {budget.id: self._room(connection, budget, ask.at_us, rooms, now_us) for budget in mine}
             verdict, amount = decide(ask, mine, found)
             verdicts.append(verdict)
             if verdict.kind != "go" or amount is None:
@@ -99,6 +101,7 @@ class Ledger:
             hours = range(first, last, clock.HOUR_US)
             charges = {(budget.id, at): books.spent_in(connection, budget, at, at + clock.HOUR_US) for at in hours}
         books.replace_spend(connection, budget.id, {key: c for key, c in charges.items() if c.n})
+        books.move_reservations(connection, budget.id, periods.bucket_us(budget, now_us))
 
     def rewrite_all(self, connection: Connection, now_us: int) -> None:
         books.lock_books(connection, alone=True)
@@ -113,12 +116,15 @@ class Ledger:
             if budget.id in missing:
                 self.rewrite(connection, budget, now_us)
 
-    def _room(self, connection: Connection, budget: Budget, at_us: int, rooms: dict[tuple[str, int], _Room]) -> _Room:
+    def _room(
+        self, connection: Connection, budget: Budget, at_us: int, rooms: dict[tuple[str, int], _Room], now_us: int
+    ) -> _Room:
         span = periods.span_us(budget, at_us)
         key = (budget.id, span[0])
         if key not in rooms:
             position = books.position(connection, budget.id, span)
-            limit = budget.limit_usd + budget.raised_usd(clock.from_us(at_us))
+            # A raise of this moment also helps a call that has waited for it.
+            limit = budget.limit_usd + budget.raised_usd(clock.from_us(max(at_us, now_us)))
             rooms[key] = _Room(to_nano(limit), position.spent_nano, position.reserved_nano)
         return rooms[key]
 

@@ -30,7 +30,16 @@ MAX_RAISE = timedelta(days=366)
 
 
 class BudgetService:
-    def __init__(self, database: Database, writer: Writer, ledger: Ledger, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        check: Callable[[Budget], None] = lambda budget: None,
+    ) -> None:
+        """check: Refuses a budget that names a provider or a model to downgrade to which cannot be."""
+        self._check = check
         self._database = database
         self._store = BudgetStore(database)
         self._writer = writer
@@ -59,6 +68,7 @@ class BudgetService:
             InvalidRequest: A field is out of range. Conflict: the name is taken.
         """
         budget = checked(Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd)), fields)
+        self._check(budget)
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
@@ -79,6 +89,7 @@ class BudgetService:
             fields["limit_usd"] = _usd(fields["limit_usd"])
         base = replace(old, **{key: fields.pop(key) for key in ("name", "limit_usd") if key in fields})
         budget = checked(base, fields)
+        self._check(budget)
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
@@ -95,6 +106,7 @@ class BudgetService:
         budget = self.get(budget_id)
 
         def work(connection: Connection) -> None:
+            books.lock_books(connection, alone=True)
             self._store.delete(connection, budget_id)
             note(connection, "budget deleted", budget.name, _described(budget))
 
@@ -271,24 +283,33 @@ def checked(budget: Budget, fields: dict[str, Any]) -> Budget:
     rolling = budget.rolling_hours
     if budget.period == "rolling" and not (type(rolling) is int and 1 <= rolling <= MAX_ROLLING_HOURS):
         raise InvalidRequest(f"rolling_hours == {rolling!r}, must be whole hours from 1 to {MAX_ROLLING_HOURS:,}")
-    if budget.action == "downgrade" and not budget.downgrade_to.strip():
+    other = normalise(budget.downgrade_to.strip()) if budget.action == "downgrade" else ""
+    if budget.action == "downgrade" and not other:
         raise InvalidRequest("A budget that downgrades needs downgrade_to: the model that answers instead.")
+    scope = _scope(budget.scope)
+    if other and scope == f"model:{other}":
+        raise InvalidRequest(f"downgrade_to == {other!r}, must be another model than the one the budget is for.")
     periods.zone(budget.timezone)
     return replace(
         budget,
         rolling_hours=rolling if budget.period == "rolling" else 0,
-        scope=_scope(budget.scope),
-        downgrade_to=normalise(budget.downgrade_to) if budget.action == "downgrade" else "",
+        scope=scope,
+        downgrade_to=other,
         thresholds=_shares(budget.thresholds, "thresholds", least=1),
         forecast_thresholds=_shares(budget.forecast_thresholds, "forecast_thresholds", least=0),
     )
 
 
 def _scope(scope: str) -> str:
-    kind, _, value = scope.partition(":")
-    if kind not in SCOPE_KINDS or (kind == "all") != (not value.strip()) or len(value) > 500:
+    kind, _, value = (part.strip() for part in scope.partition(":"))
+    kind = kind.lower()
+    if kind == "provider":
+        value = value.lower()
+    elif kind == "model":
+        value = normalise(value)
+    if kind not in SCOPE_KINDS or (kind == "all") != (not value) or len(value) > 500:
         raise InvalidRequest(f"scope == {scope!r}, must be all, or one of {', '.join(SCOPE_KINDS[1:])} with :NAME")
-    return f"model:{normalise(value)}" if kind == "model" else scope
+    return f"{kind}:{value}" if value else kind
 
 
 def _shares(shares: Sequence[float], name: str, *, least: int) -> tuple[float, ...]:

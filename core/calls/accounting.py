@@ -46,6 +46,12 @@ def estimated_usage(request: Request, text: str, thinking: str = "") -> Usage:
     )
 
 
+def at_least(usage: Usage, text: str, thinking: str) -> Usage:
+    """A count that an answer has outgrown, raised to our own of what came."""
+    thought = max(usage.thinking_tokens, _tokens(thinking))
+    return replace(usage, thinking_tokens=thought, output_tokens=max(usage.output_tokens, _tokens(text) + thought))
+
+
 def _tokens(text: str) -> int:
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 

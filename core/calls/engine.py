@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from core import clock
-from core.calls.accounting import ask_for, estimated_usage, settle, within_cap
+from core.calls.accounting import ask_for, at_least, estimated_usage, settle, within_cap
 from core.calls.call import Call, Origin
 from core.calls.loop import BackgroundLoop
 from core.calls.progress import Progress, may_be_billed, shortened, status_of
@@ -59,6 +59,7 @@ class PriceKeeper(Protocol):
     """Who knows prices, and keeps each row that was used."""
 
     def price(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
+    def dearest(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
     def pin(self, price: Price | None) -> Work | None: ...
 
 
@@ -184,6 +185,7 @@ class CallEngine:
 
     async def _admitted(self, call: Call, progress: Progress, deadline: float) -> Request:
         """The request as it may be sent: within the call's cap and the budgets, of the model that really runs."""
+        tried: set[str] = set()
         while True:
             model = progress.model
             assert model is not None  # noqa: S101 - set by the caller
@@ -201,7 +203,8 @@ class CallEngine:
             call.waiting = ""
             if verdict.kind == "go":
                 return shortened(request, verdict.max_tokens, progress, "a budget's rest")
-            if verdict.kind != "downgrade" or verdict.budget is None:
+            tried.add(model.name)
+            if verdict.kind != "downgrade" or verdict.budget is None or verdict.budget.downgrade_to in tried:
                 raise self._admission.refusal(verdict, ask)
             await self._downgrade(verdict.budget, progress)
 
@@ -212,7 +215,7 @@ class CallEngine:
         )
         request = replace(call.request, model=model.name, parameters=parameters)
         tier = progress.service_tier = parameters.service_tier or "standard"
-        price = self._prices.price(model.provider, model.name, progress.created_at, tier)
+        price = self._prices.dearest(model.provider, model.name, progress.created_at, tier)
         spent = settle(progress.usages, price, is_estimated=False).cost_usd or Decimal(0)
         origin = call.origin
         spender = Spender(
@@ -246,13 +249,17 @@ class CallEngine:
         assert progress.provider is not None  # noqa: S101 - set by the caller
         usage: Usage | None = None
         progress.finish_reason = None
+        has_more = False  # whether something came after the last count
         timeout_s = max(0.001, deadline - time.monotonic())
         stream = progress.provider.stream(request, attempt=progress.n_attempts, timeout_s=timeout_s)
         try:
             async for chunk in stream:
                 usage = chunk.usage or usage
+                has_more = chunk.usage is None and (has_more or bool(chunk.text or chunk.thinking))
                 self._take(call, chunk, progress)
         finally:
+            if usage is not None and (has_more or (call.text and usage.output_tokens == usage.thinking_tokens)):
+                usage, progress.is_undercounted = at_least(usage, call.text, call.thinking), True
             if usage is not None:
                 progress.usages.append(usage)
             await _close(stream)
@@ -274,7 +281,7 @@ class CallEngine:
         provider = progress.provider.name if progress.provider else "unknown"
         price = progress.price = self._price(provider, model, progress)
         usages, is_estimated = list(progress.usages), False
-        if progress.finish_reason is None and usages and status != "blocked":
+        if progress.is_undercounted or (progress.finish_reason is None and usages and status != "blocked"):
             is_estimated = True  # the counts so far, a lower bound
         if not usages and may_be_billed(call, progress, status, error):
             usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True

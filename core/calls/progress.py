@@ -25,6 +25,7 @@ class Progress:
     response_model: str | None = None
     service_tier: str = "standard"
     price: Price | None = None
+    is_undercounted: bool = False  # an answer went on after its vendor's last count
     notes: list[str] = field(default_factory=list)
 
 

@@ -12,6 +12,7 @@ Action = Literal["notify", "downgrade", "stop"]
 ScopeKind = Literal["all", "provider", "model", "key", "tag", "user"]
 PERIODS: tuple[str, ...] = get_args(Period)
 ACTIONS: tuple[str, ...] = get_args(Action)
+PROVIDERS = ("gemini", "openai", "anthropic", "ollama")
 SCOPE_KINDS: tuple[str, ...] = get_args(ScopeKind)
 
 

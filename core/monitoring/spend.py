@@ -1,5 +1,6 @@
 """Spend over time and where it is heading: per budget, for the month, by what it was spent on, and why it moved."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from core.monitoring.service import Window
 from core.pricing.receipt import from_nano
 from core.storage.rollups import RollupStore
 from core.storage.spend_by import SpendBy, SpendByStore
+
+logger = logging.getLogger(__name__)
 
 HISTORY_DAYS = 91  # thirteen of each weekday
 OUTLOOK_TTL_S = 30.0
@@ -63,7 +66,7 @@ class SpendService:
         key = (budget, status.limit_usd)
         known, until = self._forecasts.get(key, (None, 0.0))
         if known is None or time.monotonic() > until:
-            known = self._forecast(status)
+            known = self._safe_forecast(status)
             if len(self._forecasts) > 200:
                 self._forecasts.clear()
             self._forecasts[key] = known, time.monotonic() + OUTLOOK_TTL_S
@@ -96,18 +99,46 @@ class SpendService:
         return bridge(*sums)
 
     def why(self, status: BudgetStatus) -> str:
-        """What moved a budget of models, providers or all: this period so far against the same stretch before; may be empty."""
+        """What moved a budget: this period so far against the same stretch of the one before; empty = it has not risen.
+
+        The model and the cause, where the rollups know them, and the tag or workflow that rose most.
+        """
         budget, now = status.budget, self._now()
-        if budget.scope_kind not in ("all", "model", "provider"):
-            return ""
         hour = from_us((to_us(now) // HOUR_US + 1) * HOUR_US)
         start = from_us(to_us(status.starts_at) // HOUR_US * HOUR_US)
-        length = status.resets_at - status.starts_at if budget.period != "rolling" else hour - start
-        before = Window(start - length, hour - length)
-        sums = [self._model_spend(each, False) for each in (before, Window(start, hour))]
+        if budget.period == "rolling":
+            earlier = start - (hour - start)
+        else:
+            earlier = periods.window(budget, status.starts_at - timedelta(seconds=1))[0]
+            earlier = from_us(to_us(earlier) // HOUR_US * HOUR_US)
+        windows = Window(earlier, min(start, earlier + (hour - start))), Window(start, hour)
+        if budget.scope_kind not in ("all", "model", "provider"):
+            return ""  # spend is kept by one dimension at a time: what moved within a tag or a user is not on record
+        sums = [self._model_spend(each, False) for each in windows]
         if budget.scope_kind == "model":
             sums = [{m: s for m, s in each.items() if m == budget.scope_value} for each in sums]
-        return _sentence(bridge(*sums), sums)
+        sentence = _sentence(bridge(*sums), sums)
+        mover = self._mover(windows) if sentence and budget.scope_kind == "all" else ""
+        return f"{sentence} {mover}".strip()
+
+    def _mover(self, windows: tuple[Window, Window]) -> str:
+        """The tag or workflow whose spend rose most, if it is at least a fifth of the whole rise; days are of UTC."""
+        rises = []
+        totals = [sum(s.nano for s in self._model_spend(w, False).values()) for w in windows]
+        for dimension in ("tag", "workflow"):
+            before, after = (
+                {
+                    row.value: row.cost_nano_usd
+                    for row in self._by.read(dimension, _day(w.since), to_us(w.until), simulated=False)
+                }
+                for w in windows
+            )
+            rises += [(nano - before.get(value, 0), dimension, value) for value, nano in after.items()]
+        rise = totals[1] - totals[0]
+        nano, dimension, value = max(rises, default=(0, "", ""))
+        if rise <= 0 or nano < rise / 5:
+            return ""
+        return f"Most of it by {dimension}: {value}, ${nano / 1e9:.2f} more."
 
     def _model_spend(self, window: Window, simulated: bool) -> dict[str, ModelSpend]:
         rows = self._rollups.model_sums(to_us(window.since), to_us(window.until), simulated=simulated)
@@ -118,11 +149,19 @@ class SpendService:
             for model, n, input_, cached, output, nano, plain_nano, cached_nano in rows
         }
 
+    def _safe_forecast(self, status: BudgetStatus) -> Forecast | TooEarly:
+        """One budget whose forecast fails must not take the banners, the alerts and the other budgets with it."""
+        try:
+            return self._forecast(status)
+        except ValueError:
+            logger.exception("the forecast of a budget failed")
+            return TooEarly(n_days=0, needed_days=0, reason="The forecast could not be made.")
+
     def _forecast(self, status: BudgetStatus) -> Forecast | TooEarly:
         budget = status.budget
         zone, kind = periods.zone(budget.timezone), budget.scope_kind
         if kind in ("tag", "user", "key"):
-            history = self._dimension_history(kind, budget.scope_value)
+            history = self._dimension_history(kind, budget.scope_value, zone)
         else:
             where = {} if kind == "all" else {kind: budget.scope_value}
             history = self._history(where, zone, self._now(), simulated=False)
@@ -138,11 +177,19 @@ class SpendService:
             by_day[from_us(at).astimezone(zone).date()] += nano
         return _to_history(by_day, zone, now)
 
-    def _dimension_history(self, dimension: str, value: str) -> History:
+    def _dimension_history(self, dimension: str, value: str, zone: ZoneInfo) -> History:
+        """Kept by days of UTC, each taken for the local day of the same date; what is ahead of it is of today."""
         now = self._now()
+        today = now.astimezone(zone).date()
         since = to_us(now - timedelta(days=HISTORY_DAYS)) // DAY_US * DAY_US
-        found = self._by.daily(dimension, value, since, to_us(now) + 1)
-        return _to_history(Counter({from_us(at).date(): nano for at, nano in found.items()}), ZoneInfo("UTC"), now)
+        by_day: Counter[date] = Counter()
+        for at, nano in self._by.daily(dimension, value, since, to_us(now) + 1).items():
+            by_day[min(today, from_us(at).date())] += nano
+        return _to_history(by_day, zone, now)
+
+
+def _day(moment: datetime) -> int:
+    return to_us(moment) // DAY_US * DAY_US
 
 
 def _to_history(by_day: Mapping[date, int], zone: ZoneInfo, now: datetime) -> History:

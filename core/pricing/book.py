@@ -36,6 +36,11 @@ class PriceBook:
             return self.catalogue.price(provider, name, at, service_tier)
         return self._with_own(own, name, at, service_tier)
 
+    def models(self, provider: str) -> tuple[str, ...]:
+        """The names of a provider's models that have a price of their own or in the catalogue."""
+        own = [model for vendor, model in self._by_model if vendor == provider and model != ALL_MODELS]
+        return tuple(dict.fromkeys([*own, *self.catalogue.models(provider)]))
+
     def _latest(self, provider: str, model: str, at: datetime) -> TeamPrice | None:
         rows = self._by_model.get((provider, model), ())
         return next((row for row in reversed(rows) if row.effective_from <= at), None)

@@ -240,7 +240,7 @@ def to_usage(metadata: Any) -> Usage | None:
     Gemini's prompt count includes cached but not tool-use tokens; its candidates count excludes thoughts and is
     missing when nothing was written.
     """
-    if metadata is None or (metadata.prompt_token_count is None and metadata.total_token_count is None):
+    if metadata is None or metadata.prompt_token_count is None:
         return None
     prompt = (metadata.prompt_token_count or 0) + (metadata.tool_use_prompt_token_count or 0)
     thoughts = metadata.thoughts_token_count or 0

@@ -128,6 +128,15 @@ def replace_spend(connection: Connection, budget_id: str, charges: Mapping[tuple
     connection.execute(update(budgets).where(budgets.c.id == budget_id).values(is_seeded=1))
 
 
+def move_reservations(connection: Connection, budget_id: str, bucket_at: int) -> None:
+    """Calls under way stay reserved when a budget's period changes."""
+    r = reservations.c
+    statement = update(reservations).where(r.budget_id == budget_id, r.bucket_at > bucket_at)
+    connection.execute(statement.values(bucket_at=bucket_at))
+    statement = update(reservations).where(r.budget_id == budget_id, r.bucket_at < bucket_at)
+    connection.execute(statement.values(bucket_at=bucket_at))
+
+
 def unseeded(connection: Connection) -> list[str]:
     return list(connection.execute(select(budgets.c.id).where(budgets.c.is_seeded == 0)).scalars())
 

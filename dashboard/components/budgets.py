@@ -27,7 +27,7 @@ def show() -> None:
 
 def _bar(outlook: BudgetOutlook) -> None:
     status, budget = outlook.status, outlook.status.budget
-    bar, more, remove = st.columns([9, 1, 1], vertical_alignment="center")
+    bar, more, edit, remove = st.columns([9, 1, 1, 1], vertical_alignment="center")
     raised = " (raised)" if status.limit_usd != budget.limit_usd else ""
     text = (
         f"**{formatting.plain(budget.name)}** ({formatting.plain(budget.scope)}, {_action(outlook)}): {formatting.usd(status.spent_usd)} of"
@@ -48,6 +48,8 @@ def _bar(outlook: BudgetOutlook) -> None:
     bar.progress(min(1.0, status.share_spent), text=text.replace("$", "\\$"))
     with more.popover("", icon=":material/add_card:", help="Raise once", key=f"budget_raise_{budget.id}"):
         _raise(outlook)
+    with edit.popover("", icon=":material/edit:", help="Change this budget", key=f"budget_edit_{budget.id}"):
+        _edit(outlook)
     if remove.button("", icon=":material/delete:", key=f"budget_delete_{budget.id}", help="Delete this budget"):
         manager().budgets.delete(budget.id)
         st.rerun()
@@ -70,6 +72,29 @@ def _raise(outlook: BudgetOutlook) -> None:
             try:
                 until = datetime.now(UTC) + timedelta(hours=float(hours or 1))
                 manager().budgets.raise_once(budget.id, extra or 0, reason=reason or "", expires_at=until)
+            except AimmError as error:
+                st.error(formatting.plain(error.message))
+            else:
+                st.rerun()
+
+
+def _edit(outlook: BudgetOutlook) -> None:
+    """What changes most often; what a budget covers is better made anew."""
+    budget = outlook.status.budget
+    with st.form(f"edit_form_{budget.id}", border=False):
+        name = st.text_input("Name", budget.name, key=f"edit_name_{budget.id}")
+        limit = st.number_input("Limit (USD)", 0.000001, 1e9, float(budget.limit_usd), key=f"edit_limit_{budget.id}")
+        action = st.selectbox("Action", ACTIONS, ACTIONS.index(budget.action), key=f"edit_action_{budget.id}")
+        instead = st.text_input("Downgrade to", budget.downgrade_to, key=f"edit_downgrade_{budget.id}")
+        shares = [f"{100 * share:g}" for share in budget.thresholds]
+        chips = st.multiselect("Alert at (% spent)", shares, shares, key=f"edit_thresholds_{budget.id}", accept_new_options=True)  # fmt: skip
+        if st.form_submit_button("Save", icon=":material/save:"):
+            changes = {
+                "name": name or "", "limit_usd": limit or 0, "action": action, "downgrade_to": instead or "",
+                "thresholds": _shares(chips),
+            }  # fmt: skip
+            try:
+                manager().budgets.change(budget.id, **changes)
             except AimmError as error:
                 st.error(formatting.plain(error.message))
             else:
