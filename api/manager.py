@@ -1,20 +1,25 @@
 """The routes of /api/*: each reads its request, calls the core once, and writes the answer."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import Depends, FastAPI, Header, Query, Response
+from fastapi.responses import PlainTextResponse
 
 from api import errors, schemas, wire
-from core import InvalidRequest, ModelManager
+from core import Conflict, InvalidRequest, ModelManager
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
 from core.comparison import judging
+from core.domain.alias import Target
 from core.domain.experiment import OutcomeInput, Variant
 from core.domain.generation import Parameters
+from core.experiments.service import Served, find_variant
 
 RUN_POLL_S = 0.05
 
@@ -111,24 +116,60 @@ def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, 
     )
     if body.variants is None and len(given) < 2:
         raise InvalidRequest("An experiment needs variant_a and variant_b, or a list of variants.")
+    beside = {"name", "hypothesis", "unit", "variant_a", "variant_b", "variants"}
+    design = body.model_dump(exclude=beside)
+    design["secondary"], design["internal_units"] = tuple(design["secondary"]), tuple(design["internal_units"])
     experiment = mm.experiments.create(
-        body.name, [_variant(v) for v in given], hypothesis=body.hypothesis, unit=body.unit
+        body.name, [_variant(v) for v in given], hypothesis=body.hypothesis, unit=body.unit, **design
     )
-    return {"status": "success", "experiment_id": experiment.id, "variants": [v.key for v in experiment.variants]}
+    return {
+        "status": "success",
+        "experiment_id": experiment.id,
+        "variants": [v.key for v in experiment.variants],
+        "salt": experiment.salt,
+    }
+
+
+def get_experiment(experiment_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "experiment": wire.experiment(mm.experiments.get(experiment_id))}
+
+
+def change_experiment(experiment_id: str, body: schemas.ChangeExperiment, mm: Manager) -> dict[str, Any]:
+    if (body.weights is None) == (body.variants is None):
+        raise InvalidRequest("A change needs either weights or variants.")
+    if body.weights is not None:
+        experiment = mm.experiments.weigh(experiment_id, body.weights)
+    else:
+        arms = [_variant(v) for v in body.variants or []]
+        whole = [Variant(position=0, name="", model=v) if isinstance(v, str) else v for v in arms]
+        experiment = mm.experiments.change(experiment_id, whole)
+    return {"status": "success", "experiment": wire.experiment(experiment)}
 
 
 def _variant(given: str | schemas.VariantBody) -> str | Variant:
     if isinstance(given, str):
         return given
+    parameters = _parameters(given.parameters)
+    return Variant(
+        position=0,
+        name=given.name,
+        model=given.model,
+        system=given.system,
+        weight=given.weight,
+        parameters=parameters,
+        prompt_version=given.prompt_version,
+        is_shadow=given.is_shadow,
+    )
+
+
+def _parameters(given: dict[str, Any]) -> Parameters:
     try:
-        parameters = Parameters(**given.parameters)
+        parameters = Parameters(**given)
     except TypeError:
-        raise InvalidRequest(f"parameters: unknown names in {sorted(given.parameters)}") from None
+        raise InvalidRequest(f"parameters: unknown names in {sorted(given)}") from None
     if problem := parameters.problem():
         raise InvalidRequest(problem)
-    return Variant(
-        position=0, name=given.name, model=given.model, system=given.system, weight=given.weight, parameters=parameters
-    )
+    return parameters
 
 
 def list_experiments(mm: Manager) -> dict[str, Any]:
@@ -147,35 +188,63 @@ def list_experiments(mm: Manager) -> dict[str, Any]:
 
 
 async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: Manager) -> dict[str, Any]:
-    variant, call = await asyncio.to_thread(mm.experiments.start_call, experiment_id, body.user_id, body.prompt)
+    start = partial(mm.experiments.start_call, force=body.variant)
+    served, call = await asyncio.to_thread(start, experiment_id, body.user_id, body.prompt)
     g = call.answered(await asyncio.wrap_future(call.done))
     return {
         "status": "success" if g.status == "ok" else g.status,
         "experiment_id": experiment_id,
-        "variant": variant.key,
-        "variant_name": variant.name,
+        **_served(served),
         "generation_id": g.id,
         **{name: value for name, value in wire.generation(g).items() if name != "id"},
     }
 
 
-def record(experiment_id: str, body: schemas.Record, mm: Manager) -> dict[str, Any]:
-    if body.results is not None:
-        ids = mm.experiments.record(experiment_id, [_outcome(result) for result in body.results])
-        return {"status": "success", "result_ids": ids}
-    if body.variant is None or body.success is None:
-        raise InvalidRequest("An outcome needs `variant` and `success`; several go into `results`.")
-    ids = mm.experiments.record(experiment_id, [_outcome(body)])
-    return {"status": "success", "result_id": ids[0]}
+def assign(experiment_id: str, body: schemas.Assign, mm: Manager) -> dict[str, Any]:
+    served = mm.experiments.assign(experiment_id, body.user_id, force=body.variant)
+    variant = served.variant
+    return {
+        "status": "success",
+        "experiment_id": experiment_id,
+        **_served(served),
+        "model": variant.model,
+        "system": variant.system,
+        "parameters": variant.parameters.as_dict(),
+    }
 
 
-def _outcome(body: schemas.Outcome | schemas.Record) -> OutcomeInput:
+def _served(served: Served) -> dict[str, Any]:
+    return {
+        "variant": served.variant.key,
+        "variant_name": served.variant.name,
+        "assignment_id": served.assignment_id,
+        "counted": served.is_counted,
+        "not_counted_because": served.reason or None,
+    }
+
+
+KEY = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
+
+
+def record(experiment_id: str, body: schemas.Record, mm: Manager, key: KEY = None) -> dict[str, Any]:
+    given = [body] if body.results is None else body.results
+    made = mm.experiments.record(experiment_id, [_outcome(each) for each in given], idempotency_key=key)
+    if body.results is None:
+        return {"status": "success", "result_id": made[0].id, "state": made[0].state}
+    states = Counter(each.state for each in made)
+    return {"status": "success", "result_ids": [each.id for each in made], "states": dict(states)}
+
+
+def _outcome(body: schemas.Outcome) -> OutcomeInput:
     return OutcomeInput(
-        variant=body.variant or "",
-        success=bool(body.success),
+        variant=body.variant,
+        success=body.success,
         rating=body.rating,
+        number=body.number,
+        text=body.text,
         unit_id=body.user_id,
         generation_id=body.generation_id,
+        assignment_id=body.assignment_id,
     )
 
 
@@ -183,9 +252,54 @@ def stats(experiment_id: str, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "stats": wire.experiment_stats(mm.experiments.report(experiment_id))}
 
 
+def decision_record(experiment_id: str, mm: Manager) -> Response:
+    return PlainTextResponse(mm.experiments.record_of(experiment_id), media_type="text/markdown; charset=utf-8")
+
+
 def stop_experiment(experiment_id: str, mm: Manager) -> dict[str, Any]:
     mm.experiments.stop(experiment_id)
     return {"status": "success", "experiment_id": experiment_id}
+
+
+def acknowledge(experiment_id: str, mm: Manager) -> dict[str, Any]:
+    mm.experiments.acknowledge(experiment_id)
+    return {"status": "success", "experiment_id": experiment_id}
+
+
+def decide(experiment_id: str, body: schemas.Decide, mm: Manager) -> dict[str, Any]:
+    experiment = mm.experiments.get(experiment_id)
+    chosen = None if body.variant is None else find_variant(experiment, body.variant)
+    mm.experiments.stop(experiment_id, f"Decided: {chosen.name if chosen else 'no variant'}. {body.why}".strip())
+    return {
+        "status": "success",
+        "stats": wire.experiment_stats(mm.experiments.report(experiment_id)),
+        "record": mm.experiments.record_of(experiment_id),
+    }
+
+
+def promote(experiment_id: str, body: schemas.Promote, mm: Manager) -> dict[str, Any]:
+    report = mm.experiments.report(experiment_id)
+    position = (
+        report.decision.winner if body.variant is None else find_variant(report.experiment, body.variant).position
+    )
+    if position is None:
+        raise Conflict("The data name no winner; say which variant is meant.")
+    return {"status": "success", "alias": wire.alias(mm.aliases.promote(experiment_id, position, body.alias))}
+
+
+def aliases(mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "aliases": [wire.alias(alias) for alias in mm.aliases.all()]}
+
+
+def set_alias(name: str, body: schemas.SetAlias, mm: Manager) -> dict[str, Any]:
+    parameters = _parameters(body.parameters)
+    target = Target(model=body.model, system=body.system, parameters=parameters, prompt_version=body.prompt_version)
+    return {"status": "success", "alias": wire.alias(mm.aliases.set(name, target, body.note))}
+
+
+def remove_alias(name: str, mm: Manager) -> dict[str, Any]:
+    mm.aliases.remove(name)
+    return {"status": "success"}
 
 
 FROM = Annotated[str | None, Query(alias="from", description="ISO 8601; without a zone it is UTC.", max_length=40)]
@@ -330,10 +444,20 @@ _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/compare", ["POST"], compare, 200),
     ("/experiment", ["POST"], create_experiment, 201),
     ("/experiment", ["GET"], list_experiments, 200),
+    ("/experiment/{experiment_id}", ["GET"], get_experiment, 200),
+    ("/experiment/{experiment_id}", ["PATCH"], change_experiment, 200),
+    ("/experiment/{experiment_id}/assign", ["POST"], assign, 200),
     ("/experiment/{experiment_id}/test", ["POST"], test_experiment, 200),
     ("/experiment/{experiment_id}/record", ["POST"], record, 200),
     ("/experiment/{experiment_id}/stats", ["GET"], stats, 200),
+    ("/experiment/{experiment_id}/decision", ["GET"], decision_record, 200),
+    ("/experiment/{experiment_id}/decide", ["POST"], decide, 200),
+    ("/experiment/{experiment_id}/acknowledge", ["POST"], acknowledge, 200),
+    ("/experiment/{experiment_id}/promote", ["POST"], promote, 200),
     ("/experiment/{experiment_id}/stop", ["POST"], stop_experiment, 200),
+    ("/aliases", ["GET"], aliases, 200),
+    ("/aliases/{name}", ["PUT"], set_alias, 200),
+    ("/aliases/{name}", ["DELETE"], remove_alias, 200),
     ("/metrics", ["GET"], metrics, 200),
     ("/costs", ["GET"], costs, 200),
     ("/budgets", ["GET"], list_budgets, 200),

@@ -66,37 +66,97 @@ class VariantBody(_Body):
     system: Text | None = None
     weight: int = Field(default=1, ge=0, le=1_000_000)
     parameters: dict[str, Any] = Field(default_factory=dict)
+    prompt_version: str = Field(default="", max_length=100)
+    is_shadow: bool = Field(default=False, description="Answers silently beside the assigned variant.")
+
+
+class GuardrailBody(_Body):
+    metric: Literal["error_rate", "latency_p95", "cost"]
+    margin: float = Field(
+        gt=0, le=100, description="error_rate: points (0.01 = one); else a share of the control's value."
+    )
+
+
+Metric = Literal["success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost"]
 
 
 class CreateExperiment(_Body):
     name: Name
-    hypothesis: str = Field(default="", max_length=2000)
-    unit: str = Field(default="user", max_length=40)
+    hypothesis: str = Field(default="", max_length=2000, description="One sentence; one is made up if it is missing.")
+    unit: str = Field(default="user", max_length=40, description="user, session or request")
     variant_a: Name | VariantBody | None = None
     variant_b: Name | VariantBody | None = None
     variants: list[Name | VariantBody] | None = None
+    primary: Metric = "success"
+    larger_is_better: bool = Field(default=True, description="Of the metric `number`.")
+    secondary: list[Metric] = Field(default_factory=list, max_length=6)
+    guardrails: list[GuardrailBody] = Field(default_factory=list, max_length=3)
+    rule: Literal["superior", "not_worse_and_cheaper"] = "superior"
+    margin: float = Field(default=0.0, ge=0, le=1e9)
+    smallest_effect: float | None = Field(default=None, gt=0, le=1e9)
+    audience: float = Field(default=1.0, gt=0, le=1)
+    internal_units: list[str] = Field(default_factory=list, max_length=100)
+    allocation: Literal["fixed", "thompson"] = "fixed"
+    confidence_level: float = Field(default=0.95, ge=0.5, le=0.999)
+    tuned_for: int = Field(default=1000, ge=100, le=10_000_000)
+    window_days: int = Field(default=7, ge=0, le=365)
+    max_days: int = Field(default=90, ge=1, le=3650)
+
+
+class ChangeExperiment(_Body):
+    """Other weights, or other variants: either opens a new phase."""
+
+    weights: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(default=None, max_length=10)
+    variants: list[Name | VariantBody] | None = None
+
+
+VariantName = Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class TestExperiment(_Body):
     user_id: Annotated[str, Field(min_length=1, max_length=500)]
     prompt: Text
+    variant: VariantName | None = Field(default=None, description="Forced: it is served and not counted.")
+
+
+class Assign(_Body):
+    user_id: Annotated[str, Field(min_length=1, max_length=500, description="The unit: a user, session or request.")]
+    variant: VariantName | None = Field(default=None, description="Forced: it is served and not counted.")
 
 
 class Outcome(_Body):
-    variant: Annotated[str, Field(min_length=1, max_length=300)]
-    success: StrictBool
-    rating: float | None = Field(default=None, ge=1, le=5)
-    user_id: str | None = Field(default=None, max_length=500)
-    generation_id: str | None = Field(default=None, max_length=60)
-
-
-class Record(_Body):
-    variant: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    variant: VariantName | None = None
     success: StrictBool | None = None
     rating: float | None = Field(default=None, ge=1, le=5)
+    number: float | None = Field(default=None, allow_inf_nan=False)
+    text: str = Field(default="", max_length=20_000)
     user_id: str | None = Field(default=None, max_length=500)
     generation_id: str | None = Field(default=None, max_length=60)
+    assignment_id: str | None = Field(default=None, max_length=60)
+
+
+class Record(Outcome):
     results: list[Outcome] | None = Field(default=None, max_length=10_000)
+
+
+class Decide(_Body):
+    """Stop with a decision. variant: what is shipped; nothing = none."""
+
+    variant: VariantName | None = None
+    why: str = Field(default="", max_length=2000)
+
+
+class Promote(_Body):
+    variant: VariantName | None = Field(default=None, description="By default the winner.")
+    alias: Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class SetAlias(_Body):
+    model: Name
+    system: Text | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    prompt_version: str = Field(default="", max_length=100)
+    note: str = Field(default="", max_length=500)
 
 
 class PriceRow(_Body):

@@ -1,16 +1,20 @@
 """Core values as the JSON of the answers. Money is a number of US dollars; null = unknown."""
 
+import math
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 from core.domain.alert import Alert
+from core.domain.alias import Alias
 from core.domain.budget import BudgetOutlook
 from core.domain.comparison import Comparison
+from core.domain.experiment import Experiment, Variant
 from core.domain.generation import Generation, Model
 from core.domain.metrics import MetricsRow
 from core.domain.price import RATE_NAMES, Price, RepricedDay, TeamPrice, UnpricedModel
 from core.domain.workflow import WorkflowRun
-from core.experiments.analysis import VariantResult
+from core.experiments.analysis import Analysis, VariantResult
 from core.experiments.service import ExperimentReport
 from core.pricing.estimate import Estimate
 from core.statistics.interval import Interval
@@ -120,9 +124,60 @@ def _mean(values: "list[float] | list[int]") -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def experiment(e: Experiment) -> dict[str, Any]:
+    design = asdict(e.design)
+    return {
+        "experiment_id": e.id,
+        "name": e.name,
+        "hypothesis": e.hypothesis,
+        "unit": e.unit,
+        "salt": e.salt,
+        "status": e.status,
+        "ended": e.ended or None,
+        "created_at": e.created_at.isoformat(),
+        "stopped_at": e.stopped_at.isoformat() if e.stopped_at else None,
+        "simulated": e.is_simulated,
+        "design": design,
+        "phases": [
+            {
+                "phase": phase.number,
+                "started_at": phase.started_at.isoformat(),
+                "variants": [
+                    {
+                        "variant": v.key,
+                        "name": v.name,
+                        "model": v.model,
+                        "system": v.system,
+                        "parameters": v.parameters.as_dict(),
+                        "prompt_version": v.prompt_version,
+                        "weight": v.weight,
+                        "is_shadow": v.is_shadow,
+                    }
+                    for v in phase.variants
+                ],
+            }
+            for phase in e.phases
+        ],
+    }
+
+
+def alias(a: Alias) -> dict[str, Any]:
+    return {
+        "name": a.name,
+        "model": a.target.model,
+        "system": a.target.system,
+        "parameters": a.target.parameters.as_dict(),
+        "prompt_version": a.target.prompt_version,
+        "rollout": a.rollout_id,
+        "note": a.note,
+        "changed_at": a.changed_at.isoformat(),
+    }
+
+
 def experiment_stats(report: ExperimentReport) -> dict[str, Any]:
+    """Rates and their differences in per cent and points; money in dollars; times in seconds."""
     experiment, analysis, decision = report.experiment, report.analysis, report.decision
-    arms = {result.variant.key: _arm(result) for result in analysis.results}
+    arms = {result.variant.key: _arm(analysis, result) for result in analysis.results}
     winner = next((v.key for v in experiment.variants if v.position == decision.winner), None)
     return {
         "experiment_id": experiment.id,
@@ -131,38 +186,85 @@ def experiment_stats(report: ExperimentReport) -> dict[str, Any]:
         "status": experiment.status,
         **arms,
         "winner": winner,
-        "decision": {"action": decision.action, "headline": decision.headline, "reasons": list(decision.reasons)},
+        "decision": {
+            "action": decision.action,
+            "headline": decision.headline,
+            "reasons": list(decision.reasons),
+            "days_left": decision.days_left,
+            "money": decision.money or None,
+        },
+        "primary": experiment.design.primary,
+        "rule": experiment.design.rule,
+        "phase": experiment.phase,
+        "confidence_level": analysis.confidence_level,
+        "comparisons": analysis.n_comparisons,
+        "method": "always-valid confidence sequence (normal mixture)",
         "sample_ratio_mismatch": analysis.is_ratio_mismatch,
-        "contrasts": [
+        "sample_ratio_log_e": analysis.log_ratio_evidence,
+        "not_counted": {
+            "units": analysis.n_not_counted,
+            "in_two_variants": analysis.n_multiple,
+            "late_outcomes": analysis.n_late,
+            "orphaned_outcomes": analysis.n_orphans,
+        },
+        "warnings": list(report.cautions),
+        "guardrails": [
             {
-                "variant": contrast.variant.key,
-                "success_rate_difference": _percent(contrast.success),
-                "rating_difference": _bounds(contrast.rating),
-                "confidence_level": analysis.confidence_level,
-                "method": "always-valid confidence sequence (normal mixture)",
+                "variant": guard.variant.key,
+                "metric": guard.guardrail.metric,
+                "margin": guard.guardrail.margin,
+                "state": guard.state,
+                "excess": _bounds(guard.excess),
             }
-            for contrast in analysis.contrasts
+            for guard in analysis.guards
         ],
+        "contrasts": [_variant_contrasts(analysis, variant) for variant in experiment.served[1:]],
     }
 
 
-def _arm(result: VariantResult) -> dict[str, Any]:
-    o, c = result.outcomes, result.calls
+def _variant_contrasts(analysis: Analysis, variant: Variant) -> dict[str, Any]:
+    found = {c.metric: c for c in analysis.contrasts if c.variant.position == variant.position}
+    success, rating = found.get("success"), found.get("rating")
+    return {
+        "variant": variant.key,
+        "success_rate_difference": _percent(success.difference) if success else None,
+        "rating_difference": _bounds(rating.difference) if rating else None,
+        "confidence_level": analysis.confidence_level,
+        "method": "always-valid confidence sequence (normal mixture)",
+        "metrics": {
+            metric: {
+                "difference": _bounds(c.difference),
+                "relative": _bounds(c.relative) if c.relative else None,
+                "p_value": min(1.0, c.p_value * analysis.n_comparisons) if c.p_value == c.p_value else None,
+                "claimed": c.is_claimed,
+                "told": c.is_told,
+            }
+            for metric, c in found.items()
+        },
+    }
+
+
+def _arm(analysis: Analysis, result: VariantResult) -> dict[str, Any]:
+    rate, rating = result.estimates.get("success"), result.estimates.get("rating")
+    belief = analysis.beliefs.get(result.variant.position)
     return {
         "name": result.variant.name,
         "model": result.variant.model,
         "weight": result.variant.weight,
-        "total": o.n_outcomes,
-        "successes": o.n_successes,
-        "conversion_rate": 100 * result.success_rate.estimate if result.success_rate else 0.0,
-        "conversion_rate_interval": _percent(result.success_rate),
-        "avg_rating": result.rating_mean,
-        "exposures": o.n_exposed,
-        "calls": c.n,
-        "errors": c.n_errors,
-        "avg_latency": c.latency_mean_s,
-        "avg_tokens": c.tokens_mean,
-        "total_cost": c.cost_usd,
+        "total": result.n_outcomes,
+        "successes": result.n_successes,
+        "conversion_rate": 100 * rate.estimate if rate else 0.0,
+        "conversion_rate_interval": _percent(rate),
+        "avg_rating": rating.estimate if rating else None,
+        "exposures": result.n_exposed,
+        "calls": result.n_calls,
+        "errors": result.n_errors,
+        "avg_latency": result.latency_mean_s,
+        "avg_tokens": result.tokens_mean,
+        "total_cost": result.cost_usd,
+        "estimates": {metric: _bounds(interval) for metric, interval in result.estimates.items()},
+        "probability_best": belief.probability_best if belief else None,
+        "expected_loss": belief.expected_loss if belief else None,
     }
 
 
@@ -174,8 +276,8 @@ def _bounds(interval: Interval | None) -> dict[str, float | None] | None:
     """JSON has no infinity: a bound that is not there is null."""
     if interval is None:
         return None
-    lower, upper = (interval.lower, interval.upper) if interval.is_finite else (None, None)
-    return {"estimate": interval.estimate, "lower": lower, "upper": upper}
+    estimate, lower, upper = (value if math.isfinite(value) else None for value in interval)
+    return {"estimate": estimate, "lower": lower, "upper": upper}
 
 
 def metrics_row(row: MetricsRow) -> dict[str, Any]:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from core import clock
 from core.clock import DAY_US, HOUR_US
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
-from core.domain.experiment import Experiment, Variant
+from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.domain.generation import Usage
 from core.errors import Conflict, InvalidRequest
+from core.experiments.assignment import place
+from core.experiments.play import BATCH
 from core.pricing.catalogue import SIMULATED_PRICES
 from core.pricing.receipt import receipt_for
-from core.storage import rollups, spend_by
+from core.storage import experiment_data, rollups, spend_by
 from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
 from core.storage.experiments import ExperimentStore
@@ -56,6 +58,9 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
      "n_searches", "storage_token_hours", "saved_nano_usd"), 0,
 ) | dict.fromkeys(("usages", "ref_name", "key_id", "note"), "") | {"service_tier": "standard"}  # fmt: skip
 _ANSWER = "Key points:\n- The order arrived late and one part was missing.\n- The customer asks for a replacement."
+
+
+_SYSTEM = "You answer support tickets. Be brief, name the next step, and never promise a refund."
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +223,7 @@ def _stories(connection: Any, rng: np.random.Generator, now_us: int) -> None:
     _workflow_run(connection, rng, now_us - 3 * HOUR_US)
     for number in range(60):
         _comparison(connection, rng, now_us - int((59 - number) * 0.48 * DAY_US) - HOUR_US, number)
-    _experiment(connection, rng, now_us, ("Shorter system prompt", (0.62, 0.70), 5200, 24, True))
-    _experiment(connection, rng, now_us, ("Careful model for refunds", (0.55, 0.575), 420, 5, False))
+    experiments(connection, rng, now_us)
 
 
 def _call(rng: np.random.Generator, number: int, model: int, moment: int, ref: tuple[str, str]) -> dict[str, Any]:
@@ -281,58 +285,89 @@ def _comparison(connection: Any, rng: np.random.Generator, moment: int, number: 
     ComparisonStore.insert_votes(connection, [vote])
 
 
-def _experiment(
-    connection: Any, rng: np.random.Generator, now_us: int, story: tuple[str, tuple[float, float], int, int, bool]
-) -> None:
-    name, rates, n_units, days, is_over = story
-    experiment_id = f"e_demo_{name.split()[0].lower()}"
-    started_at = clock.from_us(now_us) - timedelta(days=days + (2 if is_over else 0))
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """An experiment as it is told. rates, models: of A and B. age_days: since it began; days: how long it ran."""
+
+    name: str
+    hypothesis: str
+    rates: tuple[float, float]
+    models: tuple[str, str]
+    n_units: int
+    days: int
+    age_days: int
+    is_over: bool
+    design: Design = Design(
+        guardrails=(Guardrail(metric="error_rate", margin=0.03), Guardrail(metric="latency_p95", margin=0.5))
+    )
+
+
+_EXPERIMENTS = (
+    _Story("Shorter system prompt", "A shorter system prompt solves more tickets at the first answer.", (0.62, 0.70), (MODELS[1], MODELS[1]), 5200, 24, 26, True),
+    _Story("Cheaper model for refunds", "The cheaper model solves as many refund tickets.", (0.57, 0.56), (MODELS[2], MODELS[1]), 1400, 9, 9, False,
+           Design(rule="not_worse_and_cheaper", margin=0.05, guardrails=(Guardrail(metric="error_rate", margin=0.03),))),
+    _Story("A/A: is the split right?", "Two variants that are the same show no difference.", (0.60, 0.60), (MODELS[0], MODELS[0]), 2400, 12, 12, False),
+)  # fmt: skip
+
+
+def experiments(connection: Any, rng: np.random.Generator, now_us: int) -> None:
+    """A finished experiment with a real effect, a running one, and an A/A test."""
+    for story in _EXPERIMENTS:
+        _experiment(connection, rng, now_us, story)
+
+
+def _experiment(connection: Any, rng: np.random.Generator, now_us: int, story: _Story) -> None:
+    experiment_id = f"e_demo_{story.name.split()[0].lower().strip(':').replace('/', '')}"
+    started_at = clock.from_us(now_us) - timedelta(days=story.age_days)
+    is_aa = story.rates[0] == story.rates[1]
+    variants = (
+        Variant(position=0, name="A · as today", model=story.models[0], system=_SYSTEM if not is_aa else None),
+        Variant(position=1, name="B · the same" if is_aa else "B · the change", model=story.models[1]),
+    )
     experiment = Experiment(
         id=experiment_id,
-        name=name,
-        hypothesis=f"{name}: more tickets are solved at the first answer.",
+        name=story.name,
+        hypothesis=story.hypothesis,
         unit="user",
-        salt=experiment_id,
-        status="stopped" if is_over else "running",
+        salt=f"{experiment_id}{rng.integers(1 << 30)}",
+        status="running",
         created_at=started_at,
-        stopped_at=started_at + timedelta(days=days) if is_over else None,
-        variants=(
-            Variant(position=0, name="A · as today", model="sim-balanced"),
-            Variant(position=1, name="B · the change", model="sim-balanced" if is_over else "sim-careful"),
-        ),
+        stopped_at=None,
+        variants=variants,
         is_demo=True,
-    )
-    ExperimentStore.insert(connection, experiment)
-    position = rng.integers(0, 2, n_units).tolist()
-    moments = (clock.to_us(started_at) + np.sort(rng.integers(0, days * DAY_US, n_units))).tolist()
-    success = (rng.random(n_units) < np.array(rates)[position]).tolist()
-    rating = np.clip(np.round(rng.normal(np.where(success, 4.1, 2.6), 0.9)), 1, 5).tolist()
-    units = [f"demo-{number}" for number in range(n_units)]
-    ExperimentStore.expose(
-        connection,
-        [
-            {"experiment_id": experiment_id, "unit_id": unit, "position": p, "created_at": at}
-            for unit, p, at in zip(units, position, moments, strict=True)
-        ],
-    )
-    ExperimentStore.insert_outcomes(
-        connection,
-        [
-            {
-                "id": f"o_{experiment_id}_{number}", "experiment_id": experiment_id, "position": position[number],
-                "unit_id": units[number], "generation_id": None, "success": int(success[number]),
-                "rating": rating[number], "created_at": moments[number] + 60_000_000,
-            }
-            for number in range(n_units)
-        ],
+        design=story.design,
+        phases=(Phase(number=1, started_at=started_at, ended_at=None, variants=variants),),
     )  # fmt: skip
-    _experiment_calls(connection, rng, experiment, moments)
+    ExperimentStore.insert(connection, experiment)
+    moments = clock.to_us(started_at) + np.sort(rng.integers(0, story.days * DAY_US, story.n_units))
+    for start in range(0, story.n_units, BATCH):
+        _experiment_batch(connection, rng, experiment, (start, moments[start : start + BATCH].tolist()), story.rates)
+    if story.is_over:
+        ended_us = clock.to_us(started_at) + story.days * DAY_US
+        ExperimentStore.stop(connection, experiment_id, ended_us, "The interval left out no difference.")
 
 
-def _experiment_calls(connection: Any, rng: np.random.Generator, experiment: Experiment, moments: list[int]) -> None:
-    rows = []
-    for number in range(0, len(moments), 10):
-        variant = experiment.variants[number // 10 % 2]
-        row = _call(rng, number, MODELS.index(variant.model), moments[number], (experiment.id, str(variant.position)))
-        rows.append(row | {"id": f"g_{experiment.id[:22]}{number:06x}", "ref_name": f"experiment:{experiment.name}"})
+def _experiment_batch(
+    connection: Any,
+    rng: np.random.Generator,
+    experiment: Experiment,
+    batch: tuple[int, list[int]],
+    rates: tuple[float, float],
+) -> None:
+    """Units that come, are answered, and say how it was."""
+    first, moments = batch
+    placed = [place(experiment, f"demo-{first + at}")[1] for at in range(len(moments))]
+    experiment_data.expose(connection, experiment, list(zip(placed, moments, strict=True)))
+    rows, outcomes = [], []
+    for at, (assignment, moment) in enumerate(zip(placed, moments, strict=True)):
+        model = MODELS.index(experiment.variants[assignment.position].model)
+        row = _call(rng, first + at, model, moment, (experiment.id, assignment.id))
+        rows.append(row | {
+            "id": f"g_{experiment.id[:22]}{first + at:06x}", "ref_name": f"experiment:{experiment.name}", "user_id": assignment.unit_id,
+        })  # fmt: skip
+        success = bool(rng.random() < rates[assignment.position])
+        rating = float(np.clip(round(rng.normal(4.1 if success else 2.6, 0.9)), 1, 5))
+        outcome = OutcomeInput(success=success, rating=rating, unit_id=assignment.unit_id)
+        outcomes.append((f"o_{experiment.id}_{first + at}", outcome))
     log_rows(connection, rows, [])
+    experiment_data.record(connection, experiment, outcomes, moments[-1] + 60_000_000)

@@ -19,9 +19,11 @@ from core.config import Settings
 from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.budget import PROVIDERS, Budget
+from core.domain.experiment import Variant
 from core.domain.generation import Generation, Message, Model, Parameters, Request, Source
 from core.domain.price import Price
-from core.errors import InvalidRequest, NotFound, register_secret
+from core.errors import AimmError, InvalidRequest, NotFound, register_secret
+from core.experiments.rollout import AliasService
 from core.experiments.service import ExperimentService
 from core.housekeeping import Housekeeper
 from core.monitoring.alerting import AlertService
@@ -34,7 +36,6 @@ from core.providers.base import KeyCheck
 from core.providers.registry import Registry
 from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
-from core.storage.experiments import ExperimentStore
 from core.storage.generations import GenerationStore
 from core.storage.presence import Presence
 from core.storage.rollups import RollupStore
@@ -99,7 +100,10 @@ class ModelManager:
             self.model,
             keeps_prompts=settings.log_content == "full",
         )
-        self.experiments = ExperimentService(ExperimentStore(self.database), self._writer, self.calls, self.model)
+        self.experiments = ExperimentService(self.database, self._writer, self.calls, self._variant_model)
+        self.experiments.open()
+        self.aliases = AliasService(self.database, self._writer, self.experiments, self._is_model)
+        self.calls.route = self.aliases.route
         spend_by = SpendByStore(self.database)
         self.monitoring = MonitoringService(self._rollups, clock.now, spend_by)
         self.spend = SpendService(self._rollups, spend_by, self.budgets, clock.now)
@@ -107,7 +111,14 @@ class ModelManager:
         self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
         self.demo = Demo(self.database, self._writer)
         self._closed = threading.Event()
-        duties = (self.prices.refresh, self.budgets.release_dead, self.alerts.evaluate, self.alerts.deliver)
+        duties = (
+            self.prices.refresh,
+            self.budgets.release_dead,
+            self.alerts.evaluate,
+            self.alerts.deliver,
+            self.experiments.reallocate,
+            self.aliases.advance,
+        )
         self._housekeeper = Housekeeper(duties) if takes_up else None
         if takes_up:
             self.workflows.take_up()
@@ -183,7 +194,11 @@ class ModelManager:
 
     async def agenerate(self, request: Request, origin: Origin | None = None) -> Generation:
         """`generate` for a caller with an event loop of its own."""
-        call = self.submit(request, origin)
+        # An alias in a rollout writes down who was given what, which must not hold up the caller's loop.
+        if self.aliases.find(request.model) is None:
+            call = self.submit(request, origin)
+        else:
+            call = await asyncio.to_thread(self.submit, request, origin)
         return call.answered(await asyncio.wrap_future(call.done))
 
     async def astream(self, request: Request, origin: Origin | None = None) -> AsyncIterator[str]:
@@ -231,7 +246,22 @@ class ModelManager:
         Raises:
             ModelNotFound, AuthenticationError
         """
-        return self._loop.run(self._registry.resolve(name))[1]
+        alias = self.aliases.find(name)
+        return self._loop.run(self._registry.resolve(alias.target.model if alias else name))[1]
+
+    def _is_model(self, name: str) -> bool:
+        try:
+            self._loop.run(self._registry.resolve(name))
+        except AimmError:
+            return False
+        return True
+
+    def _variant_model(self, variant: Variant) -> str:
+        """The model of a variant, or of the workflow that answers instead."""
+        if variant.workflow:
+            self.workflows.get(variant.workflow)
+            return variant.model or self.default_model()
+        return self.model(variant.model).name
 
     def _check_budget(self, budget: Budget) -> None:
         if budget.scope_kind == "provider" and budget.scope_value not in PROVIDERS:

@@ -21,37 +21,37 @@ def colour_of(model: str) -> str:
     return _FIXED.get(model) or PALETTE[zlib.crc32(model.encode()) % len(PALETTE)]
 
 
-def _by_model(models: Iterable[str], title: str | None = None) -> alt.Color:
+def by_model(models: Iterable[str], title: str | None = None) -> alt.Color:
     names = sorted(set(models))
     scale = alt.Scale(domain=names, range=[colour_of(name) for name in names])
     return alt.Color("model:N", scale=scale, legend=alt.Legend(title=title, orient="top", columns=3))
 
 
-def _time(bucket: str) -> alt.X:
+def time_axis(bucket: str) -> alt.X:
     """The time axis in UTC, whatever the browser's zone; bars fill their bucket."""
     unit, form = ("utcyearmonthdate", "%d %b") if bucket == "day" else ("utcyearmonthdatehours", "%H:%M")
     axis = alt.Axis(format=form, labelOverlap=True, grid=False, tickCount="day" if bucket == "day" else 12)
     return alt.X(f"{unit}(time):T", title=f"Time (UTC, per {bucket})", axis=axis)
 
 
-def _time_tip(bucket: str) -> alt.Tooltip:
+def time_tip(bucket: str) -> alt.Tooltip:
     unit, form = ("utcyearmonthdate", "%d %b %Y") if bucket == "day" else ("utcyearmonthdatehours", "%d %b %H:%M")
     return alt.Tooltip(f"{unit}(time):T", title="UTC", format=form)
 
 
-def _finish(chart: Any, height: int = HEIGHT) -> Any:
+def finish(chart: Any, height: int = HEIGHT) -> Any:
     return chart.properties(height=height).configure_view(strokeWidth=0).configure_legend(symbolType="square")
 
 
 def cost_over_time(frame: pd.DataFrame, bucket: str) -> Any:
-    tooltip = [_time_tip(bucket), "model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
-    return _finish(
+    tooltip = [time_tip(bucket), "model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
+    return finish(
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=_time(bucket),
+            x=time_axis(bucket),
             y=alt.Y("sum(cost $):Q", title="Cost (USD)"),
-            color=_by_model(frame["model"]),
+            color=by_model(frame["model"]),
             tooltip=tooltip,
         )
     )
@@ -59,16 +59,16 @@ def cost_over_time(frame: pd.DataFrame, bucket: str) -> Any:
 
 def _lines(frame: pd.DataFrame, names: dict[str, str], bucket: str, title: str) -> Any:
     long = frame[["time", *names]].rename(columns=names).melt("time", var_name="series", value_name="value").dropna()
-    return _finish(
+    return finish(
         alt.Chart(long)
         .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=_time(bucket),
+            x=time_axis(bucket),
             y=alt.Y("value:Q", title=title),
             color=alt.Color(
                 "series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top", columns=3)
             ),
-            tooltip=[_time_tip(bucket), "series:N", alt.Tooltip("value:Q", format=".3f")],
+            tooltip=[time_tip(bucket), "series:N", alt.Tooltip("value:Q", format=".3f")],
         )
     )
 
@@ -88,36 +88,36 @@ def requests_over_time(frame: pd.DataFrame, bucket: str) -> Any:
         alt.Chart(frame)
         .mark_bar(color=PALETTE[0])
         .encode(
-            x=_time(bucket),
+            x=time_axis(bucket),
             y=alt.Y("requests:Q", title="Requests"),
-            tooltip=[_time_tip(bucket), "requests:Q", "success %:Q"],
+            tooltip=[time_tip(bucket), "requests:Q", "success %:Q"],
         )
     )
-    return _finish(bars)
+    return finish(bars)
 
 
 def success_over_time(frame: pd.DataFrame, bucket: str) -> Any:
-    return _finish(
+    return finish(
         alt.Chart(frame.dropna(subset=["success %"]))
         .mark_line(interpolate="monotone", color="#0d9488", point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=_time(bucket),
+            x=time_axis(bucket),
             y=alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(zero=False, domainMax=100)),
-            tooltip=[_time_tip(bucket), alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
+            tooltip=[time_tip(bucket), alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
         )
     )
 
 
 def errors_over_time(frame: pd.DataFrame, bucket: str) -> Any:
     scale = alt.Scale(range=["#dc2626", "#ea7317", "#ca8a04", "#8b5cf6", "#0891b2", "#7c7f86"])
-    return _finish(
+    return finish(
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=_time(bucket),
+            x=time_axis(bucket),
             y=alt.Y("sum(errors):Q", title="Failed requests"),
             color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3)),
-            tooltip=[_time_tip(bucket), "class:N", "errors:Q"],
+            tooltip=[time_tip(bucket), "class:N", "errors:Q"],
         )
     )
 
@@ -126,15 +126,15 @@ def tokens_over_time(frame: pd.DataFrame, bucket: str) -> Any:
     kinds = ["input", "cached", "thinking", "output"]
     long = frame[["time", *kinds]].melt("time", var_name="kind", value_name="tokens")
     scale = alt.Scale(domain=kinds, range=["#3b82f6", "#93c5fd", "#c4b5fd", "#8b5cf6"])
-    return _finish(
+    return finish(
         alt.Chart(long)
         .mark_bar()
         .encode(
-            x=_time(bucket),
+            x=time_axis(bucket),
             y=alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s")),
             color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top", columns=3)),
             order=alt.Order("kind:N"),
-            tooltip=[_time_tip(bucket), "kind:N", alt.Tooltip("tokens:Q", format=",")],
+            tooltip=[time_tip(bucket), "kind:N", alt.Tooltip("tokens:Q", format=",")],
         )
     )
 
@@ -162,7 +162,7 @@ def gantt(frame: pd.DataFrame, order: list[str], end_s: float) -> Any:
         .mark_text(align="left", dx=5, fontSize=11, color="#7c8796")
         .encode(y=alt.Y("step:N", sort=order), x="end:Q", text="label:N")
     )
-    return _finish(bars + labels, height=70 + 34 * len(order))
+    return finish(bars + labels, height=70 + 34 * len(order))
 
 
 def win_rates(frame: pd.DataFrame) -> Any:
@@ -173,62 +173,25 @@ def win_rates(frame: pd.DataFrame) -> Any:
     rule = alt.Chart(pd.DataFrame({"x": [50]})).mark_rule(strokeDash=[4, 4], color="#94a3b8").encode(x="x:Q")
     bars = alt.Chart(known).mark_rule(strokeWidth=3).encode(
         y=y, x=alt.X("lower %:Q", scale=x, title="Win rate (%), 95 % interval"), x2="upper %:Q",
-        color=_by_model(known["model"]).legend(None),
+        color=by_model(known["model"]).legend(None),
     )  # fmt: skip
     points = alt.Chart(known).mark_circle(size=90, opacity=1).encode(
-        y=y, x=alt.X("win rate %:Q", scale=x), color=_by_model(known["model"]).legend(None),
+        y=y, x=alt.X("win rate %:Q", scale=x), color=by_model(known["model"]).legend(None),
         tooltip=["model:N", "win rate %:Q", "lower %:Q", "upper %:Q", "decided:Q"],
     )  # fmt: skip
-    return _finish(rule + bars + points, height=40 + 32 * max(1, len(order)))
+    return finish(rule + bars + points, height=40 + 32 * max(1, len(order)))
 
 
 def win_rate_over_time(frame: pd.DataFrame) -> Any:
-    return _finish(
+    return finish(
         alt.Chart(frame)
         .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=_time("day"),
+            x=time_axis("day"),
             y=alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100])),
-            color=_by_model(frame["model"]),
-            tooltip=[_time_tip("day"), "model:N", alt.Tooltip("win rate %:Q", format=".1f")],
+            color=by_model(frame["model"]),
+            tooltip=[time_tip("day"), "model:N", alt.Tooltip("win rate %:Q", format=".1f")],
         )
-    )
-
-
-def effects(frame: pd.DataFrame) -> Any:
-    """Forest plot: each variant's difference to the control with its always-valid interval."""
-    order = frame["variant"].tolist()
-    y = alt.Y("variant:N", sort=order, title=None)
-    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(strokeDash=[4, 4], color="#94a3b8").encode(x="x:Q")
-    title = "Difference of success rate to the control (points)"
-    bars = (
-        alt.Chart(frame)
-        .mark_rule(strokeWidth=3, color=PALETTE[0])
-        .encode(y=y, x=alt.X("lower:Q", title=title), x2="upper:Q")
-    )
-    points = (
-        alt.Chart(frame)
-        .mark_circle(size=110, opacity=1, color=PALETTE[0])
-        .encode(
-            y=y,
-            x="effect:Q",
-            tooltip=["variant:N", *(alt.Tooltip(f"{c}:Q", format="+.2f") for c in ("effect", "lower", "upper"))],
-        )
-    )
-    return _finish(zero + bars + points, height=60 + 36 * max(1, len(order)))
-
-
-def outcomes_per_day(frame: pd.DataFrame) -> Any:
-    return _finish(
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=_time("day"),
-            y=alt.Y("sum(outcomes):Q", title="Outcomes"),
-            color=alt.Color("variant:N", legend=alt.Legend(title=None, orient="top", columns=3)),
-            tooltip=[_time_tip("day"), "variant:N", "outcomes:Q"],
-        ),
-        height=180,
     )
 
 
@@ -244,11 +207,11 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None) -> Any:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=_time("day"),
+            x=time_axis("day"),
             y=alt.Y("sum(cost $):Q", title="Cost (USD per day)"),
-            color=_by_model(frame["model"]),
+            color=by_model(frame["model"]),
             tooltip=[
-                _time_tip("day"),
+                time_tip("day"),
                 "model:N",
                 alt.Tooltip("cost $:Q", format="$.6f"),
                 "calls:Q",
@@ -263,18 +226,18 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None) -> Any:
         height = max(float(by_day["cost $"].max()) * 0.12, 1e-6)
         steps = pd.concat([missing.assign(low=missing["cost $"] + height * n / 5, high=missing["cost $"] + height * (n + 0.5) / 5) for n in range(5)])  # fmt: skip
         tips = [
-            _time_tip("day"),
+            time_tip("day"),
             alt.Tooltip("unpriced calls:Q", title="unpriced calls"),
             alt.Tooltip("unpriced tokens:Q", format=","),
         ]
         hatch = alt.Chart(steps).mark_bar(color=UNPRICED, opacity=0.75)
         layers.append(
-            hatch.encode(x=_time("day"), y=alt.Y("low:Q", title="Cost (USD per day)"), y2="high:Q", tooltip=tips)
+            hatch.encode(x=time_axis("day"), y=alt.Y("low:Q", title="Cost (USD per day)"), y2="high:Q", tooltip=tips)
         )
     if budget_usd is not None:
         rule = alt.Chart(pd.DataFrame({"y": [budget_usd]})).mark_rule(strokeDash=[6, 4], color=ERROR_COLOUR)
         layers.append(rule.encode(y="y:Q", tooltip=[alt.Tooltip("y:Q", title="budget a day", format="$.4f")]))
-    return _finish(alt.layer(*layers))
+    return finish(alt.layer(*layers))
 
 
 def forecast(frame: pd.DataFrame, limit_usd: float | None) -> Any:
@@ -284,7 +247,7 @@ def forecast(frame: pd.DataFrame, limit_usd: float | None) -> Any:
     if "expected" in frame:
         path = frame.dropna(subset=["expected"])
         tips = [
-            _time_tip("day"),
+            time_tip("day"),
             *(alt.Tooltip(f"{name}:Q", format="$,.4f") for name in ("expected", "lower", "upper")),
         ]
         fan = alt.Chart(path).mark_area(opacity=0.25, color=PALETTE[0])
@@ -294,12 +257,12 @@ def forecast(frame: pd.DataFrame, limit_usd: float | None) -> Any:
         )
     if "spent" in frame:
         spent = alt.Chart(frame.dropna(subset=["spent"])).mark_line(color=PALETTE[0], point=alt.OverlayMarkDef(size=14))
-        tips = [_time_tip("day"), alt.Tooltip("spent:Q", format="$,.4f")]
+        tips = [time_tip("day"), alt.Tooltip("spent:Q", format="$,.4f")]
         layers.append(spent.encode(x=x, y=alt.Y("spent:Q", title="Spend of the month (USD)"), tooltip=tips))
     if limit_usd is not None:
         rule = alt.Chart(pd.DataFrame({"y": [limit_usd]})).mark_rule(strokeDash=[6, 4], color=ERROR_COLOUR)
         layers.append(rule.encode(y="y:Q", tooltip=[alt.Tooltip("y:Q", title="budget", format="$,.2f")]))
-    return _finish(alt.layer(*layers))
+    return finish(alt.layer(*layers))
 
 
 def bridge(frame: pd.DataFrame) -> Any:
@@ -328,4 +291,4 @@ def bridge(frame: pd.DataFrame) -> Any:
             ],
         )
     )
-    return _finish(bars)
+    return finish(bars)

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pandas as pd
 import streamlit as st
 
+from core.clock import DAY_US, to_us
 from core.costs.changes import Change
 from core.domain.generation import Generation
 from core.domain.metrics import MetricsRow
@@ -188,6 +189,12 @@ def bridge_frame(found: Bridge) -> pd.DataFrame:
     return frame.assign(change=frame["end"] - frame["start"])
 
 
+def _span_us(label: str) -> tuple[int, int]:
+    """The days of a range; spend by dimension is kept by days of UTC."""
+    chosen = window(label)
+    return to_us(chosen.since) // DAY_US * DAY_US, to_us(chosen.until)
+
+
 @st.cache_data(ttl=5, show_spinner=False)
 def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
     """A row a value: calls, tokens, cost, and dollars per answered call (per success, for experiments)."""
@@ -196,7 +203,7 @@ def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
         found = sorted(map(_spend_of, rows), key=lambda each: each.cost_usd or 0, reverse=True)
     else:
         found = manager().spend.by(dimension, window(label), simulated=simulated)
-    successes = manager().experiments.successes() if dimension == "experiment" else {}
+    successes = manager().experiments.successes(*_span_us(label)) if dimension == "experiment" else {}
     records = []
     for each in found:
         n_won = successes.get(each.value)

@@ -15,7 +15,6 @@ from core.domain.generation import Generation, Model
 from core.domain.metrics import Metrics, MetricsRow, Projection
 from core.domain.price import Price
 from core.domain.workflow import WorkflowRun
-from core.experiments.analysis import Analysis
 from core.monitoring.forecast import Forecast, TooEarly
 from core.monitoring.service import Bucket, Window
 from dashboard import formatting
@@ -274,52 +273,12 @@ def win_rate_over_time(votes: Sequence[Vote], least: int) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["time", "model", "win rate %"])
 
 
-def variants_frame(analysis: Analysis) -> pd.DataFrame:
-    records = []
-    for result in analysis.results:
-        o, c, rate = result.outcomes, result.calls, result.success_rate
-        records.append(
-            {
-                "variant": result.variant.name,
-                "model": result.variant.model,
-                "units": o.n_exposed,
-                "outcomes": o.n_outcomes,
-                "successes": o.n_successes,
-                "success %": 100 * rate.estimate if rate else None,
-                "95 % interval": f"{100 * rate.lower:.1f} – {100 * rate.upper:.1f}" if rate else formatting.UNKNOWN,
-                "rating": result.rating_mean,
-                "calls": c.n,
-                "errors": c.n_errors,
-                "latency s": c.latency_mean_s,
-                "tokens/call": c.tokens_mean,
-                "cost": formatting.usd(c.cost_usd),
-            }
-        )
-    return pd.DataFrame(records)
-
-
-def effects_frame(analysis: Analysis) -> pd.DataFrame:
-    """Differences of success rate against the control, in points; variants without a finite interval are left out."""
-    records = [
-        {
-            "variant": contrast.variant.name,
-            "effect": 100 * contrast.success.estimate,
-            "lower": 100 * contrast.success.lower,
-            "upper": 100 * contrast.success.upper,
-        }
-        for contrast in analysis.contrasts
-        if contrast.success is not None and contrast.success.is_finite
-    ]
-    return pd.DataFrame(records, columns=["variant", "effect", "lower", "upper"])
-
-
-def outcomes_per_day(experiment_id: str, names: Sequence[str]) -> pd.DataFrame:
-    records = [
-        {"time": pd.Timestamp(day, unit="us", tz="UTC"), "variant": names[position], "outcomes": n}
-        for day, position, n, _ in manager().experiments.daily(experiment_id)
-        if position < len(names)
-    ]
-    return pd.DataFrame(records, columns=["time", "variant", "outcomes"])
+@st.cache_data(ttl=60, show_spinner=False)
+def units_per_day() -> int:
+    """Real calls a day over the last fourteen days, for want of a better guess of an experiment's traffic."""
+    days = 14
+    rows = manager().monitoring.by_model(manager().monitoring.window(days=days), simulated=False)
+    return round(sum(row.metrics.n for row in rows) / days)
 
 
 def models_frame() -> pd.DataFrame:

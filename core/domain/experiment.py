@@ -1,18 +1,34 @@
-"""An A/B test of model variants."""
+"""An A/B test of model variants: its design, phases, variants, and what is recorded of it."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from core.domain.generation import Parameters
 
 ExperimentStatus = Literal["running", "stopped"]
-Action = Literal["ship", "hold", "inconclusive"]
+Action = Literal["ship", "hold", "inconclusive", "stop"]
+Metric = Literal["success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost"]
+Allocation = Literal["fixed", "thompson"]
+RuleKind = Literal["superior", "not_worse_and_cheaper"]
+
+PRIMARY: tuple[Metric, ...] = ("success", "rating", "number", "cost_per_success", "latency_p95")
+GUARDED: tuple[Metric, ...] = ("error_rate", "latency_p95", "cost")
+UNITS = ("user", "session", "request")
+SMALLER_IS_BETTER: tuple[Metric, ...] = ("cost_per_success", "latency_p95", "error_rate", "cost")
+# Effects on these are shares of the control's value; on the others they are in the metric's own unit.
+RELATIVE: tuple[Metric, ...] = ("latency_p95",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One arm. The first one is the control."""
+    """One arm. The first one with a weight is the control.
+
+    workflow: The template that answers instead of one call of the model. is_shadow: It answers silently beside the
+    variant that was assigned, is never returned, and takes no part in the comparison.
+    """
 
     position: int
     name: str
@@ -20,16 +36,84 @@ class Variant:
     system: str | None = None
     parameters: Parameters = field(default_factory=Parameters)
     weight: int = 1
+    prompt_version: str = ""
+    workflow: str = ""
+    is_shadow: bool = False
 
     @property
     def key(self) -> str:
         """The name of the arm in HTTP answers: variant_a, variant_b …"""
         return f"variant_{'abcdefghij'[self.position]}"
 
+    @property
+    def letter(self) -> str:
+        return "ABCDEFGHIJ"[self.position]
+
+    def is_same_as(self, other: "Variant") -> bool:
+        """Whether both answer alike, so that what was recorded of one may count for the other."""
+        return (self.position, self.model, self.system, self.parameters, self.workflow) == (
+            other.position, other.model, other.system, other.parameters, other.workflow,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guardrail:
+    """What a variant must not break. margin: for error_rate in points (0.01 = one), else a share of the control's value."""
+
+    metric: Metric
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """What is fixed before the first unit comes, so that looking at the data cannot change it.
+
+    audience: Share of units that take part, in (0, 1]; the others get the control and are not counted.
+    internal_units: Patterns (`qa-*`) of units that are served and not counted.
+    secondary: Further metrics that share the error with the primary one; others are shown and claim nothing.
+    margin: For the rule not_worse_and_cheaper, how much worse the primary metric may be, in its unit.
+    smallest_effect: The smallest difference of the primary metric that would matter, in its unit; None = not said.
+    tuned_for: Observations at which the intervals are tightest. window_days: How long after the stop outcomes count.
+    """
+
+    primary: Metric = "success"
+    larger_is_better: bool = True
+    secondary: tuple[Metric, ...] = ()
+    guardrails: tuple[Guardrail, ...] = ()
+    rule: RuleKind = "superior"
+    margin: float = 0.0
+    smallest_effect: float | None = None
+    audience: float = 1.0
+    internal_units: tuple[str, ...] = ()
+    allocation: Allocation = "fixed"
+    confidence_level: float = 0.95
+    tuned_for: int = 1000
+    window_days: int = 7
+    max_days: int = 90
+
+    def is_larger_better(self, metric: Metric) -> bool:
+        return self.larger_is_better if metric == "number" else metric not in SMALLER_IS_BETTER
+
+    def is_internal(self, unit_id: str) -> bool:
+        return any(fnmatchcase(unit_id, pattern) for pattern in self.internal_units)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A span in which weights and variants did not change. ended_at: None = it goes on."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None
+    variants: tuple[Variant, ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """salt: Makes its assignment independent of every other experiment's."""
+    """salt: Makes its assignment independent of every other experiment's. variants: those of the current phase.
+
+    acknowledged_at: When someone said that a wrong split was seen. ended: Why it was stopped, in words.
+    """
 
     id: str
     name: str
@@ -41,49 +125,87 @@ class Experiment:
     stopped_at: datetime | None
     variants: tuple[Variant, ...]
     is_demo: bool = False
+    design: Design = Design()
+    phases: tuple[Phase, ...] = ()
+    acknowledged_at: datetime | None = None
+    ended: str = ""
+
+    @property
+    def phase(self) -> int:
+        """The number of the current phase."""
+        return self.phases[-1].number if self.phases else 1
+
+    @property
+    def served(self) -> tuple[Variant, ...]:
+        """The variants that get traffic; the first is the control."""
+        return tuple(variant for variant in self.variants if variant.weight > 0 and not variant.is_shadow)
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.is_demo or all(variant.model.startswith("sim-") for variant in self.variants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeSums:
-    """What is recorded of one variant. rating_m2: sum of squared differences from the mean rating."""
+class Assignment:
+    """A unit's variant in a phase. reason: why it is not counted: forced, internal, outside; empty = it is counted."""
 
+    id: str
+    experiment_id: str
+    phase: int
+    unit_id: str
     position: int
-    n_exposed: int = 0
-    n_outcomes: int = 0
-    n_successes: int = 0
-    n_ratings: int = 0
-    rating_mean: float = 0.0
-    rating_m2: float = 0.0
+    reason: str = ""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallSums:
-    """What the calls of one variant tell by themselves. Times in seconds; cost None = a price is unknown."""
-
-    position: int
-    n: int = 0
-    n_errors: int = 0
-    latency_mean_s: float | None = None
-    tokens_mean: float | None = None
-    cost_usd: float | None = None
+    @property
+    def is_counted(self) -> bool:
+        return not self.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the data carry. winner: a variant's position, only where action is ship."""
+    """What the data carry. winner: a variant's position, only where action is ship.
+
+    days_left: About how long it still takes at today's traffic; None = not told. money: the verdict on cost, in words.
+    """
 
     action: Action
     headline: str
     reasons: tuple[str, ...]
     winner: int | None = None
+    days_left: float | None = None
+    money: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeInput:
-    """An outcome to record; variant: position, key or name. rating: 1 to 5."""
+    """An outcome to record: of a generation, an assignment, a unit, or just of a variant (position, key or name).
 
-    variant: str | int
-    success: bool
+    rating: 1 to 5; number: any finite one; text: free.
+    """
+
+    variant: str | int | None = None
+    success: bool | None = None
     rating: float | None = None
+    number: float | None = None
+    text: str = ""
     unit_id: str | None = None
     generation_id: str | None = None
+    assignment_id: str | None = None
+
+
+OutcomeState = Literal["counted", "replaced", "late", "orphan", "excluded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedOutcome:
+    """state: counted; replaced (a later one of the same generation counts); late, orphan, excluded: kept, not counted."""
+
+    id: str
+    state: OutcomeState
+
+
+def assignment_id(experiment_id: str, phase: int, unit_id: str, *, is_counted: bool = True) -> str:
+    """One id a unit and phase, found without asking the database; excluded ones are apart from counted ones."""
+    kind = "c" if is_counted else "x"
+    digest = hashlib.sha256(f"{experiment_id}:{phase}:{kind}:{unit_id}".encode()).hexdigest()
+    return f"a_{digest[:28]}"

@@ -1,118 +1,399 @@
-"""From sums per variant to estimates with intervals. Pure."""
+"""From sums per phase, variant and metric to estimates with intervals that hold at every look. Pure."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from core.domain.experiment import CallSums, Experiment, OutcomeSums, Variant
+from core.domain.experiment import Experiment, Guardrail, Metric, Phase, Variant
+from core.statistics import bayes, quantiles, sample_ratio, sequential
+from core.statistics.bayes import Belief
 from core.statistics.interval import Interval
-from core.statistics.proportions import wilson_interval
-from core.statistics.sample_ratio import is_mismatch
-from core.statistics.sequential import mean_difference, proportion_difference
+from core.statistics.means import Sample
+from core.statistics.moments import Moments
+from core.statistics.sequential import Difference
+from core.storage import histogram
+from core.storage.experiments import Look, Sums
+
+METRICS: tuple[Metric, ...] = (
+    "success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost",
+)  # fmt: skip
+SHARES: tuple[Metric, ...] = ("success", "error_rate")
+MONEY: tuple[Metric, ...] = ("cost", "cost_per_success")
+MIN_FOR_MONEY = 500  # units a side: single expensive calls can still move the mean before that
+P95 = 0.95
+
+GuardState = Literal["safe", "broken", "undecided"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantResult:
-    """One variant's numbers. success_rate: share with Wilson's 95 % interval (for one look); None without outcomes."""
+    """One variant's numbers over the phases in which it was the same.
+
+    estimates: Intervals that hold at every look; shares in [0, 1], dollars a call or a success, seconds.
+    cost_usd: of all its calls; None = some have no price. latency_mean_s, tokens_mean: None = no call was answered.
+    """
 
     variant: Variant
-    outcomes: OutcomeSums
-    calls: CallSums
-    success_rate: Interval | None
-    rating_mean: float | None
+    n_exposed: int
+    n_outcomes: int
+    n_successes: int
+    n_ratings: int
+    n_calls: int
+    n_errors: int
+    n_unpriced: int
+    cost_usd: float | None
+    latency_mean_s: float | None
+    tokens_mean: float | None
+    estimates: dict[Metric, Interval]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """A variant against the control: differences whose intervals hold at every look; infinite until 30 a side.
+    """A variant against the control in one metric.
 
-    success: in shares; rating: in points; None = no data.
+    difference: treatment − control in the metric's unit; of latency_p95 the ratio − 1. Infinite until there is enough.
+    relative: as a share of the control's mean; None where there are several phases. p_value: always valid, of one
+    comparison; multiply it by Analysis.n_comparisons as the interval is. is_claimed: whether it shares the error, so that an interval
+    without 0 is a finding. n: units of both sides.
     """
 
     variant: Variant
-    success: Interval | None
-    rating: Interval | None
+    metric: Metric
+    difference: Interval
+    relative: Interval | None
+    p_value: float
+    is_claimed: bool
+    n: int
+    at_most_worse: float  # one-sided: how much worse the variant can be at most, in the metric's unit; may be infinite
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the difference is told apart from 0."""
+        return self.is_claimed and self.difference.excludes(0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardResult:
+    """A guardrail of a variant. excess: how far it is beyond its bound, in points or as a share; negative is within."""
+
+    variant: Variant
+    guardrail: Guardrail
+    state: GuardState
+    excess: Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """confidence_level: of each contrast, after correction for the number of contrasts."""
+    """confidence_level: of each claimed interval, after correction for n_comparisons. Phases: those that were compared.
+
+    log_ratio_evidence: log e-value against the promised split. beliefs: by position, of the primary metric.
+    """
 
     results: tuple[VariantResult, ...]
     contrasts: tuple[Contrast, ...]
+    guards: tuple[GuardResult, ...]
+    beliefs: dict[int, Belief]
     confidence_level: float
+    n_comparisons: int
+    n_phases: int
     is_ratio_mismatch: bool
+    log_ratio_evidence: float
+    n_multiple: int
+    n_not_counted: int
+    n_late: int
+    n_orphans: int
 
     @property
     def n_outcomes(self) -> int:
-        return sum(result.outcomes.n_outcomes for result in self.results)
+        return sum(result.n_outcomes for result in self.results)
+
+    @property
+    def control(self) -> VariantResult:
+        return next(r for r in self.results if r.variant.weight > 0 and not r.variant.is_shadow)
+
+    def contrast(self, position: int, metric: Metric) -> Contrast | None:
+        return next((c for c in self.contrasts if (c.variant.position, c.metric) == (position, metric)), None)
 
 
-def analyse(
-    experiment: Experiment,
-    outcomes: Sequence[OutcomeSums],
-    calls: Sequence[CallSums],
-    *,
-    confidence_level: float = 0.95,
-) -> Analysis:
-    """Everything a page or an answer says about an experiment, from its sums.
+def analyse(experiment: Experiment, sums: Sums) -> Analysis:
+    """Everything a page or an answer says about an experiment.
 
-    The control is the first variant with a weight; variants without one get no traffic and are not compared.
-    Several variants against one control share the error by Bonferroni's correction.
+    The control is the first variant with a weight; each other one is compared with it, within each phase. The claimed
+    metrics (the primary one and those declared beside it) times the variants share the error by Bonferroni's
+    correction, the intervals and the p-values alike.
     """
-    by_outcome = {sums.position: sums for sums in outcomes}
-    by_calls = {sums.position: sums for sums in calls}
-    results = tuple(
-        _result(
-            v,
-            by_outcome.get(v.position, OutcomeSums(position=v.position)),
-            by_calls.get(v.position, CallSums(position=v.position)),
-        )
-        for v in experiment.variants
+    design, phases = experiment.design, _phases(experiment)
+    served = experiment.served
+    control, treatments = served[0], served[1:]
+    claimed = tuple(dict.fromkeys((design.primary, *design.secondary)))
+    n_comparisons = max(1, len(treatments) * len(claimed))
+    level = 1 - (1 - design.confidence_level) / n_comparisons
+    results = tuple(_result(experiment, sums, variant, phases) for variant in experiment.variants)
+    contrasts = tuple(
+        contrast
+        for treatment in treatments
+        for metric in METRICS
+        if (contrast := _contrast(experiment, sums, (control, treatment), metric, level, metric in claimed))
     )
-    weighted = [r for r in results if r.variant.weight > 0]
-    control, treatments = weighted[0], weighted[1:]
-    corrected = 1 - (1 - confidence_level) / len(treatments)
+    ratio = [_ratio_evidence(sums, phase) for phase in phases]
     return Analysis(
         results=results,
-        contrasts=tuple(_contrast(control, treatment, corrected) for treatment in treatments),
-        confidence_level=corrected,
-        is_ratio_mismatch=is_mismatch([r.outcomes.n_exposed for r in weighted], [r.variant.weight for r in weighted]),
+        contrasts=contrasts,
+        guards=_guards(experiment, sums, control, treatments),
+        beliefs=_beliefs(experiment, sums, served, phases),
+        confidence_level=level,
+        n_comparisons=n_comparisons,
+        n_phases=len(phases),
+        is_ratio_mismatch=sum(ratio) >= math.log(sample_ratio.ALARM_E_VALUE),
+        log_ratio_evidence=sum(ratio),
+        n_multiple=sum(m.n for (_, _, name), m in sums.moments.items() if name == "multiple"),
+        n_not_counted=sums.not_counted("exposure"),
+        n_late=sums.not_counted("late"),
+        n_orphans=sums.not_counted("orphan"),
     )
 
 
-def _result(variant: Variant, outcomes: OutcomeSums, calls: CallSums) -> VariantResult:
-    n = outcomes.n_outcomes
+def history(experiment: Experiment, looks: Sequence[Look], position: int) -> list[tuple[Look, Interval]]:
+    """The primary metric's difference as it stood at each look, with the interval that held then."""
+    design = experiment.design
+    treatments = len(experiment.served) - 1
+    level = 1 - (1 - design.confidence_level) / max(1, treatments * (1 + len(design.secondary)))
+    control = experiment.served[0].position
+    found, parts = [], dict[int, Difference]()
+    for look in looks:
+        pair = look.moments.get(control, Moments()), look.moments.get(position, Moments())
+        difference = difference_of(design.primary, *pair)
+        if difference is None:
+            continue
+        parts[look.phase] = difference
+        together = sequential.combined(list(parts.values()))
+        if together is not None:
+            interval = together.interval(confidence_level=level, tuned_for=design.tuned_for)
+            found.append((look, _shown(design.primary, interval)))
+    return found
+
+
+def _shown(metric: Metric, interval: Interval) -> Interval:
+    """A p95 is followed over time by the typical latency, whose logs were compared."""
+    if metric != "latency_p95":
+        return interval
+    return Interval(*(math.exp(min(50.0, value)) - 1 if value > -math.inf else -1.0 for value in interval))
+
+
+def _phases(experiment: Experiment) -> tuple[Phase, ...]:
+    return experiment.phases or (
+        Phase(number=1, started_at=experiment.created_at, ended_at=None, variants=experiment.variants),
+    )
+
+
+def _of(phase: Phase, variant: Variant) -> bool:
+    """Whether the variant got traffic in a phase, as it is today."""
+    return any(v.is_same_as(variant) and v.weight > 0 and not v.is_shadow for v in phase.variants)
+
+
+def _result(experiment: Experiment, sums: Sums, variant: Variant, phases: Sequence[Phase]) -> VariantResult:
+    mine = [p for p in phases if any(v.is_same_as(variant) for v in p.variants)]
+
+    def total(metric: str) -> Moments:
+        whole = Moments()
+        for phase in mine:
+            whole = whole.merged(sums.of(phase.number, variant.position, metric))
+        return whole
+
+    calls, priced, ok, success = total("error_rate"), total("cost"), total("latency"), total("success")
+    n_calls = round(calls.sum_x)
+    n_unpriced = max(0, n_calls - round(priced.sum_x))
+    level, tuned_for = experiment.design.confidence_level, experiment.design.tuned_for
+    estimates: dict[Metric, Interval] = {}
+    for metric in METRICS:
+        if metric == "latency_p95":
+            blobs = [sums.latencies[(p.number, variant.position)] for p in mine if (p.number, variant.position) in sums.latencies]  # fmt: skip
+            if blobs:
+                counts, edges = histogram.dense([_together(blobs)])
+                estimates[metric] = quantiles.quantile_interval(counts[0], edges, P95, confidence_level=level)
+        elif interval := _estimate(metric, total(metric), level, tuned_for):
+            estimates[metric] = interval
     return VariantResult(
         variant=variant,
-        outcomes=outcomes,
-        calls=calls,
-        success_rate=wilson_interval(outcomes.n_successes, n) if n else None,
-        rating_mean=outcomes.rating_mean if outcomes.n_ratings else None,
+        n_exposed=total("exposure").n,
+        n_outcomes=round(success.sum_x),
+        n_successes=round(success.sum_y),
+        n_ratings=round(total("rating").sum_x),
+        n_calls=n_calls,
+        n_errors=round(calls.sum_y),
+        n_unpriced=n_unpriced,
+        cost_usd=None if n_unpriced else priced.sum_y,
+        latency_mean_s=ok.sum_y / ok.sum_x if ok.n else None,
+        tokens_mean=(tokens.sum_y / tokens.sum_x) if (tokens := total("tokens")).n else None,
+        estimates=estimates,
     )
 
 
-def _contrast(control: VariantResult, treatment: VariantResult, confidence_level: float) -> Contrast:
-    a, b = control.outcomes, treatment.outcomes
-    success = rating = None
-    if a.n_outcomes and b.n_outcomes:
-        pairs = (a.n_successes, a.n_outcomes), (b.n_successes, b.n_outcomes)
-        success = proportion_difference(*pairs, confidence_level=confidence_level)
-    if min(a.n_ratings, b.n_ratings) >= 2:
-        rating = mean_difference(_sample(a), _sample(b), confidence_level=confidence_level)
-    return Contrast(variant=treatment.variant, success=success, rating=rating)
+def _together(blobs: Sequence[bytes]) -> bytes:
+    whole = blobs[0]
+    for blob in blobs[1:]:
+        whole = histogram.merge(whole, histogram.decode(blob))
+    return whole
 
 
-def _sample(sums: OutcomeSums) -> tuple[int, float, float]:
-    return sums.n_ratings, sums.rating_mean, max(0.0, sums.rating_m2) / (sums.n_ratings - 1)
+def _is_plain(moments: Moments) -> bool:
+    """Whether every unit has exactly one observation, so that counts are binomial."""
+    return moments.m_xx < 0.5 and abs(moments.mean_x - 1) < 1e-9
 
 
-def required_for(difference: float, baseline: float) -> int:
-    """About how many outcomes a side an always-valid interval needs to tell `difference` apart (80 % of the time).
+def _estimate(metric: Metric, moments: Moments, level: float, tuned_for: int) -> Interval | None:
+    sample = moments.ratio()
+    if sample is None:
+        return None
+    if metric in SHARES and _is_plain(moments):
+        return sequential.proportion_interval(round(moments.sum_y), moments.n, confidence_level=level)
+    interval = sequential.mean_interval(sample, confidence_level=level, tuned_for=tuned_for)
+    if metric in SHARES:
+        return Interval(interval.estimate, max(0.0, interval.lower), min(1.0, interval.upper))
+    return interval
 
-    The fixed-horizon size times 1.75, a measured rule of thumb for this interval.
-    """
-    z = 1.959964 + 0.841621
-    other = min(max(baseline + difference, 1e-6), 1 - 1e-6)
-    spread = baseline * (1 - baseline) + other * (1 - other)
-    return math.ceil(1.75 * z * z * spread / (difference * difference))
+
+def difference_of(metric: Metric, control: Moments, treatment: Moments, factor: float = 1.0) -> Difference | None:
+    """treatment − factor × control within one phase; None without data on either side."""
+    a, b = control.ratio(), treatment.ratio()
+    if a is None or b is None:
+        return None
+    if metric in SHARES and factor == 1.0 and _is_plain(control) and _is_plain(treatment):
+        return sequential.of_proportions((round(control.sum_y), control.n), (round(treatment.sum_y), treatment.n))
+    floor = 0.0
+    if metric in SHARES:
+        # As for plain counts: an arm that has seen no success (or nothing else) claims no certainty.
+        for moments, scale in ((control, factor), (treatment, 1.0)):
+            p = (moments.sum_y + 1) / (moments.sum_x + 2)
+            floor += scale * scale * p * (1 - p) / moments.sum_x
+    return sequential.of_means(a, b, factor=factor, at_least=floor)
+
+
+def _contrast(
+    experiment: Experiment, sums: Sums, pair: tuple[Variant, Variant], metric: Metric, level: float, is_claimed: bool
+) -> Contrast | None:
+    design, (control, treatment) = experiment.design, pair
+    phases = [p for p in _phases(experiment) if _of(p, control) and _of(p, treatment)]
+    if metric == "latency_p95":
+        return _latency_contrast(sums, phases, pair, level, is_claimed)
+    parts: list[Difference] = []
+    samples: list[tuple[Sample | None, Sample | None]] = []
+    for phase in phases:
+        a, b = (sums.of(phase.number, variant.position, metric) for variant in pair)
+        if (part := difference_of(metric, a, b)) is not None:
+            parts.append(part)
+            samples.append((a.ratio(), b.ratio()))
+    together = sequential.combined(parts)
+    if together is None:
+        return None
+    is_enough = metric not in MONEY or together.smallest >= MIN_FOR_MONEY
+    interval = together.interval(confidence_level=level, tuned_for=design.tuned_for)
+    relative = None
+    first, second = samples[0]
+    if len(samples) == 1 and first is not None and second is not None:
+        relative = sequential.relative_difference(first, second, confidence_level=level, tuned_for=design.tuned_for)
+    is_larger_better = design.is_larger_better(metric)
+    one_sided = 1 - (1 - level) / 2
+    if is_larger_better:
+        worse = -together.lower_bound(confidence_level=one_sided, tuned_for=design.tuned_for)
+    else:
+        worse = together.upper_bound(confidence_level=one_sided, tuned_for=design.tuned_for)
+    return Contrast(
+        variant=treatment,
+        metric=metric,
+        difference=interval,
+        relative=relative,
+        p_value=together.p_value(tuned_for=design.tuned_for),
+        is_claimed=is_claimed and is_enough,
+        n=together.n,
+        at_most_worse=worse,
+    )
+
+
+def _latency_contrast(
+    sums: Sums, phases: Sequence[Phase], pair: tuple[Variant, Variant], level: float, is_claimed: bool
+) -> Contrast | None:
+    """Of the latest phase that has both: histograms of different phases are not put together."""
+    for phase in reversed(phases):
+        blobs = [sums.latencies.get((phase.number, variant.position)) for variant in pair]
+        if blobs[0] and blobs[1]:
+            (a, b), edges = histogram.dense([blobs[0], blobs[1]])
+            ratio = quantiles.quantile_ratio(a, b, edges, P95, confidence_level=level)
+            shifted = Interval(*(value - 1 for value in ratio))
+            n = int(a.sum() + b.sum())
+            return Contrast(
+                variant=pair[1], metric="latency_p95", difference=shifted, relative=shifted, p_value=math.nan,
+                is_claimed=is_claimed, n=n, at_most_worse=shifted.upper,
+            )  # fmt: skip
+    return None
+
+
+def _guards(
+    experiment: Experiment, sums: Sums, control: Variant, treatments: Sequence[Variant]
+) -> tuple[GuardResult, ...]:
+    level = 1 - (1 - experiment.design.confidence_level) / max(1, len(treatments))
+    found = []
+    for treatment in treatments:
+        for guardrail in experiment.design.guardrails:
+            excess = _excess(experiment, sums, (control, treatment), guardrail, level)
+            state: GuardState = "undecided"
+            if excess.is_finite or guardrail.metric == "latency_p95":
+                state = "safe" if excess.upper < 0 else "broken" if excess.lower > 0 else "undecided"
+            found.append(GuardResult(variant=treatment, guardrail=guardrail, state=state, excess=excess))
+    return tuple(found)
+
+
+def _excess(
+    experiment: Experiment, sums: Sums, pair: tuple[Variant, Variant], guardrail: Guardrail, level: float
+) -> Interval:
+    """How far beyond its bound a variant is; each end is a one-sided bound of its own."""
+    metric, margin, tuned_for = guardrail.metric, guardrail.margin, experiment.design.tuned_for
+    phases = [p for p in _phases(experiment) if all(_of(p, variant) for variant in pair)]
+    if metric == "latency_p95":
+        contrast = _latency_contrast(sums, phases, pair, level, True)
+        found = contrast.difference if contrast else Interval(0.0, -math.inf, math.inf)
+        return Interval(*(value - margin for value in found))
+    factor = 1.0 if metric == "error_rate" else 1 + margin
+    parts = []
+    for phase in phases:
+        a, b = (sums.of(phase.number, variant.position, metric) for variant in pair)
+        part = difference_of(metric, a, b, factor)
+        if part is not None:
+            parts.append(part._replace(estimate=part.estimate - margin) if metric == "error_rate" else part)
+    together = sequential.combined(parts)
+    if together is None:
+        return Interval(0.0, -math.inf, math.inf)
+    scale = 1.0
+    if metric != "error_rate":  # as a share of the control's value
+        means = [s.mean for p in phases if (s := sums.of(p.number, pair[0].position, metric).ratio())]
+        scale = 1 / means[-1] if means and means[-1] > 0 else 1.0
+    return Interval(
+        together.estimate * scale,
+        together.lower_bound(confidence_level=level, tuned_for=tuned_for) * scale,
+        together.upper_bound(confidence_level=level, tuned_for=tuned_for) * scale,
+    )
+
+
+def _ratio_evidence(sums: Sums, phase: Phase) -> float:
+    served = [variant for variant in phase.variants if variant.weight > 0 and not variant.is_shadow]
+    counts = [sums.of(phase.number, variant.position, "exposure").n for variant in served]
+    return sample_ratio.sequential_sample_ratio(counts, [variant.weight for variant in served])
+
+
+def _beliefs(
+    experiment: Experiment, sums: Sums, served: Sequence[Variant], phases: Sequence[Phase]
+) -> dict[int, Belief]:
+    """Of the latest phase: how likely each variant is to be best in the primary metric, and what choosing it gives away."""
+    metric, number = experiment.design.primary, phases[-1].number
+    name = "log_latency" if metric == "latency_p95" else metric
+    moments = [sums.of(number, variant.position, name) for variant in served]
+    samples = [m.ratio() for m in moments]
+    if any(sample is None or sample.n < 2 for sample in samples):
+        return {}
+    if metric in SHARES and all(_is_plain(m) for m in moments):
+        found = bayes.of_proportions([(round(m.sum_y), m.n) for m in moments])
+    else:
+        kept = [Sample(*sample) for sample in samples if sample is not None]
+        found = bayes.of_means(kept, larger_is_better=experiment.design.is_larger_better(metric))
+    return {variant.position: belief for variant, belief in zip(served, found, strict=True)}

@@ -1,9 +1,12 @@
-"""Which variant a unit gets. Pure, and the same on every machine."""
+"""Which variant a unit gets. Pure, and the same on every machine and in every language; docs/experiments.md has vectors."""
 
 import hashlib
+from collections.abc import Sequence
 from itertools import accumulate
 
-from core.domain.experiment import Experiment, Variant
+from core.domain.experiment import Assignment, Experiment, Variant, assignment_id
+
+_WHOLE = 2**64
 
 
 def assign(experiment: Experiment, unit_id: str) -> Variant:
@@ -15,10 +18,49 @@ def assign(experiment: Experiment, unit_id: str) -> Variant:
     Raises:
         ValueError: The weights do not sum to a positive number.
     """
-    total = sum(variant.weight for variant in experiment.variants)
+    served = [variant for variant in experiment.variants if not variant.is_shadow]
+    return served[pick([variant.weight for variant in served], f"{experiment.salt}:{unit_id}", experiment.id)]
+
+
+def pick(weights: Sequence[int], key: str, name: str = "") -> int:
+    """The place that a key falls on, by weight.
+
+    Raises:
+        ValueError: The weights do not sum to a positive number.
+    """
+    total = sum(weights)
     if total <= 0:
-        raise ValueError(f"experiment {experiment.id!r}: weights sum to {total}, must be > 0")
-    digest = hashlib.sha256(f"{experiment.salt}:{unit_id}".encode()).digest()
-    point = int.from_bytes(digest[:8]) * total >> 64  # whole numbers: a float could round up to `total`
-    upper_bounds = accumulate(variant.weight for variant in experiment.variants)
-    return next(variant for variant, bound in zip(experiment.variants, upper_bounds, strict=True) if point < bound)
+        raise ValueError(f"experiment {name!r}: weights sum to {total}, must be > 0")
+    point = _point(key) * total >> 64  # whole numbers: a float could round up to `total`
+    return next(at for at, bound in enumerate(accumulate(weights)) if point < bound)
+
+
+def is_in_audience(experiment: Experiment, unit_id: str) -> bool:
+    """Whether a unit takes part; drawn apart from its variant, so that the audience may grow without moving anyone."""
+    return _point(f"{experiment.salt}:audience:{unit_id}") < int(experiment.design.audience * _WHOLE)
+
+
+def place(experiment: Experiment, unit_id: str, forced: Variant | None = None) -> tuple[Variant, Assignment]:
+    """The variant that serves a unit, and whether it is counted."""
+    design, served = experiment.design, experiment.served
+    reason = ""
+    if forced is not None:
+        variant, reason = forced, "forced"
+    elif design.is_internal(unit_id):
+        variant, reason = assign(experiment, unit_id), "internal"
+    elif not is_in_audience(experiment, unit_id):
+        variant, reason = served[0], "outside"
+    else:
+        variant = assign(experiment, unit_id)
+    return variant, Assignment(
+        id=assignment_id(experiment.id, experiment.phase, unit_id, is_counted=not reason),
+        experiment_id=experiment.id,
+        phase=experiment.phase,
+        unit_id=unit_id,
+        position=variant.position,
+        reason=reason,
+    )
+
+
+def _point(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

@@ -1,17 +1,32 @@
-"""What the analysis carries, in words. Pure."""
+"""What the analysis carries, in words with reasons. Pure."""
 
-from core.domain.experiment import Decision
-from core.experiments.analysis import Analysis, Contrast, required_for
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.domain.experiment import Decision, Experiment, Metric
+from core.experiments.analysis import MIN_FOR_MONEY, MONEY, SHARES, Analysis, Contrast, GuardResult
+from core.experiments.planner import days_left
+from core.experiments.words import amount, effect, names
 from core.statistics.sequential import MIN_PER_SIDE
 
+DAYS_A_MONTH = 30.4375
 
-def decide(analysis: Analysis) -> Decision:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What comes a day, from the last days: units of all variants together, and calls."""
+
+    units: float = 0.0
+    calls: float = 0.0
+
+
+def decide(experiment: Experiment, analysis: Analysis, traffic: Traffic = Traffic()) -> Decision:
     """A decision with its reasons; a higher rate alone never makes a winner.
 
-    ship: the success rate differs from the control's by an interval that holds at every look and leaves out 0.
-    hold: the sample ratio is off, so that no comparison can be trusted. inconclusive: everything else.
+    hold: the split is off, and nobody has said that this was seen. stop: a guardrail is broken by every variant.
+    ship: the rule is met by an interval that holds at every look. inconclusive: everything else.
     """
-    if analysis.is_ratio_mismatch:
+    if analysis.is_ratio_mismatch and experiment.acknowledged_at is None:
         return Decision(
             action="hold",
             headline="Hold: the split is not what the weights promise",
@@ -20,59 +35,173 @@ def decide(analysis: Analysis) -> Decision:
                 "Something drops or doubles units; until it is found, the rates cannot be compared.",
             ),
         )
-    served = [result for result in analysis.results if result.variant.weight > 0]
-    smallest = min((result.outcomes.n_outcomes for result in served), default=0)
-    if smallest < MIN_PER_SIDE:
-        return Decision(
-            action="inconclusive",
-            headline="Inconclusive: too few outcomes",
-            reasons=(
-                f"The smallest variant has {smallest} outcomes; nothing is claimed before {MIN_PER_SIDE} a variant.",
-            ),
-        )
-    better = [c for c in analysis.contrasts if c.success and c.success.lower > 0]
+    money = _money(experiment, analysis, traffic)
+    broken = [guard for guard in analysis.guards if guard.state == "broken"]
+    treatments = experiment.served[1:]
+    if treatments and {guard.variant.position for guard in broken} >= {v.position for v in treatments}:
+        reasons = tuple(_guard_words(guard) for guard in broken)
+        return Decision(action="stop", headline=f"Stop: guardrail {names(broken[0].guardrail.metric)}", reasons=reasons, money=money)  # fmt: skip
+    primary = [c for c in analysis.contrasts if c.metric == experiment.design.primary]
+    out = {guard.variant.position for guard in broken}
+    better = [c for c in primary if c.variant.position not in out and _is_good(experiment, analysis, c)]
+    warnings = tuple(_guard_words(guard) for guard in analysis.guards if guard.state != "safe")
     if better:
-        return _ship(analysis, max(better, key=lambda c: c.success.estimate if c.success else 0.0))
-    if analysis.contrasts and all(c.success and c.success.upper < 0 for c in analysis.contrasts):
-        control = served[0].variant
+        best = max(better, key=lambda c: _gain(experiment, c))
+        return _ship(experiment, analysis, best, warnings, money)
+    worse = [c for c in primary if _is_bad(experiment, c) or c.variant.position in out]
+    if primary and len(worse) == len(treatments):
+        control = experiment.served[0]
         return Decision(
             action="ship",
             headline=f"Keep {control.name}: every other variant is worse",
-            reasons=tuple(_words(c, analysis.confidence_level) for c in analysis.contrasts),
+            reasons=tuple(effect(c, analysis.confidence_level) for c in primary) + warnings,
             winner=control.position,
+            money=money,
         )
-    return _inconclusive(analysis)
+    return _inconclusive(experiment, analysis, traffic, warnings, money)
 
 
-def _ship(analysis: Analysis, best: Contrast) -> Decision:
-    reasons = [_words(best, analysis.confidence_level), "The interval holds however often it was looked at."]
-    if len(analysis.contrasts) > 1:
-        reasons.append(f"It is corrected for {len(analysis.contrasts)} comparisons with the control.")
+def _gain(experiment: Experiment, contrast: Contrast) -> float:
+    """The difference, larger = better."""
+    sign = 1 if experiment.design.is_larger_better(contrast.metric) else -1
+    return sign * contrast.difference.estimate
+
+
+def _is_good(experiment: Experiment, analysis: Analysis, contrast: Contrast) -> bool:
+    design = experiment.design
+    if contrast.is_told and _gain(experiment, contrast) > 0:
+        return True
+    if design.rule != "not_worse_and_cheaper" or not contrast.is_claimed:
+        return False
+    cost = analysis.contrast(contrast.variant.position, "cost")
+    is_cheaper = cost is not None and cost.difference.upper < 0 and cost.n >= 2 * MIN_FOR_MONEY
+    return contrast.at_most_worse < design.margin and is_cheaper
+
+
+def _is_bad(experiment: Experiment, contrast: Contrast) -> bool:
+    return contrast.is_told and _gain(experiment, contrast) < 0
+
+
+def _ship(experiment: Experiment, analysis: Analysis, best: Contrast, warnings: Sequence[str], money: str) -> Decision:
+    reasons = [effect(best, analysis.confidence_level)]
+    if best.is_told and _gain(experiment, best) > 0:
+        reasons.append("The interval leaves out no difference, and it holds however often one looks.")
+    else:
+        margin = amount(best.metric, experiment.design.margin, is_difference=True)
+        reasons.append(f"It is cheaper, and not worse by the margin of {margin}.")
+    if analysis.n_comparisons > 1:
+        reasons.append(f"The interval is corrected for {analysis.n_comparisons} comparisons.")
+    if len(experiment.served) > 2:
         reasons.append("Variants other than the control were not compared with each other.")
     return Decision(
-        action="ship", headline=f"Ship {best.variant.name}", reasons=tuple(reasons), winner=best.variant.position
+        action="ship",
+        headline=f"Ship {best.variant.name}",
+        reasons=(*reasons, *warnings),
+        winner=best.variant.position,
+        money=money,
     )
 
 
-def _inconclusive(analysis: Analysis) -> Decision:
-    reasons = [_words(contrast, analysis.confidence_level) for contrast in analysis.contrasts]
-    top = max(analysis.contrasts, key=lambda c: abs(c.success.estimate) if c.success else 0.0)
-    control = next(result for result in analysis.results if result.variant.weight > 0).success_rate
-    if top.success and control and abs(top.success.estimate) >= 0.001:
-        needed = required_for(top.success.estimate, control.estimate)
-        reasons.append(
-            f"If the difference is as large as it looks now, about {needed:,} outcomes a variant would show it."
+def _inconclusive(
+    experiment: Experiment, analysis: Analysis, traffic: Traffic, warnings: Sequence[str], money: str
+) -> Decision:
+    design = experiment.design
+    primary = [c for c in analysis.contrasts if c.metric == design.primary]
+    reasons = [effect(contrast, analysis.confidence_level) for contrast in primary]
+    smallest = min((_n_units(analysis, v.position, design.primary) for v in experiment.served), default=0)
+    needed = MIN_FOR_MONEY if design.primary in MONEY else MIN_PER_SIDE
+    if smallest < needed:
+        return Decision(
+            action="inconclusive",
+            headline="Keep running: too few outcomes",
+            reasons=(f"The smallest variant has {smallest:,} of the {needed} units from which on anything is claimed.", *reasons, *warnings),
+            money=money,
+        )  # fmt: skip
+    small = design.smallest_effect
+    if small is not None and primary and all(abs(b) < small for c in primary for b in c.difference[1:]):
+        text = amount(design.primary, small, is_difference=True)
+        reasons.append(f"No difference of {text} or more is left in any interval: choose by cost.")
+        return Decision(
+            action="inconclusive", headline="No difference that matters", reasons=(*reasons, *warnings), money=money
         )
+    days = days_left(experiment, analysis, traffic.units)
+    ended = experiment.status != "running"
+    if ended:
+        headline = "Inconclusive: the data do not carry a decision"
+    elif days is None:
+        headline = "Keep running: the data do not carry a decision yet"
+    elif days > design.max_days:
+        headline = "Cannot be told at this traffic"
+        reasons.append(f"A difference as small as this would take about {_days(days)}; {design.max_days} are planned.")
+    else:
+        headline = f"Keep running: about {_days(days)}"
+        reasons.append("The estimate is for a difference as large as the one seen or the smallest that matters.")
     return Decision(
-        action="inconclusive", headline="Inconclusive: the data do not carry a decision", reasons=tuple(reasons)
+        action="inconclusive",
+        headline=headline,
+        reasons=(*reasons, *warnings),
+        days_left=None if ended else days,
+        money=money,
     )
 
 
-def _words(contrast: Contrast, confidence_level: float) -> str:
-    s = contrast.success
-    if s is None:
-        return f"{contrast.variant.name}: no outcomes to compare."
-    return (
-        f"{contrast.variant.name}: {100 * s.estimate:+.1f} points of success rate against the control"
-        f" ({100 * s.lower:+.1f} to {100 * s.upper:+.1f}, {100 * confidence_level:.4g} % at every look)."
-    )
+def _n_units(analysis: Analysis, position: int, metric: Metric) -> int:
+    result = next(r for r in analysis.results if r.variant.position == position)
+    if metric == "success":
+        return min(result.n_outcomes, result.n_exposed or result.n_outcomes)
+    if metric == "rating":
+        return result.n_ratings
+    return result.n_exposed
+
+
+def _days(days: float) -> str:
+    n = max(1, round(days))
+    return "1 day" if n == 1 else f"{n:,} days" if n < 3650 else "more than ten years"
+
+
+def _guard_words(guard: GuardResult) -> str:
+    metric = guard.guardrail.metric
+    bound = amount(metric, guard.guardrail.margin, is_difference=True) if metric in SHARES else f"{100 * guard.guardrail.margin:g} %"  # fmt: skip
+    head = f"{guard.variant.name}: {names(metric)}"
+    unit = 100
+    if guard.state == "broken":
+        low, high = (f"{unit * (value + guard.guardrail.margin):+.1f}" for value in guard.excess[1:])
+        what = "points" if metric in SHARES else "%"
+        return f"{head} is beyond its bound of +{bound}: {low} to {high} {what} against the control, at every look."
+    return f"{head} is not yet shown to stay within +{bound}."
+
+
+def _money(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> str:
+    """What the most promising variant would save, and what it risks."""
+    found = [c for c in analysis.contrasts if c.metric == "cost" and c.relative is not None]
+    primary = {c.variant.position: c for c in analysis.contrasts if c.metric == experiment.design.primary}
+    if any(result.n_unpriced for result in analysis.results):
+        return "What a variant saves is unknown: some calls have no price."
+    if not found:
+        return ""
+    best = min(found, key=lambda c: c.difference.estimate)
+    assert best.relative is not None  # noqa: S101 - chosen so
+    share, usd = best.relative.estimate, best.difference.estimate
+    if usd == 0:
+        return f"{best.variant.name} costs the same."
+    if not best.relative.excludes(0):
+        if not best.relative.is_finite:
+            return ""
+        span = " to ".join(f"{100 * value:+.0f}".replace("-", "−") for value in best.relative[1:])
+        return f"{best.variant.name} costs about the same a call ({span} %)."
+    what = "cheaper" if usd < 0 else "dearer"
+    words = f"{best.variant.name} is {100 * abs(share):.0f} % {what} a call"
+    if best.n >= 2 * MIN_FOR_MONEY:
+        low, high = sorted(abs(value) for value in best.relative[1:])
+        words += f" ({100 * low:.0f} to {100 * high:.0f} %)"
+    else:
+        words += " so far"
+    if traffic.calls:
+        month = abs(usd) * traffic.calls * DAYS_A_MONTH
+        words += f", {'saves' if usd < 0 else 'costs'} {amount('cost', month)}{' more' if usd > 0 else ''} a month at today's traffic"  # fmt: skip
+    other = primary.get(best.variant.position)
+    if usd < 0 and other is not None and other.at_most_worse < float("inf"):
+        level = 100 - 100 * (1 - analysis.confidence_level) / 2
+        worst = amount(other.metric, max(0.0, other.at_most_worse), is_difference=True)
+        words += f", and is at most {worst} worse ({level:.4g} %)"
+    return f"{words}."

@@ -1,27 +1,45 @@
-"""Experiments for their users: created, served, recorded, read, stopped."""
+"""Experiments for their users: created, served, recorded, read, changed, stopped."""
 
-import random
+import json
+import math
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
-from core.domain.experiment import Decision, Experiment, OutcomeInput, Variant
+from core.domain.experiment import (
+    Decision,
+    Experiment,
+    OutcomeInput,
+    Phase,
+    RecordedOutcome,
+    Variant,
+)
 from core.domain.generation import Message, Request
-from core.domain.generation import Model as ModelInfo
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.experiments.analysis import Analysis, analyse
-from core.experiments.assignment import assign
-from core.experiments.decision import decide
-from core.storage.experiments import ExperimentStore
+from core.experiments import allocation, record
+from core.experiments.analysis import Analysis, analyse, history
+from core.experiments.assignment import place
+from core.experiments.cautions import cautions, novelty
+from core.experiments.decision import Traffic, decide
+from core.experiments.design import checked_design, checked_unit, checked_variants
+from core.experiments.play import played
+from core.statistics.interval import Interval
+from core.storage import experiment_check, experiment_data
+from core.storage.audit import note
+from core.storage.database import Connection, Database
+from core.storage.experiments import DayCounts, ExperimentStore, Look, Sums, UnitRow, design_to_json
+from core.storage.idempotency import once
 from core.storage.writer import Writer
 
-MAX_VARIANTS = 10
 MAX_OUTCOMES = 10_000
-PLAY_RATES = (0.30, 0.38, 0.34, 0.30)
+MAX_TEXT = 20_000
+TRAFFIC_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,50 +47,111 @@ class ExperimentReport:
     experiment: Experiment
     analysis: Analysis
     decision: Decision
+    traffic: Traffic
+    cautions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a unit was given. assignment_id: by which its outcomes are recorded; is_counted: not of forced and internal ones."""
+
+    variant: Variant
+    assignment_id: str
+    is_counted: bool
+    reason: str
 
 
 class ExperimentService:
     def __init__(
-        self, store: ExperimentStore, writer: Writer, calls: CallEngine, resolve: Callable[[str], ModelInfo]
+        self, database: Database, writer: Writer, calls: CallEngine, resolve: Callable[[Variant], str]
     ) -> None:
-        self._store = store
+        self._database = database
+        self._store = ExperimentStore(database)
         self._writer = writer
         self._calls = calls
         self._resolve = resolve
 
+    def open(self) -> None:
+        """Write the sums of experiments that have none yet."""
+        with self._database.read() as connection:
+            missing = experiment_check.needs_sums(connection)
+        for experiment_id in missing:
+            self._writer.run(partial(experiment_check.rebuild, experiment_id=experiment_id))
+
+    # Definition ----------------------------------------------------------------------------------------------------
+
     def create(
-        self, name: str, variants: Sequence[str | Variant], *, hypothesis: str = "", unit: str = "user"
+        self,
+        name: str,
+        variants: Sequence[str | Variant],
+        *,
+        hypothesis: str = "",
+        unit: str = "user",
+        **design: Any,
     ) -> Experiment:
-        """Start an experiment; the first variant with a weight is the control.
+        """Start an experiment; the first variant with a weight is the control. design: the fields of Design.
 
         Raises:
-            InvalidRequest: Fewer than two variants, weights that are not positive in sum, a name that is empty or too long.
+            InvalidRequest: Fewer than two variants, weights that are not positive in sum, a name that is empty or too
+                long, a field of the design out of range.
             ModelNotFound, AuthenticationError: A variant's model cannot be asked.
         """
         if not name.strip() or len(name) > 200:
             raise InvalidRequest("An experiment needs a name of 1 to 200 characters.")
-        if not 2 <= len(variants) <= MAX_VARIANTS:
-            raise InvalidRequest(f"{len(variants)} variants given; an experiment takes 2 to {MAX_VARIANTS}.")
-        arms = tuple(self._variant(given, position) for position, given in enumerate(variants))
-        if sum(arm.weight > 0 for arm in arms) < 2 or any(not 0 <= arm.weight <= 1_000_000 for arm in arms):
-            raise InvalidRequest(
-                "At least two variants need a weight above 0; weights are whole numbers up to 1,000,000."
-            )
-        if len({arm.name for arm in arms}) < len(arms):
-            raise InvalidRequest("Two variants have the same name.")
+        made = checked_design(design)
+        arms = checked_variants(variants, self._resolve)
+        now = clock.now()
         experiment = Experiment(
             id=f"e_{clock.now_us():x}{secrets.token_hex(4)}",
             name=name.strip(),
-            hypothesis=hypothesis.strip(),
-            unit=unit,
+            hypothesis=hypothesis.strip() or _hypothesis(arms, made.primary),
+            unit=checked_unit(unit),
             salt=secrets.token_hex(8),
             status="running",
-            created_at=clock.now(),
+            created_at=now,
             stopped_at=None,
             variants=arms,
+            design=made,
+            phases=(Phase(number=1, started_at=now, ended_at=None, variants=arms),),
         )
-        self._writer.run(lambda connection: self._store.insert(connection, experiment))
+
+        def work(connection: Connection) -> None:
+            self._store.insert(connection, experiment)
+            note(
+                connection, "experiment started", experiment.name, {"id": experiment.id, "design": design_to_json(made)}
+            )
+
+        self._writer.run(work)
         return experiment
+
+    def change(self, experiment_id: str, variants: Sequence[Variant]) -> Experiment:
+        """Open a new phase with other weights or variants. What was recorded stays with the phase it belongs to.
+
+        Raises:
+            NotFound, Conflict (stopped), InvalidRequest (see create; or nothing changes)
+        """
+        experiment = self._running(experiment_id)
+        arms = checked_variants(variants, self._resolve)
+        if arms == experiment.variants:
+            raise InvalidRequest("Nothing changes: weights and variants are as they were.")
+        phase = Phase(number=experiment.phase + 1, started_at=clock.now(), ended_at=None, variants=arms)
+
+        def work(connection: Connection) -> None:
+            self._store.insert_phase(connection, experiment_id, phase)
+            detail = {"phase": phase.number, "weights": [arm.weight for arm in arms]}
+            note(connection, "experiment changed", experiment.name, detail)
+
+        self._writer.run(work)
+        return self.get(experiment_id)
+
+    def weigh(self, experiment_id: str, weights: Sequence[int]) -> Experiment:
+        """Open a new phase with other weights. Raises: see change."""
+        experiment = self._running(experiment_id)
+        if len(weights) != len(experiment.variants):
+            raise InvalidRequest(f"{len(weights)} weights given for {len(experiment.variants)} variants.")
+        return self.change(
+            experiment_id, [replace(v, weight=w) for v, w in zip(experiment.variants, weights, strict=True)]
+        )
 
     def get(self, experiment_id: str) -> Experiment:
         found = self._store.get(experiment_id)
@@ -83,69 +162,109 @@ class ExperimentService:
     def all(self) -> list[Experiment]:
         return self._store.all()
 
-    def stop(self, experiment_id: str) -> None:
-        self.get(experiment_id)
-        if not self._writer.run(lambda connection: self._store.stop(connection, experiment_id, clock.now_us())):
+    def stop(self, experiment_id: str, why: str = "") -> None:
+        experiment = self.get(experiment_id)
+
+        def work(connection: Connection) -> bool:
+            stopped = self._store.stop(connection, experiment_id, clock.now_us(), why.strip()[:2000])
+            if stopped:
+                note(connection, "experiment stopped", experiment.name, {"id": experiment_id, "why": why.strip()[:200]})
+            return stopped
+
+        if not self._writer.run(work):
             raise Conflict("The experiment is stopped already.")
 
-    def start_call(self, experiment_id: str, unit_id: str, prompt: str) -> tuple[Variant, Call]:
-        """Assign a unit, record its exposure, and ask its variant's model.
+    def acknowledge(self, experiment_id: str) -> None:
+        """Say that a wrong split was seen: the verdict shows again. Kept in the audit trail."""
+        experiment = self.get(experiment_id)
+
+        def work(connection: Connection) -> None:
+            self._store.acknowledge(connection, experiment_id, clock.now_us())
+            note(connection, "split alarm acknowledged", experiment.name, {"id": experiment_id})
+
+        self._writer.run(work)
+
+    # Traffic -------------------------------------------------------------------------------------------------------
+
+    def assign(self, experiment_id: str, unit_id: str, *, force: str | int | None = None) -> Served:
+        """Assign a unit and record its exposure. force: a variant for trying it out; it is served and not counted.
 
         Raises:
             NotFound, Conflict (stopped), InvalidRequest
         """
-        experiment = self.get(experiment_id)
-        if experiment.status != "running":
-            raise Conflict("The experiment is stopped; it takes no more traffic.")
+        experiment = self._running(experiment_id)
         if not unit_id.strip() or len(unit_id) > 500:
             raise InvalidRequest("The unit (user_id) must have 1 to 500 characters.")
-        variant = assign(experiment, unit_id)
-        request = Request(
-            model=variant.model,
-            messages=(Message("user", prompt),),
-            system=variant.system,
-            parameters=variant.parameters,
-        )
-        check_request(request)
-        exposure = _exposure(experiment, unit_id, variant)
-        self._writer.run(lambda connection: self._store.expose(connection, [exposure]))
-        origin = Origin(
+        forced = None if force is None else find_variant(experiment, force)
+        _, assignment = place(experiment, unit_id, forced)
+        given = [(assignment, clock.now_us())]
+        found = self._writer.run(lambda connection: experiment_data.expose(connection, experiment, given))
+        unit = found[assignment.id]
+        variant = next(v for v in experiment.variants if v.position == unit.position)
+        return Served(variant=variant, assignment_id=unit.id, is_counted=not unit.reason, reason=unit.reason)
+
+    def start_call(
+        self, experiment_id: str, unit_id: str, prompt: str, *, force: str | int | None = None
+    ) -> tuple[Served, Call]:
+        """Assign a unit and ask its variant's model; shadow variants are asked beside it and never returned.
+
+        Raises:
+            NotFound, Conflict (stopped), InvalidRequest
+        """
+        experiment = self._running(experiment_id)
+        for variant in experiment.variants:
+            if not variant.workflow:
+                check_request(_request(variant, prompt))
+        served = self.assign(experiment_id, unit_id, force=force)
+        if served.variant.workflow:
+            raise Conflict("This variant is a workflow: start a run for it instead of a call.")
+        origin = self.origin(experiment, served, unit_id)
+        call = self._calls.submit(_request(served.variant, prompt), origin)
+        for shadow in experiment.variants:
+            if shadow.is_shadow and served.is_counted:
+                part = f"shadow:{shadow.position}:{call.id}"
+                self._calls.submit(_request(shadow, prompt), replace(origin, ref_part=part, tags=("shadow",)))
+        return served, call
+
+    def origin(self, experiment: Experiment, served: Served, unit_id: str) -> Origin:
+        """How a call of a unit is logged, so that it is counted for the unit."""
+        return Origin(
             source="experiment",
             ref_id=experiment.id,
-            ref_part=str(variant.position),
+            ref_part=served.assignment_id,
             ref_name=f"experiment:{experiment.name}",
             user_id=unit_id if experiment.unit == "user" else "",
         )
-        return variant, self._calls.submit(request, origin)
 
-    def record(self, experiment_id: str, results: Sequence[OutcomeInput]) -> list[str]:
-        """Record outcomes, all or none, and return their ids.
+    def record(
+        self, experiment_id: str, results: Sequence[OutcomeInput], *, idempotency_key: str | None = None
+    ) -> list[RecordedOutcome]:
+        """Record outcomes, all or none, and say what became of each. The same key again records nothing.
 
         Raises:
-            InvalidRequest: A variant is unknown or a rating is not in [1, 5]; NotFound.
+            InvalidRequest: A variant is unknown, a rating is not in [1, 5], a number not finite, or nothing is said.
+            NotFound. Conflict: the key came before with another request.
         """
         experiment = self.get(experiment_id)
         if not 1 <= len(results) <= MAX_OUTCOMES:
             raise InvalidRequest(f"{len(results)} outcomes given; one request takes 1 to {MAX_OUTCOMES:,}.")
-        now = clock.now_us()
-        rows = [_outcome_row(experiment, result, now) for result in results]
-        self._writer.run(lambda connection: self._store.insert_outcomes(connection, rows))
-        return [str(row["id"]) for row in rows]
+        if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
+            raise InvalidRequest("An Idempotency-Key must have 1 to 255 characters.")
+        given = [(f"o_{secrets.token_hex(10)}", _checked(experiment, result)) for result in results]
 
-    def report(self, experiment_id: str) -> ExperimentReport:
-        """The numbers of an experiment and what they carry."""
-        experiment = self.get(experiment_id)
-        sums = self._store.outcome_sums(experiment_id), self._store.call_sums(experiment_id)
-        analysis = analyse(experiment, *sums)
-        return ExperimentReport(experiment=experiment, analysis=analysis, decision=decide(analysis))
+        def work(connection: Connection) -> list[tuple[str, str]]:
+            now_us = clock.now_us()
+            states = experiment_data.record(connection, experiment, given, now_us)
+            return [(outcome_id, state) for (outcome_id, _), state in zip(given, states, strict=True)]
 
-    def successes(self) -> dict[str, int]:
-        """Successful outcomes by experiment name; of experiments with the same name together."""
-        return self._store.successes()
-
-    def daily(self, experiment_id: str) -> list[tuple[int, int, int, int]]:
-        """(day in microseconds since 1970, variant position, outcomes, successes)."""
-        return self._store.daily(experiment_id)
+        if idempotency_key is None:
+            made = self._writer.run(work)
+        else:
+            asked, scope = [asdict(result) for result in results], f"record:{experiment_id}"
+            made = self._writer.run(
+                lambda connection: once(connection, scope, idempotency_key, asked, clock.now_us(), work)
+            )
+        return [RecordedOutcome(id=outcome_id, state=state) for outcome_id, state in made]
 
     def play(self, experiment_id: str, n_units: int = 1000) -> None:
         """Simulate users: assign them and let them succeed at a rate per variant (30, 38, 34 %, …). No model is called.
@@ -153,60 +272,158 @@ class ExperimentService:
         Raises:
             Conflict: A variant asks a real model, or the experiment is stopped: invented outcomes must not mix with real ones.
         """
+        experiment = self._running(experiment_id)
+        if not experiment.is_simulated:
+            raise Conflict("Simulated users may only play on variants with simulated models.")
+
+        def work(connection: Connection) -> None:
+            for exposed, outcomes in played(experiment, n_units, clock.now_us()):
+                experiment_data.expose(connection, experiment, exposed)
+                given = [(f"o_{secrets.token_hex(10)}", outcome) for outcome in outcomes]
+                experiment_data.record(connection, experiment, given, clock.now_us())
+
+        self._writer.run(work)
+
+    def reallocate(self) -> None:
+        """Move the weights of experiments that earn while they learn (Thompson sampling); each move is a phase."""
+        for experiment in self._store.all():
+            if experiment.status == "running" and experiment.design.allocation == "thompson":
+                weights = allocation.next_weights(experiment, self._store.sums(experiment.id))
+                if weights is not None:
+                    self.weigh(experiment.id, weights)
+
+    # Reading -------------------------------------------------------------------------------------------------------
+
+    def report(self, experiment_id: str) -> ExperimentReport:
+        """The numbers of an experiment and what they carry; from sums, whatever the number of outcomes."""
+        experiment = self.get(experiment_id)
+        analysis = analyse(experiment, self._store.sums(experiment_id))
+        traffic = self._traffic(experiment, analysis)
+        return ExperimentReport(
+            experiment=experiment,
+            analysis=analysis,
+            decision=decide(experiment, analysis, traffic),
+            traffic=traffic,
+            cautions=tuple(cautions(experiment, analysis, traffic)),
+        )
+
+    def novelty(self, experiment_id: str) -> list[str]:
+        """Variants whose effect was another one among the first units than later."""
+        experiment, looks = self.get(experiment_id), self._store.looks(experiment_id)
+        found = (novelty(experiment, looks, variant.position) for variant in experiment.served[1:])
+        return [sentence for sentence in found if sentence]
+
+    def sums(self, experiment_id: str) -> Sums:
+        return self._store.sums(experiment_id)
+
+    def history(self, experiment_id: str, position: int) -> list[tuple[Look, Interval]]:
+        """How a variant's difference in the primary metric stood over time, with the interval that held then."""
+        return history(self.get(experiment_id), self._store.looks(experiment_id), position)
+
+    def days(self, experiment_id: str) -> list[DayCounts]:
+        """Exposures and outcomes per day (UTC) and variant, oldest first."""
+        return self._store.days(experiment_id)
+
+    def latest_units(self, experiment_id: str, limit: int = 10) -> list[UnitRow]:
+        return self._store.latest_units(experiment_id, limit)
+
+    def shadow_costs(self, experiment_id: str) -> list[tuple[int, int, int, int, int]]:
+        """Of each shadow variant: position, calls, failed ones, nano-dollars known, calls without a price."""
+        return self._store.shadow_calls(experiment_id)
+
+    def successes(self, since_us: int, until_us: int) -> dict[str, int]:
+        """Successful outcomes of the days in a window by experiment name; of the same name together."""
+        return self._store.successes(since_us, until_us)
+
+    def differences(self) -> list[str]:
+        """Where sums and rows disagree; empty = nowhere. Reads everything."""
+        found = []
+        for experiment in self._store.all():
+            with self._database.read() as connection:
+                found += experiment_check.differences(connection, experiment.id)
+        return found
+
+    def record_of(self, experiment_id: str) -> str:
+        """The decision record: a Markdown file with its data, which `verify` checks."""
+        report = self.report(experiment_id)
+        data = self._data(report.experiment, report.analysis, report.decision)
+        return record.render(data, clock.now().isoformat(timespec="seconds"))
+
+    def verify(self, text: str) -> list[str]:
+        """Recompute every number of a decision record from the rows; where they disagree; empty = nowhere.
+
+        Raises:
+            InvalidRequest: It is no record. NotFound: this database has no such experiment.
+        """
+        stated = record.parse(text)
+        experiment = self.get(stated["experiment"]["id"])
+        with self._database.read() as connection:
+            sums = experiment_check.recomputed(connection, experiment.id)
+        analysis = analyse(experiment, sums)
+        decision = decide(experiment, analysis, self._traffic(experiment, analysis))
+        data = self._data(experiment, analysis, decision)
+        wrong = record.compare(stated, json.loads(json.dumps(data)))
+        written = text.partition("Written ")[2].partition(".\n")[0]
+        if not wrong and record.render(stated, written) != text:
+            wrong.append("The text of the record is not what its data say.")
+        return wrong
+
+    def _data(self, experiment: Experiment, analysis: Analysis, decision: Decision) -> dict[str, Any]:
+        with self._database.read() as connection:
+            digest = experiment_check.data_hash(connection, experiment.id)
+            ids = experiment_check.price_ids(connection, experiment.id)
+        return record.to_data(experiment, analysis, decision, data_hash=digest, price_ids=ids)
+
+    def _traffic(self, experiment: Experiment, analysis: Analysis) -> Traffic:
+        """Units and calls a day, over the last days; an experiment younger than a day counts as one day old."""
+        end = experiment.stopped_at or clock.now()
+        since = max(experiment.created_at, end - timedelta(days=TRAFFIC_DAYS))
+        span = max(1.0, (end - since) / timedelta(days=1))
+        first_day = clock.to_us(since) // clock.DAY_US * clock.DAY_US
+        days = [day for day in self._store.days(experiment.id) if day.day_us >= first_day]
+        units = sum(max(day.n_exposed, 0) for day in days) or sum(day.n_outcomes for day in days)
+        exposed = sum(result.n_exposed for result in analysis.results)
+        calls = sum(result.n_calls for result in analysis.results)
+        return Traffic(units=units / span, calls=units / span * calls / exposed if exposed else 0.0)
+
+    def _running(self, experiment_id: str) -> Experiment:
         experiment = self.get(experiment_id)
         if experiment.status != "running":
             raise Conflict("The experiment is stopped; it takes no more traffic.")
-        if not experiment.is_demo and any(not _is_simulated(variant.model) for variant in experiment.variants):
-            raise Conflict("Simulated users may only play on variants with simulated models.")
-        rng, now, tag = random.Random(), clock.now_us(), secrets.token_hex(4)
-        exposed, results = [], []
-        for number in range(n_units):
-            unit_id = f"sim-{tag}-{number}"
-            variant = assign(experiment, unit_id)
-            exposed.append(_exposure(experiment, unit_id, variant))
-            success = rng.random() < PLAY_RATES[variant.position % len(PLAY_RATES)]
-            rating = float(rng.choices(range(1, 6), (1, 2, 3, 5, 4) if success else (4, 5, 3, 2, 1))[0])
-            results.append(OutcomeInput(variant=variant.position, success=success, rating=rating, unit_id=unit_id))
-        rows = [_outcome_row(experiment, result, now) for result in results]
-
-        def write(connection: Any) -> None:
-            self._store.expose(connection, exposed)
-            self._store.insert_outcomes(connection, rows)
-
-        self._writer.run(write)
-
-    def _variant(self, given: str | Variant, position: int) -> Variant:
-        arm = Variant(position=position, name="", model=given) if isinstance(given, str) else given
-        name = arm.name.strip() or f"{'ABCDEFGHIJ'[position]} · {arm.model}"
-        return replace(arm, position=position, name=name, model=self._resolve(arm.model).name)
+        return experiment
 
 
-def _is_simulated(model: str) -> bool:
-    return model.startswith("sim-")
+def _hypothesis(arms: Sequence[Variant], primary: str) -> str:
+    others = ", ".join(arm.name for arm in arms[1:])
+    return f"{others} is better than {arms[0].name} in {primary.replace('_', ' ')}."
 
 
-def _exposure(experiment: Experiment, unit_id: str, variant: Variant) -> dict[str, Any]:
-    return {
-        "experiment_id": experiment.id,
-        "unit_id": unit_id,
-        "position": variant.position,
-        "created_at": clock.now_us(),
-    }
+def _request(variant: Variant, prompt: str) -> Request:
+    return Request(
+        model=variant.model,
+        messages=(Message("user", prompt),),
+        system=variant.system,
+        parameters=variant.parameters,
+    )
 
 
-def _outcome_row(experiment: Experiment, result: OutcomeInput, now_us: int) -> dict[str, Any]:
+def _checked(experiment: Experiment, result: OutcomeInput) -> OutcomeInput:
+    """The outcome with its variant's position. Raises: InvalidRequest"""
     if result.rating is not None and not 1 <= result.rating <= 5:
         raise InvalidRequest(f"rating == {result.rating}, must be from 1 to 5")
-    return {
-        "id": f"o_{secrets.token_hex(10)}",
-        "experiment_id": experiment.id,
-        "position": find_variant(experiment, result.variant).position,
-        "unit_id": result.unit_id,
-        "generation_id": result.generation_id,
-        "success": int(result.success),
-        "rating": result.rating,
-        "created_at": now_us,
-    }
+    if result.number is not None and not (math.isfinite(result.number) and abs(result.number) <= 1e15):
+        raise InvalidRequest(f"number == {result.number}, must be finite and at most 1e15")
+    if len(result.text) > MAX_TEXT:
+        raise InvalidRequest(f"text has {len(result.text):,} characters; at most {MAX_TEXT:,} are taken.")
+    if result.success is None and result.rating is None and result.number is None and not result.text:
+        raise InvalidRequest("An outcome needs success, a rating, a number or a text.")
+    if result.variant is None and not (result.unit_id or result.generation_id or result.assignment_id):
+        raise InvalidRequest("An outcome belongs to a generation, an assignment, a unit or a variant: name one.")
+    for name in ("unit_id", "generation_id", "assignment_id"):
+        if len(getattr(result, name) or "") > 500:
+            raise InvalidRequest(f"{name} must have at most 500 characters")
+    position = None if result.variant is None else find_variant(experiment, result.variant).position
+    return replace(result, variant=position)
 
 
 def find_variant(experiment: Experiment, wanted: str | int) -> Variant:

@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from core.statistics.interval import Interval
+from core.statistics.interval import Interval, alpha_of
 
 
 def wilson_interval(successes: int, trials: int, *, confidence_level: float = 0.95) -> Interval:
@@ -54,9 +54,7 @@ def difference_interval(
 
 def z_of(confidence_level: float) -> float:
     """The standard normal quantile of a two-sided level."""
-    if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level == {confidence_level}, must be in (0, 1)")
-    return NormalDist().inv_cdf(0.5 + confidence_level / 2)
+    return NormalDist().inv_cdf(1 - alpha_of(confidence_level) / 2)
 
 
 def check_counts(successes: int, trials: int) -> None:

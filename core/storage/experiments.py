@@ -1,17 +1,86 @@
-"""Experiments, variants, exposures and outcomes; sums come from SQL, a row a variant."""
+"""Experiments as they are defined: designs, phases, variants; and what pages read of what was recorded."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, case, cast, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from core.clock import DAY_US, from_us, to_us
-from core.domain.experiment import CallSums, Experiment, OutcomeSums, Variant
+from core.clock import from_us, to_us
+from core.domain.experiment import Design, Experiment, Guardrail, Phase, Variant
 from core.domain.generation import Parameters
+from core.statistics.moments import Moments
 from core.storage.database import Database
-from core.storage.schema import experiments, exposures, generations, outcomes, variants
+from core.storage.experiment_data import MOMENTS, NOT_COUNTED
+from core.storage.schema import (
+    experiment_days,
+    experiment_looks,
+    experiment_outcomes,
+    experiment_phases,
+    experiment_sums,
+    experiment_units,
+    experiment_variants,
+    experiments,
+    generations,
+)
+
+_SAME = ("id", "name", "hypothesis", "unit", "salt", "status", "ended")
+_VARIANT = ("position", "name", "model", "system", "weight", "prompt_version", "workflow")
+_TABLES = (
+    experiment_looks, experiment_days, experiment_sums, experiment_outcomes, experiment_units, experiment_variants,
+    experiment_phases,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """All sums of an experiment: (phase, position, metric) -> moments; latencies: (phase, position) -> histogram."""
+
+    moments: dict[tuple[int, int, str], Moments]
+    latencies: dict[tuple[int, int], bytes]
+
+    def of(self, phase: int, position: int, metric: str) -> Moments:
+        return self.moments.get((phase, position, metric), Moments())
+
+    def not_counted(self, metric: str) -> int:
+        """Units that were served and not counted (`exposure`), or outcomes that came `late` or are an `orphan`."""
+        return sum(m.n for (_, position, name), m in self.moments.items() if position == NOT_COUNTED and name == metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The primary metric's sums at one moment, by position."""
+
+    phase: int
+    n: int
+    at_us: int
+    moments: dict[int, Moments]
+
+
+@dataclass(frozen=True, slots=True)
+class DayCounts:
+    """What came on one day (UTC) of one variant."""
+
+    day_us: int
+    phase: int
+    position: int
+    n_exposed: int
+    n_outcomes: int
+    n_successes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """One assignment, for the list of the latest."""
+
+    assignment_id: str
+    unit_id: str
+    phase: int
+    position: int
+    reason: str
+    created_at_us: int
+    n_outcomes: int
 
 
 class ExperimentStore:
@@ -20,39 +89,46 @@ class ExperimentStore:
 
     @staticmethod
     def insert(connection: Connection, experiment: Experiment) -> None:
+        values = {name: getattr(experiment, name) for name in _SAME}
         connection.execute(
             insert(experiments).values(
-                **{name: getattr(experiment, name) for name in ("id", "name", "hypothesis", "unit", "salt", "status")},
+                **values,
                 created_at=to_us(experiment.created_at),
                 stopped_at=to_us(experiment.stopped_at) if experiment.stopped_at else None,
                 is_demo=int(experiment.is_demo),
+                design=design_to_json(experiment.design),
             )
         )
-        rows = [
-            {
-                "experiment_id": experiment.id,
-                **{name: getattr(variant, name) for name in ("position", "name", "model", "system", "weight")},
-                "parameters": json.dumps(variant.parameters.as_dict()),
-            }
-            for variant in experiment.variants
-        ]
-        connection.execute(insert(variants), rows)
+        phases = experiment.phases or (
+            Phase(number=1, started_at=experiment.created_at, ended_at=None, variants=experiment.variants),
+        )
+        for phase in phases:
+            ExperimentStore.insert_phase(connection, experiment.id, phase)
 
     @staticmethod
-    def stop(connection: Connection, experiment_id: str, now_us: int) -> bool:
+    def insert_phase(connection: Connection, experiment_id: str, phase: Phase) -> None:
+        """Open a phase; the one before ends with it."""
+        c = experiment_phases.c
+        started_at = to_us(phase.started_at)
+        connection.execute(
+            update(experiment_phases)
+            .where(c.experiment_id == experiment_id, c.phase == phase.number - 1)
+            .values(ended_at=started_at)
+        )
+        row = {"experiment_id": experiment_id, "phase": phase.number, "started_at": started_at, "ended_at": None}
+        connection.execute(insert(experiment_phases), [row])
+        connection.execute(insert(experiment_variants), [_variant_row(experiment_id, phase.number, v) for v in phase.variants])  # fmt: skip
+
+    @staticmethod
+    def stop(connection: Connection, experiment_id: str, now_us: int, why: str) -> bool:
         c = experiments.c
         statement = update(experiments).where(c.id == experiment_id, c.status == "running")
-        return connection.execute(statement.values(status="stopped", stopped_at=now_us)).rowcount > 0
+        return connection.execute(statement.values(status="stopped", stopped_at=now_us, ended=why)).rowcount > 0
 
     @staticmethod
-    def expose(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Record exposures; a unit that was exposed before is left as it was."""
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(exposures).on_conflict_do_nothing(), list(rows))
-
-    @staticmethod
-    def insert_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        connection.execute(insert(outcomes), list(rows))
+    def acknowledge(connection: Connection, experiment_id: str, now_us: int) -> None:
+        statement = update(experiments).where(experiments.c.id == experiment_id)
+        connection.execute(statement.values(acknowledged_at=now_us))
 
     def get(self, experiment_id: str) -> Experiment | None:
         found = self._select(experiments.c.id == experiment_id)
@@ -67,128 +143,151 @@ class ExperimentStore:
         with self._database.read() as connection:
             rows = connection.execute(statement).mappings().all()
             ids = [row["id"] for row in rows]
-            arms = (
-                connection.execute(
-                    select(variants).where(variants.c.experiment_id.in_(ids)).order_by(variants.c.position)
-                )
-                .mappings()
-                .all()
-            )
-        by_id: dict[str, list[Variant]] = {experiment_id: [] for experiment_id in ids}
-        for arm in arms:
-            by_id[arm["experiment_id"]].append(_to_variant(arm))
-        return [_to_experiment(row, by_id[row["id"]]) for row in rows]
+            p, v = experiment_phases.c, experiment_variants.c
+            phases = connection.execute(
+                select(experiment_phases).where(p.experiment_id.in_(ids)).order_by(p.phase)
+            ).mappings()
+            arms: dict[tuple[str, int], list[Variant]] = {}
+            chosen = select(experiment_variants).where(v.experiment_id.in_(ids)).order_by(v.phase, v.position)
+            by_id: dict[str, list[Any]] = {}
+            for row in phases.all():
+                by_id.setdefault(row["experiment_id"], []).append(row)
+            for arm in connection.execute(chosen).mappings():
+                arms.setdefault((arm["experiment_id"], arm["phase"]), []).append(_to_variant(arm))
+        return [_to_experiment(row, by_id[row["id"]], arms) for row in rows]
 
-    def outcome_sums(self, experiment_id: str) -> list[OutcomeSums]:
-        e, o = exposures.c, outcomes.c
+    def sums(self, experiment_id: str) -> Sums:
+        """What the analysis needs; as many rows at ten outcomes as at ten million."""
+        c = experiment_sums.c
         with self._database.read() as connection:
-            exposed = connection.execute(
-                select(e.position, func.count()).where(e.experiment_id == experiment_id).group_by(e.position)
-            ).all()
-            # Shifted by 3, the middle of the scale, so that the squares lose nothing.
-            shifted = o.rating - 3.0
-            sums = connection.execute(
-                select(
-                    o.position,
-                    func.count().label("n"),
-                    func.sum(o.success).label("successes"),
-                    func.count(o.rating).label("n_ratings"),
-                    func.coalesce(func.sum(shifted), 0.0).label("total"),
-                    func.coalesce(func.sum(shifted * shifted), 0.0).label("squares"),
-                )
-                .where(o.experiment_id == experiment_id)
-                .group_by(o.position)
-            ).all()
-        n_exposed = {position: int(n) for position, n in exposed}
-        by_position = {row.position: row for row in sums}
-        return [_to_sums(p, n_exposed.get(p, 0), by_position.get(p)) for p in sorted({*n_exposed, *by_position})]
+            rows = connection.execute(select(experiment_sums).where(c.experiment_id == experiment_id)).all()
+        moments = {
+            (row.phase, row.position, row.metric): Moments(int(row.n), *(float(getattr(row, name)) for name in MOMENTS[1:]))
+            for row in rows
+        }  # fmt: skip
+        return Sums(moments, {(row.phase, row.position): row.histogram for row in rows if row.histogram})
 
-    def call_sums(self, experiment_id: str) -> list[CallSums]:
-        c = generations.c
-        failed = case((c.status.in_(("error", "blocked")), 1), else_=0)
-        ok_latency = case((c.status == "ok", c.latency_us), else_=None)
-        statement = (
-            select(
-                cast(c.ref_part, Integer).label("position"),
-                func.count().label("n"),
-                func.sum(failed).label("n_errors"),
-                func.avg(ok_latency).label("latency"),
-                func.avg(c.input_tokens + c.output_tokens).label("tokens"),
-                func.sum(c.cost_nano_usd).label("cost"),
-                (func.count() - func.count(c.cost_nano_usd)).label("n_unpriced"),
-            )
-            .where(c.ref_id == experiment_id)
-            .group_by(c.ref_part)
-        )
+    def looks(self, experiment_id: str) -> list[Look]:
+        """The history of the primary metric, oldest first."""
+        c = experiment_looks.c
+        statement = select(experiment_looks).where(c.experiment_id == experiment_id).order_by(c.phase, c.n)
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
         return [
-            CallSums(
-                position=row.position,
-                n=row.n,
-                n_errors=int(row.n_errors),
-                latency_mean_s=None if row.latency is None else float(row.latency) / 1e6,
-                tokens_mean=float(row.tokens),
-                cost_usd=None if row.n_unpriced else float(row.cost) / 1e9,
-            )
+            Look(row.phase, int(row.n), row.at, {int(p): Moments(*values) for p, values in json.loads(row.sums).items()})
             for row in rows
-        ]
+        ]  # fmt: skip
 
-    def successes(self) -> dict[str, int]:
-        """Successful outcomes by experiment name."""
-        joined = outcomes.join(experiments, outcomes.c.experiment_id == experiments.c.id)
-        statement = select(experiments.c.name, func.sum(outcomes.c.success)).select_from(joined)
-        with self._database.read() as connection:
-            return {name: int(n) for name, n in connection.execute(statement.group_by(experiments.c.name))}
-
-    def daily(self, experiment_id: str) -> list[tuple[int, int, int, int]]:
-        """(day in microseconds, position, outcomes, successes), oldest first."""
-        o = outcomes.c
-        day = (o.created_at - o.created_at % DAY_US).label("day")
+    def days(self, experiment_id: str) -> list[DayCounts]:
+        """Oldest first."""
+        c = experiment_days.c
         statement = (
-            select(day, o.position, func.count(), func.sum(o.success))
-            .where(o.experiment_id == experiment_id)
-            .group_by(day, o.position)
-            .order_by(day)
+            select(c.day_at, c.phase, c.position, c.n_exposed, c.n_outcomes, c.n_successes)
+            .where(c.experiment_id == experiment_id, c.position != NOT_COUNTED)
+            .order_by(c.day_at, c.phase, c.position)
         )
         with self._database.read() as connection:
-            return [(int(d), int(p), int(n), int(s)) for d, p, n, s in connection.execute(statement)]
+            return [DayCounts(*(int(value) for value in row)) for row in connection.execute(statement)]
+
+    def latest_units(self, experiment_id: str, limit: int = 10) -> list[UnitRow]:
+        """The last assignments, newest first."""
+        c = experiment_units.c
+        columns = (c.assignment_id, c.unit_id, c.phase, c.position, c.reason, c.created_at, c.n_outcomes)
+        statement = select(*columns).where(c.experiment_id == experiment_id).order_by(c.created_at.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [UnitRow(*row) for row in connection.execute(statement)]
+
+    def successes(self, since_us: int, until_us: int) -> dict[str, int]:
+        """Successful outcomes recorded on the days that begin in [since, until), by experiment name."""
+        d = experiment_days.c
+        joined = experiment_days.join(experiments, d.experiment_id == experiments.c.id)
+        statement = (
+            select(experiments.c.name, func.sum(d.n_successes))
+            .select_from(joined)
+            .where(d.day_at >= since_us, d.day_at < until_us, d.position != NOT_COUNTED)
+            .group_by(experiments.c.name)
+        )
+        with self._database.read() as connection:
+            return {name: int(n) for name, n in connection.execute(statement)}
+
+    def shadow_calls(self, experiment_id: str) -> list[tuple[int, int, int, int, int]]:
+        """Of each shadow variant: position, calls, failed ones, nano-dollars known, calls without a price."""
+        c = generations.c
+        failed = func.sum((c.status != "ok").cast(_integer()))
+        statement = (
+            select(c.ref_part, func.count(), failed, func.coalesce(func.sum(c.cost_nano_usd), 0), func.count() - func.count(c.cost_nano_usd))
+            .where(c.ref_id == experiment_id, c.ref_part.like("shadow:%"))
+            .group_by(c.ref_part)
+        )  # fmt: skip
+        sums: dict[int, list[int]] = {}
+        with self._database.read() as connection:
+            for part, *values in connection.execute(statement):
+                entry = sums.setdefault(int(part.split(":")[1]), [0, 0, 0, 0])
+                for at, value in enumerate(values):
+                    entry[at] += int(value or 0)
+        return [(position, entry[0], entry[1], entry[2], entry[3]) for position, entry in sorted(sums.items())]
 
     @staticmethod
     def delete_demo(connection: Connection) -> None:
         ids = select(experiments.c.id).where(experiments.c.is_demo == 1)
-        for table in (outcomes, exposures, variants):
+        for table in _TABLES:
             connection.execute(delete(table).where(table.c.experiment_id.in_(ids)))
         connection.execute(delete(experiments).where(experiments.c.is_demo == 1))
 
 
-def _to_sums(position: int, n_exposed: int, row: Any) -> OutcomeSums:
-    if row is None:
-        return OutcomeSums(position=position, n_exposed=n_exposed)
-    n, total, squares = int(row.n_ratings), float(row.total), float(row.squares)
-    return OutcomeSums(
-        position=position,
-        n_exposed=n_exposed,
-        n_outcomes=int(row.n),
-        n_successes=int(row.successes),
-        n_ratings=n,
-        rating_mean=3.0 + total / n if n else 0.0,
-        rating_m2=squares - total * total / n if n else 0.0,
-    )
+def _integer() -> Any:
+    from sqlalchemy import Integer
+
+    return Integer
+
+
+def design_to_json(design: Design) -> str:
+    return json.dumps(asdict(design), sort_keys=True)
+
+
+def design_from_json(text: str) -> Design:
+    values = json.loads(text)
+    values["guardrails"] = tuple(Guardrail(**each) for each in values.get("guardrails", ()))
+    for name in ("secondary", "internal_units"):
+        values[name] = tuple(values.get(name, ()))
+    return Design(**values)
+
+
+def _variant_row(experiment_id: str, phase: int, variant: Variant) -> dict[str, Any]:
+    return {
+        "experiment_id": experiment_id,
+        "phase": phase,
+        **{name: getattr(variant, name) for name in _VARIANT},
+        "parameters": json.dumps(variant.parameters.as_dict()),
+        "is_shadow": int(variant.is_shadow),
+    }
 
 
 def _to_variant(row: Any) -> Variant:
     return Variant(
-        **{name: row[name] for name in ("position", "name", "model", "system", "weight")},
+        **{name: row[name] for name in _VARIANT},
         parameters=Parameters(**json.loads(row["parameters"])),
+        is_shadow=bool(row["is_shadow"]),
     )
 
 
-def _to_experiment(row: Any, arms: list[Variant]) -> Experiment:
+def _to_experiment(row: Any, phases: Sequence[Any], arms: dict[tuple[str, int], list[Variant]]) -> Experiment:
+    spans = tuple(
+        Phase(
+            number=phase["phase"],
+            started_at=from_us(phase["started_at"]),
+            ended_at=None if phase["ended_at"] is None else from_us(phase["ended_at"]),
+            variants=tuple(arms[(row["id"], phase["phase"])]),
+        )
+        for phase in phases
+    )
     return Experiment(
-        **{name: row[name] for name in ("id", "name", "hypothesis", "unit", "salt", "status")},
+        **{name: row[name] for name in _SAME},
         created_at=from_us(row["created_at"]),
         stopped_at=None if row["stopped_at"] is None else from_us(row["stopped_at"]),
         is_demo=bool(row["is_demo"]),
-        variants=tuple(arms),
+        acknowledged_at=None if row["acknowledged_at"] is None else from_us(row["acknowledged_at"]),
+        design=design_from_json(row["design"]),
+        phases=spans,
+        variants=spans[-1].variants,
     )

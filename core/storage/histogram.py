@@ -45,6 +45,15 @@ def merge(blob: bytes, counts: dict[int, int]) -> bytes:
     return encode(total)
 
 
+def dense(blobs: Sequence[bytes]) -> tuple[list[Counts], NDArray[np.float64]]:
+    """Each blob's counts over one span of buckets, an empty bucket at each end, and that span's borders in seconds."""
+    decoded = [decode(blob) for blob in blobs]
+    used = [bucket for counts in decoded for bucket in counts] or [PER_DOUBLING * 6]
+    first, last = min(used) - 1, max(used) + 1
+    rows = [np.array([counts.get(bucket, 0) for bucket in range(first, last + 1)]) for counts in decoded]
+    return rows, 2.0 ** (np.arange(first, last + 2) / PER_DOUBLING) / 1e6
+
+
 def merge_groups(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int) -> tuple[Counts, int]:
     """Sum blobs into one histogram per group.
 

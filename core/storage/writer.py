@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from core.errors import AimmError
-from core.storage import rollups, spend_by
+from core.storage import experiment_data, rollups, spend_by
 from core.storage.database import Database
 from core.storage.ledger import lock_books
 from core.storage.schema import generation_bodies, generations
@@ -149,5 +149,6 @@ def log_rows(connection: Connection, rows: Sequence[dict[str, Any]], bodies: Seq
         connection.execute(insert(generations), list(rows))
         rollups.add_rows(connection, rows)
         spend_by.add_rows(connection, rows)
+        experiment_data.log_calls(connection, rows)
     if bodies:
         connection.execute(insert(generation_bodies), list(bodies))

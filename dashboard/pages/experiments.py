@@ -2,65 +2,12 @@
 
 import streamlit as st
 
-from core.experiments.service import ExperimentReport
-from dashboard import charts, formatting, queries
-from dashboard.components import demo, experiment_form
+from dashboard import formatting, trials
+from dashboard.components import demo, experiment_form, trial
 from dashboard.session import manager
 
 mm = manager()
 state = st.session_state
-BANNER = {"ship": st.success, "hold": st.warning, "inconclusive": st.info}
-PLAYED = 1000
-
-
-def draw(report: ExperimentReport) -> None:
-    experiment, analysis, decision = report.experiment, report.analysis, report.decision
-    is_simulated = experiment.is_demo or all(v.model.startswith("sim-") for v in experiment.variants)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(experiment.status, color="blue" if experiment.status == "running" else "gray")
-        if is_simulated:
-            st.badge("simulated", color="orange")
-        st.caption(formatting.plain(f"{experiment.hypothesis} · since {formatting.when(experiment.created_at)}"))
-    reasons = "\n".join(f"- {formatting.plain(reason)}" for reason in decision.reasons)
-    BANNER[decision.action](f"**{formatting.plain(decision.headline)}**\n\n{reasons}")
-    row = st.container(horizontal=True)
-    if experiment.status == "running":
-        if is_simulated and row.button(
-            "Play 1,000 simulated users",
-            icon=":material/groups:",
-            key="exp_play",
-            help="Invents outcomes: A succeeds in 30 %, B in 38 %, C in 34 %. Watch the interval narrow. No model is called.",
-        ):
-            mm.experiments.play(experiment.id, PLAYED)
-            st.rerun()
-        if row.button("Stop", icon=":material/stop:", key="exp_stop"):
-            mm.experiments.stop(experiment.id)
-            st.rerun()
-    config = {
-        name: st.column_config.NumberColumn(format="%.2f")
-        for name in ("success %", "rating", "latency s", "tokens/call")
-    }
-    st.dataframe(queries.variants_frame(analysis), hide_index=True, column_config=config)
-    left, right = st.columns(2, gap="medium")
-    effects = queries.effects_frame(analysis)
-    with left:
-        st.markdown(
-            "**Effect**",
-            help="Difference of success rate to the control. The interval holds however often you look: it is a confidence sequence, wider than the usual interval for one look.",
-        )
-        if effects.empty:
-            st.caption("From 30 outcomes a variant on.")
-        else:
-            st.altair_chart(charts.effects(effects))
-    with right:
-        st.markdown("**Outcomes per day**")
-        daily = queries.outcomes_per_day(experiment.id, [v.name for v in experiment.variants])
-        if daily.empty:
-            st.caption("No outcomes yet. Record them with the calls below.")
-        else:
-            st.altair_chart(charts.outcomes_per_day(daily))
-    with st.expander("Use it from a program", icon=":material/code:"):
-        snippet(experiment.id)
 
 
 def snippet(experiment_id: str) -> None:
@@ -68,10 +15,26 @@ def snippet(experiment_id: str) -> None:
     head = "-H 'Content-Type: application/json'"
     st.code(
         f'curl {base}/api/experiment/{experiment_id}/test {head} \\\n  -d \'{{"user_id": "u_42", "prompt": "…"}}\'\n\n'
-        f'curl {base}/api/experiment/{experiment_id}/record {head} \\\n  -d \'{{"variant": "variant_a", "success": true, "rating": 5}}\'\n\n'
+        f'curl {base}/api/experiment/{experiment_id}/record {head} \\\n  -d \'{{"user_id": "u_42", "success": true, "rating": 5}}\'\n\n'
         f"curl {base}/api/experiment/{experiment_id}/stats",
         language="bash",
     )
+    st.caption("Or only assign (`/assign`), call the model yourself, and record by `user_id`, `assignment_id` or `generation_id`.")  # fmt: skip
+
+
+def simulator() -> None:
+    st.caption("How often each way of calling a winner errs if one looks all the time, with numbers of your own.")
+    row = st.columns(3)
+    rate = row[0].number_input("Success rate (%)", 0.0, 100.0, 30.0, key="peek_rate")
+    effect = row[1].number_input("True difference (points)", -50.0, 50.0, 0.0, key="peek_effect", help="0: every winner is a false one.")  # fmt: skip
+    n = row[2].number_input("Units a side", 10, 100_000, 5000, key="peek_n")
+    if not 0 <= (rate or 0) + (effect or 0) <= 100:
+        st.error("The rate and the difference together must stay between 0 and 100 %.")
+        return
+    frame = trials.peeking(float(rate or 0) / 100, float(effect or 0) / 100, int(n or 5000))
+    columns = {c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if c != "method"}
+    st.dataframe(frame, hide_index=True, column_config=columns)
+    st.caption("300 simulated experiments, 200 looks each.")
 
 
 st.title("Experiments")
@@ -79,7 +42,7 @@ experiments = {experiment.id: experiment for experiment in mm.experiments.all()}
 with st.expander("New experiment", icon=":material/add:", expanded=not experiments):
     experiment_form.show()
 if not experiments:
-    demo.offer("No experiments yet. Start one above, or look at two made-up ones.", "exp_demo")
+    demo.offer("No experiments yet. Start one above, or look at three made-up ones.", "exp_demo")
     st.stop()
 if state.get("exp_id") not in experiments:
     state.exp_id = next(iter(experiments))
@@ -87,8 +50,12 @@ label = st.selectbox(
     "Experiment",
     list(experiments),
     key="exp_id",
-    format_func=lambda i: (
+    format_func=lambda i: formatting.plain(
         f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})"
     ),
 )
-draw(mm.experiments.report(label))
+trial.show(trials.report(label))
+with st.expander("Use it from a program", icon=":material/code:"):
+    snippet(label)
+with st.expander("What does looking all the time do?", icon=":material/science:"):
+    simulator()

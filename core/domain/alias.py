@@ -1,0 +1,27 @@
+"""A name that programs ask for, and what answers it today."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from core.domain.generation import Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What answers: a model with a prompt and parameters. What a request says itself comes first."""
+
+    model: str
+    system: str | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    prompt_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """rollout_id: the experiment that brings in another target step by step; None = none runs."""
+
+    name: str
+    target: Target
+    changed_at: datetime
+    rollout_id: str | None = None
+    note: str = ""

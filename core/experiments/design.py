@@ -1,0 +1,110 @@
+"""Whether a design proves anything, checked before it starts. Pure but for the resolver handed in."""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Guardrail, Variant
+from core.errors import InvalidRequest
+
+MAX_VARIANTS = 10
+MAX_WEIGHT = 1_000_000
+
+
+def checked_design(fields: dict[str, Any]) -> Design:
+    """The design of these fields. Raises: InvalidRequest"""
+    try:
+        design = Design(**fields)
+    except TypeError:
+        raise InvalidRequest(f"A design has no field among {sorted(fields)} of that name.") from None
+    secondary = tuple(dict.fromkeys(metric for metric in design.secondary if metric != design.primary))
+    _check_choices(design, secondary)
+    _check_numbers(design)
+    guardrails = tuple(_guardrail(each) for each in design.guardrails)
+    if len({each.metric for each in guardrails}) < len(guardrails):
+        raise InvalidRequest("Two guardrails are on the same metric.")
+    return replace(design, secondary=secondary, guardrails=guardrails)
+
+
+def _check_choices(design: Design, secondary: Sequence[str]) -> None:
+    if design.primary not in PRIMARY:
+        raise InvalidRequest(f"primary == {design.primary!r}, must be one of {', '.join(PRIMARY)}")
+    for metric in secondary:
+        if metric not in (*PRIMARY, *GUARDED):
+            raise InvalidRequest(f"secondary == {metric!r}, must be one of {', '.join(PRIMARY)}")
+    if design.rule not in ("superior", "not_worse_and_cheaper"):
+        raise InvalidRequest(f"rule == {design.rule!r}, must be superior or not_worse_and_cheaper")
+    if design.rule == "not_worse_and_cheaper" and not design.margin:
+        raise InvalidRequest("The rule not_worse_and_cheaper needs a margin above 0: how much worse is good enough.")
+    if design.allocation not in ("fixed", "thompson"):
+        raise InvalidRequest(f"allocation == {design.allocation!r}, must be fixed or thompson")
+    if len(design.internal_units) > 100 or any(not p or len(p) > 200 for p in design.internal_units):
+        raise InvalidRequest("internal_units must be at most 100 patterns of 1 to 200 characters.")
+
+
+def _check_numbers(design: Design) -> None:
+    numbers = (
+        ("margin", design.margin, 0, 1e9), ("audience", design.audience, 1e-6, 1), ("tuned_for", design.tuned_for, 100, 10**7),
+        ("confidence_level", design.confidence_level, 0.5, 0.999), ("window_days", design.window_days, 0, 365),
+        ("max_days", design.max_days, 1, 3650),
+        ("smallest_effect", design.smallest_effect or 1.0, 1e-12, 1e9),
+    )  # fmt: skip
+    for name, value, low, high in numbers:
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high):
+            raise InvalidRequest(f"{name} == {value}, must be from {low:g} to {high:g}")
+
+
+def _guardrail(given: Guardrail | dict[str, Any]) -> Guardrail:
+    try:
+        guardrail = given if isinstance(given, Guardrail) else Guardrail(**given)
+    except TypeError:
+        raise InvalidRequest("A guardrail has a metric and a margin.") from None
+    if guardrail.metric not in GUARDED:
+        raise InvalidRequest(f"A guardrail on {guardrail.metric!r}: must be one of {', '.join(GUARDED)}")
+    if not (isinstance(guardrail.margin, (int, float)) and 0 < guardrail.margin <= 100):
+        raise InvalidRequest(
+            f"margin == {guardrail.margin}, must be above 0: a share, or points of error rate (0.01 = one)"
+        )
+    return guardrail
+
+
+def checked_unit(unit: str) -> str:
+    if unit not in UNITS:
+        raise InvalidRequest(f"unit == {unit[:40]!r}, must be one of {', '.join(UNITS)}")
+    return unit
+
+
+def checked_variants(
+    given: Sequence[str | Variant], resolve: Callable[[Variant], str], *, primary: str = "success"
+) -> tuple[Variant, ...]:
+    """The variants with their positions and names, each with a model that can be asked.
+
+    Raises:
+        InvalidRequest, ModelNotFound, AuthenticationError
+    """
+    if not 2 <= len(given) <= MAX_VARIANTS:
+        raise InvalidRequest(f"{len(given)} variants given; an experiment takes 2 to {MAX_VARIANTS}.")
+    arms = tuple(_variant(each, position, resolve) for position, each in enumerate(given))
+    served = [arm for arm in arms if arm.weight > 0 and not arm.is_shadow]
+    if len(served) < 2 and not (served and any(arm.is_shadow for arm in arms)):
+        raise InvalidRequest("At least two variants need a weight above 0.")
+    if any(not 0 <= arm.weight <= MAX_WEIGHT for arm in arms):
+        raise InvalidRequest(f"Weights are whole numbers from 0 to {MAX_WEIGHT:,}.")
+    if len({arm.name for arm in arms}) < len(arms):
+        raise InvalidRequest("Two variants have the same name.")
+    return arms
+
+
+def _variant(given: str | Variant, position: int, resolve: Callable[[Variant], str]) -> Variant:
+    arm = Variant(position=position, name="", model=given) if isinstance(given, str) else given
+    what = arm.workflow or arm.model
+    name = arm.name.strip() or f"{'ABCDEFGHIJ'[position]} · {what}"
+    version = arm.prompt_version.strip() or (prompt_version(arm.system) if arm.system else "")
+    return replace(arm, position=position, name=name, model=resolve(arm), prompt_version=version)
+
+
+def prompt_version(system: str) -> str:
+    """A name for a system prompt that changes with its text."""
+    return hashlib.sha256(system.encode()).hexdigest()[:8]

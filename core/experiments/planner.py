@@ -1,0 +1,88 @@
+"""How long an experiment takes: from an effect to a sample to days, and back. Pure."""
+
+from dataclasses import dataclass
+
+from core.domain.experiment import Experiment
+from core.experiments.analysis import MIN_FOR_MONEY, MONEY, Analysis
+from core.statistics import power
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One effect with what it needs, per side and in days; days None = the traffic is not known.
+
+    fixed: one look at a planned size. always: the interval that holds at every look.
+    """
+
+    effect: float
+    fixed_n: int
+    always_n: int
+    fixed_days: float | None
+    always_days: float | None
+
+
+def plan(  # noqa: PLR0913 - what a design fixes
+    spread: float,
+    effect: float,
+    *,
+    per_day: float | None = None,
+    n_variants: int = 2,
+    n_comparisons: int = 1,
+    power_: float = 0.8,
+    significance: float = 0.05,
+    tuned_for: int = 1000,
+) -> Plan:
+    """The two designs side by side.
+
+    Args:
+        spread: The two sides' variances, summed; of proportions see `power.spread_of`.
+        effect: The difference to be shown, not 0, in the metric's unit.
+        per_day: Units a day over all variants, split evenly.
+        n_variants, n_comparisons: Of the experiment; comparisons share the significance.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    level = significance / max(1, n_comparisons)
+    fixed = power.fixed_sample_size(spread, effect, power=power_, significance=level)
+    always = power.sequential_sample_size(spread, effect, power=power_, significance=level, tuned_for=tuned_for)
+    days = [n * n_variants / per_day if per_day else None for n in (fixed, always)]
+    return Plan(effect=effect, fixed_n=fixed, always_n=always, fixed_days=days[0], always_days=days[1])
+
+
+def days_left(experiment: Experiment, analysis: Analysis, units_per_day: float) -> float | None:
+    """About how long until the primary metric's difference is told, at this traffic; None = it cannot be estimated.
+
+    For a difference as large as the one seen, or the smallest that matters if that is larger.
+    """
+    design = experiment.design
+    found = [c for c in analysis.contrasts if c.metric == design.primary and c.difference.is_finite]
+    if not found or units_per_day <= 0 or experiment.status != "running":
+        return None
+    shares = [v.weight / sum(w.weight for w in experiment.served) for v in experiment.served]
+    best = None
+    for contrast in found:
+        goal = max(abs(contrast.difference.estimate), design.smallest_effect or 0.0)
+        width = (contrast.difference.upper - contrast.difference.lower) / 2
+        if goal == 0:
+            continue
+        # The interval narrows about as 1/√n; to tell the goal with 80 % power it must be that much narrower.
+        n = contrast.n
+        error = width / _width(n, 1 - analysis.confidence_level, design.tuned_for)
+        spread = error * error * n / 2
+        needed = 2 * power.sequential_sample_size(
+            spread, goal, significance=1 - analysis.confidence_level, tuned_for=design.tuned_for
+        )
+        if design.primary in MONEY:
+            needed = max(needed, 2 * MIN_FOR_MONEY)
+        both = sum(sorted(shares)[:2]) if len(shares) > 2 else 1.0
+        days = max(0.0, needed - n) / (units_per_day * both)
+        best = days if best is None else min(best, days)
+    return best
+
+
+def _width(n: int, alpha: float, tuned_for: int) -> float:
+    from core.statistics.sequential import Difference
+
+    unit = Difference(0.0, 1.0, n, max(30, n // 2))
+    return unit.interval(confidence_level=1 - alpha, tuned_for=tuned_for).upper

@@ -1,0 +1,200 @@
+"""The decision record: what was tested, found and decided, in one Markdown file that can be checked against the database."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from core.clock import to_us
+from core.domain.experiment import Decision, Experiment
+from core.errors import InvalidRequest
+from core.experiments.analysis import Analysis
+from core.experiments.words import names
+from core.statistics.interval import Interval
+
+_OPEN, _CLOSE = "```json aimm-experiment\n", "\n```"
+METHOD = (
+    "Differences come with a normal-mixture confidence sequence: an interval that holds at every look, however often and for"
+    " whatever reason one looks or stops. Shares of single units are exact beta-binomial sequences; p95 by counts in bins."
+    " Phases are compared within themselves. See docs/statistics.md."
+)
+
+
+def to_data(
+    experiment: Experiment, analysis: Analysis, decision: Decision, *, data_hash: str, price_ids: list[str]
+) -> dict[str, Any]:
+    """Everything that a record states, as JSON values; an infinite bound is null."""
+    return {
+        "experiment": {
+            "id": experiment.id,
+            "name": experiment.name,
+            "hypothesis": experiment.hypothesis,
+            "unit": experiment.unit,
+            "salt": experiment.salt,
+            "status": experiment.status,
+            "created_at": to_us(experiment.created_at),
+            "stopped_at": None if experiment.stopped_at is None else to_us(experiment.stopped_at),
+            "ended": experiment.ended,
+            "design": asdict(experiment.design),
+        },
+        "phases": [
+            {
+                "phase": phase.number,
+                "started_at": to_us(phase.started_at),
+                "variants": [
+                    {"name": v.name, "model": v.model, "weight": v.weight, "prompt_version": v.prompt_version, "shadow": v.is_shadow}
+                    for v in phase.variants
+                ],
+            }
+            for phase in experiment.phases
+        ],
+        "variants": [
+            {
+                "name": r.variant.name,
+                "exposed": r.n_exposed,
+                "outcomes": r.n_outcomes,
+                "successes": r.n_successes,
+                "ratings": r.n_ratings,
+                "calls": r.n_calls,
+                "errors": r.n_errors,
+                "unpriced": r.n_unpriced,
+                "cost_usd": r.cost_usd,
+                "estimates": {metric: _bounds(interval) for metric, interval in sorted(r.estimates.items())},
+            }
+            for r in analysis.results
+        ],
+        "contrasts": [
+            {
+                "variant": c.variant.name,
+                "metric": c.metric,
+                "difference": _bounds(c.difference),
+                "relative": None if c.relative is None else _bounds(c.relative),
+                "p_value": _number(c.p_value),
+                "claimed": c.is_claimed,
+                "units": c.n,
+            }
+            for c in analysis.contrasts
+        ],
+        "guardrails": [
+            {"variant": g.variant.name, "metric": g.guardrail.metric, "margin": g.guardrail.margin, "state": g.state, "excess": _bounds(g.excess)}
+            for g in analysis.guards
+        ],
+        "level": analysis.confidence_level,
+        "comparisons": analysis.n_comparisons,
+        "sample_ratio": {"log_e_value": analysis.log_ratio_evidence, "mismatch": analysis.is_ratio_mismatch},
+        "not_counted": {
+            "units": analysis.n_not_counted, "in_two_variants": analysis.n_multiple,
+            "late": analysis.n_late, "orphans": analysis.n_orphans,
+        },
+        "decision": {"action": decision.action, "headline": decision.headline, "reasons": list(decision.reasons), "winner": decision.winner},
+        "price_rows": price_ids,
+        "data_hash": data_hash,
+    }  # fmt: skip
+
+
+def render(data: dict[str, Any], written_at: str) -> str:
+    """The record as Markdown, with its data in a block at the end."""
+    e, design = data["experiment"], data["experiment"]["design"]
+    lines = [
+        f"# Decision record: {e['name']}",
+        "",
+        f"**{data['decision']['headline']}**",
+        "",
+        *(f"- {reason}" for reason in data["decision"]["reasons"]),
+        "",
+        f"Hypothesis: {e['hypothesis']}",
+        "",
+        f"Unit: {e['unit']}. Primary metric: {names(design['primary'])}. Rule: {design['rule'].replace('_', ' ')}"
+        + (f" (margin {design['margin']:g})" if design["margin"] else "")
+        + f". Status: {e['status']}. Written {written_at}.",
+        "",
+        "## Method",
+        "",
+        f"{METHOD} Level {100 * data['level']:.4g} % after correction for {data['comparisons']} comparisons.",
+        "",
+        "## Phases",
+        "",
+        "| phase | variants (weight) |",
+        "|---|---|",
+        *(f"| {p['phase']} | {', '.join(_cell(_weighted(v)) for v in p['variants'])} |" for p in data["phases"]),
+        "",
+        "## Variants",
+        "",
+        "| variant | units | outcomes | successes | calls | errors | cost USD |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {_cell(v['name'])} | {v['exposed']} | {v['outcomes']} | {v['successes']} | {v['calls']} | {v['errors']} |"
+            f" {'unknown' if v['cost_usd'] is None else format(v['cost_usd'], '.6f')} |"
+            for v in data["variants"]
+        ),
+        "",
+        "## Differences to the control",
+        "",
+        "| variant | metric | difference | lower | upper | p (always valid) | claimed |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {_cell(c['variant'])} | {names(c['metric'])} | {_text(c['difference'][0])} | {_text(c['difference'][1])} |"
+            f" {_text(c['difference'][2])} | {_text(c['p_value'])} | {'yes' if c['claimed'] else 'no'} |"
+            for c in data["contrasts"]
+        ),
+        "",
+        f"Sample ratio: log e-value {_text(data['sample_ratio']['log_e_value'])}"
+        f" (alarm from 4.605 on): {'mismatch' if data['sample_ratio']['mismatch'] else 'as planned'}.",
+        f"Data: SHA-256 {data['data_hash']}. Price rows: {', '.join(data['price_rows']) or 'none'}.",
+        "",
+        "## Data",
+        "",
+        "Check it with `aimm experiments verify FILE`.",
+        "",
+    ]
+    return "\n".join(lines) + "\n" + _OPEN + json.dumps(data, indent=1, sort_keys=True) + _CLOSE + "\n"
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The data of a record. Raises: InvalidRequest"""
+    start = text.find(_OPEN)
+    end = text.find(_CLOSE, start + len(_OPEN))
+    if start < 0 or end < 0:
+        raise InvalidRequest("This file has no data block of a decision record.")
+    try:
+        data = json.loads(text[start + len(_OPEN) : end])
+        data["experiment"]["id"] + ""
+    except (ValueError, KeyError, TypeError):
+        raise InvalidRequest("The data block of this record cannot be read.") from None
+    found: dict[str, Any] = data
+    return found
+
+
+def compare(stated: Any, found: Any, path: str = "") -> list[str]:
+    """Where two records disagree, each as a sentence."""
+    if isinstance(stated, dict) and isinstance(found, dict):
+        keys = sorted(stated.keys() | found.keys())
+        return [line for key in keys for line in compare(stated.get(key), found.get(key), f"{path}.{key}".strip("."))]
+    if isinstance(stated, list) and isinstance(found, list) and len(stated) == len(found):
+        return [line for at, (a, b) in enumerate(zip(stated, found, strict=True)) for line in compare(a, b, f"{path}[{at}]")]  # fmt: skip
+    if isinstance(stated, float) and isinstance(found, (int, float)):
+        if math.isclose(stated, found, rel_tol=1e-9, abs_tol=1e-12):
+            return []
+    elif stated == found:
+        return []
+    return [f"{path}: the record says {stated!r}, the database {found!r}"]
+
+
+def _bounds(interval: Interval) -> list[float | None]:
+    return [_number(value) for value in interval]
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _text(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6g}"
+
+
+def _weighted(variant: dict[str, Any]) -> str:
+    return f"{variant['name']}: {variant['model']} ({variant['weight']})"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,251 @@
+"""Aliases, and the winner of an experiment brought in step by step: 5, 25, 100 % of traffic, back at a broken guardrail.
+
+A rollout is an experiment between what an alias answers with today and what it shall answer with; each step is a phase.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from core import clock
+from core.calls.call import Origin
+from core.domain.alias import Alias, Target
+from core.domain.experiment import Experiment, Guardrail, Variant
+from core.domain.generation import Parameters, Request
+from core.errors import Conflict, InvalidRequest, NotFound
+from core.experiments.design import prompt_version
+from core.experiments.service import ExperimentReport, ExperimentService
+from core.storage.aliases import AliasStore
+from core.storage.audit import note as audit
+from core.storage.database import Connection, Database
+from core.storage.writer import Writer
+
+STEPS = (5, 25)  # per cent of units; the step after the last is all of them
+MIN_UNITS = 100  # of the new target in a step, before the next one
+MIN_HOURS = 1
+TTL_S = 1.0
+GUARDRAILS = (
+    Guardrail(metric="error_rate", margin=0.02),
+    Guardrail(metric="latency_p95", margin=0.5),
+    Guardrail(metric="cost", margin=1.0),
+)
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}")
+
+
+class AliasService:
+    """min_units, min_hours: what a step of a rollout needs before the next; for tests and the impatient."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        experiments: ExperimentService,
+        is_model: Callable[[str], bool],
+    ) -> None:
+        self._store = AliasStore(database)
+        self._writer = writer
+        self._experiments = experiments
+        self._is_model = is_model
+        self._cached: tuple[dict[str, Alias], float] = {}, 0.0
+        self.min_units, self.min_hours = MIN_UNITS, float(MIN_HOURS)
+
+    def all(self) -> list[Alias]:
+        return self._store.all()
+
+    def get(self, name: str) -> Alias:
+        found = next((alias for alias in self._store.all() if alias.name == name), None)
+        if found is None:
+            raise NotFound(f"There is no alias {name[:60]!r}.")
+        return found
+
+    def find(self, name: str) -> Alias | None:
+        """The alias of a name, if it is one; at most a second old."""
+        found, until = self._cached
+        if time.monotonic() >= until:
+            found = {alias.name: alias for alias in self._store.all()}
+            self._cached = found, time.monotonic() + TTL_S
+        return found.get(name)
+
+    def set(self, name: str, target: Target, note: str = "") -> Alias:
+        """Make an alias, or point it elsewhere at once. A rollout that runs for it ends.
+
+        Raises:
+            InvalidRequest: The name is no name, or that of a model. ModelNotFound.
+        """
+        self._check(name, target)
+        old = next((alias for alias in self._store.all() if alias.name == name), None)
+
+        def work(connection: Connection) -> None:
+            self._store.put(connection, name, _versioned(target), clock.now_us(), note[:500])
+            audit(connection, "alias set", name, {"model": target.model, "prompt_version": target.prompt_version, "note": note[:200]})  # fmt: skip
+
+        self._writer.run(work)
+        self._forget()
+        if old is not None and old.rollout_id is not None:
+            self._stop(old.rollout_id, "The alias was pointed elsewhere.")
+        return self.get(name)
+
+    def remove(self, name: str) -> None:
+        alias = self.get(name)
+        self._writer.run(lambda connection: self._store.remove(connection, name))
+        self._forget()
+        if alias.rollout_id is not None:
+            self._stop(alias.rollout_id, "The alias was removed.")
+
+    def promote(self, experiment_id: str, position: int, name: str, guardrails: Sequence[Guardrail] = ()) -> Alias:
+        """Bring a variant into an alias step by step; an alias that is not there yet begins with the control.
+
+        Raises:
+            NotFound, InvalidRequest. Conflict: a rollout runs for the alias already.
+        """
+        experiment = self._experiments.get(experiment_id)
+        if not 0 <= position < len(experiment.variants):
+            raise InvalidRequest(f"variant == {position}: the experiment has {len(experiment.variants)} variants.")
+        winner = experiment.variants[position]
+        if winner.workflow:
+            raise InvalidRequest("An alias answers with a model; this variant is a workflow.")
+        target = _target(winner)
+        alias = next((one for one in self._store.all() if one.name == name), None)
+        if alias is not None and alias.rollout_id is not None:
+            raise Conflict(f"A rollout runs for the alias {name!r} already; it ends first.")
+        if alias is None:
+            control = experiment.served[0]
+            alias = self.set(name, _target(control), f"The control of {experiment.name!r}.")
+            if control.position == position:
+                return alias
+        if alias.target == _versioned(target):
+            return alias
+        guarded = tuple(guardrails) or experiment.design.guardrails or GUARDRAILS
+        old, new = (_variant(at, label, each) for at, (label, each) in enumerate((("today", alias.target), ("new", target))))  # fmt: skip
+        rollout = self._experiments.create(
+            f"Rollout of {name}",
+            [replace(old, weight=100 - STEPS[0]), replace(new, weight=STEPS[0])],
+            hypothesis=f"{winner.name} of {experiment.name!r} breaks no guardrail as {name}.",
+            guardrails=guarded,
+            primary=experiment.design.primary,
+            larger_is_better=experiment.design.larger_is_better,
+        )
+
+        def work(connection: Connection) -> None:
+            self._store.roll(connection, name, rollout.id, clock.now_us(), f"Rolling out: {STEPS[0]} %.")
+            audit(connection, "rollout started", name, {"experiment": experiment_id, "rollout": rollout.id})
+
+        self._writer.run(work)
+        self._forget()
+        return self.get(name)
+
+    def route(self, request: Request, origin: Origin) -> tuple[Request, Origin]:
+        """What a request for an alias is sent as; any other is left as it is.
+
+        While a rollout runs, the unit (the user, or the call) is assigned and its call counted, unless the call belongs
+        to something else already.
+        """
+        alias = self.find(request.model)
+        if alias is None:
+            return request, origin
+        target = alias.target
+        if alias.rollout_id is not None:
+            experiment = self._experiments.get(alias.rollout_id)
+            if experiment.status == "running":
+                unit = origin.user_id or f"call-{secrets.token_hex(8)}"
+                served = self._experiments.assign(alias.rollout_id, unit)
+                target = _target(served.variant)
+                if origin.ref_id is None:
+                    origin = replace(origin, ref_id=experiment.id, ref_part=served.assignment_id)
+        parameters = Parameters(**(target.parameters.as_dict() | request.parameters.as_dict()))
+        system = request.system if request.system is not None else target.system
+        return replace(request, model=target.model, system=system, parameters=parameters), origin
+
+    def advance(self) -> None:
+        """Take each rollout a step on, or back."""
+        for alias in self._store.all():
+            if alias.rollout_id is None:
+                continue
+            report = self._experiments.report(alias.rollout_id)
+            broken = [guard for guard in report.analysis.guards if guard.state == "broken"]
+            if report.experiment.status != "running":
+                self._end(alias, None, f"The rollout was stopped: {report.experiment.ended or 'by hand'}")
+            elif broken:
+                why = report.decision.reasons[0] if report.decision.action == "stop" else broken[0].guardrail.metric
+                self._end(alias, None, f"Rolled back. {why}")
+            elif self._is_due(report):
+                self._step(alias, report.experiment)
+
+    def _is_due(self, report: ExperimentReport) -> bool:
+        experiment = report.experiment
+        phase = experiment.phases[-1]
+        if clock.now() - phase.started_at < timedelta(hours=self.min_hours):
+            return False
+        return self._experiments.sums(experiment.id).of(phase.number, 1, "error_rate").n >= self.min_units
+
+    def _step(self, alias: Alias, experiment: Experiment) -> None:
+        share = experiment.variants[1].weight
+        later = [step for step in STEPS if step > share]
+        if later:
+            self._experiments.weigh(experiment.id, [100 - later[0], later[0]])
+            text = f"Rolling out: {later[0]} %."
+            self._writer.run(lambda c: self._store.roll(c, alias.name, experiment.id, clock.now_us(), text))
+        else:
+            self._end(alias, _target(experiment.variants[1]), "Rolled out: 100 %.")
+        self._forget()
+
+    def _end(self, alias: Alias, target: Target | None, text: str) -> None:
+        now_us = clock.now_us()
+
+        def work(connection: Connection) -> None:
+            if target is None:
+                self._store.roll(connection, alias.name, None, now_us, text)
+            else:
+                self._store.put(connection, alias.name, target, now_us, text)
+            audit(connection, "rollout ended", alias.name, {"rollout": alias.rollout_id, "how": text})
+
+        self._writer.run(work)
+        self._forget()
+        if alias.rollout_id is not None:
+            self._stop(alias.rollout_id, text)
+
+    def _stop(self, rollout_id: str, why: str) -> None:
+        try:
+            self._experiments.stop(rollout_id, why)
+        except Conflict:
+            return  # stopped already
+
+    def _check(self, name: str, target: Target) -> None:
+        if not _NAME.fullmatch(name):
+            raise InvalidRequest("An alias needs a name of letters, digits and . _ -, at most 80.")
+        if self._is_model(name):
+            raise InvalidRequest(f"{name!r} is the name of a model.")
+        if not self._is_model(target.model):
+            raise InvalidRequest(f"model == {target.model!r}: there is no such model.")
+
+    def _forget(self) -> None:
+        self._cached = {}, 0.0
+
+
+def _target(variant: Variant) -> Target:
+    return Target(
+        model=variant.model,
+        system=variant.system,
+        parameters=variant.parameters,
+        prompt_version=variant.prompt_version,
+    )
+
+
+def _variant(position: int, label: str, target: Target) -> Variant:
+    return Variant(
+        position=position,
+        name=f"{'AB'[position]} · {label}",
+        model=target.model,
+        system=target.system,
+        parameters=target.parameters,
+        prompt_version=target.prompt_version,
+    )
+
+
+def _versioned(target: Target) -> Target:
+    if target.prompt_version or not target.system:
+        return target
+    return replace(target, prompt_version=prompt_version(target.system))
