@@ -15,7 +15,7 @@ from core import CapReached, InvalidRequest, ModelManager, clock
 from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
-from core.monitoring.alerts import due, step
+from core.monitoring.alerts import due, speaks, step
 from core.monitoring.bills import parse_bill
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.reconcile import Booked, one_number, reconcile
@@ -112,6 +112,10 @@ def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, buc
         (an_alert("firing", minutes_ago=5000), True, 1, "firing"),
         (an_alert("firing"), False, 1, "resolved"),
         (an_alert("firing"), False, 2, "resolved"),  # a new period
+        (an_alert("firing"), True, 2, "firing"),
+        (an_alert("firing", is_forecast=True), True, 2, "pending"),
+        (an_alert("pending", is_forecast=True, minutes_ago=11), True, 2, "pending"),
+        (an_alert("resolved", minutes_ago=30), False, 2, "resolved"),
         (an_alert("resolved", minutes_ago=30), False, 1, "resolved"),
         (an_alert("resolved", minutes_ago=61), False, 1, "ok"),
         (an_alert("resolved"), True, 1, "firing"),
@@ -119,6 +123,24 @@ def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, buc
 )
 def test_an_alert_goes_through_its_states(alert: Alert, holds: bool, bucket: int, state: str):
     assert step(alert, holds, bucket, NOW).state == state
+
+
+@pytest.mark.parametrize(
+    ("alert", "holds", "bucket", "does"),
+    [
+        (an_alert("ok"), True, 1, True),
+        (an_alert("firing", minutes_ago=5), True, 1, False),
+        (an_alert("firing", minutes_ago=5), True, 2, True),
+        (an_alert("firing", minutes_ago=5), False, 2, True),
+        (an_alert("resolved", minutes_ago=30), False, 2, False),
+        (an_alert("firing", is_forecast=True, minutes_ago=5), True, 2, False),
+    ],
+)
+def test_an_alert_speaks_once_in_each_period(alert: Alert, holds: bool, bucket: int, does: bool):
+    after = step(alert, holds, bucket, NOW)
+
+    assert speaks(alert, after) == does
+    assert not speaks(after, step(after, holds, bucket, NOW + timedelta(minutes=1)))
 
 
 class Receiver:
@@ -157,8 +179,8 @@ def receiver() -> Iterator[Receiver]:
     made.close()
 
 
-def spend(mm: ModelManager, usd: str) -> None:
-    row = to_row(a_generation(f"g{clock.now_us()}", created_at=clock.now(), cost_usd=Decimal(usd)))
+def spend(mm: ModelManager, usd: str, at: datetime | None = None) -> None:
+    row = to_row(a_generation(f"g{clock.now_us()}", created_at=at or clock.now(), cost_usd=Decimal(usd)))
     mm._writer.log(row, None).result()
     mm.budgets.settled()
 
@@ -184,6 +206,41 @@ def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open,
     assert list(slack) == ["text"]
     assert "60 % spent" in slack["text"]
     assert (webhook["event"], webhook["spent_nano_usd"], webhook["threshold"]) == ("budget.firing", 6_000_000_000, 0.5)
+
+
+def set_clock(mm: ModelManager, now: datetime) -> None:
+    for service in (mm.budgets, mm.spend, mm.alerts):
+        service._now = lambda: now
+
+
+def test_a_threshold_that_two_days_pass_is_told_on_both(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url, takes_up=False)
+    set_clock(mm, NOW)
+    mm.budgets.create("team", "10", period="day", thresholds=[0.5])
+    spend(mm, "6", NOW)
+    assert [alert.state for alert in mm.alerts.evaluate()] == ["firing"]
+
+    set_clock(mm, NOW + timedelta(days=1))  # nobody looked in between
+    spend(mm, "7", NOW + timedelta(days=1))
+
+    assert [alert.text.partition(",")[0] for alert in mm.alerts.evaluate()] == ["Budget 'team': 70 % spent"]
+    assert mm.alerts.evaluate() == []
+
+
+def test_spend_that_was_read_before_midnight_is_not_told_of_the_new_day(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url, takes_up=False)
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    set_clock(mm, midnight - timedelta(seconds=1))
+    mm.budgets.create("team", "10", period="day", thresholds=[0.5])
+    spend(mm, "6", NOW)
+    assert len(mm.alerts.evaluate()) == 1
+
+    mm.alerts._now = lambda: midnight  # what budgets have spent is kept for a second
+    assert mm.alerts.evaluate() == []
+
+    set_clock(mm, midnight)
+    mm.budgets.settled()
+    assert [alert.state for alert in mm.alerts.evaluate()] == ["resolved"]
 
 
 def test_two_processes_that_see_a_threshold_passed_speak_once(open_manager: Open, sqlite_url: str, receiver: Receiver):

@@ -37,10 +37,9 @@ def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Ale
 
 
 def step(alert: Alert, holds: bool, bucket_us: int, now: datetime) -> Alert:
-    """The alert a moment later. A state that did not change keeps its `since`."""
-    if alert.bucket_us != bucket_us and alert.state in ("firing", "pending") and not holds:
-        return replace(alert, state="resolved" if alert.state == "firing" else "ok", since=now, bucket_us=bucket_us)
-    alert = replace(alert, bucket_us=bucket_us)
+    """The alert a moment later. A state that did not change keeps its `since`, unless it was reached anew."""
+    if alert.bucket_us != bucket_us:  # what holds in a new period is passed for the first time there
+        alert = replace(alert, state="ok" if holds else alert.state, bucket_us=bucket_us)
     if holds and alert.state in ("ok", "resolved"):
         return replace(alert, state="pending" if alert.is_forecast else "firing", since=now)
     if holds and alert.state == "pending" and now - alert.since >= FORECAST_PENDING:
@@ -52,6 +51,11 @@ def step(alert: Alert, holds: bool, bucket_us: int, now: datetime) -> Alert:
     if not holds and alert.state == "resolved" and now - alert.since >= RESOLVED_FOR:
         return replace(alert, state="ok", since=now)
     return alert
+
+
+def speaks(before: Alert, after: Alert) -> bool:
+    """Whether a step is worth a message: it fired or resolved, in this period."""
+    return after.state in ("firing", "resolved") and (after.state, after.since) != (before.state, before.since)
 
 
 def text_of(alert: Alert, outlook: BudgetOutlook, why: str) -> str:
