@@ -15,7 +15,7 @@ from core import CapReached, InvalidRequest, ModelManager, clock
 from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
-from core.monitoring.alerts import due, speaks, step
+from core.monitoring.alerts import due, speaks, step, text_of
 from core.monitoring.bills import parse_bill
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.reconcile import Booked, one_number, reconcile
@@ -80,10 +80,10 @@ def test_moving_calls_to_a_dearer_model_is_mix():
 # Alerts
 
 
-def outlook(spent: str, expected: str | None = None) -> BudgetOutlook:
-    budget = Budget(id="b", name="team", limit_usd=Decimal(10), thresholds=(0.5, 0.8), forecast_thresholds=(1.0,))
+def outlook(spent: str, expected: str | None = None, limit: str = "10") -> BudgetOutlook:
+    budget = Budget(id="b", name="team", limit_usd=Decimal(limit), thresholds=(0.5, 0.8), forecast_thresholds=(1.0,))
     status = BudgetStatus(
-        budget=budget, starts_at=NOW, resets_at=NOW, limit_usd=Decimal(10), spent_usd=Decimal(spent),
+        budget=budget, starts_at=NOW, resets_at=NOW, limit_usd=Decimal(limit), spent_usd=Decimal(spent),
         reserved_usd=Decimal(0), n_unpriced=0, reached=None,
     )  # fmt: skip
     return BudgetOutlook(status=status, expected_usd=None if expected is None else Decimal(expected))
@@ -141,6 +141,20 @@ def test_an_alert_speaks_once_in_each_period(alert: Alert, holds: bool, bucket: 
 
     assert speaks(alert, after) == does
     assert not speaks(after, step(after, holds, bucket, NOW + timedelta(minutes=1)))
+
+
+@pytest.mark.parametrize(
+    ("state", "is_forecast", "text"),
+    [
+        ("firing", False, "Budget 'team': 60 % spent, $0.000600 of $0.00100 this month."),
+        ("firing", True, "Budget 'team' is heading for $0.00120 of $0.00100 this month."),
+        ("resolved", False, "Budget 'team': back below 50 %."),
+    ],
+)
+def test_a_message_tells_small_sums_apart(state: str, is_forecast: bool, text: str):
+    alert = an_alert(state, is_forecast=is_forecast)
+
+    assert text_of(alert, outlook("0.0006", "0.0012", limit="0.001"), "") == text
 
 
 class Receiver:

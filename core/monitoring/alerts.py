@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
+from core.pricing.dollars import dollars
 
 FORECAST_PENDING = timedelta(minutes=10)
 RESOLVED_FOR = timedelta(hours=1)
@@ -64,12 +65,12 @@ def text_of(alert: Alert, outlook: BudgetOutlook, why: str) -> str:
     if alert.state == "resolved":
         return f"Budget {budget.name!r}: back below {100 * alert.threshold:g} %."
     if alert.is_forecast:
-        expected = f"${outlook.expected_usd:,.2f}" if outlook.expected_usd is not None else "unknown"
-        text = f"Budget {budget.name!r} is heading for {expected} of ${status.limit_usd:,.2f} {budget.period_text}."
+        expected = dollars(outlook.expected_usd) if outlook.expected_usd is not None else "unknown"
+        text = f"Budget {budget.name!r} is heading for {expected} of {dollars(status.limit_usd)} {budget.period_text}."
     else:
         text = (
-            f"Budget {budget.name!r}: {100 * status.share_spent:.0f} % spent, ${status.spent_usd:,.4f} of"
-            f" ${status.limit_usd:,.2f} {budget.period_text}."
+            f"Budget {budget.name!r}: {100 * status.share_spent:.0f} % spent, {dollars(status.spent_usd)} of"
+            f" {dollars(status.limit_usd)} {budget.period_text}."
         )
     if outlook.runs_out_on is not None:
         text += f" Runs out on {outlook.runs_out_on.isoformat()}."
