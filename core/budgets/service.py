@@ -273,7 +273,7 @@ def checked(budget: Budget, fields: dict[str, Any]) -> Budget:
         raise InvalidRequest(f"rolling_hours == {rolling!r}, must be whole hours from 1 to {MAX_ROLLING_HOURS:,}")
     if budget.action == "downgrade" and not budget.downgrade_to.strip():
         raise InvalidRequest("A budget that downgrades needs downgrade_to: the model that answers instead.")
-    periods.zone(budget.timezone)
+    periods.check_zone(budget.timezone)
     return replace(
         budget,
         rolling_hours=rolling if budget.period == "rolling" else 0,
@@ -292,9 +292,12 @@ def _scope(scope: str) -> str:
 
 
 def _shares(shares: Sequence[float], name: str, *, least: int) -> tuple[float, ...]:
-    if len(shares) < least or len(shares) > 10 or not all(0 < share <= 10 for share in shares):
-        raise InvalidRequest(f"{name} == {list(shares)}, must be shares above 0, such as 0.8")
-    return tuple(sorted(set(shares)))
+    """In whole per mille, each once: that is how finely alerts are told apart."""
+    if not least <= len(shares) <= 10 or not all(0.01 <= share <= 10 for share in shares):
+        raise InvalidRequest(
+            f"{name} == {list(shares)}, must be {least} to 10 shares from 0.01 to 10 (1 % to 1000 %), such as 0.8"
+        )
+    return tuple(sorted({round(share, 3) for share in shares}))
 
 
 def _usd(amount: Decimal | float | str) -> Decimal:
