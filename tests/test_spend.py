@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from core.monitoring.reconcile import Booked, one_number, reconcile
 from core.storage.generations import to_row
 from tests.conftest import Open
 from tests.fakes.gemini import FakeGemini
+from tests.fakes.smtp import FakeSmtp, self_signed
 from tests.test_storage import a_generation
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -281,6 +283,73 @@ def test_a_test_message_says_what_is_wrong_and_no_secret_shows(open_manager: Ope
     assert "secret-token" not in problem + repr(mm.settings) + repr(mm.alerts.channels)
     with pytest.raises(InvalidRequest):
         mm.alerts.test("email")
+
+
+PASSWORD = "hunter2-of-the-mail"
+
+
+def by_mail(open_manager: Open, url: str, address: str, **settings: str) -> ModelManager:
+    return open_manager(url, takes_up=False, alert_email="team@example.com", smtp_url=address, **settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "user", "problem"),
+    [
+        ("127.0.0.1", f"u:{PASSWORD}@", ""),  # what stays on this machine needs no encryption
+        ("localhost", f"u:{PASSWORD}@", ""),
+        ("0.0.0.0", "", ""),  # nothing to protect
+        ("0.0.0.0", f"u:{PASSWORD}@", "no encryption"),  # reaches this machine, and is not its loopback address
+    ],
+)
+def test_a_password_goes_over_no_plain_connection(
+    open_manager: Open, sqlite_url: str, host: str, user: str, problem: str
+):
+    server = FakeSmtp()
+    mm = by_mail(open_manager, sqlite_url, f"smtp://{user}{host}:{server.port}?from=aimm@example.com")
+
+    found = mm.alerts.test("email")
+    server.close()
+
+    assert (problem in found) if problem else found == ""
+    assert len(server.logins) == (1 if user and not problem else 0)
+    assert len(server.messages) == (0 if problem else 1)
+
+
+def test_a_mail_server_that_nobody_vouches_for_gets_no_password(open_manager: Open, sqlite_url: str, tmp_path: Path):
+    server = FakeSmtp(self_signed(tmp_path))
+    mm = by_mail(open_manager, sqlite_url, f"smtps://u:{PASSWORD}@localhost:{server.port}")
+
+    problem = mm.alerts.test("email")
+    server.close()
+
+    assert "SSLCertVerificationError" in problem
+    assert (server.logins, server.messages) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"smtp://u:{PASSWORD}@[x",
+        f"smtp://u:{PASSWORD}@host:99999",
+        f"smtp://u:{PASSWORD}@",
+        f"http://u:{PASSWORD}@host",
+        "mail.example.com:587",
+    ],
+)
+def test_an_address_that_is_none_keeps_no_other_channel_from_its_message(
+    open_manager: Open, sqlite_url: str, receiver: Receiver, address: str
+):
+    mm = by_mail(open_manager, sqlite_url, address, alert_webhook=receiver.url)
+    mm.budgets.create("team", "10", thresholds=[0.5])
+    spend(mm, "6")
+    mm.alerts.evaluate()
+
+    assert mm.alerts.deliver() == 1
+    assert len(receiver.got) == 1
+    [problem] = [each.error for each in mm.alerts.outbox() if each.channel == "email"]
+    assert problem == mm.alerts.test("email")
+    assert "AIMM_SMTP_URL must look like" in problem
+    assert PASSWORD not in problem
 
 
 # Bills
