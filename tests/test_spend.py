@@ -1,6 +1,7 @@
 """Where money went and is going: the bridge adds up, alerts speak once, no message is lost, bills are read and compared."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -390,16 +391,119 @@ def test_openais_costs_export_is_read():
     assert {(line.on, line.model) for line in bill.lines} == {(date(2026, 11, 1), "gpt-5.5")}
 
 
+def amounts(*texts: str, separator: str = ",") -> str:
+    """A bill with these amounts, each in quotes."""
+    rows = [["date", "model", "cost"], *(["2026-11-01", "m", f'"{text}"'] for text in texts)]
+    return "".join(separator.join(row) + "\n" for row in rows)
+
+
 @pytest.mark.parametrize(
     ("text", "usd"),
     [
         ("date;model;cost\n2026-11-01;m;1.234,56\n", "1234.56"),
         ("date\tmodel\tcost\n2026-11-01\tm\t$0.50\n", "0.50"),
         ("day,model name,cost (USD)\n2026-11-01,m,(3.00)\n", "-3.00"),
+        # one amount, which can be read in one way only
+        (amounts("0,012345"), "0.012345"),
+        (amounts("12,345678"), "12.345678"),
+        (amounts("-0,000001"), "-0.000001"),
+        (amounts("0,125"), "0.125"),
+        (amounts("1234,567"), "1234.567"),
+        (amounts("1,5e-05"), "0.000015"),
+        (amounts("1.234.567,8"), "1234567.8"),
+        (amounts("1,234,567"), "1234567"),
+        (amounts("1'234.50"), "1234.50"),
+        (amounts("0.012345", separator=";"), "0.012345"),
+        # one that can be read in two: the others of the file tell, else its separator
+        (amounts("1,234", "0.5"), "1234.5"),
+        (amounts("1,234", "0,5"), "1.734"),
+        (amounts("1.234", "0,5"), "1234.5"),
+        (amounts("1,234", "0.5", separator=";"), "1234.5"),
+        (amounts("1,234"), "1234"),
+        (amounts("1.234"), "1.234"),
+        (amounts("1,234", separator=";"), "1.234"),
+        (amounts("1.234", separator=";"), "1234"),
     ],
 )
 def test_amounts_are_read_as_they_are_written(text: str, usd: str):
     assert parse_bill(text, ["m"]).usd == Decimal(usd)
+
+
+@pytest.mark.parametrize("marks", [".,", ",."])
+@given(st.lists(st.decimals(-(10**6), 10**6, places=6), min_size=1, max_size=8).filter(any))
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_amounts_with_decimals_are_read_the_same_with_either_mark(marks: str, usd: list[Decimal]):
+    texts = [f"{each:,.6f}".translate(str.maketrans(".,", marks)) for each in usd]
+
+    assert parse_bill(amounts(*texts), ["m"]).usd == sum(usd)
+
+
+@pytest.mark.parametrize(
+    ("dates", "days"),
+    [
+        (["11/24/2026"], [(11, 24)]),
+        (["11/05/2026", "11/24/2026"], [(11, 5), (11, 24)]),
+        (["05/11/2026", "24/11/2026 00:00"], [(11, 5), (11, 24)]),
+        (["11/11/2026"], [(11, 11)]),
+        (["05.11.2026"], [(11, 5)]),
+        (["2026/11/05", "2026-11-24T00:00:00Z"], [(11, 5), (11, 24)]),
+    ],
+)
+def test_days_are_read_as_they_are_written(dates: list[str], days: list[tuple[int, int]]):
+    bill = parse_bill("date,model,cost\n" + "".join(f"{on},m,1\n" for on in dates), ["m"])
+
+    assert [line.on for line in bill.lines] == [date(2026, month, day) for month, day in days]
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        (["11/05/2026,m,1", "12/05/2026,m,1"], "11/5 may begin with the month or with the day"),
+        (["11/24/2026,m,1", "24/11/2026,m,1"], "some dates begin with the month"),
+        (["11/24/26,m,1"], "date == '11/24/26'"),
+        (["2026-11-31,m,1"], "date == '2026-11-31'"),
+        (['2026-11-01,m,"0,5"', "2026-11-02,m,0.5"], "'0.5' and '0,5' have different decimal marks"),
+        (['2026-11-01,m,"12,34,567.00"'], "cost == '12,34,567.00', must be a number"),
+        (["2026-11-01,m,1e30"], "cost == '1e30', must be at most 1,000,000,000"),
+        (["2026-11-01,m,1e999999"], "cost == '1e999999', must be a number"),
+        (["2026-11-01,m,99999999999999"], "cost == '99999999999999', must be at most 1,000,000,000"),
+    ],
+)
+def test_what_a_bill_may_mean_in_two_ways_or_cannot_mean_is_refused(cells: list[str], problem: str):
+    with pytest.raises(InvalidRequest, match=f"(?i){re.escape(problem)}"):
+        parse_bill("date,model,cost\n" + "\n".join(cells), ["m"])
+
+
+def test_credits_are_part_of_what_is_billed():
+    text = (
+        "Service description,SKU description,Usage start date,Cost ($),Credits ($)\n"
+        "Gemini API,Input gemini 2.5 pro,2026-11-01,10.00,-3.00\n"
+        "Gemini API,Input gemini 2.5 pro,2026-11-02,5.00,\n"
+        "Gemini API,Input gemini 2.5 flash,2026-11-02,4.00,-4.00\n"
+    )
+
+    bill = parse_bill(text, MODELS)
+    found = reconcile(bill, [booked(1, "10", model="gemini-2.5-pro")], date(2026, 11, 1), date(2026, 11, 1))
+
+    assert bill.usd == 12
+    assert [line.kind for line in bill.lines] == ["input", "credit", "input", "input", "credit"]
+    assert found.total.billed_usd == 7
+    assert found.total.cause.startswith("credit lines of $-3")
+
+
+def test_credits_that_a_subtotal_holds_are_not_taken_off_twice():
+    text = "date,model,cost ($),credits ($),subtotal ($)\n2026-11-01,m,10,-3,7\n"
+
+    assert parse_bill(text, ["m"]).usd == 7
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_separator_is_the_headers_whatever_the_cells_hold(separator: str):
+    others = " x".join({",", ";", "\t"} - {separator}) * 9
+    rows = [["date", "model", "cost"], ["2026-11-01", f'"m {others}"', "1.5"]]
+    bill = parse_bill("\n".join(map(separator.join, rows)), ["m"])
+
+    assert [(line.on, line.model, line.usd) for line in bill.lines] == [(date(2026, 11, 1), "m", Decimal("1.5"))]
 
 
 @pytest.mark.parametrize(
