@@ -507,6 +507,28 @@ def test_the_separator_is_the_headers_whatever_the_cells_hold(separator: str):
 
 
 @pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("Generate content input token count gemini 2.5 flash lite text input", "gemini-2.5-flash-lite"),
+        ("Gemini 2.5 Flash-Lite Input", "gemini-2.5-flash-lite"),
+        ("gemini-2.5-flash-lite", "gemini-2.5-flash-lite"),
+        ("gemini 2.5 flash image output", "gemini-2.5-flash-image"),
+        ("gemini 2.5 flash preview tts", "gemini-2.5-flash-preview-tts"),
+        ("gpt-5.5-cyber, input", "gpt-5.5-cyber"),
+        ("Generate content input token count gemini 2.5 flash text input", "gemini-2.5-flash"),
+        ("gemini 2.5 flash image input", "gemini-2.5-flash"),
+        ("Gemini 2.5 Flash - Thinking Text Output", "gemini-2.5-flash"),
+        ("gemini-2.5-flash-preview-05-20", "gemini-2.5-flash"),
+        ("gpt-5.5-2026-04-01, input", "gpt-5.5"),
+    ],
+)
+def test_a_line_of_one_model_never_falls_on_another(text: str, model: str):
+    bill = parse_bill(f'date,model,cost\n2026-11-01,"{text}",1\n', ["gemini-2.5-flash", "gpt-5.5"])
+
+    assert [line.model for line in bill.lines] == [model]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "", "<html></html>", "\x00\x01", "a,b\n1,2\n", "date,model,cost\n", "date,model,cost\n2026-11-01,m,NaN\n", "date,model,cost\n2026-11-01,m,lots\n",

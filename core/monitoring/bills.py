@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -41,6 +42,15 @@ _SEPARATORS = ",;\t"
 _MAX_PREAMBLE = 40
 _FOREIGN = re.compile(r"cost \((€|£|¥|₹|eur|gbp|chf|inr|jpy)\)")
 _OF_MODELS = re.compile(r"gemini|generative|vertex|gemma|imagen|veo", re.IGNORECASE)
+_VERSION = r"(?:[ _-](?:preview|exp|latest|stable|ga|\d{2,8})(?![a-z0-9.]))*+"
+_VARIANT = (
+    r"lite|mini|nano|pro|flash|ultra|turbo|live|tts|native|codex|realtime|transcribe|embedding|computer|instruct"
+    r"|image(?! input)|\d+b"
+)
+_SLUG = re.compile(
+    r"\b(gemini|gpt|claude|o\d)[ -][\w. -]*?"
+    r"(?=,| (?:input|output|text|audio input|audio output|image input|video|batch|cach|short|long|thinking|token)|$)"
+)
 _KINDS: tuple[tuple[Kind, str], ...] = (
     ("tax", r"\btax\b|\bvat\b"), ("credit", r"credit|discount|promotion"), ("grounding", r"grounding|search"),
     ("storage", r"storage"), ("cached", r"cach"), ("thinking", r"thinking|reasoning"), ("output", r"output|completion"),
@@ -214,16 +224,22 @@ def _why_not(row: Sequence[str], cells: Mapping[str, str], on: date | None) -> s
 
 
 def _model(text: str, models: Sequence[str]) -> str | None:
-    """Our name of what a line's text speaks of: the longest name whose words are all in it, in order."""
-    words = " " + re.sub(r"[^a-z0-9.]+", " ", text.lower()) + " "
-    found = [name for name in models if " " + re.sub(r"[^a-z0-9.]+", " ", name.lower()) + " " in words]
+    """Our name of what a line's text speaks of: the longest that it speaks of; else the name that it gives."""
+    text = text.lower()
+    found = [name for name in models if _spoken(name.lower()).search(text)]
     if found:
         return max(found, key=len)
-    slug = re.search(
-        r"\b(gemini|gpt|claude|o\d)[ -][\w. -]*?(?=,| input| output| cach| short| long| thinking| token|$)",
-        text.lower(),
-    )
+    slug = _SLUG.search(text)
     return re.sub(r"\s+", "-", slug[0].strip()) if slug else None
+
+
+@lru_cache(maxsize=4096)
+def _spoken(name: str) -> re.Pattern[str]:
+    """Finds a model's name, in whatever way its words are joined, where it is not the beginning of another model's."""
+    words = r"[^a-z0-9.]+".join(re.escape(word) for word in re.split(r"[^a-z0-9.]+", name))
+    return re.compile(
+        rf"(?<![a-z0-9.]){words}(?![a-z0-9.]){_VERSION}(?![a-z0-9.]|-[a-z0-9]|[^a-z0-9]*(?:{_VARIANT})\b)"
+    )
 
 
 def _kind(text: str) -> Kind:
