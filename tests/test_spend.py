@@ -605,6 +605,42 @@ def test_one_number_is_held_against_the_books_of_its_range_and_kept(mm: ModelMan
         one_number(Decimal(-1), "gemini")
 
 
+TODAY = date(2026, 11, 20)
+
+
+@pytest.mark.parametrize(
+    ("usd", "since", "until"),
+    [
+        ("1e30", TODAY, TODAY),
+        ("1e999999", TODAY, TODAY),
+        ("1000000000.01", TODAY, TODAY),
+        ("nan", TODAY, TODAY),
+        ("1", TODAY, date.max),
+        ("1", date.max, date.max),
+        ("1", date.min, date.min),
+        ("1", TODAY, TODAY - timedelta(days=1)),
+    ],
+)
+def test_a_sum_or_range_that_cannot_be_is_refused(mm: ModelManager, usd: str, since: date, until: date):
+    with pytest.raises(InvalidRequest):
+        mm.reconciliations.of_number(usd, "gemini", since, until)
+    assert mm.reconciliations.latest() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "date,model,cost\n9999-12-31,m,1\n",
+        "date,model,cost\n2026-11-01,m,1\n9999-12-31,m,1\n",
+        "date,model,cost\n" + "2026-11-01,m,999999999\n" * 11,
+    ],
+)
+def test_a_bill_of_impossible_days_or_sums_is_refused(mm: ModelManager, text: str):
+    with pytest.raises(InvalidRequest):
+        mm.reconciliations.of_file(text)
+    assert mm.reconciliations.latest() == []
+
+
 # Spend by what it was for, estimates, caps
 
 
