@@ -1,26 +1,16 @@
-"""Numbers as people read them. The only place that knows percent, and how many digits money has."""
+"""Numbers as people read them. The only place that knows percent."""
 
-import math
 from datetime import datetime
 from decimal import Decimal
+
+from core.pricing.dollars import dollars
 
 UNKNOWN = "–"
 
 
 def usd(amount: Decimal | float | None) -> str:
-    """$0.000412, $0.0132, $1.28, $1,204: enough digits to tell two costs apart; unknown is a dash, never 0."""
-    if amount is None:
-        return UNKNOWN
-    value = float(amount)
-    if value == 0:
-        return "$0"
-    size = abs(value)
-    if size >= 1000:
-        return f"${value:,.0f}"
-    if size >= 1:
-        return f"${value:,.2f}"
-    digits = min(9, max(2, 2 - math.floor(math.log10(size))))
-    return f"${value:.{digits}f}"
+    """As the core's texts show money; unknown is a dash, never 0."""
+    return UNKNOWN if amount is None else dollars(amount)
 
 
 def usd_change(amount: float) -> str:

@@ -154,13 +154,29 @@ def test_the_banner_speaks_from_the_first_threshold_on(world, spent: str, reache
     [{"name": ""}, {"limit_usd": 0}, {"limit_usd": "many"}, {"limit_usd": "nan"}, {"period": "year"}, {"timezone": "Mars/Olympus"},
      {"scope": "model:"}, {"action": "explode"}, {"thresholds": []}, {"thresholds": [0]}, {"period": "rolling"},
      {"period": "rolling", "rolling_hours": 0}, {"action": "downgrade"}, {"scope": "team:x"}, {"scope": "all:x"},
-     {"forecast_thresholds": [-1]}, {"colour": "red"}],
+     {"forecast_thresholds": [-1]}, {"colour": "red"}, {"thresholds": [1e-320]}, {"thresholds": [0.0099]},
+     {"thresholds": [0.5, 10.001]}, {"thresholds": [float("nan")]}, {"forecast_thresholds": [0.0099]},
+     {"timezone": "localtime"}, {"timezone": "Localtime"}, {"timezone": "posix/Europe/Berlin"}],
 )  # fmt: skip
 def test_a_budget_that_cannot_be_is_refused(mm: ModelManager, changes: dict):
     fields = {"name": "b", "limit_usd": "1", **changes}
     with pytest.raises(InvalidRequest):
         mm.budgets.create(fields.pop("name"), fields.pop("limit_usd"), **fields)
     assert mm.budgets.statuses() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([0.8, 0.80000001], (0.8,)),
+        ([10, 0.01, 0.8, 0.801], (0.01, 0.8, 0.801, 10)),
+        ([1 / 3], (0.333,)),
+    ],
+)
+def test_thresholds_are_kept_to_the_per_mille_and_each_once(mm: ModelManager, given: list[float], kept: tuple):
+    made = mm.budgets.create("b", "1", thresholds=given, forecast_thresholds=given)
+
+    assert (made.budget.thresholds, made.budget.forecast_thresholds) == (kept, kept)
 
 
 def test_two_budgets_of_one_name_are_refused_and_one_can_go(mm: ModelManager):

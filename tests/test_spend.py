@@ -1,11 +1,13 @@
 """Where money went and is going: the bridge adds up, alerts speak once, no message is lost, bills are read and compared."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from core.budgets.service import BudgetService
 from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
-from core.monitoring.alerts import due, step
+from core.monitoring.alerts import due, speaks, step, text_of
 from core.monitoring.bills import parse_bill
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.reconcile import Booked, one_number, reconcile
@@ -30,6 +32,7 @@ from core.storage.spend_by import SpendByStore
 from core.storage.writer import Writer
 from tests.conftest import Open
 from tests.fakes.gemini import FakeGemini
+from tests.fakes.smtp import FakeSmtp, self_signed
 from tests.test_storage import a_generation
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -88,10 +91,10 @@ def test_moving_calls_to_a_dearer_model_is_mix():
 # Alerts
 
 
-def outlook(spent: str, expected: str | None = None) -> BudgetOutlook:
-    budget = Budget(id="b", name="team", limit_usd=Decimal(10), thresholds=(0.5, 0.8), forecast_thresholds=(1.0,))
+def outlook(spent: str, expected: str | None = None, limit: str = "10") -> BudgetOutlook:
+    budget = Budget(id="b", name="team", limit_usd=Decimal(limit), thresholds=(0.5, 0.8), forecast_thresholds=(1.0,))
     status = BudgetStatus(
-        budget=budget, starts_at=NOW, resets_at=NOW, limit_usd=Decimal(10), spent_usd=Decimal(spent),
+        budget=budget, starts_at=NOW, resets_at=NOW, limit_usd=Decimal(limit), spent_usd=Decimal(spent),
         reserved_usd=Decimal(0), n_unpriced=0, reached=None,
     )  # fmt: skip
     return BudgetOutlook(status=status, expected_usd=None if expected is None else Decimal(expected))
@@ -120,6 +123,10 @@ def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, buc
         (an_alert("firing", minutes_ago=5000), True, 1, "firing"),
         (an_alert("firing"), False, 1, "resolved"),
         (an_alert("firing"), False, 2, "resolved"),  # a new period
+        (an_alert("firing"), True, 2, "firing"),
+        (an_alert("firing", is_forecast=True), True, 2, "pending"),
+        (an_alert("pending", is_forecast=True, minutes_ago=11), True, 2, "pending"),
+        (an_alert("resolved", minutes_ago=30), False, 2, "resolved"),
         (an_alert("resolved", minutes_ago=30), False, 1, "resolved"),
         (an_alert("resolved", minutes_ago=61), False, 1, "ok"),
         (an_alert("resolved"), True, 1, "firing"),
@@ -127,6 +134,38 @@ def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, buc
 )
 def test_an_alert_goes_through_its_states(alert: Alert, holds: bool, bucket: int, state: str):
     assert step(alert, holds, bucket, NOW).state == state
+
+
+@pytest.mark.parametrize(
+    ("alert", "holds", "bucket", "does"),
+    [
+        (an_alert("ok"), True, 1, True),
+        (an_alert("firing", minutes_ago=5), True, 1, False),
+        (an_alert("firing", minutes_ago=5), True, 2, True),
+        (an_alert("firing", minutes_ago=5), False, 2, True),
+        (an_alert("resolved", minutes_ago=30), False, 2, False),
+        (an_alert("firing", is_forecast=True, minutes_ago=5), True, 2, False),
+    ],
+)
+def test_an_alert_speaks_once_in_each_period(alert: Alert, holds: bool, bucket: int, does: bool):
+    after = step(alert, holds, bucket, NOW)
+
+    assert speaks(alert, after) == does
+    assert not speaks(after, step(after, holds, bucket, NOW + timedelta(minutes=1)))
+
+
+@pytest.mark.parametrize(
+    ("state", "is_forecast", "text"),
+    [
+        ("firing", False, "Budget 'team': 60 % spent, $0.000600 of $0.00100 this month."),
+        ("firing", True, "Budget 'team' is heading for $0.00120 of $0.00100 this month."),
+        ("resolved", False, "Budget 'team': back below 50 %."),
+    ],
+)
+def test_a_message_tells_small_sums_apart(state: str, is_forecast: bool, text: str):
+    alert = an_alert(state, is_forecast=is_forecast)
+
+    assert text_of(alert, outlook("0.0006", "0.0012", limit="0.001"), "") == text
 
 
 class Receiver:
@@ -165,8 +204,8 @@ def receiver() -> Iterator[Receiver]:
     made.close()
 
 
-def spend(mm: ModelManager, usd: str) -> None:
-    row = to_row(a_generation(f"g{clock.now_us()}", created_at=clock.now(), cost_usd=Decimal(usd)))
+def spend(mm: ModelManager, usd: str, at: datetime | None = None) -> None:
+    row = to_row(a_generation(f"g{clock.now_us()}", created_at=at or clock.now(), cost_usd=Decimal(usd)))
     mm._writer.log(row, None).result()
     mm.budgets.settled()
 
@@ -194,6 +233,41 @@ def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open,
     assert (webhook["event"], webhook["spent_nano_usd"], webhook["threshold"]) == ("budget.firing", 6_000_000_000, 0.5)
 
 
+def set_clock(mm: ModelManager, now: datetime) -> None:
+    for service in (mm.budgets, mm.spend, mm.alerts):
+        service._now = lambda: now
+
+
+def test_a_threshold_that_two_days_pass_is_told_on_both(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url, takes_up=False)
+    set_clock(mm, NOW)
+    mm.budgets.create("team", "10", period="day", thresholds=[0.5])
+    spend(mm, "6", NOW)
+    assert [alert.state for alert in mm.alerts.evaluate()] == ["firing"]
+
+    set_clock(mm, NOW + timedelta(days=1))  # nobody looked in between
+    spend(mm, "7", NOW + timedelta(days=1))
+
+    assert [alert.text.partition(",")[0] for alert in mm.alerts.evaluate()] == ["Budget 'team': 70 % spent"]
+    assert mm.alerts.evaluate() == []
+
+
+def test_spend_that_was_read_before_midnight_is_not_told_of_the_new_day(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url, takes_up=False)
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    set_clock(mm, midnight - timedelta(seconds=1))
+    mm.budgets.create("team", "10", period="day", thresholds=[0.5])
+    spend(mm, "6", NOW)
+    assert len(mm.alerts.evaluate()) == 1
+
+    mm.alerts._now = lambda: midnight  # what budgets have spent is kept for a second
+    assert mm.alerts.evaluate() == []
+
+    set_clock(mm, midnight)
+    mm.budgets.settled()
+    assert [alert.state for alert in mm.alerts.evaluate()] == ["resolved"]
+
+
 def test_two_processes_that_see_a_threshold_passed_speak_once(open_manager: Open, sqlite_url: str, receiver: Receiver):
     one, two = (open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url) for _ in range(2))
     one.budgets.create("team", "10", thresholds=[0.5])
@@ -218,6 +292,73 @@ def test_a_test_message_says_what_is_wrong_and_no_secret_shows(open_manager: Ope
     assert "secret-token" not in problem + repr(mm.settings) + repr(mm.alerts.channels)
     with pytest.raises(InvalidRequest):
         mm.alerts.test("email")
+
+
+PASSWORD = "hunter2-of-the-mail"
+
+
+def by_mail(open_manager: Open, url: str, address: str, **settings: str) -> ModelManager:
+    return open_manager(url, takes_up=False, alert_email="team@example.com", smtp_url=address, **settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "user", "problem"),
+    [
+        ("127.0.0.1", f"u:{PASSWORD}@", ""),  # what stays on this machine needs no encryption
+        ("localhost", f"u:{PASSWORD}@", ""),
+        ("0.0.0.0", "", ""),  # nothing to protect
+        ("0.0.0.0", f"u:{PASSWORD}@", "no encryption"),  # reaches this machine, and is not its loopback address
+    ],
+)
+def test_a_password_goes_over_no_plain_connection(
+    open_manager: Open, sqlite_url: str, host: str, user: str, problem: str
+):
+    server = FakeSmtp()
+    mm = by_mail(open_manager, sqlite_url, f"smtp://{user}{host}:{server.port}?from=aimm@example.com")
+
+    found = mm.alerts.test("email")
+    server.close()
+
+    assert (problem in found) if problem else found == ""
+    assert len(server.logins) == (1 if user and not problem else 0)
+    assert len(server.messages) == (0 if problem else 1)
+
+
+def test_a_mail_server_that_nobody_vouches_for_gets_no_password(open_manager: Open, sqlite_url: str, tmp_path: Path):
+    server = FakeSmtp(self_signed(tmp_path))
+    mm = by_mail(open_manager, sqlite_url, f"smtps://u:{PASSWORD}@localhost:{server.port}")
+
+    problem = mm.alerts.test("email")
+    server.close()
+
+    assert "SSLCertVerificationError" in problem
+    assert (server.logins, server.messages) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"smtp://u:{PASSWORD}@[x",
+        f"smtp://u:{PASSWORD}@host:99999",
+        f"smtp://u:{PASSWORD}@",
+        f"http://u:{PASSWORD}@host",
+        "mail.example.com:587",
+    ],
+)
+def test_an_address_that_is_none_keeps_no_other_channel_from_its_message(
+    open_manager: Open, sqlite_url: str, receiver: Receiver, address: str
+):
+    mm = by_mail(open_manager, sqlite_url, address, alert_webhook=receiver.url)
+    mm.budgets.create("team", "10", thresholds=[0.5])
+    spend(mm, "6")
+    mm.alerts.evaluate()
+
+    assert mm.alerts.deliver() == 1
+    assert len(receiver.got) == 1
+    [problem] = [each.error for each in mm.alerts.outbox() if each.channel == "email"]
+    assert problem == mm.alerts.test("email")
+    assert "AIMM_SMTP_URL must look like" in problem
+    assert PASSWORD not in problem
 
 
 # Bills
@@ -258,16 +399,141 @@ def test_openais_costs_export_is_read():
     assert {(line.on, line.model) for line in bill.lines} == {(date(2026, 11, 1), "gpt-5.5")}
 
 
+def amounts(*texts: str, separator: str = ",") -> str:
+    """A bill with these amounts, each in quotes."""
+    rows = [["date", "model", "cost"], *(["2026-11-01", "m", f'"{text}"'] for text in texts)]
+    return "".join(separator.join(row) + "\n" for row in rows)
+
+
 @pytest.mark.parametrize(
     ("text", "usd"),
     [
         ("date;model;cost\n2026-11-01;m;1.234,56\n", "1234.56"),
         ("date\tmodel\tcost\n2026-11-01\tm\t$0.50\n", "0.50"),
         ("day,model name,cost (USD)\n2026-11-01,m,(3.00)\n", "-3.00"),
+        # one amount, which can be read in one way only
+        (amounts("0,012345"), "0.012345"),
+        (amounts("12,345678"), "12.345678"),
+        (amounts("-0,000001"), "-0.000001"),
+        (amounts("0,125"), "0.125"),
+        (amounts("1234,567"), "1234.567"),
+        (amounts("1,5e-05"), "0.000015"),
+        (amounts("1.234.567,8"), "1234567.8"),
+        (amounts("1,234,567"), "1234567"),
+        (amounts("1'234.50"), "1234.50"),
+        (amounts("0.012345", separator=";"), "0.012345"),
+        # one that can be read in two: the others of the file tell, else its separator
+        (amounts("1,234", "0.5"), "1234.5"),
+        (amounts("1,234", "0,5"), "1.734"),
+        (amounts("1.234", "0,5"), "1234.5"),
+        (amounts("1,234", "0.5", separator=";"), "1234.5"),
+        (amounts("1,234"), "1234"),
+        (amounts("1.234"), "1.234"),
+        (amounts("1,234", separator=";"), "1.234"),
+        (amounts("1.234", separator=";"), "1234"),
     ],
 )
 def test_amounts_are_read_as_they_are_written(text: str, usd: str):
     assert parse_bill(text, ["m"]).usd == Decimal(usd)
+
+
+@pytest.mark.parametrize("marks", [".,", ",."])
+@given(st.lists(st.decimals(-(10**6), 10**6, places=6), min_size=1, max_size=8).filter(any))
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_amounts_with_decimals_are_read_the_same_with_either_mark(marks: str, usd: list[Decimal]):
+    texts = [f"{each:,.6f}".translate(str.maketrans(".,", marks)) for each in usd]
+
+    assert parse_bill(amounts(*texts), ["m"]).usd == sum(usd)
+
+
+@pytest.mark.parametrize(
+    ("dates", "days"),
+    [
+        (["11/24/2026"], [(11, 24)]),
+        (["11/05/2026", "11/24/2026"], [(11, 5), (11, 24)]),
+        (["05/11/2026", "24/11/2026 00:00"], [(11, 5), (11, 24)]),
+        (["11/11/2026"], [(11, 11)]),
+        (["05.11.2026"], [(11, 5)]),
+        (["2026/11/05", "2026-11-24T00:00:00Z"], [(11, 5), (11, 24)]),
+    ],
+)
+def test_days_are_read_as_they_are_written(dates: list[str], days: list[tuple[int, int]]):
+    bill = parse_bill("date,model,cost\n" + "".join(f"{on},m,1\n" for on in dates), ["m"])
+
+    assert [line.on for line in bill.lines] == [date(2026, month, day) for month, day in days]
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        (["11/05/2026,m,1", "12/05/2026,m,1"], "11/5 may begin with the month or with the day"),
+        (["11/24/2026,m,1", "24/11/2026,m,1"], "some dates begin with the month"),
+        (["11/24/26,m,1"], "date == '11/24/26'"),
+        (["2026-11-31,m,1"], "date == '2026-11-31'"),
+        (['2026-11-01,m,"0,5"', "2026-11-02,m,0.5"], "'0.5' and '0,5' have different decimal marks"),
+        (['2026-11-01,m,"12,34,567.00"'], "cost == '12,34,567.00', must be a number"),
+        (["2026-11-01,m,1e30"], "cost == '1e30', must be at most 1,000,000,000"),
+        (["2026-11-01,m,1e999999"], "cost == '1e999999', must be a number"),
+        (["2026-11-01,m,99999999999999"], "cost == '99999999999999', must be at most 1,000,000,000"),
+    ],
+)
+def test_what_a_bill_may_mean_in_two_ways_or_cannot_mean_is_refused(cells: list[str], problem: str):
+    with pytest.raises(InvalidRequest, match=f"(?i){re.escape(problem)}"):
+        parse_bill("date,model,cost\n" + "\n".join(cells), ["m"])
+
+
+def test_credits_are_part_of_what_is_billed():
+    text = (
+        "Service description,SKU description,Usage start date,Cost ($),Credits ($)\n"
+        "Gemini API,Input gemini 2.5 pro,2026-11-01,10.00,-3.00\n"
+        "Gemini API,Input gemini 2.5 pro,2026-11-02,5.00,\n"
+        "Gemini API,Input gemini 2.5 flash,2026-11-02,4.00,-4.00\n"
+    )
+
+    bill = parse_bill(text, MODELS)
+    found = reconcile(bill, [booked(1, "10", model="gemini-2.5-pro")], date(2026, 11, 1), date(2026, 11, 1))
+
+    assert bill.usd == 12
+    assert [line.kind for line in bill.lines] == ["input", "credit", "input", "input", "credit"]
+    assert found.total.billed_usd == 7
+    assert found.total.cause.startswith("credit lines of $-3")
+
+
+def test_credits_that_a_subtotal_holds_are_not_taken_off_twice():
+    text = "date,model,cost ($),credits ($),subtotal ($)\n2026-11-01,m,10,-3,7\n"
+
+    assert parse_bill(text, ["m"]).usd == 7
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_separator_is_the_headers_whatever_the_cells_hold(separator: str):
+    others = " x".join({",", ";", "\t"} - {separator}) * 9
+    rows = [["date", "model", "cost"], ["2026-11-01", f'"m {others}"', "1.5"]]
+    bill = parse_bill("\n".join(map(separator.join, rows)), ["m"])
+
+    assert [(line.on, line.model, line.usd) for line in bill.lines] == [(date(2026, 11, 1), "m", Decimal("1.5"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("Generate content input token count gemini 2.5 flash lite text input", "gemini-2.5-flash-lite"),
+        ("Gemini 2.5 Flash-Lite Input", "gemini-2.5-flash-lite"),
+        ("gemini-2.5-flash-lite", "gemini-2.5-flash-lite"),
+        ("gemini 2.5 flash image output", "gemini-2.5-flash-image"),
+        ("gemini 2.5 flash preview tts", "gemini-2.5-flash-preview-tts"),
+        ("gpt-5.5-cyber, input", "gpt-5.5-cyber"),
+        ("Generate content input token count gemini 2.5 flash text input", "gemini-2.5-flash"),
+        ("gemini 2.5 flash image input", "gemini-2.5-flash"),
+        ("Gemini 2.5 Flash - Thinking Text Output", "gemini-2.5-flash"),
+        ("gemini-2.5-flash-preview-05-20", "gemini-2.5-flash"),
+        ("gpt-5.5-2026-04-01, input", "gpt-5.5"),
+    ],
+)
+def test_a_line_of_one_model_never_falls_on_another(text: str, model: str):
+    bill = parse_bill(f'date,model,cost\n2026-11-01,"{text}",1\n', ["gemini-2.5-flash", "gpt-5.5"])
+
+    assert [line.model for line in bill.lines] == [model]
 
 
 @pytest.mark.parametrize(
@@ -345,6 +611,42 @@ def test_one_number_is_held_against_the_books_of_its_range_and_kept(mm: ModelMan
     assert (kept.billed_usd, kept.booked_usd, kept.source) == (5, 4, "one number")
     with pytest.raises(InvalidRequest):
         one_number(Decimal(-1), "gemini")
+
+
+TODAY = date(2026, 11, 20)
+
+
+@pytest.mark.parametrize(
+    ("usd", "since", "until"),
+    [
+        ("1e30", TODAY, TODAY),
+        ("1e999999", TODAY, TODAY),
+        ("1000000000.01", TODAY, TODAY),
+        ("nan", TODAY, TODAY),
+        ("1", TODAY, date.max),
+        ("1", date.max, date.max),
+        ("1", date.min, date.min),
+        ("1", TODAY, TODAY - timedelta(days=1)),
+    ],
+)
+def test_a_sum_or_range_that_cannot_be_is_refused(mm: ModelManager, usd: str, since: date, until: date):
+    with pytest.raises(InvalidRequest):
+        mm.reconciliations.of_number(usd, "gemini", since, until)
+    assert mm.reconciliations.latest() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "date,model,cost\n9999-12-31,m,1\n",
+        "date,model,cost\n2026-11-01,m,1\n9999-12-31,m,1\n",
+        "date,model,cost\n" + "2026-11-01,m,999999999\n" * 11,
+    ],
+)
+def test_a_bill_of_impossible_days_or_sums_is_refused(mm: ModelManager, text: str):
+    with pytest.raises(InvalidRequest):
+        mm.reconciliations.of_file(text)
+    assert mm.reconciliations.latest() == []
 
 
 # Spend by what it was for, estimates, caps

@@ -8,12 +8,21 @@ from core.clock import HOUR_US, from_us, to_us
 from core.domain.budget import Budget, Period
 from core.errors import InvalidRequest
 
+OF_THE_MACHINE = ("localtime", "posixrules", "factory")
+
 
 def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidRequest(f"{name!r} is not a time zone; use a name like Europe/Berlin or UTC.") from None
+
+
+def check_zone(name: str) -> None:
+    """Raises: InvalidRequest: There is no such zone, or another machine would take the name for another zone."""
+    if name.lower() in OF_THE_MACHINE or name.lower().startswith(("posix/", "right/")):
+        raise InvalidRequest(f"{name!r} depends on the machine; use a name like Europe/Berlin or UTC.")
+    zone(name)
 
 
 def bounds(period: Period, timezone: str, now: datetime) -> tuple[datetime, datetime]:

@@ -289,7 +289,7 @@ def checked(budget: Budget, fields: dict[str, Any]) -> Budget:
     scope = _scope(budget.scope)
     if other and scope == f"model:{other}":
         raise InvalidRequest(f"downgrade_to == {other!r}, must be another model than the one the budget is for.")
-    periods.zone(budget.timezone)
+    periods.check_zone(budget.timezone)
     return replace(
         budget,
         rolling_hours=rolling if budget.period == "rolling" else 0,
@@ -313,9 +313,12 @@ def _scope(scope: str) -> str:
 
 
 def _shares(shares: Sequence[float], name: str, *, least: int) -> tuple[float, ...]:
-    if len(shares) < least or len(shares) > 10 or not all(0 < share <= 10 for share in shares):
-        raise InvalidRequest(f"{name} == {list(shares)}, must be shares above 0, such as 0.8")
-    return tuple(sorted(set(shares)))
+    """In whole per mille, each once: that is how finely alerts are told apart."""
+    if not least <= len(shares) <= 10 or not all(0.01 <= share <= 10 for share in shares):
+        raise InvalidRequest(
+            f"{name} == {list(shares)}, must be {least} to 10 shares from 0.01 to 10 (1 % to 1000 %), such as 0.8"
+        )
+    return tuple(sorted({round(share, 3) for share in shares}))
 
 
 def _usd(amount: Decimal | float | str) -> Decimal:

@@ -12,7 +12,7 @@ from core.clock import to_us
 from core.domain.alert import Alert, Channel, Delivery
 from core.domain.budget import BudgetOutlook
 from core.errors import InvalidRequest
-from core.monitoring.alerts import due, step, text_of
+from core.monitoring.alerts import due, speaks, step, text_of
 from core.monitoring.delivery import Channels, DeliveryFailed
 from core.monitoring.spend import SpendService
 from core.pricing.receipt import to_nano
@@ -49,8 +49,11 @@ class AlertService:
     def evaluate(self) -> list[Alert]:
         """Bring all alerts up to date; returns those that fired or resolved just now."""
         now = self._now()
+        outlooks = self._spend.outlook()
+        if any(outlook.status.resets_at <= now for outlook in outlooks):
+            return []  # read a moment before its period ended: that spend is not the new period's
         wanted: dict[str, tuple[Alert, bool, BudgetOutlook]] = {}
-        for outlook in self._spend.outlook():
+        for outlook in outlooks:
             bucket = periods.span_us(outlook.status.budget, to_us(now))[0]
             if outlook.status.budget.period == "rolling":
                 bucket = 0  # it has no periods: an alert stays until spend falls below its threshold
@@ -71,7 +74,7 @@ class AlertService:
                 after = step(before, holds, fresh.bucket_us, now)
                 if after == before and id_ in current:
                     continue
-                if after.state != before.state and after.state in ("firing", "resolved"):
+                if speaks(before, after):
                     text = text_of(after, outlook, why.get(fresh.budget_id, ""))
                     after = Alert(**{name: getattr(after, name) for name in after.__slots__} | {"text": text})
                     spoken.append(after)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
+from core.pricing.dollars import dollars
 
 FORECAST_PENDING = timedelta(minutes=10)
 RESOLVED_FOR = timedelta(hours=1)
@@ -37,10 +38,9 @@ def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Ale
 
 
 def step(alert: Alert, holds: bool, bucket_us: int, now: datetime) -> Alert:
-    """The alert a moment later. A state that did not change keeps its `since`."""
-    if alert.bucket_us != bucket_us and alert.state in ("firing", "pending") and not holds:
-        return replace(alert, state="resolved" if alert.state == "firing" else "ok", since=now, bucket_us=bucket_us)
-    alert = replace(alert, bucket_us=bucket_us)
+    """The alert a moment later. A state that did not change keeps its `since`, unless it was reached anew."""
+    if alert.bucket_us != bucket_us:  # what holds in a new period is passed for the first time there
+        alert = replace(alert, state="ok" if holds else alert.state, bucket_us=bucket_us)
     if holds and alert.state in ("ok", "resolved"):
         return replace(alert, state="pending" if alert.is_forecast else "firing", since=now)
     if holds and alert.state == "pending" and now - alert.since >= FORECAST_PENDING:
@@ -54,18 +54,23 @@ def step(alert: Alert, holds: bool, bucket_us: int, now: datetime) -> Alert:
     return alert
 
 
+def speaks(before: Alert, after: Alert) -> bool:
+    """Whether a step is worth a message: it fired or resolved, in this period."""
+    return after.state in ("firing", "resolved") and (after.state, after.since) != (before.state, before.since)
+
+
 def text_of(alert: Alert, outlook: BudgetOutlook, why: str) -> str:
     """The alert in words, e.g. `Month budget "team" 80 % on day 14 (…)`."""
     status, budget = outlook.status, outlook.status.budget
     if alert.state == "resolved":
         return f"Budget {budget.name!r}: back below {100 * alert.threshold:g} %."
     if alert.is_forecast:
-        expected = f"${outlook.expected_usd:,.2f}" if outlook.expected_usd is not None else "unknown"
-        text = f"Budget {budget.name!r} is heading for {expected} of ${status.limit_usd:,.2f} {budget.period_text}."
+        expected = dollars(outlook.expected_usd) if outlook.expected_usd is not None else "unknown"
+        text = f"Budget {budget.name!r} is heading for {expected} of {dollars(status.limit_usd)} {budget.period_text}."
     else:
         text = (
-            f"Budget {budget.name!r}: {100 * status.share_spent:.0f} % spent, ${status.spent_usd:,.4f} of"
-            f" ${status.limit_usd:,.2f} {budget.period_text}."
+            f"Budget {budget.name!r}: {100 * status.share_spent:.0f} % spent, {dollars(status.spent_usd)} of"
+            f" {dollars(status.limit_usd)} {budget.period_text}."
         )
     if outlook.runs_out_on is not None:
         text += f" Runs out on {outlook.runs_out_on.isoformat()}."

@@ -4,6 +4,7 @@ import smtplib
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -68,29 +69,75 @@ def _post(url: str, body: dict[str, Any]) -> None:
         raise DeliveryFailed(f"It answered {response.status_code}.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Server:
+    """Where mail is handed in; user: empty = without a login."""
+
+    host: str
+    port: int
+    is_tls: bool
+    user: str
+    password: str = field(repr=False)
+    sender: str
+
+    @classmethod
+    def at(cls, address: str) -> "_Server":
+        """smtp://user:password@host:587 (STARTTLS where offered) or smtps://…:465; `?from=` sets the sender."""
+        try:
+            parts = urlsplit(address)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None  # the text of the error would show the password
+        if not host or parts.scheme not in ("smtp", "smtps"):
+            raise DeliveryFailed("AIMM_SMTP_URL must look like smtp://user:password@host:587 or smtps://….")
+        is_tls, user = parts.scheme == "smtps", unquote(parts.username or "")
+        query = dict(part.partition("=")[::2] for part in parts.query.split("&") if part)
+        return cls(
+            host=host,
+            port=port or (465 if is_tls else 587),
+            is_tls=is_tls,
+            user=user,
+            password=unquote(parts.password or ""),
+            sender=unquote(query.get("from", "")) or user or "aimm@localhost",
+        )
+
+
 def _mail(smtp: str, to: str, payload: dict[str, Any]) -> None:
-    """smtp: smtp://user:password@host:587 (STARTTLS where offered) or smtps://…:465; `?from=` sets the sender."""
-    address = urlsplit(smtp)
-    query = dict(part.partition("=")[::2] for part in address.query.split("&") if part)
-    message = EmailMessage()
-    message["Subject"] = payload["text"].splitlines()[0][:120]
-    message["From"] = unquote(query.get("from", "")) or unquote(address.username or "") or "aimm@localhost"
-    message["To"] = to
-    message.set_content(payload["text"])
-    host, secure = address.hostname or "localhost", address.scheme == "smtps"
+    server = _Server.at(smtp)
     try:
-        port = address.port or (465 if secure else 587)
-        kind = smtplib.SMTP_SSL if secure else smtplib.SMTP
-        with kind(host, port, timeout=TIMEOUT_S) as server:
-            if not secure and _offers_starttls(server):
-                server.starttls(context=ssl.create_default_context())
-            if address.username:
-                server.login(unquote(address.username), unquote(address.password or ""))
-            server.send_message(message)
+        message = EmailMessage()
+        message["Subject"] = payload["text"].splitlines()[0][:120]
+        message["From"] = server.sender
+        message["To"] = to
+        message.set_content(payload["text"])
+        with _connect(server) as connection:
+            if not server.is_tls:
+                _encrypt(connection, server)
+            if server.user:
+                connection.login(server.user, server.password)
+            connection.send_message(message)
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise DeliveryFailed(redact(f"The mail server did not take it ({type(error).__name__}).")) from None
 
 
-def _offers_starttls(server: smtplib.SMTP) -> bool:
-    server.ehlo()
-    return server.has_extn("starttls")
+def _connect(server: _Server) -> smtplib.SMTP:
+    if server.is_tls:  # without a context of its own, smtplib trusts any certificate
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_S, context=context)
+    return smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_S)
+
+
+def _encrypt(connection: smtplib.SMTP, server: _Server) -> None:
+    """Raises: DeliveryFailed: The password would go over the network as plain text."""
+    connection.ehlo()
+    if connection.has_extn("starttls"):
+        connection.starttls(context=ssl.create_default_context())
+    elif server.user and not _is_loopback(server.host):
+        raise DeliveryFailed("The mail server offers no encryption (STARTTLS); the password was not sent.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from core.errors import InvalidRequest
 from core.monitoring.bills import Bill, BillLine
+from core.monitoring.notation import MAX_USD
 
 AGREES = Decimal("0.01")
 CONSTANT = Decimal("0.02")
@@ -62,8 +63,8 @@ class Reconciliation:
 
 def one_number(usd: Decimal, provider: str) -> Bill:
     """A bill of which only the sum is known. Raises: InvalidRequest"""
-    if not usd.is_finite() or usd < 0:
-        raise InvalidRequest(f"The amount == {usd}, must be a number of at least 0")
+    if not usd.is_finite() or not 0 <= usd <= MAX_USD:
+        raise InvalidRequest(f"The amount == {str(usd)[:40]}, must be a number from 0 to {MAX_USD:,}")
     line = BillLine(on=None, model=None, usd=usd, kind="other")
     return Bill(source="one number", provider=provider, lines=(line,))
 
@@ -75,9 +76,11 @@ def days_of(bill: Bill) -> tuple[date, date] | None:
 
 
 def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) -> Reconciliation:
-    """Compare the days from `since` to `until`, both included."""
+    """Compare the days from `since` to `until`, both included. Raises: InvalidRequest"""
     if since > until:
         raise InvalidRequest("The range ends before it begins.")
+    if abs(bill.usd) > MAX_USD:
+        raise InvalidRequest(f"The bill adds up to {bill.usd:,.2f} US dollars, must be at most {MAX_USD:,}")
     books = [row for row in booked if since <= row.on <= until]
     lines = [line for line in bill.lines if line.on is None or since <= line.on <= until]
     ratio = _constant_ratio(lines, books)

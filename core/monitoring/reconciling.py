@@ -13,6 +13,9 @@ from core.storage.database import Database
 from core.storage.reconciliations import Kept
 from core.storage.writer import Writer
 
+FIRST, LAST = date(2000, 1, 1), date(2099, 12, 31)
+MAX_DAYS = 3700
+
 
 class ReconcileService:
     def __init__(self, database: Database, writer: Writer, monitoring: MonitoringService) -> None:
@@ -37,7 +40,7 @@ class ReconcileService:
         try:
             amount = Decimal(str(usd))
         except InvalidOperation:
-            raise InvalidRequest(f"The amount == {usd!r}, must be a number") from None
+            raise InvalidRequest(f"The amount == {str(usd)[:40]!r}, must be a number") from None
         return self._keep(one_number(amount, provider), provider, since, until)
 
     def latest(self, limit: int = 50) -> list[Kept]:
@@ -65,8 +68,10 @@ class ReconcileService:
         return found
 
     def _booked(self, provider: str, since: date, until: date) -> list[Booked]:
-        if since > until or (until - since).days > 3700:
-            raise InvalidRequest(f"The range from {since} to {until} is not one of up to ten years.")
+        if not FIRST <= since <= until <= LAST or (until - since).days > MAX_DAYS:
+            raise InvalidRequest(
+                f"The range from {since} to {until} is not one of up to ten years between {FIRST.year} and {LAST.year}."
+            )
         start, end = (datetime.combine(day, time(), tzinfo=UTC) for day in (since, until + timedelta(days=1)))
         rows = self._monitoring.by_model(Window(start, end), bucket="day")
         return [
