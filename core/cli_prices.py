@@ -65,9 +65,13 @@ def _list(mm: ModelManager, args: argparse.Namespace) -> int:
         off = f" -{100 * row.discount:f} %" if row.discount else ""
         rates = " ".join(f"{name} {rate.base:f}" for name, rate in row.rates.items())
         print(f"own\t{row.provider}\t{row.model}\tfrom {row.effective_from:%Y-%m-%d}\t{rates}{off}\t{row.id}")
-    if mm.prices.file_error:
-        print(mm.prices.file_error, file=sys.stderr)
+    _warn(mm)
     return 0
+
+
+def _warn(mm: ModelManager) -> None:
+    for text in mm.prices.warnings:
+        print(text, file=sys.stderr)
 
 
 def _text(price: Price) -> str:
@@ -113,6 +117,7 @@ def _update(mm: ModelManager, args: argparse.Namespace) -> int:
 
 
 def _show(mm: ModelManager, content: str) -> int:
+    _warn(mm)
     changes = mm.prices.compare(content)
     for change in changes:
         before, after = (

@@ -15,7 +15,6 @@ from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from core.monitoring.reconcile import Drift
 from core.monitoring.spend import SpendOf
-from core.pricing.catalogue import shipped
 from core.pricing.estimate import Estimate
 from dashboard import formatting
 from dashboard.queries import alerts, window
@@ -115,10 +114,6 @@ def audit_frame() -> pd.DataFrame:
         for entry in manager().prices.audit()
     ]
     return pd.DataFrame(records, columns=["time", "what", "of", "detail"])
-
-
-def shipped_version() -> str:
-    return shipped().version
 
 
 @st.cache_data(ttl=3, show_spinner=False)

@@ -23,6 +23,7 @@ from core.pricing.catalogue import Catalogue, shipped
 from core.pricing.receipt import receipt_for, to_nano
 from core.pricing.team import row_from, rows_from_yaml
 from core.storage.generations import to_row
+from core.storage.prices import PriceStore
 from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini
@@ -151,10 +152,61 @@ def test_a_prices_file_is_read_again_when_it_changes_and_a_broken_one_keeps_the_
     assert mm.prices.price("gemini", "gemini-x", NOW) is not None
 
 
-@pytest.mark.parametrize("text", ["[", "prices: 3", "- 3", "- {model: m}"])
-def test_a_prices_file_that_is_wrong_says_where(text: str):
+ROW = "- {provider: gemini, model: m, input: 1, output: 2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[", "prices: 3", "- 3", "- {model: m}", "[" * 3000, "!!bool maybe", f"{ROW}, effective_from: 2026-13-45}}",
+        f"{ROW}, effective_from: 9999-12-31T23:59:59-23:00}}", f"{ROW}, effective_from: '0001-01-01T00:00:00+23:00'}}",
+        f"{ROW}, above: {{'²': {{input: 2}}}}}}", f"{ROW}, note: 0x{'f' * 5000}}}",
+    ],
+)  # fmt: skip
+def test_a_prices_file_that_is_wrong_is_named_and_does_not_stop_the_start(
+    text: str, open_manager: Open, sqlite_url: str, tmp_path: Path
+):
     with pytest.raises(InvalidRequest, match=r"prices\.yaml"):
         rows_from_yaml(text)
+    file = tmp_path / "prices.yaml"
+    file.write_text(text)
+
+    mm = open_manager(sqlite_url, prices_file=file)
+
+    assert mm.prices.price("gemini", "gemini-2.5-flash", NOW) is not None
+    [warning] = mm.prices.warnings
+    assert warning.startswith("prices.yaml")
+
+
+def test_a_stored_row_that_cannot_be_read_any_more_is_named_and_can_be_removed(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    old = {"provider": "gemini", "model": "gemini-x", "input": 1, "output": 2, "a field of another version": 3}
+    mm._writer.run(lambda connection: PriceStore.add_own(connection, "p_old", old))
+
+    mm = open_manager(sqlite_url)
+
+    [warning] = mm.prices.warnings
+    assert "p_old" in warning and "a field of another version" in warning
+    assert mm.prices.rows == ()
+    mm.prices.remove_price("p_old")
+    assert mm.prices.warnings == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[" * 3000, '[{"id": "google", "a newer form": 1}]'])
+def test_a_taken_catalogue_that_cannot_be_read_leaves_the_shipped_one_in_use(
+    content: str, open_manager: Open, sqlite_url: str
+):
+    mm = open_manager(sqlite_url)
+    mm._writer.run(lambda connection: PriceStore.take(connection, "0123456789", content))
+
+    mm = open_manager(sqlite_url)
+
+    assert mm.prices.book.catalogue is shipped()
+    [warning] = mm.prices.warnings
+    assert "0123456789" in warning
+    mm.prices.use_shipped()
+    assert mm.prices.warnings == []
+    assert mm.prices.audit()[0].subject == "0123456789"
 
 
 def test_a_row_set_here_holds_in_the_next_process_too(open_manager: Open, database_url: str):

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +49,9 @@ class PriceService:
         self._pinned: set[str] = set()
         self._seen: Any = None
         self._taken: Catalogue | None = None
-        self.file_error = ""
+        self.taken_version: str | None = None
+        self.file_error = self.catalogue_error = ""
+        self.unreadable: dict[str, str] = {}
         self.book = PriceBook()
         self.refresh()
 
@@ -76,14 +78,40 @@ class PriceService:
 
     def refresh(self) -> None:
         """Read what other processes or an editor may have changed: rows, the file, the catalogue."""
-        own, version = self._store.own_rows(), self._store.taken_version()
-        stamp = self._file.stat().st_mtime_ns if self._file is not None and self._file.exists() else None
+        own, version, stamp = self._store.own_rows(), self._store.taken_version(), self._stamp()
         seen = ([id_ for id_, _ in own], version, stamp)
         if seen == self._seen:
             return
-        rows = [row_from(row, source="team", id_=id_) for id_, row in own]
-        self.book = PriceBook([*self._from_file(stamp is not None), *rows], self._catalogue(version))
+        rows = [*self._from_file(stamp is not None), *self._readable(own)]
+        self.book, self.taken_version = PriceBook(rows, self._catalogue(version)), version
         self._seen = seen
+
+    @property
+    def warnings(self) -> list[str]:
+        """What of the prices does not hold as it was meant to, in sentences for people."""
+        rows = [f"The price row {id_} cannot be read and does not hold: {why}" for id_, why in self.unreadable.items()]
+        return [text for text in (self.file_error, *rows, self.catalogue_error) if text]
+
+    def _stamp(self) -> int | None:
+        """When the file was changed; None = there is none."""
+        if self._file is None:
+            return None
+        try:
+            return self._file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return 0  # it is there; reading it will say what is wrong
+
+    def _readable(self, stored: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[TeamPrice]:
+        """The rows that were set here; one that an earlier version took and this one does not is left out and named."""
+        rows, self.unreadable = [], {}
+        for id_, row in stored:
+            try:
+                rows.append(row_from(row, source="team", id_=id_))
+            except InvalidRequest as error:
+                self.unreadable[id_] = error.message
+        return rows
 
     def _from_file(self, is_there: bool) -> Sequence[TeamPrice]:
         """A broken file must not stop the product; the page shows what is wrong, and the last good rows hold."""
@@ -99,11 +127,20 @@ class PriceService:
         return rows
 
     def _catalogue(self, version: str | None) -> Catalogue:
+        """The one that was taken; where the installed genai-prices cannot read it, the shipped one holds."""
+        self.catalogue_error = ""
         if version is None:
             return shipped()
         if self._taken is None or self._taken.version != version:
             content = self._store.taken_content(version)
-            self._taken = Catalogue.from_json(content) if content else None
+            try:
+                self._taken = None if content is None else Catalogue.from_json(content)
+            except ValueError as error:
+                self._taken = None
+                self.catalogue_error = (
+                    f"The catalogue {version} that was taken cannot be read ({str(error)[:200]}), so the installed one"
+                    " holds. Take a newer one, or go back to the installed one with: aimm prices update --shipped"
+                )
         return self._taken or shipped()
 
     # The team's rows
@@ -171,7 +208,7 @@ class PriceService:
 
         def work(connection: Connection) -> None:
             if self._store.drop_taken(connection):
-                audit.note(connection, "catalogue dropped", self.book.catalogue.version, {})
+                audit.note(connection, "catalogue dropped", self.taken_version or "", {})
 
         self._writer.run(work)
         self.refresh()
@@ -329,7 +366,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal | float):
         return str(value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     return value if isinstance(value, str | int | bool) else str(value)

@@ -31,8 +31,8 @@ def rows_from_yaml(text: str) -> list[TeamPrice]:
     """
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidRequest(f"prices.yaml is not YAML: {error}") from None
+    except Exception as error:  # noqa: BLE001 - of a value that cannot be, PyYAML lets through whatever Python raises
+        raise InvalidRequest(f"prices.yaml cannot be read ({type(error).__name__}): {str(error)[:500]}") from None
     rows = content.get("prices", []) if isinstance(content, dict) else content
     if rows is None:
         return []
@@ -44,6 +44,8 @@ def rows_from_yaml(text: str) -> list[TeamPrice]:
             found.append(row_from(row if isinstance(row, Mapping) else {}, source="file"))
         except InvalidRequest as error:
             raise InvalidRequest(f"prices.yaml, row {number}: {error.message}") from None
+        except ValueError:  # a whole number of more digits than Python turns into text
+            raise InvalidRequest(f"prices.yaml, row {number}: a number is too long to be read.") from None
     return found
 
 
@@ -90,7 +92,9 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
 
 def _rates(given: Mapping[str, Any]) -> dict[str, Rate]:
     above = given.get("above") or {}
-    if not isinstance(above, Mapping) or not all(isinstance(v, Mapping) and str(k).isdigit() for k, v in above.items()):
+    if not isinstance(above, Mapping) or not all(
+        isinstance(v, Mapping) and str(k).isdecimal() for k, v in above.items()
+    ):
         raise InvalidRequest("above must be like {200000: {input: 2.5, output: 15}}")
     rates = {}
     for name in RATE_NAMES:
@@ -129,13 +133,12 @@ def _moment(value: Any) -> datetime:
     """Midnight UTC of a date; a moment as it is. Without one, the row holds from the beginning of time."""
     if value is None or value == "":
         return datetime(1970, 1, 1, tzinfo=UTC)
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise InvalidRequest(f"effective_from == {value!r}, must be a date such as 2026-12-01") from None
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    if isinstance(value, date):
-        return datetime.combine(value, time(), tzinfo=UTC)
-    raise InvalidRequest(f"effective_from == {value!r}, must be a date such as 2026-12-01")
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime):
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the last moments of the year 9999 have no UTC
+        moment = None
+    if isinstance(moment, date):
+        return datetime.combine(moment, time(), tzinfo=UTC)
+    raise InvalidRequest(f"effective_from == {str(value)[:60]!r}, must be a date such as 2026-12-01")

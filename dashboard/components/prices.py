@@ -16,18 +16,17 @@ VIEWS = ("Models", "Own prices", "Without a price", "Past calls", "Catalogue", "
 def own() -> None:
     """The rows that are set here or in the file, and a form for a new one."""
     prices = manager().prices
-    if prices.file_error:
-        st.error(formatting.plain(prices.file_error), icon=":material/error:")
     if prices.rows:
         st.dataframe(money.own_prices_frame(), hide_index=True)
-        here = {_label(row): row.id for row in prices.rows if row.source == "team"}
-        if here:
-            line = st.container(horizontal=True, vertical_alignment="bottom")
-            chosen = line.selectbox("Row", list(here), key="own_row", width=380)
-            if line.button("Remove", icon=":material/delete:", key="own_remove") and chosen:
-                prices.remove_price(here[chosen])
-                st.rerun()
-    else:
+    here = {_label(row): row.id for row in prices.rows if row.source == "team"}
+    here |= {f"cannot be read ({id_})": id_ for id_ in prices.unreadable}
+    if here:
+        line = st.container(horizontal=True, vertical_alignment="bottom")
+        chosen = line.selectbox("Row", list(here), key="own_row", width=380)
+        if line.button("Remove", icon=":material/delete:", key="own_remove") and chosen:
+            prices.remove_price(here[chosen])
+            st.rerun()
+    if not prices.rows:
         st.caption("No rows of your own yet: what your contract says goes here, or into data/prices.yaml.")
     with st.expander("New price row", icon=":material/add:", expanded=not prices.rows):
         form("own")
@@ -133,9 +132,7 @@ def catalogue() -> None:
     """Which catalogue holds, and a newer one: first the difference, then the choice."""
     prices = manager().prices
     st.markdown(f"In use: genai-prices **{prices.book.catalogue.version}**. Nothing is ever fetched by itself.")
-    if prices.book.catalogue.version != money.shipped_version() and st.button(
-        "Back to the shipped one", key="catalogue_back"
-    ):
+    if prices.taken_version is not None and st.button("Back to the shipped one", key="catalogue_back"):
         prices.use_shipped()
         st.rerun()
     file = st.file_uploader("A newer catalogue: genai-prices' data.json", "json", key="catalogue_file")
