@@ -46,7 +46,7 @@ def own_prices_frame() -> pd.DataFrame:
                 f"{name} $/M": float(rate.base) if (rate := row.rates.get(name)) else None
                 for name in ("input", "output", "cached")
             },
-            "discount %": float(100 * row.discount) if row.discount else None,
+            "discount %": None if row.discount is None else float(100 * row.discount),
             "tiers": ", ".join(f"{tier} × {factor:f}" for tier, factor in row.tiers.items()),
             "set in": "data/prices.yaml" if row.source == "file" else "here",
             "note": row.note,

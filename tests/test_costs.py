@@ -85,6 +85,44 @@ def test_a_row_of_the_very_model_covers_the_row_for_all():
     assert price.input.base == 7
 
 
+@pytest.mark.parametrize(
+    ("row", "tier", "usd"),
+    [
+        ({"tiers": {"batch": "0.4"}}, "standard", "0.15"),
+        ({"tiers": {"batch": "0.4"}}, "batch", "0.06"),
+        ({"tiers": {"batch": "0.4"}}, "priority", "0.3"),
+        ({"search_per_1000": 14}, "standard", "0.15"),
+        ({"discount_percent": 10}, "standard", "0.27"),
+        ({"discount_percent": 10}, "priority", "0.54"),
+        ({"discount_percent": 0}, "standard", "0.3"),
+        ({"input": "0.2", "output": 1}, "standard", "0.2"),
+        ({"input": "0.2", "output": 1}, "priority", None),
+    ],
+)
+def test_what_a_row_without_prices_does_not_say_the_row_for_all_does(row: dict, tier: str, usd: str | None):
+    everything = {"provider": "gemini", "model": "*", "discount_percent": 50, "tiers": {"priority": 2}}
+    prices = book(everything, {"provider": "gemini", "model": "gemini-2.5-flash", **row})
+
+    price = prices.price("gemini", "gemini-2.5-flash", NOW, tier)
+
+    assert (None if price is None else price.input.base) == (None if usd is None else Decimal(usd))
+
+
+def test_a_price_that_two_rows_make_is_not_the_same_row_once_one_of_them_changes():
+    tiers = {"provider": "gemini", "model": "gemini-2.5-flash", "tiers": {"batch": "0.4"}}
+
+    ids = {
+        book(tiers, *discounts).price("gemini", "gemini-2.5-flash", NOW).id  # type: ignore[union-attr]
+        for discounts in (
+            [{"provider": "gemini", "model": "*", "discount_percent": 50}],
+            [{"provider": "gemini", "model": "*", "discount_percent": 50}] * 2,
+            [],
+        )
+    }
+
+    assert len(ids) == 3
+
+
 def test_a_service_tier_without_a_price_is_unknown_not_standard():
     prices = book({"provider": "gemini", "model": "m", "input": 2, "output": 4, "tiers": {"batch": 0.5}})
 
@@ -135,6 +173,32 @@ def test_an_answer_from_our_own_cache_costs_nothing_and_counts_as_saved():
 def test_a_price_row_that_cannot_be_is_refused(row: dict):
     with pytest.raises(InvalidRequest):
         row_from(row)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"above": {200_000: {"ouput": 15}}}, "ouput"),
+        ({"above": {200_000: {"cached": 1}}}, "cached"),
+        ({"above": {200_000: {"input": None}}}, "None"),
+        ({"above": {10**12 + 1: {"input": 2}}}, "1,000,000,000,000"),
+        ({"above": {"²": {"input": 2}}}, "²"),
+        ({"above": {"-1": {"input": 2}}}, "-1"),
+        ({"above": [200_000]}, "above"),
+        ({"input": None, "output": None, "discount_percent": 5, "above": {200_000: {"input": 2}}}, "both input and output"),
+        ({"provider": "google"}, "gemini, openai, anthropic"),
+        ({"provider": "gemni"}, "gemini, openai, anthropic"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_price_row_is_named(fields: dict, said: str):
+    with pytest.raises(InvalidRequest, match=said):
+        row_from({"provider": "gemini", "model": "m", "input": 1, "output": 1, **fields})
+
+
+def test_a_long_prompt_may_begin_at_a_million_million_tokens():
+    row = row_from({"provider": "gemini", "model": "m", "input": 1, "output": 1, "above": {10**12: {"input": 2}}})
+
+    assert row.rates["input"].above == ((10**12, 2),)
 
 
 def test_a_prices_file_is_read_again_when_it_changes_and_a_broken_one_keeps_the_last_rows(

@@ -78,7 +78,7 @@ class TeamPrice:
 
     model: One name, or `*` for all of the provider; then it can only hold a discount.
     rates: USD per million tokens by name (RATE_NAMES); empty = the catalogue's, with the discount.
-    discount: Share off, in [0, 1]. tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
+    discount: Share off, in [0, 1]; None = not said. tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
     effective_from: The row holds from this moment until a later one of the same model does.
     """
 
@@ -88,7 +88,7 @@ class TeamPrice:
     effective_from: datetime
     source: PriceSource = "team"
     rates: Mapping[str, Rate] = field(default_factory=dict)
-    discount: Decimal = Decimal(0)
+    discount: Decimal | None = None
     tiers: Mapping[str, Decimal] = field(default_factory=dict)
     search_usd: Decimal | None = None
     storage_usd: Decimal | None = None

@@ -6,10 +6,11 @@ import streamlit as st
 
 from core import AimmError
 from core.domain.price import TeamPrice, UnpricedModel
+from core.pricing.catalogue import VENDORS
 from dashboard import formatting, money
 from dashboard.session import manager
 
-PROVIDERS = ("gemini", "openai", "anthropic")
+PROVIDERS = tuple(VENDORS)
 VIEWS = ("Models", "Own prices", "Without a price", "Past calls", "Catalogue", "Changes")
 
 
