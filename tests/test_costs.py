@@ -19,7 +19,7 @@ from core.costs.service import PriceService
 from core.domain.generation import Usage
 from core.domain.price import Price, Rate
 from core.pricing.book import PriceBook
-from core.pricing.catalogue import Catalogue, shipped
+from core.pricing.catalogue import Catalogue, is_newer, shipped
 from core.pricing.receipt import receipt_for, to_nano
 from core.pricing.team import row_from, rows_from_yaml
 from core.storage.generations import to_row
@@ -315,6 +315,28 @@ def test_a_newer_catalogue_is_a_difference_before_it_is_taken(mm: ModelManager):
     assert mm.prices.compare(newer()) == []
     mm.prices.use_shipped()
     assert mm.prices.price("gemini", "gemini-2.5-flash", NOW).input.base == Decimal("0.3")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("installed", "is_outdated"), [("999.0", True), ("0.0.1", False), (None, False)])
+def test_an_upgrade_after_a_catalogue_was_taken_is_said(
+    installed: str | None, is_outdated: bool, open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    open_manager(sqlite_url).prices.take(newer())
+    if installed:  # a test cannot upgrade a package that is in use
+        upgraded = Catalogue(installed, lambda: shipped().snapshot)
+        monkeypatch.setattr("core.costs.service.shipped", lambda: upgraded)
+
+    mm = open_manager(sqlite_url)
+
+    assert mm.prices.price("gemini", "gemini-2.5-flash", NOW).input.base == Decimal("0.5")  # type: ignore[union-attr]
+    assert ["aimm prices update --shipped" in text for text in mm.prices.warnings] == [True] * is_outdated
+    mm.prices.use_shipped()
+    assert mm.prices.warnings == []
+
+
+@pytest.mark.parametrize(("version", "than"), [("0.2.10", "0.2.9"), ("1.0", "0.9.9"), ("0.2.3.1", "0.2.3")])
+def test_versions_follow_each_other_by_their_numbers(version: str, than: str):
+    assert is_newer(version, than) and not is_newer(than, version) and not is_newer(version, version)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[3]", "<html>", '[{"id": "google"}]'])

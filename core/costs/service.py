@@ -15,7 +15,7 @@ from core.domain.generation import Generation
 from core.domain.price import Price, RepricedDay, TeamPrice, UnpricedModel
 from core.errors import InvalidRequest, NotFound
 from core.pricing.book import PriceBook
-from core.pricing.catalogue import Catalogue, normalise, shipped
+from core.pricing.catalogue import Catalogue, is_newer, normalise, shipped
 from core.pricing.receipt import from_nano, receipt_for
 from core.pricing.team import row_from, rows_from_yaml
 from core.storage import audit, repricing
@@ -50,7 +50,7 @@ class PriceService:
         self._seen: Any = None
         self._taken: Catalogue | None = None
         self.taken_version: str | None = None
-        self.file_error = self.catalogue_error = ""
+        self.file_error = self.catalogue_error = self.catalogue_notice = ""
         self.unreadable: dict[str, str] = {}
         self.book = PriceBook()
         self.refresh()
@@ -84,13 +84,14 @@ class PriceService:
             return
         rows = [*self._from_file(stamp is not None), *self._readable(own)]
         self.book, self.taken_version = PriceBook(rows, self._catalogue(version)), version
+        self.catalogue_notice = self._outdated(version)
         self._seen = seen
 
     @property
     def warnings(self) -> list[str]:
         """What of the prices does not hold as it was meant to, in sentences for people."""
         rows = [f"The price row {id_} cannot be read and does not hold: {why}" for id_, why in self.unreadable.items()]
-        return [text for text in (self.file_error, *rows, self.catalogue_error) if text]
+        return [text for text in (self.file_error, *rows, self.catalogue_error, self.catalogue_notice) if text]
 
     def _stamp(self) -> int | None:
         """When the file was changed; None = there is none."""
@@ -143,6 +144,20 @@ class PriceService:
                 )
         return self._taken or shipped()
 
+    def _outdated(self, version: str | None) -> str:
+        """Of two catalogues neither says which is newer; but an upgrade after one was taken brings another."""
+        if version is None or self.book.catalogue is shipped():
+            return ""
+        with self._database.read() as connection:
+            before = str(audit.last_detail(connection, "catalogue taken", version).get("shipped", ""))
+        if not before or not is_newer(shipped().version, before):
+            return ""
+        return (
+            f"genai-prices went from {before} to {shipped().version} since catalogue {version} was taken: the installed"
+            " catalogue is newer than the one taken, which still holds. To use the installed one:"
+            " aimm prices update --shipped"
+        )
+
     # The team's rows
 
     @property
@@ -191,13 +206,15 @@ class PriceService:
     def take(self, content: str) -> Catalogue:
         """Use a newer catalogue from now on. Raises: InvalidRequest"""
         newer = _parsed(content)
-        n = len(changes(self.book.catalogue, newer, self._now()))
+        detail = {
+            "before": self.book.catalogue.version,
+            "changes": len(changes(self.book.catalogue, newer, self._now())),
+            "shipped": shipped().version,
+        }
 
         def work(connection: Connection) -> None:
             self._store.take(connection, newer.version, content)
-            audit.note(
-                connection, "catalogue taken", newer.version, {"before": self.book.catalogue.version, "changes": n}
-            )
+            audit.note(connection, "catalogue taken", newer.version, detail)
 
         self._writer.run(work)
         self.refresh()

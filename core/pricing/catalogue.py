@@ -167,6 +167,12 @@ def shipped() -> Catalogue:
     return Catalogue(version("genai-prices"), _shipped)
 
 
+def is_newer(version: str, than: str) -> bool:
+    """Whether one release of genai-prices follows another."""
+    first, second = ([int(part) for part in re.findall(r"\d+", text)] for text in (version, than))
+    return first > second
+
+
 def price_of(provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
     """The price row of the shipped catalogue, or of a simulated model; None when none is known."""
     if provider == "simulated":
