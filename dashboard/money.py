@@ -47,6 +47,11 @@ def own_prices_frame() -> pd.DataFrame:
                 for name in ("input", "output", "cached")
             },
             "discount %": None if row.discount is None else float(100 * row.discount),
+            "more": ", ".join(
+                f"{name} {rate}"
+                for name, rate in row.rates.items()
+                if rate.above or name not in ("input", "output", "cached")
+            ),
             "tiers": ", ".join(f"{tier} × {factor:f}" for tier, factor in row.tiers.items()),
             "set in": "data/prices.yaml" if row.source == "file" else "here",
             "note": row.note,

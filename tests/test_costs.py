@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import InvalidRequest, ModelManager, NotFound, clock
+from core import InvalidRequest, ModelManager, NotFound, cli, clock
 from core.calls.accounting import settle, settle_cached
 from core.config import Settings
 from core.costs.service import PriceService
@@ -21,7 +21,7 @@ from core.domain.price import Price, Rate
 from core.pricing.book import PriceBook
 from core.pricing.catalogue import Catalogue, is_newer, shipped
 from core.pricing.receipt import receipt_for, to_nano
-from core.pricing.team import row_from, rows_from_yaml
+from core.pricing.team import above_from_text, row_from, rows_from_yaml
 from core.storage.generations import to_row
 from core.storage.prices import PriceStore
 from tests.conftest import ROOT, Open
@@ -217,6 +217,32 @@ def test_a_prices_file_is_read_again_when_it_changes_and_a_broken_one_keeps_the_
 
 
 ROW = "- {provider: gemini, model: m, input: 1, output: 2"
+
+
+def test_a_row_is_set_from_the_command_line_with_every_price(sqlite_url: str, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    rates = {"input": 1, "output": 2, "cached": 3, "cache_write": 4, "cache_write_1h": 5, "audio": 6, "cached_audio": 7, "output_audio": 8}  # fmt: skip
+    options = [part for name, usd in rates.items() for part in (f"--{name.replace('_', '-')}", str(usd))]
+    above = ["--above", "200000:input=4,output=18", "--above", "500000:input=5"]
+
+    assert cli.main(["prices", "set", "gemini", "gemini-x", *options, *above, "--tier", "batch=0"]) == 0
+
+    with ModelManager.open(Settings(database_url=sqlite_url), takes_up=False) as mm:
+        [row] = mm.prices.rows
+        assert {name: rate.base for name, rate in row.rates.items()} == rates
+        assert row.rates["input"].above == ((200_000, 4), (500_000, 5))
+        assert row.rates["output"].above == ((200_000, 18),)
+        assert row.tiers == {"batch": 0}
+        assert mm.prices.price("gemini", "gemini-x", NOW, "batch").is_free  # type: ignore[union-attr]
+    capsys.readouterr()
+    assert cli.main(["prices", "list", "gemini/gemini-x"]) == 0
+    assert "input 1 (4 above 200,000 tokens) (5 above 500,000 tokens)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["200000", "200000:input", "200000:=4", "input=4", "2e5:input=4", "200000:inptu=4"])
+def test_prices_of_long_prompts_that_are_not_what_they_should_be_are_refused(text: str):
+    with pytest.raises(InvalidRequest, match="above|must be like"):
+        row_from({"provider": "gemini", "model": "m", "input": 1, "output": 1, "above": above_from_text(text)})
 
 
 @pytest.mark.parametrize(

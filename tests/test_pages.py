@@ -238,6 +238,31 @@ def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
     assert not app.exception
 
 
+def test_a_price_row_is_set_from_its_form_with_every_price(app: AppTest):
+    show(app, "models")
+    app.button_group(key="prices_view").set_value("Own prices").run()
+    app.text_input(key="own_model").input("gemini-x")
+    app.text_input(key="own_above").input("200000:input=4,output=18")
+    for name, value in (("input", 1.0), ("output", 2.0), ("output_audio", 8.0), ("batch", 0.0)):
+        app.number_input(key=f"own_{name}").set_value(value)
+    button(app, "Set price").click().run()
+
+    assert not app.exception
+    [row] = session.manager().prices.rows
+    assert {name: rate.base for name, rate in row.rates.items()} == {"input": 1, "output": 2, "output_audio": 8}
+    assert [rate.above for rate in row.rates.values()] == [((200_000, 4),), ((200_000, 18),), ()]
+    assert row.tiers == {"batch": 0}
+
+
+def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url: str, tmp_path):
+    file = tmp_path / "prices.yaml"
+    file.write_text("- {provider: google, model: m, discount_percent: 5}")
+    for app in _app(open_manager(sqlite_url, prices_file=file)):
+        show(app, "models")
+
+        assert "prices.yaml, row 1" in texts(app)
+
+
 def test_the_log_opens_a_call(app: AppTest):
     session.manager().generate("Find me in the log", model="sim-fast")
     show(app, "log")

@@ -171,7 +171,7 @@ class PriceService:
         Raises:
             InvalidRequest: A field is missing or out of range.
         """
-        given = {str(name): _plain(value) for name, value in row.items() if value is not None and value != ""}
+        given = {str(name): _plain(value) for name, value in row.items() if value not in (None, "", {})}
         made = row_from(given, id_=f"p_{secrets.token_hex(6)}")
 
         def work(connection: Connection) -> None:

@@ -20,6 +20,9 @@ class Rate:
     base: Decimal
     above: tuple[tuple[int, Decimal], ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.base:f}" + "".join(f" ({price:f} above {start:,} tokens)" for start, price in self.above)
+
     def at(self, prompt_tokens: int) -> Decimal:
         rate = self.base
         for start, price in self.above:

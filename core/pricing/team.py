@@ -129,6 +129,22 @@ def _above(given: Any) -> dict[int, dict[str, Decimal]]:
     return found
 
 
+def above_from_text(text: str) -> dict[str, dict[str, str]]:
+    """The field `above` as it is typed: `200000:input=4,output=18`, several of them with spaces between.
+
+    Raises:
+        InvalidRequest: It does not look like that; whether the prices can be is for `row_from` to say.
+    """
+    found = {}
+    for part in text.split():
+        limit, _, prices = part.partition(":")
+        pairs = [pair.partition("=") for pair in prices.split(",")]
+        if not all(name and sign for name, sign, _ in pairs):
+            raise InvalidRequest(f"{part[:60]!r}: prices of long prompts must be like 200000:input=4,output=18")
+        found[limit] = {name: usd for name, _, usd in pairs}
+    return found
+
+
 def _tiers(given: Any) -> dict[str, Decimal]:
     if not isinstance(given, Mapping) or set(given) - set(SERVICE_TIERS[1:]):
         raise InvalidRequest(f"tiers must be factors for {', '.join(SERVICE_TIERS[1:])}, such as batch: 0.5")

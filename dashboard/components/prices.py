@@ -1,16 +1,22 @@
 """The team's price rows, models without a price, past calls charged anew, a newer catalogue, and who changed what."""
 
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 import streamlit as st
 
 from core import AimmError
 from core.domain.price import TeamPrice, UnpricedModel
 from core.pricing.catalogue import VENDORS
+from core.pricing.team import above_from_text
 from dashboard import formatting, money
 from dashboard.session import manager
 
 PROVIDERS = tuple(VENDORS)
+MORE_RATES = {
+    "cache_write": "Cache write $/M", "cache_write_1h": "Cache write, 1 h $/M", "audio": "Audio $/M",
+    "cached_audio": "Cached audio $/M", "output_audio": "Output audio $/M",
+}  # fmt: skip
 VIEWS = ("Models", "Own prices", "Without a price", "Past calls", "Catalogue", "Changes")
 
 
@@ -59,13 +65,18 @@ def form(key: str, provider: str = "gemini", model: str = "") -> None:
             fields[f"tier_{tier}"] = place.number_input(f"{tier} ×", 0.0, 100.0, None, 0.05, key=f"{key}_{tier}", placeholder="–", help="Factor on the standard prices; empty = not known.")  # fmt: skip
         fields["search_per_1000"] = more[3].number_input("Grounding $/1000", 0.0, 1e6, None, 1.0, key=f"{key}_search", placeholder="–")  # fmt: skip
         fields["storage_per_hour"] = more[4].number_input("Cache $/M/hour", 0.0, 1e6, None, 0.1, key=f"{key}_storage", placeholder="–")  # fmt: skip
+        with st.popover("Advanced", icon=":material/tune:"):
+            above = st.text_input("Long prompts", key=f"{key}_above", placeholder="200000:input=4,output=18", help="From how many prompt tokens on, and the prices that then hold for the whole call.")  # fmt: skip
+            for name, label in MORE_RATES.items():
+                fields[name] = st.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", placeholder="–", help="Empty = like the input or output.")  # fmt: skip
         if not st.form_submit_button("Set price", type="primary", icon=":material/sell:"):
             return
-    tiers = {name.removeprefix("tier_"): value for name, value in fields.items() if name.startswith("tier_") and value}
-    given = {name: value for name, value in fields.items() if value is not None and not name.startswith("tier_")}
-    given |= {"provider": provider, "model": state[f"{key}_model"], "effective_from": str(starts or "")} | ({"tiers": tiers} if tiers else {})  # fmt: skip
+    set_ = {name: value for name, value in fields.items() if value is not None}
+    tiers = {name.removeprefix("tier_"): value for name, value in set_.items() if name.startswith("tier_")}
+    given: dict[str, Any] = {name: value for name, value in set_.items() if not name.startswith("tier_")}
+    given |= {"provider": provider, "model": state[f"{key}_model"], "effective_from": str(starts or ""), "tiers": tiers}
     try:
-        made = manager().prices.set_price(given)
+        made = manager().prices.set_price(given | {"above": above_from_text(above or "")})
     except AimmError as error:
         st.error(formatting.plain(error.message), icon=":material/error:")
     else:
