@@ -239,9 +239,27 @@ def test_a_row_is_set_from_the_command_line_with_every_price(sqlite_url: str, mo
     assert "input 1 (4 above 200,000 tokens) (5 above 500,000 tokens)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "set gemini m --input 1 --output 2 --from 9999-12-31T23:59:59-23:00",
+        "set gemini m --input 1 --output 2 --from 0001-01-01T00:00:00+23:00",
+        "set gemini m --input 1 --output 2 --above 200000",
+        "set gemini m --input 1 --output 2 --note \udcff",
+        "apply gemini m --since 9999-12-31T23:59:59-23:00",
+    ],
+)
+def test_what_cannot_be_is_one_clear_line_on_the_command_line(words: str, sqlite_url: str, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+
+    assert cli.main(["prices", *words.split()]) == cli.EXIT_ERROR
+
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("text", ["200000", "200000:input", "200000:=4", "input=4", "2e5:input=4", "200000:inptu=4"])
 def test_prices_of_long_prompts_that_are_not_what_they_should_be_are_refused(text: str):
-    with pytest.raises(InvalidRequest, match="above|must be like"):
+    with pytest.raises(InvalidRequest, match=r"above|must be like"):
         row_from({"provider": "gemini", "model": "m", "input": 1, "output": 1, "above": above_from_text(text)})
 
 

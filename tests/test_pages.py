@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import ModelManager
 from core.demo import DemoSize
+from core.storage import audit
+from core.storage.prices import PriceStore
 from dashboard import session
 from tests.conftest import ROOT
 from tests.fakes import gemini as wire
@@ -261,6 +263,25 @@ def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url
         show(app, "models")
 
         assert "prices.yaml, row 1" in texts(app)
+
+
+def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    row = {"provider": "gemini", "model": "m", "input": 1, "output": 2, "note": "a\ud800b"}
+
+    def earlier(connection: Any) -> None:
+        PriceStore.add_own(connection, "p_old", row)
+        audit.note(connection, "price set", "gemini m", row)
+
+    mm._writer.run(earlier)
+    mm.prices.refresh()
+    for app in _app(mm):
+        show(app, "models")
+        for view in ("Own prices", "Changes"):
+            app.button_group(key="prices_view").set_value(view).run()
+            assert not app.exception
+        assert "cannot be kept" in texts(app)
+        assert "a?b" in app.dataframe[0].value["detail"][0]
 
 
 def test_the_log_opens_a_call(app: AppTest):

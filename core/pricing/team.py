@@ -12,6 +12,7 @@ import yaml
 
 from core.domain.generation import SERVICE_TIERS
 from core.domain.price import RATE_NAMES, PriceSource, Rate, TeamPrice
+from core.domain.text import is_storable
 from core.errors import InvalidRequest
 from core.pricing.book import ALL_MODELS
 from core.pricing.catalogue import VENDORS, normalise
@@ -65,6 +66,9 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
     provider, model = str(given.get("provider") or "").strip().lower(), str(given.get("model") or "").strip()
     if not provider or not model or len(provider) > 60 or len(model) > 200:
         raise InvalidRequest("A price row needs a provider and a model.")
+    note = str(given.get("note") or "")[:500]
+    if not all(is_storable(text) for text in (provider, model, note)):
+        raise InvalidRequest("A text of the row holds a character that cannot be kept.")
     _check_provider(provider)
     rates = _rates(given)
     discount = _optional(given.get("discount_percent"), "discount_percent", Decimal(100))
@@ -86,7 +90,7 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
         tiers=tiers,
         search_usd=None if search is None else search / 1000,
         storage_usd=storage,
-        note=str(given.get("note") or "")[:500],
+        note=note,
     )
     digest = hashlib.sha256(repr(row).encode()).hexdigest()[:10]
     return replace(row, id=id_ or digest)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from core.clock import from_us, now_us
+from core.domain.text import storable
 from core.storage.database import Connection, Database
 from core.storage.schema import audit
 
@@ -41,6 +42,11 @@ def last_detail(connection: Connection, action: str, subject: str) -> dict[str, 
     return {} if found is None else dict(json.loads(found))
 
 
+def _shown(value: Any) -> Any:
+    """A text that an earlier version kept may hold what no page can show."""
+    return storable(value) if isinstance(value, str) else value
+
+
 def latest(database: Database, limit: int = 100) -> list[AuditEntry]:
     """Newest first."""
     statement = select(audit).order_by(audit.c.created_at.desc(), audit.c.id).limit(limit)
@@ -50,7 +56,7 @@ def latest(database: Database, limit: int = 100) -> list[AuditEntry]:
                 created_at=from_us(row.created_at),
                 action=row.action,
                 subject=row.subject,
-                detail=json.loads(row.detail),
+                detail={name: _shown(value) for name, value in json.loads(row.detail).items()},
             )
             for row in connection.execute(statement)
         ]
