@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pandas as pd
 import streamlit as st
@@ -10,7 +9,7 @@ import streamlit as st
 from core.costs.changes import Change
 from core.domain.generation import Generation
 from core.domain.metrics import MetricsRow
-from core.domain.price import RepricedDay, UnpricedModel
+from core.domain.price import Elsewhere, RepricedDay, UnpricedModel
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from core.monitoring.reconcile import Drift
@@ -286,14 +285,15 @@ def kept_frame() -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def elsewhere_frame(g: Generation, others: Sequence[tuple[str, Decimal]]) -> pd.DataFrame:
+def elsewhere_frame(g: Generation, others: Sequence[Elsewhere]) -> pd.DataFrame:
     """A row a model: what the call's tokens would have cost there, and how many times its own cost."""
     records = [
         {
-            "model": model,
-            "cost": formatting.usd(usd),
-            "times": float(usd / g.cost_usd) if g.cost_usd else None,
+            "model": other.model,
+            "cost": formatting.usd(other.usd),
+            "times": float(other.usd / g.cost_usd) if g.cost_usd else None,
+            "service tier": other.service_tier,
         }
-        for model, usd in others
+        for other in others
     ]
     return pd.DataFrame(records)

@@ -577,8 +577,23 @@ def test_a_receipt_says_what_the_call_would_have_cost_elsewhere(
 
     others = mm.prices.elsewhere(g, [("gemini", "gemini-2.5-flash"), ("gemini", "gemini-2.5-pro"), ("gemini", "nope")])
 
-    assert others == [("gemini-2.5-pro", Decimal("0.0000625"))]
+    assert others == [("gemini-2.5-pro", Decimal("0.0000625"), "standard")]
     assert isinstance(mm.prices, PriceService)
+
+
+def test_what_a_call_would_have_cost_elsewhere_is_at_its_own_service_tier(
+    open_manager: Open, sqlite_url: str, gemini: FakeGemini
+):
+    mm = open_manager(sqlite_url, gemini)
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-x", "input": 1, "output": 1})
+    g = mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
+
+    others = mm.prices.elsewhere(g, [("gemini", "gemini-2.5-pro"), ("gemini", "gemini-x")])
+
+    assert others == [
+        ("gemini-x", Decimal("0.000015"), "standard"),
+        ("gemini-2.5-pro", Decimal("0.00003125"), "flex"),
+    ]
 
 
 def test_grounding_flex_and_reported_tiers_are_billed(open_manager: Open, sqlite_url: str, gemini: FakeGemini):

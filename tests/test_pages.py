@@ -256,6 +256,24 @@ def test_a_price_row_is_set_from_its_form_with_every_price(app: AppTest):
     assert row.tiers == {"batch": 0}
 
 
+def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with_gemini: AppTest, gemini: FakeGemini):
+    mm = session.manager()
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 1})
+    mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
+
+    def script() -> None:
+        from dashboard import session
+        from dashboard.components import receipt
+
+        receipt.show(session.manager().log.latest()[0])
+
+    app = AppTest.from_function(script).run()
+
+    assert "Models without a price for flex, shown at the standard one: 1" in texts(app)
+    tiers = app.dataframe[0].value.set_index("model")["service tier"]
+    assert (tiers["gemini-unpriced-1"], tiers["gemini-2.5-pro"]) == ("standard", "flex")
+
+
 def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url: str, tmp_path):
     file = tmp_path / "prices.yaml"
     file.write_text("- {provider: google, model: m, discount_percent: 5}")

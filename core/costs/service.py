@@ -12,7 +12,7 @@ from typing import Any
 from core.clock import DAY_US, from_us, to_us
 from core.costs.changes import Change, changes
 from core.domain.generation import Generation
-from core.domain.price import Price, RepricedDay, TeamPrice, UnpricedModel
+from core.domain.price import Elsewhere, Price, RepricedDay, TeamPrice, UnpricedModel
 from core.errors import InvalidRequest, NotFound
 from core.pricing.book import PriceBook
 from core.pricing.catalogue import Catalogue, is_newer, normalise, shipped
@@ -311,18 +311,20 @@ class PriceService:
         except (ValueError, LookupError):
             return g
 
-    def elsewhere(self, g: Generation, models: Sequence[tuple[str, str]]) -> list[tuple[str, Decimal]]:
+    def elsewhere(self, g: Generation, models: Sequence[tuple[str, str]]) -> list[Elsewhere]:
         """What the same tokens would have cost on other (provider, model)s, the cheapest first; unpriced ones are left out."""
         found = []
         for provider, model in models:
-            price = self.price(provider, model, g.created_at)
+            price = self.price(provider, model, g.created_at, g.service_tier) or self.price(
+                provider, model, g.created_at
+            )
             if price is not None and model != g.model:
                 try:
                     usd = sum((receipt_for(usage, price).usd for usage in g.usages or (g.usage,)), Decimal(0))
                 except (ValueError, LookupError):
                     continue
-                found.append((model, usd))
-        return sorted(found, key=lambda pair: pair[1])
+                found.append(Elsewhere(model, usd, price.service_tier))
+        return sorted(found, key=lambda each: each.usd)
 
     def _range(
         self, provider: str, model: str, since: datetime | None, until: datetime | None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 PriceSource = Literal["catalogue", "file", "team", "simulated"]
 # Every rate a row may have: USD per million tokens.
@@ -96,6 +96,14 @@ class TeamPrice:
     search_usd: Decimal | None = None
     storage_usd: Decimal | None = None
     note: str = ""
+
+
+class Elsewhere(NamedTuple):
+    """What a call would have cost on another model, at its own service tier or, where that has no price there, standard."""
+
+    model: str
+    usd: Decimal
+    service_tier: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
