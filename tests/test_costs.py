@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,7 +27,7 @@ from core.storage.generations import to_row
 from core.storage.prices import PriceStore
 from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire
-from tests.fakes.gemini import FakeGemini
+from tests.fakes.gemini import FakeGemini, Reply
 from tests.test_storage import a_generation
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -527,6 +528,40 @@ def test_contradictory_counts_stay_unknown_whatever_the_price(open_manager: Open
 
     assert g.cost_usd is None
     assert mm.prices.reprice("gemini", "gemini-2.5-flash") == 0
+
+
+@pytest.mark.parametrize(
+    ("replies", "status", "cost_status"),
+    [
+        ([wire.answer()], "ok", "priced"),
+        ([Reply(events=[wire.event("Hello.", finish="STOP")])], "ok", "estimated"),
+        ([Reply(events=[wire.event("Hello.", usage=wire.usage())])], "truncated", "estimated"),
+        ([Reply(events=[wire.event("Hello.")])], "truncated", "estimated"),
+        ([Reply(events=[wire.event("Hello.", usage=wire.usage())] * 50, pause_s=0.1)], "stopped", "estimated"),
+        ([Reply(events=[wire.event("Hello.")] * 50, pause_s=0.1)], "stopped", "estimated"),
+        ([Reply(events=[wire.event("", usage=wire.usage())]), wire.answer()], "ok", "priced"),
+        ([Reply(events=[wire.event("", usage=wire.usage())]), Reply(events=[wire.event("Hi", usage=wire.usage())])], "truncated", "estimated"),
+    ],
+)  # fmt: skip
+def test_charging_anew_leaves_an_estimate_an_estimate(
+    replies: list[Reply], status: str, cost_status: str, open_manager: Open, database_url: str, gemini: FakeGemini
+):
+    mm = open_manager(database_url, gemini)
+    gemini.next(*replies)
+    call = mm.submit(mm.request("Hi", model="gemini-unpriced-1"))
+    while status == "stopped" and not call.text:
+        time.sleep(0.01)
+    if status == "stopped":
+        call.cancel()
+    before = call.result(10)
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 10})
+
+    assert mm.prices.reprice("gemini", "gemini-unpriced-1") == 1
+
+    after = mm.generation(before.id)
+    assert (before.status, before.cost_status) == (status, "unknown")
+    assert after.cost_status == cost_status
+    assert mm.monitoring.differences() == []
 
 
 def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
