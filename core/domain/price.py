@@ -108,7 +108,7 @@ class Elsewhere(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpricedModel:
-    """A model whose calls have no known cost: how many, how many tokens, since when."""
+    """A model as which calls are charged and whose cost is not known: how many, how many tokens, since when."""
 
     provider: str
     model: str

@@ -17,7 +17,7 @@ from core.domain.price import Price, Rate
 from core.pricing.receipt import receipt_for
 from core.storage import rollups, spend_by
 from core.storage.generations import CONTRADICTORY, ESTIMATED, money_of
-from core.storage.prices import pin
+from core.storage.prices import is_charged_as, pin
 from core.storage.schema import generations
 from core.storage.schema import spend_by as spend_by_table
 
@@ -29,7 +29,7 @@ _becomes_estimated = and_(g.cost_status == "unknown", g.note.contains(ESTIMATED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Calls of one model and service tier in [since, until) that one price row holds for."""
+    """Calls charged as one model and service tier in [since, until) that one price row holds for."""
 
     provider: str
     model: str
@@ -109,7 +109,7 @@ def apply(connection: Connection, segment: Segment, *, only_unpriced: bool) -> i
 def _chosen(provider: str, model: str, span: tuple[int, int], only_unpriced: bool) -> ColumnElement[bool]:
     conditions = [
         g.provider == provider,
-        g.request_model == model,
+        is_charged_as(model),
         g.created_at >= span[0],
         g.created_at < span[1],
         g.cost_status != "cached",
