@@ -679,6 +679,43 @@ def test_grounding_flex_and_reported_tiers_are_billed(open_manager: Open, sqlite
     assert gemini.requests[-1]["body"]["serviceTier"] == "flex"
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"promptTokenCount": 10**20},
+        {"promptTokenCount": 10**9 + 1, "candidatesTokenCount": 1},
+        {"promptTokenCount": 10, "candidatesTokenCount": 10**30},
+        {"promptTokenCount": 10, "totalTokenCount": 2**63},
+        {"promptTokenCount": 10, "cachedContentTokenCount": 10**20},
+        {"promptTokenCount": 10, "thoughtsTokenCount": 10**20},
+        {"promptTokenCount": 10, "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10**20}]},
+    ],
+)
+def test_a_call_whose_counts_cannot_be_is_on_record_as_an_estimate(
+    counts: dict, with_gemini: ModelManager, gemini: FakeGemini
+):
+    gemini.next(Reply(events=[wire.event("Hello from the fake.", finish="STOP", usage=counts)]))
+
+    g = with_gemini.generate("Hi there", model="gemini-2.5-flash")
+
+    assert with_gemini.generation(g.id).text == "Hello from the fake."
+    assert (g.cost_status, g.cost_usd) == ("estimated", Decimal("0.0000131"))
+
+
+@pytest.mark.parametrize(
+    ("count", "status", "recorded"), [(10**9, "priced", 10**9), (-5, "unknown", 0), (-(10**20), "estimated", 1)]
+)
+def test_a_call_with_odd_counts_is_on_record(
+    count: int, status: str, recorded: int, with_gemini: ModelManager, gemini: FakeGemini
+):
+    usage = {"promptTokenCount": count, "candidatesTokenCount": 1, "totalTokenCount": count + 1}
+    gemini.next(Reply(events=[wire.event("Hello.", finish="STOP", usage=usage)]))
+
+    g = with_gemini.generate("Hi", model="gemini-2.5-flash")
+
+    assert (g.cost_status, with_gemini.generation(g.id).usage.input_tokens) == (status, recorded)
+
+
 def worked_cases() -> list[list[str]]:
     text = (ROOT / "docs" / "costs.md").read_text("utf-8")
     table = text.split("## Worked cases")[1].split("\n\n")[2]
