@@ -402,6 +402,7 @@ def prices(mm: Manager) -> dict[str, Any]:
         "models": [wire.price(model, mm.price(model.name)) for model in mm.models()],
         "own_rows": [wire.own_price(row) for row in mm.prices.rows],
         "unpriced": [wire.unpriced(each) for each in mm.prices.unpriced()],
+        "warnings": mm.prices.warnings,
     }
 
 

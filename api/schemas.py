@@ -4,16 +4,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from core.domain.text import is_storable
+
 Text = Annotated[str, Field(max_length=8 * 1024 * 1024)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_has_nul(part) for pair in value.items() for part in pair)
-    return isinstance(value, list) and any(_has_nul(part) for part in value)
+def _is_storable(value: Any) -> bool:
+    """Whether every text in a value can be kept: keys, and fields that nobody asked for, included."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str) and not is_storable(part):
+            return False
+        if isinstance(part, dict):
+            left += [*part.keys(), *part.values()]
+        elif isinstance(part, list):
+            left += part
+    return True
 
 
 class _Body(BaseModel):
@@ -21,9 +29,9 @@ class _Body(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_nul(cls, value: Any) -> Any:
-        if _has_nul(value):
-            raise ValueError("a text holds a NUL character, which no model and no database takes")
+    def _only_storable(cls, value: Any) -> Any:
+        if not _is_storable(value):
+            raise ValueError("a text holds a NUL or half a surrogate pair, which no model and no database takes")
         return value
 
 

@@ -391,7 +391,10 @@ def own_price(row: TeamPrice) -> dict[str, Any]:
         "effective_from": row.effective_from.isoformat(),
         "source": row.source,
         "usd_per_mtok": {name: usd(rate.base) for name, rate in row.rates.items()},
-        "discount_percent": float(100 * row.discount),
+        "above": {
+            name: {start: usd(price) for start, price in rate.above} for name, rate in row.rates.items() if rate.above
+        },
+        "discount_percent": None if row.discount is None else float(100 * row.discount),
         "tiers": {tier: float(factor) for tier, factor in row.tiers.items()},
     }
 

@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.domain.price import Price
+from core.domain.price import RATE_NAMES, Price
 from core.errors import InvalidRequest
 from core.manager import ModelManager
+from core.pricing.team import above_from_text
 
 DEFAULT_URL = "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json"
+
+_NUMBERS = (*RATE_NAMES, "discount_percent", "search_per_1000", "storage_per_hour")
 
 
 def add(commands: Any) -> None:
@@ -25,8 +28,12 @@ def add(commands: Any) -> None:
     one = parts.add_parser("set", help="add a row of your own; USD per million tokens")
     one.add_argument("provider")
     one.add_argument("model")
-    for name in ("input", "output", "cached", "discount-percent", "search-per-1000", "storage-per-hour"):
-        one.add_argument(f"--{name}")
+    for name in _NUMBERS:
+        one.add_argument(f"--{name.replace('_', '-')}")
+    one.add_argument(
+        "--above", action="append", default=[], metavar="TOKENS:NAME=PRICE,…",
+        help="the prices of longer prompts, such as 200000:input=4,output=18",
+    )  # fmt: skip
     one.add_argument("--from", dest="effective_from", metavar="DATE", help="holds from this day on (UTC)")
     one.add_argument("--tier", action="append", default=[], metavar="NAME=FACTOR", help="such as batch=0.5")
     one.add_argument("--note")
@@ -62,12 +69,16 @@ def _list(mm: ModelManager, args: argparse.Namespace) -> int:
         price = mm.prices.price(provider, model, now)
         print(f"{provider}\t{model}\t{'unknown' if price is None else _text(price)}")
     for row in mm.prices.rows:
-        off = f" -{100 * row.discount:f} %" if row.discount else ""
-        rates = " ".join(f"{name} {rate.base:f}" for name, rate in row.rates.items())
+        off = f" -{100 * row.discount:f} %" if row.discount is not None else ""
+        rates = " ".join(f"{name} {rate}" for name, rate in row.rates.items())
         print(f"own\t{row.provider}\t{row.model}\tfrom {row.effective_from:%Y-%m-%d}\t{rates}{off}\t{row.id}")
-    if mm.prices.file_error:
-        print(mm.prices.file_error, file=sys.stderr)
+    _warn(mm)
     return 0
+
+
+def _warn(mm: ModelManager) -> None:
+    for text in mm.prices.warnings:
+        print(text, file=sys.stderr)
 
 
 def _text(price: Price) -> str:
@@ -76,21 +87,9 @@ def _text(price: Price) -> str:
 
 
 def _set(mm: ModelManager, args: argparse.Namespace) -> int:
-    names = (
-        "input",
-        "output",
-        "cached",
-        "discount_percent",
-        "search_per_1000",
-        "storage_per_hour",
-        "effective_from",
-        "note",
-    )
-    row = {name: value for name in names if (value := getattr(args, name)) is not None}
+    row = {name: getattr(args, name) for name in ("provider", "model", *_NUMBERS, "effective_from", "note")}
     tiers = dict(text.partition("=")[::2] for text in args.tier)
-    made = mm.prices.set_price(
-        {"provider": args.provider, "model": args.model, **row, **({"tiers": tiers} if tiers else {})}
-    )
+    made = mm.prices.set_price(row | {"tiers": tiers, "above": above_from_text(" ".join(args.above))})
     print(f"Set {made.provider} {made.model} ({made.id}). Past calls: aimm prices apply {made.provider} {made.model}")
     return 0
 
@@ -113,6 +112,7 @@ def _update(mm: ModelManager, args: argparse.Namespace) -> int:
 
 
 def _show(mm: ModelManager, content: str) -> int:
+    _warn(mm)
     changes = mm.prices.compare(content)
     for change in changes:
         before, after = (
@@ -168,9 +168,9 @@ def _moment(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InvalidRequest(f"{text!r} is not a date such as 2026-11-01") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _agreed(args: argparse.Namespace, question: str) -> bool:

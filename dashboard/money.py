@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pandas as pd
 import streamlit as st
@@ -11,12 +10,11 @@ from core.clock import DAY_US, to_us
 from core.costs.changes import Change
 from core.domain.generation import Generation
 from core.domain.metrics import MetricsRow
-from core.domain.price import RepricedDay, UnpricedModel
+from core.domain.price import Elsewhere, RepricedDay, UnpricedModel
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from core.monitoring.reconcile import Drift
 from core.monitoring.spend import SpendOf
-from core.pricing.catalogue import shipped
 from core.pricing.estimate import Estimate
 from dashboard import formatting
 from dashboard.queries import alerts, window
@@ -48,7 +46,12 @@ def own_prices_frame() -> pd.DataFrame:
                 f"{name} $/M": float(rate.base) if (rate := row.rates.get(name)) else None
                 for name in ("input", "output", "cached")
             },
-            "discount %": float(100 * row.discount) if row.discount else None,
+            "discount %": None if row.discount is None else float(100 * row.discount),
+            "more": ", ".join(
+                f"{name} {rate}"
+                for name, rate in row.rates.items()
+                if rate.above or name not in ("input", "output", "cached")
+            ),
             "tiers": ", ".join(f"{tier} × {factor:f}" for tier, factor in row.tiers.items()),
             "set in": "data/prices.yaml" if row.source == "file" else "here",
             "note": row.note,
@@ -116,10 +119,6 @@ def audit_frame() -> pd.DataFrame:
         for entry in manager().prices.audit()
     ]
     return pd.DataFrame(records, columns=["time", "what", "of", "detail"])
-
-
-def shipped_version() -> str:
-    return shipped().version
 
 
 @st.cache_data(ttl=3, show_spinner=False)
@@ -293,14 +292,15 @@ def kept_frame() -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def elsewhere_frame(g: Generation, others: Sequence[tuple[str, Decimal]]) -> pd.DataFrame:
+def elsewhere_frame(g: Generation, others: Sequence[Elsewhere]) -> pd.DataFrame:
     """A row a model: what the call's tokens would have cost there, and how many times its own cost."""
     records = [
         {
-            "model": model,
-            "cost": formatting.usd(usd),
-            "times": float(usd / g.cost_usd) if g.cost_usd else None,
+            "model": other.model,
+            "cost": formatting.usd(other.usd),
+            "times": float(other.usd / g.cost_usd) if g.cost_usd else None,
+            "service tier": other.service_tier,
         }
-        for model, usd in others
+        for other in others
     ]
     return pd.DataFrame(records)

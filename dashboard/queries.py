@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,7 @@ from core.domain.budget import BudgetOutlook
 from core.domain.comparison import Comparison, Vote
 from core.domain.generation import Generation, Model
 from core.domain.metrics import Metrics, MetricsRow, Projection
-from core.domain.price import Price
+from core.domain.price import Elsewhere, Price
 from core.domain.workflow import WorkflowRun
 from core.monitoring.forecast import Forecast, TooEarly
 from core.monitoring.service import Bucket, Window
@@ -37,8 +36,8 @@ def pinned_price(price_id: str) -> Price | None:
     return manager().prices.pinned(price_id)
 
 
-def elsewhere(g: Generation) -> list[tuple[str, Decimal]]:
-    """(model, USD) of the other models that can be asked, the cheapest first; simulated with simulated, real with real."""
+def elsewhere(g: Generation) -> list[Elsewhere]:
+    """The other models that can be asked, the cheapest first; simulated with simulated, real with real."""
     others = [(m.provider, m.name) for m in models().values() if m.is_simulated == g.is_simulated]
     return manager().prices.elsewhere(g, others)
 

@@ -297,6 +297,38 @@ def test_what_is_not_json_is_400(client: Client):
     assert client.post("/api/generate", raw=b'{"prompt": "a\\u0000b"}')[0] == 422
 
 
+_PRICE = b'"provider": "gemini", "model": "m", "input": 1, "output": 1'
+
+
+@pytest.mark.parametrize(
+    ("path", "raw"),
+    [
+        ("prices", b'{%s, "note": "\\ud800"}' % _PRICE),
+        ("prices", b'{%s, "note": "\xed\xa0\x80"}' % _PRICE),
+        ("prices", b'{%s, "note": "a\\u0000"}' % _PRICE),
+        ("prices", b'{%s, "above": {"\\ud800": {"input": 2}}}' % _PRICE),
+        ("prices", b'{%s, "above": {"\xc2\xb2": {"input": 2}}}' % _PRICE),
+        ("prices", b'{%s, "effective_from": "0001-01-01T00:00:00+23:00"}' % _PRICE),
+        ("prices", b'{%s, "effective_from": "9999-12-31T23:59:59-23:00"}' % _PRICE),
+        ("generate", b'{"prompt": "Hi", "model": "sim-fast", "what is this": {"a": ["\\udfff"]}}'),
+        ("generate", b'{"prompt": "Hi", "model": "sim-fast", "tags": ["\\udfff"]}'),
+    ],
+)
+def test_texts_and_dates_that_cannot_be_kept_are_refused(client: Client, path: str, raw: bytes):
+    status, body = client.post(f"/api/{path}", raw=raw)
+
+    assert (status, body["code"]) == (422, "invalid_request")
+    assert client.get("/api/prices")[1]["own_rows"] == []
+
+
+def test_a_body_of_many_levels_is_looked_through(client: Client):
+    deep = b'{"prompt": "Hi", "model": "sim-fast", "more": %s"%s"%s}'
+
+    found = [client.post("/api/generate", raw=deep % (b"[" * 900, text, b"]" * 900))[0] for text in (b"", b"\\ud800")]
+
+    assert found == [200, 422]
+
+
 @pytest.mark.parametrize("size", [5_000_000, 10_000_000])
 def test_a_prompt_of_megabytes_is_413(client: Client, size: int):
     status, answer = client.post("/api/generate", {"prompt": "x" * size, "model": "sim-fast"})

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,20 +13,21 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import InvalidRequest, ModelManager, NotFound, clock
+from core import InvalidRequest, ModelManager, NotFound, cli, clock
 from core.calls.accounting import settle, settle_cached
 from core.config import Settings
 from core.costs.service import PriceService
 from core.domain.generation import Usage
 from core.domain.price import Price, Rate
 from core.pricing.book import PriceBook
-from core.pricing.catalogue import Catalogue, shipped
+from core.pricing.catalogue import Catalogue, is_newer, shipped
 from core.pricing.receipt import receipt_for, to_nano
-from core.pricing.team import row_from, rows_from_yaml
+from core.pricing.team import above_from_text, row_from, rows_from_yaml
 from core.storage.generations import to_row
+from core.storage.prices import PriceStore
 from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire
-from tests.fakes.gemini import FakeGemini
+from tests.fakes.gemini import FakeGemini, Reply
 from tests.test_storage import a_generation
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -84,6 +86,44 @@ def test_a_row_of_the_very_model_covers_the_row_for_all():
     assert price.input.base == 7
 
 
+@pytest.mark.parametrize(
+    ("row", "tier", "usd"),
+    [
+        ({"tiers": {"batch": "0.4"}}, "standard", "0.15"),
+        ({"tiers": {"batch": "0.4"}}, "batch", "0.06"),
+        ({"tiers": {"batch": "0.4"}}, "priority", "0.3"),
+        ({"search_per_1000": 14}, "standard", "0.15"),
+        ({"discount_percent": 10}, "standard", "0.27"),
+        ({"discount_percent": 10}, "priority", "0.54"),
+        ({"discount_percent": 0}, "standard", "0.3"),
+        ({"input": "0.2", "output": 1}, "standard", "0.2"),
+        ({"input": "0.2", "output": 1}, "priority", None),
+    ],
+)
+def test_what_a_row_without_prices_does_not_say_the_row_for_all_does(row: dict, tier: str, usd: str | None):
+    everything = {"provider": "gemini", "model": "*", "discount_percent": 50, "tiers": {"priority": 2}}
+    prices = book(everything, {"provider": "gemini", "model": "gemini-2.5-flash", **row})
+
+    price = prices.price("gemini", "gemini-2.5-flash", NOW, tier)
+
+    assert (None if price is None else price.input.base) == (None if usd is None else Decimal(usd))
+
+
+def test_a_price_that_two_rows_make_is_not_the_same_row_once_one_of_them_changes():
+    tiers = {"provider": "gemini", "model": "gemini-2.5-flash", "tiers": {"batch": "0.4"}}
+
+    ids = {
+        book(tiers, *discounts).price("gemini", "gemini-2.5-flash", NOW).id  # type: ignore[union-attr]
+        for discounts in (
+            [{"provider": "gemini", "model": "*", "discount_percent": 50}],
+            [{"provider": "gemini", "model": "*", "discount_percent": 50}] * 2,
+            [],
+        )
+    }
+
+    assert len(ids) == 3
+
+
 def test_a_service_tier_without_a_price_is_unknown_not_standard():
     prices = book({"provider": "gemini", "model": "m", "input": 2, "output": 4, "tiers": {"batch": 0.5}})
 
@@ -136,6 +176,32 @@ def test_a_price_row_that_cannot_be_is_refused(row: dict):
         row_from(row)
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"above": {200_000: {"ouput": 15}}}, "ouput"),
+        ({"above": {200_000: {"cached": 1}}}, "cached"),
+        ({"above": {200_000: {"input": None}}}, "None"),
+        ({"above": {10**12 + 1: {"input": 2}}}, "1,000,000,000,000"),
+        ({"above": {"²": {"input": 2}}}, "²"),
+        ({"above": {"-1": {"input": 2}}}, "-1"),
+        ({"above": [200_000]}, "above"),
+        ({"input": None, "output": None, "discount_percent": 5, "above": {200_000: {"input": 2}}}, "both input and output"),
+        ({"provider": "google"}, "gemini, openai, anthropic"),
+        ({"provider": "gemni"}, "gemini, openai, anthropic"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_price_row_is_named(fields: dict, said: str):
+    with pytest.raises(InvalidRequest, match=said):
+        row_from({"provider": "gemini", "model": "m", "input": 1, "output": 1, **fields})
+
+
+def test_a_long_prompt_may_begin_at_a_million_million_tokens():
+    row = row_from({"provider": "gemini", "model": "m", "input": 1, "output": 1, "above": {10**12: {"input": 2}}})
+
+    assert row.rates["input"].above == ((10**12, 2),)
+
+
 def test_a_prices_file_is_read_again_when_it_changes_and_a_broken_one_keeps_the_last_rows(
     open_manager: Open, sqlite_url: str, tmp_path: Path
 ):
@@ -151,10 +217,105 @@ def test_a_prices_file_is_read_again_when_it_changes_and_a_broken_one_keeps_the_
     assert mm.prices.price("gemini", "gemini-x", NOW) is not None
 
 
-@pytest.mark.parametrize("text", ["[", "prices: 3", "- 3", "- {model: m}"])
-def test_a_prices_file_that_is_wrong_says_where(text: str):
+ROW = "- {provider: gemini, model: m, input: 1, output: 2"
+
+
+def test_a_row_is_set_from_the_command_line_with_every_price(sqlite_url: str, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    rates = {"input": 1, "output": 2, "cached": 3, "cache_write": 4, "cache_write_1h": 5, "audio": 6, "cached_audio": 7, "output_audio": 8}  # fmt: skip
+    options = [part for name, usd in rates.items() for part in (f"--{name.replace('_', '-')}", str(usd))]
+    above = ["--above", "200000:input=4,output=18", "--above", "500000:input=5"]
+
+    assert cli.main(["prices", "set", "gemini", "gemini-x", *options, *above, "--tier", "batch=0"]) == 0
+
+    with ModelManager.open(Settings(database_url=sqlite_url), takes_up=False) as mm:
+        [row] = mm.prices.rows
+        assert {name: rate.base for name, rate in row.rates.items()} == rates
+        assert row.rates["input"].above == ((200_000, 4), (500_000, 5))
+        assert row.rates["output"].above == ((200_000, 18),)
+        assert row.tiers == {"batch": 0}
+        assert mm.prices.price("gemini", "gemini-x", NOW, "batch").is_free  # type: ignore[union-attr]
+    capsys.readouterr()
+    assert cli.main(["prices", "list", "gemini/gemini-x"]) == 0
+    assert "input 1 (4 above 200,000 tokens) (5 above 500,000 tokens)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "set gemini m --input 1 --output 2 --from 9999-12-31T23:59:59-23:00",
+        "set gemini m --input 1 --output 2 --from 0001-01-01T00:00:00+23:00",
+        "set gemini m --input 1 --output 2 --above 200000",
+        "set gemini m --input 1 --output 2 --note \udcff",
+        "apply gemini m --since 9999-12-31T23:59:59-23:00",
+    ],
+)
+def test_what_cannot_be_is_one_clear_line_on_the_command_line(words: str, sqlite_url: str, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+
+    assert cli.main(["prices", *words.split()]) == cli.EXIT_ERROR
+
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["200000", "200000:input", "200000:=4", "input=4", "2e5:input=4", "200000:inptu=4"])
+def test_prices_of_long_prompts_that_are_not_what_they_should_be_are_refused(text: str):
+    with pytest.raises(InvalidRequest, match=r"above|must be like"):
+        row_from({"provider": "gemini", "model": "m", "input": 1, "output": 1, "above": above_from_text(text)})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[", "prices: 3", "- 3", "- {model: m}", "[" * 3000, "!!bool maybe", f"{ROW}, effective_from: 2026-13-45}}",
+        f"{ROW}, effective_from: 9999-12-31T23:59:59-23:00}}", f"{ROW}, effective_from: '0001-01-01T00:00:00+23:00'}}",
+        f"{ROW}, above: {{'²': {{input: 2}}}}}}", f"{ROW}, note: 0x{'f' * 5000}}}",
+    ],
+)  # fmt: skip
+def test_a_prices_file_that_is_wrong_is_named_and_does_not_stop_the_start(
+    text: str, open_manager: Open, sqlite_url: str, tmp_path: Path
+):
     with pytest.raises(InvalidRequest, match=r"prices\.yaml"):
         rows_from_yaml(text)
+    file = tmp_path / "prices.yaml"
+    file.write_text(text)
+
+    mm = open_manager(sqlite_url, prices_file=file)
+
+    assert mm.prices.price("gemini", "gemini-2.5-flash", NOW) is not None
+    [warning] = mm.prices.warnings
+    assert warning.startswith("prices.yaml")
+
+
+def test_a_stored_row_that_cannot_be_read_any_more_is_named_and_can_be_removed(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    old = {"provider": "gemini", "model": "gemini-x", "input": 1, "output": 2, "a field of another version": 3}
+    mm._writer.run(lambda connection: PriceStore.add_own(connection, "p_old", old))
+
+    mm = open_manager(sqlite_url)
+
+    [warning] = mm.prices.warnings
+    assert "p_old" in warning and "a field of another version" in warning
+    assert mm.prices.rows == ()
+    mm.prices.remove_price("p_old")
+    assert mm.prices.warnings == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[" * 3000, '[{"id": "google", "a newer form": 1}]'])
+def test_a_taken_catalogue_that_cannot_be_read_leaves_the_shipped_one_in_use(
+    content: str, open_manager: Open, sqlite_url: str
+):
+    mm = open_manager(sqlite_url)
+    mm._writer.run(lambda connection: PriceStore.take(connection, "0123456789", content))
+
+    mm = open_manager(sqlite_url)
+
+    assert mm.prices.book.catalogue is shipped()
+    [warning] = mm.prices.warnings
+    assert "0123456789" in warning
+    mm.prices.use_shipped()
+    assert mm.prices.warnings == []
+    assert mm.prices.audit()[0].subject == "0123456789"
 
 
 def test_a_row_set_here_holds_in_the_next_process_too(open_manager: Open, database_url: str):
@@ -199,6 +360,28 @@ def test_a_newer_catalogue_is_a_difference_before_it_is_taken(mm: ModelManager):
     assert mm.prices.compare(newer()) == []
     mm.prices.use_shipped()
     assert mm.prices.price("gemini", "gemini-2.5-flash", NOW).input.base == Decimal("0.3")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("installed", "is_outdated"), [("999.0", True), ("0.0.1", False), (None, False)])
+def test_an_upgrade_after_a_catalogue_was_taken_is_said(
+    installed: str | None, is_outdated: bool, open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    open_manager(sqlite_url).prices.take(newer())
+    if installed:  # a test cannot upgrade a package that is in use
+        upgraded = Catalogue(installed, lambda: shipped().snapshot)
+        monkeypatch.setattr("core.costs.service.shipped", lambda: upgraded)
+
+    mm = open_manager(sqlite_url)
+
+    assert mm.prices.price("gemini", "gemini-2.5-flash", NOW).input.base == Decimal("0.5")  # type: ignore[union-attr]
+    assert ["aimm prices update --shipped" in text for text in mm.prices.warnings] == [True] * is_outdated
+    mm.prices.use_shipped()
+    assert mm.prices.warnings == []
+
+
+@pytest.mark.parametrize(("version", "than"), [("0.2.10", "0.2.9"), ("1.0", "0.9.9"), ("0.2.3.1", "0.2.3")])
+def test_versions_follow_each_other_by_their_numbers(version: str, than: str):
+    assert is_newer(version, than) and not is_newer(than, version) and not is_newer(version, version)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[3]", "<html>", '[{"id": "google"}]'])
@@ -347,6 +530,74 @@ def test_contradictory_counts_stay_unknown_whatever_the_price(open_manager: Open
     assert mm.prices.reprice("gemini", "gemini-2.5-flash") == 0
 
 
+@pytest.mark.parametrize(
+    ("replies", "status", "cost_status"),
+    [
+        ([wire.answer()], "ok", "priced"),
+        ([Reply(events=[wire.event("Hello.", finish="STOP")])], "ok", "estimated"),
+        ([Reply(events=[wire.event("Hello.", usage=wire.usage())])], "truncated", "estimated"),
+        ([Reply(events=[wire.event("Hello.")])], "truncated", "estimated"),
+        ([Reply(events=[wire.event("Hello.", usage=wire.usage())] * 50, pause_s=0.1)], "stopped", "estimated"),
+        ([Reply(events=[wire.event("Hello.")] * 50, pause_s=0.1)], "stopped", "estimated"),
+        ([Reply(events=[wire.event("", usage=wire.usage())]), wire.answer()], "ok", "priced"),
+        ([Reply(events=[wire.event("", usage=wire.usage())]), Reply(events=[wire.event("Hi", usage=wire.usage())])], "truncated", "estimated"),
+    ],
+)  # fmt: skip
+def test_charging_anew_leaves_an_estimate_an_estimate(
+    replies: list[Reply], status: str, cost_status: str, open_manager: Open, database_url: str, gemini: FakeGemini
+):
+    mm = open_manager(database_url, gemini)
+    gemini.next(*replies)
+    call = mm.submit(mm.request("Hi", model="gemini-unpriced-1"))
+    while status == "stopped" and not call.text:
+        time.sleep(0.01)
+    if status == "stopped":
+        call.cancel()
+    before = call.result(10)
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 10})
+
+    assert mm.prices.reprice("gemini", "gemini-unpriced-1") == 1
+
+    after = mm.generation(before.id)
+    assert (before.status, before.cost_status) == (status, "unknown")
+    assert after.cost_status == cost_status
+    assert mm.monitoring.differences() == []
+
+
+def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
+    open_manager: Open, database_url: str, gemini: FakeGemini
+):
+    mm = open_manager(database_url, gemini)
+    asked = [
+        ("gemini-mine-latest", "gemini-new-1"), ("gemini-mine-latest", "models/Gemini-New-1"), ("gemini-new-1", "gemini-other-1"),
+        ("gemini-mine-latest", "gemini-new-2"), ("gemini-2.5-flash", "gemini-new-1"), ("gemini-none-latest", None),
+    ]  # fmt: skip
+    ids = []
+    for model, answered in asked:
+        more = {"modelVersion": answered} if answered else {}
+        gemini.next(Reply(events=[wire.event("Hi", finish="STOP", usage=wire.usage(1000, 0), **more)]))
+        ids.append(mm.generate("Hi", model=model).id)
+    before = [mm.generation(id_).cost_usd for id_ in ids]
+    assert {each.model: each.n_calls for each in mm.prices.unpriced()} == {
+        "gemini-new-1": 3, "gemini-new-2": 1, "gemini-none-latest": 1,
+    }  # fmt: skip
+    for usd, model in enumerate(("gemini-new-1", "gemini-new-2", "gemini-mine-latest", "gemini-none-latest"), 1):
+        mm.prices.set_price({"provider": "gemini", "model": model, "input": usd, "output": 0})
+
+    done = [
+        mm.prices.reprice("gemini", model) for model in ("gemini-new-1", "gemini-mine-latest", "gemini-none-latest")
+    ]
+
+    after = [mm.generation(id_).cost_usd for id_ in ids]
+    assert done == [3, 0, 1]
+    assert after == [Decimal("0.001")] * 3 + [None, before[4], Decimal("0.004")]
+    assert mm.monitoring.differences() == []
+    gemini.next(Reply(events=[wire.event("Hi", finish="STOP", usage=wire.usage(1000, 0), modelVersion="gemini-new-1")]))
+    live = mm.generate("Hi", model="gemini-mine-latest")
+    assert (live.cost_usd, live.price_id) == (after[0], mm.generation(ids[0]).price_id)
+    assert [day.n_calls for day in mm.prices.preview("gemini", "gemini-new-1", only_unpriced=False)] == [4]
+
+
 def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/a.db"
     with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
@@ -395,8 +646,23 @@ def test_a_receipt_says_what_the_call_would_have_cost_elsewhere(
 
     others = mm.prices.elsewhere(g, [("gemini", "gemini-2.5-flash"), ("gemini", "gemini-2.5-pro"), ("gemini", "nope")])
 
-    assert others == [("gemini-2.5-pro", Decimal("0.0000625"))]
+    assert others == [("gemini-2.5-pro", Decimal("0.0000625"), "standard")]
     assert isinstance(mm.prices, PriceService)
+
+
+def test_what_a_call_would_have_cost_elsewhere_is_at_its_own_service_tier(
+    open_manager: Open, sqlite_url: str, gemini: FakeGemini
+):
+    mm = open_manager(sqlite_url, gemini)
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-x", "input": 1, "output": 1})
+    g = mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
+
+    others = mm.prices.elsewhere(g, [("gemini", "gemini-2.5-pro"), ("gemini", "gemini-x")])
+
+    assert others == [
+        ("gemini-x", Decimal("0.000015"), "standard"),
+        ("gemini-2.5-pro", Decimal("0.00003125"), "flex"),
+    ]
 
 
 def test_grounding_flex_and_reported_tiers_are_billed(open_manager: Open, sqlite_url: str, gemini: FakeGemini):
@@ -411,6 +677,43 @@ def test_grounding_flex_and_reported_tiers_are_billed(open_manager: Open, sqlite
     assert grounded.cost_usd == Decimal("0.00055") + Decimal("0.035")
     assert (flex.cost_usd, flex.service_tier) == (Decimal("0.000275"), "flex")
     assert gemini.requests[-1]["body"]["serviceTier"] == "flex"
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"promptTokenCount": 10**20},
+        {"promptTokenCount": 10**9 + 1, "candidatesTokenCount": 1},
+        {"promptTokenCount": 10, "candidatesTokenCount": 10**30},
+        {"promptTokenCount": 10, "totalTokenCount": 2**63},
+        {"promptTokenCount": 10, "cachedContentTokenCount": 10**20},
+        {"promptTokenCount": 10, "thoughtsTokenCount": 10**20},
+        {"promptTokenCount": 10, "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10**20}]},
+    ],
+)
+def test_a_call_whose_counts_cannot_be_is_on_record_as_an_estimate(
+    counts: dict, with_gemini: ModelManager, gemini: FakeGemini
+):
+    gemini.next(Reply(events=[wire.event("Hello from the fake.", finish="STOP", usage=counts)]))
+
+    g = with_gemini.generate("Hi there", model="gemini-2.5-flash")
+
+    assert with_gemini.generation(g.id).text == "Hello from the fake."
+    assert (g.cost_status, g.cost_usd) == ("estimated", Decimal("0.0000131"))
+
+
+@pytest.mark.parametrize(
+    ("count", "status", "recorded"), [(10**9, "priced", 10**9), (-5, "unknown", 0), (-(10**20), "estimated", 1)]
+)
+def test_a_call_with_odd_counts_is_on_record(
+    count: int, status: str, recorded: int, with_gemini: ModelManager, gemini: FakeGemini
+):
+    usage = {"promptTokenCount": count, "candidatesTokenCount": 1, "totalTokenCount": count + 1}
+    gemini.next(Reply(events=[wire.event("Hello.", finish="STOP", usage=usage)]))
+
+    g = with_gemini.generate("Hi", model="gemini-2.5-flash")
+
+    assert (g.cost_status, with_gemini.generation(g.id).usage.input_tokens) == (status, recorded)
 
 
 def worked_cases() -> list[list[str]]:

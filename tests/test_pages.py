@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import ModelManager
 from core.demo import DemoSize
+from core.storage import audit
+from core.storage.prices import PriceStore
 from dashboard import session
 from tests.conftest import ROOT
 from tests.fakes import gemini as wire
@@ -236,6 +238,68 @@ def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
     app.button(key="demo_remove").click().run()
     assert not session.manager().demo.is_present()
     assert not app.exception
+
+
+def test_a_price_row_is_set_from_its_form_with_every_price(app: AppTest):
+    show(app, "models")
+    app.button_group(key="prices_view").set_value("Own prices").run()
+    app.text_input(key="own_model").input("gemini-x")
+    app.text_input(key="own_above").input("200000:input=4,output=18")
+    for name, value in (("input", 1.0), ("output", 2.0), ("output_audio", 8.0), ("batch", 0.0)):
+        app.number_input(key=f"own_{name}").set_value(value)
+    button(app, "Set price").click().run()
+
+    assert not app.exception
+    [row] = session.manager().prices.rows
+    assert {name: rate.base for name, rate in row.rates.items()} == {"input": 1, "output": 2, "output_audio": 8}
+    assert [rate.above for rate in row.rates.values()] == [((200_000, 4),), ((200_000, 18),), ()]
+    assert row.tiers == {"batch": 0}
+
+
+def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with_gemini: AppTest, gemini: FakeGemini):
+    mm = session.manager()
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 1})
+    mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
+
+    def script() -> None:
+        from dashboard import session
+        from dashboard.components import receipt
+
+        receipt.show(session.manager().log.latest()[0])
+
+    app = AppTest.from_function(script).run()
+
+    assert "Models without a price for flex, shown at the standard one: 1" in texts(app)
+    tiers = app.dataframe[0].value.set_index("model")["service tier"]
+    assert (tiers["gemini-unpriced-1"], tiers["gemini-2.5-pro"]) == ("standard", "flex")
+
+
+def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url: str, tmp_path):
+    file = tmp_path / "prices.yaml"
+    file.write_text("- {provider: google, model: m, discount_percent: 5}")
+    for app in _app(open_manager(sqlite_url, prices_file=file)):
+        show(app, "models")
+
+        assert "prices.yaml, row 1" in texts(app)
+
+
+def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    row = {"provider": "gemini", "model": "m", "input": 1, "output": 2, "note": "a\ud800b"}
+
+    def earlier(connection: Any) -> None:
+        PriceStore.add_own(connection, "p_old", row)
+        audit.note(connection, "price set", "gemini m", row)
+
+    mm._writer.run(earlier)
+    mm.prices.refresh()
+    for app in _app(mm):
+        show(app, "models")
+        for view in ("Own prices", "Changes"):
+            app.button_group(key="prices_view").set_value(view).run()
+            assert not app.exception
+        assert "cannot be kept" in texts(app)
+        assert "a?b" in app.dataframe[0].value["detail"][0]
 
 
 def test_the_log_opens_a_call(app: AppTest):

@@ -33,7 +33,7 @@ from core.errors import (
 )
 from core.pricing.receipt import to_nano
 from core.providers.base import Provider
-from core.storage.generations import CONTRADICTORY, to_body, to_row
+from core.storage.generations import CONTRADICTORY, ESTIMATED, to_body, to_row
 from core.storage.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
@@ -291,6 +291,8 @@ class CallEngine:
         account = settle(usages, price, is_estimated=is_estimated)
         if account.is_contradictory:
             progress.notes.append(CONTRADICTORY)
+        if is_estimated and account.cost_usd is None:
+            progress.notes.append(ESTIMATED)
         view = call.view()
         return Generation(
             id=call.id,

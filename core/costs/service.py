@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any
 from core.clock import DAY_US, from_us, to_us
 from core.costs.changes import Change, changes
 from core.domain.generation import Generation
-from core.domain.price import Price, RepricedDay, TeamPrice, UnpricedModel
+from core.domain.price import Elsewhere, Price, RepricedDay, TeamPrice, UnpricedModel
 from core.errors import InvalidRequest, NotFound
 from core.pricing.book import PriceBook
-from core.pricing.catalogue import Catalogue, normalise, shipped
+from core.pricing.catalogue import Catalogue, is_newer, normalise, shipped
 from core.pricing.receipt import from_nano, receipt_for
 from core.pricing.team import row_from, rows_from_yaml
 from core.storage import audit, repricing
@@ -49,7 +49,9 @@ class PriceService:
         self._pinned: set[str] = set()
         self._seen: Any = None
         self._taken: Catalogue | None = None
-        self.file_error = ""
+        self.taken_version: str | None = None
+        self.file_error = self.catalogue_error = self.catalogue_notice = ""
+        self.unreadable: dict[str, str] = {}
         self.book = PriceBook()
         self.refresh()
 
@@ -90,14 +92,41 @@ class PriceService:
 
     def refresh(self) -> None:
         """Read what other processes or an editor may have changed: rows, the file, the catalogue."""
-        own, version = self._store.own_rows(), self._store.taken_version()
-        stamp = self._file.stat().st_mtime_ns if self._file is not None and self._file.exists() else None
+        own, version, stamp = self._store.own_rows(), self._store.taken_version(), self._stamp()
         seen = ([id_ for id_, _ in own], version, stamp)
         if seen == self._seen:
             return
-        rows = [row_from(row, source="team", id_=id_) for id_, row in own]
-        self.book = PriceBook([*self._from_file(stamp is not None), *rows], self._catalogue(version))
+        rows = [*self._from_file(stamp is not None), *self._readable(own)]
+        self.book, self.taken_version = PriceBook(rows, self._catalogue(version)), version
+        self.catalogue_notice = self._outdated(version)
         self._seen = seen
+
+    @property
+    def warnings(self) -> list[str]:
+        """What of the prices does not hold as it was meant to, in sentences for people."""
+        rows = [f"The price row {id_} cannot be read and does not hold: {why}" for id_, why in self.unreadable.items()]
+        return [text for text in (self.file_error, *rows, self.catalogue_error, self.catalogue_notice) if text]
+
+    def _stamp(self) -> int | None:
+        """When the file was changed; None = there is none."""
+        if self._file is None:
+            return None
+        try:
+            return self._file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return 0  # it is there; reading it will say what is wrong
+
+    def _readable(self, stored: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[TeamPrice]:
+        """The rows that were set here; one that an earlier version took and this one does not is left out and named."""
+        rows, self.unreadable = [], {}
+        for id_, row in stored:
+            try:
+                rows.append(row_from(row, source="team", id_=id_))
+            except InvalidRequest as error:
+                self.unreadable[id_] = error.message
+        return rows
 
     def _from_file(self, is_there: bool) -> Sequence[TeamPrice]:
         """A broken file must not stop the product; the page shows what is wrong, and the last good rows hold."""
@@ -113,12 +142,35 @@ class PriceService:
         return rows
 
     def _catalogue(self, version: str | None) -> Catalogue:
+        """The one that was taken; where the installed genai-prices cannot read it, the shipped one holds."""
+        self.catalogue_error = ""
         if version is None:
             return shipped()
         if self._taken is None or self._taken.version != version:
             content = self._store.taken_content(version)
-            self._taken = Catalogue.from_json(content) if content else None
+            try:
+                self._taken = None if content is None else Catalogue.from_json(content)
+            except ValueError as error:
+                self._taken = None
+                self.catalogue_error = (
+                    f"The catalogue {version} that was taken cannot be read ({str(error)[:200]}), so the installed one"
+                    " holds. Take a newer one, or go back to the installed one with: aimm prices update --shipped"
+                )
         return self._taken or shipped()
+
+    def _outdated(self, version: str | None) -> str:
+        """Of two catalogues neither says which is newer; but an upgrade after one was taken brings another."""
+        if version is None or self.book.catalogue is shipped():
+            return ""
+        with self._database.read() as connection:
+            before = str(audit.last_detail(connection, "catalogue taken", version).get("shipped", ""))
+        if not before or not is_newer(shipped().version, before):
+            return ""
+        return (
+            f"genai-prices went from {before} to {shipped().version} since catalogue {version} was taken: the installed"
+            " catalogue is newer than the one taken, which still holds. To use the installed one:"
+            " aimm prices update --shipped"
+        )
 
     # The team's rows
 
@@ -133,7 +185,7 @@ class PriceService:
         Raises:
             InvalidRequest: A field is missing or out of range.
         """
-        given = {str(name): _plain(value) for name, value in row.items() if value is not None and value != ""}
+        given = {str(name): _plain(value) for name, value in row.items() if value not in (None, "", {})}
         made = row_from(given, id_=f"p_{secrets.token_hex(6)}")
 
         def work(connection: Connection) -> None:
@@ -168,13 +220,15 @@ class PriceService:
     def take(self, content: str) -> Catalogue:
         """Use a newer catalogue from now on. Raises: InvalidRequest"""
         newer = _parsed(content)
-        n = len(changes(self.book.catalogue, newer, self._now()))
+        detail = {
+            "before": self.book.catalogue.version,
+            "changes": len(changes(self.book.catalogue, newer, self._now())),
+            "shipped": shipped().version,
+        }
 
         def work(connection: Connection) -> None:
             self._store.take(connection, newer.version, content)
-            audit.note(
-                connection, "catalogue taken", newer.version, {"before": self.book.catalogue.version, "changes": n}
-            )
+            audit.note(connection, "catalogue taken", newer.version, detail)
 
         self._writer.run(work)
         self.refresh()
@@ -185,7 +239,7 @@ class PriceService:
 
         def work(connection: Connection) -> None:
             if self._store.drop_taken(connection):
-                audit.note(connection, "catalogue dropped", self.book.catalogue.version, {})
+                audit.note(connection, "catalogue dropped", self.taken_version or "", {})
 
         self._writer.run(work)
         self.refresh()
@@ -271,18 +325,20 @@ class PriceService:
         except (ValueError, LookupError):
             return g
 
-    def elsewhere(self, g: Generation, models: Sequence[tuple[str, str]]) -> list[tuple[str, Decimal]]:
+    def elsewhere(self, g: Generation, models: Sequence[tuple[str, str]]) -> list[Elsewhere]:
         """What the same tokens would have cost on other (provider, model)s, the cheapest first; unpriced ones are left out."""
         found = []
         for provider, model in models:
-            price = self.price(provider, model, g.created_at)
+            price = self.price(provider, model, g.created_at, g.service_tier) or self.price(
+                provider, model, g.created_at
+            )
             if price is not None and model != g.model:
                 try:
                     usd = sum((receipt_for(usage, price).usd for usage in g.usages or (g.usage,)), Decimal(0))
                 except (ValueError, LookupError):
                     continue
-                found.append((model, usd))
-        return sorted(found, key=lambda pair: pair[1])
+                found.append(Elsewhere(model, usd, price.service_tier))
+        return sorted(found, key=lambda each: each.usd)
 
     def _range(
         self, provider: str, model: str, since: datetime | None, until: datetime | None
@@ -343,7 +399,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal | float):
         return str(value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     return value if isinstance(value, str | int | bool) else str(value)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 PriceSource = Literal["catalogue", "file", "team", "simulated"]
 # Every rate a row may have: USD per million tokens.
@@ -19,6 +19,9 @@ class Rate:
 
     base: Decimal
     above: tuple[tuple[int, Decimal], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.base:f}" + "".join(f" ({price:f} above {start:,} tokens)" for start, price in self.above)
 
     def at(self, prompt_tokens: int) -> Decimal:
         rate = self.base
@@ -78,7 +81,7 @@ class TeamPrice:
 
     model: One name, or `*` for all of the provider; then it can only hold a discount.
     rates: USD per million tokens by name (RATE_NAMES); empty = the catalogue's, with the discount.
-    discount: Share off, in [0, 1]. tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
+    discount: Share off, in [0, 1]; None = not said. tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
     effective_from: The row holds from this moment until a later one of the same model does.
     """
 
@@ -88,16 +91,24 @@ class TeamPrice:
     effective_from: datetime
     source: PriceSource = "team"
     rates: Mapping[str, Rate] = field(default_factory=dict)
-    discount: Decimal = Decimal(0)
+    discount: Decimal | None = None
     tiers: Mapping[str, Decimal] = field(default_factory=dict)
     search_usd: Decimal | None = None
     storage_usd: Decimal | None = None
     note: str = ""
 
 
+class Elsewhere(NamedTuple):
+    """What a call would have cost on another model, at its own service tier or, where that has no price there, standard."""
+
+    model: str
+    usd: Decimal
+    service_tier: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpricedModel:
-    """A model whose calls have no known cost: how many, how many tokens, since when."""
+    """A model as which calls are charged and whose cost is not known: how many, how many tokens, since when."""
 
     provider: str
     model: str

@@ -25,13 +25,14 @@ class PriceBook:
     def price(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
         """The row that holds at a moment; None = unknown.
 
-        The latest row of this very model decides; without one, the provider's `*` row takes its discount off the
-        catalogue's price. A service tier without a price of its own is unknown, never charged as standard.
+        The latest row of this very model decides; what it does not say, and without one, the provider's `*` row, which
+        takes its discount off the catalogue's price. A service tier without a price of its own is unknown, never
+        charged as standard.
         """
         if provider == "simulated":
             return SIMULATED_PRICES.get(model)
         name = normalise(model)
-        own = self._latest(provider, name, at) or self._latest(provider, ALL_MODELS, at)
+        own = _over(self._latest(provider, name, at), self._latest(provider, ALL_MODELS, at))
         if own is None:
             return self.catalogue.price(provider, name, at, service_tier)
         return self._with_own(own, name, at, service_tier)
@@ -57,11 +58,12 @@ class PriceBook:
             if found is None:
                 return None
             base = found
-        factor = (tier_factor if tier_factor is not None else Decimal(1)) * (1 - own.discount)
+        discount = own.discount or Decimal(0)
+        factor = (tier_factor if tier_factor is not None else Decimal(1)) * (1 - discount)
         price = base.times(factor) if factor != 1 else base
         tier = "" if service_tier == "standard" else f":{service_tier}"
         based_on = "" if own.rates else f":{hashlib.sha256(base.id.encode()).hexdigest()[:6]}"
-        note = f"Discount {100 * own.discount:f} %.".replace(".0 %", " %") if own.discount else ""
+        note = f"Discount {100 * discount:f} %.".replace(".0 %", " %") if discount else ""
         return replace(
             price,
             id=f"{own.source}:{own.id}:{model}{based_on}{tier}",
@@ -74,6 +76,21 @@ class PriceBook:
             source=own.source,
             note=note,
         )
+
+
+def _over(own: TeamPrice | None, general: TeamPrice | None) -> TeamPrice | None:
+    """The row of a model over the row for all: one with prices decides alone, another leaves open what it does not say."""
+    if own is None or general is None or own.rates:
+        return own or general
+    return replace(
+        own,
+        id=f"{own.id}+{general.id}",
+        effective_from=max(own.effective_from, general.effective_from),
+        discount=general.discount if own.discount is None else own.discount,
+        tiers={**general.tiers, **own.tiers},
+        search_usd=general.search_usd if own.search_usd is None else own.search_usd,
+        storage_usd=general.storage_usd if own.storage_usd is None else own.storage_usd,
+    )
 
 
 def _from_rates(own: TeamPrice, model: str) -> Price:

@@ -75,15 +75,15 @@ class Catalogue:
         Raises:
             ValueError: The text is not such a catalogue.
         """
-        from genai_prices.data_snapshot import DataSnapshot
-        from genai_prices.types import _providers_from_raw
-
         try:
+            from genai_prices.data_snapshot import DataSnapshot
+            from genai_prices.types import _providers_from_raw
+
             raw = json.loads(text)
             if not isinstance(raw, list) or not raw:
                 raise ValueError("a list of providers is expected")
             snapshot = DataSnapshot(_providers_from_raw(raw), from_auto_update=False)
-        except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        except (TypeError, LookupError, AttributeError, ArithmeticError, ImportError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         return cls(hashlib.sha256(text.encode()).hexdigest()[:10], lambda: snapshot)
 
@@ -165,6 +165,12 @@ def shipped() -> Catalogue:
     from importlib.metadata import version
 
     return Catalogue(version("genai-prices"), _shipped)
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether one release of genai-prices follows another."""
+    first, second = ([int(part) for part in re.findall(r"\d+", text)] for text in (version, than))
+    return first > second
 
 
 def price_of(provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:

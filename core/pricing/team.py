@@ -1,6 +1,7 @@
 """The team's own price rows as text: `data/prices.yaml`, forms and the command line. Pure; the caller reads the file."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -11,11 +12,13 @@ import yaml
 
 from core.domain.generation import SERVICE_TIERS
 from core.domain.price import RATE_NAMES, PriceSource, Rate, TeamPrice
+from core.domain.text import is_storable
 from core.errors import InvalidRequest
 from core.pricing.book import ALL_MODELS
-from core.pricing.catalogue import normalise
+from core.pricing.catalogue import VENDORS, normalise
 
 MAX_USD = Decimal(1_000_000)
+MAX_PROMPT_TOKENS = 10**12
 MAX_DECIMALS = 6  # a millionth of a dollar for a million tokens
 FIELDS = {
     "provider", "model", "effective_from", "discount_percent", "tiers", "search_per_1000", "storage_per_hour", "note", "above",
@@ -31,8 +34,8 @@ def rows_from_yaml(text: str) -> list[TeamPrice]:
     """
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidRequest(f"prices.yaml is not YAML: {error}") from None
+    except Exception as error:  # noqa: BLE001 - of a value that cannot be, PyYAML lets through whatever Python raises
+        raise InvalidRequest(f"prices.yaml cannot be read ({type(error).__name__}): {str(error)[:500]}") from None
     rows = content.get("prices", []) if isinstance(content, dict) else content
     if rows is None:
         return []
@@ -44,6 +47,8 @@ def rows_from_yaml(text: str) -> list[TeamPrice]:
             found.append(row_from(row if isinstance(row, Mapping) else {}, source="file"))
         except InvalidRequest as error:
             raise InvalidRequest(f"prices.yaml, row {number}: {error.message}") from None
+        except ValueError:  # a whole number of more digits than Python turns into text
+            raise InvalidRequest(f"prices.yaml, row {number}: a number is too long to be read.") from None
     return found
 
 
@@ -51,6 +56,7 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
     """A row from plain values; prices in USD per million tokens, `discount_percent` in per cent.
 
     above: {prompt tokens: {rate name: price}} for long prompts. tiers: {service tier: factor on the standard rates}.
+    What a row without prices does not say stays as the provider's `*` row has it.
 
     Raises:
         InvalidRequest: A value is missing or out of range.
@@ -60,15 +66,17 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
     provider, model = str(given.get("provider") or "").strip().lower(), str(given.get("model") or "").strip()
     if not provider or not model or len(provider) > 60 or len(model) > 200:
         raise InvalidRequest("A price row needs a provider and a model.")
-    if provider == "simulated":
-        raise InvalidRequest("The prices of simulated models are examples and stay as they are.")
+    note = str(given.get("note") or "")[:500]
+    if not all(is_storable(text) for text in (provider, model, note)):
+        raise InvalidRequest("A text of the row holds a character that cannot be kept.")
+    _check_provider(provider)
     rates = _rates(given)
-    discount = _number(given.get("discount_percent", 0), "discount_percent", Decimal(100)) / 100
+    discount = _optional(given.get("discount_percent"), "discount_percent", Decimal(100))
     tiers = _tiers(given.get("tiers") or {})
     search, storage = (_optional(given.get(name), name) for name in ("search_per_1000", "storage_per_hour"))
     if model == ALL_MODELS and rates:
         raise InvalidRequest("A row for all models (*) can hold a discount and tiers, not prices.")
-    if not (rates or discount or tiers or search is not None or storage is not None):
+    if not rates and not tiers and (discount, search, storage) == (None, None, None):
         raise InvalidRequest("The row says nothing: give input and output prices, a discount or a tier.")
     starts = _moment(given.get("effective_from"))
     row = TeamPrice(
@@ -78,29 +86,67 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
         effective_from=starts,
         source=source,
         rates=rates,
-        discount=discount,
+        discount=None if discount is None else discount / 100,
         tiers=tiers,
         search_usd=None if search is None else search / 1000,
         storage_usd=storage,
-        note=str(given.get("note") or "")[:500],
+        note=note,
     )
     digest = hashlib.sha256(repr(row).encode()).hexdigest()[:10]
     return replace(row, id=id_ or digest)
 
 
+def _check_provider(provider: str) -> None:
+    if provider == "simulated":
+        raise InvalidRequest("The prices of simulated models are examples and stay as they are.")
+    if provider not in VENDORS:
+        raise InvalidRequest(f"provider == {provider!r} is not known, there are {', '.join(VENDORS)}")
+
+
 def _rates(given: Mapping[str, Any]) -> dict[str, Rate]:
-    above = given.get("above") or {}
-    if not isinstance(above, Mapping) or not all(isinstance(v, Mapping) and str(k).isdigit() for k, v in above.items()):
-        raise InvalidRequest("above must be like {200000: {input: 2.5, output: 15}}")
-    rates = {}
-    for name in RATE_NAMES:
-        if given.get(name) is None:
-            continue
-        steps = ((int(start), _number(row[name], name)) for start, row in above.items() if row.get(name) is not None)
-        rates[name] = Rate(base=_number(given[name], name), above=tuple(sorted(steps)))
-    if rates and not {"input", "output"} <= set(rates):
+    base = {name: _number(given[name], name) for name in RATE_NAMES if given.get(name) is not None}
+    above = _above(given.get("above") or {})
+    if (base or above) and not {"input", "output"} <= set(base):
         raise InvalidRequest("A row with prices needs both input and output (0 where it is free).")
-    return rates
+    for limit, steps in above.items():
+        if alone := sorted(set(steps) - set(base)):
+            raise InvalidRequest(f"above {limit} has a price for {', '.join(alone)}, and up to there the row has none")
+    return {
+        name: Rate(
+            base=usd, above=tuple((limit, steps[name]) for limit, steps in sorted(above.items()) if name in steps)
+        )
+        for name, usd in base.items()
+    }
+
+
+def _above(given: Any) -> dict[int, dict[str, Decimal]]:
+    """{prompt tokens: {rate name: price}}"""
+    if not isinstance(given, Mapping) or not all(isinstance(steps, Mapping) for steps in given.values()):
+        raise InvalidRequest("above must be like {200000: {input: 2.5, output: 15}}")
+    found = {}
+    for limit, steps in given.items():
+        if not re.fullmatch("[0-9]{1,13}", str(limit)) or int(limit) > MAX_PROMPT_TOKENS:
+            raise InvalidRequest(f"above {str(limit)[:60]!r}: must be prompt tokens from 0 to {MAX_PROMPT_TOKENS:,}")
+        if unknown := sorted(set(map(str, steps)) - set(RATE_NAMES)):
+            raise InvalidRequest(f"above {limit}: {', '.join(unknown)} is no price; there are {', '.join(RATE_NAMES)}")
+        found[int(limit)] = {str(name): _number(usd, f"above {limit} {name}") for name, usd in steps.items()}
+    return found
+
+
+def above_from_text(text: str) -> dict[str, dict[str, str]]:
+    """The field `above` as it is typed: `200000:input=4,output=18`, several of them with spaces between.
+
+    Raises:
+        InvalidRequest: It does not look like that; whether the prices can be is for `row_from` to say.
+    """
+    found = {}
+    for part in text.split():
+        limit, _, prices = part.partition(":")
+        pairs = [pair.partition("=") for pair in prices.split(",")]
+        if not all(name and sign for name, sign, _ in pairs):
+            raise InvalidRequest(f"{part[:60]!r}: prices of long prompts must be like 200000:input=4,output=18")
+        found[limit] = {name: usd for name, _, usd in pairs}
+    return found
 
 
 def _tiers(given: Any) -> dict[str, Decimal]:
@@ -109,8 +155,8 @@ def _tiers(given: Any) -> dict[str, Decimal]:
     return {str(name): _number(factor, f"tiers.{name}", Decimal(100)) for name, factor in given.items()}
 
 
-def _optional(value: Any, name: str) -> Decimal | None:
-    return None if value is None or value == "" else _number(value, name)
+def _optional(value: Any, name: str, most: Decimal = MAX_USD) -> Decimal | None:
+    return None if value is None or value == "" else _number(value, name, most)
 
 
 def _number(value: Any, name: str, most: Decimal = MAX_USD) -> Decimal:
@@ -129,13 +175,12 @@ def _moment(value: Any) -> datetime:
     """Midnight UTC of a date; a moment as it is. Without one, the row holds from the beginning of time."""
     if value is None or value == "":
         return datetime(1970, 1, 1, tzinfo=UTC)
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise InvalidRequest(f"effective_from == {value!r}, must be a date such as 2026-12-01") from None
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    if isinstance(value, date):
-        return datetime.combine(value, time(), tzinfo=UTC)
-    raise InvalidRequest(f"effective_from == {value!r}, must be a date such as 2026-12-01")
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime):
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the last moments of the year 9999 have no UTC
+        moment = None
+    if isinstance(moment, date):
+        return datetime.combine(moment, time(), tzinfo=UTC)
+    raise InvalidRequest(f"effective_from == {str(value)[:60]!r}, must be a date such as 2026-12-01")

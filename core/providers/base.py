@@ -3,7 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 
-from core.domain.generation import Chunk, Model, Request
+from core.domain.generation import Chunk, Model, Request, Usage
+
+# A hundred times the longest context there is; its cost still fits into a whole number of nano-dollars in the database.
+MOST_TOKENS = 1_000_000_000
+
+
+def is_credible(usage: Usage) -> bool:
+    """Whether counts can be those of one request; others are as good as none, and would not even fit into the record."""
+    return all(getattr(usage, name) <= MOST_TOKENS for name in usage.__slots__)
 
 
 class KeyCheck(NamedTuple):

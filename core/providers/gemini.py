@@ -21,7 +21,7 @@ from core.errors import (
     redact,
 )
 from core.pricing.catalogue import known_models, normalise
-from core.providers.base import KeyCheck
+from core.providers.base import KeyCheck, is_credible
 
 LIST_TIMEOUT_S = 6.0
 _FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -235,7 +235,7 @@ def _to_finish(reason: str | None) -> FinishReason | None:
 
 
 def to_usage(metadata: Any) -> Usage | None:
-    """Gemini's counts in our words; None where the vendor sent none.
+    """Gemini's counts in our words; None where the vendor sent none that can be believed.
 
     Gemini's prompt count includes cached but not tool-use tokens; its candidates count excludes thoughts and is
     missing when nothing was written.
@@ -251,7 +251,7 @@ def to_usage(metadata: Any) -> Usage | None:
     audio = _audio(metadata.prompt_tokens_details) + _audio(metadata.tool_use_prompt_tokens_details)
     # Where the vendor does not say which cached tokens were audio, as few as can be are taken for it.
     cached_audio = _audio(metadata.cache_tokens_details) or max(0, cached - (prompt - audio))
-    return Usage(
+    usage = Usage(
         input_tokens=prompt,
         cached_tokens=cached,
         output_tokens=candidates + thoughts,
@@ -259,6 +259,7 @@ def to_usage(metadata: Any) -> Usage | None:
         audio_tokens=audio,
         cached_audio_tokens=cached_audio,
     )
+    return usage if is_credible(usage) else None
 
 
 def _audio(details: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from core.clock import from_us, now_us
+from core.domain.text import storable
 from core.storage.database import Connection, Database
 from core.storage.schema import audit
 
@@ -33,6 +34,19 @@ def note(connection: Connection, action: str, subject: str, detail: dict[str, An
     )
 
 
+def last_detail(connection: Connection, action: str, subject: str) -> dict[str, Any]:
+    """What was noted when something was last done; empty = it is not on record."""
+    c = audit.c
+    statement = select(c.detail).where(c.action == action, c.subject == subject).order_by(c.created_at.desc()).limit(1)
+    found = connection.execute(statement).scalar_one_or_none()
+    return {} if found is None else dict(json.loads(found))
+
+
+def _shown(value: Any) -> Any:
+    """A text that an earlier version kept may hold what no page can show."""
+    return storable(value) if isinstance(value, str) else value
+
+
 def latest(database: Database, limit: int = 100) -> list[AuditEntry]:
     """Newest first."""
     statement = select(audit).order_by(audit.c.created_at.desc(), audit.c.id).limit(limit)
@@ -42,7 +56,7 @@ def latest(database: Database, limit: int = 100) -> list[AuditEntry]:
                 created_at=from_us(row.created_at),
                 action=row.action,
                 subject=row.subject,
-                detail=json.loads(row.detail),
+                detail={name: _shown(value) for name, value in json.loads(row.detail).items()},
             )
             for row in connection.execute(statement)
         ]

@@ -16,6 +16,8 @@ from core.storage.schema import generation_bodies, generations
 
 _USAGE = Usage.__slots__
 CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
+# The note of a call whose cost is unknown and, once it is known, will be an estimate.
+ESTIMATED = "No final token count came: the tokens are our own estimate, or a lower bound."
 _SAME = (
     "id",
     "request_model",

@@ -6,13 +6,26 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us, now_us
 from core.domain.price import RATE_NAMES, Price, Rate, UnpricedModel
 from core.storage.database import Database
-from core.storage.schema import catalogues, generations, price_rows, team_prices
+from core.storage.schema import catalogues, generations, price_rows, rollups_day, team_prices
+
+_c = generations.c
+_answered = func.replace(func.lower(func.coalesce(_c.response_model, "")), "models/", "")
+# Which model's price a call is charged with: `-latest` names are pointers, and the answer says where to. The same rule as
+# for a call under way (core.calls.engine).
+charged_model = case((and_(_c.request_model.endswith("-latest"), _answered != ""), _answered), else_=_c.request_model)
+
+
+def is_charged_as(model: str) -> ColumnElement[bool]:
+    """The calls that are charged as a model."""
+    # The rollups name the few pointers there are; with them the index by model finds the calls.
+    pointers = select(rollups_day.c.model).where(rollups_day.c.model.endswith("-latest"))
+    return and_(or_(_c.request_model == model, _c.request_model.in_(pointers)), charged_model == model)
 
 
 class PriceStore:
@@ -60,23 +73,23 @@ class PriceStore:
         return None if row is None else _from_row(row)
 
     def unpriced(self) -> list[UnpricedModel]:
-        """Models with calls whose cost is unknown, the most tokens first."""
+        """Models as which calls are charged and whose cost is unknown, the most tokens first."""
         c = generations.c
         tokens = func.sum(c.input_tokens + c.output_tokens)
         statement = (
             select(
-                c.provider, c.request_model, func.count().label("n"), func.sum(c.input_tokens).label("i"),
+                c.provider, charged_model.label("model"), func.count().label("n"), func.sum(c.input_tokens).label("i"),
                 func.sum(c.output_tokens).label("o"), func.min(c.created_at).label("a"), func.max(c.created_at).label("z"),
             )
             .where(c.cost_nano_usd.is_(None), c.provider != "simulated")
-            .group_by(c.provider, c.request_model)
+            .group_by(c.provider, charged_model)
             .order_by(tokens.desc())
         )  # fmt: skip
         with self._database.read() as connection:
             return [
                 UnpricedModel(
                     provider=row.provider,
-                    model=row.request_model,
+                    model=row.model,
                     n_calls=row.n,
                     input_tokens=int(row.i),
                     output_tokens=int(row.o),

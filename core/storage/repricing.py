@@ -16,19 +16,20 @@ from core.domain.generation import Usage
 from core.domain.price import Price, Rate
 from core.pricing.receipt import receipt_for
 from core.storage import rollups, spend_by
-from core.storage.generations import CONTRADICTORY, money_of
-from core.storage.prices import pin
+from core.storage.generations import CONTRADICTORY, ESTIMATED, money_of
+from core.storage.prices import is_charged_as, pin
 from core.storage.schema import generations
 from core.storage.schema import spend_by as spend_by_table
 
 g = generations.c
 _MONEY = ("cost_nano_usd", "input_nano_usd", "cached_nano_usd")
 _LARGEST = 2**63 - 1
+_becomes_estimated = and_(g.cost_status == "unknown", g.note.contains(ESTIMATED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Calls of one model and service tier in [since, until) that one price row holds for."""
+    """Calls charged as one model and service tier in [since, until) that one price row holds for."""
 
     provider: str
     model: str
@@ -93,7 +94,7 @@ def apply(connection: Connection, segment: Segment, *, only_unpriced: bool) -> i
     _move_spend_by(connection, single, whole)
     for row in several:
         _move_one(connection, row, several_money[row["id"]])
-    status = case((g.cost_status == "unknown", "priced"), else_=g.cost_status)
+    status = case((_becomes_estimated, "estimated"), (g.cost_status == "unknown", "priced"), else_=g.cost_status)
     pinned: dict[str, Any] = {"price_id": segment.price.id, "cost_status": status}
     n = connection.execute(
         update(generations)
@@ -108,7 +109,7 @@ def apply(connection: Connection, segment: Segment, *, only_unpriced: bool) -> i
 def _chosen(provider: str, model: str, span: tuple[int, int], only_unpriced: bool) -> ColumnElement[bool]:
     conditions = [
         g.provider == provider,
-        g.request_model == model,
+        is_charged_as(model),
         g.created_at >= span[0],
         g.created_at < span[1],
         g.cost_status != "cached",
@@ -213,24 +214,25 @@ def _price_row(row: dict[str, Any], segment: Segment) -> dict[str, Any]:
 
 
 def _changes(money: tuple[Any, Any, Any]) -> list[Any]:
-    """What changes in a sum of calls: cost and its parts, calls and tokens without a price."""
+    """What changes in a sum of calls: cost and its parts, calls and tokens without a price, estimated calls."""
     was_unpriced = g.cost_nano_usd.is_(None)
     changes = [func.sum(new - func.coalesce(g[name], 0)) for new, name in zip(money, _MONEY, strict=True)]
     changes.append(func.sum(case((was_unpriced, -1), else_=0)))
     changes.append(func.sum(case((was_unpriced, -(g.input_tokens + g.output_tokens)), else_=0)))
+    changes.append(func.sum(case((_becomes_estimated, 1), else_=0)))
     return changes
 
 
-_SUMS = (*_MONEY, "n_unpriced", "unpriced_tokens")
+_SUMS = (*_MONEY, "n_unpriced", "unpriced_tokens", "n_estimated")
 
 
 def _move_rollups(connection: Connection, table: Any, width_us: int, where: Any, money: tuple[Any, Any, Any]) -> None:
     bucket = g.created_at - g.created_at % width_us
     key = (bucket, g.request_model, g.provider, g.source, g.status, g.error_class)
     found = connection.execute(select(*key, *_changes(money)).where(where).group_by(*key)).all()
-    for *values, cost, plain, cached, n_unpriced, tokens in sorted(found, key=lambda row: tuple(row[: len(key)])):
-        at = and_(*(table.c[name] == value for name, value in zip(rollups.KEY, values, strict=True)))
-        added = zip(_SUMS, (cost, plain, cached, n_unpriced, tokens), strict=True)
+    for row in sorted(found, key=lambda row: tuple(row[: len(key)])):
+        at = and_(*(table.c[name] == value for name, value in zip(rollups.KEY, row[: len(key)], strict=True)))
+        added = zip(_SUMS, row[len(key) :], strict=True)
         changes = {name: table.c[name] + int(value) for name, value in added}
         connection.execute(update(table).where(at).values(**changes))
 
@@ -270,7 +272,7 @@ def _move_one(connection: Connection, row: dict[str, Any], money: dict[str, Any]
     tokens = row["input_tokens"] + row["output_tokens"]
     values = (
         cost, money["input_nano_usd"] - row["input_nano_usd"], money["cached_nano_usd"] - row["cached_nano_usd"],
-        -int(was_unpriced), -tokens if was_unpriced else 0,
+        -int(was_unpriced), -tokens if was_unpriced else 0, int(was_unpriced and ESTIMATED in row["note"]),
     )  # fmt: skip
     for table, width_us in rollups.TABLES:
         (key,) = rollups.deltas_of([row], width_us)

@@ -1,33 +1,39 @@
 """The team's price rows, models without a price, past calls charged anew, a newer catalogue, and who changed what."""
 
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 import streamlit as st
 
 from core import AimmError
 from core.domain.price import TeamPrice, UnpricedModel
+from core.pricing.catalogue import VENDORS
+from core.pricing.team import above_from_text
 from dashboard import formatting, money
 from dashboard.session import manager
 
-PROVIDERS = ("gemini", "openai", "anthropic")
+PROVIDERS = tuple(VENDORS)
+MORE_RATES = {
+    "cache_write": "Cache write $/M", "cache_write_1h": "Cache write, 1 h $/M", "audio": "Audio $/M",
+    "cached_audio": "Cached audio $/M", "output_audio": "Output audio $/M",
+}  # fmt: skip
 VIEWS = ("Models", "Own prices", "Without a price", "Past calls", "Catalogue", "Changes")
 
 
 def own() -> None:
     """The rows that are set here or in the file, and a form for a new one."""
     prices = manager().prices
-    if prices.file_error:
-        st.error(formatting.plain(prices.file_error), icon=":material/error:")
     if prices.rows:
         st.dataframe(money.own_prices_frame(), hide_index=True)
-        here = {_label(row): row.id for row in prices.rows if row.source == "team"}
-        if here:
-            line = st.container(horizontal=True, vertical_alignment="bottom")
-            chosen = line.selectbox("Row", list(here), key="own_row", width=380)
-            if line.button("Remove", icon=":material/delete:", key="own_remove") and chosen:
-                prices.remove_price(here[chosen])
-                st.rerun()
-    else:
+    here = {_label(row): row.id for row in prices.rows if row.source == "team"}
+    here |= {f"cannot be read ({id_})": id_ for id_ in prices.unreadable}
+    if here:
+        line = st.container(horizontal=True, vertical_alignment="bottom")
+        chosen = line.selectbox("Row", list(here), key="own_row", width=380)
+        if line.button("Remove", icon=":material/delete:", key="own_remove") and chosen:
+            prices.remove_price(here[chosen])
+            st.rerun()
+    if not prices.rows:
         st.caption("No rows of your own yet: what your contract says goes here, or into data/prices.yaml.")
     with st.expander("New price row", icon=":material/add:", expanded=not prices.rows):
         form("own")
@@ -59,13 +65,18 @@ def form(key: str, provider: str = "gemini", model: str = "") -> None:
             fields[f"tier_{tier}"] = place.number_input(f"{tier} ×", 0.0, 100.0, None, 0.05, key=f"{key}_{tier}", placeholder="–", help="Factor on the standard prices; empty = not known.")  # fmt: skip
         fields["search_per_1000"] = more[3].number_input("Grounding $/1000", 0.0, 1e6, None, 1.0, key=f"{key}_search", placeholder="–")  # fmt: skip
         fields["storage_per_hour"] = more[4].number_input("Cache $/M/hour", 0.0, 1e6, None, 0.1, key=f"{key}_storage", placeholder="–")  # fmt: skip
+        with st.popover("Advanced", icon=":material/tune:"):
+            above = st.text_input("Long prompts", key=f"{key}_above", placeholder="200000:input=4,output=18", help="From how many prompt tokens on, and the prices that then hold for the whole call.")  # fmt: skip
+            for name, label in MORE_RATES.items():
+                fields[name] = st.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", placeholder="–", help="Empty = like the input or output.")  # fmt: skip
         if not st.form_submit_button("Set price", type="primary", icon=":material/sell:"):
             return
-    tiers = {name.removeprefix("tier_"): value for name, value in fields.items() if name.startswith("tier_") and value}
-    given = {name: value for name, value in fields.items() if value is not None and not name.startswith("tier_")}
-    given |= {"provider": provider, "model": state[f"{key}_model"], "effective_from": str(starts or "")} | ({"tiers": tiers} if tiers else {})  # fmt: skip
+    set_ = {name: value for name, value in fields.items() if value is not None}
+    tiers = {name.removeprefix("tier_"): value for name, value in set_.items() if name.startswith("tier_")}
+    given: dict[str, Any] = {name: value for name, value in set_.items() if not name.startswith("tier_")}
+    given |= {"provider": provider, "model": state[f"{key}_model"], "effective_from": str(starts or ""), "tiers": tiers}
     try:
-        made = manager().prices.set_price(given)
+        made = manager().prices.set_price(given | {"above": above_from_text(above or "")})
     except AimmError as error:
         st.error(formatting.plain(error.message), icon=":material/error:")
     else:
@@ -133,9 +144,7 @@ def catalogue() -> None:
     """Which catalogue holds, and a newer one: first the difference, then the choice."""
     prices = manager().prices
     st.markdown(f"In use: genai-prices **{prices.book.catalogue.version}**. Nothing is ever fetched by itself.")
-    if prices.book.catalogue.version != money.shipped_version() and st.button(
-        "Back to the shipped one", key="catalogue_back"
-    ):
+    if prices.taken_version is not None and st.button("Back to the shipped one", key="catalogue_back"):
         prices.use_shipped()
         st.rerun()
     file = st.file_uploader("A newer catalogue: genai-prices' data.json", "json", key="catalogue_file")

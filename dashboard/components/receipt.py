@@ -1,8 +1,11 @@
 """What a call used and cost, down to the formula."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.domain.generation import Generation
+from core.domain.price import Elsewhere
 from dashboard import formatting, money, queries
 from dashboard.formatting import UNKNOWN
 
@@ -61,11 +64,18 @@ def _elsewhere(g: Generation) -> None:
         return
     cheapest, dearest = others[0], others[-1]
     st.caption(
-        f"The same tokens elsewhere: {formatting.usd(cheapest[1])} ({formatting.plain(cheapest[0])}) to"
-        f" {formatting.usd(dearest[1])} ({formatting.plain(dearest[0])})".replace("$", "\\$")
+        f"The same tokens elsewhere: {formatting.usd(cheapest.usd)} ({formatting.plain(cheapest.model)}) to"
+        f" {formatting.usd(dearest.usd)} ({formatting.plain(dearest.model)}){_other_tier(g, others)}".replace(
+            "$", "\\$"
+        )
     )
     with st.expander("On each model", icon=":material/compare_arrows:"):
         st.dataframe(money.elsewhere_frame(g, others), hide_index=True)
+
+
+def _other_tier(g: Generation, others: Sequence[Elsewhere]) -> str:
+    n = sum(other.service_tier != g.service_tier for other in others)
+    return f". Models without a price for {g.service_tier}, shown at the standard one: {n}" if n else ""
 
 
 def button(g: Generation, key: str) -> None:

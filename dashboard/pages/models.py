@@ -18,6 +18,8 @@ view = st.segmented_control(
     label_visibility="collapsed",
     bind="query-params",
 )
+for text in mm.prices.warnings:
+    st.warning(formatting.plain(text), icon=":material/warning:")
 if n_unpriced and view != "Without a price":
     st.warning(
         f"Models with calls that have no known price: {n_unpriced}; see *Without a price*.", icon=":material/help:"
