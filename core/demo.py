@@ -285,6 +285,9 @@ def _comparison(connection: Any, rng: np.random.Generator, moment: int, number: 
     ComparisonStore.insert_votes(connection, [vote])
 
 
+_USUAL = Design(guardrails=(Guardrail(metric="error_rate", margin=0.03), Guardrail(metric="latency_p95", margin=0.5)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Story:
     """An experiment as it is told. rates, models: of A and B. age_days: since it began; days: how long it ran."""
@@ -297,9 +300,7 @@ class _Story:
     days: int
     age_days: int
     is_over: bool
-    design: Design = Design(
-        guardrails=(Guardrail(metric="error_rate", margin=0.03), Guardrail(metric="latency_p95", margin=0.5))
-    )
+    design: Design = _USUAL
 
 
 _EXPERIMENTS = (

@@ -132,7 +132,8 @@ def test_demo_data_fill_every_page(chromium_path: str, address: str):
             "document.querySelectorAll('[data-testid=stVegaLiteChart] :is(svg, canvas)').length >= 6"
         )
         walker.open("Experiments")
-        walker.sees("Inconclusive")
+        walker.sees("points of success rate")
+        walker.sees("cheaper a call")
         walker.button("Play 1,000 simulated users")
         walker.sees("points of success rate")
 

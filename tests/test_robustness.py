@@ -10,7 +10,6 @@ import pytest
 from core import InvalidRequest, ModelManager
 from core.calls.call import Origin
 from core.config import Settings
-from core.domain.experiment import CallSums, OutcomeSums
 from core.domain.generation import Message, Parameters, Request
 from core.domain.workflow import Step, Workflow
 from core.experiments.analysis import analyse
@@ -19,7 +18,7 @@ from core.workflows import spec
 from tests.conftest import ROOT
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini, Reply
-from tests.test_experiments import experiment
+from tests.test_experiments import experiment, sums
 
 FLASH = "gemini-2.5-flash"
 
@@ -141,14 +140,11 @@ def test_a_comparison_works_where_no_text_is_kept(open_manager, sqlite_url: str)
 
 
 def test_a_variant_without_traffic_does_not_hold_the_decision_up():
-    outcomes = [
-        OutcomeSums(position=at, n_exposed=n, n_outcomes=n, n_successes=s)
-        for at, n, s in ((0, 3000, 900), (1, 3000, 1100))
-    ]
+    made = experiment(1, 1, 0)
 
-    analysis = analyse(experiment(1, 1, 0), outcomes, [CallSums(position=0)])
+    analysis = analyse(made, sums({0: (3000, 900), 1: (3000, 1100)}))
 
-    assert decide(analysis).winner == 1
+    assert decide(made, analysis).winner == 1
     assert analysis.confidence_level == pytest.approx(0.95)
 
 

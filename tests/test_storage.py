@@ -136,6 +136,7 @@ def test_a_migrated_database_is_what_the_code_declares(database: Database):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
+    from core.storage import experiment_schema  # noqa: F401 - it adds its tables
     from core.storage.schema import metadata
 
     with database.read() as connection:

@@ -18,7 +18,7 @@ from core.pricing.book import PriceBook
 from core.pricing.catalogue import Catalogue, is_newer, normalise, shipped
 from core.pricing.receipt import from_nano, receipt_for
 from core.pricing.team import row_from, rows_from_yaml
-from core.storage import audit, repricing
+from core.storage import audit, experiment_check, repricing
 from core.storage.database import Connection, Database
 from core.storage.ledger import lock_books
 from core.storage.prices import PriceStore, pin
@@ -300,6 +300,9 @@ class PriceService:
             lock_books(connection, alone=True)
             segments = self._segments(connection, provider, model, span, only_unpriced)
             n = sum(int(self._refusing_overflow(repricing.apply, connection, each, only_unpriced)) for each in segments)
+            touched = {one for each in segments for one in repricing.experiments_of(connection, each)} if n else set()
+            for experiment_id in sorted(touched):
+                experiment_check.rebuild(connection, experiment_id)
             if n and self._on_repriced is not None:
                 self._on_repriced(connection)
             detail = {"calls": n, "since": from_us(span[0]).isoformat(), "until": from_us(span[1]).isoformat()}

@@ -132,9 +132,9 @@ def _inconclusive(
         headline = "Keep running: the data do not carry a decision yet"
     elif days > design.max_days:
         headline = "Cannot be told at this traffic"
-        reasons.append(f"A difference as small as this would take about {_days(days)}; {design.max_days} are planned.")
+        reasons.append(f"A difference as small as this would take {_days(days)}; {design.max_days} days are planned.")
     else:
-        headline = f"Keep running: about {_days(days)}"
+        headline = f"Keep running: {_days(days)}"
         reasons.append("The estimate is for a difference as large as the one seen or the smallest that matters.")
     return Decision(
         action="inconclusive",
@@ -156,7 +156,7 @@ def _n_units(analysis: Analysis, position: int, metric: Metric) -> int:
 
 def _days(days: float) -> str:
     n = max(1, round(days))
-    return "1 day" if n == 1 else f"{n:,} days" if n < 3650 else "more than ten years"
+    return "about 1 day" if n == 1 else f"about {n:,} days" if n < 3650 else "more than ten years"
 
 
 def _guard_words(guard: GuardResult) -> str:

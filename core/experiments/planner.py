@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.domain.experiment import Experiment
-from core.experiments.analysis import MIN_FOR_MONEY, MONEY, Analysis
+from core.experiments.analysis import MIN_FOR_MONEY, MONEY, Analysis, Contrast
 from core.statistics import power
 
 
@@ -62,7 +62,7 @@ def days_left(experiment: Experiment, analysis: Analysis, units_per_day: float) 
     shares = [v.weight / sum(w.weight for w in experiment.served) for v in experiment.served]
     best = None
     for contrast in found:
-        goal = max(abs(contrast.difference.estimate), design.smallest_effect or 0.0)
+        goal = _goal(experiment, contrast)
         width = (contrast.difference.upper - contrast.difference.lower) / 2
         if goal == 0:
             continue
@@ -79,6 +79,16 @@ def days_left(experiment: Experiment, analysis: Analysis, units_per_day: float) 
         days = max(0.0, needed - n) / (units_per_day * both)
         best = days if best is None else min(best, days)
     return best
+
+
+def _goal(experiment: Experiment, contrast: Contrast) -> float:
+    """The distance that the interval has to cover before it decides."""
+    design, estimate = experiment.design, contrast.difference.estimate
+    if design.rule == "not_worse_and_cheaper":
+        gain = estimate if design.is_larger_better(contrast.metric) else -estimate
+        if gain > -design.margin:
+            return design.margin + gain
+    return max(abs(estimate), design.smallest_effect or 0.0)
 
 
 def _width(n: int, alpha: float, tuned_for: int) -> float:

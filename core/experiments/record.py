@@ -110,7 +110,7 @@ def render(data: dict[str, Any], written_at: str) -> str:
         "",
         "## Method",
         "",
-        f"{METHOD} Level {100 * data['level']:.4g} % after correction for {data['comparisons']} comparisons.",
+        f"{METHOD} Level {100 * data['level']:.4g} % shared by {data['comparisons']} comparisons.",
         "",
         "## Phases",
         "",

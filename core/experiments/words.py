@@ -49,5 +49,6 @@ def effect(contrast: Contrast, confidence_level: float) -> str:
     head = f"{contrast.variant.name}: {signed(metric, d.estimate)} of {names(metric)} against the control"
     if not d.is_finite:
         return f"{head}; too little to say how sure that is."
-    bounds = f"{signed(metric, d.lower)} to {signed(metric, d.upper)}"
+    low, high = signed(metric, d.lower), signed(metric, d.upper)
+    bounds = f"{low.removesuffix(' points').removesuffix(' %')} to {high}"
     return f"{head} ({bounds}, {100 * confidence_level:.4g} % at every look)."

@@ -10,7 +10,7 @@ from core.clock import from_us
 from core.domain.alias import Alias, Target
 from core.domain.generation import Parameters
 from core.storage.database import Database
-from core.storage.schema import aliases
+from core.storage.experiment_schema import aliases
 
 
 class AliasStore:

@@ -12,22 +12,11 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from core.statistics.moments import Moments
 from core.storage import histogram
-from core.storage.experiment_data import (
-    AT,
-    NOT_COUNTED,
-    PAIRS,
-    TOTALS,
-    Key,
-    Totals,
-    add_call,
-    add_outcome,
-    lock,
-    nothing,
-    pairs_of,
-    sum_row,
-)
+from core.storage.experiment_data import add_call, add_outcome
+from core.storage.experiment_schema import experiment_outcomes, experiment_sums, experiment_units, experiments
+from core.storage.experiment_sums import AT, NOT_COUNTED, PAIRS, TOTALS, Key, Totals, lock, nothing, pairs_of, sum_row
 from core.storage.experiments import Sums
-from core.storage.schema import experiment_outcomes, experiment_sums, experiment_units, experiments, generations
+from core.storage.schema import generations
 
 _PARTS = tuple(f"a_{first:x}" for first in range(16))  # units are read a sixteenth at a time
 _BARE = ("late", "orphan")

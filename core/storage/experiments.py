@@ -12,8 +12,7 @@ from core.domain.experiment import Design, Experiment, Guardrail, Phase, Variant
 from core.domain.generation import Parameters
 from core.statistics.moments import Moments
 from core.storage.database import Database
-from core.storage.experiment_data import MOMENTS, NOT_COUNTED
-from core.storage.schema import (
+from core.storage.experiment_schema import (
     experiment_days,
     experiment_looks,
     experiment_outcomes,
@@ -22,8 +21,9 @@ from core.storage.schema import (
     experiment_units,
     experiment_variants,
     experiments,
-    generations,
 )
+from core.storage.experiment_sums import MOMENTS, NOT_COUNTED
+from core.storage.schema import generations
 
 _SAME = ("id", "name", "hypothesis", "unit", "salt", "status", "ended")
 _VARIANT = ("position", "name", "model", "system", "weight", "prompt_version", "workflow")

@@ -106,6 +106,13 @@ def apply(connection: Connection, segment: Segment, *, only_unpriced: bool) -> i
     return int(n) + len(several)
 
 
+def experiments_of(connection: Connection, segment: Segment) -> set[str]:
+    """The experiments whose units made calls of a segment."""
+    span = segment.since_us, segment.until_us
+    chosen = and_(_chosen(segment.provider, segment.model, span, False), g.ref_part.startswith("a_", autoescape=True))
+    return set(connection.execute(select(g.ref_id).where(chosen).distinct()).scalars())
+
+
 def _chosen(provider: str, model: str, span: tuple[int, int], only_unpriced: bool) -> ColumnElement[bool]:
     conditions = [
         g.provider == provider,

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from core.storage import experiment_schema  # noqa: F401 - it adds its tables
 from core.storage.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

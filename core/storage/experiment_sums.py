@@ -1,0 +1,260 @@
+"""Totals of units and the sums over them: sufficient statistics that are written once a transaction.
+
+A unit (user, session, request) is what was randomised; its totals are one observation, however many calls it made.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, bindparam, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.clock import DAY_US
+from core.statistics.moments import Moments
+from core.storage import histogram
+from core.storage.experiment_schema import (
+    UNIT_TOTALS,
+    experiment_days,
+    experiment_looks,
+    experiment_sums,
+    experiment_units,
+    experiments,
+)
+
+TOTALS = tuple(UNIT_TOTALS)
+AT = {name: at for at, name in enumerate(TOTALS)}
+# Metric -> what is x and what is y of a unit. A ratio of sums is the estimate, Σy / Σx.
+PAIRS: dict[str, tuple[str, str | None]] = {
+    "exposure": ("n_exposed", None),
+    "multiple": ("n_multiple", None),
+    "success": ("n_outcomes", "n_successes"),
+    "rating": ("n_ratings", "rating_sum"),
+    "number": ("n_numbers", "number_sum"),
+    "error_rate": ("n_calls", "n_errors"),
+    "latency": ("n_ok", "latency_sum_s"),
+    "log_latency": ("n_ok", "log_latency_sum"),
+    "cost": ("n_priced", "cost_nano_usd"),
+    "cost_per_success": ("n_successes", "cost_nano_usd"),
+    "tokens": ("n_calls", "tokens"),
+}
+MOMENTS = ("n", "mean_x", "mean_y", "m_xx", "m_xy", "m_yy")
+KEY = ("experiment_id", "phase", "position")
+NOT_COUNTED = -1  # the position under which excluded units are summed
+LOOK_GROWTH = 1.05
+_CHUNK = 4000  # both databases take more in one statement
+_LOCK = 7_264_112
+
+Key = tuple[str, int, int]  # experiment, phase, position
+Totals = list[float]
+
+
+def nothing() -> Totals:
+    return [0] * len(TOTALS)
+
+
+class Unit(NamedTuple):
+    """A row of experiment_units; totals: by TOTALS, changed in place."""
+
+    id: str
+    experiment_id: str
+    phase: int
+    position: int
+    reason: str
+    totals: Totals
+
+    @property
+    def key(self) -> Key:
+        return self.experiment_id, self.phase, NOT_COUNTED if self.reason else self.position
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a transaction changes, gathered so that each row is written once."""
+
+    now_us: int
+    units: dict[str, Unit] = field(default_factory=dict)
+    before: dict[str, Totals] = field(default_factory=dict)  # the totals as they were, of units that were there
+    new: list[dict[str, Any]] = field(default_factory=list)  # rows of units that were not, without their totals
+    alone: list[tuple[Key, Totals, Totals]] = field(default_factory=list)  # outcomes of no unit: before, after
+    days: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)  # key and day -> exposed, outcomes, successes
+    latencies: dict[Key, dict[int, int]] = field(default_factory=dict)
+
+    def load(self, connection: Connection, ids: Iterable[str]) -> None:
+        missing = [one for one in dict.fromkeys(ids) if one not in self.units]
+        for unit in units_of(connection, missing):
+            self.units[unit.id] = unit
+            self.before[unit.id] = list(unit.totals)
+
+    def day(self, key: Key, at_us: int, *added: int) -> None:
+        entry = self.days.setdefault((*key, at_us // DAY_US * DAY_US), [0, 0, 0])
+        for at, value in enumerate(added):
+            entry[at] += value
+
+
+def lock(connection: Connection) -> None:
+    """PostgreSQL: sums are read, changed and written, by one process at a time. SQLite's transaction is alone anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+
+
+def in_parts(ids: Iterable[str]) -> Iterable[list[str]]:
+    distinct = list(dict.fromkeys(ids))
+    return (distinct[start : start + _CHUNK] for start in range(0, len(distinct), _CHUNK))
+
+
+def units_of(connection: Connection, ids: Iterable[str]) -> list[Unit]:
+    """The units of these assignments that are on record."""
+    found = []
+    for part in in_parts(ids):
+        for row in connection.execute(_units_statement(), {"ids": part}):
+            found.append(Unit(row[0], row[1], row[2], row[3], row[4], list(row[5:])))
+    return found
+
+
+@cache
+def _units_statement() -> Any:
+    c = experiment_units.c
+    columns = (c.assignment_id, c.experiment_id, c.phase, c.position, c.reason, *(c[name] for name in TOTALS))
+    return select(*columns).where(c.assignment_id.in_(bindparam("ids", expanding=True)))
+
+
+def save(connection: Connection, changes: Changes) -> None:
+    """Write units, sums, days and looks."""
+    moved: dict[Key, tuple[list[Totals], list[Totals]]] = {}
+    if changes.new:
+        whole = [
+            row | dict(zip(TOTALS, changes.units[row["assignment_id"]].totals, strict=True)) for row in changes.new
+        ]
+        connection.execute(insert(experiment_units), whole)
+    changed = []
+    for unit in changes.units.values():
+        before = changes.before.get(unit.id)
+        if before == unit.totals:
+            continue
+        removed, added = moved.setdefault(unit.key, ([], []))
+        if before is not None:
+            changed.append(unit)
+            removed.append(before)
+        added.append(unit.totals)
+    for key, before, after in changes.alone:
+        removed, added = moved.setdefault(key, ([], []))
+        removed.append(before)
+        added.append(after)
+    if changed:
+        values: list[dict[str, Any]] = [
+            {"b_id": unit.id, **dict(zip(TOTALS, unit.totals, strict=True))} for unit in changed
+        ]
+        connection.execute(_unit_update(), values)
+    if moved:
+        _move_sums(connection, moved, changes.latencies)
+    _add_days(connection, changes.days)
+    for experiment_id, phase in sorted({key[:2] for key in moved}):
+        _look(connection, experiment_id, phase, changes.now_us)
+
+
+@cache
+def _unit_update() -> Any:
+    values: dict[str, Any] = {name: bindparam(name) for name in TOTALS}
+    return update(experiment_units).where(experiment_units.c.assignment_id == bindparam("b_id")).values(**values)
+
+
+def pairs_of(totals: Sequence[Totals], metric: str) -> NDArray[np.float64]:
+    """The (x, y) of each unit that has any, shape (units, 2); dollars for money."""
+    x, y = PAIRS[metric]
+    table = np.array(totals, dtype=np.float64).reshape(len(totals), len(TOTALS))
+    pairs = np.zeros((len(table), 2))
+    pairs[:, 0] = table[:, AT[x]]
+    if y is not None:
+        pairs[:, 1] = table[:, AT[y]] * (1e-9 if y == "cost_nano_usd" else 1)
+    kept: NDArray[np.float64] = pairs[pairs.any(axis=1)]
+    return kept
+
+
+def _move_sums(
+    connection: Connection, moved: dict[Key, tuple[list[Totals], list[Totals]]], latencies: dict[Key, dict[int, int]]
+) -> None:
+    old = _sums_of(connection, moved)
+    rows = []
+    for key, (removed, added) in sorted(moved.items()):
+        for metric in PAIRS:
+            before, after = pairs_of(removed, metric), pairs_of(added, metric)
+            blob = old.get((*key, metric), (Moments(), None))[1]
+            counts = latencies.get(key) if metric == "latency" else None
+            if np.array_equal(before, after) and not counts:
+                continue
+            moments = old.get((*key, metric), (Moments(), None))[0].changed(before, after)
+            blob = histogram.merge(blob or b"", counts) if counts else blob
+            rows.append(sum_row(key, metric, moments, blob))
+    if rows:
+        connection.execute(_sums_upsert(connection.dialect.name), rows)
+
+
+def sum_row(key: Key, metric: str, moments: Moments, blob: bytes | None) -> dict[str, Any]:
+    values = {name: getattr(moments, name) for name in MOMENTS}
+    return {**dict(zip(KEY, key, strict=True)), "metric": metric, **values, "histogram": blob}
+
+
+@cache
+def _sums_upsert(dialect: str) -> Any:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(experiment_sums)
+    changes = {name: statement.excluded[name] for name in (*MOMENTS, "histogram")}
+    return statement.on_conflict_do_update(index_elements=[*KEY, "metric"], set_=changes)
+
+
+def _sums_of(connection: Connection, keys: Iterable[Key]) -> dict[tuple[Any, ...], tuple[Moments, bytes | None]]:
+    found = {}
+    for experiment_id, phase in sorted({key[:2] for key in keys}):
+        c = experiment_sums.c
+        statement = select(experiment_sums).where(c.experiment_id == experiment_id, c.phase == phase)
+        for row in connection.execute(statement):
+            moments = Moments(int(row.n), *(float(getattr(row, name)) for name in MOMENTS[1:]))
+            found[(row.experiment_id, row.phase, row.position, row.metric)] = moments, row.histogram
+    return found
+
+
+def add_to_sum(connection: Connection, key: Key, metric: str, n: int) -> None:
+    """A bare count among the sums: of outcomes that came late, or belong to nothing."""
+    old = _sums_of(connection, [key]).get((*key, metric), (Moments(), None))[0]
+    row = sum_row(key, metric, Moments(old.n + n, 1.0), None)
+    connection.execute(_sums_upsert(connection.dialect.name), [row])
+
+
+def _add_days(connection: Connection, days: dict[tuple[Any, ...], list[int]]) -> None:
+    if not days:
+        return
+    names = ("n_exposed", "n_outcomes", "n_successes")
+    statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(experiment_days)
+    changes = {name: experiment_days.c[name] + statement.excluded[name] for name in names}
+    statement = statement.on_conflict_do_update(index_elements=[*KEY, "day_at"], set_=changes)
+    rows = [dict(zip((*KEY, "day_at", *names), (*key, *added), strict=True)) for key, added in sorted(days.items())]
+    connection.execute(statement, rows)
+
+
+def _look(connection: Connection, experiment_id: str, phase: int, now_us: int) -> None:
+    """Keep the primary metric's sums if they have grown by a twentieth since they were kept last."""
+    c, e = experiment_looks.c, experiments.c
+    design = connection.execute(select(e.design).where(e.id == experiment_id)).scalar() or "{}"
+    metric = metric_of_sums(json.loads(design).get("primary", "success"))
+    last = connection.execute(
+        select(func.max(c.n)).where(c.experiment_id == experiment_id, c.phase == phase)
+    ).scalar_one()
+    sums = {
+        key[2]: moments
+        for key, (moments, _) in _sums_of(connection, [(experiment_id, phase, 0)]).items()
+        if key[3] == metric and key[2] != NOT_COUNTED
+    }
+    n = sum(moments.n for moments in sums.values())
+    if n and n >= LOOK_GROWTH * (last or 0) and n > (last or 0):
+        kept = {position: [getattr(moments, name) for name in MOMENTS] for position, moments in sorted(sums.items())}
+        row = {"experiment_id": experiment_id, "phase": phase, "n": n, "at": now_us, "sums": json.dumps(kept)}
+        connection.execute(insert(experiment_looks), [row])
+
+
+def metric_of_sums(metric: str) -> str:
+    """The sums in which a metric is found: a p95's history is that of the typical latency."""
+    return "log_latency" if metric == "latency_p95" else metric
