@@ -158,7 +158,9 @@ def _promote(found: ExperimentReport) -> None:
     with st.form("exp_promote", border=False):
         options = {v.position: v.name for v in found.experiment.variants if not v.workflow}
         at = list(options).index(winner) if winner in options else 0
-        position = st.selectbox("Variant", list(options), at, key="exp_promote_variant", format_func=lambda at: options[at])
+        position = st.selectbox(
+            "Variant", list(options), at, key="exp_promote_variant", format_func=lambda at: options[at]
+        )
         name = st.text_input("Alias", key="exp_promote_alias", placeholder="support-bot")
         if winner is None:
             st.caption("The data name no winner yet.")
