@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from core import cli_prices
+from core import cli_experiments, cli_prices
 from core.config import Settings
 from core.demo import DemoSize
 from core.errors import AimmError
@@ -58,8 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     cli_prices.add(commands)
+    cli_experiments.add(commands)
 
-    check = commands.add_parser("check", help="recompute rollups and budgets from the raw rows and say what differs")
+    check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
     check.set_defaults(run=_check)
     return parser
 
@@ -121,8 +122,10 @@ def _demo(mm: ModelManager, args: argparse.Namespace) -> int:
 
 
 def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
-    found = mm.monitoring.differences() + mm.budgets.differences()
-    print("\n".join(found) if found else "The rollups and the budgets' books equal the raw rows.")
+    found = mm.monitoring.differences() + mm.budgets.differences() + mm.experiments.differences()
+    print(
+        "\n".join(found) if found else "The rollups, the budgets' books and the experiments' sums equal the raw rows."
+    )
     return EXIT_ERROR if found else 0
 
 

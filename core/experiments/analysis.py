@@ -223,7 +223,7 @@ def _result(experiment: Experiment, sums: Sums, variant: Variant, phases: Sequen
         n_calls=n_calls,
         n_errors=round(calls.sum_y),
         n_unpriced=n_unpriced,
-        cost_usd=None if n_unpriced else priced.sum_y,
+        cost_usd=None if n_unpriced else round(priced.sum_y, 9),
         latency_mean_s=ok.sum_y / ok.sum_x if ok.n else None,
         tokens_mean=(tokens.sum_y / tokens.sum_x) if (tokens := total("tokens")).n else None,
         estimates=estimates,

@@ -104,6 +104,11 @@ class Database:
             command.upgrade(config, "head")
 
 
+def in_batches(connection: Connection, statement: Any) -> Any:
+    """The rows of a large selection, a few thousand in memory at a time; later statements are as usual."""
+    return connection.execute(statement, execution_options={"yield_per": 5000})
+
+
 def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
     """An engine whose transactions we begin ourselves: the driver would begin them late and never for reads."""
     engine = create_engine(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from core.statistics.moments import Moments
 from core.storage import histogram
+from core.storage.database import in_batches
 from core.storage.experiment_data import add_call, add_outcome
 from core.storage.experiment_schema import experiment_outcomes, experiment_sums, experiment_units, experiments
 from core.storage.experiment_sums import AT, NOT_COUNTED, PAIRS, TOTALS, Key, Totals, lock, nothing, pairs_of, sum_row
@@ -98,7 +99,7 @@ def data_hash(connection: Connection, experiment_id: str) -> str:
     for statement, order in ((units, u.assignment_id), (outcomes, o.id)):
         # Ordered by bytes, so that both databases give the same.
         in_order = statement.order_by(order.collate("C" if connection.dialect.name == "postgresql" else "BINARY"))
-        for row in connection.execution_options(yield_per=5000).execute(in_order):
+        for row in in_batches(connection, in_order):
             digest.update((json.dumps(list(row)) + "\n").encode())
     return digest.hexdigest()
 
@@ -198,10 +199,11 @@ def _key(unit: Any) -> Key:
 def _alone(connection: Connection, experiment_id: str, found: Recomputed) -> None:
     """Outcomes of a variant alone are units of their own."""
     o = experiment_outcomes.c
-    rows = connection.execution_options(yield_per=5000).execute(
+    rows = in_batches(
+        connection,
         select(o.phase, o.position, o.success, o.rating, o.number).where(
             o.experiment_id == experiment_id, o.state == "counted", o.assignment_id.is_(None)
-        )
+        ),
     )
     for phase, position, *values in rows:
         totals = nothing()

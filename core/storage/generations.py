@@ -11,7 +11,7 @@ from core.clock import from_us, to_us
 from core.config import LogContent
 from core.domain.generation import Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.pricing.receipt import from_nano, to_nano
-from core.storage.database import Database
+from core.storage.database import Database, in_batches
 from core.storage.schema import generation_bodies, generations
 
 _USAGE = Usage.__slots__
@@ -199,7 +199,7 @@ class GenerationStore:
 
     def all_rows(self) -> Iterator[dict[str, Any]]:
         with self._database.read() as connection:
-            result = connection.execution_options(yield_per=5000).execute(select(generations)).mappings()
+            result = in_batches(connection, select(generations)).mappings()
             yield from (dict(row) for row in result)
 
     @staticmethod

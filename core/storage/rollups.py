@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US, HOUR_US
 from core.storage import histogram
-from core.storage.database import Database
+from core.storage.database import Database, in_batches
 from core.storage.schema import generations, rollups_day, rollups_hour
 
 SUMS = (
@@ -267,7 +267,7 @@ class RollupStore:
             )
             columns = [generations.c[name] for name in names]
             for table, width_us in TABLES:
-                raw = connection.execution_options(yield_per=5000).execute(select(*columns)).mappings()
+                raw = in_batches(connection, select(*columns)).mappings()
                 expected = deltas_of((dict(row) for row in raw), width_us)
                 for row in connection.execute(select(table)).mappings():
                     key = Key(*(row[name] for name in KEY))

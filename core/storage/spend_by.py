@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US
-from core.storage.database import Database
+from core.storage.database import Database, in_batches
 from core.storage.schema import generations
 from core.storage.schema import spend_by as table
 
@@ -85,7 +85,7 @@ def rebuild(connection: Connection) -> None:
     """Write the table anew from the generations."""
     connection.execute(delete(table))
     columns = [generations.c[name] for name in COLUMNS]
-    raw = connection.execution_options(yield_per=5000).execute(select(*columns)).mappings()
+    raw = in_batches(connection, select(*columns)).mappings()
     values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sums_of(raw).items()]
     if values:
         connection.execute(_statement(connection.dialect.name), values)
@@ -126,7 +126,7 @@ class SpendByStore:
         """Recompute from raw rows and say what differs; empty = nothing."""
         with self._database.read() as connection:
             columns = [generations.c[name] for name in COLUMNS]
-            raw = connection.execution_options(yield_per=5000).execute(select(*columns)).mappings()
+            raw = in_batches(connection, select(*columns)).mappings()
             expected = sums_of(raw)
             rows = connection.execute(select(*(table.c[name] for name in KEY + SUMS))).all()
         found = {tuple(row[: len(KEY)]): [int(value) for value in row[len(KEY) :]] for row in rows}

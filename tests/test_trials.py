@@ -1,0 +1,621 @@
+"""Experiments on a real database: who is counted, what becomes of outcomes, phases, rollouts, records."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import Conflict, InvalidRequest, ModelManager, NotFound, clock
+from core.calls.call import Origin
+from core.domain.alias import Target
+from core.domain.experiment import Experiment, Guardrail, OutcomeInput, Variant
+from core.domain.generation import Parameters
+from core.experiments import allocation, peeking
+from core.experiments.assignment import assign, is_in_audience
+from core.experiments.planner import plan
+from core.statistics import moments, power
+from core.storage.database import Database
+from tests.conftest import ROOT, Open
+from tests.fakes import gemini as wire
+from tests.fakes.gemini import FakeGemini
+
+SIM = ["sim-fast", "sim-balanced"]
+
+
+def arm(at: int, **changes: object) -> Variant:
+    return replace(Variant(position=at, name="AB"[at] if at < 2 else "C", model="sim-fast"), **changes)  # type: ignore[arg-type]
+
+
+def exposed(mm: ModelManager, made: Experiment) -> list[int]:
+    return [r.n_exposed for r in mm.experiments.report(made.id).analysis.results]
+
+
+# Who is counted
+
+
+def test_forced_internal_and_outside_units_are_served_and_not_counted(mm: ModelManager):
+    made = mm.experiments.create("t", SIM, internal_units=("qa-*",), audience=0.5)
+    outside = next(f"u{n}" for n in range(100) if not is_in_audience(made, f"u{n}"))
+    inside = next(f"u{n}" for n in range(100) if is_in_audience(made, f"u{n}"))
+
+    found = [
+        mm.experiments.assign(made.id, "qa-7"),
+        mm.experiments.assign(made.id, outside),
+        mm.experiments.assign(made.id, inside, force="B"),
+        mm.experiments.assign(made.id, inside),
+    ]
+
+    assert [each.reason for each in found] == ["internal", "outside", "forced", ""]
+    assert found[1].variant.position == 0  # the control
+    assert found[2].variant.position == 1
+    assert sum(exposed(mm, made)) == 1
+    assert mm.experiments.report(made.id).analysis.n_not_counted == 3
+
+
+def test_the_audience_has_its_share_and_may_grow_without_moving_anyone(mm: ModelManager):
+    made = mm.experiments.create("t", SIM, audience=0.3)
+    units = [f"u{n}" for n in range(10_000)]
+    small = {unit for unit in units if is_in_audience(made, unit)}
+    large = {unit for unit in units if is_in_audience(replace(made, design=replace(made.design, audience=0.6)), unit)}
+
+    assert len(small) == pytest.approx(3000, abs=150)
+    assert small < large
+
+
+def test_a_unit_keeps_its_variant_and_its_phase_when_weights_change(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    before = {f"u{n}": mm.experiments.assign(made.id, f"u{n}") for n in range(60)}
+
+    changed = mm.experiments.weigh(made.id, [1, 9])
+    after = {unit: mm.experiments.assign(made.id, unit) for unit in before}
+
+    assert changed.phase == 2
+    assert {unit: each.assignment_id for unit, each in after.items()} == {u: e.assignment_id for u, e in before.items()}
+    report = mm.experiments.report(made.id)
+    assert report.analysis.n_multiple == 0
+    assert sum(exposed(mm, made)) == 60
+    mm.experiments.assign(made.id, "new")
+    assert mm.experiments.sums(made.id).of(2, assign(changed, "new").position, "exposure").n == 1
+
+
+def test_a_unit_whose_variant_is_gone_gets_another_and_is_shown(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    units = [f"u{n}" for n in range(40)]
+    first = {unit: mm.experiments.assign(made.id, unit).variant.position for unit in units}
+
+    mm.experiments.change(made.id, [arm(0), arm(1, model="sim-careful", name="B2")])
+    second = {unit: mm.experiments.assign(made.id, unit).variant.position for unit in units}
+
+    assert first == second  # the same hash; but those of B are in a new phase now, with another model
+    sums = mm.experiments.sums(made.id)
+    assert sums.of(1, 0, "exposure").n == sum(p == 0 for p in first.values())
+    assert sums.of(2, 1, "exposure").n == sum(p == 1 for p in first.values())
+
+
+def test_changes_that_change_nothing_or_prove_nothing_are_refused(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+
+    for weights in ([1, 1], [0, 1], [1], [1, -1]):
+        with pytest.raises(InvalidRequest):
+            mm.experiments.weigh(made.id, weights)
+    assert mm.experiments.get(made.id).phase == 1
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {"primary": "luck"},
+        {"guardrails": (Guardrail(metric="success", margin=0.1),)},  # type: ignore[arg-type]
+        {"guardrails": ({"metric": "cost", "margin": 0},)},
+        {"audience": 0},
+        {"rule": "not_worse_and_cheaper"},
+        {"confidence_level": 1.0},
+        {"tuned_for": float("nan")},
+        {"nonsense": 1},
+        {"unit": "country"},
+    ],
+)
+def test_a_design_that_cannot_be_is_refused(mm: ModelManager, design: dict):
+    with pytest.raises(InvalidRequest):
+        mm.experiments.create("t", SIM, **design)
+
+
+# Outcomes
+
+
+def test_outcomes_find_their_unit_by_generation_assignment_or_name(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    served, call = mm.experiments.start_call(made.id, "u1", "Hello")
+    g = call.result()
+
+    states = mm.experiments.record(
+        made.id,
+        [
+            OutcomeInput(generation_id=g.id, success=True),
+            OutcomeInput(assignment_id=served.assignment_id, rating=4),
+            OutcomeInput(unit_id="u1", number=2.5, text="fine"),
+        ],
+    )
+
+    assert [each.state for each in states] == ["counted"] * 3
+    result = mm.experiments.report(made.id).analysis.results[served.variant.position]
+    assert (result.n_outcomes, result.n_successes, result.n_ratings, result.n_calls) == (1, 1, 1, 1)
+    assert result.estimates["number"].estimate == 2.5
+    assert result.cost_usd == float(g.cost_usd or 0)
+    assert mm.experiments.differences() == []
+
+
+def test_of_a_generation_the_last_outcome_counts(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    served, call = mm.experiments.start_call(made.id, "u1", "Hello")
+    g = call.result()
+
+    mm.experiments.record(made.id, [OutcomeInput(generation_id=g.id, success=True)] * 2)
+    mm.experiments.record(made.id, [OutcomeInput(generation_id=g.id, success=False, rating=2)])
+
+    result = mm.experiments.report(made.id).analysis.results[served.variant.position]
+    assert (result.n_outcomes, result.n_successes, result.n_ratings) == (1, 0, 1)
+    assert mm.experiments.differences() == []
+
+
+def test_late_orphaned_and_excluded_outcomes_are_kept_and_not_counted(mm: ModelManager):
+    made = mm.experiments.create("t", SIM, window_days=0, internal_units=("qa",))
+    mm.experiments.assign(made.id, "u1")
+    mm.experiments.assign(made.id, "qa")
+
+    early = mm.experiments.record(
+        made.id,
+        [
+            OutcomeInput(unit_id="u1", success=True),
+            OutcomeInput(unit_id="nobody", success=True),
+            OutcomeInput(generation_id="g_none", variant=0, success=True),
+            OutcomeInput(unit_id="qa", success=True),
+        ],
+    )
+    mm.experiments.stop(made.id)
+    late = mm.experiments.record(made.id, [OutcomeInput(unit_id="u1", success=True)])
+
+    assert [each.state for each in early + late] == ["counted", "orphan", "orphan", "excluded", "late"]
+    analysis = mm.experiments.report(made.id).analysis
+    assert (analysis.n_outcomes, analysis.n_late, analysis.n_orphans) == (1, 1, 2)
+    assert mm.experiments.differences() == []
+
+
+def test_the_same_idempotency_key_records_once(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    one = [OutcomeInput(variant=0, success=True)]
+
+    first = mm.experiments.record(made.id, one, idempotency_key="k")
+    again = mm.experiments.record(made.id, one, idempotency_key="k")
+
+    assert first == again
+    assert mm.experiments.report(made.id).analysis.n_outcomes == 1
+    with pytest.raises(Conflict):
+        mm.experiments.record(made.id, [OutcomeInput(variant=1, success=True)], idempotency_key="k")
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        OutcomeInput(success=True),
+        OutcomeInput(unit_id="u"),
+        OutcomeInput(unit_id="u", number=float("nan")),
+        OutcomeInput(unit_id="u" * 501, success=True),
+        OutcomeInput(variant="C", success=True),
+    ],
+)
+def test_an_outcome_that_says_nothing_is_refused(mm: ModelManager, outcome: OutcomeInput):
+    made = mm.experiments.create("t", SIM)
+    with pytest.raises(InvalidRequest):
+        mm.experiments.record(made.id, [outcome])
+
+
+def test_several_outcomes_of_a_user_are_one_observation(mm: ModelManager):
+    """Forty users with 25 outcomes each, all alike within a user: the user is what was randomised."""
+    made = mm.experiments.create("t", SIM)
+    units = [f"u{n}" for n in range(160)]
+    for unit in units:
+        mm.experiments.assign(made.id, unit)
+    wins = {unit: n % 3 == 0 for n, unit in enumerate(units)}
+    mm.experiments.record(made.id, [OutcomeInput(unit_id=u, success=wins[u]) for u in units for _ in range(25)])
+
+    contrast = mm.experiments.report(made.id).analysis.contrast(1, "success")
+
+    assert contrast is not None
+    assert contrast.n == 160
+    width = contrast.difference.upper - contrast.difference.lower
+    assert width > 0.3  # as of 80 a side; of 4,000 outcomes it would be 0.06
+
+
+def test_everything_recorded_at_once_is_what_it_is_one_by_one(mm: ModelManager):
+    whole, single = (mm.experiments.create(name, SIM) for name in ("whole", "single"))
+    rng = np.random.default_rng(3)
+    outcomes = [
+        OutcomeInput(variant=int(v), unit_id=f"u{u}", success=bool(s), rating=float(r), number=float(x))
+        for v, u, s, r, x in zip(
+            rng.integers(0, 2, 60), rng.integers(0, 25, 60), rng.random(60) < 0.4, rng.integers(1, 6, 60), rng.normal(1e6, 1, 60), strict=True
+        )
+    ]  # fmt: skip
+    mm.experiments.record(whole.id, outcomes)
+    for outcome in outcomes:
+        mm.experiments.record(single.id, [outcome])
+
+    one, other = mm.experiments.sums(whole.id).moments, mm.experiments.sums(single.id).moments
+    assert one.keys() == other.keys()
+    for key, found in one.items():
+        assert found.n == other[key].n
+        assert found.mean_y == pytest.approx(other[key].mean_y, rel=1e-12)
+        assert found.m_yy == pytest.approx(other[key].m_yy, rel=1e-6, abs=1e-6)
+    assert mm.experiments.differences() == []
+
+
+def test_sums_that_disagree_with_the_rows_are_found(mm: ModelManager, open_manager: Open):
+    from sqlalchemy import text
+
+    made = mm.experiments.create("t", SIM)
+    mm.experiments.play(made.id, 200)
+    statement = "UPDATE experiment_sums SET mean_y = mean_y + 0.01 WHERE metric = 'success' AND position = 1"
+    mm._writer.run(lambda connection: connection.execute(text(statement)) and None)
+
+    assert any("success of phase 1, variant 1" in line for line in mm.experiments.differences())
+
+
+def test_a_batch_killed_in_the_middle_is_there_or_not(open_manager: Open, database_url: str):
+    mm = open_manager(database_url)
+    made = mm.experiments.create("t", SIM)
+    code = f"""
+import os, threading, time
+from core import ModelManager
+from core.config import Settings
+from core.domain.experiment import OutcomeInput
+mm = ModelManager.open(Settings(database_url={database_url!r}), takes_up=False)
+rows = [OutcomeInput(unit_id=f"u{{n}}", variant=n % 2, success=True) for n in range(10000)]
+threading.Timer(0.25, lambda: os.kill(os.getpid(), 9)).start()
+mm.experiments.record({made.id!r}, rows)
+time.sleep(5)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60)
+
+    assert mm.experiments.report(made.id).analysis.n_outcomes in (0, 10_000)
+    assert mm.experiments.differences() == []
+
+
+def test_two_managers_record_side_by_side(open_manager: Open, database_url: str):
+    import threading
+
+    both = [open_manager(database_url), open_manager(database_url)]
+    made = both[0].experiments.create("t", SIM)
+
+    def work(mm: ModelManager, name: str) -> None:
+        for n in range(15):
+            outcomes = [OutcomeInput(unit_id=f"{name}{n}-{k}", variant=k % 2, success=k % 3 == 0) for k in range(10)]
+            mm.experiments.record(made.id, outcomes)
+
+    threads = [threading.Thread(target=work, args=(mm, name)) for mm, name in zip(both, "ab", strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert both[0].experiments.report(made.id).analysis.n_outcomes == 300
+    assert both[0].experiments.differences() == []
+
+
+def test_back_priced_calls_change_what_a_variant_costs(with_gemini: ModelManager, gemini: FakeGemini):
+    made = with_gemini.experiments.create("t", ["gemini-unpriced-1", "gemini-2.5-flash"])
+    for n in range(6):
+        with_gemini.experiments.start_call(made.id, f"u{n}", "Hello")[1].result()
+    before = with_gemini.experiments.report(made.id)
+    with_gemini.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": "1", "output": "2"})
+
+    with_gemini.prices.reprice("gemini", "gemini-unpriced-1")
+
+    assert before.analysis.results[0].cost_usd is None
+    assert with_gemini.experiments.report(made.id).analysis.results[0].cost_usd
+    assert with_gemini.experiments.differences() == []
+
+
+# Shadows, weights that follow the data
+
+
+def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
+    made = mm.experiments.create("t", [arm(0), arm(1), arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)])
+
+    served, call = mm.experiments.start_call(made.id, "u1", "Hello")
+    call.result()
+    shadows = [g for g in mm.log.by_ref(made.id) if (g.ref_part or "").startswith("shadow:2:")]
+    for running in list(mm.calls._calls.values()):
+        running.result()
+
+    assert served.variant.position in (0, 1)
+    position, n, failed, nano, _ = mm.experiments.shadow_costs(made.id)[0]
+    assert (position, n, failed) == (2, 1, 0)
+    assert nano > 0
+    assert len(shadows) <= 1
+    assert sum(r.n_calls for r in mm.experiments.report(made.id).analysis.results) == 1
+
+
+def test_weights_follow_the_data_with_a_floor_and_each_move_is_a_phase(mm: ModelManager):
+    made = mm.experiments.create("t", SIM, allocation="thompson")
+    rows = [OutcomeInput(variant=n % 2, unit_id=f"u{n}", success=n % 2 == 1 and n % 3 > 0) for n in range(800)]
+    mm.experiments.record(made.id, rows)
+
+    mm.experiments.reallocate()
+    mm.experiments.reallocate()
+
+    changed = mm.experiments.get(made.id)
+    assert changed.phase == 2  # a second move needs a batch of its own
+    assert [v.weight for v in changed.variants] == [100, 900]
+    assert allocation.next_weights(changed, mm.experiments.sums(made.id)) is None
+
+
+# Aliases and rollouts
+
+
+def ready(mm: ModelManager) -> None:
+    mm.aliases.min_units, mm.aliases.min_hours = 30, 0
+
+
+def test_an_alias_answers_with_its_target(mm: ModelManager):
+    mm.aliases.set("helper", Target(model="sim-careful", system="Be kind.", parameters=Parameters(temperature=0.1)))
+
+    g = mm.generation(mm.generate("Hello", model="helper").id)
+    own = mm.generation(mm.generate("Hello", model="helper", system="Be brief.", temperature=0.9).id)
+
+    assert (g.model, g.system, g.parameters.temperature) == ("sim-careful", "Be kind.", 0.1)
+    assert (own.system, own.parameters.temperature) == ("Be brief.", 0.9)
+    assert mm.aliases.get("helper").target.prompt_version
+    for name, model in (("sim-fast", "sim-fast"), ("a b", "sim-fast"), ("x", "nope")):
+        with pytest.raises(InvalidRequest):
+            mm.aliases.set(name, Target(model=model))
+
+
+def traffic(mm: ModelManager, alias: str, n: int, first: int = 0) -> list[str]:
+    request = mm.request("Hello", model=alias)
+    calls = [mm.submit(request, Origin(user_id=f"u{first + at}")) for at in range(n)]
+    return [call.result().model for call in calls]
+
+
+def test_a_winner_is_rolled_out_step_by_step(mm: ModelManager):
+    ready(mm)
+    made = mm.experiments.create("t", SIM)
+    mm.aliases.promote(made.id, 1, "helper")
+    rollout = mm.aliases.get("helper").rollout_id
+    assert rollout is not None
+    assert mm.aliases.get("helper").target.model == "sim-fast"
+
+    shares = []
+    for step in range(3):
+        models = traffic(mm, "helper", 900 if step == 0 else 250, 10_000 * step)
+        shares.append(models.count("sim-balanced") / len(models))
+        mm.aliases.advance()
+
+    assert shares[0] == pytest.approx(0.05, abs=0.03)
+    assert shares[1] == pytest.approx(0.25, abs=0.1)
+    assert shares[2] == 1.0
+    alias = mm.aliases.get("helper")
+    assert (alias.target.model, alias.rollout_id) == ("sim-balanced", None)
+    assert mm.experiments.get(rollout).status == "stopped"
+
+
+def test_a_broken_guardrail_takes_a_rollout_back(with_gemini: ModelManager, gemini: FakeGemini):
+    mm = with_gemini
+    ready(mm)
+    made = mm.experiments.create("t", ["sim-fast", "gemini-2.5-flash"], guardrails=(Guardrail(metric="error_rate", margin=0.02),))  # fmt: skip
+    mm.aliases.promote(made.id, 1, "helper")
+    rollout = mm.aliases.get("helper").rollout_id or ""
+    mm.experiments.weigh(rollout, [50, 50])
+    gemini.next(*[wire.error(400, "INVALID_ARGUMENT", "no") for _ in range(200)])
+    traffic(mm, "helper", 160)
+
+    mm.aliases.advance()
+
+    alias = mm.aliases.get("helper")
+    assert (alias.target.model, alias.rollout_id) == ("sim-fast", None)
+    assert "Rolled back" in alias.note
+    assert set(traffic(mm, "helper", 5)) == {"sim-fast"}
+
+
+def test_promoting_twice_at_a_time_is_refused(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    mm.aliases.promote(made.id, 1, "helper")
+    with pytest.raises(Conflict):
+        mm.aliases.promote(made.id, 1, "helper")
+    mm.aliases.remove("helper")
+    with pytest.raises(NotFound):
+        mm.aliases.get("helper")
+
+
+# The record
+
+
+def test_a_decision_record_holds_and_a_changed_one_does_not(mm: ModelManager, tmp_path: Path):
+    made = mm.experiments.create("t | pipe", SIM, guardrails=(Guardrail(metric="error_rate", margin=0.1),))
+    mm.experiments.play(made.id, 500)
+    mm.experiments.start_call(made.id, "u1", "Hello")[1].result()
+    mm.experiments.stop(made.id, "done")
+
+    text = mm.experiments.record_of(made.id)
+
+    assert mm.experiments.verify(text) == []
+    changed = re.sub(r'"successes": (\d+)', lambda m: f'"successes": {int(m[1]) + 1}', text, count=1)
+    assert any("successes" in line for line in mm.experiments.verify(changed))
+    assert mm.experiments.verify(text.replace("# Decision record", "# Another record")) != []
+    for broken in ("", "# nothing", text.replace('"experiment"', '"exp"')):
+        with pytest.raises(InvalidRequest):
+            mm.experiments.verify(broken)
+
+
+def test_records_are_verified_from_the_terminal(open_manager: Open, sqlite_url: str, tmp_path: Path):
+    mm = open_manager(sqlite_url)
+    made = mm.experiments.create("t", SIM)
+    mm.experiments.play(made.id, 100)
+    mm.experiments.stop(made.id)
+
+    def aimm(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "core.cli", "experiments", *args]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"DATABASE_URL": sqlite_url}, check=False)  # fmt: skip
+
+    file = tmp_path / "record.md"
+    file.write_text(aimm("record", made.id).stdout, "utf-8")
+
+    assert made.id in aimm("list").stdout
+    assert aimm("verify", str(file)).returncode == 0
+    file.write_text(file.read_text("utf-8").replace('"units": 100', '"units": 101'), "utf-8")
+    assert aimm("verify", str(file)).returncode == 1
+    assert aimm("verify", str(tmp_path / "none")).returncode != 0
+
+
+# Pure parts
+
+
+def test_the_published_assignments_are_what_the_code_gives():
+    """docs/experiments.md has a table of unit, salt, weights and variant; other languages are held against it."""
+    rows = re.findall(r"^\| `([^`]*)` \| `([^`]*)` \| ([\d:]+) \| ([A-C]) \|$", (ROOT / "docs" / "experiments.md").read_text("utf-8"), re.M)  # fmt: skip
+    assert len(rows) >= 10
+    for salt, unit, weights, letter in rows:
+        arms = tuple(arm(at, weight=int(w)) for at, w in enumerate(weights.split(":")))
+        made = Experiment(
+            id="e", name="e", hypothesis="h", unit="user", salt=salt, status="running", created_at=clock.now(), stopped_at=None, variants=arms
+        )  # fmt: skip
+        assert assign(made, unit).letter == letter
+
+
+pairs = st.lists(st.tuples(st.integers(0, 9), st.floats(-1e6, 1e6)), min_size=1, max_size=40)
+
+
+@given(pairs, pairs)
+@settings(max_examples=60, deadline=None)
+def test_moments_are_those_of_the_units_however_they_came(first: list, second: list):
+    one, two = np.array(first, dtype=float), np.array(second, dtype=float)
+    both = np.concatenate([one, two])
+    scale = max(1.0, float(np.abs(both).max()) ** 2) * len(both)
+
+    whole = moments.of(both)
+    for found in (
+        moments.of(one).merged(moments.of(two)),
+        moments.of(one).changed(np.empty((0, 2)), two),
+        moments.of(np.concatenate([both, one])).without(moments.of(one)),
+        moments.of(one).changed(one, both),
+    ):
+        assert found.n == whole.n == len(both)
+        assert found.mean_y == pytest.approx(both[:, 1].mean(), rel=1e-9, abs=1e-9 * scale)
+        assert found.m_yy == pytest.approx(((both[:, 1] - both[:, 1].mean()) ** 2).sum(), rel=1e-9, abs=1e-9 * scale)
+        cross = ((both[:, 0] - both[:, 0].mean()) * (both[:, 1] - both[:, 1].mean())).sum()
+        assert found.m_xy == pytest.approx(cross, rel=1e-9, abs=1e-9 * scale)
+
+
+def test_large_offsets_lose_no_variance():
+    values = np.column_stack([np.ones(1000), 1e9 + np.random.default_rng(1).normal(0, 1, 1000)])
+    found = moments.Moments()
+    for row in values:
+        found = found.changed(np.empty((0, 2)), row[None, :])
+
+    assert found.m_yy / 999 == pytest.approx(values[:, 1].var(ddof=1), rel=1e-6)
+
+
+def test_a_ratio_agrees_with_the_delta_method():
+    rng = np.random.default_rng(2)
+    x = rng.poisson(3, 2000) + 1.0
+    y = rng.binomial(x.astype(int), 0.3).astype(float)
+
+    sample = moments.of(np.column_stack([x, y])).ratio()
+
+    r = y.sum() / x.sum()
+    by_hand = (
+        y.var(ddof=1) / x.mean() ** 2
+        - 2 * r * np.cov(x, y)[0, 1] / x.mean() ** 2
+        + r * r * x.var(ddof=1) / x.mean() ** 2
+    )
+    assert sample is not None
+    assert (sample.n, sample.mean) == (2000, pytest.approx(r))
+    assert sample.variance == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_the_planner_gives_both_designs_and_days():
+    found = plan(power.spread_of(0.30, 0.05), 0.05, per_day=1000)
+
+    assert found.fixed_n == 1374
+    assert found.always_n == pytest.approx(2819, abs=2)
+    assert found.fixed_days == pytest.approx(2.748)
+    assert plan(power.spread_of(0.30, 0.05), 0.05, n_comparisons=3).always_n > found.always_n
+
+
+def test_the_simulator_shows_what_peeking_does():
+    found = peeking.simulate(0.3, 0.0, 4000, np.random.default_rng(1))
+
+    first, z, bayes, ours = (found.rates[method] for method in peeking.METHODS)
+    assert first > 0.95
+    assert z > 0.3
+    assert bayes > 0.4
+    assert ours <= 0.08
+    with pytest.raises(ValueError, match="out of range"):
+        peeking.simulate(0.3, 0.9, 100, np.random.default_rng(1))
+
+
+# A database of the last version
+
+
+@pytest.fixture
+def old_database(database_url: str) -> Callable[[], None]:
+    """A database as the version before left it, with an experiment that has units, outcomes and calls."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine, text
+
+    from core.storage.database import _MIGRATIONS, _to_url
+
+    engine = create_engine(_to_url(database_url))
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(text("INSERT INTO experiments (id, name, unit, salt, status, created_at) VALUES ('e1', 'Old', 'user', 's', 'running', 1700000000000000)"))  # fmt: skip
+        for at in (0, 1):
+            connection.execute(text("INSERT INTO variants (experiment_id, position, name, model, weight) VALUES ('e1', :at, :name, 'sim-fast', 1)"), {"at": at, "name": f"V{at}"})  # fmt: skip
+        for n in range(70):
+            at = {
+                "n": f"u{n}",
+                "p": n % 2,
+                "at": 1700000000000000 + n,
+                "s": int(n % 3 == 0),
+                "id": f"o{n}",
+                "g": f"g{n}",
+            }
+            connection.execute(text("INSERT INTO exposures (experiment_id, unit_id, position, created_at) VALUES ('e1', :n, :p, :at)"), at)  # fmt: skip
+            connection.execute(text("INSERT INTO outcomes (id, experiment_id, position, unit_id, success, rating, created_at) VALUES (:id, 'e1', :p, :n, :s, 3.5, :at)"), at)  # fmt: skip
+            connection.execute(text("INSERT INTO generations (id, created_at, request_model, provider, source, status, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_nano_usd, cost_status, latency_us, ref_id, ref_part, user_id) VALUES (:g, :at, 'sim-fast', 'simulated', 'experiment', 'ok', 10, 0, 5, 0, 1000, 'priced', 500000, 'e1', CAST(:p AS TEXT), CASE WHEN :p = 0 THEN :n ELSE '' END)"), at)  # fmt: skip
+        connection.execute(text("INSERT INTO outcomes (id, experiment_id, position, success, created_at) VALUES ('lone', 'e1', 1, 1, 1700000000000000)"))  # fmt: skip
+    engine.dispose()
+    return lambda: None
+
+
+def test_an_experiment_of_the_last_version_keeps_its_numbers(old_database, open_manager: Open, database_url: str):
+    mm = open_manager(database_url)
+
+    report = mm.experiments.report("e1")
+
+    a, b = report.analysis.results
+    assert (a.n_exposed, b.n_exposed, a.n_outcomes, b.n_outcomes) == (35, 35, 35, 36)
+    assert (a.n_successes, b.n_successes) == (12, 13)
+    assert (a.n_calls, b.n_calls, a.cost_usd) == (35, 35, pytest.approx(35e-6))
+    assert mm.experiments.differences() == []
+    database = Database(database_url)
+    database.close()
+
+
+def test_json_of_a_record_is_plain(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    data = mm.experiments.record_of(made.id).split("```json aimm-experiment\n")[1].split("\n```")[0]
+    assert json.loads(data)["experiment"]["created_at"] == clock.to_us(made.created_at)
+    assert mm.experiments.get(made.id).created_at - made.created_at < timedelta(milliseconds=1)
