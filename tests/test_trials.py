@@ -385,7 +385,8 @@ def traffic(mm: ModelManager, alias: str, n: int, first: int = 0) -> list[str]:
     return [call.result().model for call in calls]
 
 
-def test_a_winner_is_rolled_out_step_by_step(mm: ModelManager):
+def test_a_winner_is_rolled_out_step_by_step(open_manager: Open, database_url: str):
+    mm = open_manager(database_url, takes_up=False)
     ready(mm)
     made = mm.experiments.create("t", SIM)
     mm.aliases.promote(made.id, 1, "helper")

@@ -182,7 +182,10 @@ class AliasService:
         share = experiment.variants[1].weight
         later = [step for step in STEPS if step > share]
         if later:
-            self._experiments.weigh(experiment.id, [100 - later[0], later[0]])
+            try:
+                self._experiments.weigh(experiment.id, [100 - later[0], later[0]])
+            except (Conflict, InvalidRequest):
+                return  # another process has taken this step
             text = f"Rolling out: {later[0]} %."
             self._writer.run(lambda c: self._store.roll(c, alias.name, experiment.id, clock.now_us(), text))
         else:

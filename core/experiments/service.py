@@ -4,6 +4,7 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -137,7 +138,8 @@ class ExperimentService:
         phase = Phase(number=experiment.phase + 1, started_at=clock.now(), ended_at=None, variants=arms)
 
         def work(connection: Connection) -> None:
-            self._store.insert_phase(connection, experiment_id, phase)
+            if not self._store.insert_phase(connection, experiment_id, phase):
+                raise Conflict("The experiment was changed by someone else meanwhile.")
             detail = {"phase": phase.number, "weights": [arm.weight for arm in arms]}
             note(connection, "experiment changed", experiment.name, detail)
 
@@ -290,7 +292,8 @@ class ExperimentService:
             if experiment.status == "running" and experiment.design.allocation == "thompson":
                 weights = allocation.next_weights(experiment, self._store.sums(experiment.id))
                 if weights is not None:
-                    self.weigh(experiment.id, weights)
+                    with suppress(Conflict):  # another process has moved them
+                        self.weigh(experiment.id, weights)
 
     # Reading -------------------------------------------------------------------------------------------------------
 

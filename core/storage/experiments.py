@@ -106,18 +106,20 @@ class ExperimentStore:
             ExperimentStore.insert_phase(connection, experiment.id, phase)
 
     @staticmethod
-    def insert_phase(connection: Connection, experiment_id: str, phase: Phase) -> None:
-        """Open a phase; the one before ends with it."""
+    def insert_phase(connection: Connection, experiment_id: str, phase: Phase) -> bool:
+        """Open a phase; the one before ends with it. False: it has ended already, another was opened meanwhile."""
         c = experiment_phases.c
         started_at = to_us(phase.started_at)
-        connection.execute(
-            update(experiment_phases)
-            .where(c.experiment_id == experiment_id, c.phase == phase.number - 1)
-            .values(ended_at=started_at)
+        before = update(experiment_phases).where(
+            c.experiment_id == experiment_id, c.phase == phase.number - 1, c.ended_at.is_(None)
         )
+        ended = connection.execute(before.values(ended_at=started_at)).rowcount
+        if phase.number > 1 and not ended:
+            return False
         row = {"experiment_id": experiment_id, "phase": phase.number, "started_at": started_at, "ended_at": None}
         connection.execute(insert(experiment_phases), [row])
         connection.execute(insert(experiment_variants), [_variant_row(experiment_id, phase.number, v) for v in phase.variants])  # fmt: skip
+        return True
 
     @staticmethod
     def stop(connection: Connection, experiment_id: str, now_us: int, why: str) -> bool:
