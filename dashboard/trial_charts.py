@@ -23,7 +23,7 @@ def effects(frame: pd.DataFrame) -> Any:
     y = alt.Y("metric:N", sort=order, title=None, axis=alt.Axis(labelLimit=180))
     offset = {"yOffset": alt.YOffset("variant:N")} if several else {}
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="x:Q")
-    title = "Difference to the control (% of its value)"
+    title = "Difference (% of the control)"
     tooltip = ["variant:N", "metric:N", "absolute:N", *(alt.Tooltip(f"{c}:Q", format="+.1f", title=f"{c} %") for c in ("effect", "lower", "upper"))]  # fmt: skip
     opacity = alt.condition("datum.claimed", alt.value(1.0), alt.value(0.45))
     base = alt.Chart(frame)
@@ -42,7 +42,9 @@ def history(frame: pd.DataFrame, title: str) -> Any:
     tooltip = ["variant:N", "at:N", "units:Q", *(alt.Tooltip(f"{c}:Q", format="+.2f") for c in ("effect", "lower", "upper"))]  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(y="y:Q")
     # The first bands are so wide that they would flatten all that follows.
-    limit = 3 * float(frame.loc[frame["units"] >= frame["units"].max() / 4, ["lower", "upper"]].abs().max().max() or 1)
+    limit = 1.6 * float(
+        frame.loc[frame["units"] >= frame["units"].max() / 4, ["lower", "upper"]].abs().max().max() or 1
+    )
     scale = alt.Scale(domain=[-limit, limit], nice=True)
     base = alt.Chart(frame)
     band = base.mark_area(opacity=0.18, clip=True).encode(

@@ -22,15 +22,28 @@ class Client:
         return self._send(urllib.request.Request(self.address + path))
 
     def post(
-        self, path: str, body: Any = None, *, raw: bytes | None = None, kind: str = "application/json"
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        kind: str = "application/json",
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         data = raw if raw is not None else json.dumps(body).encode()
-        return self._send(urllib.request.Request(self.address + path, data, {"Content-Type": kind}))
+        return self._send(urllib.request.Request(self.address + path, data, {"Content-Type": kind, **(headers or {})}))
+
+    def send(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        kind = {"Content-Type": "application/json"}
+        return self._send(urllib.request.Request(self.address + path, data, kind, method=method))
 
     def _send(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
-                return response.status, json.loads(response.read())
+                raw = response.read()
+                is_json = response.headers.get_content_type() == "application/json"
+                return response.status, json.loads(raw) if is_json else raw.decode()
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
@@ -370,3 +383,90 @@ def test_two_hundred_calls_at_once_are_all_answered(client: Client):
 
     assert {status for status, _ in answers} == {200}
     assert len({body["id"] for _, body in answers}) == 200
+
+
+def experiment_of(client: Client, **fields: Any) -> str:
+    body = {"name": "t", "hypothesis": "h", "variant_a": "sim-fast", "variant_b": "sim-balanced", **fields}
+    status, made = client.post("/api/experiment", body)
+    assert status == 201
+    return str(made["experiment_id"])
+
+
+def test_an_experiment_from_assignment_to_decision(client: Client):
+    name = experiment_of(client, guardrails=[{"metric": "error_rate", "margin": 0.05}], internal_units=["qa-*"])
+
+    _, given = client.post(f"/api/experiment/{name}/assign", {"user_id": "u1"})
+    _, again = client.post(f"/api/experiment/{name}/assign", {"user_id": "u1"})
+    _, forced = client.post(f"/api/experiment/{name}/assign", {"user_id": "u1", "variant": "variant_b"})
+    _, tested = client.post(f"/api/experiment/{name}/test", {"user_id": "u1", "prompt": "Hello"})
+    outcomes = [
+        {"assignment_id": given["assignment_id"], "success": True},
+        {"generation_id": tested["generation_id"], "rating": 5, "text": "good"},
+        {"user_id": "nobody", "number": 1.5},
+    ]
+    status, recorded = client.post(f"/api/experiment/{name}/record", {"results": outcomes})
+
+    assert given == again
+    assert (forced["counted"], forced["not_counted_because"]) == (False, "forced")
+    assert tested["assignment_id"] == given["assignment_id"]
+    assert (status, recorded["states"]) == (200, {"counted": 2, "orphan": 1})
+    stats = client.get(f"/api/experiment/{name}/stats")[1]["stats"]
+    arm = stats[given["variant"]]
+    assert (arm["total"], arm["successes"], arm["calls"], arm["avg_rating"], arm["exposures"]) == (1, 1, 1, 5.0, 1)
+    assert stats["not_counted"]["orphaned_outcomes"] == 1
+    assert client.get(f"/api/experiment/{name}/decision")[0] == 200
+
+    status, decided = client.post(f"/api/experiment/{name}/decide", {"variant": "variant_b", "why": "a test"})
+    assert (status, decided["stats"]["status"]) == (200, "stopped")
+    assert "# Decision record: t" in decided["record"]
+    assert client.post(f"/api/experiment/{name}/assign", {"user_id": "u2"})[0] == 409
+
+
+def test_an_idempotency_key_records_once(client: Client):
+    name = experiment_of(client)
+    body, headers = {"variant": "variant_a", "success": True}, {"Idempotency-Key": "once"}
+
+    first = client.post(f"/api/experiment/{name}/record", body, headers=headers)
+    again = client.post(f"/api/experiment/{name}/record", body, headers=headers)
+    other = client.post(f"/api/experiment/{name}/record", {**body, "success": False}, headers=headers)
+
+    assert first == again
+    assert (first[0], other[0]) == (200, 409)
+    assert client.get(f"/api/experiment/{name}/stats")[1]["stats"]["variant_a"]["total"] == 1
+
+
+def test_weights_open_a_phase_and_an_alias_is_promoted(client: Client):
+    name = experiment_of(client)
+
+    status, changed = client.send("PATCH", f"/api/experiment/{name}", {"weights": [1, 3]})
+    assert (status, len(changed["experiment"]["phases"])) == (200, 2)
+    assert client.send("PATCH", f"/api/experiment/{name}", {})[0] == 422
+    assert client.post(f"/api/experiment/{name}/promote", {"alias": "bot"})[0] == 409  # nobody has won
+    status, promoted = client.post(f"/api/experiment/{name}/promote", {"alias": "bot", "variant": "variant_b"})
+    assert (status, promoted["alias"]["model"]) == (200, "sim-fast")
+    assert promoted["alias"]["rollout"]
+    assert client.post("/api/generate", {"prompt": "Hi", "model": "bot", "user": "u1"})[0] == 200
+    status, put = client.send("PUT", "/api/aliases/bot", {"model": "sim-careful"})
+    assert (status, put["alias"]["rollout"]) == (200, None)
+    assert client.post("/api/generate", {"prompt": "Hi", "model": "bot"})[1]["model"] == "sim-careful"
+    assert [a["name"] for a in client.get("/api/aliases")[1]["aliases"]] == ["bot"]
+    assert client.send("DELETE", "/api/aliases/bot")[0] == 200
+    assert client.post("/api/generate", {"prompt": "Hi", "model": "bot"})[0] == 404
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guardrails": [{"metric": "luck", "margin": 1}]},
+        {"audience": 0},
+        {"primary": "x"},
+        {"unit": "planet"},
+        {"rule": "not_worse_and_cheaper"},
+        {"variants": ["sim-fast", {"model": "sim-fast", "parameters": {"nonsense": 1}}]},
+    ],
+)
+def test_a_design_that_cannot_be_is_refused_with_its_reason(client: Client, fields: dict[str, Any]):
+    body = {"name": "t", "variant_a": "sim-fast", "variant_b": "sim-balanced", **fields}
+    status, answer = client.post("/api/experiment", body)
+    assert status in (400, 422)
+    assert answer["error"]

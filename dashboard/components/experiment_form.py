@@ -53,7 +53,7 @@ def _start(name: str, hypothesis: str, variants: list[Variant], design: dict[str
 
 
 def _variant(at: int, options: list[str]) -> Variant:
-    row = st.columns([1.2, 1.2, 2.2, 0.9, 0.8, 0.7], vertical_alignment="bottom")
+    row = st.columns([1.2, 1.2, 2.0, 0.9, 0.8, 1.0], vertical_alignment="bottom")
     label = row[0].text_input(f"Variant {'ABCDEFGHIJ'[at]}", key=f"exp_name_{at}", placeholder="name (optional)")
     model = row[1].selectbox("Model", options, min(at, len(options) - 1), key=f"exp_model_{at}")
     system = row[2].text_input("System prompt", key=f"exp_system_{at}", placeholder="optional")
@@ -109,7 +109,7 @@ def _planner(n_variants: int) -> None:
     with st.expander("How long will it take?", icon=":material/calendar_month:"):
         row = st.columns(3)
         rate = row[0].number_input("Success rate today (%)", 0.1, 99.9, 30.0, key="plan_rate")
-        per_day = row[1].number_input("Units a day", 0, 10_000_000, queries.units_per_day(), key="plan_day", help="All variants together; filled in from your own traffic of the last 14 days.")  # fmt: skip
+        per_day = row[1].number_input("Units a day", 0, 10_000_000, queries.units_per_day() or 1000, key="plan_day", help="All variants together; from your own traffic of the last 14 days, or 1,000 where there was none.")  # fmt: skip
         effects = row[2].text_input("Differences (points)", "1, 2, 5", key="plan_effects")
         try:
             points = [float(part) / 100 for part in (effects or "").split(",") if part.strip()]
