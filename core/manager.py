@@ -100,7 +100,13 @@ class ModelManager:
             self.model,
             keeps_prompts=settings.log_content == "full",
         )
-        self.experiments = ExperimentService(self.database, self._writer, self.calls, self._variant_model)
+        self.experiments = ExperimentService(
+            self.database,
+            self._writer,
+            self.calls,
+            self._variant_model,
+            keeps_text=settings.log_content == "full",
+        )
         self.experiments.open()
         self.aliases = AliasService(self.database, self._writer, self.experiments, self._is_model)
         self.calls.route = self.aliases.route

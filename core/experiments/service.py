@@ -64,13 +64,21 @@ class Served:
 
 class ExperimentService:
     def __init__(
-        self, database: Database, writer: Writer, calls: CallEngine, resolve: Callable[[Variant], str]
+        self,
+        database: Database,
+        writer: Writer,
+        calls: CallEngine,
+        resolve: Callable[[Variant], str],
+        *,
+        keeps_text: bool = True,
     ) -> None:
+        """resolve: The model of a variant, if it can be asked. keeps_text: Whether outcomes' free text is kept."""
         self._database = database
         self._store = ExperimentStore(database)
         self._writer = writer
         self._calls = calls
         self._resolve = resolve
+        self._keeps_text = keeps_text
 
     def open(self) -> None:
         """Write the sums of experiments that have none yet."""
@@ -252,7 +260,10 @@ class ExperimentService:
             raise InvalidRequest(f"{len(results)} outcomes given; one request takes 1 to {MAX_OUTCOMES:,}.")
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
             raise InvalidRequest("An Idempotency-Key must have 1 to 255 characters.")
-        given = [(f"o_{secrets.token_hex(10)}", _checked(experiment, result)) for result in results]
+        checked = [_checked(experiment, result) for result in results]
+        if not self._keeps_text:
+            checked = [replace(result, text="") for result in checked]
+        given = [(f"o_{secrets.token_hex(10)}", result) for result in checked]
 
         def work(connection: Connection) -> list[tuple[str, str]]:
             now_us = clock.now_us()
