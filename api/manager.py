@@ -159,6 +159,7 @@ def _variant(given: str | schemas.VariantBody) -> str | Variant:
         parameters=parameters,
         prompt_version=given.prompt_version,
         is_shadow=given.is_shadow,
+        workflow=given.workflow,
     )
 
 
@@ -188,8 +189,10 @@ def list_experiments(mm: Manager) -> dict[str, Any]:
 
 
 async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: Manager) -> dict[str, Any]:
-    start = partial(mm.experiments.start_call, force=body.variant)
+    start = partial(mm.experiments.start, force=body.variant)
     served, call = await asyncio.to_thread(start, experiment_id, body.user_id, body.prompt)
+    if isinstance(call, str):
+        return await _workflow_answer(experiment_id, served, call, mm)
     g = call.answered(await asyncio.wrap_future(call.done))
     return {
         "status": "success" if g.status == "ok" else g.status,
@@ -197,6 +200,21 @@ async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: 
         **_served(served),
         "generation_id": g.id,
         **{name: value for name, value in wire.generation(g).items() if name != "id"},
+    }
+
+
+async def _workflow_answer(experiment_id: str, served: Served, run_id: str, mm: ModelManager) -> dict[str, Any]:
+    while not (run := await asyncio.to_thread(mm.workflows.run, run_id)).is_over:
+        await asyncio.sleep(RUN_POLL_S)
+    await asyncio.to_thread(mm.experiments.settle_runs)
+    return {
+        "status": "success" if run.status == "succeeded" else run.status,
+        "experiment_id": experiment_id,
+        **_served(served),
+        "generation_id": None,
+        "run_id": run_id,
+        "response": run.final_output,
+        "workflow": wire.workflow_run(run),
     }
 
 

@@ -69,7 +69,10 @@ class Compare(_Body):
 
 
 class VariantBody(_Body):
-    model: Name
+    model: Name | Literal[""] = Field(
+        default="", description="A model or an alias; of a workflow, for steps that name none."
+    )
+    workflow: str = Field(default="", max_length=200, description="A workflow that answers instead of one call.")
     name: str = Field(default="", max_length=200)
     system: Text | None = None
     weight: int = Field(default=1, ge=0, le=1_000_000)

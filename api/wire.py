@@ -151,6 +151,7 @@ def experiment(e: Experiment) -> dict[str, Any]:
                         "parameters": v.parameters.as_dict(),
                         "prompt_version": v.prompt_version,
                         "weight": v.weight,
+                        "workflow": v.workflow or None,
                         "is_shadow": v.is_shadow,
                     }
                     for v in phase.variants

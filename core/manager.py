@@ -104,7 +104,8 @@ class ModelManager:
             self.database,
             self._writer,
             self.calls,
-            self._variant_model,
+            self._resolved_variant,
+            self._run_variant,
             keeps_text=settings.log_content == "full",
         )
         self.experiments.open()
@@ -122,6 +123,7 @@ class ModelManager:
             self.budgets.release_dead,
             self.alerts.evaluate,
             self.alerts.deliver,
+            self.experiments.settle_runs,
             self.experiments.reallocate,
             self.aliases.advance,
         )
@@ -262,18 +264,30 @@ class ModelManager:
             return False
         return True
 
-    def _variant_model(self, variant: Variant) -> str:
-        """The model of a variant, or of the workflow that answers instead."""
+    def _resolved_variant(self, variant: Variant) -> Variant:
+        """A variant with the model that it really asks; of an alias, what it stands for today."""
         if variant.workflow:
             self.workflows.get(variant.workflow)
-            return variant.model or self.default_model()
-        return self.model(variant.model).name
+            return replace(variant, model=self.model(variant.model or self.default_model()).name)
+        alias = self.aliases.find(variant.model)
+        if alias is None:
+            return replace(variant, model=self.model(variant.model).name)
+        target = alias.target
+        return replace(
+            variant,
+            model=target.model,
+            system=variant.system if variant.system is not None else target.system,
+            parameters=Parameters(**(target.parameters.as_dict() | variant.parameters.as_dict())),
+        )
+
+    def _run_variant(self, variant: Variant, text: str) -> str:
+        return self.workflows.start(variant.workflow, text, model=variant.model, source="experiment")
 
     def _check_budget(self, budget: Budget) -> None:
         if budget.scope_kind == "provider" and budget.scope_value not in PROVIDERS:
             raise InvalidRequest(f"scope == {budget.scope!r}: the providers are {', '.join(PROVIDERS)}.")
-        if budget.downgrade_to:
-            self.model(budget.downgrade_to)
+        if budget.downgrade_to:  # a model, not an alias: what a budget falls back to must not move
+            self._loop.run(self._registry.resolve(budget.downgrade_to))
 
     def default_model(self) -> str:
         return self.settings.default_model or self._loop.run(self._registry.default_model())

@@ -29,7 +29,13 @@ RANGES: dict[str, timedelta] = {
 
 @st.cache_data(ttl=3, show_spinner=False)
 def model_names() -> list[str]:
-    return [model.name for model in models().values()]
+    return list(models())
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def names_to_ask() -> list[str]:
+    """Models and aliases."""
+    return [*models(), *(alias.name for alias in manager().aliases.all())]
 
 
 def pinned_price(price_id: str) -> Price | None:
@@ -40,6 +46,11 @@ def elsewhere(g: Generation) -> list[Elsewhere]:
     """The other models that can be asked, the cheapest first; simulated with simulated, real with real."""
     others = [(m.provider, m.name) for m in models().values() if m.is_simulated == g.is_simulated]
     return manager().prices.elsewhere(g, others)
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def workflow_names() -> list[str]:
+    return sorted(manager().workflows.all())
 
 
 def models() -> dict[str, Model]:

@@ -19,6 +19,7 @@ from core.calls.call import Origin
 from core.domain.alias import Target
 from core.domain.experiment import Experiment, Guardrail, OutcomeInput, Variant
 from core.domain.generation import Parameters
+from core.domain.workflow import Step, Workflow
 from core.experiments import allocation, peeking
 from core.experiments.assignment import assign, is_in_audience
 from core.experiments.planner import plan
@@ -358,11 +359,50 @@ def test_weights_follow_the_data_with_a_floor_and_each_move_is_a_phase(mm: Model
     assert allocation.next_weights(changed, mm.experiments.sums(made.id)) is None
 
 
+# Workflows and aliases as variants
+
+
+def test_a_workflow_answers_as_a_variant_and_counts_like_one_call(mm: ModelManager):
+    steps = (
+        Step(name="a", prompt="{{input}}", model="sim-fast"),
+        Step(name="b", prompt="{{steps.a.output}}", model="sim-fast"),
+    )
+    mm.workflows.save(Workflow(name="twice", steps=steps))
+    made = mm.experiments.create("t", [arm(0), arm(1, model="", workflow="twice")])
+    unit = next(f"u{n}" for n in range(50) if assign(made, f"u{n}").position == 1)
+
+    served, run_id = mm.experiments.start(made.id, unit, "Hello")
+    assert isinstance(run_id, str)
+    run = mm.workflows.wait(run_id, 30)
+    mm.experiments.settle_runs()
+    mm.experiments.settle_runs()
+    mm.experiments.record(made.id, [OutcomeInput(assignment_id=served.assignment_id, success=True)])
+
+    result = mm.experiments.report(made.id).analysis.results[1]
+    assert (result.n_calls, result.n_errors, result.n_successes) == (1, 0, 1)
+    assert result.cost_usd == float(sum(step.cost_usd or 0 for step in run.steps))
+    assert mm.experiments.differences() == []
+    other = next(f"u{n}" for n in range(50) if assign(made, f"u{n}").position == 0)
+    call = mm.experiments.start(made.id, other, "Hello")[1]
+    assert not isinstance(call, str)
+    assert call.result().model == "sim-fast"
+
+
+def test_an_alias_as_a_variant_is_what_it_stands_for_today(mm: ModelManager):
+    mm.aliases.set("helper", Target(model="sim-careful", system="Be kind."))
+
+    made = mm.experiments.create("t", ["sim-fast", "helper"])
+
+    assert (made.variants[1].model, made.variants[1].system) == ("sim-careful", "Be kind.")
+    with pytest.raises(InvalidRequest):
+        mm.experiments.create("t", [arm(0), arm(1, model="")])
+
+
 # Aliases and rollouts
 
 
 def ready(mm: ModelManager) -> None:
-    mm.aliases.min_units, mm.aliases.min_hours = 30, 0
+    mm.aliases.min_units, mm.aliases.min_hours = 15, 0
 
 
 def test_an_alias_answers_with_its_target(mm: ModelManager):

@@ -76,9 +76,7 @@ def checked_unit(unit: str) -> str:
     return unit
 
 
-def checked_variants(
-    given: Sequence[str | Variant], resolve: Callable[[Variant], str], *, primary: str = "success"
-) -> tuple[Variant, ...]:
+def checked_variants(given: Sequence[str | Variant], resolve: Callable[[Variant], Variant]) -> tuple[Variant, ...]:
     """The variants with their positions and names, each with a model that can be asked.
 
     Raises:
@@ -97,12 +95,17 @@ def checked_variants(
     return arms
 
 
-def _variant(given: str | Variant, position: int, resolve: Callable[[Variant], str]) -> Variant:
+def _variant(given: str | Variant, position: int, resolve: Callable[[Variant], Variant]) -> Variant:
     arm = Variant(position=position, name="", model=given) if isinstance(given, str) else given
     what = arm.workflow or arm.model
     name = arm.name.strip() or f"{'ABCDEFGHIJ'[position]} · {what}"
+    if not arm.model and not arm.workflow:
+        raise InvalidRequest("A variant needs a model, an alias or a workflow.")
+    arm = resolve(arm)
     version = arm.prompt_version.strip() or (prompt_version(arm.system) if arm.system else "")
-    return replace(arm, position=position, name=name, model=resolve(arm), prompt_version=version)
+    if arm.workflow and arm.is_shadow:
+        raise InvalidRequest("A workflow cannot answer as a shadow.")
+    return replace(arm, position=position, name=name, prompt_version=version)
 
 
 def prompt_version(system: str) -> str:

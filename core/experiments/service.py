@@ -68,16 +68,19 @@ class ExperimentService:
         database: Database,
         writer: Writer,
         calls: CallEngine,
-        resolve: Callable[[Variant], str],
+        resolve: Callable[[Variant], Variant],
+        run_workflow: Callable[[Variant, str], str],
         *,
         keeps_text: bool = True,
     ) -> None:
-        """resolve: The model of a variant, if it can be asked. keeps_text: Whether outcomes' free text is kept."""
+        """resolve: A variant with the model that it really asks. run_workflow: Starts a variant's workflow on an
+        input and gives the run's id. keeps_text: Whether outcomes' free text is kept."""
         self._database = database
         self._store = ExperimentStore(database)
         self._writer = writer
         self._calls = calls
         self._resolve = resolve
+        self._run_workflow = run_workflow
         self._keeps_text = keeps_text
 
     def open(self) -> None:
@@ -227,7 +230,7 @@ class ExperimentService:
                 check_request(_request(variant, prompt))
         served = self.assign(experiment_id, unit_id, force=force)
         if served.variant.workflow:
-            raise Conflict("This variant is a workflow: start a run for it instead of a call.")
+            raise Conflict("This unit is answered by a workflow: start a run for it instead of a call.")
         origin = self.origin(experiment, served, unit_id)
         call = self._calls.submit(_request(served.variant, prompt), origin)
         for shadow in experiment.variants:
@@ -235,6 +238,34 @@ class ExperimentService:
                 part = f"shadow:{shadow.position}:{call.id}"
                 self._calls.submit(_request(shadow, prompt), replace(origin, ref_part=part, tags=("shadow",)))
         return served, call
+
+    def start(
+        self, experiment_id: str, unit_id: str, prompt: str, *, force: str | int | None = None
+    ) -> tuple[Served, Call | str]:
+        """Assign a unit and let its variant answer: a call, or the id of a workflow run.
+
+        A run counts like one call, with the cost of all its calls, once it is over; see `settle_runs`.
+
+        Raises:
+            NotFound, Conflict (stopped), InvalidRequest
+        """
+        experiment = self._running(experiment_id)
+        if not any(variant.workflow for variant in experiment.variants):
+            return self.start_call(experiment_id, unit_id, prompt, force=force)
+        served = self.assign(experiment_id, unit_id, force=force)
+        if not served.variant.workflow:
+            request = _request(served.variant, prompt)
+            return served, self._calls.submit(request, self.origin(experiment, served, unit_id))
+        run_id = self._run_workflow(served.variant, prompt)
+        self._writer.run(lambda connection: experiment_data.begin_run(connection, run_id, served.assignment_id))
+        return served, run_id
+
+    def settle_runs(self) -> None:
+        """Count the workflow runs of units that are over; each once, whoever started it."""
+        with self._database.read() as connection:
+            waiting = experiment_data.runs_to_settle(connection)
+        for run_id in waiting:
+            self._writer.run(partial(experiment_data.settle_run, run_id=run_id))
 
     def origin(self, experiment: Experiment, served: Served, unit_id: str) -> Origin:
         """How a call of a unit is logged, so that it is counted for the unit."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -14,7 +14,13 @@ from core.statistics.moments import Moments
 from core.storage import histogram
 from core.storage.database import in_batches
 from core.storage.experiment_data import add_call, add_outcome
-from core.storage.experiment_schema import experiment_outcomes, experiment_sums, experiment_units, experiments
+from core.storage.experiment_schema import (
+    experiment_outcomes,
+    experiment_runs,
+    experiment_sums,
+    experiment_units,
+    experiments,
+)
 from core.storage.experiment_sums import AT, NOT_COUNTED, PAIRS, TOTALS, Key, Totals, lock, nothing, pairs_of, sum_row
 from core.storage.experiments import Sums
 from core.storage.schema import generations
@@ -173,13 +179,18 @@ def _units(connection: Connection, experiment_id: str, found: Recomputed) -> Ite
         made = connection.execute(
             select(*calls).where(g.ref_id == experiment_id, g.ref_part.between(*span)).order_by(g.ref_part)
         ).mappings()
+        ended = connection.execute(
+            select(experiment_runs, experiment_runs.c.assignment_id.label("ref_part"))
+            .where(experiment_runs.c.experiment_id == experiment_id, experiment_runs.c.status.is_not(None))
+            .where(experiment_runs.c.assignment_id.between(*span))
+        ).mappings()
         by_unit: dict[str, Totals] = {}
         for assignment, rows in groupby(outcomes, itemgetter(0)):
             totals = by_unit.setdefault(assignment, nothing())
             for each in rows:
                 add_outcome(totals, _Outcome(*each[1:]))
         keys = {unit[0]: _key(unit) for unit in units}
-        for row in made:
+        for row in chain(made, ended):
             if row["ref_part"] in keys:
                 add_call(by_unit.setdefault(row["ref_part"], nothing()), row)
                 if row["status"] == "ok":

@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from core.clock import DAY_US
 from core.domain.experiment import Assignment, Experiment, OutcomeInput, OutcomeState, assignment_id
 from core.storage import histogram
-from core.storage.experiment_schema import (
-    experiment_outcomes,
-)
+from core.storage.experiment_schema import experiment_outcomes, experiment_runs
 from core.storage.experiment_sums import (
     AT,
     NOT_COUNTED,
@@ -28,8 +26,9 @@ from core.storage.experiment_sums import (
     lock,
     nothing,
     save,
+    units_of,
 )
-from core.storage.schema import generations
+from core.storage.schema import generations, workflow_runs
 
 _FAILED = ("error", "blocked", "truncated")
 
@@ -46,9 +45,13 @@ def expose(connection: Connection, experiment: Experiment, given: Sequence[tuple
 def log_calls(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add freshly logged generation rows that belong to a unit of an experiment."""
     mine = [row for row in rows if (row["ref_part"] or "").startswith("a_")]
-    if not mine:
-        return
-    lock(connection)
+    if mine:
+        lock(connection)
+        count_calls(connection, mine)
+
+
+def count_calls(connection: Connection, mine: Sequence[Mapping[str, Any]]) -> None:
+    """Add calls to the totals of their units (`ref_part`)."""
     changes = Changes(max(row["created_at"] for row in mine))
     changes.load(connection, [row["ref_part"] for row in mine])
     for row in mine:
@@ -60,6 +63,48 @@ def log_calls(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None
                 bucket = histogram.bucket_of(row["latency_us"])
                 counts[bucket] = counts.get(bucket, 0) + 1
     save(connection, changes)
+
+
+def begin_run(connection: Connection, run_id: str, assignment: str) -> None:
+    """Note that a workflow run answers a unit."""
+    (unit,) = units_of(connection, [assignment])
+    row = {"run_id": run_id, "experiment_id": unit.experiment_id, "assignment_id": assignment, "status": None}
+    connection.execute(insert(experiment_runs), [row])
+
+
+def runs_to_settle(connection: Connection) -> list[str]:
+    """Runs of units that are over and not counted yet. A paused one is not over: it can go on."""
+    r, w = experiment_runs.c, workflow_runs.c
+    joined = experiment_runs.join(workflow_runs, w.id == r.run_id)
+    is_over = w.status.in_(("succeeded", "failed", "cancelled")) & (w.is_paused == 0)
+    return list(connection.execute(select(r.run_id).select_from(joined).where(r.status.is_(None), is_over)).scalars())
+
+
+def settle_run(connection: Connection, run_id: str) -> None:
+    """Count a run that is over like one call: its time, and what all its calls cost; unknown if one of them has no price."""
+    lock(connection)
+    r, w, g = experiment_runs.c, workflow_runs.c, generations.c
+    run = connection.execute(select(w.status, w.created_at, w.finished_at).where(w.id == run_id)).one()
+    calls = connection.execute(
+        select(
+            func.coalesce(func.sum(g.input_tokens), 0),
+            func.coalesce(func.sum(g.output_tokens), 0),
+            func.coalesce(func.sum(g.cost_nano_usd), 0),
+            func.count() - func.count(g.cost_nano_usd),
+        ).where(g.ref_id == run_id)
+    ).one()
+    values = {
+        "status": "ok" if run.status == "succeeded" else "error",
+        "latency_us": max(0, (run.finished_at or run.created_at) - run.created_at),
+        "input_tokens": int(calls[0]),
+        "output_tokens": int(calls[1]),
+        "cost_nano_usd": None if calls[3] else int(calls[2]),
+    }
+    mine = update(experiment_runs).where(r.run_id == run_id, r.status.is_(None))
+    if not connection.execute(mine.values(**values)).rowcount:
+        return  # another process has counted it
+    row = connection.execute(select(experiment_runs).where(r.run_id == run_id)).mappings().one()
+    count_calls(connection, [{**row, "ref_part": row["assignment_id"], "created_at": run.created_at}])
 
 
 def add_call(totals: Totals, row: Any) -> None:

@@ -112,6 +112,21 @@ Index(
     postgresql_where=experiment_outcomes.c.generation_id.is_not(None),
 )
 
+# Workflow runs that answered a unit; counted like one call once they are over.
+experiment_runs = Table(
+    "experiment_runs",
+    metadata,
+    Column("run_id", String(40), primary_key=True),
+    Column("experiment_id", String(40), ForeignKey("experiments.id", ondelete="CASCADE"), nullable=False),
+    Column("assignment_id", String(40), nullable=False),
+    Column("status", Text),  # NULL: it is not over yet; then ok or error
+    Column("latency_us", BigInteger, nullable=False, server_default="0"),
+    Column("cost_nano_usd", BigInteger),
+    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
+)
+Index("ix_experiment_runs_assignment", experiment_runs.c.experiment_id, experiment_runs.c.assignment_id)
+
 # Sufficient statistics of pairs (x, y), one pair a unit; position -1: what is not counted.
 experiment_sums = Table(
     "experiment_sums",

@@ -17,6 +17,7 @@ from core.storage.experiment_schema import (
     experiment_looks,
     experiment_outcomes,
     experiment_phases,
+    experiment_runs,
     experiment_sums,
     experiment_units,
     experiment_variants,
@@ -28,6 +29,7 @@ from core.storage.schema import generations
 _SAME = ("id", "name", "hypothesis", "unit", "salt", "status", "ended")
 _VARIANT = ("position", "name", "model", "system", "weight", "prompt_version", "workflow")
 _TABLES = (
+    experiment_runs,
     experiment_looks, experiment_days, experiment_sums, experiment_outcomes, experiment_units, experiment_variants,
     experiment_phases,
 )  # fmt: skip

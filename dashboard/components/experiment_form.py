@@ -11,11 +11,12 @@ from core.experiments.words import names
 from dashboard import formatting, queries, trials
 from dashboard.session import manager
 
+WORKFLOW = "workflow: "
 RULES = {"superior": "better than the control", "not_worse_and_cheaper": "not worse by the margin, and cheaper"}
 
 
 def show() -> None:
-    options = queries.model_names()
+    options = [*queries.names_to_ask(), *(f"{WORKFLOW}{name}" for name in queries.workflow_names())]
     n = int(
         st.number_input(
             "Variants",
@@ -55,7 +56,7 @@ def _start(name: str, hypothesis: str, variants: list[Variant], design: dict[str
 def _variant(at: int, options: list[str]) -> Variant:
     row = st.columns([1.2, 1.2, 2.0, 0.9, 0.8, 1.0], vertical_alignment="bottom")
     label = row[0].text_input(f"Variant {'ABCDEFGHIJ'[at]}", key=f"exp_name_{at}", placeholder="name (optional)")
-    model = row[1].selectbox("Model", options, min(at, len(options) - 1), key=f"exp_model_{at}")
+    model = row[1].selectbox("Answers", options, min(at, len(options) - 1), key=f"exp_model_{at}")
     system = row[2].text_input("System prompt", key=f"exp_system_{at}", placeholder="optional")
     temperature = row[3].number_input("Temperature", 0.0, 2.0, None, 0.1, key=f"exp_temperature_{at}", placeholder="default")  # fmt: skip
     weight = row[4].number_input("Weight", 0, 1000, 1, key=f"exp_weight_{at}", help="Shares of units are in proportion to the weights.")  # fmt: skip
@@ -63,7 +64,8 @@ def _variant(at: int, options: list[str]) -> Variant:
     return Variant(
         position=at,
         name=label or "",
-        model=model or "",
+        model="" if (model or "").startswith(WORKFLOW) else model or "",
+        workflow=(model or "").removeprefix(WORKFLOW) if (model or "").startswith(WORKFLOW) else "",
         system=system or None,
         parameters=Parameters(temperature=temperature),
         weight=int(weight or 0),

@@ -86,7 +86,7 @@ def _step_form(step: Step, key: str, workflow: Workflow) -> Step:
     with st.expander(f"**{step.name}**", icon=":material/chevron_right:"):
         row = st.columns([1, 1, 1, 1])
         name = row[0].text_input("Name", step.name, key=f"{key}_name")
-        models = [_DEFAULT, *queries.model_names()]
+        models = [_DEFAULT, *queries.names_to_ask()]
         models += [step.model] if step.model and step.model not in models else []
         model = row[1].selectbox("Model", models, models.index(step.model or _DEFAULT), key=f"{key}_model")
         checks: Any = ("none", "not_empty", "json")

@@ -98,6 +98,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("experiment_id", "phase"),
     )
     op.create_table(
+        "experiment_runs",
+        sa.Column("run_id", sa.String(length=40), nullable=False),
+        sa.Column("experiment_id", sa.String(length=40), nullable=False),
+        sa.Column("assignment_id", sa.String(length=40), nullable=False),
+        sa.Column("status", sa.Text(), nullable=True),
+        sa.Column("latency_us", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_nano_usd", sa.BigInteger(), nullable=True),
+        sa.Column("input_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run_id"),
+    )
+    op.create_index(
+        "ix_experiment_runs_assignment", "experiment_runs", ["experiment_id", "assignment_id"], unique=False
+    )
+    op.create_table(
         "experiment_sums",
         sa.Column("experiment_id", sa.String(length=40), nullable=False),
         sa.Column("phase", sa.Integer(), nullable=False),
