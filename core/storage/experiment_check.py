@@ -21,7 +21,19 @@ from core.storage.experiment_schema import (
     experiment_units,
     experiments,
 )
-from core.storage.experiment_sums import AT, NOT_COUNTED, PAIRS, TOTALS, Key, Totals, lock, nothing, pairs_of, sum_row
+from core.storage.experiment_sums import (
+    AT,
+    NOT_COUNTED,
+    PAIRS,
+    TOTALS,
+    Key,
+    Totals,
+    lock,
+    nothing,
+    pairs_of,
+    sum_row,
+    table_of,
+)
 from core.storage.experiments import Sums
 from core.storage.schema import generations
 
@@ -61,8 +73,9 @@ class Recomputed:
         return self
 
     def _merge(self, key: Key, rows: list[Totals]) -> None:
+        table = table_of(rows)
         for metric in PAIRS:
-            pairs = pairs_of(rows, metric)
+            pairs = pairs_of(table, metric)
             if len(pairs):
                 old = self.moments.get((key, metric), Moments())
                 self.moments[(key, metric)] = old.merged(Moments().changed(pairs[:0], pairs))

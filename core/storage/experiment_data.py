@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from core.clock import DAY_US
 from core.domain.experiment import Assignment, Experiment, OutcomeInput, OutcomeState, assignment_id
 from core.storage import histogram
+from core.storage.bulk import insert_many, is_one_of, update_many
 from core.storage.experiment_schema import experiment_outcomes, experiment_runs
 from core.storage.experiment_sums import (
     AT,
@@ -22,7 +23,6 @@ from core.storage.experiment_sums import (
     Totals,
     Unit,
     add_to_sum,
-    in_parts,
     lock,
     nothing,
     save,
@@ -169,9 +169,9 @@ def record(
             earlier[outcome.generation_id] = row
         rows.append(row)
     if replaced:
-        statement = update(experiment_outcomes).where(experiment_outcomes.c.id == bindparam("b_id"))
-        connection.execute(statement.values(state="replaced"), [{"b_id": one} for one in replaced])
-    connection.execute(insert(experiment_outcomes), rows)
+        # Some of them may be among the rows to come, which know it already.
+        update_many(connection, experiment_outcomes, "id", [{"id": one, "state": "replaced"} for one in replaced])
+    insert_many(connection, experiment_outcomes, rows)
     save(connection, changes)
     for state in ("late", "orphan"):
         n = sum(row["state"] == state for row in rows)
@@ -296,21 +296,22 @@ def _claim(experiment: Experiment, outcome: OutcomeInput) -> Assignment:
 
 def _assignments_of(connection: Connection, experiment_id: str, ids: Sequence[str]) -> dict[str, str]:
     """Generation -> assignment, of the experiment's own generations."""
-    c, found = generations.c, {}
-    for part in in_parts(ids):
-        statement = select(c.id, c.ref_part).where(c.id.in_(part), c.ref_id == experiment_id)
-        found.update({row.id: row.ref_part for row in connection.execute(statement)})
-    return found
+    c = generations.c
+    if not ids:
+        return {}
+    statement = select(c.id, c.ref_part).where(is_one_of(connection, c.id, ids), c.ref_id == experiment_id)
+    return {row.id: row.ref_part for row in connection.execute(statement)}
 
 
 def _earlier(connection: Connection, experiment_id: str, ids: Sequence[str]) -> dict[str | None, dict[str, Any]]:
     """Generation -> its outcome that counts so far."""
-    c, found = experiment_outcomes.c, {}
-    for part in in_parts(ids):
-        statement = select(experiment_outcomes).where(c.generation_id.in_(part), c.experiment_id == experiment_id)
-        for row in connection.execute(statement.where(c.state == "counted")).mappings():
-            found[row["generation_id"]] = dict(row)
-    return found
+    c = experiment_outcomes.c
+    if not ids:
+        return {}
+    statement = select(experiment_outcomes).where(
+        is_one_of(connection, c.generation_id, ids), c.experiment_id == experiment_id, c.state == "counted"
+    )
+    return {row["generation_id"]: dict(row) for row in connection.execute(statement).mappings()}
 
 
 def _add_units(

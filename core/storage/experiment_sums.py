@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US
 from core.statistics.moments import Moments
 from core.storage import histogram
+from core.storage.bulk import insert_many, is_one_of, update_many
 from core.storage.experiment_schema import (
     UNIT_TOTALS,
     experiment_days,
@@ -46,7 +47,6 @@ MOMENTS = ("n", "mean_x", "mean_y", "m_xx", "m_xy", "m_yy")
 KEY = ("experiment_id", "phase", "position")
 NOT_COUNTED = -1  # the position under which excluded units are summed
 LOOK_GROWTH = 1.05
-_CHUNK = 4000  # both databases take more in one statement
 _LOCK = 7_264_112
 
 Key = tuple[str, int, int]  # experiment, phase, position
@@ -102,35 +102,19 @@ def lock(connection: Connection) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
 
-def in_parts(ids: Iterable[str]) -> Iterable[list[str]]:
-    distinct = list(dict.fromkeys(ids))
-    return (distinct[start : start + _CHUNK] for start in range(0, len(distinct), _CHUNK))
-
-
 def units_of(connection: Connection, ids: Iterable[str]) -> list[Unit]:
     """The units of these assignments that are on record."""
-    found = []
-    for part in in_parts(ids):
-        for row in connection.execute(_units_statement(), {"ids": part}):
-            found.append(Unit(row[0], row[1], row[2], row[3], row[4], list(row[5:])))
-    return found
-
-
-@cache
-def _units_statement() -> Any:
     c = experiment_units.c
     columns = (c.assignment_id, c.experiment_id, c.phase, c.position, c.reason, *(c[name] for name in TOTALS))
-    return select(*columns).where(c.assignment_id.in_(bindparam("ids", expanding=True)))
+    found = connection.execute(select(*columns).where(is_one_of(connection, c.assignment_id, ids)))
+    return [Unit(row[0], row[1], row[2], row[3], row[4], list(row[5:])) for row in found]
 
 
 def save(connection: Connection, changes: Changes) -> None:
     """Write units, sums, days and looks."""
     moved: dict[Key, tuple[list[Totals], list[Totals]]] = {}
-    if changes.new:
-        whole = [
-            row | dict(zip(TOTALS, changes.units[row["assignment_id"]].totals, strict=True)) for row in changes.new
-        ]
-        connection.execute(insert(experiment_units), whole)
+    new = [row | dict(zip(TOTALS, changes.units[row["assignment_id"]].totals, strict=True)) for row in changes.new]
+    insert_many(connection, experiment_units, new)
     changed = []
     for unit in changes.units.values():
         before = changes.before.get(unit.id)
@@ -145,11 +129,8 @@ def save(connection: Connection, changes: Changes) -> None:
         removed, added = moved.setdefault(key, ([], []))
         removed.append(before)
         added.append(after)
-    if changed:
-        values: list[dict[str, Any]] = [
-            {"b_id": unit.id, **dict(zip(TOTALS, unit.totals, strict=True))} for unit in changed
-        ]
-        connection.execute(_unit_update(), values)
+    values = [{"assignment_id": unit.id, **dict(zip(TOTALS, unit.totals, strict=True))} for unit in changed]
+    update_many(connection, experiment_units, "assignment_id", values)
     if moved:
         _move_sums(connection, moved, changes.latencies)
     _add_days(connection, changes.days)
@@ -157,20 +138,20 @@ def save(connection: Connection, changes: Changes) -> None:
         _look(connection, experiment_id, phase, changes.now_us)
 
 
-@cache
-def _unit_update() -> Any:
-    values: dict[str, Any] = {name: bindparam(name) for name in TOTALS}
-    return update(experiment_units).where(experiment_units.c.assignment_id == bindparam("b_id")).values(**values)
-
-
-def pairs_of(totals: Sequence[Totals], metric: str) -> NDArray[np.float64]:
-    """The (x, y) of each unit that has any, shape (units, 2); dollars for money."""
-    x, y = PAIRS[metric]
+def table_of(totals: Sequence[Totals]) -> NDArray[np.float64]:
+    """Totals of units, shape (units, totals); dollars for money."""
     table = np.array(totals, dtype=np.float64).reshape(len(totals), len(TOTALS))
+    table[:, AT["cost_nano_usd"]] *= 1e-9
+    return table
+
+
+def pairs_of(table: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    """The (x, y) of each unit that has any, shape (units, 2)."""
+    x, y = PAIRS[metric]
     pairs = np.zeros((len(table), 2))
     pairs[:, 0] = table[:, AT[x]]
     if y is not None:
-        pairs[:, 1] = table[:, AT[y]] * (1e-9 if y == "cost_nano_usd" else 1)
+        pairs[:, 1] = table[:, AT[y]]
     kept: NDArray[np.float64] = pairs[pairs.any(axis=1)]
     return kept
 
@@ -180,7 +161,8 @@ def _move_sums(
 ) -> None:
     old = _sums_of(connection, moved)
     rows = []
-    for key, (removed, added) in sorted(moved.items()):
+    for key, changed in sorted(moved.items()):
+        removed, added = (table_of(totals) for totals in changed)
         for metric in PAIRS:
             before, after = pairs_of(removed, metric), pairs_of(added, metric)
             blob = old.get((*key, metric), (Moments(), None))[1]
