@@ -16,6 +16,7 @@ from core.experiments.service import ExperimentReport
 from core.experiments.words import amount, names, signed
 from core.statistics import power
 from core.statistics.interval import Interval
+from core.statistics.sequential import MIN_PER_SIDE
 from dashboard import formatting
 from dashboard.session import manager
 
@@ -199,6 +200,17 @@ def plans(
             }
         )
     return pd.DataFrame(records)
+
+
+def reach(baseline: float, per_day: float, n_days: int, n_variants: int) -> str:
+    """What can be told in the days there are."""
+    n = int(per_day * n_days / n_variants)
+    if n < MIN_PER_SIDE:
+        return f"In {n_days} days {n:,} units a side come: too few to tell anything."
+    spread, level = power.spread_of(baseline, 0.0), 0.05 / max(1, n_variants - 1)
+    always = power.detectable_effect(spread, n, significance=level, tuned_for=1000)
+    fixed = power.detectable_effect(spread, n, significance=level)
+    return f"In {n_days} days {n:,} units a side come; they tell {100 * always:.1f} points at any look, {100 * fixed:.1f} at one look."
 
 
 @st.cache_data(ttl=600, show_spinner="Simulating …")

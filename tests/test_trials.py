@@ -342,7 +342,14 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
     assert (position, n, failed) == (2, 1, 0)
     assert nano > 0
     assert len(shadows) <= 1
-    assert sum(r.n_calls for r in mm.experiments.report(made.id).analysis.results) == 1
+    ((shadow_id, served_id),) = mm.experiments.shadow_pairs(made.id)
+    assert served_id == call.id
+    (state,) = mm.experiments.record(made.id, [OutcomeInput(generation_id=shadow_id, success=True)])
+    report = mm.experiments.report(made.id)
+    assert state.state == "counted"
+    assert (report.analysis.results[2].n_outcomes, report.analysis.results[2].n_exposed) == (1, 0)
+    assert sum(r.n_calls for r in report.analysis.results) == 1
+    assert mm.experiments.differences() == []
 
 
 def test_weights_follow_the_data_with_a_floor_and_each_move_is_a_phase(mm: ModelManager):

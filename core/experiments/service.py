@@ -372,6 +372,10 @@ class ExperimentService:
     def latest_units(self, experiment_id: str, limit: int = 10) -> list[UnitRow]:
         return self._store.latest_units(experiment_id, limit)
 
+    def shadow_pairs(self, experiment_id: str, limit: int = 5) -> list[tuple[str, str]]:
+        """(shadow generation, served generation), the latest first: for a judgement of what nobody saw."""
+        return self._store.shadow_pairs(experiment_id, limit)
+
     def shadow_costs(self, experiment_id: str) -> list[tuple[int, int, int, int, int]]:
         """Of each shadow variant: position, calls, failed ones, nano-dollars known, calls without a price."""
         return self._store.shadow_calls(experiment_id)

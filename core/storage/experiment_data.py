@@ -242,7 +242,7 @@ def _places(
         if outcome.assignment_id:
             wanted.append([outcome.assignment_id])
         elif outcome.generation_id and outcome.generation_id in of_generation:
-            wanted.append([of_generation[outcome.generation_id]])
+            wanted.append([of_generation[outcome.generation_id] or ""])
         elif outcome.unit_id:
             wanted.append(_ids_of(experiment, outcome.unit_id))
         else:
@@ -262,6 +262,8 @@ def _places(
             if isinstance(outcome.variant, int) and outcome.variant != found.position:
                 found.totals[AT["n_multiple"]] = 1
             places.append(found)
+        elif ids and ids[0].startswith("shadow:"):
+            places.append(int(ids[0].split(":")[1]))  # judged later: a unit of its own, of the shadow variant
         elif outcome.assignment_id or outcome.generation_id or outcome.unit_id or outcome.variant is None:
             places.append("orphan")
         else:

@@ -214,6 +214,18 @@ class ExperimentStore:
         with self._database.read() as connection:
             return {name: int(n) for name, n in connection.execute(statement)}
 
+    def shadow_pairs(self, experiment_id: str, limit: int) -> list[tuple[str, str]]:
+        """(shadow generation, served generation) of answered shadows, the latest first."""
+        c = generations.c
+        chosen = (
+            select(c.id, c.ref_part)
+            .where(c.ref_id == experiment_id, c.ref_part.like("shadow:%"), c.status == "ok")
+            .order_by(c.created_at.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [(row.id, row.ref_part.split(":", 2)[2]) for row in connection.execute(chosen)]
+
     def shadow_calls(self, experiment_id: str) -> list[tuple[int, int, int, int, int]]:
         """Of each shadow variant: position, calls, failed ones, nano-dollars known, calls without a price."""
         c = generations.c

@@ -109,7 +109,7 @@ def _design() -> dict[str, Any]:
 
 def _planner(n_variants: int) -> None:
     with st.expander("How long will it take?", icon=":material/calendar_month:"):
-        row = st.columns(3)
+        row = st.columns(4)
         rate = row[0].number_input("Success rate today (%)", 0.1, 99.9, 30.0, key="plan_rate")
         per_day = row[1].number_input("Units a day", 0, 10_000_000, queries.units_per_day() or 1000, key="plan_day", help="All variants together; from your own traffic of the last 14 days, or 1,000 where there was none.")  # fmt: skip
         effects = row[2].text_input("Differences (points)", "1, 2, 5", key="plan_effects")
@@ -118,8 +118,10 @@ def _planner(n_variants: int) -> None:
         except ValueError:
             st.error("Differences are numbers, such as 1, 2, 5.")
             return
+        days = row[3].number_input("Days you have", 1, 3650, 14, key="plan_days")
         frame = trials.plans(float(rate or 30) / 100, [p for p in points if p], float(per_day or 0), n_variants, n_variants - 1)  # fmt: skip
         st.dataframe(frame, hide_index=True, column_config={c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if "days" in c})  # fmt: skip
+        st.caption(trials.reach(float(rate or 30) / 100, float(per_day or 0), int(days or 14), n_variants))
         st.caption(
             "80 % power, 95 % level. *Any look*: the interval that this product uses; stop when it says so, on average much"
             " earlier than planned. *One look*: the classical test, valid only if nobody looks before."

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import AimmError
-from core.domain.experiment import SMALLER_IS_BETTER, Experiment
+from core.domain.experiment import SMALLER_IS_BETTER, Experiment, OutcomeInput
 from core.experiments.analysis import SHARES
 from core.experiments.service import ExperimentReport
 from core.experiments.words import names
@@ -192,11 +192,31 @@ def _more(found: ExperimentReport) -> None:
     with st.expander("The Bayesian view", icon=":material/casino:"):
         st.caption(BAYES)
         st.dataframe(trials.beliefs(analysis, experiment.design.primary), hide_index=True, column_config={"probability to be best %": st.column_config.NumberColumn(format="%.1f")})  # fmt: skip
-    shadows = manager().experiments.shadow_costs(experiment.id)
-    if shadows:
+    if any(variant.is_shadow for variant in experiment.variants):
         with st.expander("Shadow answers", icon=":material/visibility_off:"):
-            for position, n, failed, nano, unpriced in shadows:
-                name = experiment.variants[position].name
-                st.caption(formatting.plain(f"{name}: {n:,} answers that nobody saw, {failed:,} failed, {formatting.usd(nano / 1e9)}" + (f", {unpriced:,} without a price" if unpriced else "")))  # fmt: skip
+            _shadows(experiment)
     with st.expander("The last assignments", icon=":material/list:"):
         st.dataframe(trials.latest(experiment), hide_index=True)
+
+
+def _shadows(experiment: Experiment) -> None:
+    """What they cost, and the latest of them beside what was served, to be judged."""
+    mm = manager()
+    for position, n, failed, nano, unpriced in mm.experiments.shadow_costs(experiment.id):
+        text = f"{experiment.variants[position].name}: {n:,} answers that nobody saw, {failed:,} failed, {formatting.usd(nano / 1e9)}"
+        st.caption(formatting.plain(text + (f", {unpriced:,} without a price" if unpriced else "")).replace("$", "\\$"))
+    for shadow_id, served_id in mm.experiments.shadow_pairs(experiment.id):
+        shadow, served = mm.log.get(shadow_id), mm.log.get(served_id)
+        if shadow is None or served is None:
+            continue
+        with st.container(border=True):
+            left, right = st.columns(2, gap="medium")
+            left.caption("Served")
+            left.text(served.text or formatting.UNKNOWN)
+            right.caption("Shadow")
+            right.text(shadow.text or formatting.UNKNOWN)
+            row = st.container(horizontal=True)
+            for label, success in (("The shadow is good", True), ("It is not", False)):
+                if row.button(label, key=f"shadow_{shadow_id}_{success}"):
+                    mm.experiments.record(experiment.id, [OutcomeInput(generation_id=shadow_id, success=success)])
+                    st.rerun()
