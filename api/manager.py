@@ -19,7 +19,8 @@ from core.comparison import judging
 from core.domain.alias import Target
 from core.domain.experiment import OutcomeInput, Variant
 from core.domain.generation import Parameters
-from core.experiments.service import Served, find_variant
+from core.experiments.outcomes import find_variant
+from core.experiments.service import Served
 
 RUN_POLL_S = 0.05
 

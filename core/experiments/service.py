@@ -1,7 +1,6 @@
 """Experiments for their users: created, served, recorded, read, changed, stopped."""
 
 import json
-import math
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +28,7 @@ from core.experiments.assignment import place
 from core.experiments.cautions import cautions, novelty
 from core.experiments.decision import Traffic, decide
 from core.experiments.design import checked_design, checked_unit, checked_variants
+from core.experiments.outcomes import checked_outcome, find_variant
 from core.experiments.play import played
 from core.statistics.interval import Interval
 from core.storage import experiment_check, experiment_data
@@ -39,7 +39,6 @@ from core.storage.idempotency import once
 from core.storage.writer import Writer
 
 MAX_OUTCOMES = 10_000
-MAX_TEXT = 20_000
 TRAFFIC_DAYS = 14
 
 
@@ -291,7 +290,7 @@ class ExperimentService:
             raise InvalidRequest(f"{len(results)} outcomes given; one request takes 1 to {MAX_OUTCOMES:,}.")
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
             raise InvalidRequest("An Idempotency-Key must have 1 to 255 characters.")
-        checked = [_checked(experiment, result) for result in results]
+        checked = [checked_outcome(experiment, result) for result in results]
         if not self._keeps_text:
             checked = [replace(result, text="") for result in checked]
         given = [(f"o_{secrets.token_hex(10)}", result) for result in checked]
@@ -454,36 +453,3 @@ def _request(variant: Variant, prompt: str) -> Request:
         system=variant.system,
         parameters=variant.parameters,
     )
-
-
-def _checked(experiment: Experiment, result: OutcomeInput) -> OutcomeInput:
-    """The outcome with its variant's position. Raises: InvalidRequest"""
-    if result.rating is not None and not 1 <= result.rating <= 5:
-        raise InvalidRequest(f"rating == {result.rating}, must be from 1 to 5")
-    if result.number is not None and not (math.isfinite(result.number) and abs(result.number) <= 1e15):
-        raise InvalidRequest(f"number == {result.number}, must be finite and at most 1e15")
-    if len(result.text) > MAX_TEXT:
-        raise InvalidRequest(f"text has {len(result.text):,} characters; at most {MAX_TEXT:,} are taken.")
-    if result.success is None and result.rating is None and result.number is None and not result.text:
-        raise InvalidRequest("An outcome needs success, a rating, a number or a text.")
-    if result.variant is None and not (result.unit_id or result.generation_id or result.assignment_id):
-        raise InvalidRequest("An outcome belongs to a generation, an assignment, a unit or a variant: name one.")
-    for name in ("unit_id", "generation_id", "assignment_id"):
-        if len(getattr(result, name) or "") > 500:
-            raise InvalidRequest(f"{name} must have at most 500 characters")
-    position = None if result.variant is None else find_variant(experiment, result.variant).position
-    return replace(result, variant=position)
-
-
-def find_variant(experiment: Experiment, wanted: str | int) -> Variant:
-    """A variant by position, key (variant_a), letter, name, or model where only one has it."""
-    if isinstance(wanted, int):
-        found = [variant for variant in experiment.variants if variant.position == wanted]
-    else:
-        text = wanted.strip().lower()
-        found = [v for v in experiment.variants if text in (v.key, v.key.removeprefix("variant_"), v.name.lower())]
-        found = found or [v for v in experiment.variants if v.model == wanted]
-    if len(found) != 1:
-        names = ", ".join(variant.key for variant in experiment.variants)
-        raise InvalidRequest(f"variant == {wanted!r} is not one of {names} (or their names).")
-    return found[0]

@@ -1,0 +1,42 @@
+"""An outcome as it is given, checked against its experiment. Pure."""
+
+import math
+from dataclasses import replace
+
+from core.domain.experiment import Experiment, OutcomeInput, Variant
+from core.errors import InvalidRequest
+
+MAX_TEXT = 20_000
+
+
+def checked_outcome(experiment: Experiment, result: OutcomeInput) -> OutcomeInput:
+    """The outcome with its variant's position. Raises: InvalidRequest"""
+    if result.rating is not None and not 1 <= result.rating <= 5:
+        raise InvalidRequest(f"rating == {result.rating}, must be from 1 to 5")
+    if result.number is not None and not (math.isfinite(result.number) and abs(result.number) <= 1e15):
+        raise InvalidRequest(f"number == {result.number}, must be finite and at most 1e15")
+    if len(result.text) > MAX_TEXT:
+        raise InvalidRequest(f"text has {len(result.text):,} characters; at most {MAX_TEXT:,} are taken.")
+    if result.success is None and result.rating is None and result.number is None and not result.text:
+        raise InvalidRequest("An outcome needs success, a rating, a number or a text.")
+    if result.variant is None and not (result.unit_id or result.generation_id or result.assignment_id):
+        raise InvalidRequest("An outcome belongs to a generation, an assignment, a unit or a variant: name one.")
+    for name in ("unit_id", "generation_id", "assignment_id"):
+        if len(getattr(result, name) or "") > 500:
+            raise InvalidRequest(f"{name} must have at most 500 characters")
+    position = None if result.variant is None else find_variant(experiment, result.variant).position
+    return replace(result, variant=position)
+
+
+def find_variant(experiment: Experiment, wanted: str | int) -> Variant:
+    """A variant by position, key (variant_a), letter, name, or model where only one has it."""
+    if isinstance(wanted, int):
+        found = [variant for variant in experiment.variants if variant.position == wanted]
+    else:
+        text = wanted.strip().lower()
+        found = [v for v in experiment.variants if text in (v.key, v.key.removeprefix("variant_"), v.name.lower())]
+        found = found or [v for v in experiment.variants if v.model == wanted]
+    if len(found) != 1:
+        names = ", ".join(variant.key for variant in experiment.variants)
+        raise InvalidRequest(f"variant == {wanted!r} is not one of {names} (or their names).")
+    return found[0]
