@@ -1,6 +1,7 @@
 """Settings, read once from the environment and a .env file; nobody else reads os.environ."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,10 @@ DEFAULT_PRICES_FILE = "data/prices.yaml"
 MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is sold today, about a million tokens
 
 
+_SERVER = re.compile(r"[a-z][a-z0-9_]{0,30}")
+RESERVED = ("gemini", "openai", "anthropic", "ollama", "simulated")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the environment says.
@@ -28,12 +33,22 @@ class Settings:
     call_timeout_s: Total deadline of one call, retries included.
     log_content: What of prompts and answers is kept.
     prices_file: The team's own price rows.
+    finds_ollama: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
+    servers, server_keys: Further servers of the OpenAI wire: name -> base address, name -> key.
     alert_webhook, alert_slack: Where alerts are posted. alert_email, smtp_url: To whom and by which server they are mailed.
     """
 
     database_url: str = DEFAULT_DATABASE_URL
     gemini_api_key: str | None = field(default=None, repr=False)
     gemini_base_url: str | None = None
+    openai_api_key: str | None = field(default=None, repr=False)
+    openai_base_url: str | None = None
+    anthropic_api_key: str | None = field(default=None, repr=False)
+    anthropic_base_url: str | None = None
+    ollama_host: str | None = None
+    finds_ollama: bool = False
+    servers: Mapping[str, str] = field(default_factory=dict)
+    server_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     default_model: str | None = None
     call_timeout_s: float = DEFAULT_CALL_TIMEOUT_S
     log_content: LogContent = "full"
@@ -52,7 +67,16 @@ class Settings:
         """
         key = environ.get("GEMINI_API_KEY") or environ.get("GOOGLE_API_KEY") or None
         register_secret(key)
+        servers = _servers(environ.get("AIMM_SERVERS") or "")
         return cls(
+            openai_api_key=_secret(environ, "OPENAI_API_KEY"),
+            openai_base_url=environ.get("OPENAI_BASE_URL") or None,
+            anthropic_api_key=_secret(environ, "ANTHROPIC_API_KEY"),
+            anthropic_base_url=environ.get("ANTHROPIC_BASE_URL") or None,
+            ollama_host=environ.get("OLLAMA_HOST") or None,
+            finds_ollama=environ.get("OLLAMA_HOST") != "",
+            servers=servers,
+            server_keys={name: key for name in servers if (key := _secret(environ, f"AIMM_SERVER_{name.upper()}_KEY"))},
             database_url=environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL,
             gemini_api_key=key,
             gemini_base_url=environ.get("GOOGLE_GEMINI_BASE_URL") or None,
@@ -72,6 +96,19 @@ class Settings:
         file = (folder or Path.cwd()) / ".env"
         from_file = {name: value for name, value in dotenv_values(file).items() if value is not None}
         return cls.from_environ({**from_file, **os.environ})
+
+
+def _servers(text: str) -> dict[str, str]:
+    """`name=address`, separated by spaces or commas."""
+    found = {}
+    for part in re.split(r"[\s,]+", text.strip()) if text.strip() else ():
+        name, _, address = part.partition("=")
+        if not _SERVER.fullmatch(name) or not address.startswith(("http://", "https://")):
+            raise InvalidRequest(f"AIMM_SERVERS: {part[:80]!r} must look like vllm=http://localhost:8000/v1")
+        if name in RESERVED:
+            raise InvalidRequest(f"AIMM_SERVERS: {name!r} is the name of a vendor; take another.")
+        found[name] = address
+    return found
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str | None:

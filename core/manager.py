@@ -73,8 +73,19 @@ class ModelManager:
             on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
         )
         self._registry = Registry(
-            gemini_key=settings.gemini_api_key,
-            gemini_base_url=settings.gemini_base_url,
+            keys={
+                "gemini": settings.gemini_api_key,
+                "openai": settings.openai_api_key,
+                "anthropic": settings.anthropic_api_key,
+            },
+            addresses={
+                "gemini": settings.gemini_base_url,
+                "openai": settings.openai_base_url,
+                "anthropic": settings.anthropic_base_url,
+                "ollama": settings.ollama_host,
+            },
+            servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
+            finds_ollama=settings.finds_ollama,
             simulated_speed=simulated_speed,
         )
         self.calls = CallEngine(
@@ -284,7 +295,7 @@ class ModelManager:
         return self.workflows.start(variant.workflow, text, model=variant.model, source="experiment")
 
     def _check_budget(self, budget: Budget) -> None:
-        if budget.scope_kind == "provider" and budget.scope_value not in PROVIDERS:
+        if budget.scope_kind == "provider" and budget.scope_value not in (*PROVIDERS, *self._registry.names):
             raise InvalidRequest(f"scope == {budget.scope!r}: the providers are {', '.join(PROVIDERS)}.")
         if budget.downgrade_to:  # a model, not an alias: what a budget falls back to must not move
             self._loop.run(self._registry.resolve(budget.downgrade_to))
@@ -336,7 +347,7 @@ class ModelManager:
 
     @property
     def has_key(self) -> bool:
-        return self._registry.has_gemini_key
+        return self._registry.has("gemini")
 
     @property
     def model_list_error(self) -> str:
@@ -346,12 +357,20 @@ class ModelManager:
     def check_key(self, key: str) -> KeyCheck:
         """Try a Gemini key without keeping it."""
         register_secret(key)
-        return self._loop.run(self._registry.check_gemini_key(key))
+        return self._loop.run(self._registry.check_key("gemini", key))
+
+    def vendors(self) -> list[str]:
+        """The vendors that are set up, simulated ones aside."""
+        return self._registry.names
+
+    def check_vendor(self, vendor: str) -> KeyCheck:
+        """Try a vendor as it is set up: its address, its key, its list of models."""
+        return self._loop.run(self._registry.check(vendor))
 
     def use_key(self, key: str) -> None:
         """Use a Gemini key from now on; it lives in this process only."""
         register_secret(key)
-        self._registry.set_gemini_key(key)
+        self._registry.set_key("gemini", key)
 
     def remembered(self, generation_id: str) -> Generation | None:
         """A call of this process with its texts, even where content is not kept; else what the log has."""

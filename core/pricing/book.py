@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.domain.price import RATE_NAMES, Price, TeamPrice
-from core.pricing.catalogue import SIMULATED_PRICES, Catalogue, normalise, shipped
+from core.pricing.catalogue import LOCAL_PRICE, SIMULATED_PRICES, Catalogue, normalise, shipped
 
 ALL_MODELS = "*"
 _RANK = {"file": 0, "team": 1}  # of two rows from the same moment, the one set on the page or by command wins
@@ -31,6 +31,8 @@ class PriceBook:
         """
         if provider == "simulated":
             return SIMULATED_PRICES.get(model)
+        if provider == "ollama" and not self._by_model.get((provider, model)):
+            return LOCAL_PRICE  # one's own machine; a row of the team's says otherwise
         name = normalise(model)
         own = _over(self._latest(provider, name, at), self._latest(provider, ALL_MODELS, at))
         if own is None:

@@ -59,6 +59,17 @@ SIMULATED_PRICES = {
 }
 
 
+# What runs on one's own machine is paid by the power bill.
+LOCAL_PRICE = Price(
+    id="local:free",
+    model="local",
+    provider="ollama",
+    source="team",
+    input=Rate(base=Decimal(0)),
+    output=Rate(base=Decimal(0)),
+)
+
+
 class Catalogue:
     """One snapshot of genai-prices. `version` names it in price ids; `load` brings it, on the first look-up."""
 

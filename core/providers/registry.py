@@ -3,96 +3,196 @@
 import asyncio
 import difflib
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from core.domain.generation import Model
-from core.errors import AimmError, AuthenticationError, ModelNotFound
+from core.errors import AimmError, AuthenticationError, ModelNotFound, ProviderUnavailable
 from core.pricing.catalogue import normalise
-from core.providers import gemini
+from core.providers import anthropic, gemini, openai
 from core.providers.base import KeyCheck, Provider
 from core.providers.simulated import MODELS as SIMULATED
 from core.providers.simulated import SimulatedProvider
 
 LIST_TTL_S = 600.0
 FAILED_LIST_TTL_S = 30.0
+OLLAMA_URL = "http://127.0.0.1:11434"
 GEMINI_KEY_HINT = "Set GEMINI_API_KEY (or add a key on the Models & prices page). Simulated models need none."
+# Whose a name is before any list is read.
+_PREFIXES = {
+    "gemini": ("gemini-", "gemma-", "learnlm-"),
+    "openai": ("gpt-", "chatgpt-", "o1", "o3", "o4"),
+    "anthropic": ("claude-",),
+}
+_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+
+
+@dataclass(slots=True)
+class Vendor:
+    """A provider with its list of models, kept for a while.
+
+    is_guest: It need not be there (Ollama): its silence is no error.
+    """
+
+    provider: Any
+    guess: Callable[[str], Model]
+    fallback: Callable[[], Sequence[Model]] = tuple
+    is_guest: bool = False
+    listed: list[Model] = field(default_factory=list)
+    listed_until: float = 0.0
+    error: str = ""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def models(self) -> list[Model]:
+        async with self.lock:
+            if time.monotonic() >= self.listed_until:
+                try:
+                    self.listed, self.error = await self.provider.models(), ""
+                except AimmError as error:
+                    self.listed = []
+                    is_absent = self.is_guest and isinstance(error, ProviderUnavailable)
+                    self.error = "" if is_absent else error.message
+                has_failed = bool(self.error) or (self.is_guest and not self.listed)
+                self.listed = self.listed or list(self.fallback())
+                self.listed_until = time.monotonic() + (FAILED_LIST_TTL_S if has_failed else LIST_TTL_S)
+            return self.listed
+
+    def model(self, name: str) -> Model:
+        """The model of a name, as listed or by its name."""
+        return next((model for model in self.listed if model.name == name), None) or self.guess(name)
 
 
 class Registry:
-    """Holds the providers. Its coroutines run on the core's loop."""
+    """Holds the providers. Its coroutines run on the core's loop.
 
-    def __init__(self, *, gemini_key: str | None, gemini_base_url: str | None, simulated_speed: float = 1.0) -> None:
+    keys: Vendor -> key; addresses: vendor -> base address; servers: name -> (base address, key) of the OpenAI wire.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Mapping[str, str | None] | None = None,
+        addresses: Mapping[str, str | None] | None = None,
+        servers: Mapping[str, tuple[str, str | None]] | None = None,
+        finds_ollama: bool = False,
+        simulated_speed: float = 1.0,
+    ) -> None:
         self._simulated = SimulatedProvider(speed=simulated_speed)
-        self._base_url = gemini_base_url
-        self._gemini: gemini.GeminiProvider | None = None
-        self._listed: list[Model] = []
-        self._listed_until = 0.0
-        self._lock = asyncio.Lock()
-        self.list_error: str = ""
-        if gemini_key:
-            self.set_gemini_key(gemini_key)
+        self._addresses = dict(addresses or {})
+        self._vendors: dict[str, Vendor] = {}
+        for name, key in (keys or {}).items():
+            if key:
+                self.set_key(name, key)
+        for name, (address, key) in (servers or {}).items():
+            self._vendors[name] = _of_server(name, address, key)
+        host = self._addresses.get("ollama")
+        if host or finds_ollama:
+            self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, is_guest=not host)
 
     @property
-    def has_gemini_key(self) -> bool:
-        return self._gemini is not None
+    def names(self) -> list[str]:
+        """The vendors that are set up."""
+        return list(self._vendors)
 
-    def set_gemini_key(self, key: str) -> None:
-        self._gemini = gemini.GeminiProvider(key, self._base_url)
-        self._listed_until = 0.0
+    def has(self, vendor: str) -> bool:
+        return vendor in self._vendors
 
-    async def check_gemini_key(self, key: str) -> KeyCheck:
-        provider = gemini.GeminiProvider(key, self._base_url)
+    @property
+    def list_error(self) -> str:
+        """Why a vendor's model list could not be read; empty when all could."""
+        return " ".join(vendor.error for vendor in self._vendors.values() if vendor.error)
+
+    def set_key(self, vendor: str, key: str) -> None:
+        self._vendors[vendor] = self._made(vendor, key)
+
+    async def check_key(self, vendor: str, key: str) -> KeyCheck:
+        """Try a key without keeping it."""
+        made = self._made(vendor, key)
         try:
-            return await provider.check()
+            return await made.provider.check()  # type: ignore[no-any-return]  # each provider's check gives one
         finally:
-            await provider.close()
+            await made.provider.close()
+
+    async def check(self, vendor: str) -> KeyCheck:
+        """Try a vendor as it is set up."""
+        if vendor not in self._vendors:
+            return KeyCheck("missing", f"{vendor} is not set up.")
+        return await self._vendors[vendor].provider.check()  # type: ignore[no-any-return]
 
     async def models(self) -> list[Model]:
         """Vendors' models first, then the simulated ones."""
-        return [*await self._gemini_models(), *SIMULATED.values()]
+        lists = await asyncio.gather(*(vendor.models() for vendor in self._vendors.values()))
+        return [*(model for found in lists for model in found), *SIMULATED.values()]
 
     async def resolve(self, name: str) -> tuple[Provider, Model]:
-        """Who answers for a model name.
+        """Who answers for a model name; `vendor/model` and `vendor:model` say it themselves.
 
         Raises:
             ModelNotFound: No provider has it. AuthenticationError: its provider has no key.
         """
         if name in SIMULATED:
             return self._simulated, SIMULATED[name]
+        for mark in "/:":
+            vendor, found, rest = name.partition(mark)
+            if found and vendor in self._vendors:
+                return self._vendors[vendor].provider, self._vendors[vendor].model(_bare(vendor, rest))
         bare = normalise(name)
-        if bare.startswith(("gemini-", "gemma-", "learnlm-")):
-            if self._gemini is None:
-                raise AuthenticationError(
-                    f"No key is set for Gemini, which answers for {bare!r}.", hint=GEMINI_KEY_HINT
-                )
-            listed = {model.name: model for model in self._listed}
-            return self._gemini, listed.get(bare) or gemini.guess(bare)
-        known = [model.name for model in await self.models()]
-        if self._gemini is not None and bare in known:
-            return self._gemini, next(model for model in self._listed if model.name == bare)
-        close = difflib.get_close_matches(name[:80], known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Known models: {', '.join(known[:12])}."
+        for vendor, prefixes in _PREFIXES.items():
+            if bare.startswith(prefixes) and vendor in self._vendors:
+                return self._vendors[vendor].provider, self._vendors[vendor].model(bare)
+        known = await self.models()
+        for each in self._vendors.values():
+            listed = next((model for model in each.listed if model.name in (name, bare)), None)
+            if listed is not None:
+                return each.provider, listed
+        self._refuse_without_key(bare)
+        names = [model.name for model in known]
+        close = difflib.get_close_matches(name[:80], names, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Known models: {', '.join(names[:12])}."
         raise ModelNotFound(f"There is no model {name[:80]!r}.", hint=hint)
 
     async def default_model(self) -> str:
-        names = [model.name for model in await self._gemini_models()]
+        """Gemini's newest flash; without Gemini a simulated one, because the other vendors name no default."""
+        if "gemini" not in self._vendors:
+            return "sim-fast"
+        names = [model.name for model in await self._vendors["gemini"].models()]
         return gemini.default_model(names) if names else "sim-fast"
 
     async def close(self) -> None:
-        if self._gemini is not None:
-            await self._gemini.close()
+        for vendor in self._vendors.values():
+            await vendor.provider.close()
 
-    async def _gemini_models(self) -> list[Model]:
-        if self._gemini is None:
-            return []
-        async with self._lock:
-            if time.monotonic() >= self._listed_until:
-                try:
-                    self._listed = await self._gemini.models()
-                    self.list_error = ""
-                except AimmError as error:
-                    self.list_error = error.message
-                    self._listed = []
-                ttl = FAILED_LIST_TTL_S if self.list_error else LIST_TTL_S
-                self._listed = self._listed or gemini.fallback_models()
-                self._listed_until = time.monotonic() + ttl
-            return self._listed
+    def _made(self, vendor: str, key: str) -> Vendor:
+        address = self._addresses.get(vendor)
+        if vendor == "gemini":
+            return Vendor(gemini.GeminiProvider(key, address), gemini.guess, gemini.fallback_models)
+        if vendor == "anthropic":
+            return Vendor(anthropic.AnthropicProvider(key, address), anthropic.guess)
+        is_own = address is None or "api.openai.com" in address
+        provider = openai.OpenAIProvider("openai", address or openai.OPENAI_URL, key, label="OpenAI", is_own=is_own)
+        return Vendor(provider, provider.guess)
+
+    def _refuse_without_key(self, bare: str) -> None:
+        for vendor, prefixes in _PREFIXES.items():
+            if bare.startswith(prefixes) and vendor not in self._vendors:
+                if vendor == "gemini":
+                    text = f"No key is set for Gemini, which answers for {bare!r}."
+                    raise AuthenticationError(text, hint=GEMINI_KEY_HINT)
+                text = f"No key is set for {vendor}, which answers for {bare!r}."
+                raise AuthenticationError(text, hint=f"Set {_KEYS[vendor]}. Simulated models need none.")
+
+
+def _bare(vendor: str, name: str) -> str:
+    return normalise(name) if vendor == "gemini" else name
+
+
+def _of_server(name: str, address: str, key: str | None) -> Vendor:
+    provider = openai.OpenAIProvider(name, address, key)
+    return Vendor(provider, provider.guess)
+
+
+def _of_ollama(host: str, *, is_guest: bool) -> Vendor:
+    address = host if "://" in host else f"http://{host}"
+    provider = openai.OpenAIProvider("ollama", f"{address.rstrip('/')}/v1", None, label="Ollama")
+    return Vendor(provider, provider.guess, is_guest=is_guest)

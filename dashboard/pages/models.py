@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting, queries
-from dashboard.components import key_card, prices
+from dashboard.components import key_card, prices, vendors
 from dashboard.session import manager
 
 st.title("Models & prices")
@@ -40,11 +40,10 @@ with right:
     if mm.has_key:
         st.success("A Gemini key is set.", icon=":material/key:")
     key_card.show()
+    vendors.show()
 with left:
     if mm.model_list_error:
-        st.warning(
-            f"The vendor's model list could not be read: {formatting.plain(mm.model_list_error)} Shown are the models of the price list."
-        )
+        st.warning(f"A vendor's model list could not be read: {formatting.plain(mm.model_list_error)}")
     frame = queries.models_frame()
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
     st.dataframe(frame, hide_index=True, column_config=money, height=560)

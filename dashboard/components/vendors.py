@@ -1,0 +1,36 @@
+"""Which vendors are set up, and a button for each that says exactly what is wrong."""
+
+import streamlit as st
+
+from dashboard import formatting
+from dashboard.session import manager
+
+_NAMES = {"gemini": "Gemini", "openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"}
+_HOW = {
+    "gemini": "GEMINI_API_KEY, or the card above",
+    "openai": "OPENAI_API_KEY (and OPENAI_BASE_URL)",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "ollama": "found by itself while it runs, or OLLAMA_HOST",
+}
+
+
+def show() -> None:
+    mm = manager()
+    with st.container(border=True):
+        st.markdown("**Vendors**", help="Any server of the OpenAI wire (vLLM, LM Studio, OpenRouter, …): AIMM_SERVERS=name=address, its key in AIMM_SERVER_NAME_KEY. Ask for its models as name/model.")  # fmt: skip
+        found = mm.vendors()
+        for name in [*found, *(name for name in _HOW if name not in found)]:
+            _row(name, is_set_up=name in found)
+
+
+def _row(name: str, *, is_set_up: bool) -> None:
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    label = _NAMES.get(name, name)
+    if not is_set_up:
+        left.caption(f"{label}: not set up ({_HOW[name]})")
+        return
+    left.markdown(formatting.plain(label))
+    if right.button("Test", key=f"vendor_{name}", type="tertiary"):
+        with st.spinner("Asking the vendor …"):
+            check = manager().check_vendor(name)
+        (st.success if check.works else st.error)(formatting.plain(check.message))

@@ -1,0 +1,247 @@
+"""Vendors beside Gemini, each over its real wire: what is sent, what comes back, what it costs, how it fails."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from core import AimmError, ModelManager
+from core.calls.call import Origin
+from core.config import Settings
+from core.errors import InvalidRequest
+from tests.conftest import Open
+from tests.fakes.vendors import KEY, FakeVendor, Reply, anthropic_answer, failure, openai_answer
+
+GPT, CLAUDE, LLAMA = "gpt-4o", "claude-sonnet-4-5", "llama3.2:3b"
+
+
+@pytest.fixture
+def vendor() -> Iterator[FakeVendor]:
+    server = FakeVendor()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mm(open_manager: Open, sqlite_url: str, vendor: FakeVendor) -> ModelManager:
+    """Every vendor at the fake's address."""
+    return open_manager(
+        sqlite_url,
+        openai_api_key=KEY,
+        openai_base_url=f"{vendor.url}/v1",
+        anthropic_api_key=KEY,
+        anthropic_base_url=vendor.url,
+        ollama_host=vendor.url,
+        servers={"vllm": f"{vendor.url}/v1"},
+        call_timeout_s=5.0,
+    )
+
+
+def ask(mm: ModelManager, model: str, **parameters: Any):
+    return mm.submit(mm.request("Hello", model=model, **parameters), Origin()).result()
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        (GPT, "openai"),
+        (CLAUDE, "anthropic"),
+        (f"ollama/{LLAMA}", "ollama"),
+        ("vllm:my-model", "vllm"),
+        (f"openai/{GPT}", "openai"),
+    ],
+)
+def test_each_vendor_answers_and_is_recorded_with_its_usage(mm: ModelManager, model: str, provider: str):
+    g = ask(mm, model)
+
+    assert (g.status, g.text, g.provider) == ("ok", "Hello there.", provider)
+    assert (g.usage.input_tokens, g.usage.output_tokens, g.finish_reason) == (10, 5, "stop")
+
+
+def test_the_wire_says_what_was_asked(mm: ModelManager, vendor: FakeVendor):
+    ask(mm, GPT, system="Be brief.", temperature=0.2, max_tokens=7, seed=3, json_schema={"type": "object"})
+    ask(mm, CLAUDE, system="Be brief.", temperature=0.2, max_tokens=7, thinking_budget=2000)
+
+    first, second = (request["body"] for request in vendor.requests)
+    assert first["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+    assert (first["temperature"], first["max_tokens"], first["seed"]) == (0.2, 7, 3)
+    assert first["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert first["stream_options"] == {"include_usage": True}
+    assert (second["system"], second["messages"]) == ("Be brief.", [{"role": "user", "content": "Hello"}])
+    assert second["thinking"]["budget_tokens"] == 2000
+    assert second["max_tokens"] > 2000
+    assert vendor.headers[1]["anthropic-version"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reply", "usd"),
+    [
+        # gpt-4o: $2.50 in, $1.25 cached, $10 out; cached is part of the prompt, reasoning of the completion
+        (GPT, openai_answer(usage={"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}, "completion_tokens_details": {"reasoning_tokens": 60}}), "0.003"),
+        # claude-sonnet-4-5: $3 in, $0.30 read, $3.75 written, $15 out; all three are beside each other
+        (CLAUDE, anthropic_answer(usage={"input_tokens": 600, "cache_read_input_tokens": 400, "cache_creation_input_tokens": 200}), "0.002745"),
+    ],
+)  # fmt: skip
+def test_cached_and_thinking_tokens_cost_what_each_vendor_says(
+    mm: ModelManager, vendor: FakeVendor, model: str, reply: Reply, usd: str
+):
+    vendor.next(reply)
+
+    g = ask(mm, model)
+
+    assert (g.cost_usd, g.cost_status) == (Decimal(usd), "priced")
+
+
+def test_a_local_model_is_free_and_an_unknown_servers_is_unknown(mm: ModelManager):
+    assert (ask(mm, f"ollama/{LLAMA}").cost_usd, ask(mm, "vllm/my-model").cost_usd) == (Decimal(0), None)
+
+
+def test_thinking_is_kept_apart_and_characters_cut_in_two_are_whole(mm: ModelManager, vendor: FakeVendor):
+    vendor.next(anthropic_answer("Grüße 😀", thinking="Hm."))
+    split = openai_answer("Grüße 😀 an alle")
+    split.split_at = 3
+    vendor.next(split)
+
+    first, second = ask(mm, CLAUDE), ask(mm, GPT)
+
+    assert (first.text, first.thinking) == ("Grüße 😀", "Hm.")
+    assert second.text == "Grüße 😀 an alle"
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+@pytest.mark.parametrize(
+    ("reply", "code", "n_requests"),
+    [
+        (
+            failure(400, "This model's maximum context length is 8 tokens", "context_length_exceeded"),
+            "context_too_long",
+            1,
+        ),
+        (failure(400, "temperature is wrong"), "invalid_request", 1),
+        (failure(403, "not allowed"), "authentication", 1),
+        (failure(404, "no such model"), "model_not_found", 1),
+        (Reply(raw=b"<html>nonsense", content_type="application/json"), "provider_error", 5),
+        (Reply(raw=b"data: {broken\n\n"), "provider_error", 5),
+    ],
+)
+def test_failures_are_typed_and_retried_only_where_it_helps(
+    mm: ModelManager, vendor: FakeVendor, model: str, reply: Reply, code: str, n_requests: int
+):
+    vendor.next(*[reply] * 5)
+
+    g = ask(mm, model)
+
+    assert (g.status, g.error_class) == ("error", code)
+    assert len(vendor.requests) == n_requests
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+@pytest.mark.parametrize("first", [failure(429, "slow down", "rate_limit", {"retry-after": "0.05"}), failure(503, "busy"), failure(500, "oops"), failure(529, "overloaded")])  # fmt: skip
+def test_what_passes_is_tried_again(mm: ModelManager, vendor: FakeVendor, model: str, first: Reply):
+    vendor.next(first)
+
+    g = ask(mm, model)
+
+    assert (g.status, g.n_attempts) == ("ok", 2)
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+def test_a_stream_that_breaks_is_truncated_and_its_cost_estimated(mm: ModelManager, vendor: FakeVendor, model: str):
+    broken = anthropic_answer("Half of it") if model == CLAUDE else openai_answer("Half of it, and the rest")
+    broken.break_after = 3 if model == CLAUDE else 1
+    vendor.next(broken)
+
+    g = ask(mm, model)
+
+    assert (g.status, g.cost_status) == ("truncated", "estimated")
+    assert g.text.startswith("Half")
+
+
+def test_an_error_in_the_midst_of_a_stream_is_that_error(mm: ModelManager, vendor: FakeVendor):
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    vendor.next(Reply(events=[("error", error)]))
+    first = ask(mm, CLAUDE)
+    vendor.next(Reply(events=[("", {"error": {"message": "server busy", "code": 503}})]))
+    second = ask(mm, GPT)
+
+    assert (first.status, first.n_attempts) == ("ok", 2)
+    assert (second.status, second.n_attempts) == ("ok", 2)
+
+
+def test_an_answer_without_usage_is_estimated(mm: ModelManager, vendor: FakeVendor):
+    vendor.next(openai_answer("x" * 400, usage={}))
+
+    g = ask(mm, GPT)
+
+    assert (g.status, g.cost_status, g.usage.output_tokens) == ("ok", "estimated", 100)
+
+
+def test_refusals_are_blocked(mm: ModelManager, vendor: FakeVendor):
+    refused = Reply(
+        events=[("", {"choices": [{"delta": {}, "finish_reason": "content_filter"}], "usage": {"prompt_tokens": 9}})]
+    )
+    vendor.next(refused)
+
+    assert ask(mm, GPT).status == "blocked"
+
+
+def test_models_are_the_vendors_own_lists(mm: ModelManager):
+    found = {(model.provider, model.name) for model in mm.models()}
+
+    assert {("openai", GPT), ("anthropic", CLAUDE), ("ollama", LLAMA), ("vllm", GPT)} <= found
+    assert mm.vendors() == ["openai", "anthropic", "vllm", "ollama"]
+    assert all(mm.check_vendor(name).works for name in mm.vendors())
+
+
+def test_tokens_are_counted_where_the_vendor_counts(mm: ModelManager):
+    assert mm.count_tokens(mm.request("Hello", model=CLAUDE)) == 42
+    with pytest.raises(InvalidRequest):
+        mm.count_tokens(mm.request("Hello", model=GPT))
+
+
+def test_a_wrong_key_is_named_and_never_shown(open_manager: Open, sqlite_url: str, vendor: FakeVendor):
+    wrong = "sk-wrong-secret-0123456789"
+    mm = open_manager(sqlite_url, openai_api_key=wrong, openai_base_url=f"{vendor.url}/v1")
+
+    check, g = mm.check_vendor("openai"), ask(mm, GPT)
+
+    assert check.status == "wrong_key"
+    assert g.error_class == "authentication"
+    assert wrong not in check.message + g.error_message
+    assert mm.check_vendor("anthropic").status == "missing"
+
+
+def test_vendors_that_are_not_there_say_so(open_manager: Open, sqlite_url: str):
+    mm = open_manager(
+        sqlite_url, openai_api_key=KEY, openai_base_url="http://127.0.0.1:9/v1", finds_ollama=True, ollama_host=""
+    )
+
+    assert mm.check_vendor("openai").status == "network"
+    assert [m.provider for m in mm.models() if not m.is_simulated] == []
+    with pytest.raises(AimmError, match="No key is set for anthropic"):
+        mm.generate("Hello", model=CLAUDE)
+
+
+def test_settings_name_further_servers():
+    environ = {
+        "AIMM_SERVERS": "vllm=http://gpu:8000/v1, router=https://r.example/api/v1",
+        "AIMM_SERVER_ROUTER_KEY": "sk-abcdef123456",
+    }
+    settings = Settings.from_environ(environ)
+
+    assert dict(settings.servers) == {"vllm": "http://gpu:8000/v1", "router": "https://r.example/api/v1"}
+    assert dict(settings.server_keys) == {"router": "sk-abcdef123456"}
+    assert "sk-abcdef" not in repr(settings)
+    for wrong in ("vllm", "vllm=gpu:8000", "openai=http://x", "A B=http://x"):
+        with pytest.raises(InvalidRequest):
+            Settings.from_environ({"AIMM_SERVERS": wrong})
+
+
+def test_a_budget_holds_for_every_vendor(mm: ModelManager, vendor: FakeVendor):
+    mm.budgets.create("b", "0.00001", action="stop", scope="provider:vllm")
+    mm.budgets.create("c", "0.0001", action="stop", scope="provider:openai")
+
+    g = ask(mm, GPT, max_tokens=1000)
+
+    assert (g.error_class, vendor.requests) == ("budget_exceeded", [])
