@@ -246,6 +246,8 @@ KEY = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
 
 
 def record(experiment_id: str, body: schemas.Record, mm: Manager, key: KEY = None) -> dict[str, Any]:
+    if body.results is not None and body.model_dump(exclude={"results"}, exclude_defaults=True):
+        raise InvalidRequest("Either one outcome, or several in `results`; not both.")
     given = [body] if body.results is None else body.results
     made = mm.experiments.record(experiment_id, [_outcome(each) for each in given], idempotency_key=key)
     if body.results is None:

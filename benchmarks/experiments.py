@@ -51,7 +51,7 @@ def multiply(mm: ModelManager, experiment_id: str, times: int) -> None:
                 text(
                     "INSERT INTO experiment_units SELECT 'a_' || :copy || substr(assignment_id, 3), experiment_id, phase, unit_id || :copy,"
                     " position, reason, created_at, n_exposed, n_multiple, n_outcomes, n_successes, n_ratings, rating_sum, n_numbers,"
-                    " number_sum, n_calls, n_errors, n_ok, latency_sum_s, log_latency_sum, n_priced, cost_nano_usd, tokens"
+                    " number_sum, n_calls, n_errors, n_ok, latency_sum_s, log_latency_sum, first_latency_us, n_priced, cost_nano_usd, tokens"
                     " FROM experiment_units WHERE experiment_id = :id AND length(assignment_id) = 30"
                 ),
                 {"id": experiment_id, "copy": f"{copy}-"},

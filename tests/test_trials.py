@@ -17,14 +17,18 @@ from hypothesis import strategies as st
 from core import Conflict, InvalidRequest, ModelManager, NotFound, clock
 from core.calls.call import Origin
 from core.domain.alias import Target
-from core.domain.experiment import Experiment, Guardrail, OutcomeInput, Variant
+from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
 from core.experiments import allocation, peeking
+from core.experiments.analysis import analyse
 from core.experiments.assignment import assign, is_in_audience
+from core.experiments.decision import decide
 from core.experiments.planner import plan
 from core.statistics import moments, power
+from core.storage import histogram
 from core.storage.database import Database
+from core.storage.experiments import Sums
 from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini
@@ -96,10 +100,26 @@ def test_a_unit_whose_variant_is_gone_gets_another_and_is_shown(mm: ModelManager
     mm.experiments.change(made.id, [arm(0), arm(1, model="sim-careful", name="B2")])
     second = {unit: mm.experiments.assign(made.id, unit).variant.position for unit in units}
 
-    assert first == second  # the same hash; but those of B are in a new phase now, with another model
+    former_b = [unit for unit in units if first[unit] == 1]
+    assert all(second[unit] == 0 for unit in units if first[unit] == 0)
+    assert {second[unit] for unit in former_b} == {0, 1}  # drawn afresh, or all would fall on the same side
     sums = mm.experiments.sums(made.id)
-    assert sums.of(1, 0, "exposure").n == sum(p == 0 for p in first.values())
-    assert sums.of(2, 1, "exposure").n == sum(p == 1 for p in first.values())
+    assert sums.of(1, 0, "exposure").n == len(units) - len(former_b)
+    assert sum(sums.of(2, at, "exposure").n for at in (0, 1)) == len(former_b)
+    assert sums.of(2, 0, "multiple").n == sum(second[unit] == 0 for unit in former_b)
+    assert mm.experiments.differences() == []
+
+
+def test_returning_units_do_not_set_off_the_alarm(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    for n in range(500):
+        mm.experiments.assign(made.id, f"u{n}")
+
+    mm.experiments.change(made.id, [arm(0, name=made.variants[0].name), arm(1, model="sim-careful", name="B2")])
+    for n in range(600):
+        mm.experiments.assign(made.id, f"u{n}")
+
+    assert not mm.experiments.report(made.id).analysis.is_ratio_mismatch
 
 
 def test_changes_that_change_nothing_or_prove_nothing_are_refused(mm: ModelManager):
@@ -254,8 +274,10 @@ def test_everything_recorded_at_once_is_what_it_is_one_by_one(mm: ModelManager):
     assert one.keys() == other.keys()
     for key, found in one.items():
         assert found.n == other[key].n
-        assert found.mean_y == pytest.approx(other[key].mean_y, rel=1e-12)
-        assert found.m_yy == pytest.approx(other[key].m_yy, rel=1e-6, abs=1e-6)
+        assert found.sum_y == pytest.approx(other[key].sum_y, rel=1e-12)
+        samples = found.ratio(), other[key].ratio()
+        if samples[0] and samples[1]:
+            assert samples[0].variance == pytest.approx(samples[1].variance, rel=1e-6, abs=1e-9)
     assert mm.experiments.differences() == []
 
 
@@ -325,6 +347,166 @@ def test_back_priced_calls_change_what_a_variant_costs(with_gemini: ModelManager
     assert with_gemini.experiments.differences() == []
 
 
+def test_units_that_are_not_counted_are_not_by_a_claim_either(mm: ModelManager):
+    made = mm.experiments.create("t", SIM, internal_units=("qa-*",), audience=0.5)
+    outside = next(f"u{n}" for n in range(100) if not is_in_audience(made, f"u{n}"))
+
+    states = mm.experiments.record(
+        made.id, [OutcomeInput(unit_id=u, variant=0, success=True) for u in ("qa-1", outside)]
+    )
+
+    assert [each.state for each in states] == ["excluded", "excluded"]
+    assert mm.experiments.report(made.id).analysis.n_outcomes == 0
+
+
+def test_each_forced_variant_is_served(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    served = [mm.experiments.assign(made.id, "u1", force=name).variant.letter for name in ("A", "B", "A")]
+    assert served == ["A", "B", "A"]
+
+
+# What the numbers may not say
+
+
+def analysed(sums: Sums, **design: object):
+    arms = (arm(0), arm(1))
+    made = Experiment(
+        id="e", name="e", hypothesis="h", unit="user", salt="s", status="running", created_at=clock.now(), stopped_at=None,
+        variants=arms, design=Design(**design),  # type: ignore[arg-type]
+    )  # fmt: skip
+    return made, analyse(made, sums)
+
+
+def test_large_numbers_of_several_outcomes_a_unit_keep_their_spread(mm: ModelManager):
+    made = mm.experiments.create("t", SIM, primary="number")
+    rng = np.random.default_rng(4)
+    rows = [
+        OutcomeInput(unit_id=f"u{n}", variant=n % 2, number=1.7e9 + float(rng.normal()))
+        for n in range(200) for _ in range(int(rng.integers(1, 6)))
+    ]  # fmt: skip
+    mm.experiments.record(made.id, rows)
+
+    contrast = mm.experiments.report(made.id).analysis.contrast(1, "number")
+
+    assert contrast is not None
+    assert 0.3 < contrast.difference.upper - contrast.difference.lower < 3
+    assert not contrast.is_told
+
+
+def test_what_has_not_varied_proves_nothing():
+    same = {(1, at, "rating"): moments.Moments(30, 1.0, 5.0) for at in (0, 1)}
+    made, found = analysed(Sums(same, {}), primary="rating", smallest_effect=0.1)
+
+    contrast = found.contrast(1, "rating")
+    assert contrast is not None
+    assert contrast.difference.upper > 0.3
+    assert decide(made, found).headline != "No difference that matters"
+    zero = {(1, at, "number"): moments.Moments(5000, 1.0, 5.0) for at in (0, 1)}
+    assert not analysed(Sums(zero, {}), primary="number")[1].contrasts[0].difference.is_finite
+
+
+def test_users_with_many_calls_are_one_latency_each(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    request = mm.request("Hello", model="sim-fast")
+    served = mm.experiments.assign(made.id, "u1")
+    for _ in range(5):
+        mm.submit(request, mm.experiments.origin(made, served, "u1")).result()
+
+    sums = mm.experiments.sums(made.id)
+    assert (
+        sum(histogram.decode(blob)[bucket] for blob in sums.latencies.values() for bucket in histogram.decode(blob))
+        == 1
+    )
+    assert mm.experiments.report(made.id).analysis.results[served.variant.position].n_calls == 5
+    assert mm.experiments.differences() == []
+
+
+def test_a_guardrail_does_not_call_a_small_arm_safe_because_it_has_seen_no_failure():
+    guards = (Guardrail(metric="error_rate", margin=0.01),)
+    few = {(1, 0, "error_rate"): moments.Moments(4000, 1.0, 0.0), (1, 1, "error_rate"): moments.Moments(250, 1.0, 0.0)}
+    many = {
+        (1, 0, "error_rate"): moments.Moments(40_000, 1.0, 0.0),
+        (1, 1, "error_rate"): moments.Moments(4000, 1.0, 0.0),
+    }
+
+    assert analysed(Sums(few, {}), guardrails=guards)[1].guards[0].state == "undecided"
+    assert analysed(Sums(many, {}), guardrails=guards)[1].guards[0].state == "safe"
+
+
+def test_dollars_need_five_hundred_units_on_each_side():
+    cost = {
+        (1, 0, "cost"): moments.Moments(3000, 1.0, 1.0, 0.0, 0.0, 300.0),
+        (1, 1, "cost"): moments.Moments(62, 1.0, 0.1, 0.0, 0.0, 0.6),
+    }
+    wins = {(1, at, "success"): moments.Moments(n, 1.0, 0.5, 0.0, 0.0, n / 4) for at, n in ((0, 3000), (1, 3000))}
+    guards = (Guardrail(metric="cost", margin=0.1),)
+    made, found = analysed(Sums(cost | wins, {}), rule="not_worse_and_cheaper", margin=0.05, guardrails=guards)
+
+    assert decide(made, found).action == "inconclusive"
+    assert found.guards[0].state == "undecided"
+
+
+def test_better_and_dearer_does_not_meet_not_worse_and_cheaper():
+    cost = {
+        (1, at, "cost"): moments.Moments(3000, 1.0, usd, 0.0, 0.0, 3000 * usd**2 / 9)
+        for at, usd in ((0, 0.01), (1, 0.9))
+    }
+    wins = {
+        (1, at, "success"): moments.Moments(3000, 1.0, p, 0.0, 0.0, 3000 * p * (1 - p))
+        for at, p in ((0, 0.5), (1, 0.6))
+    }
+    made, found = analysed(Sums(cost | wins, {}), rule="not_worse_and_cheaper", margin=0.05)
+
+    decision = decide(made, found)
+
+    assert decision.action == "inconclusive"
+    assert any("dearer" in reason for reason in decision.reasons)
+
+
+def test_rates_of_variants_agree_with_their_difference_over_phases():
+    arms = (arm(0), arm(1))
+    weights = ((9, 1), (1, 9))
+    phases = tuple(
+        Phase(number=n + 1, started_at=clock.now(), ended_at=None, variants=tuple(replace(v, weight=w) for v, w in zip(arms, pair, strict=True)))
+        for n, pair in enumerate(weights)
+    )  # fmt: skip
+    found = {}
+    for phase, counts in ((1, ((1800, 0.6), (200, 0.7))), (2, ((200, 0.1), (1800, 0.2)))):
+        for at, (n, p) in enumerate(counts):
+            found[(phase, at, "success")] = moments.Moments(n, 1.0, p, 0.0, 0.0, n * p * (1 - p))
+    made = Experiment(
+        id="e", name="e", hypothesis="h", unit="user", salt="s", status="running", created_at=clock.now(), stopped_at=None,
+        variants=phases[-1].variants, phases=phases,
+    )  # fmt: skip
+
+    analysis = analyse(made, Sums(found, {}))
+
+    contrast = analysis.contrast(1, "success")
+    a, b = (r.estimates["success"].estimate for r in analysis.results)
+    assert contrast is not None
+    assert contrast.difference.estimate == pytest.approx(0.1)
+    assert (a, b) == (pytest.approx(0.35), pytest.approx(0.45))
+
+
+def test_a_call_without_a_price_costs_nothing_known_per_success(mm: ModelManager):
+    made = mm.experiments.create("t", SIM, primary="cost_per_success")
+    mm.experiments.record(made.id, [OutcomeInput(unit_id=f"u{n}", variant=n % 2, success=True) for n in range(1200)])
+
+    report = mm.experiments.report(made.id)
+
+    assert report.analysis.contrast(1, "cost_per_success") is None
+    assert "No difference" not in report.decision.headline
+
+
+def test_a_record_of_odd_words_and_of_a_running_experiment_holds(mm: ModelManager):
+    made = mm.experiments.create(
+        "t", SIM, hypothesis="Written answers win. ```json aimm-experiment\n{}", primary="number"
+    )
+    mm.experiments.record(made.id, [OutcomeInput(unit_id=f"u{n % 90}", variant=n % 2, number=4.0) for n in range(900)])
+
+    assert mm.experiments.verify(mm.experiments.record_of(made.id)) == []
+
+
 # Shadows, weights that follow the data
 
 
@@ -349,6 +531,8 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
     assert state.state == "counted"
     assert (report.analysis.results[2].n_outcomes, report.analysis.results[2].n_exposed) == (1, 0)
     assert sum(r.n_calls for r in report.analysis.results) == 1
+    mm.experiments.record(made.id, [OutcomeInput(unit_id="u2", variant=2, success=True)])
+    assert mm.experiments.assign(made.id, "u2").variant.position in (0, 1)  # a claim does not bring a shadow to light
     assert mm.experiments.differences() == []
 
 
@@ -556,6 +740,7 @@ def test_moments_are_those_of_the_units_however_they_came(first: list, second: l
         moments.of(one).changed(one, both),
     ):
         assert found.n == whole.n == len(both)
+        found = found.rebased(0.0)
         assert found.mean_y == pytest.approx(both[:, 1].mean(), rel=1e-9, abs=1e-9 * scale)
         assert found.m_yy == pytest.approx(((both[:, 1] - both[:, 1].mean()) ** 2).sum(), rel=1e-9, abs=1e-9 * scale)
         cross = ((both[:, 0] - both[:, 0].mean()) * (both[:, 1] - both[:, 1].mean())).sum()
@@ -568,7 +753,9 @@ def test_large_offsets_lose_no_variance():
     for row in values:
         found = found.changed(np.empty((0, 2)), row[None, :])
 
-    assert found.m_yy / 999 == pytest.approx(values[:, 1].var(ddof=1), rel=1e-6)
+    sample = found.ratio()
+    assert sample is not None
+    assert sample.variance == pytest.approx(values[:, 1].var(ddof=1), rel=1e-6)
 
 
 def test_a_ratio_agrees_with_the_delta_method():

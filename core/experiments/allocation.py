@@ -13,7 +13,7 @@ from core.storage.experiments import Sums
 FLOOR = 0.10
 SCALE = 1000
 MIN_BATCH = 400  # units; the smallest arm must have enough to be compared
-GROWTH = 0.10
+GROWTH = 0.25
 
 
 def next_weights(experiment: Experiment, sums: Sums) -> list[int] | None:

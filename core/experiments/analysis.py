@@ -65,6 +65,7 @@ class Contrast:
     p_value: float
     is_claimed: bool
     n: int
+    smallest: int  # units of the smaller side
     at_most_worse: float  # one-sided: how much worse the variant can be at most, in the metric's unit; may be infinite
 
     @property
@@ -160,8 +161,10 @@ def history(experiment: Experiment, looks: Sequence[Look], position: int) -> lis
     treatments = len(experiment.served) - 1
     level = 1 - (1 - design.confidence_level) / max(1, treatments * (1 + len(design.secondary)))
     control = experiment.served[0].position
+    treatment = next(v for v in experiment.served if v.position == position)
+    mine = {p.number for p in _phases(experiment) if _of(p, experiment.served[0]) and _of(p, treatment)}
     found, parts = [], dict[int, Difference]()
-    for look in looks:
+    for look in (each for each in looks if each.phase in mine):
         pair = look.moments.get(control, Moments()), look.moments.get(position, Moments())
         difference = difference_of(design.primary, *pair)
         if difference is None:
@@ -212,8 +215,12 @@ def _result(experiment: Experiment, sums: Sums, variant: Variant, phases: Sequen
             if blobs:
                 counts, edges = histogram.dense([_together(blobs)])
                 estimates[metric] = quantiles.quantile_interval(counts[0], edges, P95, confidence_level=level)
-        elif interval := _estimate(metric, total(metric), level, tuned_for):
-            estimates[metric] = interval
+        else:
+            parts = [(sums.of(p.number, variant.position, metric), _units_in(sums, p, metric)) for p in mine]
+            if interval := _estimate(metric, parts, level, tuned_for):
+                estimates[metric] = interval
+    if "cost" not in estimates:
+        estimates.pop("cost_per_success", None)  # without a price, dollars are not 0 but unknown
     return VariantResult(
         variant=variant,
         n_exposed=total("exposure").n,
@@ -242,16 +249,47 @@ def _is_plain(moments: Moments) -> bool:
     return moments.m_xx < 0.5 and abs(moments.mean_x - 1) < 1e-9
 
 
-def _estimate(metric: Metric, moments: Moments, level: float, tuned_for: int) -> Interval | None:
-    sample = moments.ratio()
-    if sample is None:
+def _units_in(sums: Sums, phase: Phase, metric: Metric) -> int:
+    return sum(sums.of(phase.number, variant.position, metric).n for variant in phase.variants)
+
+
+def _estimate(metric: Metric, parts: Sequence[tuple[Moments, int]], level: float, tuned_for: int) -> Interval | None:
+    """Of one variant; over several phases the mean of their estimates, each weighted by the units of all variants in it.
+
+    Its own units as weights would be a pool of rows: variants would then differ by when they got their traffic.
+    """
+    used = [(moments, sample, n) for moments, n in parts if (sample := moments.ratio()) is not None]
+    if not used:
         return None
-    if metric in SHARES and _is_plain(moments):
-        return sequential.proportion_interval(round(moments.sum_y), moments.n, confidence_level=level)
-    interval = sequential.mean_interval(sample, confidence_level=level, tuned_for=tuned_for)
+    first = used[0][0]
+    if len(used) == 1 and metric in SHARES and _is_plain(first):
+        return sequential.proportion_interval(round(first.sum_y), first.n, confidence_level=level)
+    total, n = sum(weight for _, _, weight in used), sum(sample.n for _, sample, _ in used)
+    estimate = sum(w / total * s.mean for _, s, w in used)
+    squared = sum((w / total) ** 2 * max(s.variance / s.n, _floor(metric, m)) for m, s, w in used)
+    interval = Difference(estimate, squared, n, n).interval(confidence_level=level, tuned_for=tuned_for)
     if metric in SHARES:
         return Interval(interval.estimate, max(0.0, interval.lower), min(1.0, interval.upper))
     return interval
+
+
+def _floor(metric: Metric, moments: Moments) -> float:
+    """The least squared standard error of a variant whose units have not varied enough to say how much they can.
+
+    As if two more units had come, one at each end of the scale: for shares a failure and a success, for ratings a 1 and
+    a 5. Metrics without a scale have none.
+    """
+    sample = moments.ratio()
+    if sample is None or metric not in (*SHARES, "rating"):
+        return 0.0
+    low, high = (1.0, 5.0) if metric == "rating" else (0.0, 1.0)
+    n = sample.n + 2
+    mean = (sample.n * sample.mean + low + high) / n
+    squares = (sample.n - 1) * sample.variance + sample.n * (sample.mean - mean) ** 2
+    squares += (low - mean) ** 2 + (high - mean) ** 2
+    if metric in SHARES:
+        squares = n * mean * (1 - mean)  # what a share's units vary at most
+    return squares / n / sample.n
 
 
 def difference_of(metric: Metric, control: Moments, treatment: Moments, factor: float = 1.0) -> Difference | None:
@@ -261,12 +299,7 @@ def difference_of(metric: Metric, control: Moments, treatment: Moments, factor: 
         return None
     if metric in SHARES and factor == 1.0 and _is_plain(control) and _is_plain(treatment):
         return sequential.of_proportions((round(control.sum_y), control.n), (round(treatment.sum_y), treatment.n))
-    floor = 0.0
-    if metric in SHARES:
-        # As for plain counts: an arm that has seen no success (or nothing else) claims no certainty.
-        for moments, scale in ((control, factor), (treatment, 1.0)):
-            p = (moments.sum_y + 1) / (moments.sum_x + 2)
-            floor += scale * scale * p * (1 - p) / moments.sum_x
+    floor = factor * factor * _floor(metric, control) + _floor(metric, treatment)
     return sequential.of_means(a, b, factor=factor, at_least=floor)
 
 
@@ -287,6 +320,8 @@ def _contrast(
     together = sequential.combined(parts)
     if together is None:
         return None
+    if metric == "cost_per_success" and not all(sums.of(p.number, v.position, "cost").n for p in phases for v in pair):
+        return None  # without a price, dollars are not 0 but unknown
     is_enough = metric not in MONEY or together.smallest >= MIN_FOR_MONEY
     interval = together.interval(confidence_level=level, tuned_for=design.tuned_for)
     relative = None
@@ -307,6 +342,7 @@ def _contrast(
         p_value=together.p_value(tuned_for=design.tuned_for),
         is_claimed=is_claimed and is_enough,
         n=together.n,
+        smallest=together.smallest,
         at_most_worse=worse,
     )
 
@@ -324,7 +360,7 @@ def _latency_contrast(
             n = int(a.sum() + b.sum())
             return Contrast(
                 variant=pair[1], metric="latency_p95", difference=shifted, relative=shifted, p_value=math.nan,
-                is_claimed=is_claimed, n=n, at_most_worse=shifted.upper,
+                is_claimed=is_claimed, n=n, smallest=int(min(a.sum(), b.sum())), at_most_worse=shifted.upper,
             )  # fmt: skip
     return None
 
@@ -360,10 +396,10 @@ def _excess(
         a, b = (sums.of(phase.number, variant.position, metric) for variant in pair)
         part = difference_of(metric, a, b, factor)
         if part is not None:
-            parts.append(part._replace(estimate=part.estimate - margin) if metric == "error_rate" else part)
+            parts.append(_at_bound(part, a, b, margin) if metric == "error_rate" else part)
     together = sequential.combined(parts)
-    if together is None:
-        return Interval(0.0, -math.inf, math.inf)
+    if together is None or (metric in MONEY and together.smallest < MIN_FOR_MONEY):
+        return Interval(0.0 if together is None else together.estimate, -math.inf, math.inf)
     scale = 1.0
     if metric != "error_rate":  # as a share of the control's value
         means = [s.mean for p in phases if (s := sums.of(p.number, pair[0].position, metric).ratio())]
@@ -373,6 +409,16 @@ def _excess(
         together.lower_bound(confidence_level=level, tuned_for=tuned_for) * scale,
         together.upper_bound(confidence_level=level, tuned_for=tuned_for) * scale,
     )
+
+
+def _at_bound(part: Difference, control: Moments, treatment: Moments, margin: float) -> Difference:
+    """The difference less its margin, with at least the error that it would have exactly at the bound: an arm that has seen
+    no failure yet is not the surer for it."""
+    a, b = control.ratio(), treatment.ratio()
+    assert a is not None and b is not None  # noqa: S101 - there is a difference of them
+    p = min(0.5, (a.n * a.mean + 1) / (a.n + 2) + margin)
+    squared = max(part.squared_error, p * (1 - p) / b.n)
+    return part._replace(estimate=part.estimate - margin, squared_error=squared)
 
 
 def _ratio_evidence(sums: Sums, phase: Phase) -> float:

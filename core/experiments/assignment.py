@@ -1,12 +1,6 @@
 """Which variant a unit gets. Pure, and the same on every machine and in every language; docs/experiments.md has vectors."""
 
-import hashlib
-from collections.abc import Sequence
-from itertools import accumulate
-
-from core.domain.experiment import Assignment, Experiment, Variant, assignment_id
-
-_WHOLE = 2**64
+from core.domain.experiment import Assignment, Experiment, Variant, assignment_id, is_in_audience, pick
 
 
 def assign(experiment: Experiment, unit_id: str) -> Variant:
@@ -20,24 +14,6 @@ def assign(experiment: Experiment, unit_id: str) -> Variant:
     """
     served = [variant for variant in experiment.variants if not variant.is_shadow]
     return served[pick([variant.weight for variant in served], f"{experiment.salt}:{unit_id}", experiment.id)]
-
-
-def pick(weights: Sequence[int], key: str, name: str = "") -> int:
-    """The place that a key falls on, by weight.
-
-    Raises:
-        ValueError: The weights do not sum to a positive number.
-    """
-    total = sum(weights)
-    if total <= 0:
-        raise ValueError(f"experiment {name!r}: weights sum to {total}, must be > 0")
-    point = _point(key) * total >> 64  # whole numbers: a float could round up to `total`
-    return next(at for at, bound in enumerate(accumulate(weights)) if point < bound)
-
-
-def is_in_audience(experiment: Experiment, unit_id: str) -> bool:
-    """Whether a unit takes part; drawn apart from its variant, so that the audience may grow without moving anyone."""
-    return _point(f"{experiment.salt}:audience:{unit_id}") < int(experiment.design.audience * _WHOLE)
 
 
 def place(experiment: Experiment, unit_id: str, forced: Variant | None = None) -> tuple[Variant, Assignment]:
@@ -60,7 +36,3 @@ def place(experiment: Experiment, unit_id: str, forced: Variant | None = None) -
         position=variant.position,
         reason=reason,
     )
-
-
-def _point(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

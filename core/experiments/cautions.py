@@ -31,6 +31,10 @@ def cautions(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> li
         small = amount(design.primary, design.smallest_effect, is_difference=True)
         least = amount(design.primary, effect, is_difference=True)
         found.append(f"Low power: in {design.max_days} days at this traffic {least} can be told, not {small}.")
+    if analysis.n_phases > 1:
+        found.append(
+            f"Rates of variants are means of {analysis.n_phases} phases, weighted by their units; differences are within phases."
+        )
     if design.allocation == "thompson":
         found.append(
             "The weights follow the data: estimates of what gets little traffic stay rough. Use it to earn, not to learn."

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.domain.experiment import Decision, Experiment, Metric
+from core.domain.experiment import Decision, Experiment
 from core.experiments.analysis import MIN_FOR_MONEY, MONEY, SHARES, Analysis, Contrast, GuardResult
 from core.experiments.planner import days_left
 from core.experiments.words import amount, effect, names
@@ -69,13 +69,18 @@ def _gain(experiment: Experiment, contrast: Contrast) -> float:
 
 def _is_good(experiment: Experiment, analysis: Analysis, contrast: Contrast) -> bool:
     design = experiment.design
-    if contrast.is_told and _gain(experiment, contrast) > 0:
-        return True
-    if design.rule != "not_worse_and_cheaper" or not contrast.is_claimed:
-        return False
+    if design.rule == "superior":
+        return contrast.is_told and _gain(experiment, contrast) > 0
     cost = analysis.contrast(contrast.variant.position, "cost")
-    is_cheaper = cost is not None and cost.difference.upper < 0 and cost.n >= 2 * MIN_FOR_MONEY
-    return contrast.at_most_worse < design.margin and is_cheaper
+    is_cheaper = cost is not None and cost.difference.upper < 0 and cost.smallest >= MIN_FOR_MONEY
+    return contrast.is_claimed and contrast.at_most_worse < design.margin and is_cheaper
+
+
+def _not_both(analysis: Analysis, contrast: Contrast) -> str:
+    cost = analysis.contrast(contrast.variant.position, "cost")
+    dearer = cost is not None and cost.difference.lower > 0
+    what = "it is dearer" if dearer else "it is not shown to be cheaper"
+    return f"{contrast.variant.name} is better, but {what}; the rule asks for both."
 
 
 def _is_bad(experiment: Experiment, contrast: Contrast) -> bool:
@@ -108,7 +113,11 @@ def _inconclusive(
     design = experiment.design
     primary = [c for c in analysis.contrasts if c.metric == design.primary]
     reasons = [effect(contrast, analysis.confidence_level) for contrast in primary]
-    smallest = min((_n_units(analysis, v.position, design.primary) for v in experiment.served), default=0)
+    if design.rule == "not_worse_and_cheaper":
+        reasons += [_not_both(analysis, contrast) for contrast in primary if contrast.is_told and _gain(experiment, contrast) > 0]  # fmt: skip
+    smallest = (
+        min((contrast.smallest for contrast in primary), default=0) if len(primary) == len(experiment.served) - 1 else 0
+    )
     needed = MIN_FOR_MONEY if design.primary in MONEY else MIN_PER_SIDE
     if smallest < needed:
         return Decision(
@@ -143,15 +152,6 @@ def _inconclusive(
         days_left=None if ended else days,
         money=money,
     )
-
-
-def _n_units(analysis: Analysis, position: int, metric: Metric) -> int:
-    result = next(r for r in analysis.results if r.variant.position == position)
-    if metric == "success":
-        return min(result.n_outcomes, result.n_exposed or result.n_outcomes)
-    if metric == "rating":
-        return result.n_ratings
-    return result.n_exposed
 
 
 def _days(days: float) -> str:
@@ -191,7 +191,7 @@ def _money(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> str:
         return f"{best.variant.name} costs about the same a call ({span} %)."
     what = "cheaper" if usd < 0 else "dearer"
     words = f"{best.variant.name} is {100 * abs(share):.0f} % {what} a call"
-    if best.n >= 2 * MIN_FOR_MONEY:
+    if best.smallest >= MIN_FOR_MONEY:
         low, high = sorted(abs(value) for value in best.relative[1:])
         words += f" ({100 * low:.0f} to {100 * high:.0f} %)"
     else:

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from core.domain.experiment import Experiment, OutcomeInput, Variant
+from core.domain.text import is_storable
 from core.errors import InvalidRequest
 
 MAX_TEXT = 20_000
@@ -21,11 +22,23 @@ def checked_outcome(experiment: Experiment, result: OutcomeInput) -> OutcomeInpu
         raise InvalidRequest("An outcome needs success, a rating, a number or a text.")
     if result.variant is None and not (result.unit_id or result.generation_id or result.assignment_id):
         raise InvalidRequest("An outcome belongs to a generation, an assignment, a unit or a variant: name one.")
+    if result.success is not None and not isinstance(result.success, bool):
+        raise InvalidRequest(f"success == {result.success!r}, must be true or false")
+    _check_texts(result)
+    position = None if result.variant is None else find_variant(experiment, result.variant).position
+    return replace(result, variant=position)
+
+
+def _check_texts(result: OutcomeInput) -> None:
+    if result.unit_id is not None and not result.unit_id.strip():
+        raise InvalidRequest("The unit (user_id) must have 1 to 500 characters.")
+    if not all(
+        is_storable(text or "") for text in (result.text, result.unit_id, result.generation_id, result.assignment_id)
+    ):
+        raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
     for name in ("unit_id", "generation_id", "assignment_id"):
         if len(getattr(result, name) or "") > 500:
             raise InvalidRequest(f"{name} must have at most 500 characters")
-    position = None if result.variant is None else find_variant(experiment, result.variant).position
-    return replace(result, variant=position)
 
 
 def find_variant(experiment: Experiment, wanted: str | int) -> Variant:

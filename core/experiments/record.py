@@ -9,6 +9,7 @@ from core.clock import to_us
 from core.domain.experiment import Decision, Experiment
 from core.errors import InvalidRequest
 from core.experiments.analysis import Analysis
+from core.experiments.decision import Traffic
 from core.experiments.words import names
 from core.statistics.interval import Interval
 
@@ -20,8 +21,15 @@ METHOD = (
 )
 
 
-def to_data(
-    experiment: Experiment, analysis: Analysis, decision: Decision, *, data_hash: str, price_ids: list[str]
+def to_data(  # noqa: PLR0913 - all that a record states
+    experiment: Experiment,
+    analysis: Analysis,
+    decision: Decision,
+    traffic: Traffic,
+    *,
+    data_hash: str,
+    price_ids: list[str],
+    written_at: str,
 ) -> dict[str, Any]:
     """Everything that a record states, as JSON values; an infinite bound is null."""
     return {
@@ -87,12 +95,14 @@ def to_data(
             "late": analysis.n_late, "orphans": analysis.n_orphans,
         },
         "decision": {"action": decision.action, "headline": decision.headline, "reasons": list(decision.reasons), "winner": decision.winner},
+        "traffic": {"units": traffic.units, "calls": traffic.calls},
+        "written_at": written_at,
         "price_rows": price_ids,
         "data_hash": data_hash,
     }  # fmt: skip
 
 
-def render(data: dict[str, Any], written_at: str) -> str:
+def render(data: dict[str, Any]) -> str:
     """The record as Markdown, with its data in a block at the end."""
     e, design = data["experiment"], data["experiment"]["design"]
     lines = [
@@ -106,7 +116,7 @@ def render(data: dict[str, Any], written_at: str) -> str:
         "",
         f"Unit: {e['unit']}. Primary metric: {names(design['primary'])}. Rule: {design['rule'].replace('_', ' ')}"
         + (f" (margin {design['margin']:g})" if design["margin"] else "")
-        + f". Status: {e['status']}. Written {written_at}.",
+        + f". Status: {e['status']}. Written {data['written_at']}.",
         "",
         "## Method",
         "",
@@ -152,13 +162,14 @@ def render(data: dict[str, Any], written_at: str) -> str:
 
 def parse(text: str) -> dict[str, Any]:
     """The data of a record. Raises: InvalidRequest"""
-    start = text.find(_OPEN)
+    start = text.rfind(_OPEN)
     end = text.find(_CLOSE, start + len(_OPEN))
     if start < 0 or end < 0:
         raise InvalidRequest("This file has no data block of a decision record.")
     try:
         data = json.loads(text[start + len(_OPEN) : end])
-        data["experiment"]["id"] + ""
+        data["experiment"]["id"] + data["written_at"]
+        {**data["traffic"]}
     except (ValueError, KeyError, TypeError):
         raise InvalidRequest("The data block of this record cannot be read.") from None
     found: dict[str, Any] = data
@@ -173,7 +184,7 @@ def compare(stated: Any, found: Any, path: str = "") -> list[str]:
     if isinstance(stated, list) and isinstance(found, list) and len(stated) == len(found):
         return [line for at, (a, b) in enumerate(zip(stated, found, strict=True)) for line in compare(a, b, f"{path}[{at}]")]  # fmt: skip
     if isinstance(stated, float) and isinstance(found, (int, float)):
-        if math.isclose(stated, found, rel_tol=1e-9, abs_tol=1e-12):
+        if math.isclose(stated, found, rel_tol=1e-6, abs_tol=1e-9):
             return []
     elif stated == found:
         return []

@@ -147,7 +147,7 @@ class AliasService:
         if alias.rollout_id is not None:
             experiment = self._experiments.get(alias.rollout_id)
             if experiment.status == "running":
-                unit = origin.user_id or f"call-{secrets.token_hex(8)}"
+                unit = origin.user_id.strip() or f"call-{secrets.token_hex(8)}"
                 served = self._experiments.assign(alias.rollout_id, unit)
                 target = _target(served.variant)
                 if origin.ref_id is None:
@@ -175,6 +175,9 @@ class AliasService:
         experiment = report.experiment
         phase = experiment.phases[-1]
         if clock.now() - phase.started_at < timedelta(hours=self.min_hours):
+            return False
+        # Not broken is too little: with few units a bad target looks undecided. Its estimate must be within each bound.
+        if any(guard.excess.estimate > 0 for guard in report.analysis.guards):
             return False
         return self._experiments.sums(experiment.id).of(phase.number, 1, "error_rate").n >= self.min_units
 

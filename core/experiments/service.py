@@ -21,6 +21,7 @@ from core.domain.experiment import (
     Variant,
 )
 from core.domain.generation import Message, Request
+from core.domain.text import is_storable
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record
 from core.experiments.analysis import Analysis, analyse, history
@@ -142,28 +143,29 @@ class ExperimentService:
             NotFound, Conflict (stopped), InvalidRequest (see create; or nothing changes)
         """
         experiment = self._running(experiment_id)
-        arms = checked_variants(variants, self._resolve)
+        return self._open_phase(experiment, checked_variants(variants, self._resolve))
+
+    def _open_phase(self, experiment: Experiment, arms: tuple[Variant, ...]) -> Experiment:
         if arms == experiment.variants:
             raise InvalidRequest("Nothing changes: weights and variants are as they were.")
         phase = Phase(number=experiment.phase + 1, started_at=clock.now(), ended_at=None, variants=arms)
 
         def work(connection: Connection) -> None:
-            if not self._store.insert_phase(connection, experiment_id, phase):
+            if not self._store.insert_phase(connection, experiment.id, phase):
                 raise Conflict("The experiment was changed by someone else meanwhile.")
             detail = {"phase": phase.number, "weights": [arm.weight for arm in arms]}
             note(connection, "experiment changed", experiment.name, detail)
 
         self._writer.run(work)
-        return self.get(experiment_id)
+        return self.get(experiment.id)
 
     def weigh(self, experiment_id: str, weights: Sequence[int]) -> Experiment:
         """Open a new phase with other weights. Raises: see change."""
         experiment = self._running(experiment_id)
         if len(weights) != len(experiment.variants):
             raise InvalidRequest(f"{len(weights)} weights given for {len(experiment.variants)} variants.")
-        return self.change(
-            experiment_id, [replace(v, weight=w) for v, w in zip(experiment.variants, weights, strict=True)]
-        )
+        arms = [replace(v, weight=w) for v, w in zip(experiment.variants, weights, strict=True)]
+        return self._open_phase(experiment, checked_variants(arms, lambda variant: variant))
 
     def get(self, experiment_id: str) -> Experiment:
         found = self._store.get(experiment_id)
@@ -205,14 +207,16 @@ class ExperimentService:
             NotFound, Conflict (stopped), InvalidRequest
         """
         experiment = self._running(experiment_id)
-        if not unit_id.strip() or len(unit_id) > 500:
-            raise InvalidRequest("The unit (user_id) must have 1 to 500 characters.")
+        if not unit_id.strip() or len(unit_id) > 500 or not is_storable(unit_id):
+            raise InvalidRequest(
+                "The unit (user_id) must have 1 to 500 characters, none of them NUL or half of a pair."
+            )
         forced = None if force is None else find_variant(experiment, force)
         _, assignment = place(experiment, unit_id, forced)
         given = [(assignment, clock.now_us())]
         found = self._writer.run(lambda connection: experiment_data.expose(connection, experiment, given))
         unit = found[assignment.id]
-        variant = next(v for v in experiment.variants if v.position == unit.position)
+        variant = forced or next(v for v in experiment.variants if v.position == unit.position)
         return Served(variant=variant, assignment_id=unit.id, is_counted=not unit.reason, reason=unit.reason)
 
     def start_call(
@@ -333,7 +337,7 @@ class ExperimentService:
             if experiment.status == "running" and experiment.design.allocation == "thompson":
                 weights = allocation.next_weights(experiment, self._store.sums(experiment.id))
                 if weights is not None:
-                    with suppress(Conflict):  # another process has moved them
+                    with suppress(Conflict, InvalidRequest):  # another process has moved them
                         self.weigh(experiment.id, weights)
 
     # Reading -------------------------------------------------------------------------------------------------------
@@ -394,11 +398,15 @@ class ExperimentService:
     def record_of(self, experiment_id: str) -> str:
         """The decision record: a Markdown file with its data, which `verify` checks."""
         report = self.report(experiment_id)
-        data = self._data(report.experiment, report.analysis, report.decision)
-        return record.render(data, clock.now().isoformat(timespec="seconds"))
+        moment = clock.now().isoformat(timespec="seconds")
+        return record.render(
+            self._data(report.experiment, report.analysis, report.decision, traffic=report.traffic, written_at=moment)
+        )
 
     def verify(self, text: str) -> list[str]:
         """Recompute every number of a decision record from the rows; where they disagree; empty = nowhere.
+
+        The traffic, on which a running experiment's days and dollars a month rest, is taken as it was stated.
 
         Raises:
             InvalidRequest: It is no record. NotFound: this database has no such experiment.
@@ -408,19 +416,23 @@ class ExperimentService:
         with self._database.read() as connection:
             sums = experiment_check.recomputed(connection, experiment.id)
         analysis = analyse(experiment, sums)
-        decision = decide(experiment, analysis, self._traffic(experiment, analysis))
-        data = self._data(experiment, analysis, decision)
-        wrong = record.compare(stated, json.loads(json.dumps(data)))
-        written = text.partition("Written ")[2].partition(".\n")[0]
-        if not wrong and record.render(stated, written) != text:
+        traffic = Traffic(**stated["traffic"])
+        decision = decide(experiment, analysis, traffic)
+        found = self._data(experiment, analysis, decision, traffic=traffic, written_at=stated["written_at"])
+        wrong = record.compare(stated, json.loads(json.dumps(found)))
+        if not wrong and record.render(stated) != text:
             wrong.append("The text of the record is not what its data say.")
         return wrong
 
-    def _data(self, experiment: Experiment, analysis: Analysis, decision: Decision) -> dict[str, Any]:
+    def _data(
+        self, experiment: Experiment, analysis: Analysis, decision: Decision, *, traffic: Traffic, written_at: str
+    ) -> dict[str, Any]:
         with self._database.read() as connection:
             digest = experiment_check.data_hash(connection, experiment.id)
             ids = experiment_check.price_ids(connection, experiment.id)
-        return record.to_data(experiment, analysis, decision, data_hash=digest, price_ids=ids)
+        return record.to_data(
+            experiment, analysis, decision, traffic, data_hash=digest, price_ids=ids, written_at=written_at
+        )
 
     def _traffic(self, experiment: Experiment, analysis: Analysis) -> Traffic:
         """Units and calls a day, over the last days; an experiment younger than a day counts as one day old."""

@@ -34,6 +34,7 @@ def welch_interval(control: Sample, treatment: Sample, *, confidence_level: floa
     from scipy.special import stdtrit  # at first use: scipy takes a sixth of a second to import
 
     alpha = alpha_of(confidence_level)
+    control, treatment = Sample(*control), Sample(*treatment)
     check_sample(control)
     check_sample(treatment)
     difference = treatment.mean - control.mean
@@ -43,6 +44,6 @@ def welch_interval(control: Sample, treatment: Sample, *, confidence_level: floa
     if sum(parts) == 0:
         return Interval(difference, difference, difference)
     spread = sum(part * part / (sample.n - 1) for part, sample in zip(parts, (control, treatment), strict=True))
-    freedom = sum(parts) ** 2 / spread
+    freedom = sum(parts) ** 2 / spread if spread > 0 else float(control.n + treatment.n - 2)
     half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(sum(parts))
     return Interval(difference, difference - half, difference + half)

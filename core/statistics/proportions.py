@@ -24,7 +24,7 @@ def wilson_interval(successes: int, trials: int, *, confidence_level: float = 0.
 
     Source: Wilson (1927), JASA 22, 209-212; Newcombe (1998a), Stat. Med. 17, 857-872, method 3.
     """
-    check_counts(successes, trials)
+    successes, trials = check_counts(successes, trials)
     z = z_of(confidence_level)
     p = successes / trials
     centre = p + z * z / (2 * trials)
@@ -57,8 +57,13 @@ def z_of(confidence_level: float) -> float:
     return NormalDist().inv_cdf(1 - alpha_of(confidence_level) / 2)
 
 
-def check_counts(successes: int, trials: int) -> None:
+def check_counts(successes: int, trials: int) -> tuple[int, int]:
+    """The counts as whole numbers of Python's, which do not overflow. Raises: ValueError"""
+    if successes != int(successes) or trials != int(trials):
+        raise ValueError(f"successes == {successes}, trials == {trials}, must be whole numbers")
+    successes, trials = int(successes), int(trials)
     if trials < 1:
         raise ValueError(f"trials == {trials}, must be >= 1")
     if not 0 <= successes <= trials:
         raise ValueError(f"successes == {successes}, must be in [0, {trials}]")
+    return successes, trials

@@ -51,5 +51,5 @@ def is_mismatch(counts: Sequence[int], weights: Sequence[float]) -> bool:
 def _check(counts: Sequence[int], weights: Sequence[float]) -> None:
     if len(counts) != len(weights) or not len(counts):
         raise ValueError(f"{len(counts)} counts and {len(weights)} weights, must be as many and at least one")
-    if min(weights) <= 0 or min(counts) < 0:
+    if not all(0 < weight < math.inf for weight in weights) or min(counts) < 0:
         raise ValueError(f"counts == {list(counts)}, weights == {list(weights)}: weights must be > 0, counts >= 0")

@@ -33,9 +33,9 @@ class Difference(NamedTuple):
         return self.smallest >= MIN_PER_SIDE
 
     def interval(self, *, confidence_level: float = 0.95, tuned_for: int = TUNED_FOR) -> Interval:
-        """Two-sided; infinite before 30 a side."""
+        """Two-sided; infinite before 30 a side, and while nothing has varied: how much it can vary is then not known."""
         alpha = alpha_of(confidence_level)
-        if not self.is_enough:
+        if not self.is_enough or self.squared_error == 0:
             return Interval(self.estimate, -math.inf, math.inf)
         half = math.sqrt(self.squared_error) * _width(self.n * _rho2(_TUNED_ALPHA, tuned_for), alpha)
         return Interval(self.estimate, self.estimate - half, self.estimate + half)
@@ -48,7 +48,7 @@ class Difference(NamedTuple):
         if not self.is_enough:
             return 1.0
         if self.squared_error == 0:
-            return 1.0 if self.estimate == 0 else 0.0
+            return 1.0
         load = self.n * _rho2(_TUNED_ALPHA, tuned_for)
         evidence = self.estimate**2 / self.squared_error * load / (2 * (1 + load)) - math.log1p(load) / 2
         return min(1.0, math.exp(-evidence)) if evidence > 0 else 1.0
@@ -56,7 +56,7 @@ class Difference(NamedTuple):
     def upper_bound(self, *, confidence_level: float = 0.95, tuned_for: int = TUNED_FOR) -> float:
         """One-sided: the difference is at most this, at every look. Infinite before 30 a side."""
         alpha = alpha_of(confidence_level)
-        if not self.is_enough:
+        if not self.is_enough or self.squared_error == 0:
             return math.inf
         load = self.n * _rho2(2 * _TUNED_ALPHA, tuned_for)
         inner = 2 * (load + 1) / load * math.log1p(math.sqrt(load + 1) / (2 * alpha))
@@ -70,8 +70,7 @@ class Difference(NamedTuple):
 
 def of_proportions(control: tuple[int, int], treatment: tuple[int, int]) -> Difference:
     """Two proportions, each (successes, trials)."""
-    check_counts(*control)
-    check_counts(*treatment)
+    control, treatment = check_counts(*control), check_counts(*treatment)
     samples = [_of_counts(*control), _of_counts(*treatment)]
     # One success and one failure more keep an arm that has seen none (or nothing else) from claiming certainty.
     shrunk = [(successes + 1) / (trials + 2) for successes, trials in (control, treatment)]
@@ -89,18 +88,20 @@ def of_means(control: Sample, treatment: Sample, *, factor: float = 1.0, at_leas
 
 
 def combined(parts: Sequence[Difference]) -> Difference | None:
-    """One difference from several phases, each compared within itself and weighted by its precision.
+    """One difference from several phases, each compared within itself and weighted by its sizes.
 
-    Pooling the rows of phases with different weights would mistake a drift of quality for an effect. Phases with
-    fewer than 30 a side take no part; None where there is no part at all.
+    Pooling the rows of phases with different weights would mistake a drift of quality for an effect. The weights are
+    n_a·n_b / (n_a + n_b) (Mantel and Haenszel 1959): estimated precisions would favour phases that came out low. Phases
+    with fewer than 30 a side take no part; None where there is no part at all.
     """
     usable = [part for part in parts if part.is_enough and part.squared_error > 0]
     if not usable:
         return max(parts, key=lambda part: part.n) if parts else None
-    weights = [1 / part.squared_error for part in usable]
-    estimate = sum(w * part.estimate for w, part in zip(weights, usable, strict=True)) / sum(weights)
-    n = sum(part.n for part in usable)
-    return Difference(estimate, 1 / sum(weights), n, sum(part.smallest for part in usable))
+    weights = [part.smallest * (part.n - part.smallest) / part.n for part in usable]
+    total, n = sum(weights), sum(part.n for part in usable)
+    estimate = sum(w * part.estimate for w, part in zip(weights, usable, strict=True)) / total
+    squared_error = sum(w * w * part.squared_error for w, part in zip(weights, usable, strict=True)) / total**2
+    return Difference(estimate, squared_error, n, sum(part.smallest for part in usable))
 
 
 def proportion_difference(
@@ -111,7 +112,8 @@ def proportion_difference(
     Raises:
         ValueError: An argument is out of its range.
     """
-    return of_proportions(control, treatment).interval(confidence_level=confidence_level)
+    found = of_proportions(control, treatment).interval(confidence_level=confidence_level)
+    return Interval(found.estimate, max(-1.0, found.lower), min(1.0, found.upper)) if found.is_finite else found
 
 
 def mean_difference(control: Sample, treatment: Sample, *, confidence_level: float = 0.95) -> Interval:
@@ -154,15 +156,17 @@ def relative_difference(
     )
 
 
-def mean_interval(sample: Sample, *, confidence_level: float = 0.95, tuned_for: int = TUNED_FOR) -> Interval:
-    """One mean, at every look; infinite before 30 observations.
+def mean_interval(
+    sample: Sample, *, at_least: float = 0.0, confidence_level: float = 0.95, tuned_for: int = TUNED_FOR
+) -> Interval:
+    """One mean, at every look; infinite before 30 observations. at_least: a floor of the squared standard error.
 
     Raises:
         ValueError: An argument is out of its range.
     """
     sample = Sample(*sample)
     check_sample(sample)
-    part = Difference(sample.mean, sample.variance / sample.n, sample.n, sample.n)
+    part = Difference(sample.mean, max(sample.variance / sample.n, at_least), sample.n, sample.n)
     return part.interval(confidence_level=confidence_level, tuned_for=tuned_for)
 
 
@@ -176,7 +180,7 @@ def proportion_interval(successes: int, trials: int, *, confidence_level: float 
 
     Source: Robbins (1970); Howard et al. (2021), section 3.2 (beta-binomial mixture).
     """
-    check_counts(successes, trials)
+    successes, trials = check_counts(successes, trials)
     failures, estimate = trials - successes, successes / trials
     mixture = math.lgamma(successes + 1) + math.lgamma(failures + 1) - math.lgamma(trials + 2)
     limit = -math.log(alpha_of(confidence_level))

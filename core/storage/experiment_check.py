@@ -23,6 +23,7 @@ from core.storage.experiment_schema import (
 )
 from core.storage.experiment_sums import (
     AT,
+    MOMENTS,
     NOT_COUNTED,
     PAIRS,
     TOTALS,
@@ -163,7 +164,7 @@ def differences(connection: Connection, experiment_id: str) -> list[str]:
     kept: dict[tuple[Key, str], tuple[Moments, bytes | None]] = {}
     for row in connection.execute(select(experiment_sums).where(c.experiment_id == experiment_id)):
         if row.metric not in _BARE:
-            values = (float(getattr(row, name)) for name in ("mean_x", "mean_y", "m_xx", "m_xy", "m_yy"))
+            values = (float(getattr(row, name)) for name in MOMENTS[1:])
             moments = Moments(int(row.n), *values)
             kept[((row.experiment_id, row.phase, row.position), row.metric)] = moments, row.histogram
     for at in sorted(kept.keys() | found.moments.keys()):
@@ -203,13 +204,19 @@ def _units(connection: Connection, experiment_id: str, found: Recomputed) -> Ite
             for each in rows:
                 add_outcome(totals, _Outcome(*each[1:]))
         keys = {unit[0]: _key(unit) for unit in units}
+        times: dict[str, list[int]] = {}
         for row in chain(made, ended):
             if row["ref_part"] in keys:
                 add_call(by_unit.setdefault(row["ref_part"], nothing()), row)
                 if row["status"] == "ok":
-                    found.add_latency(keys[row["ref_part"]], row["latency_us"])
+                    times.setdefault(row["ref_part"], []).append(row["latency_us"])
         for unit in units:
             totals = by_unit.get(unit[0], nothing())
+            if unit[0] in times:
+                # Which call was recorded first is only known from the unit itself; that it was one of them can be checked.
+                kept = unit[5 + AT["first_latency_us"]]
+                totals[AT["first_latency_us"]] = kept if kept in times[unit[0]] else times[unit[0]][0]
+                found.add_latency(keys[unit[0]], int(totals[AT["first_latency_us"]]))
             for name in ("n_exposed", "n_multiple"):  # said by the row itself
                 totals[AT[name]] = unit[5 + AT[name]]
             found.add(keys[unit[0]], totals)
@@ -243,6 +250,7 @@ def _agree(one: Moments, other: Moments) -> bool:
     """To the digits that a sum in another order keeps."""
     if one.n != other.n:
         return False
+    other = other.rebased(one.origin)
     scale_x, scale_y = max(1.0, abs(one.mean_x)), max(1.0, abs(one.mean_y))
     limits = (scale_x, scale_y, scale_x**2 * one.n, scale_x * scale_y * one.n, scale_y**2 * one.n)
     pairs = zip(("mean_x", "mean_y", "m_xx", "m_xy", "m_yy"), limits, strict=True)

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, insert, select, update
 
 from core.clock import DAY_US
-from core.domain.experiment import Assignment, Experiment, OutcomeInput, OutcomeState, assignment_id
+from core.domain.experiment import (
+    Assignment,
+    Experiment,
+    OutcomeInput,
+    OutcomeState,
+    assignment_id,
+    excluded_because,
+    redraw,
+)
 from core.storage import histogram
 from core.storage.bulk import insert_many, is_one_of, update_many
 from core.storage.experiment_schema import experiment_outcomes, experiment_runs
@@ -57,8 +65,11 @@ def count_calls(connection: Connection, mine: Sequence[Mapping[str, Any]]) -> No
     for row in mine:
         unit = changes.units.get(row["ref_part"])
         if unit is not None:
+            is_first = row["status"] == "ok" and not unit.totals[AT["n_ok"]]
             add_call(unit.totals, row)
-            if row["status"] == "ok":
+            if is_first:
+                # One latency a unit: calls of one user hang together, and a p95 has no totals to add up.
+                unit.totals[AT["first_latency_us"]] = row["latency_us"]
                 counts = changes.latencies.setdefault(unit.key, {})
                 bucket = histogram.bucket_of(row["latency_us"])
                 counts[bucket] = counts.get(bucket, 0) + 1
@@ -248,10 +259,11 @@ def _places(
         else:
             wanted.append([])
     changes.load(connection, (one for ids in wanted for one in ids))
+    served = {variant.position for variant in experiment.served}
     claimed = [
         (_claim(experiment, outcome), changes.now_us)
         for outcome, ids in zip(outcomes, wanted, strict=True)
-        if outcome.unit_id and isinstance(outcome.variant, int) and not outcome.generation_id
+        if outcome.unit_id and outcome.variant in served and not outcome.generation_id
         and not any(one in changes.units for one in ids)
     ]  # fmt: skip
     _add_units(connection, changes, experiment, claimed)
@@ -264,7 +276,12 @@ def _places(
             places.append(found)
         elif ids and ids[0].startswith("shadow:"):
             places.append(int(ids[0].split(":")[1]))  # judged later: a unit of its own, of the shadow variant
-        elif outcome.assignment_id or outcome.generation_id or outcome.unit_id or outcome.variant is None:
+        elif (
+            outcome.assignment_id
+            or outcome.generation_id
+            or outcome.variant is None
+            or (outcome.unit_id and outcome.variant in served)
+        ):
             places.append("orphan")
         else:
             places.append(int(outcome.variant))
@@ -287,12 +304,14 @@ def _ids_of(experiment: Experiment, unit_id: str) -> list[str]:
 
 def _claim(experiment: Experiment, outcome: OutcomeInput) -> Assignment:
     unit_id = outcome.unit_id or ""
+    reason = excluded_because(experiment, unit_id)
     return Assignment(
-        id=assignment_id(experiment.id, experiment.phase, unit_id),
+        id=assignment_id(experiment.id, experiment.phase, unit_id, is_counted=not reason),
         experiment_id=experiment.id,
         phase=experiment.phase,
         unit_id=unit_id,
         position=int(outcome.variant or 0),
+        reason=reason,
     )
 
 
@@ -338,7 +357,10 @@ def _add_units(
         if kept is not None:
             found[assignment.id] = kept
             continue
-        unit = Unit(assignment.id, experiment.id, assignment.phase, assignment.position, assignment.reason, nothing())
+        position = assignment.position
+        if assignment.is_counted and any(one in changes.units and not changes.units[one].reason for one in others[assignment.id]):  # fmt: skip
+            position = redraw(experiment, assignment.unit_id).position
+        unit = Unit(assignment.id, experiment.id, assignment.phase, position, assignment.reason, nothing())
         unit.totals[AT["n_exposed"]] = 1
         for other in (changes.units[one] for one in others[assignment.id] if one in changes.units):
             if other.position != unit.position:

@@ -22,7 +22,7 @@ UNIT_TOTALS = {
     "n_exposed": BigInteger, "n_multiple": BigInteger, "n_outcomes": BigInteger, "n_successes": BigInteger,
     "n_ratings": BigInteger, "rating_sum": Double, "n_numbers": BigInteger, "number_sum": Double,
     "n_calls": BigInteger, "n_errors": BigInteger, "n_ok": BigInteger, "latency_sum_s": Double,
-    "log_latency_sum": Double, "n_priced": BigInteger, "cost_nano_usd": BigInteger, "tokens": BigInteger,
+    "log_latency_sum": Double, "first_latency_us": BigInteger, "n_priced": BigInteger, "cost_nano_usd": BigInteger, "tokens": BigInteger,
 }  # fmt: skip
 
 experiments = Table(
@@ -136,7 +136,7 @@ experiment_sums = Table(
     Column("position", Integer, primary_key=True),
     Column("metric", Text, primary_key=True),
     Column("n", BigInteger, nullable=False),
-    *(Column(name, Double, nullable=False) for name in ("mean_x", "mean_y", "m_xx", "m_xy", "m_yy")),
+    *(Column(name, Double, nullable=False) for name in ("mean_x", "mean_y", "m_xx", "m_xy", "m_yy", "origin")),
     Column("histogram", LargeBinary),
 )
 
@@ -162,7 +162,7 @@ experiment_looks = Table(
     Column("at", BigInteger, nullable=False),
     Column(
         "sums", Text, nullable=False
-    ),  # JSON {position: [n, mean_x, mean_y, m_xx, m_xy, m_yy]} of the primary metric
+    ),  # JSON {position: [n, mean_x, mean_y, m_xx, m_xy, m_yy, origin]} of the primary metric
 )
 
 aliases = Table(

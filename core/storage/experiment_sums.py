@@ -43,7 +43,7 @@ PAIRS: dict[str, tuple[str, str | None]] = {
     "cost_per_success": ("n_successes", "cost_nano_usd"),
     "tokens": ("n_calls", "tokens"),
 }
-MOMENTS = ("n", "mean_x", "mean_y", "m_xx", "m_xy", "m_yy")
+MOMENTS = ("n", "mean_x", "mean_y", "m_xx", "m_xy", "m_yy", "origin")
 KEY = ("experiment_id", "phase", "position")
 NOT_COUNTED = -1  # the position under which excluded units are summed
 LOOK_GROWTH = 1.05

@@ -203,7 +203,8 @@ def _shadows(experiment: Experiment) -> None:
     """What they cost, and the latest of them beside what was served, to be judged."""
     mm = manager()
     for position, n, failed, nano, unpriced in mm.experiments.shadow_costs(experiment.id):
-        text = f"{experiment.variants[position].name}: {n:,} answers that nobody saw, {failed:,} failed, {formatting.usd(nano / 1e9)}"
+        name = next((v.name for v in experiment.variants if v.position == position), f"variant {position}")
+        text = f"{name}: {n:,} answers that nobody saw, {failed:,} failed, {formatting.usd(nano / 1e9)}"
         st.caption(formatting.plain(text + (f", {unpriced:,} without a price" if unpriced else "")).replace("$", "\\$"))
     for shadow_id, served_id in mm.experiments.shadow_pairs(experiment.id):
         shadow, served = mm.log.get(shadow_id), mm.log.get(served_id)
