@@ -112,7 +112,7 @@ def test_the_built_in_ones_are_without_problems(mm_without_key: ModelManager, na
         (workflow(Step(name="a", prompt="{{steps.a.output}}")), "circle"),
         (workflow(Step(name="a", prompt="{{steps.b.output}}"), Step(name="b", prompt="{{steps.a.output}}")), "circle"),
         (workflow(Step(name="a", prompt="x"), Step(name="a", prompt="y")), "two steps"),
-        (workflow(Step(name="a", prompt="x", model="gpt-99")), "no model 'gpt-99'"),
+        (workflow(Step(name="a", prompt="x", model="nope-99")), "no model 'nope-99'"),
         (workflow(Step(name="a", prompt="x {{input")), "stray"),
         (workflow(Step(name="a b", prompt="x")), "step's name"),
         (workflow(Step(name="a", prompt="x", on_failure="fallback")), "fallback_model"),
