@@ -250,8 +250,19 @@ def _agree(one: Moments, other: Moments) -> bool:
     """To the digits that a sum in another order keeps."""
     if one.n != other.n:
         return False
+    if not one.n:
+        return True
     other = other.rebased(one.origin)
-    scale_x, scale_y = max(1.0, abs(one.mean_x)), max(1.0, abs(one.mean_y))
-    limits = (scale_x, scale_y, scale_x**2 * one.n, scale_x * scale_y * one.n, scale_y**2 * one.n)
-    pairs = zip(("mean_x", "mean_y", "m_xx", "m_xy", "m_yy"), limits, strict=True)
-    return all(abs(getattr(one, name) - getattr(other, name)) <= 1e-9 * max(1.0, limit) for name, limit in pairs)
+    n = one.n
+    # What a value can be off by after sums in another order: relative to itself, and to what was taken off it.
+    off_x = 1e-9 * max(1.0, abs(one.mean_x))
+    off_y = 1e-9 * max(1.0, abs(one.mean_y)) + 1e-12 * abs(one.origin * one.mean_x)
+    spread_x, spread_y = math.sqrt(one.m_xx / n), math.sqrt(one.m_yy / n)
+    limits = {
+        "mean_x": off_x,
+        "mean_y": off_y,
+        "m_xx": n * off_x * (2 * spread_x + 1),
+        "m_xy": n * (off_x * (spread_y + 1) + off_y * (spread_x + 1)),
+        "m_yy": n * off_y * (2 * spread_y + 1),
+    }
+    return all(abs(getattr(one, name) - getattr(other, name)) <= limit for name, limit in limits.items())
