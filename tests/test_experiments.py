@@ -10,17 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import lambertw
-from scipy.stats import binomtest, chi2, chi2_contingency, chisquare
+from scipy.stats import binomtest, chi2, chi2_contingency, chisquare, norm
+from scipy.stats import t as student
 
 from core import Conflict, InvalidRequest, ModelManager, ModelNotFound, NotFound, clock
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.experiments.analysis import analyse
 from core.experiments.assignment import assign
 from core.experiments.decision import Traffic, decide
-from core.statistics import sequential
+from core.statistics import bayes, quantiles, sequential
+from core.statistics.means import Sample, welch_interval
 from core.statistics.moments import Moments
+from core.statistics.power import required_sample_size
 from core.statistics.proportions import difference_interval, wilson_interval
-from core.statistics.sample_ratio import is_mismatch, sequential_sample_ratio
+from core.statistics.sample_ratio import is_mismatch, sample_ratio_test, sequential_sample_ratio
 from core.storage.experiments import Sums
 
 
@@ -179,6 +182,78 @@ def test_the_sample_ratio_evidence_grows_like_the_likelihood():
         n * divergence, rel=0.02
     )
     assert chi2.sf((0.1 * n) ** 2 / (0.25 * n), 1) < 1e-10
+
+
+# Against other libraries
+
+
+samples = st.tuples(st.integers(3, 5000), st.floats(-100, 100), st.floats(0.01, 50))
+
+
+@given(samples, samples, st.floats(0.6, 0.999))
+def test_welch_agrees_with_scipy(control, treatment, level):
+    found = welch_interval(Sample(*control), Sample(*treatment), confidence_level=level)
+    (n, mean, variance), (m, other, spread) = control, treatment
+    parts = variance / n, spread / m
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (n - 1) + parts[1] ** 2 / (m - 1))
+    half = student.ppf(0.5 + level / 2, freedom) * np.sqrt(sum(parts))
+
+    assert (found.lower, found.upper) == pytest.approx((other - mean - half, other - mean + half), rel=1e-9, abs=1e-9)
+    assert welch_interval(control, treatment, confidence_level=level) == found  # type: ignore[arg-type]
+
+
+def test_welch_gives_the_published_interval_of_two_barley_samples():
+    """R's t.test(1:10, y = c(7:20)), in its manual: −11.052802 to −4.947198."""
+    one, two = np.arange(1.0, 11.0), np.arange(7.0, 21.0)
+    found = welch_interval(Sample(14, two.mean(), two.var(ddof=1)), Sample(10, one.mean(), one.var(ddof=1)))
+
+    assert (found.lower, found.upper) == pytest.approx((-11.052802, -4.947198), abs=5e-7)
+
+
+@given(st.lists(st.integers(0, 5000), min_size=2, max_size=5).filter(sum), st.data())
+def test_the_split_test_agrees_with_scipy(counts, data):
+    weights = data.draw(st.lists(st.integers(1, 9), min_size=len(counts), max_size=len(counts)))
+    expected = np.array(weights) / sum(weights) * sum(counts)
+
+    assert sample_ratio_test(counts, weights) == pytest.approx(chisquare(counts, expected).pvalue, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "effect", "power", "significance", "n"),
+    # (z₁₋α/₂ + z_power)² (p₁q₁ + p₂q₂) / δ² by hand, rounded up
+    [(0.30, 0.05, 0.8, 0.05, 1374), (0.30, 0.10, 0.8, 0.05, 354), (0.10, -0.02, 0.9, 0.05, 4298), (0.5, 0.01, 0.8, 0.01, 58384)],
+)  # fmt: skip
+def test_the_planned_size_is_the_textbooks(baseline, effect, power, significance, n):
+    assert required_sample_size(baseline, effect, power=power, significance=significance) == n
+
+
+def test_beliefs_agree_with_draws_from_the_posteriors():
+    rng = np.random.default_rng(3)
+    counts = [(30, 100), (38, 100), (35, 100)]
+    draws = np.column_stack([rng.beta(1 + s, 1 + n - s, 400_000) for s, n in counts])
+    best, loss = np.bincount(draws.argmax(1)) / len(draws), (draws.max(1)[:, None] - draws).mean(0)
+
+    found = bayes.of_proportions(counts)
+
+    assert [each.probability_best for each in found] == pytest.approx(best, abs=0.004)
+    assert [each.expected_loss for each in found] == pytest.approx(loss, abs=0.0005)
+    two = bayes.of_means([Sample(50, 1.0, 4.0), Sample(80, 1.3, 3.0)])
+    assert two[1].probability_best == pytest.approx(norm.cdf(0.3 / np.sqrt(4 / 50 + 3 / 80)), abs=1e-6)
+
+
+def test_a_quantiles_interval_is_where_the_evidence_is_small():
+    rng = np.random.default_rng(8)
+    edges = 2.0 ** (np.arange(-64, 128) / 32)
+    counts = np.histogram(rng.lognormal(0, 0.5, 3000), edges)[0]
+    interval = quantiles.quantile_interval(counts, edges, 0.95)
+
+    assert interval.lower < np.exp(0.5 * 1.6449) < interval.upper
+    assert interval.upper / interval.lower < 1.25
+    few = quantiles.quantile_interval(np.histogram(rng.lognormal(0, 0.5, 40), edges)[0], edges, 0.95)
+    assert few.upper == np.inf
+    ratio = quantiles.quantile_ratio(counts, np.roll(counts, 32), edges, 0.95)
+    assert ratio.estimate == pytest.approx(2.0)
+    assert ratio.lower > 1
 
 
 # Decisions

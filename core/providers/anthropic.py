@@ -6,7 +6,7 @@ from typing import Any
 
 from core.domain.generation import Chunk, FinishReason, Model, Request, Usage
 from core.providers.base import KeyCheck, is_credible
-from core.providers.http import HttpVendor
+from core.providers.http import HttpVendor, count_of
 from core.providers.openai import checked
 
 LIST_TIMEOUT_S = 6.0
@@ -128,20 +128,15 @@ def to_usage(counts: dict[str, Any]) -> Usage | None:
     plain = counts.get("input_tokens")
     if not isinstance(plain, int):
         return None
-    read, written = _count(counts, "cache_read_input_tokens"), _count(counts, "cache_creation_input_tokens")
-    hour = _count(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
-    searches = _count(counts.get("server_tool_use"), "web_search_requests")
+    read, written = count_of(counts, "cache_read_input_tokens"), count_of(counts, "cache_creation_input_tokens")
+    hour = count_of(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
+    searches = count_of(counts.get("server_tool_use"), "web_search_requests")
     usage = Usage(
         input_tokens=plain + read + written,
         cached_tokens=read,
         cache_write_tokens=max(0, written - hour),
         cache_write_1h_tokens=min(hour, written),
-        output_tokens=_count(counts, "output_tokens"),
+        output_tokens=count_of(counts, "output_tokens"),
         n_searches=searches,
     )
     return usage if is_credible(usage) else None
-
-
-def _count(values: Any, name: str) -> int:
-    value = values.get(name) if isinstance(values, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

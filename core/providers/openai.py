@@ -14,7 +14,7 @@ from core.errors import (
     RateLimited,
 )
 from core.providers.base import KeyCheck, is_credible
-from core.providers.http import HttpVendor
+from core.providers.http import HttpVendor, count_of
 
 LIST_TIMEOUT_S = 6.0
 OPENAI_URL = "https://api.openai.com/v1"
@@ -141,18 +141,13 @@ def to_usage(usage: Any) -> Usage | None:
     prompt, completion = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     found = Usage(
         input_tokens=usage["prompt_tokens"],
-        cached_tokens=_count(prompt, "cached_tokens"),
-        audio_tokens=_count(prompt, "audio_tokens"),
-        output_tokens=_count(usage, "completion_tokens"),
-        thinking_tokens=_count(completion, "reasoning_tokens"),
-        output_audio_tokens=_count(completion, "audio_tokens"),
+        cached_tokens=count_of(prompt, "cached_tokens"),
+        audio_tokens=count_of(prompt, "audio_tokens"),
+        output_tokens=count_of(usage, "completion_tokens"),
+        thinking_tokens=count_of(completion, "reasoning_tokens"),
+        output_audio_tokens=count_of(completion, "audio_tokens"),
     )
     return found if is_credible(found) else None
-
-
-def _count(values: Any, name: str) -> int:
-    value = values.get(name) if isinstance(values, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _text(value: Any) -> str:
