@@ -18,6 +18,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from api.errors import Guard
 from api.manager import make_app
+from api.openai import make_openai_app
 from dashboard import session
 
 WARM_UP_AFTER_S = 3.0
@@ -61,5 +62,9 @@ async def health(_request: Request) -> JSONResponse:
 app = st.App(
     "shell.py",
     lifespan=lifespan,
-    routes=[Route("/health", health), Mount("/api", app=Guard(make_app(session.manager)))],
+    routes=[
+        Route("/health", health),
+        Mount("/api", app=Guard(make_app(session.manager))),
+        Mount("/v1", app=Guard(make_openai_app(session.manager))),
+    ],
 )
