@@ -29,7 +29,10 @@ CHROMIUM_FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 # Set to nothing, which is stronger than a .env: no benchmark may reach a vendor.
-NO_VENDOR = dict.fromkeys(("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL"), "")
+NO_VENDOR = dict.fromkeys(
+    ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY",
+     "OLLAMA_HOST", "AIMM_SERVERS"), "",
+)  # fmt: skip
 
 
 class Server:

@@ -111,8 +111,8 @@ def free_port() -> int:
 def running_server(folder: Path, **environ: str) -> Iterator[str]:
     """The real server as a user would start it; yields its address."""
     port = free_port()
-    names = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL")
-    clean = {name: value for name, value in os.environ.items() if name not in names}
+    names = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AIMM_SERVERS")  # fmt: skip
+    clean = {name: value for name, value in os.environ.items() if name not in names} | {"OLLAMA_HOST": ""}
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
     log_path = folder / f"server-{port}.log"
     with log_path.open("w") as log:
