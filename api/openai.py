@@ -66,7 +66,7 @@ def make_openai_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
     async def completions(body: Chat, mm: Manager) -> Response:
         call, served = await asyncio.to_thread(_start, mm, body)
         if body.stream:
-            pieces = _pieces(call, body, asyncio.get_running_loop())
+            pieces = _pieces(call, body)
             return StreamingResponse(pieces, media_type="text/event-stream", headers=_known(call, served))
         g = call.answered(await asyncio.wrap_future(call.done))
         headers = {**_known(call, served), **_headers(g)}
@@ -152,18 +152,12 @@ def _parameters(body: Chat) -> Parameters:
     return parameters
 
 
-async def _pieces(call: Call, body: Chat, loop: asyncio.AbstractEventLoop) -> AsyncIterator[str]:
+async def _pieces(call: Call, body: Chat) -> AsyncIterator[str]:
     """Server-sent events; a client that leaves stops the call. What is known only at the end is in a comment."""
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def put(piece: str | None) -> None:
-        loop.call_soon_threadsafe(queue.put_nowait, piece)
-
-    call.listen(put)
     head = {"id": call.id, "object": "chat.completion.chunk", "created": int(time.time()), "model": body.model}
     try:
         yield _event(head | {"choices": [_choice({"role": "assistant", "content": ""})]})
-        while (piece := await queue.get()) is not None:
+        async for piece in call.pieces():
             yield _event(head | {"choices": [_choice({"content": piece})]})
         try:
             g = call.answered(await asyncio.wrap_future(call.done))

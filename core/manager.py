@@ -72,22 +72,7 @@ class ModelManager:
             file=settings.prices_file,
             on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
         )
-        self._registry = Registry(
-            keys={
-                "gemini": settings.gemini_api_key,
-                "openai": settings.openai_api_key,
-                "anthropic": settings.anthropic_api_key,
-            },
-            addresses={
-                "gemini": settings.gemini_base_url,
-                "openai": settings.openai_base_url,
-                "anthropic": settings.anthropic_base_url,
-                "ollama": settings.ollama_host,
-            },
-            servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
-            finds_ollama=settings.finds_ollama,
-            simulated_speed=simulated_speed,
-        )
+        self._registry = _registry_of(settings, simulated_speed)
         self.calls = CallEngine(
             self._loop,
             self._writer,
@@ -213,28 +198,24 @@ class ModelManager:
 
     async def agenerate(self, request: Request, origin: Origin | None = None) -> Generation:
         """`generate` for a caller with an event loop of its own."""
-        # An alias in a rollout writes down who was given what, which must not hold up the caller's loop.
-        if self.aliases.find(request.model) is None:
-            call = self.submit(request, origin)
-        else:
-            call = await asyncio.to_thread(self.submit, request, origin)
+        call = await self._asubmit(request, origin)
         return call.answered(await asyncio.wrap_future(call.done))
 
     async def astream(self, request: Request, origin: Origin | None = None) -> AsyncIterator[str]:
         """`stream` for a caller with an event loop of its own."""
-        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
-        call = self.submit(request, origin)
-
-        def put(piece: str | None) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
-        call.listen(put)
+        call = await self._asubmit(request, origin)
         try:
-            while (piece := await pieces.get()) is not None:
+            async for piece in call.pieces():
                 yield piece
             call.answered(await asyncio.wrap_future(call.done))
         finally:
             call.cancel()
+
+    async def _asubmit(self, request: Request, origin: Origin | None) -> Call:
+        # An alias in a rollout writes down who was given what, which must not hold up the caller's loop.
+        if self.aliases.find(request.model) is None:
+            return self.submit(request, origin)
+        return await asyncio.to_thread(self.submit, request, origin)
 
     def request(
         self,
@@ -392,3 +373,22 @@ class ModelManager:
         if found is None:
             raise NotFound(f"There is no generation {generation_id[:60]!r}.")
         return self.prices.with_receipts(found)
+
+
+def _registry_of(settings: Settings, simulated_speed: float) -> Registry:
+    return Registry(
+        keys={
+            "gemini": settings.gemini_api_key,
+            "openai": settings.openai_api_key,
+            "anthropic": settings.anthropic_api_key,
+        },
+        addresses={
+            "gemini": settings.gemini_base_url,
+            "openai": settings.openai_base_url,
+            "anthropic": settings.anthropic_base_url,
+            "ollama": settings.ollama_host,
+        },
+        servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
+        finds_ollama=settings.finds_ollama,
+        simulated_speed=simulated_speed,
+    )

@@ -107,8 +107,9 @@ def history(experiment: Experiment) -> pd.DataFrame:
     """The primary metric's difference at each look, with the band that held then; points for shares, per cent for p95."""
     scale = 100 if experiment.design.primary in (*SHARES, "latency_p95") else 1
     records = []
+    found = manager().experiments.history(experiment.id)
     for variant in experiment.served[1:]:
-        for look, interval in manager().experiments.history(experiment.id, variant.position):
+        for look, interval in found.get(variant.position, ()):
             if interval.is_finite:
                 records.append(
                     {

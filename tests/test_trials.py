@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from core import Conflict, InvalidRequest, ModelManager, NotFound, clock
 from core.calls.call import Origin
 from core.domain.alias import Target
-from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
+from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant, is_in_audience
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
 from core.experiments import allocation, peeking
 from core.experiments.analysis import analyse
-from core.experiments.assignment import assign, is_in_audience
+from core.experiments.assignment import assign
 from core.experiments.decision import decide
 from core.experiments.planner import plan
 from core.statistics import moments, power
@@ -577,6 +577,20 @@ def test_a_workflow_answers_as_a_variant_and_counts_like_one_call(mm: ModelManag
     call = mm.experiments.start(made.id, other, "Hello")[1]
     assert not isinstance(call, str)
     assert call.result().model == "sim-fast"
+
+
+def test_shadows_answer_beside_a_call_also_where_another_variant_is_a_workflow(mm: ModelManager):
+    mm.workflows.save(Workflow(name="once", steps=(Step(name="a", prompt="{{input}}", model="sim-fast"),)))
+    shadow = arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)
+    made = mm.experiments.create("t", [arm(0), arm(1, model="", workflow="once"), shadow])
+    unit = next(f"u{n}" for n in range(50) if assign(made, f"u{n}").position == 0)
+
+    call = mm.experiments.start(made.id, unit, "Hello")[1]
+    assert not isinstance(call, str)
+    for running in (call, *mm.calls._calls.values()):
+        running.result()
+
+    assert mm.experiments.shadow_costs(made.id)[0][:2] == (2, 1)
 
 
 def test_an_alias_as_a_variant_is_what_it_stands_for_today(mm: ModelManager):

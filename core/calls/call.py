@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
@@ -141,6 +141,17 @@ class Call:
                 listener(None)
             else:
                 self._listeners.append(listener)
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """The text piece by piece, for a caller with an event loop of its own; it ends with the call, however that ends."""
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+        def put(piece: str | None) -> None:
+            loop.call_soon_threadsafe(queue.put_nowait, piece)
+
+        self.listen(put)
+        while (piece := await queue.get()) is not None:
+            yield piece
 
     # What follows is the engine's side.
 

@@ -51,6 +51,11 @@ class Variant:
     def letter(self) -> str:
         return "ABCDEFGHIJ"[self.position]
 
+    @property
+    def is_served(self) -> bool:
+        """Whether it gets traffic that is counted."""
+        return self.weight > 0 and not self.is_shadow
+
     def is_same_as(self, other: "Variant") -> bool:
         """Whether both answer alike, so that what was recorded of one may count for the other."""
         return (self.position, self.model, self.system, self.parameters, self.workflow) == (
@@ -140,7 +145,7 @@ class Experiment:
     @property
     def served(self) -> tuple[Variant, ...]:
         """The variants that get traffic; the first is the control."""
-        return tuple(variant for variant in self.variants if variant.weight > 0 and not variant.is_shadow)
+        return tuple(variant for variant in self.variants if variant.is_served)
 
     @property
     def is_simulated(self) -> bool:

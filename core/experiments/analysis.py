@@ -13,6 +13,7 @@ from core.statistics.means import Sample
 from core.statistics.moments import Moments
 from core.statistics.sequential import Difference
 from core.storage import histogram
+from core.storage.experiment_sums import metric_of_sums
 from core.storage.experiments import Look, Sums
 
 METRICS: tuple[Metric, ...] = (
@@ -111,7 +112,7 @@ class Analysis:
 
     @property
     def control(self) -> VariantResult:
-        return next(r for r in self.results if r.variant.weight > 0 and not r.variant.is_shadow)
+        return next(r for r in self.results if r.variant.is_served)
 
     def contrast(self, position: int, metric: Metric) -> Contrast | None:
         return next((c for c in self.contrasts if (c.variant.position, c.metric) == (position, metric)), None)
@@ -127,9 +128,8 @@ def analyse(experiment: Experiment, sums: Sums) -> Analysis:
     design, phases = experiment.design, _phases(experiment)
     served = experiment.served
     control, treatments = served[0], served[1:]
-    claimed = tuple(dict.fromkeys((design.primary, *design.secondary)))
-    n_comparisons = max(1, len(treatments) * len(claimed))
-    level = 1 - (1 - design.confidence_level) / n_comparisons
+    claimed = (design.primary, *design.secondary)
+    n_comparisons, level = _shared(experiment)
     results = tuple(_result(experiment, sums, variant, phases) for variant in experiment.variants)
     contrasts = tuple(
         contrast
@@ -157,15 +157,13 @@ def analyse(experiment: Experiment, sums: Sums) -> Analysis:
 
 def history(experiment: Experiment, looks: Sequence[Look], position: int) -> list[tuple[Look, Interval]]:
     """The primary metric's difference as it stood at each look, with the interval that held then."""
-    design = experiment.design
-    treatments = len(experiment.served) - 1
-    level = 1 - (1 - design.confidence_level) / max(1, treatments * (1 + len(design.secondary)))
-    control = experiment.served[0].position
+    design, control = experiment.design, experiment.served[0]
+    _, level = _shared(experiment)
     treatment = next(v for v in experiment.served if v.position == position)
-    mine = {p.number for p in _phases(experiment) if _of(p, experiment.served[0]) and _of(p, treatment)}
+    mine = {phase.number for phase in _phases_of(experiment, (control, treatment))}
     found, parts = [], dict[int, Difference]()
     for look in (each for each in looks if each.phase in mine):
-        pair = look.moments.get(control, Moments()), look.moments.get(position, Moments())
+        pair = look.moments.get(control.position, Moments()), look.moments.get(position, Moments())
         difference = difference_of(design.primary, *pair)
         if difference is None:
             continue
@@ -175,6 +173,13 @@ def history(experiment: Experiment, looks: Sequence[Look], position: int) -> lis
             interval = together.interval(confidence_level=level, tuned_for=design.tuned_for)
             found.append((look, _shown(design.primary, interval)))
     return found
+
+
+def _shared(experiment: Experiment) -> tuple[int, float]:
+    """How many comparisons share the error, and the level that is left for each."""
+    design = experiment.design
+    n = max(1, (len(experiment.served) - 1) * len({design.primary, *design.secondary}))
+    return n, 1 - (1 - design.confidence_level) / n
 
 
 def _shown(metric: Metric, interval: Interval) -> Interval:
@@ -190,19 +195,21 @@ def _phases(experiment: Experiment) -> tuple[Phase, ...]:
     )
 
 
-def _of(phase: Phase, variant: Variant) -> bool:
-    """Whether the variant got traffic in a phase, as it is today."""
-    return any(v.is_same_as(variant) and v.weight > 0 and not v.is_shadow for v in phase.variants)
+def _phases_of(experiment: Experiment, pair: tuple[Variant, Variant]) -> list[Phase]:
+    """The phases in which both got traffic as they are today."""
+    return [
+        phase
+        for phase in _phases(experiment)
+        if all(any(v.is_same_as(variant) and v.is_served for v in phase.variants) for variant in pair)
+    ]
 
 
 def _result(experiment: Experiment, sums: Sums, variant: Variant, phases: Sequence[Phase]) -> VariantResult:
     mine = [p for p in phases if any(v.is_same_as(variant) for v in p.variants)]
+    numbers = [phase.number for phase in mine]
 
     def total(metric: str) -> Moments:
-        whole = Moments()
-        for phase in mine:
-            whole = whole.merged(sums.of(phase.number, variant.position, metric))
-        return whole
+        return sums.total(numbers, variant.position, metric)
 
     calls, priced, ok, success = total("error_rate"), total("cost"), total("latency"), total("success")
     n_calls = round(calls.sum_x)
@@ -306,8 +313,8 @@ def difference_of(metric: Metric, control: Moments, treatment: Moments, factor: 
 def _contrast(
     experiment: Experiment, sums: Sums, pair: tuple[Variant, Variant], metric: Metric, level: float, is_claimed: bool
 ) -> Contrast | None:
-    design, (control, treatment) = experiment.design, pair
-    phases = [p for p in _phases(experiment) if _of(p, control) and _of(p, treatment)]
+    design, (_, treatment) = experiment.design, pair
+    phases = _phases_of(experiment, pair)
     if metric == "latency_p95":
         return _latency_contrast(sums, phases, pair, level, is_claimed)
     parts: list[Difference] = []
@@ -385,7 +392,7 @@ def _excess(
 ) -> Interval:
     """How far beyond its bound a variant is; each end is a one-sided bound of its own."""
     metric, margin, tuned_for = guardrail.metric, guardrail.margin, experiment.design.tuned_for
-    phases = [p for p in _phases(experiment) if all(_of(p, variant) for variant in pair)]
+    phases = _phases_of(experiment, pair)
     if metric == "latency_p95":
         contrast = _latency_contrast(sums, phases, pair, level, True)
         found = contrast.difference if contrast else Interval(0.0, -math.inf, math.inf)
@@ -422,7 +429,7 @@ def _at_bound(part: Difference, control: Moments, treatment: Moments, margin: fl
 
 
 def _ratio_evidence(sums: Sums, phase: Phase) -> float:
-    served = [variant for variant in phase.variants if variant.weight > 0 and not variant.is_shadow]
+    served = [variant for variant in phase.variants if variant.is_served]
     counts = [sums.of(phase.number, variant.position, "exposure").n for variant in served]
     return sample_ratio.sequential_sample_ratio(counts, [variant.weight for variant in served])
 
@@ -430,16 +437,21 @@ def _ratio_evidence(sums: Sums, phase: Phase) -> float:
 def _beliefs(
     experiment: Experiment, sums: Sums, served: Sequence[Variant], phases: Sequence[Phase]
 ) -> dict[int, Belief]:
-    """Of the latest phase: how likely each variant is to be best in the primary metric, and what choosing it gives away."""
-    metric, number = experiment.design.primary, phases[-1].number
-    name = "log_latency" if metric == "latency_p95" else metric
-    moments = [sums.of(number, variant.position, name) for variant in served]
-    samples = [m.ratio() for m in moments]
-    if any(sample is None or sample.n < 2 for sample in samples):
-        return {}
+    """Of the latest phase, by position."""
+    found = beliefs_of(experiment, sums, [phases[-1].number])
+    return {variant.position: belief for variant, belief in zip(served, found, strict=True)} if found else {}
+
+
+def beliefs_of(experiment: Experiment, sums: Sums, phases: Sequence[int]) -> list[Belief]:
+    """How likely each served variant is to be best in the primary metric, and what choosing it gives away.
+
+    Rows of the phases are put together; empty = some variant has fewer than two units.
+    """
+    metric = experiment.design.primary
+    moments = [sums.total(phases, variant.position, metric_of_sums(metric)) for variant in experiment.served]
+    samples = [sample for m in moments if (sample := m.ratio()) is not None and sample.n >= 2]
+    if len(samples) < len(moments):
+        return []
     if metric in SHARES and all(_is_plain(m) for m in moments):
-        found = bayes.of_proportions([(round(m.sum_y), m.n) for m in moments])
-    else:
-        kept = [Sample(*sample) for sample in samples if sample is not None]
-        found = bayes.of_means(kept, larger_is_better=experiment.design.is_larger_better(metric))
-    return {variant.position: belief for variant, belief in zip(served, found, strict=True)}
+        return bayes.of_proportions([(round(m.sum_y), m.n) for m in moments])
+    return bayes.of_means(samples, larger_is_better=experiment.design.is_larger_better(metric))

@@ -1,6 +1,6 @@
 """Which variant a unit gets. Pure, and the same on every machine and in every language; docs/experiments.md has vectors."""
 
-from core.domain.experiment import Assignment, Experiment, Variant, assignment_id, is_in_audience, pick
+from core.domain.experiment import Assignment, Experiment, Variant, assignment_id, excluded_because, pick
 
 
 def assign(experiment: Experiment, unit_id: str) -> Variant:
@@ -18,16 +18,8 @@ def assign(experiment: Experiment, unit_id: str) -> Variant:
 
 def place(experiment: Experiment, unit_id: str, forced: Variant | None = None) -> tuple[Variant, Assignment]:
     """The variant that serves a unit, and whether it is counted."""
-    design, served = experiment.design, experiment.served
-    reason = ""
-    if forced is not None:
-        variant, reason = forced, "forced"
-    elif design.is_internal(unit_id):
-        variant, reason = assign(experiment, unit_id), "internal"
-    elif not is_in_audience(experiment, unit_id):
-        variant, reason = served[0], "outside"
-    else:
-        variant = assign(experiment, unit_id)
+    reason = "forced" if forced is not None else excluded_because(experiment, unit_id)
+    variant = forced or (experiment.served[0] if reason == "outside" else assign(experiment, unit_id))
     return variant, Assignment(
         id=assignment_id(experiment.id, experiment.phase, unit_id, is_counted=not reason),
         experiment_id=experiment.id,

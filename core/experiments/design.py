@@ -85,7 +85,7 @@ def checked_variants(given: Sequence[str | Variant], resolve: Callable[[Variant]
     if not 2 <= len(given) <= MAX_VARIANTS:
         raise InvalidRequest(f"{len(given)} variants given; an experiment takes 2 to {MAX_VARIANTS}.")
     arms = tuple(_variant(each, position, resolve) for position, each in enumerate(given))
-    served = [arm for arm in arms if arm.weight > 0 and not arm.is_shadow]
+    served = [arm for arm in arms if arm.is_served]
     if len(served) < 2 and not (served and any(arm.is_shadow for arm in arms)):
         raise InvalidRequest("At least two variants need a weight above 0.")
     if any(not 0 <= arm.weight <= MAX_WEIGHT for arm in arms):

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from core.clock import to_us
-from core.domain.experiment import Decision, Experiment
+from core.domain.experiment import Decision, Experiment, Phase
 from core.errors import InvalidRequest
-from core.experiments.analysis import Analysis
+from core.experiments.analysis import Analysis, Contrast, VariantResult
 from core.experiments.decision import Traffic
 from core.experiments.words import names
 from core.statistics.interval import Interval
@@ -33,56 +33,10 @@ def to_data(  # noqa: PLR0913 - all that a record states
 ) -> dict[str, Any]:
     """Everything that a record states, as JSON values; an infinite bound is null."""
     return {
-        "experiment": {
-            "id": experiment.id,
-            "name": experiment.name,
-            "hypothesis": experiment.hypothesis,
-            "unit": experiment.unit,
-            "salt": experiment.salt,
-            "status": experiment.status,
-            "created_at": to_us(experiment.created_at),
-            "stopped_at": None if experiment.stopped_at is None else to_us(experiment.stopped_at),
-            "ended": experiment.ended,
-            "design": asdict(experiment.design),
-        },
-        "phases": [
-            {
-                "phase": phase.number,
-                "started_at": to_us(phase.started_at),
-                "variants": [
-                    {"name": v.name, "model": v.model, "weight": v.weight, "prompt_version": v.prompt_version, "shadow": v.is_shadow}
-                    for v in phase.variants
-                ],
-            }
-            for phase in experiment.phases
-        ],
-        "variants": [
-            {
-                "name": r.variant.name,
-                "exposed": r.n_exposed,
-                "outcomes": r.n_outcomes,
-                "successes": r.n_successes,
-                "ratings": r.n_ratings,
-                "calls": r.n_calls,
-                "errors": r.n_errors,
-                "unpriced": r.n_unpriced,
-                "cost_usd": r.cost_usd,
-                "estimates": {metric: _bounds(interval) for metric, interval in sorted(r.estimates.items())},
-            }
-            for r in analysis.results
-        ],
-        "contrasts": [
-            {
-                "variant": c.variant.name,
-                "metric": c.metric,
-                "difference": _bounds(c.difference),
-                "relative": None if c.relative is None else _bounds(c.relative),
-                "p_value": _number(c.p_value),
-                "claimed": c.is_claimed,
-                "units": c.n,
-            }
-            for c in analysis.contrasts
-        ],
+        "experiment": _experiment(experiment),
+        "phases": [_phase(phase) for phase in experiment.phases],
+        "variants": [_result(result) for result in analysis.results],
+        "contrasts": [_contrast(contrast) for contrast in analysis.contrasts],
         "guardrails": [
             {"variant": g.variant.name, "metric": g.guardrail.metric, "margin": g.guardrail.margin, "state": g.state, "excess": _bounds(g.excess)}
             for g in analysis.guards
@@ -100,6 +54,65 @@ def to_data(  # noqa: PLR0913 - all that a record states
         "price_rows": price_ids,
         "data_hash": data_hash,
     }  # fmt: skip
+
+
+def _experiment(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "id": experiment.id,
+        "name": experiment.name,
+        "hypothesis": experiment.hypothesis,
+        "unit": experiment.unit,
+        "salt": experiment.salt,
+        "status": experiment.status,
+        "created_at": to_us(experiment.created_at),
+        "stopped_at": None if experiment.stopped_at is None else to_us(experiment.stopped_at),
+        "ended": experiment.ended,
+        "design": asdict(experiment.design),
+    }
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {
+        "phase": phase.number,
+        "started_at": to_us(phase.started_at),
+        "variants": [
+            {
+                "name": v.name,
+                "model": v.model,
+                "weight": v.weight,
+                "prompt_version": v.prompt_version,
+                "shadow": v.is_shadow,
+            }
+            for v in phase.variants
+        ],
+    }
+
+
+def _result(r: VariantResult) -> dict[str, Any]:
+    return {
+        "name": r.variant.name,
+        "exposed": r.n_exposed,
+        "outcomes": r.n_outcomes,
+        "successes": r.n_successes,
+        "ratings": r.n_ratings,
+        "calls": r.n_calls,
+        "errors": r.n_errors,
+        "unpriced": r.n_unpriced,
+        "cost_usd": r.cost_usd,
+        "estimates": {metric: _bounds(interval) for metric, interval in sorted(r.estimates.items())},
+    }
+
+
+def _contrast(c: Contrast) -> dict[str, Any]:
+    return {
+        "variant": c.variant.name,
+        "metric": c.metric,
+        "difference": _bounds(c.difference),
+        "relative": None if c.relative is None else _bounds(c.relative),
+        "p_value": _number(c.p_value),
+        "claimed": c.is_claimed,
+        "units": c.n,
+    }
 
 
 def render(data: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -145,13 +146,12 @@ class AliasService:
             return request, origin
         target = alias.target
         if alias.rollout_id is not None:
-            experiment = self._experiments.get(alias.rollout_id)
-            if experiment.status == "running":
-                unit = origin.user_id.strip() or f"call-{secrets.token_hex(8)}"
+            unit = origin.user_id.strip() or f"call-{secrets.token_hex(8)}"
+            with suppress(Conflict):  # it has ended, and the alias does not know it yet
                 served = self._experiments.assign(alias.rollout_id, unit)
                 target = _target(served.variant)
                 if origin.ref_id is None:
-                    origin = replace(origin, ref_id=experiment.id, ref_part=served.assignment_id)
+                    origin = replace(origin, ref_id=alias.rollout_id, ref_part=served.assignment_id)
         parameters = Parameters(**(target.parameters.as_dict() | request.parameters.as_dict()))
         system = request.system if request.system is not None else target.system
         return replace(request, model=target.model, system=system, parameters=parameters), origin

@@ -206,7 +206,9 @@ class ExperimentService:
         Raises:
             NotFound, Conflict (stopped), InvalidRequest
         """
-        experiment = self._running(experiment_id)
+        return self._assign(self._running(experiment_id), unit_id, force)
+
+    def _assign(self, experiment: Experiment, unit_id: str, force: str | int | None) -> Served:
         if not unit_id.strip() or len(unit_id) > 500 or not is_storable(unit_id):
             raise InvalidRequest(
                 "The unit (user_id) must have 1 to 500 characters, none of them NUL or half of a pair."
@@ -227,20 +229,29 @@ class ExperimentService:
         Raises:
             NotFound, Conflict (stopped), InvalidRequest
         """
+        experiment, served = self._served(experiment_id, unit_id, prompt, force)
+        if served.variant.workflow:
+            raise Conflict("This unit is answered by a workflow: start a run for it instead of a call.")
+        return served, self._call(experiment, served, unit_id, prompt)
+
+    def _served(
+        self, experiment_id: str, unit_id: str, prompt: str, force: str | int | None
+    ) -> tuple[Experiment, Served]:
+        """Assign a unit, unless what it asks could be answered by no variant's model."""
         experiment = self._running(experiment_id)
         for variant in experiment.variants:
             if not variant.workflow:
                 check_request(_request(variant, prompt))
-        served = self.assign(experiment_id, unit_id, force=force)
-        if served.variant.workflow:
-            raise Conflict("This unit is answered by a workflow: start a run for it instead of a call.")
+        return experiment, self._assign(experiment, unit_id, force)
+
+    def _call(self, experiment: Experiment, served: Served, unit_id: str, prompt: str) -> Call:
         origin = self.origin(experiment, served, unit_id)
         call = self._calls.submit(_request(served.variant, prompt), origin)
         for shadow in experiment.variants:
             if shadow.is_shadow and served.is_counted:
                 part = f"shadow:{shadow.position}:{call.id}"
                 self._calls.submit(_request(shadow, prompt), replace(origin, ref_part=part, tags=("shadow",)))
-        return served, call
+        return call
 
     def start(
         self, experiment_id: str, unit_id: str, prompt: str, *, force: str | int | None = None
@@ -252,13 +263,9 @@ class ExperimentService:
         Raises:
             NotFound, Conflict (stopped), InvalidRequest
         """
-        experiment = self._running(experiment_id)
-        if not any(variant.workflow for variant in experiment.variants):
-            return self.start_call(experiment_id, unit_id, prompt, force=force)
-        served = self.assign(experiment_id, unit_id, force=force)
+        experiment, served = self._served(experiment_id, unit_id, prompt, force)
         if not served.variant.workflow:
-            request = _request(served.variant, prompt)
-            return served, self._calls.submit(request, self.origin(experiment, served, unit_id))
+            return served, self._call(experiment, served, unit_id, prompt)
         run_id = self._run_workflow(served.variant, prompt)
         self._writer.run(lambda connection: experiment_data.begin_run(connection, run_id, served.assignment_id))
         return served, run_id
@@ -364,9 +371,10 @@ class ExperimentService:
     def sums(self, experiment_id: str) -> Sums:
         return self._store.sums(experiment_id)
 
-    def history(self, experiment_id: str, position: int) -> list[tuple[Look, Interval]]:
-        """How a variant's difference in the primary metric stood over time, with the interval that held then."""
-        return history(self.get(experiment_id), self._store.looks(experiment_id), position)
+    def history(self, experiment_id: str) -> dict[int, list[tuple[Look, Interval]]]:
+        """How each variant's difference in the primary metric stood over time, with the interval that held then."""
+        experiment, looks = self.get(experiment_id), self._store.looks(experiment_id)
+        return {variant.position: history(experiment, looks, variant.position) for variant in experiment.served[1:]}
 
     def days(self, experiment_id: str) -> list[DayCounts]:
         """Exposures and outcomes per day (UTC) and variant, oldest first."""

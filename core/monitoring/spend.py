@@ -89,8 +89,7 @@ class SpendService:
 
     def by(self, dimension: str, window: Window, *, simulated: bool = False) -> list[SpendOf]:
         """Spend by tag, user, key, workflow or experiment over the days of a window, the most expensive first."""
-        since = to_us(window.since) // DAY_US * DAY_US
-        rows = self._by.read(dimension, since, to_us(window.until), simulated=simulated)
+        rows = self._by.read(dimension, _day(window.since), to_us(window.until), simulated=simulated)
         return [_spend_of(row) for row in rows]
 
     def bridge(self, window: Window, before: Window | None = None, *, simulated: bool = False) -> Bridge:
@@ -104,6 +103,8 @@ class SpendService:
         The model and the cause, where the rollups know them, and the tag or workflow that rose most.
         """
         budget, now = status.budget, self._now()
+        if budget.scope_kind not in ("all", "model", "provider"):
+            return ""  # spend is kept by one dimension at a time: what moved within a tag or a user is not on record
         hour = from_us((to_us(now) // HOUR_US + 1) * HOUR_US)
         start = from_us(to_us(status.starts_at) // HOUR_US * HOUR_US)
         if budget.period == "rolling":
@@ -112,19 +113,17 @@ class SpendService:
             earlier = periods.window(budget, status.starts_at - timedelta(seconds=1))[0]
             earlier = from_us(to_us(earlier) // HOUR_US * HOUR_US)
         windows = Window(earlier, min(start, earlier + (hour - start))), Window(start, hour)
-        if budget.scope_kind not in ("all", "model", "provider"):
-            return ""  # spend is kept by one dimension at a time: what moved within a tag or a user is not on record
         sums = [self._model_spend(each, False) for each in windows]
         if budget.scope_kind == "model":
             sums = [{m: s for m, s in each.items() if m == budget.scope_value} for each in sums]
-        sentence = _sentence(bridge(*sums), sums)
-        mover = self._mover(windows) if sentence and budget.scope_kind == "all" else ""
+        found = bridge(*sums)
+        sentence = _sentence(found, sums)
+        mover = self._mover(windows, found.difference_nano) if sentence and budget.scope_kind == "all" else ""
         return f"{sentence} {mover}".strip()
 
-    def _mover(self, windows: tuple[Window, Window]) -> str:
+    def _mover(self, windows: tuple[Window, Window], rise: int) -> str:
         """The tag or workflow whose spend rose most, if it is at least a fifth of the whole rise; days are of UTC."""
         rises = []
-        totals = [sum(s.nano for s in self._model_spend(w, False).values()) for w in windows]
         for dimension in ("tag", "workflow"):
             before, after = (
                 {
@@ -134,7 +133,6 @@ class SpendService:
                 for w in windows
             )
             rises += [(nano - before.get(value, 0), dimension, value) for value, nano in after.items()]
-        rise = totals[1] - totals[0]
         nano, dimension, value = max(rises, default=(0, "", ""))
         if rise <= 0 or nano < rise / 5:
             return ""

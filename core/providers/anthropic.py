@@ -34,16 +34,15 @@ class AnthropicProvider:
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
         counts: dict[str, Any] = {}
-        with self._http.translated():
-            async with self._http.events("/v1/messages", _body(request), timeout_s) as events:
-                async for event in events:
-                    if event.get("type") == "error":
-                        error = event.get("error") or {}
-                        status = _STATUS.get(str(error.get("type")), 500)
-                        raise self._http.error(status, json.dumps(event).encode(), {})
-                    chunk = _to_chunk(event, counts)
-                    if chunk is not None:
-                        yield chunk
+        async with self._http.events("/v1/messages", _body(request), timeout_s) as events:
+            async for event in events:
+                if event.get("type") == "error":
+                    error = event.get("error") or {}
+                    status = _STATUS.get(str(error.get("type")), 500)
+                    raise self._http.error(status, json.dumps(event).encode(), {})
+                chunk = _to_chunk(event, counts)
+                if chunk is not None:
+                    yield chunk
 
     async def models(self) -> list[Model]:
         body = await self._http.get("/v1/models?limit=1000", LIST_TIMEOUT_S)

@@ -22,6 +22,7 @@ from core.errors import (
 )
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck, is_credible
+from core.providers.http import translated
 
 LIST_TIMEOUT_S = 6.0
 _FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -286,28 +287,15 @@ def _to_model(model: Any) -> Model | None:
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn what the client raises into our errors, once and here."""
-    import httpx2
     from google.genai import errors
 
-    try:
-        yield
-    except errors.APIError as error:
-        raise to_error(error) from None  # `from` would keep the request, and with it the key, in the traceback
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-        raise ProviderUnavailable(
-            f"Gemini cannot be reached ({type(error).__name__}).", hint="Check the network and the address."
-        ) from None
-    except httpx2.TimeoutException:
-        raise ProviderTimeout(
-            "Gemini did not answer in time.", hint="Try again, or raise AIMM_CALL_TIMEOUT_S."
-        ) from None
-    except httpx2.HTTPError as error:
-        raise ProviderError(
-            f"The connection to Gemini broke ({type(error).__name__}: {error}).",
-            hint="Check the network and the address.",
-        ) from None
-    except (errors.UnknownApiResponseError, ValueError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
-        raise ProviderError(f"Gemini's answer could not be read ({type(error).__name__}).") from None
+    with translated("Gemini"):
+        try:
+            yield
+        except errors.APIError as error:
+            raise to_error(error) from None  # `from` would keep the request, and with it the key, in the traceback
+        except errors.UnknownApiResponseError as error:
+            raise ProviderError(f"Gemini's answer could not be read ({type(error).__name__}).") from None
 
 
 def to_error(error: Any) -> AimmError:

@@ -45,13 +45,13 @@ class HttpVendor:
 
     async def get(self, path: str, timeout_s: float) -> Any:
         """The JSON at a path. Raises AimmError only."""
-        with self.translated():
+        with translated(self.label):
             response = await self._open().get(f"{self._base_url}{path}", timeout=timeout_s)
             return self._json(response)
 
     async def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> Any:
         """The JSON answer to a JSON body. Raises AimmError only."""
-        with self.translated():
+        with translated(self.label):
             response = await self._open().post(f"{self._base_url}{path}", json=body, timeout=timeout_s)
             return self._json(response)
 
@@ -62,7 +62,7 @@ class HttpVendor:
         """The JSON objects of an answer's server-sent events. Raises AimmError only."""
         import httpx2
 
-        with self.translated():
+        with translated(self.label):
             limits = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
             async with self._open().stream("POST", f"{self._base_url}{path}", json=body, timeout=limits) as response:
                 if response.status_code != 200:
@@ -102,26 +102,6 @@ class HttpVendor:
             return ContextTooLong(text, hint="Shorten the prompt, or take a model that reads more.")
         return InvalidRequest(text)
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Turn what the client raises into our errors, once and here."""
-        import httpx2
-
-        try:
-            yield
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            raise ProviderUnavailable(
-                f"{self.label} cannot be reached ({type(error).__name__}).", hint="Check the network and the address."
-            ) from None
-        except httpx2.TimeoutException:
-            raise ProviderTimeout(f"{self.label} did not answer in time.") from None
-        except httpx2.HTTPError as error:
-            raise ProviderError(f"The connection to {self.label} broke ({type(error).__name__}).") from None
-        except httpx2.InvalidURL:
-            raise ProviderUnavailable(f"The address of {self.label} is none.") from None
-        except ValueError as error:  # JSON and Unicode errors are ValueErrors
-            raise ProviderError(f"{self.label}'s answer could not be read ({type(error).__name__}).") from None
-
     def _open(self) -> Any:
         if self._client is None:
             import httpx2
@@ -138,6 +118,33 @@ class HttpVendor:
         if len(response.content) > MAX_ANSWER_BYTES:
             raise ProviderError(f"{self.label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
         return json.loads(response.content)
+
+
+@contextmanager
+def translated(label: str) -> Iterator[None]:
+    """Turn what httpx2 and a parser raise into our errors. `from None`: the request, and with it the key, would stay in
+    the traceback."""
+    import httpx2
+
+    try:
+        yield
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+        raise ProviderUnavailable(
+            f"{label} cannot be reached ({type(error).__name__}).", hint="Check the network and the address."
+        ) from None
+    except httpx2.TimeoutException:
+        raise ProviderTimeout(
+            f"{label} did not answer in time.", hint="Try again, or raise AIMM_CALL_TIMEOUT_S."
+        ) from None
+    except httpx2.HTTPError as error:
+        raise ProviderError(
+            f"The connection to {label} broke ({type(error).__name__}: {error}).",
+            hint="Check the network and the address.",
+        ) from None
+    except httpx2.InvalidURL:
+        raise ProviderUnavailable(f"The address of {label} is none.") from None
+    except ValueError as error:  # JSON, Unicode and pydantic errors are ValueErrors
+        raise ProviderError(f"{label}'s answer could not be read ({type(error).__name__}).") from None
 
 
 async def _one(value: Any) -> AsyncIterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The OpenAI wire: OpenAI itself, Ollama, and any server that speaks the same (vLLM, LM Studio, OpenRouter, …)."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -43,12 +44,11 @@ class OpenAIProvider:
         self._http = HttpVendor(label or name, base_url, headers)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
-        with self._http.translated():
-            async with self._http.events("/chat/completions", self._body(request), timeout_s) as events:
-                async for event in events:
-                    if isinstance(event.get("error"), dict):
-                        raise self._http.error(_code_of(event["error"]), _raw(event), {})
-                    yield _to_chunk(event)
+        async with self._http.events("/chat/completions", self._body(request), timeout_s) as events:
+            async for event in events:
+                if isinstance(event.get("error"), dict):
+                    raise self._http.error(_code_of(event["error"]), json.dumps(event).encode(), {})
+                yield _to_chunk(event)
 
     async def models(self) -> list[Model]:
         body = await self._http.get("/models", LIST_TIMEOUT_S)
@@ -160,9 +160,3 @@ def _code_of(error: dict[str, Any]) -> int:
     if isinstance(code, int) and 400 <= code < 600:
         return code
     return 429 if "rate" in str(code or error.get("type") or "") else 500
-
-
-def _raw(event: dict[str, Any]) -> bytes:
-    import json
-
-    return json.dumps(event).encode()

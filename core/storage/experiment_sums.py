@@ -51,6 +51,7 @@ _LOCK = 7_264_112
 
 Key = tuple[str, int, int]  # experiment, phase, position
 Totals = list[float]
+SumsByKey = dict[tuple[Any, ...], tuple[Moments, bytes | None]]  # key and metric -> moments, histogram
 
 
 def nothing() -> Totals:
@@ -132,10 +133,10 @@ def save(connection: Connection, changes: Changes) -> None:
     values = [{"assignment_id": unit.id, **dict(zip(TOTALS, unit.totals, strict=True))} for unit in changed]
     update_many(connection, experiment_units, "assignment_id", values)
     if moved:
-        _move_sums(connection, moved, changes.latencies)
+        sums = _move_sums(connection, moved, changes.latencies)
+        for experiment_id, phase in sorted({key[:2] for key in moved}):
+            _look(connection, experiment_id, phase, changes.now_us, sums)
     _add_days(connection, changes.days)
-    for experiment_id, phase in sorted({key[:2] for key in moved}):
-        _look(connection, experiment_id, phase, changes.now_us)
 
 
 def table_of(totals: Sequence[Totals]) -> NDArray[np.float64]:
@@ -158,22 +159,25 @@ def pairs_of(table: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
 
 def _move_sums(
     connection: Connection, moved: dict[Key, tuple[list[Totals], list[Totals]]], latencies: dict[Key, dict[int, int]]
-) -> None:
-    old = _sums_of(connection, moved)
+) -> SumsByKey:
+    """Write what has changed; all sums of the phases concerned, as they are now."""
+    sums = _sums_of(connection, moved)
     rows = []
     for key, changed in sorted(moved.items()):
         removed, added = (table_of(totals) for totals in changed)
         for metric in PAIRS:
             before, after = pairs_of(removed, metric), pairs_of(added, metric)
-            blob = old.get((*key, metric), (Moments(), None))[1]
+            moments, blob = sums.get((*key, metric), (Moments(), None))
             counts = latencies.get(key) if metric == "latency" else None
             if np.array_equal(before, after) and not counts:
                 continue
-            moments = old.get((*key, metric), (Moments(), None))[0].changed(before, after)
+            moments = moments.changed(before, after)
             blob = histogram.merge(blob or b"", counts) if counts else blob
+            sums[(*key, metric)] = moments, blob
             rows.append(sum_row(key, metric, moments, blob))
     if rows:
         connection.execute(_sums_upsert(connection.dialect.name), rows)
+    return sums
 
 
 def sum_row(key: Key, metric: str, moments: Moments, blob: bytes | None) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def _sums_upsert(dialect: str) -> Any:
     return statement.on_conflict_do_update(index_elements=[*KEY, "metric"], set_=changes)
 
 
-def _sums_of(connection: Connection, keys: Iterable[Key]) -> dict[tuple[Any, ...], tuple[Moments, bytes | None]]:
+def _sums_of(connection: Connection, keys: Iterable[Key]) -> SumsByKey:
     found = {}
     for experiment_id, phase in sorted({key[:2] for key in keys}):
         c = experiment_sums.c
@@ -217,7 +221,7 @@ def _add_days(connection: Connection, days: dict[tuple[Any, ...], list[int]]) ->
     connection.execute(statement, rows)
 
 
-def _look(connection: Connection, experiment_id: str, phase: int, now_us: int) -> None:
+def _look(connection: Connection, experiment_id: str, phase: int, now_us: int, all_sums: SumsByKey) -> None:
     """Keep the primary metric's sums if they have grown by a twentieth since they were kept last."""
     c, e = experiment_looks.c, experiments.c
     design = connection.execute(select(e.design).where(e.id == experiment_id)).scalar() or "{}"
@@ -227,8 +231,8 @@ def _look(connection: Connection, experiment_id: str, phase: int, now_us: int) -
     ).scalar_one()
     sums = {
         key[2]: moments
-        for key, (moments, _) in _sums_of(connection, [(experiment_id, phase, 0)]).items()
-        if key[3] == metric and key[2] != NOT_COUNTED
+        for key, (moments, _) in all_sums.items()
+        if key[:2] == (experiment_id, phase) and key[3] == metric and key[2] != NOT_COUNTED
     }
     n = sum(moments.n for moments in sums.values())
     if n and n >= LOOK_GROWTH * (last or 0) and n > (last or 0):

@@ -45,6 +45,13 @@ class Sums:
     def of(self, phase: int, position: int, metric: str) -> Moments:
         return self.moments.get((phase, position, metric), Moments())
 
+    def total(self, phases: Sequence[int], position: int, metric: str) -> Moments:
+        """Of several phases together."""
+        whole = Moments()
+        for phase in phases:
+            whole = whole.merged(self.of(phase, position, metric))
+        return whole
+
     def not_counted(self, metric: str) -> int:
         """Units that were served and not counted (`exposure`), or outcomes that came `late` or are an `orphan`."""
         return sum(m.n for (_, position, name), m in self.moments.items() if position == NOT_COUNTED and name == metric)

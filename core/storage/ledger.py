@@ -131,9 +131,7 @@ def replace_spend(connection: Connection, budget_id: str, charges: Mapping[tuple
 def move_reservations(connection: Connection, budget_id: str, bucket_at: int) -> None:
     """Calls under way stay reserved when a budget's period changes."""
     r = reservations.c
-    statement = update(reservations).where(r.budget_id == budget_id, r.bucket_at > bucket_at)
-    connection.execute(statement.values(bucket_at=bucket_at))
-    statement = update(reservations).where(r.budget_id == budget_id, r.bucket_at < bucket_at)
+    statement = update(reservations).where(r.budget_id == budget_id, r.bucket_at != bucket_at)
     connection.execute(statement.values(bucket_at=bucket_at))
 
 
