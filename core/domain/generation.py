@@ -6,10 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from core.domain.message import Message as Message
+from core.domain.message import Tool, ToolCall
+
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "unknown"]
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
 Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo"]
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
+Operation = Literal["chat", "embeddings"]
+Wire = Literal["openai", "gemini", "anthropic"]
 MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("minimal", "low", "medium", "high")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority")
@@ -22,7 +27,8 @@ class Parameters:
     thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
     thinking_level: minimal, low, medium or high, for models that take levels.
     service_tier: standard, batch, flex or priority, for vendors that sell the same model at several speeds.
-    json_schema: The answer must be JSON of this schema.
+    json_schema: The answer must be JSON of this schema. json_object: It must be JSON of any kind.
+    stop: Up to 16 texts that end the answer where they come up.
     """
 
     temperature: float | None = None
@@ -33,6 +39,10 @@ class Parameters:
     thinking_level: str | None = None
     service_tier: str | None = None
     json_schema: Mapping[str, Any] | None = None
+    json_object: bool | None = None
+    stop: tuple[str, ...] | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
 
     def problem(self) -> str:
         """What is wrong with a value, in words; empty = nothing."""
@@ -42,6 +52,8 @@ class Parameters:
             ("max_tokens", int, 1, MAX_TOKENS),
             ("seed", int, 0, 2**31 - 1),
             ("thinking_budget", int, -1, 10_000_000),
+            ("frequency_penalty", float, -2, 2),
+            ("presence_penalty", float, -2, 2),
         )
         for name, kind_of, low, high in limits:
             value = getattr(self, name)
@@ -57,6 +69,9 @@ class Parameters:
             return f"service_tier == {self.service_tier!r}, must be one of {', '.join(SERVICE_TIERS)}"
         if self.json_schema is not None and not isinstance(self.json_schema, Mapping):
             return "json_schema must be an object"
+        stop = self.stop
+        if stop is not None and not (len(stop) <= 16 and all(isinstance(text, str) and text for text in stop)):
+            return "stop must be at most 16 texts"
         return ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,22 +80,36 @@ class Parameters:
         return {name: value for name, value in pairs if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation. role: user or model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Native:
+    """A request as it came, in a vendor's own wire: what speaks that wire gets it as it is.
 
-    role: Literal["user", "model"]
-    text: str
+    parameters, system: What was read out of it; where the request says otherwise by now, that is written over it.
+    """
+
+    wire: Wire
+    body: Mapping[str, Any]
+    parameters: Parameters
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a caller asks of a model. messages ends with the user's turn."""
+    """What a caller asks of a model. messages ends with the user's turn; of embeddings each is a text of its own.
+
+    tool_choice: auto, none, required or `tool:NAME`; empty = the model's default.
+    is_streamed: Whether the caller wants the answer piece by piece.
+    """
 
     model: str
     messages: tuple[Message, ...]
     system: str | None = None
     parameters: Parameters = field(default_factory=Parameters)
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = ""
+    operation: Operation = "chat"
+    is_streamed: bool = True
+    native: Native | None = None
 
     @property
     def prompt(self) -> str:
@@ -89,7 +118,11 @@ class Request:
 
     @property
     def n_bytes(self) -> int:
-        return sum(len(message.text.encode()) for message in self.messages) + len((self.system or "").encode())
+        return sum(message.n_bytes for message in self.messages) + len((self.system or "").encode())
+
+    def native_for(self, wire: Wire) -> Native | None:
+        """The request as it came, if it came in this wire."""
+        return self.native if self.native is not None and self.native.wire == wire else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +161,37 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDelta:
+    """A piece of the `index`-th call of a tool: its first piece has its id and name, the arguments come in parts."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a vendor says is left of its rate limit. reset_s: seconds until there is more."""
+
+    remaining: int
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A piece of a stream. Usage, where a vendor repeats it, is running: the last one counts."""
+    """A piece of a stream. Usage, where a vendor repeats it, is running: the last one counts.
+
+    raw: The vendor's own bytes of it, whole events, for a caller who speaks the same wire; None = to be written anew.
+    """
 
     text: str = ""
     thinking: str = ""
+    tools: tuple[ToolDelta, ...] = ()
+    raw: bytes | None = None
+    quota: Quota | None = None
+    vectors: tuple[Any, ...] = ()
     usage: Usage | None = None
     finish_reason: FinishReason | None = None
     block_category: str | None = None
@@ -186,6 +245,7 @@ class Generation:
     ref_name: The workflow's or experiment's name. user_id, key_id, tags: Who asked, with which key, and for what.
     usages: The usage of each billed attempt, where there were several: tiers are per request.
     note: What became of the call on its way, e.g. that a budget chose another model.
+    operation: chat, or embeddings. tools, tool_calls: What was offered, and what the model called.
     """
 
     id: str
@@ -221,6 +281,9 @@ class Generation:
     system: str | None = None
     parameters: Parameters = field(default_factory=Parameters)
     receipts: tuple[Receipt, ...] = ()
+    operation: Operation = "chat"
+    tools: tuple[Tool, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def model(self) -> str:

@@ -25,6 +25,7 @@ generations = Table(
     Column("response_model", Text),
     Column("provider", Text, nullable=False),
     Column("source", Text, nullable=False),
+    Column("operation", Text, nullable=False, server_default="chat"),  # or embeddings
     Column("status", Text, nullable=False),
     Column("error_class", Text, nullable=False, server_default=""),
     Column("error_message", Text, nullable=False, server_default=""),
@@ -79,6 +80,8 @@ generation_bodies = Table(
     Column("parameters", Text, nullable=False, server_default="{}"),
     Column("text", Text),
     Column("thinking", Text),
+    Column("tools", Text),  # JSON, the tools that were offered
+    Column("tool_calls", Text),  # JSON [[id, name, arguments], …], what the model called
     Column("receipts", Text, nullable=False, server_default="[]"),
 )
 

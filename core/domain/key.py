@@ -1,0 +1,46 @@
+"""A key with which a team's own programs ask us."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Literal, get_args
+
+Scope = Literal["call", "read", "admin"]
+SCOPES: tuple[str, ...] = get_args(Scope)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What a key may do. The key itself is known to nobody but its holder.
+
+    hint: Its beginning and end. scopes: call = ask models, record outcomes; read = see metrics, costs, logs; admin = change things too.
+    models: Patterns such as `gpt-4o*` of the models, aliases and `exp:NAME` it may ask; empty = all.
+    rpm, user_rpm: Requests a minute, of the key and of each of its users; None = no limit.
+    log_content: full, metadata or none; None = as the server does. shares_cache: Whether it shares kept answers with
+        other keys that do so too. last_used_at: to about a minute.
+    """
+
+    id: str
+    name: str
+    hint: str
+    scopes: tuple[str, ...] = ("call",)
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    rpm: int | None = None
+    user_rpm: int | None = None
+    log_content: str | None = None
+    shares_cache: bool = False
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def may(self, scope: str) -> bool:
+        """An admin may do everything, and who may call may not read what others asked."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def may_ask(self, model: str) -> bool:
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+
+    def is_valid_at(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

@@ -1,0 +1,49 @@
+"""The tables of the gateway: keys, answers kept for the same question, and vendors that are left alone for a while."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table, Text
+
+from core.storage.schema import metadata
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the key; the key itself is nowhere
+    Column("hint", Text, nullable=False),  # its beginning and end, to tell keys apart
+    Column("scopes", Text, nullable=False),  # JSON list
+    Column("models", Text, nullable=False, server_default="[]"),  # JSON list of patterns; empty = all
+    Column("tags", Text, nullable=False, server_default="[]"),  # JSON list, put on every call
+    Column("rpm", Integer),  # requests a minute; NULL = no limit
+    Column("user_rpm", Integer),  # the same for each of its users
+    Column("log_content", Text),  # full, metadata or none; NULL = as the server does
+    Column("shares_cache", Integer, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    CheckConstraint("rpm > 0 AND user_rpm > 0", name="api_key_rates"),
+    CheckConstraint("log_content IN ('full', 'metadata', 'none')", name="api_key_log_content"),
+)
+
+# Answers kept for a while; the same request of the same scope gets the same answer.
+cached_answers = Table(
+    "cached_answers",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the scope and the whole effective request
+    Column("answer", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+Index("ix_cached_answers_expires", cached_answers.c.expires_at)
+
+# Models that failed so often that they are left alone until then; every process looks here.
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("open_until", BigInteger, nullable=False),
+    Column("n_openings", Integer, nullable=False),  # in a row; each waits longer
+    Column("reason", Text, nullable=False),
+)
