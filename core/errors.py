@@ -3,7 +3,7 @@
 import math
 import re
 
-_SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
+_SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|aimm_[\w-]{20,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
 _known_secrets: set[str] = set()
 
 
@@ -65,9 +65,15 @@ class Conflict(AimmError):
 
 
 class AuthenticationError(AimmError):
-    """The vendor's key is missing, wrong, or not allowed to do this."""
+    """A key, a vendor's or one of ours, is missing, wrong, or not allowed to do this."""
 
     code = "authentication"
+
+
+class Forbidden(AimmError):
+    """Who asks is known, and may not do this."""
+
+    code = "forbidden"
 
 
 class ContextTooLong(AimmError):

@@ -1,7 +1,6 @@
 """A call while it runs: text so far, Stop, and the generation at the end. Safe to use from any thread."""
 
 import asyncio
-import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -10,10 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.domain.generation import Chunk, Generation, Request, Source, Usage
+from core.domain.text import tags_problem
 from core.errors import AimmError
-
-MAX_TAGS = 10
-_TAG = re.compile(r"[\w.:/@+-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +33,7 @@ class Origin:
         """What is wrong with it, in words; empty = nothing."""
         if len(self.user_id) > 500 or "\x00" in self.user_id:
             return "user must have at most 500 characters"
-        if len(self.tags) > MAX_TAGS or any(_TAG.fullmatch(tag) is None for tag in self.tags):
-            return f"tags must be at most {MAX_TAGS} words of letters, digits and . _ - / : @ +, 64 characters each"
-        return ""
+        return tags_problem(self.tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

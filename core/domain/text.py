@@ -1,6 +1,10 @@
-"""Which texts can be kept."""
+"""Which texts can be kept, and which can be tags."""
 
 import re
+from collections.abc import Sequence
+
+MAX_TAGS = 10
+_TAG = re.compile(r"[\w.:/@+-]{1,64}")
 
 _UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -13,3 +17,10 @@ def is_storable(text: str) -> bool:
 def storable(text: str) -> str:
     """The text with a question mark for each character that cannot be kept."""
     return _UNFIT.sub("?", text)
+
+
+def tags_problem(tags: Sequence[str]) -> str:
+    """What is wrong with the tags of a call or a key, in words; empty = nothing."""
+    if len(tags) > MAX_TAGS or any(_TAG.fullmatch(tag) is None for tag in tags):
+        return f"tags must be at most {MAX_TAGS} words of letters, digits and . _ - / : @ +, 64 characters each"
+    return ""
