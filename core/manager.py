@@ -26,6 +26,7 @@ from core.errors import AimmError, InvalidRequest, NotFound, register_secret
 from core.experiments.rollout import AliasService
 from core.experiments.service import ExperimentService
 from core.housekeeping import Housekeeper
+from core.keys.service import KeyService
 from core.monitoring.alerting import AlertService
 from core.monitoring.delivery import Channels
 from core.monitoring.reconciling import ReconcileService
@@ -65,6 +66,7 @@ class ModelManager:
         self._rollups = RollupStore(self.database)
         self.budgets = BudgetService(self.database, self._writer, ledger, clock.now, self._check_budget)
         self.budgets.open()
+        self.keys = KeyService(self.database, self._writer, clock.now)
         self.prices = PriceService(
             self.database,
             self._writer,
@@ -122,6 +124,7 @@ class ModelManager:
             self.experiments.settle_runs,
             self.experiments.reallocate,
             self.aliases.advance,
+            self.keys.flush,
         )
         self._housekeeper = Housekeeper(duties) if takes_up else None
         if takes_up:
@@ -153,6 +156,7 @@ class ModelManager:
             self._housekeeper.close()
         self.workflows.close()
         self.calls.cancel_all()
+        self.keys.close()
         self._writer.close()
         self._loop.run(self._registry.close())
         self._loop.close()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
@@ -24,7 +25,7 @@ class KeyStore:
         """Digest -> key, the newest first."""
         statement = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
         with self._database.read() as connection:
-            return {row["digest"]: _to_key(row) for row in connection.execute(statement).mappings()}
+            return {row.digest: _to_key(row) for row in connection.execute(statement)}
 
     @staticmethod
     def names(connection: Connection) -> dict[str, str]:
@@ -72,8 +73,22 @@ def _to_row(key: Key) -> dict[str, Any]:
 
 def _to_key(row: Any) -> Key:
     return Key(
-        **{name: row[name] for name in _SAME},
-        **{name: tuple(json.loads(row[name])) for name in _LISTS},
-        **{name: None if row[name] is None else from_us(row[name]) for name in _MOMENTS},
-        shares_cache=bool(row["shares_cache"]),
+        id=row.id,
+        name=row.name,
+        hint=row.hint,
+        scopes=tuple(json.loads(row.scopes)),
+        models=tuple(json.loads(row.models)),
+        tags=tuple(json.loads(row.tags)),
+        rpm=row.rpm,
+        user_rpm=row.user_rpm,
+        log_content=row.log_content,
+        shares_cache=bool(row.shares_cache),
+        created_at=from_us(row.created_at),
+        expires_at=_moment(row.expires_at),
+        revoked_at=_moment(row.revoked_at),
+        last_used_at=_moment(row.last_used_at),
     )
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_us(microseconds)

@@ -1,0 +1,1 @@
+"""Keys with which a team's own programs ask: made, looked up, revoked."""
