@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import NamedTuple
 
 _SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|aimm_[\w-]{20,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
 _known_secrets: set[str] = set()
@@ -20,10 +21,20 @@ def redact(text: str) -> str:
     return _SECRET.sub("[key]", text)
 
 
+class Upstream(NamedTuple):
+    """How a vendor put an error: HTTP status, and its own code, type, parameter and words; free of keys."""
+
+    status: int
+    code: str = ""
+    type: str = ""
+    param: str = ""
+    message: str = ""
+
+
 class AimmError(Exception):
     """What happened; `hint` says what to do; `generation_id` names the logged call, if there was one.
 
-    `code` is the name that HTTP answers and log rows carry. The text is free of keys.
+    `code` is the name that HTTP answers and log rows carry. The text is free of keys. `upstream`: how the vendor put it, if it did.
     """
 
     code = "error"
@@ -34,6 +45,7 @@ class AimmError(Exception):
         self.hint = hint
         self.retry_after_s = retry_after_s
         self.generation_id: str | None = None
+        self.upstream: Upstream | None = None
 
     @property
     def message(self) -> str:

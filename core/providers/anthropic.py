@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
-from core.domain.generation import Chunk, FinishReason, Model, Request, Usage
+from core.domain.generation import Chunk, FinishReason, Model, Request, ToolDelta, Usage
+from core.domain.message import Media, Message, Part, ToolCall, ToolResult
+from core.errors import InvalidRequest
 from core.providers.base import KeyCheck, is_credible
-from core.providers.http import HttpVendor, count_of
+from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.openai import checked
 
 LIST_TIMEOUT_S = 6.0
@@ -27,22 +30,37 @@ class AnthropicProvider:
     """One key, one client."""
 
     name = "anthropic"
+    wire = "anthropic"
 
-    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+    def __init__(self, api_key: str, base_url: str | None = None, *, allows_link_local: bool = False) -> None:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}
-        self._http = HttpVendor("Anthropic", base_url or ANTHROPIC_URL, headers)
+        self._http = HttpVendor("Anthropic", base_url or ANTHROPIC_URL, headers, allows_link_local=allows_link_local)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
-        counts: dict[str, Any] = {}
-        async with self._http.events("/v1/messages", _body(request), timeout_s) as events:
-            async for event in events:
-                if event.get("type") == "error":
-                    error = event.get("error") or {}
-                    status = _STATUS.get(str(error.get("type")), 500)
-                    raise self._http.error(status, json.dumps(event).encode(), {})
-                chunk = _to_chunk(event, counts)
-                if chunk is not None:
-                    yield chunk
+        if request.operation != "chat":
+            raise InvalidRequest("Anthropic makes no embeddings.")
+        reader = _Reader()
+        async with self._http.answer("/v1/messages", _body(request), timeout_s) as answer:
+            quota = quota_of(answer.headers)
+            if answer.is_json:
+                _, value = await answer.whole()
+                self._refuse_error(value)
+                for chunk in reader.whole(value):
+                    yield chunk if quota is None else replace(chunk, quota=quota)
+                return
+            async for events in answer.events():
+                for event in events:
+                    if event.value is None:
+                        continue
+                    self._refuse_error(event.value)
+                    if (read := reader.read(event.value)) is not None:
+                        yield read if quota is None else replace(read, quota=quota)
+                        quota = None
+
+    def _refuse_error(self, value: dict[str, Any]) -> None:
+        if value.get("type") == "error":
+            status = _STATUS.get(str((value.get("error") or {}).get("type")), 500)
+            raise self._http.error(status, json.dumps(value).encode(), {})
 
     async def models(self) -> list[Model]:
         body = await self._http.get("/v1/models?limit=1000", LIST_TIMEOUT_S)
@@ -52,7 +70,9 @@ class AnthropicProvider:
     async def count_tokens(self, request: Request) -> int:
         body = _body(request)
         wanted: dict[str, Any] = {
-            name: body[name] for name in ("model", "messages", "system", "thinking") if name in body
+            name: body[name]
+            for name in ("model", "messages", "system", "thinking", "tools", "tool_choice")
+            if name in body
         }
         answer = await self._http.post("/v1/messages/count_tokens", wanted, LIST_TIMEOUT_S)
         return int(answer["input_tokens"])
@@ -66,7 +86,7 @@ class AnthropicProvider:
 
 
 def guess(name: str) -> Model:
-    accepts = frozenset({"temperature", "max_tokens", "top_p", "thinking_budget"})
+    accepts = frozenset({"temperature", "max_tokens", "top_p", "thinking_budget", "json_schema", "stop"})
     return Model(name=name, provider="anthropic", label=name, accepts=accepts, max_temperature=1.0)
 
 
@@ -85,41 +105,126 @@ def _to_model(found: dict[str, Any]) -> Model:
 
 def _body(request: Request) -> dict[str, Any]:
     p = request.parameters
-    roles = {"user": "user", "model": "assistant"}
     longest = p.max_tokens or LONGEST
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": longest,
-        "messages": [{"role": roles[message.role], "content": message.text} for message in request.messages],
-        "stream": True,
+        "messages": [_to_message(message) for message in request.messages],
+        "stream": True if request.is_streamed else None,
         "system": request.system or None,
-        "temperature": p.temperature,
+        "temperature": None if p.temperature is None else min(1.0, p.temperature),
         "top_p": p.top_p,
+        "stop_sequences": list(p.stop) if p.stop else None,
     }
-    if p.thinking_budget:
+    if p.json_schema is not None:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": dict(p.json_schema)}}
+    if request.tools:
+        body["tools"] = [
+            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters) or {"type": "object"}}
+            for t in request.tools
+        ]
+        body["tool_choice"] = _tool_choice(request.tool_choice)
+    # With thinking on, a turn that called tools must give its thoughts back, and other wires do not carry them.
+    if p.thinking_budget and not any(isinstance(part, ToolResult) for part in request.messages[-1].parts):
         # Thinking counts into the length; the API wants the length to be larger.
         budget = max(1024, p.thinking_budget) if p.thinking_budget > 0 else 1024
         body |= {"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": max(longest, budget + 1)}
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _to_chunk(event: dict[str, Any], counts: dict[str, Any]) -> Chunk | None:
-    """Usage comes in two halves, the input's first: `counts` puts them together."""
-    kind = event.get("type")
-    if kind == "message_start":
-        message = event.get("message") or {}
-        counts.update(message.get("usage") or {})
-        return Chunk(response_model=message.get("model"), usage=to_usage(counts))
-    if kind == "content_block_delta":
-        delta = event.get("delta") or {}
-        return Chunk(text=str(delta.get("text") or ""), thinking=str(delta.get("thinking") or ""))
-    if kind == "message_delta":
-        counts.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
-        reason = (event.get("delta") or {}).get("stop_reason")
+def _tool_choice(choice: str) -> dict[str, Any] | None:
+    kind, _, name = choice.partition(":")
+    if kind == "tool":
+        return {"type": "tool", "name": name}
+    kinds = {"auto": "auto", "none": "none", "required": "any"}
+    return {"type": kinds[kind]} if kind in kinds else None
+
+
+def _to_message(message: Message) -> dict[str, Any]:
+    role = {"user": "user", "model": "assistant"}[message.role]
+    if not message.parts:
+        return {"role": role, "content": message.text}
+    # Results of tools come first: the API wants them right after their call.
+    parts = sorted(message.content, key=lambda part: not isinstance(part, ToolResult))
+    return {"role": role, "content": [_to_block(part) for part in parts]}
+
+
+def _to_block(part: Part) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if isinstance(part, ToolCall):
+        return {"type": "tool_use", "id": part.id, "name": part.name, "input": _object(part.arguments)}
+    if isinstance(part, ToolResult):
+        return {"type": "tool_result", "tool_use_id": part.call_id, "content": part.text}
+    kind = "document" if part.media_type == "application/pdf" else "image"
+    return {"type": kind, "source": _source(part)}
+
+
+def _source(media: Media) -> dict[str, Any]:
+    if media.url:
+        return {"type": "url", "url": media.url}
+    return {"type": "base64", "media_type": media.media_type, "data": media.data}
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class _Reader:
+    """Reads a message's events. Usage comes in two halves, the input's first; calls of tools are counted by themselves."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Any] = {}
+        self._tools: dict[Any, int] = {}  # number of the content block -> number of the call
+
+    def read(self, event: dict[str, Any]) -> Chunk | None:
+        kind = event.get("type")
+        if kind == "message_start":
+            message = event.get("message") or {}
+            self._counts.update(message.get("usage") or {})
+            return Chunk(response_model=message.get("model"), usage=to_usage(self._counts))
+        if kind == "content_block_start":
+            return self._started(event.get("index"), event.get("content_block") or {})
+        if kind == "content_block_delta":
+            delta = event.get("delta") or {}
+            if delta.get("type") == "input_json_delta":
+                piece = ToolDelta(
+                    index=self._tools.get(event.get("index"), 0), arguments=str(delta.get("partial_json") or "")
+                )
+                return Chunk(tools=(piece,))
+            return Chunk(text=str(delta.get("text") or ""), thinking=str(delta.get("thinking") or ""))
+        if kind == "message_delta":
+            self._counts.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
+            return self._ended((event.get("delta") or {}).get("stop_reason"))
+        return None
+
+    def whole(self, message: dict[str, Any]) -> list[Chunk]:
+        """A message that came as one."""
+        self._counts.update(message.get("usage") or {})
+        found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts))]
+        for at, block in enumerate(message.get("content") or ()):
+            if block.get("type") == "tool_use":
+                started = self._started(at, block)
+                arguments = ToolDelta(index=self._tools[at], arguments=json.dumps(block.get("input") or {}))
+                found += [chunk for chunk in (started, Chunk(tools=(arguments,))) if chunk]
+            else:
+                found.append(Chunk(text=str(block.get("text") or ""), thinking=str(block.get("thinking") or "")))
+        return [*found, self._ended(message.get("stop_reason"))]
+
+    def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
+        if block.get("type") != "tool_use":
+            return None
+        index = self._tools[at] = len(self._tools)
+        return Chunk(tools=(ToolDelta(index=index, id=str(block.get("id")), name=str(block.get("name"))),))
+
+    def _ended(self, reason: Any) -> Chunk:
         finish = None if reason is None else _FINISH.get(str(reason), "unknown")
         blocked = "refusal" if reason == "refusal" else None
-        return Chunk(usage=to_usage(counts), finish_reason=finish, block_category=blocked)
-    return None
+        return Chunk(usage=to_usage(self._counts), finish_reason=finish, block_category=blocked)
 
 
 def to_usage(counts: dict[str, Any]) -> Usage | None:
@@ -130,12 +235,14 @@ def to_usage(counts: dict[str, Any]) -> Usage | None:
     read, written = count_of(counts, "cache_read_input_tokens"), count_of(counts, "cache_creation_input_tokens")
     hour = count_of(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
     searches = count_of(counts.get("server_tool_use"), "web_search_requests")
+    thinking = count_of(counts.get("output_tokens_details"), "thinking_tokens")
     usage = Usage(
         input_tokens=plain + read + written,
         cached_tokens=read,
         cache_write_tokens=max(0, written - hour),
         cache_write_1h_tokens=min(hour, written),
         output_tokens=count_of(counts, "output_tokens"),
+        thinking_tokens=min(thinking, count_of(counts, "output_tokens")),
         n_searches=searches,
     )
     return usage if is_credible(usage) else None

@@ -26,7 +26,10 @@ class KeyCheck(NamedTuple):
 
 
 class Provider(Protocol):
+    """wire: Which wire it speaks; a request that came in the same one is sent on as it came."""
+
     name: str
+    wire: str
 
     def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
         """One attempt. Raises AimmError only; a stream without a finish reason was cut off."""

@@ -2,35 +2,28 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
-from core.domain.generation import SERVICE_TIERS, Chunk, FinishReason, Model, Request, Usage
+from core.domain.generation import Chunk, Model, Request
 from core.errors import (
     AimmError,
     AuthenticationError,
-    ContextTooLong,
-    InvalidRequest,
-    ModelNotFound,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
     RateLimited,
-    redact,
 )
 from core.pricing.catalogue import known_models, normalise
-from core.providers.base import KeyCheck, is_credible
-from core.providers.http import translated
+from core.providers.base import KeyCheck
+from core.providers.gemini_wire import Reader, as_came, to_body, to_error
+from core.providers.http import HttpVendor, translated
 
+GEMINI_URL = "https://generativelanguage.googleapis.com"
 LIST_TIMEOUT_S = 6.0
-_FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
-_TOOLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"})
-_BLOCKING = frozenset(
-    "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT"
-    " IMAGE_RECITATION MODEL_ARMOR ESCALATION".split()
-)
 _NOT_TEXT = re.compile(r"embedding|tts|image|live|audio|robotics|aqa|veo|imagen|banana|omni|computer-use")
 
 
@@ -38,28 +31,70 @@ class GeminiProvider:
     """One key, one client; made on the event loop that uses it."""
 
     name = "gemini"
+    wire = "gemini"
 
-    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+    def __init__(self, api_key: str, base_url: str | None = None, *, allows_link_local: bool = False) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._client: Any = None
         self._http: Any = None
+        self._allows_link_local = allows_link_local
+        self._wire = _Wire(
+            "Gemini", base_url or GEMINI_URL, {"x-goog-api-key": api_key}, allows_link_local=allows_link_local
+        )
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
-        from google.genai import types
+        chunks = self._by_client(request, timeout_s) if request.native is None else self._by_wire(request, timeout_s)
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            await chunks.aclose()
 
-        contents = [
-            types.Content(role=message.role, parts=[types.Part(text=message.text)]) for message in request.messages
-        ]
+    async def _by_client(self, request: Request, timeout_s: float) -> AsyncGenerator[Chunk]:
         with _translated():
             responses = await self._open().models.generate_content_stream(
-                model=request.model, contents=contents, config=_config(request, timeout_s)
+                model=request.model, contents=to_body(request)["contents"], config=_config(request, timeout_s)
             )
+            reader = Reader()
             try:
                 async for response in responses:
-                    yield _to_chunk(response)
+                    yield reader.read([response.model_dump(mode="json", by_alias=True, exclude_none=True)])
             finally:
                 await responses.aclose()
+
+    async def _by_wire(self, request: Request, timeout_s: float) -> AsyncGenerator[Chunk]:
+        """For requests that came by HTTP: as bytes where they came in this wire, and without the client's objects, which
+        would cost ten times as much."""
+        native = request.native_for("gemini")
+        if request.operation == "embeddings":
+            yield await self._embeddings(request, timeout_s)
+            return
+        body = to_body(request) if native is None else as_came(request, native)
+        action = "streamGenerateContent?alt=sse" if request.is_streamed else "generateContent"
+        reader = Reader()
+        async with self._wire.answer(f"/v1beta/models/{quote(request.model)}:{action}", body, timeout_s) as answer:
+            if answer.is_json:
+                raw, value = await answer.whole()
+                self._wire.refuse_error(value)
+                yield replace(reader.read([value]), raw=raw if native else None)
+                return
+            async for events in answer.events():
+                values = [event.value for event in events if event.value is not None]
+                for value in values:
+                    self._wire.refuse_error(value)
+                passed = b"".join(event.raw for event in events if not event.is_done) if native else None
+                yield replace(reader.read(values), raw=passed)
+
+    async def _embeddings(self, request: Request, timeout_s: float) -> Chunk:
+        """Gemini counts no tokens of embeddings."""
+        model = f"models/{request.model}"
+        asked = [{"model": model, "content": {"parts": [{"text": m.text}]}} for m in request.messages]
+        path = f"/v1beta/{quote(model)}:batchEmbedContents"
+        async with self._wire.answer(path, {"requests": asked}, timeout_s) as answer:
+            _, value = await answer.whole()
+        vectors = tuple(each.get("values") for each in value.get("embeddings") or () if isinstance(each, dict))
+        return Chunk(vectors=vectors, finish_reason="stop" if vectors else None)
 
     async def models(self) -> list[Model]:
         from google.genai import types
@@ -73,9 +108,9 @@ class GeminiProvider:
     async def count_tokens(self, request: Request) -> int:
         from google.genai import types
 
-        contents = [types.Content(role=m.role, parts=[types.Part(text=m.text)]) for m in request.messages]
+        contents = to_body(request)["contents"]
         if request.system:  # the vendor's count takes no system prompt; it is read like a turn
-            contents.insert(0, types.Content(role="user", parts=[types.Part(text=request.system)]))
+            contents.insert(0, {"role": "user", "parts": [{"text": request.system}]})
         with _translated():
             options = types.HttpOptions(timeout=int(LIST_TIMEOUT_S * 1000))
             counted = await self._open().models.count_tokens(
@@ -106,6 +141,7 @@ class GeminiProvider:
         return KeyCheck("works", f"The key works: {len(models)} text models; {name} answered.")
 
     async def close(self) -> None:
+        await self._wire.close()
         if self._http is not None:
             await self._http.aclose()
 
@@ -118,13 +154,12 @@ class GeminiProvider:
 
     def _open(self) -> Any:
         if self._client is None:
-            import httpx2
             from google import genai
             from google.genai import types
 
-            # A client of our own: no redirects (the key would travel along), no proxies from the environment.
-            limits = httpx2.Limits(max_connections=512, max_keepalive_connections=64)
-            self._http = httpx2.AsyncClient(follow_redirects=False, trust_env=False, limits=limits)
+            from core.providers.network import make_client
+
+            self._http = make_client(allows_link_local=self._allows_link_local)
             options = types.HttpOptions(base_url=self._base_url, timeout=60_000, httpx_async_client=self._http)
             self._client = genai.Client(api_key=self._api_key, vertexai=False, http_options=options)
         return self._client.aio
@@ -133,7 +168,8 @@ class GeminiProvider:
 def guess(name: str) -> Model:
     """What a Gemini model accepts, by its name; for models that the vendor's list did not describe."""
     bare = normalise(name)
-    accepts = {"temperature", "max_tokens", "top_p", "seed", "json_schema"}
+    accepts = {"temperature", "max_tokens", "top_p", "seed", "json_schema", "json_object", "stop"}
+    accepts |= {"frequency_penalty", "presence_penalty"}
     version = re.match(r"gemini-(\d+)(?:\.(\d+))?", bare)
     if version and int(version[1]) >= 3:
         accepts.add("thinking_level")
@@ -157,114 +193,18 @@ def default_model(names: list[str]) -> str:
 
 
 def _config(request: Request, timeout_s: float) -> Any:
+    """The client's own form of what is not contents, with its loops switched off."""
     from google.genai import types
 
-    p = request.parameters
-    thinking = None
-    if p.thinking_budget is not None or p.thinking_level is not None:
-        level = types.ThinkingLevel(p.thinking_level.upper()) if p.thinking_level else None
-        thinking = types.ThinkingConfig(thinking_budget=p.thinking_budget, thinking_level=level, include_thoughts=True)
+    body = to_body(request)
+    rest = {name: value for name, value in body.items() if name not in ("contents", "generationConfig")}
     return types.GenerateContentConfig(
-        system_instruction=request.system or None,
-        temperature=p.temperature,
-        top_p=p.top_p,
-        max_output_tokens=p.max_tokens,
-        seed=p.seed,
-        service_tier=types.ServiceTier(p.service_tier) if p.service_tier in ("standard", "flex", "priority") else None,
-        thinking_config=thinking,
-        response_mime_type="application/json" if p.json_schema is not None else None,
-        response_json_schema=dict(p.json_schema) if p.json_schema is not None else None,
+        **rest,
+        **body.get("generationConfig", {}),
         automatic_continuation=False,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         http_options=types.HttpOptions(timeout=max(1, int(timeout_s * 1000))),
     )
-
-
-def _to_chunk(response: Any) -> Chunk:
-    feedback = response.prompt_feedback
-    if feedback is not None and feedback.block_reason is not None:
-        return Chunk(
-            usage=to_usage(response.usage_metadata),
-            finish_reason="content_filter",
-            block_category=_name(feedback.block_reason),
-            response_model=response.model_version,
-            service_tier=_tier(response.usage_metadata),
-        )
-    candidate = response.candidates[0] if response.candidates else None
-    parts = (candidate.content.parts or []) if candidate and candidate.content else []
-    reason = _name(candidate.finish_reason) if candidate and candidate.finish_reason else None
-    blocked = reason if reason in _BLOCKING else None
-    return Chunk(
-        text="".join(part.text for part in parts if part.text and not part.thought),
-        thinking="".join(part.text for part in parts if part.text and part.thought),
-        usage=_with_searches(to_usage(response.usage_metadata), candidate, response.model_version),
-        finish_reason=_to_finish(reason),
-        block_category=blocked,
-        response_model=response.model_version,
-        service_tier=_tier(response.usage_metadata),
-    )
-
-
-def _tier(metadata: Any) -> str | None:
-    """The tier that the vendor says it served, where it says one."""
-    served = getattr(metadata, "service_tier", None)  # not every kind of answer has the field
-    tier = _name(served).lower() if served else ""
-    return tier if tier in SERVICE_TIERS else None
-
-
-def _with_searches(usage: Usage | None, candidate: Any, model: str | None) -> Usage | None:
-    """Grounding is billed by the query from Gemini 3 on; before, by the grounded answer, however many queries it took."""
-    grounding = candidate.grounding_metadata if candidate is not None else None
-    queries = len(grounding.web_search_queries or ()) if grounding is not None else 0
-    if usage is None or not queries:
-        return usage
-    version = re.match(r"gemini-(\d+)", normalise(model or ""))
-    per_query = version is not None and int(version[1]) >= 3
-    return replace(usage, n_searches=queries if per_query else 1)
-
-
-def _name(enum: Any) -> str:
-    return str(getattr(enum, "value", enum))
-
-
-def _to_finish(reason: str | None) -> FinishReason | None:
-    if reason is None or reason == "FINISH_REASON_UNSPECIFIED":
-        return None
-    if reason in _BLOCKING:
-        return "content_filter"
-    return "tool_calls" if reason in _TOOLS else _FINISH.get(reason, "unknown")
-
-
-def to_usage(metadata: Any) -> Usage | None:
-    """Gemini's counts in our words; None where the vendor sent none that can be believed.
-
-    Gemini's prompt count includes cached but not tool-use tokens; its candidates count excludes thoughts and is
-    missing when nothing was written.
-    """
-    if metadata is None or metadata.prompt_token_count is None:
-        return None
-    prompt = (metadata.prompt_token_count or 0) + (metadata.tool_use_prompt_token_count or 0)
-    thoughts = metadata.thoughts_token_count or 0
-    candidates = metadata.candidates_token_count
-    if candidates is None:
-        candidates = max(0, (metadata.total_token_count or 0) - prompt - thoughts)
-    cached = metadata.cached_content_token_count or 0
-    audio = _audio(metadata.prompt_tokens_details) + _audio(metadata.tool_use_prompt_tokens_details)
-    # Where the vendor does not say which cached tokens were audio, as few as can be are taken for it.
-    cached_audio = _audio(metadata.cache_tokens_details) or max(0, cached - (prompt - audio))
-    usage = Usage(
-        input_tokens=prompt,
-        cached_tokens=cached,
-        output_tokens=candidates + thoughts,
-        thinking_tokens=thoughts,
-        audio_tokens=audio,
-        cached_audio_tokens=cached_audio,
-    )
-    return usage if is_credible(usage) else None
-
-
-def _audio(details: Any) -> int:
-    return sum(d.token_count or 0 for d in details or () if d.modality is not None and _name(d.modality) == "AUDIO")
 
 
 def _to_model(model: Any) -> Model | None:
@@ -284,6 +224,23 @@ def _to_model(model: Any) -> Model | None:
     )
 
 
+class _Wire(HttpVendor):
+    """Gemini over plain HTTP."""
+
+    def error(self, status: int, raw: bytes, headers: Mapping[str, str]) -> AimmError:
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = {"error": {"message": raw[:200].decode("utf-8", "replace").strip()}}
+        return to_error(status, body, headers)
+
+    def refuse_error(self, value: dict[str, Any]) -> None:
+        """An error that comes in the midst of a stream."""
+        if isinstance(value.get("error"), dict):
+            code = value["error"].get("code")
+            raise to_error(code if isinstance(code, int) else 500, value, {})
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn what the client raises into our errors, once and here."""
@@ -293,70 +250,8 @@ def _translated() -> Iterator[None]:
         try:
             yield
         except errors.APIError as error:
-            raise to_error(error) from None  # `from` would keep the request, and with it the key, in the traceback
+            headers = getattr(error.response, "headers", None) or {}
+            # `from` would keep the request, and with it the key, in the traceback
+            raise to_error(error.code, error.details, headers) from None
         except errors.UnknownApiResponseError as error:
             raise ProviderError(f"Gemini's answer could not be read ({type(error).__name__}).") from None
-
-
-def to_error(error: Any) -> AimmError:
-    """Our error for an error answer of the API."""
-    message = redact(str(error.message or error.status or f"error {error.code}"))[:500]
-    details = _details(error.details)
-    reasons = {str(detail.get("reason")) for detail in details}
-    lower = message.lower()
-    if error.code == 400 and (
-        "API_KEY_INVALID" in reasons or "api key not valid" in lower or "api key expired" in lower
-    ):
-        return AuthenticationError(f"Gemini does not know this key: {message}", hint="Check GEMINI_API_KEY.")
-    if error.code in (401, 403):
-        if "SERVICE_DISABLED" in reasons or "has not been used" in lower or "is disabled" in lower:
-            return AuthenticationError(f"The Gemini API is not enabled for this key's project: {message}")
-        return AuthenticationError(f"Gemini refused the key: {message}", hint="Check GEMINI_API_KEY.")
-    if error.code == 404:
-        return ModelNotFound(f"Gemini has no such model for this key: {message}")
-    if error.code == 429:
-        return RateLimited(
-            f"Gemini's quota is used up: {message}", retry_after_s=_retry_after(error, details), quota=_quota(details)
-        )
-    if error.code == 400 and re.search(r"token count|exceeds the maximum number of tokens|context", lower):
-        return ContextTooLong(
-            f"The prompt is too long for this model: {message}", hint="Shorten it or take another model."
-        )
-    if error.code in (408, 504):
-        timeout = ProviderTimeout(f"Gemini gave up in time-out: {message}")
-        timeout.is_retryable = True
-        return timeout
-    if error.code and error.code < 500:
-        return InvalidRequest(f"Gemini refused the request: {message}")
-    return ProviderUnavailable(
-        f"Gemini is not available ({error.code}): {message}", retry_after_s=_retry_after(error, details)
-    )
-
-
-def _details(body: Any) -> list[dict[str, Any]]:
-    if not isinstance(body, dict):
-        return []
-    error = body.get("error", body)
-    details = error.get("details", []) if isinstance(error, dict) else []
-    return [detail for detail in details if isinstance(detail, dict)]
-
-
-def _retry_after(error: Any, details: list[dict[str, Any]]) -> float | None:
-    texts = [str(detail["retryDelay"]).removesuffix("s") for detail in details if "retryDelay" in detail]
-    headers = getattr(error.response, "headers", None) or {}
-    texts.append(str(headers.get("retry-after", "")))
-    for text in texts:
-        try:
-            return max(0.0, float(text))
-        except ValueError:
-            continue
-    return None
-
-
-def _quota(details: list[dict[str, Any]]) -> str:
-    for detail in details:
-        for violation in detail.get("violations", []):
-            name = str(violation.get("quotaId") or violation.get("quotaMetric") or "")
-            value = violation.get("quotaValue")
-            return f"{name} limit: {value}" if value is not None else name
-    return "limit: 0" if "limit: 0" in json.dumps(details) else ""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from core.domain.generation import Quota
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -20,12 +21,14 @@ from core.errors import (
     ProviderUnavailable,
     RateLimited,
     TooLarge,
+    Upstream,
     redact,
 )
+from core.providers.events import Event, EventReader
 
 CONNECT_S = 10.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # of what is read whole
-MAX_EVENT_BYTES = 4 * 1024 * 1024
+_SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})  # waiting does not help
 _LONG = re.compile(
     r"context[ _]length|context window|maximum context|prompt is too long|too many tokens", re.IGNORECASE
 )
@@ -34,13 +37,16 @@ _LONG = re.compile(
 class HttpVendor:
     """A base address, headers and one client, made on the event loop that uses it.
 
-    No redirects, because the key would travel along; no proxies from the environment.
+    allows_link_local: Whether the address may be a link-local one.
     """
 
-    def __init__(self, label: str, base_url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, label: str, base_url: str, headers: Mapping[str, str], *, allows_link_local: bool = False
+    ) -> None:
         self.label = label
         self._base_url = base_url.rstrip("/")
-        self._headers = dict(headers)
+        self._headers = {"accept-encoding": "identity", "content-type": "application/json", **headers}
+        self._allows_link_local = allows_link_local
         self._client: Any = None
 
     async def get(self, path: str, timeout_s: float) -> Any:
@@ -52,27 +58,26 @@ class HttpVendor:
     async def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> Any:
         """The JSON answer to a JSON body. Raises AimmError only."""
         with translated(self.label):
-            response = await self._open().post(f"{self._base_url}{path}", json=body, timeout=timeout_s)
+            response = await self._open().post(f"{self._base_url}{path}", content=_dumped(body), timeout=timeout_s)
             return self._json(response)
 
     @asynccontextmanager
-    async def events(
-        self, path: str, body: Mapping[str, Any], timeout_s: float
-    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-        """The JSON objects of an answer's server-sent events. Raises AimmError only."""
+    async def answer(self, path: str, body: Mapping[str, Any], timeout_s: float) -> AsyncIterator["Answer"]:
+        """The answer to a JSON body, which is read as it comes. Raises AimmError only."""
         import httpx2
 
         with translated(self.label):
             limits = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
-            async with self._open().stream("POST", f"{self._base_url}{path}", json=body, timeout=limits) as response:
+            client, url = self._open(), f"{self._base_url}{path}"
+            request = client.build_request("POST", url, content=_dumped(body), timeout=limits)
+            response = await client.send(request, stream=True)
+            try:
                 if response.status_code != 200:
-                    await response.aread()
-                    raise self.error(response.status_code, response.content, response.headers)
-                if "json" in response.headers.get("content-type", ""):
-                    await response.aread()
-                    yield _one(self._json(response))
-                else:
-                    yield _events(response)
+                    raw = await _read_whole(response, self.label)
+                    raise self.error(response.status_code, raw, response.headers)
+                yield Answer(response, self.label)
+            finally:
+                await response.aclose()
 
     async def close(self) -> None:
         if self._client is not None:
@@ -80,8 +85,14 @@ class HttpVendor:
 
     def error(self, status: int, raw: bytes, headers: Mapping[str, str]) -> AimmError:
         """Our error for an error answer; vendors put their words at `error.message` or nearby."""
-        message, code = _words(raw)
-        text = redact(f"{self.label}: {message or f'error {status}'}")[:500]
+        upstream = _words(status, raw)
+        error = self._error(upstream, headers)
+        error.upstream = upstream
+        return error
+
+    def _error(self, upstream: Upstream, headers: Mapping[str, str]) -> AimmError:
+        status, code, message = upstream.status, upstream.code or upstream.type, upstream.message
+        text = f"{self.label}: {message or f'error {status}'}"[:500]
         if status in (401, 403):
             return AuthenticationError(text, hint=f"Check the key of {self.label}.")
         if status == 404:
@@ -89,13 +100,15 @@ class HttpVendor:
         if status == 413:
             return TooLarge(text)
         if status == 429:
-            return RateLimited(text, retry_after_s=_retry_after(headers), quota=code)
+            limited = RateLimited(text, retry_after_s=retry_after(headers), quota=code)
+            limited.is_retryable = code not in _SPENT
+            return limited
         if status in (408, 504):
             error: AimmError = ProviderTimeout(text)
             error.is_retryable = True
             return error
         if status >= 500:
-            return ProviderUnavailable(text, retry_after_s=_retry_after(headers))
+            return ProviderUnavailable(text, retry_after_s=retry_after(headers))
         if "content_filter" in code or "content_policy" in code:
             return Blocked(text, category=code)
         if _LONG.search(message) or "context_length" in code:
@@ -104,12 +117,9 @@ class HttpVendor:
 
     def _open(self) -> Any:
         if self._client is None:
-            import httpx2
+            from core.providers.network import make_client
 
-            limits = httpx2.Limits(max_connections=512, max_keepalive_connections=64)
-            self._client = httpx2.AsyncClient(
-                headers=self._headers, follow_redirects=False, trust_env=False, limits=limits
-            )
+            self._client = make_client(self._headers, allows_link_local=self._allows_link_local)
         return self._client
 
     def _json(self, response: Any) -> Any:
@@ -147,47 +157,91 @@ def translated(label: str) -> Iterator[None]:
         raise ProviderError(f"{label}'s answer could not be read ({type(error).__name__}).") from None
 
 
-async def _one(value: Any) -> AsyncIterator[dict[str, Any]]:
-    yield value
+class Answer:
+    """A vendor's good answer while it comes in."""
+
+    def __init__(self, response: Any, label: str) -> None:
+        self._response = response
+        self._label = label
+        self.headers: Mapping[str, str] = response.headers
+        self.is_json = "json" in response.headers.get("content-type", "")
+
+    async def whole(self) -> tuple[bytes, dict[str, Any]]:
+        """(bytes, JSON object) of an answer that comes as one."""
+        raw = await _read_whole(self._response, self._label)
+        value = json.loads(raw)
+        if not isinstance(value, dict):
+            raise ProviderError(f"{self._label}'s answer could not be read (no JSON object).")
+        return raw, value
+
+    async def events(self) -> AsyncIterator[list[Event]]:
+        """Whole events, as many as came with one packet. It ends with the stream, or with its [DONE]."""
+        reader = EventReader()
+        async for data in self._response.aiter_bytes():
+            events = reader.feed(data)
+            if events:
+                yield events
+                if events[-1].is_done:
+                    return
+        if rest := reader.end():
+            yield rest
 
 
-async def _events(response: Any) -> AsyncIterator[dict[str, Any]]:
-    """Each event's JSON; comments, other fields and the closing [DONE] are passed over."""
-    lines: list[str] = []
-    size = 0
-    async for line in response.aiter_lines():
-        if line.startswith("data:"):
-            lines.append(line[5:].removeprefix(" "))
-            size += len(line)
-            if size > MAX_EVENT_BYTES:
-                raise ProviderError("The vendor sent an event that is too large to read.")
-        elif not line and lines:
-            text, lines, size = "\n".join(lines), [], 0
-            if text.strip() == "[DONE]":
-                return
-            value = json.loads(text)
-            if isinstance(value, dict):
-                yield value
-    if lines and "\n".join(lines).strip() != "[DONE]":
-        value = json.loads("\n".join(lines))
-        if isinstance(value, dict):
-            yield value
+async def _read_whole(response: Any, label: str) -> bytes:
+    parts, size = [], 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > MAX_ANSWER_BYTES:
+            raise ProviderError(f"{label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
+    return b"".join(parts)
 
 
-def _words(raw: bytes) -> tuple[str, str]:
-    """(message, code) of an error body."""
+def _dumped(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _words(status: int, raw: bytes) -> Upstream:
+    """What an error body says; vendors put their words at `error.message` or nearby."""
     try:
         body = json.loads(raw)
     except ValueError:
-        return raw[:200].decode("utf-8", "replace").strip(), ""
+        return Upstream(status, message=redact(raw[:200].decode("utf-8", "replace").strip()))
+    if isinstance(body, list) and body:
+        body = body[0]
     error = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(error, dict):
-        code = error.get("code") or error.get("type") or ""
-        return str(error.get("message") or ""), str(code)
-    return str(error)[:200], ""
+    if not isinstance(error, dict):
+        return Upstream(status, message=redact(str(error)[:200]))
+    code, kind, param = (str(error.get(name) or "")[:100] for name in ("code", "type", "param"))
+    return Upstream(status, code, kind, param, redact(str(error.get("message") or ""))[:2000])
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def quota_of(headers: Mapping[str, str]) -> Quota | None:
+    """What is left of the vendor's rate limit: of requests and of tokens, whichever is nearer its end."""
+    found = []
+    for prefix in ("x-ratelimit-", "anthropic-ratelimit-"):
+        for kind in ("requests", "tokens"):
+            left = headers.get(f"{prefix}remaining-{kind}") or headers.get(f"{prefix}{kind}-remaining")
+            reset = headers.get(f"{prefix}reset-{kind}") or headers.get(f"{prefix}{kind}-reset")
+            if left is not None and reset is not None and left.isdigit():
+                found.append(Quota(remaining=int(left), reset_s=_span_s(reset)))
+    return min(found, key=lambda quota: (quota.remaining, -quota.reset_s), default=None)
+
+
+def _span_s(text: str) -> float:
+    """Seconds of `1s`, `6m0s`, `20ms`, a plain number, or a moment in ISO form; 0 where it says none of these."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if parts := re.findall(r"(\d+(?:\.\d+)?)(ms|[dhms])", text):
+        unit_s = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+        return sum(float(number) * unit_s[unit] for number, unit in parts)
+    try:
+        return max(0.0, (datetime.fromisoformat(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of Retry-After, which may be a number or a date."""
     text = headers.get("retry-after-ms")
     if text is not None and re.fullmatch(r"\d+(\.\d+)?", text):

@@ -57,6 +57,7 @@ class SimulatedProvider:
     """speed: How much faster than life; 0 = no waiting at all."""
 
     name = "simulated"
+    wire = "simulated"
 
     def __init__(self, *, speed: float = 1.0) -> None:
         self._speed = speed

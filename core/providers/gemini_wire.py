@@ -1,0 +1,328 @@
+"""Gemini's wire: what a request looks like on it, and what an answer or an error says."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from core.domain.generation import SERVICE_TIERS, Chunk, FinishReason, Native, Parameters, Request, ToolDelta, Usage
+from core.domain.message import Media, Message, Part, ToolCall, ToolResult
+from core.errors import (
+    AimmError,
+    AuthenticationError,
+    ContextTooLong,
+    InvalidRequest,
+    ModelNotFound,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+    Upstream,
+    redact,
+)
+from core.pricing.catalogue import normalise
+from core.providers.base import is_credible
+
+_FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
+_TOOLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"})
+_BLOCKING = frozenset(
+    "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT"
+    " IMAGE_RECITATION MODEL_ARMOR ESCALATION".split()
+)
+# What Gemini takes in place of the signature of a call that it did not make itself, or whose signature a wire lost.
+_NO_SIGNATURE = "skip_thought_signature_validator"
+
+# Requests
+
+
+def to_body(request: Request) -> dict[str, Any]:
+    """The body of generateContent."""
+    body: dict[str, Any] = {"contents": [_to_content(message) for message in request.messages]}
+    if request.system:
+        body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system}]}
+    if config := _generation_config(request.parameters):
+        body["generationConfig"] = config
+    if request.parameters.service_tier in ("standard", "flex", "priority"):
+        body["serviceTier"] = request.parameters.service_tier
+    if request.tools:
+        declared = [
+            {"name": t.name, "description": t.description}
+            | ({"parametersJsonSchema": dict(t.parameters)} if t.parameters else {})
+            for t in request.tools
+        ]
+        body["tools"] = [{"functionDeclarations": declared}]
+        kind, _, name = request.tool_choice.partition(":")
+        modes: dict[str, dict[str, Any]] = {
+            "auto": {"mode": "AUTO"}, "none": {"mode": "NONE"}, "required": {"mode": "ANY"},
+            "tool": {"mode": "ANY", "allowedFunctionNames": [name]},
+        }  # fmt: skip
+        if kind in modes:
+            body["toolConfig"] = {"functionCallingConfig": modes[kind]}
+    return body
+
+
+def as_came(request: Request, native: Native) -> dict[str, Any]:
+    """A body as it came, with what was decided otherwise since written over it."""
+    body = dict(native.body)
+    if request.parameters != native.parameters:
+        before = native.parameters
+        changed = {k: v for k, v in request.parameters.as_dict().items() if getattr(before, k) != v}
+        config = {**(body.get("generationConfig") or {}), **_generation_config(Parameters(**changed))}
+        body["generationConfig"] = config
+    if request.system != native.system:
+        body.pop("system_instruction", None)
+        body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system or ""}]}
+    return body
+
+
+def _generation_config(p: Parameters) -> dict[str, Any]:
+    thinking: dict[str, Any] = {}
+    if p.thinking_budget is not None or p.thinking_level is not None:
+        level = p.thinking_level.upper() if p.thinking_level else None
+        thinking = {"thinkingBudget": p.thinking_budget, "thinkingLevel": level, "includeThoughts": True}
+    config: dict[str, Any] = {
+        "temperature": p.temperature,
+        "topP": p.top_p,
+        "maxOutputTokens": p.max_tokens,
+        "seed": p.seed,
+        "stopSequences": list(p.stop) if p.stop else None,
+        "frequencyPenalty": p.frequency_penalty,
+        "presencePenalty": p.presence_penalty,
+        "thinkingConfig": {k: v for k, v in thinking.items() if v is not None} or None,
+        "responseMimeType": "application/json" if p.json_schema is not None or p.json_object else None,
+        "responseJsonSchema": dict(p.json_schema) if p.json_schema is not None else None,
+    }
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def _to_content(message: Message) -> dict[str, Any]:
+    parts = [_to_part(part) for part in message.content] or [{"text": ""}]
+    return {"role": message.role, "parts": parts}
+
+
+def _to_part(part: Part) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"text": part}
+    if isinstance(part, ToolCall):
+        called = {"name": part.name, "args": _object(part.arguments)}
+        return {"functionCall": called, "thoughtSignature": part.signature or _NO_SIGNATURE}
+    if isinstance(part, ToolResult):
+        result = _object(part.text)
+        return {"functionResponse": {"name": part.name, "response": result or {"result": part.text}}}
+    return _to_data(part)
+
+
+def _to_data(media: Media) -> dict[str, Any]:
+    if media.url:
+        return {"fileData": {"mimeType": media.media_type, "fileUri": media.url}}
+    return {"inlineData": {"mimeType": media.media_type, "data": media.data}}
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+# Answers
+
+
+class Reader:
+    """Reads the pieces of one answer; calls of tools are counted through all of them."""
+
+    def __init__(self) -> None:
+        self._n_tools = 0
+
+    def read(self, values: Sequence[Mapping[str, Any]]) -> Chunk:
+        """One chunk of all that came together; the last word on usage, finish and model counts."""
+        if not values:
+            return Chunk()
+        chunk = self._read(values[0])
+        for value in values[1:]:
+            more = self._read(value)
+            chunk = Chunk(
+                text=chunk.text + more.text,
+                thinking=chunk.thinking + more.thinking,
+                tools=chunk.tools + more.tools,
+                usage=more.usage or chunk.usage,
+                finish_reason=more.finish_reason or chunk.finish_reason,
+                block_category=more.block_category or chunk.block_category,
+                response_model=more.response_model or chunk.response_model,
+                service_tier=more.service_tier or chunk.service_tier,
+            )
+        return chunk
+
+    def _read(self, value: Mapping[str, Any]) -> Chunk:
+        model, metadata = value.get("modelVersion"), value.get("usageMetadata")
+        usage, tier = to_usage(metadata), _tier(metadata)
+        feedback = value.get("promptFeedback") or {}
+        if feedback.get("blockReason"):
+            return Chunk(
+                usage=usage,
+                finish_reason="content_filter",
+                block_category=str(feedback["blockReason"]),
+                response_model=model,
+                service_tier=tier,
+            )
+        candidates = value.get("candidates") or ()
+        candidate: Mapping[str, Any] = candidates[0] if candidates and isinstance(candidates[0], dict) else {}
+        parts = [part for part in (candidate.get("content") or {}).get("parts") or () if isinstance(part, dict)]
+        reason = candidate.get("finishReason")
+        tools = self._tools(parts)
+        return Chunk(
+            text="".join(part["text"] for part in parts if part.get("text") and not part.get("thought")),
+            thinking="".join(part["text"] for part in parts if part.get("text") and part.get("thought")),
+            tools=tools,
+            usage=_with_searches(usage, candidate, model),
+            finish_reason=self._to_finish(reason),
+            block_category=reason if reason in _BLOCKING else None,
+            response_model=model,
+            service_tier=tier,
+        )
+
+    def _tools(self, parts: Sequence[Mapping[str, Any]]) -> tuple[ToolDelta, ...]:
+        """Gemini gives a call as a whole."""
+        found = []
+        for part in parts:
+            called = part.get("functionCall")
+            if isinstance(called, dict):
+                arguments = json.dumps(called.get("args") or {}, ensure_ascii=False)
+                found.append(
+                    ToolDelta(
+                        index=self._n_tools,
+                        id=str(called.get("id") or ""),
+                        name=str(called.get("name") or ""),
+                        arguments=arguments,
+                        signature=str(part.get("thoughtSignature") or ""),
+                    )
+                )
+                self._n_tools += 1
+        return tuple(found)
+
+    def _to_finish(self, reason: str | None) -> FinishReason | None:
+        if reason is None or reason == "FINISH_REASON_UNSPECIFIED":
+            return None
+        if reason in _BLOCKING:
+            return "content_filter"
+        if reason == "STOP" and self._n_tools:
+            return "tool_calls"  # it stopped because it wants them
+        return "tool_calls" if reason in _TOOLS else _FINISH.get(reason, "unknown")
+
+
+def to_usage(metadata: Mapping[str, Any] | None) -> Usage | None:
+    """Gemini's counts in our words; None where the vendor sent none that can be believed.
+
+    Gemini's prompt count includes cached but not tool-use tokens; its candidates count excludes thoughts and is
+    missing when nothing was written.
+    """
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("promptTokenCount"), int):
+        return None
+    counted = {name: value for name, value in metadata.items() if isinstance(value, int)}
+    prompt = counted["promptTokenCount"] + counted.get("toolUsePromptTokenCount", 0)
+    thoughts = counted.get("thoughtsTokenCount", 0)
+    candidates = counted.get("candidatesTokenCount")
+    if candidates is None:
+        candidates = max(0, counted.get("totalTokenCount", 0) - prompt - thoughts)
+    cached = counted.get("cachedContentTokenCount", 0)
+    audio = _audio(metadata.get("promptTokensDetails")) + _audio(metadata.get("toolUsePromptTokensDetails"))
+    # Where the vendor does not say which cached tokens were audio, as few as can be are taken for it.
+    cached_audio = _audio(metadata.get("cacheTokensDetails")) or max(0, cached - (prompt - audio))
+    usage = Usage(
+        input_tokens=prompt,
+        cached_tokens=cached,
+        output_tokens=candidates + thoughts,
+        thinking_tokens=thoughts,
+        audio_tokens=audio,
+        cached_audio_tokens=cached_audio,
+    )
+    return usage if is_credible(usage) else None
+
+
+def _audio(details: Any) -> int:
+    return sum(
+        d.get("tokenCount") or 0 for d in details or () if isinstance(d, Mapping) and d.get("modality") == "AUDIO"
+    )
+
+
+def _tier(metadata: Any) -> str | None:
+    """The tier that the vendor says it served, where it says one."""
+    tier = str(metadata.get("serviceTier") or "").lower() if isinstance(metadata, Mapping) else ""
+    return tier if tier in SERVICE_TIERS else None
+
+
+def _with_searches(usage: Usage | None, candidate: Mapping[str, Any], model: str | None) -> Usage | None:
+    """Grounding is billed by the query from Gemini 3 on; before, by the grounded answer, however many queries it took."""
+    queries = len((candidate.get("groundingMetadata") or {}).get("webSearchQueries") or ())
+    if usage is None or not queries:
+        return usage
+    version = re.match(r"gemini-(\d+)", normalise(model or ""))
+    per_query = version is not None and int(version[1]) >= 3
+    return replace(usage, n_searches=queries if per_query else 1)
+
+
+# Errors
+
+
+def to_error(code: int, body: Any, headers: Mapping[str, str]) -> AimmError:
+    """Our error for an error answer of the API; body: its JSON."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    inner = body.get("error", body) if isinstance(body, dict) else {}
+    inner = inner if isinstance(inner, dict) else {}
+    status = str(inner.get("status") or "")
+    message = redact(str(inner.get("message") or status or f"error {code}"))[:500]
+    details = [detail for detail in inner.get("details") or () if isinstance(detail, dict)]
+    error = _to_error(code, message, details, headers)
+    error.upstream = Upstream(code, status, message=message)
+    return error
+
+
+def _to_error(code: int, message: str, details: list[dict[str, Any]], headers: Mapping[str, str]) -> AimmError:
+    reasons = {str(detail.get("reason")) for detail in details}
+    lower = message.lower()
+    if code == 400 and ("API_KEY_INVALID" in reasons or "api key not valid" in lower or "api key expired" in lower):
+        return AuthenticationError(f"Gemini does not know this key: {message}", hint="Check GEMINI_API_KEY.")
+    if code in (401, 403):
+        if "SERVICE_DISABLED" in reasons or "has not been used" in lower or "is disabled" in lower:
+            return AuthenticationError(f"The Gemini API is not enabled for this key's project: {message}")
+        return AuthenticationError(f"Gemini refused the key: {message}", hint="Check GEMINI_API_KEY.")
+    if code == 404:
+        return ModelNotFound(f"Gemini has no such model for this key: {message}")
+    if code == 429:
+        wait_s = _retry_after(details, headers)
+        return RateLimited(f"Gemini's quota is used up: {message}", retry_after_s=wait_s, quota=_quota(details))
+    if code == 400 and re.search(r"token count|exceeds the maximum number of tokens|context", lower):
+        return ContextTooLong(
+            f"The prompt is too long for this model: {message}", hint="Shorten it or take another model."
+        )
+    if code in (408, 504):
+        timeout = ProviderTimeout(f"Gemini gave up in time-out: {message}")
+        timeout.is_retryable = True
+        return timeout
+    if code and code < 500:
+        return InvalidRequest(f"Gemini refused the request: {message}")
+    return ProviderUnavailable(
+        f"Gemini is not available ({code}): {message}", retry_after_s=_retry_after(details, headers)
+    )
+
+
+def _retry_after(details: list[dict[str, Any]], headers: Mapping[str, str]) -> float | None:
+    texts = [str(detail["retryDelay"]).removesuffix("s") for detail in details if "retryDelay" in detail]
+    texts.append(str(headers.get("retry-after", "")))
+    for text in texts:
+        try:
+            return max(0.0, float(text))
+        except ValueError:
+            continue
+    return None
+
+
+def _quota(details: list[dict[str, Any]]) -> str:
+    for detail in details:
+        for violation in detail.get("violations", []):
+            name = str(violation.get("quotaId") or violation.get("quotaMetric") or "")
+            value = violation.get("quotaValue")
+            return f"{name} limit: {value}" if value is not None else name
+    return "limit: 0" if "limit: 0" in json.dumps(details) else ""

@@ -1,0 +1,192 @@
+"""Connections to vendors: asyncio's own, and none to addresses that no vendor has.
+
+An address is checked where the connection is made, so that neither odd spellings nor a name that resolves otherwise the
+second time lead to a cloud's metadata service. It is also cheaper by half than the HTTP client's general-purpose connection.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore2
+import httpx2
+
+MAX_BUFFER_BYTES = 1024 * 1024  # of an answer that nobody reads yet; then the vendor has to wait
+# Beside what is link-local: where clouds keep their metadata.
+_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254")))
+
+
+def refuses(address: str) -> bool:
+    """Whether an IP address is link-local or a cloud's metadata service, in whatever form it is written."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return refuses(str(ip.ipv4_mapped))
+    return ip.is_link_local or ip in _METADATA
+
+
+class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
+    """One TCP or TLS connection."""
+
+    def __init__(self) -> None:
+        self._transport: Any = None
+        self._buffer = bytearray()
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._has_ended = False
+        self._error: Exception | None = None
+        self._is_paused = False
+
+    # asyncio's side
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) > MAX_BUFFER_BYTES and not self._is_paused:
+            self._transport.pause_reading()
+            self._is_paused = True
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._has_ended = True
+        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_ended = True
+        self._error = exc
+        self._wake()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._drained = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # The HTTP client's side
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if not self._buffer and not self._has_ended:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._waiter
+            except TimeoutError:
+                raise httpcore2.ReadTimeout("nothing came in time") from None
+            finally:
+                self._waiter = None
+        if self._error is not None and not self._buffer:
+            raise httpcore2.ReadError(str(self._error)) from None
+        data = bytes(self._buffer[:max_bytes])
+        del self._buffer[:max_bytes]
+        if self._is_paused and len(self._buffer) < MAX_BUFFER_BYTES:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            return
+        if self._has_ended and self._transport.is_closing():
+            raise httpcore2.WriteError("the connection is closed")
+        self._transport.write(buffer)
+        if self._drained is not None:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._drained
+            except TimeoutError:
+                raise httpcore2.WriteTimeout("nothing was taken in time") from None
+
+    async def aclose(self) -> None:
+        if self._transport is not None:
+            self._transport.abort() if self._buffer else self._transport.close()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "Connection":
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                self._transport = await loop.start_tls(
+                    self._transport, self, ssl_context, server_hostname=server_hostname
+                )
+        except TimeoutError:
+            await self.aclose()
+            raise httpcore2.ConnectTimeout("no TLS in time") from None
+        except (OSError, ssl.SSLError) as error:
+            await self.aclose()
+            raise httpcore2.ConnectError(str(error)) from None
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":  # while nothing is asked: the vendor has closed it, or speaks out of turn
+            return self._has_ended or bool(self._buffer)
+        names = {"ssl_object": "ssl_object", "client_addr": "sockname", "server_addr": "peername", "socket": "socket"}
+        return self._transport.get_extra_info(names[info]) if info in names else None
+
+
+class Network(httpcore2.AsyncNetworkBackend):
+    """allows_link_local: For those whose vendor really is there."""
+
+    def __init__(self, *, allows_link_local: bool = False) -> None:
+        self._allows_link_local = allows_link_local
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> Connection:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connect(host, port)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout(f"no connection to {host} in time") from None
+
+    async def _connect(self, host: str, port: int) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore2.ConnectError(f"{host} is not known ({error})") from None
+        addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+        if not self._allows_link_local and any(refuses(address) for address in addresses):
+            raise httpcore2.ConnectError(f"{host} is a link-local or metadata address, which no vendor has")
+        problem: OSError | None = None
+        for address in addresses:
+            try:
+                _, connection = await loop.create_connection(Connection, address, port)
+                return connection
+            except OSError as error:
+                problem = error
+        raise httpcore2.ConnectError(str(problem or f"{host} has no address")) from None
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def make_client(headers: dict[str, str] | None = None, *, allows_link_local: bool = False) -> httpx2.AsyncClient:
+    """A client without redirects, because the key would travel along, and without proxies from the environment."""
+    transport = httpx2.AsyncHTTPTransport(trust_env=False)
+    # The transport offers no way to bring a network of one's own; its pool does.
+    transport._pool = httpcore2.AsyncConnectionPool(
+        ssl_context=httpx2.create_ssl_context(trust_env=False),
+        max_connections=1024,
+        max_keepalive_connections=256,
+        keepalive_expiry=30.0,
+        network_backend=Network(allows_link_local=allows_link_local),
+    )
+    return httpx2.AsyncClient(headers=headers, follow_redirects=False, trust_env=False, transport=transport)
