@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from core import cli_experiments, cli_prices
+from core import cli_experiments, cli_keys, cli_prices
 from core.config import Settings
 from core.demo import DemoSize
 from core.errors import AimmError
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_prices.add(commands)
     cli_experiments.add(commands)
+    cli_keys.add(commands)
 
     check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
     check.set_defaults(run=_check)

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,6 +21,12 @@ MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is s
 
 
 _SERVER = re.compile(r"[a-z][a-z0-9_]{0,30}")
+MIN_PASSWORD = 12
+_WEAK = (
+    "password", "passw0rd", "p@ssw0rd", "p@ssword", "passwort", "changeme", "letmein", "administrator", "admin", "welcome",
+    "secret", "qwertyuiop", "qwerty", "asdfghjkl", "zxcvbnm", "streamlit", "dashboard", "aimm",
+)  # fmt: skip
+_ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 RESERVED = ("gemini", "openai", "anthropic", "ollama", "simulated")
 
 
@@ -35,6 +42,9 @@ class Settings:
     prices_file: The team's own price rows.
     finds_ollama: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
     servers, server_keys: Further servers of the OpenAI wire: name -> base address, name -> key.
+    require_key: Whether a key and a login are needed on a loopback address too, as behind a reverse proxy.
+    dashboard_password: What the pages ask for; None = nothing. login_allowed: Mail addresses, or `@example.com`, that may log
+        in with [auth] of Streamlit's secrets; empty = whoever the identity provider lets in.
     alert_webhook, alert_slack: Where alerts are posted. alert_email, smtp_url: To whom and by which server they are mailed.
     """
 
@@ -53,6 +63,9 @@ class Settings:
     call_timeout_s: float = DEFAULT_CALL_TIMEOUT_S
     log_content: LogContent = "full"
     prices_file: Path = Path(DEFAULT_PRICES_FILE)
+    require_key: bool = False
+    dashboard_password: str | None = field(default=None, repr=False)
+    login_allowed: tuple[str, ...] = ()
     alert_webhook: str | None = field(default=None, repr=False)
     alert_slack: str | None = field(default=None, repr=False)
     alert_email: str | None = None
@@ -84,6 +97,11 @@ class Settings:
             call_timeout_s=_seconds(environ.get("AIMM_CALL_TIMEOUT_S")),
             log_content=_log_content(environ.get("AIMM_LOG_CONTENT") or "full"),
             prices_file=Path(environ.get("AIMM_PRICES_FILE") or DEFAULT_PRICES_FILE),
+            require_key=_switch(environ, "AIMM_REQUIRE_KEY"),
+            dashboard_password=_password(environ),
+            login_allowed=tuple(
+                part.lower() for part in re.split(r"[\s,]+", environ.get("AIMM_LOGIN_ALLOWED") or "") if part
+            ),
             alert_webhook=_secret(environ, "AIMM_ALERT_WEBHOOK"),
             alert_slack=_secret(environ, "AIMM_ALERT_SLACK"),
             alert_email=environ.get("AIMM_ALERT_EMAIL") or None,
@@ -116,6 +134,32 @@ def _secret(environ: Mapping[str, str], name: str) -> str | None:
     value = environ.get(name) or None
     register_secret(value)
     return value
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = (environ.get(name) or "0").strip().lower()
+    if text not in _ON + _OFF:
+        raise InvalidRequest(f"{name} == {text[:20]!r}, must be 1 or 0")
+    return text in _ON
+
+
+def _password(environ: Mapping[str, str]) -> str | None:
+    value = _secret(environ, "AIMM_DASHBOARD_PASSWORD")
+    if value is not None and is_weak(value):
+        raise InvalidRequest(
+            f"AIMM_DASHBOARD_PASSWORD can be guessed: it must have {MIN_PASSWORD} characters at least, and be more than a"
+            " common word, a row of keys or a repetition. Make one with: openssl rand -base64 18"
+        )
+    return value
+
+
+def is_weak(password: str) -> bool:
+    """Whether a password is short, or little is left of it without common words, runs and repetitions."""
+    rest = password.lower()
+    for word in _WEAK:
+        rest = rest.replace(word, "")
+    fresh = {b for a, b in pairwise(" " + rest) if abs(ord(b) - ord(a)) > 1}
+    return len(password) < MIN_PASSWORD or len(fresh) < 5
 
 
 def _seconds(text: str | None) -> float:

@@ -1,0 +1,99 @@
+"""`aimm keys …`: keys for a team's own programs."""
+
+import argparse
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from core import clock
+from core.domain.key import SCOPES, Key
+from core.errors import InvalidRequest
+from core.issuing import Allowance, issue
+from core.manager import ModelManager
+
+
+def add(commands: Any) -> None:
+    """Add the command and its parts to the parser."""
+    keys = commands.add_parser("keys", help="keys for your own programs")
+    parts = keys.add_subparsers(required=True, metavar="WHAT")
+
+    one = parts.add_parser("create", help="make a key; it is written to standard output, this once")
+    one.add_argument("name")
+    one.add_argument("--scope", action="append", choices=SCOPES, help="what it may do; several may be given (call)")
+    one.add_argument("--model", action="append", default=[], metavar="PATTERN", help="what it may ask, such as gpt-4o*")
+    one.add_argument("--tag", action="append", default=[], help="put on each of its calls")
+    one.add_argument("--budget", metavar="USD/PERIOD", help="stop it there: 5/month, 1/day")
+    one.add_argument("--rpm", type=int, metavar="N", help="requests a minute")
+    one.add_argument("--user-rpm", type=int, metavar="N", help="requests a minute of each of its users")
+    one.add_argument("--expires", metavar="WHEN", help="30d, or the day on which it ends (UTC): 2027-01-31")
+    one.add_argument("--log", choices=("full", "metadata", "none"), help="what is kept of its calls' texts")
+    one.add_argument("--shared-cache", action="store_true", help="share kept answers with other keys that do so")
+    one.set_defaults(run=_create)
+
+    one = parts.add_parser("list", help="each key with what it may do")
+    one.set_defaults(run=_list)
+
+    one = parts.add_parser("revoke", help="end a key; it holds everywhere within a second")
+    one.add_argument("key", metavar="ID_OR_NAME")
+    one.set_defaults(run=_revoke)
+
+
+def _create(mm: ModelManager, args: argparse.Namespace) -> int:
+    key, secret, budget = issue(
+        mm,
+        args.name,
+        allowance=None if args.budget is None else Allowance.parse(args.budget),
+        scopes=tuple(args.scope or ("call",)),
+        models=tuple(args.model),
+        tags=tuple(args.tag),
+        rpm=args.rpm,
+        user_rpm=args.user_rpm,
+        expires_at=None if args.expires is None else _moment(args.expires),
+        log_content=args.log,
+        shares_cache=args.shared_cache,
+    )
+    print(secret)
+    stops = f"; stops at ${budget.limit_usd:f} a {budget.period}" if budget else ""
+    print(f"Made {key.id} {key.name!r}: {_described(key)}{stops}. The key is shown this once.", file=sys.stderr)
+    return 0
+
+
+def _list(mm: ModelManager, _args: argparse.Namespace) -> int:
+    for key in mm.keys.all():
+        used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
+        print(f"{key.id}\t{key.hint}\t{key.name}\t{_described(key)}\tlast used {used}")
+    return 0
+
+
+def _revoke(mm: ModelManager, args: argparse.Namespace) -> int:
+    key = mm.keys.revoke(mm.keys.named(args.key).id)
+    print(f"Revoked {key.id} {key.name!r}.")
+    return 0
+
+
+def _described(key: Key) -> str:
+    parts = [" ".join(key.scopes)]
+    parts += [f"models {' '.join(key.models)}"] if key.models else []
+    parts += [f"tags {' '.join(key.tags)}"] if key.tags else []
+    parts += [f"{key.rpm} a minute"] if key.rpm else []
+    parts += [f"{key.user_rpm} a minute a user"] if key.user_rpm else []
+    parts += [f"logs {key.log_content}"] if key.log_content else []
+    parts += ["shared cache"] if key.shares_cache else []
+    if key.revoked_at is not None:
+        parts.append(f"revoked {key.revoked_at:%Y-%m-%d}")
+    elif key.expires_at is not None:
+        word = "expires" if key.is_valid_at(clock.now()) else "expired"
+        parts.append(f"{word} {key.expires_at:%Y-%m-%d %H:%M}")
+    return ", ".join(parts)
+
+
+def _moment(text: str) -> datetime:
+    """So many days from now, or a day or moment (UTC where no zone is named)."""
+    try:
+        if days := re.fullmatch(r"(\d{1,5})d", text.strip()):
+            return clock.now() + timedelta(days=int(days[1]))
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{text[:40]!r} is neither days, such as 30d, nor a day such as 2027-01-31.") from None
