@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
@@ -16,6 +17,7 @@ LogContent = Literal["full", "metadata", "none"]
 
 DEFAULT_DATABASE_URL = "sqlite:///data/aimm.db"
 DEFAULT_CALL_TIMEOUT_S = 120.0
+DEFAULT_SERVICE_NAME = "aimm"
 DEFAULT_PRICES_FILE = "data/prices.yaml"
 MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is sold today, about a million tokens
 
@@ -38,7 +40,7 @@ class Settings:
     gemini_api_key: GEMINI_API_KEY, else GOOGLE_API_KEY; None when neither is set.
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
-    log_content: What of prompts and answers is kept.
+    log_content: What of prompts and answers is kept. n_workers: Processes that serve side by side on this database.
     prices_file: The team's own price rows.
     finds_ollama: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
     servers, server_keys: Further servers of the OpenAI wire: name -> base address, name -> key.
@@ -46,6 +48,9 @@ class Settings:
     dashboard_password: What the pages ask for; None = nothing. login_allowed: Mail addresses, or `@example.com`, that may log
         in with [auth] of Streamlit's secrets; empty = whoever the identity provider lets in.
     alert_webhook, alert_slack: Where alerts are posted. alert_email, smtp_url: To whom and by which server they are mailed.
+    metrics_folder: Where the processes of one server keep their figures for Prometheus; None = there is one process.
+    otel_endpoint: Where spans and metrics are sent, with otel_headers; None = nowhere. otel_is_latest: Whether by the newest
+        names of the GenAI conventions.
     """
 
     database_url: str = DEFAULT_DATABASE_URL
@@ -62,6 +67,7 @@ class Settings:
     default_model: str | None = None
     call_timeout_s: float = DEFAULT_CALL_TIMEOUT_S
     log_content: LogContent = "full"
+    n_workers: int = 1
     prices_file: Path = Path(DEFAULT_PRICES_FILE)
     require_key: bool = False
     dashboard_password: str | None = field(default=None, repr=False)
@@ -70,6 +76,11 @@ class Settings:
     alert_slack: str | None = field(default=None, repr=False)
     alert_email: str | None = None
     smtp_url: str | None = field(default=None, repr=False)
+    metrics_folder: Path | None = None
+    otel_endpoint: str | None = field(default=None, repr=False)
+    otel_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    otel_service_name: str = DEFAULT_SERVICE_NAME
+    otel_is_latest: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -106,6 +117,12 @@ class Settings:
             alert_slack=_secret(environ, "AIMM_ALERT_SLACK"),
             alert_email=environ.get("AIMM_ALERT_EMAIL") or None,
             smtp_url=_secret(environ, "AIMM_SMTP_URL"),
+            metrics_folder=Path(folder) if (folder := environ.get("PROMETHEUS_MULTIPROC_DIR")) else None,
+            otel_endpoint=_endpoint(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")),
+            otel_headers=_headers(environ.get("OTEL_EXPORTER_OTLP_HEADERS") or ""),
+            otel_service_name=environ.get("OTEL_SERVICE_NAME") or DEFAULT_SERVICE_NAME,
+            otel_is_latest="gen_ai_latest_experimental"
+            in (environ.get("OTEL_SEMCONV_STABILITY_OPT_IN") or "").split(","),
         )
 
     @classmethod
@@ -126,6 +143,29 @@ def _servers(text: str) -> dict[str, str]:
         if name in RESERVED:
             raise InvalidRequest(f"AIMM_SERVERS: {name!r} is the name of a vendor; take another.")
         found[name] = address
+    return found
+
+
+def _endpoint(text: str | None) -> str | None:
+    """A collector's address, without its path."""
+    if text is None or not text.strip():
+        return None
+    if not text.startswith(("http://", "https://")):
+        raise InvalidRequest("OTEL_EXPORTER_OTLP_ENDPOINT must look like http://localhost:4318")
+    _, at, _ = text.rpartition("@")
+    register_secret(text if at else None)
+    return text.strip().rstrip("/")
+
+
+def _headers(text: str) -> dict[str, str]:
+    """`name=value`, separated by commas, percent-encoded, as OpenTelemetry has it; the values are secrets."""
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name.strip() and value.strip():
+            found[name.strip().lower()] = unquote(value.strip())
+            for secret in (unquote(value.strip()), unquote(value).split()[-1]):
+                register_secret(secret)
     return found
 
 

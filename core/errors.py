@@ -151,6 +151,17 @@ class ProviderUnavailable(ProviderError):
     code = "provider_unavailable"
 
 
+class CircuitOpen(ProviderUnavailable):
+    """The vendor has failed so often that it is not asked for a while."""
+
+    code = "circuit_open"
+    is_retryable = False
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        hint = f"Try again in {math.ceil(retry_after_s)} s, or name a fallback."
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
+
+
 class ProviderTimeout(ProviderError):
     code = "provider_timeout"
     is_retryable = False

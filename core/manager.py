@@ -11,8 +11,11 @@ from core import clock
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input
+from core.calls.breaker import Breakers
+from core.calls.cache import AnswerCache
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
+from core.calls.limits import RateLimits
 from core.calls.loop import BackgroundLoop
 from core.comparison.service import ComparisonService
 from core.config import Settings
@@ -21,6 +24,7 @@ from core.demo import Demo
 from core.domain.budget import PROVIDERS, Budget
 from core.domain.experiment import Variant
 from core.domain.generation import Generation, Message, Model, Parameters, Request, Source
+from core.domain.key import Key
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, NotFound, register_secret
 from core.experiments.rollout import AliasService
@@ -75,12 +79,16 @@ class ModelManager:
             on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
         )
         self._registry = _registry_of(settings, simulated_speed)
+        self.breakers = Breakers(self.database, self._writer)
         self.calls = CallEngine(
             self._loop,
             self._writer,
             self._registry.resolve,
             self.budgets,
             self.prices,
+            breakers=self.breakers,
+            limits=RateLimits(self._writer, is_shared=settings.n_workers > 1 or not self.database.is_sqlite),
+            cache=AnswerCache(self.database),
             timeout_s=settings.call_timeout_s,
             log_content=settings.log_content,
         )
@@ -90,6 +98,7 @@ class ModelManager:
             self.calls,
             default_model=self.default_model,
             resolve=self.model,
+            key_of=self.keys.of_id,
         )
         self.comparisons = ComparisonService(
             ComparisonStore(self.database, self.log),
@@ -119,6 +128,7 @@ class ModelManager:
         duties = (
             self.prices.refresh,
             self.budgets.release_dead,
+            self.breakers.refresh,
             self.alerts.evaluate,
             self.alerts.deliver,
             self.experiments.settle_runs,
@@ -276,8 +286,9 @@ class ModelManager:
             parameters=Parameters(**(target.parameters.as_dict() | variant.parameters.as_dict())),
         )
 
-    def _run_variant(self, variant: Variant, text: str) -> str:
-        return self.workflows.start(variant.workflow, text, model=variant.model, source="experiment")
+    def _run_variant(self, variant: Variant, text: str, key: Key | None) -> str:
+        origin = Origin(source="experiment", key=key)
+        return self.workflows.start(variant.workflow, text, model=variant.model, origin=origin)
 
     def _check_budget(self, budget: Budget) -> None:
         if budget.scope_kind == "provider" and budget.scope_value not in (*PROVIDERS, *self._registry.names):

@@ -14,6 +14,8 @@ from core.pricing.receipt import NANO, receipt_for, to_nano
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated
 TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare
+TOKENS_PER_MEDIUM = 8_192  # no image costs more; sounds and documents grow with their size
+BYTES_PER_MEDIA_TOKEN = 64
 LONGEST_ANSWER = 65_536  # for models that state no limit
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
 
@@ -107,17 +109,25 @@ def longest_input(request: Request, model: Model) -> int:
     schema = request.parameters.json_schema
     n = request.n_bytes + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
     n += len(json.dumps(schema, default=str)) if schema else 0
+    for tool in request.tools:
+        n += TOKENS_PER_MESSAGE + len(tool.name) + len(tool.description) + len(json.dumps(tool.parameters, default=str))
+    for message in request.messages:
+        n += sum(max(TOKENS_PER_MEDIUM, medium.n_bytes // BYTES_PER_MEDIA_TOKEN) for medium in message.media)
     return n if model.context_tokens is None else min(n, model.context_tokens)
 
 
 def longest_answer(request: Request, model: Model) -> int:
+    if request.operation == "embeddings":
+        return 0
     return request.parameters.max_tokens or model.max_output_tokens or LONGEST_ANSWER
 
 
-def ask_for(request: Request, model: Model, price: Price | None, spender: Spender) -> Ask:
-    """What the call may cost at worst; call_id and at_us are left to the caller."""
+def ask_for(  # noqa: PLR0913 - a call and its money
+    request: Request, model: Model, price: Price | None, spender: Spender, *, call_id: str, at_us: int, spent_nano: int
+) -> Ask:
+    """What the call may cost at worst."""
     if price is None:
-        return Ask(call_id="", at_us=0, spender=spender, worst_nano=None)
+        return Ask(call_id=call_id, at_us=at_us, spender=spender, worst_nano=None, spent_nano=spent_nano)
     n_input = longest_input(request, model)
     dearest = max(rate.at(n_input) for rate in (price.input, price.cache_write, price.cache_write_1h) if rate)
     token_nano = price.output.at(n_input) * NANO / 1_000_000
@@ -125,8 +135,9 @@ def ask_for(request: Request, model: Model, price: Price | None, spender: Spende
     worst = input_nano + int((token_nano * longest_answer(request, model)).to_integral_value(ROUND_CEILING))
     may_shorten = request.parameters.max_tokens is None and "max_tokens" in model.accepts and token_nano > 0
     return Ask(
-        call_id="",
-        at_us=0,
+        call_id=call_id,
+        at_us=at_us,
+        spent_nano=spent_nano,
         spender=spender,
         worst_nano=worst,
         input_nano=input_nano,

@@ -3,14 +3,20 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.domain.generation import Chunk, Generation, Request, Source, Usage
+from core.domain.generation import Chunk, Generation, Request, Source, ToolDelta, Usage
+from core.domain.key import Key
+from core.domain.message import ToolCall
 from core.domain.text import tags_problem
 from core.errors import AimmError
+
+MAX_FALLBACKS = 5
+MAX_CACHE_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +24,9 @@ class Origin:
     """Where a call comes from. ref_id, ref_part, user_id, key_id, tags: see Generation.
 
     ref_name: `workflow:` or `experiment:` with its name. cap_usd: What this call may cost at most.
+    key: With which key it was asked for. fallbacks: Models that answer, in this order, where the one asked for fails.
+    cache_s: For how long an answer may be kept and given again; None = not at all. is_private: Keep no text of it.
+    traceparent: The caller's trace, as W3C writes it.
     """
 
     source: Source = "python"
@@ -28,6 +37,16 @@ class Origin:
     key_id: str = ""
     tags: tuple[str, ...] = ()
     cap_usd: Decimal | None = None
+    key: Key | None = None
+    fallbacks: tuple[str, ...] = ()
+    cache_s: int | None = None
+    is_private: bool = False
+    traceparent: str = ""
+
+    def __post_init__(self) -> None:
+        if self.key is not None and not self.key_id:
+            object.__setattr__(self, "key_id", self.key.id)
+            object.__setattr__(self, "tags", tuple(dict.fromkeys((*self.key.tags, *self.tags))))
 
     def problem(self) -> str:
         """What is wrong with it, in words; empty = nothing."""
@@ -53,7 +72,10 @@ class CallView:
 class Call:
     """The handle of one call. `done` is set once its row is durable."""
 
-    def __init__(self, call_id: str, request: Request, origin: Origin) -> None:
+    def __init__(
+        self, call_id: str, request: Request, origin: Origin, on_chunk: Callable[[Chunk | None], None] | None = None
+    ) -> None:
+        """on_chunk: Gets each piece, and None at the end, in the core's loop."""
         self.id = call_id
         self.request = request
         self.origin = origin
@@ -69,6 +91,11 @@ class Call:
         self._pieces: list[str] = []
         self._thinking: list[str] = []
         self._lock = threading.Lock()
+        self._on_chunk = on_chunk
+        self._tools: dict[int, list[ToolDelta]] = {}
+        self.chunks: list[Chunk] | None = None  # all of them, where they are to be kept
+        # Said at the end: our own share of the time; "model error" where another one answered; whether it was kept from before.
+        self.overhead_s, self.fallback_from, self.is_hit = 0.0, "", False
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[str | None], None]] = []
@@ -85,7 +112,19 @@ class Call:
 
     @property
     def has_output(self) -> bool:
-        return bool(self._pieces or self._thinking)
+        return bool(self._pieces or self._thinking or self._tools)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """What the model called for."""
+        found = []
+        for at in sorted(self._tools):
+            deltas = self._tools[at]
+            first, arguments = deltas[0], "".join(delta.arguments for delta in deltas)
+            name = next((delta.name for delta in deltas if delta.name), "")
+            signature = next((delta.signature for delta in deltas if delta.signature), "")
+            found.append(ToolCall(first.id, name, arguments, signature))
+        return tuple(found)
 
     def result(self, timeout_s: float | None = None) -> Generation:
         """Wait for the recorded generation, whatever its status.
@@ -109,9 +148,8 @@ class Call:
     def cancel(self) -> None:
         """Stop: the vendor request is cancelled, what came is kept and recorded."""
         self.is_cancelled = True
-        task, loop = self._task, self._loop
-        if task is not None and loop is not None:
-            loop.call_soon_threadsafe(task.cancel)
+        if self._loop is not None and not self.done.done():
+            self._loop.call_soon_threadsafe(self._stop)
 
     def view(self) -> CallView:
         now = self.finished_at or time.monotonic()
@@ -151,22 +189,39 @@ class Call:
     # What follows is the engine's side.
 
     def attach(self, task: "asyncio.Task[None]", loop: asyncio.AbstractEventLoop) -> None:
+        """From now on `task` can be stopped, until `detach`."""
         self._task, self._loop = task, loop
         if self.is_cancelled:
+            loop.call_soon(self._stop)
+
+    def detach(self) -> None:
+        """What follows must not be stopped: the call is recorded."""
+        self._task = None
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            task, self._task = self._task, None
             task.cancel()
 
     def feed(self, chunk: Chunk) -> None:
         with self._lock:
             if chunk.thinking:
                 self._thinking.append(chunk.thinking)
-            if chunk.text:
+            for delta in chunk.tools:
+                self._tools.setdefault(delta.index, []).append(delta)
+            if chunk.text or chunk.tools or chunk.vectors:
                 if self.first_text_at is None:
                     self.first_text_at = time.monotonic()
-                self._pieces.append(chunk.text)
-                for listener in self._listeners:
-                    listener(chunk.text)
+                if chunk.text:
+                    self._pieces.append(chunk.text)
+                    for listener in self._listeners:
+                        listener(chunk.text)
             self.usage = chunk.usage or self.usage
             self.waiting = ""
+        if self.chunks is not None:
+            self.chunks.append(chunk)
+        if self._on_chunk is not None:
+            self._on_chunk(chunk)
 
     def finish(self, result: Generation | AimmError) -> None:
         with self._lock:
@@ -177,3 +232,36 @@ class Call:
             for listener in self._listeners:
                 listener(None)
             self._listeners.clear()
+        if self._on_chunk is not None:
+            self._on_chunk(None)
+
+
+class Pipe:
+    """Chunks from the core's loop to a reader on a loop, most often the same one. Give `put` to a call as its `on_chunk`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._chunks: deque[Chunk | None] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, chunk: Chunk | None) -> None:
+        if threading.get_ident() == self._thread:
+            self._put(chunk)
+        else:
+            self._loop.call_soon_threadsafe(self._put, chunk)
+
+    def _put(self, chunk: Chunk | None) -> None:
+        self._chunks.append(chunk)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Chunk | None:
+        """The next chunk; None = the call has ended and is recorded."""
+        while not self._chunks:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._chunks.popleft()

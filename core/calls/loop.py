@@ -1,4 +1,4 @@
-"""The core's one event loop, in one background thread."""
+"""The core's one event loop: in a background thread of its own, or the one that a server runs on already."""
 
 import asyncio
 import threading
@@ -10,22 +10,40 @@ T = TypeVar("T")
 
 
 class BackgroundLoop:
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="aimm-loop", daemon=True)
-        self._thread.start()
+    """adopted: A running loop to use instead of one's own; then nothing has to cross threads on its way to the server."""
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+    def __init__(self, adopted: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = adopted or asyncio.new_event_loop()
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds its tasks only weakly
+        if adopted is None:
+            self._thread = threading.Thread(target=self._loop.run_forever, name="aimm-loop", daemon=True)
+            self._thread.start()
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine in the background; from any thread."""
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            self._spawn(coroutine)
+        else:
+            self._loop.call_soon_threadsafe(self._spawn, coroutine)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Wait for a coroutine from another thread."""
-        return self.start(coroutine).result()
-
-    def call_soon(self, function: Any) -> None:
-        self._loop.call_soon_threadsafe(function)
+        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result()
 
     def close(self) -> None:
+        if self._thread is None:
+            return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         if not self._loop.is_running():

@@ -13,9 +13,14 @@ from core.providers.base import Provider
 
 @dataclass(slots=True)
 class Progress:
-    """What the attempts of a call have brought so far."""
+    """What the attempts of a call at one model have brought so far. Times in seconds.
+
+    started_at: monotonic. vendor_s, waited_s: how long the vendor had the request, and how long it lay waiting (for money, for a
+    rate limit, between attempts); the rest is our own. causes: why attempts failed.
+    """
 
     created_at: datetime = field(default_factory=clock.now)
+    started_at: float = 0.0
     provider: Provider | None = None
     model: Model | None = None
     n_attempts: int = 0
@@ -26,6 +31,10 @@ class Progress:
     service_tier: str = "standard"
     price: Price | None = None
     is_undercounted: bool = False  # an answer went on after its vendor's last count
+    is_hit: bool = False  # answered from what was kept
+    vendor_s: float = 0.0
+    waited_s: float = 0.0
+    causes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -46,7 +55,7 @@ def status_of(call: Call, progress: Progress, error: AimmError | None) -> tuple[
         return "blocked", error
     if progress.finish_reason is not None:
         return "ok", None  # whole, whatever happened to the connection afterwards
-    if error is not None and call.text:
+    if error is not None and (call.text or call.tool_calls):
         return "truncated", error
     if error is not None:
         return "error", error

@@ -47,3 +47,13 @@ breakers = Table(
     Column("n_openings", Integer, nullable=False),  # in a row; each waits longer
     Column("reason", Text, nullable=False),
 )
+
+# The requests of the last minute that count against a limit, where several processes share it.
+rate_hits = Table(
+    "rate_hits",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", Text, nullable=False),  # whose limit
+    Column("at", BigInteger, nullable=False),
+)
+Index("ix_rate_hits_name", rate_hits.c.name, rate_hits.c.at)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Select, delete, func, select
 from core.clock import from_us, to_us
 from core.config import LogContent
 from core.domain.generation import Generation, Message, Parameters, Receipt, ReceiptLine, Usage
+from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database, in_batches
 from core.storage.schema import generation_bodies, generations
@@ -24,6 +26,7 @@ _SAME = (
     "response_model",
     "provider",
     "source",
+    "operation",
     "status",
     "error_class",
     "error_message",
@@ -81,11 +84,13 @@ def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
     parameters = generation.parameters.as_dict() if keep != "none" else {}
     return {
         "generation_id": generation.id,
-        "messages": json.dumps([[m.role, m.text] for m in generation.messages]) if full else None,
+        "messages": json.dumps([_turn_to_json(m) for m in generation.messages]) if full else None,
         "system": generation.system if full else None,
         "parameters": json.dumps(parameters if full else {k: v for k, v in parameters.items() if k != "json_schema"}),
         "text": _storable(generation.text) if full else None,
         "thinking": (_storable(generation.thinking) or None) if full else None,
+        "tools": json.dumps([asdict(t) for t in generation.tools]) if full and generation.tools else None,
+        "tool_calls": _calls_to_json(generation.tool_calls) if full and generation.tool_calls else None,
         "receipts": json.dumps([receipt_to_json(receipt) for receipt in generation.receipts]),
     }
 
@@ -93,6 +98,38 @@ def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
 def _storable(text: str) -> str:
     """Without NUL, which PostgreSQL does not take; a vendor may send one."""
     return text.replace("\x00", "")
+
+
+def _turn_to_json(message: Message) -> list[Any]:
+    """[role, text], and what else is in it; of media only what they are: their bytes are not kept."""
+    if not message.parts:
+        return [message.role, message.text]
+    return [message.role, message.text, [_part_to_json(part) for part in message.parts]]
+
+
+def _part_to_json(part: Part) -> Any:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Media):
+        return {"media": part.media_type, "bytes": part.n_bytes, "url": part.url[:500]}
+    return {"call" if isinstance(part, ToolCall) else "result": asdict(part)}
+
+
+def _turn_from_json(turn: list[Any]) -> Message:
+    role, text, *rest = turn
+    return Message(role, text, tuple(_part_from_json(part) for part in rest[0]) if rest else ())
+
+
+def _part_from_json(value: Any) -> Part:
+    if isinstance(value, str):
+        return value
+    if "media" in value:
+        return Media(value["media"], url=value["url"])
+    return ToolCall(**value["call"]) if "call" in value else ToolResult(**value["result"])
+
+
+def _calls_to_json(calls: Sequence[ToolCall]) -> str:
+    return _storable(json.dumps([[c.id, c.name, c.arguments, c.signature] for c in calls]))
 
 
 def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
@@ -114,11 +151,13 @@ def from_row(row: Any) -> Generation:
     body: dict[str, Any] = {}
     if "messages" in row:
         body = {
-            "messages": tuple(Message(role, text) for role, text in json.loads(row["messages"] or "[]")),
+            "messages": tuple(_turn_from_json(turn) for turn in json.loads(row["messages"] or "[]")),
             "system": row["system"],
             "parameters": Parameters(**json.loads(row["parameters"] or "{}")),
             "text": row["text"] or "",
             "thinking": row["thinking"] or "",
+            "tools": tuple(Tool(**tool) for tool in json.loads(row["tools"] or "[]")),
+            "tool_calls": tuple(ToolCall(*call) for call in json.loads(row["tool_calls"] or "[]")),
             "receipts": tuple(_receipt_from_json(value) for value in json.loads(row["receipts"] or "[]")),
         }
     return Generation(

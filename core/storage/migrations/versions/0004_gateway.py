@@ -11,6 +11,7 @@ def upgrade() -> None:
     op.add_column("generations", sa.Column("operation", sa.Text(), server_default="chat", nullable=False))
     op.add_column("generation_bodies", sa.Column("tools", sa.Text(), nullable=True))
     op.add_column("generation_bodies", sa.Column("tool_calls", sa.Text(), nullable=True))
+    op.add_column("workflow_runs", sa.Column("key_id", sa.Text(), server_default="", nullable=False))
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -51,3 +52,11 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("provider", "model"),
     )
+    op.create_table(
+        "rate_hits",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_rate_hits_name", "rate_hits", ["name", "at"])

@@ -1,0 +1,145 @@
+"""Whether a call may start, with what money, and as which request: caps and budgets."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Protocol
+
+from core import clock
+from core.calls.accounting import ask_for, settle, within_cap
+from core.calls.call import Call
+from core.calls.progress import Progress, shortened
+from core.domain.budget import Ask, Budget, Spender, Verdict
+from core.domain.generation import Model, Request
+from core.domain.price import Price
+from core.errors import AimmError, InvalidRequest, ProviderTimeout
+from core.pricing.receipt import to_nano
+from core.providers.base import Provider
+from core.storage.writer import Work
+
+Resolve = Callable[[str], Awaitable[tuple[Provider, Model]]]
+
+
+class Admission(Protocol):
+    """Who is asked before a call and told after it."""
+
+    async def is_bound(self, spender: Spender) -> bool:
+        """Whether a budget may refuse or change calls of this spender."""
+
+    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Verdict:
+        """Reserve the worst case; waits while only calls under way are in its way."""
+
+    def refusal(self, verdict: Verdict, ask: Ask) -> AimmError: ...
+    def settled(self) -> None: ...
+    def release(self, call_id: str) -> None: ...
+
+
+class PriceKeeper(Protocol):
+    """Who knows prices, and keeps each row that was used."""
+
+    def price(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
+    def dearest(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
+    def pin(self, price: Price | None) -> Work | None: ...
+
+
+class Admitting:
+    def __init__(self, resolve: Resolve, admission: Admission, prices: PriceKeeper, timeout_s: float) -> None:
+        self._resolve = resolve
+        self._admission = admission
+        self._prices = prices
+        self._timeout_s = timeout_s
+
+    async def admitted(self, call: Call, progress: Progress, deadline: float) -> Request:
+        """The request as it may be sent: within the call's cap and the budgets, of the model that really runs.
+
+        Raises:
+            BudgetExceeded, CapReached, ProviderTimeout: the budget had no free money in time.
+        """
+        tried: set[str] = set()
+        while True:
+            model = progress.model
+            assert model is not None  # noqa: S101 - set by the caller
+            request, ask = self._quote(call, progress, model)
+            if model.is_simulated or not await self._admission.is_bound(ask.spender):
+                return request
+            verdict = await self._verdict(call, ask, progress, deadline)
+            if verdict.kind == "go":
+                return shortened(request, verdict.max_tokens, progress, "a budget's rest")
+            tried.add(model.name)
+            if verdict.kind != "downgrade" or verdict.budget is None or verdict.budget.downgrade_to in tried:
+                raise self._admission.refusal(verdict, ask)
+            await self._downgrade(verdict.budget, progress)
+
+    async def _verdict(self, call: Call, ask: Ask, progress: Progress, deadline: float) -> Verdict:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - begun)):
+                return await self._admission.admit(ask, partial(setattr, call, "waiting"))
+        except TimeoutError:
+            raise ProviderTimeout(
+                f"The budget had no free money within {self._timeout_s:g} s: calls under way hold it reserved.",
+                hint="Set a smaller max_tokens: a call reserves its longest answer.",
+            ) from None
+        finally:
+            if call.waiting:
+                progress.waited_s += time.monotonic() - begun
+                call.waiting = ""
+
+    def _quote(self, call: Call, progress: Progress, model: Model) -> tuple[Request, Ask]:
+        """The request for a model with what it may cost at worst, shortened to the call's own cap."""
+        request = _fitted(call.request, progress, model)
+        tier = progress.service_tier = request.parameters.service_tier or "standard"
+        price = self._prices.dearest(model.provider, model.name, progress.created_at, tier)
+        spent = settle(progress.usages, price, is_estimated=False).cost_usd if progress.usages else None
+        origin = call.origin
+        spender = Spender(
+            provider=model.provider,
+            model=model.name,
+            user_id=origin.user_id,
+            key_id=origin.key_id,
+            tags=origin.tags,
+        )
+        ask = ask_for(
+            request, model, price, spender, call_id=call.id, at_us=clock.to_us(progress.created_at),
+            spent_nano=to_nano(spent or Decimal(0)),
+        )  # fmt: skip
+        if origin.cap_usd is not None:
+            longest = within_cap(ask, origin.cap_usd)
+            if longest is not None:
+                request = shortened(request, longest, progress, "the rest of its cap")
+                worst = ask.input_nano + int(ask.token_nano * longest) + 1
+                ask = replace(ask, worst_nano=worst, shortest_tokens=min(ask.shortest_tokens, longest))
+        return request, ask
+
+    async def _downgrade(self, budget: Budget, progress: Progress) -> None:
+        assert progress.model is not None  # noqa: S101 - set by the caller
+        before = progress.model.name
+        progress.provider, progress.model = await self._resolve(budget.downgrade_to)
+        progress.notes.append(f"Budget {budget.name!r} is used up: {progress.model.name} answered instead of {before}.")
+
+
+def check_parameters(request: Request, model: Model) -> None:
+    """Raises: InvalidRequest: A parameter is set that the model does not take. What came over a wire is fitted instead."""
+    if request.native is not None:
+        return
+    refused = sorted(set(request.parameters.as_dict()) - model.accepts)
+    if refused:
+        raise InvalidRequest(f"{model.name} does not take {', '.join(refused)}.", hint="Leave the parameter out.")
+
+
+def _fitted(request: Request, progress: Progress, model: Model) -> Request:
+    """The request for this model, without the parameters that it does not take; what speaks the caller's wire judges itself."""
+    assert progress.provider is not None  # noqa: S101 - set by the caller
+    if request.native is not None and request.native.wire == progress.provider.wire:
+        return request if request.model == model.name else replace(request, model=model.name)
+    refused = set(request.parameters.as_dict()) - model.accepts
+    if refused:
+        note = f"{model.name} does not take {', '.join(sorted(refused))}; left out."
+        if note not in progress.notes:
+            progress.notes.append(note)
+        return replace(request, model=model.name, parameters=replace(request.parameters, **dict.fromkeys(refused)))
+    return replace(request, model=model.name)

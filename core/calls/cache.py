@@ -1,0 +1,105 @@
+"""Exact-match cache: the same request of the same scope gets the answer of before, as a stream where it was one.
+
+Opt-in by request, alias or experiment. Only whole answers are kept; what a key may see is its own, unless it shares.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from core import clock
+from core.calls.call import Call, Origin
+from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
+from core.storage.answers import AnswerStore
+from core.storage.database import Connection, Database
+from core.storage.writer import Work
+
+MAX_BYTES = 4 * 1024 * 1024
+# Of a native body, what does not change the answer.
+_BESIDE = frozenset(
+    {"stream", "stream_options", "user", "metadata", "safety_identifier", "prompt_cache_key", "store", "model"}
+)
+
+
+class Hit(NamedTuple):
+    """An answer from before. raw pieces are left out where the caller asks in another way than then."""
+
+    chunks: list[Chunk]
+    usage: Usage
+    digest: str
+
+
+class AnswerCache:
+    def __init__(self, database: Database) -> None:
+        self._store = AnswerStore(database)
+
+    async def find(self, call: Call, model: Model) -> tuple[str, Hit | None]:
+        """(digest of the request, the answer if one is kept)."""
+        digest = digest_of(call.request, model, call.origin)
+        found = await asyncio.to_thread(self._store.get, digest, clock.now_us())
+        return digest, None if found is None else _to_hit(found, call.request, digest)
+
+    @staticmethod
+    def keep(digest: str, ttl_s: int, request: Request, chunks: Sequence[Chunk], usage: Usage) -> Work | None:
+        """Work that keeps an answer; None = it is too large."""
+        answer = {
+            "wire": request.native.wire if request.native else None,
+            "is_streamed": request.is_streamed,
+            "usage": {name: value for name in Usage.__slots__ if (value := getattr(usage, name))},
+            "chunks": [_to_json(chunk) for chunk in chunks],
+        }
+        if sum(len(chunk.text) + len(chunk.raw or b"") for chunk in chunks) > MAX_BYTES:
+            return None
+
+        def work(connection: Connection) -> None:
+            AnswerStore.put(connection, digest, answer, clock.now_us(), ttl_s * 1_000_000)
+
+        return work
+
+
+def digest_of(request: Request, model: Model, origin: Origin) -> str:
+    """SHA-256 of the whole effective request and of who may have its answer."""
+    scope = "shared" if origin.key is not None and origin.key.shares_cache else f"key:{origin.key_id}"
+    native = request.native
+    whole = {
+        "scope": scope,
+        "provider": model.provider,
+        "model": model.name,
+        "operation": request.operation,
+        "system": request.system,
+        "messages": [asdict(message) for message in request.messages],
+        "parameters": request.parameters.as_dict(),
+        "tools": [asdict(tool) for tool in request.tools],
+        "tool_choice": request.tool_choice,
+        "native": {k: v for k, v in native.body.items() if k not in _BESIDE} if native else None,
+    }
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _to_json(chunk: Chunk) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "text": chunk.text,
+        "thinking": chunk.thinking,
+        "tools": [asdict(tool) for tool in chunk.tools],
+        "vectors": chunk.vectors,
+        "finish_reason": chunk.finish_reason,
+        "response_model": chunk.response_model,
+        "raw": base64.b64encode(chunk.raw).decode() if chunk.raw else None,
+    }
+    return {name: each for name, each in value.items() if each}
+
+
+def _to_hit(found: dict[str, Any], request: Request, digest: str) -> Hit:
+    native = request.native
+    is_alike = native is not None and (native.wire, request.is_streamed) == (found["wire"], found["is_streamed"])
+    chunks = []
+    for value in found["chunks"]:
+        raw = value.pop("raw", None)
+        value["tools"] = tuple(ToolDelta(**tool) for tool in value.get("tools", ()))
+        value["vectors"] = tuple(value.get("vectors", ()))
+        chunks.append(Chunk(**value, raw=base64.b64decode(raw) if raw and is_alike else None))
+    return Hit(chunks, Usage(**found["usage"]), digest)

@@ -1,0 +1,111 @@
+"""From what a call has brought to its record: status, usage, price, texts."""
+
+from dataclasses import replace
+from typing import Any
+
+from core.calls.accounting import estimated_usage, settle, settle_cached
+from core.calls.admitting import PriceKeeper
+from core.calls.call import Call
+from core.calls.progress import Progress, may_be_billed, status_of
+from core.config import LogContent
+from core.domain.generation import Generation, Usage
+from core.domain.price import Price
+from core.errors import AimmError
+from core.storage.generations import CONTRADICTORY, ESTIMATED
+
+_KEEPS = ("none", "metadata", "full")
+
+
+class Recorder:
+    def __init__(self, prices: PriceKeeper, log_content: LogContent) -> None:
+        self._prices = prices
+        self._log_content = log_content
+
+    def kept(self, call: Call) -> LogContent:
+        """What may be kept of a call's texts: the least of what the server, its key and its caller allow."""
+        key = call.origin.key
+        said: list[Any] = [self._log_content]
+        if key is not None and key.log_content is not None:
+            said.append(key.log_content)
+        if call.origin.is_private:
+            said.append("metadata")
+        least: LogContent = min(said, key=_KEEPS.index)
+        return least
+
+    def generation(self, call: Call, progress: Progress, error: AimmError | None) -> Generation:
+        """The record of a call. Sets call.error, where it failed."""
+        status, error = status_of(call, progress, error)
+        call.error = error if status in ("error", "blocked") else None
+        model = progress.model.name if progress.model else call.request.model
+        provider = progress.provider.name if progress.provider else "unknown"
+        price = progress.price = self._price(provider, model, progress)
+        usages, is_estimated = list(progress.usages), False
+        if progress.is_undercounted or (progress.finish_reason is None and usages and status != "blocked"):
+            is_estimated = True  # the counts so far, a lower bound
+        if not usages and may_be_billed(call, progress, status, error):
+            usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True
+        if progress.is_hit:
+            account = settle_cached(sum(usages, Usage()), price)
+        else:
+            account = settle(usages, price, is_estimated=is_estimated)
+        if account.is_contradictory:
+            progress.notes.append(CONTRADICTORY)
+        if is_estimated and account.cost_usd is None:
+            progress.notes.append(ESTIMATED)
+        if len(progress.causes) > 1 or (progress.causes and status != "error"):
+            progress.notes.append(f"Failed attempts: {', '.join(progress.causes)}.")
+        view, origin, request = call.view(), call.origin, call.request
+        return Generation(
+            id=call.id,
+            created_at=progress.created_at,
+            request_model=model,
+            response_model=progress.response_model,
+            provider=provider,
+            source=origin.source,
+            operation=request.operation,
+            ref_id=origin.ref_id,
+            ref_part=origin.ref_part,
+            ref_name=origin.ref_name,
+            user_id=origin.user_id,
+            key_id=origin.key_id,
+            tags=origin.tags,
+            note=" ".join(progress.notes),
+            status=status,
+            error_class=error.code if error else "",
+            error_message=error.message if error else "",
+            finish_reason="error" if status == "error" else progress.finish_reason,
+            usage=account.usage,
+            cost_usd=account.cost_usd,
+            cost_status=account.cost_status,
+            price_id=account.price_id,
+            saved_usd=account.saved_usd,
+            service_tier=progress.service_tier,
+            usages=tuple(usages) if len(usages) > 1 else (),
+            receipts=account.receipts,
+            latency_s=view.elapsed_s,
+            ttft_s=view.ttft_s,
+            n_attempts=progress.n_attempts,
+            text=view.text,
+            thinking=view.thinking,
+            messages=request.messages,
+            system=request.system,
+            parameters=request.parameters,
+            tools=request.tools,
+            tool_calls=call.tool_calls,
+        )
+
+    def fallen_back_from(self, call: Call, progress: Progress, error: AimmError, call_id: str, to: str) -> Generation:
+        """The record of a model that failed before another one answered. It is no call of an experiment: that one counts once."""
+        whole = self.generation(call, progress, error)
+        call.error = None
+        note = f"{whole.note} Fell back to {to}; the answer is {call.id}.".strip()
+        return replace(whole, id=call_id, ref_id=None, ref_part=None, note=note)
+
+    def _price(self, provider: str, model: str, progress: Progress) -> Price | None:
+        """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
+        at, tier = progress.created_at, progress.service_tier
+        if model.endswith("-latest") and progress.response_model:
+            found = self._prices.price(provider, progress.response_model, at, tier)
+            if found is not None:
+                return found
+        return self._prices.price(provider, model, at, tier)

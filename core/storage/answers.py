@@ -1,0 +1,41 @@
+"""Answers kept to be given again."""
+
+import json
+import zlib
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from core.storage.database import Database
+from core.storage.gateway_schema import cached_answers
+
+
+class AnswerStore:
+    """An answer is JSON, compressed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, digest: str, now_us: int) -> Any:
+        """The answer to a request, if one is kept; else None."""
+        c = cached_answers.c
+        with self._database.read() as connection:
+            found = connection.execute(select(c.answer).where(c.digest == digest, c.expires_at > now_us)).scalar()
+        return None if found is None else json.loads(zlib.decompress(found))
+
+    @staticmethod
+    def put(connection: Connection, digest: str, answer: Any, now_us: int, ttl_us: int) -> None:
+        raw = zlib.compress(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"), 3)
+        connection.execute(delete(cached_answers).where(cached_answers.c.digest == digest))
+        row = {"digest": digest, "answer": raw, "created_at": now_us, "expires_at": now_us + ttl_us}
+        connection.execute(insert(cached_answers), [row])
+
+    def forget_old(self, now_us: int) -> bool:
+        """Whether there is anything that has expired."""
+        c = cached_answers.c
+        with self._database.read() as connection:
+            return connection.execute(select(c.digest).where(c.expires_at <= now_us).limit(1)).first() is not None
+
+    @staticmethod
+    def delete_old(connection: Connection, now_us: int) -> None:
+        connection.execute(delete(cached_answers).where(cached_answers.c.expires_at <= now_us))

@@ -1,0 +1,36 @@
+"""Models that are left alone for a while, for every process to see."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select
+
+from core.storage.database import Database
+from core.storage.gateway_schema import breakers
+
+
+class Opening(NamedTuple):
+    """open_until: microseconds. n_openings: how often in a row."""
+
+    open_until: int
+    n_openings: int
+    reason: str
+
+
+class BreakerStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> dict[tuple[str, str], Opening]:
+        with self._database.read() as connection:
+            rows = connection.execute(select(breakers)).all()
+        return {(row.provider, row.model): Opening(row.open_until, row.n_openings, row.reason) for row in rows}
+
+    @staticmethod
+    def put(connection: Connection, key: tuple[str, str], opening: Opening) -> None:
+        BreakerStore.remove(connection, key)
+        row = {"provider": key[0], "model": key[1], **opening._asdict()}
+        connection.execute(insert(breakers), [row])
+
+    @staticmethod
+    def remove(connection: Connection, key: tuple[str, str]) -> None:
+        connection.execute(delete(breakers).where(breakers.c.provider == key[0], breakers.c.model == key[1]))
