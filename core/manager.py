@@ -45,7 +45,10 @@ from core.storage.generations import GenerationStore
 from core.storage.presence import Presence
 from core.storage.rollups import RollupStore
 from core.storage.spend_by import SpendByStore
+from core.storage.totals import TotalsStore
 from core.storage.writer import Writer
+from core.telemetry.prometheus import PrometheusMetrics
+from core.telemetry.tracing import open_tracing
 from core.workflows.service import WorkflowService
 
 
@@ -124,6 +127,14 @@ class ModelManager:
         self.alerts = AlertService(self.database, self._writer, self.spend, Channels.of(settings), clock.now)
         self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
         self.demo = Demo(self.database, self._writer)
+        self.metrics = PrometheusMetrics(
+            TotalsStore(self.database),
+            self.budgets.statuses,
+            lambda: self.calls.n_in_flight,
+            folder=settings.metrics_folder,
+        )
+        self._tracing = open_tracing(settings)
+        self._have_calls_told(counts=takes_up)
         self._closed = threading.Event()
         duties = (
             self.prices.refresh,
@@ -135,6 +146,7 @@ class ModelManager:
             self.experiments.reallocate,
             self.aliases.advance,
             self.keys.flush,
+            self.metrics.beat,
         )
         self._housekeeper = Housekeeper(duties) if takes_up else None
         if takes_up:
@@ -170,8 +182,18 @@ class ModelManager:
         self._writer.close()
         self._loop.run(self._registry.close())
         self._loop.close()
+        self.metrics.close()
+        if self._tracing is not None:
+            self._tracing.close()
         self._presence.close()
         self.database.close()
+
+    def _have_calls_told(self, *, counts: bool) -> None:
+        """counts: Whether anyone may ask this process for its figures; a command that ends at once is never asked."""
+        if counts:
+            self.calls.observe(self.metrics.observe)
+        if self._tracing is not None:
+            self.calls.observe(self._tracing.observe)
 
     def __enter__(self) -> "ModelManager":
         return self

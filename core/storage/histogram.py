@@ -45,6 +45,15 @@ def merge(blob: bytes, counts: dict[int, int]) -> bytes:
     return encode(total)
 
 
+def together(blobs: Sequence[bytes]) -> bytes:
+    """One blob of several."""
+    counts, first = merge_groups(blobs, np.zeros(len(blobs), dtype=np.int64), 1)
+    used = np.flatnonzero(counts[0])
+    pairs = np.empty(used.size, dtype=_PAIRS)
+    pairs["bucket"], pairs["n"] = used + first, counts[0][used]
+    return pairs.tobytes()
+
+
 def dense(blobs: Sequence[bytes]) -> tuple[list[Counts], NDArray[np.float64]]:
     """Each blob's counts over one span of buckets, an empty bucket at each end, and that span's borders in seconds."""
     decoded = [decode(blob) for blob in blobs]

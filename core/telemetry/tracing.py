@@ -1,0 +1,32 @@
+"""Decides whether calls are told to an OpenTelemetry collector."""
+
+import logging
+from typing import Protocol
+
+from core.calls.observer import Seen
+from core.config import Settings
+from core.domain.generation import Generation
+
+logger = logging.getLogger(__name__)
+
+
+class Tracing(Protocol):
+    """Who is told of each call. `observe` is an Observer; it queues and returns at once."""
+
+    def observe(self, g: Generation, seen: Seen) -> None: ...
+    def close(self) -> None: ...
+
+
+def open_tracing(settings: Settings) -> Tracing | None:
+    """None where no endpoint is set, or where the packages for it are missing, which is said once."""
+    if settings.otel_endpoint is None:
+        return None
+    try:
+        from core.telemetry.otlp import Otlp
+    except ImportError as error:
+        logger.warning(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but %s is missing: nothing is sent. Install it with: pip install -e '.[otel]'",
+            error.name,
+        )
+        return None
+    return Otlp(settings)
