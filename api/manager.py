@@ -3,15 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Header, Query, Response
+from fastapi import FastAPI, Header, Query, Response
 from fastapi.responses import PlainTextResponse
 
-from api import errors, schemas, wire
+from api import errors, given, keys, schemas, wire
+from api.given import Caller, Manager, moment
 from core import Conflict, InvalidRequest, ModelManager
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
@@ -19,8 +19,10 @@ from core.comparison import judging
 from core.domain.alias import Target
 from core.domain.experiment import OutcomeInput, Variant
 from core.domain.generation import Parameters
+from core.domain.key import Key
 from core.experiments.outcomes import find_variant
 from core.experiments.service import Served
+from core.keys.rules import check_model
 
 RUN_POLL_S = 0.05
 
@@ -36,18 +38,11 @@ def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
         openapi_url="/openapi.json",
         redoc_url=None,
     )
-    app.dependency_overrides[_manager] = get_manager
+    app.dependency_overrides[given.manager] = get_manager
     errors.install(app)
-    for path, methods, handler, status in _ROUTES:
+    for path, methods, handler, status in _ROUTES + keys.ROUTES:
         app.add_api_route(path, handler, methods=methods, status_code=status, responses=_FAILURES)
     return app
-
-
-def _manager() -> ModelManager:
-    raise NotImplementedError
-
-
-Manager = Annotated[ModelManager, Depends(_manager)]
 
 
 async def health() -> dict[str, str]:
@@ -64,23 +59,29 @@ def models(mm: Manager) -> dict[str, Any]:
     }
 
 
-async def generate(body: schemas.Generate, mm: Manager) -> dict[str, Any]:
+async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]:
     beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
     parameters = body.model_dump(exclude=beside, exclude_none=True)
     request = await asyncio.to_thread(mm.request, body.prompt, model=body.model, system=body.system, **parameters)
+    check_model(key, request.model)
     cap = None if body.max_cost_usd is None else checked_cap(Decimal(str(body.max_cost_usd)))
-    g = await mm.agenerate(request, Origin(source="api", user_id=body.user, tags=tuple(body.tags), cap_usd=cap))
+    origin = Origin(source="api", key=key, user_id=body.user, tags=tuple(body.tags), cap_usd=cap)
+    g = await mm.agenerate(request, origin)
     return {"status": "success" if g.status == "ok" else g.status, **wire.generation(g)}
 
 
-async def workflow(body: schemas.RunWorkflow, mm: Manager) -> Any:
+async def workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
+    chosen = await asyncio.to_thread(mm.workflows.get, body.template)
+    for step in chosen.steps:
+        check_model(key, step.model or body.model or mm.default_model())
+        check_model(key, step.fallback_model or step.model or body.model or mm.default_model())
     run_id = await asyncio.to_thread(
         mm.workflows.start,
-        body.template,
+        chosen,
         body.input,
         inputs=body.inputs,
         model=body.model,
-        source="api",
+        origin=Origin(source="api", key=key),
         cap_usd=None if body.max_cost_usd is None else Decimal(str(body.max_cost_usd)),
     )
     # Polled from the loop: a long run must not hold one of the server's few threads.
@@ -92,9 +93,11 @@ async def workflow(body: schemas.RunWorkflow, mm: Manager) -> Any:
     return errors.failure(502, "workflow_failed", text, status="error", workflow=wire.workflow_run(run))
 
 
-async def compare(body: schemas.Compare, mm: Manager) -> Any:
-    start = mm.comparisons.start
-    comparison_id = await asyncio.to_thread(start, body.prompt, body.models, system=body.system, source="api")
+async def compare(body: schemas.Compare, mm: Manager, key: Caller) -> Any:
+    for model in body.models:
+        check_model(key, model)
+    start = partial(mm.comparisons.start, system=body.system, origin=Origin(source="api", key=key))
+    comparison_id = await asyncio.to_thread(start, body.prompt, body.models)
     calls = mm.comparisons.calls(comparison_id)
     await asyncio.gather(*(asyncio.wrap_future(call.done) for call in calls), return_exceptions=True)
     comparison = await asyncio.to_thread(mm.comparisons.settle, comparison_id)
@@ -189,8 +192,9 @@ def list_experiments(mm: Manager) -> dict[str, Any]:
     return {"status": "success", "experiments": rows}
 
 
-async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: Manager) -> dict[str, Any]:
-    start = partial(mm.experiments.start, force=body.variant)
+async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: Manager, key: Caller) -> dict[str, Any]:
+    await asyncio.to_thread(_check_experiment, mm, key, experiment_id)
+    start = partial(mm.experiments.start, force=body.variant, key=key)
     served, call = await asyncio.to_thread(start, experiment_id, body.user_id, body.prompt)
     if isinstance(call, str):
         return await _workflow_answer(experiment_id, served, call, mm)
@@ -219,7 +223,13 @@ async def _workflow_answer(experiment_id: str, served: Served, run_id: str, mm: 
     }
 
 
-def assign(experiment_id: str, body: schemas.Assign, mm: Manager) -> dict[str, Any]:
+def _check_experiment(mm: ModelManager, key: Key | None, experiment_id: str) -> None:
+    if key is not None and key.models:
+        check_model(key, f"exp:{mm.experiments.get(experiment_id).name}")
+
+
+def assign(experiment_id: str, body: schemas.Assign, mm: Manager, key: Caller) -> dict[str, Any]:
+    _check_experiment(mm, key, experiment_id)
     served = mm.experiments.assign(experiment_id, body.user_id, force=body.variant)
     variant = served.variant
     return {
@@ -335,7 +345,7 @@ def metrics(
     bucket: Literal["hour", "day"] | None = None,
     simulated: bool = False,
 ) -> dict[str, Any]:
-    window = mm.monitoring.window(_moment(from_, "from"), _moment(to, "to"))
+    window = mm.monitoring.window(moment(from_, "from"), moment(to, "to"))
     rows = mm.monitoring.by_model(window, bucket=bucket, model=model, simulated=simulated)
     return {
         "status": "success",
@@ -346,7 +356,7 @@ def metrics(
 
 
 def costs(mm: Manager, from_: FROM = None, to: TO = None, simulated: bool = False) -> dict[str, Any]:
-    window = mm.monitoring.window(_moment(from_, "from"), _moment(to, "to"))
+    window = mm.monitoring.window(moment(from_, "from"), moment(to, "to"))
     rows = mm.monitoring.by_model(window, simulated=simulated)
     total = sum((row.metrics.cost_usd for row in rows), start=0)
     return {
@@ -357,19 +367,6 @@ def costs(mm: Manager, from_: FROM = None, to: TO = None, simulated: bool = Fals
         "total_cost": float(total),
         "unpriced_requests": sum(row.metrics.n_unpriced for row in rows),
     }
-
-
-def _moment(text: str | None, name: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a + in a query arrives as a space
-    except ValueError:
-        raise InvalidRequest(f"{name} == {text[:40]!r}, must be ISO 8601 such as 2026-01-31T00:00:00Z") from None
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (OverflowError, ValueError):
-        raise InvalidRequest(f"{name} == {text[:40]!r} is out of range") from None
 
 
 def list_budgets(mm: Manager) -> dict[str, Any]:
@@ -392,7 +389,7 @@ def change_budget(budget_id: str, body: schemas.ChangeBudget, mm: Manager) -> di
 
 
 def raise_budget(budget_id: str, body: schemas.RaiseBudget, mm: Manager) -> dict[str, Any]:
-    expires_at = _moment(body.expires_at, "expires_at")
+    expires_at = moment(body.expires_at, "expires_at")
     status = mm.budgets.raise_once(budget_id, body.extra_usd, reason=body.reason, expires_at=expires_at)
     return {"status": "success", "budget": wire.budget(mm.spend.of_budget(status))}
 
@@ -406,11 +403,12 @@ def alerts(mm: Manager) -> dict[str, Any]:
     return {"status": "success", "alerts": [wire.alert(alert) for alert in mm.alerts.all()]}
 
 
-def estimate(body: schemas.Generate, mm: Manager) -> dict[str, Any]:
+def estimate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]:
     beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
     request = mm.request(
         body.prompt, model=body.model, system=body.system, **body.model_dump(exclude=beside, exclude_none=True)
     )
+    check_model(key, request.model)
     if problem := request.parameters.problem():
         raise InvalidRequest(problem)
     return {"status": "success", "estimate": wire.estimate(mm.estimate(request))}
@@ -437,7 +435,7 @@ def delete_price(row_id: str, mm: Manager) -> dict[str, Any]:
 
 
 def reprice(body: schemas.Reprice, mm: Manager) -> dict[str, Any]:
-    span = {"since": _moment(body.since, "since"), "until": _moment(body.until, "until")}
+    span = {"since": moment(body.since, "since"), "until": moment(body.until, "until")}
     days = mm.prices.preview(body.provider, body.model, only_unpriced=body.only_unpriced, **span)
     n = mm.prices.reprice(body.provider, body.model, only_unpriced=body.only_unpriced, **span) if body.apply else 0
     return {"status": "success", "applied": body.apply, "calls": n, "days": [wire.repriced(day) for day in days]}
@@ -456,7 +454,7 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
             }
         },
     }
-    for status in (400, 401, 404, 409, 413, 422, 429, 502, 503, 504)
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
 }
 _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/health", ["GET"], health, 200),

@@ -188,6 +188,51 @@ class Reprice(_Body):
     apply: bool = Field(default=False, description="False: a preview only.")
 
 
+Scopes = list[Literal["call", "read", "admin"]]
+LogContent = Literal["full", "metadata", "none"]
+Rate = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class KeyBudget(_Body):
+    """A budget of the key's own, which stops it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    period: Literal["day", "week", "month"] = "month"
+
+
+class CreateKey(_Body):
+    model_config = ConfigDict(extra="forbid")  # a key with a misspelt limit would have none
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    scopes: Scopes = Field(default=["call"], min_length=1)
+    models: list[Name] = Field(default_factory=list, max_length=50, description="Patterns such as gpt-4o*; none = all.")
+    tags: list[str] = Field(default_factory=list, max_length=10, description="Put on each of its calls.")
+    rpm: Rate | None = Field(default=None, description="Requests a minute.")
+    user_rpm: Rate | None = Field(default=None, description="Requests a minute of each of its users.")
+    log_content: LogContent | None = Field(default=None, description="What is kept of texts; by default as the server.")
+    shares_cache: bool = Field(default=False, description="Shares kept answers with other keys that do so.")
+    expires_at: str | None = Field(default=None, max_length=40, description="ISO 8601; by default never.")
+    budget: KeyBudget | None = None
+
+
+class ChangeKey(_Body):
+    """What of a key changes; the rest stays. null takes a limit away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] = ""
+    scopes: Scopes = Field(default_factory=list, min_length=1)
+    models: list[Name] = Field(default_factory=list, max_length=50)
+    tags: list[str] = Field(default_factory=list, max_length=10)
+    rpm: Rate | None = None
+    user_rpm: Rate | None = None
+    log_content: LogContent | None = None
+    shares_cache: bool = False
+    expires_at: str | None = Field(default=None, max_length=40)
+
+
 class RaiseBudget(_Body):
     extra_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
     reason: Annotated[str, Field(min_length=1, max_length=500)]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from core import cli_experiments, cli_keys, cli_prices
+from core.calls.call import Origin
 from core.config import Settings
 from core.demo import DemoSize
 from core.errors import AimmError
@@ -103,7 +104,11 @@ def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
 def _run(mm: ModelManager, args: argparse.Namespace) -> int:
     pairs = [text.partition("=") for text in args.set]
     run_id = mm.workflows.start(
-        args.workflow, args.input, inputs={name: value for name, _, value in pairs}, model=args.model, source="cli"
+        args.workflow,
+        args.input,
+        inputs={name: value for name, _, value in pairs},
+        model=args.model,
+        origin=Origin(source="cli"),
     )
     run = mm.workflows.wait(run_id)
     print(run.final_output if run.status == "succeeded" else run.error)

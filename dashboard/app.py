@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 import sys
 import threading
@@ -11,15 +12,20 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 from streamlit.runtime.pages_manager import PagesManager
 
+from api.access import Access, Nearby
 from api.errors import Guard
 from api.manager import make_app
 from api.openai import make_openai_app
-from dashboard import session
+from core import AimmError
+from core.binding import check_binding
+from dashboard import login, session
 
 WARM_UP_AFTER_S = 3.0
 # Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first
@@ -40,12 +46,24 @@ def answer_at_once() -> None:
                     thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def open_or_refuse() -> None:
+    """Open the core, or say why not and end the process: Streamlit would go on without it."""
+    try:
+        address = st.get_option("server.address") or ""
+        check_binding(session.manager(), address, has_dashboard=True, has_login=bool(login.providers()))
+    except AimmError as error:
+        sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
+        session.close()
+        sys.stderr.flush()
+        os._exit(1)
+
+
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     # Page scripts are pure Python beside the API's loop; a shorter switch keeps the API's answers short.
     sys.setswitchinterval(0.001)
     answer_at_once()
-    await asyncio.to_thread(session.manager)
+    await asyncio.to_thread(open_or_refuse)
     # The workflow engine takes over a second to load: after the first page, before the first run.
     timer = threading.Timer(WARM_UP_AFTER_S, session.manager().workflows.warm_up)
     timer.daemon = True
@@ -59,12 +77,17 @@ async def health(_request: Request) -> JSONResponse:
     return JSONResponse({"status": "healthy"})
 
 
+def guarded(address: str, served: ASGIApp) -> Mount:
+    return Mount(address, app=Access(Guard(served), session.manager, is_local=login.is_local()))
+
+
 app = st.App(
     "shell.py",
     lifespan=lifespan,
+    middleware=[Middleware(Nearby, is_local=login.is_local())],
     routes=[
         Route("/health", health),
-        Mount("/api", app=Guard(make_app(session.manager))),
-        Mount("/v1", app=Guard(make_openai_app(session.manager))),
+        guarded("/api", make_app(session.manager)),
+        guarded("/v1", make_openai_app(session.manager)),
     ],
 )

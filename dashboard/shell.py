@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import AimmError
-from dashboard import formatting
+from dashboard import formatting, login
 from dashboard.components import frame
 
 st.set_page_config(page_title="AI Model Manager", page_icon=":material/monitoring:", layout="wide")
@@ -19,12 +19,15 @@ page = st.navigation(
         ],
         "Records": [
             st.Page("pages/log.py", title="Log", icon=":material/list:"),
+            st.Page("pages/gateway.py", title="Gateway", icon=":material/router:"),
             st.Page("pages/models.py", title="Models & prices", icon=":material/sell:"),
             st.Page("pages/settings.py", title="Settings", icon=":material/settings:"),
         ],
-    }
+    },
+    position="sidebar" if login.is_in() or not login.is_needed() else "hidden",
 )
 
+login.gate()
 frame.strip()
 frame.banners()
 try:

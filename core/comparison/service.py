@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import cast, get_args
+from typing import get_args
 
 from core import clock
 from core.calls.accounting import checked_cap
@@ -14,7 +14,7 @@ from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
 from core.comparison import judging
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, Criterion, Metric, Vote, VoteChoice, WinRate
-from core.domain.generation import Generation, Message, Request, Source
+from core.domain.generation import Generation, Message, Request
 from core.domain.generation import Model as ModelInfo
 from core.errors import AimmError, Conflict, InvalidRequest, NotFound
 from core.storage.comparisons import ComparisonStore
@@ -22,6 +22,7 @@ from core.storage.writer import Work, Writer
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 KEPT_COMPARISONS = 200
+_HERE = Origin(source="compare")
 OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
 
 
@@ -49,11 +50,12 @@ class ComparisonService:
         *,
         system: str | None = None,
         rule: Sequence[Criterion] = DEFAULT_RULE,
-        source: Source = "compare",
+        origin: Origin = _HERE,
         cap_usd: Decimal | None = None,
     ) -> str:
         """Ask all candidates at the same time and return the comparison's id.
 
+        origin: Who asks.
         cap_usd: What all of them may cost together. Each gets an equal share of it: its answer is kept that short, and
             one that cannot even begin on its share is left out until `resume` gives it more.
 
@@ -71,7 +73,7 @@ class ComparisonService:
         comparison = Comparison(
             id=f"c_{clock.now_us():x}{secrets.token_hex(4)}",
             created_at=clock.now(),
-            source=source,
+            source=origin.source,
             prompt=prompt,
             system=system or None,
             rule=tuple(rule),
@@ -85,7 +87,8 @@ class ComparisonService:
         self._writer.run(lambda connection: self._store.insert(connection, kept))
         share = None if cap_usd is None else checked_cap(cap_usd) / len(requests)
         self._running[comparison.id] = [
-            self._submit(comparison, position, request, share) for position, request in enumerate(requests)
+            self._submit(comparison, position, request, replace(origin, cap_usd=share))
+            for position, request in enumerate(requests)
         ]
         for old in list(self._running)[:-KEPT_COMPARISONS]:
             if not self.is_running(old):
@@ -105,14 +108,13 @@ class ComparisonService:
         waiting = [at for at, call in enumerate(calls) if call.error is not None and call.error.code in OUT_OF_MONEY]
         share = None if cap_usd is None or not waiting else checked_cap(cap_usd) / len(waiting)
         for at in waiting:
-            calls[at] = self._submit(comparison, at, calls[at].request, share)
+            calls[at] = self._submit(comparison, at, calls[at].request, replace(calls[at].origin, cap_usd=share))
         if waiting:
             self._settle_at_end(comparison_id)
         return len(waiting)
 
-    def _submit(self, comparison: Comparison, position: int, request: Request, cap_usd: Decimal | None) -> Call:
-        source = cast(Source, comparison.source)
-        origin = Origin(source=source, ref_id=comparison.id, ref_part=str(position), cap_usd=cap_usd)
+    def _submit(self, comparison: Comparison, position: int, request: Request, origin: Origin) -> Call:
+        origin = replace(origin, ref_id=comparison.id, ref_part=str(position))
         return self._calls.submit(request, origin, self._recorder(comparison.id, position))
 
     def calls(self, comparison_id: str) -> list[Call]:

@@ -83,6 +83,8 @@ class StepRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRun:
+    """key_id: The key that asked for it, which its calls are charged to; empty = none."""
+
     id: str
     workflow_name: str
     status: RunStatus
@@ -95,6 +97,7 @@ class WorkflowRun:
     n_starts: int = 1
     steps: tuple[StepRun, ...] = ()
     cap_usd: Decimal | None = None
+    key_id: str = ""
 
     @property
     def is_over(self) -> bool:

@@ -21,7 +21,8 @@ from core.domain.experiment import (
     Variant,
 )
 from core.domain.generation import Message, Request
-from core.domain.text import is_storable
+from core.domain.key import Key
+from core.domain.text import MAX_TAGS, is_storable
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record
 from core.experiments.analysis import Analysis, analyse, history
@@ -69,12 +70,12 @@ class ExperimentService:
         writer: Writer,
         calls: CallEngine,
         resolve: Callable[[Variant], Variant],
-        run_workflow: Callable[[Variant, str], str],
+        run_workflow: Callable[[Variant, str, Key | None], str],
         *,
         keeps_text: bool = True,
     ) -> None:
         """resolve: A variant with the model that it really asks. run_workflow: Starts a variant's workflow on an
-        input and gives the run's id. keeps_text: Whether outcomes' free text is kept."""
+        input, charged to a key, and gives the run's id. keeps_text: Whether outcomes' free text is kept."""
         self._database = database
         self._store = ExperimentStore(database)
         self._writer = writer
@@ -244,19 +245,28 @@ class ExperimentService:
                 check_request(_request(variant, prompt))
         return experiment, self._assign(experiment, unit_id, force)
 
-    def _call(self, experiment: Experiment, served: Served, unit_id: str, prompt: str) -> Call:
-        origin = self.origin(experiment, served, unit_id)
+    def _call(self, experiment: Experiment, served: Served, unit_id: str, prompt: str, key: Key | None = None) -> Call:
+        origin = replace(self.origin(experiment, served, unit_id), key=key)
         call = self._calls.submit(_request(served.variant, prompt), origin)
         for shadow in experiment.variants:
             if shadow.is_shadow and served.is_counted:
                 part = f"shadow:{shadow.position}:{call.id}"
-                self._calls.submit(_request(shadow, prompt), replace(origin, ref_part=part, tags=("shadow",)))
+                self._calls.submit(
+                    _request(shadow, prompt),
+                    replace(origin, ref_part=part, tags=(*origin.tags[: MAX_TAGS - 1], "shadow")),
+                )
         return call
 
     def start(
-        self, experiment_id: str, unit_id: str, prompt: str, *, force: str | int | None = None
+        self,
+        experiment_id: str,
+        unit_id: str,
+        prompt: str,
+        *,
+        force: str | int | None = None,
+        key: Key | None = None,
     ) -> tuple[Served, Call | str]:
-        """Assign a unit and let its variant answer: a call, or the id of a workflow run.
+        """Assign a unit and let its variant answer: a call, or the id of a workflow run. key: Who asks.
 
         A run counts like one call, with the cost of all its calls, once it is over; see `settle_runs`.
 
@@ -265,8 +275,8 @@ class ExperimentService:
         """
         experiment, served = self._served(experiment_id, unit_id, prompt, force)
         if not served.variant.workflow:
-            return served, self._call(experiment, served, unit_id, prompt)
-        run_id = self._run_workflow(served.variant, prompt)
+            return served, self._call(experiment, served, unit_id, prompt, key)
+        run_id = self._run_workflow(served.variant, prompt, key)
         self._writer.run(lambda connection: experiment_data.begin_run(connection, run_id, served.assignment_id))
         return served, run_id
 

@@ -97,10 +97,14 @@ class KeyService:
         return [self._with_use(key) for key in self._store.all().values()]
 
     def get(self, key_id: str) -> Key:
-        found = next((key for key in self.all() if key.id == key_id), None)
+        found = self.of_id(key_id)
         if found is None:
             raise NotFound(f"There is no key {key_id[:60]!r}.")
         return found
+
+    def of_id(self, key_id: str) -> Key | None:
+        """The key of an id, revoked or not; None where there is none, or no id."""
+        return next((key for key in self.all() if key.id == key_id), None) if key_id else None
 
     def named(self, id_or_name: str) -> Key:
         """The key of an id, or the one of a name that is not revoked. Raises: NotFound; Conflict: several have the name."""

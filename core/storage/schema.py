@@ -161,6 +161,7 @@ workflow_runs = Table(
     Column("finished_at", BigInteger),
     Column("error", Text, nullable=False, server_default=""),
     Column("cap_nano_usd", BigInteger),  # the run pauses before it would cost more
+    Column("key_id", Text, nullable=False, server_default=""),  # the key that asked, which is charged
     Column(
         "is_paused", Integer, nullable=False, server_default="0"
     ),  # cancelled by its cap or a budget, not by a person

@@ -138,7 +138,7 @@ class WorkflowStore:
 
     def _to_run(self, row: Any, steps: tuple[StepRun, ...]) -> WorkflowRun:
         return WorkflowRun(
-            **{name: row[name] for name in ("id", "workflow_name", "error", "source", "n_starts")},
+            **{name: row[name] for name in ("id", "workflow_name", "error", "source", "n_starts", "key_id")},
             status="paused" if row["is_paused"] else row["status"],
             cap_usd=None if row["cap_nano_usd"] is None else from_nano(row["cap_nano_usd"]),
             created_at=from_us(row["created_at"]),

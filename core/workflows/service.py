@@ -14,10 +14,11 @@ from typing import Any
 
 from core import clock
 from core.calls.accounting import checked_cap
-from core.calls.call import CallView
+from core.calls.call import CallView, Origin
 from core.calls.engine import CallEngine
 from core.config import MAX_PROMPT_BYTES
-from core.domain.generation import Model, Source
+from core.domain.generation import Model
+from core.domain.key import Key
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.errors import AimmError, Conflict, InvalidRequest, NotFound, TooLarge
 from core.pricing.estimate import Estimate
@@ -33,6 +34,7 @@ from core.workflows.steps import Closing, StepRunner
 logger = logging.getLogger(__name__)
 
 BUILT_IN = Path(__file__).parent.parent.parent / "data" / "workflows"
+_HERE = Origin(source="workflow")
 WAIT_POLL_S = 0.05
 TURN_POLL_S = 1.0
 
@@ -46,11 +48,13 @@ class WorkflowService:
         *,
         default_model: Callable[[], str],
         resolve: Callable[[str], Model],
+        key_of: Callable[[str], Key | None] = lambda key_id: None,
     ) -> None:
+        """key_of: The key of an id; None = there is none."""
         self._store = WorkflowStore(database, spec.from_yaml)
         self._writer = writer
         self._resolve = resolve
-        self._steps = StepRunner(self._store, writer, calls, default_model)
+        self._steps = StepRunner(self._store, writer, calls, default_model, key_of)
         self._engine = RunEngine(database, self)
 
     # Definitions
@@ -102,12 +106,12 @@ class WorkflowService:
         *,
         inputs: Mapping[str, str] | None = None,
         model: str | None = None,
-        source: Source = "workflow",
+        origin: Origin = _HERE,
         cap_usd: Decimal | None = None,
     ) -> str:
         """Begin a run and return its id; it goes on whatever becomes of the caller.
 
-        model: For the steps that name none. cap_usd: The run pauses before it would cost more.
+        model: For the steps that name none. origin: Who asks: the source and the key count. cap_usd: The run pauses before it would cost more.
 
         Raises:
             InvalidRequest: The workflow or an input cannot be used. NotFound: there is no such workflow or model.
@@ -125,7 +129,8 @@ class WorkflowService:
             "workflow_name": chosen.name,
             "spec": spec.to_yaml(chosen),
             "inputs": json.dumps(values),
-            "source": source,
+            "source": origin.source,
+            "key_id": origin.key_id,
             "status": "queued",
             "cap_nano_usd": None if cap_usd is None else to_nano(checked_cap(cap_usd)),
             "n_starts": 0,

@@ -9,6 +9,7 @@ from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
 from core.domain.generation import Generation, Message, Request
+from core.domain.key import Key
 from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
 from core.pricing.receipt import to_nano
@@ -26,12 +27,18 @@ OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
 
 class StepRunner:
     def __init__(
-        self, store: WorkflowStore, writer: Writer, calls: CallEngine, default_model: Callable[[], str]
+        self,
+        store: WorkflowStore,
+        writer: Writer,
+        calls: CallEngine,
+        default_model: Callable[[], str],
+        key_of: Callable[[str], Key | None],
     ) -> None:
         self._store = store
         self._writer = writer
         self._calls = calls
         self._default_model = default_model
+        self._key_of = key_of
         self._active: dict[str, Call] = {}
         self._out_of_money: set[str] = set()
         self.is_closing = threading.Event()
@@ -100,6 +107,7 @@ class StepRunner:
             ref_part=step.name,
             ref_name=f"workflow:{run.workflow_name}",
             cap_usd=None if now is None else now.left_of_cap_usd,
+            key=self._key_of(run.key_id),
         )
         verdict: list[tuple[StepStatus, str]] = []
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import queries
+from dashboard import login, queries
 from dashboard.session import manager
 
 mm = manager()
@@ -18,6 +18,7 @@ rows = {
     "Calls on record": f"{mm.log.count():,}",
 }
 st.table(rows)
+login.log_out()
 st.caption("Set by environment variables or a .env file in the folder the server was started from; see .env.example.")
 
 st.subheader("Demo data")

@@ -1,0 +1,173 @@
+"""Who may ask: the key of a request, its scopes, and what a browser must not do to a server on this machine.
+
+In front of every address but the health checks. The key is put into `scope["aimm.key"]`: a Key, or None where none is needed.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import status_of
+from core import AimmError, AuthenticationError, Forbidden, ModelManager
+from core.binding import is_loopback
+from core.domain.key import Key
+
+logger = logging.getLogger(__name__)
+
+KEY = "aimm.key"
+_PREFIX = b"aimm_"
+_OPEN = frozenset({"/health", "/healthz", "/readyz", "/api/health"})
+_WIRES = ("/v1/", "/gemini/")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_ASKING = frozenset({"/api/generate", "/api/workflow", "/api/compare", "/api/cost/estimate"})
+_SERVING = re.compile(r"/api/experiment/[^/]+/(test|record|assign)")
+_AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
+_HOW = "Send it as Authorization: Bearer aimm_…, x-api-key or x-goog-api-key. Keys are made by: aimm keys create NAME"
+_BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 where a proxy passes requests on."
+_OPENAI = {401: ("authentication_error", "invalid_api_key"), 403: ("permission_error", "forbidden")}
+_GEMINI = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+
+
+class _Given(NamedTuple):
+    key: bytes
+    host: bytes
+    origin: bytes
+
+
+class Access:
+    """Lets a request through to `app`, or refuses it in the form of its wire.
+
+    is_local: The server listens on a loopback address only. A connection that comes in by another one needs a key anyway.
+    """
+
+    def __init__(self, app: ASGIApp, get_manager: Callable[[], ModelManager], *, is_local: bool) -> None:
+        self._app = app
+        self._get_manager = get_manager
+        self._is_local = is_local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        if scope["type"] != "http":  # nothing here speaks over a WebSocket
+            return await send({"type": "websocket.close", "code": 1008})
+        scope[KEY] = None
+        if scope["path"] not in _OPEN:
+            try:
+                scope[KEY] = await self._admitted(scope)
+            except AimmError as error:
+                return await _refusal(scope["path"], error)(scope, receive, send)
+            except Exception as error:
+                logger.exception("keys cannot be read: %s", type(error).__name__)
+                unreadable = AimmError("Keys cannot be read just now; the server's log says more.")
+                return await _refusal(scope["path"], unreadable)(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+    async def _admitted(self, scope: Scope) -> Key | None:
+        given = _read(scope)
+        mm = self._get_manager()
+        if given.key.startswith(_PREFIX):
+            text = given.key.decode("latin-1")
+            key = mm.keys.cached(text) or await mm.keys.afind(text)
+            needed = scope_needed(scope["method"], scope["path"])
+            if not key.may(needed):
+                raise Forbidden(f"The key {key.name!r} lacks the scope {needed}; it has {', '.join(key.scopes)}.")
+            return key
+        if not self._is_local or mm.settings.require_key or not _came_by_loopback(scope):
+            raise AuthenticationError("A key of this server is needed." if not given.key else "This is no key of this server.", hint=_HOW)  # fmt: skip
+        if not _is_local_host(given.host):
+            raise Forbidden("On this machine only localhost is served, and the request names another host.", hint=_BROWSER_HINT)  # fmt: skip
+        if given.origin and not _is_local_origin(given.origin):
+            raise Forbidden("Pages of other sites may not ask a server on this machine.", hint=_BROWSER_HINT)
+        return None
+
+
+class Nearby:
+    """Refuses every connection, of pages too, that came in by another than a loopback address, where only those are meant.
+
+    A server is told its address twice, by our settings and by whoever starts it (`uvicorn --host`): the second may differ.
+    """
+
+    def __init__(self, app: ASGIApp, *, is_local: bool) -> None:
+        self._app = app
+        self._is_local = is_local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._is_local or scope["type"] == "lifespan" or _came_by_loopback(scope):
+            return await self._app(scope, receive, send)
+        if scope["type"] == "websocket":
+            return await send({"type": "websocket.close", "code": 1008})
+        error = Forbidden(
+            "This server is for its own machine; it was started at another address than its settings say."
+        )
+        return await _refusal(scope["path"], error)(scope, receive, send)
+
+
+def scope_needed(method: str, path: str) -> str:
+    """call: asks models or records outcomes. read: looks. admin: changes something."""
+    if path.startswith(_WIRES):
+        return "call"
+    if method in _SAFE:
+        return "read"
+    return "call" if method == "POST" and (path in _ASKING or _SERVING.fullmatch(path)) else "admin"
+
+
+def _read(scope: Scope) -> _Given:
+    """The key and where the request says it goes and comes from. A key in the query is taken out: it must reach no log."""
+    key = host = origin = b""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = value if not host else b"?"  # two hosts are no host
+        elif name == b"origin":
+            origin = value
+        elif name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                key = _better(key, value[7:].strip())
+        elif name in (b"x-api-key", b"x-goog-api-key"):
+            key = _better(key, value.strip())
+    query = scope.get("query_string", b"")
+    if b"=" in query and b"key" in unquote_to_bytes(query):
+        parts = [part.partition(b"=") for part in query.split(b"&")]
+        for name, _, value in parts:
+            if unquote_to_bytes(name) == b"key":
+                key = _better(key, unquote_to_bytes(value))
+        scope["query_string"] = b"&".join(b"".join(part) for part in parts if unquote_to_bytes(part[0]) != b"key")
+    return _Given(key, host, origin)
+
+
+def _better(old: bytes, new: bytes) -> bytes:
+    """The first one, unless only a later one is of ours: clients must often send some key, whatever it is."""
+    return new if not old or (new.startswith(_PREFIX) and not old.startswith(_PREFIX)) else old
+
+
+def _came_by_loopback(scope: Scope) -> bool:
+    """Whether a connection came in by a loopback address; true of a Unix socket, and where the server does not say."""
+    server = scope.get("server")
+    return server is None or server[1] is None or is_loopback(server[0])
+
+
+@lru_cache(maxsize=256)
+def _is_local_host(authority: bytes) -> bool:
+    found = _AUTHORITY.fullmatch(authority.decode("latin-1"))
+    return found is not None and is_loopback(found[1])
+
+
+def _is_local_origin(origin: bytes) -> bool:
+    scheme, _, authority = origin.partition(b"://")
+    return scheme in (b"http", b"https") and _is_local_host(authority)
+
+
+def _refusal(path: str, error: AimmError) -> JSONResponse:
+    status, text = status_of(error), f"{error.message} {error.hint}".strip()
+    body: dict[str, Any] = {"error": text, "code": error.code}
+    if path.startswith("/v1/"):
+        kind, code = _OPENAI.get(status, ("api_error", "internal"))
+        body = {"error": {"message": text, "type": kind, "code": code, "param": None}}
+    elif path.startswith("/gemini/"):
+        body = {"error": {"code": status, "message": text, "status": _GEMINI.get(status, "UNAVAILABLE")}}
+    return JSONResponse(body, status_code=status, headers={"www-authenticate": "Bearer"} if status == 401 else None)

@@ -1,0 +1,5 @@
+"""Gateway."""
+
+import streamlit as st
+
+st.title("Gateway")
