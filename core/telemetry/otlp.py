@@ -43,7 +43,8 @@ logger = logging.getLogger(__name__)
 
 def _without_keys(record: logging.LogRecord) -> bool:
     """A header that cannot be sent would otherwise stand in the exporter's complaint."""
-    record.msg, record.args, record.exc_info = redact(record.getMessage()), (), None
+    kind = f" ({record.exc_info[0].__name__})" if record.exc_info and record.exc_info[0] else ""
+    record.msg, record.args, record.exc_info = redact(record.getMessage()) + kind, (), None
     return True
 
 
