@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from core import cli_experiments, cli_keys, cli_prices
 from core.calls.call import Origin
@@ -17,6 +19,8 @@ EXIT_ERROR, EXIT_USAGE = 1, 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
+    if args.run is _serve:
+        _serve(args)
     try:
         with ModelManager.open(Settings.load(), source="cli", takes_up=args.run is _run) as mm:
             return int(args.run(mm, args) or 0)
@@ -62,9 +66,23 @@ def _parser() -> argparse.ArgumentParser:
     cli_experiments.add(commands)
     cli_keys.add(commands)
 
+    serve = commands.add_parser("serve", help="the HTTP API and the gateway, without the dashboard")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen at; beyond this machine only with a key"
+    )
+    serve.add_argument("--port", type=int, default=8501)
+    serve.add_argument("--workers", type=int, default=1, help="processes that share the address and the database")
+    serve.set_defaults(run=_serve)
+
     check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
     check.set_defaults(run=_check)
     return parser
+
+
+def _serve(args: argparse.Namespace) -> NoReturn:
+    """Become the server: it is a program of its own above the core, which does not know it."""
+    asked = ["--host", args.host, "--port", str(args.port), "--workers", str(args.workers)]
+    os.execv(sys.executable, [sys.executable, "-m", "api", *asked])  # noqa: S606 - ourselves, no shell
 
 
 def _ask(mm: ModelManager, args: argparse.Namespace) -> int:

@@ -41,6 +41,8 @@ class Settings:
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
     log_content: What of prompts and answers is kept. n_workers: Processes that serve side by side on this database.
+    max_in_flight, max_waiting: Calls at once by HTTP in one process, and how many more may wait for their turn.
+    allows_link_local: Whether a vendor's address may be a link-local one; a cloud's metadata service is at such an address.
     prices_file: The team's own price rows.
     finds_ollama: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
     servers, server_keys: Further servers of the OpenAI wire: name -> base address, name -> key.
@@ -68,6 +70,9 @@ class Settings:
     call_timeout_s: float = DEFAULT_CALL_TIMEOUT_S
     log_content: LogContent = "full"
     n_workers: int = 1
+    max_in_flight: int = 1000
+    max_waiting: int = 1000
+    allows_link_local: bool = False
     prices_file: Path = Path(DEFAULT_PRICES_FILE)
     require_key: bool = False
     dashboard_password: str | None = field(default=None, repr=False)
@@ -107,6 +112,10 @@ class Settings:
             default_model=environ.get("AIMM_DEFAULT_MODEL") or None,
             call_timeout_s=_seconds(environ.get("AIMM_CALL_TIMEOUT_S")),
             log_content=_log_content(environ.get("AIMM_LOG_CONTENT") or "full"),
+            n_workers=_count(environ, "AIMM_WORKERS", 1),
+            max_in_flight=_count(environ, "AIMM_MAX_IN_FLIGHT", 1000),
+            max_waiting=_count(environ, "AIMM_MAX_WAITING", 1000),
+            allows_link_local=environ.get("AIMM_ALLOW_LINK_LOCAL") == "1",
             prices_file=Path(environ.get("AIMM_PRICES_FILE") or DEFAULT_PRICES_FILE),
             require_key=_switch(environ, "AIMM_REQUIRE_KEY"),
             dashboard_password=_password(environ),
@@ -200,6 +209,13 @@ def is_weak(password: str) -> bool:
         rest = rest.replace(word, "")
     fresh = {b for a, b in pairwise(" " + rest) if abs(ord(b) - ord(a)) > 1}
     return len(password) < MIN_PASSWORD or len(fresh) < 5
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not re.fullmatch(r"[1-9]\d{0,5}", text):
+        raise InvalidRequest(f"{name} == {text!r}, must be a whole number from 1 to 999999")
+    return int(text)
 
 
 def _seconds(text: str | None) -> float:

@@ -140,6 +140,13 @@ class RateLimited(AimmError):
         self.quota = quota
 
 
+class Overloaded(RateLimited):
+    """Too much is asked of this server at once."""
+
+    code = "overloaded"
+    is_retryable = False
+
+
 class ProviderError(AimmError):
     """The vendor answered something that cannot be understood, or nothing at all."""
 

@@ -3,8 +3,9 @@
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from core import clock
@@ -23,13 +24,15 @@ from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.budget import PROVIDERS, Budget
 from core.domain.experiment import Variant
-from core.domain.generation import Generation, Message, Model, Parameters, Request, Source
+from core.domain.generation import Chunk, Generation, Message, Model, Parameters, Request, Source
 from core.domain.key import Key
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, NotFound, register_secret
 from core.experiments.rollout import AliasService
-from core.experiments.service import ExperimentService
+from core.experiments.service import ExperimentService, Served
+from core.experiments.serving import PREFIX, ExperimentRouter
 from core.housekeeping import Housekeeper
+from core.keys.rules import check_model
 from core.keys.service import KeyService
 from core.monitoring.alerting import AlertService
 from core.monitoring.delivery import Channels
@@ -60,11 +63,17 @@ class ModelManager:
     """
 
     def __init__(
-        self, settings: Settings, *, simulated_speed: float = 1.0, source: Source = "python", takes_up: bool = True
+        self,
+        settings: Settings,
+        *,
+        simulated_speed: float = 1.0,
+        source: Source = "python",
+        takes_up: bool = True,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.settings = settings
         self._source: Source = source
-        self._loop = BackgroundLoop()
+        self._loop = BackgroundLoop(loop)
         self.database = Database(settings.database_url)
         self._presence = Presence(self.database)
         ledger = Ledger(self._presence)
@@ -121,6 +130,7 @@ class ModelManager:
         self.experiments.open()
         self.aliases = AliasService(self.database, self._writer, self.experiments, self._is_model)
         self.calls.route = self.aliases.route
+        self.units = ExperimentRouter(self.experiments)
         spend_by = SpendByStore(self.database)
         self.monitoring = MonitoringService(self._rollups, clock.now, spend_by)
         self.spend = SpendService(self._rollups, spend_by, self.budgets, clock.now)
@@ -160,14 +170,17 @@ class ModelManager:
         simulated_speed: float = 1.0,
         source: Source = "python",
         takes_up: bool = True,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> "ModelManager":
         """Open with the settings of the environment and of `.env`, unless others are given.
 
         simulated_speed: How much faster than life simulated models answer; 0 = at once.
         source: What calls are logged under. takes_up: Whether to do what nobody asks for: go on with workflow runs that a dead process
             left, keep alerts up to date and send them.
+        loop: A server's running loop, for calls to run on; then the manager is opened and closed in another thread.
         """
-        return cls(settings or Settings.load(), simulated_speed=simulated_speed, source=source, takes_up=takes_up)
+        chosen = settings or Settings.load()
+        return cls(chosen, simulated_speed=simulated_speed, source=source, takes_up=takes_up, loop=loop)
 
     def close(self) -> None:
         """Stop running calls (they are recorded), finish all writes, close the database."""
@@ -234,12 +247,12 @@ class ModelManager:
 
     async def agenerate(self, request: Request, origin: Origin | None = None) -> Generation:
         """`generate` for a caller with an event loop of its own."""
-        call = await self._asubmit(request, origin)
+        call, _ = await self.begin(request, origin)
         return call.answered(await asyncio.wrap_future(call.done))
 
     async def astream(self, request: Request, origin: Origin | None = None) -> AsyncIterator[str]:
         """`stream` for a caller with an event loop of its own."""
-        call = await self._asubmit(request, origin)
+        call, _ = await self.begin(request, origin)
         try:
             async for piece in call.pieces():
                 yield piece
@@ -247,11 +260,43 @@ class ModelManager:
         finally:
             call.cancel()
 
-    async def _asubmit(self, request: Request, origin: Origin | None) -> Call:
-        # An alias in a rollout writes down who was given what, which must not hold up the caller's loop.
-        if self.aliases.find(request.model) is None:
-            return self.submit(request, origin)
-        return await asyncio.to_thread(self.submit, request, origin)
+    async def begin(
+        self,
+        request: Request,
+        origin: Origin | None = None,
+        on_chunk: Callable[[Chunk | None], None] | None = None,
+        *,
+        unit: str = "",
+    ) -> tuple[Call, Served | None]:
+        """`submit` for a caller with an event loop of its own, which never waits for the database.
+
+        A model `exp:NAME` lets that experiment choose who answers `unit`.
+
+        Raises:
+            InvalidRequest, NotFound, Forbidden: the key may not ask this model.
+        """
+        origin = origin or Origin(source=self._source)
+        check_model(origin.key, request.model)
+        for name in origin.fallbacks:
+            check_model(origin.key, name)
+        if request.model.startswith(PREFIX):
+            return await asyncio.to_thread(self._begin_unit, request, origin, on_chunk, unit)
+        if self.aliases.is_old:
+            await asyncio.to_thread(self.aliases.find, request.model)
+        alias = self.aliases.find(request.model)
+        if alias is None or alias.rollout_id is None:
+            return self.calls.submit(request, origin, on_chunk=on_chunk), None
+        # A rollout writes down who was given what.
+        return await asyncio.to_thread(partial(self.calls.submit, request, origin, on_chunk=on_chunk)), None
+
+    def _begin_unit(
+        self, request: Request, origin: Origin, on_chunk: Callable[[Chunk | None], None] | None, unit: str
+    ) -> tuple[Call, Served]:
+        routed = self.units.route(request, origin, unit)
+        call = self.calls.submit(routed.request, routed.origin, on_chunk=on_chunk)
+        for position, shadow in routed.shadows:
+            self.calls.submit(replace(shadow, native=None), routed.shadow_origin(position, call.id))
+        return call, routed.served
 
     def request(
         self,
@@ -427,5 +472,6 @@ def _registry_of(settings: Settings, simulated_speed: float) -> Registry:
         },
         servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
         finds_ollama=settings.finds_ollama,
+        allows_link_local=settings.allows_link_local,
         simulated_speed=simulated_speed,
     )

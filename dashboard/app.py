@@ -15,14 +15,15 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, request_response
 from starlette.types import ASGIApp
 from streamlit.runtime.pages_manager import PagesManager
 
 from api.access import Access, Nearby
 from api.errors import Guard
 from api.manager import make_app
-from api.openai import make_openai_app
+from api.metrics import metrics_endpoint
+from api.wires import Gateway
 from core import AimmError
 from core.binding import check_binding
 from dashboard import login, session
@@ -63,6 +64,8 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     # Page scripts are pure Python beside the API's loop; a shorter switch keeps the API's answers short.
     sys.setswitchinterval(0.001)
     answer_at_once()
+    # Calls run on the server's own loop: nothing crosses threads between a vendor's bytes and a caller's.
+    session.run_on(asyncio.get_running_loop())
     await asyncio.to_thread(open_or_refuse)
     # The workflow engine takes over a second to load: after the first page, before the first run.
     timer = threading.Timer(WARM_UP_AFTER_S, session.manager().workflows.warm_up)
@@ -78,16 +81,19 @@ async def health(_request: Request) -> JSONResponse:
 
 
 def guarded(address: str, served: ASGIApp) -> Mount:
-    return Mount(address, app=Access(Guard(served), session.manager, is_local=login.is_local()))
+    return Mount(address, app=Access(served, session.manager, is_local=login.is_local()))
 
 
+gateway = Gateway(session.manager)
 app = st.App(
     "shell.py",
     lifespan=lifespan,
     middleware=[Middleware(Nearby, is_local=login.is_local())],
     routes=[
         Route("/health", health),
-        guarded("/api", make_app(session.manager)),
-        guarded("/v1", make_openai_app(session.manager)),
+        guarded("/api", Guard(make_app(session.manager))),
+        guarded("/v1", gateway),
+        guarded("/gemini", gateway),
+        guarded("/metrics", request_response(metrics_endpoint(session.manager))),
     ],
 )

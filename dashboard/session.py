@@ -1,11 +1,13 @@
 """The process's one ModelManager, for pages and routes alike."""
 
+import asyncio
 import threading
 
 from core import ModelManager
 
 _lock = threading.Lock()
 _manager: ModelManager | None = None
+_loop: asyncio.AbstractEventLoop | None = None
 
 
 def manager() -> ModelManager:
@@ -13,8 +15,14 @@ def manager() -> ModelManager:
     global _manager
     with _lock:
         if _manager is None:
-            _manager = ModelManager.open()
+            _manager = ModelManager.open(loop=_loop)
         return _manager
+
+
+def run_on(loop: asyncio.AbstractEventLoop) -> None:
+    """The server's loop, for calls to run on."""
+    global _loop
+    _loop = loop
 
 
 def use(opened: ModelManager | None) -> None:

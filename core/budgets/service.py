@@ -47,6 +47,8 @@ class BudgetService:
         self._now = now
         self._cached: tuple[list[BudgetStatus], float] = [], 0.0  # and until when it holds
         self._version = 0
+        self._known: tuple[list[BudgetStatus], float] = [], 0.0  # as `_cached`, but kept until there is something newer
+        self._is_looking = False
         self._binding: tuple[list[Budget], float] = [], 0.0
         self._turns: dict[str, asyncio.Lock] = {}
         self._changed: asyncio.Event | None = None
@@ -57,6 +59,7 @@ class BudgetService:
             missing = books.unseeded(connection)
         if missing:
             self._writer.run(lambda connection: self._ledger.seed(connection, clock.to_us(self._now())))
+        self._look()
 
     def create(self, name: str, limit_usd: Decimal | float | str, **fields: Any) -> BudgetStatus:
         """Add a budget; what its period has cost so far is in its books from the start.
@@ -80,6 +83,7 @@ class BudgetService:
 
         self._writer.run(work)
         self._forget()
+        self._look()
         return self.status(budget.id)
 
     def change(self, budget_id: str, **fields: Any) -> BudgetStatus:
@@ -100,6 +104,7 @@ class BudgetService:
 
         self._writer.run(work)
         self._forget()
+        self._look()
         return self.status(budget_id)
 
     def delete(self, budget_id: str) -> None:
@@ -142,6 +147,7 @@ class BudgetService:
 
         self._writer.run(work)
         self._forget()
+        self._look()
         return self.status(budget_id)
 
     def get(self, budget_id: str) -> Budget:
@@ -210,6 +216,23 @@ class BudgetService:
                 except TimeoutError:
                     continue  # another process may have settled something
         return verdict
+
+    def left_for(self, spender: Spender) -> Decimal | None:
+        """The least that is left in a budget of this spender, a second or two old; None = there is none.
+
+        On the core's loop: it answers at once, and has newer figures brought in the background.
+        """
+        statuses, until = self._known
+        if time.monotonic() >= until and not self._is_looking:
+            self._is_looking = True
+            asyncio.get_running_loop().run_in_executor(None, self._look)
+        return min((s.left_usd for s in statuses if s.budget.covers(spender)), default=None)
+
+    def _look(self) -> None:
+        try:
+            self._known = self.statuses(), time.monotonic() + STATUS_TTL_S
+        finally:
+            self._is_looking = False
 
     def refusal(self, verdict: Verdict, ask: Ask) -> BudgetExceeded:
         budget = verdict.budget

@@ -72,7 +72,7 @@ class Admitting:
             tried.add(model.name)
             if verdict.kind != "downgrade" or verdict.budget is None or verdict.budget.downgrade_to in tried:
                 raise self._admission.refusal(verdict, ask)
-            await self._downgrade(verdict.budget, progress)
+            await self._downgrade(call, verdict.budget, progress)
 
     async def _verdict(self, call: Call, ask: Ask, progress: Progress, deadline: float) -> Verdict:
         begun = time.monotonic()
@@ -103,6 +103,8 @@ class Admitting:
             key_id=origin.key_id,
             tags=origin.tags,
         )
+        usual = self._prices.price(model.provider, model.name, progress.created_at, tier)
+        call.answered_by, call.spender, call.price_id = model, spender, usual.id if usual else ""
         ask = ask_for(
             request, model, price, spender, call_id=call.id, at_us=clock.to_us(progress.created_at),
             spent_nano=to_nano(spent or Decimal(0)),
@@ -115,10 +117,11 @@ class Admitting:
                 ask = replace(ask, worst_nano=worst, shortest_tokens=min(ask.shortest_tokens, longest))
         return request, ask
 
-    async def _downgrade(self, budget: Budget, progress: Progress) -> None:
+    async def _downgrade(self, call: Call, budget: Budget, progress: Progress) -> None:
         assert progress.model is not None  # noqa: S101 - set by the caller
         before = progress.model.name
         progress.provider, progress.model = await self._resolve(budget.downgrade_to)
+        call.wire = progress.provider.wire
         progress.notes.append(f"Budget {budget.name!r} is used up: {progress.model.name} answered instead of {before}.")
 
 

@@ -38,6 +38,7 @@ class Attempts:
             await self._pace(call, progress, first_by)
             progress.n_attempts += 1
             call.waiting = ""
+            call.overhead_s = time.monotonic() - progress.started_at - progress.vendor_s - progress.waited_s
             try:
                 await self._timed(call, request, progress, (deadline, first_by))
             except AimmError as error:

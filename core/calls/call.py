@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.domain.generation import Chunk, Generation, Request, Source, ToolDelta, Usage
+from core.domain.budget import Spender
+from core.domain.generation import Chunk, Generation, Model, Request, Source, ToolDelta, Usage
 from core.domain.key import Key
 from core.domain.message import ToolCall
 from core.domain.text import tags_problem
@@ -96,6 +97,10 @@ class Call:
         self.chunks: list[Chunk] | None = None  # all of them, where they are to be kept
         # Said at the end: our own share of the time; "model error" where another one answered; whether it was kept from before.
         self.overhead_s, self.fallback_from, self.is_hit = 0.0, "", False
+        # Said before the first piece: who answers, on which wire, at which price, and whose money it is.
+        self.answered_by: Model | None = None
+        self.wire, self.price_id = "", ""
+        self.spender: Spender | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[str | None], None]] = []

@@ -139,7 +139,9 @@ class CallEngine:
                 error, digest = await self._at_model(call, progress, name, len(names) - at)
                 if error is None or not isinstance(error, _ELSEWHERE) or call.has_output or at == len(names) - 1:
                     break
-                left = await self._fall_back(call, progress, error, names[at + 1]) or left or f"{name} {error.code}"
+                left = call.fallback_from = (
+                    await self._fall_back(call, progress, error, names[at + 1]) or left or f"{name} {error.code}"
+                )
                 progress = Progress(
                     started_at=time.monotonic(), notes=[f"Fell back from {name}: {error.message[:200]}"]
                 )
@@ -168,6 +170,7 @@ class CallEngine:
             provider, model = await self._resolve(name)
             check_parameters(call.request, model)
             progress.provider, progress.model = provider, model
+            call.answered_by, call.wire = model, provider.wire
             if call.origin.cache_s is not None:
                 digest, hit = await self._cache.find(call, model)
                 if hit is not None:
@@ -208,7 +211,6 @@ class CallEngine:
             if digest and generation.status == "ok" and call.origin.cache_s is not None and call.chunks:
                 works.append(self._cache.keep(digest, call.origin.cache_s, call.request, call.chunks, generation.usage))
             call.overhead_s = max(0.0, generation.latency_s - progress.vendor_s - progress.waited_s)
-            call.fallback_from, call.is_hit = left, progress.is_hit
             await asyncio.wrap_future(self._writer.log(row, body, _all(works)))
             if not generation.is_simulated:
                 self._admission.settled()
@@ -243,7 +245,7 @@ def _new_id() -> str:
 
 
 def _replay(call: Call, progress: Progress, chunks: list[Chunk]) -> None:
-    progress.is_hit = True
+    progress.is_hit = call.is_hit = True
     for chunk in chunks:
         progress.finish_reason = chunk.finish_reason or progress.finish_reason
         progress.response_model = chunk.response_model or progress.response_model

@@ -8,12 +8,17 @@ from core.domain.generation import Parameters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What answers: a model with a prompt and parameters. What a request says itself comes first."""
+    """What answers: a model with a prompt and parameters. What a request says itself comes first.
+
+    fallbacks: Models that answer, in this order, where it fails. cache_s: For how many seconds its answers may be given again.
+    """
 
     model: str
     system: str | None = None
     parameters: Parameters = field(default_factory=Parameters)
     prompt_version: str = ""
+    fallbacks: tuple[str, ...] = ()
+    cache_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

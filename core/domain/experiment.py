@@ -81,6 +81,7 @@ class Design:
     margin: For the rule not_worse_and_cheaper, how much worse the primary metric may be, in its unit.
     smallest_effect: The smallest difference of the primary metric that would matter, in its unit; None = not said.
     tuned_for: Observations at which the intervals are tightest. window_days: How long after the stop outcomes count.
+    cache_s: For how many seconds an answer may be given again to the same request of the same key; None = not at all.
     """
 
     primary: Metric = "success"
@@ -97,6 +98,7 @@ class Design:
     tuned_for: int = 1000
     window_days: int = 7
     max_days: int = 90
+    cache_s: int | None = None
 
     def is_larger_better(self, metric: Metric) -> bool:
         return self.larger_is_better if metric == "number" else metric not in SMALLER_IS_BETTER

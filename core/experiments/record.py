@@ -67,7 +67,7 @@ def _experiment(experiment: Experiment) -> dict[str, Any]:
         "created_at": to_us(experiment.created_at),
         "stopped_at": None if experiment.stopped_at is None else to_us(experiment.stopped_at),
         "ended": experiment.ended,
-        "design": asdict(experiment.design),
+        "design": _design(experiment),
     }
 
 
@@ -113,6 +113,14 @@ def _contrast(c: Contrast) -> dict[str, Any]:
         "claimed": c.is_claimed,
         "units": c.n,
     }
+
+
+def _design(experiment: Experiment) -> dict[str, Any]:
+    """Without the cache where there is none: records from before it knew of it stay true."""
+    design = asdict(experiment.design)
+    if design["cache_s"] is None:
+        del design["cache_s"]
+    return design
 
 
 def render(data: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from core import clock
-from core.calls.call import Origin
+from core.calls.call import MAX_CACHE_S, MAX_FALLBACKS, Origin
 from core.domain.alias import Alias, Target
 from core.domain.experiment import Experiment, Guardrail, Variant
 from core.domain.generation import Parameters, Request
@@ -66,6 +66,11 @@ class AliasService:
             found = {alias.name: alias for alias in self._store.all()}
             self._cached = found, time.monotonic() + TTL_S
         return found.get(name)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether `find` would read the database."""
+        return time.monotonic() >= self._cached[1]
 
     def set(self, name: str, target: Target, note: str = "") -> Alias:
         """Make an alias, or point it elsewhere at once. A rollout that runs for it ends.
@@ -151,9 +156,16 @@ class AliasService:
                 served = self._experiments.assign(alias.rollout_id, unit)
                 target = _target(served.variant)
                 if origin.ref_id is None:
+                    target = replace(target, fallbacks=alias.target.fallbacks, cache_s=alias.target.cache_s)
                     origin = replace(origin, ref_id=alias.rollout_id, ref_part=served.assignment_id)
         parameters = Parameters(**(target.parameters.as_dict() | request.parameters.as_dict()))
         system = request.system if request.system is not None else target.system
+        if (target.fallbacks and not origin.fallbacks) or (target.cache_s and origin.cache_s is None):
+            origin = replace(
+                origin,
+                fallbacks=origin.fallbacks or target.fallbacks,
+                cache_s=target.cache_s if origin.cache_s is None else origin.cache_s,
+            )
         return replace(request, model=target.model, system=system, parameters=parameters), origin
 
     def advance(self) -> None:
@@ -221,8 +233,13 @@ class AliasService:
             raise InvalidRequest("An alias needs a name of letters, digits and . _ -, at most 80.")
         if self._is_model(name):
             raise InvalidRequest(f"{name!r} is the name of a model.")
-        if not self._is_model(target.model):
-            raise InvalidRequest(f"model == {target.model!r}: there is no such model.")
+        for model in (target.model, *target.fallbacks):
+            if not self._is_model(model):
+                raise InvalidRequest(f"model == {model!r}: there is no such model.")
+        if len(target.fallbacks) > MAX_FALLBACKS:
+            raise InvalidRequest(f"{len(target.fallbacks)} fallbacks given; an alias takes at most {MAX_FALLBACKS}.")
+        if target.cache_s is not None and not 1 <= target.cache_s <= MAX_CACHE_S:
+            raise InvalidRequest(f"cache_s == {target.cache_s}, must be 1 to {MAX_CACHE_S:,} seconds")
 
     def _forget(self) -> None:
         self._cached = {}, 0.0

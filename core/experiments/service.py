@@ -378,6 +378,10 @@ class ExperimentService:
         found = (novelty(experiment, looks, variant.position) for variant in experiment.served[1:])
         return [sentence for sentence in found if sentence]
 
+    def owner(self, generation_id: str | None, assignment_id: str | None) -> str | None:
+        """The id of the experiment that a generation or an assignment belongs to."""
+        return self._store.owner(generation_id, assignment_id)
+
     def sums(self, experiment_id: str) -> Sums:
         return self._store.sums(experiment_id)
 

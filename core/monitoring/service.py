@@ -1,7 +1,7 @@
 """Monitoring for its users: metrics of any window, spend and its projection. Reads rollups, never raw rows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,6 +9,7 @@ from typing import Literal
 
 from core import clock
 from core.clock import DAY_US, HOUR_US, to_us
+from core.domain.generation import Source
 from core.domain.metrics import Metrics, MetricsRow, Projection
 from core.errors import InvalidRequest
 from core.monitoring import metrics
@@ -104,6 +105,10 @@ class MonitoringService:
             projected_usd=spent / Decimal(gone) if gone >= 0.1 else None,
             n_days=(now - start) / timedelta(days=1),
         )
+
+    def n_calls(self, window: Window, sources: Sequence[Source]) -> int:
+        """How many calls came from these sources, simulated ones included."""
+        return self._rollups.n_calls(to_us(window.since), to_us(window.until), sources)
 
     def has_any(self, *, simulated: bool) -> bool:
         """Whether anything at all was recorded."""

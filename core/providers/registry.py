@@ -22,7 +22,7 @@ GEMINI_KEY_HINT = "Set GEMINI_API_KEY (or add a key on the Models & prices page)
 # Whose a name is before any list is read.
 _PREFIXES = {
     "gemini": ("gemini-", "gemma-", "learnlm-"),
-    "openai": ("gpt-", "chatgpt-", "o1", "o3", "o4"),
+    "openai": ("gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-"),
     "anthropic": ("claude-",),
 }
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
@@ -77,18 +77,20 @@ class Registry:
         servers: Mapping[str, tuple[str, str | None]] | None = None,
         finds_ollama: bool = False,
         simulated_speed: float = 1.0,
+        allows_link_local: bool = False,
     ) -> None:
         self._simulated = SimulatedProvider(speed=simulated_speed)
         self._addresses = dict(addresses or {})
+        self._link = allows_link_local
         self._vendors: dict[str, Vendor] = {}
         for name, key in (keys or {}).items():
             if key:
                 self.set_key(name, key)
         for name, (address, key) in (servers or {}).items():
-            self._vendors[name] = _of_server(name, address, key)
+            self._vendors[name] = _of_server(name, address, key, self._link)
         host = self._addresses.get("ollama")
         if host or finds_ollama:
-            self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, is_guest=not host)
+            self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, self._link, is_guest=not host)
 
     @property
     def names(self) -> list[str]:
@@ -166,11 +168,15 @@ class Registry:
     def _made(self, vendor: str, key: str) -> Vendor:
         address = self._addresses.get(vendor)
         if vendor == "gemini":
-            return Vendor(gemini.GeminiProvider(key, address), gemini.guess, gemini.fallback_models)
+            return Vendor(
+                gemini.GeminiProvider(key, address, allows_link_local=self._link), gemini.guess, gemini.fallback_models
+            )
         if vendor == "anthropic":
-            return Vendor(anthropic.AnthropicProvider(key, address), anthropic.guess)
+            return Vendor(anthropic.AnthropicProvider(key, address, allows_link_local=self._link), anthropic.guess)
         is_own = address is None or "api.openai.com" in address
-        provider = openai.OpenAIProvider("openai", address or openai.OPENAI_URL, key, label="OpenAI", is_own=is_own)
+        provider = openai.OpenAIProvider(
+            "openai", address or openai.OPENAI_URL, key, label="OpenAI", is_own=is_own, allows_link_local=self._link
+        )
         return Vendor(provider, provider.guess)
 
     def _refuse_without_key(self, bare: str) -> None:
@@ -187,12 +193,14 @@ def _bare(vendor: str, name: str) -> str:
     return normalise(name) if vendor == "gemini" else name
 
 
-def _of_server(name: str, address: str, key: str | None) -> Vendor:
-    provider = openai.OpenAIProvider(name, address, key)
+def _of_server(name: str, address: str, key: str | None, allows_link_local: bool) -> Vendor:
+    provider = openai.OpenAIProvider(name, address, key, allows_link_local=allows_link_local)
     return Vendor(provider, provider.guess)
 
 
-def _of_ollama(host: str, *, is_guest: bool) -> Vendor:
+def _of_ollama(host: str, allows_link_local: bool, *, is_guest: bool) -> Vendor:
     address = host if "://" in host else f"http://{host}"
-    provider = openai.OpenAIProvider("ollama", f"{address.rstrip('/')}/v1", None, label="Ollama")
+    provider = openai.OpenAIProvider(
+        "ollama", f"{address.rstrip('/')}/v1", None, label="Ollama", allows_link_local=allows_link_local
+    )
     return Vendor(provider, provider.guess, is_guest=is_guest)

@@ -43,13 +43,14 @@ class AliasStore:
 def _to_json(target: Target) -> str:
     return json.dumps({
         "model": target.model, "system": target.system, "parameters": target.parameters.as_dict(),
-        "prompt_version": target.prompt_version,
+        "prompt_version": target.prompt_version, "fallbacks": list(target.fallbacks), "cache_s": target.cache_s,
     })  # fmt: skip
 
 
 def _to_alias(row: Any) -> Alias:
     values = json.loads(row["target"])
     values["parameters"] = Parameters(**values["parameters"])
+    values["fallbacks"] = tuple(values.get("fallbacks") or ())
     return Alias(
         name=row["name"],
         target=Target(**values),

@@ -221,6 +221,17 @@ class ExperimentStore:
         with self._database.read() as connection:
             return {name: int(n) for name, n in connection.execute(statement)}
 
+    def owner(self, generation_id: str | None, assignment_id: str | None) -> str | None:
+        """The experiment of a generation or, without one, of an assignment."""
+        by_call = select(experiments.c.id).join(generations, generations.c.ref_id == experiments.c.id)
+        if generation_id is not None:
+            statement = by_call.where(generations.c.id == generation_id)
+        else:
+            u = experiment_units.c
+            statement = select(u.experiment_id).where(u.assignment_id == assignment_id)
+        with self._database.read() as connection:
+            return connection.execute(statement).scalar()
+
     def shadow_pairs(self, experiment_id: str, limit: int) -> list[tuple[str, str]]:
         """(shadow generation, served generation) of answered shadows, the latest first."""
         c = generations.c

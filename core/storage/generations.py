@@ -198,7 +198,7 @@ class GenerationStore:
         limit: int = 50,
         offset: int = 0,
         model: str | None = None,
-        source: str | None = None,
+        source: str | Sequence[str] | None = None,
         status: str | None = None,
         search: str | None = None,
         before_us: int | None = None,
@@ -209,7 +209,7 @@ class GenerationStore:
         if model:
             statement = statement.where(c.request_model == model)
         if source:
-            statement = statement.where(c.source == source)
+            statement = statement.where(c.source.in_([source] if isinstance(source, str) else source))
         if status:
             statement = statement.where(c.status == status)
         if before_us is not None:

@@ -206,6 +206,13 @@ class RollupStore:
         with self._database.read() as connection:
             return connection.execute(statement).first() is not None
 
+    def n_calls(self, since_us: int, until_us: int, sources: Sequence[str]) -> int:
+        """Calls of these sources in [since, until), simulated ones too. Both must be whole hours."""
+        h = rollups_hour.c
+        where = and_(h.bucket_at >= since_us, h.bucket_at < until_us, h.source.in_(sources))
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.coalesce(func.sum(h.n), 0)).where(where)).scalar_one())
+
     def spend_nano_usd(self, since_us: int, until_us: int) -> tuple[int, int]:
         """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond."""
         with self._database.read() as connection:

@@ -1,0 +1,99 @@
+"""One HTTP exchange in plain ASGI: the body within limits, an answer at once or piece by piece, a caller who leaves."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from api.errors import MAX_BODY_BYTES, _too_large
+from core import InvalidRequest, TooLarge
+
+BODY_TIMEOUT_S = 30.0  # between two pieces of a body
+JSON = b"application/json"
+EVENTS = b"text/event-stream; charset=utf-8"
+
+
+class Left(Exception):
+    """The caller has closed the connection; there is nobody to answer."""
+
+
+class Exchange:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        self.query: bytes = scope.get("query_string", b"")
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.has_begun = False
+        self._receive = receive
+        self._send = send
+        self._scope = scope
+
+    def header(self, name: bytes) -> str:
+        """The value of a header, in lower case written; empty = there is none."""
+        return self.headers.get(name, b"").decode("latin-1").strip()
+
+    async def json(self) -> dict[str, Any]:
+        """The body's JSON object.
+
+        Raises:
+            InvalidRequest, TooLarge; Left.
+        """
+        raw = await self._body()
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise InvalidRequest("The body is not JSON.") from None
+        if not isinstance(value, dict):
+            raise InvalidRequest("The body must be a JSON object.")
+        return value
+
+    async def _body(self) -> bytes:
+        length = self.headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            await self._refuse_body()
+        parts, size = [], 0
+        while True:
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    message = await self._receive()
+            except TimeoutError:
+                raise InvalidRequest("The body did not come in time.") from None
+            if message["type"] == "http.disconnect":
+                raise Left
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > MAX_BODY_BYTES:
+                await self._refuse_body()
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _refuse_body(self) -> None:
+        # The answer is in the form of /api, whatever the wire: no client reads the words of this one.
+        await _too_large(self._scope, self._receive, self._send)
+        self.has_begun = True
+        raise TooLarge(f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
+
+    async def gone(self) -> None:
+        """Returns when the caller has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def begin(self, status: int, content_type: bytes, headers: Mapping[str, str]) -> None:
+        lines = [(b"content-type", content_type)]
+        lines += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": lines})
+
+    async def write(self, piece: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def answer(self, status: int, raw: bytes, headers: Mapping[str, str], content_type: bytes = JSON) -> None:
+        """A whole answer."""
+        await self.begin(status, content_type, {**headers, "content-length": str(len(raw))})
+        await self.write(raw, more=False)
+
+
+def dumped(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

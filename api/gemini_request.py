@@ -1,0 +1,162 @@
+"""From Gemini's JSON to a request of ours."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from api.asked import Asked, origin_of
+from api.exchange import Exchange
+from core import InvalidRequest
+from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
+from core.domain.key import Key
+from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
+from core.domain.text import is_storable
+
+_CHOICES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
+
+
+def content(exchange: Exchange, model: str, body: dict[str, Any], key: Key | None, *, is_streamed: bool) -> Asked:
+    """Raises: InvalidRequest."""
+    messages = _turns(body.get("contents"))
+    system = _system(_either(body, "systemInstruction", "system_instruction"))
+    parameters = _parameters(body)
+    if problem := parameters.problem():
+        raise InvalidRequest(problem)
+    if not all(is_storable(text) for text in (system or "", *(turn.text for turn in messages))):
+        raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
+    tools, is_plain = _tools(body.get("tools"))
+    request = Request(
+        model=model,
+        messages=messages,
+        system=system,
+        parameters=parameters,
+        tools=tools,
+        tool_choice=_tool_choice(_either(body, "toolConfig", "tool_config")) if is_plain else "",
+        is_streamed=is_streamed,
+        native=Native(wire="gemini", body=body, parameters=parameters, system=system),
+    )
+    origin = origin_of(exchange, key)
+    return Asked(request, origin, unit=origin.user_id)
+
+
+def _either(body: Mapping[str, Any], *names: str) -> Any:
+    return next((body[name] for name in names if body.get(name) is not None), None)
+
+
+def _turns(given: Any) -> tuple[Message, ...]:
+    contents = [given] if isinstance(given, dict) else given
+    if not isinstance(contents, list) or not contents:
+        raise InvalidRequest("contents must be a list of turns.")
+    turns = []
+    for turn in contents:
+        parts = turn.get("parts") if isinstance(turn, dict) else None
+        parts = [parts] if isinstance(parts, dict) else parts
+        if not isinstance(parts, list):
+            raise InvalidRequest("Each of contents must have parts.")
+        role: Literal["user", "model"] = "model" if turn.get("role") == "model" else "user"
+        read = [part for each in parts if (part := _part(each)) is not None]
+        turns.append(Message.of(role, tuple(read)))
+    return tuple(turns)
+
+
+def _part(given: Any) -> Part | None:
+    """None = what only Gemini reads, such as its own thoughts."""
+    if not isinstance(given, dict):
+        raise InvalidRequest("A part must be an object.")
+    if given.get("thought"):
+        return None
+    if isinstance(given.get("text"), str):
+        return str(given["text"])
+    data, file = _either(given, "inlineData", "inline_data"), _either(given, "fileData", "file_data")
+    if isinstance(data, dict):
+        return Media(str(_either(data, "mimeType", "mime_type") or ""), data=str(data.get("data") or ""))
+    if isinstance(file, dict):
+        return Media(str(_either(file, "mimeType", "mime_type") or ""), url=str(_either(file, "fileUri", "file_uri")))
+    called = _either(given, "functionCall", "function_call")
+    if isinstance(called, dict):
+        name = str(called.get("name") or "")
+        signature = str(_either(given, "thoughtSignature", "thought_signature") or "")
+        return ToolCall(str(called.get("id") or name), name, json.dumps(called.get("args") or {}), signature)
+    result = _either(given, "functionResponse", "function_response")
+    if isinstance(result, dict):
+        name, answer = str(result.get("name") or ""), result.get("response")
+        inner = answer.get("result") if isinstance(answer, dict) and set(answer) == {"result"} else answer
+        text = inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
+        return ToolResult(str(result.get("id") or name), name, text)
+    return None
+
+
+def _system(given: Any) -> str | None:
+    if isinstance(given, str):
+        return given or None
+    parts = given.get("parts") if isinstance(given, dict) else None
+    parts = [parts] if isinstance(parts, dict) else parts
+    texts = [str(part.get("text") or "") for part in parts or () if isinstance(part, dict)]
+    return "\n\n".join(text for text in texts if text) or None
+
+
+def _tools(given: Any) -> tuple[tuple[Tool, ...], bool]:
+    """(functions, whether there is nothing else): search and code are Gemini's own."""
+    found, is_plain = [], True
+    for each in given if isinstance(given, list) else ():
+        declared = _either(each, "functionDeclarations", "function_declarations") if isinstance(each, dict) else None
+        if not isinstance(declared, list):
+            is_plain = False
+            continue
+        for function in declared:
+            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+                raise InvalidRequest("A function declaration needs a name.")
+            schema = _either(function, "parametersJsonSchema", "parameters_json_schema") or _lower(
+                function.get("parameters")
+            )
+            found.append(Tool(name=function["name"], description=str(function.get("description") or ""), parameters=schema or {}))  # fmt: skip
+    return tuple(found), is_plain
+
+
+def _lower(schema: Any) -> Any:
+    """Gemini's own schemas name types in capitals; JSON Schema in small letters."""
+    if isinstance(schema, list):
+        return [_lower(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value.lower() if name == "type" and isinstance(value, str) else _lower(value)
+        for name, value in schema.items()
+    }
+
+
+def _tool_choice(given: Any) -> str:
+    config = _either(given, "functionCallingConfig", "function_calling_config") if isinstance(given, dict) else None
+    if not isinstance(config, dict):
+        return ""
+    allowed = _either(config, "allowedFunctionNames", "allowed_function_names")
+    if config.get("mode") == "ANY" and isinstance(allowed, list) and len(allowed) == 1:
+        return f"tool:{allowed[0]}"
+    return _CHOICES.get(str(config.get("mode")), "")
+
+
+def _parameters(body: Mapping[str, Any]) -> Parameters:
+    config = _either(body, "generationConfig", "generation_config") or {}
+    if not isinstance(config, dict):
+        raise InvalidRequest("generationConfig must be an object.")
+    thinking = _either(config, "thinkingConfig", "thinking_config") or {}
+    level = str(_either(thinking, "thinkingLevel", "thinking_level") or "").lower()
+    schema = _either(config, "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
+    if schema is None:
+        schema = _lower(_either(config, "responseSchema", "response_schema"))
+    stop = _either(config, "stopSequences", "stop_sequences")
+    tier = str(_either(body, "serviceTier", "service_tier") or "")
+    return Parameters(
+        temperature=config.get("temperature"),
+        top_p=_either(config, "topP", "top_p"),
+        max_tokens=_either(config, "maxOutputTokens", "max_output_tokens"),
+        seed=config.get("seed"),
+        thinking_budget=_either(thinking, "thinkingBudget", "thinking_budget"),
+        thinking_level=level if level in THINKING_LEVELS else None,
+        service_tier=tier if tier in SERVICE_TIERS else None,
+        json_schema=schema if isinstance(schema, dict) else None,
+        json_object=True if _either(config, "responseMimeType", "response_mime_type") == "application/json" and schema is None else None,
+        stop=tuple(stop) if isinstance(stop, list) else None,
+        frequency_penalty=_either(config, "frequencyPenalty", "frequency_penalty"),
+        presence_penalty=_either(config, "presencePenalty", "presence_penalty"),
+    )  # fmt: skip

@@ -1,0 +1,244 @@
+"""From OpenAI's JSON to a request of ours."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from api.asked import Asked, origin_of
+from api.exchange import Exchange
+from core import InvalidRequest
+from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
+from core.domain.key import Key
+from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
+from core.domain.text import is_storable
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
+_TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch"}
+# Of ours, not of the vendor's: taken out before a body is passed on.
+_OURS = ("fallbacks",)
+
+
+def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
+    """Raises: InvalidRequest."""
+    messages, system = _turns(_list(body, "messages", least=1))
+    if body.get("n") not in (None, 1):
+        raise InvalidRequest(f"n == {body['n']!r}, must be 1.")
+    parameters = _parameters(body)
+    if problem := parameters.problem():
+        raise InvalidRequest(problem)
+    native = {name: value for name, value in body.items() if name not in _OURS}
+    request = Request(
+        model=model_of(body),
+        messages=messages,
+        system=system,
+        parameters=parameters,
+        tools=_tools(body.get("tools")),
+        tool_choice=_tool_choice(body.get("tool_choice")),
+        is_streamed=body.get("stream") is True,
+        native=Native(wire="openai", body=native, parameters=parameters, system=system),
+    )
+    options = body.get("stream_options")
+    is_counted = isinstance(options, dict) and options.get("include_usage") is True
+    user = _user(body)
+    fallbacks = tuple(_texts(body, "fallbacks"))
+    origin = origin_of(exchange, key, user=user, fallbacks=fallbacks)
+    return Asked(request, origin, unit=origin.user_id, is_counted=is_counted)
+
+
+def embeddings(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
+    """Raises: InvalidRequest."""
+    given = body.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or len(texts) > 2048:
+        raise InvalidRequest("input must be a text or a list of 1 to 2,048 texts.")
+    if all(isinstance(each, int) for each in texts):
+        texts = [texts]
+    messages = []
+    for each in texts:
+        if isinstance(each, str) and each and is_storable(each):
+            messages.append(Message("user", each))
+        elif isinstance(each, list) and each and all(isinstance(token, int) for token in each):
+            messages.append(Message("user", " ".join(map(str, each))))  # tokens: only their own vendor reads them
+        else:
+            raise InvalidRequest("Each input must be a text that is not empty, or a list of tokens.")
+    request = Request(
+        model=model_of(body),
+        messages=tuple(messages),
+        operation="embeddings",
+        is_streamed=False,
+        native=Native(wire="openai", body={**body}, parameters=Parameters()),
+    )
+    return Asked(request, origin_of(exchange, key, user=_user(body)))
+
+
+def model_of(body: Mapping[str, Any]) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not 1 <= len(model) <= 200 or not is_storable(model):
+        raise InvalidRequest("model must be the name of a model, of 1 to 200 characters.")
+    return model
+
+
+def _user(body: Mapping[str, Any]) -> str:
+    user = body.get("user") or body.get("safety_identifier") or ""
+    if not isinstance(user, str) or len(user) > 500:
+        raise InvalidRequest("user must be a text of at most 500 characters.")
+    return user
+
+
+def _list(body: Mapping[str, Any], name: str, *, least: int = 0) -> list[Any]:
+    value = body.get(name)
+    if not isinstance(value, list) or len(value) < least or not all(isinstance(each, dict) for each in value):
+        raise InvalidRequest(f"{name} must be a list of at least {least} objects.")
+    return value
+
+
+def _texts(body: Mapping[str, Any], name: str) -> list[str]:
+    value = body.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise InvalidRequest(f"{name} must be a list of texts.")
+    return value
+
+
+def _turns(given: list[dict[str, Any]]) -> tuple[tuple[Message, ...], str | None]:
+    systems: list[str] = []
+    turns: list[Message] = []
+    names: dict[str, str] = {}  # of the tools, by the id of their call: other wires want the name with the result
+    for message in given:
+        role = message.get("role")
+        if role in ("system", "developer"):
+            systems.append("".join(part for part in _parts(message.get("content")) if isinstance(part, str)))
+        elif role == "tool":
+            result = _result(message, names)
+            if turns and turns[-1].role == "user" and any(isinstance(p, ToolResult) for p in turns[-1].parts):
+                turns[-1] = Message.of("user", (*turns[-1].parts, result))
+            else:
+                turns.append(Message.of("user", (result,)))
+        elif role in ("user", "assistant"):
+            side: Literal["user", "model"] = "user" if role == "user" else "model"
+            parts = [*_parts(message.get("content")), *_calls(message.get("tool_calls"), names)]
+            turns.append(Message.of(side, tuple(parts)))
+        else:
+            raise InvalidRequest(f"role == {role!r}, must be system, developer, user, assistant or tool.")
+    if not any(turn.role == "user" for turn in turns):
+        raise InvalidRequest("messages must hold a message of the user.")
+    system = "\n\n".join(systems)
+    if not all(is_storable(text) for text in (system, *(turn.text for turn in turns))):
+        raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
+    return tuple(turns), system or None
+
+
+def _parts(content: Any) -> list[Part]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        raise InvalidRequest("content must be a text or a list of parts.")
+    return [_part(part) for part in content]
+
+
+def _part(part: Any) -> Part:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in ("text", "refusal") and isinstance(part.get(kind), str):
+        return str(part[kind])
+    inner = part.get(kind) if isinstance(part, dict) and isinstance(kind, str) else None
+    if kind == "image_url" and isinstance(inner, dict) and isinstance(inner.get("url"), str):
+        return _image(inner["url"], str(inner.get("detail") or ""))
+    if kind == "input_audio" and isinstance(inner, dict) and isinstance(inner.get("data"), str):
+        return Media(f"audio/{inner.get('format') or 'wav'}", data=inner["data"])
+    if kind == "file" and isinstance(inner, dict):
+        data = str(inner.get("file_data") or "")
+        return _image(data, "") if data else Media("application/pdf", url=str(inner.get("file_id") or ""))
+    raise InvalidRequest(f"A part of type {kind!r} cannot be read; text, image_url, input_audio and file are taken.")
+
+
+def _image(url: str, detail: str) -> Media:
+    found = _DATA_URL.match(url)
+    if found:
+        return Media(found[1], data=url[found.end() :], detail=detail)
+    if not url.startswith(("https://", "http://")):
+        raise InvalidRequest("An image must be a data URL (data:image/png;base64,…) or an https address.")
+    ending = url.partition("?")[0].rpartition(".")[2].lower()
+    kinds = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "pdf": "application/pdf"}
+    return Media(kinds.get(ending, "image/jpeg"), url=url, detail=detail)
+
+
+def _calls(given: Any, names: dict[str, str]) -> list[ToolCall]:
+    found = []
+    for call in given or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise InvalidRequest("tool_calls must be calls of functions, each with a name.")
+        google = (call.get("extra_content") or {}).get("google") or {}
+        made = ToolCall(
+            id=str(call.get("id") or ""),
+            name=function["name"],
+            arguments=str(function.get("arguments") or "{}"),
+            signature=str(google.get("thought_signature") or ""),
+        )
+        names[made.id] = made.name
+        found.append(made)
+    return found
+
+
+def _result(message: Mapping[str, Any], names: Mapping[str, str]) -> ToolResult:
+    call_id = message.get("tool_call_id")
+    if not isinstance(call_id, str):
+        raise InvalidRequest("A message of role tool needs tool_call_id.")
+    text = "".join(part for part in _parts(message.get("content")) if isinstance(part, str))
+    return ToolResult(call_id, names.get(call_id) or str(message.get("name") or call_id), text)
+
+
+def _tools(given: Any) -> tuple[Tool, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list):
+        raise InvalidRequest("tools must be a list.")
+    found = []
+    for each in given:
+        function = each.get("function") if isinstance(each, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise InvalidRequest("tools must be functions, each with a name.")
+        schema = function.get("parameters")
+        found.append(
+            Tool(
+                name=function["name"],
+                description=str(function.get("description") or ""),
+                parameters=schema if isinstance(schema, dict) else {},
+            )
+        )
+    return tuple(found)
+
+
+def _tool_choice(given: Any) -> str:
+    if given in ("auto", "none", "required"):
+        return str(given)
+    function = given.get("function") if isinstance(given, dict) else None
+    return f"tool:{function['name']}" if isinstance(function, dict) and isinstance(function.get("name"), str) else ""
+
+
+def _parameters(body: Mapping[str, Any]) -> Parameters:
+    schema, is_json = None, None
+    shape = body.get("response_format")
+    if isinstance(shape, dict) and shape.get("type") == "json_schema":
+        inner = shape.get("json_schema")
+        schema = inner.get("schema") if isinstance(inner, dict) else None
+        if not isinstance(schema, dict):
+            raise InvalidRequest("response_format.json_schema.schema must be an object.")
+    elif isinstance(shape, dict) and shape.get("type") == "json_object":
+        is_json = True
+    stop = body.get("stop")
+    effort, tier = body.get("reasoning_effort"), _TIERS.get(str(body.get("service_tier")))
+    return Parameters(
+        temperature=body.get("temperature"),
+        top_p=body.get("top_p"),
+        max_tokens=body["max_completion_tokens"] if body.get("max_completion_tokens") is not None else body.get("max_tokens"),
+        seed=body.get("seed"),
+        thinking_level=effort if effort in THINKING_LEVELS else None,
+        service_tier=tier if tier in SERVICE_TIERS else None,
+        json_schema=schema,
+        json_object=is_json,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else None,
+        frequency_penalty=body.get("frequency_penalty"),
+        presence_penalty=body.get("presence_penalty"),
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""The API without the dashboard: `aimm serve`. One process, or several that share a database."""
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.access import Access
+from api.exchange import Exchange, dumped
+from api.metrics import metrics_endpoint
+from api.wires import Gateway
+from core import AimmError, ModelManager
+from core.binding import check_binding, is_loopback
+from core.config import Settings
+
+WARM_UP_S = 0.2
+
+
+class Server:
+    """The application: /v1 and /gemini, /api, /metrics, and how it is. The rarely asked part is made when it is first asked."""
+
+    def __init__(self, get_manager: Callable[[], ModelManager]) -> None:
+        self._get_manager = get_manager
+        self._gateway = Gateway(get_manager)
+        self._metrics = metrics_endpoint(get_manager)
+        self._api: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path.startswith(("/v1/", "/gemini/")):
+            await self._gateway(scope, receive, send)
+        elif path.startswith("/api/"):
+            await self._made_api()({**scope, "root_path": "/api"}, receive, send)
+        elif path == "/metrics":
+            response = await self._metrics(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await self._state(Exchange(scope, receive, send))
+
+    def _made_api(self) -> ASGIApp:
+        if self._api is None:
+            from api.errors import Guard
+            from api.manager import make_app
+
+            self._api = Guard(make_app(self._get_manager))
+        return self._api
+
+    async def _state(self, exchange: Exchange) -> None:
+        if exchange.path in ("/health", "/healthz"):
+            return await exchange.answer(200, b'{"status":"healthy"}', {})
+        if exchange.path == "/readyz":
+            is_ready = await asyncio.to_thread(_is_ready, self._get_manager)
+            return await exchange.answer(200 if is_ready else 503, dumped({"ready": is_ready}), {})
+        return await exchange.answer(
+            404, dumped({"error": "There is nothing at this address.", "code": "not_found"}), {}
+        )
+
+
+def _is_ready(get_manager: Callable[[], ModelManager]) -> bool:
+    try:
+        get_manager().prices.refresh()
+    except Exception:  # noqa: BLE001 - whatever it is, it is not ready
+        return False
+    return True
+
+
+def serve(host: str, port: int, settings: Settings, *, sockets: list[Any] | None = None) -> int:
+    """Serve until told to stop; 1 = refused to start, and said why. sockets: bound already, for one of several processes."""
+    return asyncio.run(_serve(host, port, settings, sockets))
+
+
+async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | None) -> int:
+    loop = asyncio.get_running_loop()
+    sys.setswitchinterval(0.001)  # the writer's thread beside the loop: a shorter switch keeps answers short
+    try:
+        # The calls run on this very loop: nothing crosses threads between a vendor's bytes and the caller's.
+        mm = await asyncio.to_thread(ModelManager.open, settings, source="api", loop=loop)
+    except AimmError as error:
+        return _refuse(error)
+    try:
+        await asyncio.to_thread(check_binding, mm, host, has_dashboard=False, has_login=False)
+        app = Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host))
+        config = uvicorn.Config(
+            app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        where = f"http://{'localhost' if is_loopback(host) else host}:{port}"
+        sys.stderr.write(f"AI Model Manager answers at {where}/v1, {where}/gemini and {where}/api/docs\n")
+        with suppress(asyncio.CancelledError):
+            await server.serve(sockets=sockets)
+        return 0 if server.started else 1
+    except AimmError as error:
+        return _refuse(error)
+    finally:
+        await asyncio.to_thread(mm.close)
+
+
+def _refuse(error: AimmError) -> int:
+    sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
+    return 1
+
+
+def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
+    """Several processes on one address; one that dies is started again. Ends with all of them."""
+    import multiprocessing
+
+    shared = replace(settings, n_workers=n_workers)
+    context = multiprocessing.get_context("spawn")
+    bound = uvicorn.Config(_nothing, host, port).bind_socket()
+    ends = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ends.set())
+
+    def start() -> Any:
+        process = context.Process(target=_work, args=(host, port, shared, bound))
+        process.start()
+        return process
+
+    workers = [start() for _ in range(n_workers)]
+    status = 0
+    while not ends.wait(WARM_UP_S):
+        for at, worker in enumerate(workers):
+            if not worker.is_alive():
+                if worker.exitcode == 1:  # it refused, and so would the next one
+                    status = 1
+                    ends.set()
+                elif not ends.is_set():
+                    workers[at] = start()
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join(15)
+    bound.close()
+    return status
+
+
+def _work(host: str, port: int, settings: Settings, bound: Any) -> None:
+    sys.exit(serve(host, port, settings, sockets=[bound]))
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands where an application must be named to get a socket."""

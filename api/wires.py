@@ -1,0 +1,51 @@
+"""The gateway as one ASGI application: the OpenAI wire under /v1, Gemini's under /gemini."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Receive, Scope, Send
+
+from api import gemini, openai
+from api.access import KEY
+from api.exchange import Exchange, Left
+from api.gate import Gate
+from api.gateway import retry_headers
+from api.gemini_answer import gemini_error
+from api.openai_answer import openai_error
+from core import AimmError, ModelManager
+from core.domain.key import Key
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Exchange, ModelManager, Key | None], Awaitable[None]]
+
+
+class Gateway:
+    def __init__(self, get_manager: Callable[[], ModelManager]) -> None:
+        self._get_manager = get_manager
+        self._gate: Gate | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send)
+        is_openai = exchange.path.startswith("/v1")
+        handle: Handler = openai.handle if is_openai else gemini.handle
+        try:
+            mm = self._get_manager()
+            if exchange.method != "POST":
+                return await handle(exchange, mm, scope.get(KEY))
+            if self._gate is None:
+                self._gate = Gate(mm.settings.max_in_flight, mm.settings.max_waiting)
+            async with self._gate.turn():
+                await handle(exchange, mm, scope.get(KEY))
+        except Left:
+            return None
+        except Exception as caught:
+            if exchange.has_begun:
+                if not isinstance(caught, AimmError):
+                    raise
+                return None
+            error = caught if isinstance(caught, AimmError) else AimmError("Something went wrong here; see the log.")
+            if error is not caught:
+                logger.exception("a request failed unexpectedly: %s", type(caught).__name__)
+            status, raw = (openai_error if is_openai else gemini_error)(error)
+            await exchange.answer(status, raw, retry_headers(error))
