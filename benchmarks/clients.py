@@ -124,6 +124,9 @@ def different(client: Client, direct: Findings, ours: Findings, feature: str) ->
             yield f"the client could not be run ({side}): {findings['failed']}"
             return
     expected, got = dict(flat(direct.get(feature))), dict(flat(ours.get(feature)))
+    if "failed" in got and "failed" not in expected:
+        yield f"failed at the gateway: {got['failed']}"
+        return
     for place in sorted(expected | got):
         # Only Gemini signs its calls, and only it must see the signatures again.
         if client.is_foreign and "signed" in place:
