@@ -65,10 +65,13 @@ def is_in() -> bool:
     return bool(st.session_state.get(_IN)) or (_is_known() and _is_allowed())
 
 
-def gate() -> None:
-    """Draw the login and end the run, unless nobody need log in or has."""
+def lets_in() -> bool:
+    """Whether the page may be drawn; if not, the login is drawn instead.
+
+    The run goes on to its end: st.stop() would keep what earlier runs left to be redrawn.
+    """
     if not is_needed() or is_in():
-        return
+        return True
     with st.columns([1, 1.2, 1])[1]:
         st.title("AI Model Manager")
         if _is_known():
@@ -82,7 +85,7 @@ def gate() -> None:
             _form(password)
         elif not providers():
             st.error("No login is set up. Set AIMM_DASHBOARD_PASSWORD, or [auth] in .streamlit/secrets.toml.")
-    st.stop()
+    return False
 
 
 def _form(password: str) -> None:

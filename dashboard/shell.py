@@ -27,10 +27,10 @@ page = st.navigation(
     position="sidebar" if login.is_in() or not login.is_needed() else "hidden",
 )
 
-login.gate()
-frame.strip()
-frame.banners()
-try:
-    page.run()
-except AimmError as error:
-    st.error(formatting.plain(f"{error.message} {error.hint}".strip()), icon=":material/error:")
+if login.lets_in():
+    frame.strip()
+    frame.banners()
+    try:
+        page.run()
+    except AimmError as error:
+        st.error(formatting.plain(f"{error.message} {error.hint}".strip()), icon=":material/error:")

@@ -18,8 +18,8 @@ rows = {
     "Calls on record": f"{mm.log.count():,}",
 }
 st.table(rows)
-login.log_out()
 st.caption("Set by environment variables or a .env file in the folder the server was started from; see .env.example.")
+login.log_out()
 
 st.subheader("Demo data")
 if queries.has_demo():
