@@ -16,7 +16,10 @@ from core import InvalidRequest, ModelManager, NotFound
 from core.domain.key import Key
 from core.keys.rules import check_model
 
-_ADDRESS = re.compile(r"/gemini/v1(?:beta|alpha)?/(models)(?:/([^:]+))?(?::(\w+))?")
+# A name may hold colons itself: exp:NAME, llama3:8b.
+_ADDRESS = re.compile(
+    r"/gemini/v1(?:beta|alpha)?/(models)(?:/(.+?))?(?::(generateContent|streamGenerateContent|countTokens))?"
+)
 _METHODS = ["generateContent", "countTokens", "streamGenerateContent"]
 _ANSWERS = frozenset({"generateContent", "streamGenerateContent"})
 
