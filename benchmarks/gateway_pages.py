@@ -58,7 +58,7 @@ class Watch:
                 page = browser.new_page(viewport={"width": 1440, "height": 1000})
                 begin = time.perf_counter()
                 page.goto(f"http://127.0.0.1:{self.server.port}{self.page}", timeout=TIMEOUT_MS)
-                page.wait_for_selector("h1", timeout=TIMEOUT_MS)
+                page.wait_for_selector("h1:has-text('Monitoring')", timeout=TIMEOUT_MS)
                 page.wait_for_function(IDLE, timeout=TIMEOUT_MS)
                 self.ms[f"page {self.page}"].append((time.perf_counter() - begin) * 1000)
                 page.close()

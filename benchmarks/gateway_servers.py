@@ -113,7 +113,9 @@ def litellm(vendor_port: int) -> Iterator[Asked]:
     if not (LITELLM / "bin" / "litellm").exists():
         print(f"LiteLLM is installed into {LITELLM}.")
         subprocess.run([sys.executable, "-m", "venv", str(LITELLM)], check=True)
-        subprocess.run([str(LITELLM / "bin" / "pip"), "install", "-q", "litellm[proxy]"], check=True)
+        subprocess.run(
+            [str(LITELLM / "bin" / "pip"), "install", "-q", "litellm[proxy]"], check=True, stderr=subprocess.DEVNULL
+        )
     address = f"http://127.0.0.1:{vendor_port}/v1"
     models = [
         {"model_name": name, "litellm_params": {"model": f"openai/{name}", "api_base": address, "api_key": KEY}}
@@ -150,7 +152,7 @@ def ours(vendor_port: int, *, dashboard: bool = False) -> Iterator[Asked]:
     with temporary_folder() as folder:
         environ = clean_environ() | NO_VENDOR | {"ANTHROPIC_BASE_URL": "", "DATABASE_URL": url_of(folder / "aimm.db")}
         environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"http://127.0.0.1:{vendor_port}/v1"}
-        made = aimm(folder, environ, "keys", "create", "bench")
+        made = aimm(folder, environ, "keys", "create", "bench", "--scope", "call", "--scope", "admin")
         found = re.search(r"aimm_\S+", made)
         assert found, made
         command = [sys.executable, "-m", "core.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
