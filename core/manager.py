@@ -90,7 +90,7 @@ class ModelManager:
             file=settings.prices_file,
             on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
         )
-        self._registry = _registry_of(settings, simulated_speed)
+        self._registry = Registry.of(settings, simulated_speed)
         self.breakers = Breakers(self.database, self._writer)
         self.calls = CallEngine(
             self._loop,
@@ -455,23 +455,3 @@ class ModelManager:
         if found is None:
             raise NotFound(f"There is no generation {generation_id[:60]!r}.")
         return self.prices.with_receipts(found)
-
-
-def _registry_of(settings: Settings, simulated_speed: float) -> Registry:
-    return Registry(
-        keys={
-            "gemini": settings.gemini_api_key,
-            "openai": settings.openai_api_key,
-            "anthropic": settings.anthropic_api_key,
-        },
-        addresses={
-            "gemini": settings.gemini_base_url,
-            "openai": settings.openai_base_url,
-            "anthropic": settings.anthropic_base_url,
-            "ollama": settings.ollama_host,
-        },
-        servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
-        finds_ollama=settings.finds_ollama,
-        allows_link_local=settings.allows_link_local,
-        simulated_speed=simulated_speed,
-    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.config import Settings
 from core.domain.generation import Model
 from core.errors import AimmError, AuthenticationError, ModelNotFound, ProviderUnavailable
 from core.pricing.catalogue import normalise
@@ -91,6 +92,27 @@ class Registry:
         host = self._addresses.get("ollama")
         if host or finds_ollama:
             self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, self._link, is_guest=not host)
+
+    @classmethod
+    def of(cls, settings: Settings, simulated_speed: float) -> "Registry":
+        """The vendors that the settings name."""
+        return cls(
+            keys={
+                "gemini": settings.gemini_api_key,
+                "openai": settings.openai_api_key,
+                "anthropic": settings.anthropic_api_key,
+            },
+            addresses={
+                "gemini": settings.gemini_base_url,
+                "openai": settings.openai_base_url,
+                "anthropic": settings.anthropic_base_url,
+                "ollama": settings.ollama_host,
+            },
+            servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
+            finds_ollama=settings.finds_ollama,
+            allows_link_local=settings.allows_link_local,
+            simulated_speed=simulated_speed,
+        )
 
     @property
     def names(self) -> list[str]:
