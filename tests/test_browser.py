@@ -17,7 +17,17 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PAGES = ("Playground", "Workflows", "Compare", "Experiments", "Monitoring", "Log", "Models & prices", "Settings")
+PAGES = (
+    "Playground",
+    "Workflows",
+    "Compare",
+    "Experiments",
+    "Monitoring",
+    "Log",
+    "Gateway",
+    "Models & prices",
+    "Settings",
+)
 
 
 class Walker:
@@ -141,7 +151,7 @@ def test_demo_data_fill_every_page(chromium_path: str, address: str):
 @pytest.mark.parametrize(("width", "scheme"), [(800, "light"), (1440, "dark")])
 def test_every_page_stands_narrow_and_dark(chromium_path: str, address: str, width: int, scheme: str):
     with walking(chromium_path, address, width=width, scheme=scheme) as walker:
-        for path in ("workflows", "compare", "experiments", "monitoring", "log", "models", "settings"):
+        for path in ("workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings"):
             walker.page.goto(f"{address}/{path}")
             walker.settle()
             walker.check()

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini
 
-PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "models", "settings")
+PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings")
 
 
 class _NavigationPages(PagesManager):

@@ -24,11 +24,11 @@ def show(address: str, *, needs_key: bool) -> None:
         st.caption("No key is needed on this machine; clients that must send one may send anything. With one of the keys below, what it asks is counted and limited by it.")  # fmt: skip
     with st.expander("Outcomes, kept answers, fallbacks", icon=":material/tune:"):
         outcomes, cache, fallbacks = st.tabs(["Outcomes", "Kept answers", "Fallbacks"])
-        outcomes.caption("Say what became of an answer: by the call's id (the answer's `id`) or the assignment's (header `x-aimm-assignment`).")  # fmt: skip
+        outcomes.caption("Say what became of an experiment's answer, by what its headers named: `x-aimm-request-id` or `x-aimm-assignment`.")  # fmt: skip
         outcomes.code(feedback(address, key), language="bash")
         cache.caption("The same request again within so many seconds gets the same answer, at no cost. Each key has its own unless it shares.")  # fmt: skip
         cache.code(curl(address, model, key, "x-aimm-cache: 3600"), language="bash")
-        fallbacks.caption("Who answers, in this order, where the model fails or is down. The header `x-aimm-model` says who did.")  # fmt: skip
+        fallbacks.caption("Who answers, in this order, where the model fails or is down. The headers `x-aimm-model` and `x-aimm-fallback` say who did.")  # fmt: skip
         fallbacks.code(curl(address, model, key, "x-aimm-fallbacks: model-b, model-c"), language="bash")
 
 
@@ -40,7 +40,7 @@ def snippet(client: str, address: str, model: str, key: str) -> tuple[str, str]:
     if client == "OpenAI JavaScript":
         return "javascript", _javascript(address, model, key, user)
     if client == "Google Gen AI":
-        return "python", _google(address, model, key)
+        return "python", _google(address, model, key, user)
     if client == "LangChain":
         return "python", _langchain(address, model, key, user)
     if client == "promptfoo":
@@ -93,10 +93,11 @@ const answer = await client.chat.completions.create({{
 console.log(answer.choices[0].message.content);"""
 
 
-def _google(address: str, model: str, key: str) -> str:
+def _google(address: str, model: str, key: str, user: str | None) -> str:
+    who = f', "headers": {{"x-aimm-user": "{user}"}}' if user else ""
     return f"""from google import genai
 
-client = genai.Client(api_key="{key}", http_options={{"base_url": "{address}/gemini"}})
+client = genai.Client(api_key="{key}", http_options={{"base_url": "{address}/gemini"{who}}})
 answer = client.models.generate_content(model={json.dumps(model, ensure_ascii=False)}, contents="{PROMPT}")
 print(answer.text)"""
 
