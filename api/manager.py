@@ -72,9 +72,10 @@ async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str
 
 async def workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
     chosen = await asyncio.to_thread(mm.workflows.get, body.template)
+    default = body.model or await asyncio.to_thread(mm.default_model)
     for step in chosen.steps:
-        check_model(key, step.model or body.model or mm.default_model())
-        check_model(key, step.fallback_model or step.model or body.model or mm.default_model())
+        check_model(key, step.model or default)
+        check_model(key, step.fallback_model or step.model or default)
     run_id = await asyncio.to_thread(
         mm.workflows.start,
         chosen,

@@ -22,14 +22,16 @@ class BackgroundLoop:
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine in the background; from any thread."""
-        try:
-            is_here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            is_here = False
-        if is_here:
+        if self._is_here():
             self._spawn(coroutine)
         else:
             self._loop.call_soon_threadsafe(self._spawn, coroutine)
+
+    def _is_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(coroutine)
@@ -37,7 +39,10 @@ class BackgroundLoop:
         task.add_done_callback(self._tasks.discard)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine from another thread."""
+        """Wait for a coroutine from another thread. On the loop itself this would wait for ever, so it is refused."""
+        if self._is_here():
+            coroutine.close()
+            raise RuntimeError("The core's loop cannot wait for itself: call this in a thread (asyncio.to_thread).")
         future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         return future.result()
 
