@@ -72,10 +72,10 @@ async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str
 
 async def workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
     chosen = await asyncio.to_thread(mm.workflows.get, body.template)
-    default = body.model or await asyncio.to_thread(mm.default_model)
+    default = body.model or str(await asyncio.to_thread(mm.default_model))
     for step in chosen.steps:
-        check_model(key, step.model or default)
-        check_model(key, step.fallback_model or step.model or default)
+        for model in (step.model or default, step.fallback_model or default):
+            check_model(key, model)
     run_id = await asyncio.to_thread(
         mm.workflows.start,
         chosen,

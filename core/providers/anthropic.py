@@ -40,7 +40,7 @@ class AnthropicProvider:
         if request.operation != "chat":
             raise InvalidRequest("Anthropic makes no embeddings.")
         reader = _Reader()
-        async with self._http.answer("/v1/messages", _body(request), timeout_s) as answer:
+        async with self._http.answer("/v1/messages", _body(request)) as answer:
             quota = quota_of(answer.headers)
             if answer.is_json:
                 _, value = await answer.whole()

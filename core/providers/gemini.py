@@ -73,7 +73,7 @@ class GeminiProvider:
         body = to_body(request) if native is None else as_came(request, native)
         action = "streamGenerateContent?alt=sse" if request.is_streamed else "generateContent"
         reader = Reader()
-        async with self._wire.answer(f"/v1beta/models/{quote(request.model)}:{action}", body, timeout_s) as answer:
+        async with self._wire.answer(f"/v1beta/models/{quote(request.model)}:{action}", body) as answer:
             if answer.is_json:
                 raw, value = await answer.whole()
                 self._wire.refuse_error(value)
@@ -91,7 +91,7 @@ class GeminiProvider:
         model = f"models/{request.model}"
         asked = [{"model": model, "content": {"parts": [{"text": m.text}]}} for m in request.messages]
         path = f"/v1beta/{quote(model)}:batchEmbedContents"
-        async with self._wire.answer(path, {"requests": asked}, timeout_s) as answer:
+        async with self._wire.answer(path, {"requests": asked}) as answer:
             _, value = await answer.whole()
         vectors = tuple(each.get("values") for each in value.get("embeddings") or () if isinstance(each, dict))
         return Chunk(vectors=vectors, finish_reason="stop" if vectors else None)

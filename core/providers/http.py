@@ -1,9 +1,10 @@
 """What vendors on plain HTTP share: one client a vendor, server-sent events, and errors in our words."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -25,6 +26,7 @@ from core.errors import (
     redact,
 )
 from core.providers.events import Event, EventReader
+from core.providers.http1 import Channel, Http1Client
 
 CONNECT_S = 10.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # of what is read whole
@@ -35,53 +37,57 @@ _LONG = re.compile(
 
 
 class HttpVendor:
-    """A base address, headers and one client, made on the event loop that uses it.
-
-    allows_link_local: Whether the address may be a link-local one.
-    """
+    """A base address, headers and one client. allows_link_local: Whether the address may be a link-local one."""
 
     def __init__(
         self, label: str, base_url: str, headers: Mapping[str, str], *, allows_link_local: bool = False
     ) -> None:
         self.label = label
-        self._base_url = base_url.rstrip("/")
-        self._headers = {"accept-encoding": "identity", "content-type": "application/json", **headers}
-        self._allows_link_local = allows_link_local
-        self._client: Any = None
+        lines = {"content-type": "application/json", **headers}
+        self._client = Http1Client(base_url, lines, allows_link_local=allows_link_local)
 
     async def get(self, path: str, timeout_s: float) -> Any:
         """The JSON at a path. Raises AimmError only."""
-        with translated(self.label):
-            response = await self._open().get(f"{self._base_url}{path}", timeout=timeout_s)
-            return self._json(response)
+        return await self._whole("GET", path, b"", timeout_s)
 
     async def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> Any:
         """The JSON answer to a JSON body. Raises AimmError only."""
-        with translated(self.label):
-            response = await self._open().post(f"{self._base_url}{path}", content=_dumped(body), timeout=timeout_s)
-            return self._json(response)
+        return await self._whole("POST", path, _dumped(body), timeout_s)
 
-    @asynccontextmanager
-    async def answer(self, path: str, body: Mapping[str, Any], timeout_s: float) -> AsyncIterator["Answer"]:
-        """The answer to a JSON body, which is read as it comes. Raises AimmError only."""
-        import httpx2
+    async def _whole(self, method: str, path: str, body: bytes, timeout_s: float) -> Any:
+        try:
+            async with asyncio.timeout(timeout_s), _Answering(self, method, path, body) as answer:
+                return json.loads(await answer.raw())
+        except TimeoutError:
+            raise ProviderTimeout(f"{self.label} did not answer in time.") from None
 
-        with translated(self.label):
-            limits = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
-            client, url = self._open(), f"{self._base_url}{path}"
-            request = client.build_request("POST", url, content=_dumped(body), timeout=limits)
-            response = await client.send(request, stream=True)
-            try:
-                if response.status_code != 200:
-                    raw = await _read_whole(response, self.label)
-                    raise self.error(response.status_code, raw, response.headers)
-                yield Answer(response, self.label)
-            finally:
-                await response.aclose()
+    def answer(self, path: str, body: Mapping[str, Any]) -> AbstractAsyncContextManager["Answer"]:
+        """The answer to a JSON body, which is read as it comes. Raises AimmError only; how long it may take is the caller's."""
+        return _Answering(self, "POST", path, _dumped(body))
+
+    async def opened(self, method: str, path: str, body: bytes) -> Channel:
+        """A connection whose answer has begun; it goes back by `released`. Raises AimmError only."""
+        try:
+            channel = await self._client.request(method, path, body, CONNECT_S)
+        except ProviderUnavailable as error:
+            text = f"{self.label} cannot be reached ({error.message})."
+            raise ProviderUnavailable(text, hint="Check the network and the address.") from None
+        try:
+            status = await channel.head()
+            if status != 200:
+                raise self.error(status, await Answer(channel, self.label).raw(), channel.headers)
+        except BaseException as error:
+            self._client.release(channel)
+            if isinstance(error, ProviderError) and error.upstream is None:
+                raise broken(self.label, error) from None
+            raise
+        return channel
+
+    def released(self, channel: Channel) -> None:
+        self._client.release(channel)
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        await self._client.close()
 
     def error(self, status: int, raw: bytes, headers: Mapping[str, str]) -> AimmError:
         """Our error for an error answer; vendors put their words at `error.message` or nearby."""
@@ -115,20 +121,6 @@ class HttpVendor:
             return ContextTooLong(text, hint="Shorten the prompt, or take a model that reads more.")
         return InvalidRequest(text)
 
-    def _open(self) -> Any:
-        if self._client is None:
-            from core.providers.network import make_client
-
-            self._client = make_client(self._headers, allows_link_local=self._allows_link_local)
-        return self._client
-
-    def _json(self, response: Any) -> Any:
-        if response.status_code != 200:
-            raise self.error(response.status_code, response.content, response.headers)
-        if len(response.content) > MAX_ANSWER_BYTES:
-            raise ProviderError(f"{self.label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
-        return json.loads(response.content)
-
 
 @contextmanager
 def translated(label: str) -> Iterator[None]:
@@ -157,18 +149,45 @@ def translated(label: str) -> Iterator[None]:
         raise ProviderError(f"{label}'s answer could not be read ({type(error).__name__}).") from None
 
 
+class _Answering:
+    """Lends an answer, and gives its connection back."""
+
+    def __init__(self, vendor: HttpVendor, method: str, path: str, body: bytes) -> None:
+        self._vendor = vendor
+        self._asked = (method, path, body)
+        self._channel: Channel | None = None
+
+    async def __aenter__(self) -> "Answer":
+        self._channel = await self._vendor.opened(*self._asked)
+        return Answer(self._channel, self._vendor.label)
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, _trace: Any) -> None:
+        if self._channel is not None:
+            self._vendor.released(self._channel)
+        if isinstance(error, ValueError):  # JSON and Unicode errors are ValueErrors
+            label = self._vendor.label
+            raise ProviderError(f"{label}'s answer could not be read ({type(error).__name__}).") from None
+
+
+def broken(label: str, error: ProviderError) -> ProviderError:
+    """The error of a connection that broke, with the vendor's name."""
+    return ProviderError(
+        f"The connection to {label} broke ({error.message}).", hint="Check the network and the address."
+    )
+
+
 class Answer:
     """A vendor's good answer while it comes in."""
 
-    def __init__(self, response: Any, label: str) -> None:
-        self._response = response
+    def __init__(self, channel: Channel, label: str) -> None:
+        self._channel = channel
         self._label = label
-        self.headers: Mapping[str, str] = response.headers
-        self.is_json = "json" in response.headers.get("content-type", "")
+        self.headers: Mapping[str, str] = channel.headers
+        self.is_json = "json" in channel.headers.get("content-type", "")
 
     async def whole(self) -> tuple[bytes, dict[str, Any]]:
         """(bytes, JSON object) of an answer that comes as one."""
-        raw = await _read_whole(self._response, self._label)
+        raw = await self.raw()
         value = json.loads(raw)
         if not isinstance(value, dict):
             raise ProviderError(f"{self._label}'s answer could not be read (no JSON object).")
@@ -177,24 +196,30 @@ class Answer:
     async def events(self) -> AsyncIterator[list[Event]]:
         """Whole events, as many as came with one packet. It ends with the stream, or with its [DONE]."""
         reader = EventReader()
-        async for data in self._response.aiter_bytes():
+        while data := await self._read():
             events = reader.feed(data)
             if events:
                 yield events
                 if events[-1].is_done:
+                    self._channel.is_ending = True
                     return
         if rest := reader.end():
             yield rest
 
+    async def raw(self) -> bytes:
+        parts, size = [], 0
+        while data := await self._read():
+            parts.append(data)
+            size += len(data)
+            if size > MAX_ANSWER_BYTES:
+                raise ProviderError(f"{self._label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-async def _read_whole(response: Any, label: str) -> bytes:
-    parts, size = [], 0
-    async for part in response.aiter_bytes():
-        parts.append(part)
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise ProviderError(f"{label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
-    return b"".join(parts)
+    async def _read(self) -> bytes:
+        try:
+            return await self._channel.read()
+        except ProviderError as error:
+            raise broken(self._label, error) from None
 
 
 def _dumped(body: Mapping[str, Any]) -> bytes:

@@ -1,15 +1,15 @@
-"""Connections to vendors: asyncio's own, and none to addresses that no vendor has.
+"""Connections to vendors, and none to addresses that no vendor has.
 
 An address is checked where the connection is made, so that neither odd spellings nor a name that resolves otherwise the
-second time lead to a cloud's metadata service. It is also cheaper by half than the HTTP client's general-purpose connection.
+second time lead to a cloud's metadata service.
 """
 
 import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import httpcore2
 import httpx2
@@ -25,6 +25,33 @@ def refuses(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         return refuses(str(ip.ipv4_mapped))
     return ip.is_link_local or ip in _METADATA
+
+
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+async def connect(
+    make: Callable[[], P], host: str, port: int, tls: ssl.SSLContext | None, *, allows_link_local: bool
+) -> P:
+    """A connection to the first address of a host that answers.
+
+    Raises:
+        OSError: None does, or one of them is an address that no vendor has.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+    if not allows_link_local and any(refuses(address) for address in addresses):
+        raise OSError(f"{host} is a link-local or metadata address, which no vendor has")
+    problem: OSError | None = None
+    for address in addresses:
+        try:
+            name = host if tls else None
+            _, protocol = await loop.create_connection(make, address, port, ssl=tls, server_hostname=name)
+            return protocol
+        except OSError as error:
+            problem = error
+    raise problem or OSError(f"{host} has no address")
 
 
 class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
@@ -157,22 +184,10 @@ class Network(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectTimeout(f"no connection to {host} in time") from None
 
     async def _connect(self, host: str, port: int) -> Connection:
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return await connect(Connection, host, port, None, allows_link_local=self._allows_link_local)
         except OSError as error:
-            raise httpcore2.ConnectError(f"{host} is not known ({error})") from None
-        addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-        if not self._allows_link_local and any(refuses(address) for address in addresses):
-            raise httpcore2.ConnectError(f"{host} is a link-local or metadata address, which no vendor has")
-        problem: OSError | None = None
-        for address in addresses:
-            try:
-                _, connection = await loop.create_connection(Connection, address, port)
-                return connection
-            except OSError as error:
-                problem = error
-        raise httpcore2.ConnectError(str(problem or f"{host} has no address")) from None
+            raise httpcore2.ConnectError(str(error)) from None
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -73,7 +73,7 @@ class OpenAIProvider:
             return
         body = self._body(request) if native is None else self._as_came(request, native)
         is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
-        async with self._http.answer("/chat/completions", body, timeout_s) as answer:
+        async with self._http.answer("/chat/completions", body) as answer:
             quota = quota_of(answer.headers)
             if answer.is_json:
                 raw, value = await answer.whole()
@@ -102,7 +102,7 @@ class OpenAIProvider:
 
     async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
-        async with self._http.answer("/embeddings", body | {"model": request.model}, timeout_s) as answer:
+        async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
             raw, value = await answer.whole()
             usage = to_usage(value.get("usage"))
             data = value.get("data") or ()
