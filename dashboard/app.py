@@ -13,17 +13,11 @@ from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route, request_response
-from starlette.types import ASGIApp
+from starlette.routing import Mount, Route
 from streamlit.runtime.pages_manager import PagesManager
 
 from api.access import Access, Nearby
-from api.errors import Guard
-from api.manager import make_app
-from api.metrics import metrics_endpoint
-from api.wires import Gateway
+from api.server import Server
 from core import AimmError
 from core.binding import check_binding
 from dashboard import login, session
@@ -76,24 +70,14 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     await asyncio.to_thread(session.close)
 
 
-async def health(_request: Request) -> JSONResponse:
-    return JSONResponse({"status": "healthy"})
-
-
-def guarded(address: str, served: ASGIApp) -> Mount:
-    return Mount(address, app=Access(served, session.manager, is_local=login.is_local()))
-
-
-gateway = Gateway(session.manager)
+# The same as `aimm serve`: what is asked, by whom, and how the server is. All else is Streamlit's.
+served = Access(Server(session.manager), session.manager, is_local=login.is_local())
 app = st.App(
     "shell.py",
     lifespan=lifespan,
     middleware=[Middleware(Nearby, is_local=login.is_local())],
     routes=[
-        Route("/health", health),
-        guarded("/api", Guard(make_app(session.manager))),
-        guarded("/v1", gateway),
-        guarded("/gemini", gateway),
-        guarded("/metrics", request_response(metrics_endpoint(session.manager))),
+        *(Route(address, served) for address in ("/health", "/healthz", "/readyz", "/metrics")),
+        *(Mount(address, served) for address in ("/api", "/v1", "/gemini")),
     ],
 )

@@ -546,6 +546,15 @@ def test_an_open_server_asks_for_the_key_and_logs_it_nowhere(open_server: tuple[
     assert secret.encode() not in kept
 
 
+def test_the_dashboard_s_port_says_how_it_is_and_shows_its_figures_to_whoever_may(open_server: tuple[str, str, Path]):
+    address, secret, _ = open_server
+
+    assert httpx2.get(f"{address}/healthz").json() == {"status": "healthy"}
+    assert httpx2.get(f"{address}/readyz").json() == {"ready": True}
+    assert httpx2.get(f"{address}/metrics").json()["code"] == "authentication"
+    assert httpx2.get(f"{address}/metrics", headers={"x-api-key": secret}).json()["code"] == "forbidden"
+
+
 # The login of the pages -----------------------------------------------------------------------------------------------
 
 
