@@ -47,7 +47,7 @@ class Channel(asyncio.Protocol):
         self.status = 0
         self._body: deque[bytes] = deque()
         self._size = self._header_size = 0
-        self._has_head = self.is_whole = False
+        self._has_head = self.is_whole = self._keeps_alive = False
         self._decoder: Any = None
         # Nothing more is said, and only the end of the body is missing: whoever waits for it is told.
         self.is_ending = False
@@ -111,7 +111,7 @@ class Channel(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self.status >= 200:
-            self.is_whole = True
+            self.is_whole, self._keeps_alive = True, self._parser.should_keep_alive()
             self.on_end(self)
         else:
             self.headers = {}
@@ -153,7 +153,7 @@ class Channel(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        return self.is_whole and not self.is_closed and self._parser.should_keep_alive() and not self._body
+        return self._keeps_alive and self.is_whole and not self.is_closed and not self._body
 
     def close_unless_whole(self) -> None:
         if not self.is_whole:
