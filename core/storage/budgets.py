@@ -10,6 +10,7 @@ from core.clock import from_us, to_us
 from core.domain.budget import Budget, Raise
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
+from core.storage.prepared import Prepared
 from core.storage.schema import budget_raises, budgets
 
 _SAME = ("id", "name", "period", "rolling_hours", "timezone", "scope", "action", "downgrade_to")
@@ -20,6 +21,8 @@ _ALL = (
     .outerjoin(budget_raises)
     .order_by(budgets.c.created_at, budgets.c.id, budget_raises.c.created_at)
 )
+
+_READ = Prepared(lambda _: _ALL)
 
 
 class BudgetStore:
@@ -60,7 +63,7 @@ class BudgetStore:
 def read_all(connection: Connection) -> list[Budget]:
     """All budgets, oldest first; in the caller's transaction."""
     found: dict[str, tuple[Any, list[Any]]] = {}
-    for row in connection.execute(_ALL):
+    for row in _READ.run(connection, {}):
         budget, raised = row[:_N_COLUMNS], row[_N_COLUMNS:]
         raises = found.setdefault(row[0], (budget, []))[1]
         if raised[0] is not None:

@@ -33,6 +33,7 @@ class Database:
             self._writers = self._engine("BEGIN IMMEDIATE")
             self._soon_writers = self._engine("BEGIN IMMEDIATE", synchronous="NORMAL")
             self._soon: Connection | None = None
+            self._kept: Connection | None = None
             self._migrate()
         except OperationalError as error:
             raise AimmError(
@@ -49,6 +50,18 @@ class Database:
     def write(self) -> Iterator[Connection]:
         with self._writers.begin() as connection:
             yield connection
+
+    @contextmanager
+    def write_kept(self) -> Iterator[Connection]:
+        """`write` for one thread, the writer's: on SQLite its connection is kept."""
+        if not self.is_sqlite:
+            with self._writers.begin() as connection:
+                yield connection
+            return
+        if self._kept is None:
+            self._kept = self._writers.connect()
+        with self._kept.begin():
+            yield self._kept
 
     @contextmanager
     def write_soon(self) -> Iterator[Connection]:
@@ -72,10 +85,11 @@ class Database:
         return self._writers
 
     def close(self) -> None:
+        for kept in (self._soon, self._kept):
+            if kept is not None:
+                kept.close()
         self._readers.dispose()
         self._writers.dispose()
-        if self._soon is not None:
-            self._soon.close()
         self._soon_writers.dispose()
 
     def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:

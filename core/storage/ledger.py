@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, select, text, update
@@ -10,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.domain.budget import Budget, Position
 from core.storage import rollups
+from core.storage.prepared import Prepared
 from core.storage.schema import budget_spend, budgets, generations, reservations
 
 _BOOKS_LOCK = 7_264_111
@@ -42,8 +42,7 @@ def lock_budgets(connection: Connection, ids: Collection[str]) -> None:
         )
 
 
-@cache
-def _position_statement() -> Any:
+def _position_statement(_dialect: str) -> Any:
     window: Any = (bindparam("first"), bindparam("last"))
     s, r = budget_spend.c, reservations.c
     spent = select(
@@ -57,13 +56,14 @@ def _position_statement() -> Any:
     return spent.add_columns(held.scalar_subquery().label("reserved"))
 
 
+_POSITION = Prepared(_position_statement)
+
+
 def position(connection: Connection, budget_id: str, span: tuple[int, int]) -> Position:
     """The books of a budget over the buckets in [first, last); one statement, so that both halves are of one moment."""
     values = {"id": budget_id, "first": span[0], "last": span[1]}
-    row = connection.execute(_position_statement(), values).one()
-    return Position(
-        spent_nano=int(row.spent), reserved_nano=int(row.reserved), n=int(row.n), n_unpriced=int(row.n_unpriced)
-    )
+    [(spent, n, n_unpriced, reserved)] = _POSITION.run(connection, values)
+    return Position(spent_nano=int(spent), reserved_nano=int(reserved), n=int(n), n_unpriced=int(n_unpriced))
 
 
 def owners(connection: Connection) -> set[str]:
@@ -75,7 +75,6 @@ def drop_owner(connection: Connection, owner: str) -> None:
     connection.execute(delete(reservations).where(reservations.c.owner == owner))
 
 
-@cache
 def _upsert_reservation(dialect: str) -> Any:
     module = sqlite if dialect == "sqlite" else postgresql
     statement = module.insert(reservations)
@@ -85,22 +84,21 @@ def _upsert_reservation(dialect: str) -> Any:
     )
 
 
+_RESERVE = Prepared(_upsert_reservation, reservations.c.keys())
+
+
 def reserve(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Put reservations, one a call and budget; a later one of the same call takes the place of the earlier."""
-    if rows:
-        connection.execute(_upsert_reservation(connection.dialect.name), rows)
+    _RESERVE.run_many(connection, rows)
 
 
-_RELEASE = delete(reservations).where(reservations.c.call_id == bindparam("call"))
+_RELEASE = Prepared(lambda _: delete(reservations).where(reservations.c.call_id == bindparam("call")))
 
 
 def release(connection: Connection, call_ids: Iterable[str]) -> None:
-    values = [{"call": call_id} for call_id in sorted(call_ids)]
-    if values:
-        connection.execute(_RELEASE, values)
+    _RELEASE.run_many(connection, [{"call": call_id} for call_id in sorted(call_ids)])
 
 
-@cache
 def _charge_statement(dialect: str) -> Any:
     module = sqlite if dialect == "sqlite" else postgresql
     statement = module.insert(budget_spend)
@@ -111,14 +109,16 @@ def _charge_statement(dialect: str) -> Any:
     )
 
 
+_CHARGE = Prepared(_charge_statement, budget_spend.c.keys())
+
+
 def charge(connection: Connection, charges: Mapping[tuple[str, int], Charge]) -> None:
     """Add to the books; in one order in every process, so that nobody waits crosswise."""
     rows = [
         {"budget_id": b, "bucket_at": at, "spent_nano_usd": c.nano, "n": c.n, "n_unpriced": c.n_unpriced}
         for (b, at), c in sorted(charges.items())
     ]
-    if rows:
-        connection.execute(_charge_statement(connection.dialect.name), rows)
+    _CHARGE.run_many(connection, rows)
 
 
 def replace_spend(connection: Connection, budget_id: str, charges: Mapping[tuple[str, int], Charge]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.clock import DAY_US, HOUR_US
 from core.storage import histogram
 from core.storage.database import Database, in_batches
+from core.storage.prepared import Prepared
 from core.storage.schema import generations, rollups_day, rollups_hour
 
 SUMS = (
@@ -112,47 +113,53 @@ def add_rows(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 class _Statements(NamedTuple):
-    """What `apply` runs on one table. Built once: building them cost more than running them."""
+    """What `apply` runs on one table."""
 
-    insert: Any
-    select: Any
-    update: Any
+    insert: Prepared
+    select: Prepared
+    update: Prepared
 
 
 @cache
-def _statements(table: Table, dialect: str) -> _Statements:
+def _statements(table: Table) -> _Statements:
     where = and_(*(table.c[name] == bindparam(f"k_{name}") for name in KEY))
     changes: dict[str, Any] = {name: table.c[name] + bindparam(f"d_{name}") for name in SUMS}
     changes |= {name: bindparam(f"d_{name}") for name in EXTREMES + HISTOGRAMS}
     new_row: dict[str, Any] = {name: bindparam(f"k_{name}") for name in KEY} | dict.fromkeys(SUMS, 0)
     new_row |= {"latency_min_us": 1 << 62, "latency_max_us": 0} | dict.fromkeys(HISTOGRAMS, b"")
-    module = sqlite if dialect == "sqlite" else postgresql
+
+    def insert(dialect: str) -> Any:
+        module = sqlite if dialect == "sqlite" else postgresql
+        return module.insert(table).values(**new_row).on_conflict_do_nothing(index_elements=list(KEY))
+
+    columns = [table.c[name] for name in EXTREMES + HISTOGRAMS]
     return _Statements(
-        insert=module.insert(table).values(**new_row).on_conflict_do_nothing(index_elements=list(KEY)),
-        select=select(*(table.c[name] for name in EXTREMES + HISTOGRAMS)).where(where).with_for_update(),
-        update=update(table).where(where).values(**changes),
+        insert=Prepared(insert),
+        select=Prepared(lambda _: select(*columns).where(where).with_for_update()),
+        update=Prepared(lambda _: update(table).where(where).values(**changes)),
     )
 
 
 def apply(connection: Connection, table: Table, deltas: dict[Key, Delta]) -> None:
     """Add deltas to a rollup table, inside the caller's transaction."""
-    statements = _statements(table, connection.dialect.name)
+    statements = _statements(table)
     changes = []
     # In one order in every process: two writers on PostgreSQL would otherwise lock rows crosswise.
     for key in sorted(deltas):
         delta, values = deltas[key], {f"k_{name}": value for name, value in key._asdict().items()}
-        old = connection.execute(statements.select, values).first()
-        if old is None:
-            connection.execute(statements.insert, values)
-            old = connection.execute(statements.select, values).one()
+        found = statements.select.run(connection, values)
+        if not found:
+            statements.insert.run(connection, values)
+            found = statements.select.run(connection, values)
+        old = found[0]
         values |= {f"d_{name}": value for name, value in delta.sums.items()}
-        values["d_latency_min_us"] = min(old.latency_min_us, delta.latency_min_us)
-        values["d_latency_max_us"] = max(old.latency_max_us, delta.latency_max_us)
-        values["d_latency_histogram"] = histogram.merge(old.latency_histogram, delta.latency)
-        values["d_ttft_histogram"] = histogram.merge(old.ttft_histogram, delta.ttft)
+        values["d_latency_min_us"] = min(old[0], delta.latency_min_us)
+        values["d_latency_max_us"] = max(old[1], delta.latency_max_us)
+        values["d_latency_histogram"] = histogram.merge(old[2], delta.latency)
+        values["d_ttft_histogram"] = histogram.merge(old[3], delta.ttft)
         changes.append(values)
     if changes:
-        connection.execute(statements.update, changes)
+        statements.update.run_many(connection, changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
 """Spend per day by tag, user, key, workflow and experiment: what the rollups by model do not hold."""
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
@@ -9,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US
 from core.storage.database import Database, in_batches
+from core.storage.prepared import Prepared
 from core.storage.schema import generations
 from core.storage.schema import spend_by as table
 
@@ -66,19 +66,20 @@ def sums_of(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
     return sums
 
 
-@cache
 def _statement(dialect: str) -> Any:
     statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
     changes = {name: table.c[name] + statement.excluded[name] for name in SUMS}
     return statement.on_conflict_do_update(index_elements=list(KEY), set_=changes)
 
 
+_ADD = Prepared(_statement, KEY + SUMS)
+
+
 def add_rows(connection: Connection, rows: Sequence[Row]) -> None:
     """Add freshly logged generation rows, inside the caller's transaction."""
     # In one order in every process: two writers on PostgreSQL would otherwise lock rows crosswise.
     values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sorted(sums_of(rows).items())]
-    if values:
-        connection.execute(_statement(connection.dialect.name), values)
+    _ADD.run_many(connection, values)
 
 
 def rebuild(connection: Connection) -> None:

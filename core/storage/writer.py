@@ -18,6 +18,7 @@ from core.errors import AimmError
 from core.storage import experiment_data, rollups, spend_by
 from core.storage.database import Database
 from core.storage.ledger import lock_books
+from core.storage.prepared import Prepared
 from core.storage.schema import generation_bodies, generations
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class Writer:
 
     def _commit(self, batch: Sequence[_Job]) -> None:
         try:
-            with self._database.write() as connection:
+            with self._database.write_kept() as connection:
                 results = self._execute(connection, batch)
         except Exception as error:  # noqa: BLE001 - one bad row must not take the others of its batch with it
             if len(batch) > 1:
@@ -143,12 +144,16 @@ class Writer:
         return [job.work(connection) if job.work else None for job in batch]
 
 
+_LOG = Prepared(lambda _: insert(generations), generations.c.keys())
+_LOG_BODY = Prepared(lambda _: insert(generation_bodies), generation_bodies.c.keys())
+
+
 def log_rows(connection: Connection, rows: Sequence[dict[str, Any]], bodies: Sequence[dict[str, Any]]) -> None:
     """Insert generations with their bodies and bring the rollups up to date, in the caller's transaction."""
     if rows:
-        connection.execute(insert(generations), list(rows))
+        _LOG.run_many(connection, rows)
         rollups.add_rows(connection, rows)
         spend_by.add_rows(connection, rows)
         experiment_data.log_calls(connection, rows)
     if bodies:
-        connection.execute(insert(generation_bodies), list(bodies))
+        _LOG_BODY.run_many(connection, bodies)
