@@ -105,13 +105,9 @@ class ModelManager:
             log_content=settings.log_content,
         )
         self.workflows = WorkflowService(
-            self.database,
-            self._writer,
-            self.calls,
-            default_model=self.default_model,
-            resolve=self.model,
-            key_of=self.keys.of_id,
-        )
+            self.database, self._writer, self.calls,
+            default_model=self.default_model, resolve=self.model, key_of=self.keys.of_id,
+        )  # fmt: skip
         self.comparisons = ComparisonService(
             ComparisonStore(self.database, self.log),
             self._writer,

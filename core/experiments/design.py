@@ -1,4 +1,4 @@
-"""Whether a design proves anything, checked before it starts. Pure but for the resolver handed in."""
+"""Whether a design proves anything, checked before it starts, and what its variants are asked. Pure but for the resolver handed in."""
 
 import hashlib
 import math
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Guardrail, Variant
+from core.domain.generation import Message, Request
 from core.errors import InvalidRequest
 
 MAX_VARIANTS = 10
@@ -111,3 +112,15 @@ def _variant(given: str | Variant, position: int, resolve: Callable[[Variant], V
 def prompt_version(system: str) -> str:
     """A name for a system prompt that changes with its text."""
     return hashlib.sha256(system.encode()).hexdigest()[:8]
+
+
+def made_up_hypothesis(arms: Sequence[Variant], primary: str) -> str:
+    """For an experiment whose owner gave none."""
+    others = ", ".join(arm.name for arm in arms[1:])
+    return f"{others} is better than {arms[0].name} in {primary.replace('_', ' ')}."
+
+
+def asked_of(variant: Variant, prompt: str) -> Request:
+    """What a variant's model is asked."""
+    messages = (Message("user", prompt),)
+    return Request(model=variant.model, messages=messages, system=variant.system, parameters=variant.parameters)

@@ -20,7 +20,6 @@ from core.domain.experiment import (
     RecordedOutcome,
     Variant,
 )
-from core.domain.generation import Message, Request
 from core.domain.key import Key
 from core.domain.text import MAX_TAGS, is_storable
 from core.errors import Conflict, InvalidRequest, NotFound
@@ -29,7 +28,7 @@ from core.experiments.analysis import Analysis, analyse, history
 from core.experiments.assignment import place
 from core.experiments.cautions import cautions, novelty
 from core.experiments.decision import Traffic, decide
-from core.experiments.design import checked_design, checked_unit, checked_variants
+from core.experiments.design import asked_of, checked_design, checked_unit, checked_variants, made_up_hypothesis
 from core.experiments.outcomes import checked_outcome, find_variant
 from core.experiments.play import played
 from core.statistics.interval import Interval
@@ -117,7 +116,7 @@ class ExperimentService:
         experiment = Experiment(
             id=f"e_{clock.now_us():x}{secrets.token_hex(4)}",
             name=name.strip(),
-            hypothesis=hypothesis.strip() or _hypothesis(arms, made.primary),
+            hypothesis=hypothesis.strip() or made_up_hypothesis(arms, made.primary),
             unit=checked_unit(unit),
             salt=secrets.token_hex(8),
             status="running",
@@ -242,17 +241,17 @@ class ExperimentService:
         experiment = self._running(experiment_id)
         for variant in experiment.variants:
             if not variant.workflow:
-                check_request(_request(variant, prompt))
+                check_request(asked_of(variant, prompt))
         return experiment, self._assign(experiment, unit_id, force)
 
     def _call(self, experiment: Experiment, served: Served, unit_id: str, prompt: str, key: Key | None = None) -> Call:
         origin = replace(self.origin(experiment, served, unit_id), key=key)
-        call = self._calls.submit(_request(served.variant, prompt), origin)
+        call = self._calls.submit(asked_of(served.variant, prompt), origin)
         for shadow in experiment.variants:
             if shadow.is_shadow and served.is_counted:
                 part = f"shadow:{shadow.position}:{call.id}"
                 self._calls.submit(
-                    _request(shadow, prompt),
+                    asked_of(shadow, prompt),
                     replace(origin, ref_part=part, tags=(*origin.tags[: MAX_TAGS - 1], "shadow")),
                 )
         return call
@@ -473,17 +472,3 @@ class ExperimentService:
         if experiment.status != "running":
             raise Conflict("The experiment is stopped; it takes no more traffic.")
         return experiment
-
-
-def _hypothesis(arms: Sequence[Variant], primary: str) -> str:
-    others = ", ".join(arm.name for arm in arms[1:])
-    return f"{others} is better than {arms[0].name} in {primary.replace('_', ' ')}."
-
-
-def _request(variant: Variant, prompt: str) -> Request:
-    return Request(
-        model=variant.model,
-        messages=(Message("user", prompt),),
-        system=variant.system,
-        parameters=variant.parameters,
-    )
