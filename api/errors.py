@@ -69,7 +69,7 @@ def status_of(error: AimmError) -> int:
 
 async def _expected(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AimmError)  # noqa: S101 - what it is registered for
-    text = f"{error.message} {error.hint}".strip()
+    text = error.text
     more = {"generation_id": error.generation_id} if error.generation_id else {}
     response = failure(status_of(error), error.code, text, **more)
     if error.retry_after_s is not None:

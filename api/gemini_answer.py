@@ -64,7 +64,7 @@ def gemini_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes
     """(status, body) of an error; a vendor of the same wire is quoted."""
     status = status_of(error)
     status = 400 if status in (413, 422) else status
-    text, name = f"{error.message} {error.hint}".strip(), ""
+    text, name = error.text, ""
     if error.upstream is not None:
         status = error.upstream.status if 400 <= error.upstream.status < 600 else status
         if call is not None and call.wire == "gemini":

@@ -12,6 +12,7 @@ from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
 from core.domain.text import is_storable
 
+_ALPHABET = str.maketrans("-_", "+/")
 _CHOICES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
 
 
@@ -69,7 +70,7 @@ def _part(given: Any) -> Part | None:
         return str(given["text"])
     data, file = _either(given, "inlineData", "inline_data"), _either(given, "fileData", "file_data")
     if isinstance(data, dict):
-        return Media(str(_either(data, "mimeType", "mime_type") or ""), data=str(data.get("data") or ""))
+        return Media(str(_either(data, "mimeType", "mime_type") or ""), data=_standard(str(data.get("data") or "")))
     if isinstance(file, dict):
         return Media(str(_either(file, "mimeType", "mime_type") or ""), url=str(_either(file, "fileUri", "file_uri")))
     called = _either(given, "functionCall", "function_call")
@@ -86,12 +87,19 @@ def _part(given: Any) -> Part | None:
     return None
 
 
+def _standard(text: str) -> str:
+    """Base64 as all others write it: google-genai sends the alphabet of addresses."""
+    text = text.translate(_ALPHABET).rstrip("=")
+    return text + "=" * (-len(text) % 4)
+
+
 def _system(given: Any) -> str | None:
     if isinstance(given, str):
         return given or None
     parts = given.get("parts") if isinstance(given, dict) else None
     parts = [parts] if isinstance(parts, dict) else parts
-    texts = [str(part.get("text") or "") for part in parts or () if isinstance(part, dict)]
+    read = parts if isinstance(parts, list) else ()
+    texts = [str(part.get("text") or "") for part in read if isinstance(part, dict)]
     return "\n\n".join(text for text in texts if text) or None
 
 
@@ -140,6 +148,8 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
     if not isinstance(config, dict):
         raise InvalidRequest("generationConfig must be an object.")
     thinking = _either(config, "thinkingConfig", "thinking_config") or {}
+    if not isinstance(thinking, dict):
+        raise InvalidRequest("thinkingConfig must be an object.")
     level = str(_either(thinking, "thinkingLevel", "thinking_level") or "").lower()
     schema = _either(config, "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
     if schema is None:

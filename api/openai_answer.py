@@ -51,10 +51,12 @@ class OpenAIAnswer:
         if not self._head:
             model = chunk.response_model or (call.answered_by.name if call.answered_by else call.request.model)
             self._head = {"id": call.id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
-            delta = {"role": "assistant", **({} if "content" in delta else {"content": ""}), **delta}
-        return _event(
-            {**self._head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}]}
-        )
+            delta = {"role": "assistant", **({} if "content" in delta else {"content": None if chunk.tools else ""}), **delta}
+        return self._event(self._head, delta, None)
+
+    def _event(self, head: dict[str, Any], delta: dict[str, Any], finish: str | None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return _event({**head, "choices": [choice], **({"usage": None} if self._is_counted else {})})
 
     def _tool(self, tool: Any, call: Call) -> dict[str, Any]:
         if tool.index in self._named:
@@ -79,7 +81,7 @@ class OpenAIAnswer:
             "created": int(time.time()),
             "model": model,
         }
-        last = _event({**head, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": _finish(g)}]})
+        last = self._event(head, {}, _finish(g))
         if self._is_counted:
             last += _event({**head, "choices": [], "usage": usage(g)})
         return last
@@ -128,7 +130,7 @@ def openai_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes
     status = 400 if status in (413, 422) else status
     code: str | None = next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    text, param = f"{error.message} {error.hint}".strip(), None
+    text, param = error.text, None
     upstream = error.upstream
     if upstream is not None:
         status = upstream.status if 400 <= upstream.status < 600 else status

@@ -51,6 +51,14 @@ class AimmError(Exception):
     def message(self) -> str:
         return str(self.args[0])
 
+    @property
+    def text(self) -> str:
+        """What happened and what to do, as whole sentences: a vendor's words often end without a full stop."""
+        if not self.hint:
+            return self.message
+        end = "" if self.message.rstrip().endswith((".", "!", "?", "…", ":")) else "."
+        return f"{self.message.rstrip()}{end} {self.hint}"
+
 
 class InvalidRequest(AimmError):
     """The caller asked for something that cannot be; asking again will not help."""

@@ -1,7 +1,7 @@
 """Anthropic's messages API."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,11 @@ _STATUS = {
     "overloaded_error": 529, "rate_limit_error": 429, "authentication_error": 401, "permission_error": 403,
     "not_found_error": 404, "request_too_large": 413, "invalid_request_error": 400, "timeout_error": 504,
 }  # fmt: skip
+
+
+_ORDER = frozenset({"property_ordering", "propertyOrdering"})
+_NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties"})
+_AS_IT_IS = frozenset({"enum", "const", "default", "examples", "required"})
 
 
 class AnthropicProvider:
@@ -117,7 +122,7 @@ def _body(request: Request) -> dict[str, Any]:
         "stop_sequences": list(p.stop) if p.stop else None,
     }
     if p.json_schema is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": dict(p.json_schema)}}
+        body["output_config"] = {"format": {"type": "json_schema", "schema": _strict(p.json_schema)}}
     if request.tools:
         body["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": dict(t.parameters) or {"type": "object"}}
@@ -130,6 +135,25 @@ def _body(request: Request) -> dict[str, Any]:
         budget = max(1024, p.thinking_budget) if p.thinking_budget > 0 else 1024
         body |= {"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": max(longest, budget + 1)}
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _strict(schema: Any) -> Any:
+    """A JSON Schema as Anthropic takes it: objects are closed, and Gemini's order of properties is none of its words."""
+    if isinstance(schema, list | tuple):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    found = {}
+    for name, value in schema.items():
+        if name in _NAMED and isinstance(value, Mapping):  # names of the team's own, not words of the schema
+            found[name] = {each: _strict(inner) for each, inner in value.items()}
+        elif name in _AS_IT_IS:
+            found[name] = value
+        elif name not in _ORDER:
+            found[name] = _strict(value)
+    if found.get("type") == "object" or "properties" in found:
+        found["additionalProperties"] = False
+    return found
 
 
 def _tool_choice(choice: str) -> dict[str, Any] | None:

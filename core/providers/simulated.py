@@ -6,6 +6,7 @@ number, `[[fail:rate_limit:2]]`, only the first so many attempts fail.
 
 import asyncio
 import hashlib
+import math
 import random
 import re
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from core.domain.generation import Chunk, FinishReason, Model, Request, Usage
 from core.errors import Blocked, ProviderUnavailable, RateLimited
 from core.providers.simulated_text import answer
 
+EMBEDDING_SIZE = 256
 _FAULT = re.compile(r"\[\[fail:(\w+)(?::(\d+))?\]\]")
 _TOKEN = re.compile(r"\s*\S{1,6}|\s+")
 
@@ -77,6 +79,11 @@ class SimulatedProvider:
         fault = _fault_of(request, attempt)
         await self._sleep(rng.uniform(*character.ttft_s))
         await self._fail_early(fault, timeout_s)
+        if request.operation == "embeddings":
+            usage = Usage(input_tokens=await self.count_tokens(request))
+            vectors = tuple(_vector(request.model, message.text) for message in request.messages)
+            yield Chunk(vectors=vectors, usage=usage, finish_reason="stop", response_model=request.model)
+            return
 
         text = "" if fault == "empty" else answer(request, depth=character.depth, rng=rng)
         pieces = _TOKEN.findall(text)
@@ -122,6 +129,14 @@ class SimulatedProvider:
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self._speed if self._speed else 0)
+
+
+def _vector(model: str, text: str) -> list[float]:
+    """A direction that only the text decides; of length 1."""
+    rng = random.Random(f"{model}\x00{text}")
+    values = [rng.gauss(0, 1) for _ in range(EMBEDDING_SIZE)]
+    length = math.sqrt(sum(value * value for value in values))
+    return [value / length for value in values]
 
 
 def _seed(request: Request) -> int:

@@ -5,6 +5,7 @@
 """
 
 import json
+import socket
 import threading
 import time
 from collections import deque
@@ -18,9 +19,10 @@ MODELS = ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.5-flash-lite", "gemini
 
 @dataclass
 class Reply:
-    """One answer. events: JSON chunks of a stream. raw: bytes sent instead. hang_s: silence before the answer.
+    """One answer. events: JSON chunks of a stream; who asks for no stream gets the same as one body.
 
-    break_after: The connection is cut after so many events. split_at: bytes per write, to cut characters in two.
+    raw, body: sent instead. hang_s: silence before the answer; pause_s: between its events.
+    break_after: The connection is cut after so many events, or in the middle of a body. split_at: bytes per write, to cut characters in two.
     """
 
     status: int = 200
@@ -68,6 +70,33 @@ def answer(text: str = "Hello from the fake.", **usage_fields: Any) -> Reply:
     return Reply(events=[event(text[:half], usage=counted), event(text[half:], finish="STOP", usage=counted)])
 
 
+def tool_event(*calls: tuple[str, dict[str, Any], str], finish: str | None = "STOP") -> dict[str, Any]:
+    """Calls of tools, (name, arguments, signature or "") each, as one event."""
+    parts = [
+        {"functionCall": {"name": name, "args": args}, **({"thoughtSignature": signature} if signature else {})}
+        for name, args, signature in calls
+    ]
+    candidate = {"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": finish}
+    return {"candidates": [candidate], "responseId": "r1", "usageMetadata": usage()}
+
+
+def as_response(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The answer of generateContent that a stream spells out."""
+    if refused := [value for value in events if "error" in value]:
+        return refused[0]
+    whole: dict[str, Any] = {}
+    candidate: dict[str, Any] = {}
+    parts: list[dict[str, Any]] = []
+    for value in events:
+        whole |= value
+        for each in value.get("candidates") or ():
+            candidate |= each
+            parts += (each.get("content") or {}).get("parts") or ()
+    if candidate:
+        whole["candidates"] = [{**candidate, "content": {"role": "model", "parts": parts}}]
+    return whole
+
+
 def error(
     code: int, status: str, message: str, *details: dict[str, Any], headers: dict[str, str] | None = None
 ) -> Reply:
@@ -91,6 +120,7 @@ def rate_limited(retry_s: float = 0.05) -> Reply:
 class FakeGemini:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.cut_off = threading.Event()  # set when a client left in the middle of an answer
         self._queue: deque[Reply] = deque()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -108,8 +138,21 @@ class FakeGemini:
     def clear(self) -> None:
         self._queue.clear()
 
-    def take(self) -> Reply:
-        return self._queue.popleft() if self._queue else answer()
+    def forget(self) -> None:
+        """Forget what is queued, what was asked, and who left."""
+        self._queue.clear()
+        self.requests.clear()
+        self.headers.clear()
+        self.cut_off.clear()
+
+    def take(self, path: str = "", body: dict[str, Any] | None = None) -> Reply:
+        if self._queue:
+            return self._queue.popleft()
+        if path.endswith(":batchEmbedContents"):
+            return Reply(
+                body={"embeddings": [{"values": [0.25, -0.5, float(at)]} for at, _ in enumerate((body or {})["requests"])]}
+            )
+        return Reply(body={"totalTokens": 7}) if path.endswith(":countTokens") else answer()
 
     def pending(self) -> int:
         """How many queued replies nobody has asked for."""
@@ -147,15 +190,18 @@ def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
             if not self._authorised():
                 return
             fake.requests.append({"path": self.path, "body": body})
-            reply = fake.take()
+            fake.headers.append(dict(self.headers))
+            reply = fake.take(self.path, body)
             time.sleep(reply.hang_s)
             try:
                 if reply.body is not None:
-                    self._json(reply.status, reply.body, reply.headers)
+                    self._json(reply.status, reply.body, reply.headers, reply)
                 elif reply.raw is not None:
                     self._bytes(reply.status, reply.raw, reply.headers)
-                else:
+                elif ":streamGenerateContent" in self.path:
                     self._stream(reply)
+                else:
+                    self._json(reply.status, as_response(reply.events), reply.headers, reply)
             except (BrokenPipeError, ConnectionResetError):
                 fake.cut_off.set()
                 self.close_connection = True
@@ -168,25 +214,38 @@ def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
             self._json(400, bad.body or {}, {})
             return False
 
-        def _json(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
-            self._bytes(status, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
+        def _json(self, status: int, body: dict[str, Any], headers: dict[str, str], reply: Reply | None = None) -> None:
+            raw = json.dumps(body, ensure_ascii=False).encode()
+            self._bytes(status, raw, {"Content-Type": "application/json", **headers}, reply)
 
-        def _bytes(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
+        def _bytes(self, status: int, raw: bytes, headers: dict[str, str], reply: Reply | None = None) -> None:
             self.send_response(status)
             for name, value in {"Content-Length": str(len(raw)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(raw)
+            if reply is not None and reply.break_after is not None:
+                raw = raw[: len(raw) // 2] if reply.break_after else b""
+            size = (reply.split_at if reply else None) or max(1, len(raw))
+            for at in range(0, len(raw), size):
+                self.wfile.write(raw[at : at + size])
+                self.wfile.flush()
+            if reply is not None and reply.break_after is not None:
+                self._cut()
+
+        def _cut(self) -> None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
         def _stream(self, reply: Reply) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             for number, value in enumerate(reply.events):
                 if reply.break_after is not None and number >= reply.break_after:
-                    self.close_connection = True
-                    self.connection.close()
+                    self._cut()
                     return
                 raw = b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\r\n\r\n"
                 size = reply.split_at or len(raw)

@@ -1,6 +1,9 @@
 """A server that speaks the OpenAI and the Anthropic wire, and can be told to fail."""
 
+import base64
 import json
+import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -13,7 +16,11 @@ KEY = "sk-TestKeyOfTheFakeVendor0123456789"
 
 @dataclass
 class Reply:
-    """One answer. events: (event name or "", JSON) of a stream. raw: bytes sent instead; split_at: bytes per write."""
+    """One answer. events: (event name or "", JSON) of a stream; who asks for no stream gets the same as one body.
+
+    raw, body: sent instead. hang_s: silence before the answer; pause_s: between its events. split_at: bytes per write.
+    break_after: The connection is cut after so many events, or in the middle of a body.
+    """
 
     status: int = 200
     events: list[tuple[str, Any]] = field(default_factory=list)
@@ -21,6 +28,7 @@ class Reply:
     raw: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     hang_s: float = 0.0
+    pause_s: float = 0.0
     break_after: int | None = None
     split_at: int | None = None
     content_type: str = "text/event-stream"
@@ -58,6 +66,99 @@ def anthropic_answer(text: str = "Hello there.", usage: dict[str, Any] | None = 
     return Reply(events=events)
 
 
+def openai_tools(*calls: tuple[str, str, str], usage: dict[str, Any] | None = None) -> Reply:
+    """Calls of tools, (id, name, arguments) each, the arguments in two pieces."""
+    deltas: list[dict[str, Any]] = []
+    for at, (call_id, name, arguments) in enumerate(calls):
+        half = len(arguments) // 2
+        first = {"name": name, "arguments": arguments[:half]}
+        deltas.append({"tool_calls": [{"index": at, "id": call_id, "type": "function", "function": first}]})
+        deltas.append({"tool_calls": [{"index": at, "function": {"arguments": arguments[half:]}}]})
+    head = {"id": "c1", "object": "chat.completion.chunk", "model": "gpt-4o-2024-08-06"}
+    events: list[dict[str, Any]] = [{**head, "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    events.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    events.append({**head, "choices": [], "usage": usage or {"prompt_tokens": 10, "completion_tokens": 5}})
+    return Reply(events=[("", event) for event in events] + [("", "[DONE]")])
+
+
+def anthropic_tools(*calls: tuple[str, str, str], text: str = "") -> Reply:
+    """A text, if any, and calls of tools."""
+    reply = anthropic_answer(text)
+    ended = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 5}}
+    events = [event for event in reply.events if event[0] != "message_delta" and (text or "delta" not in event[0])]
+    made: list[tuple[str, Any]] = []
+    for at, (call_id, name, arguments) in enumerate(calls, 1):
+        block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+        piece = {"type": "input_json_delta", "partial_json": arguments}
+        made.append(("content_block_start", {"type": "content_block_start", "index": at, "content_block": block}))
+        made.append(("content_block_delta", {"type": "content_block_delta", "index": at, "delta": piece}))
+    return Reply(events=[*events[:-1], *made, ("message_delta", ended), events[-1]])
+
+
+def as_completion(events: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The chat.completion that a stream of chunks spells out."""
+    values = [value for _, value in events if isinstance(value, dict)]
+    if refused := [value for value in values if "error" in value]:
+        return dict(refused[0])
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    calls: dict[int, dict[str, Any]] = {}
+    whole: dict[str, Any] = {"object": "chat.completion", "created": 1}
+    finish = None
+    for value in values:
+        whole |= {k: v for k, v in value.items() if k not in ("choices", "object") and v is not None}
+        for choice in value.get("choices") or ():
+            delta = choice.get("delta") or {}
+            finish = choice.get("finish_reason") or finish
+            for name in ("content", "reasoning_content"):
+                if delta.get(name) is not None:
+                    message[name] = (message.get(name) or "") + delta[name]
+            for piece in delta.get("tool_calls") or ():
+                call = calls.setdefault(piece["index"], {"type": "function", "function": {"name": "", "arguments": ""}})
+                call |= {"id": piece["id"]} if "id" in piece else {}
+                for name, text in piece["function"].items():
+                    call["function"][name] += text
+    if calls:
+        message["tool_calls"] = [calls[at] for at in sorted(calls)]
+    return {**whole, "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
+def as_message(events: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The message that Anthropic's events spell out."""
+    blocks: dict[Any, dict[str, Any]] = {}
+    whole: dict[str, Any] = {"type": "message", "role": "assistant", "stop_reason": None, "usage": {}}
+    for name, value in events:
+        if name == "error":
+            return dict(value)
+        if name == "message_start":
+            whole |= value["message"]
+        elif name == "content_block_start":
+            blocks[value["index"], "input_json_delta"] = {**value["content_block"], "json": ""}
+        elif name == "content_block_delta":
+            kind = value["delta"]["type"]
+            words = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}[kind]
+            into = "json" if words == "partial_json" else words
+            block = blocks.setdefault((value["index"], kind), {"type": words, words: ""})
+            block[into] += value["delta"][words]
+        elif name == "message_delta":
+            whole["stop_reason"] = value["delta"].get("stop_reason")
+            whole["usage"] = {**whole["usage"], **value.get("usage", {})}
+    for block in blocks.values():
+        if "json" in block:
+            block["input"] = json.loads(block.pop("json") or "{}")
+    return {**whole, "content": list(blocks.values())}
+
+
+def as_embeddings(body: dict[str, Any]) -> dict[str, Any]:
+    given = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    data: list[dict[str, Any]] = []
+    for at, _ in enumerate(given):
+        vector: Any = [0.25, -0.5, float(at)]
+        if body.get("encoding_format") == "base64":
+            vector = base64.b64encode(struct.pack("<3f", *vector)).decode()
+        data.append({"object": "embedding", "index": at, "embedding": vector})
+    return {"object": "list", "model": body["model"], "data": data, "usage": {"prompt_tokens": 8, "total_tokens": 8}}
+
+
 def failure(status: int, message: str, code: str = "", headers: dict[str, str] | None = None) -> Reply:
     return Reply(status=status, body={"error": {"message": message, "type": code, "code": code}}, headers=headers or {})
 
@@ -84,9 +185,22 @@ class FakeVendor:
     def next(self, *replies: Reply) -> None:
         self._queue.extend(replies)
 
-    def take(self, path: str) -> Reply:
+    def forget(self) -> None:
+        """Forget what is queued, what was asked, and who left."""
+        self._queue.clear()
+        self.requests.clear()
+        self.headers.clear()
+        self.cut_off.clear()
+
+    def pending(self) -> int:
+        """How many queued replies nobody has asked for."""
+        return len(self._queue)
+
+    def take(self, path: str, body: dict[str, Any]) -> Reply:
         if self._queue:
             return self._queue.popleft()
+        if path.endswith("/embeddings"):
+            return Reply(body=as_embeddings(body))
         return anthropic_answer() if path.endswith("/messages") else openai_answer()
 
     def close(self) -> None:
@@ -115,15 +229,18 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
             if self.path.endswith("/count_tokens"):
                 self._json(200, {"input_tokens": 42}, {})
                 return
-            reply = fake.take(self.path)
+            reply = fake.take(self.path, body)
             time.sleep(reply.hang_s)
             try:
                 if reply.body is not None:
-                    self._json(reply.status, reply.body, reply.headers)
+                    self._json(reply.status, reply.body, reply.headers, reply)
                 elif reply.raw is not None:
                     self._bytes(reply.status, reply.raw, {"Content-Type": reply.content_type, **reply.headers})
-                else:
+                elif body.get("stream"):
                     self._stream(reply)
+                else:
+                    as_one = as_message if self.path.endswith("/messages") else as_completion
+                    self._json(reply.status, as_one(reply.events), reply.headers, reply)
             except (BrokenPipeError, ConnectionResetError):
                 fake.cut_off.set()
                 self.close_connection = True
@@ -137,32 +254,46 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
             )
             return False
 
-        def _json(self, status: int, body: Any, headers: dict[str, str]) -> None:
-            self._bytes(status, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
+        def _json(self, status: int, body: Any, headers: dict[str, str], reply: Reply | None = None) -> None:
+            raw = json.dumps(body, ensure_ascii=False).encode()
+            self._bytes(status, raw, {"Content-Type": "application/json", **headers}, reply)
 
-        def _bytes(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
+        def _bytes(self, status: int, raw: bytes, headers: dict[str, str], reply: Reply | None = None) -> None:
             self.send_response(status)
             for name, value in {"Content-Length": str(len(raw)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(raw)
+            if reply is not None and reply.break_after is not None:
+                raw = raw[: len(raw) // 2] if reply.break_after else b""
+            size = (reply.split_at if reply else None) or max(1, len(raw))
+            for at in range(0, len(raw), size):
+                self.wfile.write(raw[at : at + size])
+                self.wfile.flush()
+            if reply is not None and reply.break_after is not None:
+                self._cut()
+
+        def _cut(self) -> None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
         def _stream(self, reply: Reply) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream; charset=utf-8")
             self.send_header("Transfer-Encoding", "chunked")
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self._chunk(b": a comment, as some servers send\n\n")
             for number, (name, value) in enumerate(reply.events):
                 if reply.break_after is not None and number >= reply.break_after:
-                    self.close_connection = True
-                    self.connection.close()
+                    self._cut()
                     return
                 data = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
                 raw = (f"event: {name}\n" if name else "").encode() + f"data: {data}\n\n".encode()
                 size = reply.split_at or len(raw)
                 for at in range(0, len(raw), size):
                     self._chunk(raw[at : at + size])
+                time.sleep(reply.pause_s)
             self._chunk(b"")
 
         def _chunk(self, raw: bytes) -> None:
