@@ -179,7 +179,7 @@ class Quota:
     reset_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: there are thousands a second, and that doubles what one costs
 class Chunk:
     """A piece of a stream. Usage, where a vendor repeats it, is running: the last one counts.
 

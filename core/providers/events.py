@@ -50,5 +50,5 @@ def _to_event(part: bytes) -> Event:
         return Event(raw, None)
     if data.strip() == b"[DONE]":
         return Event(raw, None, is_done=True)
-    value = json.loads(data)
+    value = json.loads(data.decode())  # as a text: of bytes it would first have to guess their encoding
     return Event(raw, value if isinstance(value, dict) else None)

@@ -77,13 +77,13 @@ class GeminiProvider:
             if answer.is_json:
                 raw, value = await answer.whole()
                 self._wire.refuse_error(value)
-                yield replace(reader.read([value]), raw=raw if native else None)
+                yield replace(reader.read([value]), raw=raw if native and not request.is_streamed else None)
                 return
             async for events in answer.events():
                 values = [event.value for event in events if event.value is not None]
                 for value in values:
                     self._wire.refuse_error(value)
-                passed = b"".join(event.raw for event in events if not event.is_done) if native else None
+                passed = b"".join(e.raw for e in events if not e.is_done) if native and request.is_streamed else None
                 yield replace(reader.read(values), raw=passed)
 
     async def _embeddings(self, request: Request, timeout_s: float) -> Chunk:

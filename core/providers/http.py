@@ -72,14 +72,13 @@ class HttpVendor:
         except ProviderUnavailable as error:
             text = f"{self.label} cannot be reached ({error.message})."
             raise ProviderUnavailable(text, hint="Check the network and the address.") from None
+        channel.label = self.label
         try:
             status = await channel.head()
             if status != 200:
                 raise self.error(status, await Answer(channel, self.label).raw(), channel.headers)
-        except BaseException as error:
+        except BaseException:
             self._client.release(channel)
-            if isinstance(error, ProviderError) and error.upstream is None:
-                raise broken(self.label, error) from None
             raise
         return channel
 
@@ -169,13 +168,6 @@ class _Answering:
             raise ProviderError(f"{label}'s answer could not be read ({type(error).__name__}).") from None
 
 
-def broken(label: str, error: ProviderError) -> ProviderError:
-    """The error of a connection that broke, with the vendor's name."""
-    return ProviderError(
-        f"The connection to {label} broke ({error.message}).", hint="Check the network and the address."
-    )
-
-
 class Answer:
     """A vendor's good answer while it comes in."""
 
@@ -196,7 +188,7 @@ class Answer:
     async def events(self) -> AsyncIterator[list[Event]]:
         """Whole events, as many as came with one packet. It ends with the stream, or with its [DONE]."""
         reader = EventReader()
-        while data := await self._read():
+        while data := await self._channel.read():
             events = reader.feed(data)
             if events:
                 yield events
@@ -208,18 +200,12 @@ class Answer:
 
     async def raw(self) -> bytes:
         parts, size = [], 0
-        while data := await self._read():
+        while data := await self._channel.read():
             parts.append(data)
             size += len(data)
             if size > MAX_ANSWER_BYTES:
                 raise ProviderError(f"{self._label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def _read(self) -> bytes:
-        try:
-            return await self._channel.read()
-        except ProviderError as error:
-            raise broken(self._label, error) from None
 
 
 def _dumped(body: Mapping[str, Any]) -> bytes:

@@ -39,6 +39,7 @@ class Channel(asyncio.Protocol):
         self._error: str = ""
         self._is_paused = False
         self.is_closed = False
+        self.label = "the vendor"
         self.idle_since = 0.0
         self._reset()
 
@@ -144,7 +145,8 @@ class Channel(asyncio.Protocol):
 
     async def _more(self) -> None:
         if self._error:
-            raise ProviderError(self._error)
+            text = f"The connection to {self.label} broke ({self._error})."
+            raise ProviderError(text, hint="Check the network and the address.")
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from core.domain.generation import (
@@ -13,6 +12,7 @@ from core.domain.generation import (
     Model,
     Native,
     Parameters,
+    Quota,
     Request,
     ToolDelta,
     Usage,
@@ -72,29 +72,32 @@ class OpenAIProvider:
                 yield chunk
             return
         body = self._body(request) if native is None else self._as_came(request, native)
+        keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
         async with self._http.answer("/chat/completions", body) as answer:
             quota = quota_of(answer.headers)
             if answer.is_json:
                 raw, value = await answer.whole()
                 self._refuse_error(value)
-                yield replace(_to_chunk([value]), raw=raw if native else None, quota=quota)
+                yield _to_chunk([value], raw if keeps_whole else None, quota)
                 return
             async for events in answer.events():
-                chunk = self._merged(events, native is not None, is_counted)
-                yield chunk if quota is None else replace(chunk, quota=quota)
+                yield self._merged(events, keeps_raw, is_counted, quota)
                 quota = None
 
-    def _merged(self, events: Sequence[Event], keeps_raw: bool, is_counted: bool) -> Chunk:
+    def _merged(self, events: Sequence[Event], keeps_raw: bool, is_counted: bool, quota: Quota | None) -> Chunk:
         """One chunk of all that came together. The count that only we asked for is not passed on."""
         values = [event.value for event in events if event.value is not None]
         for value in values:
-            self._refuse_error(value)
-        chunk = _to_chunk(values)
-        if not keeps_raw:
-            return chunk
-        shown = (e for e in events if not e.is_done and (is_counted or e.value is None or e.value.get("choices")))
-        return replace(chunk, raw=b"".join(event.raw for event in shown))
+            if "error" in value:
+                self._refuse_error(value)
+        raw = None
+        if keeps_raw:
+            shown = [
+                e.raw for e in events if not e.is_done and (is_counted or e.value is None or e.value.get("choices"))
+            ]
+            raw = shown[0] if len(shown) == 1 else b"".join(shown)
+        return _to_chunk(values, raw, quota)
 
     def _refuse_error(self, value: dict[str, Any]) -> None:
         if isinstance(value.get("error"), dict):
@@ -257,7 +260,7 @@ async def checked(label: str, models: Any) -> KeyCheck:
     return KeyCheck("works", f"{label} works: {len(found)} models.")
 
 
-def _to_chunk(values: Sequence[dict[str, Any]]) -> Chunk:
+def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota | None) -> Chunk:
     """What several events say together; the last word on usage, finish and model counts."""
     texts, thoughts = [], []
     tools: list[ToolDelta] = []
@@ -274,16 +277,20 @@ def _to_chunk(values: Sequence[dict[str, Any]]) -> Chunk:
             continue
         choice = choices[0]
         delta = choice.get("delta") or choice.get("message") or {}
-        texts.append(_text(delta.get("content")) or _text(delta.get("refusal")))
-        thoughts.append(_text(delta.get("reasoning_content")) or _text(delta.get("reasoning")))
+        content = delta.get("content")
+        texts.append(content if content and isinstance(content, str) else _text(delta.get("refusal")))
+        if "reasoning_content" in delta or "reasoning" in delta:
+            thoughts.append(_text(delta.get("reasoning_content")) or _text(delta.get("reasoning")))
         if called := delta.get("tool_calls"):
             tools += [_to_tool(at, each) for at, each in enumerate(called) if isinstance(each, dict)]
         if (reason := choice.get("finish_reason")) is not None:
             finish = _FINISH.get(str(reason), "unknown")
     tier = "standard" if tier == "default" else tier
     return Chunk(
-        text="".join(texts),
-        thinking="".join(thoughts),
+        raw=raw,
+        quota=quota,
+        text=texts[0] if len(texts) == 1 else "".join(texts),
+        thinking=thoughts[0] if len(thoughts) == 1 else "".join(thoughts),
         tools=tuple(tools),
         usage=usage,
         finish_reason=finish,
