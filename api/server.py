@@ -1,6 +1,7 @@
 """The API without the dashboard: `aimm serve`. One process, or several that share a database."""
 
 import asyncio
+import gc
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ class Server:
         self._gateway = Gateway(get_manager)
         self._metrics = metrics_endpoint(get_manager)
         self._api: ASGIApp | None = None
+        self._document: Callable[[], dict[str, Any]] = dict
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,6 +43,9 @@ class Server:
             await self._gateway(scope, receive, send)
         elif path.startswith("/api/"):
             await self._made_api()({**scope, "root_path": "/api"}, receive, send)
+        elif path == "/openapi.json":
+            self._made_api()
+            await Exchange(scope, receive, send).answer(200, dumped(self._document()), {})
         elif path == "/metrics":
             response = await self._metrics(Request(scope, receive))
             await response(scope, receive, send)
@@ -51,8 +56,11 @@ class Server:
         if self._api is None:
             from api.errors import Guard
             from api.manager import make_app
+            from api.openapi import document
 
-            self._api = Guard(make_app(self._get_manager))
+            app = make_app(self._get_manager)
+            self._document = lambda: document(app.openapi())
+            self._api = Guard(app)
         return self._api
 
     async def _state(self, exchange: Exchange) -> None:
@@ -104,6 +112,10 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
             app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75
         )  # fmt: skip
         server = uvicorn.Server(config)
+        # What is there by now stays; looking through it again and again would stop all streams for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         where = f"http://{'localhost' if is_loopback(host) else host}:{port}"
         sys.stderr.write(f"AI Model Manager answers at {where}/v1, {where}/gemini and {where}/api/docs\n")
         with suppress(asyncio.CancelledError):
