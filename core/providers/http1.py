@@ -53,6 +53,7 @@ class Channel(asyncio.Protocol):
         # Nothing more is said, and only the end of the body is missing: whoever waits for it is told.
         self.is_ending = False
         self.on_end: Callable[[Channel], None] = _nobody
+        self._closing: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpResponseParser(self)
 
     # asyncio's side
@@ -113,6 +114,8 @@ class Channel(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status >= 200:
             self.is_whole, self._keeps_alive = True, self._parser.should_keep_alive()
+            if self._closing is not None:
+                self._closing.cancel()  # it would hit the next request on this connection
             self.on_end(self)
         else:
             self.headers = {}
@@ -157,9 +160,9 @@ class Channel(asyncio.Protocol):
     def is_reusable(self) -> bool:
         return self._keeps_alive and self.is_whole and not self.is_closed and not self._body
 
-    def close_unless_whole(self) -> None:
-        if not self.is_whole:
-            self.close()
+    def close_in(self, seconds: float) -> None:
+        """Close it, unless its answer ends before."""
+        self._closing = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def close(self) -> None:
         self.is_closed = True
@@ -203,7 +206,7 @@ class Http1Client:
         """Keep a connection whose answer was read to its end; close any other."""
         if channel.is_ending and not channel.is_whole and not channel.is_closed:
             channel.on_end = self.release
-            asyncio.get_running_loop().call_later(END_S, channel.close_unless_whole)
+            channel.close_in(END_S)
         elif channel.is_reusable and len(self._idle) < MAX_IDLE:
             channel.idle_since = time.monotonic()
             self._idle.append(channel)
