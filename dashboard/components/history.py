@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.domain.generation import Generation
+from core.domain.message import Message, Part, ToolCall, ToolResult
 from dashboard import formatting, queries
 from dashboard.components import receipt
 from dashboard.session import manager
@@ -55,13 +56,7 @@ def detail(g: Generation) -> None:
     left, right = st.columns([1.4, 1])
     with left:
         for message in g.messages:
-            st.caption("Prompt" if message.role == "user" else "Earlier answer")
-            st.code(
-                message.text,
-                language=None,
-                wrap_lines=True,
-                height=min(300, 60 + 20 * (message.text.count("\n") + len(message.text) // 80)),
-            )
+            _turn(message)
         if g.system:
             st.caption("System prompt")
             st.code(g.system, language=None, wrap_lines=True)
@@ -72,10 +67,32 @@ def detail(g: Generation) -> None:
         if g.text:
             st.caption("Answer")
             st.markdown(g.text)
+        if g.tool_calls:
+            st.caption("Tools it called")
+            st.code(
+                "\n".join(f"{call.name}({call.arguments})" for call in g.tool_calls), language=None, wrap_lines=True
+            )
+        if g.tools:
+            st.caption("Tools that were offered: " + formatting.plain(", ".join(tool.name for tool in g.tools)))
     with right:
         receipt.show(g)
         if parameters := g.parameters.as_dict():
             st.json(parameters)
+
+
+def _turn(message: Message) -> None:
+    """A turn of the conversation; media, calls and results of tools in words."""
+    st.caption("Prompt" if message.role == "user" else "Earlier answer")
+    text = "\n".join(_part(part) for part in message.content)
+    st.code(text, language=None, wrap_lines=True, height=min(300, 60 + 20 * (text.count("\n") + len(text) // 80)))
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, ToolCall):
+        return f"[calls {part.name}({part.arguments})]"
+    if isinstance(part, ToolResult):
+        return f"[{part.name} gave: {part.text}]"
+    return part if isinstance(part, str) else f"[{part.media_type or 'a file'}{f' at {part.url}' if part.url else ''}]"
 
 
 def restore(g: Generation) -> None:

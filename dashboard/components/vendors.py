@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.clock import from_us
 from dashboard import formatting
 from dashboard.session import manager
 
@@ -21,6 +22,12 @@ def show() -> None:
         found = mm.vendors()
         for name in [*found, *(name for name in _HOW if name not in found)]:
             _row(name, is_set_up=name in found)
+        for (vendor, model), opening in sorted(mm.breakers.states().items()):
+            st.warning(
+                f"{formatting.plain(model)} of {formatting.plain(vendor)} is left alone until "
+                f"{formatting.when(from_us(opening.open_until))}: {formatting.plain(opening.reason)}",
+                icon=":material/electrical_services:",
+            )
 
 
 def _row(name: str, *, is_set_up: bool) -> None:
