@@ -1,5 +1,7 @@
 """The headless engine: models, calls, costs, workflows, comparisons, experiments and their records."""
 
+from typing import TYPE_CHECKING, Any
+
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -19,7 +21,9 @@ from core.errors import (
     RateLimited,
     TooLarge,
 )
-from core.manager import ModelManager
+
+if TYPE_CHECKING:
+    from core.manager import ModelManager
 
 __all__ = [
     "AimmError",
@@ -41,3 +45,12 @@ __all__ = [
     "RateLimited",
     "TooLarge",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The manager, with all that it builds, is loaded when it is first asked for: errors and nouns alone cost nothing."""
+    if name == "ModelManager":
+        from core.manager import ModelManager
+
+        return ModelManager
+    raise AttributeError(f"module 'core' has no attribute {name!r}")

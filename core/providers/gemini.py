@@ -157,7 +157,7 @@ class GeminiProvider:
             from google import genai
             from google.genai import types
 
-            from core.providers.network import make_client
+            from core.providers.guarded import make_client
 
             self._http = make_client(allows_link_local=self._allows_link_local)
             options = types.HttpOptions(base_url=self._base_url, timeout=60_000, httpx_async_client=self._http)
