@@ -37,11 +37,14 @@ def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
         docs_url="/docs",
         openapi_url="/openapi.json",
         redoc_url=None,
+        redirect_slashes=False,  # an address that is not there is 404
     )
     app.dependency_overrides[given.manager] = get_manager
     errors.install(app)
     for path, methods, handler, status in _ROUTES + money.ROUTES + keys.ROUTES:
         app.add_api_route(path, handler, methods=methods, status_code=status, responses=_FAILURES)
+    path = "/experiment/{experiment_id}/decision"
+    app.add_api_route(path, decision_record, responses=_FAILURES | _MARKDOWN, response_class=Response)
     return app
 
 
@@ -385,6 +388,9 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
     }
     for status in (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
 }
+_MARKDOWN: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The record", "content": {"text/markdown": {"schema": {"type": "string"}}}}
+}
 _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/health", ["GET"], health, 200),
     ("/models", ["GET"], models, 200),
@@ -399,7 +405,6 @@ _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/experiment/{experiment_id}/test", ["POST"], test_experiment, 200),
     ("/experiment/{experiment_id}/record", ["POST"], record, 200),
     ("/experiment/{experiment_id}/stats", ["GET"], stats, 200),
-    ("/experiment/{experiment_id}/decision", ["GET"], decision_record, 200),
     ("/experiment/{experiment_id}/decide", ["POST"], decide, 200),
     ("/experiment/{experiment_id}/acknowledge", ["POST"], acknowledge, 200),
     ("/experiment/{experiment_id}/promote", ["POST"], promote, 200),

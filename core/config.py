@@ -43,6 +43,7 @@ class Settings:
     log_content: What of prompts and answers is kept. n_workers: Processes that serve side by side on this database.
     max_in_flight, max_waiting: Calls at once by HTTP in one process, and how many more may wait for their turn.
     allows_link_local: Whether a vendor's address may be a link-local one; a cloud's metadata service is at such an address.
+    simulated_speed: How much faster than life simulated models answer; 0 = at once.
     prices_file: The team's own price rows.
     finds_ollama: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
     servers, server_keys: Further servers of the OpenAI wire: name -> base address, name -> key.
@@ -73,6 +74,7 @@ class Settings:
     max_in_flight: int = 1000
     max_waiting: int = 1000
     allows_link_local: bool = False
+    simulated_speed: float = 1.0
     prices_file: Path = Path(DEFAULT_PRICES_FILE)
     require_key: bool = False
     dashboard_password: str | None = field(default=None, repr=False)
@@ -116,6 +118,7 @@ class Settings:
             max_in_flight=_count(environ, "AIMM_MAX_IN_FLIGHT", 1000),
             max_waiting=_count(environ, "AIMM_MAX_WAITING", 1000),
             allows_link_local=environ.get("AIMM_ALLOW_LINK_LOCAL") == "1",
+            simulated_speed=_speed(environ.get("AIMM_SIMULATED_SPEED")),
             prices_file=Path(environ.get("AIMM_PRICES_FILE") or DEFAULT_PRICES_FILE),
             require_key=_switch(environ, "AIMM_REQUIRE_KEY"),
             dashboard_password=_password(environ),
@@ -226,6 +229,16 @@ def _seconds(text: str | None) -> float:
     if not 0 < seconds <= 86_400:
         raise InvalidRequest(f"AIMM_CALL_TIMEOUT_S == {text!r}, must be seconds in (0, 86400]")
     return seconds
+
+
+def _speed(text: str | None) -> float:
+    try:
+        speed = float(text) if text else 1.0
+    except ValueError:
+        speed = -1.0
+    if not 0 <= speed <= 1e6:
+        raise InvalidRequest(f"AIMM_SIMULATED_SPEED == {text!r}, must be a number from 0 (at once) to 1000000")
+    return speed
 
 
 def _log_content(text: str) -> LogContent:

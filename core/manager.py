@@ -66,7 +66,7 @@ class ModelManager:
         self,
         settings: Settings,
         *,
-        simulated_speed: float = 1.0,
+        simulated_speed: float | None = None,
         source: Source = "python",
         takes_up: bool = True,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -90,7 +90,8 @@ class ModelManager:
             file=settings.prices_file,
             on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
         )
-        self._registry = Registry.of(settings, simulated_speed)
+        speed = settings.simulated_speed if simulated_speed is None else simulated_speed
+        self._registry = Registry.of(settings, speed)
         self.breakers = Breakers(self.database, self._writer)
         self.calls = CallEngine(
             self._loop,
@@ -163,14 +164,14 @@ class ModelManager:
         cls,
         settings: Settings | None = None,
         *,
-        simulated_speed: float = 1.0,
+        simulated_speed: float | None = None,
         source: Source = "python",
         takes_up: bool = True,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> "ModelManager":
         """Open with the settings of the environment and of `.env`, unless others are given.
 
-        simulated_speed: How much faster than life simulated models answer; 0 = at once.
+        simulated_speed: How much faster than life simulated models answer; 0 = at once; None = as the settings say.
         source: What calls are logged under. takes_up: Whether to do what nobody asks for: go on with workflow runs that a dead process
             left, keep alerts up to date and send them.
         loop: A server's running loop, for calls to run on; then the manager is opened and closed in another thread.

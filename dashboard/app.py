@@ -77,7 +77,7 @@ app = st.App(
     lifespan=lifespan,
     middleware=[Middleware(Nearby, is_local=login.is_local())],
     routes=[
-        *(Route(address, served) for address in ("/health", "/healthz", "/readyz", "/metrics")),
+        *(Route(address, served) for address in ("/health", "/healthz", "/readyz", "/metrics", "/openapi.json")),
         *(Mount(address, served) for address in ("/api", "/v1", "/gemini")),
     ],
 )
