@@ -6,7 +6,7 @@ from typing import Protocol
 
 from api.asked import Asked
 from api.exchange import EVENTS, Exchange, Left
-from core import AimmError, BudgetExceeded, ModelManager, ProviderError, RateLimited
+from core import AimmError, BudgetExceeded, ModelManager, Overloaded, ProviderError, RateLimited
 from core.calls.call import Call, Pipe
 from core.domain.generation import Chunk, Generation
 from core.experiments.service import Served
@@ -160,6 +160,8 @@ def retry_headers(error: AimmError) -> dict[str, str]:
         found["retry-after"] = str(max(1, round(error.retry_after_s)))
     if isinstance(error, BudgetExceeded):
         found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
+    elif isinstance(error, Overloaded):
+        found["x-aimm-reason"] = "overloaded"
     elif isinstance(error, RateLimited):
         found["x-aimm-reason"] = "upstream_rate_limited" if error.upstream is not None else "rate_limited"
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.errors import status_of
 from api.exchange import dumped
-from core import AimmError, AuthenticationError, BudgetExceeded, ContextTooLong, ModelNotFound, RateLimited
+from core import AimmError, AuthenticationError, BudgetExceeded, ContextTooLong, ModelNotFound, Overloaded, RateLimited
 from core.calls.call import Call
 from core.domain.generation import Chunk, Generation
 from core.domain.message import ToolCall
@@ -16,6 +16,7 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_
 # OpenAI's own codes, which clients look for.
 _CODES: tuple[tuple[type[AimmError], str], ...] = (
     (BudgetExceeded, "budget_exceeded"),
+    (Overloaded, "overloaded"),
     (RateLimited, "rate_limit_exceeded"),
     (ContextTooLong, "context_length_exceeded"),
     (AuthenticationError, "invalid_api_key"),

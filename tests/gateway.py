@@ -121,7 +121,9 @@ def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
         chosen = Settings(database_url=database_url, **given)
         mm = await asyncio.to_thread(ModelManager.open, chosen, simulated_speed=0, source="api", loop=loop)
         app = Access(Server(lambda: mm), lambda: mm, is_local=True)
-        config = uvicorn.Config(app, "127.0.0.1", 0, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        config = uvicorn.Config(
+            app, "127.0.0.1", 0, log_level="warning", access_log=False, server_header=False, lifespan="off"
+        )
         server = uvicorn.Server(config)
         served = asyncio.ensure_future(server.serve())
         while not server.started:

@@ -1,0 +1,281 @@
+"""Models that step in for others, models that are left alone, and limits that are kept."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import openai
+import pytest
+
+from core import ModelManager, RateLimited
+from core.calls import breaker
+from core.calls.call import Origin
+from core.domain.alias import Target
+from core.domain.experiment import Variant
+from core.domain.generation import Generation
+from tests.conftest import Open
+from tests.fakes.vendors import KEY, FakeVendor, failure, openai_answer
+from tests.gateway import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
+
+DOWN = failure(503, "down", headers={"retry-after": "60"})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('resilience')}/aimm.db"
+    with running_gateway(url, call_timeout_s=2.0) as running:
+        running.mm.budgets.create("all", "1000", action="stop")
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def forgetful(served: Running) -> None:
+    served.forget()
+
+
+def the_last(served: Running, n: int) -> list[Generation]:
+    return [served.mm.generation(row.id) for row in served.mm.log.latest(limit=n)]
+
+
+@pytest.mark.parametrize("way", ["body", "header", "alias"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_another_model_steps_in(served: Running, way: str, streamed: bool):
+    served.vendor.next(DOWN)
+    before = served.mm.log.count()
+    model, more = GPT, {"x-aimm-fallbacks": f"{FLASH}, sim-fast"} if way == "header" else {}
+    body: dict[str, Any] = {"fallbacks": [FLASH, "sim-fast"]} if way == "body" else {}
+    if way == "alias":
+        served.mm.aliases.set("safe", Target(model=GPT, fallbacks=(FLASH, "sim-fast")))
+        model = "safe"
+    heard = served.post("/v1/chat/completions", {"model": model, "messages": HELLO, "stream": streamed, **body}, more)
+
+    assert (heard.status, heard.headers["x-aimm-model"]) == (200, FLASH)
+    assert heard.headers["x-aimm-fallback"] == f"{GPT} provider_unavailable"
+    assert b"Hello from" in heard.body
+    answer, failed = sorted(the_last(served, 2), key=lambda row: row.status != "ok")
+    assert served.mm.log.count() == before + 2
+    assert (answer.model, answer.status, answer.id) == (FLASH, "ok", heard.headers["x-aimm-request-id"])
+    assert (failed.model, failed.status, failed.error_class) == (GPT, "error", "provider_unavailable")
+    assert answer.id in failed.note and f"Fell back to {FLASH}" in failed.note
+    assert f"Fell back from {GPT}" in answer.note
+    assert "fallbacks" not in served.vendor.requests[0]["body"]
+    assert served.books_agree()
+
+
+def test_the_chain_goes_on_to_its_end(served: Running):
+    served.vendor.next(DOWN, failure(429, "slow", headers={"retry-after": "60"}))
+    heard = served.chat(GPT, extra_body={"fallbacks": [CLAUDE, "sim-fast"]})
+
+    assert heard.headers["x-aimm-model"] == "sim-fast"
+    assert heard.headers["x-aimm-fallback"] == f"{CLAUDE} rate_limited"
+    assert [row.model for row in the_last(served, 3) if row.status == "error"] in ([GPT, CLAUDE], [CLAUDE, GPT])
+
+
+def test_where_all_fail_the_last_error_is_the_answer(served: Running):
+    served.vendor.next(DOWN, failure(429, "slow", headers={"retry-after": "60"}))
+    before = served.mm.log.count()
+
+    with pytest.raises(openai.RateLimitError):
+        served.chat(GPT, extra_body={"fallbacks": [CLAUDE]})
+
+    assert served.mm.log.count() == before + 2
+    assert {(row.model, row.status) for row in the_last(served, 2)} == {(GPT, "error"), (CLAUDE, "error")}
+    assert served.books_agree()
+
+
+def test_after_text_was_shown_nobody_steps_in(served: Running):
+    served.vendor.next(replace(openai_answer("Half of it, and more"), break_after=1))
+
+    with pytest.raises(openai.APIError, match="broke off"):
+        served.stream(GPT, extra_body={"fallbacks": ["sim-fast"]})
+
+    assert (served.row().model, served.row().status) == (GPT, "truncated")
+
+
+def test_a_wrong_request_is_wrong_everywhere(served: Running):
+    served.vendor.next(failure(400, "wrong"))
+
+    with pytest.raises(openai.BadRequestError):
+        served.chat(GPT, extra_body={"fallbacks": ["sim-fast"]})
+
+    assert served.row().model == GPT
+
+
+def test_a_model_that_hangs_leaves_the_next_one_its_share_of_the_time(served: Running):
+    served.vendor.next(replace(openai_answer(), hang_s=1.8))
+    started = time.monotonic()
+
+    heard = served.chat(GPT, extra_body={"fallbacks": [FLASH]})
+
+    assert heard.headers["x-aimm-fallback"] == f"{GPT} provider_timeout"
+    assert 0.9 < time.monotonic() - started < 1.7
+
+
+def test_an_experiment_counts_the_call_once(served: Running):
+    variants = [Variant(position=at, name=name, model=GPT) for at, name in enumerate("AB")]
+    made = served.mm.experiments.create("falls", hypothesis="h", variants=variants)
+    served.vendor.next(DOWN)
+
+    heard = served.chat("exp:falls", user="u1", extra_body={"fallbacks": ["sim-fast"]})
+
+    assert heard.headers["x-aimm-model"] == "sim-fast"
+    rows = [row for row in served.rows() if row.ref_id == made.id]
+    assert [row.id for row in rows] == [heard.headers["x-aimm-request-id"]]
+    assert served.mm.experiments.differences() == []
+
+
+# Models that are left alone
+
+
+@pytest.fixture
+def vendor() -> Iterator[FakeVendor]:
+    server = FakeVendor()
+    yield server
+    server.close()
+
+
+def settings_of(vendor: FakeVendor) -> dict[str, Any]:
+    return {"openai_api_key": KEY, "openai_base_url": f"{vendor.url}/v1", "call_timeout_s": 5.0}
+
+
+def ask(mm: ModelManager, origin: Origin | None = None) -> Generation:
+    return mm.submit(mm.request("Hello", model=GPT), origin or Origin()).result(10)
+
+
+def test_a_model_that_fails_again_and_again_is_left_alone_until_one_call_finds_it_well(
+    open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+):
+    mm, other = (open_manager(database_url, **settings_of(vendor)) for _ in range(2))
+    vendor.next(*[failure(503, "down", headers={"retry-after": "0.001"})] * 10)
+    for _ in range(2):
+        assert ask(mm).n_attempts == 5
+    n = len(vendor.requests)
+
+    refused = ask(mm)
+    other.breakers.refresh()
+    elsewhere = ask(other)
+
+    assert [(g.status, g.error_class, g.n_attempts, g.cost_usd) for g in (refused, elsewhere)] == [("error", "circuit_open", 0, 0)] * 2  # fmt: skip
+    assert len(vendor.requests) == n == 10
+    # When its time is up, one call tries; it finds the vendor well, for all.
+    later = breaker.clock.now_us() + (breaker.OPEN_S + 1) * 1_000_000
+    monkeypatch.setattr(breaker.clock, "now_us", lambda: later)
+    vendor.next(replace(openai_answer(), hang_s=0.3))
+    probe = mm.submit(mm.request("Hello", model=GPT), Origin())
+    while len(vendor.requests) == n:
+        time.sleep(0.01)
+    beside = ask(mm)
+    assert (beside.error_class, probe.result(5).status) == ("circuit_open", "ok")
+    assert ask(mm).status == "ok"
+    mm._writer.run(lambda _: None)  # all that was to be written is
+    other.breakers.refresh()
+    assert ask(other).status == "ok"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429])
+def test_what_is_no_fault_of_the_vendor_leaves_it_open(
+    open_manager: Open, sqlite_url: str, vendor: FakeVendor, status: int
+):
+    mm = open_manager(sqlite_url, **settings_of(vendor))
+    vendor.next(*[failure(status, "no", "insufficient_quota")] * 12)
+    for _ in range(12):
+        ask(mm)
+
+    assert ask(mm).status == "ok"
+    assert mm.breakers.states() == {}
+
+
+def test_a_failed_probe_closes_the_door_for_longer(
+    open_manager: Open, sqlite_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(breaker, "OPEN_S", 0)
+    mm = open_manager(sqlite_url, **settings_of(vendor))
+    vendor.next(*[failure(503, "down", headers={"retry-after": "60"})] * 11)
+    for _ in range(11):
+        ask(mm)
+
+    assert mm.breakers.states()["openai", GPT].n_openings == 2
+
+
+def test_a_door_that_is_shut_is_a_503_that_says_until_when(served: Running):
+    served.vendor.next(*[DOWN] * 10)
+    for _ in range(10):
+        with pytest.raises(openai.InternalServerError):
+            served.chat("vllm/broken")
+
+    with pytest.raises(openai.InternalServerError) as caught:
+        served.chat("vllm/broken")
+
+    assert (caught.value.status_code, len(served.vendor.requests)) == (503, 10)
+    assert 5 <= int(caught.value.response.headers["retry-after"]) <= 10
+    assert served.chat("vllm/broken", extra_body={"fallbacks": ["sim-fast"]}).headers["x-aimm-model"] == "sim-fast"
+
+
+# Limits
+
+
+def test_a_key_and_each_of_its_users_have_limits(served: Running):
+    _, secret = served.mm.keys.create("limited", rpm=3, user_rpm=2)
+    for user in ("u1", "u1"):
+        served.chat("sim-fast", key=secret, user=user)
+
+    with pytest.raises(openai.RateLimitError) as of_user:
+        served.chat("sim-fast", key=secret, user="u1")
+    served.chat("sim-fast", key=secret, user="u2")
+    with pytest.raises(openai.RateLimitError) as of_key:
+        served.chat("sim-fast", key=secret, user="u3")
+
+    assert "this user is 2" in of_user.value.message and "this key is 3" in of_key.value.message
+    for error in (of_user.value, of_key.value):
+        assert 50 <= int(error.response.headers["retry-after"]) <= 60
+        assert error.response.headers["x-aimm-reason"] == "rate_limited"
+        assert error.code == "rate_limit_exceeded"
+
+
+@pytest.mark.postgres
+def test_a_limit_is_exact_across_processes(open_manager: Open, postgres_url: str):
+    managers = [open_manager(postgres_url) for _ in range(2)]
+    key, _ = managers[0].keys.create("shared", rpm=10)
+
+    def one(n: int) -> bool:
+        mm = managers[n % 2]
+        try:
+            return mm.submit(mm.request("Hi", model="sim-fast"), Origin(key=key)).result(20).status == "ok"
+        except RateLimited:
+            return False
+
+    with ThreadPoolExecutor(40) as pool:
+        answered = list(pool.map(one, range(40)))
+
+    assert sum(answered) == managers[0].log.count() == 10
+
+
+@pytest.mark.parametrize("reset", ["0.3", "300ms"])
+def test_a_vendor_that_is_used_up_is_asked_when_it_said(
+    open_manager: Open, sqlite_url: str, vendor: FakeVendor, reset: str
+):
+    mm = open_manager(sqlite_url, **settings_of(vendor))
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset}
+    vendor.next(replace(openai_answer(), headers=used_up))
+    ask(mm)
+    started = time.monotonic()
+
+    assert ask(mm).status == "ok"
+    assert 0.2 < time.monotonic() - started < 2
+    assert len(vendor.requests) == 2
+
+
+def test_where_the_vendor_takes_too_long_callers_hear_at_once(open_manager: Open, sqlite_url: str, vendor: FakeVendor):
+    mm = open_manager(sqlite_url, **settings_of(vendor))
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}
+    vendor.next(replace(openai_answer(), headers=used_up))
+    ask(mm)
+
+    call = mm.submit(mm.request("Hello", model=GPT), Origin())
+    with pytest.raises(RateLimited) as caught:
+        call.answered(call.result(2))
+
+    assert 300 < (caught.value.retry_after_s or 0) <= 360
+    assert len(vendor.requests) == 1
