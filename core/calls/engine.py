@@ -157,6 +157,8 @@ class CallEngine:
             self.n_in_flight -= 1
         call.finished_at = time.monotonic()
         if progress.model is None:  # nobody was asked: there is nothing to record
+            if left:
+                self._admission.release(call.id)
             call.finish(error or Conflict("The call was stopped before it began."))
             return
         await self._record(call, progress, error, (also, digest, left))
@@ -191,7 +193,7 @@ class CallEngine:
             return ""
         generation = self._recorder.fallen_back_from(call, progress, error, _new_id(), to)
         row, body = to_row(generation), to_body(generation, self._recorder.kept(call))
-        self._admission.release(call.id)
+        # What was reserved stays so, under the call's own id: the next model's reservation takes its place.
         self._writer.log(row, body, self._prices.pin(progress.price))
         self._tell(generation, Seen(overhead_s=0.0, n_retries=max(0, progress.n_attempts - 1)))
         return f"{progress.model.name} {error.code}"
@@ -214,6 +216,8 @@ class CallEngine:
             await asyncio.wrap_future(self._writer.log(row, body, _all(works)))
             if not generation.is_simulated:
                 self._admission.settled()
+            elif left:  # simulated calls settle nothing, and the model that failed had reserved
+                self._admission.release(call.id)
         except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
             logger.warning("a call could not be recorded: %s", type(caught).__name__)
             self._admission.release(call.id)
