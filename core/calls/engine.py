@@ -173,7 +173,8 @@ class CallEngine:
             check_parameters(call.request, model)
             progress.provider, progress.model = provider, model
             call.answered_by, call.wire = model, provider.wire
-            if call.origin.cache_s is not None:
+            # Where a caller's texts must not be written down, no answer is kept either.
+            if call.origin.cache_s is not None and self._recorder.kept(call) == "full":
                 digest, hit = await self._cache.find(call, model)
                 if hit is not None:
                     _replay(call, progress, hit.chunks)

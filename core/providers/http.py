@@ -131,7 +131,7 @@ def translated(label: str) -> Iterator[None]:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise ProviderUnavailable(
-            f"{label} cannot be reached ({type(error).__name__}).", hint="Check the network and the address."
+            f"{label} cannot be reached ({str(error) or type(error).__name__}).", hint="Check the network and the address."
         ) from None
     except httpx2.TimeoutException:
         raise ProviderTimeout(
