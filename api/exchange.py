@@ -3,13 +3,16 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MAX_BODY_BYTES, _too_large
 from core import InvalidRequest, TooLarge
+from core.domain.text import is_storable
 
+MAX_LEVELS = 200
 BODY_TIMEOUT_S = 30.0  # between two pieces of a body
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
@@ -42,9 +45,11 @@ class Exchange:
         """
         raw = await self._body()
         try:
-            value = json.loads(raw)
+            value = json.loads(raw, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             raise InvalidRequest("The body is not JSON.") from None
+        if b"\\u" in raw or b"\xed" in raw or raw.count(b"[") + raw.count(b"{") > MAX_LEVELS:
+            _check(value)
         if not isinstance(value, dict):
             raise InvalidRequest("The body must be a JSON object.")
         return value
@@ -93,6 +98,25 @@ class Exchange:
         """A whole answer."""
         await self.begin(status, content_type, {**headers, "content-length": str(len(raw))})
         await self.write(raw, more=False)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is Python's, not JSON's")
+
+
+def _check(value: Any) -> None:
+    """Refuse what cannot be kept or written again, wherever it stands. Raises: InvalidRequest"""
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        lists = [part for part in level if isinstance(part, list)]
+        objects = [part for part in level if isinstance(part, dict)]
+        texts = [part for part in level if isinstance(part, str)]
+        if not all(is_storable(text) for text in (*texts, *chain.from_iterable(objects))):
+            raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
+        level = [*chain.from_iterable(lists), *chain.from_iterable(each.values() for each in objects)]
+        if not level:
+            return
+    raise InvalidRequest(f"The body is nested more than {MAX_LEVELS} levels deep.")
 
 
 def dumped(value: Any) -> bytes:

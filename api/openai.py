@@ -59,7 +59,8 @@ async def _feedback(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) 
     """Record an outcome of an answer, by the ids that came with it."""
     given = {name: body[name] for name in _OUTCOME if body.get(name) is not None}
     generation_id, assignment_id = given.get("generation_id"), given.get("assignment_id")
-    if not isinstance(generation_id or assignment_id, str):
+    ids = [each for each in (generation_id, assignment_id) if each is not None]
+    if not ids or not all(isinstance(each, str) for each in ids):
         raise InvalidRequest(
             "Say of which answer: generation_id (x-aimm-request-id) or assignment_id (x-aimm-assignment)."
         )

@@ -165,16 +165,20 @@ def _image(url: str, detail: str) -> Media:
 
 def _calls(given: Any, names: dict[str, str]) -> list[ToolCall]:
     found = []
+    if given is not None and not isinstance(given, list):
+        raise InvalidRequest("tool_calls must be a list.")
     for call in given or ():
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise InvalidRequest("tool_calls must be calls of functions, each with a name.")
-        google = (call.get("extra_content") or {}).get("google") or {}
+        extra = call.get("extra_content")
+        google = extra.get("google") if isinstance(extra, dict) else None
+        signed = google.get("thought_signature") if isinstance(google, dict) else None
         made = ToolCall(
             id=str(call.get("id") or ""),
             name=function["name"],
             arguments=str(function.get("arguments") or "{}"),
-            signature=str(google.get("thought_signature") or ""),
+            signature=str(signed or ""),
         )
         names[made.id] = made.name
         found.append(made)

@@ -12,7 +12,7 @@ from api.gate import Gate
 from api.gateway import retry_headers
 from api.gemini_answer import gemini_error
 from api.openai_answer import openai_error
-from core import AimmError, ModelManager
+from core import AimmError, InvalidRequest, ModelManager
 from core.domain.key import Key
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,14 @@ class Gateway:
                 if not isinstance(caught, AimmError):
                     raise
                 return None
-            error = caught if isinstance(caught, AimmError) else AimmError("Something went wrong here; see the log.")
-            if error is not caught:
+            error = _told(caught)
+            if error is not caught and not isinstance(caught, RecursionError):
                 logger.exception("a request failed unexpectedly: %s", type(caught).__name__)
             status, raw = (openai_error if is_openai else gemini_error)(error)
             await exchange.answer(status, raw, retry_headers(error))
+
+
+def _told(caught: Exception) -> AimmError:
+    if isinstance(caught, RecursionError):
+        return InvalidRequest("The body is nested too deeply.")
+    return caught if isinstance(caught, AimmError) else AimmError("Something went wrong here; see the log.")

@@ -1,6 +1,5 @@
 """An outcome as it is given, checked against its experiment. Pure."""
 
-import math
 from dataclasses import replace
 
 from core.domain.experiment import Experiment, OutcomeInput, Variant
@@ -14,7 +13,7 @@ def checked_outcome(experiment: Experiment, result: OutcomeInput) -> OutcomeInpu
     """The outcome with its variant's position. Raises: InvalidRequest"""
     if result.rating is not None and not 1 <= result.rating <= 5:
         raise InvalidRequest(f"rating == {result.rating}, must be from 1 to 5")
-    if result.number is not None and not (math.isfinite(result.number) and abs(result.number) <= 1e15):
+    if result.number is not None and not abs(result.number) <= 1e15:  # neither NaN nor too large for a float
         raise InvalidRequest(f"number == {result.number}, must be finite and at most 1e15")
     if len(result.text) > MAX_TEXT:
         raise InvalidRequest(f"text has {len(result.text):,} characters; at most {MAX_TEXT:,} are taken.")
