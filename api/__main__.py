@@ -20,16 +20,18 @@ def main() -> int:
     args = parser.parse_args()
     if not 1 <= args.workers <= MAX_WORKERS or not 0 <= args.port < 65_536:
         parser.error(f"--workers must be 1 to {MAX_WORKERS}, --port 0 to 65535")
-    if args.workers > 1:  # the figures of one process are written where the others read them
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="aimm-metrics-"))
-    try:
-        settings = Settings.load()
-    except AimmError as error:
-        sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
-        return 1
-    if args.workers > 1:
-        return serve_many(args.host, args.port, settings, args.workers)
-    return serve(args.host, args.port, settings)
+    # The figures of one process are written where the others read them.
+    with tempfile.TemporaryDirectory(prefix="aimm-metrics-", ignore_cleanup_errors=True) as folder:
+        if args.workers > 1:
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        try:
+            settings = Settings.load()
+        except AimmError as error:
+            sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
+            return 1
+        if args.workers > 1:
+            return serve_many(args.host, args.port, settings, args.workers)
+        return serve(args.host, args.port, settings)
 
 
 if __name__ == "__main__":

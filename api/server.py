@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import multiprocessing
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +25,9 @@ from core import AimmError, ModelManager
 from core.binding import check_binding, is_loopback
 from core.config import Settings
 
-WARM_UP_S = 0.2
+LOOK_S = 0.2
+GRACE_S = 6  # for answers under way when the server is told to stop
+END_S = 9.0  # then a process that has not ended is ended
 
 
 class Server:
@@ -99,6 +104,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | None) -> int:
     loop = asyncio.get_running_loop()
+    # uvicorn has its own handler while it serves and sends the signal again when it is done: that must not end us before
+    # the records are written.
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     sys.setswitchinterval(0.001)  # the writer's thread beside the loop: a shorter switch keeps answers short
     try:
         # The calls run on this very loop: nothing crosses threads between a vendor's bytes and the caller's.
@@ -109,9 +118,12 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         await asyncio.to_thread(check_binding, mm, host, has_dashboard=False, has_login=False)
         app = Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host))
         config = uvicorn.Config(
-            app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75
+            app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75,
+            timeout_graceful_shutdown=GRACE_S,
         )  # fmt: skip
         server = uvicorn.Server(config)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
+        server.should_exit = stopped.is_set()
         # What is there by now stays; looking through it again and again would stop all streams for tens of milliseconds.
         gc.collect()
         gc.freeze()
@@ -134,8 +146,6 @@ def _refuse(error: AimmError) -> int:
 
 def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
     """Several processes on one address; one that dies is started again. Ends with all of them."""
-    import multiprocessing
-
     shared = replace(settings, n_workers=n_workers)
     context = multiprocessing.get_context("spawn")
     bound = uvicorn.Config(_nothing, host, port).bind_socket()
@@ -150,7 +160,7 @@ def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
 
     workers = [start() for _ in range(n_workers)]
     status = 0
-    while not ends.wait(WARM_UP_S):
+    while not ends.wait(LOOK_S):
         for at, worker in enumerate(workers):
             if not worker.is_alive():
                 if worker.exitcode == 1:  # it refused, and so would the next one
@@ -158,16 +168,33 @@ def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
                     ends.set()
                 elif not ends.is_set():
                     workers[at] = start()
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join(15)
+    _end(workers)
     bound.close()
     return status
 
 
+def _end(workers: list[Any]) -> None:
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + END_S
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+
+
 def _work(host: str, port: int, settings: Settings, bound: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.exit(serve(host, port, settings, sockets=[bound]))
+
+
+def _end_with_parent() -> None:
+    """Nobody would start or stop a process whose parent was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -41,6 +41,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
     """A new, empty database on it."""
+    return new_database(postgres_server)
+
+
+def new_database(postgres_server: str) -> str:
     import psycopg
 
     name = f"t{uuid.uuid4().hex[:12]}"
