@@ -143,7 +143,7 @@ def _strict(schema: Any) -> Any:
         return [_strict(each) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in schema.items():
         if name in _NAMED and isinstance(value, Mapping):  # names of the team's own, not words of the schema
             found[name] = {each: _strict(inner) for each, inner in value.items()}
