@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from api.asked import Asked, origin_of
@@ -57,7 +58,35 @@ def _turns(given: Any) -> tuple[Message, ...]:
         role: Literal["user", "model"] = "model" if turn.get("role") == "model" else "user"
         read = [part for each in parts if (part := _part(each)) is not None]
         turns.append(Message.of(role, tuple(read)))
-    return tuple(turns)
+    return _with_ids(turns)
+
+
+def _with_ids(turns: list[Message]) -> tuple[Message, ...]:
+    """Calls of tools and their results with ids: Gemini's clients send them by name and in order only, others need them."""
+    used: set[str] = set()
+    waiting: dict[str, list[str]] = {}
+    found = []
+    for turn in turns:
+        parts: list[Part] = []
+        for part in turn.parts:
+            if isinstance(part, ToolCall):
+                call_id, n = part.id or part.name, 1
+                while call_id in used:
+                    n += 1
+                    call_id = f"{part.id or part.name}_{n}"
+                used.add(call_id)
+                waiting.setdefault(part.name, []).append(call_id)
+                parts.append(replace(part, id=call_id))
+            elif isinstance(part, ToolResult):
+                mine = waiting.get(part.name, [])
+                call_id = part.call_id if part.call_id or not mine else mine[0]
+                if call_id in mine:
+                    mine.remove(call_id)
+                parts.append(replace(part, call_id=call_id or part.name))
+            else:
+                parts.append(part)
+        found.append(replace(turn, parts=tuple(parts)) if parts else turn)
+    return tuple(found)
 
 
 def _part(given: Any) -> Part | None:
@@ -77,13 +106,13 @@ def _part(given: Any) -> Part | None:
     if isinstance(called, dict):
         name = str(called.get("name") or "")
         signature = str(_either(given, "thoughtSignature", "thought_signature") or "")
-        return ToolCall(str(called.get("id") or name), name, json.dumps(called.get("args") or {}), signature)
+        return ToolCall(str(called.get("id") or ""), name, json.dumps(called.get("args") or {}), signature)
     result = _either(given, "functionResponse", "function_response")
     if isinstance(result, dict):
         name, answer = str(result.get("name") or ""), result.get("response")
         inner = answer.get("result") if isinstance(answer, dict) and set(answer) == {"result"} else answer
         text = inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
-        return ToolResult(str(result.get("id") or name), name, text)
+        return ToolResult(str(result.get("id") or ""), name, text)
     return None
 
 

@@ -100,10 +100,8 @@ def test_json_of_a_schema_is_asked_for(client: openai.OpenAI, fake: FakeGemini):
 def test_errors_are_those_of_the_client(client: openai.OpenAI, fake: FakeGemini):
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="no-such-model", messages=HELLO)
-    with pytest.raises(openai.BadRequestError, match="Tools"):
-        client.chat.completions.create(
-            model="sim-fast", messages=HELLO, tools=[{"type": "function", "function": {"name": "f"}}]
-        )
+    with pytest.raises(openai.BadRequestError, match="tools"):
+        client.chat.completions.create(model="sim-fast", messages=HELLO, tools=[{"type": "function", "function": {}}])  # type: ignore[typeddict-item]
     with pytest.raises(openai.BadRequestError, match="temperature"):
         client.chat.completions.create(model="sim-fast", messages=HELLO, temperature=9)
     fake.next(*[wire.rate_limited(30.0)] * 5)

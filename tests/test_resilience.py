@@ -199,6 +199,27 @@ def test_a_failed_probe_closes_the_door_for_longer(
     assert mm.breakers.states()["openai", GPT].n_openings == 2
 
 
+def test_a_probe_that_is_refused_has_found_the_vendor_there(
+    open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(breaker, "OPEN_S", 0)
+    mm, other = (open_manager(database_url, **settings_of(vendor)) for _ in range(2))
+    vendor.next(*[failure(503, "down", headers={"retry-after": "60"})] * 10, failure(400, "wrong"))
+    for _ in range(10):
+        ask(other)
+    mm.breakers.refresh()
+    assert mm.breakers.states()
+
+    assert ask(mm).error_class == "invalid_request"
+    assert mm.breakers.states() == {}
+    # The process that had counted the failures begins to count anew.
+    mm._writer.run(lambda _: None)
+    other.breakers.refresh()
+    vendor.next(failure(503, "down", headers={"retry-after": "60"}))
+    ask(other)
+    assert other.breakers.states() == {}
+
+
 def test_a_door_that_is_shut_is_a_503_that_says_until_when(served: Running):
     served.vendor.next(*[DOWN] * 10)
     for _ in range(10):

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 from core.calls.accounting import at_least
@@ -99,6 +100,7 @@ class Attempts:
         assert progress.provider is not None and progress.model is not None  # noqa: S101 - set by the caller
         deadline, timeout, offset = times
         usage: Usage | None = None
+        held = b""
         progress.finish_reason = None
         has_more = has_begun = False  # has_more: whether something came after the last count
         timeout_s = max(0.001, deadline - time.monotonic())
@@ -109,6 +111,8 @@ class Attempts:
                 has_more = chunk.usage is None and (has_more or bool(chunk.text or chunk.thinking or chunk.tools))
                 if chunk.quota is not None:
                     self._pacer.heard(progress.model.provider, progress.model.name, chunk.quota)
+                if not has_begun:
+                    held, chunk = _held_back(held, chunk)
                 _take(call, chunk, progress)
                 if not has_begun and call.has_output:
                     has_begun = True
@@ -121,6 +125,15 @@ class Attempts:
             await _close(stream)
         if progress.finish_reason is None and not call.has_output:
             raise ProviderError(f"{request.model} answered with nothing at all.", hint="Try again.")
+
+
+def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
+    """A vendor's bytes wait for the first that say something: until then another attempt, or another model, may answer."""
+    if chunk.raw is None:
+        return held, chunk
+    if chunk.text or chunk.thinking or chunk.tools or chunk.vectors or chunk.finish_reason is not None:
+        return b"", replace(chunk, raw=held + chunk.raw) if held else chunk
+    return held + chunk.raw, replace(chunk, raw=None)
 
 
 def _take(call: Call, chunk: Chunk, progress: Progress) -> None:

@@ -61,9 +61,11 @@ class Breakers:
             self._writer.submit(lambda connection: BreakerStore.remove(connection, name))
 
     def failed(self, provider: str, model: str, error: AimmError) -> None:
-        if not isinstance(error, ProviderError) or isinstance(error, CircuitOpen):
-            return
         name = (provider, model)
+        if not isinstance(error, ProviderError) or isinstance(error, CircuitOpen):
+            if name in self._trying and error.upstream is not None:
+                self.succeeded(provider, model)  # it refused, so it is there
+            return
         with self._lock:
             before = self._open.get(name)
             n = self._failures[name] = self._failures.get(name, 0) + 1
@@ -82,6 +84,8 @@ class Breakers:
         stored = self._store.all()
         with self._lock:
             mine = self._open
+            for name in mine.keys() - stored.keys():  # another process found it well
+                self._failures.pop(name, None)
             self._open = {
                 name: max(opening, mine[name]) if name in mine else opening for name, opening in stored.items()
             }

@@ -47,8 +47,7 @@ class AnswerCache:
     def keep(digest: str, ttl_s: int, request: Request, chunks: Sequence[Chunk], usage: Usage) -> Work | None:
         """Work that keeps an answer; None = it is too large."""
         answer = {
-            "wire": request.native.wire if request.native else None,
-            "is_streamed": request.is_streamed,
+            "shape": _shape(request),
             "usage": {name: value for name in Usage.__slots__ if (value := getattr(usage, name))},
             "chunks": [_to_json(chunk) for chunk in chunks],
         }
@@ -93,13 +92,21 @@ def _to_json(chunk: Chunk) -> dict[str, Any]:
     return {name: each for name, each in value.items() if each}
 
 
-def _to_hit(found: dict[str, Any], request: Request, digest: str) -> Hit:
+def _shape(request: Request) -> list[Any] | None:
+    """What the bytes of an answer look like: wire, whether as a stream, and whether with its count."""
     native = request.native
-    is_alike = native is not None and (native.wire, request.is_streamed) == (found["wire"], found["is_streamed"])
+    if native is None:
+        return None
+    options = native.body.get("stream_options")
+    return [native.wire, request.is_streamed, isinstance(options, dict) and bool(options.get("include_usage"))]
+
+
+def _to_hit(found: dict[str, Any], request: Request, digest: str) -> Hit:
+    is_alike = _shape(request) == found.get("shape")
     chunks = []
     for value in found["chunks"]:
         raw = value.pop("raw", None)
         value["tools"] = tuple(ToolDelta(**tool) for tool in value.get("tools", ()))
         value["vectors"] = tuple(value.get("vectors", ()))
-        chunks.append(Chunk(**value, raw=base64.b64decode(raw) if raw and is_alike else None))
+        chunks.append(Chunk(**value, raw=base64.b64decode(raw) if raw and is_alike and request.native else None))
     return Hit(chunks, Usage(**found["usage"]), digest)

@@ -13,7 +13,7 @@ from core.domain.budget import Spender
 from core.domain.generation import Chunk, Generation, Model, Request, Source, ToolDelta, Usage
 from core.domain.key import Key
 from core.domain.message import ToolCall
-from core.domain.text import tags_problem
+from core.domain.text import mended, tags_problem
 from core.errors import AimmError
 
 MAX_FALLBACKS = 5
@@ -108,12 +108,12 @@ class Call:
     @property
     def text(self) -> str:
         with self._lock:
-            return "".join(self._pieces)
+            return mended("".join(self._pieces))
 
     @property
     def thinking(self) -> str:
         with self._lock:
-            return "".join(self._thinking)
+            return mended("".join(self._thinking))
 
     @property
     def has_output(self) -> bool:

@@ -10,6 +10,7 @@ from core.calls.progress import Progress, may_be_billed, status_of
 from core.config import LogContent
 from core.domain.generation import Generation, Usage
 from core.domain.price import Price
+from core.domain.text import storable
 from core.errors import AimmError
 from core.storage.generations import CONTRADICTORY, ESTIMATED
 
@@ -59,7 +60,7 @@ class Recorder:
             id=call.id,
             created_at=progress.created_at,
             request_model=model,
-            response_model=progress.response_model,
+            response_model=storable(progress.response_model) if progress.response_model else None,
             provider=provider,
             source=origin.source,
             operation=request.operation,
@@ -69,10 +70,10 @@ class Recorder:
             user_id=origin.user_id,
             key_id=origin.key_id,
             tags=origin.tags,
-            note=" ".join(progress.notes),
+            note=storable(" ".join(progress.notes)),
             status=status,
             error_class=error.code if error else "",
-            error_message=error.message if error else "",
+            error_message=storable(error.message) if error else "",
             finish_reason="error" if status == "error" else progress.finish_reason,
             usage=account.usage,
             cost_usd=account.cost_usd,

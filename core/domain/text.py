@@ -6,6 +6,7 @@ from collections.abc import Sequence
 MAX_TAGS = 10
 _TAG = re.compile(r"[\w.:/@+-]{1,64}")
 
+_HALF = re.compile(r"[\ud800-\udfff]")
 _UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -17,6 +18,13 @@ def is_storable(text: str) -> bool:
 def storable(text: str) -> str:
     """The text with a question mark for each character that cannot be kept."""
     return _UNFIT.sub("?", text)
+
+
+def mended(text: str) -> str:
+    """The text with characters whose halves came apart put together again; a half that stays alone becomes one of ours."""
+    if text.isascii() or _HALF.search(text) is None:
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def tags_problem(tags: Sequence[str]) -> str:

@@ -83,7 +83,9 @@ class GeminiProvider:
                 values = [event.value for event in events if event.value is not None]
                 for value in values:
                     self._wire.refuse_error(value)
-                passed = b"".join(e.raw for e in events if not e.is_done) if native and request.is_streamed else None
+                # Only what says something: google-genai takes a comment for a broken answer.
+                said = b"".join(event.raw for event in events if event.value is not None)
+                passed = said if native and request.is_streamed else None
                 yield replace(reader.read(values), raw=passed)
 
     async def _embeddings(self, request: Request, timeout_s: float) -> Chunk:
