@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -26,7 +27,7 @@ from core.binding import check_binding, is_loopback
 from core.config import Settings
 
 LOOK_S = 0.2
-GRACE_S = 6  # for answers under way when the server is told to stop
+GRACE_S = 5  # for answers under way when the server is told to stop
 END_S = 9.0  # then a process that has not ended is ended
 
 
@@ -79,6 +80,20 @@ class Server:
         )
 
 
+class _Uvicorn(uvicorn.Server):
+    """When the time is up for answers that are under way, their calls are stopped, and so recorded with what came."""
+
+    def __init__(self, config: uvicorn.Config, mm: ModelManager) -> None:
+        super().__init__(config)
+        self._mm = mm
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        time_is_up = loop.call_later(GRACE_S, loop.run_in_executor, None, self._mm.calls.cancel_all)
+        await super().shutdown(sockets)
+        time_is_up.cancel()
+
+
 def _is_ready(get_manager: Callable[[], ModelManager]) -> bool:
     try:
         get_manager().prices.refresh()
@@ -107,7 +122,7 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
     # uvicorn has its own handler while it serves and sends the signal again when it is done: that must not end us before
     # the records are written.
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    _on_signals(stopped.set)
     sys.setswitchinterval(0.001)  # the writer's thread beside the loop: a shorter switch keeps answers short
     try:
         # The calls run on this very loop: nothing crosses threads between a vendor's bytes and the caller's.
@@ -119,10 +134,10 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         app = Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host))
         config = uvicorn.Config(
             app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=GRACE_S + 2, proxy_headers=False,
         )  # fmt: skip
-        server = uvicorn.Server(config)
-        signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
+        server = _Uvicorn(config, mm)
+        _on_signals(partial(setattr, server, "should_exit", True))
         server.should_exit = stopped.is_set()
         # What is there by now stays; looking through it again and again would stop all streams for tens of milliseconds.
         gc.collect()
@@ -139,6 +154,11 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         await asyncio.to_thread(mm.close)
 
 
+def _on_signals(end: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end())
+
+
 def _refuse(error: AimmError) -> int:
     sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
     return 1
@@ -150,8 +170,7 @@ def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
     context = multiprocessing.get_context("spawn")
     bound = uvicorn.Config(_nothing, host, port).bind_socket()
     ends = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ends.set())
+    _on_signals(ends.set)
 
     def start() -> Any:
         process = context.Process(target=_work, args=(host, port, shared, bound))
