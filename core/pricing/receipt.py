@@ -18,6 +18,8 @@ def receipt_for(usage: Usage, price: Price) -> Receipt:
         ValueError: A part is larger than its whole. LookupError: The row has no price for something that was used.
     """
     check(usage)
+    if usage.output_tokens and price.source == "catalogue" and "embed" in price.model and not price.output.highest:
+        raise LookupError(f"{price.id} has no price for output")  # the catalogue names none, because vectors are free
     lines = tuple(
         ReceiptLine(kind=kind, count=count, price_usd=rate.at(usage.input_tokens))
         for kind, count, rate in _parts(usage, price)
