@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,6 +55,8 @@ from core.telemetry.prometheus import PrometheusMetrics
 from core.telemetry.tracing import open_tracing
 from core.workflows.service import WorkflowService
 
+BUSY_S = 60.0
+
 
 class ModelManager:
     """Models, calls and their records.
@@ -90,8 +93,7 @@ class ModelManager:
             file=settings.prices_file,
             on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
         )
-        speed = settings.simulated_speed if simulated_speed is None else simulated_speed
-        self._registry = Registry.of(settings, speed)
+        self._registry = Registry.of(settings, simulated_speed)
         self.breakers = Breakers(self.database, self._writer)
         self.calls = CallEngine(
             self._loop,
@@ -144,18 +146,13 @@ class ModelManager:
         self._have_calls_told(counts=takes_up)
         self._closed = threading.Event()
         duties = (
-            self.prices.refresh,
-            self.budgets.release_dead,
-            self.breakers.refresh,
-            self.alerts.evaluate,
-            self.alerts.deliver,
-            self.experiments.settle_runs,
-            self.experiments.reallocate,
-            self.aliases.advance,
-            self.keys.flush,
-            self.metrics.beat,
-        )
-        self._housekeeper = Housekeeper(duties) if takes_up else None
+            self.prices.refresh, self.budgets.release_dead, self.breakers.refresh, self.alerts.evaluate, self.alerts.deliver,
+            self.experiments.settle_runs, self.experiments.reallocate, self.aliases.advance, self.keys.flush, self.metrics.beat,
+        )  # fmt: skip
+        self._keepers = [Housekeeper(duties)] if takes_up else []
+        if loop is not None:
+            # A server's requests need not wait for what each looks up: it is read again before it is a second old.
+            self._keepers.append(Housekeeper((self._keep_known,), every_s=0.6))
         if takes_up:
             self.workflows.take_up()
 
@@ -184,8 +181,8 @@ class ModelManager:
         if self._closed.is_set():
             return
         self._closed.set()
-        if self._housekeeper is not None:
-            self._housekeeper.close()
+        for keeper in self._keepers:
+            keeper.close()
         self.workflows.close()
         self.calls.cancel_all()
         self.keys.close()
@@ -197,6 +194,11 @@ class ModelManager:
             self._tracing.close()
         self._presence.close()
         self.database.close()
+
+    def _keep_known(self) -> None:
+        if time.monotonic() - self.calls.last_at < BUSY_S:
+            for each in (self.keys, self.aliases, self.budgets):
+                each.refresh()
 
     def _have_calls_told(self, *, counts: bool) -> None:
         """counts: Whether anyone may ask this process for its figures; a command that ends at once is never asked."""

@@ -193,6 +193,14 @@ class BudgetService:
 
     # The door's side (Admission); on the core's loop
 
+    def refresh(self) -> None:
+        """Read what other processes have changed, so that the next call need not."""
+        until, version = time.monotonic() + STATUS_TTL_S, self._version
+        budgets = [budget for budget in self._store.all() if budget.binds]
+        if version == self._version:  # nothing was changed here meanwhile
+            self._binding = budgets, until
+        self._look()
+
     async def is_bound(self, spender: Spender) -> bool:
         budgets, until = self._binding
         if time.monotonic() >= until:

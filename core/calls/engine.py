@@ -76,6 +76,7 @@ class CallEngine:
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
         self.n_in_flight = 0
+        self.last_at = 0.0  # when the last call began, monotonic
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer of every call once it is recorded; in the core's loop, so it must be quick."""
@@ -105,6 +106,7 @@ class CallEngine:
                 if not self._calls[oldest].done.done():
                     break
                 del self._calls[oldest]
+        self.last_at = call.started_at
         self._loop.start(self._run(call, also))
         return call
 

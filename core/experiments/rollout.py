@@ -61,11 +61,14 @@ class AliasService:
 
     def find(self, name: str) -> Alias | None:
         """The alias of a name, if it is one; at most a second old."""
-        found, until = self._cached
-        if time.monotonic() >= until:
-            found = {alias.name: alias for alias in self._store.all()}
-            self._cached = found, time.monotonic() + TTL_S
-        return found.get(name)
+        if self.is_old:
+            self.refresh()
+        return self._cached[0].get(name)
+
+    def refresh(self) -> None:
+        """Read what other processes have changed, so that the next look-up need not."""
+        until = time.monotonic() + TTL_S
+        self._cached = {alias.name: alias for alias in self._store.all()}, until
 
     @property
     def is_old(self) -> bool:

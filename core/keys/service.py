@@ -159,6 +159,10 @@ class KeyService:
         age_s = time.monotonic() - read_at
         return age_s > FRESH_S or (age_s > UNKNOWN_FRESH_S and rules.digest_of(secret) not in keys)
 
+    def refresh(self) -> None:
+        """Read what other processes have changed, so that the next look-up need not."""
+        self._read()
+
     def _read(self) -> None:
         while True:
             version, at = self._version, time.monotonic()
