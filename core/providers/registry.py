@@ -94,8 +94,8 @@ class Registry:
             self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, self._link, is_guest=not host)
 
     @classmethod
-    def of(cls, settings: Settings, simulated_speed: float) -> "Registry":
-        """The vendors that the settings name."""
+    def of(cls, settings: Settings, simulated_speed: float | None = None) -> "Registry":
+        """The vendors that the settings name. simulated_speed: None = as they say."""
         return cls(
             keys={
                 "gemini": settings.gemini_api_key,
@@ -111,7 +111,7 @@ class Registry:
             servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
             finds_ollama=settings.finds_ollama,
             allows_link_local=settings.allows_link_local,
-            simulated_speed=simulated_speed,
+            simulated_speed=settings.simulated_speed if simulated_speed is None else simulated_speed,
         )
 
     @property
