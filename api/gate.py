@@ -35,15 +35,17 @@ class Gate:
             raise Overloaded("Too many calls are under way, and too many wait.", retry_after_s=1.0)
         mine = asyncio.get_running_loop().create_future()
         self._waiting.append(mine)
+        has_turn = False
         try:
             async with asyncio.timeout(WAIT_S):
                 await mine
+            has_turn = True
         except TimeoutError:
             raise Overloaded("Too many calls are under way.", retry_after_s=2.0) from None
         finally:
             if mine in self._waiting:
                 self._waiting.remove(mine)
-            elif mine.cancelled():
+            elif not has_turn and not mine.cancelled():
                 self._leave()  # its turn came just when it gave up
 
     def _leave(self) -> None:

@@ -1,6 +1,7 @@
 """What all wires share: start the call, hand its chunks on as they come, say at the end what it cost."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -157,7 +158,7 @@ def retry_headers(error: AimmError) -> dict[str, str]:
     """Retry-After, and why a 429 is one."""
     found: dict[str, str] = {}
     if error.retry_after_s is not None:
-        found["retry-after"] = str(max(1, round(error.retry_after_s)))
+        found["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, BudgetExceeded):
         found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
     elif isinstance(error, Overloaded):

@@ -1,5 +1,6 @@
 """Where vendors do what no page of theirs says, and callers do what few clients do."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from api.gate import Gate
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, anthropic_answer, as_completion, failure, openai_answer
 from tests.gateway import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
@@ -169,6 +171,37 @@ def test_an_answer_that_was_not_asked_for_by_the_piece_is_logged(served: Running
     served.gemini.next(gemini_fake.answer("Whole"))
     assert served.post(f"/gemini/v1beta/models/{FLASH}:generateContent", HELLO_GEMINI).status == 200
     assert (served.row().text, served.row().provider) == ("Whole", "gemini")
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_turn_that_is_given_up_as_it_comes_is_neither_lost_nor_doubled(is_given: bool):
+    inside: list[str] = []
+
+    async def hold(gate: Gate, until: asyncio.Event, name: str = "") -> None:
+        async with gate.turn():
+            inside.append(name)
+            await until.wait()
+
+    async def scenario() -> None:
+        gate, ends = Gate(1, 2), asyncio.Event()
+        first = asyncio.create_task(hold(gate, ends))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(hold(gate, asyncio.Event()))
+        await asyncio.sleep(0)
+        ends.set()
+        if is_given:  # the turn is the second's already, and it has not heard of it
+            await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        inside.clear()
+        later = [asyncio.create_task(hold(gate, asyncio.Event(), name)) for name in ("third", "fourth")]
+        await asyncio.sleep(0.02)
+        for task in later:
+            task.cancel()
+        await asyncio.gather(*later, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert inside == ["third"]
 
 
 def test_a_hint_follows_a_whole_sentence(served: Running):

@@ -184,6 +184,17 @@ def test_a_vendor_that_hangs_meets_the_deadline(hasty: Running, vendor: str, str
 
 
 @each_vendor
+def test_a_stream_that_hangs_after_its_first_words_ends_at_the_deadline(hasty: Running, vendor: str):
+    tell(hasty, vendor, replace(answering(vendor), pause_s=0.15 if vendor == "anthropic" else 0.45))
+
+    seen = Asking(hasty, vendor, streamed=True)
+
+    assert "broke off" in seen.error.message
+    assert (seen.row.status, seen.row.error_class, seen.row.text) == ("truncated", "provider_timeout", seen.text)
+    assert seen.text and 0.3 < seen.seconds < 1.0
+
+
+@each_vendor
 @both_ways
 def test_a_connection_that_breaks_before_anything_came_is_tried_again(served: Running, vendor: str, streamed: bool):
     tell(served, vendor, replace(answering(vendor), break_after=0))

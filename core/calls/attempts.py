@@ -16,6 +16,8 @@ from core.calls.retry import wait_before_retry_s
 from core.domain.generation import Chunk, Request, Usage
 from core.errors import AimmError, ProviderError, ProviderTimeout, RateLimited
 
+HELD_BYTES = 64 * 1024  # whoever sends more says something, if nothing that is read here, such as sounds
+
 
 class Attempts:
     def __init__(self, admitting: Admitting, breakers: Breakers, pacer: Pacer, timeout_s: float) -> None:
@@ -131,7 +133,8 @@ def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
     """A vendor's bytes wait for the first that say something: until then another attempt, or another model, may answer."""
     if chunk.raw is None:
         return held, chunk
-    if chunk.text or chunk.thinking or chunk.tools or chunk.vectors or chunk.finish_reason is not None:
+    says = chunk.text or chunk.thinking or chunk.tools or chunk.vectors or chunk.finish_reason is not None
+    if says or len(held) > HELD_BYTES:
         return b"", replace(chunk, raw=held + chunk.raw) if held else chunk
     return held + chunk.raw, replace(chunk, raw=None)
 
