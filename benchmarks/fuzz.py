@@ -42,7 +42,7 @@ def main() -> int:
     )
     parser.add_argument("--database", default="", help="the address of an empty database; by default SQLite in a file")
     parser.add_argument("--only", help="a regular expression of paths, for schemathesis alone")
-    parser.add_argument("--phases", default="examples,coverage,fuzzing")
+    parser.add_argument("--phases", default="examples,coverage,fuzzing,stateful")
     args = parser.parse_args()
     tool = installed()
     only = ["--include-path-regex", args.only] if args.only else []
@@ -75,7 +75,11 @@ def main() -> int:
             )
             sent, seed, failed = sent + n, seed + 1, failed or not is_clean or n == 0
         wrong: list[str] = []
-        n_values = 0 if args.only else fuzz(server.port, seeded(server.address, "again"), wrong.append, args.values)
+        n_values = (
+            0
+            if args.only or not args.values
+            else fuzz(server.port, seeded(server.address, "again"), wrong.append, args.values)
+        )
         print(*(f"! {each}" for each in wrong), sep="\n")
         failed = failed or bool(wrong)
         if server.process.poll() is not None or not answers(server.address + "/healthz"):

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core import ModelManager
+from core import InvalidRequest, ModelManager
 from core.config import Settings
 from core.issuing import Allowance, issue
 from tests.conftest import ROOT, free_port, new_database
@@ -334,3 +334,10 @@ def test_a_server_with_a_key_lets_only_its_holders_in(tmp_path: Path):
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(10) == 0
     assert "Traceback" not in (tmp_path / f"server-{served.port}.log").read_text()
+
+
+@pytest.mark.parametrize("text", ["-1", "fast", "nan", "1e9"])
+def test_a_speed_that_cannot_be_is_refused(text: str):
+    assert Settings.from_environ({"AIMM_SIMULATED_SPEED": "0"}).simulated_speed == 0
+    with pytest.raises(InvalidRequest, match="AIMM_SIMULATED_SPEED"):
+        Settings.from_environ({"AIMM_SIMULATED_SPEED": text})
