@@ -52,7 +52,11 @@ class OpenAIAnswer:
         if not self._head:
             model = chunk.response_model or (call.answered_by.name if call.answered_by else call.request.model)
             self._head = {"id": call.id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
-            delta = {"role": "assistant", **({} if "content" in delta else {"content": None if chunk.tools else ""}), **delta}
+            delta = {
+                "role": "assistant",
+                **({} if "content" in delta else {"content": None if chunk.tools else ""}),
+                **delta,
+            }
         return self._event(self._head, delta, None)
 
     def _event(self, head: dict[str, Any], delta: dict[str, Any], finish: str | None) -> bytes:
@@ -160,6 +164,8 @@ def _event(value: dict[str, Any]) -> bytes:
 
 def _finish(g: Generation) -> str:
     known = ("stop", "length", "content_filter", "tool_calls")
+    if g.finish_reason == "tool_calls" and not g.tool_calls:
+        return "stop"  # the vendor could not make one; clients would look for calls
     return g.finish_reason if g.finish_reason in known else "stop" if g.status == "ok" else "length"
 
 

@@ -173,6 +173,47 @@ def test_an_answer_that_was_not_asked_for_by_the_piece_is_logged(served: Running
     assert (served.row().text, served.row().provider) == ("Whole", "gemini")
 
 
+def test_a_cap_is_for_all_models_of_a_call(served: Running):
+    """An attempt that was billed and said nothing costs 5 cents; then another model is asked."""
+    billed = Reply(events=[("", {"choices": [], "usage": {"prompt_tokens": 4000, "completion_tokens": 4000}})])
+    more: Any = {"extra_body": {"fallbacks": [CLAUDE]}, "max_tokens": 100}
+    for cap, status in (("0.0502", 400), ("0.06", 200)):
+        served.forget()
+        served.vendor.next(billed, failure(503, "down", headers={"retry-after": "60"}))
+        try:
+            found = served.chat(GPT, extra_headers={"x-aimm-cap-usd": cap}, **more).status_code
+        except openai.BadRequestError as error:
+            found = error.status_code
+            assert "of the cap is left" in error.message and cap not in error.message
+        assert found == status
+
+
+def test_a_redirect_is_no_answer_and_takes_no_prompt_along(served: Running):
+    moved = Reply(status=302, raw=b"", headers={"Location": f"{served.vendor.url}/v1/elsewhere"})
+    served.vendor.next(moved)
+
+    with pytest.raises(openai.InternalServerError) as caught:
+        served.chat(GPT)
+
+    assert (caught.value.status_code, len(served.vendor.requests)) == (502, 1)
+    assert (served.row().error_class, served.row().n_attempts) == ("provider_error", 1)
+
+
+def test_a_call_that_gemini_could_not_make_is_no_call(served: Running):
+    served.gemini.next(
+        gemini_fake.Reply(events=[gemini_fake.event("", finish="MALFORMED_FUNCTION_CALL", usage=gemini_fake.usage())])
+    )
+    choice = served.chat(FLASH).parse().choices[0]
+
+    assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
+
+
+def test_empty_turns_do_not_reach_anthropic(served: Running):
+    served.chat(CLAUDE, [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}, *HELLO])
+
+    assert [turn["content"] for turn in served.vendor.requests[-1]["body"]["messages"]] == ["x", "Hello"]
+
+
 @pytest.mark.parametrize("is_given", [True, False])
 def test_a_turn_that_is_given_up_as_it_comes_is_neither_lost_nor_doubled(is_given: bool):
     inside: list[str] = []

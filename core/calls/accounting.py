@@ -166,7 +166,8 @@ def within_cap(ask: Ask, cap_usd: Decimal) -> int | None:
         return None
     least = ask.spent_nano + ask.input_nano + ask.token_nano * ask.shortest_tokens
     if not ask.shortest_tokens or least > cap:
+        left = Decimal(max(cap - ask.spent_nano, 0)) / NANO
         raise CapReached(
-            f"A call of {ask.spender.model} may cost ${Decimal(ask.worst_nano) / NANO:.6f}; ${max(cap, 0) / NANO:.6f} of the cap is left."
+            f"A call of {ask.spender.model} may cost ${Decimal(ask.worst_nano) / NANO:.6f}; ${left:.6f} of the cap is left."
         )
     return int((cap - ask.spent_nano - ask.input_nano) / ask.token_nano)

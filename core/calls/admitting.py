@@ -110,7 +110,9 @@ class Admitting:
             spent_nano=to_nano(spent or Decimal(0)),
         )  # fmt: skip
         if origin.cap_usd is not None:
-            longest = within_cap(ask, origin.cap_usd)
+            # What models have cost that failed before is in the books already, but the caller's cap is for all of them.
+            whole = replace(ask, spent_nano=ask.spent_nano + to_nano(call.spent_before_usd))
+            longest = within_cap(whole, origin.cap_usd)
             if longest is not None:
                 request = shortened(request, longest, progress, "the rest of its cap")
                 worst = ask.input_nano + int(ask.token_nano * longest) + 1

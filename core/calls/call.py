@@ -97,6 +97,7 @@ class Call:
         self.chunks: list[Chunk] | None = None  # all of them, where they are to be kept
         # Said at the end: our own share of the time; "model error" where another one answered; whether it was kept from before.
         self.overhead_s, self.fallback_from, self.is_hit = 0.0, "", False
+        self.spent_before_usd = Decimal(0)  # by models that failed before another one was asked
         # Said before the first piece: who answers, on which wire, at which price, and whose money it is.
         self.answered_by: Model | None = None
         self.wire, self.price_id = "", ""

@@ -195,6 +195,7 @@ class CallEngine:
         if progress.model is None:
             return ""
         generation = self._recorder.fallen_back_from(call, progress, error, _new_id(), to)
+        call.spent_before_usd += generation.cost_usd or 0
         row, body = to_row(generation), to_body(generation, self._recorder.kept(call))
         # What was reserved stays so, under the call's own id: the next model's reservation takes its place.
         self._writer.log(row, body, self._prices.pin(progress.price))
@@ -216,6 +217,8 @@ class CallEngine:
             if digest and generation.status == "ok" and call.origin.cache_s is not None and call.chunks:
                 works.append(self._cache.keep(digest, call.origin.cache_s, call.request, call.chunks, generation.usage))
             call.overhead_s = max(0.0, generation.latency_s - progress.vendor_s - progress.waited_s)
+            if generation.is_simulated and call.fallback_from:
+                self._admission.release(call.id)  # what was reserved for the models before: its own row pays nothing
             await asyncio.wrap_future(self._writer.log(row, body, _all(works)))
             if not generation.is_simulated:
                 self._admission.settled()

@@ -114,7 +114,7 @@ def _body(request: Request) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": longest,
-        "messages": [_to_message(message) for message in request.messages],
+        "messages": [_to_message(message) for message in request.messages if message.content],  # it takes no empty ones
         "stream": True if request.is_streamed else None,
         "system": request.system or None,
         "temperature": None if p.temperature is None else min(1.0, p.temperature),

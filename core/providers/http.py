@@ -98,6 +98,12 @@ class HttpVendor:
     def _error(self, upstream: Upstream, headers: Mapping[str, str]) -> AimmError:
         status, code, message = upstream.status, upstream.code or upstream.type, upstream.message
         text = f"{self.label}: {message or f'error {status}'}"[:500]
+        if status < 400:
+            moved = ProviderError(
+                f"{self.label} answered with status {status}, which is no answer.", hint="Check its address."
+            )
+            moved.is_retryable = False
+            return moved
         if status in (401, 403):
             return AuthenticationError(text, hint=f"Check the key of {self.label}.")
         if status == 404:
@@ -131,7 +137,8 @@ def translated(label: str) -> Iterator[None]:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise ProviderUnavailable(
-            f"{label} cannot be reached ({str(error) or type(error).__name__}).", hint="Check the network and the address."
+            f"{label} cannot be reached ({str(error) or type(error).__name__}).",
+            hint="Check the network and the address.",
         ) from None
     except httpx2.TimeoutException:
         raise ProviderTimeout(
