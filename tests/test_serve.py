@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -285,34 +286,33 @@ def test_an_answer_that_one_process_kept_is_given_by_the_other(lines: tuple[Line
     assert asked[0][2]["choices"] == asked[1][2]["choices"]
 
 
-def test_a_killed_process_is_replaced_and_a_told_server_ends(tmp_path: Path):
+def test_all_end_in_order_when_told_to(served: Served):
+    """The last one: it ends the server of this module."""
+    wait_for(lambda: len(served.workers()) == 2, 10)
+    children = psutil.Process(served.process.pid).children(recursive=True)
+    served.process.send_signal(signal.SIGTERM)
+
+    assert served.process.wait(10) == 0
+    assert not psutil.wait_procs(children, timeout=2)[1]
+
+
+def test_a_killed_process_is_replaced_and_none_outlives_the_first(tmp_path: Path):
     with serving(tmp_path, f"sqlite:///{tmp_path}/aimm.db", "--workers", "2") as served:
         wait_for(lambda: len(served.workers()) == 2, 10)
-        for lines in served.lines_of_each():
-            for line in lines:
-                line.close()
-        first = {worker.pid for worker in served.workers()}
-        os.kill(min(first), signal.SIGKILL)
+        for line in chain.from_iterable(served.lines_of_each()):
+            line.close()
+        killed = min(worker.pid for worker in served.workers())
+        os.kill(killed, signal.SIGKILL)
 
-        def both() -> bool:
+        def are_two() -> bool:
             with closing(served.line()) as line:
                 assert line.chat()[0] == 200
-            return len({worker.pid for worker in served.workers()} - {min(first)}) == 2
+            return len({worker.pid for worker in served.workers()} - {killed}) == 2
 
-        wait_for(both, 10)
-        began, last = time.monotonic(), psutil.Process(served.process.pid).children(recursive=True)
-        served.process.send_signal(signal.SIGTERM)
-
-        assert served.process.wait(10) == 0 and time.monotonic() - began < 10
-        assert not psutil.wait_procs(last, timeout=2)[1]
-
-
-def test_processes_end_with_the_one_that_started_them(tmp_path: Path):
-    with serving(tmp_path, f"sqlite:///{tmp_path}/aimm.db", "--workers", "2") as served:
-        workers = served.workers()
+        wait_for(are_two, 10)
+        left = served.workers()
         served.process.kill()
-
-        assert not psutil.wait_procs(workers, timeout=30)[1]  # one may be starting still
+        assert not psutil.wait_procs(left, timeout=30)[1]  # one may be starting still
 
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
