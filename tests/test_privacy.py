@@ -46,9 +46,12 @@ def ask_all(running: Running, **more: Any) -> None:
     running.client(more.get("key", "none")).embeddings.create(
         model="sim-fast", input=ASKED, extra_headers=more.get("extra_headers")
     )
-    running.vendor.next(vendor_fake.failure(400, "no"))
-    with pytest.raises(openai.BadRequestError):
+    quoted = f"Cannot read {ASKED}"
+    running.vendor.next(vendor_fake.failure(400, quoted, "bad_words"))
+    with pytest.raises(openai.BadRequestError, match=ASKED):
         running.chat(GPT, MESSAGES, **more)
+    running.vendor.next(vendor_fake.failure(404, quoted))
+    running.chat(GPT, MESSAGES, extra_body={"fallbacks": ["sim-fast"]}, **more)
 
 
 def all_bytes(folder: Path) -> bytes:
@@ -65,7 +68,8 @@ def test_no_text_is_written_down_where_none_may_be(tmp_path: Path, way: str):
         if way == "header":
             more["extra_headers"] = {"x-aimm-no-store": "1"}
         ask_all(running, **more)
-        assert len(running.rows()) == 12
+        assert len(running.rows()) == 14
+        assert "400 bad_words" in [row.error_message for row in running.rows()]
         assert all(row.text == "" and row.messages == () for row in running.rows())
         with_log = all_bytes(tmp_path)
     for stored in (with_log, all_bytes(tmp_path)):
@@ -77,6 +81,7 @@ def test_otherwise_it_is(tmp_path: Path):
         ask_all(running)
         texts = [row.text for row in running.rows()]
         assert texts.count(SAID) == 8
+        assert f"OpenAI: Cannot read {ASKED}" in [row.error_message for row in running.rows()]
         assert any(call.arguments == f'{{"at": "{CALLED}"}}' for row in running.rows() for call in row.tool_calls)
 
 
@@ -148,6 +153,7 @@ def test_addresses_that_no_vendor_has_are_not_asked(open_manager: Open, sqlite_u
 
     for model in ("odd/m", FLASH):
         assert "link-local or metadata address" in refusal(mm, model)
+    assert [row.n_attempts for row in mm.log.latest(model="m")] == [1]
 
 
 def test_link_local_addresses_are_asked_where_they_are_meant(open_manager: Open, sqlite_url: str):

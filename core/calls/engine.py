@@ -145,7 +145,8 @@ class CallEngine:
                     await self._fall_back(call, progress, error, names[at + 1]) or left or f"{name} {error.code}"
                 )
                 progress = Progress(
-                    started_at=time.monotonic(), notes=[f"Fell back from {name}: {error.message[:200]}"]
+                    started_at=time.monotonic(),
+                    notes=[f"Fell back from {name}: {self._recorder.told(call, error)[:200]}"],
                 )
         except asyncio.CancelledError:
             task.uncancel()  # Stop: what came is kept

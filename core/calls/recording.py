@@ -33,6 +33,13 @@ class Recorder:
         least: LogContent = min(said, key=_KEEPS.index)
         return least
 
+    def told(self, call: Call, error: AimmError) -> str:
+        """What may be written down of an error: a vendor's own words may quote the prompt."""
+        upstream = error.upstream
+        if upstream is None or self.kept(call) == "full":
+            return error.message
+        return f"{upstream.status} {upstream.code or upstream.type}".strip()
+
     def generation(self, call: Call, progress: Progress, error: AimmError | None) -> Generation:
         """The record of a call. Sets call.error, where it failed."""
         status, error = status_of(call, progress, error)
@@ -73,7 +80,7 @@ class Recorder:
             note=storable(" ".join(progress.notes)),
             status=status,
             error_class=error.code if error else "",
-            error_message=storable(error.message) if error else "",
+            error_message=storable(self.told(call, error)) if error else "",
             finish_reason="error" if status == "error" else progress.finish_reason,
             usage=account.usage,
             cost_usd=account.cost_usd,

@@ -71,7 +71,9 @@ class HttpVendor:
             channel = await self._client.request(method, path, body, CONNECT_S)
         except ProviderUnavailable as error:
             text = f"{self.label} cannot be reached ({error.message})."
-            raise ProviderUnavailable(text, hint="Check the network and the address.") from None
+            found = ProviderUnavailable(text, hint="Check the network and the address.")
+            found.is_retryable = error.is_retryable
+            raise found from None
         channel.label = self.label
         try:
             status = await channel.head()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from core.errors import ProviderError, ProviderUnavailable
-from core.providers.network import connect
+from core.providers.network import Refused, connect
 
 MAX_IDLE = 256
 IDLE_S = 30.0
@@ -237,7 +237,9 @@ class Http1Client:
         except TimeoutError:
             raise ProviderUnavailable("no connection in time", hint="Check the network and the address.") from None
         except (OSError, UnicodeError) as error:
-            raise ProviderUnavailable(str(error), hint="Check the network and the address.") from None
+            found = ProviderUnavailable(str(error), hint="Check the network and the address.")
+            found.is_retryable = not isinstance(error, Refused)
+            raise found from None
 
     def _tls(self) -> ssl.SSLContext | None:
         if self._is_tls and self._context is None:

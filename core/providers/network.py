@@ -15,6 +15,10 @@ from typing import TypeVar
 _METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254")))
 
 
+class Refused(OSError):
+    """The address is one that no vendor has; asking again does not help."""
+
+
 def refuses(address: str) -> bool:
     """Whether an IP address is link-local or a cloud's metadata service, in whatever form it is written."""
     ip = ipaddress.ip_address(address.partition("%")[0])
@@ -38,7 +42,7 @@ async def connect(
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
     if not allows_link_local and any(refuses(address) for address in addresses):
-        raise OSError(f"{host} is a link-local or metadata address, which no vendor has")
+        raise Refused(f"{host} is a link-local or metadata address, which no vendor has")
     problem: OSError | None = None
     for address in addresses:
         try:
