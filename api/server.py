@@ -45,7 +45,7 @@ class Server:
         if scope["type"] != "http":
             return
         path: str = scope["path"]
-        if path.startswith(("/v1/", "/gemini/")):
+        if path.startswith(("/v1/", "/gemini/")) or path in ("/v1", "/gemini"):
             await self._gateway(scope, receive, send)
         elif path.startswith("/api/"):
             await self._made_api()({**scope, "root_path": "/api"}, receive, send)
@@ -96,10 +96,9 @@ class _Uvicorn(uvicorn.Server):
 
 def _is_ready(get_manager: Callable[[], ModelManager]) -> bool:
     try:
-        get_manager().prices.refresh()
+        return get_manager().is_ready()
     except Exception:  # noqa: BLE001 - whatever it is, it is not ready
         return False
-    return True
 
 
 def serve(host: str, port: int, settings: Settings, *, sockets: list[Any] | None = None) -> int:

@@ -195,6 +195,9 @@ class ModelManager:
         self._presence.close()
         self.database.close()
 
+    def is_ready(self) -> bool:
+        return self._writer.works()
+
     def _keep_known(self) -> None:
         if time.monotonic() - self.calls.last_at < BUSY_S:
             for each in (self.keys, self.aliases, self.budgets):

@@ -1,5 +1,7 @@
 """Models that step in for others, and models that are left alone."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from core import ModelManager
+from core import AimmError, ModelManager
 from core.calls import breaker
 from core.calls.call import Origin
 from core.domain.alias import Target
@@ -68,7 +70,7 @@ def test_the_chain_goes_on_to_its_end(served: Running):
     heard = served.chat(GPT, extra_body={"fallbacks": [CLAUDE, "sim-fast"]})
 
     assert heard.headers["x-aimm-model"] == "sim-fast"
-    assert heard.headers["x-aimm-fallback"] == f"{CLAUDE} rate_limited"
+    assert heard.headers["x-aimm-fallback"] == f"{GPT} provider_unavailable"
     assert [row.model for row in the_last(served, 3) if row.status == "error"] in ([GPT, CLAUDE], [CLAUDE, GPT])
     assert served.books_agree()  # a simulated model pays nothing, and what was reserved for the others is free again
 
@@ -88,7 +90,7 @@ def test_where_all_fail_the_last_error_is_the_answer(served: Running):
 def test_a_fallback_that_is_none_leaves_nothing_reserved(served: Running):
     served.vendor.next(DOWN)
 
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.InternalServerError, match="down"):
         served.chat(GPT, extra_body={"fallbacks": ["no-such-model"]})
 
     served.mm._writer.run(lambda _: None)  # all that was to be written is
@@ -243,3 +245,30 @@ def test_a_door_that_is_shut_is_a_503_that_says_until_when(served: Running):
     assert (caught.value.status_code, len(served.vendor.requests)) == (503, 10)
     assert 5 <= int(caught.value.response.headers["retry-after"]) <= 10
     assert served.chat("vllm/broken", extra_body={"fallbacks": ["sim-fast"]}).headers["x-aimm-model"] == "sim-fast"
+
+
+def test_callers_who_leave_while_a_budget_is_asked_leave_the_writer_alive(served: Running):
+    served.mm.budgets.create("cap", 100, action="stop")
+
+    async def leave(n: int) -> None:
+        call, _ = await served.mm.begin(served.mm.request("Hello", model=GPT))
+        await asyncio.sleep(n % 7 / 2000)
+        call.cancel()
+        with contextlib.suppress(AimmError):
+            await asyncio.wrap_future(call.done)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(leave(n) for n in range(120)))
+
+    asyncio.run(all_of_them())
+
+    assert served.mm.generate("Hello", model="sim-fast").text
+    assert served.books_agree()
+
+
+def test_an_attempt_that_broke_without_a_count_is_estimated(served: Running):
+    served.vendor.next(replace(openai_answer("Hello"), break_after=0))
+    served.chat(GPT)
+
+    row = served.row()
+    assert (row.n_attempts, row.cost_status, len(row.usages)) == (2, "estimated", 2)

@@ -17,6 +17,7 @@ TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare
 TOKENS_PER_MEDIUM = 8_192  # no image costs more; sounds and documents grow with their size
 BYTES_PER_MEDIA_TOKEN = 64
 LONGEST_ANSWER = 65_536  # for models that state no limit
+SHORT_ANSWER = 4096  # of a model that is given a length of thought and none of the answer
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
 
 PriceLookup = Callable[[str, str, datetime, str], Price | None]
@@ -119,7 +120,10 @@ def longest_input(request: Request, model: Model) -> int:
 def longest_answer(request: Request, model: Model) -> int:
     if request.operation == "embeddings":
         return 0
-    return request.parameters.max_tokens or model.max_output_tokens or LONGEST_ANSWER
+    if request.parameters.max_tokens is not None:
+        return request.parameters.max_tokens
+    # Some vendors count thoughts on top of the answer.
+    return max(model.max_output_tokens or LONGEST_ANSWER, (request.parameters.thinking_budget or 0) + SHORT_ANSWER)
 
 
 def ask_for(  # noqa: PLR0913 - a call and its money

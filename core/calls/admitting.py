@@ -94,7 +94,8 @@ class Admitting:
         request = _fitted(call.request, progress, model)
         tier = progress.service_tier = request.parameters.service_tier or "standard"
         price = self._prices.dearest(model.provider, model.name, progress.created_at, tier)
-        spent = settle(progress.usages, price, is_estimated=False).cost_usd if progress.usages else None
+        billed = [*progress.lost, *progress.usages]
+        spent = settle(billed, price, is_estimated=False).cost_usd if billed else None
         origin = call.origin
         spender = Spender(
             provider=model.provider,

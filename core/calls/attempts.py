@@ -6,12 +6,12 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from core.calls.accounting import at_least
+from core.calls.accounting import at_least, estimated_usage
 from core.calls.admitting import Admitting
 from core.calls.breaker import Breakers
 from core.calls.call import Call
 from core.calls.pacing import Pacer
-from core.calls.progress import Progress
+from core.calls.progress import Progress, is_billable
 from core.calls.retry import wait_before_retry_s
 from core.domain.generation import Chunk, Request, Usage
 from core.errors import AimmError, ProviderError, ProviderTimeout, RateLimited
@@ -40,12 +40,17 @@ class Attempts:
         while True:
             await self._pace(call, progress, first_by)
             progress.n_attempts += 1
+            n_counted = len(progress.usages)
             call.waiting = ""
-            call.overhead_s = time.monotonic() - progress.started_at - progress.vendor_s - progress.waited_s
+            call.overhead_s = time.monotonic() - call.started_at - progress.vendor_s - progress.waited_s
             try:
                 await self._timed(call, request, progress, (deadline, first_by))
+            except asyncio.CancelledError:
+                self._breakers.left(provider, model)
+                raise
             except AimmError as error:
-                self._breakers.failed(provider, model, error)
+                if not (isinstance(error, ProviderTimeout) and call.has_output):  # a long answer is no fault
+                    self._breakers.failed(provider, model, error)
                 if progress.finish_reason is not None:
                     return  # the answer was whole before the connection broke
                 progress.causes.append(error.code)
@@ -53,10 +58,12 @@ class Attempts:
                 wait_s = wait_before_retry_s(error, progress.n_attempts, remaining_s, self._rng)
                 if wait_s is None or call.has_output:
                     raise
+                if is_billable(error) and len(progress.usages) == n_counted:
+                    progress.lost.append(estimated_usage(request, ""))
                 call.waiting = f"{error.message} Trying again in {wait_s:.1f} s."
                 progress.waited_s += wait_s
                 await asyncio.sleep(wait_s)
-                if progress.usages:  # this attempt was billed: the next one needs money of its own
+                if progress.usages or progress.lost:  # this attempt was billed: the next one needs money of its own
                     request = await self._admitting.admitted(call, progress, deadline)
             else:
                 self._breakers.succeeded(provider, model)

@@ -79,6 +79,17 @@ class Breakers:
         logger.warning("%s of %s is left alone for %d s: %s", model, provider, open_s, error.code)
         self._writer.submit(lambda connection: BreakerStore.put(connection, name, opening))
 
+    def left(self, provider: str, model: str) -> None:
+        """A call was stopped before anything was known; if it was the one that tried, the next one may."""
+        name = (provider, model)
+        if name not in self._trying:
+            return
+        with self._lock:
+            self._trying.discard(name)
+            opening = self._open.get(name)
+            if opening is not None:
+                self._open[name] = opening._replace(open_until=clock.now_us())
+
     def refresh(self) -> None:
         """See what other processes have found."""
         stored = self._store.all()

@@ -26,7 +26,8 @@ class Origin:
 
     ref_name: `workflow:` or `experiment:` with its name. cap_usd: What this call may cost at most.
     key: With which key it was asked for. fallbacks: Models that answer, in this order, where the one asked for fails.
-    cache_s: For how long an answer may be kept and given again; None = not at all. is_private: Keep no text of it.
+    cache_s: For how long an answer may be kept and given again; 0 = not at all, None = not said.
+    is_private: Keep no text of it.
     traceparent: The caller's trace, as W3C writes it.
     """
 
@@ -53,6 +54,8 @@ class Origin:
         """What is wrong with it, in words; empty = nothing."""
         if len(self.user_id) > 500 or "\x00" in self.user_id:
             return "user must have at most 500 characters"
+        if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:
+            return f"cache_s == {self.cache_s}, must be 0 to {MAX_CACHE_S:,} seconds"
         return tags_problem(self.tags)
 
 
@@ -87,6 +90,7 @@ class Call:
         self.waiting = ""
         self.is_cancelled = False
         self.error: AimmError | None = None  # why it failed; None for what was answered, stopped or broke off
+        self.cause: AimmError | None = None  # the same, also of what broke off
         self.done: Future[Generation] = Future()
         self.done.set_running_or_notify_cancel()  # whoever stops waiting for it must not cancel it for the others
         self._pieces: list[str] = []

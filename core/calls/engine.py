@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from core import clock
@@ -42,6 +43,16 @@ logger = logging.getLogger(__name__)
 KEPT_CALLS = 500
 # What another model may do better. A wrong request or a blocked one is the same everywhere.
 _ELSEWHERE = (RateLimited, ProviderError, AuthenticationError, ModelNotFound, ContextTooLong, BudgetExceeded)
+
+
+@dataclass(slots=True)
+class _Course:
+    """How a call goes. digest: under which its answer may be kept. left: the model that should have answered, and its error."""
+
+    progress: Progress = field(default_factory=Progress)
+    error: AimmError | None = None
+    digest: str = ""
+    left: str = ""
 
 
 class CallEngine:
@@ -115,6 +126,11 @@ class CallEngine:
         with self._lock:
             return self._calls.get(call_id)
 
+    def _forget(self, call: Call) -> None:
+        """What came over a wire is drawn by no page; its body, which may be large, goes with its exchange."""
+        with self._lock:
+            self._calls.pop(call.id, None)
+
     def cancel_all(self) -> None:
         with self._lock:
             calls = [call for call in self._calls.values() if not call.done.done()]
@@ -131,40 +147,63 @@ class CallEngine:
         assert task is not None  # noqa: S101 - this is a coroutine
         call.attach(task, asyncio.get_running_loop())
         self.n_in_flight += 1
-        error: AimmError | None = None
-        progress, left = Progress(started_at=call.started_at), ""
-        digest = ""
+        course = _Course()
         try:
-            await self._limits.take(call.origin.key, call.origin.user_id)
-            names = [call.request.model, *call.origin.fallbacks]
-            for at, name in enumerate(names):
-                error, digest = await self._at_model(call, progress, name, len(names) - at)
-                if error is None or not isinstance(error, _ELSEWHERE) or call.has_output or at == len(names) - 1:
-                    break
-                left = call.fallback_from = (
-                    await self._fall_back(call, progress, error, names[at + 1]) or left or f"{name} {error.code}"
-                )
-                progress = Progress(
-                    started_at=time.monotonic(),
-                    notes=[f"Fell back from {name}: {self._recorder.told(call, error)[:200]}"],
-                )
+            await self._answer(call, course)
         except asyncio.CancelledError:
             task.uncancel()  # Stop: what came is kept
+            course.error = None
         except AimmError as caught:
-            error = caught
+            course.error = caught
         except Exception as caught:
             logger.exception("a call failed unexpectedly")
-            error = ProviderError(f"The call failed unexpectedly ({type(caught).__name__}).")
+            course.error = ProviderError(f"The call failed unexpectedly ({type(caught).__name__}).")
         finally:
             call.detach()
             self.n_in_flight -= 1
+        if call.request.native is not None:
+            self._forget(call)
         call.finished_at = time.monotonic()
-        if progress.model is None:  # nobody was asked: there is nothing to record
-            if left:
+        if course.progress.model is None:  # nobody was asked: there is nothing to record
+            if course.left:
                 self._admission.release(call.id)
-            call.finish(error or Conflict("The call was stopped before it began."))
+            call.finish(course.error or Conflict("The call was stopped before it began."))
             return
-        await self._record(call, progress, error, (also, digest, left))
+        await self._record(call, course, also)
+
+    async def _answer(self, call: Call, course: "_Course") -> None:
+        """Bring an answer into the call: the model's, or one of its fallbacks'. Raises: AimmError."""
+        await self._limits.take(call.origin.key, call.origin.user_id)
+        names = [call.request.model, *call.origin.fallbacks]
+        while True:
+            name = names.pop(0)
+            error, course.digest = await self._at_model(call, course.progress, name, 1 + len(names))
+            course.error = error
+            if error is None or not isinstance(error, _ELSEWHERE) or call.has_output:
+                return
+            names = await self._askable(names)
+            if not names:
+                return
+            failed, course.progress = course.progress, self._next(call, course.progress, name, error)
+            course.left = course.left or f"{failed.model.name if failed.model else name} {error.code}"
+            call.fallback_from = course.left
+            await self._fall_back(call, failed, error, names[0])
+
+    async def _askable(self, names: list[str]) -> list[str]:
+        """The fallbacks from the first one on that somebody answers for."""
+        while names:
+            try:
+                await self._resolve(names[0])
+            except AimmError:
+                names = names[1:]
+            else:
+                break
+        return names
+
+    def _next(self, call: Call, failed: Progress, name: str, error: AimmError) -> Progress:
+        """What the next model begins with."""
+        note = f"Fell back from {name}: {self._recorder.told(call, error)[:200]}"
+        return Progress(vendor_s=failed.vendor_s, waited_s=failed.waited_s, notes=[note])
 
     async def _at_model(self, call: Call, progress: Progress, name: str, n_left: int) -> tuple[AimmError | None, str]:
         """Let one model answer. (why it did not, under which digest the answer may be kept)."""
@@ -177,7 +216,7 @@ class CallEngine:
             progress.provider, progress.model = provider, model
             call.answered_by, call.wire = model, provider.wire
             # Where a caller's texts must not be written down, no answer is kept either.
-            if call.origin.cache_s is not None and self._recorder.kept(call) == "full":
+            if call.origin.cache_s and self._recorder.kept(call) == "full":
                 digest, hit = await self._cache.find(call, model)
                 if hit is not None:
                     _replay(call, progress, hit.chunks)
@@ -191,35 +230,27 @@ class CallEngine:
             return error, ""
         return None, digest
 
-    async def _fall_back(self, call: Call, progress: Progress, error: AimmError, to: str) -> str:
-        """Record a model that failed, as a call of its own; who it was and why, for whoever asks."""
-        if progress.model is None:
-            return ""
-        generation = self._recorder.fallen_back_from(call, progress, error, _new_id(), to)
+    async def _fall_back(self, call: Call, failed: Progress, error: AimmError, to: str) -> None:
+        """Record a model that failed, as a call of its own, before the next one reserves: its cost must be in the books by then."""
+        if failed.model is None:
+            return
+        generation = self._recorder.fallen_back_from(call, failed, error, _new_id(), to)
         call.spent_before_usd += generation.cost_usd or 0
         row, body = to_row(generation), to_body(generation, self._recorder.kept(call))
         # What was reserved stays so, under the call's own id: the next model's reservation takes its place.
-        self._writer.log(row, body, self._prices.pin(progress.price))
-        self._tell(generation, Seen(overhead_s=0.0, n_retries=max(0, progress.n_attempts - 1)))
-        return f"{progress.model.name} {error.code}"
+        written = asyncio.wrap_future(self._writer.log(row, body, self._prices.pin(failed.price)))
+        self._tell(generation, Seen(overhead_s=0.0, n_retries=max(0, failed.n_attempts - 1)))
+        await asyncio.shield(written)
 
-    async def _record(
-        self,
-        call: Call,
-        progress: Progress,
-        error: AimmError | None,
-        beside: tuple[Callable[[Generation], Work] | None, str, str],
-    ) -> None:
-        also, digest, left = beside
+    async def _record(self, call: Call, course: "_Course", also: Callable[[Generation], Work] | None) -> None:
+        progress, error, digest, left = course.progress, course.error, course.digest, course.left
         try:
             generation = self._recorder.generation(call, progress, error)
             row, body = to_row(generation), to_body(generation, self._recorder.kept(call))
             works = [self._prices.pin(progress.price), also(generation) if also else None]
-            if digest and generation.status == "ok" and call.origin.cache_s is not None and call.chunks:
+            if digest and generation.status == "ok" and call.origin.cache_s and call.chunks:
                 works.append(self._cache.keep(digest, call.origin.cache_s, call.request, call.chunks, generation.usage))
             call.overhead_s = max(0.0, generation.latency_s - progress.vendor_s - progress.waited_s)
-            if generation.is_simulated and call.fallback_from:
-                self._admission.release(call.id)  # what was reserved for the models before: its own row pays nothing
             await asyncio.wrap_future(self._writer.log(row, body, _all(works)))
             if not generation.is_simulated:
                 self._admission.settled()
@@ -276,13 +307,13 @@ def _all(works: list[Work | None]) -> Work | None:
 
 
 def check_request(request: Request) -> None:
-    """Refuse what no model could answer.
+    """Refuse what no model could answer. Whether a text may be empty is for the vendor to say, where it spoke its wire.
 
     Raises:
         InvalidRequest, TooLarge
     """
     last = request.messages[-1] if request.messages else None
-    if last is None or not (last.text.strip() or last.parts):
+    if last is None or not (last.text.strip() or last.parts or request.native):
         raise InvalidRequest("The prompt is empty.")
     if any("\x00" in text for text in (request.system or "", *(message.text for message in request.messages))):
         raise InvalidRequest("The prompt holds a NUL character, which no model takes.")

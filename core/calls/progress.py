@@ -15,12 +15,12 @@ from core.providers.base import Provider
 class Progress:
     """What the attempts of a call at one model have brought so far. Times in seconds.
 
-    started_at: monotonic. vendor_s, waited_s: how long the vendor had the request, and how long it lay waiting (for money, for a
-    rate limit, between attempts); the rest is our own. causes: why attempts failed.
+    vendor_s, waited_s: how long vendors had the request, and how long it lay waiting (for money, for a rate limit, between
+    attempts); the rest is our own. causes: why attempts failed. lost: our own estimate of attempts that may be billed, sent no
+    count, and were followed by another.
     """
 
     created_at: datetime = field(default_factory=clock.now)
-    started_at: float = 0.0
     provider: Provider | None = None
     model: Model | None = None
     n_attempts: int = 0
@@ -35,6 +35,7 @@ class Progress:
     vendor_s: float = 0.0
     waited_s: float = 0.0
     causes: list[str] = field(default_factory=list)
+    lost: list[Usage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -62,6 +63,11 @@ def status_of(call: Call, progress: Progress, error: AimmError | None) -> tuple[
     return "truncated", ProviderError("The stream broke off before its end.")
 
 
+def is_billable(error: AimmError | None) -> bool:
+    """Whether an attempt that ended so, without any count, may be billed: it was begun, and then broke."""
+    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
+
+
 def may_be_billed(call: Call, progress: Progress, status: Status, error: AimmError | None) -> bool:
     """Whether a call without any count may have cost something; unknown is not zero.
 
@@ -74,4 +80,4 @@ def may_be_billed(call: Call, progress: Progress, status: Status, error: AimmErr
         return True
     if status == "stopped":
         return not call.waiting  # between two attempts nothing is under way
-    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
+    return is_billable(error)

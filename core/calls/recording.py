@@ -44,6 +44,7 @@ class Recorder:
         """The record of a call. Sets call.error, where it failed."""
         status, error = status_of(call, progress, error)
         call.error = error if status in ("error", "blocked") else None
+        call.cause = error
         model = progress.model.name if progress.model else call.request.model
         provider = progress.provider.name if progress.provider else "unknown"
         price = progress.price = self._price(provider, model, progress)
@@ -52,6 +53,8 @@ class Recorder:
             is_estimated = True  # the counts so far, a lower bound
         if not usages and may_be_billed(call, progress, status, error):
             usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True
+        if progress.lost:
+            usages, is_estimated = [*progress.lost, *usages], True
         if progress.is_hit:
             account = settle_cached(sum(usages, Usage()), price)
         else:

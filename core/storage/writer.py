@@ -27,6 +27,7 @@ Work = Callable[[Connection], Any]
 Rows = Sequence[Mapping[str, Any]]
 Handler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 MAX_BATCH = 500
+WORKS_S = 5.0
 
 
 @dataclass(slots=True)
@@ -78,8 +79,17 @@ class Writer:
     def _put(self, job: _Job) -> "Future[Any]":
         if self._closed:
             raise AimmError("The database is closed.")
+        job.done.set_running_or_notify_cancel()  # who stops waiting for it does not take it back
         self._queue.put(job)
         return job.done
+
+    def works(self) -> bool:
+        """Whether a transaction is through within a few seconds."""
+        try:
+            self.submit(lambda connection: None).result(WORKS_S)
+        except Exception:  # noqa: BLE001 - whatever it is, it does not
+            return False
+        return True
 
     def _run(self) -> None:
         durable: list[_Job] = []
