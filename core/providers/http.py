@@ -26,10 +26,9 @@ from core.errors import (
     redact,
 )
 from core.providers.events import Event, EventReader
-from core.providers.http1 import Channel, Http1Client
+from core.providers.http1 import MAX_ANSWER_BYTES, Channel, Http1Client
 
 CONNECT_S = 10.0
-MAX_ANSWER_BYTES = 32 * 1024 * 1024  # of what is read whole
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})  # waiting does not help
 _LONG = re.compile(
     r"context[ _]length|context window|maximum context|prompt is too long|too many tokens", re.IGNORECASE
@@ -101,11 +100,7 @@ class HttpVendor:
         status, code, message = upstream.status, upstream.code or upstream.type, upstream.message
         text = f"{self.label}: {message or f'error {status}'}"[:500]
         if status < 400:
-            moved = ProviderError(
-                f"{self.label} answered with status {status}, which is no answer.", hint="Check its address."
-            )
-            moved.is_retryable = False
-            return moved
+            return not_an_answer(self.label, status)
         if status in (401, 403):
             return AuthenticationError(text, hint=f"Check the key of {self.label}.")
         if status == 404:
@@ -127,6 +122,14 @@ class HttpVendor:
         if _LONG.search(message) or "context_length" in code:
             return ContextTooLong(text, hint="Shorten the prompt, or take a model that reads more.")
         return InvalidRequest(text)
+
+
+def not_an_answer(label: str, status: int) -> ProviderError:
+    """For a status that is neither 200 nor an error."""
+    what = "a redirect, which is not followed" if status >= 300 else f"status {status}, which is no answer"
+    error = ProviderError(f"{label} answered with {what}.", hint="Check its address.")
+    error.is_retryable = False
+    return error
 
 
 @contextmanager
@@ -204,6 +207,8 @@ class Answer:
                 if events[-1].is_done:
                     self._channel.is_ending = True
                     return
+            if reader.problem is not None:
+                raise reader.problem
         if rest := reader.end():
             yield rest
 
@@ -237,13 +242,15 @@ def _words(status: int, raw: bytes) -> Upstream:
 
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:
-    """What is left of the vendor's rate limit: of requests and of tokens, whichever is nearer its end."""
+    """What is left of the vendor's rate limit, in requests; tokens count only where none is left, as they are no requests."""
     found = []
     for prefix in ("x-ratelimit-", "anthropic-ratelimit-"):
         for kind in ("requests", "tokens"):
             left = headers.get(f"{prefix}remaining-{kind}") or headers.get(f"{prefix}{kind}-remaining")
             reset = headers.get(f"{prefix}reset-{kind}") or headers.get(f"{prefix}{kind}-reset")
-            if left is not None and reset is not None and left.isdigit():
+            if left is None or reset is None or not left.isdecimal():
+                continue
+            if kind == "requests" or int(left) == 0:
                 found.append(Quota(remaining=int(left), reset_s=_span_s(reset)))
     return min(found, key=lambda quota: (quota.remaining, -quota.reset_s), default=None)
 

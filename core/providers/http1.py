@@ -6,6 +6,7 @@ along, and no proxies from the environment.
 """
 
 import asyncio
+import select
 import ssl
 import time
 import zlib
@@ -23,6 +24,7 @@ MAX_IDLE = 256
 IDLE_S = 30.0
 END_S = 1.0
 MAX_BUFFER_BYTES = 1024 * 1024  # of an answer that nobody reads yet; then the vendor has to wait
+MAX_ANSWER_BYTES = 32 * 1024 * 1024  # of what is read whole, or unpacked at once
 MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -37,7 +39,7 @@ class Channel(asyncio.Protocol):
         self._transport: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: str = ""
-        self._is_paused = False
+        self._is_paused = self._is_asked = False
         self.is_closed = False
         self.label = "the vendor"
         self.idle_since = 0.0
@@ -49,6 +51,7 @@ class Channel(asyncio.Protocol):
         self._body: deque[bytes] = deque()
         self._size = self._header_size = 0
         self._has_head = self.is_whole = self._keeps_alive = False
+        self._is_packed = False
         self._decoder: Any = None
         # Nothing more is said, and only the end of the body is missing: whoever waits for it is told.
         self.is_ending = False
@@ -62,6 +65,9 @@ class Channel(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self.is_whole or not self._is_asked:
+            self._spoke_unasked()
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, ValueError, zlib.error) as error:
@@ -71,8 +77,9 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
         if not self.is_whole:
-            # Without a length, the end of the connection is the end of the answer.
-            if self._has_head and not {"content-length", "transfer-encoding"} & self.headers.keys():
+            # Without a length, the orderly end of the connection is the end of the answer.
+            has_length = {"content-length", "transfer-encoding"} & self.headers.keys()
+            if exc is None and not self._error and self._has_head and not has_length and not self._is_cut:
                 self.is_whole = True
             else:
                 self._error = self._error or f"the connection broke{f' ({exc})' if exc else ''}"
@@ -83,40 +90,76 @@ class Channel(asyncio.Protocol):
         self.is_closed = True
         self._transport.abort()
 
+    def _spoke_unasked(self) -> None:
+        """More came than was asked for: the next request would get the wrong answer on this connection."""
+        self.is_closed = True
+        self._transport.abort()
+
+    @property
+    def _is_cut(self) -> bool:
+        """Whether a packed body has not come to its own end."""
+        return self._decoder is not None and not self._decoder.eof
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # The parser's side
+    # The parser's side; what it finds behind the end of the answer is not the answer's
+
+    def on_message_begin(self) -> None:
+        if self.is_whole:
+            self._spoke_unasked()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.is_whole:
+            return
         self._header_size += len(name) + len(value)
         if self._header_size > MAX_HEADER_BYTES:
             raise ValueError("headers too large")
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        if self.is_whole:
+            return
         self.status = self._parser.get_status_code()
         if self.status >= 200:
             self._has_head = True
-            if self.headers.get("content-encoding", "identity").lower() in ("gzip", "deflate"):
-                self._decoder = zlib.decompressobj(47)
+            self._is_packed = self.headers.get("content-encoding", "identity").lower() in ("gzip", "deflate")
 
     def on_body(self, piece: bytes) -> None:
-        if self._decoder is not None:
-            piece = self._decoder.decompress(piece)
+        if self.is_whole:
+            return
+        if self._is_packed:
+            piece = self._unpacked(piece)
+            if not piece:
+                return  # an empty piece would read as the end
         self._body.append(piece)
         self._size += len(piece)
         if self._size > MAX_BUFFER_BYTES and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
 
+    def _unpacked(self, piece: bytes) -> bytes:
+        if self._decoder is None:
+            self._decoder = zlib.decompressobj(47)
+        room = max(1, MAX_ANSWER_BYTES - self._size)
+        piece = self._decoder.decompress(piece, room)
+        if len(piece) >= room or self._decoder.unused_data:
+            raise ValueError("the body unpacks to too much, or more follows it")
+        return piece
+
     def on_message_complete(self) -> None:
+        if self.is_whole:
+            return
         if self.status >= 200:
+            if self._is_cut:
+                self._fail("its packed body is cut off")
+                return
             self.is_whole, self._keeps_alive = True, self._parser.should_keep_alive()
             if self._closing is not None:
                 self._closing.cancel()  # it would hit the next request on this connection
-            self.on_end(self)
+            on_end, self.on_end = self.on_end, _nobody
+            on_end(self)
         else:
             self.headers = {}
 
@@ -124,6 +167,7 @@ class Channel(asyncio.Protocol):
 
     def send(self, head: bytes, body: bytes) -> None:
         self._reset()
+        self._is_asked = True
         self._transport.write(head + body)
 
     async def head(self) -> int:
@@ -159,6 +203,16 @@ class Channel(asyncio.Protocol):
     @property
     def is_reusable(self) -> bool:
         return self._keeps_alive and self.is_whole and not self.is_closed and not self._body
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing lies unread in the socket: neither an end nor words that nobody asked for."""
+        socket = self._transport.get_extra_info("socket")
+        if socket is None or not hasattr(select, "poll"):
+            return True
+        poll = select.poll()
+        poll.register(socket.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def close_in(self, seconds: float) -> None:
         """Close it, unless its answer ends before."""
@@ -221,7 +275,8 @@ class Http1Client:
         """The connection that was used last: the others may grow old and go."""
         while self._idle:
             channel = self._idle.pop()
-            if not channel.is_closed and time.monotonic() - channel.idle_since < IDLE_S:
+            is_young = time.monotonic() - channel.idle_since < IDLE_S
+            if is_young and not channel.is_closed and channel.is_quiet:
                 return channel
             channel.close()
         return None

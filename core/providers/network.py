@@ -12,7 +12,17 @@ from collections.abc import Callable
 from typing import TypeVar
 
 # Beside what is link-local: where clouds keep their metadata.
-_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254")))
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+    )
+)
+# Networks whose addresses hold an IPv4 address, and how many bits stand behind it.
+_HOLDERS = tuple(
+    (ipaddress.IPv6Network(network), n_bits)
+    for network, n_bits in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80), ("::/96", 0))
+)
 
 
 class Refused(OSError):
@@ -22,8 +32,10 @@ class Refused(OSError):
 def refuses(address: str) -> bool:
     """Whether an IP address is link-local or a cloud's metadata service, in whatever form it is written."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        return refuses(str(ip.ipv4_mapped))
+    if isinstance(ip, ipaddress.IPv6Address):
+        for network, n_bits in _HOLDERS:
+            if ip in network:
+                return refuses(str(ipaddress.IPv4Address((int(ip) >> n_bits) & 0xFFFFFFFF)))
     return ip.is_link_local or ip in _METADATA
 
 
