@@ -61,7 +61,7 @@ def test_each_vendor_answers_and_is_recorded_with_its_usage(mm: ModelManager, mo
 
 def test_the_wire_says_what_was_asked(mm: ModelManager, vendor: FakeVendor):
     ask(mm, GPT, system="Be brief.", temperature=0.2, max_tokens=7, seed=3, json_schema={"type": "object"})
-    ask(mm, CLAUDE, system="Be brief.", temperature=0.2, max_tokens=7, thinking_budget=2000)
+    ask(mm, CLAUDE, system="Be brief.", temperature=0.2, max_tokens=3000, thinking_budget=2000)
 
     first, second = (request["body"] for request in vendor.requests)
     assert first["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
@@ -70,7 +70,8 @@ def test_the_wire_says_what_was_asked(mm: ModelManager, vendor: FakeVendor):
     assert first["stream_options"] == {"include_usage": True}
     assert (second["system"], second["messages"]) == ("Be brief.", [{"role": "user", "content": "Hello"}])
     assert second["thinking"]["budget_tokens"] == 2000
-    assert second["max_tokens"] > 2000
+    assert second["max_tokens"] == 3000
+    assert "temperature" not in second  # with thinking on, the API takes only its own
     assert vendor.headers[1]["anthropic-version"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from core.domain.generation import Chunk, FinishReason, Model, Request, ToolDelta, Usage
+from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult
 from core.errors import InvalidRequest
 from core.providers.base import KeyCheck, is_credible
@@ -15,6 +15,7 @@ from core.providers.openai import checked
 LIST_TIMEOUT_S = 6.0
 ANTHROPIC_URL = "https://api.anthropic.com"
 VERSION = "2023-06-01"
+LEAST_THINKING = 1024  # the API takes no less
 LONGEST = 4096  # the API wants a length; where the caller names none
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls", "refusal": "content_filter",
@@ -110,10 +111,9 @@ def _to_model(found: dict[str, Any]) -> Model:
 
 def _body(request: Request) -> dict[str, Any]:
     p = request.parameters
-    longest = p.max_tokens or LONGEST
     body: dict[str, Any] = {
         "model": request.model,
-        "max_tokens": longest,
+        "max_tokens": p.max_tokens or LONGEST,
         "messages": [_to_message(message) for message in request.messages if message.content],  # it takes no empty ones
         "stream": True if request.is_streamed else None,
         "system": request.system or None,
@@ -130,11 +130,23 @@ def _body(request: Request) -> dict[str, Any]:
         ]
         body["tool_choice"] = _tool_choice(request.tool_choice)
     # With thinking on, a turn that called tools must give its thoughts back, and other wires do not carry them.
-    if p.thinking_budget and not any(isinstance(part, ToolResult) for part in request.messages[-1].parts):
-        # Thinking counts into the length; the API wants the length to be larger.
-        budget = max(1024, p.thinking_budget) if p.thinking_budget > 0 else 1024
-        body |= {"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": max(longest, budget + 1)}
+    budget = _thinking_budget(p)
+    if budget and not any(isinstance(part, ToolResult) for part in request.messages[-1].parts):
+        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+        body["max_tokens"] = p.max_tokens or LONGEST + budget
+        body["temperature"] = body["top_p"] = None  # the API takes only their default then
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _thinking_budget(p: Parameters) -> int:
+    """How much may be thought; 0 = not at all. Thinking counts into the length, which the API wants to be larger, and
+    which must not grow above what the caller allows."""
+    if not p.thinking_budget:
+        return 0
+    budget = max(LEAST_THINKING, p.thinking_budget)
+    if p.max_tokens is not None:
+        budget = min(budget, p.max_tokens - 1)
+    return budget if budget >= LEAST_THINKING else 0
 
 
 def _strict(schema: Any) -> Any:
@@ -204,6 +216,7 @@ class _Reader:
     def __init__(self) -> None:
         self._counts: dict[str, Any] = {}
         self._tools: dict[Any, int] = {}  # number of the content block -> number of the call
+        self._inputs: dict[Any, Any] = {}  # number of the content block -> its input, until a piece of it has come
 
     def read(self, event: dict[str, Any]) -> Chunk | None:
         kind = event.get("type")
@@ -216,11 +229,13 @@ class _Reader:
         if kind == "content_block_delta":
             delta = event.get("delta") or {}
             if delta.get("type") == "input_json_delta":
-                piece = ToolDelta(
-                    index=self._tools.get(event.get("index"), 0), arguments=str(delta.get("partial_json") or "")
-                )
-                return Chunk(tools=(piece,))
+                at, text = event.get("index"), str(delta.get("partial_json") or "")
+                if text:
+                    self._inputs.pop(at, None)
+                return Chunk(tools=(ToolDelta(index=self._tools.get(at, 0), arguments=text),))
             return Chunk(text=str(delta.get("text") or ""), thinking=str(delta.get("thinking") or ""))
+        if kind == "content_block_stop":
+            return self._stopped(event.get("index"))
         if kind == "message_delta":
             self._counts.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
             return self._ended((event.get("delta") or {}).get("stop_reason"))
@@ -232,18 +247,26 @@ class _Reader:
         found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts))]
         for at, block in enumerate(message.get("content") or ()):
             if block.get("type") == "tool_use":
-                started = self._started(at, block)
-                arguments = ToolDelta(index=self._tools[at], arguments=json.dumps(block.get("input") or {}))
-                found += [chunk for chunk in (started, Chunk(tools=(arguments,))) if chunk]
+                found += [chunk for chunk in (self._started(at, block), self._stopped(at)) if chunk]
             else:
                 found.append(Chunk(text=str(block.get("text") or ""), thinking=str(block.get("thinking") or "")))
-        return [*found, self._ended(message.get("stop_reason"))]
+        # It came as a whole, so it is no broken one where it does not say why it ended.
+        reason = message.get("stop_reason") or ("unknown" if message.get("content") else None)
+        return [*found, self._ended(reason)]
 
     def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
         if block.get("type") != "tool_use":
             return None
         index = self._tools[at] = len(self._tools)
+        self._inputs[at] = block.get("input")
         return Chunk(tools=(ToolDelta(index=index, id=str(block.get("id")), name=str(block.get("name"))),))
+
+    def _stopped(self, at: Any) -> Chunk | None:
+        """The arguments of a call that came with no pieces of them, mostly because it has none."""
+        if at not in self._inputs:
+            return None
+        arguments = json.dumps(self._inputs.pop(at) or {})
+        return Chunk(tools=(ToolDelta(index=self._tools[at], arguments=arguments),))
 
     def _ended(self, reason: Any) -> Chunk:
         finish = None if reason is None else _FINISH.get(str(reason), "unknown")

@@ -19,22 +19,36 @@ class Event(NamedTuple):
 
 
 class EventReader:
-    """Feed it bytes however they are cut; it gives whole events."""
+    """Feed it bytes however they are cut; it gives whole events.
+
+    problem: What is wrong with what comes after the events that were given; it is to be raised once they are used.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
+        self.problem: Exception | None = None
 
     def feed(self, data: bytes) -> list[Event]:
-        """Raises: ValueError: data is not JSON. ProviderError: an event is too large to read."""
         buffer = self._rest + data if self._rest else data
         parts = buffer.split(b"\n\n") if b"\r" not in buffer else _END.split(buffer)
         self._rest = parts.pop()
         if len(self._rest) > MAX_EVENT_BYTES:
-            raise ProviderError("The vendor sent an event that is too large to read.")
-        return [_to_event(part) for part in parts if part]
+            self.problem = ProviderError("The vendor sent an event that is too large to read.")
+        try:
+            return [_to_event(part) for part in parts if part]
+        except ValueError:
+            return self._until_broken(parts)
+
+    def _until_broken(self, parts: list[bytes]) -> list[Event]:
+        found: list[Event] = []
+        try:
+            found.extend(_to_event(part) for part in parts if part)
+        except ValueError as error:
+            self.problem = error
+        return found
 
     def end(self) -> list[Event]:
-        """What is left when the stream ends without an empty line."""
+        """What is left when the stream ends without an empty line. Raises: ValueError: it is not JSON."""
         rest, self._rest = self._rest.strip(), b""
         return [_to_event(rest)] if rest else []
 

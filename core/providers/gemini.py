@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,7 @@ from core.errors import (
 )
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
+from core.providers.events import Event
 from core.providers.gemini_wire import Reader, as_came, to_body, to_error
 from core.providers.http import HttpVendor, translated
 
@@ -73,26 +74,31 @@ class GeminiProvider:
         body = to_body(request) if native is None else as_came(request, native)
         action = "streamGenerateContent?alt=sse" if request.is_streamed else "generateContent"
         reader = Reader()
-        async with self._wire.answer(f"/v1beta/models/{quote(request.model)}:{action}", body) as answer:
+        async with self._wire.answer(f"/v1beta/models/{quote(request.model, safe='')}:{action}", body) as answer:
             if answer.is_json:
                 raw, value = await answer.whole()
-                self._wire.refuse_error(value)
-                yield replace(reader.read([value]), raw=raw if native and not request.is_streamed else None)
+                if (error := self._wire.error_in(value)) is not None:
+                    raise error
+                chunk = replace(reader.read([value]), raw=raw if native and not request.is_streamed else None)
+                if chunk.finish_reason is None and value.get("candidates"):
+                    chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
+                yield chunk
                 return
             async for events in answer.events():
-                values = [event.value for event in events if event.value is not None]
-                for value in values:
-                    self._wire.refuse_error(value)
                 # Only what says something: google-genai takes a comment for a broken answer.
-                said = b"".join(event.raw for event in events if event.value is not None)
-                passed = said if native and request.is_streamed else None
-                yield replace(reader.read(values), raw=passed)
+                said, error = self._wire.until_error([event for event in events if event.value is not None])
+                if said or error is None:
+                    values = [event.value for event in said if event.value is not None]
+                    passed = b"".join(event.raw for event in said) if native and request.is_streamed else None
+                    yield replace(reader.read(values), raw=passed)
+                if error is not None:
+                    raise error
 
     async def _embeddings(self, request: Request, timeout_s: float) -> Chunk:
         """Gemini counts no tokens of embeddings."""
         model = f"models/{request.model}"
         asked = [{"model": model, "content": {"parts": [{"text": m.text}]}} for m in request.messages]
-        path = f"/v1beta/{quote(model)}:batchEmbedContents"
+        path = f"/v1beta/models/{quote(request.model, safe='')}:batchEmbedContents"
         async with self._wire.answer(path, {"requests": asked}) as answer:
             _, value = await answer.whole()
         vectors = tuple(each.get("values") for each in value.get("embeddings") or () if isinstance(each, dict))
@@ -236,11 +242,19 @@ class _Wire(HttpVendor):
             body = {"error": {"message": raw[:200].decode("utf-8", "replace").strip()}}
         return to_error(status, body, headers)
 
-    def refuse_error(self, value: dict[str, Any]) -> None:
+    def until_error(self, events: Sequence[Event]) -> tuple[Sequence[Event], AimmError | None]:
+        """What came before an error, and the error."""
+        for at, event in enumerate(events):
+            if event.value is not None and (error := self.error_in(event.value)) is not None:
+                return events[:at], error
+        return events, None
+
+    def error_in(self, value: dict[str, Any]) -> AimmError | None:
         """An error that comes in the midst of a stream."""
-        if isinstance(value.get("error"), dict):
-            code = value["error"].get("code")
-            raise to_error(code if isinstance(code, int) else 500, value, {})
+        if not isinstance(value.get("error"), dict):
+            return None
+        code = value["error"].get("code")
+        return to_error(code if isinstance(code, int) else 500, value, {})
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from core.errors import (
 )
 from core.pricing.catalogue import normalise
 from core.providers.base import is_credible
+from core.providers.http import not_an_answer
 
 _FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
 _TOOLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"})
@@ -37,13 +38,13 @@ _NO_SIGNATURE = "skip_thought_signature_validator"
 
 def to_body(request: Request) -> dict[str, Any]:
     """The body of generateContent."""
-    body: dict[str, Any] = {"contents": [_to_content(message) for message in request.messages]}
+    turns = zip(request.messages, (None, *request.messages), strict=False)
+    body: dict[str, Any] = {"contents": [_to_content(message, before) for message, before in turns]}
     if request.system:
         body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system}]}
     if config := _generation_config(request.parameters):
         body["generationConfig"] = config
-    if request.parameters.service_tier in ("standard", "flex", "priority"):
-        body["serviceTier"] = request.parameters.service_tier
+    body |= _tier_of(request.parameters)
     if request.tools:
         declared = [
             {"name": t.name, "description": t.description}
@@ -65,14 +66,39 @@ def as_came(request: Request, native: Native) -> dict[str, Any]:
     """A body as it came, with what was decided otherwise since written over it."""
     body = dict(native.body)
     if request.parameters != native.parameters:
-        before = native.parameters
-        changed = {k: v for k, v in request.parameters.as_dict().items() if getattr(before, k) != v}
-        config = {**(body.get("generationConfig") or {}), **_generation_config(Parameters(**changed))}
-        body["generationConfig"] = config
+        before, now = native.parameters.as_dict(), request.parameters.as_dict()
+        names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
+        old, new = (Parameters(**{k: v for k, v in each.items() if k in names}) for each in (before, now))
+        written = _generation_config(new)
+        words = {*_generation_config(old), *written, *(("responseSchema",) if "json_schema" in names else ())}
+        body["generationConfig"] = _without(_taken(body, "generationConfig"), words) | written
+        if "service_tier" in names:
+            body = _without(body, {"serviceTier"}) | _tier_of(new)
     if request.system != native.system:
-        body.pop("system_instruction", None)
-        body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system or ""}]}
+        body = _without(body, {"systemInstruction"})
+        if request.system:
+            body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system}]}
     return body
+
+
+def _snake(word: str) -> str:
+    return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", word)
+
+
+def _without(values: Mapping[str, Any], words: set[str]) -> dict[str, Any]:
+    """Values without some words, in both of their spellings: Gemini reads `maxOutputTokens` and `max_output_tokens`."""
+    gone = words | {_snake(word) for word in words}
+    return {name: value for name, value in values.items() if name not in gone}
+
+
+def _taken(body: dict[str, Any], word: str) -> dict[str, Any]:
+    """What a body says under a word in either spelling, taken out of it."""
+    found = [body.pop(name, None) for name in (_snake(word), word)]
+    return {k: v for each in found if isinstance(each, dict) for k, v in each.items()}
+
+
+def _tier_of(p: Parameters) -> dict[str, Any]:
+    return {"serviceTier": p.service_tier} if p.service_tier in ("standard", "flex", "priority") else {}
 
 
 def _generation_config(p: Parameters) -> dict[str, Any]:
@@ -95,9 +121,20 @@ def _generation_config(p: Parameters) -> dict[str, Any]:
     return {name: value for name, value in config.items() if value is not None}
 
 
-def _to_content(message: Message) -> dict[str, Any]:
-    parts = [_to_part(part) for part in message.content] or [{"text": ""}]
+def _to_content(message: Message, before: Message | None) -> dict[str, Any]:
+    parts = [_to_part(part) for part in _in_order(message, before)] or [{"text": ""}]
     return {"role": message.role, "parts": parts}
+
+
+def _in_order(message: Message, before: Message | None) -> tuple[Part, ...]:
+    """A turn with its results of tools in the order of their calls: Gemini tells calls of one tool apart by nothing else."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    if len(results) < 2 or before is None:
+        return message.content
+    calls = [part.id for part in before.parts if isinstance(part, ToolCall)]
+    places = {call_id: at for at, call_id in reversed(list(enumerate(calls)))}
+    ordered = iter(sorted(results, key=lambda result: places.get(result.call_id, len(calls))))
+    return tuple(next(ordered) if isinstance(part, ToolResult) else part for part in message.content)
 
 
 def _to_part(part: Part) -> dict[str, Any]:
@@ -280,6 +317,8 @@ def to_error(code: int, body: Any, headers: Mapping[str, str]) -> AimmError:
 
 
 def _to_error(code: int, message: str, details: list[dict[str, Any]], headers: Mapping[str, str]) -> AimmError:
+    if code and 200 <= code < 400:
+        return not_an_answer("Gemini", code)
     reasons = {str(detail.get("reason")) for detail in details}
     lower = message.lower()
     if code == 400 and ("API_KEY_INVALID" in reasons or "api key not valid" in lower or "api key expired" in lower):

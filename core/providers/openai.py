@@ -78,19 +78,31 @@ class OpenAIProvider:
             quota = quota_of(answer.headers)
             if answer.is_json:
                 raw, value = await answer.whole()
-                self._refuse_error(value)
-                yield _to_chunk([value], raw if keeps_whole else None, quota)
+                if (error := self._error_in(value)) is not None:
+                    raise error
+                chunk = _to_chunk([value], raw if keeps_whole else None, quota)
+                if chunk.finish_reason is None and value.get("choices"):
+                    chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
+                yield chunk
                 return
             async for events in answer.events():
-                yield self._merged(events, keeps_raw, is_counted, quota)
-                quota = None
+                good, error = self._until_error(events)
+                if good:
+                    yield self._merged(good, keeps_raw, is_counted, quota)
+                    quota = None
+                if error is not None:
+                    raise error
+
+    def _until_error(self, events: Sequence[Event]) -> tuple[Sequence[Event], AimmError | None]:
+        """What came before an error, and the error."""
+        for at, event in enumerate(events):
+            if event.value is not None and (error := self._error_in(event.value)) is not None:
+                return events[:at], error
+        return events, None
 
     def _merged(self, events: Sequence[Event], keeps_raw: bool, is_counted: bool, quota: Quota | None) -> Chunk:
         """One chunk of all that came together. The count that only we asked for is not passed on."""
         values = [event.value for event in events if event.value is not None]
-        for value in values:
-            if "error" in value:
-                self._refuse_error(value)
         raw = None
         if keeps_raw:
             shown = [
@@ -99,9 +111,10 @@ class OpenAIProvider:
             raw = shown[0] if len(shown) == 1 else b"".join(shown)
         return _to_chunk(values, raw, quota)
 
-    def _refuse_error(self, value: dict[str, Any]) -> None:
-        if isinstance(value.get("error"), dict):
-            raise self._http.error(_code_of(value["error"]), json.dumps(value).encode(), {})
+    def _error_in(self, value: dict[str, Any]) -> AimmError | None:
+        if not isinstance(value.get("error"), dict):
+            return None
+        return self._http.error(_code_of(value["error"]), json.dumps(value).encode(), {})
 
     async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}

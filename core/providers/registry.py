@@ -2,7 +2,9 @@
 
 import asyncio
 import difflib
+import re
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -155,6 +157,10 @@ class Registry:
         Raises:
             ModelNotFound: No provider has it. AuthenticationError: its provider has no key.
         """
+        if _is_no_name(name):
+            raise ModelNotFound(
+                f"{name[:80]!r} is no model's name.", hint="Names hold no control characters, ?, # or `..`."
+            )
         if name in SIMULATED:
             return self._simulated, SIMULATED[name]
         for mark in "/:":
@@ -209,6 +215,12 @@ class Registry:
                     raise AuthenticationError(text, hint=GEMINI_KEY_HINT)
                 text = f"No key is set for {vendor}, which answers for {bare!r}."
                 raise AuthenticationError(text, hint=f"Set {_KEYS[vendor]}. Simulated models need none.")
+
+
+def _is_no_name(name: str) -> bool:
+    """Whether a name would mean something else in an address, or cannot be told from another by reading it."""
+    is_odd = name != name.strip() or any(each in "?#" or unicodedata.category(each) == "Cc" for each in name)
+    return is_odd or ".." in re.split(r"[/\\:]", name)
 
 
 def _bare(vendor: str, name: str) -> str:
