@@ -4,7 +4,8 @@ import json
 import zlib
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from core.storage.database import Database
 from core.storage.gateway_schema import cached_answers
@@ -26,9 +27,10 @@ class AnswerStore:
     @staticmethod
     def put(connection: Connection, digest: str, answer: Any, now_us: int, ttl_us: int) -> None:
         raw = zlib.compress(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"), 3)
-        connection.execute(delete(cached_answers).where(cached_answers.c.digest == digest))
-        row = {"digest": digest, "answer": raw, "created_at": now_us, "expires_at": now_us + ttl_us}
-        connection.execute(insert(cached_answers), [row])
+        values = {"answer": raw, "created_at": now_us, "expires_at": now_us + ttl_us}
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(cached_answers).values(digest=digest, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=values))
 
     def forget_old(self, now_us: int) -> bool:
         """Whether there is anything that has expired."""

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from core.storage.database import Database
 from core.storage.gateway_schema import breakers
@@ -27,9 +28,10 @@ class BreakerStore:
 
     @staticmethod
     def put(connection: Connection, key: tuple[str, str], opening: Opening) -> None:
-        BreakerStore.remove(connection, key)
-        row = {"provider": key[0], "model": key[1], **opening._asdict()}
-        connection.execute(insert(breakers), [row])
+        values = opening._asdict()
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(breakers).values(provider=key[0], model=key[1], **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["provider", "model"], set_=values))
 
     @staticmethod
     def remove(connection: Connection, key: tuple[str, str]) -> None:
