@@ -297,7 +297,7 @@ class ModelManager:
         routed = self.units.route(request, origin, unit)
         call = self.calls.submit(routed.request, routed.origin, on_chunk=on_chunk)
         for position, shadow in routed.shadows:
-            self.calls.submit(replace(shadow, native=None), routed.shadow_origin(position, call.id))
+            self.calls.submit(shadow, routed.shadow_origin(position, call.id))
         return call, routed.served
 
     def request(
