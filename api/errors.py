@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -73,7 +74,7 @@ async def _expected(_request: Request, error: Exception) -> JSONResponse:
     more = {"generation_id": error.generation_id} if error.generation_id else {}
     response = failure(status_of(error), error.code, text, **more)
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     return response
 
 
@@ -162,7 +163,12 @@ class _BodyTooLarge(HTTPException):
 
 
 async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    # A client that is still sending would see a reset connection instead of the answer, so the rest is read and dropped.
+    await drain(receive)
+    await failure(413, "too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.")(scope, receive, send)
+
+
+async def drain(receive: Receive) -> None:
+    """Read the rest of a body and drop it: a client that is still sending would see a reset connection, not the answer."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):
             left = DRAIN_BYTES
@@ -171,4 +177,3 @@ async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
                 left -= len(message.get("body", b""))
                 if message["type"] == "http.disconnect" or not message.get("more_body", False):
                     break
-    await failure(413, "too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.")(scope, receive, send)

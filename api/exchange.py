@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from api.errors import MAX_BODY_BYTES, _too_large
+from api.errors import MAX_BODY_BYTES, drain
 from core import InvalidRequest, TooLarge
 from core.domain.text import is_storable
 
 MAX_LEVELS = 200
-BODY_TIMEOUT_S = 30.0  # between two pieces of a body
+BODY_TIMEOUT_S = 60.0  # for a whole body
+REQUEST_ID = "x-aimm-request-id"
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
 
@@ -31,7 +33,7 @@ class Exchange:
         self.has_begun = False
         self._receive = receive
         self._send = send
-        self._scope = scope
+        self._raw: bytes | None = None
 
     def header(self, name: bytes) -> str:
         """The value of a header, in lower case written; empty = there is none."""
@@ -43,7 +45,7 @@ class Exchange:
         Raises:
             InvalidRequest, TooLarge; Left.
         """
-        raw = await self._body()
+        raw = await self.body()
         try:
             value = json.loads(raw, parse_constant=_no_constant)
         except (ValueError, RecursionError):
@@ -54,17 +56,23 @@ class Exchange:
             raise InvalidRequest("The body must be a JSON object.")
         return value
 
-    async def _body(self) -> bytes:
-        length = self.headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            await self._refuse_body()
-        parts, size = [], 0
-        while True:
+    async def body(self) -> bytes:
+        """The body, whole; read once. Raises: InvalidRequest, TooLarge; Left."""
+        if self._raw is None:
+            length = self.headers.get(b"content-length", b"0")
+            if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+                await self._refuse_body()
             try:
                 async with asyncio.timeout(BODY_TIMEOUT_S):
-                    message = await self._receive()
+                    self._raw = await self._read()
             except TimeoutError:
                 raise InvalidRequest("The body did not come in time.") from None
+        return self._raw
+
+    async def _read(self) -> bytes:
+        parts, size = [], 0
+        while True:
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Left
             parts.append(message.get("body", b""))
@@ -75,9 +83,7 @@ class Exchange:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _refuse_body(self) -> None:
-        # The answer is in the form of /api, whatever the wire: no client reads the words of this one.
-        await _too_large(self._scope, self._receive, self._send)
-        self.has_begun = True
+        await drain(self._receive)
         raise TooLarge(f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
 
     async def gone(self) -> None:
@@ -87,6 +93,8 @@ class Exchange:
 
     async def begin(self, status: int, content_type: bytes, headers: Mapping[str, str]) -> None:
         lines = [(b"content-type", content_type)]
+        if REQUEST_ID not in headers:  # there is no call whose id it could be
+            lines.append((REQUEST_ID.encode(), new_id().encode()))
         lines += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
         self.has_begun = True
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
@@ -98,6 +106,11 @@ class Exchange:
         """A whole answer."""
         await self.begin(status, content_type, {**headers, "content-length": str(len(raw))})
         await self.write(raw, more=False)
+
+
+def new_id() -> str:
+    """The id of a request that no call came of."""
+    return f"r_{secrets.token_hex(10)}"
 
 
 def _no_constant(name: str) -> None:

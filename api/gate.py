@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from api.exchange import Left
 from core import Overloaded
 
 WAIT_S = 30.0
@@ -19,23 +20,30 @@ class Gate:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Raises: Overloaded: the queue is full, or it took too long."""
+    async def turn(self, gone: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[None]:
+        """gone: Returns when the caller has left; who waits then loses its place.
+
+        Raises:
+            Overloaded: The queue is full, or it took too long. Left.
+        """
         if self._free > 0:
             self._free -= 1
         else:
-            await self._wait()
+            await self._wait(gone)
         try:
             yield
         finally:
             self._leave()
 
-    async def _wait(self) -> None:
+    async def _wait(self, gone: Callable[[], Awaitable[None]] | None) -> None:
         if len(self._waiting) >= self._n_waiting:
             raise Overloaded("Too many calls are under way, and too many wait.", retry_after_s=1.0)
-        mine = asyncio.get_running_loop().create_future()
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(mine)
         has_turn = False
+        leaving = None if gone is None else asyncio.ensure_future(gone())
+        if leaving is not None:
+            leaving.add_done_callback(lambda _: None if mine.done() else mine.set_exception(Left()))
         try:
             async with asyncio.timeout(WAIT_S):
                 await mine
@@ -43,9 +51,11 @@ class Gate:
         except TimeoutError:
             raise Overloaded("Too many calls are under way.", retry_after_s=2.0) from None
         finally:
+            if leaving is not None:
+                leaving.cancel()
             if mine in self._waiting:
                 self._waiting.remove(mine)
-            elif not has_turn and not mine.cancelled():
+            elif not has_turn and not mine.cancelled() and mine.exception() is None:
                 self._leave()  # its turn came just when it gave up
 
     def _leave(self) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from api.asked import Asked
 from api.exchange import EVENTS, Exchange, Left
-from core import AimmError, BudgetExceeded, ModelManager, Overloaded, ProviderError, RateLimited
+from core import AimmError, BudgetExceeded, ModelManager, Overloaded, ProviderError, ProviderUnavailable, RateLimited
 from core.calls.call import Call, Pipe
 from core.domain.generation import Chunk, Generation
 from core.experiments.service import Served
@@ -36,7 +36,7 @@ async def respond(exchange: Exchange, mm: ModelManager, asked: Asked, answer: An
     call, served = await mm.begin(asked.request, asked.origin, pipe.put, unit=asked.unit)
     leaving = asyncio.ensure_future(exchange.gone())
     leaving.add_done_callback(lambda _: call.cancel())
-    known = _Known(mm, call, served)
+    known = _Known(mm, call, served, leaving)
     try:
         if asked.request.is_streamed:
             await _stream(exchange, pipe, answer, known)
@@ -56,7 +56,7 @@ async def _whole(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known"
     chunks: list[Chunk] = []
     while (chunk := await pipe.get()) is not None:
         chunks.append(chunk)
-    g = answered(call)
+    g = answered(call, has_left=known.has_left)
     raws = [chunk.raw for chunk in chunks if chunk.raw is not None]
     raw = raws[0] if len(raws) == 1 else answer.whole(g, call, chunks)
     await exchange.answer(200, raw, known.at_end(g))
@@ -72,7 +72,7 @@ async def _stream(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known
                 await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **known.at_start()})
             await exchange.write(piece)
     try:
-        g = answered(call)
+        g = answered(call, has_left=known.has_left)
     except AimmError as error:
         if not exchange.has_begun:
             raise
@@ -84,15 +84,17 @@ async def _stream(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known
     await exchange.write(last, more=False)
 
 
-def answered(call: Call) -> Generation:
+def answered(call: Call, *, has_left: bool) -> Generation:
     """The record of an answer. A vendor that filtered its answer has answered: the finish reason says so.
 
     Raises:
-        AimmError: There is none, or it broke off.
+        AimmError: There is none, or it broke off. Left: the caller did; who stops a call otherwise is the server.
     """
+    if call.is_cancelled and (call.done.exception(0) is not None or call.result(0).status == "stopped"):
+        raise Left if has_left else ProviderUnavailable("The server is stopping.")
     g = call.result(0)
-    if g.status == "stopped":
-        raise Left
+    if g.status == "truncated" and call.cause is not None and call.cause.upstream is not None:
+        raise call.cause
     if g.status == "truncated":
         raise ProviderError(f"The answer broke off before its end; what came is recorded as {g.id}.")
     if g.status == "blocked" and g.finish_reason == "content_filter":
@@ -103,10 +105,15 @@ def answered(call: Call) -> Generation:
 class _Known:
     """The headers of a call: at its start what is known by then, at its end all."""
 
-    def __init__(self, mm: ModelManager, call: Call, served: Served | None) -> None:
+    def __init__(self, mm: ModelManager, call: Call, served: Served | None, leaving: "asyncio.Future[None]") -> None:
         self.call = call
+        self._leaving = leaving
         self._mm = mm
         self._served = served
+
+    @property
+    def has_left(self) -> bool:
+        return self._leaving.done()
 
     def at_start(self) -> dict[str, str]:
         call, model = self.call, self.call.answered_by
@@ -120,7 +127,7 @@ class _Known:
             found["x-aimm-assignment"] = self._served.assignment_id
         if call.fallback_from:
             found["x-aimm-fallback"] = call.fallback_from
-        if call.origin.cache_s is not None:
+        if call.origin.cache_s:
             found["x-aimm-cache"] = "hit" if call.is_hit else "miss"
         found["x-aimm-overhead-ms"] = f"{1e3 * call.overhead_s:.2f}"
         return _clean(found | self._budget())

@@ -5,7 +5,7 @@ from typing import Any
 
 from api.errors import status_of
 from api.exchange import dumped
-from core import AimmError, RateLimited
+from core import AimmError, ContextTooLong, RateLimited
 from core.calls.call import Call
 from core.domain.generation import Chunk, Generation
 from core.domain.message import ToolCall
@@ -63,7 +63,7 @@ class GeminiAnswer:
 def gemini_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes]:
     """(status, body) of an error; a vendor of the same wire is quoted."""
     status = status_of(error)
-    status = 400 if status in (413, 422) else status
+    status = 400 if status == 422 or isinstance(error, ContextTooLong) else status
     text, name = error.text, ""
     if error.upstream is not None:
         status = error.upstream.status if 400 <= error.upstream.status < 600 else status

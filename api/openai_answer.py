@@ -132,7 +132,7 @@ class OpenAIAnswer:
 def openai_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes]:
     """(status, body) of an error; a vendor of the same wire is quoted."""
     status = status_of(error)
-    status = 400 if status in (413, 422) else status
+    status = 400 if status == 422 or isinstance(error, ContextTooLong) else status
     code: str | None = next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     text, param = error.text, None

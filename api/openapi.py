@@ -59,8 +59,6 @@ _GEMINI_ERROR = _object(
     {"error": _object({"code": _WHOLE, "message": _TEXT, "status": _TEXT, "details": _list(_OBJECT)}, "code", "message")},
     "error",
 )  # fmt: skip
-# Of a body that is too large only the status is in every client's eyes: its text is in the form of /api.
-_PLAIN_ERROR = _object({"error": _TEXT, "code": _TEXT}, "error", "code")
 
 _CONTENT = _maybe(_either(_TEXT, _list(_object({"type": _TEXT}, "type"))))
 _MESSAGE = _object(
@@ -215,7 +213,7 @@ def _operation(summary: str, answer: Schema, error: Schema, **more: Any) -> Sche
     failures = {
         str(status): {
             "description": told,
-            "content": {"application/json": {"schema": _either(error, _PLAIN_ERROR) if status == 413 else error}},
+            "content": {"application/json": {"schema": error}},
         }
         for status, told in _FAILURES.items()
     }

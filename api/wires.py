@@ -35,7 +35,8 @@ class Gateway:
                 return await handle(exchange, mm, scope.get(KEY))
             if self._gate is None:
                 self._gate = Gate(mm.settings.max_in_flight, mm.settings.max_waiting)
-            async with self._gate.turn():
+            await exchange.body()  # a slow sender must take nobody's turn
+            async with self._gate.turn(exchange.gone):
                 await handle(exchange, mm, scope.get(KEY))
         except Left:
             return None
