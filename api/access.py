@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import status_of
+from api.exchange import REQUEST_ID, new_id
 from core import AimmError, AuthenticationError, Forbidden, ModelManager
 from core.binding import is_loopback
 from core.domain.key import Key
@@ -23,13 +24,16 @@ logger = logging.getLogger(__name__)
 KEY = "aimm.key"
 _PREFIX = b"aimm_"
 _OPEN = frozenset({"/health", "/healthz", "/readyz", "/api/health"})
-_WIRES = ("/v1/", "/gemini/")
+_WIRE = re.compile(r"/(v1|gemini)(/.*)?", re.DOTALL)
+# What Access stands before, also where pages are served beside it.
+_BEHIND_ACCESS = re.compile(r"/(api|v1|gemini)(/.*)?|/metrics|/openapi\.json", re.DOTALL)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _ASKING = frozenset({"/api/generate", "/api/workflow", "/api/compare", "/api/cost/estimate"})
 _SERVING = re.compile(r"/api/experiment/[^/]+/(test|record|assign)")
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
 _HOW = "Send it as Authorization: Bearer aimm_…, x-api-key or x-goog-api-key. Keys are made by: aimm keys create NAME"
 _BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 where a proxy passes requests on."
+_PAGE_HINT = "Set AIMM_REQUIRE_KEY=1 and a login where a proxy passes requests on."
 _OPENAI = {401: ("authentication_error", "invalid_api_key"), 403: ("permission_error", "forbidden")}
 _GEMINI = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 
@@ -91,26 +95,42 @@ class Nearby:
     """Refuses every connection, of pages too, that came in by another than a loopback address, where only those are meant.
 
     A server is told its address twice, by our settings and by whoever starts it (`uvicorn --host`): the second may differ.
+    And a page of another site whose name has come to mean this machine is refused too, unless needs_host says that names
+    are not to be looked at, as where a proxy passes requests on.
     """
 
-    def __init__(self, app: ASGIApp, *, is_local: bool) -> None:
+    def __init__(self, app: ASGIApp, *, is_local: bool, needs_host: Callable[[], bool] = lambda: True) -> None:
         self._app = app
         self._is_local = is_local
+        self._needs_host = needs_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._is_local or scope["type"] == "lifespan" or _came_by_loopback(scope):
+        error = None if not self._is_local or scope["type"] == "lifespan" else self._refused(scope)
+        if error is None:
             return await self._app(scope, receive, send)
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
-        error = Forbidden(
-            "This server is for its own machine; it was started at another address than its settings say."
-        )
         return await _refusal(scope["path"], error)(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> Forbidden | None:
+        if not _came_by_loopback(scope):
+            return Forbidden(
+                "This server is for its own machine; it was started at another address than its settings say."
+            )
+        if scope["path"] in _OPEN or _BEHIND_ACCESS.fullmatch(scope["path"]):
+            return None
+        given = _read({**scope})
+        is_near = _is_local_host(given.host) and (not given.origin or _is_local_origin(given.origin))
+        if is_near or not self._needs_host():
+            return None
+        if not _is_local_host(given.host):
+            return Forbidden("On this machine only localhost is served, and the request names another host.", hint=_PAGE_HINT)  # fmt: skip
+        return Forbidden("Pages of other sites may not ask a server on this machine.", hint=_PAGE_HINT)
 
 
 def scope_needed(method: str, path: str) -> str:
     """call: asks models or records outcomes. read: looks. admin: changes something."""
-    if path.startswith(_WIRES):
+    if _WIRE.fullmatch(path):
         return "call"
     if method in _SAFE:
         return "read"
@@ -165,9 +185,12 @@ def _is_local_origin(origin: bytes) -> bool:
 def _refusal(path: str, error: AimmError) -> JSONResponse:
     status, text = status_of(error), f"{error.message} {error.hint}".strip()
     body: dict[str, Any] = {"error": text, "code": error.code}
-    if path.startswith("/v1/"):
+    wire, headers = _WIRE.fullmatch(path), {"www-authenticate": "Bearer"} if status == 401 else {}
+    if wire is not None:
+        headers[REQUEST_ID] = new_id()
+    if wire is not None and wire[1] == "v1":
         kind, code = _OPENAI.get(status, ("api_error", "internal"))
         body = {"error": {"message": text, "type": kind, "code": code, "param": None}}
-    elif path.startswith("/gemini/"):
+    elif wire is not None:
         body = {"error": {"code": status, "message": text, "status": _GEMINI.get(status, "UNAVAILABLE")}}
-    return JSONResponse(body, status_code=status, headers={"www-authenticate": "Bearer"} if status == 401 else None)
+    return JSONResponse(body, status_code=status, headers=headers)

@@ -75,9 +75,10 @@ served = Access(Server(session.manager), session.manager, is_local=login.is_loca
 app = st.App(
     "shell.py",
     lifespan=lifespan,
-    middleware=[Middleware(Nearby, is_local=login.is_local())],
+    middleware=[Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed())],
     routes=[
         *(Route(address, served) for address in ("/health", "/healthz", "/readyz", "/metrics", "/openapi.json")),
+        *(Route(address, served) for address in ("/api", "/v1", "/gemini")),
         *(Mount(address, served) for address in ("/api", "/v1", "/gemini")),
     ],
 )
