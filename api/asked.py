@@ -8,7 +8,7 @@ from api.access import KEY as KEY
 from api.exchange import Exchange
 from core import InvalidRequest
 from core.calls.accounting import checked_cap
-from core.calls.call import Origin
+from core.calls.call import MAX_CACHE_S, Origin
 from core.domain.generation import Request
 from core.domain.key import Key
 from core.domain.text import is_storable
@@ -56,9 +56,13 @@ def _cap(text: str) -> Decimal:
 
 
 def _seconds(text: str) -> int | None:
-    """How long an answer may be kept: `3600`, or `no`."""
-    if text.lower() in ("", "no", "no-store", "0", "false"):
+    """How long an answer may be kept: `3600`, or `no`, which an alias or an experiment cannot overrule. None = not said."""
+    if not text:
         return None
-    if not re.fullmatch(r"\d{1,9}", text):
-        raise InvalidRequest(f"x-aimm-cache == {text[:40]!r}, must be seconds such as 3600, or no")
+    if text.lower() in ("no", "no-store", "false"):
+        return 0
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > MAX_CACHE_S:
+        raise InvalidRequest(
+            f"x-aimm-cache == {text[:40]!r}, must be seconds such as 3600, at most {MAX_CACHE_S:,}, or no"
+        )
     return int(text)

@@ -176,6 +176,8 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
     config = _either(body, "generationConfig", "generation_config") or {}
     if not isinstance(config, dict):
         raise InvalidRequest("generationConfig must be an object.")
+    if (n := _either(config, "candidateCount", "candidate_count")) not in (None, 1):
+        raise InvalidRequest(f"candidateCount == {n!r}, must be 1.")
     thinking = _either(config, "thinkingConfig", "thinking_config") or {}
     if not isinstance(thinking, dict):
         raise InvalidRequest("thinkingConfig must be an object.")
@@ -195,7 +197,7 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
         service_tier=tier if tier in SERVICE_TIERS else None,
         json_schema=schema if isinstance(schema, dict) else None,
         json_object=True if _either(config, "responseMimeType", "response_mime_type") == "application/json" and schema is None else None,
-        stop=tuple(stop) if isinstance(stop, list) else None,
+        stop=tuple(text for text in stop if text != "") or None if isinstance(stop, list) else None,
         frequency_penalty=_either(config, "frequencyPenalty", "frequency_penalty"),
         presence_penalty=_either(config, "presencePenalty", "presence_penalty"),
     )  # fmt: skip

@@ -73,6 +73,10 @@ async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str
     return {"status": "success" if g.status == "ok" else g.status, **wire.generation(g)}
 
 
+def generation(generation_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "generation": wire.generation(mm.generation(generation_id))}
+
+
 async def workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
     chosen = await asyncio.to_thread(mm.workflows.get, body.template)
     default = body.model or str(await asyncio.to_thread(mm.default_model))
@@ -328,7 +332,10 @@ def aliases(mm: Manager) -> dict[str, Any]:
 
 def set_alias(name: str, body: schemas.SetAlias, mm: Manager) -> dict[str, Any]:
     parameters = _parameters(body.parameters)
-    target = Target(model=body.model, system=body.system, parameters=parameters, prompt_version=body.prompt_version)
+    target = Target(
+        model=body.model, system=body.system, parameters=parameters, prompt_version=body.prompt_version,
+        fallbacks=tuple(body.fallbacks), cache_s=body.cache_s,
+    )  # fmt: skip
     return {"status": "success", "alias": wire.alias(mm.aliases.set(name, target, body.note))}
 
 
@@ -395,6 +402,7 @@ _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/health", ["GET"], health, 200),
     ("/models", ["GET"], models, 200),
     ("/generate", ["POST"], generate, 200),
+    ("/generations/{generation_id}", ["GET"], generation, 200),
     ("/workflow", ["POST"], workflow, 200),
     ("/compare", ["POST"], compare, 200),
     ("/experiment", ["POST"], create_experiment, 201),

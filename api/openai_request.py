@@ -21,12 +21,13 @@ _OURS = ("fallbacks",)
 def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
     """Raises: InvalidRequest."""
     messages, system = _turns(_list(body, "messages", least=1))
+    if not messages:  # nothing but instructions: other wires want a turn of the user
+        messages, system = (Message("user", system or ""),), None
     if body.get("n") not in (None, 1):
         raise InvalidRequest(f"n == {body['n']!r}, must be 1.")
     parameters = _parameters(body)
     if problem := parameters.problem():
         raise InvalidRequest(problem)
-    native = {name: value for name, value in body.items() if name not in _OURS}
     request = Request(
         model=model_of(body),
         messages=messages,
@@ -35,7 +36,7 @@ def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
         tools=_tools(body.get("tools")),
         tool_choice=_tool_choice(body.get("tool_choice")),
         is_streamed=body.get("stream") is True,
-        native=Native(wire="openai", body=native, parameters=parameters, system=system),
+        native=Native(wire="openai", body=_theirs(body), parameters=parameters, system=system),
     )
     options = body.get("stream_options")
     is_counted = isinstance(options, dict) and options.get("include_usage") is True
@@ -66,9 +67,14 @@ def embeddings(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Ask
         messages=tuple(messages),
         operation="embeddings",
         is_streamed=False,
-        native=Native(wire="openai", body={**body}, parameters=Parameters()),
+        native=Native(wire="openai", body=_theirs(body), parameters=Parameters()),
     )
-    return Asked(request, origin_of(exchange, key, user=_user(body)))
+    origin = origin_of(exchange, key, user=_user(body), fallbacks=tuple(_texts(body, "fallbacks")))
+    return Asked(request, origin, unit=origin.user_id)
+
+
+def _theirs(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in _OURS}
 
 
 def model_of(body: Mapping[str, Any]) -> str:
@@ -119,7 +125,7 @@ def _turns(given: list[dict[str, Any]]) -> tuple[tuple[Message, ...], str | None
             turns.append(Message.of(side, tuple(parts)))
         else:
             raise InvalidRequest(f"role == {role!r}, must be system, developer, user, assistant or tool.")
-    if not any(turn.role == "user" for turn in turns):
+    if not systems and not any(turn.role == "user" for turn in turns):
         raise InvalidRequest("messages must hold a message of the user.")
     system = "\n\n".join(systems)
     if not all(is_storable(text) for text in (system, *(turn.text for turn in turns))):
@@ -232,6 +238,7 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
     elif isinstance(shape, dict) and shape.get("type") == "json_object":
         is_json = True
     stop = body.get("stop")
+    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
     effort, tier = body.get("reasoning_effort"), _TIERS.get(str(body.get("service_tier")))
     return Parameters(
         temperature=body.get("temperature"),
@@ -242,7 +249,7 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
         service_tier=tier if tier in SERVICE_TIERS else None,
         json_schema=schema,
         json_object=is_json,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else None,
+        stop=tuple(text for text in stops if text != "") or None,
         frequency_penalty=body.get("frequency_penalty"),
         presence_penalty=body.get("presence_penalty"),
     )  # fmt: skip

@@ -88,6 +88,7 @@ class GuardrailBody(_Body):
     )
 
 
+CacheSeconds = Annotated[int, Field(ge=1, le=2_592_000, description="How long an answer may be given again.")]
 Metric = Literal["success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost"]
 
 
@@ -112,6 +113,7 @@ class CreateExperiment(_Body):
     tuned_for: int = Field(default=1000, ge=100, le=10_000_000)
     window_days: int = Field(default=7, ge=0, le=365)
     max_days: int = Field(default=90, ge=1, le=3650)
+    cache_s: CacheSeconds | None = None
 
 
 class ChangeExperiment(_Body):
@@ -167,6 +169,8 @@ class SetAlias(_Body):
     system: Text | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     prompt_version: str = Field(default="", max_length=100)
+    fallbacks: list[Name] = Field(default_factory=list, max_length=5, description="Models that answer where it fails.")
+    cache_s: CacheSeconds | None = None
     note: str = Field(default="", max_length=500)
 
 

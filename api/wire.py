@@ -169,6 +169,8 @@ def alias(a: Alias) -> dict[str, Any]:
         "system": a.target.system,
         "parameters": a.target.parameters.as_dict(),
         "prompt_version": a.target.prompt_version,
+        "fallbacks": list(a.target.fallbacks),
+        "cache_s": a.target.cache_s,
         "rollout": a.rollout_id,
         "note": a.note,
         "changed_at": a.changed_at.isoformat(),

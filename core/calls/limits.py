@@ -26,7 +26,7 @@ class RateLimits:
         if key is None or (key.rpm is None and key.user_rpm is None):
             return
         limits: tuple[tuple[str, int], ...] = () if key.rpm is None else ((f"key:{key.id}", key.rpm),)
-        if key.user_rpm is not None and user_id:
+        if key.user_rpm is not None:  # calls without a user are one user's
             limits += ((f"user:{key.id}:{user_id}", key.user_rpm),)
         if not limits:
             return

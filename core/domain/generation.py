@@ -50,7 +50,7 @@ class Parameters:
             ("temperature", float, 0, 2),
             ("top_p", float, 0, 1),
             ("max_tokens", int, 1, MAX_TOKENS),
-            ("seed", int, 0, 2**31 - 1),
+            ("seed", int, -(2**63), 2**63 - 1),
             ("thinking_budget", int, -1, 10_000_000),
             ("frequency_penalty", float, -2, 2),
             ("presence_penalty", float, -2, 2),

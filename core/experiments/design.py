@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from core.calls.call import MAX_CACHE_S
 from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Guardrail, Variant
 from core.domain.generation import Message, Request
 from core.errors import InvalidRequest
@@ -49,7 +50,7 @@ def _check_numbers(design: Design) -> None:
     numbers = (
         ("margin", design.margin, 0, 1e9), ("audience", design.audience, 1e-6, 1), ("tuned_for", design.tuned_for, 100, 10**7),
         ("confidence_level", design.confidence_level, 0.5, 0.999), ("window_days", design.window_days, 0, 365),
-        ("max_days", design.max_days, 1, 3650),
+        ("max_days", design.max_days, 1, 3650), ("cache_s", 1 if design.cache_s is None else design.cache_s, 1, MAX_CACHE_S),
         ("smallest_effect", design.smallest_effect or 1.0, 1e-12, 1e9),
     )  # fmt: skip
     for name, value, low, high in numbers:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from core.calls.call import Origin
 from core.domain.experiment import Experiment, Variant
 from core.domain.generation import Parameters, Request
+from core.domain.text import MAX_TAGS
 from core.errors import InvalidRequest, NotFound
 from core.experiments.service import ExperimentService, Served
 
@@ -26,7 +27,8 @@ class Routed:
     def shadow_origin(self, position: int, call_id: str) -> Origin:
         """How a shadow's call is logged, so that it is found beside what was served."""
         part = f"shadow:{position}:{call_id}"
-        return replace(self.origin, ref_part=part, tags=("shadow",), fallbacks=(), cache_s=None)
+        tags = tuple(dict.fromkeys((*self.origin.tags[: MAX_TAGS - 1], "shadow")))
+        return replace(self.origin, ref_part=part, tags=tags, fallbacks=(), cache_s=0)
 
 
 class ExperimentRouter:
@@ -68,7 +70,7 @@ class ExperimentRouter:
             ref_id=experiment.id,
             ref_part=served.assignment_id,
             ref_name=f"experiment:{experiment.name}",
-            cache_s=origin.cache_s or experiment.design.cache_s,
+            cache_s=experiment.design.cache_s if origin.cache_s is None else origin.cache_s,
         )
         shadows = [v for v in experiment.variants if v.is_shadow and served.is_counted]
         beside = tuple((shadow.position, as_variant(request, shadow)) for shadow in shadows)
