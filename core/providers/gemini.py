@@ -245,7 +245,7 @@ class _Wire(HttpVendor):
     def until_error(self, events: Sequence[Event]) -> tuple[Sequence[Event], AimmError | None]:
         """What came before an error, and the error."""
         for at, event in enumerate(events):
-            if event.value is not None and (error := self.error_in(event.value)) is not None:
+            if event.value and "error" in event.value and (error := self.error_in(event.value)) is not None:
                 return events[:at], error
         return events, None
 

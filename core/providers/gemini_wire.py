@@ -32,6 +32,8 @@ _BLOCKING = frozenset(
 )
 # What Gemini takes in place of the signature of a call that it did not make itself, or whose signature a wire lost.
 _NO_SIGNATURE = "skip_thought_signature_validator"
+# Parameters that are one word of the wire.
+_TOGETHER = ({"json_schema", "json_object"}, {"thinking_budget", "thinking_level"})
 
 # Requests
 
@@ -68,6 +70,8 @@ def as_came(request: Request, native: Native) -> dict[str, Any]:
     if request.parameters != native.parameters:
         before, now = native.parameters.as_dict(), request.parameters.as_dict()
         names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
+        for group in _TOGETHER:
+            names |= group if names & group else set()
         old, new = (Parameters(**{k: v for k, v in each.items() if k in names}) for each in (before, now))
         written = _generation_config(new)
         words = {*_generation_config(old), *written, *(("responseSchema",) if "json_schema" in names else ())}

@@ -4,7 +4,6 @@ import asyncio
 import difflib
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +27,8 @@ _PREFIXES = {
     "openai": ("gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-"),
     "anthropic": ("claude-",),
 }
+# Control characters, what begins a query or a fragment, and a step upwards.
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f?#]|(^|[/\\:])\.\.($|[/\\:])")
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
@@ -219,8 +220,7 @@ class Registry:
 
 def _is_no_name(name: str) -> bool:
     """Whether a name would mean something else in an address, or cannot be told from another by reading it."""
-    is_odd = name != name.strip() or any(each in "?#" or unicodedata.category(each) == "Cc" for each in name)
-    return is_odd or ".." in re.split(r"[/\\:]", name)
+    return name != name.strip() or _ODD.search(name) is not None
 
 
 def _bare(vendor: str, name: str) -> str:
