@@ -99,5 +99,5 @@ def test_where_the_vendor_takes_too_long_callers_hear_at_once(open_manager: Open
     with pytest.raises(RateLimited) as caught:
         call.answered(call.result(2))
 
-    assert 300 < (caught.value.retry_after_s or 0) <= 360
+    assert 9 < (caught.value.retry_after_s or 0) <= 10  # then one asks, whatever the vendor said
     assert len(vendor.requests) == 1

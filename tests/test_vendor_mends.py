@@ -112,7 +112,9 @@ def test_a_whole_answer_that_does_not_say_why_it_ended_is_whole(vendor: str, bod
 
     assert raised is None
     assert ("".join(chunk.text for chunk in chunks), chunks[-1].finish_reason) == ("Hi", "unknown")
-    assert ask(vendor, packet(b"{}", "application/json"))[0][-1].finish_reason is None
+    for empty in ({}, {"choices": [{"message": {"content": None}}]}, {"candidates": [{}]}, {"content": []}):
+        chunks, _, _ = ask(vendor, packet(json.dumps(empty).encode(), "application/json"))
+        assert chunks[-1].finish_reason is None
 
 
 @pytest.mark.parametrize(("vendor", "by_wire"), [("openai", True), ("gemini", True), ("gemini", False), ("anthropic", True)])  # fmt: skip

@@ -251,8 +251,8 @@ class _Reader:
             else:
                 found.append(Chunk(text=str(block.get("text") or ""), thinking=str(block.get("thinking") or "")))
         # It came as a whole, so it is no broken one where it does not say why it ended.
-        reason = message.get("stop_reason") or ("unknown" if message.get("content") else None)
-        return [*found, self._ended(reason)]
+        has_said = any(chunk.text or chunk.tools for chunk in found)
+        return [*found, self._ended(message.get("stop_reason") or ("unknown" if has_said else None))]
 
     def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
         if block.get("type") != "tool_use":

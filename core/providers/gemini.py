@@ -80,7 +80,7 @@ class GeminiProvider:
                 if (error := self._wire.error_in(value)) is not None:
                     raise error
                 chunk = replace(reader.read([value]), raw=raw if native and not request.is_streamed else None)
-                if chunk.finish_reason is None and value.get("candidates"):
+                if chunk.finish_reason is None and (chunk.text or chunk.tools):
                     chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
                 yield chunk
                 return

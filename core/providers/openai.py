@@ -81,7 +81,7 @@ class OpenAIProvider:
                 if (error := self._error_in(value)) is not None:
                     raise error
                 chunk = _to_chunk([value], raw if keeps_whole else None, quota)
-                if chunk.finish_reason is None and value.get("choices"):
+                if chunk.finish_reason is None and (chunk.text or chunk.tools):
                     chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
                 yield chunk
                 return
