@@ -251,11 +251,13 @@ class CallEngine:
             if digest and generation.status == "ok" and call.origin.cache_s and call.chunks:
                 works.append(self._cache.keep(digest, call.origin.cache_s, call.request, call.chunks, generation.usage))
             call.overhead_s = max(0.0, generation.latency_s - progress.vendor_s - progress.waited_s)
+            if left and generation.is_simulated:
+                self._admission.release(
+                    call.id
+                )  # simulated calls settle nothing, and the model that failed had reserved
             await asyncio.wrap_future(self._writer.log(row, body, _all(works)))
             if not generation.is_simulated:
                 self._admission.settled()
-            elif left:  # simulated calls settle nothing, and the model that failed had reserved
-                self._admission.release(call.id)
         except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
             logger.warning("a call could not be recorded: %s", type(caught).__name__)
             self._admission.release(call.id)

@@ -232,7 +232,9 @@ def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
     rates: dict[str, Any] = {name: _rate(getattr(price, key)) for name, key in _RATES.items()}
     input_, output = rates.pop("input"), rates.pop("output")
     if output is None and "embed" in model:
-        output = Rate(base=Decimal(0))  # vectors are no output that is paid for; tokens beside them would be (see receipt_for)
+        output = Rate(
+            base=Decimal(0)
+        )  # vectors are no output that is paid for; tokens beside them would be (see receipt_for)
     if input_ is None or output is None:
         # A row without one of the two would charge the missing part as free.
         return None

@@ -150,7 +150,9 @@ class FakeGemini:
             return self._queue.popleft()
         if path.endswith(":batchEmbedContents"):
             return Reply(
-                body={"embeddings": [{"values": [0.25, -0.5, float(at)]} for at, _ in enumerate((body or {})["requests"])]}
+                body={
+                    "embeddings": [{"values": [0.25, -0.5, float(at)]} for at, _ in enumerate((body or {})["requests"])]
+                }
             )
         return Reply(body={"totalTokens": 7}) if path.endswith(":countTokens") else answer()
 
