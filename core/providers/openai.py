@@ -87,9 +87,11 @@ class OpenAIProvider:
                 return
             async for events in answer.events():
                 good, error = self._until_error(events)
-                if good:
-                    yield self._merged(good, keeps_raw, is_counted, quota)
-                    quota = None
+                # To be written anew for another wire, each event stays a piece of its own.
+                for together in [good] if keeps_raw else [[event] for event in good]:
+                    if together:
+                        yield self._merged(together, keeps_raw, is_counted, quota)
+                        quota = None
                 if error is not None:
                     raise error
 
