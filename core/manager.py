@@ -146,7 +146,7 @@ class ModelManager:
         self._have_calls_told(counts=takes_up)
         self._closed = threading.Event()
         duties = (
-            self.prices.refresh, self.budgets.release_dead, self.breakers.refresh, self.alerts.evaluate, self.alerts.deliver,
+            self.prices.refresh, self.budgets.release_dead, self.breakers.refresh, self.calls.forget_old_answers, self.alerts.evaluate, self.alerts.deliver,
             self.experiments.settle_runs, self.experiments.reallocate, self.aliases.advance, self.keys.flush, self.metrics.beat,
         )  # fmt: skip
         self._keepers = [Housekeeper(duties)] if takes_up else []

@@ -206,3 +206,21 @@ def test_geminis_wire_keeps_answers_too(served: Running):
     assert again.json == first.json
     assert b"Kept." in streamed.body and b'"finishReason":"STOP"' in streamed.body
     assert n_asked(served) == 1
+
+
+def test_what_has_expired_is_deleted(served: Running, words: list[Any], monkeypatch: pytest.MonkeyPatch):
+    later_us = clock.now_us() + 61_000_000
+
+    def n_kept(sign: str) -> int:
+        text = f"SELECT count(*) FROM cached_answers WHERE expires_at {sign} {later_us}"  # noqa: S608 - whole numbers of ours
+        with served.mm.database.read() as connection:
+            return int(connection.exec_driver_sql(text).scalar_one())
+
+    served.chat(GPT, words, extra_headers={"x-aimm-cache": "60"})
+    n_lasting = n_kept(">")
+    assert n_kept("<=") > 0
+
+    monkeypatch.setattr(clock, "now_us", lambda: later_us)
+    served.mm.calls.forget_old_answers()
+
+    assert (n_kept("<="), n_kept(">")) == (0, n_lasting)

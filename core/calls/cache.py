@@ -16,7 +16,7 @@ from core.calls.call import Call, Origin
 from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
 from core.storage.answers import AnswerStore
 from core.storage.database import Connection, Database
-from core.storage.writer import Work
+from core.storage.writer import Work, Writer
 
 MAX_BYTES = 4 * 1024 * 1024
 # Of a native body, what does not change the answer.
@@ -42,6 +42,12 @@ class AnswerCache:
         digest = digest_of(call.request, model, call.origin)
         found = await asyncio.to_thread(self._store.get, digest, clock.now_us())
         return digest, None if found is None else _to_hit(found, call.request, digest)
+
+    def forget_old(self, writer: Writer) -> None:
+        """Delete what has expired."""
+        now_us = clock.now_us()
+        if self._store.has_old(now_us):
+            writer.run(lambda connection: AnswerStore.delete_old(connection, now_us))
 
     @staticmethod
     def keep(digest: str, ttl_s: int, request: Request, chunks: Sequence[Chunk], usage: Usage) -> Work | None:

@@ -126,6 +126,10 @@ class CallEngine:
         with self._lock:
             return self._calls.get(call_id)
 
+    def forget_old_answers(self) -> None:
+        """Delete kept answers that have expired; they would fill the database otherwise."""
+        self._cache.forget_old(self._writer)
+
     def _forget(self, call: Call) -> None:
         """What came over a wire is drawn by no page; its body, which may be large, goes with its exchange."""
         with self._lock:

@@ -32,7 +32,7 @@ class AnswerStore:
         statement = dialect.insert(cached_answers).values(digest=digest, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=values))
 
-    def forget_old(self, now_us: int) -> bool:
+    def has_old(self, now_us: int) -> bool:
         """Whether there is anything that has expired."""
         c = cached_answers.c
         with self._database.read() as connection:
