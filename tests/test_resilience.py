@@ -272,3 +272,8 @@ def test_an_attempt_that_broke_without_a_count_is_estimated(served: Running):
 
     row = served.row()
     assert (row.n_attempts, row.cost_status, len(row.usages)) == (2, "estimated", 2)
+
+
+def test_a_chain_has_an_end(served: Running):
+    with pytest.raises(openai.BadRequestError, match="at most 5"):
+        served.chat(GPT, extra_body={"fallbacks": ["sim-fast"] * 6})

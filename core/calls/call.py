@@ -54,6 +54,8 @@ class Origin:
         """What is wrong with it, in words; empty = nothing."""
         if len(self.user_id) > 500 or "\x00" in self.user_id:
             return "user must have at most 500 characters"
+        if len(self.fallbacks) > MAX_FALLBACKS:
+            return f"{len(self.fallbacks)} fallbacks given, at most {MAX_FALLBACKS} are taken"
         if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:
             return f"cache_s == {self.cache_s}, must be 0 to {MAX_CACHE_S:,} seconds"
         return tags_problem(self.tags)
