@@ -8,7 +8,7 @@ from typing import Any
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult
 from core.errors import InvalidRequest
-from core.providers.base import KeyCheck, is_credible
+from core.providers.base import KeyCheck, as_object, is_credible
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.openai import checked
 
@@ -189,7 +189,7 @@ def _to_block(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, ToolCall):
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": _object(part.arguments)}
+        return {"type": "tool_use", "id": part.id, "name": part.name, "input": as_object(part.arguments)}
     if isinstance(part, ToolResult):
         return {"type": "tool_result", "tool_use_id": part.call_id, "content": part.text}
     kind = "document" if part.media_type == "application/pdf" else "image"
@@ -200,14 +200,6 @@ def _source(media: Media) -> dict[str, Any]:
     if media.url:
         return {"type": "url", "url": media.url}
     return {"type": "base64", "media_type": media.media_type, "data": media.data}
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 class _Reader:

@@ -1,7 +1,8 @@
 """What a provider is: one asynchronous stream, and a list of its models."""
 
+import json
 from collections.abc import AsyncIterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from core.domain.generation import Chunk, Model, Request, Usage
 
@@ -12,6 +13,15 @@ MOST_TOKENS = 1_000_000_000
 def is_credible(usage: Usage) -> bool:
     """Whether counts can be those of one request; others are as good as none, and would not even fit into the record."""
     return all(getattr(usage, name) <= MOST_TOKENS for name in usage.__slots__)
+
+
+def as_object(text: str) -> dict[str, Any]:
+    """The JSON object of a text; empty where it is none."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class KeyCheck(NamedTuple):

@@ -21,7 +21,7 @@ from core.errors import (
     redact,
 )
 from core.pricing.catalogue import normalise
-from core.providers.base import is_credible
+from core.providers.base import as_object, is_credible
 from core.providers.http import not_an_answer
 
 _FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -145,10 +145,10 @@ def _to_part(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"text": part}
     if isinstance(part, ToolCall):
-        called = {"name": part.name, "args": _object(part.arguments)}
+        called = {"name": part.name, "args": as_object(part.arguments)}
         return {"functionCall": called, "thoughtSignature": part.signature or _NO_SIGNATURE}
     if isinstance(part, ToolResult):
-        result = _object(part.text)
+        result = as_object(part.text)
         return {"functionResponse": {"name": part.name, "response": result or {"result": part.text}}}
     return _to_data(part)
 
@@ -157,14 +157,6 @@ def _to_data(media: Media) -> dict[str, Any]:
     if media.url:
         return {"fileData": {"mimeType": media.media_type, "fileUri": media.url}}
     return {"inlineData": {"mimeType": media.media_type, "data": media.data}}
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 # Answers
