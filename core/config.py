@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 
-from core.errors import InvalidRequest, register_secret
+from core.errors import InvalidRequest, redact, register_secret
 
 LogContent = Literal["full", "metadata", "none"]
 
@@ -22,7 +22,7 @@ DEFAULT_PRICES_FILE = "data/prices.yaml"
 MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is sold today, about a million tokens
 
 
-_SERVER = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_SERVER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 MIN_PASSWORD = 12
 _WEAK = (
     "password", "passw0rd", "p@ssw0rd", "p@ssword", "passwort", "changeme", "letmein", "administrator", "admin", "welcome",
@@ -96,21 +96,19 @@ class Settings:
         Raises:
             InvalidRequest: A value is not what its name promises.
         """
-        key = environ.get("GEMINI_API_KEY") or environ.get("GOOGLE_API_KEY") or None
-        register_secret(key)
         servers = _servers(environ.get("AIMM_SERVERS") or "")
         return cls(
-            openai_api_key=_secret(environ, "OPENAI_API_KEY"),
-            openai_base_url=environ.get("OPENAI_BASE_URL") or None,
-            anthropic_api_key=_secret(environ, "ANTHROPIC_API_KEY"),
-            anthropic_base_url=environ.get("ANTHROPIC_BASE_URL") or None,
-            ollama_host=environ.get("OLLAMA_HOST") or None,
+            openai_api_key=_key(environ, "OPENAI_API_KEY"),
+            openai_base_url=_address(environ, "OPENAI_BASE_URL"),
+            anthropic_api_key=_key(environ, "ANTHROPIC_API_KEY"),
+            anthropic_base_url=_address(environ, "ANTHROPIC_BASE_URL"),
+            ollama_host=_bare(environ.get("OLLAMA_HOST")) or None,
             finds_ollama=environ.get("OLLAMA_HOST") != "",
             servers=servers,
-            server_keys={name: key for name in servers if (key := _secret(environ, f"AIMM_SERVER_{name.upper()}_KEY"))},
+            server_keys=_server_keys(environ, servers),
             database_url=environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL,
-            gemini_api_key=key,
-            gemini_base_url=environ.get("GOOGLE_GEMINI_BASE_URL") or None,
+            gemini_api_key=_key(environ, "GEMINI_API_KEY") or _key(environ, "GOOGLE_API_KEY"),
+            gemini_base_url=_address(environ, "GOOGLE_GEMINI_BASE_URL"),
             default_model=environ.get("AIMM_DEFAULT_MODEL") or None,
             call_timeout_s=_seconds(environ.get("AIMM_CALL_TIMEOUT_S")),
             log_content=_log_content(environ.get("AIMM_LOG_CONTENT") or "full"),
@@ -141,21 +139,84 @@ class Settings:
     def load(cls, folder: Path | None = None) -> "Settings":
         """The process environment over the `.env` of `folder` (default: the working folder)."""
         file = (folder or Path.cwd()) / ".env"
-        from_file = {name: value for name, value in dotenv_values(file).items() if value is not None}
+        try:
+            read = dotenv_values(file, encoding="utf-8-sig")
+        except (OSError, UnicodeError) as error:
+            raise InvalidRequest(
+                f"{file} cannot be read ({type(error).__name__}); it must be a text in UTF-8."
+            ) from None
+        from_file = {name: value for name, value in read.items() if value is not None}
         return cls.from_environ({**from_file, **os.environ})
 
 
 def _servers(text: str) -> dict[str, str]:
     """`name=address`, separated by spaces or commas."""
-    found = {}
+    found: dict[str, str] = {}
     for part in re.split(r"[\s,]+", text.strip()) if text.strip() else ():
         name, _, address = part.partition("=")
-        if not _SERVER.fullmatch(name) or not address.startswith(("http://", "https://")):
-            raise InvalidRequest(f"AIMM_SERVERS: {part[:80]!r} must look like vllm=http://localhost:8000/v1")
+        if not _SERVER.fullmatch(name) or not _is_address(address):
+            raise InvalidRequest(
+                f"AIMM_SERVERS: {redact(part)[:80]!r} must look like vllm=http://localhost:8000/v1, the name in small"
+                " letters, digits, - and _"
+            )
         if name in RESERVED:
             raise InvalidRequest(f"AIMM_SERVERS: {name!r} is the name of a vendor; take another.")
+        if any(_key_name(name) == _key_name(other) for other in found):
+            raise InvalidRequest(f"AIMM_SERVERS names two servers whose key is {_key_name(name)}; rename one.")
         found[name] = address
     return found
+
+
+def _server_keys(environ: Mapping[str, str], servers: Mapping[str, str]) -> dict[str, str]:
+    keys = {name: _key(environ, _key_name(name)) for name in servers}
+    return {name: key for name, key in keys.items() if key is not None}
+
+
+def _key_name(server: str) -> str:
+    return f"AIMM_SERVER_{server.upper().replace('-', '_')}_KEY"
+
+
+def _key(environ: Mapping[str, str], name: str) -> str | None:
+    return to_key(environ.get(name), name)
+
+
+def to_key(text: str | None, name: str = "The key") -> str | None:
+    """A vendor's key as it was pasted, without the blanks, line breaks and quotes around it; None when nothing is left.
+
+    Raises:
+        InvalidRequest: It holds what no key holds, and what would end a header's line.
+    """
+    key = _bare(text)
+    register_secret(key)
+    if not all("!" <= character <= "~" for character in key):
+        raise InvalidRequest(f"{name} holds a blank, a line break or a letter that no key has; copy the key again.")
+    return key or None
+
+
+def _address(environ: Mapping[str, str], name: str) -> str | None:
+    """A vendor's base address."""
+    address = _bare(environ.get(name))
+    if address and not _is_address(address):
+        raise InvalidRequest(f"{name} == {redact(address)[:80]!r}, must look like https://host or http://host:8000/v1")
+    return address or None
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an http address with a host; the password in it, if any, is kept out of all texts from now on."""
+    try:
+        parts = urlsplit(text)
+        register_secret(parts.password)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+    except ValueError:  # a port that is no number, or half an IPv6 address
+        return False
+
+
+def _bare(text: str | None) -> str:
+    """A value without what `--env-file`, a copied line or a secret's file leave around it."""
+    value = (text or "").strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1].strip()
+    return value
 
 
 def _endpoint(text: str | None) -> str | None:

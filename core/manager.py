@@ -20,7 +20,7 @@ from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
 from core.calls.loop import BackgroundLoop
 from core.comparison.service import ComparisonService
-from core.config import Settings
+from core.config import Settings, to_key
 from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.budget import PROVIDERS, Budget
@@ -28,7 +28,7 @@ from core.domain.experiment import Variant
 from core.domain.generation import Chunk, Generation, Message, Model, Parameters, Request, Source
 from core.domain.key import Key
 from core.domain.price import Price
-from core.errors import AimmError, InvalidRequest, NotFound, register_secret
+from core.errors import AimmError, InvalidRequest, NotFound
 from core.experiments.rollout import AliasService
 from core.experiments.service import ExperimentService, Served
 from core.experiments.serving import PREFIX, ExperimentRouter
@@ -421,8 +421,13 @@ class ModelManager:
 
     def check_key(self, key: str) -> KeyCheck:
         """Try a Gemini key without keeping it."""
-        register_secret(key)
-        return self._loop.run(self._registry.check_key("gemini", key))
+        try:
+            found = to_key(key)
+        except InvalidRequest as error:
+            return KeyCheck("wrong_key", error.message)
+        if found is None:  # of an empty one, google-genai would take the environment's
+            return KeyCheck("missing", "There is no key to try.")
+        return self._loop.run(self._registry.check_key("gemini", found))
 
     def vendors(self) -> list[str]:
         """The vendors that are set up, simulated ones aside."""
@@ -433,9 +438,15 @@ class ModelManager:
         return self._loop.run(self._registry.check(vendor))
 
     def use_key(self, key: str) -> None:
-        """Use a Gemini key from now on; it lives in this process only."""
-        register_secret(key)
-        self._registry.set_key("gemini", key)
+        """Use a Gemini key from now on; it lives in this process only.
+
+        Raises:
+            InvalidRequest: It is empty, or holds what no key holds.
+        """
+        found = to_key(key)
+        if found is None:
+            raise InvalidRequest("There is no key to use.")
+        self._registry.set_key("gemini", found)
 
     def remembered(self, generation_id: str) -> Generation | None:
         """A call of this process with its texts, even where content is not kept; else what the log has."""

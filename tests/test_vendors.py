@@ -1,7 +1,10 @@
 """Vendors beside Gemini, each over its real wire: what is sent, what comes back, what it costs, how it fails."""
 
+import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +12,11 @@ import pytest
 from core import AimmError, ModelManager
 from core.calls.call import Origin
 from core.config import Settings
-from core.errors import InvalidRequest
+from core.domain.generation import Message, Request
+from core.errors import AuthenticationError, InvalidRequest
+from core.providers.registry import Registry
 from tests.conftest import Open
+from tests.fakes.gemini import FakeGemini
 from tests.fakes.vendors import KEY, FakeVendor, Reply, anthropic_answer, failure, openai_answer
 
 GPT, CLAUDE, LLAMA = "gpt-4o", "claude-sonnet-4-5", "llama3.2:3b"
@@ -237,6 +243,135 @@ def test_settings_name_further_servers():
     for wrong in ("vllm", "vllm=gpu:8000", "openai=http://x", "A B=http://x"):
         with pytest.raises(InvalidRequest):
             Settings.from_environ({"AIMM_SERVERS": wrong})
+
+
+KEY_NAMES = {
+    "gemini": "GEMINI_API_KEY", "openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY",
+    "vllm": "AIMM_SERVER_VLLM_KEY", "lm-studio": "AIMM_SERVER_LM_STUDIO_KEY",
+}  # fmt: skip
+ASKED = {
+    "gemini": "gemini-2.5-flash", "openai": GPT, "anthropic": CLAUDE, "ollama": f"ollama/{LLAMA}", "vllm": "vllm/a-model",
+    "lm-studio": "lm-studio/a-model",
+}  # fmt: skip
+
+
+def test_each_vendor_is_asked_with_its_own_key_and_no_other(
+    open_manager: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each pair of keys with the others missing, each alone, all and none; each fake refuses all keys but its own."""
+    keys = {name: f"sk-key-of-{name}-0123456789" for name in KEY_NAMES}
+    fakes = {name: FakeGemini(key) if name == "gemini" else FakeVendor(("a-model",), key) for name, key in keys.items()}
+    fakes["ollama"] = FakeVendor((LLAMA,), "none: Ollama has no keys")
+    addresses = {
+        "GOOGLE_GEMINI_BASE_URL": fakes["gemini"].url, "OPENAI_BASE_URL": f"{fakes['openai'].url}/v1", "ANTHROPIC_BASE_URL": fakes["anthropic"].url,
+        "OLLAMA_HOST": fakes["ollama"].url, "AIMM_SERVERS": f"vllm={fakes['vllm'].url}/v1 lm-studio={fakes['lm-studio'].url}/v1",
+    }  # fmt: skip
+    # What google-genai would take from the environment of the process by itself.
+    for name, value in {
+        "GOOGLE_API_KEY": "sk-of-another-house", "GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_GENAI_API_VERSION": "v9",
+        "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9", "GOOGLE_GENAI_CLIENT_MODE": "replay", "GOOGLE_CLOUD_PROJECT": "p",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+
+    async def ask_all(given: frozenset[str]) -> dict[str, str]:
+        registry = Registry.of(Settings.from_environ(addresses | {KEY_NAMES[name]: keys[name] for name in given}))
+        found = {}
+        for name, model in ASKED.items():
+            try:
+                provider, resolved = await registry.resolve(model)
+                request = Request(model=resolved.name, messages=(Message("user", "Hi"),))
+                async for chunk in provider.stream(request, attempt=1, timeout_s=5.0):
+                    found[name] = found.get(name, "") + chunk.text
+            except AuthenticationError as error:
+                found[name] = error.message
+        await registry.close()
+        return found
+
+    try:
+        for n in (0, 1, 2, len(keys)):
+            for given in map(frozenset, combinations(keys, n)):
+                for name, answer in asyncio.run(ask_all(given)).items():
+                    needs_key = name in ("gemini", "openai", "anthropic")
+                    assert ("No key is set for" in answer) == (needs_key and name not in given), (name, given, answer)
+                    sent = fakes[name].headers[-1:]
+                    shown = [
+                        v
+                        for h in sent
+                        for k, v in h.items()
+                        if k.lower() in ("x-api-key", "x-goog-api-key", "authorization")
+                    ]
+                    if name in given:
+                        assert [value.removeprefix("Bearer ") for value in shown] == [keys[name]], (name, given)
+                    else:
+                        assert shown == [], (name, given)
+                    fakes[name].forget()
+    finally:
+        for fake in fakes.values():
+            fake.close()
+
+
+@pytest.mark.parametrize(
+    ("environ", "gemini", "server"),
+    [
+        ({"GEMINI_API_KEY": "G-0123456", "GOOGLE_API_KEY": "other-0123"}, "G-0123456", None),
+        ({"GEMINI_API_KEY": "  ", "GOOGLE_API_KEY": "other-0123"}, "other-0123", None),
+        ({"GEMINI_API_KEY": ' "G-0123456"\r\n', "AIMM_SERVER_MY_BOX_KEY": "'V-0123456'\n"}, "G-0123456", "V-0123456"),
+        ({"AIMM_SERVER_MY_BOX_KEY": "V-0123456"}, None, "V-0123456"),
+        ({"AIMM_SERVER_MY-BOX_KEY": "V-0123456", "AIMM_SERVER__KEY": "W-0123456"}, None, None),
+        ({"GEMINI_API_KEY": "''", "OPENAI_API_KEY": "O-0123456"}, None, None),
+    ],
+)
+def test_keys_are_read_as_they_were_meant(environ: dict[str, str], gemini: str | None, server: str | None):
+    settings = Settings.from_environ({"AIMM_SERVERS": "my-box=http://box:8000/v1"} | environ)
+
+    assert settings.gemini_api_key == gemini
+    assert settings.server_keys.get("my-box") == server
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("OPENAI_API_KEY", "sk-1\r\nx-api-key: stolen", "OPENAI_API_KEY holds a blank, a line break"),
+        ("GEMINI_API_KEY", "Bearer AIza", "GEMINI_API_KEY holds a blank"),
+        ("ANTHROPIC_API_KEY", "sk-ant-…", "ANTHROPIC_API_KEY holds"),
+        ("AIMM_SERVER_A_B_KEY", "two words", "AIMM_SERVER_A_B_KEY holds"),
+        ("OPENAI_BASE_URL", "api.openai.com/v1", "must look like https://host"),
+        ("ANTHROPIC_BASE_URL", "http://", "must look like https://host"),
+        ("GOOGLE_GEMINI_BASE_URL", "http://user:hunter2hunter2@host:port/", "must look like https://host"),
+        ("AIMM_SERVERS", "a-b=http://x a_b=http://y", "two servers whose key is AIMM_SERVER_A_B_KEY"),
+        ("AIMM_SERVERS", "a=http://x,a=http://y", "two servers"),
+        ("AIMM_SERVERS", "VLLM=http://x", "small letters"),
+        ("AIMM_SERVERS", "a=http://:80", "must look like"),
+    ],
+)
+def test_a_key_or_an_address_that_is_none_is_refused_by_name(name: str, value: str, rule: str):
+    with pytest.raises(InvalidRequest, match=rule) as refused:
+        Settings.from_environ({"AIMM_SERVERS": "a-b=http://x", name: value})
+
+    for secret in ("stolen", "AIza", "sk-ant", "words", "hunter2"):
+        assert secret not in refused.value.text
+
+
+def test_a_file_of_settings_is_read_in_the_forms_that_editors_write(tmp_path: Path):
+    for written in (b"GEMINI_API_KEY=G-0123456\n", b"\xef\xbb\xbfGEMINI_API_KEY='G-0123456'\r\n"):
+        (tmp_path / ".env").write_bytes(written)
+        assert Settings.load(tmp_path).gemini_api_key == "G-0123456"
+
+    (tmp_path / ".env").write_text("GEMINI_API_KEY=G\n", encoding="utf-16")
+    with pytest.raises(InvalidRequest, match="UTF-8"):
+        Settings.load(tmp_path)
+
+
+def test_an_empty_key_is_no_key_of_the_environment(
+    open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GOOGLE_API_KEY", "AIzaOfTheProcess0123456789")
+    mm = open_manager(sqlite_url)
+
+    assert mm.check_key(" ").status == "missing"
+    assert mm.check_key("AIza with a blank").status == "wrong_key"
+    with pytest.raises(InvalidRequest):
+        mm.use_key("")
 
 
 def test_a_budget_holds_for_every_vendor(mm: ModelManager, vendor: FakeVendor):

@@ -36,13 +36,11 @@ class GeminiProvider:
 
     def __init__(self, api_key: str, base_url: str | None = None, *, allows_link_local: bool = False) -> None:
         self._api_key = api_key
-        self._base_url = base_url
+        self._base_url = base_url or GEMINI_URL
         self._client: Any = None
         self._http: Any = None
         self._allows_link_local = allows_link_local
-        self._wire = _Wire(
-            "Gemini", base_url or GEMINI_URL, {"x-goog-api-key": api_key}, allows_link_local=allows_link_local
-        )
+        self._wire = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, allows_link_local=allows_link_local)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
         chunks = self._by_client(request, timeout_s) if request.native is None else self._by_wire(request, timeout_s)
@@ -166,13 +164,17 @@ class GeminiProvider:
     def _open(self) -> Any:
         if self._client is None:
             from google import genai
-            from google.genai import types
+            from google.genai import client, types
 
             from core.providers.guarded import make_client
 
             self._http = make_client(allows_link_local=self._allows_link_local)
-            options = types.HttpOptions(base_url=self._base_url, timeout=60_000, httpx_async_client=self._http)
-            self._client = genai.Client(api_key=self._api_key, vertexai=False, http_options=options)
+            # Whatever is left out here, the client reads from the environment: another address, version or a replay.
+            options = types.HttpOptions(
+                base_url=self._base_url, api_version="v1beta", timeout=60_000, httpx_async_client=self._http
+            )
+            debug = client.DebugConfig(client_mode=None, replays_directory=None, replay_id=None)
+            self._client = genai.Client(api_key=self._api_key, vertexai=False, http_options=options, debug_config=debug)
         return self._client.aio
 
 

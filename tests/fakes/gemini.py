@@ -118,7 +118,8 @@ def rate_limited(retry_s: float = 0.05) -> Reply:
 
 
 class FakeGemini:
-    def __init__(self) -> None:
+    def __init__(self, key: str = KEY) -> None:
+        self.key = key
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.cut_off = threading.Event()  # set when a client left in the middle of an answer
@@ -209,7 +210,7 @@ def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
 
         def _authorised(self) -> bool:
-            if self.headers.get("x-goog-api-key") == KEY:
+            if self.headers.get("x-goog-api-key") == fake.key:
                 return True
             info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
             bad = error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", info)

@@ -167,8 +167,11 @@ class FakeVendor:
     """Answers /v1/chat/completions, /v1/messages, /v1/messages/count_tokens and /v1/models."""
 
     def __init__(
-        self, models: tuple[str, ...] = ("gpt-4o", "claude-sonnet-4-5", "llama3.2:3b", "text-embedding-3-small")
+        self,
+        models: tuple[str, ...] = ("gpt-4o", "claude-sonnet-4-5", "llama3.2:3b", "text-embedding-3-small"),
+        key: str = KEY,
     ) -> None:
+        self.key = key
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.models = models
@@ -247,7 +250,7 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
 
         def _authorised(self) -> bool:
             given = self.headers.get("x-api-key") or (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-            if given in (KEY, ""):
+            if given in (fake.key, ""):
                 return True
             self._json(
                 401, {"error": {"message": f"Incorrect API key provided: {given}", "code": "invalid_api_key"}}, {}
