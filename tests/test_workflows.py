@@ -281,6 +281,19 @@ def test_a_saved_workflow_covers_the_built_in_one_and_can_be_removed(mm_without_
         service.remove("analysis")
 
 
+def test_workflows_are_found_wherever_the_program_is_started(
+    mm_without_key: ModelManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The built-in ones come with the package; files of the team's own lie beside its database."""
+    monkeypatch.chdir(tmp_path)
+    assert sorted(mm_without_key.workflows.all()) == BUILT_IN
+
+    (tmp_path / "data/workflows").mkdir(parents=True)
+    (tmp_path / "data/workflows/ours.yaml").write_text("name: ours\nsteps:\n  - name: only\n    prompt: '{{input}}'\n")
+
+    assert sorted(mm_without_key.workflows.all()) == sorted([*BUILT_IN, "ours"])
+
+
 CHILD = """
 import os, sys, time
 from core import ModelManager

@@ -33,7 +33,8 @@ from core.workflows.steps import Closing, StepRunner
 
 logger = logging.getLogger(__name__)
 
-BUILT_IN = Path(__file__).parent.parent.parent / "data" / "workflows"
+BUILT_IN = Path(__file__).parent / "builtin"
+OWN = Path("data/workflows")  # files of the team's own, in the folder that the program is started from
 _HERE = Origin(source="workflow")
 WAIT_POLL_S = 0.05
 TURN_POLL_S = 1.0
@@ -60,8 +61,9 @@ class WorkflowService:
     # Definitions
 
     def all(self) -> dict[str, Workflow]:
-        """All workflows by name: the built-in ones, and over them those that users saved."""
-        found = {path.stem: spec.from_yaml(path.read_text("utf-8")) for path in sorted(BUILT_IN.glob("*.yaml"))}
+        """All workflows by name: the built-in ones, over them the files of the team's own, and over these what users saved."""
+        paths = (path for folder in (BUILT_IN, OWN) for path in sorted(folder.glob("*.yaml")))
+        found = {path.stem: spec.from_yaml(path.read_text("utf-8")) for path in paths}
         return found | {name: spec.from_yaml(text) for name, text in self._store.definitions().items()}
 
     def get(self, name: str) -> Workflow:
