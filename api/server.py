@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.access import Access
 from api.exchange import Exchange, dumped
 from api.metrics import metrics_endpoint
+from api.protocol import LimitedProtocol
 from api.wires import Gateway
 from core import AimmError, ModelManager
 from core.binding import check_binding, is_loopback
@@ -132,7 +133,7 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         await asyncio.to_thread(check_binding, mm, host, has_dashboard=False, has_login=False)
         app = Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host))
         config = uvicorn.Config(
-            app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75,
+            app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75, http=LimitedProtocol,
             timeout_graceful_shutdown=GRACE_S + 2, proxy_headers=False,
         )  # fmt: skip
         server = _Uvicorn(config, mm)

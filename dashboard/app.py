@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import streamlit as st
+import uvicorn
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from streamlit.runtime.pages_manager import PagesManager
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.access import Access, Nearby
+from api.protocol import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.binding import check_binding
@@ -28,14 +31,17 @@ WARM_UP_AFTER_S = 3.0
 PagesManager.uses_pages_directory = False
 
 
-def answer_at_once() -> None:
-    """Switch Nagle's algorithm off on the server's listening sockets; the connections they accept inherit it.
+def adjust_server() -> None:
+    """Limit request heads, and switch Nagle's algorithm off on the listening sockets; connections inherit both.
 
-    Streamlit makes its socket without naming TCP, which keeps asyncio from doing so: every answer on a kept-alive
-    connection would wait 40 ms for the client's delayed acknowledgement (measured: 43 ms to the body, 1 ms with this).
+    Whoever started the server has made it, and hands it to nobody. Streamlit makes its socket without naming TCP, which
+    keeps asyncio from switching Nagle's off: every answer on a kept-alive connection would wait 40 ms for the client's
+    delayed acknowledgement (measured: 43 ms to the body, 1 ms with this).
     """
     for thing in gc.get_objects():
-        if type(thing) is socket.socket and thing.fileno() >= 0 and thing.family in (socket.AF_INET, socket.AF_INET6):
+        if type(thing) is uvicorn.Config and issubclass(thing.http_protocol_class, HttpToolsProtocol):
+            thing.http_protocol_class = LimitedProtocol
+        elif type(thing) is socket.socket and thing.fileno() >= 0 and thing.family in (socket.AF_INET, socket.AF_INET6):
             with contextlib.suppress(OSError):
                 if thing.type == socket.SOCK_STREAM:
                     thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -57,7 +63,7 @@ def open_or_refuse() -> None:
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     # Page scripts are pure Python beside the API's loop; a shorter switch keeps the API's answers short.
     sys.setswitchinterval(0.001)
-    answer_at_once()
+    adjust_server()
     # Calls run on the server's own loop: nothing crosses threads between a vendor's bytes and a caller's.
     session.run_on(asyncio.get_running_loop())
     await asyncio.to_thread(open_or_refuse)

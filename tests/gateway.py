@@ -14,6 +14,7 @@ import openai
 import uvicorn
 
 from api.access import Access
+from api.protocol import LimitedProtocol
 from api.server import Server
 from core import ModelManager
 from core.config import Settings
@@ -122,7 +123,14 @@ def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
         mm = await asyncio.to_thread(ModelManager.open, chosen, simulated_speed=0, source="api", loop=loop)
         app = Access(Server(lambda: mm), lambda: mm, is_local=True)
         config = uvicorn.Config(
-            app, "127.0.0.1", 0, log_level="warning", access_log=False, server_header=False, lifespan="off"
+            app,
+            "127.0.0.1",
+            0,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            http=LimitedProtocol,
         )
         server = uvicorn.Server(config)
         served = asyncio.ensure_future(server.serve())

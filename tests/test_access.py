@@ -28,6 +28,7 @@ from dashboard import login, session
 from tests.conftest import ROOT, Open, free_port, running_server
 from tests.test_pages import _pages_as_the_server_has_them as _pages_as_the_server_has_them
 from tests.test_pages import button, show, texts
+from tests.test_request_heads import sent
 
 PASSWORD = "correct horse battery"
 Answer = tuple[int, Any, dict[str, Any]]
@@ -553,6 +554,15 @@ def test_the_dashboard_s_port_says_how_it_is_and_shows_its_figures_to_whoever_ma
     assert httpx2.get(f"{address}/readyz").json() == {"ready": True}
     assert httpx2.get(f"{address}/metrics").json()["code"] == "authentication"
     assert httpx2.get(f"{address}/metrics", headers={"x-api-key": secret}).json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/_stcore/stream"])
+def test_the_dashboard_s_port_takes_no_endless_head(open_server: tuple[str, str, Path], path: str):
+    port = int(open_server[0].rpartition(":")[2])
+
+    heard = sent(port, f"GET {path} HTTP/1.1\r\nhost: localhost\r\na: ".encode(), *[b"x" * 65536] * 50)
+
+    assert heard.startswith(b"HTTP/1.1 431 ")
 
 
 # The login of the pages -----------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from core.config import Settings
 from core.issuing import Allowance, issue
 from tests.conftest import ROOT, free_port, new_database
 from tests.fakes.vendors import KEY, FakeVendor
+from tests.test_request_heads import sent
 
 Answer = tuple[int, dict[str, str], Any]
 FOREIGN = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "AIMM_DEFAULT_MODEL", "ANTHROPIC_API_KEY", "AIMM_SERVERS", "AIMM_REQUIRE_KEY", "PROMETHEUS_MULTIPROC_DIR")  # fmt: skip
@@ -190,6 +191,12 @@ def test_parallel_requests_are_all_answered(served: Served):
         return headers["x-aimm-request-id"]
 
     assert len(set(together(30, ask))) == 30
+
+
+def test_no_process_takes_an_endless_head(served: Served):
+    heard = sent(served.port, b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\na: ", *[b"x" * 65536] * 50)
+
+    assert heard.startswith(b"HTTP/1.1 431 ")
 
 
 def test_each_process_is_ready_and_counts_for_all(lines: tuple[Line, Line]):
