@@ -185,8 +185,8 @@ def _parameters(given: dict[str, Any]) -> Parameters:
     return parameters
 
 
-def list_experiments(mm: Manager) -> dict[str, Any]:
-    found = mm.experiments.all()
+def list_experiments(mm: Manager, demo: bool = False) -> dict[str, Any]:
+    found = mm.experiments.all(demo=demo)
     rows = [
         {
             "experiment_id": e.id,

@@ -137,6 +137,7 @@ def experiment(e: Experiment) -> dict[str, Any]:
         "created_at": e.created_at.isoformat(),
         "stopped_at": e.stopped_at.isoformat() if e.stopped_at else None,
         "simulated": e.is_simulated,
+        "demo": e.is_demo,
         "design": design,
         "phases": [
             {
@@ -187,6 +188,7 @@ def experiment_stats(report: ExperimentReport) -> dict[str, Any]:
         "name": experiment.name,
         "hypothesis": experiment.hypothesis,
         "status": experiment.status,
+        "simulated": experiment.is_simulated,
         **arms,
         "winner": winner,
         "decision": {

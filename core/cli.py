@@ -115,7 +115,8 @@ def _models(mm: ModelManager, _args: argparse.Namespace) -> int:
 def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
     for g in mm.log.latest(limit=max(1, min(args.n, 10_000))):
         cost = "unknown" if g.cost_usd is None else f"${g.cost_usd:f}"
-        print(f"{g.created_at:%Y-%m-%d %H:%M:%S}  {g.model}  {g.status}  {g.latency_s:.2f} s  {cost}  {g.id}")
+        mark = "  (demo)" if g.source == "demo" else ""
+        print(f"{g.created_at:%Y-%m-%d %H:%M:%S}  {g.model}  {g.status}  {g.latency_s:.2f} s  {cost}  {g.id}{mark}")
     return 0
 
 

@@ -29,7 +29,8 @@ def add(commands: Any) -> None:
 def _list(mm: ModelManager, _args: argparse.Namespace) -> int:
     for experiment in mm.experiments.all():
         headline = mm.experiments.report(experiment.id).decision.headline
-        print(f"{experiment.id}  {experiment.status:8}  {experiment.name}: {headline}")
+        mark = " (demo)" if experiment.is_demo else ""
+        print(f"{experiment.id}  {experiment.status:8}  {experiment.name}{mark}: {headline}")
     return 0
 
 

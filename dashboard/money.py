@@ -202,7 +202,8 @@ def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
         found = sorted(map(_spend_of, rows), key=lambda each: each.cost_usd or 0, reverse=True)
     else:
         found = manager().spend.by(dimension, window(label), simulated=simulated)
-    successes = manager().experiments.successes(*_span_us(label)) if dimension == "experiment" else {}
+    span, is_of_experiments = _span_us(label), dimension == "experiment"
+    successes = manager().experiments.successes(*span, simulated=simulated) if is_of_experiments else {}
     records = []
     for each in found:
         n_won = successes.get(each.value)
@@ -214,7 +215,7 @@ def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
             "unpriced calls": each.n_unpriced,
             "$ per answered call": None if each.usd_per_ok is None else float(each.usd_per_ok),
         }
-        if dimension == "experiment":
+        if is_of_experiments:
             record |= {
                 "successes": n_won,
                 "$ per success": float(each.cost_usd) / n_won if n_won and each.cost_usd else None,

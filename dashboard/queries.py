@@ -193,6 +193,7 @@ def runs_frame(runs: Sequence[WorkflowRun]) -> pd.DataFrame:
         {
             "time": run.created_at,
             "workflow": run.workflow_name,
+            "source": run.source,
             "status": run.status,
             "input": formatting.short(run.inputs.get("", "")),
             "time s": run.total_latency_s,
@@ -202,7 +203,9 @@ def runs_frame(runs: Sequence[WorkflowRun]) -> pd.DataFrame:
         }
         for run in runs
     ]
-    return pd.DataFrame(records, columns=["time", "workflow", "status", "input", "time s", "tokens", "cost", "id"])
+    return pd.DataFrame(
+        records, columns=["time", "workflow", "source", "status", "input", "time s", "tokens", "cost", "id"]
+    )
 
 
 def steps_frame(run: WorkflowRun, now: datetime) -> pd.DataFrame:
@@ -238,13 +241,14 @@ def comparisons_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         {
             "time": c.created_at,
             "prompt": formatting.short(c.prompt),
+            "source": c.source,
             "models": ", ".join(candidate.model for candidate in c.candidates),
             "winner by rule": next((x.model for x in c.candidates if x.position == c.winner), formatting.UNKNOWN),
             "id": c.id,
         }
         for c in comparisons
     ]
-    return pd.DataFrame(records, columns=["time", "prompt", "models", "winner by rule", "id"])
+    return pd.DataFrame(records, columns=["time", "prompt", "source", "models", "winner by rule", "id"])
 
 
 def win_rates_frame(demo: bool) -> pd.DataFrame:

@@ -21,7 +21,7 @@ KEY_COLUMNS = ["name", "key", "state", "scopes", "models", "tags", "per minute",
 def names_to_ask() -> list[str]:
     """What a program can name as its model, the default first: models, aliases, running experiments."""
     mm = manager()
-    running = [f"exp:{e.name}" for e in mm.experiments.all() if e.status == "running" and not e.is_demo]
+    running = [f"exp:{e.name}" for e in mm.experiments.all(demo=False) if e.status == "running"]
     return list(dict.fromkeys([mm.default_model(), *queries.names_to_ask(), *running]))
 
 

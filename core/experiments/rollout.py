@@ -105,9 +105,11 @@ class AliasService:
         """Bring a variant into an alias step by step; an alias that is not there yet begins with the control.
 
         Raises:
-            NotFound, InvalidRequest. Conflict: a rollout runs for the alias already.
+            NotFound, InvalidRequest. Conflict: it is a demo, or a rollout runs for the alias already.
         """
         experiment = self._experiments.get(experiment_id)
+        if experiment.is_demo:
+            raise Conflict("This experiment is made up, for the demo: nothing can be promoted from it.")
         if not 0 <= position < len(experiment.variants):
             raise InvalidRequest(f"variant == {position}: the experiment has {len(experiment.variants)} variants.")
         winner = experiment.variants[position]

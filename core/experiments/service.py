@@ -173,8 +173,9 @@ class ExperimentService:
             raise NotFound(f"There is no experiment {experiment_id[:60]!r}.")
         return found
 
-    def all(self) -> list[Experiment]:
-        return self._store.all()
+    def all(self, *, demo: bool = True) -> list[Experiment]:
+        """Running ones first, then newest first; demo: with the made-up ones, which no program may meet."""
+        return [experiment for experiment in self._store.all() if demo or not experiment.is_demo]
 
     def stop(self, experiment_id: str, why: str = "") -> None:
         experiment = self.get(experiment_id)
@@ -204,9 +205,9 @@ class ExperimentService:
         """Assign a unit and record its exposure. force: a variant for trying it out; it is served and not counted.
 
         Raises:
-            NotFound, Conflict (stopped), InvalidRequest
+            NotFound, Conflict (stopped, or a demo), InvalidRequest
         """
-        return self._assign(self._running(experiment_id), unit_id, force)
+        return self._assign(self._open(experiment_id), unit_id, force)
 
     def _assign(self, experiment: Experiment, unit_id: str, force: str | int | None) -> Served:
         if not unit_id.strip() or len(unit_id) > 500 or not is_storable(unit_id):
@@ -227,7 +228,7 @@ class ExperimentService:
         """Assign a unit and ask its variant's model; shadow variants are asked beside it and never returned.
 
         Raises:
-            NotFound, Conflict (stopped), InvalidRequest
+            NotFound, Conflict (stopped, or a demo), InvalidRequest
         """
         experiment, served = self._served(experiment_id, unit_id, prompt, force)
         if served.variant.workflow:
@@ -238,7 +239,7 @@ class ExperimentService:
         self, experiment_id: str, unit_id: str, prompt: str, force: str | int | None
     ) -> tuple[Experiment, Served]:
         """Assign a unit, unless what it asks could be answered by no variant's model."""
-        experiment = self._running(experiment_id)
+        experiment = self._open(experiment_id)
         for variant in experiment.variants:
             if not variant.workflow:
                 check_request(asked_of(variant, prompt))
@@ -270,7 +271,7 @@ class ExperimentService:
         A run counts like one call, with the cost of all its calls, once it is over; see `settle_runs`.
 
         Raises:
-            NotFound, Conflict (stopped), InvalidRequest
+            NotFound, Conflict (stopped, or a demo), InvalidRequest
         """
         experiment, served = self._served(experiment_id, unit_id, prompt, force)
         if not served.variant.workflow:
@@ -303,9 +304,9 @@ class ExperimentService:
 
         Raises:
             InvalidRequest: A variant is unknown, a rating is not in [1, 5], a number not finite, or nothing is said.
-            NotFound. Conflict: the key came before with another request.
+            NotFound. Conflict: it is a demo, or the key came before with another request.
         """
-        experiment = self.get(experiment_id)
+        experiment = _real(self.get(experiment_id))
         if not 1 <= len(results) <= MAX_OUTCOMES:
             raise InvalidRequest(f"{len(results)} outcomes given; one request takes 1 to {MAX_OUTCOMES:,}.")
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
@@ -404,9 +405,12 @@ class ExperimentService:
         """Of each shadow variant: position, calls, failed ones, nano-dollars known, calls without a price."""
         return self._store.shadow_calls(experiment_id)
 
-    def successes(self, since_us: int, until_us: int) -> dict[str, int]:
-        """Successful outcomes of the days in a window by experiment name; of the same name together."""
-        return self._store.successes(since_us, until_us)
+    def successes(self, since_us: int, until_us: int, *, simulated: bool = False) -> dict[str, int]:
+        """Successful outcomes of the days in a window by experiment name; of the same name together.
+
+        simulated: Those of simulated models and of the demo instead of the real ones.
+        """
+        return self._store.successes(since_us, until_us, simulated=simulated)
 
     def differences(self) -> list[str]:
         """Where sums and rows disagree; empty = nowhere. Reads everything."""
@@ -472,3 +476,13 @@ class ExperimentService:
         if experiment.status != "running":
             raise Conflict("The experiment is stopped; it takes no more traffic.")
         return experiment
+
+    def _open(self, experiment_id: str) -> Experiment:
+        """A running experiment that takes real traffic."""
+        return _real(self._running(experiment_id))
+
+
+def _real(experiment: Experiment) -> Experiment:
+    if experiment.is_demo:
+        raise Conflict("This experiment is made up, for the demo: it takes no traffic and no outcomes.")
+    return experiment

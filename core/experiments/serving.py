@@ -37,10 +37,10 @@ class ExperimentRouter:
         self._cached: tuple[list[Experiment], float] = [], 0.0
 
     def running(self) -> list[Experiment]:
-        """At most a second old."""
+        """Those that answer programs, so none of the demo; at most a second old."""
         found, until = self._cached
         if time.monotonic() >= until:
-            found = [e for e in self._experiments.all() if e.status == "running"]
+            found = [e for e in self._experiments.all(demo=False) if e.status == "running"]
             self._cached = found, time.monotonic() + TTL_S
         return found
 

@@ -208,14 +208,19 @@ class ExperimentStore:
         with self._database.read() as connection:
             return [UnitRow(*row) for row in connection.execute(statement)]
 
-    def successes(self, since_us: int, until_us: int) -> dict[str, int]:
+    def successes(self, since_us: int, until_us: int, *, simulated: bool) -> dict[str, int]:
         """Successful outcomes recorded on the days that begin in [since, until), by experiment name."""
-        d = experiment_days.c
-        joined = experiment_days.join(experiments, d.experiment_id == experiments.c.id)
+        d, v = experiment_days.c, experiment_variants.c
+        joined = experiment_days.join(experiments, d.experiment_id == experiments.c.id).join(
+            experiment_variants,
+            (d.experiment_id == v.experiment_id) & (d.phase == v.phase) & (d.position == v.position),
+        )
+        is_made_up = (experiments.c.is_demo == 1) | v.model.like("sim-%")
         statement = (
             select(experiments.c.name, func.sum(d.n_successes))
             .select_from(joined)
             .where(d.day_at >= since_us, d.day_at < until_us, d.position != NOT_COUNTED)
+            .where(is_made_up if simulated else ~is_made_up)
             .group_by(experiments.c.name)
         )
         with self._database.read() as connection:

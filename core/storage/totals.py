@@ -1,4 +1,7 @@
-"""All that was ever recorded, summed: what the counters of /metrics are read from, so that they survive a restart."""
+"""All that was ever recorded, summed: what the counters of /metrics are read from, so that they survive a restart.
+
+The demo is left out of all of it: it comes with one click and goes with one, and counters only rise.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -92,7 +95,7 @@ class TotalsStore:
             return Totals(self._past.calls + calls, self._past.times + times)
 
     def arms(self) -> list[ArmTotals]:
-        """Of the newest experiments, made-up ones aside."""
+        """Of the newest experiments."""
         e, v = experiments.c, experiment_variants.c
         newest = select(e.id).where(e.is_demo == 0).order_by(e.created_at.desc(), e.id).limit(MAX_EXPERIMENTS)
         newest = newest.correlate(None)
@@ -128,13 +131,15 @@ def _calls(connection: Connection, where: Any) -> list[CallTotals]:
     c = rollups_day.c
     key = (c.model, c.provider, c.source, c.status, c.error_class)
     sums = [func.sum(c[name]) for name in CallTotals._fields[6:]]
-    rows = connection.execute(select(*key, func.min(c.bucket_at), *sums).where(where).group_by(*key))
+    wanted = and_(where, c.source != "demo")
+    rows = connection.execute(select(*key, func.min(c.bucket_at), *sums).where(wanted).group_by(*key))
     return [CallTotals(*row[:5], *(int(value) for value in row[5:])) for row in rows]
 
 
 def _times(connection: Connection, where: Any) -> list[Times]:
     c = rollups_day.c
-    rows = connection.execute(select(*(c[name] for name in Times._fields)).where(where, c.status == "ok"))
+    wanted = and_(where, c.status == "ok", c.source != "demo")
+    rows = connection.execute(select(*(c[name] for name in Times._fields)).where(wanted))
     return [Times(*row) for row in rows]
 
 

@@ -120,8 +120,9 @@ def _actions(found: ExperimentReport) -> None:
             if st.button("Stop", icon=":material/stop:", key="exp_stop"):
                 manager().experiments.stop(experiment.id, why or "")
                 st.rerun()
-    with row.popover("Promote", icon=":material/rocket_launch:"):
-        _promote(found)
+    if not experiment.is_demo:
+        with row.popover("Promote", icon=":material/rocket_launch:"):
+            _promote(found)
     row.download_button(
         "Decision record",
         lambda: manager().experiments.record_of(experiment.id),

@@ -55,7 +55,8 @@ label = st.selectbox(
     ),
 )
 trial.show(trials.report(label))
-with st.expander("Use it from a program", icon=":material/code:"):
-    snippet(label)
+if not experiments[label].is_demo:
+    with st.expander("Use it from a program", icon=":material/code:"):
+        snippet(label)
 with st.expander("What does looking all the time do?", icon=":material/science:"):
     simulator()
