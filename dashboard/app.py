@@ -23,7 +23,7 @@ from api.protocol import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.binding import check_binding
-from dashboard import login, session
+from dashboard import failure, login, session
 
 WARM_UP_AFTER_S = 3.0
 # Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first
@@ -81,6 +81,7 @@ served = Access(Server(session.manager), session.manager, is_local=login.is_loca
 app = st.App(
     "shell.py",
     lifespan=lifespan,
+    on_script_error=failure.show,
     middleware=[Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed())],
     routes=[
         *(Route(address, served) for address in ("/health", "/healthz", "/readyz", "/metrics", "/openapi.json")),

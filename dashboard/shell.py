@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from core import AimmError
-from dashboard import formatting, login
+from dashboard import failure, login
 from dashboard.components import frame
 
 st.set_page_config(page_title="AI Model Manager", page_icon=":material/monitoring:", layout="wide")
@@ -28,9 +27,7 @@ page = st.navigation(
 )
 
 if login.lets_in():
-    frame.strip()
-    frame.banners()
-    try:
-        page.run()
-    except AimmError as error:
-        st.error(formatting.plain(f"{error.message} {error.hint}".strip()), icon=":material/error:")
+    for part in (frame.strip, frame.banners):
+        with failure.contained():
+            part()
+    page.run()  # an error of the page itself ends the run, so that what was typed below it is kept: see failure.show

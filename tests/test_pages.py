@@ -1,21 +1,23 @@
 """Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
 
+import re
 from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from core import ModelManager
 from core.demo import DemoSize
 from core.domain.experiment import OutcomeInput
 from core.storage import audit
 from core.storage.prices import PriceStore
-from dashboard import session
+from dashboard import failure, session
 from tests.conftest import ROOT
 from tests.fakes import gemini as wire
-from tests.fakes.gemini import FakeGemini
+from tests.fakes.gemini import KEY, FakeGemini
 
 PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings")
 
@@ -28,9 +30,18 @@ class _NavigationPages(PagesManager):
         super().__init__(*args, **kwargs)
 
 
+class _ServedRunner(LocalScriptRunner):
+    """AppTest's runner does not know the server's way with errors."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_script_error = failure.show
+
+
 @pytest.fixture(autouse=True)
 def _pages_as_the_server_has_them(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", _NavigationPages)
+    monkeypatch.setattr("streamlit.testing.v1.app_test.LocalScriptRunner", _ServedRunner)
 
 
 @pytest.fixture
@@ -56,8 +67,13 @@ def show(app: AppTest, page: str) -> AppTest:
     app.run()
     if page != "playground":
         app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception, [error.message for error in app.exception]
+    assert not is_broken(app), texts(app)
     return app
+
+
+def is_broken(app: AppTest) -> bool:
+    """Whether any part of the page ended in an error that nobody expected."""
+    return bool(app.exception) or "could not be shown" in texts(app)
 
 
 def texts(app: AppTest) -> str:
@@ -299,7 +315,7 @@ def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with
     mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
 
     def script() -> None:
-        from dashboard import session
+        from dashboard import failure, session
         from dashboard.components import receipt
 
         receipt.show(session.manager().log.latest()[0])
@@ -345,3 +361,38 @@ def test_the_log_opens_a_call(app: AppTest):
     app.text_input(key="log_search").input("find me").run()
 
     assert app.dataframe[0].value["prompt"].tolist() == ["Find me in the log"]
+
+
+@pytest.mark.parametrize(
+    ("page", "place"),
+    [
+        ("log", "dashboard.components.frame._money"),  # the strip on top of every page
+        ("log", "dashboard.components.history.table"),
+        ("monitoring", "core.monitoring.spend.SpendService.month"),  # inside a cached function
+        ("gateway", "dashboard.traffic.tail"),  # inside a fragment
+        ("playground", "dashboard.components.conversation.start"),  # after a click
+        ("playground", "dashboard.components.conversation.take_prompt"),  # in the click's callback
+    ],
+)
+def test_an_error_that_nobody_expected_is_said_with_a_reference_to_the_log(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, page: str, place: str
+):
+    def breaks(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError(f"the key was {KEY}")
+
+    session.manager().demo.fill(DemoSize(200, 12))
+    session.manager().generate("Hi", model="sim-fast")
+    show(app, page)
+    st.cache_data.clear()
+    monkeypatch.setattr(place, breaks)
+    app.run()
+    if page == "playground":
+        app.text_area(key="play_prompt").input("Why?")
+        button(app, "Run").click().run()
+
+    assert not app.exception
+    reference = re.search(r"e_[0-9a-f]{8}", texts(app).replace("\\", ""))
+    assert reference and reference[0] in caplog.text
+    assert "ZeroDivisionError" in caplog.text and "in breaks" in caplog.text
+    assert KEY not in caplog.text + texts(app)
+    monkeypatch.undo()
