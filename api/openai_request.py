@@ -245,6 +245,7 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
         top_p=body.get("top_p"),
         max_tokens=body["max_completion_tokens"] if body.get("max_completion_tokens") is not None else body.get("max_tokens"),
         seed=body.get("seed"),
+        thinking_budget=body.get("thinking_budget"),
         thinking_level=effort if effort in THINKING_LEVELS else None,
         service_tier=tier if tier in SERVICE_TIERS else None,
         json_schema=schema,

@@ -3,14 +3,17 @@
 import argparse
 import json
 import os
+import queue
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from core import cli_experiments, cli_keys, cli_prices
 from core.calls.call import Origin
 from core.config import Settings
 from core.demo import DemoSize
+from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.manager import ModelManager
 
@@ -36,9 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     ask = commands.add_parser("ask", help="ask a model; the prompt is read from standard input where it is -")
-    ask.add_argument("prompt")
+    ask.add_argument("prompt", nargs="?", default="-")
     ask.add_argument("-m", "--model")
     ask.add_argument("-s", "--system")
+    ask.add_argument(
+        "-r",
+        "--request",
+        action="store_true",
+        help="the prompt is a whole request as JSON: model, messages, parameters, tools",
+    )
     ask.add_argument("--json", action="store_true", help="the whole record as JSON instead of the streamed text")
     ask.set_defaults(run=_ask)
 
@@ -87,20 +96,25 @@ def _serve(args: argparse.Namespace) -> NoReturn:
 
 def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
-    if args.json:
-        g = mm.generate(prompt, model=args.model, system=args.system)
-        cost = None if g.cost_usd is None else str(g.cost_usd)
-        record: dict[str, object] = {"id": g.id, "model": g.model, "text": g.text, "status": g.status, "cost_usd": cost}
-        record |= {
-            "input_tokens": g.usage.input_tokens,
-            "output_tokens": g.usage.output_tokens,
-            "latency_s": g.latency_s,
-        }
-        print(json.dumps(record, ensure_ascii=False))
+    request = from_json(prompt) if args.request else mm.request(prompt, model=args.model, system=args.system)
+    call = mm.submit(replace(request, model=args.model) if args.model else request)
+    if not args.json:
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        call.listen(pieces.put)
+        while (piece := pieces.get()) is not None:
+            print(piece, end="", flush=True)
+        g = call.answered(call.result())
+        print("".join(f"{called.name}({called.arguments})" for called in g.tool_calls))
         return 0
-    for piece in mm.stream(prompt, model=args.model, system=args.system):
-        print(piece, end="", flush=True)
-    print()
+    g = call.answered(call.result())
+    cost = None if g.cost_usd is None else str(g.cost_usd)
+    record: dict[str, object] = {"id": g.id, "model": g.model, "text": g.text, "status": g.status, "cost_usd": cost}
+    record |= {
+        "input_tokens": g.usage.input_tokens,
+        "output_tokens": g.usage.output_tokens,
+        "latency_s": g.latency_s,
+    }
+    print(json.dumps(record, ensure_ascii=False))
     return 0
 
 

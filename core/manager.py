@@ -25,7 +25,7 @@ from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.budget import PROVIDERS, Budget
 from core.domain.experiment import Variant
-from core.domain.generation import Chunk, Generation, Message, Model, Parameters, Request, Source
+from core.domain.generation import Chunk, Generation, Message, Model, Parameters, Request, Source, Wire
 from core.domain.key import Key
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, NotFound
@@ -41,7 +41,9 @@ from core.monitoring.reconciling import ReconcileService
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
+from core.providers import gemini_wire
 from core.providers.base import KeyCheck
+from core.providers.openai import OpenAIProvider
 from core.providers.registry import Registry
 from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
@@ -455,6 +457,14 @@ class ModelManager:
             return call.result()
         found = self.log.get(generation_id)
         return None if found is None else self.prices.with_receipts(found)
+
+    def body_for(self, wire: Wire, request: Request) -> dict[str, Any]:
+        """What a program sends to this server for the same request, in the wire of `openai` or `gemini`."""
+        if wire == "gemini":
+            return gemini_wire.to_body(request)
+        body = OpenAIProvider("gateway", "http://localhost", None).to_body(replace(request, is_streamed=False))
+        budget = request.parameters.thinking_budget
+        return body if budget is None else {**body, "thinking_budget": budget}
 
     # Records -------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import failure, login
+from dashboard import address, failure, login
 from dashboard.components import frame
 
 st.set_page_config(page_title="AI Model Manager", page_icon=":material/monitoring:", layout="wide")
@@ -10,7 +10,7 @@ st.set_page_config(page_title="AI Model Manager", page_icon=":material/monitorin
 page = st.navigation(
     {
         "Work": [
-            st.Page("pages/playground.py", title="Playground", icon=":material/chat:", default=True),
+            st.Page("pages/playground.py", title="Playground", icon=":material/chat:", url_path="playground"),
             st.Page("pages/workflows.py", title="Workflows", icon=":material/account_tree:"),
             st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
             st.Page("pages/experiments.py", title="Experiments", icon=":material/science:"),
@@ -21,6 +21,8 @@ page = st.navigation(
             st.Page("pages/gateway.py", title="Gateway", icon=":material/router:"),
             st.Page("pages/models.py", title="Models & prices", icon=":material/sell:"),
             st.Page("pages/settings.py", title="Settings", icon=":material/settings:"),
+            # The root shows the Playground too.
+            st.Page("pages/playground.py", title="Playground", url_path="root", default=True, visibility="hidden"),
         ],
     },
     position="sidebar" if login.is_in() or not login.is_needed() else "hidden",
@@ -30,4 +32,5 @@ if login.lets_in():
     for part in (frame.strip, frame.banners):
         with failure.contained():
             part()
+    address.enter(page.title)
     page.run()  # an error of the page itself ends the run, so that what was typed below it is kept: see failure.show

@@ -55,11 +55,12 @@ def tail_frame(generations: Sequence[Generation]) -> pd.DataFrame:
             "tokens": g.usage.total_tokens,
             "cost": formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
             "note": g.note or (g.ref_name.replace(":", " ", 1)),
+            "id": g.id,
         }
         for g in generations
     ]
     return pd.DataFrame(
-        records, columns=["time", "key", "model", "status", "TTFT s", "latency s", "tokens", "cost", "note"]
+        records, columns=["time", "key", "model", "status", "TTFT s", "latency s", "tokens", "cost", "note", "id"]
     )
 
 
@@ -79,6 +80,7 @@ def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
     now, spent = datetime.now(UTC), spend_by_key()
     records = [
         {
+            "id": key.id,
             "name": key.name,
             "key": key.hint,
             "state": "in use" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
@@ -92,7 +94,7 @@ def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
         }
         for key in keys
     ]
-    return pd.DataFrame(records, columns=KEY_COLUMNS)
+    return pd.DataFrame(records, columns=["id", *KEY_COLUMNS])
 
 
 def _moment(moment: datetime | None) -> str:

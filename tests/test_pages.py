@@ -315,7 +315,7 @@ def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with
     mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
 
     def script() -> None:
-        from dashboard import failure, session
+        from dashboard import session
         from dashboard.components import receipt
 
         receipt.show(session.manager().log.latest()[0])

@@ -71,7 +71,7 @@ class OpenAIProvider:
             async for chunk in self._embeddings(request, native, timeout_s):
                 yield chunk
             return
-        body = self._body(request) if native is None else self._as_came(request, native)
+        body = self.to_body(request) if native is None else self._as_came(request, native)
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
         async with self._http.answer("/chat/completions", body) as answer:
@@ -159,7 +159,7 @@ class OpenAIProvider:
     async def close(self) -> None:
         await self._http.close()
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def to_body(self, request: Request) -> dict[str, Any]:
         messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
         for message in request.messages:
             messages += _to_messages(message)

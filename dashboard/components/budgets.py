@@ -65,9 +65,9 @@ def _raise(outlook: BudgetOutlook) -> None:
     for each in budget.raises:
         st.caption(f"{formatting.usd(each.extra_usd)} until {formatting.when(each.expires_at)}: {formatting.plain(each.reason)}".replace("$", "\\$"))  # fmt: skip
     with st.form(f"raise_form_{budget.id}", border=False):
-        extra = st.number_input("More (USD)", 0.000001, 1e9, 10.0, key=f"raise_extra_{budget.id}")
-        hours = st.number_input("For hours", 1, 24 * 366, 24, key=f"raise_hours_{budget.id}")
-        reason = st.text_input("Reason", key=f"raise_reason_{budget.id}", help="Kept in the audit trail.")
+        extra = st.number_input("More (USD)", 0.000001, 1e9, 10.0, key=f"raise_extra_{budget.id}", persist_state="session")  # fmt: skip
+        hours = st.number_input("For hours", 1, 24 * 366, 24, key=f"raise_hours_{budget.id}", persist_state="session")
+        reason = st.text_input("Reason", key=f"raise_reason_{budget.id}", persist_state="session", help="Kept in the audit trail.")  # fmt: skip
         if st.form_submit_button("Raise once", icon=":material/add_card:"):
             try:
                 until = datetime.now(UTC) + timedelta(hours=float(hours or 1))
@@ -82,12 +82,12 @@ def _edit(outlook: BudgetOutlook) -> None:
     """What changes most often; what a budget covers is better made anew."""
     budget = outlook.status.budget
     with st.form(f"edit_form_{budget.id}", border=False):
-        name = st.text_input("Name", budget.name, key=f"edit_name_{budget.id}")
-        limit = st.number_input("Limit (USD)", 0.000001, 1e9, float(budget.limit_usd), key=f"edit_limit_{budget.id}")
-        action = st.selectbox("Action", ACTIONS, ACTIONS.index(budget.action), key=f"edit_action_{budget.id}")
-        instead = st.text_input("Downgrade to", budget.downgrade_to, key=f"edit_downgrade_{budget.id}")
+        name = st.text_input("Name", budget.name, key=f"edit_name_{budget.id}", persist_state="session")
+        limit = st.number_input("Limit (USD)", 0.000001, 1e9, float(budget.limit_usd), key=f"edit_limit_{budget.id}", persist_state="session")  # fmt: skip
+        action = st.selectbox("Action", ACTIONS, ACTIONS.index(budget.action), key=f"edit_action_{budget.id}", persist_state="session")  # fmt: skip
+        instead = st.text_input("Downgrade to", budget.downgrade_to, key=f"edit_downgrade_{budget.id}", persist_state="session")  # fmt: skip
         shares = [f"{100 * share:g}" for share in budget.thresholds]
-        chips = st.multiselect("Alert at (% spent)", shares, shares, key=f"edit_thresholds_{budget.id}", accept_new_options=True)  # fmt: skip
+        chips = st.multiselect("Alert at (% spent)", shares, shares, key=f"edit_thresholds_{budget.id}", persist_state="session", accept_new_options=True)  # fmt: skip
         if st.form_submit_button("Save", icon=":material/save:"):
             changes = {
                 "name": name or "", "limit_usd": limit or 0, "action": action, "downgrade_to": instead or "",
@@ -103,21 +103,21 @@ def _edit(outlook: BudgetOutlook) -> None:
 
 def _form() -> None:
     top = st.columns(4)
-    name = top[0].text_input("Name", key="budget_name")
-    limit = top[1].number_input("Limit (USD)", 0.000001, 1e9, 30.0, key="budget_limit")
-    period = top[2].selectbox("Period", ["month", *(p for p in PERIODS if p != "month")], key="budget_period", format_func=lambda p: PERIOD_LABELS.get(p, p))  # fmt: skip
-    hours = top[3].number_input("Rolling hours", 1, 24 * 366, 24, key="budget_hours", help="Only for a rolling period.")
+    name = top[0].text_input("Name", key="budget_name", persist_state="session")
+    limit = top[1].number_input("Limit (USD)", 0.000001, 1e9, 30.0, key="budget_limit", persist_state="session")
+    period = top[2].selectbox("Period", ["month", *(p for p in PERIODS if p != "month")], key="budget_period", persist_state="session", format_func=lambda p: PERIOD_LABELS.get(p, p))  # fmt: skip
+    hours = top[3].number_input("Rolling hours", 1, 24 * 366, 24, key="budget_hours", persist_state="session", help="Only for a rolling period.")  # fmt: skip
     row = st.columns(4)
-    zone = row[0].text_input("Time zone", "UTC", key="budget_zone", help="Such as Europe/Berlin; the period begins at its midnight.")  # fmt: skip
-    kind = row[1].selectbox("Scope", SCOPE_KINDS, key="budget_scope") or "all"
-    value = row[2].text_input("… named", key="budget_scope_value", help="The provider, model, key, tag or user; empty for all.")  # fmt: skip
-    unpriced = row[3].toggle("Refuse unpriced models", key="budget_unpriced", help="They cannot be counted.")
+    zone = row[0].text_input("Time zone", "UTC", key="budget_zone", persist_state="session", help="Such as Europe/Berlin; the period begins at its midnight.")  # fmt: skip
+    kind = row[1].selectbox("Scope", SCOPE_KINDS, key="budget_scope", persist_state="session") or "all"
+    value = row[2].text_input("… named", key="budget_scope_value", persist_state="session", help="The provider, model, key, tag or user; empty for all.")  # fmt: skip
+    unpriced = row[3].toggle("Refuse unpriced models", key="budget_unpriced", persist_state="session", help="They cannot be counted.")  # fmt: skip
     low = st.columns(4)
-    action = low[0].selectbox("Action", ACTIONS, key="budget_action", help=ACTION_HELP) or "notify"
-    instead = low[1].selectbox("Downgrade to", queries.model_names(), None, key="budget_downgrade", placeholder="–")
+    action = low[0].selectbox("Action", ACTIONS, key="budget_action", persist_state="session", help=ACTION_HELP) or "notify"  # fmt: skip
+    instead = low[1].selectbox("Downgrade to", queries.model_names(), None, key="budget_downgrade", persist_state="session", placeholder="–")  # fmt: skip
     options = [25, 50, 75, 80, 90, 100]
-    chips = low[2].multiselect("Alert at (% spent)", options, [50, 80, 100], key="budget_thresholds", accept_new_options=True)  # fmt: skip
-    ahead = low[3].multiselect("… and when heading for (%)", options, [], key="budget_forecasts")
+    chips = low[2].multiselect("Alert at (% spent)", options, [50, 80, 100], key="budget_thresholds", persist_state="session", accept_new_options=True)  # fmt: skip
+    ahead = low[3].multiselect("… and when heading for (%)", options, [], key="budget_forecasts", persist_state="session")  # fmt: skip
     if st.form_submit_button("Add", icon=":material/add:"):
         try:
             manager().budgets.create(

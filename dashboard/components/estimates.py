@@ -28,6 +28,7 @@ def cap_field(key: str, of: str) -> None:
         0.01,
         format="%.6f",
         key=key,
+        persist_state="session",
         placeholder="none",
         help="A hard cap: the answer is kept short enough for it, or is not asked for. Nothing is lost: raise it and go on.",
     )

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
+from core import NotFound
 from core.domain.generation import Generation
 from core.domain.message import Message, Part, ToolCall, ToolResult
-from dashboard import formatting, queries
-from dashboard.components import receipt
+from dashboard import address, formatting, queries
+from dashboard.components import receipt, schema
 from dashboard.session import manager
 
 PAGE_SIZE = 50
@@ -19,36 +20,41 @@ _COLUMNS = {
 
 
 def table(generations: list[Generation], key: str) -> str | None:
-    """Draw them; the id of the row that is selected."""
-    frame = queries.log_frame(generations)
-    event = st.dataframe(
-        frame, hide_index=True, column_config=_COLUMNS, on_select="rerun", selection_mode="single-row", key=key
-    )
-    rows = event.selection.rows
-    return str(frame["id"].iloc[rows[0]]) if rows and rows[0] < len(frame) else None
+    """Draw them; the id of the call that was selected, which stands in the address."""
+    return address.table(queries.log_frame(generations), "call", key, column_config=_COLUMNS)
 
 
-def show(source: str) -> Generation | None:
-    """The history of one page; the generation whose «open» was clicked."""
-    with st.expander("History", icon=":material/history:", expanded=False):
+def show(source: str) -> None:
+    """The history of one page."""
+    with st.expander("History", icon=":material/history:", expanded=address.value("call") is not None):
         search = st.text_input(
-            "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:"
-        )
+            "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:",
+            bind="query-params",
+        )  # fmt: skip
         found = manager().log.latest(limit=PAGE_SIZE, source=source, search=search or None)
         if not found:
             st.caption("Nothing found." if search else "No calls yet.")
-            return None
-        chosen = table(found, f"{source}_history")
-        if chosen is None:
+        elif table(found, f"{source}_history") is None:
             st.caption("Select a row to see the call.")
-            return None
-        generation = manager().generation(chosen)
-        detail(generation)
-        return (
-            generation
-            if st.button("Open with its settings", key=f"{source}_open", icon=":material/open_in_new:")
-            else None
-        )
+        opened()
+
+
+def opened() -> None:
+    """The call that the address names, whole; said in words where there is none of this id."""
+    call_id = address.value("call")
+    if call_id is None:
+        return
+    try:
+        g = manager().generation(call_id)
+    except NotFound:
+        address.missing("call", "call")
+        return
+    if g.operation == "chat" and g.messages:
+        st.page_link(
+            "pages/playground.py", label="Open in Playground", icon=":material/open_in_new:", query_params={"conversation": g.id},
+            help="With its whole conversation, model, system prompt and parameters; what is asked next goes on from it.",
+        )  # fmt: skip
+    detail(g)
 
 
 def detail(g: Generation) -> None:
@@ -67,6 +73,7 @@ def detail(g: Generation) -> None:
         if g.text:
             st.caption("Answer")
             st.markdown(g.text)
+            schema.verdict(g)
         if g.tool_calls:
             st.caption("Tools it called")
             st.code(
@@ -83,20 +90,17 @@ def detail(g: Generation) -> None:
 def _turn(message: Message) -> None:
     """A turn of the conversation; media, calls and results of tools in words."""
     st.caption("Prompt" if message.role == "user" else "Earlier answer")
-    text = "\n".join(_part(part) for part in message.content)
+    text = text_of(message)
     st.code(text, language=None, wrap_lines=True, height=min(300, 60 + 20 * (text.count("\n") + len(text) // 80)))
 
 
-def _part(part: Part) -> str:
+def text_of(message: Message) -> str:
+    return "\n".join(text_of_part(part) for part in message.content)
+
+
+def text_of_part(part: Part) -> str:
     if isinstance(part, ToolCall):
         return f"[calls {part.name}({part.arguments})]"
     if isinstance(part, ToolResult):
         return f"[{part.name} gave: {part.text}]"
     return part if isinstance(part, str) else f"[{part.media_type or 'a file'}{f' at {part.url}' if part.url else ''}]"
-
-
-def restore(g: Generation) -> None:
-    """Show a past call in the Playground, with its model and settings; the next prompt goes on from it."""
-    state = st.session_state
-    state["play_restore"] = g.id
-    st.rerun()

@@ -8,10 +8,11 @@ import streamlit as st
 from core import AimmError
 from core.domain.key import SCOPES, Key
 from core.issuing import Allowance, issue
-from dashboard import formatting, traffic
+from dashboard import address, formatting, traffic
 from dashboard.session import manager
 
 _COLUMNS = {
+    "id": None,
     **{name: st.column_config.TextColumn(name.capitalize()) for name in traffic.KEY_COLUMNS},
     "expires": st.column_config.TextColumn("Expires (UTC)"),
     "last used": st.column_config.TextColumn("Last used (UTC)", help="To about a minute."),
@@ -34,20 +35,19 @@ def show() -> None:
 def _table() -> None:
     keys = manager().keys.all()
     ended = [key for key in keys if key.revoked_at is not None]
-    if ended and not st.toggle(f"Show {len(ended)} revoked", key="gateway_revoked"):
+    if ended and not st.toggle(f"Show {len(ended)} revoked", key="gateway_revoked", bind="query-params"):
         keys = [key for key in keys if key.revoked_at is None]
     if not keys:
         st.info("No keys yet. On this machine none is needed; make one for each program, to count and limit it.", icon=":material/key:")  # fmt: skip
         return
-    event = st.dataframe(
-        traffic.keys_frame(keys), hide_index=True, column_config=_COLUMNS, on_select="rerun",
-        selection_mode="single-row", key="gateway_keys",
-    )  # fmt: skip
-    rows = event.selection.rows
-    if not rows or rows[0] >= len(keys):
+    key_id = address.table(traffic.keys_frame(keys), "key", "gateway_keys", column_config=_COLUMNS)
+    key = next((each for each in keys if each.id == key_id), None)
+    if key_id is None:
         st.caption("Select a key to end it.")
-    elif keys[rows[0]].revoked_at is None:
-        _revoke(keys[rows[0]])
+    elif key is None:
+        address.missing("key", "key")
+    elif key.revoked_at is None:
+        _revoke(key)
 
 
 def _revoke(key: Key) -> None:
@@ -66,20 +66,20 @@ def _revoke(key: Key) -> None:
 def _form() -> None:
     with st.form("key_new", border=False, clear_on_submit=False):
         top = st.columns([1.4, 1.2, 1.6])
-        name = top[0].text_input("Name", key="key_name", placeholder="what uses it, such as ci", max_chars=80)
-        scopes = top[1].multiselect("Scopes", SCOPES, ["call"], key="key_scopes", help=_SCOPE_HELP)
-        models = top[2].multiselect("Models", traffic.names_to_ask(), key="key_models", accept_new_options=True, placeholder="all", help="Names or patterns, such as gpt-4o* or exp:*.")  # fmt: skip
+        name = top[0].text_input("Name", key="key_name", persist_state="session", placeholder="what uses it, such as ci", max_chars=80)  # fmt: skip
+        scopes = top[1].multiselect("Scopes", SCOPES, ["call"], key="key_scopes", persist_state="session", help=_SCOPE_HELP)  # fmt: skip
+        models = top[2].multiselect("Models", traffic.names_to_ask(), key="key_models", persist_state="session", accept_new_options=True, placeholder="all", help="Names or patterns, such as gpt-4o* or exp:*.")  # fmt: skip
         row = st.columns([1.4, 0.8, 0.8, 1.2])
-        tags = row[0].multiselect("Tags", [], key="key_tags", accept_new_options=True, placeholder="none", help="On each of its calls, for spend and budgets by tag.")  # fmt: skip
-        rpm = row[1].number_input("Requests a minute", 1, 1_000_000, None, key="key_rpm", placeholder="no limit")
-        user_rpm = row[2].number_input("… of each user", 1, 1_000_000, None, key="key_user_rpm", placeholder="no limit")
-        log = row[3].selectbox("What is kept of its texts", ("full", "metadata", "none"), None, key="key_log", placeholder="as the server does")  # fmt: skip
+        tags = row[0].multiselect("Tags", [], key="key_tags", persist_state="session", accept_new_options=True, placeholder="none", help="On each of its calls, for spend and budgets by tag.")  # fmt: skip
+        rpm = row[1].number_input("Requests a minute", 1, 1_000_000, None, key="key_rpm", persist_state="session", placeholder="no limit")  # fmt: skip
+        user_rpm = row[2].number_input("… of each user", 1, 1_000_000, None, key="key_user_rpm", persist_state="session", placeholder="no limit")  # fmt: skip
+        log = row[3].selectbox("What is kept of its texts", ("full", "metadata", "none"), None, key="key_log", persist_state="session", placeholder="as the server does")  # fmt: skip
         row = st.columns([0.7, 0.7, 1, 1.2], vertical_alignment="bottom")
-        limit = row[0].number_input("Budget (USD)", 0.000001, 1e9, None, key="key_budget", placeholder="none", format="%.2f", help="It stops there.")  # fmt: skip
-        period = row[1].selectbox("per", ("day", "week", "month"), 2, key="key_period") or "month"
+        limit = row[0].number_input("Budget (USD)", 0.000001, 1e9, None, key="key_budget", persist_state="session", placeholder="none", format="%.2f", help="It stops there.")  # fmt: skip
+        period = row[1].selectbox("per", ("day", "week", "month"), 2, key="key_period", persist_state="session") or "month"  # fmt: skip
         tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-        ends_on = row[2].date_input("Ends on (UTC)", None, tomorrow, key="key_ends", format="YYYY-MM-DD")
-        shares = row[3].toggle("Shares kept answers", key="key_shares", help="With other keys that do so too.")
+        ends_on = row[2].date_input("Ends on (UTC)", None, tomorrow, key="key_ends", persist_state="session", format="YYYY-MM-DD")  # fmt: skip
+        shares = row[3].toggle("Shares kept answers", key="key_shares", persist_state="session", help="With other keys that do so too.")  # fmt: skip
         if not st.form_submit_button("Make the key", icon=":material/key:", type="primary"):
             return
     _make(

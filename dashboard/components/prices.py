@@ -29,7 +29,7 @@ def own() -> None:
     here |= {f"cannot be read ({id_})": id_ for id_ in prices.unreadable}
     if here:
         line = st.container(horizontal=True, vertical_alignment="bottom")
-        chosen = line.selectbox("Row", list(here), key="own_row", width=380)
+        chosen = line.selectbox("Row", list(here), key="own_row", persist_state="session", width=380)
         if line.button("Remove", icon=":material/delete:", key="own_remove") and chosen:
             prices.remove_price(here[chosen])
             st.rerun()
@@ -50,25 +50,25 @@ def form(key: str, provider: str = "gemini", model: str = "") -> None:
     state.setdefault(f"{key}_model", model)
     with st.form(f"{key}_form", border=False):
         top = st.columns(3)
-        provider = top[0].selectbox("Provider", PROVIDERS, PROVIDERS.index(provider), key=f"{key}_provider") or provider
-        top[1].text_input("Model", key=f"{key}_model", help="A name, or * for all of the provider (discount only).")
-        starts = top[2].date_input("Holds from", None, key=f"{key}_from", help="UTC midnight; empty = always. A later row of the same model takes its place.")  # fmt: skip
+        provider = top[0].selectbox("Provider", PROVIDERS, PROVIDERS.index(provider), key=f"{key}_provider", persist_state="session") or provider  # fmt: skip
+        top[1].text_input("Model", key=f"{key}_model", persist_state="session", help="A name, or * for all of the provider (discount only).")  # fmt: skip
+        starts = top[2].date_input("Holds from", None, key=f"{key}_from", persist_state="session", help="UTC midnight; empty = always. A later row of the same model takes its place.")  # fmt: skip
         row = st.columns(4)
         names = ("input", "output", "cached", "discount_percent")
         labels = ("Input $/M", "Output $/M", "Cached $/M", "Discount %")
         fields = {
-            name: place.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", placeholder="–")
+            name: place.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", persist_state="session", placeholder="–")
             for place, name, label in zip(row, names, labels, strict=True)
-        }
+        }  # fmt: skip
         more = st.columns(5)
         for place, tier in zip(more, ("batch", "flex", "priority"), strict=False):
-            fields[f"tier_{tier}"] = place.number_input(f"{tier} ×", 0.0, 100.0, None, 0.05, key=f"{key}_{tier}", placeholder="–", help="Factor on the standard prices; empty = not known.")  # fmt: skip
-        fields["search_per_1000"] = more[3].number_input("Grounding $/1000", 0.0, 1e6, None, 1.0, key=f"{key}_search", placeholder="–")  # fmt: skip
-        fields["storage_per_hour"] = more[4].number_input("Cache $/M/hour", 0.0, 1e6, None, 0.1, key=f"{key}_storage", placeholder="–")  # fmt: skip
+            fields[f"tier_{tier}"] = place.number_input(f"{tier} ×", 0.0, 100.0, None, 0.05, key=f"{key}_{tier}", persist_state="session", placeholder="–", help="Factor on the standard prices; empty = not known.")  # fmt: skip
+        fields["search_per_1000"] = more[3].number_input("Grounding $/1000", 0.0, 1e6, None, 1.0, key=f"{key}_search", persist_state="session", placeholder="–")  # fmt: skip
+        fields["storage_per_hour"] = more[4].number_input("Cache $/M/hour", 0.0, 1e6, None, 0.1, key=f"{key}_storage", persist_state="session", placeholder="–")  # fmt: skip
         with st.popover("Advanced", icon=":material/tune:"):
-            above = st.text_input("Long prompts", key=f"{key}_above", placeholder="200000:input=4,output=18", help="From how many prompt tokens on, and the prices that then hold for the whole call.")  # fmt: skip
+            above = st.text_input("Long prompts", key=f"{key}_above", persist_state="session", placeholder="200000:input=4,output=18", help="From how many prompt tokens on, and the prices that then hold for the whole call.")  # fmt: skip
             for name, label in MORE_RATES.items():
-                fields[name] = st.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", placeholder="–", help="Empty = like the input or output.")  # fmt: skip
+                fields[name] = st.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", persist_state="session", placeholder="–", help="Empty = like the input or output.")  # fmt: skip
         if not st.form_submit_button("Set price", type="primary", icon=":material/sell:"):
             return
     set_ = {name: value for name, value in fields.items() if value is not None}
@@ -91,7 +91,7 @@ def unpriced() -> None:
         return
     st.dataframe(money.unpriced_frame(found), hide_index=True)
     names = [f"{each.provider} {each.model}" for each in found]
-    chosen = st.selectbox("Set a price for", names, key="unpriced_model")
+    chosen = st.selectbox("Set a price for", names, key="unpriced_model", bind="query-params")
     one = found[names.index(chosen or names[0])]
     form(f"unpriced_{one.model}", one.provider if one.provider in PROVIDERS else "gemini", one.model)
     _reprice(one)
@@ -100,11 +100,11 @@ def unpriced() -> None:
 def past() -> None:
     """Charge past calls anew, with a preview first."""
     line = st.columns([1, 2, 1, 1, 1.4], vertical_alignment="bottom")
-    provider = line[0].selectbox("Provider", PROVIDERS, key="past_provider") or "gemini"
-    model = line[1].text_input("Model", key="past_model", placeholder="gemini-2.5-flash")
-    since = line[2].date_input("From", None, key="past_since")
-    until = line[3].date_input("Up to, not included", None, key="past_until")
-    also = line[4].toggle("Also calls with a cost", key="past_all", help="Recomputes what is on record already, e.g. after a discount was agreed.")  # fmt: skip
+    provider = line[0].selectbox("Provider", PROVIDERS, key="past_provider", bind="query-params") or "gemini"
+    model = line[1].text_input("Model", key="past_model", bind="query-params", placeholder="gemini-2.5-flash")
+    since = line[2].date_input("From", None, key="past_since", bind="query-params")
+    until = line[3].date_input("Up to, not included", None, key="past_until", bind="query-params")
+    also = line[4].toggle("Also calls with a cost", key="past_all", bind="query-params", help="Recomputes what is on record already, e.g. after a discount was agreed.")  # fmt: skip
     if model:
         _preview(provider, model, (_midnight(since), _midnight(until)), only_unpriced=not also)
 

@@ -25,11 +25,11 @@ def show() -> None:
     with right, st.form("bill_form", border=False):
         row = st.columns([1, 1, 1.6])
         usd = row[0].number_input(
-            "… or one number (USD)", 0.0, 1e9, None, key="bill_usd", placeholder="sum of the bill"
-        )
-        provider = row[1].text_input("Provider", "gemini", key="bill_provider")
+            "… or one number (USD)", 0.0, 1e9, None, key="bill_usd", persist_state="session", placeholder="sum of the bill"
+        )  # fmt: skip
+        provider = row[1].text_input("Provider", "gemini", key="bill_provider", persist_state="session")
         today = datetime.now(UTC).date()
-        days = row[2].date_input("From and to", (today.replace(day=1) - timedelta(days=1), today), key="bill_days")
+        days = row[2].date_input("From and to", (today.replace(day=1) - timedelta(days=1), today), key="bill_days", persist_state="session")  # fmt: skip
         if st.form_submit_button("Compare", icon=":material/balance:"):
             both = days if isinstance(days, tuple) and len(days) == 2 else (today, today)
             _run(lambda: manager().reconciliations.of_number(usd or 0, (provider or "").strip(), *both))

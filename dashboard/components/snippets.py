@@ -14,9 +14,9 @@ CLIENTS = ("curl", "OpenAI Python", "OpenAI JavaScript", "Google Gen AI", "LangC
 def show(address: str, *, needs_key: bool) -> None:
     help_text = "Models, aliases, and exp:NAME: a running experiment, which assigns each user to a variant."
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        client = st.segmented_control("Client", CLIENTS, default="curl", key="gateway_client", required=True) or "curl"
+        client = st.segmented_control("Client", CLIENTS, default="curl", key="gateway_client", bind="query-params", required=True) or "curl"  # fmt: skip
         names = traffic.names_to_ask()
-        model = st.selectbox("Model", names, key="gateway_model", help=help_text, width=260) or names[0]
+        model = st.selectbox("Model", names, key="gateway_model", bind="query-params", help=help_text, width=260) or names[0]  # fmt: skip
     key = "aimm_…" if needs_key else "none"
     language, text = snippet(client, address, model, key)
     st.code(text, language=language)

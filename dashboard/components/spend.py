@@ -89,7 +89,7 @@ def _bridge(label: str, simulated: bool) -> None:
 
 
 def _by(label: str, simulated: bool) -> None:
-    dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", required=True) or "model"
+    dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True) or "model"  # fmt: skip
     frame = money.spend_by(dimension, label, simulated)
     if frame.empty:
         hint = {

@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from core import NotFound, clock
-from dashboard import traffic
+from core import clock
+from dashboard import address, traffic
 from dashboard.components import history
-from dashboard.session import manager
 
 EVERY_S = 2
 _COLUMNS = {
@@ -18,6 +17,7 @@ _COLUMNS = {
     "tokens": st.column_config.NumberColumn("Tokens", format="localized"),
     "cost": st.column_config.TextColumn("Cost"),
     "note": st.column_config.TextColumn("Note", width="medium"),
+    "id": None,
 }
 _state = st.session_state
 
@@ -32,19 +32,14 @@ def show() -> None:
     if not found:
         st.info("No program has asked anything yet. Copy one of the snippets above; its call shows here at once.", icon=":material/inbox:")  # fmt: skip
         return
-    _state["gateway_ids"] = ",".join(g.id for g in found)
     _state["gateway_newest"] = clock.to_us(found[0].created_at)
-    st.dataframe(
-        traffic.tail_frame(found), hide_index=True, column_config=_COLUMNS, on_select=_selected,
-        selection_mode="single-row", key=_table(), height="content" if len(found) < 10 else 388,
+    pick = address.table(
+        traffic.tail_frame(found), "call", _table(), column_config=_COLUMNS, height="content" if len(found) < 10 else 388,
+        then=_pause,
     )  # fmt: skip
-    if opened := _state.get("gateway_open"):
-        try:
-            history.detail(manager().generation(opened))
-        except NotFound:  # demo data were removed meanwhile
-            st.caption("This call is no longer on record.")
-    else:
+    if pick is None:
         st.caption("Select a row to see the call whole.")
+    history.opened()
 
 
 def _table() -> str:
@@ -55,13 +50,11 @@ def _table() -> str:
 def _paused() -> None:
     _state["gateway_until"] = clock.now_us() if _state["gateway_pause"] else None
     if not _state["gateway_pause"]:
-        _state["gateway_open"] = None
+        address.put("call", None)
         _state["gateway_n"] = _state.get("gateway_n", 0) + 1
 
 
-def _selected() -> None:
-    rows, ids = _state[_table()].selection.rows, _state["gateway_ids"].split(",")
-    _state["gateway_open"] = ids[rows[0]] if rows and rows[0] < len(ids) else None
-    if rows and not _state.get("gateway_pause"):
+def _pause() -> None:
+    if address.value("call") and not _state.get("gateway_pause"):
         _state["gateway_pause"] = True
         _state["gateway_until"] = _state["gateway_newest"] + 1

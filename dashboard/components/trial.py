@@ -116,7 +116,7 @@ def _actions(found: ExperimentReport) -> None:
         with row.popover("Change weights", icon=":material/balance:"):
             _weights(experiment)
         with row.popover("Stop", icon=":material/stop:"):
-            why = st.text_input("Why", key="exp_why", placeholder="kept in the decision record")
+            why = st.text_input("Why", key="exp_why", persist_state="session", placeholder="kept in the decision record")  # fmt: skip
             if st.button("Stop", icon=":material/stop:", key="exp_stop"):
                 manager().experiments.stop(experiment.id, why or "")
                 st.rerun()
@@ -139,9 +139,9 @@ def _weights(experiment: Experiment) -> None:
     st.caption("Opens a new phase. Units that came before keep their variant.")
     with st.form("exp_weights", border=False):
         weights = [
-            int(st.number_input(v.name, 0, 1_000_000, v.weight, key=f"exp_reweigh_{experiment.id}_{v.position}") or 0)
+            int(st.number_input(v.name, 0, 1_000_000, v.weight, key=f"exp_reweigh_{experiment.id}_{v.position}", persist_state="session") or 0)
             for v in experiment.variants
-        ]
+        ]  # fmt: skip
         if st.form_submit_button("Open a new phase"):
             try:
                 manager().experiments.weigh(experiment.id, weights)
@@ -160,9 +160,9 @@ def _promote(found: ExperimentReport) -> None:
         options = {v.position: v.name for v in found.experiment.variants if not v.workflow}
         at = list(options).index(winner) if winner in options else 0
         position = st.selectbox(
-            "Variant", list(options), at, key="exp_promote_variant", format_func=lambda at: options[at]
-        )
-        name = st.text_input("Alias", key="exp_promote_alias", placeholder="support-bot")
+            "Variant", list(options), at, key="exp_promote_variant", persist_state="session", format_func=lambda at: options[at]
+        )  # fmt: skip
+        name = st.text_input("Alias", key="exp_promote_alias", persist_state="session", placeholder="support-bot")
         if winner is None:
             st.caption("The data name no winner yet.")
         if st.form_submit_button("Promote", icon=":material/rocket_launch:"):

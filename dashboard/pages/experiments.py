@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import formatting, trials
+from dashboard import address, formatting, trials
 from dashboard.components import demo, experiment_form, trial
 from dashboard.session import manager
 
@@ -25,9 +25,9 @@ def snippet(experiment_id: str) -> None:
 def simulator() -> None:
     st.caption("How often each way of calling a winner errs if one looks all the time, with numbers of your own.")
     row = st.columns(3)
-    rate = row[0].number_input("Success rate (%)", 0.0, 100.0, 30.0, key="peek_rate")
-    effect = row[1].number_input("True difference (points)", -50.0, 50.0, 0.0, key="peek_effect", help="0: every winner is a false one.")  # fmt: skip
-    n = row[2].number_input("Units a side", 10, 100_000, 5000, key="peek_n")
+    rate = row[0].number_input("Success rate (%)", 0.0, 100.0, 30.0, key="peek_rate", persist_state="session")
+    effect = row[1].number_input("True difference (points)", -50.0, 50.0, 0.0, key="peek_effect", persist_state="session", help="0: every winner is a false one.")  # fmt: skip
+    n = row[2].number_input("Units a side", 10, 100_000, 5000, key="peek_n", persist_state="session")
     if not 0 <= (rate or 0) + (effect or 0) <= 100:
         st.error("The rate and the difference together must stay between 0 and 100 %.")
         return
@@ -44,12 +44,22 @@ with st.expander("New experiment", icon=":material/add:", expanded=not experimen
 if not experiments:
     demo.offer("No experiments yet. Start one above, or look at three made-up ones.", "exp_demo")
     st.stop()
-if state.get("exp_id") not in experiments:
-    state.exp_id = next(iter(experiments))
-label = st.selectbox(
+
+
+def chosen() -> None:
+    address.put("experiment", state.exp_id)
+
+
+if address.value("experiment") not in experiments:
+    if address.value("experiment") is not None:
+        address.missing("experiment", "experiment")
+    address.put("experiment", next(iter(experiments)))
+label = state["exp_id"] = str(address.value("experiment"))
+st.selectbox(
     "Experiment",
     list(experiments),
     key="exp_id",
+    on_change=chosen,
     format_func=lambda i: formatting.plain(
         f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})"
     ),

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import queries
+from dashboard import address, queries
 from dashboard.components import demo, history
 from dashboard.session import manager
 
@@ -11,6 +11,9 @@ STATUSES = ("ok", "error", "blocked", "truncated", "stopped")
 PAGE_SIZE = 100
 
 st.title("Log")
+address.check("log_model", queries.model_names(), "model")
+address.check("log_source", SOURCES, "source")
+address.check("log_status", STATUSES, "status")
 row = st.columns([2, 1, 1, 1, 0.8], vertical_alignment="bottom")
 search = row[0].text_input(
     "Search",
@@ -19,19 +22,16 @@ search = row[0].text_input(
     icon=":material/search:",
     bind="query-params",
 )
-model = row[1].selectbox("Model", queries.model_names(), None, key="log_model", placeholder="all")
-source = row[2].selectbox("Source", SOURCES, None, key="log_source", placeholder="all")
-status = row[3].selectbox("Status", STATUSES, None, key="log_status", placeholder="all")
-page = int(row[4].number_input("Page", 1, 100_000, 1, key="log_page") or 1)
+model = row[1].selectbox("Model", queries.model_names(), None, key="log_model", placeholder="all", bind="query-params")
+source = row[2].selectbox("Source", SOURCES, None, key="log_source", placeholder="all", bind="query-params")
+status = row[3].selectbox("Status", STATUSES, None, key="log_status", placeholder="all", bind="query-params")
+page = int(row[4].number_input("Page", 1, 100_000, 1, key="log_page", bind="query-params") or 1)
 
 found = manager().log.latest(
     limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE, model=model, source=source, status=status, search=search or None
 )
 if not found:
     demo.offer("No call matches." if any((search, model, source, status)) or page > 1 else "No calls yet.", "log_demo")
-    st.stop()
-chosen = history.table(found, "log_table")
-if chosen is None:
+elif history.table(found, "log_table") is None:
     st.caption(f"{len(found)} calls on this page. Select one to see it whole.")
-    st.stop()
-history.detail(manager().generation(chosen))
+history.opened()

@@ -13,11 +13,12 @@ top = st.container(horizontal=True, vertical_alignment="bottom")
 ranges = list(queries.RANGES)
 label = top.segmented_control("Range", ranges, default="30 days", key="range", required=True, bind="query-params")
 label = label or "30 days"
-model = top.selectbox("Model", [ALL, *queries.model_names()], key="monitor_model", width=240)
+model = top.selectbox("Model", [ALL, *queries.model_names()], key="monitor_model", bind="query-params", width=240)
 simulated = top.toggle(
     "Simulated",
     value=not queries.has_calls(simulated=False),
     key="monitor_simulated",
+    bind="query-params",
     help="Simulated calls instead of the real ones; the two are never added up.",
 )
 chosen = None if model == ALL else model

@@ -4,8 +4,9 @@ import time
 
 import streamlit as st
 
+from core import NotFound
 from core.domain.workflow import WorkflowRun
-from dashboard import formatting, queries
+from dashboard import address, formatting, queries
 from dashboard.components import estimates, timeline, workflow_editor
 from dashboard.session import manager
 
@@ -48,11 +49,21 @@ def controls(run: WorkflowRun) -> None:
         )
 
 
+def found(run_id: str | None) -> WorkflowRun | None:
+    """The run that the address names; said in words where there is none."""
+    try:
+        return None if run_id is None else mm.workflows.run(run_id)
+    except NotFound:
+        address.missing("run", "run")
+        return None
+
+
 st.title("Workflows")
 workflow_editor.prepare()
 workflows = mm.workflows.all()
+address.check("flow_name", workflows, "workflow")
 chosen = st.segmented_control(
-    "Workflow", list(workflows), default=next(iter(workflows)), key="flow_name", required=True
+    "Workflow", list(workflows), default=next(iter(workflows)), key="flow_name", bind="query-params", required=True
 )
 workflow = workflows[chosen or next(iter(workflows))]
 st.caption(formatting.plain(workflow.description))
@@ -60,11 +71,11 @@ st.caption(formatting.plain(workflow.description))
 left, right = st.columns([1, 1], gap="medium")
 with left:
     with st.form("flow_form"):
-        text = st.text_area("Input", SAMPLE, key="flow_input", height=110, help="{{input}} in the prompts.")
+        text = st.text_area("Input", SAMPLE, key="flow_input", persist_state="session", height=110, help="{{input}} in the prompts.")  # fmt: skip
         named = {
-            name: st.text_input(name.replace("_", " "), default, key=f"flow_in_{workflow.name}_{name}") or ""
+            name: st.text_input(name.replace("_", " "), default, key=f"flow_in_{workflow.name}_{name}", persist_state="session") or ""
             for name, default in workflow.inputs.items()
-        }
+        }  # fmt: skip
         names = queries.model_names()
         default_model = mm.default_model()
         model = st.selectbox(
@@ -72,6 +83,7 @@ with left:
             names,
             names.index(default_model) if default_model in names else 0,
             key="flow_model",
+            persist_state="session",
         )
         estimates.cap_field("flow_cap", "the whole run; it pauses before it would cost more")
         buttons = st.container(horizontal=True)
@@ -95,23 +107,24 @@ with left:
         if edited is None:
             st.error("The workflow has problems; see the editor.", icon=":material/error:")
         else:
-            state.flow_run = mm.workflows.start(
+            started = mm.workflows.start(
                 edited,
                 text or "",
                 inputs={k: v for k, v in named.items() if k in edited.inputs},
                 model=model,
                 cap_usd=estimates.cap("flow_cap"),
             )
+            address.put("run", started)
 
 with right:
-    run_id = state.get("flow_run")
-    if run_id is None:
+    run_id = address.value("run")
+    shown = found(run_id)
+    if run_id is None or shown is None:
         st.info(
             "A run shows here, step by step. It goes on when this page is closed, and after a crash.",
             icon=":material/account_tree:",
         )
     else:
-        shown = mm.workflows.run(run_id)
         controls(shown)
         watch(run_id)
         if not shown.is_over:  # the buttons of a finished run are others
@@ -123,11 +136,7 @@ if not runs:
     st.caption("No runs yet.")
     st.stop()
 frame = queries.runs_frame(runs)
-event = st.dataframe(
-    frame, hide_index=True, on_select="rerun", selection_mode="single-row", key="flow_runs",
+address.table(
+    frame, "run", "flow_runs",
     column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"), "time s": st.column_config.NumberColumn("Time (s)", format="%.2f"), "id": None},
 )  # fmt: skip
-picked = event.selection.rows
-if picked and picked[0] < len(frame) and st.button("Show this run", icon=":material/open_in_new:", key="flow_show"):
-    state.flow_run = str(frame["id"].iloc[picked[0]])
-    st.rerun()

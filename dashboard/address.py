@@ -1,0 +1,97 @@
+"""What a page shows stands in its address: it survives a reload, can be sent to a colleague, and the browser's Back works.
+
+Inputs are bound to the address by Streamlit (`bind="query-params"`); what is no input (a run, a call, a conversation) is
+kept here. A page that is come back to shows what it showed: each remembers its own.
+"""
+
+from collections.abc import Callable, Collection
+
+import pandas as pd
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from dashboard import formatting
+
+# What each page takes from its address; anything else there is another page's.
+NAMES: dict[str, tuple[str, ...]] = {
+    "Playground": ("conversation", "call", "playground_search"),
+    "Workflows": ("run", "flow_name"),
+    "Compare": ("comparison",),
+    "Experiments": ("experiment",),
+    "Monitoring": ("range", "monitor_model", "monitor_simulated", "monitor_view", "spend_by"),
+    "Log": ("call", "log_search", "log_model", "log_source", "log_status", "log_page"),
+    "Gateway": ("call", "key", "gateway_client", "gateway_model", "gateway_revoked"),
+    "Models & prices": ("prices_view", "past_provider", "past_model", "past_since", "past_until", "past_all", "unpriced_model"),
+    "Settings": (),
+}  # fmt: skip
+_PAGE = "address_page"
+
+
+def enter(page: str) -> None:
+    """Begin a page: what is not its own is taken out of the address."""
+    st.session_state[_PAGE] = page
+    for name in [name for name in st.query_params if name not in NAMES[page]]:
+        del st.query_params[name]
+
+
+def value(name: str) -> str | None:
+    """The value in the address, or what this page had there when it was left."""
+    state, kept = st.session_state, _kept(name)
+    if name in st.query_params:
+        state[kept] = st.query_params[name]
+    elif _goes_back():  # that entry of the browser's history had none
+        state.pop(kept, None)
+    elif state.get(kept):
+        st.query_params[name] = state[kept]
+    return state.get(kept) or None
+
+
+def put(name: str, new: str | None) -> None:
+    """Show something else from now on; None = nothing."""
+    if new:
+        st.session_state[_kept(name)] = st.query_params[name] = new
+    else:
+        st.session_state.pop(_kept(name), None)
+        st.query_params.pop(name, None)
+
+
+def check(name: str, options: Collection[str], what: str) -> None:
+    """Say so where the address asks for what the input bound to it does not offer; the input then stands at its default."""
+    given = st.query_params.get(name)
+    if given and given not in options:
+        st.warning(
+            formatting.plain(f"The address asks for the {what} {given[:60]!r}, which there is not."),
+            icon=":material/link_off:",
+        )
+
+
+def missing(name: str, what: str) -> None:
+    """Say that what the address names is not on record (any more), and take it out."""
+    given = value(name) or ""
+    st.warning(formatting.plain(f"There is no {what} {given[:60]!r} on record."), icon=":material/link_off:")
+    put(name, None)
+
+
+def table(
+    frame: pd.DataFrame, name: str, key: str, *, then: Callable[[], None] | None = None, **options: object
+) -> str | None:
+    """Draw a table with a column `id`; the id of the row that was selected stands in the address under `name`."""
+    st.session_state[f"{key}_ids"] = " ".join(frame["id"])  # as drawn: by the time of the click there may be newer rows
+
+    def picked() -> None:
+        ids, rows = st.session_state[f"{key}_ids"].split(" "), st.session_state[key].selection.rows
+        put(name, ids[rows[0]] if rows and rows[0] < len(ids) else None)
+        if then is not None:
+            then()
+
+    st.dataframe(frame, hide_index=True, on_select=picked, selection_mode="single-row", key=key, **options)  # type: ignore[call-overload]
+    return value(name)
+
+
+def _kept(name: str) -> str:
+    return f"address_{st.session_state.get(_PAGE, '')}_{name}"
+
+
+def _goes_back() -> bool:
+    ctx = get_script_run_ctx()
+    return bool(ctx and ctx.is_history_navigation)
