@@ -20,9 +20,9 @@ from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.monitoring.alerts import due, speaks, step, text_of
-from core.monitoring.bills import parse_bill
+from core.monitoring.bills import decoded, parse_bill
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
-from core.monitoring.reconcile import Booked, one_number, reconcile
+from core.monitoring.reconcile import Booked, days_of, one_number, reconcile
 from core.monitoring.spend import SpendService
 from core.storage.database import Database
 from core.storage.generations import to_row
@@ -598,6 +598,149 @@ def test_drifts_by_day_by_model_and_in_all_add_up(lines, books):
 
     for parts in (found.by_day, found.by_model, found.rows):
         assert sum(part.difference_usd for part in parts) == found.total.difference_usd
+
+
+CONSOLE = """usage_date_utc,model,workspace,api_key,usage_type,context_window,token_type,cost_usd,list_price_usd,cost_type,inference_geo,speed
+2026-11-01,Claude Haiku 4.5,Default,k,message,≤ 200k,input_no_cache,0.50,0.50,token,not_available,
+2026-11-01,Claude Haiku 4.5,Default,k,message,≤ 200k,input_cache_read,0.10,1.00,token,not_available,
+2026-11-02,Claude Sonnet 3.7,Default,k,message,≤ 200k,output,2,2,token,not_available,
+2026-11-02,,Default,k,,,,0.30,0.30,web_search,,
+2026-11-02,,Default,k,,,,0.05,0.05,code_execution,,
+"""
+TABLE = """Invoice number,X
+Currency,USD
+Currency exchange rate,1
+Total amount due,"$1,010.74"
+Billing account name,Project ID,Service description,SKU description,Credit type,Cost type,Usage start date,Usage end date,Usage amount,Unrounded Cost ($),Cost ($)
+a,p,Gemini API,Input gemini 2.5 pro,,Usage,2026-11-01,2026-11-30,"1,000","1,000.75","1,000.75"
+a,p,Gemini API,Input gemini 2.5 pro,Promotion,Usage,2026-11-03,2026-11-12,,-10,-10
+a,p,Compute Engine,E2 core,,Usage,2026-11-01,2026-11-30,1,20,20
+,,,,,Tax,,,,0.5,0.5
+,,,,,Rounding error,,,,-0.01,-0.01
+,,,,,Total,,,,1011.24,1011.24
+"""
+QUERY = (
+    '{"service":{"description":"Gemini API"},"sku":{"description":"Output gemini 2.5 flash"},"usage_start_time":"2026-11-03 05:00:00 UTC",'
+    '"usage_end_time":"2026-11-03 06:00:00 UTC","cost":4.5,"currency":"USD","cost_at_list":5,"credits":[{"name":"Free","amount":-1.25,"type":"PROMOTION"},{"name":"B","amount":-0.25}]}\n'
+) * 2
+PAGE = (
+    '{"object":"page","data":[{"object":"bucket","start_time":1793491200,"end_time":1793577600,"results":[{"object":"r","amount":'
+    '{"value":0.06,"currency":"usd"},"line_item":"gpt-5.5, input","project_id":null}]}],"has_more":false}'
+)
+REPORT = (
+    '{"data":[{"starting_at":"2026-11-01T00:00:00Z","ending_at":"2026-11-02T00:00:00Z","results":[{"currency":"USD","amount":"123.5",'
+    '"description":"Claude Haiku 4.5 Usage - Input Tokens","model":"claude-haiku-4-5-20251001","token_type":"uncached_input_tokens"}]}]}'
+)
+ACTIVITY = (
+    "generation_id,created_at,cost_total,cost_web_search,cost_cache,cost_file_processing,byok_usage_inference,tokens_prompt,model_permaslug,provider_name\n"
+    "g1,2026-11-05 23:59:59.9,0.0123,0.01,-0.002,0,0.5,10,anthropic/claude-4.5-haiku-20251001,Google\n"
+)
+AZURE = (
+    "SubscriptionName,Date,MeterCategory,MeterSubCategory,MeterName,CostInBillingCurrency,BillingCurrencyCode,ChargeType,UnitPrice\n"
+    'p,11/24/2026,Foundry Models,Azure OpenAI,gpt 4o Inp glbl Tokens,"2,5",USD,Usage,1\n'.replace('"2,5"', "2.5")
+    + "p,11/24/2026,Storage,Blob,Hot LRS,7,USD,Usage,1\n"
+)
+AWS = (
+    "lineItem/UsageStartDate,lineItem/UsageEndDate,lineItem/ProductCode,lineItem/UsageType,lineItem/LineItemType,lineItem/UnblendedCost,lineItem/CurrencyCode\n"
+    "2026-11-01T00:00:00Z,2026-11-01T01:00:00Z,AmazonBedrock,USE1-Claude3.7Sonnet-input-tokens,Usage,3,USD\n"
+    "2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,AmazonBedrock,,Refund,-1,USD\n"
+)
+FOCUS = "ChargePeriodStart,ChargePeriodEnd,BilledCost,EffectiveCost,ServiceName,ChargeDescription,ChargeCategory,BillingCurrency\n2026-11-01T00:00:00Z,2026-11-02T00:00:00Z,3,2,Vertex AI,Gemini 2.5 Pro Input,Usage,USD\n"
+OWN = [
+    "gemini-2.5-pro",
+    "gemini-2.5-flash",
+    "gpt-5.5",
+    "gpt-4o",
+    "claude-haiku-4-5-20251001",
+    "claude-3-7-sonnet-20250219",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "usd", "models", "days"),
+    [
+        (CONSOLE, "anthropic-costs-csv", "2.95", {"claude-haiku-4-5-20251001", "claude-3-7-sonnet-20250219", None}, (1, 2)),
+        (TABLE, "google-cloud-csv", "991.24", {"gemini-2.5-pro", None}, (1, 30)),
+        (QUERY, "google-cloud-csv", "6", {"gemini-2.5-flash"}, (3, 3)),
+        ("[" + QUERY.strip().replace("\n", ",") + "]", "google-cloud-csv", "6", {"gemini-2.5-flash"}, (3, 3)),
+        (PAGE, "openai-costs-csv", "0.06", {"gpt-5.5"}, (1, 1)),
+        (REPORT, "anthropic-costs-api", "1.235", {"claude-haiku-4-5-20251001"}, (1, 1)),
+        (ACTIVITY, "openrouter-csv", "0.0123", {"claude-haiku-4-5-20251001"}, (5, 5)),
+        (AZURE, "azure-csv", "2.5", {"gpt-4o"}, (24, 24)),
+        (AWS, "aws-csv", "2", {"claude-3-7-sonnet-20250219", None}, (1, 30)),
+        (FOCUS, "focus-csv", "3", {"gemini-2.5-pro"}, (1, 1)),
+        ("month,model,cost\n2026-11,m,5\n", "generic-csv", "5", {"m"}, (1, 30)),
+        ("date;model;cost\r\n01.11.2026;m;1.234,50-\r\n", "generic-csv", "-1234.5", {"m"}, (1, 1)),
+        ("date,model,cost\n2026-11-01T20:00:00-08:00,m,US$1\n", "generic-csv", "1", {"m"}, (2, 2)),
+        ("date,model,cost\n2026-11-01,m,−2.5\n", "generic-csv", "-2.5", {"m"}, (1, 1)),
+    ],
+)  # fmt: skip
+def test_every_vendors_layout_is_read(text: str, source: str, usd: str, models: set[str | None], days: tuple[int, int]):
+    bill = parse_bill(text, OWN)
+
+    assert (bill.source, bill.usd) == (source, Decimal(usd))
+    assert {line.model for line in bill.lines} == models
+    assert days_of(bill) == (date(2026, 11, days[0]), date(2026, 11, days[1]))
+
+
+def test_a_bill_of_ranges_is_held_against_the_books_of_its_range():
+    books = [booked(day, "33", model="gemini-2.5-pro") for day in range(1, 31)]
+    bill = parse_bill(TABLE, OWN)
+    found = reconcile(bill, books, date(2026, 11, 1), date(2026, 11, 30))
+
+    assert (found.total.billed_usd, found.total.booked_usd, found.total.cause) == (Decimal("991.24"), 990, "agrees")
+    assert {(row.model, row.billed_usd, row.booked_usd) for row in found.by_model} == {
+        ("gemini-2.5-pro", Decimal("990.75"), 990), (None, Decimal("0.49"), 0)
+    }  # fmt: skip
+    assert all(day.on is None for day in found.by_day)
+    assert "$20: other services than models (Compute Engine $20)" in found.skipped[0]
+
+
+def test_what_is_billed_for_no_model_is_named_with_its_amount():
+    found = reconcile(parse_bill(CONSOLE, OWN), [], date(2026, 11, 1), date(2026, 11, 2))
+
+    [unnamed] = [row.cause for row in found.by_model if row.model is None]
+    assert unnamed == "billed for no model: web_search $0.30, code_execution $0.05"
+
+
+def test_an_alias_and_its_versions_are_one_where_the_bill_knows_one_name():
+    own = ["claude-haiku-4-5", "claude-haiku-4-5-20251001", "gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-mini"]
+    text = "date,model,cost\n2026-11-01,Claude Haiku 4.5,3\n2026-11-01,gpt-4o-2024-08-06,3\n2026-11-01,gpt-4o-mini,1\n"
+    books = [booked(1, "1.5", model=name) for name in own[:4]] + [booked(1, "1", model="gpt-4o-mini")]
+    found = reconcile(parse_bill(text, own), books, date(2026, 11, 1), date(2026, 11, 1))
+
+    assert {row.model: row.cause for row in found.by_model} == dict.fromkeys(("claude-haiku-4-5", "gpt-4o", "gpt-4o-mini"), "agrees")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("date,model,cost,support fee\n2026-11-01,m,1,4.50\n", "Not compared: the column 'support fee' adds up to $4.50."),
+        ("date,model,cost\n2026-11-01,m,1\n2026-11-02,m,1\nTotal,,9\n", "The file's own total is $9; its lines add up to $2."),
+        ("date,model,cost\n2026-11-01,m,1\n,,7\n", "Left out: 1 line, $7: totals and lines without"),
+    ],
+)  # fmt: skip
+def test_what_is_not_compared_is_said_with_its_amount(text: str, note: str):
+    assert any(note in each for each in parse_bill(text, ["m"]).skipped)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TABLE.replace("Currency,USD", "Currency,AUD"), "date,model,cost\n2026-11-01,m,€5\n", "date,model,cost\n2026-11-01,m,5 CHF\n",
+        "date,model,cost\n2026-11-01,m,A$5\n", "date,model,cost_eur\n2026-11-01,m,5\n", "date,model,Cost (R$)\n2026-11-01,m,5\n",
+        AZURE.replace(",USD,", ",EUR,"), QUERY.replace("USD", "JPY"), "date,model,cost,currency\n2026-11-01,m,1,USD\n2026-11-01,m,1,GBP\n",
+    ],
+)  # fmt: skip
+def test_a_bill_in_another_currency_is_refused_in_words(text: str):
+    with pytest.raises(InvalidRequest, match=r"only US dollars can be compared|No header with a cost"):
+        parse_bill(text, ["m"])
+
+
+def test_a_file_of_a_spreadsheet_is_read_in_its_encoding():
+    text = "date;model;cost\n2026-11-01;Modell für é;1,5\n"
+    for encoding in ("utf-8-sig", "utf-16", "cp1252"):
+        assert decoded(text.encode(encoding)).removeprefix("\ufeff") == text
 
 
 def test_one_number_is_held_against_the_books_of_its_range_and_kept(mm: ModelManager):

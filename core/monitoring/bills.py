@@ -1,99 +1,134 @@
-"""Reads a vendor's bill: Google Cloud's cost table, OpenAI's costs export, or any CSV with a date, a model and a cost. Pure."""
+"""Reads a vendor's bill in any layout of `bill_layouts`: nothing that was charged is dropped without being named. Pure."""
 
+import calendar
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import InvalidRequest
-from core.monitoring import notation
+from core.monitoring import bill_layouts, notation
+from core.monitoring.bill_layouts import IN_DOLLARS, MAX_PREAMBLE, PLAIN_MODEL, Header, Source, column
+from core.monitoring.bill_models import Names
 from core.monitoring.notation import Mark, Order
 
 Kind = Literal["input", "output", "cached", "thinking", "storage", "grounding", "credit", "tax", "other"]
-Source = Literal["google-cloud-csv", "openai-costs-csv", "generic-csv", "one number"]
 MAX_BYTES = 50_000_000
 WITHOUT = "totals and lines without a date, a model or a cost"
-_DATE = ("usage start date", "usage_start_time", "start_time_iso", "start time iso", "date", "day", "usage date", "start_time", "start time", "month")  # fmt: skip
-_COST = (
-    "unrounded subtotal", "subtotal", "unrounded cost", "cost", "amount_value", "amount value", "cost_usd", "cost usd", "amount", "usd", "total",
-)  # fmt: skip
-_MODEL = (
-    "sku description",
-    "sku.description",
-    "sku_description",
-    "line_item",
-    "line item",
-    "model",
-    "model name",
-    "sku",
-)
-_SERVICE = ("service description", "service.description", "service_description")
-_CURRENCY = ("currency", "amount_currency", "amount currency")
-_CREDITS = ("credits", "credit", "discounts", "savings programs", "other savings", "promotions and others")
-_NET = ("unrounded subtotal", "subtotal", "total")  # credits are in it already
-_KNOWN = {*_DATE, *_COST, *_MODEL, *_SERVICE, *_CURRENCY}
+OTHERS = "other services than models"
+FREE = "nothing was charged"
+CENT = Decimal("0.01")
 _SEPARATORS = ",;\t"
-_MAX_PREAMBLE = 40
-_FOREIGN = re.compile(r"cost \((€|£|¥|₹|eur|gbp|chf|inr|jpy)\)")
-_OF_MODELS = re.compile(r"gemini|generative|vertex|gemma|imagen|veo", re.IGNORECASE)
-_VERSION = r"(?:[ _-](?:preview|exp|latest|stable|ga|\d{2,8})(?![a-z0-9.]))*+"
-_VARIANT = (
-    r"lite|mini|nano|pro|flash|ultra|turbo|live|tts|native|codex|realtime|transcribe|embedding|computer|instruct"
-    r"|image(?! input)|\d+b"
-)
-_SLUG = re.compile(
-    r"\b(gemini|gpt|claude|o\d)[ -][\w. -]*?"
-    r"(?=,| (?:input|output|text|audio input|audio output|image input|video|batch|cach|short|long|thinking|token)|$)"
+_TOTAL = re.compile(r"(grand |sub ?|filtered )?total\b", re.IGNORECASE)
+_OF_MODELS = re.compile(
+    r"gemini|generative|vertex|gemma|imagen|veo|openai|gpt|claude|anthropic|bedrock|foundry|cognitive|ai services", re.IGNORECASE
+)  # fmt: skip
+_MONEY = re.compile(r"cost|charge|amount|fee|credit|discount|tax|saving|refund|adjust|usd|\$", re.IGNORECASE)
+_NO_MONEY = re.compile(
+    r"usage.?amount|rate|price|currency|\bid$|type|name|description|unit|category|code", re.IGNORECASE
 )
 _KINDS: tuple[tuple[Kind, str], ...] = (
-    ("tax", r"\btax\b|\bvat\b"), ("credit", r"credit|discount|promotion"), ("grounding", r"grounding|search"),
-    ("storage", r"storage"), ("cached", r"cach"), ("thinking", r"thinking|reasoning"), ("output", r"output|completion"),
-    ("input", r"input|prompt"),
+    ("tax", r"\btax\b|\bvat\b"), ("credit", r"credit|discount|promotion|refund|adjustment|saving"),
+    ("grounding", r"grounding|search"), ("storage", r"storage"), ("input", r"no[ _]cache|uncached"), ("cached", r"cach"),
+    ("thinking", r"thinking|reasoning"), ("output", r"output|completion"), ("input", r"input|prompt"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLine:
-    """One line; on, model: None where the bill does not say."""
+    """One line; on, model: None where the bill does not say. until: Its last day. text: What it is charged for, as billed."""
 
     on: date | None
     model: str | None
     usd: Decimal
     kind: Kind
+    until: date | None = None
+    text: str = ""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layout:
-    """How a file is written. columns: Which column is what. charges: The cost's, and those of credits to be added to it."""
-
-    columns: Mapping[str, int]
-    charges: Sequence[int]
-    mark: Mark
-    order: Order
+    @property
+    def last_on(self) -> date | None:
+        return self.until or self.on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """A bill in US dollars. skipped: What was left out and why, in words."""
+    """A bill in US dollars. skipped: What was left out and why, in words. groups: Names of ours that it knows as one."""
 
     source: Source
     provider: str
     lines: tuple[BillLine, ...]
     skipped: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def usd(self) -> Decimal:
         return sum((line.usd for line in self.lines), Decimal(0))
 
 
+@dataclass(slots=True)
+class _Left:
+    """What is left out for one reason: lines, dollars, and dollars by name."""
+
+    n: int = 0
+    usd: Decimal = Decimal(0)
+    names: dict[str, Decimal] = field(default_factory=dict)
+
+    def add(self, usd: Decimal, name: str = "") -> None:
+        self.n, self.usd = self.n + 1, self.usd + usd
+        if name:
+            self.names[name] = self.names.get(name, Decimal(0)) + usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file that is being read. left: What is left out, by why. totals: What it says that it adds up to."""
+
+    header: Header
+    mark: Mark
+    order: Order
+    names: Names
+    left: dict[str, _Left] = field(default_factory=dict)
+    totals: list[Decimal] = field(default_factory=list)
+
+    def leave(self, why: str, usd: Decimal, name: str = "") -> None:
+        self.left.setdefault(why, _Left()).add(usd, name)
+
+    def charges(self, row: Sequence[str]) -> list[tuple[bool, Decimal]]:
+        """(is it the cost itself, dollars) of what a row charges and credits; empty = nothing is said. Raises: InvalidRequest"""
+        found = []
+        for part in ("cost", "credits"):
+            for at in self.header.columns[part]:
+                if at < len(row) and row[at]:
+                    found.append((part == "cost", self.amount(row[at])))
+        return found
+
+    def amount(self, text: str) -> Decimal:
+        if text[:1] in "[{":
+            return _credits(text)
+        bill_layouts.check_amount(text)
+        return notation.amount(text, self.mark) * self.header.layout.scale
+
+
+def decoded(data: bytes) -> str:
+    """A file's text; spreadsheets write UTF-16 or the Windows code page too."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
 def parse_bill(text: str, models: Sequence[str] = ()) -> Bill:
-    """Read a CSV. models: Names in our own books; a line's text is matched with the longest of them.
+    """Read a CSV, or the JSON of a costs API or BigQuery.
+
+    models: Names in our own books; a line's text is matched with the longest of them.
 
     Raises:
         InvalidRequest: It is no such file, has no dollars, is in another currency, or can be read in two ways.
@@ -103,33 +138,37 @@ def parse_bill(text: str, models: Sequence[str] = ()) -> Bill:
     text = text.removeprefix("\ufeff")
     if "\x00" in text or text.lstrip().startswith(("<", "%PDF", "PK\x03")):
         raise InvalidRequest("This is not a CSV file.")
-    separator = _separator(text)
-    rows = _rows(text, separator)
-    at, columns = _header(rows)
-    header = [_column(name) for name in rows[at]]
-    source = _source(header)
-    layout = _layout(rows[at + 1 :], header, columns, "." if separator != ";" else ",")
-    skipped: dict[str, int] = {}
-    lines = [line for row in rows[at + 1 :] for line in _lines(row, layout, models, skipped)]
+    is_json = text.lstrip().startswith(("{", "["))
+    separator = "," if is_json else _separator(text)
+    rows = _json_rows(text) if is_json else _rows(text, separator)
+    header = bill_layouts.header(rows)
+    body = rows[header.at + 1 :]
+    file = _File(
+        header=header,
+        mark=notation.decimal_mark(_cells(body, header, "cost", "credits"), "." if separator != ";" else ","),
+        order=notation.day_order(_cells(body, header, "since", "until")),
+        names=Names(models),
+    )
+    lines = [line for row in body for line in _lines(row, file)]
     if not lines:
         raise InvalidRequest("The file has no line with a date or model and a cost.")
-    provider = {"google-cloud-csv": "gemini", "openai-costs-csv": "openai"}.get(source, "")
-    texts = tuple(f"{n:,} lines: {why}" for why, n in skipped.items())
-    return Bill(source=source, provider=provider, lines=tuple(lines), skipped=texts)
-
-
-def _source(header: Sequence[str]) -> Source:
-    if {*_SERVICE, "sku description"} & set(header):
-        return "google-cloud-csv"
-    return "openai-costs-csv" if {"line_item", "amount_value"} & set(header) else "generic-csv"
+    groups = dict(file.names.groups)
+    lines = [replace(line, model=groups.get(line.model or "", line.model)) for line in lines]
+    return Bill(
+        source=header.layout.source,
+        provider=header.layout.provider,
+        lines=tuple(lines),
+        skipped=(*_in_words(file, lines), *_unread_columns(body, file)),
+        groups=groups,
+    )
 
 
 def _separator(text: str) -> str:
     """The one that cuts a line into the most columns with known names: cells may hold the others."""
 
     def n_known(separator: str) -> int:
-        rows = islice(_rows(text[:100_000], separator), _MAX_PREAMBLE)
-        return max((sum(_column(name) in _KNOWN for name in row) for row in rows), default=0)
+        rows = islice(_rows(text[:100_000], separator), MAX_PREAMBLE)
+        return max((sum(column(name) in bill_layouts.KNOWN for name in row) for row in rows), default=0)
 
     return max(_SEPARATORS, key=n_known)
 
@@ -145,102 +184,155 @@ def _rows(text: str, separator: str) -> list[list[str]]:
         raise InvalidRequest(f"This is not a CSV file: {error}") from None
 
 
-def _column(name: str) -> str:
-    return re.sub(r"\s*\((\$|usd)\)", "", name.lower()).strip()
+def _json_rows(text: str) -> list[list[str]]:
+    """A table of objects, one a line or in one document; what is in an object belongs to what is in its lists."""
+    try:
+        given = json.loads(text, parse_float=Decimal)
+    except ValueError:
+        try:
+            given = [json.loads(line, parse_float=Decimal) for line in text.splitlines() if line.strip()]
+        except ValueError:
+            raise InvalidRequest("This is not a JSON file that can be read.") from None
+    except RecursionError:
+        raise InvalidRequest("This is not a JSON file that can be read.") from None
+    objects = list(_objects(given, {}))
+    names = list(dict.fromkeys(name for each in objects for name in each))
+    return [names or [""], *([each.get(name, "") for name in names] for each in objects)]
 
 
-def _header(rows: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
-    """Where the header is (invoices begin with other lines) and which column is what."""
-    groups = {"date": _DATE, "cost": _COST, "model": _MODEL, "service": _SERVICE, "currency": _CURRENCY}
-    for at, row in enumerate(rows[:_MAX_PREAMBLE]):
-        if foreign := _FOREIGN.search(" ".join(row).lower()):
-            raise InvalidRequest(f"The bill is in {foreign[1].upper()}; only US dollars can be compared.")
-        names = [_column(name) for name in row]
-        columns = {
-            group: names.index(found) for group, wanted in groups.items() if (found := next((w for w in wanted if w in names), None))
-        }  # fmt: skip
-        if "cost" in columns and ("date" in columns or "model" in columns):
-            return at, columns
-        if "n_context_tokens_total" in names or "num_model_requests" in names:
-            raise InvalidRequest("This is OpenAI's usage export: it has tokens and no dollars. Export *Costs* instead.")
-    raise InvalidRequest(f"No header with a cost and a date or model was found in the first {_MAX_PREAMBLE} lines.")
+def _objects(given: Any, outer: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    if isinstance(given, list):
+        for each in given:
+            yield from _objects(each, outer)
+    elif isinstance(given, dict):
+        inner = next((given[name] for name in ("data", "results") if isinstance(given.get(name), list)), None)
+        flat = dict(outer) | dict(_flat({name: value for name, value in given.items() if value is not inner}, ""))
+        if inner is None:
+            yield flat
+        else:
+            yield from _objects(inner, flat)
 
 
-def _layout(rows: Sequence[Sequence[str]], header: Sequence[str], columns: Mapping[str, int], default: Mark) -> _Layout:
-    is_net = header[columns["cost"]] in _NET
-    credits = [] if is_net else [at for at, name in enumerate(header) if name in _CREDITS]
-    charges = [columns["cost"], *credits]
-    dates = [columns["date"]] if "date" in columns else []
-    return _Layout(
-        columns=columns,
-        charges=charges,
-        mark=notation.decimal_mark(_cells(rows, charges), default),
-        order=notation.day_order(_cells(rows, dates)),
-    )
+def _flat(given: Mapping[str, Any], before: str) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        elif isinstance(value, list):
+            yield before + name, json.dumps(value, default=str)
+        else:
+            yield before + name, "" if value is None else str(value)
 
 
-def _cells(rows: Iterable[Sequence[str]], columns: Sequence[int]) -> Iterator[str]:
+def _cells(rows: Iterable[Sequence[str]], header: Header, *parts: str) -> Iterator[str]:
+    columns = [at for part in parts for at in header.columns[part]]
     return (row[at] for row in rows for at in columns if at < len(row))
 
 
-def _lines(row: Sequence[str], layout: _Layout, models: Sequence[str], skipped: dict[str, int]) -> list[BillLine]:
+def _lines(row: Sequence[str], file: _File) -> list[BillLine]:
     """What a row charges, and beside it what it credits; neither where it is left out."""
-    cells = {group: row[at] if at < len(row) else "" for group, at in layout.columns.items()}
-    currency = cells.get("currency", "").upper()
-    if currency not in ("", "USD", "$"):
-        raise InvalidRequest(f"The bill is in {currency[:10]}; only US dollars can be compared.")
-    text, on = cells.get("model", ""), notation.day(cells.get("date", ""), layout.order)
-    charges = [at for at in layout.charges if at < len(row) and row[at]]
-    why = _why_not(row, cells, on) if charges else WITHOUT
-    found = [] if why else [(at, notation.amount(row[at], layout.mark)) for at in charges]
-    if not why and not any(usd for _, usd in found):
-        why = "nothing was charged"
-    if why:
-        skipped[why] = skipped.get(why, 0) + 1
+    header = file.header
+    if header.cost not in IN_DOLLARS:
+        bill_layouts.check_currency(header.cell(row, "currency"))
+    charges = file.charges(row)
+    whole = sum((usd for _, usd in charges), Decimal(0))
+    said, since = header.cell(row, "model"), header.cell(row, "since")
+    on, until = _days(row, file)
+    label = " ".join(filter(None, (said, header.cell(row, "kind"), "" if re.search(r"\d", since) else since)))
+    service = header.cell(row, "service")
+    if (why := _why_not(row, (label, service), charges, on)) is not None:
+        file.leave(why, whole, service if why == OTHERS else "")
+        if _is_total(row):
+            file.totals.append(whole)
         return []
-    if on is None:
-        _refuse_unreadable(cells.get("date", ""))
-    model, kind = _model(text, models), _kind(text)
+    if on is None and re.search(r"\d", since):
+        raise InvalidRequest(f"date == {since[:40]!r}, must be a day such as 2026-11-24")
+    model, kind = file.names.find(said) or _named(row, header), _kind(label)
     return [
-        BillLine(on=on, model=model, usd=usd, kind=kind if at == layout.charges[0] else "credit")
-        for at, usd in found
+        BillLine(on=on, until=until, model=model, usd=usd, kind=kind if is_cost else "credit", text=(label or service)[:120])
+        for is_cost, usd in charges
         if usd
-    ]
+    ]  # fmt: skip
 
 
-def _refuse_unreadable(on: str) -> None:
-    if on and not notation.is_month(on):
-        raise InvalidRequest(f"date == {on[:40]!r}, must be a day such as 2026-11-24")
-
-
-def _why_not(row: Sequence[str], cells: Mapping[str, str], on: date | None) -> str:
-    """Why a line is left out; empty = it counts."""
-    text, service = cells.get("model", ""), cells.get("service", "")
-    if (on is None and not text) or re.match(r"(grand |sub)?total\b", row[0].lower()):
+def _why_not(
+    row: Sequence[str], said: tuple[str, str], charges: Sequence[tuple[bool, Decimal]], on: date | None
+) -> str | None:
+    """Why a line is left out; None = it counts."""
+    label, service = said
+    if not charges or _TOTAL.match(row[0]) or (on is None and (_is_total(row) or not (label or service))):
         return WITHOUT
-    if service and not _OF_MODELS.search(service) and not _OF_MODELS.search(text):
-        return "other services than models"
-    return ""
+    if service and not _OF_MODELS.search(service) and not _OF_MODELS.search(label):
+        return OTHERS
+    return None if any(usd for _, usd in charges) else FREE
 
 
-def _model(text: str, models: Sequence[str]) -> str | None:
-    """Our name of what a line's text speaks of: the longest that it speaks of; else the name that it gives."""
-    text = text.lower()
-    found = [name for name in models if _spoken(name.lower()).search(text)]
-    if found:
-        return max(found, key=len)
-    slug = _SLUG.search(text)
-    return re.sub(r"\s+", "-", slug[0].strip()) if slug else None
+def _days(row: Sequence[str], file: _File) -> tuple[date | None, date | None]:
+    """First and last day of a line; a month is all its days, and an end with a time of day is the moment after the last."""
+    since, until = file.header.cell(row, "since"), file.header.cell(row, "until")
+    if notation.is_month(since):
+        year, month = int(since[:4]), int(since[-2:])
+        if not 1 <= month <= 12 or year < 1:
+            return None, None
+        return date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
+    on = notation.day(since, file.order)
+    last = notation.last_day(until, file.order) if until else None
+    return on, None if on is None or last is None or last <= on else last
 
 
-@lru_cache(maxsize=4096)
-def _spoken(name: str) -> re.Pattern[str]:
-    """Finds a model's name, in whatever way its words are joined, where it is not the beginning of another model's."""
-    words = r"[^a-z0-9.]+".join(re.escape(word) for word in re.split(r"[^a-z0-9.]+", name))
-    return re.compile(
-        rf"(?<![a-z0-9.]){words}(?![a-z0-9.]){_VERSION}(?![a-z0-9.]|-[a-z0-9]|[^a-z0-9]*(?:{_VARIANT})\b)"
-    )
+def _named(row: Sequence[str], header: Header) -> str | None:
+    """The name of a model that we do not know, where a column holds nothing else."""
+    found = (row[at] for at in header.columns["model"] if at < len(row) and column(header.names[at]) in PLAIN_MODEL)
+    return next(filter(None, found), None)
+
+
+def _credits(text: str) -> Decimal:
+    """BigQuery's list of credits, `[{"name": "Promotion", "amount": -1.5}]`: their sum. Raises: InvalidRequest"""
+    try:
+        given = json.loads(text, parse_float=Decimal)
+        amounts = [Decimal(str(each["amount"] or 0)) for each in (given if isinstance(given, list) else [given])]
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+        raise InvalidRequest(f"credits == {text[:40]!r}, must be a list of objects with an amount") from None
+    return notation.checked(sum(amounts, Decimal(0)), text)
 
 
 def _kind(text: str) -> Kind:
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text.lower())), "other")
+
+
+def _in_words(file: _File, lines: Sequence[BillLine]) -> list[str]:
+    """What was left out, with its sums; and whether the file's own total is that of its lines."""
+    found = []
+    for why, left in file.left.items():
+        names = ", ".join(f"{name} ${usd:f}" for name, usd in list(left.names.items())[:20])
+        sums = f", ${left.usd:f}" if left.usd else ""
+        found.append(
+            f"Left out: {left.n:,} line{'s' if left.n > 1 else ''}{sums}: {why}{f' ({names})' if names else ''}."
+        )
+    charged = sum((line.usd for line in lines), Decimal(0))
+    others = sum((left.usd for why, left in file.left.items() if why != WITHOUT), Decimal(0))
+    if file.totals and all(abs(total - sums) > CENT for total in file.totals for sums in (charged, charged + others)):
+        found.append(f"The file's own total is ${file.totals[-1]:f}; its lines add up to ${charged + others:f}.")
+    return found
+
+
+def _unread_columns(rows: Sequence[Sequence[str]], file: _File) -> list[str]:
+    """Columns that look like money and are not read, with what they add up to."""
+    header, layout = file.header, file.header.layout
+    known = {*layout.cost, *layout.inside, *layout.credits, *bill_layouts.NET}
+    found = []
+    for at, name in enumerate(header.names):
+        if column(name) in known or not _MONEY.search(name) or _NO_MONEY.search(name) or any(at in cells for cells in header.columns.values()):  # fmt: skip
+            continue
+        try:
+            total = sum(
+                (file.amount(row[at]) for row in rows if at < len(row) and row[at] and not _is_total(row)), Decimal(0)
+            )
+        except InvalidRequest:
+            continue  # words, or an amount in another notation
+        if total:
+            found.append(f"Not compared: the column {name[:60]!r} adds up to ${total:f}.")
+    return found
+
+
+def _is_total(row: Sequence[str]) -> bool:
+    return _TOTAL.match(row[0]) is not None or any(_TOTAL.fullmatch(cell) for cell in row)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -22,6 +22,7 @@ _FORMS = {
 _LONGEST = 40
 _PARTS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?!\d)")
 _MONTH = re.compile(r"\d{4}[-/]?\d{2}")
+_OFFSET = re.compile(r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*[+-]\d\d:?\d\d$")
 
 
 def decimal_mark(amounts: Iterable[str], default: Mark) -> Mark:
@@ -47,15 +48,21 @@ def amount(text: str, mark: Mark) -> Decimal:
     bare = _bare(text)
     if len(bare) > _LONGEST or not _FORMS[mark].fullmatch(bare):
         raise InvalidRequest(f"cost == {text[:_LONGEST]!r}, must be a number with {mark!r} before its decimals")
-    found = Decimal(bare.replace(_GROUP[mark], "").replace(mark, "."))
-    if abs(found) > MAX_USD:
+    return checked(Decimal(bare.replace(_GROUP[mark], "").replace(mark, ".")), text)
+
+
+def checked(found: Decimal, text: str) -> Decimal:
+    """An amount that a bill can have. Raises: InvalidRequest"""
+    if not found.is_finite() or abs(found) > MAX_USD:
         raise InvalidRequest(f"cost == {text[:_LONGEST]!r}, must be at most {MAX_USD:,} US dollars")
     return found
 
 
 def _bare(text: str) -> str:
-    bare = re.sub(r"[\s$'’]|USD", "", text)
-    return f"-{bare[1:-1]}" if bare.startswith("(") and bare.endswith(")") else bare
+    bare = re.sub(r"[\s$'’]|USD|US(?=\$)", "", text.replace("−", "-"))
+    if bare.startswith("(") and bare.endswith(")"):
+        return f"-{bare[1:-1]}"
+    return f"-{bare[:-1]}" if bare.endswith("-") and not bare.startswith("-") else bare
 
 
 def day_order(dates: Iterable[str]) -> Order:
@@ -78,10 +85,15 @@ def day_order(dates: Iterable[str]) -> Order:
 
 
 def day(text: str, order: Order) -> date | None:
-    """A day as 2026-11-24, 11/24/2026, 24.11.2026 or in seconds since 1970; None = it cannot be read."""
+    """A day as 2026-11-24, 11/24/2026, 24.11.2026 or in seconds since 1970; None = it cannot be read.
+
+    A moment with an offset from UTC is of the day in UTC, as the books are.
+    """
     if re.fullmatch(r"\d{10}", text):
-        return date.fromordinal(date(1970, 1, 1).toordinal() + int(text) // 86_400)
+        return _of_seconds(int(text))
     try:
+        if _OFFSET.search(text):
+            return datetime.fromisoformat(text).astimezone(UTC).date()
         if parts := _PARTS.match(text):
             first, second, year = int(parts[1]), int(parts[3]), int(parts[4])
             is_month_first = order == "month first" and parts[2] != "."
@@ -89,6 +101,19 @@ def day(text: str, order: Order) -> date | None:
         return date.fromisoformat(text[:10].replace("/", "-"))
     except ValueError:
         return None
+
+
+def last_day(text: str, order: Order) -> date | None:
+    """The last day of what ends so: a day is part of it, a moment is the first that is not."""
+    if re.fullmatch(r"\d{10}", text):
+        return _of_seconds(int(text) - 1)
+    found = day(text, order)
+    is_midnight = re.search(r"[T ]00:00(?::00(?:\.0+)?)?(?![\d:])", text) is not None
+    return found - timedelta(days=1) if found is not None and is_midnight and found > date.min else found
+
+
+def _of_seconds(seconds: int) -> date:
+    return date.fromordinal(date(1970, 1, 1).toordinal() + seconds // 86_400)
 
 
 def is_month(text: str) -> bool:

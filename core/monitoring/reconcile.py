@@ -1,7 +1,7 @@
 """The vendor's bill against our own books: where they drift apart, by how much, and the likely cause. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -15,9 +15,9 @@ CONSTANT = Decimal("0.02")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
-    """What is on record for a day (UTC) and model."""
+    """What is on record for a day (UTC) and model; on: None = for the whole range."""
 
-    on: date
+    on: date | None
     model: str
     usd: Decimal
     n_calls: int = 0
@@ -71,8 +71,9 @@ def one_number(usd: Decimal, provider: str) -> Bill:
 
 def days_of(bill: Bill) -> tuple[date, date] | None:
     """First and last day of a bill; None = it names none."""
-    days = [line.on for line in bill.lines if line.on is not None]
-    return (min(days), max(days)) if days else None
+    first = [line.on for line in bill.lines if line.on is not None]
+    last = [line.last_on for line in bill.lines if line.last_on is not None]
+    return (min(first), max(last)) if first else None
 
 
 def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) -> Reconciliation:
@@ -81,8 +82,20 @@ def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) ->
         raise InvalidRequest("The range ends before it begins.")
     if abs(bill.usd) > MAX_USD:
         raise InvalidRequest(f"The bill adds up to {bill.usd:,.2f} US dollars, must be at most {MAX_USD:,}")
-    books = [row for row in booked if since <= row.on <= until]
+    books = [
+        replace(row, model=bill.groups.get(row.model, row.model))
+        for row in booked
+        if row.on is not None and since <= row.on <= until
+    ]
     lines = [line for line in bill.lines if line.on is None or since <= line.on <= until]
+    skipped = bill.skipped
+    n_ranges = sum(line.until is not None for line in lines)
+    if n_ranges or all(line.on is None for line in lines):  # no day can be held against a day
+        lines = [replace(line, on=None) for line in lines]
+        books = [replace(row, on=None) for row in books]
+    if n_ranges:
+        text = f"{n_ranges:,} lines are of several days each: the range is compared as a whole, not day by day."
+        skipped = (*skipped, text)
     ratio = _constant_ratio(lines, books)
     keys = {(line.on, line.model) for line in lines} | {(row.on, row.model) for row in books}
     rows = [_drift(on, model, lines, books, ratio) for on, model in sorted(keys, key=_order)]
@@ -102,7 +115,7 @@ def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) ->
         by_model=tuple(by_model),
         by_day=tuple(_across_midnight(by_day)),
         rows=tuple(rows),
-        skipped=bill.skipped,
+        skipped=skipped,
     )
 
 
@@ -140,10 +153,8 @@ def _cause(
     n_unpriced, n_estimated = sum(row.n_unpriced for row in books), sum(row.n_estimated for row in books)
     if billed > own and n_unpriced:
         return f"{n_unpriced:,} calls have no price"
-    if not books:
-        return "billed but not recorded: calls that did not come through here, or another name of the model"
-    if not lines:
-        return "recorded but not billed: free tier, or the bill is not complete yet (bills lag by a day or two)"
+    if not books or not lines:
+        return _one_sided(lines)
     for kind, usd in beside.items():
         if usd and abs(usd - (billed - own)) <= Decimal("0.2") * abs(billed - own):
             return f"{kind} lines of ${usd:f}, which are not charged per call"
@@ -154,6 +165,20 @@ def _cause(
     if billed > own:
         return "calls that did not come through here, or a higher price"
     return "a lower price or a free allowance" if not any(row.cached_tokens for row in books) else "cached tokens billed lower, or a lower price"  # fmt: skip
+
+
+def _one_sided(lines: Sequence[BillLine]) -> str:
+    """Why something is only billed (lines), or only on record (no line)."""
+    if not lines:
+        return "recorded but not billed: free tier, or the bill is not complete yet (bills lag by a day or two)"
+    if any(line.model is not None or not line.text for line in lines):
+        return "billed but not recorded: calls that did not come through here, or another name of the model"
+    sums: dict[str, Decimal] = {}
+    for line in lines:
+        sums[line.text] = sums.get(line.text, Decimal(0)) + line.usd
+    named = [f"{text} ${usd:f}" for text, usd in sorted(sums.items(), key=lambda each: -abs(each[1]))]
+    more = f" and {len(named) - 10:,} more" if len(named) > 10 else ""
+    return f"billed for no model: {', '.join(named[:10])}{more}"
 
 
 def _constant_ratio(lines: Sequence[BillLine], books: Sequence[Booked]) -> Decimal | None:

@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from core.errors import InvalidRequest, NotFound
-from core.monitoring.bills import Bill, parse_bill
+from core.monitoring.bills import Bill, decoded, parse_bill
 from core.monitoring.reconcile import Booked, Drift, Reconciliation, days_of, one_number, reconcile
 from core.monitoring.service import MonitoringService, Window
 from core.storage import reconciliations as store
@@ -23,12 +23,13 @@ class ReconcileService:
         self._writer = writer
         self._monitoring = monitoring
 
-    def of_file(self, text: str, *, provider: str | None = None) -> Reconciliation:
+    def of_file(self, given: str | bytes, *, provider: str | None = None) -> Reconciliation:
         """Compare a bill's file with the books of its days.
 
         Raises:
             InvalidRequest: It cannot be read, or has no dates.
         """
+        text = decoded(given) if isinstance(given, bytes) else given
         bill = parse_bill(text, self._models())
         days = days_of(bill)
         if days is None:

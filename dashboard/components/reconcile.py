@@ -10,8 +10,9 @@ from dashboard import formatting, money
 from dashboard.session import manager
 
 HELP = (
-    "Google Cloud: Billing → Cost table → Download CSV. OpenAI: Usage → Costs → Export. Any other CSV with a date, a model"
-    " and a cost in US dollars works too. Nothing of the file is kept but the sums by day and by model."
+    "Google Cloud: Billing → Cost table → Download CSV, or BigQuery's export as CSV or JSON. OpenAI: Usage → Costs → Export."
+    " Anthropic: Cost → Export. OpenRouter: Activity → Export. Azure's and AWS's cost exports, FOCUS, and any other CSV with a"
+    " date, a model and a cost in US dollars work too. Nothing of the file is kept but the sums by day and by model."
 )
 
 
@@ -19,9 +20,11 @@ def show() -> None:
     st.subheader("Reconcile", help=HELP)
     left, right = st.columns(2, gap="medium")
     with left:
-        file = st.file_uploader("The vendor's bill (CSV)", ["csv", "tsv", "txt"], key="bill_file")
+        file = st.file_uploader(
+            "The vendor's bill (CSV or JSON)", ["csv", "tsv", "txt", "json", "jsonl"], key="bill_file"
+        )
         if file is not None and st.button("Compare", type="primary", key="bill_compare", icon=":material/balance:"):
-            _run(lambda: manager().reconciliations.of_file(file.getvalue().decode("utf-8", "replace")))
+            _run(lambda: manager().reconciliations.of_file(file.getvalue()))
     with right, st.form("bill_form", border=False):
         row = st.columns([1, 1, 1.6])
         usd = row[0].number_input(
@@ -58,12 +61,13 @@ def _draw(found: Reconciliation) -> None:
         cards.metric(label, value, border=True, width=180)
     st.markdown(f"{found.since} to {found.until}, {found.source}. **{formatting.plain(total.cause)}**")
     for text in found.skipped:
-        st.caption(f"Left out: {formatting.plain(text)}")
+        st.caption(formatting.plain(text))
     left, right = st.columns(2, gap="medium")
     left.markdown("**By model**")
     left.dataframe(money.drift_frame(found.by_model, "model"), hide_index=True)
-    right.markdown("**By day (UTC)**")
-    right.dataframe(money.drift_frame(found.by_day, "day"), hide_index=True)
+    if any(day.on is not None for day in found.by_day):
+        right.markdown("**By day (UTC)**")
+        right.dataframe(money.drift_frame(found.by_day, "day"), hide_index=True)
 
 
 def _kept() -> None:
