@@ -37,6 +37,7 @@ def generation(g: Generation) -> dict[str, Any]:
         "price_id": g.price_id,
         "service_tier": g.service_tier,
         "note": g.note or None,
+        "damaged": list(g.damaged),
         "usage": {
             "input": g.usage.input_tokens,
             "cached": g.usage.cached_tokens,

@@ -56,7 +56,7 @@ _TAGS = ("support", "search", "reports")
 _NOTHING: dict[str, Any] = dict.fromkeys(
     ("audio_tokens", "cached_audio_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_audio_tokens",
      "n_searches", "storage_token_hours", "saved_nano_usd"), 0,
-) | dict.fromkeys(("usages", "ref_name", "key_id", "note"), "") | {"service_tier": "standard"}  # fmt: skip
+) | dict.fromkeys(("usages", "ref_name", "key_id", "note"), "") | {"service_tier": "standard", "operation": "chat"}  # fmt: skip
 _ANSWER = "Key points:\n- The order arrived late and one part was missing.\n- The customer asks for a replacement."
 
 
@@ -215,6 +215,8 @@ def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
         "parameters": "{}",
         "text": _ANSWER if row["status"] == "ok" else "",
         "thinking": None,
+        "tools": None,
+        "tool_calls": None,
         "receipts": json.dumps([receipt_to_json(receipt)]),
     }
 

@@ -84,6 +84,12 @@ class Conflict(AimmError):
     code = "conflict"
 
 
+class DamagedRecord(AimmError):
+    """A record is there and cannot be read."""
+
+    code = "damaged_record"
+
+
 class AuthenticationError(AimmError):
     """A key, a vendor's or one of ours, is missing, wrong, or not allowed to do this."""
 

@@ -210,6 +210,10 @@ def test_demo_data_come_and_go_without_a_trace(mm: ModelManager):
     assert mm.comparisons.votes() == []
     assert len(mm.comparisons.votes(demo=True)) == 60
     assert mm.workflows.runs()[0].status == "succeeded"
+    assert {row["operation"] for row in mm.log.all_rows()} == {"chat"}
+    opened = [mm.generation(g.id) for g in mm.log.latest(limit=500, search="a")]
+    assert {(g.tools, g.tool_calls, g.damaged) for g in opened} == {((), (), ())}
+    assert len(opened) > 400
 
     mm.demo.remove()
 

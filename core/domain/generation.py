@@ -246,6 +246,7 @@ class Generation:
     usages: The usage of each billed attempt, where there were several: tiers are per request.
     note: What became of the call on its way, e.g. that a budget chose another model.
     operation: chat, or embeddings. tools, tool_calls: What was offered, and what the model called.
+    damaged: The fields that the database holds in a form that cannot be read; they are empty here.
     """
 
     id: str
@@ -284,6 +285,7 @@ class Generation:
     operation: Operation = "chat"
     tools: tuple[Tool, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.clock import from_us, to_us
 from core.domain.alert import Alert, Delivery
 from core.storage.database import Connection, Database
+from core.storage.reading import readable
 from core.storage.schema import alerts, budgets, deliveries
 
 
@@ -27,7 +28,7 @@ class AlertStore:
         """Newest first, delivered ones too."""
         statement = select(deliveries).order_by(deliveries.c.created_at.desc()).limit(limit)
         with self._database.read() as connection:
-            return [_to_delivery(row) for row in connection.execute(statement)]
+            return readable("message", connection.execute(statement), _to_delivery)
 
     def waiting(self, now_us: int, *, limit: int = 20) -> list[tuple[str, str, dict[str, Any], int]]:
         """(id, channel, payload, attempts so far) of what is due, oldest first."""
@@ -37,7 +38,9 @@ class AlertStore:
         )
         with self._database.read() as connection:
             rows = connection.execute(statement.order_by(d.created_at).limit(limit)).all()
-        return [(row.id, row.channel, json.loads(row.payload), row.n_attempts) for row in rows]
+        return readable(
+            "message", rows, lambda row: (row.id, row.channel, dict(json.loads(row.payload)), row.n_attempts)
+        )
 
 
 def read_all(connection: Connection) -> list[Alert]:

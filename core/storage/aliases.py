@@ -11,6 +11,7 @@ from core.domain.alias import Alias, Target
 from core.domain.generation import Parameters
 from core.storage.database import Database
 from core.storage.experiment_schema import aliases
+from core.storage.reading import readable
 
 
 class AliasStore:
@@ -20,7 +21,7 @@ class AliasStore:
     def all(self) -> list[Alias]:
         """By name."""
         with self._database.read() as connection:
-            return [_to_alias(row) for row in connection.execute(select(aliases).order_by(aliases.c.name)).mappings()]
+            return readable("alias", connection.execute(select(aliases).order_by(aliases.c.name)).mappings(), _to_alias)
 
     @staticmethod
     def put(connection: Connection, name: str, target: Target, now_us: int, note: str) -> None:

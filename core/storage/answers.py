@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.storage.database import Database
 from core.storage.gateway_schema import cached_answers
+from core.storage.reading import Parts
 
 
 class AnswerStore:
@@ -22,7 +23,7 @@ class AnswerStore:
         c = cached_answers.c
         with self._database.read() as connection:
             found = connection.execute(select(c.answer).where(c.digest == digest, c.expires_at > now_us)).scalar()
-        return None if found is None else json.loads(zlib.decompress(found))
+        return Parts({"answer": found}).read("answer", lambda raw: json.loads(zlib.decompress(raw)), None)
 
     @staticmethod
     def put(connection: Connection, digest: str, answer: Any, now_us: int, ttl_us: int) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from core.clock import from_us, now_us
 from core.domain.text import storable
 from core.storage.database import Connection, Database
+from core.storage.reading import Parts, readable
 from core.storage.schema import audit
 
 
@@ -39,7 +40,8 @@ def last_detail(connection: Connection, action: str, subject: str) -> dict[str, 
     c = audit.c
     statement = select(c.detail).where(c.action == action, c.subject == subject).order_by(c.created_at.desc()).limit(1)
     found = connection.execute(statement).scalar_one_or_none()
-    return {} if found is None else dict(json.loads(found))
+    detail: dict[str, Any] = Parts({"detail": found}).read("detail", lambda text: dict(json.loads(text)), {})
+    return detail
 
 
 def _shown(value: Any) -> Any:
@@ -51,12 +53,13 @@ def latest(database: Database, limit: int = 100) -> list[AuditEntry]:
     """Newest first."""
     statement = select(audit).order_by(audit.c.created_at.desc(), audit.c.id).limit(limit)
     with database.read() as connection:
-        return [
-            AuditEntry(
-                created_at=from_us(row.created_at),
-                action=row.action,
-                subject=row.subject,
-                detail={name: _shown(value) for name, value in json.loads(row.detail).items()},
-            )
-            for row in connection.execute(statement)
-        ]
+        return readable("audit entry", connection.execute(statement), _to_entry)
+
+
+def _to_entry(row: Any) -> AuditEntry:
+    return AuditEntry(
+        created_at=from_us(row.created_at),
+        action=row.action,
+        subject=row.subject,
+        detail={name: _shown(value) for name, value in json.loads(row.detail).items()},
+    )

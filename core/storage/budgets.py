@@ -11,6 +11,7 @@ from core.domain.budget import Budget, Raise
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
 from core.storage.prepared import Prepared
+from core.storage.reading import Parts, each
 from core.storage.schema import budget_raises, budgets
 
 _SAME = ("id", "name", "period", "rolling_hours", "timezone", "scope", "action", "downgrade_to")
@@ -80,14 +81,19 @@ def _to_row(budget: Budget) -> dict[str, Any]:
     }
 
 
+_SHARES = each(float)
+
+
 @lru_cache(maxsize=256)
 def _from_row(values: tuple[Any, ...], raises: tuple[tuple[Any, ...], ...]) -> Budget:
     row = dict(zip(budgets.c.keys(), values, strict=True))
+    parts = Parts(row)
     return Budget(
         **{name: row[name] for name in _SAME},
         limit_usd=from_nano(row["limit_nano_usd"]),
-        thresholds=tuple(json.loads(row["thresholds"])),
-        forecast_thresholds=tuple(json.loads(row["forecast_thresholds"])),
+        # A budget holds whatever becomes of its alerts.
+        thresholds=parts.read("thresholds", _SHARES, ()),
+        forecast_thresholds=parts.read("forecast_thresholds", _SHARES, ()),
         refuses_unpriced=bool(row["refuses_unpriced"]),
         raises=tuple(
             Raise(

@@ -15,6 +15,8 @@ def insert_many(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert rows that all have the same columns."""
     if rows:
         names = tuple(rows[0])
+        if any(len(row) != len(names) for row in rows):
+            raise ValueError(f"{table.name}: rows that are inserted together must name the same columns")
         places = ", ".join([_place(connection)] * len(names))
         statement = _insert(table.name, names, places)
         connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows])

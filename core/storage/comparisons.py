@@ -11,6 +11,7 @@ from core.domain.comparison import Candidate, Comparison, Criterion, Vote
 from core.domain.generation import Generation, Parameters
 from core.storage.database import Database
 from core.storage.generations import GenerationStore
+from core.storage.reading import each, readable, whole
 from core.storage.schema import candidates, comparisons, votes
 
 
@@ -81,7 +82,7 @@ class ComparisonStore:
                 .all()
             )
         by_id = {generation.id: generation for generation in self._generations.by_ref(comparison_id)}
-        return _to_comparison(row, parts, by_id)
+        return whole("comparison", row, lambda row: _to_comparison(row, parts, by_id))
 
     def latest(self, limit: int) -> list[Comparison]:
         """Newest first, without the answers."""
@@ -99,7 +100,10 @@ class ComparisonStore:
                 .mappings()
                 .all()
             )
-        return [_to_comparison(row, [p for p in parts if p["comparison_id"] == row["id"]], {}) for row in rows]
+        by_comparison: dict[str, list[Any]] = {}
+        for part in parts:
+            by_comparison.setdefault(part["comparison_id"], []).append(part)
+        return readable("comparison", rows, lambda row: _to_comparison(row, by_comparison.get(row["id"], []), {}))
 
     def votes(self, *, demo: bool = False) -> list[Vote]:
         """All votes, oldest first; those on demo comparisons only if asked for."""
@@ -133,11 +137,14 @@ def rule_to_json(rule: Sequence[Criterion]) -> str:
     return json.dumps([[c.metric, c.tie_share, c.larger_is_better] for c in rule])
 
 
+_CRITERIA = each(lambda values: Criterion(*values))
+
+
 def _to_comparison(row: Any, parts: Sequence[Any], by_id: dict[str, Generation]) -> Comparison:
     return Comparison(
         **{name: row[name] for name in ("id", "source", "prompt", "system", "winner")},
         created_at=from_us(row["created_at"]),
-        rule=tuple(Criterion(*values) for values in json.loads(row["rule"])),
+        rule=_CRITERIA(row["rule"]),
         candidates=tuple(_to_candidate(part, by_id) for part in parts),
     )
 

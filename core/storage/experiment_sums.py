@@ -26,6 +26,7 @@ from core.storage.experiment_schema import (
     experiment_units,
     experiments,
 )
+from core.storage.reading import Parts
 
 TOTALS = tuple(UNIT_TOTALS)
 AT = {name: at for at, name in enumerate(TOTALS)}
@@ -225,7 +226,8 @@ def _look(connection: Connection, experiment_id: str, phase: int, now_us: int, a
     """Keep the primary metric's sums if they have grown by a twentieth since they were kept last."""
     c, e = experiment_looks.c, experiments.c
     design = connection.execute(select(e.design).where(e.id == experiment_id)).scalar() or "{}"
-    metric = metric_of_sums(json.loads(design).get("primary", "success"))
+    primary = Parts({"design": design}).read("design", lambda text: json.loads(text).get("primary", ""), "")
+    metric = metric_of_sums(primary or "success")
     last = connection.execute(
         select(func.max(c.n)).where(c.experiment_id == experiment_id, c.phase == phase)
     ).scalar_one()

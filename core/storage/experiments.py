@@ -24,6 +24,7 @@ from core.storage.experiment_schema import (
     experiments,
 )
 from core.storage.experiment_sums import MOMENTS, NOT_COUNTED
+from core.storage.reading import readable
 from core.storage.schema import generations
 
 _SAME = ("id", "name", "hypothesis", "unit", "salt", "status", "ended")
@@ -158,14 +159,14 @@ class ExperimentStore:
             phases = connection.execute(
                 select(experiment_phases).where(p.experiment_id.in_(ids)).order_by(p.phase)
             ).mappings()
-            arms: dict[tuple[str, int], list[Variant]] = {}
+            arms: dict[tuple[str, int], list[Any]] = {}
             chosen = select(experiment_variants).where(v.experiment_id.in_(ids)).order_by(v.phase, v.position)
             by_id: dict[str, list[Any]] = {}
             for row in phases.all():
                 by_id.setdefault(row["experiment_id"], []).append(row)
             for arm in connection.execute(chosen).mappings():
-                arms.setdefault((arm["experiment_id"], arm["phase"]), []).append(_to_variant(arm))
-        return [_to_experiment(row, by_id[row["id"]], arms) for row in rows]
+                arms.setdefault((arm["experiment_id"], arm["phase"]), []).append(arm)
+        return readable("experiment", rows, lambda row: _to_experiment(row, by_id[row["id"]], arms))
 
     def sums(self, experiment_id: str) -> Sums:
         """What the analysis needs; as many rows at ten outcomes as at ten million."""
@@ -184,10 +185,7 @@ class ExperimentStore:
         statement = select(experiment_looks).where(c.experiment_id == experiment_id).order_by(c.phase, c.n)
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
-        return [
-            Look(row.phase, int(row.n), row.at, {int(p): Moments(*values) for p, values in json.loads(row.sums).items()})
-            for row in rows
-        ]  # fmt: skip
+        return readable("look", rows, _to_look)
 
     def days(self, experiment_id: str) -> list[DayCounts]:
         """Oldest first."""
@@ -310,13 +308,18 @@ def _to_variant(row: Any) -> Variant:
     )
 
 
-def _to_experiment(row: Any, phases: Sequence[Any], arms: dict[tuple[str, int], list[Variant]]) -> Experiment:
+def _to_look(row: Any) -> Look:
+    sums = {int(position): Moments(*values) for position, values in json.loads(row.sums).items()}
+    return Look(row.phase, int(row.n), row.at, sums)
+
+
+def _to_experiment(row: Any, phases: Sequence[Any], arms: dict[tuple[str, int], list[Any]]) -> Experiment:
     spans = tuple(
         Phase(
             number=phase["phase"],
             started_at=from_us(phase["started_at"]),
             ended_at=None if phase["ended_at"] is None else from_us(phase["ended_at"]),
-            variants=tuple(arms[(row["id"], phase["phase"])]),
+            variants=tuple(_to_variant(arm) for arm in arms[(row["id"], phase["phase"])]),
         )
         for phase in phases
     )

@@ -14,6 +14,7 @@ from core.domain.generation import Generation, Message, Parameters, Receipt, Rec
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database, in_batches
+from core.storage.reading import Parts, as_text, each
 from core.storage.schema import generation_bodies, generations
 
 _USAGE = Usage.__slots__
@@ -148,30 +149,43 @@ def _receipt_from_json(value: dict[str, Any]) -> Receipt:
 def from_row(row: Any) -> Generation:
     """A generation from a row of the numbers, with the body's columns where the query joined them."""
     cost, ttft_us = row["cost_nano_usd"], row["ttft_us"]
+    parts = Parts(row)
     body: dict[str, Any] = {}
     if "messages" in row:
         body = {
-            "messages": tuple(_turn_from_json(turn) for turn in json.loads(row["messages"] or "[]")),
-            "system": row["system"],
-            "parameters": Parameters(**json.loads(row["parameters"] or "{}")),
-            "text": row["text"] or "",
-            "thinking": row["thinking"] or "",
-            "tools": tuple(Tool(**tool) for tool in json.loads(row["tools"] or "[]")),
-            "tool_calls": tuple(ToolCall(*call) for call in json.loads(row["tool_calls"] or "[]")),
-            "receipts": tuple(_receipt_from_json(value) for value in json.loads(row["receipts"] or "[]")),
+            "messages": parts.read("messages", _MESSAGES, ()),
+            "system": parts.read("system", as_text, None),
+            "parameters": parts.read("parameters", lambda text: Parameters(**json.loads(text)), Parameters()),
+            "text": parts.read("text", as_text, ""),
+            "thinking": parts.read("thinking", as_text, ""),
+            "tools": parts.read("tools", _TOOLS, ()),
+            "tool_calls": parts.read("tool_calls", _TOOL_CALLS, ()),
+            "receipts": parts.read("receipts", _RECEIPTS, ()),
         }
     return Generation(
         **{name: row[name] for name in _SAME},
         usage=Usage(**{name: row[name] for name in _USAGE}),
         tags=tuple(tag for tag in row["tags"].split(",") if tag),
-        usages=tuple(Usage(**value) for value in json.loads(row["usages"] or "[]")),
+        usages=parts.read("usages", _USAGES, ()),
         saved_usd=from_nano(row["saved_nano_usd"]),
         created_at=from_us(row["created_at"]),
         cost_usd=None if cost is None else from_nano(cost),
         latency_s=row["latency_us"] / 1e6,
         ttft_s=None if ttft_us is None else ttft_us / 1e6,
         **body,
+        damaged=tuple(parts.damaged),
     )
+
+
+_MESSAGES = each(_turn_from_json)
+_TOOLS = each(lambda tool: Tool(**tool))
+_TOOL_CALLS = each(lambda call: ToolCall(*call))
+_RECEIPTS = each(_receipt_from_json)
+_USAGES = each(lambda value: Usage(**value))
+
+
+def _preview(messages: str) -> str:
+    return str(json.loads(messages)[-1][1])
 
 
 class GenerationStore:
@@ -230,7 +244,7 @@ class GenerationStore:
         b = generation_bodies.c
         with self._database.read() as connection:
             rows = connection.execute(select(b.generation_id, b.messages).where(b.generation_id.in_(ids))).all()
-        return {i: json.loads(m)[-1][1][:n_chars] for i, m in rows if m and m != "[]"}
+        return {row[0]: Parts(row._mapping).read("messages", _preview, "")[:n_chars] for row in rows}
 
     def count(self) -> int:
         with self._database.read() as connection:

@@ -11,6 +11,7 @@ from core.clock import from_us, to_us
 from core.domain.key import Key
 from core.storage.database import Database
 from core.storage.gateway_schema import api_keys
+from core.storage.reading import readable, texts
 
 _LISTS = ("scopes", "models", "tags")
 _SAME = ("id", "name", "hint", "rpm", "user_rpm", "log_content")
@@ -25,7 +26,7 @@ class KeyStore:
         """Digest -> key, the newest first."""
         statement = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
         with self._database.read() as connection:
-            return {row.digest: _to_key(row) for row in connection.execute(statement)}
+            return dict(readable("key", connection.execute(statement), lambda row: (row.digest, _to_key(row))))
 
     @staticmethod
     def names(connection: Connection) -> dict[str, str]:
@@ -76,9 +77,9 @@ def _to_key(row: Any) -> Key:
         id=row.id,
         name=row.name,
         hint=row.hint,
-        scopes=tuple(json.loads(row.scopes)),
-        models=tuple(json.loads(row.models)),
-        tags=tuple(json.loads(row.tags)),
+        scopes=texts(row.scopes),
+        models=texts(row.models),
+        tags=texts(row.tags),
         rpm=row.rpm,
         user_rpm=row.user_rpm,
         log_content=row.log_content,

@@ -16,7 +16,7 @@ class Prepared:
     """
 
     def __init__(self, build: Callable[[str], Any], columns: Sequence[str] | None = None) -> None:
-        """columns: Of an insert of whole rows, those that are given."""
+        """columns: Of an insert of whole rows, those that are given; each row must have them all."""
         self._build = build
         self._columns = columns
         self._compiled: dict[str, tuple[str, Sequence[str] | None, dict[str, Any]]] = {}
@@ -43,7 +43,8 @@ class Prepared:
             keys = list(self._columns) if self._columns is not None else None
             compiled: Any = self._build(dialect.name).compile(dialect=dialect, column_keys=keys)
             names = list(compiled.positiontup) if compiled.positional else None
-            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            # What a caller has to give has a marker for a value there, a number, which no row may ever hold.
+            fixed = {name: compiled.params[name] for bind, name in compiled.bind_names.items() if not bind.required}
             found = self._compiled[dialect.name] = (str(compiled), names, fixed)
         return found
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.clock import from_us, now_us
 from core.domain.price import RATE_NAMES, Price, Rate, UnpricedModel
 from core.storage.database import Database
+from core.storage.reading import Parts, readable
 from core.storage.schema import catalogues, generations, price_rows, rollups_day, team_prices
 
 _c = generations.c
@@ -36,7 +37,7 @@ class PriceStore:
         """(id, row as given) of the team's rows, oldest first."""
         with self._database.read() as connection:
             found = connection.execute(select(team_prices).order_by(team_prices.c.created_at, team_prices.c.id))
-            return [(row.id, json.loads(row.row)) for row in found]
+            return [(row.id, Parts(row._mapping).read("row", lambda text: dict(json.loads(text)), {})) for row in found]
 
     @staticmethod
     def add_own(connection: Connection, id_: str, row: dict[str, Any]) -> None:
@@ -67,10 +68,11 @@ class PriceStore:
         return connection.execute(delete(catalogues)).rowcount > 0
 
     def pinned(self, price_id: str) -> Price | None:
-        """The row a call was charged with, as it was."""
+        """The row a call was charged with, as it was; None where it is not kept, or damaged."""
         with self._database.read() as connection:
             row = connection.execute(select(price_rows).where(price_rows.c.id == price_id)).one_or_none()
-        return None if row is None else _from_row(row)
+        prices = readable("price row", () if row is None else (row,), _from_row)
+        return prices[0] if prices else None
 
     def unpriced(self) -> list[UnpricedModel]:
         """Models as which calls are charged and whose cost is unknown, the most tokens first."""

@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select
 from core.clock import from_us, now_us
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Connection, Database
+from core.storage.reading import readable
 from core.storage.schema import reconciliations
 
 
@@ -56,17 +57,18 @@ def latest(database: Database, limit: int) -> list[Kept]:
     """Newest first."""
     statement = select(reconciliations).order_by(reconciliations.c.created_at.desc()).limit(limit)
     with database.read() as connection:
-        return [
-            Kept(
-                id=row.id,
-                created_at=from_us(row.created_at),
-                provider=row.provider,
-                source=row.source,
-                since=date.fromisoformat(row.since),
-                until=date.fromisoformat(row.until),
-                billed_usd=from_nano(row.billed_nano_usd),
-                booked_usd=from_nano(row.booked_nano_usd),
-                detail=json.loads(row.detail),
-            )
-            for row in connection.execute(statement)
-        ]
+        return readable("reconciliation", connection.execute(statement), _to_kept)
+
+
+def _to_kept(row: Any) -> Kept:
+    return Kept(
+        id=row.id,
+        created_at=from_us(row.created_at),
+        provider=row.provider,
+        source=row.source,
+        since=date.fromisoformat(row.since),
+        until=date.fromisoformat(row.until),
+        billed_usd=from_nano(row.billed_nano_usd),
+        booked_usd=from_nano(row.booked_nano_usd),
+        detail=json.loads(row.detail),
+    )

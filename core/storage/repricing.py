@@ -18,6 +18,7 @@ from core.pricing.receipt import receipt_for
 from core.storage import rollups, spend_by
 from core.storage.generations import CONTRADICTORY, ESTIMATED, money_of
 from core.storage.prices import is_charged_as, pin
+from core.storage.reading import readable
 from core.storage.schema import generations
 from core.storage.schema import spend_by as spend_by_table
 
@@ -212,11 +213,16 @@ def _rounded(scaled: Any, scale: int) -> Any:
 def _rows_of_several(connection: Connection, where: ColumnElement[bool]) -> list[dict[str, Any]]:
     """Calls of several billed attempts: tiers are per request, so they are priced attempt by attempt. They are few."""
     statement = select(generations).where(where, g.usages != "")
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    return readable("call", connection.execute(statement).mappings(), _with_usages)
+
+
+def _with_usages(row: Any) -> dict[str, Any]:
+    """A row with its usages as they are priced; one whose usages are damaged keeps the cost it has."""
+    return dict(row) | {"usages": [Usage(**usage) for usage in json.loads(row["usages"])]}
 
 
 def _price_row(row: dict[str, Any], segment: Segment) -> dict[str, Any]:
-    receipts = [receipt_for(Usage(**usage), segment.price) for usage in json.loads(row["usages"])]
+    receipts = [receipt_for(usage, segment.price) for usage in row["usages"]]
     return money_of(receipts, sum((receipt.usd for receipt in receipts), Decimal(0)))
 
 

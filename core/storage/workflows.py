@@ -10,6 +10,7 @@ from core.clock import from_us
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.pricing.receipt import from_nano
 from core.storage.database import Database
+from core.storage.reading import readable, whole
 from core.storage.schema import step_runs, workflow_runs, workflows
 
 
@@ -109,7 +110,7 @@ class WorkflowStore:
             steps = (
                 connection.execute(select(step_runs).where(c.run_id == run_id).order_by(c.position)).mappings().all()
             )
-        return self._to_run(row, tuple(_to_step(step) for step in steps))
+        return whole("workflow run", row, lambda row: self._to_run(row, tuple(_to_step(step) for step in steps)))
 
     def runs(self, *, limit: int, workflow_name: str | None = None) -> list[WorkflowRun]:
         """Newest first, with their steps."""
@@ -128,7 +129,7 @@ class WorkflowStore:
         by_run: dict[str, list[StepRun]] = {run_id: [] for run_id in ids}
         for step in steps:
             by_run[step["run_id"]].append(_to_step(step))
-        return [self._to_run(row, tuple(by_run[row["id"]])) for row in rows]
+        return readable("workflow run", rows, lambda row: self._to_run(row, tuple(by_run[row["id"]])))
 
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:
@@ -143,7 +144,7 @@ class WorkflowStore:
             cap_usd=None if row["cap_nano_usd"] is None else from_nano(row["cap_nano_usd"]),
             created_at=from_us(row["created_at"]),
             finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
-            inputs=json.loads(row["inputs"]),
+            inputs=dict(json.loads(row["inputs"])),
             spec=self._read_spec(row["spec"]),
             steps=steps,
         )

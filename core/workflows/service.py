@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from core.errors import AimmError, Conflict, InvalidRequest, NotFound, TooLarge
 from core.pricing.estimate import Estimate
 from core.pricing.receipt import to_nano
 from core.storage.database import Database
+from core.storage.reading import UNREADABLE
 from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer
 from core.workflows import spec
@@ -61,13 +63,35 @@ class WorkflowService:
     # Definitions
 
     def all(self) -> dict[str, Workflow]:
-        """All workflows by name: the built-in ones, over them the files of the team's own, and over these what users saved."""
+        """All workflows by name: the built-in ones, over them the files of the team's own, and over these what users saved.
+
+        One that cannot be read is left out; `unreadable` says why.
+        """
+        return self._read()[0]
+
+    def unreadable(self) -> dict[str, str]:
+        """Name -> what is wrong, of the workflows that cannot be read."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[dict[str, Workflow], dict[str, str]]:
+        found: dict[str, Workflow] = {}
+        problems: dict[str, str] = {}
         paths = (path for folder in (BUILT_IN, OWN) for path in sorted(folder.glob("*.yaml")))
-        found = {path.stem: spec.from_yaml(path.read_text("utf-8")) for path in paths}
-        return found | {name: spec.from_yaml(text) for name, text in self._store.definitions().items()}
+        texts = [(path.stem, partial(path.read_text, "utf-8")) for path in paths]
+        texts += [(name, partial(str, text)) for name, text in self._store.definitions().items()]
+        for name, read in texts:
+            found.pop(name, None)
+            problems.pop(name, None)
+            try:
+                found[name] = spec.from_yaml(read())
+            except (*UNREADABLE, OSError) as error:
+                problems[name] = str(error)
+        return found, problems
 
     def get(self, name: str) -> Workflow:
-        workflows = self.all()
+        workflows, problems = self._read()
+        if name in problems:
+            raise InvalidRequest(f"The workflow {name} cannot be read: {problems[name]}")
         if name not in workflows:
             raise NotFound(f"There is no workflow {name[:60]!r}.", hint=f"There are: {', '.join(workflows)}.")
         return workflows[name]

@@ -59,6 +59,11 @@ def opened() -> None:
 
 def detail(g: Generation) -> None:
     """A call, whole."""
+    if g.damaged:
+        st.warning(
+            f"Damaged in the database, and left out here: {', '.join(g.damaged)}. The rest of the call is whole.",
+            icon=":material/warning:",
+        )
     left, right = st.columns([1.4, 1])
     with left:
         for message in g.messages:
@@ -66,7 +71,7 @@ def detail(g: Generation) -> None:
         if g.system:
             st.caption("System prompt")
             st.code(g.system, language=None, wrap_lines=True)
-        if not g.messages:
+        if not g.messages and "messages" not in g.damaged:
             st.caption("The prompt and the answer of this call were not kept.")
         if g.error_message:
             st.error(formatting.plain(f"{g.error_class}: {g.error_message}"))

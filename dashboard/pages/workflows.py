@@ -66,6 +66,8 @@ chosen = st.segmented_control(
     "Workflow", list(workflows), default=next(iter(workflows)), key="flow_name", bind="query-params", required=True
 )
 workflow = workflows[chosen or next(iter(workflows))]
+for name, problem in mm.workflows.unreadable().items():
+    st.warning(formatting.plain(f"The workflow {name} cannot be read: {problem}"), icon=":material/warning:")
 st.caption(formatting.plain(workflow.description))
 
 left, right = st.columns([1, 1], gap="medium")

@@ -1,0 +1,189 @@
+"""Records that cannot be read: they are told as such, and nothing else is lost with them."""
+
+import json
+import logging
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+import streamlit as st
+from sqlalchemy import create_engine, text
+from streamlit.testing.v1 import AppTest
+
+from api import wire
+from core import AimmError, ModelManager, clock, demo
+from core.domain.alias import Target
+from core.domain.experiment import Variant
+from core.domain.generation import Message, Parameters, Usage
+from core.domain.message import Tool, ToolCall
+from core.domain.workflow import Step, Workflow
+from core.errors import AuthenticationError, DamagedRecord
+from core.storage import reading
+from core.storage.database import _MIGRATIONS, Database, _to_url
+from core.storage.generations import GenerationStore, to_body, to_row
+from core.storage.writer import Writer
+from dashboard import session
+from tests.conftest import ROOT, Open
+from tests.test_storage import a_generation
+
+COLUMNS = {
+    "generation_bodies": ("messages", "parameters", "tools", "tool_calls", "receipts"),
+    "generations": ("usages",),
+    "workflows": ("yaml",),
+    "workflow_runs": ("spec", "inputs"),
+    "comparisons": ("rule",),
+    "candidates": ("settings",),
+    "experiments": ("design",),
+    "experiment_variants": ("parameters",),
+    "experiment_looks": ("sums",),
+    "aliases": ("target",),
+    "budgets": ("thresholds", "forecast_thresholds"),
+    "api_keys": ("scopes", "models", "tags"),
+    "team_prices": ("row",),
+    "price_rows": ("rates",),
+    "deliveries": ("payload",),
+    "audit": ("detail",),
+}
+DAMAGE = ("-5802055775280033018", "{", "null", '{"a": 1}', '[{"a": 1}]', "[[", "[" * 5000)
+BODY = {
+    "messages": (Message("user", "What is in the box?"),),
+    "parameters": Parameters(temperature=0.5),
+    "tools": (Tool(name="look", description="Looks.", parameters={"type": "object"}),),
+    "tool_calls": (ToolCall("c1", "look", "{}"),),
+    "text": "A cat.",
+    "thinking": "Hm.",
+}
+
+
+def damage(url: str, value: Any, columns: dict[str, tuple[str, ...]] = COLUMNS) -> None:
+    engine = create_engine(_to_url(url))
+    with engine.begin() as connection:
+        for table, names in columns.items():
+            for name in names:
+                connection.execute(text(f"UPDATE {table} SET {name} = :value"), {"value": value})  # noqa: S608
+    engine.dispose()
+
+
+@pytest.mark.parametrize("missing", ["tools", "operation", "usages"])
+def test_a_row_without_one_of_its_columns_is_refused(database_url: str, missing: str):
+    database = Database(database_url)
+    writer = Writer(database)
+    row, body = to_row(a_generation("g1")), to_body(a_generation("g1"), "full")
+    for values in (row, body):
+        values.pop(missing, None)
+
+    failed = writer.log(row, body).exception()
+    writer.log(to_row(a_generation("g2")), None).result()
+
+    assert missing in str(failed)
+    assert [g.id for g in GenerationStore(database).latest()] == ["g2"]
+    writer.close()
+    database.close()
+
+
+def test_a_database_with_the_demo_of_before_is_healed(open_manager: Open, database_url: str):
+    from alembic import command
+    from alembic.config import Config
+
+    engine = create_engine(_to_url(database_url))
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    calls = json.dumps([["c1", "look", "{}", ""]])
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for id_, operation, value in (
+            ("g1", "-5802055775280033018", "-5802055775280033018"),
+            ("g2", "embeddings", calls),
+        ):
+            connection.execute(text("INSERT INTO generations (id, created_at, request_model, provider, source, operation, status, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_nano_usd, cost_status, latency_us) VALUES (:id, 1700000000000000, 'sim-fast', 'simulated', 'demo', :operation, 'ok', 10, 0, 5, 0, 1000, 'priced', 500000)"), {"id": id_, "operation": operation})  # fmt: skip
+            connection.execute(text("INSERT INTO generation_bodies (generation_id, messages, text, tools, tool_calls) VALUES (:id, '[[\"user\", \"Hi\"]]', 'Ho', NULL, :value)"), {"id": id_, "value": value})  # fmt: skip
+        connection.execute(text("UPDATE generation_bodies SET tools = '77' WHERE generation_id = 'g1'"))
+    engine.dispose()
+
+    mm = open_manager(database_url)
+
+    assert (mm.generation("g1").operation, mm.generation("g2").operation) == ("chat", "embeddings")
+    assert (mm.generation("g1").damaged, mm.generation("g1").text) == ((), "Ho")
+    assert [call.name for call in mm.generation("g2").tool_calls] == ["look"]
+
+
+def test_a_damaged_call_is_shown_without_what_cannot_be_read(mm: ModelManager, database_url: str):
+    whole = a_generation("g1", usages=(Usage(input_tokens=1), Usage(input_tokens=9)), **BODY)
+    mm._writer.log(to_row(whole), to_body(whole, "full")).result()
+    fields = (*COLUMNS["generation_bodies"], "usages")
+    assert mm.generation("g1").damaged == ()
+
+    for value in DAMAGE:
+        for name in fields:
+            damage(database_url, value, {"generations" if name == "usages" else "generation_bodies": (name,)})
+            for g in (mm.generation("g1"), *mm.log.latest(search="cat"), *mm.log.by_ref("none")):
+                assert g.damaged == (name,), (name, value)
+                assert wire.generation(g)["damaged"] == list(g.damaged)
+                assert (g.text, g.usage.input_tokens) == ("A cat.", 10)
+            assert set(mm.log.previews(["g1"])) == {"g1"}
+            mm._writer.run(lambda connection: GenerationStore.delete_source(connection, "api"))
+            mm._writer.log(to_row(whole), to_body(whole, "full")).result()
+
+
+def fill(mm: ModelManager) -> str:
+    """One record or more of each kind; gives a key."""
+    rng, now_us = np.random.default_rng(1), clock.now_us()
+    mm._writer.run(lambda connection: demo._workflow_run(connection, rng, now_us))
+    mm._writer.run(lambda connection: demo._comparison(connection, rng, now_us, 1))
+    mm.experiments.create("Ours", variants=[Variant(position=at, name="AB"[at], model="sim-fast") for at in (0, 1)])
+    mm.workflows.save(Workflow(name="ours", steps=(Step(name="only", prompt="{{input}}"),)))
+    mm.aliases.set("ours", Target(model="sim-fast"))
+    mm.budgets.create("b", "5", action="stop")
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-2.5-flash", "input": "1", "output": "2"})
+    mm.generate("Hello", model="sim-fast")
+    return mm.keys.create("program", scopes=("call",))[1]
+
+
+def test_everything_else_goes_on_where_every_record_is_damaged(
+    open_manager: Open, database_url: str, caplog: pytest.LogCaptureFixture
+):
+    with open_manager(database_url) as mm:
+        secret = fill(mm)
+    reading._told.clear()
+
+    with caplog.at_level(logging.WARNING):
+        for value in DAMAGE[::3]:
+            damage(database_url, value)
+            with open_manager(database_url) as mm:
+                check_damaged(mm, secret)
+
+    told = [record.getMessage() for record in caplog.records if "workflow run r_demo" in record.getMessage()]
+    assert len(told) == 1  # once, however often it is read
+
+
+def check_damaged(mm: ModelManager, secret: str) -> None:
+    assert mm.workflows.runs() == mm.comparisons.latest(100) == mm.experiments.all() == mm.aliases.all() == []
+    for read in (lambda: mm.workflows.run("r_demo"), lambda: mm.workflows.get("ours")):
+        with pytest.raises(AimmError, match="cannot be read"):
+            read()
+    with pytest.raises(DamagedRecord, match="comparison c_demo001 is damaged"):
+        mm.comparisons.get("c_demo001")
+    assert "ours" in mm.workflows.unreadable() and "analysis" in mm.workflows.all()
+    with pytest.raises(AuthenticationError):  # of a key whose rules are lost, nobody knows what it may do
+        mm.keys.find(secret)
+    assert [(b.name, b.limit_usd) for b in (status.budget for status in mm.budgets.statuses())] == [("b", Decimal(5))]
+    assert len(mm.prices.unreadable) == 1
+    assert mm.generate("Hello", model="sim-fast").status == "ok"
+
+
+def test_pages_render_where_every_record_is_damaged(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    fill(mm)
+    damage(sqlite_url, "-58020")
+    st.cache_data.clear()
+    session.use(mm)
+    try:
+        app = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30).run()
+        for page in ("workflows", "compare", "experiments", "gateway", "models"):
+            app.switch_page(f"pages/{page}.py").run()
+            assert not app.exception, (page, [error.message for error in app.exception])
+    finally:
+        session.use(None)
+        st.cache_data.clear()
