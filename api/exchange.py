@@ -1,19 +1,16 @@
 """One HTTP exchange in plain ASGI: the body within limits, an answer at once or piece by piece, a caller who leaves."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MAX_BODY_BYTES, drain
 from core import InvalidRequest, TooLarge
-from core.domain.text import is_storable
+from core.domain import strict_json as json
 
-MAX_LEVELS = 200
 BODY_TIMEOUT_S = 60.0  # for a whole body
 REQUEST_ID = "x-aimm-request-id"
 JSON = b"application/json"
@@ -47,11 +44,12 @@ class Exchange:
         """
         raw = await self.body()
         try:
-            value = json.loads(raw, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
+            value = json.loads(raw)
+        except ValueError:
             raise InvalidRequest("The body is not JSON.") from None
-        if b"\\u" in raw or b"\xed" in raw or raw.count(b"[") + raw.count(b"{") > MAX_LEVELS:
-            _check(value)
+        may_be_odd = b"\\u" in raw or raw.count(b"[") + raw.count(b"{") > json.MAX_LEVELS
+        if may_be_odd and (problem := json.problem_of(value)):
+            raise InvalidRequest(problem)
         if not isinstance(value, dict):
             raise InvalidRequest("The body must be a JSON object.")
         return value
@@ -113,24 +111,4 @@ def new_id() -> str:
     return f"r_{secrets.token_hex(10)}"
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is Python's, not JSON's")
-
-
-def _check(value: Any) -> None:
-    """Refuse what cannot be kept or written again, wherever it stands. Raises: InvalidRequest"""
-    level = [value]
-    for _ in range(MAX_LEVELS):
-        lists = [part for part in level if isinstance(part, list)]
-        objects = [part for part in level if isinstance(part, dict)]
-        texts = [part for part in level if isinstance(part, str)]
-        if not all(is_storable(text) for text in (*texts, *chain.from_iterable(objects))):
-            raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
-        level = [*chain.from_iterable(lists), *chain.from_iterable(each.values() for each in objects)]
-        if not level:
-            return
-    raise InvalidRequest(f"The body is nested more than {MAX_LEVELS} levels deep.")
-
-
-def dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+dumped = json.encoded

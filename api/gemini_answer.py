@@ -1,12 +1,12 @@
 """From our chunks and records to Gemini's JSON; errors in Google's form."""
 
-import json
 from typing import Any
 
 from api.errors import status_of
 from api.exchange import dumped
 from core import AimmError, ContextTooLong, RateLimited
 from core.calls.call import Call
+from core.domain import strict_json as json
 from core.domain.generation import Chunk, Generation
 from core.domain.message import ToolCall
 

@@ -1,6 +1,5 @@
 """From Gemini's JSON to a request of ours."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -8,10 +7,11 @@ from typing import Any, Literal
 from api.asked import Asked, origin_of
 from api.exchange import Exchange
 from core import InvalidRequest
+from core.domain import strict_json as json
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
 from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
-from core.domain.text import is_storable
+from core.domain.text import as_list, is_storable
 
 _ALPHABET = str.maketrans("-_", "+/")
 _CHOICES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
@@ -135,8 +135,9 @@ def _system(given: Any) -> str | None:
 def _tools(given: Any) -> tuple[tuple[Tool, ...], bool]:
     """(functions, whether there is nothing else): search and code are Gemini's own."""
     found, is_plain = [], True
-    for each in given if isinstance(given, list) else ():
+    for each in as_list(given):
         declared = _either(each, "functionDeclarations", "function_declarations") if isinstance(each, dict) else None
+        declared = [declared] if isinstance(declared, dict) else declared
         if not isinstance(declared, list):
             is_plain = False
             continue
@@ -167,8 +168,8 @@ def _tool_choice(given: Any) -> str:
     if not isinstance(config, dict):
         return ""
     allowed = _either(config, "allowedFunctionNames", "allowed_function_names")
-    if config.get("mode") == "ANY" and isinstance(allowed, list) and len(allowed) == 1:
-        return f"tool:{allowed[0]}"
+    if config.get("mode") == "ANY" and len(as_list(allowed)) == 1:
+        return f"tool:{as_list(allowed)[0]}"
     return _CHOICES.get(str(config.get("mode")), "")
 
 
@@ -185,7 +186,6 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
     schema = _either(config, "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
     if schema is None:
         schema = _lower(_either(config, "responseSchema", "response_schema"))
-    stop = _either(config, "stopSequences", "stop_sequences")
     tier = str(_either(body, "serviceTier", "service_tier") or "")
     return Parameters(
         temperature=config.get("temperature"),
@@ -197,7 +197,7 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
         service_tier=tier if tier in SERVICE_TIERS else None,
         json_schema=schema if isinstance(schema, dict) else None,
         json_object=True if _either(config, "responseMimeType", "response_mime_type") == "application/json" and schema is None else None,
-        stop=tuple(text for text in stop if text != "") or None if isinstance(stop, list) else None,
+        stop=_either(config, "stopSequences", "stop_sequences"),
         frequency_penalty=_either(config, "frequencyPenalty", "frequency_penalty"),
         presence_penalty=_either(config, "presencePenalty", "presence_penalty"),
     )  # fmt: skip

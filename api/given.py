@@ -1,13 +1,33 @@
 """What the routes are given: the manager, the caller's key, moments."""
 
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
 
 from api.access import KEY
 from core import InvalidRequest, ModelManager
 from core.domain.key import Key
+from core.domain.strict_json import loads
+
+
+class _Strict(Request):
+    async def json(self) -> Any:
+        return loads(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route whose body is JSON as RFC 8259 has it; FastAPI itself takes NaN and Infinity."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(_Strict(request.scope, request.receive))
+
+        return handle
 
 
 def manager() -> ModelManager:

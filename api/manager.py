@@ -39,6 +39,7 @@ def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # an address that is not there is 404
     )
+    app.router.route_class = given.StrictRoute
     app.dependency_overrides[given.manager] = get_manager
     errors.install(app)
     for path, methods, handler, status in _ROUTES + money.ROUTES + keys.ROUTES:

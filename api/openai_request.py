@@ -10,7 +10,7 @@ from core import InvalidRequest
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
 from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
-from core.domain.text import is_storable
+from core.domain.text import as_list, is_storable
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch"}
@@ -99,8 +99,8 @@ def _list(body: Mapping[str, Any], name: str, *, least: int = 0) -> list[Any]:
 
 
 def _texts(body: Mapping[str, Any], name: str) -> list[str]:
-    value = body.get(name) or []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    value = list(as_list(body.get(name)))
+    if not all(isinstance(each, str) for each in value):
         raise InvalidRequest(f"{name} must be a list of texts.")
     return value
 
@@ -237,8 +237,6 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
             raise InvalidRequest("response_format.json_schema.schema must be an object.")
     elif isinstance(shape, dict) and shape.get("type") == "json_object":
         is_json = True
-    stop = body.get("stop")
-    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
     effort, tier = body.get("reasoning_effort"), _TIERS.get(str(body.get("service_tier")))
     return Parameters(
         temperature=body.get("temperature"),
@@ -250,7 +248,7 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
         service_tier=tier if tier in SERVICE_TIERS else None,
         json_schema=schema,
         json_object=is_json,
-        stop=tuple(text for text in stops if text != "") or None,
+        stop=body.get("stop"),
         frequency_penalty=body.get("frequency_penalty"),
         presence_penalty=body.get("presence_penalty"),
     )  # fmt: skip

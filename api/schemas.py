@@ -1,27 +1,13 @@
 """What requests hold. Pydantic lives at the wire only."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from core.domain.text import is_storable
+from core.domain.strict_json import problem_of
 
 Text = Annotated[str, Field(max_length=8 * 1024 * 1024)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-def _is_storable(value: Any) -> bool:
-    """Whether every text in a value can be kept: keys, and fields that nobody asked for, included."""
-    left = [value]
-    while left:
-        part = left.pop()
-        if isinstance(part, str) and not is_storable(part):
-            return False
-        if isinstance(part, dict):
-            left += [*part.keys(), *part.values()]
-        elif isinstance(part, list):
-            left += part
-    return True
 
 
 class _Body(BaseModel):
@@ -30,9 +16,22 @@ class _Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _only_storable(cls, value: Any) -> Any:
-        if not _is_storable(value):
-            raise ValueError("a text holds a NUL or half a surrogate pair, which no model and no database takes")
+        if problem := problem_of(value):
+            raise ValueError(problem)
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_of_one(cls, value: Any) -> Any:
+        """A text or number where a list is meant is a list of one."""
+        if not isinstance(value, dict):
+            return value
+        lists = {
+            n
+            for n, f in cls.model_fields.items()
+            if list in (get_origin(a) for a in (f.annotation, *get_args(f.annotation)))
+        }
+        return {n: [v] if n in lists and isinstance(v, str | int | float) else v for n, v in value.items()}
 
 
 class Generate(_Body):
@@ -47,6 +46,10 @@ class Generate(_Body):
     thinking_level: str | None = None
     service_tier: str | None = None
     json_schema: dict[str, Any] | None = None
+    json_object: bool | None = None
+    stop: list[str] | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     user: str = Field(default="", max_length=500, description="Who asks; for spend and budgets by user.")
     tags: list[str] = Field(default_factory=list, max_length=10, description="For spend and budgets by tag.")
     max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on this call; it is kept by max_tokens.")

@@ -1,7 +1,6 @@
 """`aimm`: the same engine from a terminal."""
 
 import argparse
-import json
 import os
 import queue
 import sys
@@ -13,6 +12,7 @@ from core import cli_experiments, cli_keys, cli_prices
 from core.calls.call import Origin
 from core.config import Settings
 from core.demo import DemoSize
+from core.domain import strict_json as json
 from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.manager import ModelManager

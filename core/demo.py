@@ -4,7 +4,6 @@ Seeded by the numbers asked for, so that two machines make the same history. All
 source `demo`; `remove` takes exactly them away.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from core import clock
 from core.clock import DAY_US, HOUR_US
+from core.domain import strict_json as json
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.domain.generation import Usage

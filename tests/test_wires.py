@@ -8,6 +8,8 @@ import pytest
 from google import genai
 from google.genai import types
 
+from core.domain.alias import Target
+from core.domain.generation import Parameters
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, anthropic_tools, openai_answer, openai_tools
 from tests.gateway import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
@@ -274,3 +276,27 @@ def test_counts_in_geminis_words(served: Running, google: Any):
         usage = answer.usage_metadata
         assert (usage.prompt_token_count, usage.candidates_token_count, usage.thoughts_token_count) == (10, 5, 7)
         assert (usage.cached_content_token_count, usage.total_token_count) == (4, 22)
+
+
+@pytest.mark.parametrize("model", [VLLM, CLAUDE, FLASH])
+@pytest.mark.parametrize("stop", ["END", ["END"]])
+def test_one_stop_text_is_one_on_every_wire(served: Running, google: Any, model: str, stop: Any):
+    """Asked by OpenAI's and by Gemini's wire, and of an alias that says it."""
+    body = {"contents": [{"parts": {"text": "Hi"}}], "generationConfig": {"stopSequences": stop, "topP": "0.5"}}
+    served.mm.aliases.set("ending", Target(model=model, parameters=Parameters(stop=stop)), "")
+    seen = []
+    for asked in ("openai", "gemini", "alias", "api"):
+        if asked == "openai":
+            served.post("/v1/chat/completions", {"model": model, "messages": HELLO, "stop": stop})
+        elif asked == "gemini":
+            served.post(f"/gemini/v1beta/models/{model.replace('/', '%2F')}:generateContent", body)
+        elif asked == "alias":
+            served.mm.generate("Hi", model="ending")
+        else:
+            served.post("/api/generate", {"model": model, "prompt": "Hi", "stop": stop})
+        asked_of = sent(served)
+        seen.append(
+            asked_of.get("stop") or asked_of.get("stop_sequences") or asked_of["generationConfig"]["stopSequences"]
+        )
+
+    assert all(each in (["END"], "END") for each in seen), seen

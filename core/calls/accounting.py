@@ -1,11 +1,11 @@
 """From what an attempt reported to what a call cost, and before that: what it may cost. Pure but for the price handed in."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 
+from core.domain import strict_json as json
 from core.domain.budget import Ask, Spender
 from core.domain.generation import CostStatus, Model, Receipt, Request, Usage
 from core.domain.price import Price

@@ -6,13 +6,13 @@ Opt-in by request, alias or experiment. Only whole answers are kept; what a key 
 import asyncio
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from core import clock
 from core.calls.call import Call, Origin
+from core.domain import strict_json as json
 from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
 from core.storage.answers import AnswerStore
 from core.storage.database import Connection, Database

@@ -13,7 +13,7 @@ from core.domain.budget import Spender
 from core.domain.generation import Chunk, Generation, Model, Request, Source, ToolDelta, Usage
 from core.domain.key import Key
 from core.domain.message import ToolCall
-from core.domain.text import mended, tags_problem
+from core.domain.text import make_lists, mended, tags_problem
 from core.errors import AimmError
 
 MAX_FALLBACKS = 5
@@ -46,6 +46,7 @@ class Origin:
     traceparent: str = ""
 
     def __post_init__(self) -> None:
+        make_lists(self, "tags", "fallbacks")
         if self.key is not None and not self.key_id:
             object.__setattr__(self, "key_id", self.key.id)
             object.__setattr__(self, "tags", tuple(dict.fromkeys((*self.key.tags, *self.tags))))

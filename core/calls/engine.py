@@ -23,6 +23,7 @@ from core.calls.progress import Progress
 from core.calls.recording import Recorder
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.domain.generation import Chunk, Generation, Request
+from core.domain.strict_json import unwritable
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -330,3 +331,6 @@ def check_request(request: Request) -> None:
         )
     if problem := request.parameters.problem():
         raise InvalidRequest(problem)
+    for tool in request.tools if request.native is None else ():
+        if problem := unwritable(dict(tool.parameters)):
+            raise InvalidRequest(f"The parameters of the tool {tool.name!r} {problem}")

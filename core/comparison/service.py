@@ -16,6 +16,7 @@ from core.comparison import judging
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, Criterion, Metric, Vote, VoteChoice, WinRate
 from core.domain.generation import Generation, Message, Request
 from core.domain.generation import Model as ModelInfo
+from core.domain.text import as_list
 from core.errors import AimmError, Conflict, InvalidRequest, NotFound
 from core.storage.comparisons import ComparisonStore
 from core.storage.writer import Work, Writer
@@ -63,6 +64,7 @@ class ComparisonService:
             InvalidRequest: Fewer than two or more than eight candidates, or a bad prompt or rule.
             ModelNotFound, AuthenticationError: A model cannot be asked; then none is.
         """
+        candidates = as_list(candidates)
         if not MIN_CANDIDATES <= len(candidates) <= MAX_CANDIDATES:
             raise InvalidRequest(
                 f"{len(candidates)} models given; a comparison takes {MIN_CANDIDATES} to {MAX_CANDIDATES}."

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.domain.generation import Parameters
+from core.domain.text import make_lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,9 @@ class Target:
     prompt_version: str = ""
     fallbacks: tuple[str, ...] = ()
     cache_s: int | None = None
+
+    def __post_init__(self) -> None:
+        make_lists(self, "fallbacks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from core.domain.generation import Generation
+from core.domain.text import make_lists
 
 Period = Literal["day", "week", "month", "rolling"]
 Action = Literal["notify", "downgrade", "stop"]
@@ -67,6 +68,9 @@ class Budget:
     forecast_thresholds: tuple[float, ...] = ()
     refuses_unpriced: bool = False
     raises: tuple[Raise, ...] = ()
+
+    def __post_init__(self) -> None:
+        make_lists(self, "thresholds", "forecast_thresholds", "raises")
 
     @property
     def scope_kind(self) -> str:

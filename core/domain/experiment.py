@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Literal
 
 from core.domain.generation import Parameters
+from core.domain.text import make_lists
 
 ExperimentStatus = Literal["running", "stopped"]
 Action = Literal["ship", "hold", "inconclusive", "stop"]
@@ -99,6 +100,9 @@ class Design:
     window_days: int = 7
     max_days: int = 90
     cache_s: int | None = None
+
+    def __post_init__(self) -> None:
+        make_lists(self, "secondary", "guardrails", "internal_units")
 
     def is_larger_better(self, metric: Metric) -> bool:
         return self.larger_is_better if metric == "number" else metric not in SMALLER_IS_BETTER

@@ -1,5 +1,6 @@
 """A model call: what is asked, what streams back, what is recorded."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +9,8 @@ from typing import Any, Literal
 
 from core.domain.message import Message as Message
 from core.domain.message import Tool, ToolCall
+from core.domain.strict_json import unwritable
+from core.domain.text import as_list
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "unknown"]
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
@@ -19,10 +22,19 @@ MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("minimal", "low", "medium", "high")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority")
 
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
+# Of each number: whether it is a whole one, the least and the most.
+_LIMITS: dict[str, tuple[bool, float, float]] = {
+    "temperature": (False, 0, 2), "top_p": (False, 0, 1), "max_tokens": (True, 1, MAX_TOKENS),
+    "seed": (True, -(2**63), 2**63 - 1), "thinking_budget": (True, -1, 10_000_000),
+    "frequency_penalty": (False, -2, 2), "presence_penalty": (False, -2, 2),
+}  # fmt: skip
+_TRUTHS = {"true": True, "false": False}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
-    """What may be set on a call; None = the model's own default.
+    """What may be set on a call; None = the model's own default. A number may come as its text, a list of one as its item.
 
     thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
     thinking_level: minimal, low, medium or high, for models that take levels.
@@ -44,40 +56,57 @@ class Parameters:
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
 
+    def __post_init__(self) -> None:
+        for name, (is_whole, _, _) in _LIMITS.items():
+            value = getattr(self, name)
+            if isinstance(value, str | float):
+                object.__setattr__(self, name, _number(value, is_whole=is_whole))
+        if self.stop is not None:
+            object.__setattr__(self, "stop", tuple(text for text in as_list(self.stop) if text != "") or None)
+        if isinstance(self.json_object, str):
+            object.__setattr__(self, "json_object", _TRUTHS.get(self.json_object.lower(), self.json_object))
+
     def problem(self) -> str:
         """What is wrong with a value, in words; empty = nothing."""
-        limits = (
-            ("temperature", float, 0, 2),
-            ("top_p", float, 0, 1),
-            ("max_tokens", int, 1, MAX_TOKENS),
-            ("seed", int, -(2**63), 2**63 - 1),
-            ("thinking_budget", int, -1, 10_000_000),
-            ("frequency_penalty", float, -2, 2),
-            ("presence_penalty", float, -2, 2),
-        )
-        for name, kind_of, low, high in limits:
+        for name, (is_whole, low, high) in _LIMITS.items():
             value = getattr(self, name)
             if value is None:
                 continue
-            is_number = isinstance(value, int | float if kind_of is float else int) and not isinstance(value, bool)
+            is_number = isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)
             if not (is_number and low <= value <= high):
-                kind = "a whole number" if kind_of is int else "a number"
-                return f"{name} == {value!r}, must be {kind} in [{low}, {high}]"
+                kind = "a whole number" if is_whole else "a number"
+                return f"{name} == {_shown(value)}, must be {kind} in [{low}, {high}]"
         if self.thinking_level is not None and self.thinking_level not in THINKING_LEVELS:
             return f"thinking_level == {self.thinking_level!r}, must be one of {', '.join(THINKING_LEVELS)}"
         if self.service_tier is not None and self.service_tier not in SERVICE_TIERS:
             return f"service_tier == {self.service_tier!r}, must be one of {', '.join(SERVICE_TIERS)}"
+        if self.json_object not in (None, True, False):
+            return f"json_object == {_shown(self.json_object)}, must be true or false"
         if self.json_schema is not None and not isinstance(self.json_schema, Mapping):
             return "json_schema must be an object"
-        stop = self.stop
-        if stop is not None and not (len(stop) <= 16 and all(isinstance(text, str) and text for text in stop)):
-            return "stop must be at most 16 texts"
+        if self.json_schema is not None and (why := unwritable(dict(self.json_schema))):
+            return f"json_schema {why}"
+        if self.stop is not None and not (len(self.stop) <= 16 and all(isinstance(text, str) for text in self.stop)):
+            return f"stop == {_shown(list(self.stop))}, must be at most 16 texts"
         return ""
 
     def as_dict(self) -> dict[str, Any]:
         """Only what is set, ready for JSON."""
         pairs = ((name, getattr(self, name)) for name in self.__slots__)
         return {name: value for name, value in pairs if value is not None}
+
+
+def _number(value: str | float, *, is_whole: bool) -> Any:
+    """The number that a value is; itself, if it is none."""
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value.strip()):
+            return value
+        value = float(value) if "." in value else int(value)
+    return int(value) if is_whole and isinstance(value, float) and value.is_integer() else value
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """A request as JSON, whole: model, system prompt, parameters, tools, and each turn with all that is in it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from core.domain import strict_json as json
 from core.domain.generation import Message, Parameters, Request
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.errors import InvalidRequest
@@ -40,7 +40,7 @@ def from_json(text: str) -> Request:
             model=str(given["model"]),
             messages=tuple(_message(each) for each in given["messages"]),
             system=given.get("system"),
-            parameters=_parameters(given.get("parameters", {})),
+            parameters=Parameters(**given.get("parameters", {})),
             tools=tuple(Tool(**each) for each in given.get("tools", ())),
             tool_choice=str(given.get("tool_choice", "")),
         )
@@ -51,11 +51,6 @@ def from_json(text: str) -> Request:
             f"The request cannot be read: {type(error).__name__} {error}.",
             hint='It looks like {"model": "…", "messages": [{"role": "user", "content": ["…"]}]}.',
         ) from error
-
-
-def _parameters(given: Mapping[str, Any]) -> Parameters:
-    stop = given.get("stop")
-    return Parameters(**{**given, "stop": tuple(stop) if isinstance(stop, list) else stop})
 
 
 def _message(given: Mapping[str, Any]) -> Message:

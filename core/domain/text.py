@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 MAX_TAGS = 10
 _TAG = re.compile(r"[\w.:/@+-]{1,64}")
@@ -25,6 +26,19 @@ def mended(text: str) -> str:
     if text.isascii() or _HALF.search(text) is None:
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def as_list(value: Any) -> tuple[Any, ...]:
+    """A value where a list is meant: one that is none, such as a text, is a list of one."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+
+
+def make_lists(record: Any, *names: str) -> None:
+    """Give a frozen record tuples in these fields, whatever stood there."""
+    for name in names:
+        object.__setattr__(record, name, as_list(getattr(record, name)))
 
 
 def tags_problem(tags: Sequence[str]) -> str:

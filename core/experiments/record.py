@@ -1,11 +1,11 @@
 """The decision record: what was tested, found and decided, in one Markdown file that can be checked against the database."""
 
-import json
 import math
 from dataclasses import asdict
 from typing import Any
 
 from core.clock import to_us
+from core.domain import strict_json as json
 from core.domain.experiment import Decision, Experiment, Phase
 from core.errors import InvalidRequest
 from core.experiments.analysis import Analysis, Contrast, VariantResult

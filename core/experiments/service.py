@@ -1,6 +1,5 @@
 """Experiments for their users: created, served, recorded, read, changed, stopped."""
 
-import json
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
+from core.domain import strict_json as json
 from core.domain.experiment import (
     Decision,
     Experiment,
@@ -21,7 +21,7 @@ from core.domain.experiment import (
     Variant,
 )
 from core.domain.key import Key
-from core.domain.text import MAX_TAGS, is_storable
+from core.domain.text import MAX_TAGS, as_list, is_storable
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record
 from core.experiments.analysis import Analysis, analyse, history
@@ -111,7 +111,7 @@ class ExperimentService:
         if not name.strip() or len(name) > 200:
             raise InvalidRequest("An experiment needs a name of 1 to 200 characters.")
         made = checked_design(design)
-        arms = checked_variants(variants, self._resolve)
+        arms = checked_variants(as_list(variants), self._resolve)
         now = clock.now()
         experiment = Experiment(
             id=f"e_{clock.now_us():x}{secrets.token_hex(4)}",

@@ -3,7 +3,6 @@
 import calendar
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Literal
 
+from core.domain import strict_json as json
 from core.errors import InvalidRequest
 from core.monitoring import bill_layouts, notation
 from core.monitoring.bill_layouts import IN_DOLLARS, MAX_PREAMBLE, PLAIN_MODEL, Header, Source, column

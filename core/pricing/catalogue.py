@@ -5,7 +5,6 @@ worse than none, so a match by prefix is believed only when what follows looks l
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from core.domain import strict_json as json
 from core.domain.price import RATE_NAMES, Price, Rate
 
 VENDORS = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}

@@ -1,10 +1,10 @@
 """Anthropic's messages API."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from core.domain import strict_json as json
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult
 from core.errors import InvalidRequest

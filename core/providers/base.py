@@ -1,9 +1,9 @@
 """What a provider is: one asynchronous stream, and a list of its models."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, Protocol
 
+from core.domain import strict_json as json
 from core.domain.generation import Chunk, Model, Request, Usage
 
 # A hundred times the longest context there is; its cost still fits into a whole number of nano-dollars in the database.

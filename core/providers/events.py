@@ -1,9 +1,9 @@
 """Server-sent events, cut out of the bytes as they arrive."""
 
-import json
 import re
 from typing import Any, NamedTuple
 
+from core.domain import strict_json as json
 from core.errors import ProviderError
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024

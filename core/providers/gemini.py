@@ -1,6 +1,5 @@
 """Gemini through google-genai's asynchronous client, with the client's own retries, redirects and loops switched off."""
 
-import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from core.domain import strict_json as json
 from core.domain.generation import Chunk, Model, Request
 from core.errors import (
     AimmError,

@@ -1,11 +1,11 @@
 """Gemini's wire: what a request looks like on it, and what an answer or an error says."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from core.domain import strict_json as json
 from core.domain.generation import SERVICE_TIERS, Chunk, FinishReason, Native, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult
 from core.errors import (

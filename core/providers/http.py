@@ -1,7 +1,6 @@
 """What vendors on plain HTTP share: one client a vendor, server-sent events, and errors in our words."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from core.domain import strict_json as json
 from core.domain.generation import Quota
 from core.errors import (
     AimmError,
@@ -223,7 +223,10 @@ class Answer:
 
 
 def _dumped(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return json.encoded(body)
+    except ValueError as error:
+        raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from None
 
 
 def _words(status: int, raw: bytes) -> Upstream:

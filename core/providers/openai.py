@@ -1,10 +1,10 @@
 """The OpenAI wire: OpenAI itself, Ollama, and any server that speaks the same (vLLM, LM Studio, OpenRouter, …)."""
 
-import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from core.domain import strict_json as json
 from core.domain.generation import (
     SERVICE_TIERS,
     Chunk,

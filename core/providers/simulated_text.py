@@ -1,11 +1,11 @@
 """What the simulated models say: plausible text for the built-in workflows and for free prompts."""
 
-import json
 import random
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from core.domain import strict_json as json
 from core.domain.generation import Request
 
 _STOP = frozenset(

@@ -1,6 +1,5 @@
 """Alerts and the outbox of their messages."""
 
-import json
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +8,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us, to_us
+from core.domain import strict_json as json
 from core.domain.alert import Alert, Delivery
 from core.storage.database import Connection, Database
 from core.storage.reading import readable

@@ -1,12 +1,12 @@
 """Aliases."""
 
-import json
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
+from core.domain import strict_json as json
 from core.domain.alias import Alias, Target
 from core.domain.generation import Parameters
 from core.storage.database import Database
@@ -51,7 +51,6 @@ def _to_json(target: Target) -> str:
 def _to_alias(row: Any) -> Alias:
     values = json.loads(row["target"])
     values["parameters"] = Parameters(**values["parameters"])
-    values["fallbacks"] = tuple(values.get("fallbacks") or ())
     return Alias(
         name=row["name"],
         target=Target(**values),

@@ -1,12 +1,12 @@
 """Answers kept to be given again."""
 
-import json
 import zlib
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.domain import strict_json as json
 from core.storage.database import Database
 from core.storage.gateway_schema import cached_answers
 from core.storage.reading import Parts
@@ -27,7 +27,7 @@ class AnswerStore:
 
     @staticmethod
     def put(connection: Connection, digest: str, answer: Any, now_us: int, ttl_us: int) -> None:
-        raw = zlib.compress(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"), 3)
+        raw = zlib.compress(json.encoded(answer), 3)
         values = {"answer": raw, "created_at": now_us, "expires_at": now_us + ttl_us}
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         statement = dialect.insert(cached_answers).values(digest=digest, **values)

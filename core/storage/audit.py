@@ -1,6 +1,5 @@
 """The audit trail: what was changed about money, when, written in the transaction that changed it."""
 
-import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from core.clock import from_us, now_us
+from core.domain import strict_json as json
 from core.domain.text import storable
 from core.storage.database import Connection, Database
 from core.storage.reading import Parts, readable

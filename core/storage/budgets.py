@@ -1,12 +1,12 @@
 """Budget rows and what they were raised by."""
 
-import json
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from core.clock import from_us, to_us
+from core.domain import strict_json as json
 from core.domain.budget import Budget, Raise
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database

@@ -1,12 +1,13 @@
 """Many rows at once without the cost of naming each value; plain statements of the database underneath."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, column, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+
+from core.domain import strict_json as json
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -1,12 +1,12 @@
 """Comparisons, their candidates and votes."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from core.clock import from_us, to_us
+from core.domain import strict_json as json
 from core.domain.comparison import Candidate, Comparison, Criterion, Vote
 from core.domain.generation import Generation, Parameters
 from core.storage.database import Database

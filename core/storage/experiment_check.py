@@ -1,7 +1,6 @@
 """Recompute an experiment's sums from its rows: to write them anew, or to say what differs."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
+from core.domain import strict_json as json
 from core.statistics.moments import Moments
 from core.storage import histogram
 from core.storage.database import in_batches

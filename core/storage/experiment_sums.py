@@ -3,7 +3,6 @@
 A unit (user, session, request) is what was randomised; its totals are one observation, however many calls it made.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US
+from core.domain import strict_json as json
 from core.statistics.moments import Moments
 from core.storage import histogram
 from core.storage.bulk import insert_many, is_one_of, update_many

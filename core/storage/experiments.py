@@ -1,6 +1,5 @@
 """Experiments as they are defined: designs, phases, variants; and what pages read of what was recorded."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from core.clock import from_us, to_us
+from core.domain import strict_json as json
 from core.domain.experiment import Design, Experiment, Guardrail, Phase, Variant
 from core.domain.generation import Parameters
 from core.statistics.moments import Moments

@@ -1,6 +1,5 @@
 """Generation rows and their bodies: codec, one, list, search."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from decimal import Decimal
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, Select, delete, func, select
 
 from core.clock import from_us, to_us
 from core.config import LogContent
+from core.domain import strict_json as json
 from core.domain.generation import Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.pricing.receipt import from_nano, to_nano

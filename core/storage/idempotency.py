@@ -1,13 +1,13 @@
 """Answers kept by Idempotency-Key, written in the transaction that does the work."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
 from core.clock import DAY_US
+from core.domain import strict_json as json
 from core.errors import Conflict
 from core.storage.schema import idempotency_keys
 

@@ -1,6 +1,5 @@
 """Keys of the team's own programs."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select, update
 
 from core.clock import from_us, to_us
+from core.domain import strict_json as json
 from core.domain.key import Key
 from core.storage.database import Database
 from core.storage.gateway_schema import api_keys

@@ -1,6 +1,5 @@
 """Price rows: those calls were charged with, the team's own, and catalogues that were taken."""
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -10,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, inse
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us, now_us
+from core.domain import strict_json as json
 from core.domain.price import RATE_NAMES, Price, Rate, UnpricedModel
 from core.storage.database import Database
 from core.storage.reading import Parts, readable

@@ -1,6 +1,5 @@
 """Comparisons of a vendor's bill with our books, kept over time."""
 
-import json
 import secrets
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from core.clock import from_us, now_us
+from core.domain import strict_json as json
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Connection, Database
 from core.storage.reading import readable

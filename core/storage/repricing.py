@@ -3,7 +3,6 @@
 Everything happens in the caller's one transaction: costs, rollups and price rows change together or not at all.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select, update
 
 from core.clock import DAY_US
+from core.domain import strict_json as json
 from core.domain.generation import Usage
 from core.domain.price import Price, Rate
 from core.pricing.receipt import receipt_for

@@ -1,12 +1,12 @@
 """Workflow definitions, runs and step runs. A spec is stored as text; the layer above reads it."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from core.clock import from_us
+from core.domain import strict_json as json
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.pricing.receipt import from_nano
 from core.storage.database import Database

@@ -1,7 +1,6 @@
 """Workflows for their users: the built-in and saved ones, runs started, watched, stopped, resumed."""
 
 import contextlib
-import json
 import logging
 import secrets
 import threading
@@ -18,6 +17,7 @@ from core.calls.accounting import checked_cap
 from core.calls.call import CallView, Origin
 from core.calls.engine import CallEngine
 from core.config import MAX_PROMPT_BYTES
+from core.domain import strict_json as json
 from core.domain.generation import Model
 from core.domain.key import Key
 from core.domain.workflow import StepRun, Workflow, WorkflowRun

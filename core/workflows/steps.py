@@ -1,6 +1,5 @@
 """One step of a run: condition, prompt, call, check, record. A step that has been paid for is never asked again."""
 
-import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
+from core.domain import strict_json as json
 from core.domain.generation import Generation, Message, Request
 from core.domain.key import Key
 from core.domain.workflow import Check, Step, StepStatus, WorkflowRun

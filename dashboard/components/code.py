@@ -1,12 +1,12 @@
 """A call as code that does the same, its whole conversation with it."""
 
-import json
 from collections.abc import Mapping
 from pprint import pformat
 from typing import Any
 
 import streamlit as st
 
+from core.domain import strict_json as json
 from core.domain.generation import Generation, Request
 from core.domain.request_json import to_json
 from dashboard.session import manager

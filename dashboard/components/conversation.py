@@ -4,13 +4,13 @@ It stands in the address as its last call, `conversation=ID`, or as a call's fir
 all turns before it and says which call it follows, so that its address is all that is needed to go on anywhere.
 """
 
-import json
 from dataclasses import replace
 from typing import NamedTuple
 
 import streamlit as st
 
 from core.calls.call import Call, Origin
+from core.domain import strict_json as json
 from core.domain.generation import Generation, Message, Parameters, Request
 from core.domain.message import Media, Part, ToolCall, ToolResult
 from core.errors import AimmError

@@ -1,10 +1,10 @@
 """The parameters that a model accepts, and no others."""
 
-import json
 from typing import Any
 
 import streamlit as st
 
+from core.domain import strict_json as json
 from core.domain.generation import MAX_TOKENS, THINKING_LEVELS, Model, Parameters
 from dashboard import formatting
 from dashboard.components import schema
@@ -103,7 +103,7 @@ def set_all(page: str, given: Parameters) -> None:
 def carried(page: str) -> dict[str, Any]:
     """Parameters of the call that was opened which have no field here."""
     found: dict[str, Any] = json.loads(st.session_state.get(f"{page}_carried") or "{}")
-    return found | ({"stop": tuple(found["stop"])} if "stop" in found else {})
+    return found
 
 
 def drop_carried(page: str) -> None:

@@ -1,9 +1,8 @@
 """Code that reaches this server by the clients people have: the address, a key and a model put in."""
 
-import json
-
 import streamlit as st
 
+from core.domain import strict_json as json
 from dashboard import traffic
 
 PROMPT = "Why is the sky blue?"

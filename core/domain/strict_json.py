@@ -1,0 +1,83 @@
+"""JSON as RFC 8259 has it, to be used as the standard module is: NaN, Infinity and numbers beyond a double are refused."""
+
+import json
+import math
+from collections.abc import Callable
+from itertools import chain
+from json import JSONDecodeError as JSONDecodeError
+from typing import Any
+
+from core.domain.text import is_storable, mended
+
+MAX_LEVELS = 200
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:20]} is beyond a double")
+    return value
+
+
+_decode = json.JSONDecoder(parse_constant=_constant, parse_float=_float).decode
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON text. Raises: JSONDecodeError, a ValueError, whatever is wrong with it."""
+    decode = (
+        _decode if parse_float is None else json.JSONDecoder(parse_constant=_constant, parse_float=parse_float).decode
+    )
+    try:
+        return decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
+    except JSONDecodeError:
+        raise
+    except RecursionError:
+        raise JSONDecodeError("nested too deeply", "", 0) from None
+    except ValueError as error:
+        raise JSONDecodeError(str(error), "", 0) from None
+
+
+def dumps(value: Any, **options: Any) -> str:
+    """The JSON text of a value; options as of the standard module. Raises: ValueError: JSON cannot say it."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def encoded(value: Any) -> bytes:
+    """The shortest JSON of a value in UTF-8; half a character becomes U+FFFD. Raises: ValueError: JSON cannot say it."""
+    try:
+        text = _compact(value)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return mended(text).encode()
+
+
+def problem_of(value: Any) -> str:
+    """What of a decoded value cannot be kept or written again, wherever it stands; empty = nothing."""
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        lists = [part for part in level if isinstance(part, list)]
+        objects = [part for part in level if isinstance(part, dict)]
+        texts = [part for part in level if isinstance(part, str)]
+        if not all(is_storable(text) for text in (*texts, *chain.from_iterable(objects))):
+            return "A text holds a NUL or half of a surrogate pair."
+        level = [*chain.from_iterable(lists), *chain.from_iterable(each.values() for each in objects)]
+        if not level:
+            return ""
+    return f"The body is nested more than {MAX_LEVELS} levels deep."
+
+
+def unwritable(value: Any) -> str:
+    """Why JSON cannot say a value; empty = it can."""
+    try:
+        dumps(value)
+    except (TypeError, ValueError) as error:
+        return f"cannot be written as JSON: {error}"
+    return ""
