@@ -1,5 +1,6 @@
 """Storage: exact sums, rollups that equal the raw rows, half-open windows, and a file that survives a kill."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from core.storage.database import Database
 from core.storage.generations import GenerationStore, to_row
 from core.storage.rollups import RollupStore
 from core.storage.writer import Writer
+from tests.conftest import Open
 
 NOON = clock.from_us(1_790_000_000_000_000 // clock.DAY_US * clock.DAY_US + 12 * clock.HOUR_US)
 
@@ -193,6 +195,42 @@ def test_merging_is_adding(first: dict[int, int], second: dict[int, int]):
     merged = histogram.decode(histogram.merge(histogram.encode(first), second))
 
     assert merged == {k: first.get(k, 0) + second.get(k, 0) for k in first.keys() | second.keys()}
+
+
+# Who may read ---------------------------------------------------------------------------------------------------------
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): f"{path.stat().st_mode & 0o777:o}" for path in folder.rglob("*")}
+
+
+def test_only_its_owner_may_read_a_database(open_manager: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "made" / "for it" / "aimm.db"
+    old = os.umask(0)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "chmod", lambda *_: pytest.fail("it was open to others until now"))
+            with open_manager(f"sqlite:///{file}", metrics_folder=tmp_path / "metrics") as mm:
+                mm.budgets.create("b", "5", action="stop")
+                mm.generate("A secret.", model="sim-fast")
+                mm.workflows.wait(mm.workflows.start("translation", "A secret.", model="sim-fast"), 30)
+                found = modes(tmp_path)
+        assert {"aimm.db-wal", "aimm.db-shm", "aimm.db.engine", "aimm.db.engine-wal"} <= {
+            Path(name).name for name in found
+        }
+        assert {mode for name, mode in found.items() if (tmp_path / name).is_file()} == {"600"}, found
+        assert {mode for name, mode in found.items() if not Path(name).suffix and "metrics" not in name} == {"700"}, (
+            found
+        )
+
+        for name in ("aimm.db", "aimm.db.engine", "aimm.db-wal"):
+            (file.parent / name).touch()
+            (file.parent / name).chmod(0o664)
+        with open_manager(f"sqlite:///{file}") as mm:
+            mm.workflows.warm_up()
+            assert set(modes(file.parent).values()) - {"700"} == {"600"}
+    finally:
+        os.umask(old)
 
 
 # Demo --------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from core.errors import AimmError, InvalidRequest
+from core.storage.files import private_database, private_folder
 
 BUSY_TIMEOUT_MS = 120_000  # the longest write, charging millions of past calls anew, takes a minute
 HEAD = "0005"
@@ -27,7 +28,7 @@ class Database:
         if self.is_sqlite:
             if self.url.database in (None, "", ":memory:"):
                 raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
-            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            private_folder(Path(self.url.database or "").absolute().parent)
         try:
             self._readers = self._engine("BEGIN")
             self._writers = self._engine("BEGIN IMMEDIATE")
@@ -125,6 +126,7 @@ def in_batches(connection: Connection, statement: Any) -> Any:
 
 def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
     """An engine whose transactions we begin ourselves: the driver would begin them late and never for reads."""
+    private_database(Path(url.database or ""))
     engine = create_engine(
         url, connect_args={"check_same_thread": False}, pool_size=8, max_overflow=24, hide_parameters=True
     )

@@ -11,6 +11,7 @@ from typing import IO, Any
 from sqlalchemy import text
 
 from core.storage.database import Database
+from core.storage.files import private_folder, private_opener
 
 _TOKEN = re.compile(r"p[0-9a-f]+-[0-9a-f]+")
 
@@ -32,8 +33,8 @@ class Presence:
                 import fcntl
 
                 path = self._path(self.token)
-                path.parent.mkdir(exist_ok=True)
-                self._file = path.open("w")
+                private_folder(path.parent)
+                self._file = open(path, "w", opener=private_opener)  # noqa: SIM115 - it is held while the process lives
                 fcntl.flock(self._file, fcntl.LOCK_EX)
             elif not self._database.is_sqlite and self._connection is None:
                 self._connection = self._database.engine_for_runs.connect()

@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from core.calls.observer import Seen
 from core.domain.generation import Generation
+from core.storage.files import private_folder
 from core.telemetry.families import Bounded
 
 OVERHEAD_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -28,6 +29,8 @@ class Tally:
     def __init__(self, n_in_flight: Callable[[], int], folder: Path | None) -> None:
         self._n_in_flight = n_in_flight
         self._folder = folder
+        if folder is not None:
+            private_folder(folder.absolute())
         self._registry = registry = CollectorRegistry()
         self._bounded = Bounded()
         self._children: dict[tuple[int, tuple[str, ...]], Counter] = {}

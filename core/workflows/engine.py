@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 
 from core.errors import Conflict
 from core.storage.database import Database
+from core.storage.files import private_database, private_opener
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class RunEngine:
         import fcntl
 
         path = Path(f"{self._database.url.database}.engine.lock")
-        self._file_lock = path.open("w")
+        self._file_lock = open(path, "w", opener=private_opener)  # noqa: SIM115 - it is held while the process lives
         try:
             fcntl.flock(self._file_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -228,6 +229,7 @@ def _engine(path: Path) -> Any:
     """DBOS's SQLite state with our settings, and with the clock functions that older SQLite lacks."""
     from sqlalchemy import create_engine, event
 
+    private_database(path)
     engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
