@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dashboard import formatting
+from dashboard import formatting, tables
 
 # What each page takes from its address; anything else there is another page's.
 NAMES: dict[str, tuple[str, ...]] = {
@@ -84,7 +84,7 @@ def table(
         if then is not None:
             then()
 
-    st.dataframe(frame, hide_index=True, on_select=picked, selection_mode="single-row", key=key, **options)  # type: ignore[call-overload]
+    tables.show(frame, hide_index=True, on_select=picked, selection_mode="single-row", key=key, **options)
     return value(name)
 
 

@@ -1,11 +1,14 @@
-"""Numbers as people read them. The only place that knows percent."""
+"""Numbers as people read them, and cells as spreadsheets do. The only place that knows percent."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 
 from core.pricing.dollars import dollars
 
 UNKNOWN = "–"
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_AMOUNT = re.compile(r"[+-]?\$?(?:\d[\d,.]*|\.\d+)(?:e[+-]?\d+)?(?: ?%| [a-zA-Z]{1,12})?", re.IGNORECASE)
 
 
 def usd(amount: Decimal | float | None) -> str:
@@ -70,3 +73,16 @@ def plain(text: str) -> str:
     for sign in "\\`*_[]#$:<>~":
         text = text.replace(sign, f"\\{sign}")
     return text
+
+
+def cell(value: object) -> object:
+    """A cell that leaves for a spreadsheet: a text that would be a formula there begins with an apostrophe; numbers stay."""
+    if isinstance(value, str) and _FORMULA.match(value) and not _AMOUNT.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def uncell(value: object) -> str:
+    """What `cell` was given, as text."""
+    text = str(value)
+    return text[1:] if text.startswith("'") and cell(text[1:]) == text else text

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import formatting, money, queries
+from dashboard import formatting, money, queries, tables
 from dashboard.session import manager
 
 NAMES = {"webhook": "AIMM_ALERT_WEBHOOK", "slack": "AIMM_ALERT_SLACK", "email": "AIMM_ALERT_EMAIL and AIMM_SMTP_URL"}
@@ -19,12 +19,12 @@ def show() -> None:
     if frame.empty and not n_ok:
         st.caption("No alerts yet: they come with the thresholds of budgets.")
     elif not frame.empty:
-        st.dataframe(frame, hide_index=True, column_config=config)
+        tables.show(frame, hide_index=True, column_config=config)
     _channels()
     outbox = money.outbox_frame()
     if not outbox.empty:
         with st.expander("Messages", icon=":material/outbox:"):
-            st.dataframe(outbox, hide_index=True, column_config=config)
+            tables.show(outbox, hide_index=True, column_config=config)
 
 
 def _channels() -> None:

@@ -9,7 +9,7 @@ from core import AimmError
 from core.domain.generation import Request
 from core.domain.workflow import Workflow
 from core.pricing.estimate import Estimate, total
-from dashboard import formatting, money
+from dashboard import formatting, money, tables
 from dashboard.session import manager
 
 OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
@@ -78,6 +78,6 @@ def _line(found: Estimate) -> str:
 
 
 def _table(found: Sequence[Estimate], names: Sequence[str], first: str) -> None:
-    st.dataframe(money.estimates_frame(found, names, first), hide_index=True)
+    tables.show(money.estimates_frame(found, names, first), hide_index=True)
     low, expected, high = (formatting.usd(each) for each in total(list(found)))
     st.caption(f"Together: expected {expected} (from {low}), at most {high}".replace("$", "\\$"), help=HELP)

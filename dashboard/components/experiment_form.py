@@ -8,7 +8,7 @@ from core import AimmError
 from core.domain.experiment import PRIMARY, UNITS, Guardrail, Variant
 from core.domain.generation import Parameters
 from core.experiments.words import names
-from dashboard import address, formatting, queries, trials
+from dashboard import address, formatting, queries, tables, trials
 from dashboard.session import manager
 
 WORKFLOW = "workflow: "
@@ -121,7 +121,7 @@ def _planner(n_variants: int) -> None:
             return
         days = row[3].number_input("Days you have", 1, 3650, 14, key="plan_days", persist_state="session")
         frame = trials.plans(float(rate or 30) / 100, [p for p in points if p], float(per_day or 0), n_variants, n_variants - 1)  # fmt: skip
-        st.dataframe(frame, hide_index=True, column_config={c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if "days" in c})  # fmt: skip
+        tables.show(frame, hide_index=True, column_config={c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if "days" in c})  # fmt: skip
         st.caption(trials.reach(float(rate or 30) / 100, float(per_day or 0), int(days or 14), n_variants))
         st.caption(
             "80 % power, 95 % level. *Any look*: the interval that this product uses; stop when it says so, on average much"

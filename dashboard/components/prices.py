@@ -9,7 +9,7 @@ from core import AimmError
 from core.domain.price import TeamPrice, UnpricedModel
 from core.pricing.catalogue import VENDORS
 from core.pricing.team import above_from_text
-from dashboard import formatting, money
+from dashboard import formatting, money, tables
 from dashboard.session import manager
 
 PROVIDERS = tuple(VENDORS)
@@ -24,7 +24,7 @@ def own() -> None:
     """The rows that are set here or in the file, and a form for a new one."""
     prices = manager().prices
     if prices.rows:
-        st.dataframe(money.own_prices_frame(), hide_index=True)
+        tables.show(money.own_prices_frame(), hide_index=True)
     here = {_label(row): row.id for row in prices.rows if row.source == "team"}
     here |= {f"cannot be read ({id_})": id_ for id_ in prices.unreadable}
     if here:
@@ -89,7 +89,7 @@ def unpriced() -> None:
     if not found:
         st.success("Every real call on record has a cost.", icon=":material/check_circle:")
         return
-    st.dataframe(money.unpriced_frame(found), hide_index=True)
+    tables.show(money.unpriced_frame(found), hide_index=True)
     names = [f"{each.provider} {each.model}" for each in found]
     chosen = st.selectbox("Set a price for", names, key="unpriced_model", bind="query-params")
     one = found[names.index(chosen or names[0])]
@@ -129,7 +129,7 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
     n, n_unpriced = sum(day.n_calls for day in days), sum(day.n_unpriced for day in days)
     now = "unknown" if n == n_unpriced else formatting.usd(before)
     st.markdown(f"**Preview**: {n:,} calls on {len(days)} days, {now} → **{formatting.usd(after)}**".replace("$", "\\$"))  # fmt: skip
-    st.dataframe(frame, hide_index=True, height=min(300, 60 + 35 * len(frame)))
+    tables.show(frame, hide_index=True, height=min(300, 60 + 35 * len(frame)))
     if st.button(
         f"Charge these {n:,} calls so", type="primary", icon=":material/published_with_changes:", key="reprice_apply"
     ):
@@ -157,7 +157,7 @@ def catalogue() -> None:
         st.success("No price would change.", icon=":material/check_circle:")
         return
     st.markdown(f"**{len(changes)} models would change**")
-    st.dataframe(money.changes_frame(changes), hide_index=True)
+    tables.show(money.changes_frame(changes), hide_index=True)
     if st.button("Take it", type="primary", key="catalogue_take", icon=":material/download_done:"):
         prices.take(content)
         st.rerun()
@@ -168,7 +168,7 @@ def audit() -> None:
     if frame.empty:
         st.caption("Nothing has been changed about prices or budgets yet.")
     else:
-        st.dataframe(frame, hide_index=True, column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")})  # fmt: skip
+        tables.show(frame, hide_index=True, column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")})  # fmt: skip
 
 
 def _midnight(day: object) -> datetime | None:

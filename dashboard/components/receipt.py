@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.domain.generation import Generation
 from core.domain.price import Elsewhere
-from dashboard import formatting, money, queries
+from dashboard import formatting, money, queries, tables
 from dashboard.formatting import UNKNOWN
 
 HELP = {
@@ -70,7 +70,7 @@ def _elsewhere(g: Generation) -> None:
         )
     )
     with st.expander("On each model", icon=":material/compare_arrows:"):
-        st.dataframe(money.elsewhere_frame(g, others), hide_index=True)
+        tables.show(money.elsewhere_frame(g, others), hide_index=True)
 
 
 def _other_tier(g: Generation, others: Sequence[Elsewhere]) -> str:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import AimmError
 from core.monitoring.reconcile import Reconciliation
-from dashboard import formatting, money
+from dashboard import formatting, money, tables
 from dashboard.session import manager
 
 HELP = (
@@ -63,15 +63,17 @@ def _draw(found: Reconciliation) -> None:
     for text in found.skipped:
         st.caption(formatting.plain(text))
     left, right = st.columns(2, gap="medium")
-    left.markdown("**By model**")
-    left.dataframe(money.drift_frame(found.by_model, "model"), hide_index=True)
+    with left:
+        st.markdown("**By model**")
+        tables.show(money.drift_frame(found.by_model, "model"), hide_index=True)
     if any(day.on is not None for day in found.by_day):
-        right.markdown("**By day (UTC)**")
-        right.dataframe(money.drift_frame(found.by_day, "day"), hide_index=True)
+        with right:
+            st.markdown("**By day (UTC)**")
+            tables.show(money.drift_frame(found.by_day, "day"), hide_index=True)
 
 
 def _kept() -> None:
     frame = money.kept_frame()
     if not frame.empty:
         st.markdown("**Earlier ones**")
-        st.dataframe(frame, hide_index=True)
+        tables.show(frame, hide_index=True)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.domain.budget import BudgetOutlook
-from dashboard import charts, formatting, money, queries
+from dashboard import charts, formatting, money, queries, tables
 from dashboard.components import chart_table
 
 DIMENSIONS = ("model", "tag", "user", "key", "workflow", "experiment")
@@ -100,5 +100,5 @@ def _by(label: str, simulated: bool) -> None:
         st.caption(f"No call in this range has a {dimension}. {hint.get(dimension, '')}")
         return
     config = {name: st.column_config.NumberColumn(format="$%.6f") for name in frame.columns if "$" in name}
-    st.dataframe(frame, hide_index=True, column_config=config)
-    chart_table.csv(frame, f"spend_by_{dimension}")
+    tables.show(frame, hide_index=True, column_config=config)
+    tables.csv(frame, f"spend_by_{dimension}")

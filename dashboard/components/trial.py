@@ -7,7 +7,7 @@ from core.domain.experiment import SMALLER_IS_BETTER, Experiment, OutcomeInput
 from core.experiments.analysis import SHARES
 from core.experiments.service import ExperimentReport
 from core.experiments.words import names
-from dashboard import formatting, trial_charts, trials
+from dashboard import formatting, tables, trial_charts, trials
 from dashboard.components import chart_table
 from dashboard.session import manager
 
@@ -42,7 +42,7 @@ def show(found: ExperimentReport) -> None:
             st.caption("From 30 units a variant on.")
         else:
             st.altair_chart(trial_charts.history(history, f"{names(primary)} ({unit})"))
-    st.dataframe(
+    tables.show(
         trials.variants(analysis), hide_index=True, column_config={"latency s": st.column_config.NumberColumn(format="%.2f")}
     )  # fmt: skip
     left, right = st.columns(2, gap="medium")
@@ -187,17 +187,17 @@ def _split(found: ExperimentReport) -> None:
 def _more(found: ExperimentReport) -> None:
     experiment, analysis = found.experiment, found.analysis
     with st.expander("All differences", icon=":material/table:"):
-        st.dataframe(trials.contrasts(analysis), hide_index=True)
+        tables.show(trials.contrasts(analysis), hide_index=True)
         better = "smaller" if experiment.design.primary in SMALLER_IS_BETTER else "larger"
         st.caption(f"Primary metric: {names(experiment.design.primary)}; {better} is better. One method on this page: confidence sequences, because they stay true however often one looks.")  # fmt: skip
     with st.expander("The Bayesian view", icon=":material/casino:"):
         st.caption(BAYES)
-        st.dataframe(trials.beliefs(analysis, experiment.design.primary), hide_index=True, column_config={"probability to be best %": st.column_config.NumberColumn(format="%.1f")})  # fmt: skip
+        tables.show(trials.beliefs(analysis, experiment.design.primary), hide_index=True, column_config={"probability to be best %": st.column_config.NumberColumn(format="%.1f")})  # fmt: skip
     if any(variant.is_shadow for variant in experiment.variants):
         with st.expander("Shadow answers", icon=":material/visibility_off:"):
             _shadows(experiment)
     with st.expander("The last assignments", icon=":material/list:"):
-        st.dataframe(trials.latest(experiment), hide_index=True)
+        tables.show(trials.latest(experiment), hide_index=True)
 
 
 def _shadows(experiment: Experiment) -> None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.comparison.judging import MIN_DECIDED
 from core.domain.comparison import Comparison
-from dashboard import charts, formatting, queries
+from dashboard import charts, formatting, queries, tables
 from dashboard.session import manager
 
 CHOICES = {"a": "{a} is better", "b": "{b} is better", "tie": "Tie", "both_bad": "Both bad"}
@@ -51,7 +51,7 @@ def standings() -> None:
             st.caption(
                 formatting.plain(f"{model}: not enough votes – {decided} decided pairs, collect {missing} more.")
             )
-        st.dataframe(
+        tables.show(
             frame,
             hide_index=True,
             column_config={

@@ -5,7 +5,7 @@ import streamlit as st
 from core import AimmError
 from core.comparison import judging
 from core.domain.comparison import Comparison
-from dashboard import formatting, queries
+from dashboard import formatting, queries, tables
 from dashboard.components import answer, candidates, estimates, receipt, rule_editor, votes
 from dashboard.session import manager
 
@@ -108,7 +108,7 @@ if not past:
     st.caption("No comparisons yet.")
     st.stop()
 frame = queries.comparisons_frame(past)
-event = st.dataframe(
+event = tables.show(
     frame,
     hide_index=True,
     on_select="rerun",

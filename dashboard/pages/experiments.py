@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, formatting, trials
+from dashboard import address, formatting, tables, trials
 from dashboard.components import demo, experiment_form, trial
 from dashboard.session import manager
 
@@ -33,7 +33,7 @@ def simulator() -> None:
         return
     frame = trials.peeking(float(rate or 0) / 100, float(effect or 0) / 100, int(n or 5000))
     columns = {c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if c != "method"}
-    st.dataframe(frame, hide_index=True, column_config=columns)
+    tables.show(frame, hide_index=True, column_config=columns)
     st.caption("300 simulated experiments, 200 looks each.")
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import formatting, queries
+from dashboard import formatting, queries, tables
 from dashboard.components import key_card, prices, vendors
 from dashboard.session import manager
 
@@ -46,7 +46,7 @@ with left:
         st.warning(f"A vendor's model list could not be read: {formatting.plain(mm.model_list_error)}")
     frame = queries.models_frame()
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
-    st.dataframe(frame, hide_index=True, column_config=money, height=560)
+    tables.show(frame, hide_index=True, column_config=money, height=560)
     st.caption(
         "USD per million tokens: your own rows over the catalogue of the installed genai-prices; nothing is fetched. A prompt"
         " longer than «long prompt from» pays a higher price for the whole call. Thinking is charged like output. An empty"

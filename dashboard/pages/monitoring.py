@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts, queries
+from dashboard import charts, queries, tables
 from dashboard.components import alerts, budgets, chart_table, demo, headline, reconcile, spend
 
 ALL = "all models"
@@ -92,6 +92,6 @@ table = queries.by_model(label, chosen, simulated).drop(columns=["time"])
 formats = {name: st.column_config.NumberColumn(format="%.3f") for name in table.columns if name.endswith(" s")}
 formats["cost $"] = st.column_config.NumberColumn("Cost", format="$%.6f")
 formats["success %"] = st.column_config.NumberColumn(format="%.2f")
-st.dataframe(table, hide_index=True, column_config=formats)
-chart_table.csv(table, "by_model")
+tables.show(table, hide_index=True, column_config=formats)
+tables.csv(table, "by_model")
 budgets.show()

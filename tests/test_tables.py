@@ -1,0 +1,68 @@
+"""What leaves a table for a spreadsheet is text and numbers, never a formula."""
+
+import csv
+import io
+import re
+
+import pandas as pd
+import pytest
+import streamlit as st
+
+from dashboard import formatting, tables
+from tests.conftest import ROOT
+
+FORMULAS = ['=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2+3+cmd|x!A0", "@SUM(1,2)", "\t=1+1", "\r=1", "\n=1", "＝1", "=", "-", "+49 170 1234", "- a list", "@anna", "-1-2", "+A1"]  # fmt: skip
+PLAIN = ["", "ok", "a=b", "'quoted", "-5", "+3", "-1,234.50", "-$0.44", "+$1.20", "+12 %", "-3.2 points", "-1.5e-05", "−5 %", "u-1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_formula_becomes_text(text: str):
+    assert formatting.cell(text) == f"'{text}"
+    assert formatting.uncell(f"'{text}") == text
+
+
+@pytest.mark.parametrize("value", [*PLAIN, -5, 0.25, None])
+def test_numbers_and_words_stay_as_they_are(value: object):
+    assert formatting.cell(value) == value
+    assert formatting.uncell(value) == str(value)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What Streamlit is given."""
+    found: list[object] = []
+    monkeypatch.setattr(st, "dataframe", lambda data, **_: found.append(data))
+    monkeypatch.setattr(st, "download_button", lambda _label, data, *_, **__: found.append(data))
+    return found
+
+
+def test_a_table_shows_the_cells_and_hands_out_none_as_a_formula(drawn: list[object]):
+    frame = pd.DataFrame({"user": FORMULAS, "cost $": [-1.5] * len(FORMULAS)})
+    tables.show(frame, hide_index=True)
+    tables.csv(frame, "spend")
+
+    styler, data = drawn
+    assert list(styler.data["user"]) == [f"'{text}" for text in FORMULAS]  # what is downloaded and copied
+    shown = styler._translate(False, False)["body"]
+    assert [row[1]["display_value"] for row in shown] == FORMULAS
+    assert isinstance(data, bytes) and data.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    assert [row[0] for row in rows[1:]] == [f"'{text}" for text in FORMULAS]
+    assert {row[1] for row in rows[1:]} == {"-1.5"}
+
+
+def test_a_table_without_formulas_is_drawn_as_it_is(drawn: list[object]):
+    frame = pd.DataFrame({"user": PLAIN, "n": range(len(PLAIN))})
+    tables.show(frame)
+
+    assert drawn[0] is frame
+
+
+def test_every_table_and_file_goes_the_same_way():
+    wrong = [
+        path.name
+        for path in (ROOT / "dashboard").rglob("*.py")
+        if path.name != "tables.py"
+        and re.search(r"\.dataframe\(|st\.table\(|\.to_csv\(|csv\.writer", path.read_text("utf-8"))
+    ]
+    assert wrong == []
