@@ -117,7 +117,7 @@ class Nearby:
             return Forbidden(
                 "This server is for its own machine; it was started at another address than its settings say."
             )
-        if scope["path"] in _OPEN or _BEHIND_ACCESS.fullmatch(scope["path"]):
+        if is_behind_access(scope["path"]):
             return None
         given = _read({**scope})
         is_near = _is_local_host(given.host) and (not given.origin or _is_local_origin(given.origin))
@@ -126,6 +126,11 @@ class Nearby:
         if not _is_local_host(given.host):
             return Forbidden("On this machine only localhost is served, and the request names another host.", hint=_PAGE_HINT)  # fmt: skip
         return Forbidden("Pages of other sites may not ask a server on this machine.", hint=_PAGE_HINT)
+
+
+def is_behind_access(path: str) -> bool:
+    """Whether an address is served by Access, which asks for a key, or needs none."""
+    return path in _OPEN or _BEHIND_ACCESS.fullmatch(path) is not None
 
 
 def scope_needed(method: str, path: str) -> str:

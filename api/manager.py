@@ -8,9 +8,9 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Query, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from api import errors, given, keys, money, schemas, wire
+from api import errors, given, keys, money, reference, schemas, wire
 from api.given import Caller, Manager, moment
 from core import Conflict, InvalidRequest, ModelManager
 from core.calls.accounting import checked_cap
@@ -34,7 +34,7 @@ def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
         version="0.1.0",
         description="Models, workflows, comparisons, experiments, metrics, costs and budgets. Money in US dollars,"
         " times in seconds, rates in percent; null = unknown. `usage.input` includes cached, `usage.output` thinking tokens.",
-        docs_url="/docs",
+        docs_url=None,  # FastAPI's loads its scripts from elsewhere
         openapi_url="/openapi.json",
         redoc_url=None,
         redirect_slashes=False,  # an address that is not there is 404
@@ -44,6 +44,7 @@ def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
     errors.install(app)
     for path, methods, handler, status in _ROUTES + money.ROUTES + keys.ROUTES:
         app.add_api_route(path, handler, methods=methods, status_code=status, responses=_FAILURES)
+    app.add_api_route("/docs", lambda: HTMLResponse(reference.page(app.openapi())), include_in_schema=False)
     path = "/experiment/{experiment_id}/decision"
     app.add_api_route(path, decision_record, responses=_FAILURES | _MARKDOWN, response_class=Response)
     return app

@@ -18,12 +18,13 @@ from starlette.routing import Mount, Route
 from streamlit.runtime.pages_manager import PagesManager
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.access import Access, Nearby
+from api.access import Access, Nearby, is_behind_access
 from api.protocol import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.binding import check_binding
 from dashboard import failure, login, session
+from dashboard.gate import Gate, Headers, Uploads
 
 WARM_UP_AFTER_S = 3.0
 # Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first
@@ -82,7 +83,12 @@ app = st.App(
     "shell.py",
     lifespan=lifespan,
     on_script_error=failure.show,
-    middleware=[Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed())],
+    middleware=[
+        Middleware(Headers),
+        Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed()),
+        Middleware(Gate, is_elsewhere=is_behind_access),
+        Middleware(Uploads),
+    ],
     routes=[
         *(Route(address, served) for address in ("/health", "/healthz", "/readyz", "/metrics", "/openapi.json")),
         *(Route(address, served) for address in ("/api", "/v1", "/gemini")),

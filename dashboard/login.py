@@ -1,45 +1,66 @@
-"""The way in: where a login is set up or needed, nothing of any page is drawn before it."""
+"""Who may see the pages: a login by password or by an identity provider, asked for before anything of Streamlit is reached."""
 
+import asyncio
 import hmac
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
 import streamlit as st
+from starlette.requests import HTTPConnection
+from streamlit.auth_util import get_cookie_with_chunks
+from streamlit.web.server.server_util import get_cookie_secret
+from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from core.binding import is_loopback
-from dashboard import formatting
 from dashboard.session import manager
 
+COOKIE = "aimm_login"
 FREE_TRIES, LONGEST_WAIT_S = 5, 60.0
-_IN = "logged_in"
+KEPT_ADDRESSES = 10_000
 
 
 class Tries:
-    """Wrong passwords of this process, whoever gave them: from the fifth in a row on, each is followed by a longer wait."""
+    """Wrong passwords by address: from the fifth in a row on, each is followed by a longer wait."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._n_wrong = 0
-        self._until = 0.0
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many in a row, and until when to wait
         self._lock = threading.Lock()
 
-    def refusal(self, given: str, password: str) -> str:
+    def refusal(self, address: str, given: str, password: str) -> str:
         """Why a password does not let in; empty = it does."""
+        who = _network(address)
         with self._lock:
-            if (wait_s := self._until - self._now()) > 0:
+            n_wrong, until = self._wrong.pop(who, (0, 0.0))
+            if (wait_s := until - self._now()) > 0:
+                self._wrong[who] = n_wrong, until
                 return f"Too many wrong tries. Try again in {wait_s:.0f} s."
-            if hmac.compare_digest(given.encode(), password.encode()):
-                self._n_wrong = 0
+            if hmac.compare_digest(given.encode("utf-8", "replace"), password.encode()):
                 return ""
-            self._n_wrong += 1
-            if self._n_wrong >= FREE_TRIES:
-                self._until = self._now() + min(LONGEST_WAIT_S, 2.0 ** (self._n_wrong - FREE_TRIES))
+            n_wrong += 1
+            wait_s = min(LONGEST_WAIT_S, 2.0 ** (n_wrong - FREE_TRIES)) if n_wrong >= FREE_TRIES else 0.0
+            self._wrong[who] = n_wrong, self._now() + wait_s
+            while len(self._wrong) > KEPT_ADDRESSES:
+                self._wrong.popitem(last=False)
             return "That is not the password."
 
 
-tries = Tries()
+def _network(address: str) -> str:
+    """Whom an address stands for: of IPv6, anybody has a whole /64."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
+    return str(ip)
 
 
 def providers() -> list[str]:
@@ -58,65 +79,60 @@ def is_local() -> bool:
 
 def is_needed() -> bool:
     settings = manager().settings
-    return bool(settings.dashboard_password or providers() or settings.require_key or not is_local())
+    return bool(settings.dashboard_password or settings.require_key or not is_local() or providers())
 
 
-def is_in() -> bool:
-    return bool(st.session_state.get(_IN)) or (_is_known() and _is_allowed())
+async def is_in(connection: HTTPConnection) -> bool:
+    """Whether who asks is logged in."""
+    token, password = connection.cookies.get(COOKIE, ""), manager().settings.dashboard_password
+    if token and password is not None:
+        known = manager().logins.cached(token, password)
+        if known or (known is None and await asyncio.to_thread(manager().logins.holds, token, password)):
+            return True
+    return bool(account_of(connection.cookies)) and is_allowed(account_of(connection.cookies))
 
 
 def lets_in() -> bool:
-    """Whether the page may be drawn; if not, the login is drawn instead.
-
-    The run goes on to its end: st.stop() would keep what earlier runs left to be redrawn.
-    """
-    if not is_needed() or is_in():
+    """Whether a page may be drawn; if not, a way to the login is. Gate refuses before: this holds without it too."""
+    if not is_needed():
         return True
-    with st.columns([1, 1.2, 1])[1]:
-        st.title("AI Model Manager")
-        if _is_known():
-            st.error(f"{formatting.plain(str(st.user.get('email') or 'This account'))} may not look at this server.")
-            st.button("Log out", on_click=st.logout, key="login_other")
-        for name in providers():
-            label = "Log in" if name == "default" else f"Log in with {name}"
-            st.button(label, on_click=st.login, args=(name,), key=f"login_{name}", width="stretch")
-        password = manager().settings.dashboard_password
-        if password is not None:
-            _form(password)
-        elif not providers():
-            st.error("No login is set up. Set AIMM_DASHBOARD_PASSWORD, or [auth] in .streamlit/secrets.toml.")
+    cookies, password = st.context.cookies, manager().settings.dashboard_password
+    if password is not None and manager().logins.holds(str(cookies.get(COOKIE, "")), password):
+        return True
+    if is_allowed(account_of(cookies)):
+        return True
+    st.title("AI Model Manager")
+    st.html('<a href="/login" target="_self">Log in</a>')
     return False
 
 
-def _form(password: str) -> None:
-    with st.form("login_form"):
-        given = st.text_input("Password", type="password", key="login_password", autocomplete="current-password")
-        if not st.form_submit_button("Log in", type="primary", width="stretch"):
-            return
-        if refusal := tries.refusal(given or "", password):
-            st.error(refusal, icon=":material/lock:")
-            return
-    st.session_state[_IN] = True
-    st.rerun()
-
-
 def log_out() -> None:
-    """A button, for whoever has logged in."""
-    if not is_needed() or not st.button("Log out", icon=":material/logout:", key="log_out"):
-        return
-    st.session_state.pop(_IN, None)
-    if _is_known():
-        st.logout()
-    st.rerun()
+    """A link, for whoever has logged in."""
+    if is_needed():
+        st.html('<a href="/logout" target="_self">Log out</a>')
 
 
-def _is_known() -> bool:
-    """Whether an identity provider says who this is."""
-    return bool(providers()) and bool(st.user.get("is_logged_in"))
+def account_of(cookies: Mapping[str, str]) -> dict[str, Any]:
+    """Who an identity provider says this is, from the cookie that Streamlit signs; empty = nobody."""
+    if USER_COOKIE_NAME not in cookies or not providers():
+        return {}
+    secret = get_cookie_secret()
+
+    def signed(name: str) -> bytes | None:
+        value = cookies.get(name)
+        return None if value is None else decode_signed_value(secret, name, value.encode("latin-1", "replace"))
+
+    try:
+        found = json.loads(get_cookie_with_chunks(signed, USER_COOKIE_NAME) or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and found.get("is_logged_in") else {}
 
 
-def _is_allowed() -> bool:
+def is_allowed(account: Mapping[str, Any]) -> bool:
+    if not account:
+        return False
     allowed = manager().settings.login_allowed
-    address = str(st.user.get("email") or "").lower()
-    is_verified = st.user.get("email_verified") is not False
+    address = str(account.get("email") or "").lower()
+    is_verified = account.get("email_verified") is not False
     return not allowed or (is_verified and any(address == each or (each.startswith("@") and address.endswith(each)) for each in allowed))  # fmt: skip

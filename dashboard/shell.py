@@ -5,8 +5,14 @@ import streamlit as st
 from dashboard import address, failure, login
 from dashboard.components import frame
 
-st.set_page_config(page_title="AI Model Manager", page_icon=":material/monitoring:", layout="wide")
+# Drawn here: browsers fetch the pictures of icons and emojis from other hosts.
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2563eb"/>'
+    '<path d="M6 22l6-8 5 5 9-11" fill="none" stroke="#fff" stroke-width="3" stroke-linejoin="round"/></svg>'
+)
+st.set_page_config(page_title="AI Model Manager", page_icon=ICON, layout="wide")
 
+is_in = login.lets_in()
 page = st.navigation(
     {
         "Work": [
@@ -25,10 +31,10 @@ page = st.navigation(
             st.Page("pages/playground.py", title="Playground", url_path="root", default=True, visibility="hidden"),
         ],
     },
-    position="sidebar" if login.is_in() or not login.is_needed() else "hidden",
+    position="sidebar" if is_in else "hidden",
 )
 
-if login.lets_in():
+if is_in:
     for part in (frame.strip, frame.banners):
         with failure.contained():
             part()

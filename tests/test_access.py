@@ -8,26 +8,33 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
 import streamlit as st
 from sqlalchemy import text
 from starlette.routing import Mount, Router
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
-from api.access import KEY, Access, Nearby, scope_needed
+from api.access import KEY, Access, Nearby, is_behind_access, scope_needed
 from api.errors import Guard
 from api.manager import make_app
 from core import InvalidRequest, ModelManager
 from core.binding import check_binding, is_loopback
 from core.config import Settings
 from core.keys.rules import new_secret
-from dashboard import login, session
+from dashboard import gate, login, session
 from tests.conftest import ROOT, Open, free_port, running_server
 from tests.test_pages import _pages_as_the_server_has_them as _pages_as_the_server_has_them
-from tests.test_pages import button, show, texts
+from tests.test_pages import show
 from tests.test_request_heads import sent
 
 PASSWORD = "correct horse battery"
@@ -567,71 +574,224 @@ def test_the_dashboard_s_port_takes_no_endless_head(open_server: tuple[str, str,
 
 # The login of the pages -----------------------------------------------------------------------------------------------
 
+UPLOAD = "/_stcore/upload_file/{session}/{file}"
+
+
+class Pages:
+    """What stands before Streamlit, with a manager of this process, as a browser that keeps cookies asks it."""
+
+    def __init__(self, mm: ModelManager, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gate, "tries", login.Tries())  # wrong tries of one test must not keep the next one waiting
+        session.use(mm)
+        self.app = gate.Headers(gate.Gate(_served, is_elsewhere=is_behind_access))
+        self.cookies: dict[str, str] = {}
+
+    def ask(
+        self, method: str, path: str, content: bytes = b"", *, client: str = "10.0.0.1", scheme: str = "http", **headers: str
+    ) -> httpx2.Response:  # fmt: skip
+        async def go() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app=self.app, client=(client, 5))
+            async with httpx2.AsyncClient(transport=transport, base_url=f"{scheme}://aimm.example") as browser:
+                sent = {"cookie": "; ".join(f"{n}={v}" for n, v in self.cookies.items()), **headers}
+                return await browser.request(method, path, content=content, headers=sent)
+
+        answer = asyncio.run(go())
+        for name, value in answer.cookies.items():
+            self.cookies[name] = value
+        return answer
+
+    def log_in(self, password: str = PASSWORD, path: str = "/login", **more: Any) -> httpx2.Response:
+        return self.ask("POST", path, f"password={quote(password)}".encode(), **more)
+
+    def is_in(self, **cookies: str) -> bool:
+        self.cookies |= cookies
+        return self.ask("GET", "/monitoring").status_code == 200
+
 
 @pytest.fixture
-def locked(open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    """The dashboard with a password."""
-    yield from _locked(open_manager(sqlite_url, dashboard_password=PASSWORD), monkeypatch)
-
-
-def _locked(mm: ModelManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    monkeypatch.setattr(login, "tries", login.Tries())  # wrong tries of one test must not keep the next one waiting
-    st.cache_data.clear()
-    session.use(mm)
-    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+def locked(open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pages]:
+    """The pages of a server with a password."""
+    yield Pages(open_manager(sqlite_url, takes_up=False, dashboard_password=PASSWORD), monkeypatch)
     session.use(None)
-    st.cache_data.clear()
 
 
-def try_password(app: AppTest, password: str) -> None:
-    app.text_input(key="login_password").input(password)
-    button(app, "Log in").click().run()
-    assert not app.exception
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", UPLOAD), ("POST", UPLOAD), ("DELETE", UPLOAD), ("OPTIONS", UPLOAD), ("PUT", "/base" + UPLOAD),
+        ("GET", "/media/abc.png"), ("GET", "/component/x/y.js"), ("GET", "/_stcore/bidi-components/x/y.js"),
+        ("GET", "/_stcore/metrics"), ("GET", "/_stcore/host-config"), ("POST", "/_stcore/agent/interact"),
+        ("POST", "/_stcore/agent/mcp"), ("GET", "/_stcore/stream"), ("GET", "/_stcore/script-health-check"),
+        ("GET", "/static/js/x.js"), ("POST", "/"), ("PUT", "/monitoring"), ("GET", "/app/static/x"), ("PATCH", "//login"),
+    ],
+)  # fmt: skip
+def test_before_the_login_nothing_of_streamlit_is_reached(locked: Pages, method: str, path: str):
+    answer = locked.ask(method, path, b"x" * 1000)
+
+    assert answer.status_code == 401
+    assert answer.content != b"{}"
 
 
-@pytest.mark.parametrize("page", ["playground", "monitoring", "log", "gateway", "settings"])
-def test_nothing_of_a_page_shows_before_the_login(locked: AppTest, page: str):
-    show(locked, page)
+@pytest.mark.parametrize("path", ["/", "/monitoring", "/log?call=g_1&x=%2F", "/a/b"])
+def test_a_page_leads_to_the_login_and_the_login_back_to_it(locked: Pages, path: str):
+    first = locked.ask("GET", path)
+    assert first.status_code == 303
+    shown = locked.ask("GET", first.headers["location"])
+    assert "AI Model Manager" in shown.text and 'type="password"' in shown.text and shown.status_code == 200
 
-    assert [title.value for title in locked.title] == ["AI Model Manager"]
-    assert texts(locked) == "AI Model Manager"
-    assert not locked.sidebar.children and len(locked.button) == 1
-
-
-def test_the_password_lets_in_and_logging_out_ends_it(locked: AppTest):
-    show(locked, "settings")
-    try_password(locked, "wrong")
-    assert "not the password" in texts(locked) and "Database" not in texts(locked)
-
-    try_password(locked, PASSWORD)
-    assert locked.title[0].value == "Settings"
-
-    button(locked, "Log out").click().run()
-    assert locked.title[0].value == "AI Model Manager"
+    assert locked.log_in(path=first.headers["location"]).headers["location"] == path
+    assert locked.ask("GET", path).content == b"{}"
 
 
-def test_an_open_server_without_any_login_shows_no_page(open_manager: Open, sqlite_url: str, monkeypatch: Any):
-    for app in _locked(open_manager(sqlite_url, require_key=True), monkeypatch):
-        show(app, "monitoring")
+@pytest.mark.parametrize(
+    "wanted", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/\nset-cookie: a=b", "/login", "/%09/x", ""]
+)  # fmt: skip
+def test_the_login_leads_to_pages_of_this_server_only(locked: Pages, wanted: str):
+    location = locked.log_in(path=f"/login?next={quote(wanted)}").headers["location"]
 
-        assert "No login is set up" in texts(app)
-        assert [title.value for title in app.title] == ["AI Model Manager"]
+    assert location == "/" or (location.startswith("/%09"))
+
+
+def test_health_and_the_api_stand_beside_the_login(locked: Pages):
+    for path in ("/health", "/healthz", "/readyz", "/_stcore/health", "/api/models", "/v1/models", "/metrics"):
+        assert locked.ask("GET", path).content == b"{}"
+
+
+def test_a_socket_of_the_pages_needs_the_login_and_ends_with_it(locked: Pages):
+    def opened(*then: Any) -> list[dict[str, Any]]:
+        """What is sent over a socket that the app accepts and answers once for each message."""
+        sent: list[dict[str, Any]] = []
+        coming = [{"type": "websocket.connect"}, *then]
+
+        async def app(_scope: Any, receive: Any, send: Any) -> None:
+            while (message := await receive())["type"] != "websocket.disconnect":
+                is_first = message["type"] == "websocket.connect"
+                await send({"type": "websocket.accept"} if is_first else {"type": "websocket.send", "bytes": b"x"})
+
+        async def receive() -> dict[str, Any]:
+            message = coming.pop(0)
+            return message() if callable(message) else message
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        cookie = "; ".join(f"{name}={value}" for name, value in locked.cookies.items()).encode()
+        scope = {"type": "websocket", "path": "/_stcore/stream", "headers": [(b"cookie", cookie)], "query_string": b""}
+        asyncio.run(gate.Gate(app, is_elsewhere=is_behind_access)(scope, receive, send))
+        return [message["type"] for message in sent]
+
+    asked = {"type": "websocket.receive", "bytes": b"x"}
+    assert opened(asked, {"type": "websocket.disconnect"}) == ["websocket.close"]
+    locked.log_in()
+    assert opened(asked, {"type": "websocket.disconnect"}) == ["websocket.accept", "websocket.send"]
+
+    def ended() -> dict[str, Any]:
+        mm = session.manager()
+        mm.logins.end(locked.cookies[login.COOKIE], PASSWORD)
+        return asked
+
+    assert opened(asked, ended, asked) == ["websocket.accept", "websocket.send", "websocket.close"]
+
+
+def test_the_cookie_of_a_login_is_for_this_server_alone(locked: Pages):
+    plain, secure = locked.log_in(), locked.log_in(scheme="https")
+
+    for answer, is_secure in ((plain, False), (secure, True)):
+        words = [word.strip().lower() for word in answer.headers["set-cookie"].split(";")]
+        assert {"httponly", "samesite=lax", "path=/"} <= set(words) and ("secure" in words) is is_secure
+    assert PASSWORD not in plain.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("spoil", [lambda t: t[:-1] + ("A" if t[-1] != "A" else "B"), lambda t: "", lambda t: "A" * 43, lambda t: t * 2, lambda t: "%00"])  # fmt: skip
+def test_a_cookie_that_was_not_given_opens_nothing(locked: Pages, spoil: Any):
+    locked.log_in()
+    token = locked.cookies[login.COOKIE]
+    assert locked.is_in()
+
+    assert not locked.is_in(**{login.COOKIE: spoil(token)})
+
+
+def test_a_login_outlives_a_restart_and_ends_with_the_password_a_logout_and_its_time(
+    open_manager: Open, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    def restarted(password: str) -> Pages:
+        return Pages(open_manager(database_url, takes_up=False, dashboard_password=password), monkeypatch)
+
+    first = restarted(PASSWORD)
+    first.log_in()
+    token = first.cookies[login.COOKIE]
+    assert restarted(PASSWORD).is_in(**{login.COOKIE: token})
+    assert not restarted(PASSWORD + "!").is_in(**{login.COOKIE: token})
+
+    again = restarted(PASSWORD)
+    again.cookies[login.COOKIE] = token
+    out = again.ask("GET", "/logout")
+    assert out.headers["location"] == "/login" and 'aimm_login="";' in out.headers["set-cookie"]
+    assert not again.is_in(**{login.COOKIE: token})  # also for whoever copied it
+    assert not restarted(PASSWORD).is_in(**{login.COOKIE: token})
+
+    monkeypatch.setattr("core.keys.logins.LIFE_S", 0)
+    again.log_in()
+    assert not again.is_in()
+    session.use(None)
+
+
+def test_another_site_neither_logs_in_nor_out(locked: Pages):
+    assert locked.log_in(origin="https://evil.example").status_code == 403
+    locked.log_in(origin="http://aimm.example")
+    assert locked.ask("GET", "/logout", **{"sec-fetch-site": "cross-site"}).status_code == 403
+    assert locked.is_in()
+
+
+def test_a_login_that_is_no_form_is_no_try(locked: Pages):
+    for content in (b"", b"x" * 100_000, b"password", b"&" * 8000, b"\xff\xfe", b"password=%ff"):
+        assert locked.ask("POST", "/login", content, client="10.0.0.9").status_code in (403, 429)
+
+
+def test_wrong_passwords_are_counted_by_address(locked: Pages):
+    tried = [locked.log_in("wrong").status_code for _ in range(6)]
+    assert tried == [403] * 5 + [429]
+    assert locked.log_in().status_code == 429  # else a guess could be told from a miss during the wait
+    assert locked.log_in(client="10.0.0.2", **{"x-forwarded-for": "10.0.0.1"}).status_code == 303
+
+    for n in range(5):
+        locked.log_in("wrong", client=f"2001:db8::{n}")
+    assert locked.log_in(client="2001:db8::ffff").status_code == 429  # anybody has a whole network of those
+    assert locked.log_in(client="2001:db8:1::1").status_code == 303
 
 
 def test_from_the_fifth_wrong_try_on_each_is_followed_by_a_longer_wait():
     now = 0.0
     tries = login.Tries(lambda: now)
 
-    refusals = [tries.refusal("wrong", PASSWORD) for _ in range(6)]
+    refusals = [tries.refusal("a", "wrong", PASSWORD) for _ in range(6)]
     assert refusals == ["That is not the password."] * 5 + ["Too many wrong tries. Try again in 1 s."]
-    assert "Try again" in tries.refusal(PASSWORD, PASSWORD)  # else a guess could be told from a miss during the wait
 
     now = 1.0
-    assert tries.refusal("wrong", PASSWORD) == "That is not the password."
-    assert tries.refusal("wrong", PASSWORD) == "Too many wrong tries. Try again in 2 s."
+    assert tries.refusal("a", "wrong", PASSWORD) == "That is not the password."
+    assert tries.refusal("a", "wrong", PASSWORD) == "Too many wrong tries. Try again in 2 s."
     now = 3.0
-    assert tries.refusal(PASSWORD, PASSWORD) == ""
-    assert tries.refusal("wrong", PASSWORD) == "That is not the password."
+    assert tries.refusal("a", PASSWORD, PASSWORD) == ""
+    assert tries.refusal("a", "wrong", PASSWORD) == "That is not the password."
+
+
+def test_an_open_server_without_any_login_shows_no_page(open_manager: Open, sqlite_url: str, monkeypatch: Any):
+    pages = Pages(open_manager(sqlite_url, takes_up=False, require_key=True), monkeypatch)
+
+    assert "No login is set up" in pages.ask("GET", "/login").text
+    assert pages.ask("GET", "/monitoring").status_code == 303
+    assert pages.log_in("").status_code == 403
+    session.use(None)
+
+
+@pytest.mark.parametrize("path", ["/", "/login"])
+def test_pages_say_what_may_be_loaded_and_who_may_frame_them(locked: Pages, path: str):
+    headers = locked.ask("GET", path).headers
+
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["img-src"] == "'self' data: blob:" and policy["frame-ancestors"] == "'self'"
+    assert "unsafe" not in policy["script-src"] and policy["default-src"] == "'self'"
+    assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(
@@ -644,17 +804,77 @@ def test_from_the_fifth_wrong_try_on_each_is_followed_by_a_longer_wait():
         ({"is_logged_in": True, "email": "bob@example.org", "email_verified": False}, ("@example.org",), "refused"),
         ({"is_logged_in": True, "email": "eve@evil.example"}, ("@example.org",), "refused"),
         ({"is_logged_in": True}, ("@example.org",), "refused"),
+        ("forged", (), "login"),
     ],
 )
 def test_an_identity_provider_says_who_it_is_and_the_settings_who_may(
-    open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, user: dict[str, Any], allowed: tuple[str, ...], shows: str
+    open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, user: Any, allowed: tuple[str, ...], shows: str
 ):  # fmt: skip
     # Authlib, which only the redirect to a provider needs, may be missing here.
-    monkeypatch.setattr(login, "find_spec", lambda name: object())
-    for app in _locked(open_manager(sqlite_url, login_allowed=allowed), monkeypatch):
-        app.secrets["auth"] = {"client_id": "x", "redirect_uri": "http://localhost:8501/oauth2callback"}
-        app.user = user
-        show(app, "settings")
+    monkeypatch.setattr(login, "providers", lambda: ["default"])
+    monkeypatch.setattr(login, "get_cookie_secret", lambda: "s" * 32)
+    pages = Pages(open_manager(sqlite_url, takes_up=False, login_allowed=allowed), monkeypatch)
+    secret = "t" * 32 if user == "forged" else "s" * 32
+    value = json.dumps({"is_logged_in": True} if user == "forged" else user)
+    pages.cookies["_streamlit_user"] = create_signed_value(secret, "_streamlit_user", value).decode()
 
-        found = "page" if app.title[0].value == "Settings" else "refused" if "may not look" in texts(app) else "login"
-        assert found == shows
+    told = pages.ask("GET", "/login").text
+    found = "page" if pages.is_in() else "refused" if "may not look" in told else "login"
+    assert found == shows
+    session.use(None)
+
+
+@pytest.mark.parametrize("page", ["playground", "monitoring", "log", "gateway", "settings"])
+def test_a_page_draws_nothing_for_who_has_no_login_even_without_what_stands_before_it(locked: Pages, page: str):
+    app = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+    st.cache_data.clear()
+    show(app, page)
+
+    assert [title.value for title in app.title] == ["AI Model Manager"]
+    assert not app.sidebar.children and not app.button
+
+
+# Uploads
+
+
+def test_a_visitor_of_the_login_uploads_nothing(open_server: tuple[str, str, Path]):
+    address, secret, _ = open_server
+    body = b"x" * 5_000_000
+
+    for headers in ({}, {"x-api-key": secret}, {"cookie": "aimm_login=" + "A" * 43}):
+        for method in ("PUT", "POST", "DELETE", "OPTIONS"):
+            path = f"{address}/_stcore/upload_file/session/file"
+            assert httpx2.request(method, path, content=body, headers=headers).status_code == 401
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(f"{address.replace('http', 'ws')}/_stcore/stream")
+
+
+def test_uploads_are_bounded_of_a_session_and_in_all(monkeypatch: pytest.MonkeyPatch):
+    files = MemoryUploadedFileManager("/upload")
+    sessions = {"a", "b", "c", "d"}
+    infos = SimpleNamespace(get_session_info=lambda each: each if each in sessions else None)
+    running = SimpleNamespace(uploaded_file_mgr=files, _session_mgr=infos)
+    monkeypatch.setattr(gate.runtime, "get_instance", lambda: running)
+    monkeypatch.setattr(gate, "MAX_SESSION_BYTES", 100)
+    monkeypatch.setattr(gate, "MAX_UPLOADED_BYTES", 250)
+
+    async def kept(scope: Any, _receive: Any, send: Any) -> None:
+        *_, session_id, file_id = scope["path"].split("/")
+        n_bytes = int(dict(scope["headers"])[b"content-length"])
+        files.add_file(session_id, UploadedFileRec(file_id, "f", "text/plain", b"x" * n_bytes))
+        await _served(scope, _receive, send)
+
+    uploads = gate.Uploads(kept)
+
+    def put(session_id: str, file_id: str, n_bytes: int | str) -> int:
+        sized = {"content-length": str(n_bytes)} if n_bytes != "" else {}
+        return ask(uploads, f"/_stcore/upload_file/{session_id}/{file_id}", "PUT", **sized)[0]
+
+    assert [put("a", f"f{n}", 40) for n in range(3)] == [200, 200, 413]
+    assert put("a", "whole", "") == 413 and put("a", "odd", "9" * 30) == 413  # as much as may come
+    assert [put("b", "f", 90), put("c", "f", 90)] == [200, 413]
+    files.remove_session_files("a")  # as Streamlit does when the session ends
+    assert put("c", "f", 90) == 200
+    sessions.discard("d")
+    assert put("d", "late", 10) == 200 and "d" not in files.file_storage
+    assert not uploads._coming

@@ -39,26 +39,29 @@ class Walker:
         self.complaints: list[str] = []
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", self._asked)
         page.goto(address)
         self.settle()
 
     def _heard(self, message: "sync_api.ConsoleMessage") -> None:
-        # Only what this server sent counts; the map tiles' and fonts' hosts are out of reach on a closed network.
         # Opened at a page's own address, Streamlit's client looks for its endpoints below it first.
         url = message.location.get("url", "")
-        if message.type == "error" and url.startswith(self.address) and "/_stcore/" not in url:
+        if message.type == "error" and "/_stcore/" not in url:
             self.complaints.append(f"{message.text} {url}")
+
+    def _asked(self, request: "sync_api.Request") -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.complaints.append(f"fetched from elsewhere: {request.url}")
 
     def settle(self) -> None:
         self.page.wait_for_selector("h1", timeout=20_000)
-        self.page.wait_for_function(
-            "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'",
-            timeout=30_000,
-        )
+        # Not by wait_for_function, which evaluates a text in the page: its policy forbids that.
+        still = self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
+        still.wait_for(state="attached", timeout=30_000)
 
     def open(self, name: str) -> None:
         self.page.locator("[data-testid=stSidebarNavLink]", has_text=name).click()
-        self.page.wait_for_function(f"document.querySelector('h1')?.innerText.trim() === {name!r}", timeout=20_000)
+        self.page.get_by_role("heading", level=1, name=name, exact=True).wait_for(timeout=20_000)
         self.settle()
 
     def button(self, label: str) -> None:
@@ -138,9 +141,7 @@ def test_demo_data_fill_every_page(chromium_path: str, address: str):
             walker.open(name)
             walker.check()
         walker.open("Monitoring")
-        walker.page.wait_for_function(
-            "document.querySelectorAll('[data-testid=stVegaLiteChart] :is(svg, canvas)').length >= 6"
-        )
+        walker.page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").nth(5).wait_for()
         walker.open("Experiments")
         walker.sees("points of success rate")
         walker.sees("cheaper a call")

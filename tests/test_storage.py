@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,16 +13,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from core import AimmError, ModelManager, clock
 from core.demo import DemoSize
 from core.domain.generation import Generation, Usage
 from core.storage import histogram
-from core.storage.database import Database
+from core.storage.database import Database, _to_url
 from core.storage.generations import GenerationStore, to_row
 from core.storage.rollups import RollupStore
 from core.storage.writer import Writer
-from tests.conftest import Open
+from tests.conftest import ROOT, Open
 
 NOON = clock.from_us(1_790_000_000_000_000 // clock.DAY_US * clock.DAY_US + 12 * clock.HOUR_US)
 
@@ -144,6 +146,29 @@ def test_a_migrated_database_is_what_the_code_declares(database: Database):
     with database.read() as connection:
         found = compare_metadata(MigrationContext.configure(connection), metadata)
     assert found == []
+
+
+def test_the_tables_of_logins_keyed_requests_and_feedback_come_to_a_database_with_calls(database_url: str):
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine, insert, inspect
+
+    from core.storage.schema import generations
+
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "core" / "storage" / "migrations"))
+    engine = create_engine(_to_url(database_url))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        columns = {column["name"] for column in inspect(connection).get_columns("generations")}
+        row = {name: value for name, value in to_row(a_generation("g1")).items() if name in columns}
+        connection.execute(insert(generations).values(row))
+    engine.dispose()
+
+    with closing(Database(database_url)) as database, database.read() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM generations")) == 1
+        assert {"logins", "keyed_requests", "feedback"} <= set(inspect(connection).get_table_names())
 
 
 def test_search_finds_text_as_typed(mm: ModelManager):

@@ -1,6 +1,18 @@
-"""The tables of the gateway: keys, answers kept for the same question, and vendors that are left alone for a while."""
+"""The tables of the gateway: keys, logins, kept answers, feedback, and vendors that are left alone for a while."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 
 from core.storage.schema import metadata
 
@@ -57,3 +69,42 @@ rate_hits = Table(
     Column("at", BigInteger, nullable=False),
 )
 Index("ix_rate_hits_name", rate_hits.c.name, rate_hits.c.at)
+
+# Who is logged in to the pages. The id is a digest of what the browser holds together with the password.
+logins = Table(
+    "logins",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+# Requests with an Idempotency-Key: claimed while they are answered, then kept with their answer for a while.
+keyed_requests = Table(
+    "keyed_requests",
+    metadata,
+    Column("scope", Text, primary_key=True),  # whose key: an API key's id, or none
+    Column("key", Text, primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the request: another one with the same key is refused
+    Column("owner", Text, nullable=False),  # the process that answers it
+    Column("created_at", BigInteger, nullable=False),
+    Column("answered_at", BigInteger),  # NULL = not yet
+    Column("answer", LargeBinary),  # status, headers and body; NULL = not kept
+)
+Index("ix_keyed_requests_created", keyed_requests.c.created_at)
+
+# What people thought of an answer: one a person and answer, the last one counts.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("generation_id", String(40), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("key_id", Text, primary_key=True),  # of which key it came; empty = none
+    Column("user_id", Text, primary_key=True),  # whose opinion it is; empty = not said
+    Column("thumb", Text),
+    Column("rating", Float),
+    Column("text", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    CheckConstraint("thumb IN ('up', 'down')", name="feedback_thumb"),
+    CheckConstraint("rating BETWEEN 1 AND 5", name="feedback_rating"),
+)

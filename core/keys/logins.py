@@ -1,0 +1,63 @@
+"""Logins by password: begun, looked up, ended. They outlive a restart, and end with the password they were begun with."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+
+from core import clock
+from core.storage.database import Database
+from core.storage.logins import LoginStore
+from core.storage.writer import Writer
+
+LIFE_S = 30 * 86_400
+FRESH_S = 1.0  # for so long what was looked up is believed
+KEPT = 1000
+_TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
+
+
+class LoginService:
+    """A browser holds a random token. What is kept is its digest, keyed with the password: it opens nothing, and another
+    password finds nothing.
+    """
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._store = LoginStore(database)
+        self._writer = writer
+        self._known: dict[str, tuple[bool, float]] = {}
+
+    def begin(self, password: str) -> str:
+        """The token of a new login."""
+        token, now_us = secrets.token_urlsafe(32), clock.now_us()
+        login_id, expires_at = _id_of(token, password), now_us + LIFE_S * 1_000_000
+        self._writer.run(lambda connection: self._store.insert(connection, login_id, now_us, expires_at))
+        return token
+
+    def cached(self, token: str, password: str) -> bool | None:
+        """Whether a token's login holds, where that was looked up less than a second ago; else None, and `holds` tells."""
+        if not _TOKEN.fullmatch(token):
+            return False
+        held, at = self._known.get(_id_of(token, password), (False, 0.0))
+        return held if time.monotonic() - at < FRESH_S else None
+
+    def holds(self, token: str, password: str) -> bool:
+        """Whether a token's login was begun with this password, and has not ended."""
+        if (known := self.cached(token, password)) is not None:
+            return known
+        login_id = _id_of(token, password)
+        expires_at = self._store.expires_at(login_id)
+        held = expires_at is not None and clock.now_us() < expires_at
+        if len(self._known) >= KEPT:
+            self._known.clear()
+        self._known[login_id] = held, time.monotonic()
+        return held
+
+    def end(self, token: str, password: str) -> None:
+        login_id = _id_of(token, password)
+        self._writer.run(lambda connection: self._store.remove(connection, login_id))
+        self._known.pop(login_id, None)
+
+
+def _id_of(token: str, password: str) -> str:
+    return hmac.new(token.encode(), password.encode(), hashlib.sha256).hexdigest()
