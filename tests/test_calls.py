@@ -1,12 +1,17 @@
 """Calls: every one takes the one path, is retried as promised, and leaves a row that tells the truth."""
 
+import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 import pytest
 
 from core import (
+    AimmError,
     AuthenticationError,
     Blocked,
     BudgetExceeded,
@@ -19,9 +24,14 @@ from core import (
     ProviderUnavailable,
     RateLimited,
     TooLarge,
+    clock,
 )
 from core.calls.call import Origin
 from core.config import MAX_PROMPT_BYTES
+from core.domain.alias import Target
+from core.domain.experiment import Variant
+from core.domain.key import Key
+from tests.conftest import Open
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini, Reply
 
@@ -425,3 +435,55 @@ def test_a_spent_budget_stops_real_calls_and_no_others(with_gemini: ModelManager
 def test_a_simulated_empty_answer_is_a_provider_error(mm: ModelManager):
     with pytest.raises(ProviderError):
         mm.generate("[[fail:empty]] hello", model="sim-fast")
+
+
+# One call, five ways ------------------------------------------------------------------------------------------------
+
+
+def _streamed(mm: ModelManager, *args: Any, **more: Any) -> str:
+    return "".join(mm.stream(*args, **more))
+
+
+async def _astreamed(mm: ModelManager, *args: Any, **more: Any) -> str:
+    return "".join([piece async for piece in mm.astream(*args, **more)])
+
+
+KEY_OF_ONE = Key(id="k1", name="one", hint="", models=("sim-balanced",), created_at=clock.now())
+WAYS: dict[str, Callable[..., str]] = {
+    "submit": lambda mm, *args, **more: mm.submit(*args, **more).result().text,
+    "generate": lambda mm, *args, **more: mm.generate(*args, **more).text,
+    "stream": _streamed,
+    "agenerate": lambda mm, *args, **more: asyncio.run(mm.agenerate(*args, **more)).text,
+    "astream": lambda mm, *args, **more: asyncio.run(_astreamed(mm, *args, **more)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_ask_takes_the_same_and_answers_alike(open_manager: Open, sqlite_url: str, way: str):
+    mm = open_manager(sqlite_url)
+    mm.experiments.create("Which", [Variant(position=at, name="AB"[at], model="sim-fast") for at in (0, 1)])
+    mm.aliases.set("ours", Target(model="sim-careful"))
+    ask = partial(WAYS[way], mm)
+    request = mm.request("Say one.", model="sim-fast", seed=1)
+
+    assert ask("Say one.", model="sim-fast", seed=1) == ask(request) == ask(request.messages, model="sim-fast", seed=1)
+    assert ask("Hi") and mm.log.latest(limit=1)[0].model == mm.default_model()
+    assert ask("Hi", model="ours", system="Be brief.", max_tokens=5)
+    assert mm.log.latest(limit=1)[0].model == "sim-careful"
+    assert ask("Hi", Origin(source="cli", tags=("t",)), model="exp:Which", unit="u1")
+    logged = mm.log.latest(limit=1)[0]
+    assert (logged.source, logged.ref_name, logged.tags) == ("experiment", "experiment:Which", ("t",))
+
+    for refused, names in (
+        (lambda: ask("Hi", model="sim-fast", temprature=1), "'temprature' is no parameter. Did you mean temperature"),
+        (lambda: ask("Hi", model="sim-fast", temperature=9), "temperature == 9, must be"),
+        (lambda: ask(request, model="sim-careful"), "model: a Request says this itself"),
+        (lambda: ask(request, top_p=1), "top_p: a Request says this itself"),
+        (lambda: ask([{"role": "user", "content": "Hi"}], model="sim-fast"), "A prompt is a text"),
+        (lambda: ask("Hi", model="exp:Which"), "which user is assigned"),
+        (lambda: ask("Hi", model="exp:None"), "no running experiment 'None'"),
+        (lambda: ask("Hi", Origin(key=KEY_OF_ONE), model="sim-fast"), "may not"),
+    ):
+        with pytest.raises(AimmError) as found:
+            refused()
+        assert names in found.value.text

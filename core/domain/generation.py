@@ -1,5 +1,6 @@
 """A model call: what is asked, what streams back, what is recorded."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from core.domain.message import Message as Message
 from core.domain.message import Tool, ToolCall
 from core.domain.strict_json import unwritable
 from core.domain.text import as_list
+from core.errors import InvalidRequest
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "unknown"]
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
@@ -94,6 +96,20 @@ class Parameters:
         """Only what is set, ready for JSON."""
         pairs = ((name, getattr(self, name)) for name in self.__slots__)
         return {name: value for name, value in pairs if value is not None}
+
+
+def named_parameters(values: Mapping[str, Any]) -> Parameters:
+    """Parameters of what a caller wrote.
+
+    Raises:
+        InvalidRequest: One has no such name.
+    """
+    for name in values:
+        if name not in Parameters.__slots__:
+            close = difflib.get_close_matches(name, Parameters.__slots__, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(Parameters.__slots__)}."
+            raise InvalidRequest(f"{name[:60]!r} is no parameter.", hint=hint)
+    return Parameters(**values)
 
 
 def _number(value: str | float, *, is_whole: bool) -> Any:
