@@ -269,16 +269,19 @@ def test_prices_of_long_prompts_that_are_not_what_they_should_be_are_refused(tex
     [
         "[", "prices: 3", "- 3", "- {model: m}", "[" * 3000, "!!bool maybe", f"{ROW}, effective_from: 2026-13-45}}",
         f"{ROW}, effective_from: 9999-12-31T23:59:59-23:00}}", f"{ROW}, effective_from: '0001-01-01T00:00:00+23:00'}}",
-        f"{ROW}, above: {{'²': {{input: 2}}}}}}", f"{ROW}, note: 0x{'f' * 5000}}}",
+        f"{ROW}, above: {{'²': {{input: 2}}}}}}", f"{ROW}, cached: {'9' * 5000}}}",
+        f"{ROW}, cached: yes}}", f"{ROW}, cached: 1:30}}", f"{ROW}, effective_from: 2026-02-30}}", f"{ROW}, input: 3}}",
+        f"{ROW}, note: [a]}}", "a: &a [x, x, x, x, x, x, x, x]\nprices: " + "[" * 60, "price:\n" + ROW + "}", "\tprices: []",
+        "prices: []\n---\nprices: []", "prices: !new [1]", "- &a [*a]", b"prices: [] # caf\xe9", "# \x1b",
     ],
 )  # fmt: skip
 def test_a_prices_file_that_is_wrong_is_named_and_does_not_stop_the_start(
-    text: str, open_manager: Open, sqlite_url: str, tmp_path: Path
+    text: str | bytes, open_manager: Open, sqlite_url: str, tmp_path: Path
 ):
-    with pytest.raises(InvalidRequest, match=r"prices\.yaml"):
+    with pytest.raises(InvalidRequest, match=r"prices\.yaml.{,600}\Z"):
         rows_from_yaml(text)
     file = tmp_path / "prices.yaml"
-    file.write_text(text)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
 
     mm = open_manager(sqlite_url, prices_file=file)
 

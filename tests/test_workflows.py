@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import Conflict, InvalidRequest, ModelManager, NotFound, TooLarge
@@ -64,34 +64,48 @@ def test_any_template_is_either_filled_or_refused(text: str):
 # Specs
 
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
-texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=60).filter(
-    lambda t: bool(t.strip()) and "{{" not in t and "}}" not in t
+UGLY = ["yes", "1.10", "1e3", "0o17", "~", "", " ", "\n", " a ", "\n a\n\n", "a\t", "- a", "# a", "a: b", "'", '"', "<<", "=", "|", "*a", "!a", "%", "@", "\u2028", "\x85", "\r\n", "\ufeff", "e\u0301", "🙂"]  # fmt: skip
+texts = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30) | st.sampled_from(UGLY), max_size=4
+).map("".join)
+visible = texts.filter(lambda t: bool(t.strip()))
+plain_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
 )
 steps = st.builds(
     Step,
     name=names,
-    prompt=texts.map(lambda t: t + "\n{{input}}\n"),
+    prompt=visible,
     model=st.none() | st.just("sim-fast"),
-    system=st.none() | texts,
+    system=st.none() | visible,
     parameters=st.builds(
-        Parameters, temperature=st.none() | st.floats(0, 2), max_tokens=st.none() | st.integers(1, 99)
+        Parameters,
+        temperature=st.none() | st.floats(0, 2),
+        max_tokens=st.none() | st.integers(1, 99),
+        stop=st.none() | st.lists(visible, min_size=1, max_size=2).map(tuple),
+        json_schema=st.none() | st.dictionaries(texts, plain_values, max_size=2),
     ),
     check=st.sampled_from(["none", "not_empty", "json"]),
     attempts=st.integers(1, 5),
-    on_failure=st.sampled_from(["stop", "skip"]),
+    on_failure=st.sampled_from(["stop", "skip", "default"]),
+    default=st.none() | texts,
     when=st.none() | st.builds(Condition, step=names, contains=texts, negate=st.booleans()),
 )
 
 
-@given(
-    st.builds(
-        Workflow,
-        name=names,
-        description=st.just("") | texts,
-        inputs=st.dictionaries(names, texts, max_size=2),
-        steps=st.lists(steps, min_size=1, max_size=4).map(tuple),
-    )
+workflows = st.builds(
+    Workflow,
+    name=names,
+    description=texts,
+    inputs=st.dictionaries(names, texts, max_size=2),
+    steps=st.lists(steps, min_size=1, max_size=2).map(tuple),
 )
+
+
+@given(workflows)
+@settings(max_examples=60, deadline=None)
 def test_yaml_is_the_same_object(given_workflow: Workflow):
     assert spec.from_yaml(spec.to_yaml(given_workflow)) == given_workflow
 
@@ -141,6 +155,88 @@ def test_what_is_wrong_is_said_in_words(mm_without_key: ModelManager, broken: Wo
 def test_yaml_that_is_no_workflow_is_refused(text: str):
     with pytest.raises(InvalidRequest):
         spec.from_yaml(text)
+
+
+STEP = "name: x\nsteps:\n- name: a\n  prompt: b\n"
+BOMB = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{STEP}  prompt: c\n", r"line 5: 'prompt' is there twice, first in line 4"),
+        (f"{STEP}  'prompt': c\n", r"line 5: 'prompt' is there twice"),
+        (f"{STEP}  <<: {{check: json}}\n", r"line 5: step a: << is not known"),
+        (f"{STEP}  attempts: {'9' * 5000}\n", r"line 5: .*5,000 digits"),
+        (f"{STEP}  attempts: 1_0\n", r"line 5: .*attempts == '1_0'"),
+        (f"{STEP}  attempts: '2'\n", r"line 5: .*attempts == '2'"),
+        (f"{STEP}  attempts: yes\n", r"line 5: .*attempts == 'yes'"),
+        (f"{STEP}  parameters: {{max_tokens: 12:30}}\n", r"line 5: .*max_tokens == '12:30'"),
+        (f"{STEP}  parameters: {{temperature: .inf}}\n", r"line 5: .*temperature == '.inf'"),
+        (f"{STEP}  parameters: {{temperature: 1e999}}\n", r"line 5: .*larger"),
+        (f"{STEP}  check: on\n", r"line 5: .*check == 'on'"),
+        (f"{STEP}  default: [a]\n", r"line 5: .*`default` is a text"),
+        (f"{STEP}\tcheck: json\n", r"line 5, column 1: a tab cannot indent"),
+        (f"{STEP}---\n{STEP}", r"line 5: a second document"),
+        (f"{STEP}  model: !env MODEL\n", r"line 5: the tag !env"),
+        (f"{STEP}  model: !!python/object/apply:os.getcwd []\n", r"line 5: the tag"),
+        (f"{STEP}  model: !!timestamp 2026-02-30\n", r"line 5: the tag"),
+        (f"{STEP}  model: *unknown\n", r"line 5: \*unknown"),
+        (f"{STEP}  parameters: &p {{json_schema: *p}}\n", r"line 5: \*p"),
+        (f'{STEP}  system: "\\0"\n', r"line 5: .*cannot be kept"),
+        (f'{STEP}  system: "\\U00110000"\n', "not YAML"),
+        (f"{STEP}  system: a\x1bb\n", r"line 5: a character"),
+        ("name: x\nsteps:\n- name: a\n  prompt: {{input}}\n", r"line 4: a key is no text; .*quotes"),
+        (f"l0: &l0 [x]\n{BOMB}", "aliases written out"),
+        (f"a: &a {'x' * 100_000}\nb: [{', '.join(['*a'] * 20)}]", "line 2: .*aliases written out"),
+        ("[" * 100_000, "line 1: nested too deeply"),
+        ("a: " * 100_000, "line 1"),
+        ("x" * 2_000_000, "at most 1,000,000"),
+        (b"name: caf\xe9\n", "line 1: the text is not UTF-8"),
+        ("name: x".encode("utf-16"), "line 1: the text is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_in_a_yaml_is_said_with_its_line(text: str | bytes, words: str):
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        spec.from_yaml(text)
+
+    assert len(refused.value.message) < 500
+
+
+@pytest.mark.parametrize(
+    "written",
+    "yes no on off y N true False null ~ 1.10 12:30 010 0o17 0x1F 1_000 1e3 .inf .nan -0 +1 2026-11-28 2026-02-30 = << 1:30:00 2026-11-28T10:00:00Z".split(),
+)
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_text_is_what_its_author_wrote(written: str, quote: str):
+    text = f"{quote}{written}{quote}"
+    read = spec.from_yaml(
+        f"name: x\ndescription: is {written}\ninputs: {{{text}: {text}}}\nsteps:\n"
+        f"- {{name: a, prompt: is {written}, default: {text}, parameters: {{stop: [{text}]}},"
+        f" when: {{step: b, contains: {text}}}}}"
+    )
+
+    [step] = read.steps
+    assert step.when and (step.when.contains, step.default, step.parameters.stop) == (written, written, (written,))
+    assert read.inputs == {written: written}
+    assert (read.description, step.prompt) == (f"is {written}", f"is {written}")
+    assert step.when.holds(f"The answer is {written}.") and not step.when.holds("###")
+
+
+def test_values_of_a_schema_are_those_of_yaml_1_2():
+    schema = "{enum: [yes, 010, 1.5, '2', null, 0x1F, 1e3], additionalProperties: false, title: 2026-11-28}"
+
+    [step] = spec.from_yaml(f"{STEP}  parameters: {{json_schema: {schema}, temperature: 1, stop: END}}").steps
+
+    enum = ["yes", 10, 1.5, "2", None, 31, 1000.0]
+    assert step.parameters.json_schema == {"enum": enum, "additionalProperties": False, "title": "2026-11-28"}
+    assert (step.parameters.temperature, step.parameters.stop) == (1, ("END",))
+
+
+def test_an_anchor_is_taken_where_it_is_used():
+    read = spec.from_yaml("name: x\nsteps:\n- {name: a, prompt: &p 'Say {{input}}'}\n- {name: b, prompt: *p}")
+
+    assert [step.prompt for step in read.steps] == ["Say {{input}}"] * 2
 
 
 def test_steps_run_after_what_they_use_however_they_are_listed():

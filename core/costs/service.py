@@ -134,8 +134,8 @@ class PriceService:
             self.file_error = ""
             return ()
         try:
-            rows = rows_from_yaml(self._file.read_text("utf-8"))
-        except (InvalidRequest, OSError, UnicodeDecodeError) as error:
+            rows = rows_from_yaml(self._file.read_bytes())
+        except (InvalidRequest, OSError) as error:
             self.file_error = str(error)
             return [row for row in self.book.rows if row.source == "file"]
         self.file_error = ""

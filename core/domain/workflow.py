@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
 from core.domain.generation import Parameters
 
 Check = Literal["none", "not_empty", "json"]
-OnFailure = Literal["stop", "skip", "fallback"]
+CHECKS: tuple[Check, ...] = get_args(Check)
+OnFailure = Literal["stop", "skip", "fallback", "default"]
+FAILURE_POLICIES: tuple[OnFailure, ...] = get_args(OnFailure)
 RunStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 StepStatus = Literal["waiting", "running", "succeeded", "failed", "skipped"]
 
@@ -31,8 +33,8 @@ class Step:
     """One call of a workflow.
 
     model: None = the model of the run. check: what the answer must be; a failed check is tried again with the
-    reason, `attempts` times in all. on_failure: stop the run, skip the step (its output is then empty), or ask
-    `fallback_model` once.
+    reason, `attempts` times in all. on_failure: stop the run, skip the step (its output is then empty), ask
+    `fallback_model` once, or go on with `default` as the output.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Step:
     attempts: int = 1
     on_failure: OnFailure = "stop"
     fallback_model: str | None = None
+    default: str | None = None
     when: Condition | None = None
 
 

@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-import yaml
-
 from core.domain.generation import SERVICE_TIERS
 from core.domain.price import RATE_NAMES, PriceSource, Rate, TeamPrice
 from core.domain.text import is_storable
+from core.domain.yaml_text import Scalar, is_null, read
 from core.errors import InvalidRequest
 from core.pricing.book import ALL_MODELS
 from core.pricing.catalogue import VENDORS, normalise
@@ -26,30 +25,46 @@ FIELDS = {
 }  # fmt: skip
 
 
-def rows_from_yaml(text: str) -> list[TeamPrice]:
+def rows_from_yaml(text: str | bytes) -> list[TeamPrice]:
     """The rows of a prices file: a list of mappings, or `prices:` with one.
 
     Raises:
         InvalidRequest: The file is not YAML, or a row is wrong; the message names the row.
     """
     try:
-        content = yaml.safe_load(text)
-    except Exception as error:  # noqa: BLE001 - of a value that cannot be, PyYAML lets through whatever Python raises
-        raise InvalidRequest(f"prices.yaml cannot be read ({type(error).__name__}): {str(error)[:500]}") from None
-    rows = content.get("prices", []) if isinstance(content, dict) else content
-    if rows is None:
+        content = read(text)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"prices.yaml: {error.message}") from None
+    if isinstance(content, dict) and (unknown := [name for name in content if name != "prices"]):
+        raise InvalidRequest(
+            f"prices.yaml{_line(content)}: {unknown[0][:60]} is not known here; rows stand under `prices:`"
+        )
+    rows = content.get("prices") if isinstance(content, dict) else content
+    if is_null(rows):
         return []
     if not isinstance(rows, list):
         raise InvalidRequest("prices.yaml must hold a list of price rows under `prices:`.")
     found = []
     for number, row in enumerate(rows, 1):
         try:
-            found.append(row_from(row if isinstance(row, Mapping) else {}, source="file"))
+            found.append(row_from(_given(row), source="file"))
         except InvalidRequest as error:
-            raise InvalidRequest(f"prices.yaml, row {number}: {error.message}") from None
-        except ValueError:  # a whole number of more digits than Python turns into text
-            raise InvalidRequest(f"prices.yaml, row {number}: a number is too long to be read.") from None
+            raise InvalidRequest(f"prices.yaml, row {number}{_line(row)}: {error.message}") from None
     return found
+
+
+def _given(row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise InvalidRequest("it is not a mapping such as {provider: openai, model: gpt-5.4, input: 2.5, output: 15}")
+    for name, value in row.items():
+        if isinstance(value, dict | list) and name not in ("above", "tiers"):
+            raise InvalidRequest(f"{name[:60]} must be a text or a number")
+    return {str(name): None if is_null(value) else value for name, value in row.items()}
+
+
+def _line(row: Any) -> str:
+    first = next(iter(row), None) if isinstance(row, dict) else row
+    return f" (line {first.line})" if isinstance(first, Scalar) else ""
 
 
 def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str | None = None) -> TeamPrice:
@@ -165,9 +180,9 @@ def _number(value: Any, name: str, most: Decimal = MAX_USD) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if isinstance(value, bool) or not number.is_finite() or not 0 <= number <= most:
-        raise InvalidRequest(f"{name} == {value!r}, must be a number from 0 to {most:,}")
+        raise InvalidRequest(f"{name} == {value!r:.60}, must be a number from 0 to {most:,}")
     if -number.as_tuple().exponent > MAX_DECIMALS:  # type: ignore[operator]  # finite: an int
-        raise InvalidRequest(f"{name} == {value!r} has more than {MAX_DECIMALS} decimals")
+        raise InvalidRequest(f"{name} == {value!r:.60} has more than {MAX_DECIMALS} decimals")
     return number
 
 

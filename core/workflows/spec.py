@@ -7,13 +7,18 @@ from typing import Any, NamedTuple
 import yaml
 
 from core.domain.generation import Parameters
-from core.domain.workflow import Condition, Step, Workflow
+from core.domain.text import is_storable
+from core.domain.workflow import CHECKS, FAILURE_POLICIES, Condition, Step, Workflow
+from core.domain.yaml_text import NUMBER, Scalar, is_null, read, typed
 from core.errors import InvalidRequest
 from core.workflows.template import TemplateError, references
 
 MAX_STEPS = 50
+_OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML folds these as line ends, or drops them
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,59}")
-_STEP_KEYS = frozenset("name prompt model system parameters check attempts on_failure fallback_model when".split())
+_STEP_KEYS = frozenset(
+    "name prompt model system parameters check attempts on_failure fallback_model default when".split()
+)
 _PARAMETERS = frozenset(Parameters.__slots__)
 
 
@@ -27,19 +32,13 @@ class Problem(NamedTuple):
         return f"{self.step}: {self.message}" if self.step else self.message
 
 
-def from_yaml(text: str) -> Workflow:
-    """Read a workflow.
+def from_yaml(text: str | bytes) -> Workflow:
+    """Read a workflow. Texts are as they are written: `yes`, `1.10` and `12:30` too, quoted or not.
 
     Raises:
         InvalidRequest: It is not YAML, or not a workflow.
     """
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidRequest(f"This is not YAML: {str(error)[:300]}") from None
-    except RecursionError:
-        raise InvalidRequest("This YAML is nested too deeply.") from None
-    return from_dict(value)
+    return from_dict(read(text))
 
 
 def from_dict(value: Any) -> Workflow:
@@ -49,84 +48,112 @@ def from_dict(value: Any) -> Workflow:
     steps = value.get("steps")
     if not isinstance(steps, list) or not steps:
         raise InvalidRequest("A workflow needs a list of `steps`.")
-    inputs = value.get("inputs") or {}
-    if not isinstance(inputs, dict):
+    inputs = value.get("inputs")
+    if not is_null(inputs) and not isinstance(inputs, dict):
         raise InvalidRequest("`inputs` is a mapping from name to default value.")
     return Workflow(
         name=_text(value, "name", "the workflow"),
-        description=str(value.get("description") or ""),
-        inputs={str(name): "" if default is None else str(default) for name, default in inputs.items()},
+        description=_optional(value, "description", "the workflow") or "",
+        inputs={str(name): _verbatim(inputs, name, "inputs") for name in inputs} if isinstance(inputs, dict) else {},
         steps=tuple(_step(step, position) for position, step in enumerate(steps, 1)),
     )
 
 
 def _step(value: Any, position: int) -> Step:
     if not isinstance(value, dict):
-        raise InvalidRequest(f"Step {position} is not a mapping with `name` and `prompt`.")
-    where = f"step {value.get('name') or position}"
+        raise InvalidRequest(f"{_at(value)}Step {position} is not a mapping with `name` and `prompt`.")
+    where = f"step {str(value.get('name') or position)[:60]}"
     _known_keys(value, _STEP_KEYS, where)
     return Step(
         name=_text(value, "name", where),
         prompt=_text(value, "prompt", where),
-        model=_optional(value, "model"),
-        system=_optional(value, "system"),
-        parameters=_parameters(value.get("parameters") or {}, where),
-        check=_one_of(value, "check", ("none", "not_empty", "json"), where),
+        model=_optional(value, "model", where),
+        system=_optional(value, "system", where),
+        parameters=_parameters(value.get("parameters"), where),
+        check=_one_of(value, "check", CHECKS, where),
         attempts=_count(value.get("attempts", 1), where),
-        on_failure=_one_of(value, "on_failure", ("stop", "skip", "fallback"), where),
-        fallback_model=_optional(value, "fallback_model"),
+        on_failure=_one_of(value, "on_failure", FAILURE_POLICIES, where),
+        fallback_model=_optional(value, "fallback_model", where),
+        default=_verbatim(value, "default", where) if "default" in value else None,
         when=_condition(value.get("when"), where),
     )
 
 
 def _parameters(value: Any, where: str) -> Parameters:
+    if is_null(value):
+        return Parameters()
     if not isinstance(value, dict):
-        raise InvalidRequest(f"{where}: `parameters` is a mapping.")
+        raise InvalidRequest(f"{_at(value)}{where}: `parameters` is a mapping.")
     _known_keys(value, _PARAMETERS, f"{where}, parameters")
-    parameters = Parameters(**value)
+    parameters = Parameters(**{str(name): _parameter(name, given) for name, given in value.items()})
     if problem := parameters.problem():
-        raise InvalidRequest(f"{where}: {problem}")
+        raise InvalidRequest(f"{_at(next(iter(value), None))}{where}: {problem[:300]}")
     return parameters
 
 
+def _parameter(name: str, given: Any) -> Any:
+    if is_null(given):
+        return None
+    if name == "stop":
+        return tuple(str(text) for text in (given if isinstance(given, list | tuple) else [given]))
+    return str(given) if name in ("thinking_level", "service_tier") else typed(given)
+
+
 def _condition(value: Any, where: str) -> Condition | None:
-    if value is None:
+    if is_null(value):
         return None
     negate = isinstance(value, dict) and "not_contains" in value
     key = "not_contains" if negate else "contains"
     if not isinstance(value, dict) or set(value) != {"step", key}:
-        raise InvalidRequest(f"{where}: `when` takes `step` and one of `contains`, `not_contains`.")
-    return Condition(step=str(value["step"]), contains=str(value[key]), negate=negate)
+        raise InvalidRequest(f"{_at(value)}{where}: `when` takes `step` and one of `contains`, `not_contains`.")
+    return Condition(step=_text(value, "step", where), contains=_verbatim(value, key, where), negate=negate)
 
 
 def _known_keys(value: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    if unknown := sorted(str(key) for key in value if key not in known):
-        raise InvalidRequest(f"{where}: {', '.join(unknown)} is not known here; {', '.join(sorted(known))} are.")
+    if unknown := sorted((key for key in value if key not in known), key=str):
+        names = ", ".join(str(key)[:60] for key in unknown)
+        raise InvalidRequest(f"{_at(unknown[0])}{where}: {names} is not known here; {', '.join(sorted(known))} are.")
+
+
+def _at(value: Any) -> str:
+    """The line of a scalar, or of a mapping's first key, as the beginning of a sentence."""
+    value = next(iter(value), None) if isinstance(value, dict) else value
+    return f"line {value.line}: " if isinstance(value, Scalar) else ""
+
+
+def _verbatim(value: Mapping[str, Any], key: str, where: str) -> str:
+    """A text as it is written; nothing is the empty text."""
+    text = value[key]
+    if isinstance(text, dict | list):
+        at = _at(next(known for known in value if known == key))
+        raise InvalidRequest(f"{at}{where}: `{key}` is a text; put it in quotes, or begin a block with |")
+    return "" if text is None else str(text)
 
 
 def _text(value: Mapping[str, Any], key: str, where: str) -> str:
-    text = value.get(key)
-    if not isinstance(text, str) or not text.strip():
-        raise InvalidRequest(f"{where}: `{key}` is missing or empty.")
+    text = _optional(value, key, where)
+    if text is None or not text.strip():
+        raise InvalidRequest(f"{_at(value)}{where}: `{key}` is missing or empty.")
     return text
 
 
-def _optional(value: Mapping[str, Any], key: str) -> str | None:
-    text = value.get(key)
-    return str(text) if text not in (None, "") else None
+def _optional(value: Mapping[str, Any], key: str, where: str) -> str | None:
+    return None if is_null(value.get(key)) else _verbatim(value, key, where) or None
 
 
 def _one_of(value: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> Any:
     choice = value.get(key, choices[0])
     if choice not in choices:
-        raise InvalidRequest(f"{where}: {key} == {choice!r}, must be one of {', '.join(choices)}")
-    return choice
+        shown = repr(choice)[:60]
+        raise InvalidRequest(f"{_at(choice)}{where}: {key} == {shown}, must be one of {', '.join(choices)}")
+    return str(choice)
 
 
 def _count(value: Any, where: str) -> int:
-    if not isinstance(value, int) or not 1 <= value <= 10:
-        raise InvalidRequest(f"{where}: attempts == {value!r}, must be a whole number from 1 to 10")
-    return value
+    count = typed(value)
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 10:
+        raise InvalidRequest(f"{_at(value)}{where}: attempts == {value!r:.60}, must be a whole number from 1 to 10")
+    return count
 
 
 def to_dict(workflow: Workflow) -> dict[str, Any]:
@@ -155,6 +182,8 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
         value["on_failure"] = step.on_failure
     if step.fallback_model:
         value["fallback_model"] = step.fallback_model
+    if step.default is not None:
+        value["default"] = step.default
     if step.when:
         key = "not_contains" if step.when.negate else "contains"
         value["when"] = {"step": step.when.step, key: step.when.contains}
@@ -162,14 +191,20 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, as a person would write them."""
+    """Texts of several lines as blocks, as a person would write them; equal values written out, not as aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = '"' if _OTHER_BREAKS.search(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _block)
+# Texts that YAML 1.2 reads as numbers and 1.1 does not, such as 1e3, are put in quotes too.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{NUMBER.pattern})\Z"), list("-+.0123456789"))
 
 
 def to_yaml(workflow: Workflow) -> str:
@@ -251,10 +286,19 @@ def _step_problems(step: Step, workflow: Workflow, names: set[str]) -> Iterable[
             continue
         yield from (f"there is no input {name!r}" for name in sorted(inputs - set(workflow.inputs) - {""}))
         yield from (f"there is no step {name!r}" for name in sorted(steps - names))
+    if not all(is_storable(text) for text in _texts(step)):
+        yield "a text holds a character that cannot be kept"
     if step.when and step.when.step not in names:
         yield f"`when` names the step {step.when.step!r}, which is not there"
     if step.on_failure == "fallback" and not step.fallback_model:
         yield "on_failure is fallback, so fallback_model must name a model"
+    if step.on_failure == "default" and step.default is None:
+        yield "on_failure is default, so `default` must give the output"
+
+
+def _texts(step: Step) -> Iterable[str]:
+    yield from filter(None, (step.name, step.prompt, step.system, step.default, step.model, step.fallback_model))
+    yield step.when.contains if step.when else ""
 
 
 def to_mermaid(workflow: Workflow) -> str:
