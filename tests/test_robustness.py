@@ -24,23 +24,25 @@ from tests.test_experiments import experiment, sums
 FLASH = "gemini-2.5-flash"
 
 
-def test_a_stopped_run_asks_nothing_more(open_manager, sqlite_url: str, gemini: FakeGemini):
+@pytest.mark.parametrize("policy", ["fallback", "skip", "default"])
+def test_a_stopped_run_asks_nothing_more(open_manager, sqlite_url: str, gemini: FakeGemini, policy):
     mm = open_manager(sqlite_url, gemini)
     events = [wire.event(f"word{n} ", usage=wire.usage()) for n in range(100)]
     gemini.next(Reply(events=events, pause_s=0.05))
     stubborn = Workflow(
         name="stubborn",
-        steps=(Step(name="a", prompt="{{input}}", model=FLASH, check="json", attempts=5, on_failure="fallback", fallback_model=FLASH),),
+        steps=(Step(name="a", prompt="{{input}}", model=FLASH, check="json", attempts=5, on_failure=policy, fallback_model=FLASH, default="x"),),
     )  # fmt: skip
     run_id = mm.workflows.start(stubborn, "Hi")
     while not ((view := mm.workflows.live(run_id)) and view.text):
         time.sleep(0.01)
 
     mm.workflows.cancel(run_id)
-    run = mm.workflows.wait(run_id, 10)
+    mm.workflows.wait(run_id, 10)
     time.sleep(0.3)
+    run = mm.workflows.run(run_id)
 
-    assert run.status == "cancelled"
+    assert (run.status, run.steps[0].status) == ("cancelled", "failed")  # resuming asks the step again
     assert len(gemini.requests) == 1
 
 

@@ -35,6 +35,20 @@ def test_a_template_is_filled_with_inputs_and_outputs():
     assert text == "x / fr / y"
 
 
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ('{{"{{"}}name{{"}}"}}', "{{name}}"),
+        ('{{ "{{input}}" }} is {{input}}', "{{input}} is x"),
+        ('{{"}}"}}{{"{{"}}', "}}{{"),
+        ('{{""}}', ""),
+        ('{{"two\nlines {"}}', "two\nlines {"),
+    ],
+)
+def test_braces_can_be_written_as_text(template: str, text: str):
+    assert render(template, {"": "x"}, {}) == text
+
+
 def test_braces_inside_values_stay_text():
     assert render("{{input}}", {"": "{{input}} {{steps.a.output}} }}"}, {}) == "{{input}} {{steps.a.output}} }}"
 
@@ -130,6 +144,8 @@ def test_the_built_in_ones_are_without_problems(mm_without_key: ModelManager, na
         (workflow(Step(name="a", prompt="x {{input")), "stray"),
         (workflow(Step(name="a b", prompt="x")), "step's name"),
         (workflow(Step(name="a", prompt="x", on_failure="fallback")), "fallback_model"),
+        (workflow(Step(name="a", prompt="x", on_failure="default")), "`default` must give"),
+        (workflow(Step(name="a", prompt="x\0")), "cannot be kept"),
         (workflow(Step(name="a", prompt="x", when=Condition(step="z", contains="y"))), "'z'"),
     ],
 )
@@ -306,7 +322,12 @@ def test_json_that_is_none_goes_back_with_the_reason(open_manager, sqlite_url: s
 
 @pytest.mark.parametrize(
     ("policy", "expected"),
-    [("skip", ("succeeded", "skipped")), ("stop", ("failed", "failed")), ("fallback", ("succeeded", "succeeded"))],
+    [
+        ("skip", ("succeeded", "skipped")),
+        ("stop", ("failed", "failed")),
+        ("fallback", ("succeeded", "succeeded")),
+        ("default", ("succeeded", "succeeded")),
+    ],
 )
 def test_a_failing_step_does_what_its_policy_says(mm_without_key: ModelManager, policy, expected):
     fragile = workflow(
@@ -316,8 +337,9 @@ def test_a_failing_step_does_what_its_policy_says(mm_without_key: ModelManager, 
             model="sim-fast",
             on_failure=policy,
             fallback_model="sim-balanced",
+            default=" none\n",
         ),
-        Step(name="b", prompt="hello {{input}}", model="sim-fast"),
+        Step(name="b", prompt="hello {{steps.a.output}}", model="sim-fast"),
     )
     if policy == "fallback":  # the fallback gets the same prompt, so let only the first attempt fail
         fragile = workflow(
@@ -338,6 +360,9 @@ def test_a_failing_step_does_what_its_policy_says(mm_without_key: ModelManager, 
     assert (run.status, run.steps[0].status) == expected
     if policy == "fallback":
         assert run.steps[0].model == "sim-balanced"
+    if policy == "default":
+        assert (run.steps[0].output, run.steps[1].prompt) == (" none\n", "hello  none\n")
+        assert run.steps[0].error
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which texts can be kept, and which can be tags."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,17 @@ def is_storable(text: str) -> bool:
 def storable(text: str) -> str:
     """The text with a question mark for each character that cannot be kept."""
     return _UNFIT.sub("?", text)
+
+
+def folded(text: str) -> str:
+    """The text for comparing without letter case, in any script; composed and decomposed characters are equal.
+
+    The dot that İ leaves when it becomes small, and the dotless ı, count as i, so that both are found by typing i.
+    """
+    if text.isascii():
+        return text.lower()
+    small = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", small.replace("i\u0307", "i").replace("ı", "i"))
 
 
 def mended(text: str) -> str:

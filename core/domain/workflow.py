@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from core.domain.generation import Parameters
+from core.domain.text import folded
 
 Check = Literal["none", "not_empty", "json"]
 CHECKS: tuple[Check, ...] = get_args(Check)
@@ -25,7 +26,7 @@ class Condition:
     negate: bool = False
 
     def holds(self, output: str) -> bool:
-        return (self.contains.lower() in output.lower()) != self.negate
+        return (folded(self.contains) in folded(output)) != self.negate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,8 +91,9 @@ class StepRunner:
             status, error = self._call(run, step, (step.fallback_model, prompt, system), step.attempts + 1)
             if status == "succeeded":
                 return status
-        if step.on_failure == "skip":
-            return self._put(run, step, status="skipped", output="", error=error, finished_at=clock.now_us())
+        if step.on_failure in ("skip", "default") and self._is_wanted(run):
+            status, output = ("skipped", "") if step.on_failure == "skip" else ("succeeded", step.default or "")
+            return self._put(run, step, status=status, output=output, error=error, finished_at=clock.now_us())
         return self._failed(run, step, error)
 
     def _call(

@@ -1,11 +1,13 @@
-"""Prompt templates: {{input}}, {{input.NAME}}, {{steps.NAME.output}}; nothing else, and no code."""
+"""Prompt templates: {{input}}, {{input.NAME}}, {{steps.NAME.output}}, and {{"a text as it is"}}; no code."""
 
 import re
 from collections.abc import Mapping
 
 from core.errors import InvalidRequest
 
-_PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+# A text in double quotes first: it may hold braces.
+_PLACEHOLDER = re.compile(r"\{\{(\s*\"[^\"]*\"\s*|.*?)\}\}", re.DOTALL)
+_LITERAL = re.compile(r'"([^"]*)"')
 _INPUT = re.compile(r"input(?:\.([A-Za-z_]\w*))?")
 _STEP = re.compile(r"steps\.([A-Za-z_][\w-]*)\.output")
 
@@ -18,7 +20,7 @@ def references(template: str) -> tuple[set[str], set[str]]:
     """Names of the inputs and of the steps that a template uses; the main input has the name ''.
 
     Raises:
-        TemplateError: Stray braces, or a placeholder that is not one of the three forms.
+        TemplateError: Stray braces, or a placeholder that is none of the known forms.
     """
     inputs: set[str] = set()
     steps: set[str] = set()
@@ -28,10 +30,11 @@ def references(template: str) -> tuple[set[str], set[str]]:
             inputs.add(found[1] or "")
         elif found := _STEP.fullmatch(inner):
             steps.add(found[1])
-        else:
+        elif not _LITERAL.fullmatch(inner):
             raise TemplateError(
                 f"{_where(template, match.start())}: {{{{{inner[:60]}}}}} is not a variable;"
-                " use {{input}}, {{input.NAME}} or {{steps.NAME.output}}"
+                " use {{input}}, {{input.NAME}} or {{steps.NAME.output}}; braces as text are written"
+                ' {{"{{"}} and {{"}}"}}'
             )
     # What is left may hold single braces (JSON), but no half of a placeholder.
     rest = _PLACEHOLDER.sub(lambda match: " " * len(match[0]), template)
@@ -39,7 +42,10 @@ def references(template: str) -> tuple[set[str], set[str]]:
         # A JSON text such as {"a": {"b": 1}} ends in }} and is no mistake unless something opened before it.
         at = rest.find(brace)
         if at >= 0 and not (brace == "}}" and _closes_single_braces(rest)):
-            raise TemplateError(f"{_where(template, at)}: a stray {brace}; a variable is written {{{{input}}}}")
+            raise TemplateError(
+                f"{_where(template, at)}: a stray {brace}; a variable is written {{{{input}}}},"
+                f' and {brace} as text {{{{"{brace}"}}}}'
+            )
     return inputs, steps
 
 
@@ -75,6 +81,8 @@ def render(template: str, inputs: Mapping[str, str], outputs: Mapping[str, str])
             if name not in inputs:
                 raise TemplateError(f"there is no input {name!r}")
             return inputs[name]
+        if literal := _LITERAL.fullmatch(inner):
+            return literal[1]
         step = _STEP.fullmatch(inner)
         if step is None or step[1] not in outputs:
             raise TemplateError(f"there is no output for {inner!r}")
