@@ -1,10 +1,13 @@
 """Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import streamlit as st
+from hypothesis import given, settings
+from hypothesis import strategies as st_
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.local_script_runner import LocalScriptRunner
@@ -14,7 +17,10 @@ from core.demo import DemoSize
 from core.domain.experiment import OutcomeInput
 from core.storage import audit
 from core.storage.prices import PriceStore
+from core.storage.workflows import WorkflowStore
+from core.workflows import spec
 from dashboard import failure, session
+from dashboard.components import workflow_editor
 from tests.conftest import ROOT
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
@@ -192,6 +198,87 @@ def test_what_the_form_changes_the_yaml_shows(app: AppTest):
 
     assert "take_out" in app.text_area(key="flow_yaml").value
     assert not app.exception
+
+
+UGLY_WORKFLOW = """\
+# kept as it is
+name: ugly
+inputs: {a: " outer ", b: "two\\nlines\\n", c: '"quoted"', d: yes, e: "", f: "\\x85"}   # and this
+steps:
+- name: one
+  prompt: "  {{input.b}} {{input}} \\n\\n"
+  system: "two\\n lines "
+  parameters: {temperature: 1, json_schema: {enum: [yes, 1e3]}, stop: END}
+  on_failure: default
+  default: " none\\n"
+- name: two
+  prompt: '{{"{{"}}x{{"}}"}} {{steps.one.output}}'
+  model: sim-fast
+  when: {step: one, contains: " 1.10\\n"}
+"""
+
+
+def test_a_workflow_that_is_opened_in_the_editor_is_not_changed(app: AppTest):
+    mm = session.manager()
+    read = mm.workflows.save(UGLY_WORKFLOW)
+    show(app, "workflows")
+    app.segmented_control(key="flow_name").set_value("ugly").run()
+
+    assert app.text_area(key="flow_yaml").value == UGLY_WORKFLOW
+    button(app, "Save").click().run()
+    assert mm.workflows.texts()["ugly"] == UGLY_WORKFLOW
+    app.text_area(key="flow_input").input("Hi")
+    button(app, "Run").click().run()
+    assert mm.workflows.runs()[0].spec.inputs == read.inputs
+    assert mm.workflows.runs()[0].inputs == {**read.inputs, "": "Hi"}
+    assert not app.exception
+
+    next(t for t in app.text_input if t.key and t.key.endswith("_s1_name")).input("second").run()
+    first, second = read.steps
+    assert spec.from_yaml(app.text_area(key="flow_yaml").value) == replace(
+        read, steps=(first, replace(second, name="second"))
+    )
+
+
+def test_a_saved_workflow_is_selected_at_once_and_its_name_can_go(app: AppTest):
+    show(app, "workflows")
+    next(t for t in app.text_input if t.key and t.key.endswith("_name")).input("mine").run()
+    button(app, "Save").click().run()
+
+    choice = app.segmented_control(key="flow_name")
+    assert (choice.value, "mine" in choice.options) == ("mine", True)
+    assert not app.exception
+    button(app, "Delete the saved version").click().run()
+    assert app.segmented_control(key="flow_name").value == "analysis"
+    assert not app.exception
+
+
+def test_what_the_form_cannot_say_stays_in_the_form(app: AppTest):
+    show(app, "workflows")
+    before = app.text_area(key="flow_yaml").value
+    next(t for t in app.text_area if t.key and t.key.endswith("_s0_prompt")).input("").run()
+
+    assert "`prompt` is missing" in texts(app).replace("\\", "")
+    assert app.text_area(key="flow_yaml").value == before
+    next(t for t in app.text_area if t.key and t.key.endswith("_s0_prompt")).input("Say {{input}}").run()
+    assert "Say {{input}}" in app.text_area(key="flow_yaml").value
+
+
+def test_a_saved_workflow_that_cannot_be_read_is_shown_as_such(app: AppTest):
+    writer = session.manager()._writer
+    writer.run(lambda connection: WorkflowStore.save(connection, "aaa", "name: aaa\nname: b", 1))
+    show(app, "workflows")
+    app.segmented_control(key="flow_name").set_value("aaa").run()
+
+    assert not app.exception
+    assert "is there twice" in texts(app)
+    assert app.text_area(key="flow_yaml").value == "name: aaa\nname: b"
+
+
+@given(st_.dictionaries(st_.from_regex("[a-z_]{1,4}", fullmatch=True), st_.text(st_.characters(codec="utf-8"))))
+@settings(max_examples=60, deadline=None)
+def test_inputs_are_the_same_after_they_were_lines(inputs: dict[str, str]):
+    assert workflow_editor.inputs_from_lines(workflow_editor.inputs_to_lines(inputs)) == inputs
 
 
 def test_models_are_compared_and_a_vote_counts(app: AppTest):

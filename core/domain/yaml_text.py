@@ -95,7 +95,7 @@ class _Reader:
             self._anchors[event.anchor] = value, self._size - before
         return value
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+    def _scalar(self, event: Any) -> Scalar:
         self._grow(event, 1 + len(event.value))
         text = mended(event.value)
         if not is_storable(text):

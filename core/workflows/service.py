@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from core.errors import AimmError, Conflict, InvalidRequest, NotFound, TooLarge
 from core.pricing.estimate import Estimate
 from core.pricing.receipt import to_nano
 from core.storage.database import Database
-from core.storage.reading import UNREADABLE
 from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer
 from core.workflows import spec
@@ -73,19 +71,23 @@ class WorkflowService:
         """Name -> what is wrong, of the workflows that cannot be read."""
         return self._read()[1]
 
+    def texts(self) -> dict[str, str]:
+        """The YAML of all workflows by name, as it was written."""
+        sources = self._sources().items()
+        return {name: each if isinstance(each, str) else each.decode("utf-8", "replace") for name, each in sources}
+
+    def _sources(self) -> dict[str, str | bytes]:
+        files = (path for folder in (BUILT_IN, OWN) for path in sorted(folder.glob("*.yaml")))
+        return {path.stem: path.read_bytes() for path in files if path.is_file()} | self._store.definitions()
+
     def _read(self) -> tuple[dict[str, Workflow], dict[str, str]]:
         found: dict[str, Workflow] = {}
         problems: dict[str, str] = {}
-        paths = (path for folder in (BUILT_IN, OWN) for path in sorted(folder.glob("*.yaml")))
-        texts = [(path.stem, partial(path.read_text, "utf-8")) for path in paths]
-        texts += [(name, partial(str, text)) for name, text in self._store.definitions().items()]
-        for name, read in texts:
-            found.pop(name, None)
-            problems.pop(name, None)
+        for name, source in self._sources().items():
             try:
-                found[name] = spec.from_yaml(read())
-            except (*UNREADABLE, OSError) as error:
-                problems[name] = str(error)
+                found[name] = spec.from_yaml(source)
+            except InvalidRequest as error:
+                problems[name] = error.message
         return found, problems
 
     def get(self, name: str) -> Workflow:
@@ -99,15 +101,19 @@ class WorkflowService:
     def is_saved(self, name: str) -> bool:
         return name in self._store.definitions()
 
-    def save(self, workflow: Workflow) -> None:
+    def save(self, workflow: Workflow | str) -> Workflow:
         """Keep a workflow under its name; a built-in one of that name is covered, not lost.
+
+        workflow: As YAML, it is kept as it is written, with its comments.
 
         Raises:
             InvalidRequest: It could not run.
         """
-        self._refuse_problems(workflow)
-        text = spec.to_yaml(workflow)
-        self._writer.run(lambda connection: self._store.save(connection, workflow.name, text, clock.now_us()))
+        text = workflow if isinstance(workflow, str) else spec.to_yaml(workflow)
+        read = spec.from_yaml(text)
+        self._refuse_problems(read)
+        self._writer.run(lambda connection: self._store.save(connection, read.name, text, clock.now_us()))
+        return read
 
     def remove(self, name: str) -> None:
         if not self._writer.run(lambda connection: self._store.remove(connection, name)):

@@ -336,4 +336,4 @@ def _edges(step: Step, ids: Mapping[str, str]) -> Iterable[str]:
 
 
 def _label(text: str) -> str:
-    return re.sub(r'["<>\[\]{}|#;`]', " ", text)[:40]
+    return re.sub(r'[\s"<>\[\]{}|#;`]', " ", text)[:40]

@@ -30,6 +30,11 @@ def watch(run_id: str) -> None:
         time.sleep(PAINT_S)
 
 
+def named_input(name: str, default: str, key: str) -> str:
+    draw = st.text_area if "\n" in default else st.text_input
+    return draw(formatting.plain(name.replace("_", " ")), default, key=key, persist_state="session") or ""
+
+
 def controls(run: WorkflowRun) -> None:
     row = st.container(horizontal=True)
     if not run.is_over and row.button("Stop", icon=":material/stop:", key="run_stop"):
@@ -60,24 +65,21 @@ def found(run_id: str | None) -> WorkflowRun | None:
 
 st.title("Workflows")
 workflow_editor.prepare()
-workflows = mm.workflows.all()
-address.check("flow_name", workflows, "workflow")
-chosen = st.segmented_control(
-    "Workflow", list(workflows), default=next(iter(workflows)), key="flow_name", bind="query-params", required=True
-)
-workflow = workflows[chosen or next(iter(workflows))]
+written = mm.workflows.texts()
+chosen = workflow_editor.choose(list(written))
+workflow = mm.workflows.all().get(chosen)
 for name, problem in mm.workflows.unreadable().items():
     st.warning(formatting.plain(f"The workflow {name} cannot be read: {problem}"), icon=":material/warning:")
-st.caption(formatting.plain(workflow.description))
+st.caption(formatting.plain(workflow.description if workflow else "See the editor."))
 
 left, right = st.columns([1, 1], gap="medium")
 with left:
     with st.form("flow_form"):
         text = st.text_area("Input", SAMPLE, key="flow_input", persist_state="session", height=110, help="{{input}} in the prompts.")  # fmt: skip
         named = {
-            name: st.text_input(name.replace("_", " "), default, key=f"flow_in_{workflow.name}_{name}", persist_state="session") or ""
-            for name, default in workflow.inputs.items()
-        }  # fmt: skip
+            name: named_input(name, default, f"flow_in_{chosen}_{name}")
+            for name, default in (workflow.inputs if workflow else {}).items()
+        }
         names = queries.model_names()
         default_model = mm.default_model()
         model = st.selectbox(
@@ -91,19 +93,20 @@ with left:
         buttons = st.container(horizontal=True)
         run_clicked = buttons.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
         estimate = buttons.form_submit_button("Estimate", icon=":material/calculate:", help=estimates.HELP)
-    if estimate:
+    if estimate and workflow:
         estimates.steps(workflow, {"": text or "", **named}, model or default_model)
     with st.expander("Edit the workflow", icon=":material/edit:"):
-        edited = workflow_editor.edit(workflow)
+        edited = workflow_editor.edit(chosen, written[chosen])
         row = st.container(horizontal=True)
         if row.button("Save", icon=":material/save:", disabled=edited is None, key="flow_save") and edited is not None:
-            mm.workflows.save(edited)
-            st.toast(f"Saved {edited.name}.")
-        if mm.workflows.is_saved(workflow.name) and row.button(
+            workflow_editor.select(mm.workflows.save(state.flow_yaml).name)
+            st.toast(f"Saved {formatting.plain(edited.name)}.")
+            st.rerun()
+        if mm.workflows.is_saved(chosen) and row.button(
             "Delete the saved version", icon=":material/delete:", key="flow_delete"
         ):
-            mm.workflows.remove(workflow.name)
-            state.pop("flow_loaded", None)
+            mm.workflows.remove(chosen)
+            workflow_editor.select(chosen)
             st.rerun()
     if run_clicked:
         if edited is None:
