@@ -45,10 +45,9 @@ class Exchange:
         raw = await self.body()
         try:
             value = json.loads(raw)
-        except ValueError:
-            raise InvalidRequest("The body is not JSON.") from None
-        may_be_odd = b"\\u" in raw or raw.count(b"[") + raw.count(b"{") > json.MAX_LEVELS
-        if may_be_odd and (problem := json.problem_of(value)):
+        except json.JSONDecodeError as error:
+            raise InvalidRequest(f"The body is not JSON: {error.msg[:100]}.") from None
+        if b"\\u" in raw and (problem := json.problem_of(value)):
             raise InvalidRequest(problem)
         if not isinstance(value, dict):
             raise InvalidRequest("The body must be a JSON object.")

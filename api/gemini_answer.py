@@ -6,9 +6,8 @@ from api.errors import status_of
 from api.exchange import dumped
 from core import AimmError, ContextTooLong, RateLimited
 from core.calls.call import Call
-from core.domain import strict_json as json
 from core.domain.generation import Chunk, Generation
-from core.domain.message import ToolCall
+from core.domain.message import ToolCall, read_calls
 
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY", "tool_calls": "STOP"}
 _STATUS = {
@@ -40,8 +39,7 @@ class GeminiAnswer:
     def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes:
         if was_raw:
             return b""
-        value = _response([_called(each) for each in g.tool_calls], _finish(g), g.response_model or g.model, g.id)
-        return _event(value | {"usageMetadata": usage(g)})
+        return _event(_ended([], g))
 
     def done(self) -> bytes:
         return b""
@@ -49,9 +47,7 @@ class GeminiAnswer:
     def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
         parts: list[dict[str, Any]] = [{"text": g.thinking, "thought": True}] if g.thinking else []
         parts += [{"text": g.text}] if g.text else []
-        parts += [_called(each) for each in g.tool_calls]
-        value = _response(parts, _finish(g), g.response_model or g.model, g.id)
-        return dumped(value | {"usageMetadata": usage(g)})
+        return dumped(_ended(parts, g))
 
     def error(self, error: AimmError, call: Call | None) -> tuple[int, bytes]:
         """(status, body)."""
@@ -102,15 +98,23 @@ def _response(parts: list[dict[str, Any]], finish: str | None, model: str, respo
     return {"candidates": [candidate], "modelVersion": model, "responseId": response_id}
 
 
-def _finish(g: Generation) -> str:
-    return _FINISH.get(g.finish_reason or "", "OTHER" if g.status != "ok" else "STOP")
+def _ended(parts: list[dict[str, Any]], g: Generation) -> dict[str, Any]:
+    """The last event, or the whole answer. A call whose arguments cannot be read is not told as one without any: the finish
+    reason says why it is missing, as Gemini's own does."""
+    is_cut = g.finish_reason in ("length", "content_filter")
+    calls = read_calls(g.tool_calls, is_cut=is_cut)
+    made = [_called(call, arguments) for call, arguments in calls if arguments is not None]
+    broken = [f"{call.name}({call.arguments})" for call, arguments in calls if arguments is None]
+    finish = _FINISH.get(g.finish_reason or "", "OTHER" if g.status != "ok" else "STOP")
+    if not is_cut and (broken or (g.finish_reason == "tool_calls" and not made)):
+        finish = "MALFORMED_FUNCTION_CALL"
+    value = _response(parts + made, finish, g.response_model or g.model, g.id)
+    if finish == "MALFORMED_FUNCTION_CALL":
+        value["candidates"][0]["finishMessage"] = f"Malformed function call: {', '.join(broken)}"[:2000]
+    return value | {"usageMetadata": usage(g)}
 
 
-def _called(call: ToolCall) -> dict[str, Any]:
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except ValueError:
-        arguments = {}
+def _called(call: ToolCall, arguments: dict[str, Any]) -> dict[str, Any]:
     part: dict[str, Any] = {
         "functionCall": {"name": call.name, "args": arguments, **({"id": call.id} if call.id else {})}
     }

@@ -1,16 +1,14 @@
 """From Gemini's JSON to a request of ours."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from api.asked import Asked, origin_of
 from api.exchange import Exchange
 from core import InvalidRequest
-from core.domain import strict_json as json
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
 from core.domain.key import Key
-from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
+from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
 from core.domain.text import as_list, is_storable
 
 _ALPHABET = str.maketrans("-_", "+/")
@@ -56,64 +54,44 @@ def _turns(given: Any) -> tuple[Message, ...]:
         if not isinstance(parts, list):
             raise InvalidRequest("Each of contents must have parts.")
         role: Literal["user", "model"] = "model" if turn.get("role") == "model" else "user"
-        read = [part for each in parts if (part := _part(each)) is not None]
-        turns.append(Message.of(role, tuple(read)))
-    return _with_ids(turns)
+        turns.append(Message.of(role, tuple(part for each in parts for part in _parts(each))))
+    return paired(turns)
 
 
-def _with_ids(turns: list[Message]) -> tuple[Message, ...]:
-    """Calls of tools and their results with ids: Gemini's clients send them by name and in order only, others need them."""
-    used: set[str] = set()
-    waiting: dict[str, list[str]] = {}
-    found = []
-    for turn in turns:
-        parts: list[Part] = []
-        for part in turn.parts:
-            if isinstance(part, ToolCall):
-                call_id, n = part.id or part.name, 1
-                while call_id in used:
-                    n += 1
-                    call_id = f"{part.id or part.name}_{n}"
-                used.add(call_id)
-                waiting.setdefault(part.name, []).append(call_id)
-                parts.append(replace(part, id=call_id))
-            elif isinstance(part, ToolResult):
-                mine = waiting.get(part.name, [])
-                call_id = part.call_id if part.call_id or not mine else mine[0]
-                if call_id in mine:
-                    mine.remove(call_id)
-                parts.append(replace(part, call_id=call_id or part.name))
-            else:
-                parts.append(part)
-        found.append(replace(turn, parts=tuple(parts)) if parts else turn)
-    return tuple(found)
-
-
-def _part(given: Any) -> Part | None:
-    """None = what only Gemini reads, such as its own thoughts."""
+def _parts(given: Any) -> tuple[Part, ...]:
+    """What is in a part; nothing where only Gemini reads it, such as its own thoughts."""
     if not isinstance(given, dict):
         raise InvalidRequest("A part must be an object.")
     if given.get("thought"):
-        return None
+        return ()
     if isinstance(given.get("text"), str):
-        return str(given["text"])
+        return (str(given["text"]),)
     data, file = _either(given, "inlineData", "inline_data"), _either(given, "fileData", "file_data")
     if isinstance(data, dict):
-        return Media(str(_either(data, "mimeType", "mime_type") or ""), data=_standard(str(data.get("data") or "")))
+        return (Media(str(_either(data, "mimeType", "mime_type") or ""), data=_standard(str(data.get("data") or ""))),)
     if isinstance(file, dict):
-        return Media(str(_either(file, "mimeType", "mime_type") or ""), url=str(_either(file, "fileUri", "file_uri")))
+        return (
+            Media(str(_either(file, "mimeType", "mime_type") or ""), url=str(_either(file, "fileUri", "file_uri"))),
+        )
     called = _either(given, "functionCall", "function_call")
     if isinstance(called, dict):
-        name = str(called.get("name") or "")
+        name, arguments = str(called.get("name") or ""), to_arguments(called.get("args")) or "{}"
         signature = str(_either(given, "thoughtSignature", "thought_signature") or "")
-        return ToolCall(str(called.get("id") or ""), name, json.dumps(called.get("args") or {}), signature)
+        return (ToolCall(str(called.get("id") or ""), name, arguments, signature),)
     result = _either(given, "functionResponse", "function_response")
-    if isinstance(result, dict):
-        name, answer = str(result.get("name") or ""), result.get("response")
-        inner = answer.get("result") if isinstance(answer, dict) and set(answer) == {"result"} else answer
-        text = inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
-        return ToolResult(str(result.get("id") or ""), name, text)
-    return None
+    return _result(result) if isinstance(result, dict) else ()
+
+
+def _result(given: Mapping[str, Any]) -> tuple[Part, ...]:
+    """A result, and the media in it. Gemini reads `output` (and SDKs write `result`) as what came, `error` as what failed."""
+    inner, only = given.get("response"), ""
+    if isinstance(inner, dict) and len(inner) == 1 and inner.keys() & {"result", "output", "error"}:
+        [(only, inner)] = inner.items()
+    result = ToolResult(
+        str(given.get("id") or ""), str(given.get("name") or ""), to_arguments(inner), is_error=only == "error"
+    )
+    media = given.get("parts")
+    return (result, *(part for each in (media if isinstance(media, list) else ()) for part in _parts(each)))
 
 
 def _standard(text: str) -> str:

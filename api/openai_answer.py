@@ -10,7 +10,7 @@ from api.exchange import dumped
 from core import AimmError, AuthenticationError, BudgetExceeded, ContextTooLong, ModelNotFound, Overloaded, RateLimited
 from core.calls.call import Call
 from core.domain.generation import Chunk, Generation
-from core.domain.message import ToolCall
+from core.domain.message import ToolCall, read_arguments
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 # OpenAI's own codes, which clients look for.
@@ -36,6 +36,11 @@ class OpenAIAnswer:
         self._n_said = 0
         self._named: set[int] = set()
 
+    @staticmethod
+    def _waits(call: Call) -> bool:
+        """Whether calls of tools are told at the end, because they are written otherwise than they come."""
+        return _is_legacy(call) or any(tool.is_custom for tool in call.request.tools)
+
     def chunk(self, chunk: Chunk, call: Call) -> bytes:
         """The events of a chunk."""
         if chunk.raw is not None:
@@ -45,7 +50,7 @@ class OpenAIAnswer:
             delta["content"] = chunk.text
         if chunk.thinking:
             delta["reasoning_content"] = chunk.thinking
-        if chunk.tools:
+        if chunk.tools and not self._waits(call):
             delta["tool_calls"] = [self._tool(tool, call) for tool in chunk.tools]
         if not delta:
             return b""
@@ -54,7 +59,7 @@ class OpenAIAnswer:
             self._head = {"id": call.id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
             delta = {
                 "role": "assistant",
-                **({} if "content" in delta else {"content": None if chunk.tools else ""}),
+                **({} if "content" in delta else {"content": None if "tool_calls" in delta else ""}),
                 **delta,
             }
         return self._event(self._head, delta, None)
@@ -65,7 +70,8 @@ class OpenAIAnswer:
 
     def _tool(self, tool: Any, call: Call) -> dict[str, Any]:
         if tool.index in self._named:
-            return {"index": tool.index, "function": {"arguments": tool.arguments}}
+            late = {"name": tool.name} if tool.name else {}
+            return {"index": tool.index, "function": {**late, "arguments": tool.arguments}}
         self._named.add(tool.index)
         value: dict[str, Any] = {
             "index": tool.index,
@@ -86,7 +92,12 @@ class OpenAIAnswer:
             "created": int(time.time()),
             "model": model,
         }
-        last = self._event(head, {}, _finish(g))
+        last = b""
+        if self._waits(call) and (said := _calls_said(g, call)):
+            for at, each in enumerate(said.get("tool_calls", ())):
+                each["index"] = at
+            last = self._event(head, {"role": "assistant", **said}, None)
+        last += self._event(head, {}, _finish(g, call))
         if self._is_counted:
             last += _event({**head, "choices": [], "usage": usage(g)})
         return last
@@ -104,9 +115,8 @@ class OpenAIAnswer:
         }
         if g.thinking:
             message["reasoning_content"] = g.thinking
-        if g.tool_calls:
-            message["tool_calls"] = [_called(each, at, call) for at, each in enumerate(g.tool_calls)]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(g)}
+        message |= _calls_said(g, call)
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(g, call)}
         return dumped({
             "id": g.id, "object": "chat.completion", "created": int(g.created_at.timestamp()),
             "model": g.response_model or g.model, "choices": [choice], "usage": usage(g),
@@ -162,16 +172,41 @@ def _event(value: dict[str, Any]) -> bytes:
     return b"data: " + dumped(value) + b"\n\n"
 
 
-def _finish(g: Generation) -> str:
+def _is_legacy(call: Call) -> bool:
+    """Whether the caller speaks of functions, as was done before there were tools."""
+    native = call.request.native_for("openai")
+    return native is not None and bool(native.body.get("functions")) and not native.body.get("tools")
+
+
+def _finish(g: Generation, call: Call) -> str:
     known = ("stop", "length", "content_filter", "tool_calls")
-    if g.finish_reason == "tool_calls" and not g.tool_calls:
-        return "stop"  # the vendor could not make one; clients would look for calls
+    if g.finish_reason == "tool_calls":
+        said = _calls_said(g, call)
+        # Where the vendor could not make one, clients would look for it in vain.
+        return "function_call" if "function_call" in said else "tool_calls" if said else "stop"
     return g.finish_reason if g.finish_reason in known else "stop" if g.status == "ok" else "length"
 
 
-def _called(call: ToolCall, at: int, whole: Call) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"id": call.id or _made_id(whole, at), "type": "function", "function": function} | _signed(call.signature)
+def _calls_said(g: Generation, call: Call) -> dict[str, Any]:
+    """The calls of tools as a message holds them; arguments are a text here, whatever the model wrote."""
+    if g.tool_calls and _is_legacy(call):
+        return {"function_call": {"name": g.tool_calls[0].name, "arguments": g.tool_calls[0].arguments}}
+    custom = {tool.name for tool in call.request.tools if tool.is_custom}
+    calls = [_called(each, at, call, is_custom=each.name in custom) for at, each in enumerate(g.tool_calls)]
+    said = [each for each in calls if each is not None]
+    return {"tool_calls": said} if said else {}
+
+
+def _called(call: ToolCall, at: int, whole: Call, *, is_custom: bool) -> dict[str, Any] | None:
+    """None = a free-form tool whose input cannot be read."""
+    head = {"id": call.id or _made_id(whole, at)}
+    if not is_custom:
+        function = {"name": call.name, "arguments": call.arguments}
+        return {**head, "type": "function", "function": function, **_signed(call.signature)}
+    text = (read_arguments(call.arguments) or {}).get("input")
+    if not isinstance(text, str):
+        return None
+    return {**head, "type": "custom", "custom": {"name": call.name, "input": text}, **_signed(call.signature)}
 
 
 def _made_id(call: Call, at: int) -> str:

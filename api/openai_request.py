@@ -9,13 +9,14 @@ from api.exchange import Exchange
 from core import InvalidRequest
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
 from core.domain.key import Key
-from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
+from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
 from core.domain.text import as_list, is_storable
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch"}
 # Of ours, not of the vendor's: taken out before a body is passed on.
 _OURS = ("fallbacks",)
+_FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
 def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
@@ -33,8 +34,8 @@ def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
         messages=messages,
         system=system,
         parameters=parameters,
-        tools=_tools(body.get("tools")),
-        tool_choice=_tool_choice(body.get("tool_choice")),
+        tools=_tools(body),
+        tool_choice=_tool_choice(body),
         is_streamed=body.get("stream") is True,
         native=Native(wire="openai", body=_theirs(body), parameters=parameters, system=system),
     )
@@ -108,29 +109,28 @@ def _texts(body: Mapping[str, Any], name: str) -> list[str]:
 def _turns(given: list[dict[str, Any]]) -> tuple[tuple[Message, ...], str | None]:
     systems: list[str] = []
     turns: list[Message] = []
-    names: dict[str, str] = {}  # of the tools, by the id of their call: other wires want the name with the result
     for message in given:
         role = message.get("role")
         if role in ("system", "developer"):
             systems.append("".join(part for part in _parts(message.get("content")) if isinstance(part, str)))
-        elif role == "tool":
-            result = _result(message, names)
+        elif role in ("tool", "function"):
+            result = _result(message)
             if turns and turns[-1].role == "user" and any(isinstance(p, ToolResult) for p in turns[-1].parts):
-                turns[-1] = Message.of("user", (*turns[-1].parts, result))
+                turns[-1] = Message.of("user", (*turns[-1].parts, *result))
             else:
-                turns.append(Message.of("user", (result,)))
+                turns.append(Message.of("user", result))
         elif role in ("user", "assistant"):
             side: Literal["user", "model"] = "user" if role == "user" else "model"
-            parts = [*_parts(message.get("content")), *_calls(message.get("tool_calls"), names)]
+            parts = [*_parts(message.get("content")), *_calls(message)]
             turns.append(Message.of(side, tuple(parts)))
         else:
-            raise InvalidRequest(f"role == {role!r}, must be system, developer, user, assistant or tool.")
+            raise InvalidRequest(f"role == {role!r}, must be system, developer, user, assistant, tool or function.")
     if not systems and not any(turn.role == "user" for turn in turns):
         raise InvalidRequest("messages must hold a message of the user.")
     system = "\n\n".join(systems)
     if not all(is_storable(text) for text in (system, *(turn.text for turn in turns))):
         raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
-    return tuple(turns), system or None
+    return paired(turns), system or None
 
 
 def _parts(content: Any) -> list[Part]:
@@ -169,62 +169,83 @@ def _image(url: str, detail: str) -> Media:
     return Media(kinds.get(ending, "image/jpeg"), url=url, detail=detail)
 
 
-def _calls(given: Any, names: dict[str, str]) -> list[ToolCall]:
-    found = []
+def _calls(message: Mapping[str, Any]) -> list[ToolCall]:
+    given = message.get("tool_calls")
     if given is not None and not isinstance(given, list):
         raise InvalidRequest("tool_calls must be a list.")
-    for call in given or ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise InvalidRequest("tool_calls must be calls of functions, each with a name.")
+    called = message.get("function_call")
+    found = []
+    for call in (*(given or ()), *([{"function": called}] if isinstance(called, dict) else ())):
+        function, is_custom = _function(call, "tool_calls")
         extra = call.get("extra_content")
         google = extra.get("google") if isinstance(extra, dict) else None
         signed = google.get("thought_signature") if isinstance(google, dict) else None
-        made = ToolCall(
-            id=str(call.get("id") or ""),
-            name=function["name"],
-            arguments=str(function.get("arguments") or "{}"),
-            signature=str(signed or ""),
-        )
-        names[made.id] = made.name
-        found.append(made)
+        arguments = {"input": function.get("input")} if is_custom else function.get("arguments")
+        call_id, written = str(call.get("id") or ""), to_arguments(arguments) or "{}"
+        found.append(ToolCall(call_id, function["name"], written, signature=str(signed or "")))
     return found
 
 
-def _result(message: Mapping[str, Any], names: Mapping[str, str]) -> ToolResult:
-    call_id = message.get("tool_call_id")
+def _function(given: Any, where: str) -> tuple[dict[str, Any], bool]:
+    """(a function or a free-form tool, whether it is the latter). Raises: InvalidRequest: It is neither."""
+    for kind in ("function", "custom"):
+        inner = given.get(kind) if isinstance(given, dict) else None
+        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            return inner, kind == "custom"
+    raise InvalidRequest(f"{where} must hold functions or custom tools, each with a name.")
+
+
+def _result(message: Mapping[str, Any]) -> tuple[Part, ...]:
+    """A result, and the pictures in it: only some vendors take them within."""
+    call_id = message.get("tool_call_id") or ""
     if not isinstance(call_id, str):
-        raise InvalidRequest("A message of role tool needs tool_call_id.")
-    text = "".join(part for part in _parts(message.get("content")) if isinstance(part, str))
-    return ToolResult(call_id, names.get(call_id) or str(message.get("name") or call_id), text)
+        raise InvalidRequest("tool_call_id must be a text.")
+    parts = _parts(message.get("content"))
+    text = "".join(part for part in parts if isinstance(part, str))
+    result = ToolResult(call_id, str(message.get("name") or ""), text)
+    return (result, *(part for part in parts if isinstance(part, Media)))
 
 
-def _tools(given: Any) -> tuple[Tool, ...]:
+def _tools(body: Mapping[str, Any]) -> tuple[Tool, ...]:
+    """The tools, or what were once called functions."""
+    given, functions = body.get("tools"), body.get("functions")
+    if not given and isinstance(functions, list):
+        given = [{"function": each} for each in functions]
     if given is None:
         return ()
     if not isinstance(given, list):
         raise InvalidRequest("tools must be a list.")
     found = []
     for each in given:
-        function = each.get("function") if isinstance(each, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise InvalidRequest("tools must be functions, each with a name.")
-        schema = function.get("parameters")
+        function, is_custom = _function(each, "tools")
+        schema = _FREE if is_custom else function.get("parameters")
         found.append(
             Tool(
                 name=function["name"],
-                description=str(function.get("description") or ""),
+                description=str(function.get("description") or "") + _grammar(function.get("format")),
                 parameters=schema if isinstance(schema, dict) else {},
+                is_custom=is_custom,
             )
         )
     return tuple(found)
 
 
-def _tool_choice(given: Any) -> str:
+def _grammar(shape: Any) -> str:
+    """What the description of a free-form tool says of its grammar, for vendors that know none."""
+    grammar = shape.get("grammar") if isinstance(shape, dict) else None
+    if not isinstance(grammar, dict):
+        return ""
+    return f"\n\nThe input must follow this {grammar.get('syntax')} grammar:\n{grammar.get('definition')}"
+
+
+def _tool_choice(body: Mapping[str, Any]) -> str:
+    given = body.get("tool_choice") or body.get("function_call")
     if given in ("auto", "none", "required"):
         return str(given)
-    function = given.get("function") if isinstance(given, dict) else None
-    return f"tool:{function['name']}" if isinstance(function, dict) and isinstance(function.get("name"), str) else ""
+    if not isinstance(given, dict):
+        return ""
+    inner = given.get("function") or given.get("custom") or given
+    return f"tool:{inner['name']}" if isinstance(inner, dict) and isinstance(inner.get("name"), str) else ""
 
 
 def _parameters(body: Mapping[str, Any]) -> Parameters:

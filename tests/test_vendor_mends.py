@@ -157,7 +157,8 @@ def test_a_call_without_arguments_has_empty_ones(pieces: list[str], given: Any, 
         for piece in pieces
     ]
     start = {"type": "content_block_start", "index": 1, "content_block": block}
-    chunks, _, _ = ask("anthropic", events(start, *deltas, {"type": "content_block_stop", "index": 1}))
+    end = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}}
+    chunks, _, _ = ask("anthropic", events(start, *deltas, {"type": "content_block_stop", "index": 1}, end))
 
     tools: list[ToolDelta] = [tool for chunk in chunks for tool in chunk.tools]
     assert "".join(tool.arguments for tool in tools) == arguments

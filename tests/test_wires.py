@@ -236,7 +236,7 @@ def test_a_conversation_with_tools_and_an_image_by_geminis_wire(served: Running,
     data = "/+++" + "+w=="
     if model == GPT:
         assert user["content"][1]["image_url"]["url"] == f"data:image/png;base64,{data}"
-        assert called_["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "K\\u00f6ln"}'}
+        assert called_["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "Köln"}'}
         assert result == {"role": "tool", "tool_call_id": "call_a", "content": "rain"}
         assert body["tools"][0]["function"]["parameters"] == PARAMETERS
         assert body["tool_choice"] == "required"

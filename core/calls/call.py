@@ -133,10 +133,11 @@ class Call:
         found = []
         for at in sorted(self._tools):
             deltas = self._tools[at]
-            first, arguments = deltas[0], "".join(delta.arguments for delta in deltas)
-            name = next((delta.name for delta in deltas if delta.name), "")
-            signature = next((delta.signature for delta in deltas if delta.signature), "")
-            found.append(ToolCall(first.id, name, arguments, signature))
+            call_id, signature = (
+                next((text for delta in deltas if (text := getattr(delta, name))), "") for name in ("id", "signature")
+            )
+            name, arguments = ("".join(getattr(delta, name) for delta in deltas) for name in ("name", "arguments"))
+            found.append(ToolCall(call_id, name, mended(arguments), signature))
         return tuple(found)
 
     def result(self, timeout_s: float | None = None) -> Generation:

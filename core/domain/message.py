@@ -1,8 +1,10 @@
 """What a turn of a conversation is made of: text, media, calls of tools and their results."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from core.domain import strict_json as json
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A model asks for a tool. arguments: JSON text. signature: what Gemini wants back with it, base64."""
+    """A model asks for a tool. arguments: JSON text, as the model wrote it. signature: what Gemini wants back with it, base64."""
 
     id: str
     name: str
@@ -31,11 +33,12 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool gave."""
+    """What a tool gave. is_error: It failed, and the text says why."""
 
     call_id: str
     name: str
     text: str
+    is_error: bool = False
 
 
 Part = str | Media | ToolCall | ToolResult
@@ -80,8 +83,87 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A function that a model may ask for. parameters: JSON Schema of its arguments."""
+    """A function that a model may ask for. parameters: JSON Schema of its arguments.
+
+    is_custom: OpenAI's free-form tool: its one argument, `input`, is a text.
+    """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_custom: bool = False
+
+
+# Arguments of tools, and which result belongs to which call
+
+
+def to_arguments(value: Any) -> str:
+    """Arguments as text: a text as it is, anything else as its JSON, nothing as nothing."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def read_arguments(text: str) -> dict[str, Any] | None:
+    """The arguments that a text says; an empty one says that there are none. None = it is no JSON object, and what was
+    meant must not be guessed: a tool would run with its defaults."""
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+        if isinstance(value, str):  # some models write the JSON of a JSON text
+            value = json.loads(value)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_calls(calls: Sequence[ToolCall], *, is_cut: bool) -> list[tuple[ToolCall, dict[str, Any] | None]]:
+    """Each call with its arguments; None = it cannot be made. is_cut: The answer ended at its length: the last call may
+    have been about to get its arguments."""
+    found = [(call, read_arguments(call.arguments) if call.name else None) for call in calls]
+    if is_cut and found and not found[-1][0].arguments.strip():
+        found[-1] = (found[-1][0], None)
+    return found
+
+
+def paired(turns: Iterable[Message]) -> tuple[Message, ...]:
+    """The turns with an id of its own for each call, and its result under the same: some clients give several calls one
+    id or none, and results by name and in order only."""
+    used: set[str] = set()
+    waiting: list[tuple[str, ToolCall]] = []  # the id that the caller gave, and the call with its own
+    found = []
+    for turn in turns:
+        parts: list[Part] = []
+        for part in turn.parts:
+            if isinstance(part, ToolCall):
+                call = replace(part, id=_unused(part.id or part.name[:32], used))
+                waiting.append((part.id, call))
+                parts.append(call)
+            else:
+                parts.append(_placed(part, waiting) if isinstance(part, ToolResult) else part)
+        found.append(replace(turn, parts=tuple(parts)) if parts else turn)
+    return tuple(found)
+
+
+def _unused(wanted: str, used: set[str]) -> str:
+    found, n = wanted, 1
+    while found in used:
+        n += 1
+        found = f"{wanted}_{n}"
+    used.add(found)
+    return found
+
+
+def _placed(result: ToolResult, waiting: list[tuple[str, ToolCall]]) -> ToolResult:
+    """A result under the id and the name of its call, where there is one."""
+    by_id = (at for at, (given, _) in enumerate(waiting) if given and given == result.call_id)
+    by_name = (
+        at for at, (given, call) in enumerate(waiting)
+        if not (given and result.call_id) and result.name in ("", call.name)
+    )  # fmt: skip
+    at = next(by_id, next(by_name, None))
+    if at is None:
+        return replace(result, call_id=result.call_id or result.name, name=result.name or result.call_id)
+    call = waiting.pop(at)[1]
+    return replace(result, call_id=call.id, name=call.name)

@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Callable
-from itertools import chain
 from json import JSONDecodeError as JSONDecodeError
 from typing import Any
 
 from core.domain.text import is_storable, mended
 
-MAX_LEVELS = 200
+MAX_LEVELS = 200  # more could be read here and fail elsewhere: Python counts what it has been through before
+_TOO_DEEP = f"nested more than {MAX_LEVELS} levels deep"
 
 
 def _constant(name: str) -> Any:
@@ -33,13 +33,31 @@ def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None)
         _decode if parse_float is None else json.JSONDecoder(parse_constant=_constant, parse_float=parse_float).decode
     )
     try:
-        return decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
+        value = decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except JSONDecodeError:
         raise
     except RecursionError:
-        raise JSONDecodeError("nested too deeply", "", 0) from None
+        raise JSONDecodeError(_TOO_DEEP, "", 0) from None
     except ValueError as error:
         raise JSONDecodeError(str(error), "", 0) from None
+    marks: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
+    if sum(text.count(mark) for mark in marks) > MAX_LEVELS and _is_deep(value):
+        raise JSONDecodeError(_TOO_DEEP, "", 0)
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        level = [
+            each
+            for part in level
+            for each in (part.values() if isinstance(part, dict) else part)
+            if isinstance(each, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def dumps(value: Any, **options: Any) -> str:
@@ -47,7 +65,7 @@ def dumps(value: Any, **options: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, **options)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
 
 
 def encoded(value: Any) -> bytes:
@@ -55,23 +73,22 @@ def encoded(value: Any) -> bytes:
     try:
         text = _compact(value)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
     return mended(text).encode()
 
 
 def problem_of(value: Any) -> str:
-    """What of a decoded value cannot be kept or written again, wherever it stands; empty = nothing."""
-    level = [value]
-    for _ in range(MAX_LEVELS):
-        lists = [part for part in level if isinstance(part, list)]
-        objects = [part for part in level if isinstance(part, dict)]
-        texts = [part for part in level if isinstance(part, str)]
-        if not all(is_storable(text) for text in (*texts, *chain.from_iterable(objects))):
+    """What of a decoded value no database can keep, wherever it stands; empty = nothing."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str) and not is_storable(part):
             return "A text holds a NUL or half of a surrogate pair."
-        level = [*chain.from_iterable(lists), *chain.from_iterable(each.values() for each in objects)]
-        if not level:
-            return ""
-    return f"The body is nested more than {MAX_LEVELS} levels deep."
+        if isinstance(part, dict):
+            left += [*part.keys(), *part.values()]
+        elif isinstance(part, list):
+            left += part
+    return ""
 
 
 def unwritable(value: Any) -> str:

@@ -1,14 +1,15 @@
 """Anthropic's messages API."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from core.domain import strict_json as json
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
-from core.domain.message import Media, Message, Part, ToolCall, ToolResult
+from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest
-from core.providers.base import KeyCheck, as_object, is_credible
+from core.providers.base import KeyCheck, as_input, check_results, is_credible
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.openai import checked
 
@@ -110,6 +111,7 @@ def _to_model(found: dict[str, Any]) -> Model:
 
 
 def _body(request: Request) -> dict[str, Any]:
+    check_results(request.messages)
     p = request.parameters
     body: dict[str, Any] = {
         "model": request.model,
@@ -189,11 +191,17 @@ def _to_block(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, ToolCall):
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": as_object(part.arguments)}
+        return {"type": "tool_use", "id": _id(part.id), "name": part.name, "input": as_input(part.arguments)}
     if isinstance(part, ToolResult):
-        return {"type": "tool_result", "tool_use_id": part.call_id, "content": part.text}
+        result = {"type": "tool_result", "tool_use_id": _id(part.call_id), "content": part.text}
+        return result | ({"is_error": True} if part.is_error else {})
     kind = "document" if part.media_type == "application/pdf" else "image"
     return {"type": kind, "source": _source(part)}
+
+
+def _id(given: str) -> str:
+    """An id in the letters that the API takes; other vendors' have dots and colons."""
+    return re.sub(r"[^\w-]", "_", given, flags=re.ASCII)
 
 
 def _source(media: Media) -> dict[str, Any]:
@@ -208,7 +216,9 @@ class _Reader:
     def __init__(self) -> None:
         self._counts: dict[str, Any] = {}
         self._tools: dict[Any, int] = {}  # number of the content block -> number of the call
-        self._inputs: dict[Any, Any] = {}  # number of the content block -> its input, until a piece of it has come
+        # Number of the content block -> its input, until a piece of it has come. Nothing at all means no arguments, which is
+        # known once another block begins, or the message ends and not at its length.
+        self._inputs: dict[Any, Any] = {}
 
     def read(self, event: dict[str, Any]) -> Chunk | None:
         kind = event.get("type")
@@ -224,7 +234,7 @@ class _Reader:
                 at, text = event.get("index"), str(delta.get("partial_json") or "")
                 if text:
                     self._inputs.pop(at, None)
-                return Chunk(tools=(ToolDelta(index=self._tools.get(at, 0), arguments=text),))
+                return Chunk(tools=(ToolDelta(index=self._tools.setdefault(at, len(self._tools)), arguments=text),))
             return Chunk(text=str(delta.get("text") or ""), thinking=str(delta.get("thinking") or ""))
         if kind == "content_block_stop":
             return self._stopped(event.get("index"))
@@ -238,32 +248,41 @@ class _Reader:
         self._counts.update(message.get("usage") or {})
         found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts))]
         for at, block in enumerate(message.get("content") or ()):
-            if block.get("type") == "tool_use":
-                found += [chunk for chunk in (self._started(at, block), self._stopped(at)) if chunk]
-            else:
+            found += [chunk for chunk in (self._started(at, block), self._stopped(at)) if chunk]
+            if block.get("type") != "tool_use":
                 found.append(Chunk(text=str(block.get("text") or ""), thinking=str(block.get("thinking") or "")))
         # It came as a whole, so it is no broken one where it does not say why it ended.
         has_said = any(chunk.text or chunk.tools for chunk in found)
         return [*found, self._ended(message.get("stop_reason") or ("unknown" if has_said else None))]
 
     def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
-        if block.get("type") != "tool_use":
-            return None
-        index = self._tools[at] = len(self._tools)
-        self._inputs[at] = block.get("input")
-        return Chunk(tools=(ToolDelta(index=index, id=str(block.get("id")), name=str(block.get("name"))),))
+        tools = self._bare()
+        if block.get("type") == "tool_use":
+            index = self._tools[at] = len(self._tools)
+            self._inputs[at] = block.get("input")
+            call_id, name = (str(block.get(word) or "") for word in ("id", "name"))
+            tools += (ToolDelta(index=index, id=call_id, name=name),)
+        return Chunk(tools=tools) if tools else None
 
     def _stopped(self, at: Any) -> Chunk | None:
-        """The arguments of a call that came with no pieces of them, mostly because it has none."""
-        if at not in self._inputs:
+        """The arguments of a call that came as a whole."""
+        if self._inputs.get(at) in (None, {}, ""):
             return None
-        arguments = json.dumps(self._inputs.pop(at) or {})
+        arguments = to_arguments(self._inputs.pop(at))
         return Chunk(tools=(ToolDelta(index=self._tools[at], arguments=arguments),))
+
+    def _bare(self) -> tuple[ToolDelta, ...]:
+        """The arguments of calls to which none came, because they have none."""
+        bare, self._inputs = self._inputs, {}
+        return tuple(
+            ToolDelta(index=self._tools[at], arguments=to_arguments(given) or "{}") for at, given in bare.items()
+        )
 
     def _ended(self, reason: Any) -> Chunk:
         finish = None if reason is None else _FINISH.get(str(reason), "unknown")
         blocked = "refusal" if reason == "refusal" else None
-        return Chunk(usage=to_usage(self._counts), finish_reason=finish, block_category=blocked)
+        tools = self._bare() if finish not in (None, "length") else ()
+        return Chunk(tools=tools, usage=to_usage(self._counts), finish_reason=finish, block_category=blocked)
 
 
 def to_usage(counts: dict[str, Any]) -> Usage | None:

@@ -1,10 +1,12 @@
 """What a provider is: one asynchronous stream, and a list of its models."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from core.domain import strict_json as json
-from core.domain.generation import Chunk, Model, Request, Usage
+from core.domain.generation import Chunk, Message, Model, Request, Usage
+from core.domain.message import ToolCall, ToolResult, read_arguments
+from core.errors import InvalidRequest
 
 # A hundred times the longest context there is; its cost still fits into a whole number of nano-dollars in the database.
 MOST_TOKENS = 1_000_000_000
@@ -18,10 +20,33 @@ def is_credible(usage: Usage) -> bool:
 def as_object(text: str) -> dict[str, Any]:
     """The JSON object of a text; empty where it is none."""
     try:
-        value = json.loads(text or "{}")
+        value = json.loads(text)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def as_input(arguments: str) -> dict[str, Any]:
+    """The arguments of a past call for vendors that take objects only. What cannot be read goes as the text it is, under
+    the name that Anthropic gives for that; it must not be taken for a call without arguments."""
+    found = read_arguments(arguments)
+    return {"INVALID_JSON": arguments} if found is None else found
+
+
+def check_results(messages: Iterable[Message]) -> None:
+    """Refuse a result without its call: no vendor that reads calls as objects takes it.
+
+    Raises:
+        InvalidRequest
+    """
+    called: set[str] = set()
+    for part in (part for message in messages for part in message.parts):
+        if isinstance(part, ToolCall):
+            called.add(part.id)
+        elif isinstance(part, ToolResult) and part.call_id not in called:
+            raise InvalidRequest(
+                f"A tool's result is for the call {part.call_id[:80]!r}, which no turn before it made."
+            )
 
 
 class KeyCheck(NamedTuple):

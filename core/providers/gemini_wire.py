@@ -7,7 +7,7 @@ from typing import Any
 
 from core.domain import strict_json as json
 from core.domain.generation import SERVICE_TIERS, Chunk, FinishReason, Native, Parameters, Request, ToolDelta, Usage
-from core.domain.message import Media, Message, Part, ToolCall, ToolResult
+from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -21,7 +21,7 @@ from core.errors import (
     redact,
 )
 from core.pricing.catalogue import normalise
-from core.providers.base import as_object, is_credible
+from core.providers.base import as_input, as_object, check_results, is_credible
 from core.providers.http import not_an_answer
 
 _FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -40,6 +40,7 @@ _TOGETHER = ({"json_schema", "json_object"}, {"thinking_budget", "thinking_level
 
 def to_body(request: Request) -> dict[str, Any]:
     """The body of generateContent."""
+    check_results(request.messages)
     turns = zip(request.messages, (None, *request.messages), strict=False)
     body: dict[str, Any] = {"contents": [_to_content(message, before) for message, before in turns]}
     if request.system:
@@ -145,11 +146,11 @@ def _to_part(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"text": part}
     if isinstance(part, ToolCall):
-        called = {"name": part.name, "args": as_object(part.arguments)}
+        called = {"name": part.name, "args": as_input(part.arguments)}
         return {"functionCall": called, "thoughtSignature": part.signature or _NO_SIGNATURE}
     if isinstance(part, ToolResult):
-        result = as_object(part.text)
-        return {"functionResponse": {"name": part.name, "response": result or {"result": part.text}}}
+        result = {"error": part.text} if part.is_error else as_object(part.text) or {"result": part.text}
+        return {"functionResponse": {"name": part.name, "response": result}}
     return _to_data(part)
 
 
@@ -221,7 +222,7 @@ class Reader:
         for part in parts:
             called = part.get("functionCall")
             if isinstance(called, dict):
-                arguments = json.dumps(called.get("args") or {}, ensure_ascii=False)
+                arguments = to_arguments(called.get("args")) or "{}"
                 found.append(
                     ToolDelta(
                         index=self._n_tools,

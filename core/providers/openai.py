@@ -29,6 +29,7 @@ from core.errors import (
 from core.providers.base import KeyCheck, is_credible
 from core.providers.events import Event
 from core.providers.http import HttpVendor, count_of, quota_of
+from core.providers.tool_calls import CallReader
 
 LIST_TIMEOUT_S = 6.0
 OPENAI_URL = "https://api.openai.com/v1"
@@ -74,13 +75,14 @@ class OpenAIProvider:
         body = self.to_body(request) if native is None else self._as_came(request, native)
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
+        calls = CallReader()
         async with self._http.answer("/chat/completions", body) as answer:
             quota = quota_of(answer.headers)
             if answer.is_json:
                 raw, value = await answer.whole()
                 if (error := self._error_in(value)) is not None:
                     raise error
-                chunk = _to_chunk([value], raw if keeps_whole else None, quota)
+                chunk = _to_chunk([value], raw if keeps_whole else None, quota, calls)
                 if chunk.finish_reason is None and (chunk.text or chunk.tools):
                     chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
                 yield chunk
@@ -90,7 +92,7 @@ class OpenAIProvider:
                 # To be written anew for another wire, each event stays a piece of its own.
                 for together in [good] if keeps_raw else [[event] for event in good]:
                     if together:
-                        yield self._merged(together, keeps_raw, is_counted, quota)
+                        yield _to_chunk(*_merged(together, keeps_raw, is_counted), quota, calls)
                         quota = None
                 if error is not None:
                     raise error
@@ -101,17 +103,6 @@ class OpenAIProvider:
             if event.value and "error" in event.value and (error := self._error_in(event.value)) is not None:
                 return events[:at], error
         return events, None
-
-    def _merged(self, events: Sequence[Event], keeps_raw: bool, is_counted: bool, quota: Quota | None) -> Chunk:
-        """One chunk of all that came together. The count that only we asked for is not passed on."""
-        values = [event.value for event in events if event.value is not None]
-        raw = None
-        if keeps_raw:
-            shown = [
-                e.raw for e in events if not e.is_done and (is_counted or e.value is None or e.value.get("choices"))
-            ]
-            raw = shown[0] if len(shown) == 1 else b"".join(shown)
-        return _to_chunk(values, raw, quota)
 
     def _error_in(self, value: dict[str, Any]) -> AimmError | None:
         if not isinstance(value.get("error"), dict):
@@ -229,7 +220,10 @@ _WORDS = {
 def _to_messages(message: Message) -> list[dict[str, Any]]:
     """A turn as OpenAI's messages: results of tools are messages of their own, before what the user says with them."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
-    found: list[dict[str, Any]] = [{"role": "tool", "tool_call_id": r.call_id, "content": r.text} for r in results]
+    found: list[dict[str, Any]] = [
+        {"role": "tool", "tool_call_id": r.call_id, "content": f"Error: {r.text}" if r.is_error else r.text}
+        for r in results
+    ]
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
     if message.role == "model":
         said: dict[str, Any] = {"role": "assistant", "content": message.text or (None if calls else "")}
@@ -275,7 +269,16 @@ async def checked(label: str, models: Any) -> KeyCheck:
     return KeyCheck("works", f"{label} works: {len(found)} models.")
 
 
-def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota | None) -> Chunk:
+def _merged(events: Sequence[Event], keeps_raw: bool, is_counted: bool) -> tuple[list[dict[str, Any]], bytes | None]:
+    """(values, bytes) of all that came together. The count that only we asked for is not passed on."""
+    values = [event.value for event in events if event.value is not None]
+    if not keeps_raw:
+        return values, None
+    shown = [e.raw for e in events if not e.is_done and (is_counted or e.value is None or e.value.get("choices"))]
+    return values, shown[0] if len(shown) == 1 else b"".join(shown)
+
+
+def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota | None, calls: CallReader) -> Chunk:
     """What several events say together; the last word on usage, finish and model counts."""
     texts, thoughts = [], []
     tools: list[ToolDelta] = []
@@ -297,9 +300,11 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
         if "reasoning_content" in delta or "reasoning" in delta:
             thoughts.append(_text(delta.get("reasoning_content")) or _text(delta.get("reasoning")))
         if called := delta.get("tool_calls"):
-            tools += [_to_tool(at, each) for at, each in enumerate(called) if isinstance(each, dict)]
+            tools += calls.read(called, is_whole=not choice.get("delta"))
+        tools += calls.read_legacy(delta.get("function_call"))
         if (reason := choice.get("finish_reason")) is not None:
             finish = _FINISH.get(str(reason), "unknown")
+            tools += calls.end(is_cut=finish == "length")
     tier = "standard" if tier == "default" else tier
     return Chunk(
         raw=raw,
@@ -312,17 +317,6 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
         block_category="content_filter" if finish == "content_filter" else None,
         response_model=_text(model) or None,
         service_tier=tier if tier in SERVICE_TIERS else None,
-    )
-
-
-def _to_tool(at: int, call: dict[str, Any]) -> ToolDelta:
-    function = call.get("function") or {}
-    index = call.get("index")
-    return ToolDelta(
-        index=index if isinstance(index, int) else at,
-        id=_text(call.get("id")),
-        name=_text(function.get("name")),
-        arguments=_text(function.get("arguments")),
     )
 
 

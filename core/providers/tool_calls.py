@@ -1,0 +1,128 @@
+"""Calls of tools as servers of the OpenAI wire send them, put together."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.domain import strict_json as json
+from core.domain.generation import ToolDelta
+from core.domain.message import read_arguments, to_arguments
+
+
+@dataclass(slots=True)
+class _Call:
+    """number: The vendor's own, None = it gave none."""
+
+    position: int
+    number: int | None
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    is_custom: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are a whole object, so that more of them belong to another call."""
+        return (
+            bool(self.arguments) and bool(text := "".join(self.arguments).strip()) and read_arguments(text) is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    number: int | None
+    place: int
+    id: str
+    name: str
+    text: str
+    is_custom: bool
+
+
+class CallReader:
+    """Reads the pieces of one answer.
+
+    Some servers number all calls 0 or none at all, repeat ids and names, or send an id late: another call begins where the
+    id changes, or where a name comes after arguments. The numbers that are given on are our own.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+
+    def read(self, given: Any, *, is_whole: bool) -> list[ToolDelta]:
+        """The `tool_calls` of a delta or, is_whole, of a message, in which each entry is a call."""
+        found: list[ToolDelta] = []
+        touched: set[int] = set()
+        for place, entry in enumerate(given if isinstance(given, list) else ()):
+            if not isinstance(entry, dict):
+                continue
+            piece = _to_piece(entry, place)
+            call = None if is_whole else self._belongs_to(piece, touched)
+            if call is None:
+                call = _Call(len(self._calls), piece.number, is_custom=piece.is_custom)
+                self._calls.append(call)
+            touched.add(call.position)
+            found.append(_added(call, piece))
+        return found
+
+    def read_legacy(self, given: Any) -> list[ToolDelta]:
+        """The `function_call` of a delta or message, which is the only one."""
+        return self.read([{"index": 0, "function": given}], is_whole=False) if isinstance(given, dict) else []
+
+    def end(self, *, is_cut: bool) -> list[ToolDelta]:
+        """What closes the texts of free-form tools. is_cut: The answer ended at its length."""
+        open_ones = [call for call in self._calls if call.is_custom and not is_cut]
+        for call in open_ones:
+            call.is_custom = False
+        return [ToolDelta(index=call.position, arguments='"}') for call in open_ones]
+
+    def _belongs_to(self, piece: _Piece, touched: set[int]) -> _Call | None:
+        call = self._named_by(piece, reversed(self._calls))
+        if call is None or not piece.name or not call.name:
+            return call
+        has_new_id = piece.id not in ("", call.id)
+        begins = call.position in touched or (piece.name != call.name and (call.arguments or has_new_id))
+        return None if begins or (piece.text.strip() and call.is_whole) else call
+
+    def _named_by(self, piece: _Piece, calls: Iterable[_Call]) -> _Call | None:
+        """The call that a piece names by id or number; without either, the last."""
+        for call in calls:
+            if piece.id and call.id:
+                is_apart = None not in (piece.number, call.number) and piece.number != call.number
+                if piece.id == call.id and not is_apart:
+                    return call
+            elif piece.number is not None and call.number is not None:
+                if piece.number == call.number:
+                    return call
+            elif not piece.name or not call.name or piece.id:
+                return call
+            else:
+                return call if piece.place == 0 else None
+        return None
+
+
+def _to_piece(entry: Mapping[str, Any], place: int) -> _Piece:
+    function, custom = entry.get("function"), entry.get("custom")
+    inner: Mapping[str, Any] = next((each for each in (function, custom) if isinstance(each, dict)), {})
+    number, given_id, name = entry.get("index"), entry.get("id"), inner.get("name")
+    is_custom = not isinstance(function, dict) and isinstance(custom, dict)
+    return _Piece(
+        number=number if isinstance(number, int) and not isinstance(number, bool) else None,
+        place=place,
+        id=str(given_id) if isinstance(given_id, str | int) else "",
+        name=name if isinstance(name, str) else "",
+        text=to_arguments(inner.get("input") if is_custom else inner.get("arguments")),
+        is_custom=is_custom,
+    )
+
+
+def _added(call: _Call, piece: _Piece) -> ToolDelta:
+    """What a piece adds to a call. The text of a free-form tool becomes its one argument, whose end `end` writes."""
+    new_id = piece.id if not call.id else ""
+    new_name = "" if piece.name == call.name else piece.name
+    text = piece.text
+    if call.is_custom:
+        text = ("" if call.arguments else '{"input": "') + json.dumps(text)[1:-1]
+    call.id, call.name = call.id or new_id, call.name + new_name
+    if text:
+        call.arguments.append(text)
+    return ToolDelta(index=call.position, id=new_id, name=new_name, arguments=text)
