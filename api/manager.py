@@ -262,14 +262,14 @@ def _served(served: Served) -> dict[str, Any]:
     }
 
 
-KEY = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
+ONCE = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
 
 
-def record(experiment_id: str, body: schemas.Record, mm: Manager, key: KEY = None) -> dict[str, Any]:
+def record(experiment_id: str, body: schemas.Record, mm: Manager, key: Caller, once: ONCE = None) -> dict[str, Any]:
     if body.results is not None and body.model_dump(exclude={"results"}, exclude_defaults=True):
         raise InvalidRequest("Either one outcome, or several in `results`; not both.")
     given = [body] if body.results is None else body.results
-    made = mm.experiments.record(experiment_id, [_outcome(each) for each in given], idempotency_key=key)
+    made = mm.experiments.record(experiment_id, [_outcome(each) for each in given], idempotency_key=once, by=key)
     if body.results is None:
         return {"status": "success", "result_id": made[0].id, "state": made[0].state}
     states = Counter(each.state for each in made)

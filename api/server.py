@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import Access
 from api.exchange import Exchange, dumped
+from api.idempotency import Idempotent
 from api.metrics import metrics_endpoint
 from api.protocol import LimitedProtocol
 from api.wires import Gateway
@@ -41,10 +42,13 @@ class Server:
         self._metrics = metrics_endpoint(get_manager)
         self._api: ASGIApp | None = None
         self._document: Callable[[], dict[str, Any]] = dict
+        self._once = Idempotent(self._answered, get_manager)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "http":
+            await self._once(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path.startswith(("/v1/", "/gemini/")) or path in ("/v1", "/gemini"):
             await self._gateway(scope, receive, send)

@@ -44,6 +44,7 @@ from core.experiments.service import ExperimentService, Served
 from core.experiments.serving import PREFIX, ExperimentRouter
 from core.housekeeping import Housekeeper
 from core.keys.logins import LoginService
+from core.keys.requests import RequestKeeper
 from core.keys.rules import check_model
 from core.keys.service import KeyService
 from core.monitoring.alerting import AlertService
@@ -100,7 +101,10 @@ class ModelManager:
         self.budgets = BudgetService(self.database, self._writer, ledger, clock.now, self._check_budget)
         self.budgets.open()
         self.keys = KeyService(self.database, self._writer, clock.now)
-        self.logins = LoginService(self.database, self._writer)
+        self.logins, self.requests = (
+            LoginService(self.database, self._writer),
+            RequestKeeper(self.database, self._writer, self._presence),
+        )
         self.prices = PriceService(
             self.database,
             self._writer,

@@ -298,9 +298,15 @@ class ExperimentService:
         )
 
     def record(
-        self, experiment_id: str, results: Sequence[OutcomeInput], *, idempotency_key: str | None = None
+        self,
+        experiment_id: str,
+        results: Sequence[OutcomeInput],
+        *,
+        idempotency_key: str | None = None,
+        by: Key | None = None,
     ) -> list[RecordedOutcome]:
-        """Record outcomes, all or none, and say what became of each. The same key again records nothing.
+        """Record outcomes, all or none, and say what became of each. The same idempotency key of the same caller again
+        records nothing.
 
         Raises:
             InvalidRequest: A variant is unknown, a rating is not in [1, 5], a number not finite, or nothing is said.
@@ -324,7 +330,10 @@ class ExperimentService:
         if idempotency_key is None:
             made = self._writer.run(work)
         else:
-            asked, scope = [asdict(result) for result in results], f"record:{experiment_id}"
+            asked, scope = (
+                [asdict(result) for result in results],
+                f"record:{experiment_id}" + (f":{by.id}" if by else ""),
+            )
             made = self._writer.run(
                 lambda connection: once(connection, scope, idempotency_key, asked, clock.now_us(), work)
             )

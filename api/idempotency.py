@@ -1,0 +1,192 @@
+"""A request with an Idempotency-Key is answered once: who asks again gets the first answer, byte for byte."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access import KEY
+from api.errors import status_of
+from api.exchange import Exchange, Left, dumped
+from api.gateway import retry_headers
+from api.gemini_answer import gemini_error
+from api.openai_answer import openai_error
+from core import AimmError, Conflict, InvalidRequest, ModelManager, NotFound, Overloaded
+from core.domain.key import Key
+
+HEADER = b"idempotency-key"
+REPLAYED = (b"idempotent-replayed", b"true")
+MAX_WAIT_S = 600.0
+_KEYS = "/api/keys"  # its answer holds a key, which is written nowhere
+_TRANSACTIONAL = ("/record", "/feedback")  # these keep their answer in the transaction that does the work
+
+
+class Idempotent:
+    """In front of every POST that may spend or make something."""
+
+    def __init__(self, app: ASGIApp, get_manager: Callable[[], ModelManager]) -> None:
+        self._app = app
+        self._get_manager = get_manager
+        self._running: dict[tuple[str, str], asyncio.Event] = {}  # in this process
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_named = scope["method"] == "POST" and any(
+            name == HEADER and value.strip() for name, value in scope["headers"]
+        )
+        if not is_named or scope["path"].endswith(_TRANSACTIONAL):
+            return await self._app(scope, receive, send)
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._once(exchange, scope, send)
+        except Left:
+            return None
+        except AimmError as error:
+            status, raw = _told(exchange.path, error)
+            await exchange.answer(status, raw, retry_headers(error))
+
+    async def _once(self, exchange: Exchange, scope: Scope, send: Send) -> None:
+        """Raises: AimmError: It is not answered. Left."""
+        mm, caller = self._get_manager(), scope.get(KEY)
+        name = exchange.header(HEADER)
+        if not (len(name) <= 255 and name.isascii() and name.isprintable()):
+            raise InvalidRequest("An Idempotency-Key must have 1 to 255 printable ASCII characters.")
+        raw = await exchange.body()
+        mine = (caller.id if caller is not None else "", name)
+        answer = await self._claimed(exchange, mm, mine, _digest(exchange, raw))
+        if answer is not None:
+            status, headers, body = answer
+            await send({"type": "http.response.start", "status": status, "headers": [*headers, REPLAYED]})
+            await send({"type": "http.response.body", "body": body})
+            return
+        ended = self._running[mine] = asyncio.Event()
+        try:
+            await self._answered(exchange, (scope, raw, send), mm, mine, caller)
+        finally:
+            del self._running[mine]
+            ended.set()
+
+    async def _claimed(
+        self, exchange: Exchange, mm: ModelManager, mine: tuple[str, str], digest: str
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
+        """The answer that there is; None = the request is to be answered here and now."""
+        leaving = asyncio.ensure_future(exchange.gone())
+        deadline, wait_s = asyncio.get_running_loop().time() + MAX_WAIT_S, 0.05
+        try:
+            while True:
+                claim = await asyncio.to_thread(mm.requests.claim, *mine, digest)
+                if claim.state == "mine":
+                    return None
+                if claim.state == "answered":
+                    if claim.answer is None:
+                        raise Conflict(
+                            "This request was answered and charged; its answer is not kept, as no texts are to be."
+                        )
+                    return _unpacked(claim.answer)
+                if leaving.done():
+                    raise Left
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Overloaded(
+                        "The first request with this Idempotency-Key is still being answered.", retry_after_s=5
+                    )
+                running = self._running.get(mine)
+                waits = [leaving, asyncio.ensure_future(running.wait() if running else asyncio.sleep(wait_s))]
+                await asyncio.wait(waits, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                waits[1].cancel()
+                wait_s = min(0.5, wait_s * 1.5)
+        finally:
+            leaving.cancel()
+
+    async def _answered(
+        self, exchange: Exchange, asked: tuple[Scope, bytes, Send], mm: ModelManager, mine: tuple[str, str], caller: Key | None
+    ) -> None:  # fmt: skip
+        """Let the request be answered, and keep that. Its caller may leave: who asks again finds the answer."""
+        scope, raw, send = asked
+        sent: list[Message] = []
+        has_come = False
+
+        async def receiving() -> Message:
+            nonlocal has_come
+            if has_come:
+                await asyncio.Event().wait()
+            has_come = True
+            return {"type": "http.request", "body": raw, "more_body": False}
+
+        async def sending(message: Message) -> None:
+            sent.append(message)
+            with suppress(OSError):
+                await send(message)
+
+        is_kept = False
+        try:
+            await self._app(scope, receiving, sending)
+            if sent and not sent[-1].get("more_body", False) and len(sent) > 1:
+                status, body = sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+                is_kept = status < 400 or await asyncio.to_thread(_was_charged, mm, sent[0], body)
+                if is_kept:
+                    packed = _packed(status, sent[0]["headers"], body)
+                    is_written = _may_write(mm, caller, exchange)
+                    await asyncio.to_thread(mm.requests.keep, *mine, packed, is_written=is_written)
+        finally:
+            if not is_kept:
+                await asyncio.to_thread(mm.requests.free, *mine)
+
+
+def _digest(exchange: Exchange, raw: bytes) -> str:
+    """What makes a request the same one: address, body, and what headers ask of the gateway."""
+    try:
+        body = json.dumps(json.loads(raw), sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        body = raw
+    asked = sorted((name, value) for name, value in exchange.headers.items() if name.startswith(b"x-aimm-"))
+    parts = [exchange.path.encode("utf-8", "surrogatepass"), exchange.query, repr(asked).encode(), body]
+    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _may_write(mm: ModelManager, caller: Key | None, exchange: Exchange) -> bool:
+    allowed = {mm.settings.log_content, (caller.log_content if caller is not None else None) or "full"}
+    is_private = exchange.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
+    return allowed == {"full"} and not is_private and exchange.path != _KEYS
+
+
+def _was_charged(mm: ModelManager, start: Message, body: bytes) -> bool:
+    """Whether a request that failed has cost something, or may have."""
+    headers = dict(start["headers"])
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict):
+        return False
+    if "workflow" in found:
+        return bool(found["workflow"]["total_cost"] != 0)
+    if "comparison" in found:
+        return any(result["cost"] != 0 for result in found["comparison"]["results"])
+    generation_id = headers.get(b"x-aimm-request-id", b"").decode("latin-1") or found.get("generation_id") or ""
+    try:
+        g = mm.generation(str(generation_id))
+    except NotFound:
+        return False
+    return g.cost_usd != 0 and (g.cost_usd is not None or g.usage.input_tokens + g.usage.output_tokens > 0)
+
+
+def _packed(status: int, headers: Any, body: bytes) -> bytes:
+    lines = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
+    return dumped([status, lines]) + b"\n" + body
+
+
+def _unpacked(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    head, _, body = answer.partition(b"\n")
+    status, lines = json.loads(head)
+    return status, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines], body
+
+
+def _told(path: str, error: AimmError) -> tuple[int, bytes]:
+    if path.startswith("/v1/"):
+        return openai_error(error)
+    if path.startswith("/gemini/"):
+        return gemini_error(error)
+    return status_of(error), dumped({"error": error.text, "code": error.code})
