@@ -29,7 +29,7 @@ _WIRE = re.compile(r"/(v1|gemini)(/.*)?", re.DOTALL)
 _BEHIND_ACCESS = re.compile(r"/(api|v1|gemini)(/.*)?|/metrics|/openapi\.json", re.DOTALL)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _ASKING = frozenset({"/api/generate", "/api/workflow", "/api/compare", "/api/cost/estimate"})
-_SERVING = re.compile(r"/api/experiment/[^/]+/(test|record|assign)")
+_SERVING = re.compile(r"/api/(experiment/[^/]+/(test|record|assign)|comparisons/[^/]+/vote)")
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
 _HOW = "Send it as Authorization: Bearer aimm_…, x-api-key or x-goog-api-key. Keys are made by: aimm keys create NAME"
 _BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 where a proxy passes requests on."

@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Header, Query, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from api import errors, given, keys, money, reference, schemas, wire
+from api import errors, given, keys, money, records, reference, schemas, wire
 from api.given import Caller, Manager, moment
 from core import Conflict, InvalidRequest, ModelManager
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
-from core.comparison import judging
 from core.domain.alias import Target
 from core.domain.experiment import OutcomeInput, Variant
 from core.domain.generation import Parameters
@@ -42,7 +41,7 @@ def make_app(get_manager: Callable[[], ModelManager]) -> FastAPI:
     app.router.route_class = given.StrictRoute
     app.dependency_overrides[given.manager] = get_manager
     errors.install(app)
-    for path, methods, handler, status in _ROUTES + money.ROUTES + keys.ROUTES:
+    for path, methods, handler, status in _ROUTES + records.ROUTES + money.ROUTES + keys.ROUTES:
         app.add_api_route(path, handler, methods=methods, status_code=status, responses=_FAILURES)
     app.add_api_route("/docs", lambda: HTMLResponse(reference.page(app.openapi())), include_in_schema=False)
     path = "/experiment/{experiment_id}/decision"
@@ -101,27 +100,6 @@ async def workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
         return {"status": "success", "workflow": wire.workflow_run(run)}
     text = f"The workflow {run.status}: {run.error} What it had is kept; run {run.id} can be resumed."
     return errors.failure(502, "workflow_failed", text, status="error", workflow=wire.workflow_run(run))
-
-
-async def compare(body: schemas.Compare, mm: Manager, key: Caller) -> Any:
-    for model in body.models:
-        check_model(key, model)
-    start = partial(mm.comparisons.start, system=body.system, origin=Origin(source="api", key=key))
-    comparison_id = await asyncio.to_thread(start, body.prompt, body.models)
-    calls = mm.comparisons.calls(comparison_id)
-    await asyncio.gather(*(asyncio.wrap_future(call.done) for call in calls), return_exceptions=True)
-    comparison = await asyncio.to_thread(mm.comparisons.settle, comparison_id)
-    failed = {at: call.done.exception() for at, call in enumerate(calls)}
-    messages = {at: str(error) for at, error in failed.items() if error is not None}
-    best = [judging.sole(comparison.candidates, metric) for metric in ("latency", "cost")]
-    fastest, cheapest = (candidate.model if candidate else None for candidate in best)
-    answer = wire.comparison(comparison, messages, fastest, cheapest)
-    if not any(result["response"] for result in answer["results"]):
-        first = answer["results"][0]["error"] or "no text"
-        return errors.failure(
-            502, "comparison_failed", f"No model answered; the first says: {first}", comparison=answer
-        )
-    return {"status": "success", "comparison": answer}
 
 
 def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, Any]:
@@ -406,7 +384,6 @@ _ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/generate", ["POST"], generate, 200),
     ("/generations/{generation_id}", ["GET"], generation, 200),
     ("/workflow", ["POST"], workflow, 200),
-    ("/compare", ["POST"], compare, 200),
     ("/experiment", ["POST"], create_experiment, 201),
     ("/experiment", ["GET"], list_experiments, 200),
     ("/experiment/{experiment_id}", ["GET"], get_experiment, 200),

@@ -71,6 +71,11 @@ class Compare(_Body):
     system: Text | None = None
 
 
+class CastVote(_Body):
+    choice: Literal["a", "b", "tie", "both_bad", "skip"]
+    pair: tuple[int, int] = Field(default=(0, 1), description="The positions of the answers a and b.")
+
+
 class VariantBody(_Body):
     model: Name | Literal[""] = Field(
         default="", description="A model or an alias; of a workflow, for steps that name none."

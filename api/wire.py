@@ -8,7 +8,6 @@ from typing import Any
 from core.domain.alert import Alert
 from core.domain.alias import Alias
 from core.domain.budget import BudgetOutlook
-from core.domain.comparison import Comparison
 from core.domain.experiment import Experiment, Variant
 from core.domain.generation import Generation, Model
 from core.domain.metrics import MetricsRow
@@ -66,6 +65,11 @@ def workflow_run(run: WorkflowRun) -> dict[str, Any]:
         "run_id": run.id,
         "workflow_name": run.workflow_name,
         "status": run.status,
+        "source": run.source,
+        "demo": run.source == "demo",
+        "created_at": run.created_at.isoformat(),
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "inputs": {name or "input": value for name, value in run.inputs.items()},
         "error": run.error or None,
         "steps": [
             {
@@ -87,42 +91,6 @@ def workflow_run(run: WorkflowRun) -> dict[str, Any]:
         "total_latency": run.total_latency_s,
         "total_cost": usd(run.total_cost_usd),
     }
-
-
-def comparison(c: Comparison, errors: dict[int, str], fastest: str | None, cheapest: str | None) -> dict[str, Any]:
-    results = []
-    for candidate in c.candidates:
-        g = candidate.generation
-        row: dict[str, Any] = {"model": candidate.model, "status": "error", "error": errors.get(candidate.position)}
-        row |= {"response": "", "tokens": 0, "latency": None, "cost": None}
-        if g is not None:
-            row |= generation(g) | {"status": g.status, "error": g.error_message or None}
-        results.append(row)
-    done = [candidate.generation for candidate in c.candidates if candidate.can_win and candidate.generation]
-    costs = [g.cost_usd for g in done]
-    known = [cost for cost in costs if cost is not None]
-    winner = next((candidate.model for candidate in c.candidates if candidate.position == c.winner), None)
-    return {
-        "id": c.id,
-        "prompt": c.prompt,
-        "results": results,
-        "winner": winner,
-        "winner_position": c.winner,
-        "rule": [
-            {"metric": r.metric, "tie_share": r.tie_share, "larger_is_better": r.larger_is_better} for r in c.rule
-        ],
-        "comparison_metrics": {
-            "avg_latency": _mean([g.latency_s for g in done]),
-            "avg_tokens": _mean([g.usage.total_tokens for g in done]),
-            "avg_cost": float(sum(known) / len(known)) if known and len(known) == len(costs) else None,
-            "fastest_model": fastest,
-            "cheapest_model": cheapest,
-        },
-    }
-
-
-def _mean(values: "list[float] | list[int]") -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def experiment(e: Experiment) -> dict[str, Any]:

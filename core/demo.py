@@ -30,6 +30,7 @@ from core.storage.database import Database
 from core.storage.experiments import ExperimentStore
 from core.storage.generations import GenerationStore, receipt_to_json
 from core.storage.rollups import RollupStore
+from core.storage.votes import VoteStore
 from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer, log_rows
 from core.workflows import spec
@@ -275,16 +276,15 @@ def _comparison(connection: Any, rng: np.random.Generator, moment: int, number: 
     )  # fmt: skip
     ComparisonStore.insert(connection, comparison)
     for at, row in enumerate(rows):
-        ComparisonStore.set_generation(connection, comparison_id, at, row["id"])
+        ComparisonStore.set_candidate(connection, comparison_id, at, row["id"])
     chances = {(0, 1): (0.3, 0.55), (1, 2): (0.38, 0.48), (0, 2): (0.22, 0.66)}[pair]
     draw = rng.random()
     choice: VoteChoice = "a" if draw < chances[0] else "b" if draw < sum(chances) else "tie"
     vote = {
         "id": f"v_demo{number:03d}", "comparison_id": comparison_id, "created_at": moment + 30_000_000,
-        "position_a": 0, "position_b": 1, "model_a": MODELS[pair[0]], "model_b": MODELS[pair[1]],
-        "choice": choice, "is_blind": 1,
+        "voter": "demo", "position_a": 0, "position_b": 1, "choice": choice, "is_blind": 1, "shown_first": number % 2,
     }  # fmt: skip
-    ComparisonStore.insert_votes(connection, [vote])
+    VoteStore.put(connection, vote)
 
 
 _USUAL = Design(guardrails=(Guardrail(metric="error_rate", margin=0.03), Guardrail(metric="latency_p95", margin=0.5)))

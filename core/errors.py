@@ -168,6 +168,12 @@ class ProviderError(AimmError):
     is_retryable = True
 
 
+class Interrupted(ProviderError):
+    """The process that asked ended before the answer: nobody knows how far that came, nor what it cost."""
+
+    code = "interrupted"
+
+
 class ProviderUnavailable(ProviderError):
     code = "provider_unavailable"
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from core import clock
 from core.budgets.ledger import Ledger
@@ -24,6 +24,7 @@ from core.config import Settings, to_key
 from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.budget import PROVIDERS, Budget
+from core.domain.comparison import Candidate
 from core.domain.experiment import Variant
 from core.domain.generation import (
     Chunk,
@@ -57,7 +58,6 @@ from core.providers import gemini_wire
 from core.providers.base import KeyCheck
 from core.providers.openai import OpenAIProvider
 from core.providers.registry import Registry
-from core.storage.comparisons import ComparisonStore
 from core.storage.database import Database
 from core.storage.generations import GenerationStore
 from core.storage.presence import Presence
@@ -71,6 +71,7 @@ from core.workflows.service import WorkflowService
 
 BUSY_S = 60.0
 Prompt = str | Sequence[Message] | Request
+_Asked = TypeVar("_Asked", Variant, Candidate)
 
 
 class ModelManager:
@@ -131,10 +132,12 @@ class ModelManager:
             default_model=self.default_model, resolve=self.model, key_of=self.keys.of_id,
         )  # fmt: skip
         self.comparisons = ComparisonService(
-            ComparisonStore(self.database, self.log),
+            self.database,
             self._writer,
             self.calls,
-            self.model,
+            self._presence,
+            resolve=self._aliased,
+            key_of=self.keys.of_id,
             keeps_prompts=settings.log_content == "full",
         )
         self.experiments = ExperimentService(
@@ -166,14 +169,19 @@ class ModelManager:
         self._closed = threading.Event()
         duties = (
             self.prices.refresh, self.budgets.release_dead, self.breakers.refresh, self.calls.forget_old_answers, self.alerts.evaluate, self.alerts.deliver,
-            self.experiments.settle_runs, self.experiments.reallocate, self.aliases.advance, self.keys.flush, self.metrics.beat,
+            self.experiments.settle_runs, self.experiments.reallocate, self.aliases.advance, self.comparisons.take_up, self.keys.flush, self.metrics.beat,
         )  # fmt: skip
         self._keepers = [Housekeeper(duties)] if takes_up else []
         if loop is not None:
             # A server's requests need not wait for what each looks up: it is read again before it is a second old.
             self._keepers.append(Housekeeper((self._keep_known,), every_s=0.6))
         if takes_up:
-            self.workflows.take_up()
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """Go on with what a dead process left."""
+        self.workflows.take_up()
+        self.comparisons.take_up()
 
     @classmethod
     def open(
@@ -438,19 +446,22 @@ class ModelManager:
         return True
 
     def _resolved_variant(self, variant: Variant) -> Variant:
-        """A variant with the model that it really asks; of an alias, what it stands for today."""
         if variant.workflow:
             self.workflows.get(variant.workflow)
             return replace(variant, model=self.model(variant.model or self.default_model()).name)
-        alias = self.aliases.find(variant.model)
+        return self._aliased(variant)
+
+    def _aliased(self, asked: _Asked) -> _Asked:
+        """A variant or candidate with the model that it really asks; of an alias, what that stands for today."""
+        alias = self.aliases.find(asked.model)
         if alias is None:
-            return replace(variant, model=self.model(variant.model).name)
+            return replace(asked, model=self.model(asked.model).name)
         target = alias.target
         return replace(
-            variant,
+            asked,
             model=target.model,
-            system=variant.system if variant.system is not None else target.system,
-            parameters=Parameters(**(target.parameters.as_dict() | variant.parameters.as_dict())),
+            system=asked.system if asked.system is not None else target.system,
+            parameters=Parameters(**(target.parameters.as_dict() | asked.parameters.as_dict())),
         )
 
     def _run_variant(self, variant: Variant, text: str, key: Key | None) -> str:

@@ -23,7 +23,7 @@ from api.protocol import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.binding import check_binding
-from dashboard import failure, login, session
+from dashboard import failure, login, session, voter
 from dashboard.gate import Gate, Headers, Uploads
 
 WARM_UP_AFTER_S = 3.0
@@ -86,6 +86,7 @@ app = st.App(
     middleware=[
         Middleware(Headers),
         Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed()),
+        Middleware(voter.BrowserId, is_needed=login.is_needed),
         Middleware(Gate, is_elsewhere=is_behind_access),
         Middleware(Uploads),
     ],

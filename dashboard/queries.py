@@ -1,12 +1,13 @@
 """From the core to data frames; the only module that makes frames. Cached for seconds, so that a rerun costs nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from core.comparison import judging
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
 from core.domain.comparison import Comparison, Vote
@@ -236,7 +237,9 @@ def blank_candidates(models: Sequence[str]) -> pd.DataFrame:
     return frame.assign(**{"temperature": float("nan"), "max tokens": float("nan"), "system prompt": ""})
 
 
-def comparisons_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+def comparisons_frame(comparisons: Sequence[Comparison], hidden: Collection[str]) -> pd.DataFrame:
+    """A row a comparison; of the `hidden` ones (their ids) nothing that tells their answers apart."""
+    names = ("models", "winner by rule")
     records = [
         {
             "time": c.created_at,
@@ -244,18 +247,20 @@ def comparisons_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "source": c.source,
             "models": ", ".join(candidate.model for candidate in c.candidates),
             "winner by rule": next((x.model for x in c.candidates if x.position == c.winner), formatting.UNKNOWN),
+            "status": c.status,
             "id": c.id,
         }
+        | (dict.fromkeys(names, "hidden until you vote") if c.id in hidden else {})
         for c in comparisons
     ]
-    return pd.DataFrame(records, columns=["time", "prompt", "source", "models", "winner by rule", "id"])
+    return pd.DataFrame(records, columns=["time", "prompt", "source", *names, "status", "id"])
 
 
-def win_rates_frame(demo: bool) -> pd.DataFrame:
-    """A row a model: rate and interval in percent; NaN while there are too few decided pairs."""
+def win_rates_frame(demo: bool, by_model: bool = False) -> pd.DataFrame:
+    """A row a contestant: rate and interval in percent; NaN while there are too few decided pairs."""
     records = [
         {
-            "model": rate.model,
+            "model": rate.contestant.label,
             "win rate %": None if rate.rate is None else 100 * rate.rate,
             "lower %": None if rate.lower is None else 100 * rate.lower,
             "upper %": None if rate.upper is None else 100 * rate.upper,
@@ -264,20 +269,21 @@ def win_rates_frame(demo: bool) -> pd.DataFrame:
             "losses": rate.n_losses,
             "ties": rate.n_ties,
         }
-        for rate in manager().comparisons.win_rates(demo=demo)
+        for rate in manager().comparisons.win_rates(demo=demo, by_model=by_model)
     ]
     columns = ["model", "win rate %", "lower %", "upper %", "decided", "wins", "losses", "ties"]
     return pd.DataFrame(records, columns=columns).astype({"win rate %": float, "lower %": float, "upper %": float})
 
 
-def win_rate_over_time(votes: Sequence[Vote], least: int) -> pd.DataFrame:
-    """Each model's running win rate in percent at the end of each day, from `least` decided pairs on."""
+def win_rate_over_time(votes: Sequence[Vote], least: int, by_model: bool = False) -> pd.DataFrame:
+    """Each contestant's running win rate in percent at the end of each day, from `least` decided pairs on."""
     tally: dict[str, list[int]] = {}
     by_day: dict[tuple[Any, str], float] = {}
     for vote in votes:
-        if vote.choice not in ("a", "b") or vote.model_a == vote.model_b:
+        names = (vote.a.model, vote.b.model) if by_model else (vote.a.label, vote.b.label)
+        if not vote.is_decided or names[0] == names[1]:
             continue
-        for model, won in ((vote.model_a, vote.choice == "a"), (vote.model_b, vote.choice == "b")):
+        for model, won in zip(names, (vote.choice == "a", vote.choice == "b"), strict=True):
             counts = tally.setdefault(model, [0, 0])
             counts[0] += won
             counts[1] += 1
@@ -285,6 +291,18 @@ def win_rate_over_time(votes: Sequence[Vote], least: int) -> pd.DataFrame:
                 by_day[vote.created_at.date(), model] = 100 * counts[0] / counts[1]
     records = [{"time": pd.Timestamp(day), "model": model, "win rate %": rate} for (day, model), rate in by_day.items()]
     return pd.DataFrame(records, columns=["time", "model", "win rate %"])
+
+
+def first_shown(demo: bool) -> str:
+    """How often the answer that stood first won blind votes, in words; empty while there are too few."""
+    n, share = judging.first_shown(manager().comparisons.votes(demo=demo))
+    if share is None:
+        return ""
+    low, high = formatting.percent(share.lower, 0), formatting.percent(share.upper, 0)
+    return (
+        f"In {n} decided blind votes the answer shown first won {formatting.percent(share.estimate, 0)} (95 %: {low} to {high});"
+        " order alone would be a half."
+    )
 
 
 @st.cache_data(ttl=60, show_spinner=False)

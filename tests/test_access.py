@@ -173,6 +173,8 @@ def test_the_scopes_of_a_key_hold_wherever_it_is_used(mm: ModelManager, is_local
         ("POST", "/api/experiment/e_1/assign", "call"),
         ("POST", "/api/experiment/e_1/record", "call"),
         ("GET", "/api/experiment/e_1/stats", "read"),
+        ("POST", "/api/comparisons/c_1/vote", "call"),
+        ("GET", "/api/comparisons/c_1/votes", "read"),
         ("GET", "/api/keys", "read"),
         ("GET", "/api/openapi.json", "read"),
         ("GET", "/metrics", "read"),
@@ -191,7 +193,7 @@ def test_each_address_needs_one_scope(method: str, path: str, scope: str):
 
 
 def test_every_route_of_the_api_is_read_call_or_admin_as_its_method_says(keyless: ModelManager):
-    asking = {"generate", "workflow", "compare", "estimate", "test", "assign", "record"}
+    asking = {"generate", "workflow", "compare", "estimate", "test", "assign", "record", "vote"}
 
     for path, methods in make_app(lambda: keyless).openapi()["paths"].items():
         for method in map(str.upper, methods):

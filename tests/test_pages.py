@@ -14,13 +14,15 @@ from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from core import ModelManager
 from core.demo import DemoSize
+from core.domain.comparison import Candidate
 from core.domain.experiment import OutcomeInput
+from core.domain.generation import Model, Parameters
 from core.storage import audit
 from core.storage.prices import PriceStore
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
 from dashboard import failure, session
-from dashboard.components import workflow_editor
+from dashboard.components import candidates, workflow_editor
 from tests.conftest import ROOT
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
@@ -290,9 +292,108 @@ def test_models_are_compared_and_a_vote_counts(app: AppTest):
     assert "Cheapest" in texts(app)
 
     app.button(key="vote_a").click().run()
+    app.button(key="vote_a").click().run()
+    app.button(key="vote_b").click().run()
 
-    assert len(session.manager().comparisons.votes()) == 1
+    [vote] = session.manager().comparisons.votes()
+    assert (vote.choice, vote.is_blind, vote.voter) == ("b", False, "local")
     assert "not enough votes" in texts(app)
+
+
+def test_a_blind_vote_shows_nothing_but_the_answers(app: AppTest):
+    session.manager().demo.fill(DemoSize(200, 12))
+    show(app, "compare")
+    app.toggle(key="compare_hidden").set_value(True)
+    button(app, "Compare").click().run()
+    comparison = session.manager().comparisons.get(session.manager().comparisons.latest()[0].id)
+
+    for n in range(3):
+        seen = page_of(app)
+        assert "Answer 1" in seen
+        assert not [
+            word
+            for word in (
+                "sim-",
+                "Sim ",
+                "cost",
+                "Cheapest",
+                "TTFT",
+                " s ·",
+                "tok",
+                "Win rate",
+                "History",
+                "rule",
+                "receipt_",
+                "stop_",
+            )
+            if word in seen
+        ]
+        assert len(app.dataframe) + len(app.metric) == 0
+        app.button(key=f"blind_first_{n}").click().run()
+
+    assert "Cheapest" in texts(app)
+    votes = session.manager().comparisons.votes()
+    assert [vote.is_blind for vote in votes] == [True] * 3
+    assert all((vote.choice == "a") == (vote.shown_first == vote.position_a) for vote in votes)
+    app.button(key="vote_tie").click().run()  # the names are known by now
+    assert [vote.is_blind for vote in session.manager().comparisons.votes() if vote.choice == "tie"] == [False]
+    assert comparison.candidates[0].generation is not None
+    assert app.text_area(key="compare_prompt").value in comparison.prompt
+
+
+def page_of(app: AppTest) -> str:
+    """All that the page sent to the browser, the strip above its title aside."""
+    return "\n".join(str(element.proto) for element in app.main).partition('body: "Compare"')[2]
+
+
+def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: AppTest):
+    comparisons = session.manager().comparisons
+    one = comparisons.wait(comparisons.start("Why?", ["sim-fast", "sim-careful"], is_blind=True)).id
+    show(app, "compare")
+    assert app.dataframe[-1].value["models"].tolist() == ["hidden until you vote"]
+
+    app.session_state["compare_id"] = one
+    app.run()
+    app.button(key="blind_reveal").click().run()
+
+    assert app.dataframe[-1].value["models"].tolist() == ["sim-fast, sim-careful"]
+    assert [vote.choice for vote in comparisons.votes()] == ["skip"]
+    assert "No votes yet" in texts(app)
+
+
+def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTest):
+    comparisons = session.manager().comparisons
+    mine = Candidate(position=0, model="sim-fast", system="Be brief.", parameters=Parameters(temperature=0.5))
+    one = comparisons.wait(comparisons.start("Why do cats purr?", [mine, "sim-fast"], system="Be kind.")).id
+    show(app, "compare")
+    app.session_state["compare_id"] = one
+    app.run()
+
+    seen = texts(app) + str([block.value for block in app.code])
+    assert all(words in seen for words in ("Why do cats purr?", "Be brief.", "Be kind.", "temperature 0.5"))
+    app.button(key="compare_reuse").click().run()
+    button(app, "Compare").click().run()
+    again = comparisons.get(comparisons.latest()[0].id)
+    assert again.id != one
+    assert [c.contestant for c in again.candidates] == [c.contestant for c in comparisons.get(one).candidates]
+    assert (again.prompt, again.system) == ("Why do cats purr?", "Be kind.")
+
+
+@pytest.mark.parametrize(
+    ("real", "first"),
+    [
+        ("", ["sim-fast", "sim-balanced", "sim-careful"]),
+        ("g:1", ["g1", "sim-fast"]),
+        ("g:1 g:2 g:3 g:4", ["g3", "g1", "g2"]),
+        ("g:3 g:1 o:5 o:6 a:7", ["g3", "o5", "a7"]),
+        ("o:5 o:6", ["o5", "o6"]),
+    ],
+)
+def test_a_comparison_begins_with_the_models_that_have_a_key(real: str, first: list[str]):
+    models = [Model(name=name.replace(":", ""), provider=name[0]) for name in real.split()]
+    simulated = [Model(name=f"sim-{name}", provider="simulated") for name in ("fast", "balanced", "careful")]
+
+    assert candidates.first_models([*models, *simulated], "g3") == first
 
 
 def test_an_experiment_is_made_played_and_stopped(app: AppTest):

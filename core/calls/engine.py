@@ -1,12 +1,14 @@
 """Runs calls: route, look among kept answers, try the model and its fallbacks, record. Nothing else calls a provider."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from core import clock
@@ -30,6 +32,7 @@ from core.errors import (
     BudgetExceeded,
     Conflict,
     ContextTooLong,
+    Interrupted,
     InvalidRequest,
     ModelNotFound,
     ProviderError,
@@ -121,6 +124,22 @@ class CallEngine:
         self.last_at = call.started_at
         self._loop.start(self._run(call, also))
         return call
+
+    def record_lost(
+        self, request: Request, origin: Origin, asked_at: datetime, also: Callable[[Generation], Work]
+    ) -> Generation:
+        """Put a call on record that ended with the process that made it. What it cost is estimated: at least its prompt."""
+        call, lost = Call(_new_id(), request, origin), Interrupted("The process ended before the answer came.")
+        call.finished_at = call.started_at  # how long it went on is not known
+        progress = Progress(created_at=asked_at, n_attempts=1)
+
+        async def record() -> None:
+            with contextlib.suppress(AimmError):  # a vendor that is gone by now: then no price is known either
+                progress.provider, progress.model = await self._resolve(request.model)
+            await self._record(call, _Course(progress=progress, error=lost), also)
+
+        self._loop.run(record())
+        return call.result()
 
     def running(self, call_id: str) -> Call | None:
         """The handle of a call of this process, running or recent."""

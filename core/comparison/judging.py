@@ -1,13 +1,16 @@
-"""Who was fastest, cheapest, longest; who wins by the rule; how often each model wins. Pure."""
+"""Who was fastest, cheapest, longest; who wins by the rule; how often each contestant wins. Pure."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
-from core.domain.comparison import Candidate, Criterion, Metric, Vote, WinRate
+from core.domain.comparison import Candidate, Contestant, Criterion, Metric, Vote, VoteChoice, WinRate
 from core.domain.generation import Generation
+from core.statistics.interval import Interval
 from core.statistics.proportions import wilson_interval
 
 MIN_DECIDED = 6
 SAME_SHARE = 0.01  # one run does not tell 1 % apart
+_FLIPPED: dict[VoteChoice, VoteChoice] = {"a": "b", "b": "a"}
 
 _VALUE: dict[Metric, Callable[[Generation], float | None]] = {
     "cost": lambda g: None if g.cost_usd is None else float(g.cost_usd),
@@ -22,48 +25,81 @@ def value_of(candidate: Candidate, metric: Metric) -> float | None:
     return _VALUE[metric](candidate.generation) if candidate.generation else None
 
 
-def best(candidates: Sequence[Candidate], criterion: Criterion) -> list[Candidate]:
-    """All that are equal to the best within the tie band; a candidate without the value is not among them."""
-    known = [
-        (candidate, value) for candidate in candidates if (value := value_of(candidate, criterion.metric)) is not None
-    ]
-    if not known:
-        return []
-    values = [value for _, value in known]
-    top = max(values) if criterion.larger_is_better else min(values)
-    band = abs(top) * criterion.tie_share
-    return [candidate for candidate, value in known if abs(value - top) <= band]
+def _contestants(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """The candidates that can win, those of one contestant together: only chance tells them apart."""
+    groups: dict[Contestant, list[Candidate]] = {}
+    for candidate in candidates:
+        if candidate.can_win:
+            groups.setdefault(candidate.contestant, []).append(candidate)
+    return list(groups.values())
 
 
-def sole(candidates: Sequence[Candidate], metric: Metric, *, larger_is_better: bool = False) -> Candidate | None:
-    """The one that is best of at least two answers; a tie, or what cannot be told from one, is not crowned."""
-    able = [candidate for candidate in candidates if candidate.can_win]
-    tops = best(able, Criterion(metric, SAME_SHARE, larger_is_better))
-    return tops[0] if len(tops) == 1 and len(able) > 1 else None
+def _best(groups: list[list[Candidate]], criterion: Criterion) -> list[list[Candidate]]:
+    """All contestants that are equal to the best, by the means of their answers; all of them where a value is unknown.
+
+    Equal is what the tie band covers, and it covers at least the spread that one contestant's own answers show.
+    """
+    means, spread = [], criterion.tie_share
+    for group in groups:
+        values = [value for candidate in group if (value := value_of(candidate, criterion.metric)) is not None]
+        if len(values) < len(group):
+            return groups
+        means.append(sum(values) / len(values))
+        if max(values) > min(values) > 0:
+            spread = max(spread, (max(values) - min(values)) / min(values))
+    top = max(means) if criterion.larger_is_better else min(means)
+    return [group for group, mean in zip(groups, means, strict=True) if abs(mean - top) <= abs(top) * spread]
+
+
+def sole(candidates: Iterable[Candidate], metric: Metric, *, larger_is_better: bool = False) -> Candidate | None:
+    """The first answer of the contestant that is best of at least two; a tie, or what cannot be told from one, is not crowned."""
+    groups = _contestants(candidates)
+    tops = _best(groups, Criterion(metric, SAME_SHARE, larger_is_better)) if len(groups) > 1 else []
+    return tops[0][0] if len(tops) == 1 else None
 
 
 def winner(candidates: Iterable[Candidate], rule: Sequence[Criterion]) -> Candidate | None:
-    """The winner by a lexicographic rule: each criterion only decides what the ones before left equal.
+    """The winner by a lexicographic rule, of several answers of one contestant the first.
 
-    Empty, failed and broken-off answers take no part; units are never added to each other. A criterion
-    that is unknown of one of them (a model without a price) is passed over: nobody is called cheaper than the unknown.
+    Each criterion only decides what the ones before left equal. Empty, failed and broken-off answers take no part;
+    units are never added to each other. A criterion that is unknown of one of them (a model without a price) is
+    passed over: nobody is called cheaper than the unknown. Of one contestant alone nobody wins.
     """
-    left = [candidate for candidate in candidates if candidate.can_win]
+    candidates = list(candidates)
+    if len({candidate.contestant for candidate in candidates}) < 2:
+        return None
+    left = _contestants(candidates)
     for criterion in rule:
-        if len(left) < 2:
-            break
-        if all(value_of(candidate, criterion.metric) is not None for candidate in left):
-            left = best(left, criterion)
-    return left[0] if len(left) == 1 else None
+        if len(left) > 1:
+            left = _best(left, criterion)
+    return left[0][0] if len(left) == 1 else None
 
 
-def win_rates(votes: Iterable[Vote]) -> list[WinRate]:
-    """Per model, over pairs of different models; ties and both-bad decide nothing. Best first, the undecided last."""
-    table: dict[str, list[int]] = {}
+def shown_order(comparison_id: str, voter: str, n: int) -> list[int]:
+    """The order in which a voter is shown n answers without names: drawn anew for each, and the same at each look."""
+
+    def drawn(position: int) -> str:
+        return hashlib.sha256(f"{comparison_id}:{voter}:{position}".encode()).hexdigest()
+
+    return sorted(range(n), key=drawn)
+
+
+def flipped(choice: VoteChoice) -> VoteChoice:
+    """The same choice where the two answers change places."""
+    return _FLIPPED.get(choice, choice)
+
+
+def win_rates(votes: Iterable[Vote], *, by_model: bool = False) -> list[WinRate]:
+    """Per contestant, over pairs of different ones; ties and both-bad decide nothing. Best first, the undecided last.
+
+    by_model: Whatever prompt and parameters a model had; pairs of the same model then decide nothing.
+    """
+    table: dict[Contestant, list[int]] = {}
     for vote in votes:
-        if vote.model_a == vote.model_b:
+        one, two = (Contestant(vote.a.model), Contestant(vote.b.model)) if by_model else (vote.a, vote.b)
+        if one == two or vote.is_mixed or vote.choice == "skip":
             continue
-        a, b = table.setdefault(vote.model_a, [0, 0, 0]), table.setdefault(vote.model_b, [0, 0, 0])
+        a, b = table.setdefault(one, [0, 0, 0]), table.setdefault(two, [0, 0, 0])
         if vote.choice in ("a", "b"):
             won, lost = (a, b) if vote.choice == "a" else (b, a)
             won[0] += 1
@@ -71,21 +107,26 @@ def win_rates(votes: Iterable[Vote]) -> list[WinRate]:
         else:
             a[2] += 1
             b[2] += 1
-    rates = [_rate(model, *counts) for model, counts in table.items()]
-    return sorted(rates, key=lambda rate: (rate.rate is None, -(rate.rate or 0), rate.model))
+    rates = [_rate(contestant, *counts) for contestant, counts in table.items()]
+    return sorted(rates, key=lambda rate: (rate.rate is None, -(rate.rate or 0), rate.contestant.label))
 
 
-def _rate(model: str, wins: int, losses: int, ties: int) -> WinRate:
+def _rate(contestant: Contestant, wins: int, losses: int, ties: int) -> WinRate:
     decided = wins + losses
-    if decided < MIN_DECIDED:
-        return WinRate(model=model, n_wins=wins, n_losses=losses, n_ties=ties, rate=None, lower=None, upper=None)
-    interval = wilson_interval(wins, decided)
+    interval = wilson_interval(wins, decided) if decided >= MIN_DECIDED else None
     return WinRate(
-        model=model,
+        contestant=contestant,
         n_wins=wins,
         n_losses=losses,
         n_ties=ties,
-        rate=interval.estimate,
-        lower=interval.lower,
-        upper=interval.upper,
+        rate=interval.estimate if interval else None,
+        lower=interval.lower if interval else None,
+        upper=interval.upper if interval else None,
     )
+
+
+def first_shown(votes: Iterable[Vote]) -> tuple[int, Interval | None]:
+    """Of decided blind votes: how many there are, and the share that the answer shown first won; it should be a half."""
+    won = [vote.shown_first == (vote.position_a if vote.choice == "a" else vote.position_b) for vote in votes
+           if vote.is_decided and vote.shown_first is not None]  # fmt: skip
+    return len(won), wilson_interval(sum(won), len(won)) if len(won) >= MIN_DECIDED else None

@@ -1,4 +1,4 @@
-"""Comparisons for their users: started, watched, voted on, listed."""
+"""Comparisons for their users: started, watched, resumed, listed."""
 
 import contextlib
 import secrets
@@ -6,45 +6,64 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 
 from core import clock
 from core.calls.accounting import checked_cap
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
 from core.comparison import judging
-from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, Criterion, Metric, Vote, VoteChoice, WinRate
+from core.comparison.voting import VoteService
+from core.domain.comparison import (
+    DEFAULT_RULE,
+    INTERRUPTED,
+    Candidate,
+    Comparison,
+    Criterion,
+    Metric,
+    prompt_digest,
+)
 from core.domain.generation import Generation, Message, Request
-from core.domain.generation import Model as ModelInfo
+from core.domain.key import Key
 from core.domain.text import as_list
-from core.errors import AimmError, Conflict, InvalidRequest, NotFound
+from core.errors import AimmError, Conflict, DamagedRecord, InvalidRequest, NotFound
 from core.storage.comparisons import ComparisonStore
+from core.storage.database import Database
+from core.storage.generations import GenerationStore
+from core.storage.presence import Presence
 from core.storage.writer import Work, Writer
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 KEPT_COMPARISONS = 200
 _HERE = Origin(source="compare")
-OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
+_ASKED_AGAIN = ("cap_reached", "budget_exceeded", INTERRUPTED)
 
 
 class ComparisonService:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a comparison is made with
         self,
-        store: ComparisonStore,
+        database: Database,
         writer: Writer,
         calls: CallEngine,
-        resolve: Callable[[str], ModelInfo],
+        presence: Presence,
         *,
+        resolve: Callable[[Candidate], Candidate],
+        key_of: Callable[[str], Key | None],
         keeps_prompts: bool = True,
     ) -> None:
-        self._store = store
+        """resolve: A candidate with the model that is really asked. key_of: The key of an id; None = there is none."""
+        self._store = ComparisonStore(database, GenerationStore(database))
         self._writer = writer
         self._calls = calls
+        self._presence = presence
         self._resolve = resolve
+        self._key_of = key_of
         self._keeps_prompts = keeps_prompts
-        self._running: dict[str, list[Call]] = {}
+        self._running: dict[str, dict[int, Call]] = {}
+        self.voting = VoteService(database, writer, self.get)
+        self.vote, self.votes, self.win_rates = self.voting.vote, self.voting.all, self.voting.win_rates
 
-    def start(
+    def start(  # noqa: PLR0913 - what is asked, by whom and how
         self,
         prompt: str,
         candidates: Sequence[str | Candidate],
@@ -53,12 +72,14 @@ class ComparisonService:
         rule: Sequence[Criterion] = DEFAULT_RULE,
         origin: Origin = _HERE,
         cap_usd: Decimal | None = None,
+        is_blind: bool = False,
     ) -> str:
         """Ask all candidates at the same time and return the comparison's id.
 
         origin: Who asks.
         cap_usd: What all of them may cost together. Each gets an equal share of it: its answer is kept that short, and
             one that cannot even begin on its share is left out until `resume` gives it more.
+        is_blind: Whether voters see the answers alone until they have voted; see `hides_names`.
 
         Raises:
             InvalidRequest: Fewer than two or more than eight candidates, or a bad prompt or rule.
@@ -70,8 +91,7 @@ class ComparisonService:
                 f"{len(candidates)} models given; a comparison takes {MIN_CANDIDATES} to {MAX_CANDIDATES}."
             )
         check_rule(rule)
-        chosen = tuple(_candidate(given, position) for position, given in enumerate(candidates))
-        chosen = tuple(replace(candidate, model=self._resolve(candidate.model).name) for candidate in chosen)
+        chosen = [self._resolve(_candidate(given, position)) for position, given in enumerate(candidates)]
         comparison = Comparison(
             id=f"c_{clock.now_us():x}{secrets.token_hex(4)}",
             created_at=clock.now(),
@@ -79,60 +99,113 @@ class ComparisonService:
             prompt=prompt,
             system=system or None,
             rule=tuple(rule),
-            candidates=chosen,
+            candidates=tuple(replace(c, prompt=prompt_digest(c.system or system)) for c in chosen),
+            is_blind=is_blind,
+            key_id=origin.key_id,
+            owner=self._presence.announce(),
         )
-        requests = [_request(comparison, candidate) for candidate in chosen]
-        for request in requests:
+        requests = {candidate.position: _request(comparison, candidate) for candidate in comparison.candidates}
+        for request in requests.values():
             check_request(request)
         bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
         kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None, candidates=bare)
         self._writer.run(lambda connection: self._store.insert(connection, kept))
-        share = None if cap_usd is None else checked_cap(cap_usd) / len(requests)
-        self._running[comparison.id] = [
-            self._submit(comparison, position, request, replace(origin, cap_usd=share))
-            for position, request in enumerate(requests)
-        ]
+        self._ask(comparison, {position: (request, origin) for position, request in requests.items()}, cap_usd)
+        return comparison.id
+
+    def _ask(self, comparison: Comparison, asked: dict[int, tuple[Request, Origin]], cap_usd: Decimal | None) -> None:
+        """Begin these calls, which share the cap, and name the winner when the last answer is in, also when nobody watches."""
+        share = None if cap_usd is None else checked_cap(cap_usd) / len(asked)
+        calls = dict(self._running.get(comparison.id, {}))
+        for at, (request, origin) in asked.items():
+            origin = replace(origin, ref_id=comparison.id, ref_part=str(at), cap_usd=share)
+            calls[at] = self._calls.submit(request, origin, self._recorder(comparison.id, at))
+        self._running[comparison.id] = calls
         for old in list(self._running)[:-KEPT_COMPARISONS]:
             if not self.is_running(old):
                 self._running.pop(old, None)
-        self._settle_at_end(comparison.id)
-        return comparison.id
+
+        def wait() -> None:
+            with contextlib.suppress(AimmError):  # the database is closed: the process is going down
+                self.wait(comparison.id)
+
+        threading.Thread(target=wait, name="aimm-comparison", daemon=True).start()
 
     def resume(self, comparison_id: str, *, cap_usd: Decimal | None = None) -> int:
-        """Ask those again that a cap or a budget kept from answering; returns how many. cap_usd: For these together.
+        """Ask those again that are without an answer because of a cap, a budget or the end of a process; returns how many.
+
+        cap_usd: For these together.
 
         Raises:
-            NotFound; Conflict: It is not of this process, or still runs.
+            NotFound; Conflict: it still runs, its prompt was not kept, or its key is no more.
         """
-        comparison, calls = self.get(comparison_id), self._running.get(comparison_id)
-        if calls is None or self.is_running(comparison_id):
-            raise Conflict("Only a finished comparison of this session can go on.")
-        waiting = [at for at, call in enumerate(calls) if call.error is not None and call.error.code in OUT_OF_MONEY]
-        share = None if cap_usd is None or not waiting else checked_cap(cap_usd) / len(waiting)
-        for at in waiting:
-            calls[at] = self._submit(comparison, at, calls[at].request, replace(calls[at].origin, cap_usd=share))
-        if waiting:
-            self._settle_at_end(comparison_id)
+        comparison = self._taken_up(self.get(comparison_id))
+        waiting = [c for c in comparison.candidates if is_waiting(c)]
+        calls = self._running.get(comparison_id, {})
+        if comparison.is_running:
+            raise Conflict("The comparison still runs.")
+        if not waiting:
+            return 0
+        if not comparison.prompt and not all(c.position in calls for c in waiting):
+            raise Conflict("The prompt of this comparison was not kept, so it cannot be asked again.")
+        key = self._key_of(comparison.key_id)
+        if comparison.key_id and (key is None or not key.is_valid_at(clock.now())):
+            raise Conflict("The key that asked for this comparison is no longer valid.")
+        origin = Origin(source=comparison.source, key=key)  # type: ignore[arg-type]
+        known = {at: (call.request, call.origin) for at, call in calls.items()}
+        asked = {c.position: known.get(c.position) or (_request(comparison, c), origin) for c in waiting}
+        owner = self._presence.announce()
+
+        def take(connection: Any) -> bool:
+            if not self._store.hand_over(connection, comparison_id, "", owner):
+                return False
+            for position in asked:
+                self._store.set_candidate(connection, comparison_id, position, None)
+            return True
+
+        if not self._writer.run(take):
+            raise Conflict("The comparison still runs.")
+        self._ask(comparison, asked, cap_usd)
         return len(waiting)
 
-    def _submit(self, comparison: Comparison, position: int, request: Request, origin: Origin) -> Call:
-        origin = replace(origin, ref_id=comparison.id, ref_part=str(position))
-        return self._calls.submit(request, origin, self._recorder(comparison.id, position))
+    def take_up(self) -> None:
+        """Put on record what comparisons lost with a process that died; they can be resumed."""
+        for comparison_id, owner in self._store.owned():
+            if not self._presence.is_alive(owner):
+                with contextlib.suppress(DamagedRecord):  # the others are taken up all the same
+                    self._taken_up(self.get(comparison_id))
 
-    def calls(self, comparison_id: str) -> list[Call]:
-        """The calls, by position, of a comparison of this process, running or recent; else empty."""
-        return list(self._running.get(comparison_id, ()))
+    def _taken_up(self, comparison: Comparison) -> Comparison:
+        """The comparison, after the calls that died with its process are on record."""
+        dead = comparison.owner
+        if not dead or self._presence.is_alive(dead):
+            return comparison
+        mine = self._presence.announce()
+        if self._writer.run(lambda connection: self._store.hand_over(connection, comparison.id, dead, mine)):
+            origin = Origin(source=comparison.source, key=self._key_of(comparison.key_id), ref_id=comparison.id)  # type: ignore[arg-type]
+            for c in comparison.candidates:
+                if not c.generation_id:
+                    record = self._recorder(comparison.id, c.position, INTERRUPTED)
+                    request, lost = _request(comparison, c), replace(origin, ref_part=str(c.position))
+                    self._calls.record_lost(request, lost, comparison.created_at, record)
+            self.settle(comparison.id)
+        return self.get(comparison.id)
+
+    def calls(self, comparison_id: str) -> dict[int, Call]:
+        """The calls of this process by position, running or recent; empty where another process asked."""
+        return dict(self._running.get(comparison_id, {}))
 
     def is_running(self, comparison_id: str) -> bool:
-        return any(not call.done.done() for call in self.calls(comparison_id))
+        """Whether this process asks it just now."""
+        return any(not call.done.done() for call in self.calls(comparison_id).values())
 
     def wait(self, comparison_id: str) -> Comparison:
-        """Wait for all answers, name the winner by the rule, and return the comparison."""
-        for call in self.calls(comparison_id):
-            try:
+        """Wait for all answers that this process asks for, name the winner by the rule, and return the comparison."""
+        for call in self.calls(comparison_id).values():
+            with contextlib.suppress(
+                AimmError
+            ):  # not recordable, e.g. a parameter the model refuses: the column says so
                 call.result()
-            except AimmError:  # not recordable, e.g. a parameter the model refuses: the column says so
-                continue
         return self.settle(comparison_id)
 
     def settle(self, comparison_id: str, rule: Sequence[Criterion] | None = None) -> Comparison:
@@ -141,85 +214,68 @@ class ComparisonService:
         Raises:
             InvalidRequest: The rule is empty or names no metric. NotFound: no such comparison.
         """
-        comparison = self.get(comparison_id)
-        is_stored = rule is None
+        comparison, is_stored = self.get(comparison_id), rule is None
         rule = tuple(comparison.rule if rule is None else rule)
         check_rule(rule)
         best = judging.winner(comparison.candidates, rule)
         position = best.position if best else None
         new_rule = None if is_stored else rule  # a winner found at the end must not undo a rule set meanwhile
-        self._writer.run(lambda connection: self._store.set_winner(connection, comparison_id, new_rule, position))
-        return replace(comparison, rule=rule, winner=position)
+        calls = self.calls(comparison_id)
+        is_over = all(call.done.done() for call in calls.values())
+        errors = {at: str(call.done.exception()) for at, call in calls.items() if is_over and call.done.exception()}
+
+        def work(connection: Any) -> None:
+            self._store.set_winner(connection, comparison_id, new_rule, position)
+            if is_over and self._store.hand_over(connection, comparison_id, self._presence.token, ""):
+                for at, error in errors.items():
+                    self._store.set_candidate(connection, comparison_id, at, None, error)
+
+        self._writer.run(work)
+        return replace(self.get(comparison_id), rule=rule, winner=position)
 
     def get(self, comparison_id: str) -> Comparison:
         found = self._store.get(comparison_id)
         if found is None:
             raise NotFound(f"There is no comparison {comparison_id[:60]!r}.")
         return replace(
-            found, candidates=tuple(self._with_answer(found.id, candidate) for candidate in found.candidates)
+            self._seen(found),
+            candidates=tuple(self._with_answer(found.id, candidate) for candidate in found.candidates),
         )
+
+    def _seen(self, comparison: Comparison) -> Comparison:
+        return replace(comparison, is_running=bool(comparison.owner) and self._presence.is_alive(comparison.owner))
 
     def _with_answer(self, comparison_id: str, candidate: Candidate) -> Candidate:
         """With the answer as this process still knows it, also where the log keeps no texts."""
-        calls = self.calls(comparison_id)
-        call = calls[candidate.position] if calls else None
+        call = self.calls(comparison_id).get(candidate.position)
         if call is None or not call.done.done() or call.done.exception() is not None:
             return candidate
-        return replace(candidate, generation=call.result())
+        return replace(candidate, generation=call.result(), generation_id=call.result().id)
 
-    def latest(self, limit: int = 50) -> list[Comparison]:
-        return self._store.latest(limit)
+    def latest(self, limit: int = 50, *, demo: bool | None = None) -> list[Comparison]:
+        """Newest first, without the answers. demo: None = those of the demo among the others."""
+        return self.page(limit, demo=demo)[0]
 
-    def vote(
-        self, comparison_id: str, choice: VoteChoice, *, pair: tuple[int, int] = (0, 1), blind: bool = False
-    ) -> None:
-        """Record which of two answers a person prefers: a is pair[0], b is pair[1].
+    def page(
+        self, limit: int, before: str | None = None, *, demo: bool | None = None
+    ) -> tuple[list[Comparison], str | None]:
+        """`latest`, and what to give as `before` for the next page. Raises: InvalidRequest: `before` is no page's end."""
+        found, after = self._store.page(limit, before, demo=demo)
+        return [self._seen(comparison) for comparison in found], after
 
-        Raises:
-            InvalidRequest: The choice or the pair does not exist, or one of the two has no answer.
-        """
-        comparison = self.get(comparison_id)
-        if choice not in get_args(VoteChoice):
-            raise InvalidRequest(f"choice == {choice!r}, must be one of {', '.join(get_args(VoteChoice))}")
-        by_position = {candidate.position: candidate for candidate in comparison.candidates}
-        if not set(pair) <= set(by_position):
-            raise InvalidRequest(f"pair == {pair}, must be two positions of the comparison")
-        a, b = (by_position[position] for position in pair)
-        if a.position == b.position or not (a.can_win and b.can_win):
-            raise InvalidRequest("A vote needs two different answers that are complete.")
-        row = {
-            "id": f"v_{clock.now_us():x}{secrets.token_hex(4)}",
-            "comparison_id": comparison_id,
-            "created_at": clock.now_us(),
-            "position_a": a.position,
-            "position_b": b.position,
-            "model_a": a.model,
-            "model_b": b.model,
-            "choice": choice,
-            "is_blind": int(blind),
-        }
-        self._writer.run(lambda connection: self._store.insert_votes(connection, [row]))
-
-    def votes(self, *, demo: bool = False) -> list[Vote]:
-        return self._store.votes(demo=demo)
-
-    def win_rates(self, *, demo: bool = False) -> list[WinRate]:
-        return judging.win_rates(self.votes(demo=demo))
-
-    def _settle_at_end(self, comparison_id: str) -> None:
-        """Name the winner when the last answer is in, also when nobody watches."""
-
-        def wait() -> None:
-            with contextlib.suppress(AimmError):  # the database is closed: the process is going down
-                self.wait(comparison_id)
-
-        threading.Thread(target=wait, name="aimm-comparison", daemon=True).start()
-
-    def _recorder(self, comparison_id: str, position: int) -> Callable[[Generation], Work]:
+    def _recorder(self, comparison_id: str, position: int, error: str = "") -> Callable[[Generation], Work]:
         def record(generation: Generation) -> Work:
-            return lambda connection: self._store.set_generation(connection, comparison_id, position, generation.id)
+            return lambda connection: self._store.set_candidate(
+                connection, comparison_id, position, generation.id, error
+            )
 
         return record
+
+
+def is_waiting(candidate: Candidate) -> bool:
+    """Whether its answer is missing for a reason that may be gone by now: money, a limit, or the end of a process."""
+    g = candidate.generation
+    return not candidate.generation_id or (g is not None and g.error_class in _ASKED_AGAIN)
 
 
 def _candidate(given: str | Candidate, position: int) -> Candidate:

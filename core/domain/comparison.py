@@ -1,29 +1,79 @@
 """One prompt, several models; votes; and the rule that names a winner."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from itertools import combinations
+from typing import Any, Literal
 
 from core.domain.generation import Generation, Parameters
 
 Metric = Literal["cost", "latency", "ttft", "tokens", "length"]
-VoteChoice = Literal["a", "b", "tie", "both_bad"]
+VoteChoice = Literal["a", "b", "tie", "both_bad", "skip"]
+ComparisonStatus = Literal["running", "interrupted", "finished"]
+LOCAL_VOTER = "local"  # whoever sits at this machine, where nobody has to say who they are
+INTERRUPTED = "interrupted"
+
+
+def prompt_digest(system: str | None) -> str:
+    """The first 8 hex digits of a system prompt's SHA-256; empty = there is none."""
+    return hashlib.sha256(system.encode()).hexdigest()[:8] if system else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """What votes count for: a model with its system prompt and parameters, whatever it is asked.
+
+    prompt: See `prompt_digest`. settings: The parameters as JSON, by name; a seed is none, it only draws another answer.
+    """
+
+    model: str
+    prompt: str = ""
+    settings: str = "{}"
+
+    @property
+    def label(self) -> str:
+        prompt = [f"prompt {self.prompt}"] if self.prompt else []
+        settings = [f"{name} {_short(value)}" for name, value in json.loads(self.settings).items()]
+        return " · ".join([self.model, *prompt, *settings])
+
+
+def _short(value: Any) -> str:
+    return str(value) if isinstance(value, int | float | str) else prompt_digest(json.dumps(value))
+
+
+def _settings(parameters: Parameters) -> str:
+    values = {name: value for name, value in parameters.as_dict().items() if name != "seed"}
+    whole = {name: int(value) for name, value in values.items() if isinstance(value, float) and value.is_integer()}
+    return json.dumps(values | whole, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One answer of a comparison. system None = the comparison's own; generation None = not there (yet)."""
+    """One answer of a comparison. system None = the comparison's own; generation None = not there (yet), or not read.
+
+    prompt: The digest of the system prompt that it is asked with, kept also where texts are not.
+    error: Why there is no record of a call; `interrupted` where the process that asked ended before the answer.
+    """
 
     position: int
     model: str
     system: str | None = None
     parameters: Parameters = field(default_factory=Parameters)
+    prompt: str = ""
+    generation_id: str = ""
+    error: str = ""
     generation: Generation | None = None
 
     @property
     def letter(self) -> str:
         return "ABCDEFGH"[self.position]
+
+    @property
+    def contestant(self) -> Contestant:
+        return Contestant(self.model, self.prompt, _settings(self.parameters))
 
     @property
     def can_win(self) -> bool:
@@ -45,7 +95,11 @@ DEFAULT_RULE: tuple[Criterion, ...] = (Criterion("cost", 0.05), Criterion("laten
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """winner: Position by the rule; None = nobody, or a tie to the end of the rule."""
+    """winner: Position by the rule; None = nobody, or a tie to the end of the rule.
+
+    is_blind: Voters see the answers alone, in an order of their own, until they have voted on each pair.
+    key_id: The key that asked for it. owner: The process that asks just now; empty = none. is_running: It lives.
+    """
 
     id: str
     created_at: datetime
@@ -55,23 +109,62 @@ class Comparison:
     rule: Sequence[Criterion]
     candidates: tuple[Candidate, ...]
     winner: int | None = None
+    is_blind: bool = False
+    key_id: str = ""
+    owner: str = ""
+    is_running: bool = False
+
+    @property
+    def status(self) -> ComparisonStatus:
+        if self.is_running:
+            return "running"
+        lost = (c.error == INTERRUPTED or not (c.generation_id or c.error) for c in self.candidates)
+        return "interrupted" if any(lost) else "finished"
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """All pairs of positions."""
+        return tuple(combinations(range(len(self.candidates)), 2))
+
+    @property
+    def able_pairs(self) -> tuple[tuple[int, int], ...]:
+        """The pairs that can be voted on: both answers are whole."""
+        return tuple(combinations([c.position for c in self.candidates if c.can_win], 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
+    """What a voter says of two answers of a comparison; position_a is the smaller one.
+
+    voter: `user:` and a login's name, `browser:` and an id, `key:` and an API key's id, or `local`; empty = not known.
+    choice: a, b, tie or both_bad; skip = no opinion, which counts for nothing. is_blind: The names were hidden.
+    shown_first: The position that stood first; None = not known, or not hidden. is_mixed: A simulated against a real model.
+    """
+
+    id: str
     comparison_id: str
+    voter: str
     created_at: datetime
-    model_a: str
-    model_b: str
+    position_a: int
+    position_b: int
+    a: Contestant
+    b: Contestant
     choice: VoteChoice
     is_blind: bool
+    shown_first: int | None = None
+    is_mixed: bool = False
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it says which of two different contestants is better."""
+        return self.choice in ("a", "b") and self.a != self.b and not self.is_mixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinRate:
-    """A model's share of decided pairs, ties aside; rate and interval None below the least number of pairs."""
+    """A contestant's share of decided pairs, ties aside; rate and interval None below the least number of pairs."""
 
-    model: str
+    contestant: Contestant
     n_wins: int
     n_losses: int
     n_ties: int

@@ -1,18 +1,21 @@
-"""Comparisons, their candidates and votes."""
+"""Comparisons and their candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from core.clock import from_us, to_us
 from core.domain import strict_json as json
-from core.domain.comparison import Candidate, Comparison, Criterion, Vote
+from core.domain.comparison import Candidate, Comparison, Criterion, prompt_digest
 from core.domain.generation import Generation, Parameters
 from core.storage.database import Database
 from core.storage.generations import GenerationStore
+from core.storage.paging import read_page
 from core.storage.reading import each, readable, whole
 from core.storage.schema import candidates, comparisons, votes
+
+_SAME = ("id", "source", "prompt", "system", "winner", "key_id", "owner")
 
 
 class ComparisonStore:
@@ -24,13 +27,10 @@ class ComparisonStore:
     def insert(connection: Connection, comparison: Comparison) -> None:
         connection.execute(
             insert(comparisons).values(
-                id=comparison.id,
+                **{name: getattr(comparison, name) for name in _SAME},
                 created_at=to_us(comparison.created_at),
-                source=comparison.source,
-                prompt=comparison.prompt,
-                system=comparison.system,
                 rule=rule_to_json(comparison.rule),
-                winner=comparison.winner,
+                is_blind=int(comparison.is_blind),
             )
         )
         rows = [
@@ -38,20 +38,28 @@ class ComparisonStore:
                 "comparison_id": comparison.id,
                 "position": candidate.position,
                 "model": candidate.model,
-                "settings": json.dumps({"system": candidate.system, "parameters": candidate.parameters.as_dict()}),
-                "generation_id": candidate.generation.id if candidate.generation else None,
+                "settings": json.dumps(
+                    {
+                        "system": candidate.system,
+                        "parameters": candidate.parameters.as_dict(),
+                        "prompt": candidate.prompt,
+                    }
+                ),
             }
             for candidate in comparison.candidates
         ]
         connection.execute(insert(candidates), rows)
 
     @staticmethod
-    def set_generation(connection: Connection, comparison_id: str, position: int, generation_id: str) -> None:
+    def set_candidate(
+        connection: Connection, comparison_id: str, position: int, generation_id: str | None, error: str = ""
+    ) -> None:
+        """Say what became of a candidate's call; neither = it is asked now."""
         c = candidates.c
         connection.execute(
             update(candidates)
             .where(c.comparison_id == comparison_id, c.position == position)
-            .values(generation_id=generation_id)
+            .values(generation_id=generation_id, error=error)
         )
 
     @staticmethod
@@ -63,8 +71,17 @@ class ComparisonStore:
         connection.execute(update(comparisons).where(comparisons.c.id == comparison_id).values(**values))
 
     @staticmethod
-    def insert_votes(connection: Connection, rows: list[dict[str, Any]]) -> None:
-        connection.execute(insert(votes), rows)
+    def hand_over(connection: Connection, comparison_id: str, owner: str, to: str) -> bool:
+        """Let another process ask; False = it was not `owner` who did. Empty = nobody."""
+        c = comparisons.c
+        found = connection.execute(update(comparisons).where(c.id == comparison_id, c.owner == owner).values(owner=to))
+        return found.rowcount > 0
+
+    def owned(self) -> list[tuple[str, str]]:
+        """(id, owner) of the comparisons that some process asks, or was asking when it died."""
+        c = comparisons.c
+        with self._database.read() as connection:
+            return [(row.id, row.owner) for row in connection.execute(select(c.id, c.owner).where(c.owner != ""))]
 
     def get(self, comparison_id: str) -> Comparison | None:
         with self._database.read() as connection:
@@ -75,55 +92,24 @@ class ComparisonStore:
             )
             if row is None:
                 return None
-            c = candidates.c
-            parts = (
-                connection.execute(select(candidates).where(c.comparison_id == comparison_id).order_by(c.position))
-                .mappings()
-                .all()
-            )
+            parts = _parts(connection, [comparison_id])
         by_id = {generation.id: generation for generation in self._generations.by_ref(comparison_id)}
         return whole("comparison", row, lambda row: _to_comparison(row, parts, by_id))
 
-    def latest(self, limit: int) -> list[Comparison]:
-        """Newest first, without the answers."""
+    def page(self, limit: int, before: str | None, *, demo: bool | None = None) -> tuple[list[Comparison], str | None]:
+        """Newest first, without the answers. demo: None = those of the demo among the others."""
+        statement = select(comparisons)
+        if demo is not None:
+            statement = statement.where((comparisons.c.source == "demo") == demo)
         with self._database.read() as connection:
-            rows = (
-                connection.execute(select(comparisons).order_by(comparisons.c.created_at.desc()).limit(limit))
-                .mappings()
-                .all()
-            )
-            ids = [row["id"] for row in rows]
-            parts = (
-                connection.execute(
-                    select(candidates).where(candidates.c.comparison_id.in_(ids)).order_by(candidates.c.position)
-                )
-                .mappings()
-                .all()
-            )
+            rows, after = read_page(connection, statement, (comparisons.c.created_at, comparisons.c.id), limit, before)
+            parts = _parts(connection, [row["id"] for row in rows])
         by_comparison: dict[str, list[Any]] = {}
         for part in parts:
             by_comparison.setdefault(part["comparison_id"], []).append(part)
-        return readable("comparison", rows, lambda row: _to_comparison(row, by_comparison.get(row["id"], []), {}))
-
-    def votes(self, *, demo: bool = False) -> list[Vote]:
-        """All votes, oldest first; those on demo comparisons only if asked for."""
-        is_demo = comparisons.c.source == "demo"
-        statement = (
-            select(votes)
-            .join(comparisons, comparisons.c.id == votes.c.comparison_id)
-            .where(is_demo if demo else ~is_demo)
-            .order_by(votes.c.created_at)
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(statement).mappings().all()
-        return [
-            Vote(
-                **{name: row[name] for name in ("comparison_id", "model_a", "model_b", "choice")},
-                created_at=from_us(row["created_at"]),
-                is_blind=bool(row["is_blind"]),
-            )
-            for row in rows
-        ]
+        return readable(
+            "comparison", rows, lambda row: _to_comparison(row, by_comparison.get(row["id"], []), {})
+        ), after
 
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:
@@ -140,21 +126,32 @@ def rule_to_json(rule: Sequence[Criterion]) -> str:
 _CRITERIA = each(lambda values: Criterion(*values))
 
 
-def _to_comparison(row: Any, parts: Sequence[Any], by_id: dict[str, Generation]) -> Comparison:
-    return Comparison(
-        **{name: row[name] for name in ("id", "source", "prompt", "system", "winner")},
-        created_at=from_us(row["created_at"]),
-        rule=_CRITERIA(row["rule"]),
-        candidates=tuple(_to_candidate(part, by_id) for part in parts),
-    )
-
-
-def _to_candidate(part: Any, by_id: dict[str, Generation]) -> Candidate:
+def to_candidate(part: Mapping[Any, Any], shared_system: str | None, generation: Generation | None = None) -> Candidate:
+    """Of a row; a digest that was not yet kept is that of the system prompt as it stands there."""
     settings = json.loads(part["settings"])
+    system = settings.get("system")
     return Candidate(
         position=part["position"],
         model=part["model"],
-        system=settings.get("system"),
+        system=system,
         parameters=Parameters(**settings.get("parameters", {})),
-        generation=by_id.get(part["generation_id"] or ""),
+        prompt=settings.get("prompt", prompt_digest(system or shared_system)),
+        generation_id=part["generation_id"] or "",
+        error=part["error"],
+        generation=generation,
+    )
+
+
+def _parts(connection: Connection, ids: Sequence[str]) -> Sequence[Any]:
+    c = candidates.c
+    return connection.execute(select(candidates).where(c.comparison_id.in_(ids)).order_by(c.position)).mappings().all()
+
+
+def _to_comparison(row: Any, parts: Sequence[Any], by_id: Mapping[str, Generation]) -> Comparison:
+    return Comparison(
+        **{name: row[name] for name in _SAME},
+        created_at=from_us(row["created_at"]),
+        rule=_CRITERIA(row["rule"]),
+        candidates=tuple(to_candidate(p, row["system"], by_id.get(p["generation_id"] or "")) for p in parts),
+        is_blind=bool(row["is_blind"]),
     )

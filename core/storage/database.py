@@ -15,7 +15,7 @@ from core.errors import AimmError, InvalidRequest
 from core.storage.files import private_database, private_folder
 
 BUSY_TIMEOUT_MS = 120_000  # the longest write, charging millions of past calls anew, takes a minute
-HEAD = "0006"
+HEAD = "0007"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -200,8 +201,12 @@ comparisons = Table(
     Column("system", Text),
     Column("rule", Text, nullable=False),  # JSON
     Column("winner", Integer),  # position by the rule; NULL = none
+    Column("is_blind", Integer, nullable=False, server_default="0"),
+    Column("key_id", Text, nullable=False, server_default=""),
+    Column("owner", String(40), nullable=False, server_default=""),  # the process that asks just now
 )
 Index("ix_comparisons_created", comparisons.c.created_at)
+Index("ix_comparisons_owner", comparisons.c.owner)
 
 candidates = Table(
     "candidates",
@@ -211,6 +216,7 @@ candidates = Table(
     Column("model", Text, nullable=False),
     Column("settings", Text, nullable=False, server_default="{}"),
     Column("generation_id", String(40)),
+    Column("error", Text, nullable=False, server_default=""),
 )
 
 votes = Table(
@@ -218,17 +224,17 @@ votes = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("comparison_id", String(40), ForeignKey("comparisons.id", ondelete="CASCADE"), nullable=False),
+    Column("voter", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("position_a", Integer, nullable=False),
     Column("position_b", Integer, nullable=False),
-    Column("model_a", Text, nullable=False),
-    Column("model_b", Text, nullable=False),
     Column("choice", Text, nullable=False),
     Column("is_blind", Integer, nullable=False),
-    CheckConstraint("choice IN ('a', 'b', 'tie', 'both_bad')", name="vote_choice"),
-    CheckConstraint("position_a <> position_b", name="vote_two_candidates"),
+    Column("shown_first", Integer),  # position; NULL = not known
+    UniqueConstraint("comparison_id", "voter", "position_a", "position_b", name="vote_once"),
+    CheckConstraint("choice IN ('a', 'b', 'tie', 'both_bad', 'skip')", name="vote_choice"),
+    CheckConstraint("position_a < position_b", name="vote_two_candidates"),
 )
-Index("ix_votes_comparison", votes.c.comparison_id)
 Index("ix_votes_created", votes.c.created_at)
 
 # Answers given to requests with an Idempotency-Key, written with what they did.

@@ -10,6 +10,7 @@ from core.domain import strict_json as json
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.pricing.receipt import from_nano
 from core.storage.database import Database
+from core.storage.paging import read_page
 from core.storage.reading import readable, whole
 from core.storage.schema import step_runs, workflow_runs, workflows
 
@@ -112,14 +113,18 @@ class WorkflowStore:
             )
         return whole("workflow run", row, lambda row: self._to_run(row, tuple(_to_step(step) for step in steps)))
 
-    def runs(self, *, limit: int, workflow_name: str | None = None) -> list[WorkflowRun]:
-        """Newest first, with their steps."""
+    def page(
+        self, limit: int, before: str | None = None, *, workflow_name: str | None = None, demo: bool | None = None
+    ) -> tuple[list[WorkflowRun], str | None]:
+        """Runs with their steps, newest first. demo: None = those of the demo among the others."""
         c = workflow_runs.c
-        statement = select(workflow_runs).order_by(c.created_at.desc()).limit(limit)
+        statement = select(workflow_runs)
         if workflow_name:
             statement = statement.where(c.workflow_name == workflow_name)
+        if demo is not None:
+            statement = statement.where((c.source == "demo") == demo)
         with self._database.read() as connection:
-            rows = connection.execute(statement).mappings().all()
+            rows, after = read_page(connection, statement, (c.created_at, c.id), limit, before)
             ids = [row["id"] for row in rows]
             steps = (
                 connection.execute(select(step_runs).where(step_runs.c.run_id.in_(ids)).order_by(step_runs.c.position))
@@ -129,7 +134,7 @@ class WorkflowStore:
         by_run: dict[str, list[StepRun]] = {run_id: [] for run_id in ids}
         for step in steps:
             by_run[step["run_id"]].append(_to_step(step))
-        return readable("workflow run", rows, lambda row: self._to_run(row, tuple(by_run[row["id"]])))
+        return readable("workflow run", rows, lambda row: self._to_run(row, tuple(by_run[row["id"]]))), after
 
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:

@@ -182,7 +182,13 @@ class WorkflowService:
         return replace(run, steps=tuple(steps))
 
     def runs(self, *, limit: int = 50, workflow_name: str | None = None) -> list[WorkflowRun]:
-        return self._store.runs(limit=limit, workflow_name=workflow_name)
+        return self.page(limit, workflow_name=workflow_name)[0]
+
+    def page(
+        self, limit: int, before: str | None = None, *, workflow_name: str | None = None, demo: bool | None = None
+    ) -> tuple[list[WorkflowRun], str | None]:
+        """Runs, newest first, and what to give as `before` for the next page. demo: None = those of the demo among the others."""
+        return self._store.page(limit, before, workflow_name=workflow_name, demo=demo)
 
     def live(self, run_id: str) -> CallView | None:
         """The call that a run is in just now, if this process makes it."""

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core import AimmError
 from core.calls.call import Call, CallView
+from core.domain.comparison import Candidate
 from core.domain.generation import Generation
 from dashboard import formatting
 
@@ -51,6 +52,12 @@ class Slot:
         else:
             self._text.caption("*stopped before any text came*")
         self.line.caption(receipt)
+
+
+def text(place: Any, candidate: Candidate) -> None:
+    """The words of an answer alone, without a sign of who wrote it."""
+    with place.container(border=True):
+        st.markdown(candidate.generation.text if candidate.generation else "")
 
 
 def running_line(view: CallView) -> str:

@@ -35,10 +35,9 @@ def line(g: Generation) -> str:
     return " · ".join(parts)
 
 
-def line_beside_others(g: Generation, hidden: bool) -> str:
-    """The line under one answer of several; with hidden names, nothing that would give the model away."""
-    start = f"TTFT {formatting.seconds(g.ttft_s)} · {len(g.text):,} characters · "
-    return start + (formatting.seconds(g.latency_s) if hidden else line(g))
+def line_beside_others(g: Generation) -> str:
+    """The line under one answer of several."""
+    return f"TTFT {formatting.seconds(g.ttft_s)} · {len(g.text):,} characters · {line(g)}"
 
 
 def cost_text(g: Generation) -> str:

@@ -27,10 +27,25 @@ def edit(key: str) -> list[Criterion]:
             "Each criterion decides only what those before it left equal. Empty, failed and stopped answers cannot win."
         )
         first, second, band = st.columns(3)
-        one = first.selectbox("First", list(LABELS), 0, format_func=LABELS.__getitem__, key=f"{key}_first")
-        two = second.selectbox("Then", ["–", *LABELS], 2, format_func=lambda m: LABELS.get(m, m), key=f"{key}_second")
+        one = first.selectbox(
+            "First", list(LABELS), 0, format_func=LABELS.__getitem__, key=f"{key}_first", persist_state="session"
+        )
+        two = second.selectbox(
+            "Then",
+            ["–", *LABELS],
+            2,
+            format_func=lambda m: LABELS.get(m, m),
+            key=f"{key}_second",
+            persist_state="session",
+        )
         tie = band.number_input(
-            "Tie band (%)", 0, 100, 5, key=f"{key}_band", help="Values this close to the best count as equal."
+            "Tie band (%)",
+            0,
+            100,
+            5,
+            key=f"{key}_band",
+            persist_state="session",
+            help="Values this close to the best count as equal.",
         )
     chosen = [metric for metric in dict.fromkeys((one, two)) if metric in LABELS]
     return [Criterion(metric, (tie or 0) / 100, metric in _LARGER) for metric in chosen]  # type: ignore[arg-type]

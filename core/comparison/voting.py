@@ -1,0 +1,113 @@
+"""Votes for their users: cast, changed, kept blind, counted."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any, get_args
+
+from core import clock
+from core.comparison import judging
+from core.domain.comparison import LOCAL_VOTER, Comparison, Vote, VoteChoice, WinRate
+from core.domain.text import is_storable
+from core.errors import InvalidRequest, NotFound
+from core.storage.database import Database
+from core.storage.votes import VoteStore
+from core.storage.writer import Writer
+
+
+class VoteService:
+    def __init__(self, database: Database, writer: Writer, comparison_of: Callable[[str], Comparison]) -> None:
+        self._store = VoteStore(database)
+        self._writer = writer
+        self._comparison_of = comparison_of
+
+    def vote(
+        self,
+        comparison_id: str,
+        choice: VoteChoice,
+        *,
+        pair: tuple[int, int] = (0, 1),
+        blind: bool = False,
+        voter: str = LOCAL_VOTER,
+    ) -> Vote:
+        """Record which of two answers a voter prefers: a is pair[0], b is pair[1]. A second vote on a pair replaces the first.
+
+        blind: The voter was shown no names. It counts as that only of a blind comparison whose names were still hidden.
+
+        Raises:
+            NotFound; InvalidRequest: the choice or the pair does not exist, or one of the two has no whole answer.
+        """
+        comparison = self._comparison_of(comparison_id)
+        if choice not in get_args(VoteChoice):
+            raise InvalidRequest(f"choice == {choice!r}, must be one of {', '.join(get_args(VoteChoice))}")
+        if not voter or len(voter) > 500 or not is_storable(voter):
+            raise InvalidRequest(f"voter == {voter[:60]!r}, must have 1 to 500 characters")
+        low, high = min(pair), max(pair)
+        if (low, high) not in comparison.pairs:
+            raise InvalidRequest(f"pair == {pair}, must be two positions of the comparison")
+        if (low, high) not in comparison.able_pairs:
+            raise InvalidRequest("A vote needs two different answers that are complete.")
+        row = _row(comparison, voter, (low, high), choice if (low, high) == pair else judging.flipped(choice))
+        order = judging.shown_order(comparison_id, voter, len(comparison.candidates))
+
+        def work(connection: Any) -> str:
+            self._store.lock(connection, comparison_id)
+            before = self._store.pairs(connection, comparison_id, voter)
+            if blind and comparison.is_blind and len(before) < len(comparison.pairs):
+                row.update(is_blind=1, shown_first=min((low, high), key=order.index))
+            vote_id = self._store.put(connection, row)
+            if comparison.is_blind and set(comparison.able_pairs) <= before | {(low, high)}:
+                self._skip_rest(connection, comparison, voter)
+            return vote_id
+
+        return self.get(self._writer.run(work))
+
+    def reveal(self, comparison_id: str, voter: str = LOCAL_VOTER) -> None:
+        """Let a voter see the names: pairs without a vote are skipped, and later votes on them are not blind."""
+        comparison = self._comparison_of(comparison_id)
+        self._writer.run(lambda connection: self._skip_rest(connection, comparison, voter))
+
+    def hides_names(self, comparison: Comparison, voter: str = LOCAL_VOTER) -> bool:
+        """Whether a voter must not yet see what would tell the candidates apart."""
+        return comparison.is_blind and len(self._store.voted(comparison.id, voter)) < len(comparison.pairs)
+
+    def get(self, vote_id: str) -> Vote:
+        found = self._store.get(vote_id)
+        if found is None:
+            raise NotFound(f"There is no vote {vote_id[:60]!r}.")
+        return found
+
+    def all(self, *, demo: bool = False) -> list[Vote]:
+        """Oldest first; those on demo comparisons instead of the others if asked for."""
+        return self._store.all(demo=demo)
+
+    def page(
+        self, limit: int, before: str | None = None, *, demo: bool = False, comparison_id: str | None = None
+    ) -> tuple[list[Vote], str | None]:
+        """Newest first, of all or of one comparison, and what to give as `before` for the next page."""
+        return self._store.page(limit, before, demo=demo, comparison_id=comparison_id)
+
+    def of(self, comparison_id: str, voter: str = LOCAL_VOTER) -> dict[tuple[int, int], VoteChoice]:
+        """A voter's votes on a comparison, by pair."""
+        return self._store.voted(comparison_id, voter)
+
+    def win_rates(self, *, demo: bool = False, by_model: bool = False) -> list[WinRate]:
+        return judging.win_rates(self.all(demo=demo), by_model=by_model)
+
+    def _skip_rest(self, connection: Any, comparison: Comparison, voter: str) -> None:
+        # Of all pairs, also those without two answers: what is answered later has no hidden names any more.
+        for pair in comparison.pairs:
+            self._store.put(connection, _row(comparison, voter, pair, "skip"), replaces=False)
+
+
+def _row(comparison: Comparison, voter: str, pair: tuple[int, int], choice: VoteChoice) -> dict[str, Any]:
+    return {
+        "id": f"v_{clock.now_us():x}{secrets.token_hex(4)}",
+        "comparison_id": comparison.id,
+        "voter": voter,
+        "created_at": clock.now_us(),
+        "position_a": pair[0],
+        "position_b": pair[1],
+        "choice": choice,
+        "is_blind": 0,
+        "shown_first": None,
+    }

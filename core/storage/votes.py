@@ -1,0 +1,117 @@
+"""Votes: one row a voter and pair of a comparison's answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.clock import from_us
+from core.domain.comparison import Vote, VoteChoice
+from core.storage.comparisons import to_candidate
+from core.storage.database import Database
+from core.storage.paging import read_page
+from core.storage.reading import readable, whole
+from core.storage.schema import candidates, comparisons, generations, votes
+
+_PAIR = ["comparison_id", "voter", "position_a", "position_b"]
+_SAME = ("id", "comparison_id", "voter", "position_a", "position_b", "choice", "shown_first")
+_OF_A_CANDIDATE = ("position", "model", "settings", "generation_id", "error")
+
+
+class VoteStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def lock(connection: Connection, comparison_id: str) -> None:
+        """Let no other vote on a comparison in until the transaction ends."""
+        connection.execute(select(comparisons.c.id).where(comparisons.c.id == comparison_id).with_for_update())
+
+    @staticmethod
+    def pairs(connection: Connection, comparison_id: str, voter: str) -> set[tuple[int, int]]:
+        """The pairs on which a voter has voted."""
+        c = votes.c
+        found = connection.execute(
+            select(c.position_a, c.position_b).where(c.comparison_id == comparison_id, c.voter == voter)
+        )
+        return {(row.position_a, row.position_b) for row in found}
+
+    @staticmethod
+    def put(connection: Connection, row: Mapping[str, Any], *, replaces: bool = True) -> str:
+        """Write a vote, or change the one of that voter and pair; replaces=False: leave that as it is. Gives the vote's id."""
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(votes).values(**row)
+        if replaces:
+            changed = {name: row[name] for name in ("created_at", "choice", "is_blind", "shown_first")}
+            statement = statement.on_conflict_do_update(index_elements=_PAIR, set_=changed)
+        else:
+            statement = statement.on_conflict_do_nothing(index_elements=_PAIR)
+        connection.execute(statement)
+        same = [votes.c[name] == row[name] for name in _PAIR]
+        return str(connection.execute(select(votes.c.id).where(*same)).scalar_one())
+
+    def voted(self, comparison_id: str, voter: str) -> dict[tuple[int, int], VoteChoice]:
+        """A voter's choices by pair."""
+        c = votes.c
+        statement = select(c.position_a, c.position_b, c.choice).where(
+            c.comparison_id == comparison_id, c.voter == voter
+        )
+        with self._database.read() as connection:
+            return {(row.position_a, row.position_b): row.choice for row in connection.execute(statement)}
+
+    def get(self, vote_id: str) -> Vote | None:
+        with self._database.read() as connection:
+            row = connection.execute(_whole().where(votes.c.id == vote_id)).mappings().one_or_none()
+        return None if row is None else whole("vote", row, _to_vote)
+
+    def all(self, *, demo: bool = False) -> list[Vote]:
+        """All votes, oldest first; those on demo comparisons only if asked for."""
+        statement = _whole(demo=demo).order_by(votes.c.created_at, votes.c.id)
+        with self._database.read() as connection:
+            return readable("vote", connection.execute(statement).mappings(), _to_vote)
+
+    def page(
+        self, limit: int, before: str | None, *, demo: bool = False, comparison_id: str | None = None
+    ) -> tuple[list[Vote], str | None]:
+        """Newest first. comparison_id: Those on it, of the demo or not."""
+        statement = (
+            _whole(demo=demo) if comparison_id is None else _whole().where(votes.c.comparison_id == comparison_id)
+        )
+        with self._database.read() as connection:
+            rows, after = read_page(connection, statement, (votes.c.created_at, votes.c.id), limit, before)
+        return readable("vote", rows, _to_vote), after
+
+
+def _whole(*, demo: bool | None = None) -> Select[Any]:
+    """Votes with both candidates, and the providers that answered for them."""
+    statement = select(votes, comparisons.c.system).join(comparisons, comparisons.c.id == votes.c.comparison_id)
+    for side in ("a", "b"):
+        candidate, answer = candidates.alias(side), generations.alias(f"answer_{side}")
+        is_its = (candidate.c.comparison_id == votes.c.comparison_id) & (
+            candidate.c.position == votes.c[f"position_{side}"]
+        )
+        statement = (
+            statement.join(candidate, is_its)
+            .outerjoin(answer, answer.c.id == candidate.c.generation_id)
+            .add_columns(answer.c.provider.label(f"{side}_provider"))
+            .add_columns(*(candidate.c[name].label(f"{side}_{name}") for name in _OF_A_CANDIDATE))
+        )
+    if demo is not None:
+        statement = statement.where((comparisons.c.source == "demo") == demo)
+    return statement
+
+
+def _to_vote(row: Mapping[Any, Any]) -> Vote:
+    a, b = (
+        to_candidate({name: row[f"{side}_{name}"] for name in _OF_A_CANDIDATE}, row["system"]).contestant
+        for side in "ab"
+    )
+    return Vote(
+        **{name: row[name] for name in _SAME},
+        created_at=from_us(row["created_at"]),
+        a=a,
+        b=b,
+        is_blind=bool(row["is_blind"]),
+        is_mixed=(row["a_provider"] == "simulated") != (row["b_provider"] == "simulated"),
+    )
