@@ -10,7 +10,7 @@ from core.domain.generation import Chunk, FinishReason, Model, Parameters, Reque
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest
 from core.providers.base import KeyCheck, as_input, check_results, is_credible
-from core.providers.http import HttpVendor, count_of, quota_of
+from core.providers.http import HttpVendor, count_of, error_of, quota_of
 from core.providers.openai import checked
 
 LIST_TIMEOUT_S = 6.0
@@ -49,8 +49,8 @@ class AnthropicProvider:
         reader = _Reader()
         async with self._http.answer("/v1/messages", _body(request)) as answer:
             quota = quota_of(answer.headers)
-            if answer.is_json:
-                _, value = await answer.whole()
+            if await answer.is_whole():
+                _, [value, *_] = await answer.whole()
                 self._refuse_error(value)
                 for chunk in reader.whole(value):
                     yield chunk if quota is None else replace(chunk, quota=quota)
@@ -65,9 +65,10 @@ class AnthropicProvider:
                         quota = None
 
     def _refuse_error(self, value: dict[str, Any]) -> None:
-        if value.get("type") == "error":
-            status = _STATUS.get(str((value.get("error") or {}).get("type")), 500)
-            raise self._http.error(status, json.dumps(value).encode(), {})
+        error = error_of(value)
+        if value.get("type") == "error" or error is not None:
+            status = _STATUS.get(str((error or {}).get("type")), 500)
+            raise self._http.error(status, json.encoded({"error": error}), {})
 
     async def models(self) -> list[Model]:
         body = await self._http.get("/v1/models?limit=1000", LIST_TIMEOUT_S)

@@ -7,7 +7,7 @@ from core.domain import strict_json as json
 from core.errors import ProviderError
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 
 class Event(NamedTuple):
@@ -34,15 +34,11 @@ class EventReader:
         self._rest = parts.pop()
         if len(self._rest) > MAX_EVENT_BYTES:
             self.problem = ProviderError("The vendor sent an event that is too large to read.")
-        try:
-            return [_to_event(part) for part in parts if part]
-        except ValueError:
-            return self._until_broken(parts)
-
-    def _until_broken(self, parts: list[bytes]) -> list[Event]:
         found: list[Event] = []
         try:
-            found.extend(_to_event(part) for part in parts if part)
+            for part in parts:
+                if part:
+                    found += _to_events(part)
         except ValueError as error:
             self.problem = error
         return found
@@ -50,19 +46,35 @@ class EventReader:
     def end(self) -> list[Event]:
         """What is left when the stream ends without an empty line. Raises: ValueError: it is not JSON."""
         rest, self._rest = self._rest.strip(), b""
-        return [_to_event(rest)] if rest else []
+        return _to_events(rest) if rest else []
 
 
-def _to_event(part: bytes) -> Event:
-    if part.startswith(b"data: ") and b"\n" not in part:
-        data = part[6:]
-    else:
-        lines = (line for line in part.splitlines() if line.startswith(b"data:"))
-        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines)
+def _to_events(part: bytes) -> list[Event]:
+    """What stands between two empty lines: mostly one event."""
     raw = part + b"\n\n"
-    if not data:
-        return Event(raw, None)
-    if data.strip() == b"[DONE]":
-        return Event(raw, None, is_done=True)
-    value = json.loads(data.decode())  # as a text: of bytes it would first have to guess their encoding
-    return Event(raw, value if isinstance(value, dict) else None)
+    if part.startswith(b"data: ") and b"\n" not in part and b"\r" not in part:
+        lines = [part[6:]]
+    else:
+        fields = (line for line in part.splitlines() if line.startswith(b"data:"))
+        lines = [line[5:].removeprefix(b" ") for line in fields]
+    said = [line for line in lines if line.strip() != b"[DONE]"]
+    is_done = len(said) < len(lines)
+    values = [each for value in json_values(said) for each in (value if isinstance(value, list) else [value])]
+    objects = [value for value in values if isinstance(value, dict)]
+    if len(objects) < 2:
+        return [Event(raw, objects[0] if objects else None, is_done)]
+    last = len(objects) - 1
+    return [Event(b"" if at else raw, value, is_done and at == last) for at, value in enumerate(objects)]
+
+
+def json_values(lines: list[bytes]) -> list[Any]:
+    """The JSON of lines together; of each by itself where a server leaves out what should stand between them."""
+    text = b"\n".join(lines)
+    if not text.strip():
+        return []
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        if len(lines) == 1:
+            raise
+        return [json.loads(line) for line in lines if line.strip()]

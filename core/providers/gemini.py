@@ -20,8 +20,8 @@ from core.errors import (
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
 from core.providers.events import Event
-from core.providers.gemini_wire import Reader, as_came, to_body, to_error
-from core.providers.http import HttpVendor, translated
+from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_error
+from core.providers.http import Answer, HttpVendor, error_of, translated
 
 GEMINI_URL = "https://generativelanguage.googleapis.com"
 LIST_TIMEOUT_S = 6.0
@@ -73,14 +73,10 @@ class GeminiProvider:
         action = "streamGenerateContent?alt=sse" if request.is_streamed else "generateContent"
         reader = Reader()
         async with self._wire.answer(f"/v1beta/models/{quote(request.model, safe='')}:{action}", body) as answer:
-            if answer.is_json:
-                raw, value = await answer.whole()
-                if (error := self._wire.error_in(value)) is not None:
-                    raise error
-                chunk = replace(reader.read([value]), raw=raw if native and not request.is_streamed else None)
-                if chunk.finish_reason is None and (chunk.text or chunk.tools):
-                    chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
-                yield chunk
+            if await answer.is_whole():
+                raw, values = await answer.whole()
+                self._wire.refuse_errors(values)
+                yield replace(reader.read(as_ended(values)), raw=raw if native and not request.is_streamed else None)
                 return
             async for events in answer.events():
                 # Only what says something: google-genai takes a comment for a broken answer.
@@ -101,7 +97,7 @@ class GeminiProvider:
         asked = [{"model": model, "content": {"parts": [{"text": m.text}]}} for m in request.messages]
         path = f"/v1beta/models/{quote(request.model, safe='')}:batchEmbedContents"
         async with self._wire.answer(path, {"requests": asked}) as answer:
-            _, value = await answer.whole()
+            _, [value, *_] = await answer.whole()
         vectors = tuple(each.get("values") for each in value.get("embeddings") or () if isinstance(each, dict))
         return Chunk(vectors=vectors, finish_reason="stop" if vectors else None)
 
@@ -168,7 +164,7 @@ class GeminiProvider:
 
             from core.providers.guarded import make_client
 
-            self._http = make_client(allows_link_local=self._allows_link_local)
+            self._http = make_client(self._wire.as_events, allows_link_local=self._allows_link_local)
             # Whatever is left out here, the client reads from the environment: another address, version or a replay.
             options = types.HttpOptions(
                 base_url=self._base_url, api_version="v1beta", timeout=60_000, httpx_async_client=self._http
@@ -254,12 +250,33 @@ class _Wire(HttpVendor):
                 return events[:at], error
         return events, None
 
-    def error_in(self, value: dict[str, Any]) -> AimmError | None:
+    def error_in(self, value: Mapping[str, Any]) -> AimmError | None:
         """An error that comes in the midst of a stream."""
-        if not isinstance(value.get("error"), dict):
+        if (error := error_of(value)) is None:
             return None
-        code = value["error"].get("code")
-        return to_error(code if isinstance(code, int) else 500, value, {})
+        code = error.get("code")
+        return to_error(code if isinstance(code, int) else 500, {"error": error}, {})
+
+    def refuse_errors(self, values: Sequence[Mapping[str, Any]]) -> None:
+        """Raises: AimmError: One of the values is one."""
+        for value in values:
+            if (error := self.error_in(value)) is not None:
+                raise error
+
+    async def as_events(self, answer: Answer) -> AsyncIterator[bytes]:
+        """An answer in whatever form as the events that google-genai reads."""
+        if await answer.is_whole():
+            _, values = await answer.whole()
+            self.refuse_errors(values)
+            for value in as_ended(values):
+                yield b"data: " + json.encoded(value) + b"\n\n"
+            return
+        async for events in answer.events():
+            said, error = self.until_error([event for event in events if event.value is not None])
+            for event in said:
+                yield b"data: " + json.encoded(event.value) + b"\n\n"
+            if error is not None:
+                raise error
 
 
 @contextmanager

@@ -163,6 +163,20 @@ def _to_data(media: Media) -> dict[str, Any]:
 # Answers
 
 
+def as_ended(values: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The values of an answer that came as a whole: it is no broken one, where it says something and not why it ended."""
+    candidates = [each for value in values for each in (value.get("candidates") or ())[:1]]
+    if not candidates or any(each.get("finishReason") for each in candidates):
+        return values
+    if any(
+        part.get("text") or part.get("functionCall")
+        for each in candidates
+        for part in (each.get("content") or {}).get("parts") or ()
+    ):
+        return [*values, {"candidates": [{"index": 0, "finishReason": "OTHER"}]}]
+    return values
+
+
 class Reader:
     """Reads the pieces of one answer; calls of tools are counted through all of them."""
 

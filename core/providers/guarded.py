@@ -2,14 +2,16 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import httpcore2
 import httpx2
 
+from core.providers.http import Answer
 from core.providers.network import connect
 
+AsEvents = Callable[[Answer], AsyncIterator[bytes]]
 MAX_BUFFER_BYTES = 1024 * 1024  # of an answer that nobody reads yet; then the vendor has to wait
 
 
@@ -152,8 +154,63 @@ class Network(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-def make_client(headers: dict[str, str] | None = None, *, allows_link_local: bool = False) -> httpx2.AsyncClient:
-    """A client without redirects, because the key would travel along, and without proxies from the environment."""
+class _Incoming:
+    """A good answer as it is read everywhere else."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self.is_ending = False
+        self._pieces = response.aiter_bytes()
+
+    async def read(self) -> bytes:
+        async for piece in self._pieces:
+            if piece:
+                return piece
+        return b""
+
+
+class _Stream(httpx2.AsyncByteStream):
+    """An answer written anew as the events that the client can read. It is unpacked before."""
+
+    def __init__(self, response: httpx2.Response, as_events: AsEvents) -> None:
+        self._response = response
+        self._as_events = as_events
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._as_events(Answer(_Incoming(self._response), "Gemini"))
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class _Normalising(httpx2.AsyncBaseTransport):
+    """Gives streams in one form, whatever the vendor, or a proxy before it, makes of them: google-genai reads fewer of
+    them than the event-stream standard has."""
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport, as_events: AsEvents) -> None:
+        self._transport = transport
+        self._as_events = as_events
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._transport.handle_async_request(request)
+        if response.status_code != 200 or not request.url.path.endswith(":streamGenerateContent"):
+            return response
+        dropped = ("content-encoding", "content-length", "transfer-encoding", "content-type")
+        headers = [(name, value) for name, value in response.headers.items() if name.lower() not in dropped]
+        stream = _Stream(response, self._as_events)
+        return httpx2.Response(
+            200, headers=[*headers, ("content-type", "text/event-stream; charset=utf-8")], stream=stream
+        )
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def make_client(as_events: AsEvents, *, allows_link_local: bool = False) -> httpx2.AsyncClient:
+    """A client without redirects, because the key would travel along, and without proxies from the environment.
+
+    as_events: Makes events of the answers of streams.
+    """
     transport = httpx2.AsyncHTTPTransport(trust_env=False)
     # The transport offers no way to bring a network of one's own; its pool does.
     transport._pool = httpcore2.AsyncConnectionPool(
@@ -163,4 +220,5 @@ def make_client(headers: dict[str, str] | None = None, *, allows_link_local: boo
         keepalive_expiry=30.0,
         network_backend=Network(allows_link_local=allows_link_local),
     )
-    return httpx2.AsyncClient(headers=headers, follow_redirects=False, trust_env=False, transport=transport)
+    normal = _Normalising(transport, as_events)
+    return httpx2.AsyncClient(follow_redirects=False, trust_env=False, transport=normal)

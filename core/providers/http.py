@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 
 from core.domain import strict_json as json
 from core.domain.generation import Quota
@@ -25,10 +25,13 @@ from core.errors import (
     Upstream,
     redact,
 )
-from core.providers.events import Event, EventReader
+from core.providers.events import Event, EventReader, json_values
 from core.providers.http1 import MAX_ANSWER_BYTES, Channel, Http1Client
 
 CONNECT_S = 10.0
+_BOM = b"\xef\xbb\xbf"
+# JSON, Unicode and pydantic errors are ValueErrors; the others come of objects of another shape.
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})  # waiting does not help
 _LONG = re.compile(
     r"context[ _]length|context window|maximum context|prompt is too long|too many tokens", re.IGNORECASE
@@ -124,6 +127,14 @@ class HttpVendor:
         return InvalidRequest(text)
 
 
+def error_of(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an answer that is called good says of an error, if it is one."""
+    error = value.get("error")
+    if isinstance(error, str) and error:
+        return {"message": error}
+    return error if isinstance(error, dict) else None
+
+
 def not_an_answer(label: str, status: int) -> ProviderError:
     """For a status that is neither 200 nor an error."""
     what = "a redirect, which is not followed" if status >= 300 else f"status {status}, which is no answer"
@@ -156,7 +167,7 @@ def translated(label: str) -> Iterator[None]:
         ) from None
     except httpx2.InvalidURL:
         raise ProviderUnavailable(f"The address of {label} is none.") from None
-    except ValueError as error:  # JSON, Unicode and pydantic errors are ValueErrors
+    except UNREADABLE as error:
         raise ProviderError(f"{label}'s answer could not be read ({type(error).__name__}).") from None
 
 
@@ -175,32 +186,65 @@ class _Answering:
     async def __aexit__(self, kind: Any, error: BaseException | None, _trace: Any) -> None:
         if self._channel is not None:
             self._vendor.released(self._channel)
-        if isinstance(error, ValueError):  # JSON and Unicode errors are ValueErrors
+        if isinstance(error, UNREADABLE):
             label = self._vendor.label
             raise ProviderError(f"{label}'s answer could not be read ({type(error).__name__}).") from None
+
+
+class Incoming(Protocol):
+    """An answer whose headers have come. is_ending: Nothing more is said, and only the end of the body is missing."""
+
+    headers: dict[str, str]
+    is_ending: bool
+
+    async def read(self) -> bytes:
+        """What has come since; empty = that was all."""
+        ...
 
 
 class Answer:
     """A vendor's good answer while it comes in."""
 
-    def __init__(self, channel: Channel, label: str) -> None:
+    def __init__(self, channel: Incoming, label: str) -> None:
         self._channel = channel
         self._label = label
+        self._begun = b""
         self.headers: Mapping[str, str] = channel.headers
-        self.is_json = "json" in channel.headers.get("content-type", "")
 
-    async def whole(self) -> tuple[bytes, dict[str, Any]]:
-        """(bytes, JSON object) of an answer that comes as one."""
+    async def is_whole(self) -> bool:
+        """Whether it comes as one JSON value, not as events: its first sign says so, whatever the vendor calls it.
+
+        Raises:
+            ProviderError: It is a web page.
+        """
+        while _BOM.startswith(sign := self._begun.lstrip()) or not (sign := sign.removeprefix(_BOM).lstrip()):
+            if not (data := await self._channel.read()):
+                break
+            self._begun += data
+        self._begun = sign
+        if sign.startswith(b"<"):
+            raise ProviderError(f"{self._label} answered with a web page, not with JSON.", hint="Check its address.")
+        is_events = sign.startswith((b"data:", b":", b"event:", b"id:", b"retry:"))
+        return sign[:1] in (b"{", b"[", b'"') or ("json" in self.headers.get("content-type", "") and not is_events)
+
+    async def whole(self) -> tuple[bytes | None, list[dict[str, Any]]]:
+        """The JSON objects of an answer that comes as one, and its bytes where it is one object."""
         raw = await self.raw()
-        value = json.loads(raw)
-        if not isinstance(value, dict):
+        values = json_values(raw.splitlines())
+        is_one = len(values) == 1 and isinstance(values[0], dict)
+        values = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        if not values or not all(isinstance(each, dict) for each in values):
             raise ProviderError(f"{self._label}'s answer could not be read (no JSON object).")
-        return raw, value
+        return raw if is_one else None, values
+
+    async def _read(self) -> bytes:
+        begun, self._begun = self._begun, b""
+        return begun or await self._channel.read()
 
     async def events(self) -> AsyncIterator[list[Event]]:
         """Whole events, as many as came with one packet. It ends with the stream, or with its [DONE]."""
         reader = EventReader()
-        while data := await self._channel.read():
+        while data := await self._read():
             events = reader.feed(data)
             if events:
                 yield events
@@ -214,12 +258,12 @@ class Answer:
 
     async def raw(self) -> bytes:
         parts, size = [], 0
-        while data := await self._channel.read():
+        while data := await self._read():
             parts.append(data)
             size += len(data)
             if size > MAX_ANSWER_BYTES:
                 raise ProviderError(f"{self._label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
 
 def _dumped(body: Mapping[str, Any]) -> bytes:

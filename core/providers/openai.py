@@ -28,7 +28,7 @@ from core.errors import (
 )
 from core.providers.base import KeyCheck, is_credible
 from core.providers.events import Event
-from core.providers.http import HttpVendor, count_of, quota_of
+from core.providers.http import HttpVendor, count_of, error_of, quota_of
 from core.providers.tool_calls import CallReader
 
 LIST_TIMEOUT_S = 6.0
@@ -78,11 +78,10 @@ class OpenAIProvider:
         calls = CallReader()
         async with self._http.answer("/chat/completions", body) as answer:
             quota = quota_of(answer.headers)
-            if answer.is_json:
-                raw, value = await answer.whole()
-                if (error := self._error_in(value)) is not None:
-                    raise error
-                chunk = _to_chunk([value], raw if keeps_whole else None, quota, calls)
+            if await answer.is_whole():
+                raw, values = await answer.whole()
+                self._refuse_errors(values)
+                chunk = _to_chunk(values, raw if keeps_whole else None, quota, calls)
                 if chunk.finish_reason is None and (chunk.text or chunk.tools):
                     chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
                 yield chunk
@@ -104,15 +103,20 @@ class OpenAIProvider:
                 return events[:at], error
         return events, None
 
+    def _refuse_errors(self, values: Sequence[dict[str, Any]]) -> None:
+        for value in values:
+            if (error := self._error_in(value)) is not None:
+                raise error
+
     def _error_in(self, value: dict[str, Any]) -> AimmError | None:
-        if not isinstance(value.get("error"), dict):
+        if (error := error_of(value)) is None:
             return None
-        return self._http.error(_code_of(value["error"]), json.dumps(value).encode(), {})
+        return self._http.error(_code_of(error), json.encoded({"error": error}), {})
 
     async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
         async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
-            raw, value = await answer.whole()
+            raw, [value, *_] = await answer.whole()
             usage = to_usage(value.get("usage"))
             data = value.get("data") or ()
             vectors = tuple(each.get("embedding") for each in data if isinstance(each, dict))
