@@ -1,21 +1,19 @@
 """ModelManager: the composition root. Settings in, services out; nothing else builds anything."""
 
 import asyncio
-import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from core import clock
+from core.asking import Asking
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input
 from core.calls.breaker import Breakers
 from core.calls.cache import AnswerCache
-from core.calls.call import Call, Origin
+from core.calls.call import Origin
 from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
 from core.calls.loop import BackgroundLoop
@@ -27,7 +25,6 @@ from core.domain.budget import PROVIDERS, Budget
 from core.domain.comparison import Candidate
 from core.domain.experiment import Variant
 from core.domain.generation import (
-    Chunk,
     Generation,
     Message,
     Model,
@@ -35,18 +32,16 @@ from core.domain.generation import (
     Request,
     Source,
     Wire,
-    named_parameters,
 )
 from core.domain.key import Key
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, NotFound
 from core.experiments.rollout import AliasService
-from core.experiments.service import ExperimentService, Served
-from core.experiments.serving import PREFIX, ExperimentRouter
+from core.experiments.service import ExperimentService
+from core.experiments.serving import ExperimentRouter
 from core.housekeeping import Housekeeper
 from core.keys.logins import LoginService
 from core.keys.requests import RequestKeeper
-from core.keys.rules import check_model
 from core.keys.service import KeyService
 from core.monitoring.alerting import AlertService
 from core.monitoring.delivery import Channels
@@ -70,11 +65,10 @@ from core.telemetry.tracing import open_tracing
 from core.workflows.service import WorkflowService
 
 BUSY_S = 60.0
-Prompt = str | Sequence[Message] | Request
 _Asked = TypeVar("_Asked", Variant, Candidate)
 
 
-class ModelManager:
+class ModelManager(Asking):
     """Models, calls and their records.
 
     with ModelManager.open() as mm:
@@ -102,10 +96,8 @@ class ModelManager:
         self.budgets = BudgetService(self.database, self._writer, ledger, clock.now, self._check_budget)
         self.budgets.open()
         self.keys = KeyService(self.database, self._writer, clock.now)
-        self.logins, self.requests = (
-            LoginService(self.database, self._writer),
-            RequestKeeper(self.database, self._writer, self._presence),
-        )
+        self.logins = LoginService(self.database, self._writer)
+        self.requests = RequestKeeper(self.database, self._writer, self._presence)
         self.prices = PriceService(
             self.database,
             self._writer,
@@ -167,16 +159,21 @@ class ModelManager:
         self._tracing = open_tracing(settings)
         self._have_calls_told(counts=takes_up)
         self._closed = threading.Event()
+        self._keepers = self._open_keepers(takes_up=takes_up, serves=loop is not None)
+        if takes_up:
+            self._take_up()
+
+    def _open_keepers(self, *, takes_up: bool, serves: bool) -> list[Housekeeper]:
+        """What runs in the background: what nobody asks for, and for a server what it looks up at each request."""
         duties = (
             self.prices.refresh, self.budgets.release_dead, self.breakers.refresh, self.calls.forget_old_answers, self.alerts.evaluate, self.alerts.deliver,
             self.experiments.settle_runs, self.experiments.reallocate, self.aliases.advance, self.comparisons.take_up, self.keys.flush, self.metrics.beat,
         )  # fmt: skip
-        self._keepers = [Housekeeper(duties)] if takes_up else []
-        if loop is not None:
+        keepers = [Housekeeper(duties)] if takes_up else []
+        if serves:
             # A server's requests need not wait for what each looks up: it is read again before it is a second old.
-            self._keepers.append(Housekeeper((self._keep_known,), every_s=0.6))
-        if takes_up:
-            self._take_up()
+            keepers.append(Housekeeper((self._keep_known,), every_s=0.6))
+        return keepers
 
     def _take_up(self) -> None:
         """Go on with what a dead process left."""
@@ -242,186 +239,6 @@ class ModelManager:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # One call ------------------------------------------------------------------------------------------------------
-
-    def submit(
-        self,
-        prompt: Prompt,
-        origin: Origin | None = None,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        unit: str = "",
-        **parameters: Any,
-    ) -> Call:
-        """Start a call in the background and return its handle; pages draw it, closing them does not stop it.
-
-        prompt: A text, messages, or a whole Request, which says model, system prompt and parameters itself.
-        model: None = the default one. A model `exp:NAME` lets that experiment choose who answers `unit`.
-        parameters: See core.domain.generation.Parameters. origin: Who asks, and for what.
-
-        Raises:
-            InvalidRequest, NotFound; Forbidden: the key may not ask this model.
-        """
-        request = self.request(prompt, model=model, system=system, **parameters)
-        return self._begin(request, self._checked(request, origin), None, unit)[0]
-
-    def generate(
-        self,
-        prompt: Prompt,
-        origin: Origin | None = None,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        unit: str = "",
-        **parameters: Any,
-    ) -> Generation:
-        """One answer; arguments as in `submit`.
-
-        Raises:
-            AimmError: One of core.errors; failed calls are recorded too.
-        """
-        call = self.submit(prompt, origin, model=model, system=system, unit=unit, **parameters)
-        return call.answered(call.result())
-
-    def stream(
-        self,
-        prompt: Prompt,
-        origin: Origin | None = None,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        unit: str = "",
-        **parameters: Any,
-    ) -> Iterator[str]:
-        """The answer piece by piece; arguments as in `submit`. Leaving the loop early stops the call."""
-        call = self.submit(prompt, origin, model=model, system=system, unit=unit, **parameters)
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        call.listen(pieces.put)
-        try:
-            while (piece := pieces.get()) is not None:
-                yield piece
-            call.answered(call.result())
-        finally:
-            call.cancel()
-
-    async def agenerate(
-        self,
-        prompt: Prompt,
-        origin: Origin | None = None,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        unit: str = "",
-        **parameters: Any,
-    ) -> Generation:
-        """`generate` for a caller with an event loop of its own."""
-        request = await self._request(prompt, model=model, system=system, **parameters)
-        call, _ = await self.begin(request, origin, unit=unit)
-        return call.answered(await asyncio.wrap_future(call.done))
-
-    async def astream(
-        self,
-        prompt: Prompt,
-        origin: Origin | None = None,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        unit: str = "",
-        **parameters: Any,
-    ) -> AsyncIterator[str]:
-        """`stream` for a caller with an event loop of its own."""
-        request = await self._request(prompt, model=model, system=system, **parameters)
-        call, _ = await self.begin(request, origin, unit=unit)
-        try:
-            async for piece in call.pieces():
-                yield piece
-            call.answered(await asyncio.wrap_future(call.done))
-        finally:
-            call.cancel()
-
-    async def begin(
-        self,
-        request: Request,
-        origin: Origin | None = None,
-        on_chunk: Callable[[Chunk | None], None] | None = None,
-        *,
-        unit: str = "",
-    ) -> tuple[Call, Served | None]:
-        """`submit` for a caller with an event loop of its own, which never waits for the database: the call, and whom an
-        experiment chose.
-
-        on_chunk: Gets each piece, and None at the end, in the core's loop.
-
-        Raises:
-            InvalidRequest, NotFound; Forbidden: the key may not ask this model.
-        """
-        origin = self._checked(request, origin)
-        if not request.model.startswith(PREFIX):
-            if self.aliases.is_old:
-                await asyncio.to_thread(self.aliases.find, request.model)
-            alias = self.aliases.find(request.model)
-            if alias is None or alias.rollout_id is None:
-                return self._begin(request, origin, on_chunk, unit)
-        # An experiment, and so a rollout, writes down who was given what.
-        return await asyncio.to_thread(self._begin, request, origin, on_chunk, unit)
-
-    def _checked(self, request: Request, origin: Origin | None) -> Origin:
-        """Who asks, if the key may ask what the request names."""
-        found = origin or Origin(source=self._source)
-        for name in (request.model, *found.fallbacks):
-            check_model(found.key, name)
-        return found
-
-    def _begin(
-        self, request: Request, origin: Origin, on_chunk: Callable[[Chunk | None], None] | None, unit: str
-    ) -> tuple[Call, Served | None]:
-        if not request.model.startswith(PREFIX):
-            return self.calls.submit(request, origin, on_chunk=on_chunk), None
-        routed = self.units.route(request, origin, unit)
-        call = self.calls.submit(routed.request, routed.origin, on_chunk=on_chunk)
-        for position, shadow in routed.shadows:
-            self.calls.submit(shadow, routed.shadow_origin(position, call.id))
-        return call, routed.served
-
-    async def _request(self, prompt: Prompt, **said: Any) -> Request:
-        """`request`, in a thread where the default model may have to be looked up."""
-        if isinstance(prompt, Request) or said["model"]:
-            return self.request(prompt, **said)
-        return await asyncio.to_thread(partial(self.request, prompt, **said))
-
-    def request(
-        self,
-        prompt: Prompt,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        **parameters: Any,
-    ) -> Request:
-        """A request with the default model where none is named; a Request is given back as it is.
-
-        Raises:
-            InvalidRequest: The prompt is none, a parameter has no such name, or a Request comes with more than itself.
-        """
-        if isinstance(prompt, Request):
-            more = {"model": model, "system": system, **parameters}
-            if said := [name for name, value in more.items() if value is not None]:
-                raise InvalidRequest(
-                    f"{', '.join(said)}: a Request says this itself; change it with dataclasses.replace."
-                )
-            return prompt
-        messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-        if not all(isinstance(message, Message) for message in messages):
-            raise InvalidRequest(
-                "A prompt is a text, a Request, or messages of core.domain.message.Message(role, text)."
-            )
-        return Request(
-            model=model or self.default_model(),
-            messages=messages,
-            system=system or None,
-            parameters=named_parameters(parameters),
-        )
 
     # Models --------------------------------------------------------------------------------------------------------
 

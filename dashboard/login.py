@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import json
 import threading
 import time
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from streamlit.web.server.starlette.starlette_app_utils import decode_signed_val
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from core.binding import is_loopback
+from core.domain import strict_json as json
 from dashboard.session import manager
 
 COOKIE = "aimm_login"

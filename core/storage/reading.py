@@ -1,11 +1,11 @@
 """Reads records back: a damaged one is told and never takes others with it."""
 
-import json
 import logging
 import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from core.domain import strict_json as json
 from core.errors import AimmError, DamagedRecord
 
 logger = logging.getLogger(__name__)

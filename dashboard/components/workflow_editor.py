@@ -1,6 +1,5 @@
 """A workflow as a form and as YAML: the same object, checked while it is typed."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core import InvalidRequest
+from core.domain import strict_json as json
 from core.domain.generation import MAX_TOKENS, Parameters
 from core.domain.workflow import CHECKS, FAILURE_POLICIES, Condition, Step, Workflow
 from core.workflows import spec
