@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,6 +15,7 @@ from api.gateway import retry_headers
 from api.gemini_answer import gemini_error
 from api.openai_answer import openai_error
 from core import AimmError, Conflict, InvalidRequest, ModelManager, NotFound, Overloaded
+from core.domain import strict_json as json
 from core.domain.key import Key
 
 HEADER = b"idempotency-key"

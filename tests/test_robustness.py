@@ -2,7 +2,6 @@
 
 import ast
 import asyncio
-import re
 import time
 from pathlib import Path
 
@@ -179,10 +178,3 @@ def test_no_file_is_too_long_and_each_says_what_lives_in_it():
 
         assert len(lines) <= limit, f"{path.relative_to(ROOT)} has {len(lines)} lines, must be <= {limit}"
         assert ast.get_docstring(ast.parse(text)), f"{path.relative_to(ROOT)} says nothing in its first line"
-
-
-def test_json_is_read_and_written_strictly_everywhere():
-    """The standard module takes and makes NaN, which no vendor, caller or database reads."""
-    files = [path for path in python_files() if "migrations" not in path.parts and path.name != "strict_json.py"]
-
-    assert [path.name for path in files if re.search(r"^import json$|^from json import", path.read_text(), re.M)] == []

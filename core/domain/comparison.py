@@ -1,13 +1,13 @@
 """One prompt, several models; votes; and the rule that names a winner."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations
 from typing import Any, Literal
 
+from core.domain import strict_json as json
 from core.domain.generation import Generation, Parameters
 
 Metric = Literal["cost", "latency", "ttft", "tokens", "length"]
