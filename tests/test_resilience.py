@@ -116,6 +116,43 @@ def test_a_wrong_request_is_wrong_everywhere(served: Running):
     assert served.row().model == GPT
 
 
+REFUSED = failure(400, "temperature is deprecated for this model", "invalid_request_error")
+ASKED = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(
+    ("path", "body", "fallbacks", "answers"),
+    [
+        ("/v1/chat/completions", {"model": CLAUDE, "messages": HELLO, "temperature": 0.2}, GPT, GPT),
+        ("/v1/chat/completions", {"model": CLAUDE, "messages": HELLO, "stream": True}, f"claude-opus-4-7,{GPT}", GPT),
+        ("/v1/chat/completions", {"model": CLAUDE, "messages": HELLO}, "claude-opus-4-7", None),
+        ("/v1/chat/completions", {"model": CLAUDE, "messages": HELLO}, "sim-fast", "sim-fast"),
+        ("/v1/chat/completions", {"model": GPT, "messages": HELLO}, FLASH, FLASH),
+        ("/v1/chat/completions", {"model": GPT, "messages": HELLO}, "vllm/my-model", None),
+        (f"/gemini/v1beta/models/{CLAUDE}:generateContent", ASKED, f"nobody,{FLASH}", FLASH),
+        (f"/gemini/v1beta/models/{GPT}:generateContent", ASKED, CLAUDE, CLAUDE),
+    ],
+)  # fmt: skip
+def test_a_refused_request_goes_on_to_a_model_of_another_wire(
+    served: Running, path: str, body: dict[str, Any], fallbacks: str, answers: str | None, status: int
+):
+    served.vendor.next(replace(REFUSED, status=status))
+    before = served.mm.log.count()
+
+    heard = served.post(path, body, {"x-aimm-fallbacks": fallbacks})
+
+    rows = {row.model: row for row in the_last(served, served.mm.log.count() - before)}
+    if answers is None:
+        assert heard.status in (400, 413, 422) and len(rows) == 1
+        return
+    assert (heard.status, heard.headers["x-aimm-model"]) == (200, answers), heard.body
+    [refused] = [row for row in rows.values() if row.model != answers]
+    assert len(rows) == 2 and (refused.status, refused.cost_usd) == ("error", 0)
+    assert "temperature is deprecated" in refused.error_message and f"Fell back to {answers}" in refused.note
+    assert refused.messages == rows[answers].messages and "Fell back from" in rows[answers].note
+
+
 def test_a_model_that_hangs_leaves_the_next_one_its_share_of_the_time(served: Running):
     served.vendor.next(replace(openai_answer(), hang_s=1.8))
     started = time.monotonic()
@@ -161,8 +198,8 @@ def test_a_model_that_fails_again_and_again_is_left_alone_until_one_call_finds_i
     open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
 ):
     mm, other = (open_manager(database_url, **settings_of(vendor)) for _ in range(2))
-    vendor.next(*[failure(503, "down", headers={"retry-after": "0.001"})] * 10)
-    for _ in range(2):
+    vendor.next(*[failure(503, "down", headers={"retry-after": "0.001"})] * 50)
+    for _ in range(10):
         assert ask(mm).n_attempts == 5
     n = len(vendor.requests)
 
@@ -171,7 +208,7 @@ def test_a_model_that_fails_again_and_again_is_left_alone_until_one_call_finds_i
     elsewhere = ask(other)
 
     assert [(g.status, g.error_class, g.n_attempts, g.cost_usd) for g in (refused, elsewhere)] == [("error", "circuit_open", 0, 0)] * 2  # fmt: skip
-    assert len(vendor.requests) == n == 10
+    assert len(vendor.requests) == n == 50
     # When its time is up, one call tries; it finds the vendor well, for all.
     later = breaker.clock.now_us() + (breaker.OPEN_S + 1) * 1_000_000
     monkeypatch.setattr(breaker.clock, "now_us", lambda: later)
@@ -197,6 +234,44 @@ def test_what_is_no_fault_of_the_vendor_leaves_it_open(
         ask(mm)
 
     assert ask(mm).status == "ok"
+    assert mm.breakers.states() == {}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "n_prompts", "is_open"),
+    [
+        ([500] * 15, 1, False),  # one bad request, again and again
+        ([500] * 30, 2, False),
+        ([500] * 12, 12, True),
+        ([503] * 12, 1, True),  # a server that is down is so for every request
+        ([503] * 9, 9, False),
+        ([503, 200, 200] * 12, 36, False),  # a third fails
+        ([503, 503, 200] * 12, 36, True),
+        ([400, 403, 404, 413, 422] * 5, 25, False),
+        ([*[401] * 12, *[503] * 9], 21, False),
+    ],
+)
+def test_a_door_shuts_by_the_share_of_distinct_requests_that_failed(
+    open_manager: Open, sqlite_url: str, vendor: FakeVendor, statuses: list[int], n_prompts: int, is_open: bool
+):
+    mm = open_manager(sqlite_url, **settings_of(vendor))
+    down = {"retry-after": "60"}  # one attempt each
+    for at, status in enumerate(statuses):
+        vendor.next(openai_answer() if status == 200 else failure(status, "no", headers=down))
+        mm.submit(mm.request(f"Prompt {at % n_prompts}", model=GPT), Origin()).result(10)
+        if mm.breakers.states():
+            break
+    vendor.forget()
+
+    assert bool(mm.breakers.states()) is is_open
+    assert ask(mm).status == ("error" if is_open else "ok")
+
+
+def test_attempts_of_one_request_are_one_failure(open_manager: Open, sqlite_url: str, vendor: FakeVendor):
+    mm = open_manager(sqlite_url, **settings_of(vendor))
+    vendor.next(*[failure(503, "down", headers={"retry-after": "0.001"})] * 20)
+
+    assert [ask(mm).n_attempts for _ in range(4)] == [5] * 4
     assert mm.breakers.states() == {}
 
 

@@ -50,7 +50,7 @@ class Attempts:
                 raise
             except AimmError as error:
                 if not (isinstance(error, ProviderTimeout) and call.has_output):  # a long answer is no fault
-                    self._breakers.failed(provider, model, error)
+                    self._breakers.failed(provider, model, error, call)
                 if progress.finish_reason is not None:
                     return  # the answer was whole before the connection broke
                 progress.causes.append(error.code)
@@ -66,7 +66,7 @@ class Attempts:
                 if progress.usages or progress.lost:  # this attempt was billed: the next one needs money of its own
                     request = await self._admitting.admitted(call, progress, deadline)
             else:
-                self._breakers.succeeded(provider, model)
+                self._breakers.succeeded(provider, model, call)
                 return
 
     async def _pace(self, call: Call, progress: Progress, first_by: float) -> None:

@@ -1,24 +1,51 @@
 """Leaves a model alone that fails again and again, so that callers hear at once and the vendor can recover.
 
 Only faults of the vendor count: what is down, breaks, hangs or cannot be read. A wrong request, a missing model, a bad key and
-a rate limit say nothing about the next call. After a while one call may try; the others wait for what it finds.
+a rate limit say nothing about the next call. A circuit opens when at least half of the last requests failed, and ten did:
+requests, not their attempts. A fault that a request may itself have caused (a 500, an answer that cannot be read) counts
+once for the same request of the same caller, however often it is repeated. After a while one call may try; the others wait
+for what it finds.
 """
 
+import hashlib
 import logging
 import threading
+import time
+from collections import OrderedDict
 
 from core import clock
-from core.errors import AimmError, CircuitOpen, ProviderError
+from core.calls.call import Call
+from core.errors import AimmError, CircuitOpen, ProviderError, ProviderTimeout
 from core.storage.breakers import BreakerStore, Opening
 from core.storage.database import Database
 from core.storage.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-THRESHOLD = 10  # failed attempts in a row
+MIN_FAILED, MIN_SHARE = 10, 0.5  # of the requests of the window
+WINDOW_S, WINDOW_REQUESTS = 120.0, 200
+_DOWN = (502, 503, 504, 529)  # what a server answers that is down or overloaded, whatever it was asked
 OPEN_S, LONGEST_S = 10, 300
 PROBE_S = 30  # how long the one that tries may take
 Name = tuple[str, str]
+
+
+class _Window:
+    """How the last requests ended, the latest of each."""
+
+    def __init__(self) -> None:
+        self._ended: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+
+    def add(self, request_id: str, *, failed: bool) -> None:
+        self._ended.pop(request_id, None)
+        self._ended[request_id] = time.monotonic(), failed
+        if len(self._ended) > WINDOW_REQUESTS:
+            self._ended.popitem(last=False)
+
+    def is_failing(self) -> bool:
+        since = time.monotonic() - WINDOW_S
+        recent = [failed for at, failed in self._ended.values() if at >= since]
+        return sum(recent) >= MIN_FAILED and sum(recent) >= MIN_SHARE * len(recent)
 
 
 class Breakers:
@@ -27,7 +54,7 @@ class Breakers:
     def __init__(self, database: Database, writer: Writer) -> None:
         self._store = BreakerStore(database)
         self._writer = writer
-        self._failures: dict[Name, int] = {}
+        self._windows: dict[Name, _Window] = {}
         self._open: dict[Name, Opening] = self._store.all()
         self._trying: set[Name] = set()
         self._lock = threading.Lock()
@@ -50,27 +77,34 @@ class Breakers:
             self._open[name] = opening._replace(open_until=now_us + PROBE_S * 1_000_000)
             self._trying.add(name)
 
-    def succeeded(self, provider: str, model: str) -> None:
+    def succeeded(self, provider: str, model: str, call: Call | None = None) -> None:
+        """call: Which one; None = what was counted before is forgotten."""
         name = (provider, model)
-        self._failures.pop(name, None)
+        if call is None:
+            self._windows.pop(name, None)
+        else:
+            self._windows.setdefault(name, _Window()).add(call.id, failed=False)
         if name in self._open:
             with self._lock:
                 self._open.pop(name, None)
                 self._trying.discard(name)
+                self._windows.pop(name, None)
             logger.info("%s of %s answers again", model, provider)
             self._writer.submit(lambda connection: BreakerStore.remove(connection, name))
 
-    def failed(self, provider: str, model: str, error: AimmError) -> None:
+    def failed(self, provider: str, model: str, error: AimmError, call: Call) -> None:
         name = (provider, model)
-        if not isinstance(error, ProviderError) or isinstance(error, CircuitOpen):
+        if not _is_fault(error):
             if name in self._trying and error.upstream is not None:
                 self.succeeded(provider, model)  # it refused, so it is there
             return
         with self._lock:
             before = self._open.get(name)
-            n = self._failures[name] = self._failures.get(name, 0) + 1
-            if n < THRESHOLD if before is None else name not in self._trying:
+            window = self._windows.setdefault(name, _Window())
+            window.add(call.id if _is_down(error) else _digest(call), failed=True)
+            if not window.is_failing() if before is None else name not in self._trying:
                 return  # not yet often enough, or late news of calls that were under way
+            self._windows.pop(name, None)
             self._trying.discard(name)
             n_openings = 1 if before is None else before.n_openings + 1
             open_s = min(LONGEST_S, OPEN_S * 2 ** (n_openings - 1))
@@ -96,7 +130,7 @@ class Breakers:
         with self._lock:
             mine = self._open
             for name in mine.keys() - stored.keys():  # another process found it well
-                self._failures.pop(name, None)
+                self._windows.pop(name, None)
             self._open = {
                 name: max(opening, mine[name]) if name in mine else opening for name, opening in stored.items()
             }
@@ -105,3 +139,23 @@ class Breakers:
         """What is left alone now."""
         with self._lock:
             return dict(self._open)
+
+
+def _is_fault(error: AimmError) -> bool:
+    """Whether an error is the vendor's: never one that says what was wrong with the request, its key or its size."""
+    is_refusal = error.upstream is not None and 400 <= error.upstream.status < 500
+    return isinstance(error, ProviderError) and not isinstance(error, CircuitOpen) and not is_refusal
+
+
+def _is_down(error: AimmError) -> bool:
+    """Whether any other request would have failed too."""
+    if error.upstream is not None:
+        return error.upstream.status in _DOWN
+    return error.code == "provider_unavailable" or isinstance(error, ProviderTimeout)
+
+
+def _digest(call: Call) -> str:
+    """The same for the same request of the same caller."""
+    request, origin = call.request, call.origin
+    asked = (origin.key_id, origin.user_id, request.messages, request.system, request.parameters, request.native)
+    return hashlib.sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()

@@ -45,8 +45,16 @@ from core.storage.writer import Work, Writer
 logger = logging.getLogger(__name__)
 
 KEPT_CALLS = 500
-# What another model may do better. A wrong request or a blocked one is the same everywhere.
-_ELSEWHERE = (RateLimited, ProviderError, AuthenticationError, ModelNotFound, ContextTooLong, BudgetExceeded)
+# What another model may do better. A blocked request is the same everywhere, and one that was refused is so on the same wire.
+_ELSEWHERE = (
+    RateLimited,
+    ProviderError,
+    AuthenticationError,
+    ModelNotFound,
+    ContextTooLong,
+    BudgetExceeded,
+    InvalidRequest,
+)
 
 
 @dataclass(slots=True)
@@ -205,7 +213,7 @@ class CallEngine:
             course.error = error
             if error is None or not isinstance(error, _ELSEWHERE) or call.has_output:
                 return
-            names = await self._askable(names)
+            names = await self._askable(names, await self._refused_on(call, course.progress, name, error))
             if not names:
                 return
             failed, course.progress = course.progress, self._next(call, course.progress, name, error)
@@ -213,16 +221,27 @@ class CallEngine:
             call.fallback_from = course.left
             await self._fall_back(call, failed, error, names[0])
 
-    async def _askable(self, names: list[str]) -> list[str]:
-        """The fallbacks from the first one on that somebody answers for."""
+    async def _askable(self, names: list[str], refused_on: tuple[str, ...]) -> list[str]:
+        """The fallbacks from the first one on that somebody answers for, on none of these wires."""
         while names:
             try:
-                await self._resolve(names[0])
+                provider, _ = await self._resolve(names[0])
+                if provider.wire not in refused_on:
+                    break
             except AimmError:
-                names = names[1:]
-            else:
-                break
+                pass
+            names = names[1:]
         return names
+
+    async def _refused_on(self, call: Call, progress: Progress, name: str, error: AimmError) -> tuple[str, ...]:
+        """The wires on which a request that was refused would be so again: on another one it is put in other words.
+
+        What was sent on as it came is the caller's own mistake, or that model's; a simulated answer would hide it.
+        """
+        if not isinstance(error, InvalidRequest):
+            return ()
+        wire: Any = (progress.provider or (await self._resolve(name))[0]).wire
+        return (wire,) if call.request.native_for(wire) is None else (wire, "simulated")
 
     def _next(self, call: Call, failed: Progress, name: str, error: AimmError) -> Progress:
         """What the next model begins with."""
