@@ -352,11 +352,11 @@ def migrated(database_url: str, revision: str, rows: dict[str, list[dict[str, An
     engine.dispose()
 
 
-def test_votes_of_the_last_version_become_one_a_pair(open_manager: Open, database_url: str):
+def test_votes_of_the_last_version_become_one_a_pair(open_manager: Open, empty_database_url: str):
     of_it = {"comparison_id": "c_1"}
     cast = [(0, 1, "a"), (0, 1, "b"), (1, 0, "b"), (2, 1, "tie")]
     migrated(
-        database_url,
+        empty_database_url,
         "0006",
         {
             "comparisons": [{"id": "c_1", "created_at": 1_700_000_000_000_000, "source": "compare", "prompt": "Why?", "system": "Ours.", "rule": '[["cost", 0.05, false]]'}],
@@ -370,7 +370,7 @@ def test_votes_of_the_last_version_become_one_a_pair(open_manager: Open, databas
             ],
         },
     )  # fmt: skip
-    mm = open_manager(database_url)
+    mm = open_manager(empty_database_url)
 
     kept = mm.comparisons.votes()
     assert [(v.id, v.voter, v.position_a, v.position_b, v.choice, v.is_blind, v.shown_first) for v in kept] == [

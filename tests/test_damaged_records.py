@@ -82,11 +82,11 @@ def test_a_row_without_one_of_its_columns_is_refused(database_url: str, missing:
     database.close()
 
 
-def test_a_database_with_the_demo_of_before_is_healed(open_manager: Open, database_url: str):
+def test_a_database_with_the_demo_of_before_is_healed(open_manager: Open, empty_database_url: str):
     from alembic import command
     from alembic.config import Config
 
-    engine = create_engine(_to_url(database_url))
+    engine = create_engine(_to_url(empty_database_url))
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     calls = json.dumps([["c1", "look", "{}", ""]])
@@ -102,7 +102,7 @@ def test_a_database_with_the_demo_of_before_is_healed(open_manager: Open, databa
         connection.execute(text("UPDATE generation_bodies SET tools = '77' WHERE generation_id = 'g1'"))
     engine.dispose()
 
-    mm = open_manager(database_url)
+    mm = open_manager(empty_database_url)
 
     assert (mm.generation("g1").operation, mm.generation("g2").operation) == ("chat", "embeddings")
     assert (mm.generation("g1").damaged, mm.generation("g1").text) == ((), "Ho")

@@ -148,7 +148,7 @@ def test_a_migrated_database_is_what_the_code_declares(database: Database):
     assert found == []
 
 
-def test_the_tables_of_logins_keyed_requests_and_feedback_come_to_a_database_with_calls(database_url: str):
+def test_the_tables_of_logins_keyed_requests_and_feedback_come_to_a_database_with_calls(empty_database_url: str):
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine, insert, inspect
@@ -157,7 +157,7 @@ def test_the_tables_of_logins_keyed_requests_and_feedback_come_to_a_database_wit
 
     config = Config()
     config.set_main_option("script_location", str(ROOT / "core" / "storage" / "migrations"))
-    engine = create_engine(_to_url(database_url))
+    engine = create_engine(_to_url(empty_database_url))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0005")
@@ -166,7 +166,7 @@ def test_the_tables_of_logins_keyed_requests_and_feedback_come_to_a_database_wit
         connection.execute(insert(generations).values(row))
     engine.dispose()
 
-    with closing(Database(database_url)) as database, database.read() as connection:
+    with closing(Database(empty_database_url)) as database, database.read() as connection:
         assert connection.scalar(text("SELECT count(*) FROM generations")) == 1
         assert {"logins", "keyed_requests", "feedback"} <= set(inspect(connection).get_table_names())
 

@@ -815,7 +815,7 @@ def test_the_simulator_shows_what_peeking_does():
 
 
 @pytest.fixture
-def old_database(database_url: str) -> Callable[[], None]:
+def old_database(empty_database_url: str) -> Callable[[], None]:
     """A database as the version before left it, with an experiment that has units, outcomes and calls."""
     from alembic import command
     from alembic.config import Config
@@ -823,7 +823,7 @@ def old_database(database_url: str) -> Callable[[], None]:
 
     from core.storage.database import _MIGRATIONS, _to_url
 
-    engine = create_engine(_to_url(database_url))
+    engine = create_engine(_to_url(empty_database_url))
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with engine.begin() as connection:
@@ -849,8 +849,8 @@ def old_database(database_url: str) -> Callable[[], None]:
     return lambda: None
 
 
-def test_an_experiment_of_the_last_version_keeps_its_numbers(old_database, open_manager: Open, database_url: str):
-    mm = open_manager(database_url)
+def test_an_experiment_of_the_last_version_keeps_its_numbers(old_database, open_manager: Open, empty_database_url: str):
+    mm = open_manager(empty_database_url)
 
     report = mm.experiments.report("e1")
 
@@ -859,7 +859,7 @@ def test_an_experiment_of_the_last_version_keeps_its_numbers(old_database, open_
     assert (a.n_successes, b.n_successes) == (12, 13)
     assert (a.n_calls, b.n_calls, a.cost_usd) == (35, 35, pytest.approx(35e-6))
     assert mm.experiments.differences() == []
-    database = Database(database_url)
+    database = Database(empty_database_url)
     database.close()
 
 
