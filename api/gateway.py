@@ -76,7 +76,7 @@ async def _stream(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known
     except AimmError as error:
         if not exchange.has_begun:
             raise
-        await exchange.write(answer.error_event(error, call) + known.comment(answer), more=False)
+        await exchange.write(known.comment(answer) + answer.error_event(error, call), more=False)
         return
     if not exchange.has_begun:
         await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **known.at_end(g)})
@@ -147,10 +147,11 @@ class _Known:
         return _clean(found)
 
     def comment(self, answer: Answer, g: Generation | None = None) -> bytes:
-        """What is known only at the end of a stream, as a comment that clients pass over."""
+        """What is known only at the end of a stream, as a comment that clients pass over: a line of the event that follows,
+        because some take one that stands alone for an event without data."""
         if not answer.has_comments:
             return b""
-        return (": " + " ".join(f"{name}={value}" for name, value in self.at_end(g).items()) + "\n\n").encode()
+        return (": " + " ".join(f"{name}={value}" for name, value in self.at_end(g).items()) + "\n").encode()
 
     def _budget(self) -> dict[str, str]:
         left = self._mm.budgets.left_for(self.call.spender) if self.call.spender else None

@@ -70,6 +70,7 @@ def test_a_stream_says_at_its_end_what_it_cost(served: Running, model: str):
     assert lines[-1] == "data: [DONE]"
     comment = next(line for line in lines if line.startswith(": x-aimm"))
     assert f"x-aimm-cost-usd={row.cost_usd:f}" in comment
+    assert lines[lines.index(comment) + 1].startswith("data: ")  # alone, some clients take it for an event without data
     assert "data: [DONE]" not in heard.body.decode().replace("data: [DONE]", "", 1)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from core.errors import ProviderError
+from core.providers import gemini_wire
+from core.providers.http import retry_after
 from tests.test_vendor_mends import ask, packet
 
 SSE, JSON, HTML = "text/event-stream", "application/json", "text/html"
@@ -183,3 +185,24 @@ def test_objects_of_another_shape_are_an_error(vendor: str, by_wire: bool):
 
         assert (text, finish, usage) == ("", None, None), value
         assert error is None or isinstance(error, ProviderError), value
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "1e999", "9" * 400, "-5", "soon"])
+def test_a_time_to_wait_is_finite_or_unknown(text: str):
+    details = [{"retryDelay": f"{text}s"}]
+    limited = gemini_wire.to_error(429, {"error": {"message": "slow down", "details": details}}, {"retry-after": text})
+
+    assert (limited.retry_after_s, retry_after({"retry-after": text})) == (None, None)
+
+
+@pytest.mark.parametrize("vendor", ["openai", "gemini"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": [{"embedding": null}], "embeddings": [{}]}',
+        b'{"data": ["a"], "embeddings": ["a"]}',
+        b'{"error": "no"}',
+    ],
+)
+def test_vectors_of_another_shape_are_an_error(vendor: str, body: bytes):
+    assert isinstance(ask(vendor, packet(body, JSON), operation="embeddings")[1], ProviderError)

@@ -30,7 +30,7 @@ READABLE = [
 ]
 UNREADABLE = [
     '{"city": "Kö', "{", '{"city": "Bonn"', "{'city': 'Bonn'}", "{city: 1}", '{"a": True}', '{"a": 1,}', '{"a": NaN}', '{"a": Infinity}',
-    '{"a": 1e999}', '{"a": 1}{"a": 2}', "[1]", '["a"]', '"Bonn"', "5", "null", "true", "Bonn", '{"a": ' * 300 + "1" + "}" * 300, '{"a": %s}' % ("9" * 5000),
+    '{"a": 1e999}', '{"a": 1}{"a": 2}', '{}{"a": 1}', "[1]", '["a"]', '"Bonn"', "5", "null", "true", "Bonn", '{"a": ' * 300 + "1" + "}" * 300, '{"a": %s}' % ("9" * 5000),
 ]  # fmt: skip
 
 
@@ -149,6 +149,14 @@ def test_calls_and_results_find_each_other():
         assert [(p.call_id, p.name, p.text) for p in found] == list(zip(calls, names, ("first", "second"), strict=True))
 
 
+def test_results_without_a_name_get_their_calls():
+    calls = [{"functionCall": {"id": i, "name": name}} for i, name in (("c1", "weather"), ("c2", "now"))]
+    results = [{"functionResponse": {"id": i, "response": {"output": ""}}} for i in ("c2", "c1")]
+    turns = gemini_wire.to_body(asked_by_gemini({"role": "model", "parts": calls}, {"parts": results}))["contents"]
+
+    assert [part["functionResponse"]["name"] for part in turns[2]["parts"]] == ["weather", "now"]
+
+
 def test_a_result_without_its_call_is_refused_where_calls_are_objects():
     request = asked_by_openai({"role": "tool", "tool_call_id": "call_9", "content": "7"})
 
@@ -262,7 +270,10 @@ def test_arguments_for_geminis_clients_are_the_models_or_none_at_all(served: Run
     cases = [(text, "tool_calls", [meant], "STOP") for text, meant in [*READABLE, ({"a": 1}, {"a": 1})]]
     cases += [(text, "tool_calls", [], "MALFORMED_FUNCTION_CALL") for text in [*UNREADABLE, [1]]]
     cases += [(text, "length", [], "MAX_TOKENS") for text in ("", '{"city": "Kö')]
-    cases += [('{"a": 1}', "stop", [{"a": 1}], "STOP"), ("[1]", "stop", [], "MALFORMED_FUNCTION_CALL")]
+    cases += [
+        ('{"a": 1}', "stop", [{"a": 1}], "STOP"),
+        *((text, "stop", [], "MALFORMED_FUNCTION_CALL") for text in ("[1]", '{"a": "K')),
+    ]
     for arguments, finish, meant, ended in cases:
         for streamed in (True, False) if isinstance(arguments, str) else (True,):
             served.vendor.next(gpt_tools(arguments, finish))
@@ -301,6 +312,9 @@ def test_a_call_that_was_cut_is_not_made_and_those_before_it_are(served: Running
     served.vendor._queue[0].events[2][1]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] = ""
 
     assert by_gemini(served, GPT) == ([{"city": "Köln"}], "MAX_TOKENS")
+
+    served.vendor.next(openai_tools(("a", "weather", '{"city": "Köln"}'), ("b", "weather", "{'city': 1}")))
+    assert by_gemini(served, GPT) == ([{"city": "Köln"}], "MALFORMED_FUNCTION_CALL")
 
 
 @pytest.mark.parametrize("streamed", [True, False])

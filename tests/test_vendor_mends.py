@@ -52,7 +52,9 @@ async def sending(packet: bytes, paths: list[str]) -> AsyncIterator[str]:
         server.close()
 
 
-def ask(vendor: str, packet: bytes, model: str = "m", *, by_wire: bool = True) -> tuple[list[Any], Any, str]:
+def ask(
+    vendor: str, packet: bytes, model: str = "m", *, by_wire: bool = True, **more: Any
+) -> tuple[list[Any], Any, str]:
     """(chunks, error, path) of one request."""
     native = Native(wire="anthropic", body={}, parameters=Parameters()) if by_wire else None
     chunks, paths = [], []
@@ -60,7 +62,7 @@ def ask(vendor: str, packet: bytes, model: str = "m", *, by_wire: bool = True) -
     async def main() -> AimmError | None:
         async with sending(packet, paths) as url:
             provider = BY_NAME[vendor](url)
-            request = Request(model=model, messages=(Message("user", "Hello"),), native=native)
+            request = Request(model=model, messages=(Message("user", "Hello"),), native=native, **more)
             try:
                 async for chunk in provider.stream(request, attempt=1, timeout_s=5.0):
                     chunks.append(chunk)

@@ -8,7 +8,7 @@ from typing import Any
 from core.domain import strict_json as json
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, ProviderError
 from core.providers.base import KeyCheck, as_input, check_results, is_credible
 from core.providers.http import HttpVendor, count_of, error_of, quota_of
 from core.providers.openai import checked
@@ -83,7 +83,10 @@ class AnthropicProvider:
             if name in body
         }
         answer = await self._http.post("/v1/messages/count_tokens", wanted, LIST_TIMEOUT_S)
-        return int(answer["input_tokens"])
+        n = answer.get("input_tokens") if isinstance(answer, dict) else None
+        if not isinstance(n, int):
+            raise ProviderError("Anthropic counted no tokens.")
+        return n
 
     async def check(self) -> KeyCheck:
         """Try the key: read the model list."""

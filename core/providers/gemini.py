@@ -98,7 +98,8 @@ class GeminiProvider:
         path = f"/v1beta/models/{quote(request.model, safe='')}:batchEmbedContents"
         async with self._wire.answer(path, {"requests": asked}) as answer:
             _, [value, *_] = await answer.whole()
-        vectors = tuple(each.get("values") for each in value.get("embeddings") or () if isinstance(each, dict))
+            self._wire.refuse_errors([value])
+            vectors = tuple(list(each["values"]) for each in value.get("embeddings") or ())
         return Chunk(vectors=vectors, finish_reason="stop" if vectors else None)
 
     async def models(self) -> list[Model]:

@@ -362,10 +362,8 @@ def _retry_after(details: list[dict[str, Any]], headers: Mapping[str, str]) -> f
     texts = [str(detail["retryDelay"]).removesuffix("s") for detail in details if "retryDelay" in detail]
     texts.append(str(headers.get("retry-after", "")))
     for text in texts:
-        try:
-            return max(0.0, float(text))
-        except ValueError:
-            continue
+        if re.fullmatch(r"\d{1,9}(\.\d*)?", text):
+            return float(text)
     return None
 
 

@@ -33,6 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 # JSON, Unicode and pydantic errors are ValueErrors; the others come of objects of another shape.
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})  # waiting does not help
+_SECONDS = re.compile(r"\d{1,9}(\.\d+)?")  # more is no time to wait, and would not be finite in the end
 _LONG = re.compile(
     r"context[ _]length|context window|maximum context|prompt is too long|too many tokens", re.IGNORECASE
 )
@@ -304,9 +305,9 @@ def quota_of(headers: Mapping[str, str]) -> Quota | None:
 
 def _span_s(text: str) -> float:
     """Seconds of `1s`, `6m0s`, `20ms`, a plain number, or a moment in ISO form; 0 where it says none of these."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if _SECONDS.fullmatch(text):
         return float(text)
-    if parts := re.findall(r"(\d+(?:\.\d+)?)(ms|[dhms])", text):
+    if parts := re.findall(r"(\d{1,9}(?:\.\d+)?)(ms|[dhms])", text):
         unit_s = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
         return sum(float(number) * unit_s[unit] for number, unit in parts)
     try:
@@ -318,12 +319,12 @@ def _span_s(text: str) -> float:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of Retry-After, which may be a number or a date."""
     text = headers.get("retry-after-ms")
-    if text is not None and re.fullmatch(r"\d+(\.\d+)?", text):
+    if text is not None and _SECONDS.fullmatch(text):
         return float(text) / 1000
     text = headers.get("retry-after")
     if text is None:
         return None
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if _SECONDS.fullmatch(text):
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())

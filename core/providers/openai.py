@@ -117,9 +117,11 @@ class OpenAIProvider:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
         async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
             raw, [value, *_] = await answer.whole()
+            self._refuse_errors([value])
             usage = to_usage(value.get("usage"))
-            data = value.get("data") or ()
-            vectors = tuple(each.get("embedding") for each in data if isinstance(each, dict))
+            vectors = tuple(each["embedding"] for each in value.get("data") or ())
+            if not all(isinstance(vector, str | list) for vector in vectors):
+                raise TypeError("a vector is a list of numbers, or their bytes as text")
             yield Chunk(
                 raw=raw if native else None,
                 vectors=vectors,
