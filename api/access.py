@@ -194,7 +194,7 @@ def _refusal(path: str, error: AimmError) -> JSONResponse:
     if wire is not None:
         headers[REQUEST_ID] = new_id()
     if wire is not None and wire[1] == "v1":
-        kind, code = _OPENAI.get(status, ("api_error", "internal"))
+        kind, code = _OPENAI.get(status, ("api_error", "internal" if error.code == "error" else error.code))
         body = {"error": {"message": text, "type": kind, "code": code, "param": None}}
     elif wire is not None:
         body = {"error": {"code": status, "message": text, "status": _GEMINI.get(status, "UNAVAILABLE")}}

@@ -84,6 +84,12 @@ class Conflict(AimmError):
     code = "conflict"
 
 
+class DatabaseUnavailable(AimmError):
+    """The records cannot be read or written just now; what was asked has not been done."""
+
+    code = "database_unavailable"
+
+
 class DamagedRecord(AimmError):
     """A record is there and cannot be read."""
 

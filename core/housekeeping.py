@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from core.errors import DatabaseUnavailable
+
 logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
@@ -30,5 +32,7 @@ class Housekeeper:
                     return
                 try:
                     duty()
+                except DatabaseUnavailable:  # told already
+                    continue
                 except Exception as error:  # noqa: BLE001 - a passing fault must not end the thread
                     logger.warning("housekeeping failed: %s", type(error).__name__)

@@ -166,7 +166,7 @@ class ModelManager(Asking):
     def _open_keepers(self, *, takes_up: bool, serves: bool) -> list[Housekeeper]:
         """What runs in the background: what nobody asks for, and for a server what it looks up at each request."""
         duties = (
-            self.prices.refresh, self.budgets.release_dead, self.breakers.refresh, self.calls.forget_old_answers, self.alerts.evaluate, self.alerts.deliver,
+            self._presence.renew, self.prices.refresh, self.budgets.release_dead, self.breakers.refresh, self.calls.forget_old_answers, self.alerts.evaluate, self.alerts.deliver,
             self.experiments.settle_runs, self.experiments.reallocate, self.aliases.advance, self.comparisons.take_up, self.keys.flush, self.metrics.beat,
         )  # fmt: skip
         keepers = [Housekeeper(duties)] if takes_up else []

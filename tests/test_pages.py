@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -584,3 +585,19 @@ def test_an_error_that_nobody_expected_is_said_with_a_reference_to_the_log(
     assert "ZeroDivisionError" in caplog.text and "in breaks" in caplog.text
     assert KEY not in caplog.text + texts(app)
     monkeypatch.undo()
+
+
+def test_a_database_that_is_gone_is_told_and_pages_go_on_when_it_is_back(app: AppTest, tmp_path: Path):
+    show(app, "log")
+    for path in tmp_path.glob("aimm.db*"):
+        path.rename(tmp_path / f"kept-{path.name}")
+
+    for page in ("log", "settings"):
+        st.cache_data.clear()
+        app.switch_page(f"pages/{page}.py").run()
+        assert "its file was deleted or moved away" in texts(app) and not is_broken(app)
+
+    for path in tmp_path.glob("kept-*"):
+        path.rename(tmp_path / path.name.removeprefix("kept-"))
+    st.cache_data.clear()
+    assert "cannot be used" not in texts(show(app, "log"))

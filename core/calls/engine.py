@@ -32,6 +32,7 @@ from core.errors import (
     BudgetExceeded,
     Conflict,
     ContextTooLong,
+    DatabaseUnavailable,
     Interrupted,
     InvalidRequest,
     ModelNotFound,
@@ -205,6 +206,7 @@ class CallEngine:
 
     async def _answer(self, call: Call, course: "_Course") -> None:
         """Bring an answer into the call: the model's, or one of its fallbacks'. Raises: AimmError."""
+        await self._writer.check()  # nobody is asked what could not be recorded
         await self._limits.take(call.origin.key, call.origin.user_id)
         names = [call.request.model, *call.origin.fallbacks]
         while True:
@@ -302,8 +304,10 @@ class CallEngine:
             if not generation.is_simulated:
                 self._admission.settled()
         except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
-            logger.warning("a call could not be recorded: %s", type(caught).__name__)
             self._admission.release(call.id)
+            if isinstance(caught, DatabaseUnavailable):
+                return call.finish(caught)
+            logger.warning("a call could not be recorded: %s", type(caught).__name__)
             call.finish(AimmError(f"The call could not be recorded ({type(caught).__name__})."))
         else:
             call.finish(generation)

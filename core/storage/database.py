@@ -1,20 +1,23 @@
 """Opens the database that DATABASE_URL names, SQLite or PostgreSQL, and brings its tables up to date."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection as Connection  # named by those who pass one on
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from core.errors import AimmError, InvalidRequest
+from core.errors import DatabaseUnavailable, InvalidRequest
 from core.storage.files import private_database, private_folder
+from core.storage.health import OTHER, Health, is_new, reason
 
 BUSY_TIMEOUT_MS = 120_000  # the longest write, charging millions of past calls anew, takes a minute
+CONNECT_S = 5
 HEAD = "0007"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -25,44 +28,56 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _to_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite:
-            if self.url.database in (None, "", ":memory:"):
-                raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
-            private_folder(Path(self.url.database or "").absolute().parent)
+        if self.is_sqlite and self.url.database in (None, "", ":memory:"):
+            raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
+        self.address = self.url.render_as_string(hide_password=True)
+        self.health = Health(self.address, Path(self.url.database or "").absolute() if self.is_sqlite else None)
+        self._lock = threading.Lock()
+        self._n_files = 0  # how often another file was taken for the one that was opened
+        self._soon: tuple[int, Connection] | None = None
+        self._kept: tuple[int, Connection] | None = None
         try:
-            self._readers = self._engine("BEGIN")
-            self._writers = self._engine("BEGIN IMMEDIATE")
-            self._soon_writers = self._engine("BEGIN IMMEDIATE", synchronous="NORMAL")
-            self._soon: Connection | None = None
-            self._kept: Connection | None = None
-            self._migrate()
-        except OperationalError as error:
-            raise AimmError(
-                f"The database {self.url.render_as_string(hide_password=True)} cannot be opened: {error.orig}",
-                hint="Check DATABASE_URL, and that the folder can be written or the server runs.",
-            ) from error
+            self._open()
+        except (DBAPIError, sqlite3.Error, OSError) as error:
+            found = reason(error)
+            if found is None:
+                raise
+            raise DatabaseUnavailable(
+                f"The database {self.address} cannot be used: {found[0]}.", hint=found[1]
+            ) from None
+        self.health.has_moved()  # from now on its name must mean this file
+
+    def _open(self) -> None:
+        if self.is_sqlite:
+            private_folder(Path(self.url.database or "").absolute().parent)
+            self._refuse_foreign()
+        self._readers = self._engine("BEGIN")
+        self._writers = self._engine("BEGIN IMMEDIATE")
+        self._soon_writers = self._engine("BEGIN IMMEDIATE", synchronous="NORMAL")
+        self._migrate()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._readers.connect() as connection:
+        """Raises: DatabaseUnavailable; so do those that write."""
+        with self._used_for("reading"), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with self._writers.begin() as connection:
+        with self._used_for("writing"), self._writers.begin() as connection:
             yield connection
 
     @contextmanager
     def write_kept(self) -> Iterator[Connection]:
         """`write` for one thread, the writer's: on SQLite its connection is kept."""
-        if not self.is_sqlite:
-            with self._writers.begin() as connection:
-                yield connection
-            return
-        if self._kept is None:
-            self._kept = self._writers.connect()
-        with self._kept.begin():
-            yield self._kept
+        with self._used_for("writing"):
+            if not self.is_sqlite:
+                with self._writers.begin() as connection:
+                    yield connection
+                return
+            self._kept = self._current(self._kept, self._writers)
+            with self._kept[1].begin():
+                yield self._kept[1]
 
     @contextmanager
     def write_soon(self) -> Iterator[Connection]:
@@ -70,15 +85,49 @@ class Database:
 
         For one thread, the writer's: on SQLite its connection is kept, because fetching one costs more than the transaction.
         """
-        if not self.is_sqlite:
-            with self._writers.begin() as connection:
-                connection.execute(text("SET LOCAL synchronous_commit TO off"))
-                yield connection
-            return
-        if self._soon is None:
-            self._soon = self._soon_writers.connect()
-        with self._soon.begin():
-            yield self._soon
+        with self._used_for("writing"):
+            if not self.is_sqlite:
+                with self._writers.begin() as connection:
+                    connection.execute(text("SET LOCAL synchronous_commit TO off"))
+                    yield connection
+                return
+            self._soon = self._current(self._soon, self._soon_writers)
+            with self._soon[1].begin():
+                yield self._soon[1]
+
+    @contextmanager
+    def _used_for(self, deed: str) -> Iterator[None]:
+        moved = self.health.has_moved()
+        if moved and not (moved == OTHER and self._adopt()):
+            raise self.health.fail(deed, moved, "Put the file back, or start anew.")
+        with self.health.told(deed):
+            yield
+
+    def _current(self, kept: tuple[int, Connection] | None, engine: Engine) -> tuple[int, Connection]:
+        """A kept connection to the file that is used now."""
+        if kept is not None and kept[0] == self._n_files:
+            return kept
+        if kept is not None:
+            kept[1].close()
+        return self._n_files, engine.connect()
+
+    def _adopt(self) -> bool:
+        """Whether the file that stands there now is a database of this version, as a restored backup is; then it is used."""
+        with self._lock:
+            if not self.health.has_moved():  # another thread was first
+                return True
+            try:
+                with closing(sqlite3.connect(self.url.database or "")) as connection:
+                    [version] = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            except (sqlite3.Error, TypeError):
+                return False
+            if version != HEAD:
+                return False
+            for engine in (self._readers, self._writers, self._soon_writers):
+                engine.dispose()
+            self._n_files += 1
+            self.health.forget()
+            return not self.health.has_moved()
 
     @property
     def engine_for_runs(self) -> Engine:
@@ -88,24 +137,30 @@ class Database:
     def close(self) -> None:
         for kept in (self._soon, self._kept):
             if kept is not None:
-                kept.close()
+                kept[1].close()
         self._readers.dispose()
         self._writers.dispose()
         self._soon_writers.dispose()
 
     def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
         if not self.is_sqlite:
-            return create_engine(self.url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True)
+            wait = {} if "connect_timeout" in self.url.query else {"connect_timeout": CONNECT_S}
+            return create_engine(
+                self.url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=wait
+            )
         return sqlite_engine(self.url, begin, synchronous)
 
     def _migrate(self) -> None:
         with self._readers.connect() as connection:
             try:
                 version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            except DBAPIError:  # the table is not there yet: a new database
+            except DBAPIError as error:
+                if not is_new(error):
+                    raise
                 version = None
         if version == HEAD:
             return
+        self._refuse_others(version)
         # Imported here: it takes longer to load than the check above, and is needed once per release.
         from alembic import command
         from alembic.config import Config
@@ -117,6 +172,38 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(7264110)"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def _refuse_others(self, version: str | None) -> None:
+        """Leave alone what this version does not know how to bring up to date.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        known = {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
+        if version is not None and version not in known:
+            raise DatabaseUnavailable(
+                f"The database {self.address} is of a newer version ({version[:20]}) than this program ({HEAD}).",
+                hint="Install the newer version, or use another database.",
+            )
+
+    def _refuse_foreign(self) -> None:
+        """Leave another program's file as it is: even our way of writing to it is kept in the file.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        file = Path(self.url.database or "").absolute()
+        if not file.is_file() or not file.stat().st_size:
+            return
+        try:
+            with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+                names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        except sqlite3.OperationalError:  # locked or not to be read: what opens it says why
+            return
+        if names and "alembic_version" not in names:
+            raise DatabaseUnavailable(
+                f"The database {self.address} holds tables of another program.", hint="Check DATABASE_URL."
+            )
 
 
 def in_batches(connection: Connection, statement: Any) -> Any:

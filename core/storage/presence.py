@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from core.storage.database import Database
 from core.storage.files import private_folder, private_opener
@@ -37,10 +38,20 @@ class Presence:
                 self._file = open(path, "w", opener=private_opener)  # noqa: SIM115 - it is held while the process lives
                 fcntl.flock(self._file, fcntl.LOCK_EX)
             elif not self._database.is_sqlite and self._connection is None:
-                self._connection = self._database.engine_for_runs.connect()
-                self._connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key(self.token)})
-                self._connection.commit()
+                with self._database.health.told("reading"):
+                    connection = self._database.engine_for_runs.connect()
+                    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key(self.token)})
+                    connection.commit()
+                self._connection = connection
         return self.token
+
+    def renew(self) -> None:
+        """Take the lock again where the server was started anew, or this process would be taken for dead."""
+        with self._lock:
+            if self._connection is None or is_held(self._connection):
+                return
+            self._connection = None
+        self.announce()
 
     def is_alive(self, token: str) -> bool:
         if token == self.token:
@@ -80,6 +91,18 @@ class Presence:
         with self._database.read() as connection:
             free = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _key(token)})
             return not free.scalar_one()
+
+
+def is_held(connection: Any) -> bool:
+    """Whether a connection, and with it the locks of its session, is still there; if not, it is closed."""
+    try:
+        connection.execute(text("SELECT 1"))
+        connection.commit()
+    except DBAPIError:
+        connection.invalidate()
+        connection.close()
+        return False
+    return True
 
 
 def _key(token: str) -> int:

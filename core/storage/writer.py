@@ -4,7 +4,9 @@ Two lanes. What must be durable (recorded calls, changes) is committed to the di
 (reservations of a budget) goes first and does not wait for the disk: a process that dies takes its calls with it.
 """
 
+import asyncio
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +14,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, delete, insert
 
-from core.errors import AimmError
+from core.errors import AimmError, DatabaseUnavailable
 from core.storage import experiment_data, rollups, spend_by
 from core.storage.database import Database
+from core.storage.gateway_schema import cached_answers
 from core.storage.ledger import lock_books
 from core.storage.prepared import Prepared
 from core.storage.schema import generation_bodies, generations
@@ -28,6 +31,7 @@ Rows = Sequence[Mapping[str, Any]]
 Handler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 MAX_BATCH = 500
 WORKS_S = 5.0
+PROBE, PROBE_BYTES = "probe", 64 * 1024
 
 
 @dataclass(slots=True)
@@ -83,10 +87,32 @@ class Writer:
         self._queue.put(job)
         return job.done
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether the database could not be used the last time, or its file has moved."""
+        return self._database.health.is_troubled or bool(self._database.health.has_moved())
+
+    async def check(self) -> None:
+        """Where the database could not be used the last time, see whether it can be now.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        if self.is_troubled:
+            await asyncio.wrap_future(self.submit(self._probe))
+
+    @staticmethod
+    def _probe(connection: Connection) -> None:
+        """Write as much as a call may need: a full disk takes an empty transaction."""
+        c = cached_answers.c
+        connection.execute(delete(cached_answers).where(c.digest == PROBE))
+        row = {"digest": PROBE, "answer": os.urandom(PROBE_BYTES), "created_at": 0, "expires_at": 0}
+        connection.execute(insert(cached_answers).values(**row))
+
     def works(self) -> bool:
         """Whether a transaction is through within a few seconds."""
         try:
-            self.submit(lambda connection: None).result(WORKS_S)
+            self.submit(self._probe if self.is_troubled else lambda connection: None).result(WORKS_S)
         except Exception:  # noqa: BLE001 - whatever it is, it does not
             return False
         return True
@@ -133,14 +159,17 @@ class Writer:
             with self._database.write_kept() as connection:
                 results = self._execute(connection, batch)
         except Exception as error:  # noqa: BLE001 - one bad row must not take the others of its batch with it
-            if len(batch) > 1:
+            if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
                 for job in batch:
                     self._commit([job])
                 return
             if not isinstance(error, AimmError):
                 logger.warning("a write failed: %s", type(error).__name__)
-            batch[0].done.set_exception(error)
+            for job in batch:
+                job.done.set_exception(error)
             return
+        if any(job.work == self._probe for job in batch):
+            self._database.health.recover("writing")
         for job, result in zip(batch, results, strict=True):
             job.done.set_result(result)
 

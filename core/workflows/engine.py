@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from core.errors import Conflict
+from core.errors import Conflict, DatabaseUnavailable
 from core.storage.database import Database
 from core.storage.files import private_database, private_opener
+from core.storage.presence import is_held
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +93,14 @@ class RunEngine:
                 raise Conflict("Another ModelManager of this process executes workflows; close it first.")
             from dbos import DBOS
 
-            logging.getLogger("dbos").setLevel(logging.ERROR)
+            dbos_logger = logging.getLogger("dbos")
+            dbos_logger.setLevel(logging.ERROR)
+            dbos_logger.addFilter(self._is_news)
             _host = self._host
             _register()
-            DBOS(config=self._config())
-            DBOS.launch()
+            with self._database.health.told("writing"):
+                DBOS(config=self._config())
+                DBOS.launch()
             self._is_launched = True
         self._requeue_lost()
         self._poller = threading.Thread(target=self._poll, name="aimm-runs", daemon=True)
@@ -144,6 +148,10 @@ class RunEngine:
         else:
             config["system_database_url"] = self._database.url.render_as_string(hide_password=False)
         return config
+
+    def _is_news(self, _record: logging.LogRecord) -> bool:
+        """Of a database that cannot be used is told once, and not by each of DBOS's threads again and again."""
+        return not self._database.health.is_troubled
 
     def _state_file(self) -> Path:
         return Path(f"{self._database.url.database}.engine")
@@ -200,10 +208,19 @@ class RunEngine:
                     if status == "queued":
                         self.start(run_id)
                 if not self._database.is_sqlite:
+                    self._renew_lock()
                     self._take_over_dead()
                     self._requeue_lost()
+            except DatabaseUnavailable:  # told already
+                continue
             except Exception:  # a passing database fault must not end the poller
                 logger.exception("looking for queued runs failed")
+
+    def _renew_lock(self) -> None:
+        """Hold this process's lock again where the server was started anew, before others take its runs for a dead one's."""
+        with self._lock:
+            if self._is_launched and not is_held(self._pg_lock):
+                self._own()
 
     def _take_over_dead(self) -> None:
         """Resume the runs of executors whose advisory lock is free: their process is gone."""
