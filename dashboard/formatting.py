@@ -76,7 +76,12 @@ def plain(text: str) -> str:
 
 
 def cell(value: object) -> object:
-    """A cell that leaves for a spreadsheet: a text that would be a formula there begins with an apostrophe; numbers stay."""
+    """A cell that leaves for a spreadsheet: a text that would be a formula there begins with an apostrophe; numbers stay.
+
+    A carriage return, which not every writer puts into quotes, would begin another row.
+    """
+    if isinstance(value, str) and "\r" in value:
+        return cell(value.replace("\r\n", "\n").replace("\r", "\n"))
     if isinstance(value, str) and _FORMULA.match(value) and not _AMOUNT.fullmatch(value):
         return f"'{value}"
     return value

@@ -18,7 +18,7 @@ def show(frame: pd.DataFrame, **options: Any) -> Any:
 
 def csv(frame: pd.DataFrame, key: str) -> None:
     """A button that downloads it, with the mark by which spreadsheets know UTF-8."""
-    data = defused(frame)[0].to_csv(index=False).encode("utf-8-sig")
+    data = defused(frame)[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
     st.download_button(
         "CSV", data, f"{key}.csv", "text/csv", key=f"csv_{key}", icon=":material/download:", on_click="ignore"
     )
