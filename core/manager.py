@@ -148,6 +148,7 @@ class ModelManager(Asking):
         self.monitoring = MonitoringService(self._rollups, clock.now, spend_by)
         self.spend = SpendService(self._rollups, spend_by, self.budgets, clock.now)
         self.alerts = AlertService(self.database, self._writer, self.spend, Channels.of(settings), clock.now)
+        self.breakers.tell = self.aliases.tell = self.alerts.tell
         self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
         self.demo = Demo(self.database, self._writer)
         self.metrics = PrometheusMetrics(

@@ -78,6 +78,16 @@ def outlook() -> list[BudgetOutlook]:
     return manager().spend.outlook()
 
 
+def standing() -> list[BudgetOutlook]:
+    """`outlook` without forecasts, but where an alert rests on one."""
+    return manager().spend.standing()
+
+
+def whole(outlook: BudgetOutlook) -> BudgetOutlook:
+    """One budget with its forecast."""
+    return manager().spend.of_budget(outlook.status)
+
+
 @st.cache_data(ttl=5, show_spinner=False)
 def alerts() -> list[Alert]:
     return manager().alerts.all()
@@ -86,9 +96,8 @@ def alerts() -> list[Alert]:
 @st.cache_data(ttl=30, show_spinner=False)
 def why(budget_id: str) -> str:
     """What moved a budget, in a sentence; may be empty."""
-    spend = manager().spend
-    status = next((each.status for each in spend.outlook() if each.status.budget.id == budget_id), None)
-    return "" if status is None else spend.why(status)
+    status = next((each for each in manager().budgets.statuses() if each.budget.id == budget_id), None)
+    return "" if status is None else manager().spend.why(status)
 
 
 @st.cache_data(ttl=5, show_spinner=False)

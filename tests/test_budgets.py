@@ -19,10 +19,11 @@ from core.budgets.ledger import Ledger, decide
 from core.budgets.periods import bounds, bucket_us, span_us, window
 from core.budgets.service import BudgetService
 from core.calls.call import Origin
-from core.domain.budget import Ask, Budget, Spender
+from core.domain.budget import Ask, Budget, ByScope, Spender
 from core.domain.generation import Generation
 from core.pricing.receipt import to_nano
 from core.storage import ledger as books
+from core.storage.budgets import BudgetStore, covering
 from core.storage.database import Database
 from core.storage.generations import to_row
 from core.storage.presence import Presence
@@ -610,3 +611,63 @@ def test_a_pointer_to_the_latest_model_reserves_the_dearest_it_may_mean(mm: Mode
 
 def slow(hang_s: float) -> Reply:
     return replace(wire.answer(), hang_s=hang_s)
+
+
+SCOPES = (
+    "all",
+    "provider:openai",
+    "provider:gemini",
+    "model:gpt-4o",
+    "model:gpt-*",
+    "key:k1",
+    "user:u1",
+    "user:u*",
+    "tag:a",
+    "tag:b",
+    "tag:a b",
+)
+SPENDERS = (
+    Spender(provider="openai", model="gpt-4o"), Spender(provider="gemini", model="gemini-2.5-flash", user_id="u1", tags=("a", "b")),
+    Spender(provider="openai", model="other", key_id="k1", user_id="u2", tags=("a b",)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("spender", SPENDERS)
+def test_only_budgets_that_cover_a_call_are_looked_at_and_all_of_them(mm: ModelManager, spender: Spender):
+    made = [Budget(id=f"b{n}", name=f"b{n}", limit_usd=Decimal(1), scope=scope) for n, scope in enumerate(SCOPES)]
+
+    def work(connection):
+        for budget in made:
+            BudgetStore.insert(connection, budget, 0)
+
+    mm._writer.run(work)
+    covers = {budget.id for budget in made if budget.covers(spender)}
+    with mm.database.read() as connection:
+        read = covering(connection, [spender])
+
+    assert {budget.id for budget in ByScope((each, each) for each in made).of(spender)} == covers
+    assert {budget.id for budget in read if budget.covers(spender)} == covers
+    assert {budget.scope for budget in read if not budget.covers(spender)} <= {"model:gpt-*", "user:u*"}
+
+
+def test_standings_of_many_budgets_are_those_of_each_one(mm: ModelManager):
+    for n in range(12):
+        period = ("month", "week", "day", "rolling")[n % 4]
+        hours = 5 if period == "rolling" else 0
+        zone = "Asia/Tokyo" if n % 3 else "UTC"
+        mm.budgets.create(
+            f"b{n}", 10, period=period, rolling_hours=hours, timezone=zone, scope="user:u1" if n % 2 else "all"
+        )
+    for n in range(4):
+        g = a_generation(f"g{n}", created_at=clock.now(), cost_usd=Decimal("0.5"), user_id=f"u{n % 2}")
+        mm._writer.log(to_row(g), None).result()
+    mm.budgets.settled()
+
+    found = mm.budgets.statuses()
+    assert {status.spent_usd for status in found} == {1, 2}
+    for status in found:
+        first, last = span_us(status.budget, clock.now_us())
+        with mm.database.read() as connection:
+            assert books.positions(connection, {status.budget.id: (first, last)})[status.budget.id] == books.position(
+                connection, status.budget.id, (first, last)
+            )

@@ -462,6 +462,24 @@ def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: Fa
         assert "Budget Team: 80 % spent" in texts(app_with_gemini), page
 
 
+def test_many_budgets_are_a_searched_list_and_a_few_banners(app_with_gemini: AppTest, gemini: FakeGemini):
+    manager = session.manager()
+    for n in range(25):
+        manager.budgets.create(f"Team {n}", "0.0001", scope="all" if n else "user:nobody")
+    gemini.next(wire.answer(prompt=1000, candidates=200))
+    manager.generate("Hi", model="gemini-2.5-flash")
+    st.cache_data.clear()
+    show(app_with_gemini, "monitoring")
+
+    banners = [each.value for each in (*app_with_gemini.error, *app_with_gemini.warning)]
+    assert sum("**Budget" in text for text in banners) == 3
+    assert any("21 more budgets have passed a threshold" in text for text in banners)
+    assert all("Calls go on: this budget notifies and stops nothing." in text for text in banners if "**Budget" in text)
+    assert "20 of 25 budgets, the fullest first." in texts(app_with_gemini)
+    app_with_gemini.text_input(key="budget_search").set_value("nobody").run()
+    assert "1 of 1 budgets" in texts(app_with_gemini)
+
+
 def test_monitoring_shows_what_was_called(app_with_gemini: AppTest):
     session.manager().generate("Hi", model="gemini-unpriced-1")
     st.cache_data.clear()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from core.budgets.service import BudgetService
 from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
+from core.domain.generation import Usage
 from core.monitoring.alerts import due, speaks, step, text_of
 from core.monitoring.bills import decoded, parse_bill
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.reconcile import Booked, days_of, one_number, reconcile
 from core.monitoring.spend import SpendService
+from core.storage.breakers import Opening
 from core.storage.database import Database
 from core.storage.generations import to_row
 from core.storage.presence import Presence
@@ -236,6 +239,74 @@ def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open,
 def set_clock(mm: ModelManager, now: datetime) -> None:
     for service in (mm.budgets, mm.spend, mm.alerts):
         service._now = lambda: now
+
+
+def test_thresholds_that_are_passed_together_are_one_message(open_manager: Open, database_url: str, receiver: Receiver):
+    mm = open_manager(database_url, takes_up=False, alert_webhook=receiver.url)
+    made = mm.budgets.create("team", "10", thresholds=[0.25, 0.5, 0.8, 1.0])
+    mm.budgets.create("other", "100", thresholds=[0.1, 0.9])
+    mm.alerts.evaluate()
+    spend(mm, "10.4")
+
+    assert {(each.budget_name, each.threshold) for each in mm.alerts.evaluate()} == {("team", 1.0), ("other", 0.1)}
+    assert mm.alerts.deliver() == 2
+    assert {(each["budget"]["name"], each["threshold"]) for each in receiver.got} == {("team", 1.0), ("other", 0.1)}
+    assert sum(each.state == "firing" for each in mm.alerts.all()) == 5
+    mm.budgets.change(made.budget.id, limit_usd="100")
+
+    [resolved] = mm.alerts.evaluate()  # it is back below all four
+    assert (resolved.state, resolved.threshold) == ("resolved", 0.25)
+
+
+def test_a_circuit_that_opens_is_told_once(open_manager: Open, sqlite_url: str, receiver: Receiver):
+    mm = open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url)
+    for _ in range(2):  # another process that finds the same
+        opening = Opening(clock.now_us() + 10**7, 1, "It is down.")
+        mm._writer.run(partial(mm.breakers._put, name=("openai", "gpt-5.5"), opening=opening))
+    assert mm.alerts.deliver() == 1
+
+    [got] = receiver.got
+    assert (got["event"], got["provider"], got["model"]) == ("circuit.opened", "openai", "gpt-5.5")
+    assert "left alone" in got["text"] and "It is down." in got["text"]
+    assert "page" in {each.channel for each in mm.alerts.outbox()}  # who has no channel sees it on Monitoring
+
+
+@pytest.mark.parametrize(
+    ("scope", "n", "answer", "usd", "cause"),
+    [
+        ("tag:t", 6, 10, "1", "3.0 times the calls"),
+        ("user:u", 2, 30, "3", "answers 3.0 times as long"),
+        ("key:k", 2, 10, "3", "each call costs 3.0 times as much"),
+    ],
+)
+def test_budgets_of_a_tag_a_user_or_a_key_say_why(
+    mm: ModelManager, scope: str, n: int, answer: int, usd: str, cause: str
+):
+    set_clock(mm, NOW)
+    made = mm.budgets.create("b", "100", period="day", scope=scope)
+    fields = {"user_id": "u", "key_id": "k", "tags": ("t",)}
+    for day, calls, tokens, cost in ((1, 2, 10, "1"), (0, n, answer, usd)):
+        for number in range(calls):
+            usage = Usage(input_tokens=10, output_tokens=tokens)
+            g = a_generation(
+                f"g{day}{number}", created_at=NOW - timedelta(days=day), cost_usd=Decimal(cost), usage=usage, **fields
+            )
+            mm._writer.log(to_row(g), None).result()
+    mm.budgets.settled()
+
+    why = mm.spend.why(mm.budgets.status(made.budget.id))
+    assert why.startswith("100 % of the rise against the period before: m,") and cause in why
+
+
+def test_a_budget_that_has_run_out_does_not_run_out_in_the_past(mm: ModelManager):
+    set_clock(mm, NOW)
+    for day in range(1, 15):
+        spend(mm, "10", NOW - timedelta(days=day))
+    spent, left = (mm.budgets.create(name, usd) for name, usd in (("spent", "20"), ("left", "180")))
+
+    assert mm.spend.of_budget(mm.budgets.status(spent.budget.id)).runs_out_on is None
+    ahead = mm.spend.of_budget(mm.budgets.status(left.budget.id)).runs_out_on
+    assert ahead is not None and ahead >= NOW.date()
 
 
 def test_a_threshold_that_two_days_pass_is_told_on_both(open_manager: Open, sqlite_url: str):

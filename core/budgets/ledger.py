@@ -14,7 +14,7 @@ from core.budgets import periods
 from core.domain.budget import Ask, Budget, Spender, Verdict
 from core.pricing.receipt import to_nano
 from core.storage import ledger as books
-from core.storage.budgets import read_all
+from core.storage.budgets import covering, read_all
 from core.storage.database import Connection
 from core.storage.presence import Presence
 
@@ -38,7 +38,7 @@ class Ledger:
     def reserve(self, connection: Connection, asks: Sequence[Ask]) -> list[Verdict]:
         """Decide calls in the order in which they came and reserve their worst case, all in one transaction."""
         books.lock_books(connection)  # a budget that is deleted or changed meanwhile would be reserved from in vain
-        budgets = [budget for budget in read_all(connection) if budget.binds]
+        budgets = [budget for budget in covering(connection, (ask.spender for ask in asks)) if budget.binds]
         if not budgets:
             return [Verdict(kind="go")] * len(asks)
         self._presence.announce()
@@ -69,9 +69,10 @@ class Ledger:
         if not real:
             return
         charges: dict[tuple[str, int], books.Charge] = {}
-        for budget in read_all(connection):
-            for row in real:
-                if budget.covers(spender_of(row)):
+        spenders = [spender_of(row) for row in real]
+        for budget in covering(connection, spenders):
+            for row, spender in zip(real, spenders, strict=True):
+                if budget.covers(spender):
                     at = periods.bucket_us(budget, row["created_at"])
                     charge = charges.setdefault((budget.id, at), books.Charge())
                     charge.nano += row["cost_nano_usd"] or 0

@@ -12,7 +12,19 @@ from typing import Any
 from core import clock
 from core.budgets import periods
 from core.budgets.ledger import Ledger
-from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, Ask, Budget, BudgetStatus, Raise, Spender, Verdict
+from core.domain.budget import (
+    ACTIONS,
+    PERIODS,
+    SCOPE_KINDS,
+    Ask,
+    Budget,
+    BudgetStatus,
+    ByScope,
+    Position,
+    Raise,
+    Spender,
+    Verdict,
+)
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
 from core.pricing.catalogue import normalise
 from core.pricing.receipt import from_nano
@@ -47,9 +59,12 @@ class BudgetService:
         self._now = now
         self._cached: tuple[list[BudgetStatus], float] = [], 0.0  # and until when it holds
         self._version = 0
-        self._known: tuple[list[BudgetStatus], float] = [], 0.0  # as `_cached`, but kept until there is something newer
+        self._known: tuple[ByScope[BudgetStatus], float] = (
+            ByScope(),
+            0.0,
+        )  # as `_cached`, kept until there is something newer
         self._is_looking = False
-        self._binding: tuple[list[Budget], float] = [], 0.0
+        self._binding: tuple[ByScope[Budget], float] = ByScope(), 0.0
         self._turns: dict[str, asyncio.Lock] = {}
         self._changed: asyncio.Event | None = None
 
@@ -157,7 +172,7 @@ class BudgetService:
         return found
 
     def status(self, budget_id: str) -> BudgetStatus:
-        return self._status(self.get(budget_id))
+        return self._statuses([self.get(budget_id)])[0]
 
     def statuses(self) -> list[BudgetStatus]:
         """Where each budget stands; at most a second old."""
@@ -165,7 +180,7 @@ class BudgetService:
         if time.monotonic() < until:
             return list(cached)
         version = self._version
-        found = [self._status(budget) for budget in self._store.all()]
+        found = self._statuses(self._store.all())
         if version == self._version:  # nothing was recorded meanwhile
             self._cached = found, time.monotonic() + STATUS_TTL_S
         return found
@@ -196,17 +211,20 @@ class BudgetService:
     def refresh(self) -> None:
         """Read what other processes have changed, so that the next call need not."""
         until, version = time.monotonic() + STATUS_TTL_S, self._version
-        budgets = [budget for budget in self._store.all() if budget.binds]
+        budgets = self._read_binding()
         if version == self._version:  # nothing was changed here meanwhile
             self._binding = budgets, until
         self._look()
 
+    def _read_binding(self) -> ByScope[Budget]:
+        return ByScope((budget, budget) for budget in self._store.all() if budget.binds)
+
     async def is_bound(self, spender: Spender) -> bool:
         budgets, until = self._binding
         if time.monotonic() >= until:
-            budgets = [budget for budget in await asyncio.to_thread(self._store.all) if budget.binds]
+            budgets = await asyncio.to_thread(self._read_binding)
             self._binding = budgets, time.monotonic() + STATUS_TTL_S
-        return any(budget.covers(spender) for budget in budgets)
+        return bool(budgets.of(spender))
 
     async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Verdict:
         """Reserve the worst case of a call. While only calls under way are in its way, it waits its turn."""
@@ -234,11 +252,12 @@ class BudgetService:
         if time.monotonic() >= until and not self._is_looking:
             self._is_looking = True
             asyncio.get_running_loop().run_in_executor(None, self._look)
-        return min((s.left_usd for s in statuses if s.budget.covers(spender)), default=None)
+        return min((status.left_usd for status in statuses.of(spender)), default=None)
 
     def _look(self) -> None:
         try:
-            self._known = self.statuses(), time.monotonic() + STATUS_TTL_S
+            statuses = self.statuses()
+            self._known = ByScope((each.budget, each) for each in statuses), time.monotonic() + STATUS_TTL_S
         finally:
             self._is_looking = False
 
@@ -274,29 +293,35 @@ class BudgetService:
         # No lock: this also runs on the core's loop, which must never wait for a query.
         self._version += 1
         self._cached = [], 0.0
-        self._binding = [], 0.0
+        self._binding = ByScope(), 0.0
 
     def _refuse_taken(self, budget: Budget) -> None:
         if any(other.name == budget.name and other.id != budget.id for other in self._store.all()):
             raise Conflict(f"There is a budget named {budget.name!r} already.")
 
-    def _status(self, budget: Budget) -> BudgetStatus:
+    def _statuses(self, budgets: Sequence[Budget]) -> list[BudgetStatus]:
         now = self._now()
-        start, end = periods.window(budget, now)
+        windows = {(b.period, b.rolling_hours, b.timezone): periods.window(b, now) for b in budgets}
+        own = {b.id: windows[b.period, b.rolling_hours, b.timezone] for b in budgets}
         with self._database.read() as connection:
-            found = books.position(connection, budget.id, (clock.to_us(start), clock.to_us(end)))
-        limit = budget.limit_usd + budget.raised_usd(now)
-        share = from_nano(found.spent_nano) / limit
-        return BudgetStatus(
-            budget=budget,
-            starts_at=start,
-            resets_at=end if budget.period != "rolling" else now + timedelta(hours=1),
-            limit_usd=limit,
-            spent_usd=from_nano(found.spent_nano),
-            reserved_usd=from_nano(found.reserved_nano),
-            n_unpriced=found.n_unpriced,
-            reached=max((t for t in budget.thresholds if share >= Decimal(str(t))), default=None),
-        )
+            spans = {id_: (clock.to_us(start), clock.to_us(end)) for id_, (start, end) in own.items()}
+            found = books.positions(connection, spans)
+        return [_status(budget, now, own[budget.id], found[budget.id]) for budget in budgets]
+
+
+def _status(budget: Budget, now: datetime, window: tuple[datetime, datetime], found: Position) -> BudgetStatus:
+    limit = budget.limit_usd + budget.raised_usd(now)
+    share = from_nano(found.spent_nano) / limit
+    return BudgetStatus(
+        budget=budget,
+        starts_at=window[0],
+        resets_at=window[1] if budget.period != "rolling" else now + timedelta(hours=1),
+        limit_usd=limit,
+        spent_usd=from_nano(found.spent_nano),
+        reserved_usd=from_nano(found.reserved_nano),
+        n_unpriced=found.n_unpriced,
+        reached=max((t for t in budget.thresholds if share >= Decimal(str(t))), default=None),
+    )
 
 
 def checked(budget: Budget, fields: dict[str, Any]) -> Budget:

@@ -12,13 +12,14 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from core import clock
 from core.calls.call import Call
 from core.errors import AimmError, CircuitOpen, ProviderError, ProviderTimeout
 from core.storage.breakers import BreakerStore, Opening
-from core.storage.database import Database
-from core.storage.writer import Writer
+from core.storage.database import Connection, Database
+from core.storage.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Breakers:
         self._windows: dict[Name, _Window] = {}
         self._open: dict[Name, Opening] = self._store.all()
         self._trying: set[Name] = set()
+        self.tell: Callable[..., Work] | None = None  # see AlertService.tell
         self._lock = threading.Lock()
 
     def check(self, provider: str, model: str) -> None:
@@ -111,7 +113,13 @@ class Breakers:
             opening = Opening(clock.now_us() + open_s * 1_000_000, n_openings, error.message[:300])
             self._open[name] = opening
         logger.warning("%s of %s is left alone for %d s: %s", model, provider, open_s, error.code)
-        self._writer.submit(lambda connection: BreakerStore.put(connection, name, opening))
+        self._writer.submit(lambda connection: self._put(connection, name, opening))
+
+    def _put(self, connection: Connection, name: Name, opening: Opening) -> None:
+        BreakerStore.put(connection, name, opening)
+        if opening.n_openings == 1 and self.tell is not None:
+            text = f"{name[1]} of {name[0]} failed again and again and is left alone for now. The last time: {opening.reason}"
+            self.tell("circuit.opened", text, provider=name[0], model=name[1])(connection)
 
     def left(self, provider: str, model: str) -> None:
         """A call was stopped before anything was known; if it was the one that tried, the next one may."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 AlertState = Literal["ok", "pending", "firing", "resolved"]
-Channel = Literal["webhook", "slack", "email"]
+Channel = Literal["webhook", "slack", "email", "page"]  # page: shown on Monitoring, sent nowhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

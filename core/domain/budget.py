@@ -1,9 +1,10 @@
 """A limit on spend, what a call asks of it, and where it stands."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
 from core.domain.generation import Generation
 from core.domain.text import make_lists
@@ -15,6 +16,8 @@ PERIODS: tuple[str, ...] = get_args(Period)
 ACTIONS: tuple[str, ...] = get_args(Action)
 PROVIDERS = ("gemini", "openai", "anthropic", "ollama")
 SCOPE_KINDS: tuple[str, ...] = get_args(ScopeKind)
+PATTERN_SIGNS = "*?["
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,13 @@ class Spender:
     @classmethod
     def of(cls, g: Generation) -> "Spender":
         return cls(provider=g.provider, model=g.model, user_id=g.user_id, key_id=g.key_id, tags=g.tags)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes without a pattern that cover it, as budgets write them; see Budget.covers."""
+        named = (("provider", self.provider), ("model", self.model), ("key", self.key_id), ("user", self.user_id))
+        tags = (f"tag:{tag}" for tag in self.tags)
+        return ("all", *(f"{kind}:{value}" for kind, value in named if value), *tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +91,10 @@ class Budget:
         return self.scope.partition(":")[2]
 
     @property
+    def is_pattern(self) -> bool:
+        return any(sign in self.scope_value for sign in PATTERN_SIGNS)
+
+    @property
     def binds(self) -> bool:
         """Whether a call can be refused or changed by it."""
         return self.action != "notify" or self.refuses_unpriced
@@ -103,6 +117,21 @@ class Budget:
 
     def raised_usd(self, at: datetime) -> Decimal:
         return sum((r.extra_usd for r in self.raises if r.created_at <= at < r.expires_at), Decimal(0))
+
+
+class ByScope(Generic[T]):
+    """What belongs to budgets, found by who spends: among hundreds, only those are looked at that can cover a call."""
+
+    def __init__(self, items: Iterable[tuple[Budget, T]] = ()) -> None:
+        self._named: dict[str, list[tuple[Budget, T]]] = {}
+        self._patterns: list[tuple[Budget, T]] = []
+        for budget, item in items:
+            found = self._patterns if budget.is_pattern else self._named.setdefault(budget.scope, [])
+            found.append((budget, item))
+
+    def of(self, spender: Spender) -> list[T]:
+        named = (each for scope in spender.scopes for each in self._named.get(scope, ()))
+        return [item for budget, item in (*named, *self._patterns) if budget.covers(spender)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

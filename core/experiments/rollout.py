@@ -22,7 +22,7 @@ from core.experiments.service import ExperimentReport, ExperimentService
 from core.storage.aliases import AliasStore
 from core.storage.audit import note as audit
 from core.storage.database import Connection, Database
-from core.storage.writer import Writer
+from core.storage.writer import Work, Writer
 
 STEPS = (5, 25)  # per cent of units; the step after the last is all of them
 MIN_UNITS = 100  # of the new target in a step, before the next one
@@ -49,6 +49,7 @@ class AliasService:
         self._is_model = is_model
         self._cached: tuple[dict[str, Alias], float] = {}, 0.0
         self.min_units, self.min_hours = MIN_UNITS, float(MIN_HOURS)
+        self.tell: Callable[..., Work] | None = None  # see AlertService.tell
 
     def all(self) -> list[Alias]:
         return self._store.all()
@@ -184,7 +185,7 @@ class AliasService:
                 self._end(alias, None, f"The rollout was stopped: {report.experiment.ended or 'by hand'}")
             elif broken:
                 why = report.decision.reasons[0] if report.decision.action == "stop" else broken[0].guardrail.metric
-                self._end(alias, None, f"Rolled back. {why}")
+                self._end(alias, None, f"Rolled back. {why}", is_told=True)
             elif self._is_due(report):
                 self._step(alias, report.experiment)
 
@@ -212,8 +213,9 @@ class AliasService:
             self._end(alias, _target(experiment.variants[1]), "Rolled out: 100 %.")
         self._forget()
 
-    def _end(self, alias: Alias, target: Target | None, text: str) -> None:
+    def _end(self, alias: Alias, target: Target | None, text: str, *, is_told: bool = False) -> None:
         now_us = clock.now_us()
+        told = f"The rollout of {alias.name} ended: {alias.target.model} answers as before. {text}"
 
         def work(connection: Connection) -> None:
             if target is None:
@@ -221,6 +223,8 @@ class AliasService:
             else:
                 self._store.put(connection, alias.name, target, now_us, text)
             audit(connection, "rollout ended", alias.name, {"rollout": alias.rollout_id, "how": text})
+            if is_told and self.tell is not None:
+                self.tell("rollout.rolled_back", told, alias=alias.name, rollout=alias.rollout_id)(connection)
 
         self._writer.run(work)
         self._forget()

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,16 +13,18 @@ from core.clock import to_us
 from core.domain.alert import Alert, Channel, Delivery
 from core.domain.budget import BudgetOutlook
 from core.errors import InvalidRequest
-from core.monitoring.alerts import due, speaks, step, text_of
+from core.monitoring.alerts import due, is_told, speaks, step, text_of
 from core.monitoring.delivery import Channels, DeliveryFailed
 from core.monitoring.spend import SpendService
 from core.pricing.receipt import to_nano
 from core.storage import alerts as store
 from core.storage.alerts import AlertStore
 from core.storage.database import Connection, Database
-from core.storage.writer import Writer
+from core.storage.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
+
+Wanted = dict[str, tuple[Alert, bool, BudgetOutlook]]  # by the alert's id: at rest, and whether it holds
 
 CLAIM = timedelta(seconds=60)
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
@@ -49,41 +52,57 @@ class AlertService:
     def evaluate(self) -> list[Alert]:
         """Bring all alerts up to date; returns those that fired or resolved just now."""
         now = self._now()
-        outlooks = self._spend.outlook()
+        wanted = self._wanted(now)
+        known = {alert.id: alert for alert in self._store.all()}
+        changing = _changing(known, wanted, now)
+        if not changing and (known.keys() == wanted.keys() or not wanted):
+            return []
+        words = {
+            id_: (self._spend.of_budget(each.status), self._spend.why(each.status)) for id_, each in changing.items()
+        }
+        spoken: list[Alert] = self._writer.run(partial(self._bring, wanted=wanted, words=words, now=now))
+        return spoken
+
+    def _wanted(self, now: datetime) -> Wanted:
+        outlooks = self._spend.standing()
         if any(outlook.status.resets_at <= now for outlook in outlooks):
-            return []  # read a moment before its period ended: that spend is not the new period's
-        wanted: dict[str, tuple[Alert, bool, BudgetOutlook]] = {}
+            return {}  # read a moment before its period ended: that spend is not the new period's
+        wanted: Wanted = {}
         for outlook in outlooks:
             bucket = periods.span_us(outlook.status.budget, to_us(now))[0]
             if outlook.status.budget.period == "rolling":
                 bucket = 0  # it has no periods: an alert stays until spend falls below its threshold
             for alert, holds in due(outlook, bucket, now):
                 wanted[alert.id] = alert, holds, outlook
-        known = {alert.id: alert for alert in self._store.all()}
-        if not _would_change(known, wanted, now):
-            return []
-        why = {o.status.budget.id: self._spend.why(o.status) for _, holds, o in wanted.values() if holds}
+        return wanted
 
-        def work(connection: Connection) -> list[Alert]:
-            # Read again inside: of two processes that see a threshold passed, one speaks.
-            current = {alert.id: alert for alert in store.read_all(connection)}
-            store.drop(connection, [id_ for id_ in current if id_ not in wanted])
-            spoken = []
-            for id_, (fresh, holds, outlook) in wanted.items():
-                before = current.get(id_, fresh)
-                after = step(before, holds, fresh.bucket_us, now)
-                if after == before and id_ in current:
-                    continue
-                if speaks(before, after):
-                    text = text_of(after, outlook, why.get(fresh.budget_id, ""))
-                    after = Alert(**{name: getattr(after, name) for name in after.__slots__} | {"text": text})
-                    spoken.append(after)
-                    store.enqueue(connection, self.channels.names, _payload(after, outlook), to_us(now))
-                store.put(connection, after)
-            return spoken
-
-        spoken: list[Alert] = self._writer.run(work)
+    def _bring(
+        self, connection: Connection, *, wanted: Wanted, words: dict[str, tuple[BudgetOutlook, str]], now: datetime
+    ) -> list[Alert]:
+        # Read again inside: of two processes that see a threshold passed, one speaks.
+        current = {alert.id: alert for alert in store.read_all(connection)}
+        store.drop(connection, [id_ for id_ in current if id_ not in wanted])
+        passed: list[Alert] = []
+        for id_, (fresh, holds, outlook) in wanted.items():
+            before = current.get(id_, fresh)
+            after = step(before, holds, fresh.bucket_us, now)
+            if after == before and id_ in current:
+                continue
+            if speaks(before, after):
+                after = replace(after, text=text_of(after, *words.get(fresh.budget_id, (outlook, ""))))
+                passed.append(after)
+            store.put(connection, after)
+        spoken = [alert for alert in passed if is_told(alert, passed)]
+        for alert in spoken:
+            outlook = words.get(alert.budget_id, (wanted[alert.id][2], ""))[0]
+            store.enqueue(connection, self.channels.names, _payload(alert, outlook), to_us(now))
         return spoken
+
+    def tell(self, event: str, text: str, **fields: Any) -> Work:
+        """Work that tells of something else than a budget, in the transaction that writes it down. fields: What it is of."""
+        now = self._now()
+        payload = {"event": event, "text": text, "at": now.isoformat(), **fields}
+        return lambda connection: store.tell(connection, self.channels.names, payload, to_us(now))
 
     def deliver(self) -> int:
         """Send what is due; returns how many messages arrived. What did not is tried again, later and later."""
@@ -122,10 +141,13 @@ class AlertService:
         return ""
 
 
-def _would_change(known: dict[str, Alert], wanted: dict[str, tuple[Alert, bool, Any]], now: datetime) -> bool:
-    if known.keys() != wanted.keys():
-        return True
-    return any(step(known[i], holds, fresh.bucket_us, now) != known[i] for i, (fresh, holds, _) in wanted.items())
+def _changing(known: dict[str, Alert], wanted: Wanted, now: datetime) -> dict[str, BudgetOutlook]:
+    """The budgets of which an alert changes its state, by id."""
+    return {
+        fresh.budget_id: outlook
+        for id_, (fresh, holds, outlook) in wanted.items()
+        if step(known.get(id_, fresh), holds, fresh.bucket_us, now) != known.get(id_, fresh)
+    }
 
 
 def _payload(alert: Alert, outlook: BudgetOutlook) -> dict[str, Any]:

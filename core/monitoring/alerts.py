@@ -4,6 +4,7 @@ ok -> pending -> firing -> resolved -> ok. Spend cannot fall within a period, so
 wavers, so it must hold for a while first. While an alert is firing it does not speak again. A new period starts afresh.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -57,6 +58,17 @@ def step(alert: Alert, holds: bool, bucket_us: int, now: datetime) -> Alert:
 def speaks(before: Alert, after: Alert) -> bool:
     """Whether a step is worth a message: it fired or resolved, in this period."""
     return after.state in ("firing", "resolved") and (after.state, after.since) != (before.state, before.since)
+
+
+def is_told(alert: Alert, passed: Sequence[Alert]) -> bool:
+    """Whether an alert is the one that is told of those that a budget passed at the same moment.
+
+    The highest threshold of spend says all of it, and so does the lowest that spend has fallen below; a forecast is told
+    where spend itself passed none.
+    """
+    same = [each for each in passed if each.budget_id == alert.budget_id and each.state == alert.state]
+    sign = 1 if alert.state == "firing" else -1
+    return max(same, key=lambda each: (not each.is_forecast, sign * each.threshold)).id == alert.id
 
 
 def text_of(alert: Alert, outlook: BudgetOutlook, why: str) -> str:

@@ -15,15 +15,16 @@ from core.clock import DAY_US, HOUR_US, from_us, to_us
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.monitoring.bridge import Bridge, ModelSpend, bridge
 from core.monitoring.forecast import Forecast, History, TooEarly, forecast
+from core.monitoring.movers import moved, within
 from core.monitoring.service import Window
 from core.pricing.receipt import from_nano
 from core.storage.rollups import RollupStore
-from core.storage.spend_by import SpendBy, SpendByStore
+from core.storage.spend_by import DIMENSIONS, SpendBy, SpendByStore
 
 logger = logging.getLogger(__name__)
 
 HISTORY_DAYS = 91  # thirteen of each weekday
-OUTLOOK_TTL_S = 30.0
+OUTLOOK_TTL_S, STANDING_TTL_S = 30.0, 300.0
 
 
 class SpendOf(NamedTuple):
@@ -52,33 +53,49 @@ class SpendService:
         self._by = by
         self._budgets = budgets
         self._now = now
-        self._forecasts: dict[tuple[Budget, Decimal], tuple[Forecast | TooEarly | None, float]] = {}
+        self._forecasts: dict[str, tuple[Budget, Decimal, Forecast | TooEarly, float]] = {}  # by budget; and when made
 
     def outlook(self) -> list[BudgetOutlook]:
         """Where each budget stands and where it is heading; forecasts are at most half a minute old."""
         return [self.of_budget(status) for status in self._budgets.statuses()]
 
-    def of_budget(self, status: BudgetStatus) -> BudgetOutlook:
+    def standing(self) -> list[BudgetOutlook]:
+        """`outlook` with a forecast only where an alert rests on one, a few minutes old: hundreds are asked again and again."""
+        statuses = self._budgets.statuses()
+        if len(self._forecasts) > len(statuses):
+            known = {status.budget.id for status in statuses}
+            self._forecasts = {id_: found for id_, found in self._forecasts.items() if id_ in known}
+        return [
+            self.of_budget(status, max_age_s=STANDING_TTL_S)
+            if status.budget.forecast_thresholds
+            else BudgetOutlook(status=status)
+            for status in statuses
+        ]
+
+    def of_budget(self, status: BudgetStatus, *, max_age_s: float = OUTLOOK_TTL_S) -> BudgetOutlook:
         budget = status.budget
         if budget.period in ("rolling", "day"):
             reason = "A rolling budget has no end to forecast." if budget.period == "rolling" else "A day is too short."
             return BudgetOutlook(status=status, reason=reason)
-        key = (budget, status.limit_usd)
-        known, until = self._forecasts.get(key, (None, 0.0))
-        if known is None or time.monotonic() > until:
-            known = self._safe_forecast(status)
-            if len(self._forecasts) > 200:
-                self._forecasts.clear()
-            self._forecasts[key] = known, time.monotonic() + OUTLOOK_TTL_S
+        known = self._kept_forecast(status, max_age_s)
         if isinstance(known, TooEarly):
             return BudgetOutlook(status=status, n_days=known.n_days, reason=known.reason)
         return BudgetOutlook(
             status=status,
             expected_usd=max(status.spent_usd, _usd(known.expected_usd)),
             interval_usd=(max(status.spent_usd, _usd(known.lower_usd)), max(status.spent_usd, _usd(known.upper_usd))),
-            runs_out_on=known.runs_out_on,
+            runs_out_on=_still_to_come(known, status, self._now()),
             n_days=known.n_days,
         )
+
+    def _kept_forecast(self, status: BudgetStatus, max_age_s: float) -> Forecast | TooEarly:
+        budget, now = status.budget, time.monotonic()
+        kept = self._forecasts.get(budget.id)
+        if kept is not None and kept[:2] == (budget, status.limit_usd) and now - kept[3] <= max_age_s:
+            return kept[2]
+        found = self._safe_forecast(status)
+        self._forecasts[budget.id] = budget, status.limit_usd, found, now
+        return found
 
     def month(self, *, simulated: bool = False, timezone: str = "UTC") -> Forecast | TooEarly:
         """The forecast of the calendar month."""
@@ -103,8 +120,6 @@ class SpendService:
         The model and the cause, where the rollups know them, and the tag or workflow that rose most.
         """
         budget, now = status.budget, self._now()
-        if budget.scope_kind not in ("all", "model", "provider"):
-            return ""  # spend is kept by one dimension at a time: what moved within a tag or a user is not on record
         hour = from_us((to_us(now) // HOUR_US + 1) * HOUR_US)
         start = from_us(to_us(status.starts_at) // HOUR_US * HOUR_US)
         if budget.period == "rolling":
@@ -113,6 +128,8 @@ class SpendService:
             earlier = periods.window(budget, status.starts_at - timedelta(seconds=1))[0]
             earlier = from_us(to_us(earlier) // HOUR_US * HOUR_US)
         windows = Window(earlier, min(start, earlier + (hour - start))), Window(start, hour)
+        if budget.scope_kind in DIMENSIONS:
+            return self._why_within(budget, *windows)
         sums = [self._model_spend(each, False) for each in windows]
         if budget.scope_kind == "model":
             sums = [{m: s for m, s in each.items() if m == budget.scope_value} for each in sums]
@@ -120,6 +137,14 @@ class SpendService:
         sentence = _sentence(found, sums)
         mover = self._mover(windows, found.difference_nano) if sentence and budget.scope_kind == "all" else ""
         return f"{sentence} {mover}".strip()
+
+    def _why_within(self, budget: Budget, before: Window, now: Window) -> str:
+        """The same of a tag, a user or a key, whose spend is kept by whole days (UTC)."""
+        n_days = -(-(to_us(now.until) - _day(now.since)) // DAY_US)
+        first = _day(before.since)
+        spans = (first, min(first + n_days * DAY_US, _day(now.since))), (_day(now.since), to_us(now.until))
+        sums = [self._by.models(budget.scope_kind, budget.scope_value, *span) for span in spans]
+        return within(*sums)
 
     def _mover(self, windows: tuple[Window, Window], rise: int) -> str:
         """The tag or workflow whose spend rose most, if it is at least a fifth of the whole rise; days are of UTC."""
@@ -186,6 +211,13 @@ class SpendService:
         return _to_history(by_day, zone, now)
 
 
+def _still_to_come(known: Forecast, status: BudgetStatus, now: datetime) -> date | None:
+    """The day on which a budget runs out; None = not in this period, or it has already."""
+    on = known.runs_out_on
+    today = now.astimezone(periods.zone(status.budget.timezone)).date()
+    return on if on is not None and on >= today and status.spent_usd < status.limit_usd else None
+
+
 def _day(moment: datetime) -> int:
     return to_us(moment) // DAY_US * DAY_US
 
@@ -231,13 +263,13 @@ _WORDS = {
 
 def _sentence(found: Bridge, sums: list[dict[str, ModelSpend]]) -> str:
     """The largest mover in words, where spend has risen and there was any before."""
-    moved = found.moved_most
-    if moved is None or found.difference_nano <= 0 or not found.before_nano:
+    mover = found.moved_most
+    if mover is None or found.difference_nano <= 0 or not found.before_nano:
         return ""
-    model, part, nano = moved
+    model, part, nano = mover
     before, after = (each.get(model) for each in sums)
     if before is None or not before.n:
-        return f"{_moved(found, nano)}: {model}, which was not used before."
+        return f"{moved(found.difference_nano, nano)}: {model}, which was not used before."
     if after is None or not after.n:
         return ""
     lengths = [
@@ -248,12 +280,4 @@ def _sentence(found: Bridge, sums: list[dict[str, ModelSpend]]) -> str:
         )
     ]
     words = _WORDS[part].format(input=f"{lengths[0]:.1f} times", answer=f"{lengths[1]:.1f} times")
-    return f"{_moved(found, nano)}: {model}, {words}."
-
-
-def _moved(found: Bridge, nano: int) -> str:
-    """What one cause is of a rise; it can be more than all of it, where others saved."""
-    rise = found.difference_nano
-    if nano <= rise:
-        return f"{100 * nano / rise:.0f} % of the rise against the period before"
-    return f"The largest part of the rise against the period before (it alone would be {nano / rise:.1f} times as much)"
+    return f"{moved(found.difference_nano, nano)}: {model}, {words}."

@@ -14,6 +14,8 @@ from core.storage.database import Connection, Database
 from core.storage.reading import readable
 from core.storage.schema import alerts, budgets, deliveries
 
+QUIET_US = 900_000_000
+
 
 class AlertStore:
     def __init__(self, database: Database) -> None:
@@ -91,6 +93,23 @@ def enqueue(connection: Connection, channels: Sequence[str], payload: dict[str, 
                 next_at=now_us,
             )
         )
+
+
+def tell(connection: Connection, channels: Sequence[str], payload: dict[str, Any], now_us: int) -> bool:
+    """Put a message that no alert of a budget carries into each channel's outbox; on the page it is there at once.
+
+    False: The same was told of the same within the last quarter of an hour, by whichever process.
+    """
+    d = deliveries.c
+    latest = select(d.payload).where(d.channel == "page", d.created_at > now_us - QUIET_US)
+    same = {name: value for name, value in payload.items() if name not in ("text", "at")}
+    if any(same.items() <= json.loads(text).items() for text in connection.execute(latest).scalars()):
+        return False
+    enqueue(connection, [*channels, "page"], payload, now_us)
+    connection.execute(
+        update(deliveries).where(d.channel == "page", d.delivered_at.is_(None)).values(delivered_at=now_us)
+    )
+    return True
 
 
 def claim(connection: Connection, delivery_id: str, now_us: int, until_us: int) -> bool:

@@ -1,16 +1,18 @@
 """Budget rows and what they were raised by."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, column, delete, func, insert, or_, select, type_coerce, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from core.clock import from_us, to_us
 from core.domain import strict_json as json
-from core.domain.budget import Budget, Raise
+from core.domain.budget import PATTERN_SIGNS, Budget, Raise, Spender
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
-from core.storage.prepared import Prepared
+from core.storage.prepared import Prepared, Rows
 from core.storage.reading import Parts, each
 from core.storage.schema import budget_raises, budgets
 
@@ -24,6 +26,17 @@ _ALL = (
 )
 
 _READ = Prepared(lambda _: _ALL)
+
+
+def _covering_statement(dialect: str) -> Any:
+    wanted: Any = bindparam("scopes")
+    is_named: Any = budgets.c.scope.in_(select(column("value")).select_from(func.json_each(wanted)))
+    if dialect != "sqlite":
+        is_named = budgets.c.scope == func.any(type_coerce(wanted, ARRAY(TEXT)))
+    return _ALL.where(or_(is_named, *(budgets.c.scope.like(f"%{sign}%") for sign in PATTERN_SIGNS)))
+
+
+_COVERING = Prepared(_covering_statement)
 
 
 class BudgetStore:
@@ -63,8 +76,19 @@ class BudgetStore:
 
 def read_all(connection: Connection) -> list[Budget]:
     """All budgets, oldest first; in the caller's transaction."""
+    return _budgets(_READ.run(connection, {}))
+
+
+def covering(connection: Connection, spenders: Iterable[Spender]) -> list[Budget]:
+    """The budgets that cover any of them, oldest first, and those with a pattern; in the caller's transaction."""
+    scopes = sorted({scope for spender in spenders for scope in spender.scopes})
+    wanted = json.dumps(scopes) if connection.dialect.name == "sqlite" else scopes
+    return _budgets(_COVERING.run(connection, {"scopes": wanted}))
+
+
+def _budgets(rows: Rows) -> list[Budget]:
     found: dict[str, tuple[Any, list[Any]]] = {}
-    for row in _READ.run(connection, {}):
+    for row in rows:
         budget, raised = row[:_N_COLUMNS], row[_N_COLUMNS:]
         raises = found.setdefault(row[0], (budget, []))[1]
         if raised[0] is not None:
@@ -84,7 +108,7 @@ def _to_row(budget: Budget) -> dict[str, Any]:
 _SHARES = each(float)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _from_row(values: tuple[Any, ...], raises: tuple[tuple[Any, ...], ...]) -> Budget:
     row = dict(zip(budgets.c.keys(), values, strict=True))
     parts = Parts(row)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
@@ -11,8 +12,10 @@ from core.domain import strict_json as json
 from core.domain.key import Key
 from core.storage.database import Database
 from core.storage.gateway_schema import api_keys
+from core.storage.prepared import Prepared
 from core.storage.reading import readable, texts
 
+_READ = Prepared(lambda _: select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id))
 _LISTS = ("scopes", "models", "tags")
 _SAME = ("id", "name", "hint", "rpm", "user_rpm", "log_content")
 _MOMENTS = ("created_at", "expires_at", "revoked_at", "last_used_at")
@@ -24,9 +27,8 @@ class KeyStore:
 
     def all(self) -> dict[str, Key]:
         """Digest -> key, the newest first."""
-        statement = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
         with self._database.read() as connection:
-            return dict(readable("key", connection.execute(statement), lambda row: (row.digest, _to_key(row))))
+            return dict(readable("key", _READ.run(connection, {}), lambda row: _to_key(tuple(row))))
 
     @staticmethod
     def names(connection: Connection) -> dict[str, str]:
@@ -72,22 +74,16 @@ def _to_row(key: Key) -> dict[str, Any]:
     }
 
 
-def _to_key(row: Any) -> Key:
-    return Key(
-        id=row.id,
-        name=row.name,
-        hint=row.hint,
-        scopes=texts(row.scopes),
-        models=texts(row.models),
-        tags=texts(row.tags),
-        rpm=row.rpm,
-        user_rpm=row.user_rpm,
-        log_content=row.log_content,
-        shares_cache=bool(row.shares_cache),
-        created_at=from_us(row.created_at),
-        expires_at=_moment(row.expires_at),
-        revoked_at=_moment(row.revoked_at),
-        last_used_at=_moment(row.last_used_at),
+@lru_cache(maxsize=20_000)  # read again every second, and hardly ever another
+def _to_key(values: tuple[Any, ...]) -> tuple[str, Key]:
+    """Digest and key."""
+    row = dict(zip(api_keys.c.keys(), values, strict=True))
+    return row["digest"], Key(
+        **{name: row[name] for name in _SAME},
+        **{name: texts(row[name]) for name in _LISTS},
+        **{name: _moment(row[name]) for name in _MOMENTS if name != "created_at"},
+        created_at=from_us(row["created_at"]),
+        shares_cache=bool(row["shares_cache"]),
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, select, text, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, literal_column, select, text, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.domain.budget import Budget, Position
 from core.storage import rollups
+from core.storage.bulk import is_one_of
 from core.storage.prepared import Prepared
 from core.storage.schema import budget_spend, budgets, generations, reservations
 
@@ -64,6 +65,32 @@ def position(connection: Connection, budget_id: str, span: tuple[int, int]) -> P
     values = {"id": budget_id, "first": span[0], "last": span[1]}
     [(spent, n, n_unpriced, reserved)] = _POSITION.run(connection, values)
     return Position(spent_nano=int(spent), reserved_nano=int(reserved), n=int(n), n_unpriced=int(n_unpriced))
+
+
+def positions(connection: Connection, spans: Mapping[str, tuple[int, int]]) -> dict[str, Position]:
+    """`position` of many budgets, each over its own buckets: a statement for all of the same buckets."""
+    together: dict[tuple[int, int], list[str]] = {}
+    for budget_id, span in spans.items():
+        together.setdefault(span, []).append(budget_id)
+    found = dict.fromkeys(spans, Position())
+    for (first, last), ids in together.items():
+        s, r = budget_spend.c, reservations.c
+        none: Any = literal_column("0")
+        spent = select(s.budget_id, s.spent_nano_usd, none.label("reserved"), s.n, s.n_unpriced).where(
+            is_one_of(connection, s.budget_id, ids), s.bucket_at >= first, s.bucket_at < last
+        )
+        held = select(r.budget_id, none, r.amount_nano_usd, none, none).where(
+            is_one_of(connection, r.budget_id, ids), r.bucket_at >= first, r.bucket_at < last
+        )
+        rows = union_all(spent, held).subquery().c
+        sums = select(
+            rows.budget_id, *(func.sum(rows[name]) for name in ("spent_nano_usd", "reserved", "n", "n_unpriced"))
+        )
+        for budget_id, spent_nano, reserved, n, n_unpriced in connection.execute(sums.group_by(rows.budget_id)):
+            found[budget_id] = Position(
+                spent_nano=int(spent_nano), reserved_nano=int(reserved), n=int(n), n_unpriced=int(n_unpriced)
+            )
+    return found
 
 
 def owners(connection: Connection) -> set[str]:

@@ -111,6 +111,20 @@ class SpendByStore:
         with self._database.read() as connection:
             return [SpendBy(row[0], *(int(value) for value in row[1:])) for row in connection.execute(statement)]
 
+    def models(self, dimension: str, value: str, since_us: int, until_us: int) -> dict[str, SpendBy]:
+        """Real spend of one value by model, over the days that begin in [since, until)."""
+        c = table.c
+        statement = (
+            select(c.model, *(func.sum(c[name]) for name in SUMS))
+            .where(c.dimension == dimension, c.value == value, c.provider != "simulated")
+            .where(c.bucket_at >= since_us, c.bucket_at < until_us)
+            .group_by(c.model)
+        )
+        with self._database.read() as connection:
+            return {
+                row[0]: SpendBy(*row[:1], *(int(each) for each in row[1:])) for row in connection.execute(statement)
+            }
+
     def daily(self, dimension: str, value: str, since_us: int, until_us: int) -> dict[int, int]:
         """Real spend in nano-dollars of one value by day start."""
         c = table.c

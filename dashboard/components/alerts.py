@@ -6,6 +6,7 @@ from dashboard import formatting, money, queries, tables
 from dashboard.session import manager
 
 NAMES = {"webhook": "AIMM_ALERT_WEBHOOK", "slack": "AIMM_ALERT_SLACK", "email": "AIMM_ALERT_EMAIL and AIMM_SMTP_URL"}
+SHOWN = 200
 TIMES = ("since", "made", "delivered")
 
 
@@ -13,13 +14,16 @@ def show() -> None:
     st.subheader("Alerts", help="One for each threshold of each budget: ok, pending (a forecast must hold 10 minutes), firing, resolved. A firing one does not repeat.")  # fmt: skip
     frame = money.alerts_frame()
     config = {name: st.column_config.DatetimeColumn(f"{name} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES}
+    n_more = max(0, len(frame) - SHOWN)
     n_ok = len(queries.alerts()) - len(frame)
     if n_ok:
         st.caption(f"{n_ok} thresholds are not passed.")
     if frame.empty and not n_ok:
         st.caption("No alerts yet: they come with the thresholds of budgets.")
     elif not frame.empty:
-        tables.show(frame, hide_index=True, column_config=config)
+        tables.show(frame.head(SHOWN), hide_index=True, column_config=config)
+    if n_more:
+        st.caption(f"{n_more:,} more are not shown here.")
     _channels()
     outbox = money.outbox_frame()
     if not outbox.empty:

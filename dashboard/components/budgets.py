@@ -16,11 +16,22 @@ ACTION_HELP = (
     " worst case is reserved before it starts, so that calls at the same time cannot pass the limit together."
 )
 
+SHOWN = 20
+
 
 def show() -> None:
     st.subheader("Budgets", help="Known cost of real calls against a limit. Simulated calls never count.")
-    for outlook in queries.outlook():
-        _bar(outlook)
+    found = queries.standing()
+    if len(found) > SHOWN:
+        words = (
+            st.text_input("Search budgets", key="budget_search", placeholder="name or scope", icon=":material/search:")
+            or ""
+        ).lower()
+        found = [each for each in found if words in f"{each.status.budget.name} {each.status.budget.scope}".lower()]
+        found.sort(key=lambda each: each.status.share_spent, reverse=True)
+        st.caption(f"{min(SHOWN, len(found))} of {len(found):,} budgets, the fullest first.")
+    for outlook in found[:SHOWN]:
+        _bar(queries.whole(outlook))
     with st.expander("New budget", icon=":material/add:"), st.form("budget_form", border=False):
         _form()
 

@@ -7,6 +7,8 @@ from core.monitoring.forecast import Forecast
 from dashboard import formatting, queries
 from dashboard.components import demo as demo_data
 
+MAX_BANNERS = 3
+
 
 def strip() -> None:
     """Spend today and this month, where the month is heading, open alerts, and whether demo data is shown."""
@@ -30,10 +32,18 @@ def strip() -> None:
 
 
 def banners() -> None:
-    """A line for each budget that has reached a threshold, or is heading past one."""
-    for outlook in queries.outlook():
-        if outlook.status.reached is not None or outlook.forecast_reached is not None:
-            _banner(outlook)
+    """A line for each budget that has reached a threshold, or is heading past one: the fullest, and how many there are more."""
+    reached = [
+        each for each in queries.standing() if each.status.reached is not None or each.forecast_reached is not None
+    ]
+    reached.sort(key=lambda each: each.status.share_spent, reverse=True)
+    for outlook in reached[:MAX_BANNERS]:
+        _banner(queries.whole(outlook))
+    if len(reached) > MAX_BANNERS:
+        st.warning(
+            f"{len(reached) - MAX_BANNERS:,} more budgets have passed a threshold; see Monitoring.",
+            icon=":material/warning:",
+        )
 
 
 def _banner(outlook: BudgetOutlook) -> None:
@@ -52,7 +62,7 @@ def _banner(outlook: BudgetOutlook) -> None:
         text += f" Heading for {_money(outlook.expected_usd)}."
     if status.n_unpriced:
         text += f" {status.n_unpriced:,} calls have no known price and are not in it."
-    if why := queries.why(budget.id):
+    if why := queries.why(status.budget.id):
         text += f" {formatting.plain(why)}"
     if status.share_spent >= 1:
         st.error(f"{text} {_consequence(outlook)}".strip(), icon=":material/block:")
@@ -66,7 +76,7 @@ def _consequence(outlook: BudgetOutlook) -> str:
         return "Further calls are refused; free and simulated models keep working. It can be raised once on Monitoring."
     if budget.action == "downgrade":
         return f"Calls are answered by {formatting.plain(budget.downgrade_to)} now."
-    return ""
+    return "Calls go on: this budget notifies and stops nothing."
 
 
 def _money(amount: object) -> str:

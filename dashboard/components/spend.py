@@ -40,10 +40,10 @@ def show(label: str, simulated: bool) -> None:
 
 def _month_budget() -> BudgetOutlook | None:
     """The budget that the whole month's spend is held against."""
-    found = (
-        each for each in queries.outlook() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")
-    )
-    return min(found, key=lambda each: each.status.limit_usd, default=None)
+    found = [
+        each for each in queries.standing() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")
+    ]
+    return queries.whole(min(found, key=lambda each: each.status.limit_usd)) if found else None
 
 
 def _unpriced(frame: object) -> None:
