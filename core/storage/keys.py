@@ -78,13 +78,10 @@ def _to_row(key: Key) -> dict[str, Any]:
 def _to_key(values: tuple[Any, ...]) -> tuple[str, Key]:
     """Digest and key."""
     row = dict(zip(api_keys.c.keys(), values, strict=True))
-    return row["digest"], Key(
-        **{name: row[name] for name in _SAME},
-        **{name: texts(row[name]) for name in _LISTS},
-        **{name: _moment(row[name]) for name in _MOMENTS if name != "created_at"},
-        created_at=from_us(row["created_at"]),
-        shares_cache=bool(row["shares_cache"]),
-    )
+    fields: dict[str, Any] = {name: row[name] for name in _SAME}
+    fields |= {name: texts(row[name]) for name in _LISTS}
+    fields |= {name: _moment(row[name]) for name in _MOMENTS}
+    return row["digest"], Key(**fields, shares_cache=bool(row["shares_cache"]))
 
 
 def _moment(microseconds: int | None) -> datetime | None:
