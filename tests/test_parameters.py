@@ -12,6 +12,7 @@ from core.calls.engine import check_request
 from core.domain.alias import Target
 from core.domain.experiment import Design
 from core.domain.generation import Message, Parameters, Request, Tool
+from core.domain.message import ToolCall, ToolResult
 from core.workflows import spec
 
 
@@ -72,6 +73,21 @@ def test_a_text_is_a_list_of_one():
     assert schemas.Compare(models="gpt-4o", prompt="Hi").models == ["gpt-4o"]  # type: ignore[arg-type]
     assert schemas.ChangeExperiment(weights=5).weights == [5]  # type: ignore[arg-type]
     assert schemas.ChangeBudget(thresholds=0.8).thresholds == [0.8]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["a\x00", "a\ud83d", "\udc9d"])
+def test_what_no_text_can_hold_is_refused_before_it_is_sent(text: str):
+    called = Message.of("model", (ToolCall("c", "weather", text),))
+    answered = Message.of("user", (ToolResult("c", "weather", text),))
+    for request in (
+        Request(model="sim-fast", messages=(Message("user", text),)),
+        Request(model="sim-fast", messages=(Message("user", "Hi"),), system=text),
+        Request(model="sim-fast", messages=(Message("user", "Hi"), called)),
+        Request(model="sim-fast", messages=(Message("user", "Hi"), answered)),
+    ):
+        with pytest.raises(InvalidRequest, match="surrogate"):
+            check_request(request)
+    assert Origin(user_id=text).problem()
 
 
 def test_a_tool_that_json_cannot_say_is_refused():

@@ -13,7 +13,7 @@ from core.domain.budget import Spender
 from core.domain.generation import Chunk, Generation, Model, Request, Source, ToolDelta, Usage
 from core.domain.key import Key
 from core.domain.message import ToolCall
-from core.domain.text import make_lists, mended, tags_problem
+from core.domain.text import is_storable, make_lists, mended, tags_problem
 from core.errors import AimmError
 
 MAX_FALLBACKS = 5
@@ -53,8 +53,8 @@ class Origin:
 
     def problem(self) -> str:
         """What is wrong with it, in words; empty = nothing."""
-        if len(self.user_id) > 500 or "\x00" in self.user_id:
-            return "user must have at most 500 characters"
+        if len(self.user_id) > 500 or not is_storable(self.user_id):
+            return "user must have at most 500 characters, and no NUL or half of a surrogate pair"
         if len(self.fallbacks) > MAX_FALLBACKS:
             return f"{len(self.fallbacks)} fallbacks given, at most {MAX_FALLBACKS} are taken"
         if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:

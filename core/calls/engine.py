@@ -26,6 +26,7 @@ from core.calls.recording import Recorder
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.domain.generation import Chunk, Generation, Request
 from core.domain.strict_json import unwritable
+from core.domain.text import is_storable
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -364,8 +365,9 @@ def check_request(request: Request) -> None:
     last = request.messages[-1] if request.messages else None
     if last is None or not (last.text.strip() or last.parts or request.native):
         raise InvalidRequest("The prompt is empty.")
-    if any("\x00" in text for text in (request.system or "", *(message.text for message in request.messages))):
-        raise InvalidRequest("The prompt holds a NUL character, which no model takes.")
+    # What came by HTTP was looked through as it was read.
+    if request.native is None and not all(map(is_storable, (request.system or "", *request.texts))):
+        raise InvalidRequest("The prompt holds a NUL or half of a surrogate pair, which no model takes.")
     if request.n_bytes > MAX_PROMPT_BYTES:
         raise TooLarge(
             f"The prompt has {request.n_bytes:,} bytes; at most {MAX_PROMPT_BYTES:,} are taken.",

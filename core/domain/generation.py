@@ -2,14 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from core.domain.message import Message as Message
-from core.domain.message import Tool, ToolCall
+from core.domain.message import Tool, ToolCall, ToolResult
 from core.domain.strict_json import unwritable
 from core.domain.text import as_list
 from core.errors import InvalidRequest
@@ -160,6 +160,17 @@ class Request:
     def prompt(self) -> str:
         """The last turn."""
         return self.messages[-1].text
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """All that is read as text in the turns."""
+        for message in self.messages:
+            yield message.text
+            for part in message.parts:
+                if isinstance(part, ToolCall):
+                    yield from (part.name, part.arguments)
+                elif isinstance(part, ToolResult):
+                    yield part.text
 
     @property
     def n_bytes(self) -> int:
