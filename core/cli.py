@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from core import cli_experiments, cli_keys, cli_prices
+from core import cli_experiments, cli_keys, cli_prices, cli_records
 from core.calls.call import Origin
 from core.config import Settings
 from core.demo import DemoSize
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_prices.add(commands)
     cli_experiments.add(commands)
     cli_keys.add(commands)
+    cli_records.add(commands)
 
     serve = commands.add_parser("serve", help="the HTTP API and the gateway, without the dashboard")
     serve.add_argument(

@@ -154,6 +154,77 @@ def test_compare(client: Client):
     assert metrics["avg_cost"] == pytest.approx(sum(r["cost"] for r in comparison["results"]) / 3)
 
 
+def test_comparisons_and_votes_are_read_back_in_pages(client: Client):
+    made = [
+        client.post(
+            "/api/compare", {"models": ["sim-fast", "sim-balanced"], "prompt": f"Why {n}?", "system": "Be kind."}
+        )[1]
+        for n in range(3)
+    ]
+    ids = [body["comparison"]["id"] for body in made]
+
+    _, whole = client.get(f"/api/comparisons/{ids[0]}")
+    assert whole["comparison"] == made[0]["comparison"] | {"status": "finished"}
+    assert (whole["comparison"]["prompt"], whole["comparison"]["system"], whole["comparison"]["demo"]) == (
+        "Why 0?",
+        "Be kind.",
+        False,
+    )
+    _, first = client.get("/api/comparisons?limit=2")
+    _, second = client.get(f"/api/comparisons?limit=2&before={first['next']}")
+    assert [row["id"] for row in first["comparisons"] + second["comparisons"]][:3] == ids[::-1]
+    assert client.get("/api/comparisons?demo=true")[1]["comparisons"] == []
+
+    for choice in ("a", "tie", "b"):
+        status, body = client.post(f"/api/comparisons/{ids[0]}/vote", {"choice": choice, "pair": [1, 0]})
+    vote = body["vote"]
+    assert (status, vote["choice"], vote["pair"], vote["voter"], vote["blind"]) == (200, "a", [0, 1], "local", False)
+    assert client.get(f"/api/votes/{vote['id']}")[1]["vote"] == vote
+    assert client.get(f"/api/comparisons/{ids[0]}/votes")[1]["votes"] == [vote]
+    assert client.get("/api/votes?limit=1")[1]["votes"] == [vote]
+    rows = client.get("/api/win-rates")[1]["win_rates"]
+    assert {(row["model"], row["wins"], row["win_rate"]) for row in rows} == {
+        ("sim-fast", 1, None),
+        ("sim-balanced", 0, None),
+    }
+
+
+def test_workflows_and_their_runs_are_read_back_in_pages(client: Client):
+    runs = [
+        client.post("/api/workflow", {"template": "translation", "input": f"Text {n}", "model": "sim-fast"})[1][
+            "workflow"
+        ]["run_id"]
+        for n in range(2)
+    ]
+
+    _, listed = client.get("/api/workflows?limit=2")
+    assert [row["name"] for row in listed["workflows"]] == ["analysis", "content_generation"]
+    assert [row["name"] for row in client.get(f"/api/workflows?after={listed['next']}")[1]["workflows"]][
+        -1
+    ] == "translation"
+    _, one = client.get("/api/workflows/translation")
+    assert one["workflow"]["n_steps"] == len(one["workflow"]["steps"]) > 0
+    assert one["workflow"]["yaml"].startswith("name: translation")
+    _, first = client.get("/api/workflows/translation/runs?limit=1")
+    _, second = client.get(f"/api/workflows/translation/runs?limit=1&before={first['next']}")
+    assert [row["run_id"] for row in first["runs"] + second["runs"]] == runs[::-1]
+    assert client.get("/api/runs?limit=1")[1]["runs"] == first["runs"]
+    run = client.get(f"/api/runs/{runs[0]}")[1]["run"]
+    assert (run["status"], run["inputs"]["input"], run["demo"]) == ("succeeded", "Text 0", False)
+    assert client.get("/api/workflows/translation/runs?demo=true")[1]["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *((f"/api/{path}", 404) for path in ("comparisons/c_none", "comparisons/c_none/votes", "votes/v_none", "workflows/none", "workflows/none/runs", "runs/r_none", "runs/%C3%A4%27")),
+        *((f"/api/{path}", 422) for path in ("comparisons?limit=0", "comparisons?limit=201", "votes?before=x", "runs?before=1.%27", "comparisons?before=", "runs?limit=x", "votes?demo=maybe")),
+    ],
+)  # fmt: skip
+def test_what_is_not_on_record_is_404_and_a_page_that_cannot_be_422(client: Client, path: str, status: int):
+    assert client.get(path)[0] == status
+
+
 def test_experiment_from_beginning_to_end(client: Client):
     status, made = client.post(
         "/api/experiment",

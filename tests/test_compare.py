@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sqlalchemy import MetaData, Table, create_engine
 
-from core import Conflict, InvalidRequest, ModelManager, ModelNotFound, NotFound, clock
+from core import Conflict, InvalidRequest, ModelManager, ModelNotFound, NotFound, cli, clock
 from core.calls.call import Origin
 from core.comparison import judging
 from core.config import Settings
@@ -461,3 +461,18 @@ def test_a_comparison_of_a_revoked_key_does_not_go_on(mm: ModelManager):
 
     with pytest.raises(Conflict):
         mm.comparisons.resume(one)
+
+
+def test_the_terminal_lists_shows_and_resumes(
+    answered: Callable[..., str], mm: ModelManager, capsys: pytest.CaptureFixture[str]
+):
+    one = answered()
+    mm.comparisons.vote(one, "b")
+
+    for words, seen in (
+        ("comparisons list", one), ("comparisons show " + one, "local: A/B b"), ("comparisons resume " + one, "0 asked"),
+        ("comparisons win-rates", "1 won"), ("workflows list", "translation  translate"), ("workflows show analysis", "name: analysis"), ("workflows runs", ""),
+    ):  # fmt: skip
+        args = cli._parser().parse_args(words.split())
+        assert args.run(mm, args) == 0
+        assert seen in capsys.readouterr().out
