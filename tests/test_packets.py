@@ -1,5 +1,6 @@
 """Answers as vendors and the proxies before them pack them: read alike, whoever reads them."""
 
+import asyncio
 import gzip
 import json
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from core.errors import ProviderError
 from core.providers import gemini_wire
-from core.providers.http import retry_after
+from core.providers.http import Answer, retry_after
 from tests.test_vendor_mends import ask, packet
 
 SSE, JSON, HTML = "text/event-stream", "application/json", "text/html"
@@ -206,3 +207,33 @@ def test_a_time_to_wait_is_finite_or_unknown(text: str):
 )
 def test_vectors_of_another_shape_are_an_error(vendor: str, body: bytes):
     assert isinstance(ask(vendor, packet(body, JSON), operation="embeddings")[1], ProviderError)
+
+
+class Bytes:
+    """An answer that comes a few bytes at a time."""
+
+    is_ending = False
+
+    def __init__(self, body: bytes, kind: str, size: int) -> None:
+        self.headers = {"content-type": kind}
+        self._pieces = [body[at : at + size] for at in range(0, len(body), size)]
+
+    async def read(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+async def values_of(body: bytes, kind: str, size: int) -> list[Any]:
+    answer = Answer(Bytes(body, kind, size), "The vendor")
+    if await answer.is_whole():
+        return (await answer.whole())[1]
+    return [event.value async for events in answer.events() for event in events if event.value is not None]
+
+
+def test_however_the_bytes_are_cut_the_events_are_the_same():
+    for name, make in GOOD.items():
+        body, kind = make("openai")
+        whole_at_once = asyncio.run(values_of(body, kind, len(body)))
+
+        for size in (1, 2, 3, 7):
+            assert asyncio.run(values_of(body, kind, size)) == whole_at_once, (name, size)
+        assert whole_at_once

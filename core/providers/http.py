@@ -30,6 +30,7 @@ from core.providers.http1 import MAX_ANSWER_BYTES, Channel, Http1Client
 
 CONNECT_S = 10.0
 _BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")  # with which a line of an event stream begins
 # JSON, Unicode and pydantic errors are ValueErrors; the others come of objects of another shape.
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})  # waiting does not help
@@ -218,14 +219,14 @@ class Answer:
         Raises:
             ProviderError: It is a web page.
         """
-        while _BOM.startswith(sign := self._begun.lstrip()) or not (sign := sign.removeprefix(_BOM).lstrip()):
-            if not (data := await self._channel.read()):
-                break
+        sign = b""
+        while any(begin.startswith(sign) for begin in (_BOM, *_FIELDS)) and (data := await self._channel.read()):
             self._begun += data
+            sign = self._begun.lstrip().removeprefix(_BOM).lstrip()
         self._begun = sign
         if sign.startswith(b"<"):
             raise ProviderError(f"{self._label} answered with a web page, not with JSON.", hint="Check its address.")
-        is_events = sign.startswith((b"data:", b":", b"event:", b"id:", b"retry:"))
+        is_events = sign.startswith(_FIELDS)
         return sign[:1] in (b"{", b"[", b'"') or ("json" in self.headers.get("content-type", "") and not is_events)
 
     async def whole(self) -> tuple[bytes | None, list[dict[str, Any]]]:
