@@ -150,7 +150,7 @@ def alias(a: Alias) -> dict[str, Any]:
 def experiment_stats(report: ExperimentReport) -> dict[str, Any]:
     """Rates and their differences in per cent and points; money in dollars; times in seconds."""
     experiment, analysis, decision = report.experiment, report.analysis, report.decision
-    arms = {result.variant.key: _arm(analysis, result) for result in analysis.results}
+    arms = {result.variant.key: _arm(analysis, result) for result in report.results}
     winner = next((v.key for v in experiment.variants if v.position == decision.winner), None)
     return {
         "experiment_id": experiment.id,

@@ -27,10 +27,10 @@ def report(experiment_id: str) -> ExperimentReport:
     return manager().experiments.report(experiment_id)
 
 
-def variants(analysis: Analysis) -> pd.DataFrame:
+def variants(results: Sequence[VariantResult]) -> pd.DataFrame:
     """A row a variant; intervals in the text hold at every look."""
     records = []
-    for r in analysis.results:
+    for r in results:
         record: dict[str, object] = {
             "variant": r.variant.name,
             "answers with": r.variant.workflow or r.variant.model,
@@ -38,7 +38,7 @@ def variants(analysis: Analysis) -> pd.DataFrame:
             "outcomes": r.n_outcomes,
         }
         for metric in SHOWN:
-            if any(metric in other.estimates for other in analysis.results):
+            if any(metric in other.estimates for other in results):
                 record[names(metric)] = _with_bounds(metric, r.estimates.get(metric))
         record |= {"calls": r.n_calls, "latency s": r.latency_mean_s, "cost": formatting.usd(r.cost_usd)}
         if r.variant.is_shadow:

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api import wire as api_wire
 from core import Conflict, InvalidRequest, ModelManager, NotFound, clock
 from core.calls.call import Origin
 from core.domain.alias import Target
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant, is_in_audience
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
-from core.experiments import allocation, peeking
+from core.experiments import allocation, peeking, record
 from core.experiments.analysis import analyse
 from core.experiments.assignment import assign
 from core.experiments.decision import decide
@@ -534,6 +535,87 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
     mm.experiments.record(made.id, [OutcomeInput(unit_id="u2", variant=2, success=True)])
     assert mm.experiments.assign(made.id, "u2").variant.position in (0, 1)  # a claim does not bring a shadow to light
     assert mm.experiments.differences() == []
+
+
+def test_what_a_shadow_is_asked_and_costs_is_in_every_account(mm: ModelManager):
+    made = mm.experiments.create("t", [arm(0), arm(1), arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)])
+    for n in range(3):
+        mm.experiments.start_call(made.id, f"u{n}", "Hello")[1].result()
+    for running in list(mm.calls._calls.values()):
+        running.result()
+    report = mm.experiments.report(made.id)
+    shadow = next(g for g in mm.log.by_ref(made.id) if "shadow" in g.tags)
+    stats = api_wire.experiment_stats(report)["variant_c"]
+    text = mm.experiments.record_of(made.id)
+
+    assert (stats["calls"], stats["errors"], stats["exposures"]) == (3, 0, 0)
+    assert (
+        0
+        < stats["total_cost"]
+        == round(float(sum(g.cost_usd or 0 for g in mm.log.by_ref(made.id) if g.model == shadow.model)), 9)
+    )
+    assert sum(r.cost_usd or 0 for r in report.results) > sum(r.cost_usd or 0 for r in report.analysis.results)
+    assert f"| C | 0 | 0 | 0 | 3 | 0 | {stats['total_cost']:.6f} |" in text
+    assert mm.experiments.verify(text) == []
+    before = json.loads(text[text.rindex("```json aimm-experiment") + 23 :].removesuffix("\n```\n"))
+    before["variants"][2] |= {"calls": 0, "cost_usd": 0.0}
+    assert mm.experiments.verify(record.render(before)) == []  # from before shadows were in it
+
+
+def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelManager):
+    made = mm.experiments.create("t", SIM)
+    units = [f"u{n}" for n in range(40)]
+    for round_ in range(3):
+        for unit in units:
+            mm.experiments.assign(made.id, unit)
+        mm.experiments.change(made.id, [arm(0, name=f"A{round_}"), arm(1, model="sim-careful", name=f"B{round_}")])
+    mm.experiments.record(
+        made.id, [OutcomeInput(unit_id=unit, variant=n % 2, success=True) for n, unit in enumerate(units)]
+    )
+    seen: dict[str, set[int]] = {}
+    for row in mm.experiments.latest_units(made.id, 1000):
+        seen.setdefault(row.unit_id, set()).add(row.position)
+
+    moved = mm.experiments.report(made.id).analysis.n_multiple
+    assert sum(len(positions) > 1 for positions in seen.values()) <= moved <= len(units)
+    assert moved > 0
+    assert mm.experiments.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("design", "hypothesis"),
+    [
+        ({}, "B has a higher success rate than A."),
+        ({"primary": "rating"}, "B has a higher rating than A."),
+        ({"primary": "number", "larger_is_better": False}, "B has a lower value than A."),
+        ({"primary": "number"}, "B has a higher value than A."),
+        ({"primary": "cost_per_success"}, "B has lower dollars per success than A."),
+        ({"primary": "latency_p95"}, "B has a lower p95 latency than A."),
+        (
+            {"rule": "not_worse_and_cheaper", "margin": 0.02},
+            "B costs less a call than A, with a success rate less than 2.0 points lower.",
+        ),
+        (
+            {"rule": "not_worse_and_cheaper", "margin": 0.1, "primary": "latency_p95"},
+            "B costs less a call than A, with a p95 latency less than 10 % higher.",
+        ),
+        (
+            {"guardrails": (Guardrail(metric="error_rate", margin=0.02),)},
+            "B has a higher success rate than A, and breaks no guardrail.",
+        ),
+    ],
+)
+def test_a_generated_hypothesis_says_what_the_rule_asks_for(mm: ModelManager, design: dict, hypothesis: str):
+    arms = [arm(0, name="A"), arm(1, name="B"), arm(2, name="S", weight=0, is_shadow=True)]
+    assert mm.experiments.create("t", arms, **design).hypothesis == hypothesis
+
+
+def test_a_generated_hypothesis_names_who_is_compared(mm: ModelManager):
+    several = [arm(at, name=name) for at, name in enumerate("ABC")]
+    unseen = [arm(0, name="A"), arm(1, name="S", weight=0, is_shadow=True)]
+
+    assert mm.experiments.create("t", several).hypothesis.startswith("At least one of B, C has a higher success rate")
+    assert "nothing is compared" in mm.experiments.create("u", unseen).hypothesis
 
 
 def test_weights_follow_the_data_with_a_floor_and_each_move_is_a_phase(mm: ModelManager):

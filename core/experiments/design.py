@@ -10,6 +10,7 @@ from core.calls.call import MAX_CACHE_S
 from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Guardrail, Variant
 from core.domain.generation import Message, Request
 from core.errors import InvalidRequest
+from core.experiments.words import amount, names
 
 MAX_VARIANTS = 10
 MAX_WEIGHT = 1_000_000
@@ -115,10 +116,22 @@ def prompt_version(system: str) -> str:
     return hashlib.sha256(system.encode()).hexdigest()[:8]
 
 
-def made_up_hypothesis(arms: Sequence[Variant], primary: str) -> str:
-    """For an experiment whose owner gave none."""
-    others = ", ".join(arm.name for arm in arms[1:])
-    return f"{others} is better than {arms[0].name} in {primary.replace('_', ' ')}."
+def made_up_hypothesis(arms: Sequence[Variant], design: Design) -> str:
+    """For an experiment whose owner gave none: what its rule asks for, of the variants that get traffic."""
+    control, *others = (arm for arm in arms if arm.is_served)
+    if not others:
+        shadows = " and ".join(arm.name for arm in arms if arm.is_shadow)
+        return f"{shadows} would answer no worse than {control.name}; nobody sees its answers, and nothing is compared."
+    who = others[0].name if len(others) == 1 else f"At least one of {', '.join(arm.name for arm in others)}"
+    larger, what = design.is_larger_better(design.primary), names(design.primary)
+    article = "" if what.startswith("dollars") else "a "
+    if design.rule == "superior":
+        claim = f"{who} has {article}{'higher' if larger else 'lower'} {what} than {control.name}"
+    else:
+        margin = amount(design.primary, design.margin, is_difference=True)
+        worse = "lower" if larger else "higher"
+        claim = f"{who} costs less a call than {control.name}, with {article}{what} less than {margin} {worse}"
+    return f"{claim}{', and breaks no guardrail' if design.guardrails else ''}."
 
 
 def asked_of(variant: Variant, prompt: str) -> Request:

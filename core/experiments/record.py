@@ -197,6 +197,12 @@ def parse(text: str) -> dict[str, Any]:
     return found
 
 
+def counts_shadows(stated: dict[str, Any]) -> bool:
+    """Whether a record knows what shadows were asked: those from before it do not, and stay true."""
+    shadows = {v["name"] for phase in stated["phases"] for v in phase["variants"] if v["shadow"]}
+    return any(v["calls"] for v in stated["variants"] if v["name"] in shadows)
+
+
 def compare(stated: Any, found: Any, path: str = "") -> list[str]:
     """Where two records disagree, each as a sentence."""
     if isinstance(stated, dict) and isinstance(found, dict):

@@ -24,7 +24,7 @@ from core.domain.key import Key
 from core.domain.text import MAX_TAGS, as_list, is_storable
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record
-from core.experiments.analysis import Analysis, analyse, history
+from core.experiments.analysis import Analysis, VariantResult, analyse, history, with_shadows
 from core.experiments.assignment import place
 from core.experiments.cautions import cautions, novelty
 from core.experiments.decision import Traffic, decide
@@ -35,7 +35,7 @@ from core.statistics.interval import Interval
 from core.storage import experiment_check, experiment_data
 from core.storage.audit import note
 from core.storage.database import Connection, Database
-from core.storage.experiments import DayCounts, ExperimentStore, Look, Sums, UnitRow, design_to_json
+from core.storage.experiments import DayCounts, ExperimentStore, Look, ShadowCalls, Sums, UnitRow, design_to_json
 from core.storage.idempotency import once
 from core.storage.writer import Writer
 
@@ -50,6 +50,12 @@ class ExperimentReport:
     decision: Decision
     traffic: Traffic
     cautions: tuple[str, ...]
+    shadows: tuple[ShadowCalls, ...] = ()
+
+    @property
+    def results(self) -> tuple[VariantResult, ...]:
+        """The variants' results with what shadows were asked and cost."""
+        return with_shadows(self.analysis.results, self.shadows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,7 @@ class ExperimentService:
         experiment = Experiment(
             id=f"e_{clock.now_us():x}{secrets.token_hex(4)}",
             name=name.strip(),
-            hypothesis=hypothesis.strip() or made_up_hypothesis(arms, made.primary),
+            hypothesis=hypothesis.strip() or made_up_hypothesis(arms, made),
             unit=checked_unit(unit),
             salt=secrets.token_hex(8),
             status="running",
@@ -379,6 +385,7 @@ class ExperimentService:
             decision=decide(experiment, analysis, traffic),
             traffic=traffic,
             cautions=tuple(cautions(experiment, analysis, traffic)),
+            shadows=tuple(self._store.shadow_calls(experiment_id)),
         )
 
     def novelty(self, experiment_id: str) -> list[str]:
@@ -410,8 +417,7 @@ class ExperimentService:
         """(shadow generation, served generation), the latest first: for a judgement of what nobody saw."""
         return self._store.shadow_pairs(experiment_id, limit)
 
-    def shadow_costs(self, experiment_id: str) -> list[tuple[int, int, int, int, int]]:
-        """Of each shadow variant: position, calls, failed ones, nano-dollars known, calls without a price."""
+    def shadow_costs(self, experiment_id: str) -> list[ShadowCalls]:
         return self._store.shadow_calls(experiment_id)
 
     def successes(self, since_us: int, until_us: int, *, simulated: bool = False) -> dict[str, int]:
@@ -433,9 +439,13 @@ class ExperimentService:
         """The decision record: a Markdown file with its data, which `verify` checks."""
         report = self.report(experiment_id)
         moment = clock.now().isoformat(timespec="seconds")
+        analysis = self._with_shadows(report.analysis, report.experiment)
         return record.render(
-            self._data(report.experiment, report.analysis, report.decision, traffic=report.traffic, written_at=moment)
+            self._data(report.experiment, analysis, report.decision, traffic=report.traffic, written_at=moment)
         )
+
+    def _with_shadows(self, analysis: Analysis, experiment: Experiment) -> Analysis:
+        return replace(analysis, results=with_shadows(analysis.results, self._store.shadow_calls(experiment.id)))
 
     def verify(self, text: str) -> list[str]:
         """Recompute every number of a decision record from the rows; where they disagree; empty = nowhere.
@@ -452,6 +462,8 @@ class ExperimentService:
         analysis = analyse(experiment, sums)
         traffic = Traffic(**stated["traffic"])
         decision = decide(experiment, analysis, traffic)
+        if record.counts_shadows(stated):
+            analysis = self._with_shadows(analysis, experiment)
         found = self._data(experiment, analysis, decision, traffic=traffic, written_at=stated["written_at"])
         wrong = record.compare(stated, json.loads(json.dumps(found)))
         if not wrong and record.render(stated) != text:

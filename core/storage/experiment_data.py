@@ -272,7 +272,7 @@ def _places(
         found = next((changes.units[one] for one in ids if one in changes.units), None)
         if found is not None and found.experiment_id == experiment.id:
             if isinstance(outcome.variant, int) and outcome.variant != found.position:
-                found.totals[AT["n_multiple"]] = 1
+                _mark_multiple(found, [changes.units[one] for one in ids if one in changes.units])
             places.append(found)
         elif ids and ids[0].startswith("shadow:"):
             places.append(int(ids[0].split(":")[1]))  # judged later: a unit of its own, of the shadow variant
@@ -362,9 +362,9 @@ def _add_units(
             position = redraw(experiment, assignment.unit_id).position
         unit = Unit(assignment.id, experiment.id, assignment.phase, position, assignment.reason, nothing())
         unit.totals[AT["n_exposed"]] = 1
-        for other in (changes.units[one] for one in others[assignment.id] if one in changes.units):
-            if other.position != unit.position:
-                unit.totals[AT["n_multiple"]] = other.totals[AT["n_multiple"]] = 1
+        same = [changes.units[one] for one in others[assignment.id] if one in changes.units]
+        if any(other.position != unit.position for other in same):
+            _mark_multiple(unit, same)
         found[assignment.id] = changes.units[unit.id] = unit
         changes.day(unit.key, at_us, 1)
         changes.new.append({
@@ -372,6 +372,12 @@ def _add_units(
             "unit_id": assignment.unit_id, "position": unit.position, "reason": unit.reason, "created_at": at_us,
         })  # fmt: skip
     return found
+
+
+def _mark_multiple(unit: Unit, same: Sequence[Unit]) -> None:
+    """Note that a unit was in two variants: in one of its assignments, so that it counts once."""
+    if not any(other.totals[AT["n_multiple"]] for other in same):
+        unit.totals[AT["n_multiple"]] = 1
 
 
 def _is_served(experiment: Experiment, unit: Unit) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -91,6 +91,16 @@ class UnitRow:
     reason: str
     created_at_us: int
     n_outcomes: int
+
+
+class ShadowCalls(NamedTuple):
+    """What a shadow variant was asked. nano: The known part of its cost, in nano-dollars."""
+
+    position: int
+    n: int
+    n_failed: int
+    nano: int
+    n_unpriced: int
 
 
 class ExperimentStore:
@@ -247,8 +257,8 @@ class ExperimentStore:
         with self._database.read() as connection:
             return [(row.id, row.ref_part.split(":", 2)[2]) for row in connection.execute(chosen)]
 
-    def shadow_calls(self, experiment_id: str) -> list[tuple[int, int, int, int, int]]:
-        """Of each shadow variant: position, calls, failed ones, nano-dollars known, calls without a price."""
+    def shadow_calls(self, experiment_id: str) -> list[ShadowCalls]:
+        """Of each shadow variant."""
         c = generations.c
         failed = func.sum((c.status != "ok").cast(_integer()))
         statement = (
@@ -262,7 +272,7 @@ class ExperimentStore:
                 entry = sums.setdefault(int(part.split(":")[1]), [0, 0, 0, 0])
                 for at, value in enumerate(values):
                     entry[at] += int(value or 0)
-        return [(position, entry[0], entry[1], entry[2], entry[3]) for position, entry in sorted(sums.items())]
+        return [ShadowCalls(position, *entry) for position, entry in sorted(sums.items())]
 
     @staticmethod
     def delete_demo(connection: Connection) -> None:

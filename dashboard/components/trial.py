@@ -43,7 +43,7 @@ def show(found: ExperimentReport) -> None:
         else:
             st.altair_chart(trial_charts.history(history, f"{names(primary)} ({unit})"))
     tables.show(
-        trials.variants(analysis), hide_index=True, column_config={"latency s": st.column_config.NumberColumn(format="%.2f")}
+        trials.variants(found.results), hide_index=True, column_config={"latency s": st.column_config.NumberColumn(format="%.2f")}
     )  # fmt: skip
     left, right = st.columns(2, gap="medium")
     with left:
@@ -88,12 +88,12 @@ def _verdict(found: ExperimentReport) -> None:
 
 def _numbers(found: ExperimentReport) -> None:
     analysis, traffic = found.analysis, found.traffic
-    cost = trials.cost_so_far(analysis.results)
-    calls = sum(r.n_calls for r in analysis.results)
+    cost = trials.cost_so_far(found.results)
+    calls = sum(r.n_calls for r in analysis.results)  # of units; a shadow's come on top of them
     with st.container(horizontal=True):
         st.metric("Units", f"{sum(r.n_exposed for r in analysis.results):,}", help=f"About {traffic.units:,.0f} a day.")
         st.metric("Outcomes", f"{analysis.n_outcomes:,}")
-        st.metric("Cost so far", formatting.usd(cost) if calls else formatting.UNKNOWN)
+        st.metric("Cost so far", formatting.usd(cost) if calls or cost else formatting.UNKNOWN)
         going_on = formatting.UNKNOWN
         if cost is not None and calls and found.experiment.status == "running":
             going_on = f"{formatting.usd(cost / calls * traffic.calls)} a day"
