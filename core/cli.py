@@ -1,6 +1,7 @@
 """`aimm`: the same engine from a terminal."""
 
 import argparse
+import importlib.util
 import os
 import queue
 import sys
@@ -22,8 +23,8 @@ EXIT_ERROR, EXIT_USAGE = 1, 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
-    if args.run is _serve:
-        _serve(args)
+    if args.run in (_serve, _dashboard):
+        args.run(args)
     try:
         with ModelManager.open(Settings.load(), source="cli", takes_up=args.run is _run) as mm:
             return int(args.run(mm, args) or 0)
@@ -84,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=int, default=1, help="processes that share the address and the database")
     serve.set_defaults(run=_serve)
 
+    pages = commands.add_parser("dashboard", help="the pages and the API on one port")
+    pages.add_argument("--host", default="localhost", help="the address to listen at; beyond this machine with a login")
+    pages.add_argument("--port", type=int, default=8501)
+    pages.set_defaults(run=_dashboard)
+
     check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
     check.set_defaults(run=_check)
     return parser
@@ -93,6 +99,16 @@ def _serve(args: argparse.Namespace) -> NoReturn:
     """Become the server: it is a program of its own above the core, which does not know it."""
     asked = ["--host", args.host, "--port", str(args.port), "--workers", str(args.workers)]
     os.execv(sys.executable, [sys.executable, "-m", "api", *asked])  # noqa: S606 - ourselves, no shell
+
+
+def _dashboard(args: argparse.Namespace) -> NoReturn:
+    """Become the server of the pages, wherever they are installed."""
+    found = importlib.util.find_spec("dashboard")
+    if found is None or not found.submodule_search_locations:
+        sys.exit("The dashboard is not installed beside this command.")
+    app = os.path.join(found.submodule_search_locations[0], "app.py")
+    where = ["--server.address", args.host, "--server.port", str(args.port)]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", app, *where])  # noqa: S606 - no shell
 
 
 def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
