@@ -55,14 +55,12 @@ def put(name: str, new: str | None) -> None:
         st.query_params.pop(name, None)
 
 
-def check(name: str, options: Collection[str], what: str) -> None:
+def check(name: str, options: Collection[str] | Callable[[str], bool], what: str) -> None:
     """Say so where the address asks for what the input bound to it does not offer; the input then stands at its default."""
     given = st.query_params.get(name)
-    if given and given not in options:
-        st.warning(
-            formatting.plain(f"The address asks for the {what} {given[:60]!r}, which there is not."),
-            icon=":material/link_off:",
-        )
+    if given and not (options(given) if callable(options) else given in options):
+        text = f"The address asks for the {what} {given[:60]!r}, which there is not."
+        st.warning(formatting.plain(text), icon=":material/link_off:")
 
 
 def missing(name: str, what: str) -> None:
@@ -86,6 +84,14 @@ def table(
 
     tables.show(frame, hide_index=True, on_select=picked, selection_mode="single-row", key=key, **options)
     return value(name)
+
+
+def forget() -> None:
+    """Take everything out of the address: the way out of what a page cannot show."""
+    for name in NAMES.get(st.session_state.get(_PAGE, ""), ()):
+        st.session_state.pop(_kept(name), None)
+        st.session_state.pop(name, None)
+    st.query_params.clear()
 
 
 def _kept(name: str) -> str:

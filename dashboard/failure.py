@@ -11,7 +11,7 @@ from streamlit.errors import FragmentHandledException
 
 from core import AimmError
 from core.errors import redact
-from dashboard import formatting
+from dashboard import address, formatting
 
 logger = logging.getLogger(__name__)
 # Streamlit writes each error down before it asks what to do with it: a second time, with whatever keys its words hold.
@@ -34,7 +34,9 @@ def show(error: Exception) -> bool:
             f"An unexpected {formatting.plain(type(error).__name__)} stopped it. What is on record is safe, and calls and runs under"
             f" way go on. The server's log says more under **{formatting.plain(reference)}**."
         )
-        st.button("Reload", icon=":material/refresh:", key=f"reload_{reference}")
+        row = st.container(horizontal=True)
+        row.button("Reload", icon=":material/refresh:", key=f"reload_{reference}")
+        row.button("Begin the page anew", key=f"anew_{reference}", type="tertiary", on_click=address.forget, help="Without what was opened or filtered on it.")  # fmt: skip
     return True
 
 

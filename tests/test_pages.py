@@ -619,3 +619,65 @@ def test_a_database_that_is_gone_is_told_and_pages_go_on_when_it_is_back(app: Ap
         path.rename(tmp_path / path.name.removeprefix("kept-"))
     st.cache_data.clear()
     assert "cannot be used" not in texts(show(app, "log"))
+BAD_ADDRESSES = {
+    "playground": {"conversation": "g_nothing"},
+    "workflows": {"run": "r_nothing", "flow_name": "nothing"},
+    "experiments": {"experiment": "e_nothing"},
+    "monitoring": {"range": "1 year", "monitor_model": "nothing", "monitor_view": "nothing"},
+    "log": {"call": "'; --", "log_status": "nothing", "log_source": "nothing", "log_model": "<b>", "log_page": "-1"},
+    "gateway": {"call": "g_nothing", "gateway_client": "nothing"},
+    "models": {"prices_view": "nothing"},
+}
+
+
+@pytest.mark.parametrize("page", BAD_ADDRESSES)
+def test_what_an_address_asks_for_and_is_not_there_is_said_in_words(app: AppTest, page: str):
+    session.manager().demo.fill(DemoSize(200, 12))
+    session.manager().keys.create("ci")
+    asked = BAD_ADDRESSES[page]
+    show(app, page)
+    for name, value in asked.items():
+        app.query_params[name] = value
+    app.run()
+
+    assert not is_broken(app)
+    said = "\n".join(warning.value for warning in app.warning)
+    assert said.count("which there is not") + said.count("on record") >= len(asked), said
+    assert not any(app.query_params.get(name) == [value] for name, value in asked.items())
+
+
+def _inputs(app: AppTest) -> dict[str, Any]:
+    """What can be typed or chosen on a page, buttons aside, by key."""
+    kinds = (app.text_input, app.text_area, app.number_input, app.selectbox, app.toggle, app.multiselect)
+    return {each.key: each for kind in kinds for each in kind if each.key and not each.disabled}
+
+
+def _another(widget: Any) -> Any:
+    """A value other than the one it has; None = there is no other."""
+    if widget.type in ("text_input", "text_area"):
+        return None if getattr(widget.proto, "type", 0) == 1 else "typed text"  # a password is not kept
+    if widget.type == "toggle":
+        return not widget.value
+    if widget.type == "number_input":
+        least = widget.min or 0
+        return least + widget.step if widget.value != least + widget.step else least
+    return next((option for option in widget.options if option != widget.value), None) if widget.type == "selectbox" else None
+
+
+@pytest.mark.parametrize("page", ["playground", "workflows", "experiments", "monitoring", "log", "gateway", "models"])
+def test_what_was_typed_survives_a_change_of_page(app: AppTest, page: str):
+    session.manager().demo.fill(DemoSize(200, 12))
+    show(app, page)
+    typed = {key: value for key, widget in _inputs(app).items() if (value := _another(widget)) is not None}
+    typed = {key: value for key, value in typed.items() if key not in ("exp_n", "gateway_pause", "exp_id", "log_page")}
+    for key, value in typed.items():
+        _inputs(app)[key].set_value(value)
+    app.run()
+    assert not is_broken(app)
+    typed = {key: widget.value for key, widget in _inputs(app).items() if key in typed}
+
+    app.switch_page("pages/settings.py").run()
+    app.switch_page(f"pages/{page}.py").run()
+
+    assert not is_broken(app)
+    assert {key: widget.value for key, widget in _inputs(app).items() if key in typed} == typed

@@ -9,7 +9,7 @@ from core import AimmError
 from core.domain.price import TeamPrice, UnpricedModel
 from core.pricing.catalogue import VENDORS
 from core.pricing.team import above_from_text
-from dashboard import formatting, money, tables
+from dashboard import address, formatting, money, tables
 from dashboard.session import manager
 
 PROVIDERS = tuple(VENDORS)
@@ -99,6 +99,7 @@ def unpriced() -> None:
 
 def past() -> None:
     """Charge past calls anew, with a preview first."""
+    address.check("past_provider", PROVIDERS, "provider")
     line = st.columns([1, 2, 1, 1, 1.4], vertical_alignment="bottom")
     provider = line[0].selectbox("Provider", PROVIDERS, key="past_provider", bind="query-params") or "gemini"
     model = line[1].text_input("Model", key="past_model", bind="query-params", placeholder="gemini-2.5-flash")

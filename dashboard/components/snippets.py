@@ -3,32 +3,34 @@
 import streamlit as st
 
 from core.domain import strict_json as json
-from dashboard import traffic
+from dashboard import address, traffic
 
 PROMPT = "Why is the sky blue?"
 USER = "u_42"
 CLIENTS = ("curl", "OpenAI Python", "OpenAI JavaScript", "Google Gen AI", "LangChain", "promptfoo")
 
 
-def show(address: str, *, needs_key: bool) -> None:
+def show(server: str, *, needs_key: bool) -> None:
     help_text = "Models, aliases, and exp:NAME: a running experiment, which assigns each user to a variant."
+    names = traffic.names_to_ask()
+    address.check("gateway_client", CLIENTS, "client")
+    address.check("gateway_model", names, "model")
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         client = st.segmented_control("Client", CLIENTS, default="curl", key="gateway_client", bind="query-params", required=True) or "curl"  # fmt: skip
-        names = traffic.names_to_ask()
         model = st.selectbox("Model", names, key="gateway_model", bind="query-params", help=help_text, width=260) or names[0]  # fmt: skip
     key = "aimm_…" if needs_key else "none"
-    language, text = snippet(client, address, model, key)
+    language, text = snippet(client, server, model, key)
     st.code(text, language=language)
     if not needs_key:
         st.caption("No key is needed on this machine; clients that must send one may send anything. With one of the keys below, what it asks is counted and limited by it.")  # fmt: skip
     with st.expander("Outcomes, kept answers, fallbacks", icon=":material/tune:"):
         outcomes, cache, fallbacks = st.tabs(["Outcomes", "Kept answers", "Fallbacks"])
         outcomes.caption("Say what became of an experiment's answer, by what its headers named: `x-aimm-request-id` or `x-aimm-assignment`.")  # fmt: skip
-        outcomes.code(feedback(address, key), language="bash")
+        outcomes.code(feedback(server, key), language="bash")
         cache.caption("The same request again within so many seconds gets the same answer, at no cost. Each key has its own unless it shares.")  # fmt: skip
-        cache.code(curl(address, model, key, "x-aimm-cache: 3600"), language="bash")
+        cache.code(curl(server, model, key, "x-aimm-cache: 3600"), language="bash")
         fallbacks.caption("Who answers, in this order, where the model fails or is down. The headers `x-aimm-model` and `x-aimm-fallback` say who did.")  # fmt: skip
-        fallbacks.code(curl(address, model, key, "x-aimm-fallbacks: model-b, model-c"), language="bash")
+        fallbacks.code(curl(server, model, key, "x-aimm-fallbacks: model-b, model-c"), language="bash")
 
 
 def snippet(client: str, address: str, model: str, key: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.domain.budget import BudgetOutlook
-from dashboard import charts, formatting, money, queries, tables
+from dashboard import address, charts, formatting, money, queries, tables
 from dashboard.components import chart_table
 
 DIMENSIONS = ("model", "tag", "user", "key", "workflow", "experiment")
@@ -89,6 +89,7 @@ def _bridge(label: str, simulated: bool) -> None:
 
 
 def _by(label: str, simulated: bool) -> None:
+    address.check("spend_by", DIMENSIONS, "dimension")
     dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True) or "model"  # fmt: skip
     frame = money.spend_by(dimension, label, simulated)
     if frame.empty:

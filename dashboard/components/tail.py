@@ -31,6 +31,7 @@ def show() -> None:
     found = traffic.tail(_state.get("gateway_until"))
     if not found:
         st.info("No program has asked anything yet. Copy one of the snippets above; its call shows here at once.", icon=":material/inbox:")  # fmt: skip
+        history.opened()
         return
     _state["gateway_newest"] = clock.to_us(found[0].created_at)
     pick = address.table(

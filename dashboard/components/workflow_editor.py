@@ -32,7 +32,7 @@ def edit(name: str, written: str) -> Workflow | None:
     form, text, picture = st.tabs(["Form", "YAML", "Picture"])
     with text:
         st.text_area(
-            "YAML", key="flow_yaml", height=420, label_visibility="collapsed", on_change=_typed,
+            "YAML", key="flow_yaml", persist_state="session", height=420, label_visibility="collapsed", on_change=_typed,
             help="Click outside or press Ctrl+Enter to check what you typed.",
         )  # fmt: skip
     try:

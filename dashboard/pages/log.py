@@ -8,12 +8,13 @@ from dashboard.session import manager
 
 SOURCES = ("playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo")
 STATUSES = ("ok", "error", "blocked", "truncated", "stopped")
-PAGE_SIZE = 100
+PAGE_SIZE, MAX_PAGE = 100, 100_000
 
 st.title("Log")
 address.check("log_model", queries.model_names(), "model")
 address.check("log_source", SOURCES, "source")
 address.check("log_status", STATUSES, "status")
+address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= MAX_PAGE, "page")
 row = st.columns([2, 1, 1, 1, 0.8], vertical_alignment="bottom")
 search = row[0].text_input(
     "Search",
@@ -25,7 +26,7 @@ search = row[0].text_input(
 model = row[1].selectbox("Model", queries.model_names(), None, key="log_model", placeholder="all", bind="query-params")
 source = row[2].selectbox("Source", SOURCES, None, key="log_source", placeholder="all", bind="query-params")
 status = row[3].selectbox("Status", STATUSES, None, key="log_status", placeholder="all", bind="query-params")
-page = int(row[4].number_input("Page", 1, 100_000, 1, key="log_page", bind="query-params") or 1)
+page = int(row[4].number_input("Page", 1, MAX_PAGE, 1, key="log_page", bind="query-params") or 1)
 
 found = manager().log.latest(
     limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE, model=model, source=source, status=status, search=search or None

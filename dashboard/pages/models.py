@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from dashboard import formatting, queries, tables
+from dashboard import address, formatting, queries, tables
 from dashboard.components import key_card, prices, vendors
 from dashboard.session import manager
 
 st.title("Models & prices")
 mm = manager()
 n_unpriced = len(mm.prices.unpriced())
+address.check("prices_view", prices.VIEWS, "view")
 view = st.segmented_control(
     "View",
     prices.VIEWS,

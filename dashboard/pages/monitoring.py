@@ -2,13 +2,16 @@
 
 import streamlit as st
 
-from dashboard import charts, queries, tables
+from dashboard import address, charts, queries, tables
 from dashboard.components import alerts, budgets, chart_table, demo, headline, reconcile, spend
 
 ALL = "all models"
 VIEWS = ("Overview", "Spend", "Budgets & alerts", "Reconcile")
 
 st.title("Monitoring")
+address.check("range", queries.RANGES, "range")
+address.check("monitor_model", [ALL, *queries.model_names()], "model")
+address.check("monitor_view", VIEWS, "view")
 top = st.container(horizontal=True, vertical_alignment="bottom")
 ranges = list(queries.RANGES)
 label = top.segmented_control("Range", ranges, default="30 days", key="range", required=True, bind="query-params")

@@ -56,23 +56,16 @@ with main:
                     conversation.send(shown, text)
     if stood_in_the_way := state.pop("play_problem", ""):
         st.error(formatting.plain(stood_in_the_way), icon=":material/error:")
-    with st.form("play_form", border=False):
-        prompt = st.text_area(
-            "Prompt",
-            key="play_prompt",
-            height=90,
-            placeholder="Write a prompt; Ctrl+Enter runs it",
-            persist_state="session",
-        )
-        buttons = st.container(horizontal=True)
-        buttons.form_submit_button(
-            "Run (Ctrl+Enter)",
-            type="primary",
-            icon=":material/play_arrow:",
-            on_click=conversation.take_prompt,
-            disabled=bool(problem),
-        )
-        estimate = buttons.form_submit_button("Estimate", icon=":material/calculate:", help=estimates.HELP)
+    # No form: what is typed in one is lost with a change of page.
+    prompt = st.text_area(
+        "Prompt", key="play_prompt", height=90, placeholder="Write a prompt; Ctrl+Enter runs it", persist_state="session",
+    )  # fmt: skip
+    buttons = st.container(horizontal=True)
+    buttons.button(
+        "Run", type="primary", icon=":material/play_arrow:", key="play_run", shortcut="Ctrl+Enter",
+        on_click=conversation.take_prompt, disabled=bool(problem),
+    )  # fmt: skip
+    estimate = buttons.button("Estimate", icon=":material/calculate:", key="play_estimate", help=estimates.HELP)
     if prompt and prompt.strip() and not problem and (estimate or "play_counted" in state):
         estimates.one(conversation.asked(shown, prompt), "play_counted")
     is_running = shown.live is not None and not shown.live.done.done()
