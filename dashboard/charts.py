@@ -2,7 +2,8 @@
 
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import altair as alt
 import pandas as pd
@@ -14,6 +15,7 @@ PALETTE = (
 _FIXED = {"sim-fast": PALETTE[1], "sim-balanced": PALETTE[0], "sim-careful": PALETTE[3]}
 HEIGHT = 250
 ERROR_COLOUR = "#dc2626"
+GREY = "#94a3b8"
 
 
 def colour_of(model: str) -> str:
@@ -27,11 +29,48 @@ def by_model(models: Iterable[str], title: str | None = None) -> alt.Color:
     return alt.Color("model:N", scale=scale, legend=alt.Legend(title=title, orient="top", columns=3))
 
 
-def time_axis(bucket: str) -> alt.X:
+class Span(NamedTuple):
+    """What a time axis covers, whether there are data or not: whole buckets, the last of which may not be over."""
+
+    bucket: str
+    since: datetime
+    until: datetime
+    now: datetime
+
+    @property
+    def last(self) -> datetime:
+        """Where the bucket that is not over begins; `until` where all are."""
+        start = self.now.replace(minute=0, second=0, microsecond=0)
+        start = start if self.bucket == "hour" else start.replace(hour=0)
+        return start if self.since <= start < self.until else self.until
+
+
+def time_axis(span: Span, title: str | None = None) -> alt.X:
     """The time axis in UTC, whatever the browser's zone; bars fill their bucket."""
-    unit, form = ("utcyearmonthdate", "%d %b") if bucket == "day" else ("utcyearmonthdatehours", "%H:%M")
-    axis = alt.Axis(format=form, labelOverlap=True, grid=False, tickCount="day" if bucket == "day" else 12)
-    return alt.X(f"{unit}(time):T", title=f"Time (UTC, per {bucket})", axis=axis)
+    by_day = span.bucket == "day"
+    unit, form = ("utcyearmonthdate", "%d %b") if by_day else ("utcyearmonthdatehours", "%H:%M")
+    n_days = (span.until - span.since).days
+    ticks: Any = 12 if not by_day else "day" if n_days <= 15 else 10
+    axis = alt.Axis(format=form, labelOverlap=True, grid=False, tickCount=ticks)
+    scale = alt.Scale(type="utc", domain=[1000 * span.since.timestamp(), 1000 * span.until.timestamp()])
+    return alt.X(f"{unit}(time):T", title=title or f"Time (UTC, per {span.bucket})", axis=axis, scale=scale)
+
+
+def whole(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
+    """A row a bucket of the span: a line breaks where there was nothing, and does not pass over it."""
+    times = pd.date_range(
+        span.since, span.until, freq="D" if span.bucket == "day" else "h", inclusive="left", name="time"
+    )
+    return frame.set_index("time").reindex(times).reset_index()
+
+
+def over_time(span: Span, chart: Any, height: int = HEIGHT) -> Any:
+    """A finished chart of time; the bucket that is not over yet is shaded and says so."""
+    if span.last < span.until:
+        over = pd.DataFrame({"time": [span.last], "end": [span.until], "note": [f"this {span.bucket} is not over yet"]})
+        shade = alt.Chart(over).mark_rect(color=GREY, opacity=0.16)
+        chart = shade.encode(x=time_axis(span), x2="end:T", tooltip=[alt.Tooltip("note:N", title="so far")]) + chart
+    return finish(chart, height)
 
 
 def time_tip(bucket: str) -> alt.Tooltip:
@@ -43,99 +82,112 @@ def finish(chart: Any, height: int = HEIGHT) -> Any:
     return chart.properties(height=height).configure_view(strokeWidth=0).configure_legend(symbolType="square")
 
 
-def cost_over_time(frame: pd.DataFrame, bucket: str) -> Any:
-    tooltip = [time_tip(bucket), "model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
-    return finish(
+def cost_over_time(frame: pd.DataFrame, span: Span) -> Any:
+    tooltip = [
+        time_tip(span.bucket),
+        "model:N",
+        alt.Tooltip("cost $:Q", format="$.6f"),
+        "requests:Q",
+        "unpriced calls:Q",
+    ]
+    return over_time(
+        span,
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=time_axis(bucket),
+            x=time_axis(span),
             y=alt.Y("sum(cost $):Q", title="Cost (USD)"),
             color=by_model(frame["model"]),
             tooltip=tooltip,
-        )
+        ),
     )
 
 
-def _lines(frame: pd.DataFrame, names: dict[str, str], bucket: str, title: str) -> Any:
-    long = frame[["time", *names]].rename(columns=names).melt("time", var_name="series", value_name="value").dropna()
-    return finish(
+def _lines(frame: pd.DataFrame, names: dict[str, str], span: Span, title: str) -> Any:
+    long = (
+        whole(frame, span)[["time", *names]].rename(columns=names).melt("time", var_name="series", value_name="value")
+    )
+    return over_time(
+        span,
         alt.Chart(long)
         .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=time_axis(bucket),
+            x=time_axis(span),
             y=alt.Y("value:Q", title=title),
             color=alt.Color(
                 "series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top", columns=3)
             ),
-            tooltip=[time_tip(bucket), "series:N", alt.Tooltip("value:Q", format=".3f")],
-        )
+            tooltip=[time_tip(span.bucket), "series:N", alt.Tooltip("value:Q", format=".3f")],
+        ),
     )
 
 
-def latency_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+def latency_over_time(frame: pd.DataFrame, span: Span) -> Any:
     names = {"p50 s": "p50", "p95 s": "p95", "p99 s": "p99"}
-    return _lines(frame, names, bucket, "Latency (s)")
+    return _lines(frame, names, span, "Latency (s)")
 
 
-def ttft_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+def ttft_over_time(frame: pd.DataFrame, span: Span) -> Any:
     names = {"TTFT p50 s": "p50", "TTFT p95 s": "p95", "TTFT p99 s": "p99"}
-    return _lines(frame, names, bucket, "Time to first token (s)")
+    return _lines(frame, names, span, "Time to first token (s)")
 
 
-def requests_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+def requests_over_time(frame: pd.DataFrame, span: Span) -> Any:
     bars = (
         alt.Chart(frame)
         .mark_bar(color=PALETTE[0])
         .encode(
-            x=time_axis(bucket),
+            x=time_axis(span),
             y=alt.Y("requests:Q", title="Requests"),
-            tooltip=[time_tip(bucket), "requests:Q", "success %:Q"],
+            tooltip=[time_tip(span.bucket), "requests:Q", "success %:Q"],
         )
     )
-    return finish(bars)
+    return over_time(span, bars)
 
 
-def success_over_time(frame: pd.DataFrame, bucket: str) -> Any:
-    return finish(
-        alt.Chart(frame.dropna(subset=["success %"]))
+def success_over_time(frame: pd.DataFrame, span: Span) -> Any:
+    return over_time(
+        span,
+        alt.Chart(whole(frame, span))
         .mark_line(interpolate="monotone", color="#0d9488", point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=time_axis(bucket),
+            x=time_axis(span),
             y=alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(zero=False, domainMax=100)),
-            tooltip=[time_tip(bucket), alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
-        )
+            tooltip=[time_tip(span.bucket), alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
+        ),
     )
 
 
-def errors_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+def errors_over_time(frame: pd.DataFrame, span: Span) -> Any:
     scale = alt.Scale(range=["#dc2626", "#ea7317", "#ca8a04", "#8b5cf6", "#0891b2", "#7c7f86"])
-    return finish(
+    return over_time(
+        span,
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=time_axis(bucket),
+            x=time_axis(span),
             y=alt.Y("sum(errors):Q", title="Failed requests"),
             color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3)),
-            tooltip=[time_tip(bucket), "class:N", "errors:Q"],
-        )
+            tooltip=[time_tip(span.bucket), "class:N", "errors:Q"],
+        ),
     )
 
 
-def tokens_over_time(frame: pd.DataFrame, bucket: str) -> Any:
+def tokens_over_time(frame: pd.DataFrame, span: Span) -> Any:
     kinds = ["input", "cached", "thinking", "output"]
     long = frame[["time", *kinds]].melt("time", var_name="kind", value_name="tokens")
     scale = alt.Scale(domain=kinds, range=["#3b82f6", "#93c5fd", "#c4b5fd", "#8b5cf6"])
-    return finish(
+    return over_time(
+        span,
         alt.Chart(long)
         .mark_bar()
         .encode(
-            x=time_axis(bucket),
+            x=time_axis(span),
             y=alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s")),
             color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top", columns=3)),
             order=alt.Order("kind:N"),
-            tooltip=[time_tip(bucket), "kind:N", alt.Tooltip("tokens:Q", format=",")],
-        )
+            tooltip=[time_tip(span.bucket), "kind:N", alt.Tooltip("tokens:Q", format=",")],
+        ),
     )
 
 
@@ -182,23 +234,24 @@ def win_rates(frame: pd.DataFrame) -> Any:
     return finish(rule + bars + points, height=40 + 32 * max(1, len(order)))
 
 
-def win_rate_over_time(frame: pd.DataFrame) -> Any:
-    return finish(
+def win_rate_over_time(frame: pd.DataFrame, span: Span) -> Any:
+    return over_time(
+        span,
         alt.Chart(frame)
         .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=time_axis("day"),
+            x=time_axis(span),
             y=alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100])),
             color=by_model(frame["model"]),
             tooltip=[time_tip("day"), "model:N", alt.Tooltip("win rate %:Q", format=".1f")],
-        )
+        ),
     )
 
 
 UNPRICED = "#a855f7"
 
 
-def daily_spend(frame: pd.DataFrame, budget_usd: float | None) -> Any:
+def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> Any:
     """Cost a day stacked by model; days with unpriced calls carry a hatched cap, and the budget's share a day a dashed line.
 
     The hatch has no height in money, because there is none: it says that the bar is not whole.
@@ -207,7 +260,7 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None) -> Any:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=time_axis("day"),
+            x=time_axis(span),
             y=alt.Y("sum(cost $):Q", title="Cost (USD per day)"),
             color=by_model(frame["model"]),
             tooltip=[
@@ -232,17 +285,17 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None) -> Any:
         ]
         hatch = alt.Chart(steps).mark_bar(color=UNPRICED, opacity=0.75)
         layers.append(
-            hatch.encode(x=time_axis("day"), y=alt.Y("low:Q", title="Cost (USD per day)"), y2="high:Q", tooltip=tips)
+            hatch.encode(x=time_axis(span), y=alt.Y("low:Q", title="Cost (USD per day)"), y2="high:Q", tooltip=tips)
         )
     if budget_usd is not None:
         rule = alt.Chart(pd.DataFrame({"y": [budget_usd]})).mark_rule(strokeDash=[6, 4], color=ERROR_COLOUR)
         layers.append(rule.encode(y="y:Q", tooltip=[alt.Tooltip("y:Q", title="budget a day", format="$.4f")]))
-    return finish(alt.layer(*layers))
+    return over_time(span, alt.layer(*layers))
 
 
-def forecast(frame: pd.DataFrame, limit_usd: float | None) -> Any:
+def forecast(frame: pd.DataFrame, limit_usd: float | None, span: Span) -> Any:
     """Spend of the month so far, where it is heading with its 80 % range, and the budget as a dashed line."""
-    x = alt.X("utcyearmonthdate(time):T", title="Day (UTC)", axis=alt.Axis(format="%d %b", grid=False))
+    x = time_axis(span, "Day (UTC)")
     layers = []
     if "expected" in frame:
         path = frame.dropna(subset=["expected"])
@@ -262,7 +315,7 @@ def forecast(frame: pd.DataFrame, limit_usd: float | None) -> Any:
     if limit_usd is not None:
         rule = alt.Chart(pd.DataFrame({"y": [limit_usd]})).mark_rule(strokeDash=[6, 4], color=ERROR_COLOUR)
         layers.append(rule.encode(y="y:Q", tooltip=[alt.Tooltip("y:Q", title="budget", format="$,.2f")]))
-    return finish(alt.layer(*layers))
+    return over_time(span, alt.layer(*layers))
 
 
 def bridge(frame: pd.DataFrame) -> Any:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from core.pricing.dollars import dollars
 
 UNKNOWN = "–"
+FEW = 20  # calls, below which a change in per cent is chance
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 _AMOUNT = re.compile(r"[+-]?\$?(?:\d[\d,.]*|\.\d+)(?:e[+-]?\d+)?(?: ?%| [a-zA-Z]{1,12})?", re.IGNORECASE)
 
@@ -56,11 +57,20 @@ def when(moment: datetime | None) -> str:
     return UNKNOWN if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def change(now: float | None, before: float | None) -> str | None:
-    """The relative change against the period before; None where there is nothing to compare with."""
-    if now is None or not before:
-        return None
-    return f"{100 * (now - before) / before:+.0f} %"
+def change(now: float | None, before: float | None, n_before: int) -> tuple[str, bool]:
+    """The relative change against the period before, and whether it is a number: of few calls, of nothing and of what is
+    many times larger, per cent say nothing."""
+    if n_before == 0 or before is None:
+        return "none before", False
+    if now is None:
+        return "none now", False
+    if n_before < FEW:
+        return f"only {n_before} before", False
+    if before == 0:
+        return ("as before" if now == 0 else "0 before"), False
+    if now >= 10 * before:
+        return f"× {now / before:,.0f}", True
+    return f"{100 * (now - before) / before:+.0f} %", True
 
 
 def short(text: str, n: int = 80) -> str:

@@ -1,7 +1,7 @@
 """What concerns money, from the core to data frames: prices, estimates, spend, alerts. Cached for seconds, like queries."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import streamlit as st
@@ -17,7 +17,8 @@ from core.monitoring.reconcile import Drift
 from core.monitoring.spend import SpendOf
 from core.pricing.estimate import Estimate
 from dashboard import formatting
-from dashboard.queries import alerts, window
+from dashboard.charts import Span
+from dashboard.queries import alerts, span_of, window
 from dashboard.session import manager
 
 
@@ -119,6 +120,16 @@ def audit_frame() -> pd.DataFrame:
         for entry in manager().prices.audit()
     ]
     return pd.DataFrame(records, columns=["time", "what", "of", "detail"])
+
+
+def day_span(label: str) -> Span:
+    chosen = window(label)
+    return span_of("day", chosen.since, chosen.until)
+
+
+def month_span() -> Span:
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return span_of("day", start, (start + timedelta(days=32)).replace(day=1))
 
 
 @st.cache_data(ttl=3, show_spinner=False)

@@ -1,7 +1,7 @@
 """From the core to data frames; the only module that makes frames. Cached for seconds, so that a rerun costs nothing."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,7 @@ from core.domain.price import Elsewhere, Price
 from core.domain.workflow import WorkflowRun
 from core.monitoring.forecast import Forecast, TooEarly
 from core.monitoring.service import Bucket, Window
-from dashboard import formatting
+from dashboard import charts, formatting
 from dashboard.session import manager
 
 RANGES: dict[str, timedelta] = {
@@ -111,7 +111,23 @@ def has_calls(simulated: bool) -> bool:
 
 
 def window(label: str) -> Window:
-    return manager().monitoring.window(days=RANGES[label] / timedelta(days=1))
+    """Whole buckets up to now, the one under way included: 24 hours, 7 days, today with them."""
+    bucket, now = bucket_of(label), datetime.now(UTC)
+    start = now.replace(hour=now.hour if bucket == "hour" else 0, minute=0, second=0, microsecond=0)
+    width = timedelta(hours=1) if bucket == "hour" else timedelta(days=1)
+    return manager().monitoring.window(start - RANGES[label] + width, now)
+
+
+def span(label: str) -> charts.Span:
+    """The same as an axis: to the end of the bucket under way."""
+    chosen, bucket = window(label), bucket_of(label)
+    return span_of(bucket, chosen.since, chosen.until)
+
+
+def span_of(bucket: str, since: datetime, until: datetime) -> charts.Span:
+    """Whole buckets around two moments."""
+    width = "D" if bucket == "day" else "h"
+    return charts.Span(bucket, pd.Timestamp(since).floor(width), pd.Timestamp(until).ceil(width), datetime.now(UTC))
 
 
 def bucket_of(label: str) -> Bucket:
@@ -119,10 +135,13 @@ def bucket_of(label: str) -> Bucket:
 
 
 @st.cache_data(ttl=3, show_spinner=False)
-def totals(label: str, model: str | None, simulated: bool) -> tuple[Metrics, Metrics]:
-    """Of the range and of the range before it."""
+def totals(label: str, model: str | None, simulated: bool) -> tuple[Metrics, Metrics | None]:
+    """Of the range, and of the range before it; None = the records do not reach back so far."""
     monitoring, now = manager().monitoring, window(label)
-    return tuple(monitoring.total(w, model=model, simulated=simulated) for w in (now, now.previous))  # type: ignore[return-value]
+    first = monitoring.first_at(simulated=simulated)
+    reaches = first is not None and first < now.previous.since + (timedelta(hours=1) if bucket_of(label) == "hour" else timedelta(days=1))  # fmt: skip
+    total = monitoring.total(now, model=model, simulated=simulated)
+    return total, monitoring.total(now.previous, model=model, simulated=simulated) if reaches else None
 
 
 @st.cache_data(ttl=3, show_spinner=False)
@@ -298,7 +317,10 @@ def win_rate_over_time(votes: Sequence[Vote], least: int, by_model: bool = False
             counts[1] += 1
             if counts[1] >= least:
                 by_day[vote.created_at.date(), model] = 100 * counts[0] / counts[1]
-    records = [{"time": pd.Timestamp(day), "model": model, "win rate %": rate} for (day, model), rate in by_day.items()]
+    records = [
+        {"time": pd.Timestamp(day, tz="UTC"), "model": model, "win rate %": rate}
+        for (day, model), rate in by_day.items()
+    ]
     return pd.DataFrame(records, columns=["time", "model", "win rate %"])
 
 

@@ -5,9 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.charts import PALETTE, finish, time_axis, time_tip
-
-GREY = "#94a3b8"
+from dashboard.charts import GREY, PALETTE, Span, finish, over_time, time_axis, time_tip
 
 
 def _by_variant(frame: pd.DataFrame) -> alt.Color:
@@ -56,15 +54,16 @@ def history(frame: pd.DataFrame, title: str) -> Any:
     return finish(band + zero + line)
 
 
-def days(frame: pd.DataFrame) -> Any:
-    return finish(
+def days(frame: pd.DataFrame, span: Span) -> Any:
+    return over_time(
+        span,
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=time_axis("day"),
+            x=time_axis(span),
             y=alt.Y("sum(exposed):Q", title="Units"),
             color=_by_variant(frame),
-            tooltip=[time_tip("day"), "variant:N", "exposed:Q", "outcomes:Q"],
+            tooltip=[time_tip(span.bucket), "variant:N", "exposed:Q", "outcomes:Q"],
         ),
         height=180,
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from core.statistics import power
 from core.statistics.interval import Interval
 from core.statistics.sequential import MIN_PER_SIDE
 from dashboard import formatting
+from dashboard.charts import Span
+from dashboard.queries import span_of
 from dashboard.session import manager
 
 SHOWN: tuple[Metric, ...] = ("success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost")
@@ -138,6 +141,11 @@ def days(experiment: Experiment) -> pd.DataFrame:
         for day in manager().experiments.days(experiment.id)
     ]
     return pd.DataFrame(records, columns=["time", "variant", "exposed", "outcomes"])
+
+
+def span(experiment: Experiment) -> Span:
+    """The days of an experiment, from its start to its end or to today."""
+    return span_of("day", experiment.created_at, experiment.stopped_at or datetime.now(UTC))
 
 
 def split(found: ExperimentReport) -> pd.DataFrame:

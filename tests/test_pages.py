@@ -619,6 +619,8 @@ def test_a_database_that_is_gone_is_told_and_pages_go_on_when_it_is_back(app: Ap
         path.rename(tmp_path / path.name.removeprefix("kept-"))
     st.cache_data.clear()
     assert "cannot be used" not in texts(show(app, "log"))
+
+
 BAD_ADDRESSES = {
     "playground": {"conversation": "g_nothing"},
     "workflows": {"run": "r_nothing", "flow_name": "nothing"},
@@ -661,7 +663,11 @@ def _another(widget: Any) -> Any:
     if widget.type == "number_input":
         least = widget.min or 0
         return least + widget.step if widget.value != least + widget.step else least
-    return next((option for option in widget.options if option != widget.value), None) if widget.type == "selectbox" else None
+    return (
+        next((option for option in widget.options if option != widget.value), None)
+        if widget.type == "selectbox"
+        else None
+    )
 
 
 @pytest.mark.parametrize("page", ["playground", "workflows", "experiments", "monitoring", "log", "gateway", "models"])

@@ -114,6 +114,11 @@ class MonitoringService:
         """Whether anything at all was recorded."""
         return self._rollups.has_any(simulated=simulated)
 
+    def first_at(self, *, simulated: bool) -> datetime | None:
+        """The day of the first call on record; None = there is none."""
+        first_us = self._rollups.first_day_us(simulated=simulated)
+        return None if first_us is None else clock.from_us(first_us)
+
     def differences(self) -> list[str]:
         """Where rollups and raw rows disagree; empty = nowhere. Reads everything."""
         return self._rollups.differences() + (self._by.differences() if self._by is not None else [])

@@ -213,6 +213,13 @@ class RollupStore:
         with self._database.read() as connection:
             return connection.execute(statement).first() is not None
 
+    def first_day_us(self, *, simulated: bool) -> int | None:
+        c = rollups_day.c
+        of = c.provider == "simulated" if simulated else c.provider != "simulated"
+        with self._database.read() as connection:
+            first: int | None = connection.execute(select(func.min(c.bucket_at)).where(of)).scalar_one()
+        return first
+
     def n_calls(self, since_us: int, until_us: int, sources: Sequence[str]) -> int:
         """Calls of these sources in [since, until), simulated ones too. Both must be whole hours."""
         h = rollups_hour.c

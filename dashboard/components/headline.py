@@ -49,14 +49,17 @@ _NUMBERS: tuple[tuple[str, Callable[[Metrics], str], Callable[[Metrics], float |
 )
 
 
-def show(now: Metrics, before: Metrics) -> None:
+def show(now: Metrics, before: Metrics | None) -> None:
+    """before: Of the period before; None = the records do not reach back so far."""
     cards = st.container(horizontal=True)
     for label, value, number, rise_is_bad, help_text in _NUMBERS:
+        text, is_number = _change(label, now, before, number)
         cards.metric(
             label,
             value(now),
-            formatting.change(number(now), number(before)),
-            delta_color="inverse" if rise_is_bad else "normal",
+            text,
+            delta_color="off" if not is_number else "inverse" if rise_is_bad else "normal",
+            delta_arrow="auto" if is_number else "off",
             border=True,
             width=CARD_WIDTH,
             help=f"{help_text} Below: against the period before.",
@@ -68,3 +71,13 @@ def show(now: Metrics, before: Metrics) -> None:
         )
     if now.n_estimated:
         st.caption(f"{now.n_estimated:,} calls broke off or came without a token count; their cost is an estimate.")
+
+
+def _change(
+    label: str, now: Metrics, before: Metrics | None, number: Callable[[Metrics], float | None]
+) -> tuple[str, bool]:
+    if before is None:
+        return "no period before", False
+    if label == "Cost" and (now.n_unpriced or before.n_unpriced):
+        return "partly unknown", False
+    return formatting.change(number(now), number(before), before.n)

@@ -20,7 +20,13 @@ def show(label: str, simulated: bool) -> None:
             else float(budget.status.limit_usd) / (budget.status.resets_at - budget.status.starts_at).days
         )
         text = "Known cost. A hatched cap marks days with calls that have no price: their true cost is higher. Dashed: the month budget, a day's share."  # fmt: skip
-        chart_table.show("Spend per day", charts.daily_spend(frame, a_day), frame, help_text=text, key="daily_spend")
+        chart_table.show(
+            "Spend per day",
+            charts.daily_spend(frame, a_day, money.day_span(label)),
+            frame,
+            help_text=text,
+            key="daily_spend",
+        )
         _unpriced(frame)
     with right:
         path, note = money.forecast_frame(simulated)
@@ -30,7 +36,9 @@ def show(label: str, simulated: bool) -> None:
             st.caption(f"No forecast: {note}")
         else:
             text = "Spend since the first of the month (UTC), and its expected path with the pattern of the week."
-            chart_table.show("This month", charts.forecast(path, limit), path, help_text=text, key="forecast")
+            chart_table.show(
+                "This month", charts.forecast(path, limit, money.month_span()), path, help_text=text, key="forecast"
+            )
             st.caption(formatting.plain(note))
             if budget is not None and budget.runs_out_on is not None:
                 st.caption(f"**{formatting.plain(budget.status.budget.name)}** runs out on {budget.runs_out_on:%d %B}.")

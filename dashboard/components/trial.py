@@ -49,7 +49,7 @@ def show(found: ExperimentReport) -> None:
     with left:
         days = trials.days(experiment)
         if not days.empty:
-            chart_table.show("Units per day", trial_charts.days(days), days, help_text="New units by the day they came (UTC).", key="exp_days")  # fmt: skip
+            chart_table.show("Units per day", trial_charts.days(days, trials.span(experiment)), days, help_text="New units by the day they came (UTC).", key="exp_days")  # fmt: skip
     with right:
         _split(found)
     _more(found)

@@ -1,5 +1,6 @@
 """Votes on two answers, and what they add up to."""
 
+import pandas as pd
 import streamlit as st
 
 from core.comparison.judging import MIN_DECIDED
@@ -73,4 +74,8 @@ def standings() -> None:
         history = queries.win_rate_over_time(manager().comparisons.votes(demo=demo), MIN_DECIDED, by_model)
         if not history.empty:
             st.caption("Win rate over time")
-            st.altair_chart(charts.win_rate_over_time(history))
+            st.altair_chart(
+                charts.win_rate_over_time(
+                    history, queries.span_of("day", history["time"].min(), pd.Timestamp.now("UTC"))
+                )
+            )

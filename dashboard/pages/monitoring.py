@@ -58,37 +58,37 @@ if view == "Spend":
     spend.show(label, simulated)
     st.stop()
 
-bucket = queries.bucket_of(label)
+bucket, span = queries.bucket_of(label), queries.span(label)
 times = queries.over_time(label, chosen, simulated)
 models = queries.by_model(label, chosen, simulated, bucket)
 errors = queries.errors_over_time(label, chosen, simulated)
 left, right = st.columns(2, gap="medium")
 with left:
     text = "Known cost in USD; unpriced calls are in the tooltip."
-    chart_table.show("Cost by model", charts.cost_over_time(models, bucket), models, help_text=text, key="cost")
+    chart_table.show("Cost by model", charts.cost_over_time(models, span), models, help_text=text, key="cost")
     table = times[["time", "requests", "errors"]]
     text = "All calls, failed ones too."
-    chart_table.show("Requests", charts.requests_over_time(times, bucket), table, help_text=text, key="requests")
+    chart_table.show("Requests", charts.requests_over_time(times, span), table, help_text=text, key="requests")
     table = times[["time", "input", "cached", "thinking", "output"]]
     text = "Input without its cached part, output without thinking: the four add up."
-    chart_table.show("Tokens by kind", charts.tokens_over_time(times, bucket), table, help_text=text, key="tokens")
+    chart_table.show("Tokens by kind", charts.tokens_over_time(times, span), table, help_text=text, key="tokens")
 with right:
     table = times[["time", "p50 s", "p95 s", "p99 s"]]
     text = "Of answered calls, from the request to the last byte, within 1.1 % of the exact percentile."
-    chart_table.show("Latency", charts.latency_over_time(times, bucket), table, help_text=text, key="latency")
+    chart_table.show("Latency", charts.latency_over_time(times, span), table, help_text=text, key="latency")
     table = times[["time", "TTFT p50 s", "TTFT p95 s", "TTFT p99 s"]]
     text = "From the request to the first text."
-    chart_table.show("Time to first token", charts.ttft_over_time(times, bucket), table, help_text=text, key="ttft")
+    chart_table.show("Time to first token", charts.ttft_over_time(times, span), table, help_text=text, key="ttft")
     if errors.empty:
         st.markdown("**Errors by class**")
         st.caption("No errors in this range.")
     else:
         text = "Calls that did not end with a complete answer, after retries."
-        chart = charts.errors_over_time(errors, bucket)
+        chart = charts.errors_over_time(errors, span)
         chart_table.show("Errors by class", chart, errors, help_text=text, key="errors")
 table = times[["time", "success %", "requests"]]
 text = "Share of calls with a complete answer."
-chart_table.show("Answered", charts.success_over_time(times, bucket), table, help_text=text, key="success")
+chart_table.show("Answered", charts.success_over_time(times, span), table, help_text=text, key="success")
 
 st.subheader("By model")
 table = queries.by_model(label, chosen, simulated).drop(columns=["time"])
