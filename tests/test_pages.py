@@ -353,7 +353,7 @@ def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: A
     show(app, "compare")
     assert app.dataframe[-1].value["models"].tolist() == ["hidden until you vote"]
 
-    app.session_state["compare_id"] = one
+    app.query_params["comparison"] = one
     app.run()
     app.button(key="blind_reveal").click().run()
 
@@ -367,7 +367,7 @@ def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTe
     mine = Candidate(position=0, model="sim-fast", system="Be brief.", parameters=Parameters(temperature=0.5))
     one = comparisons.wait(comparisons.start("Why do cats purr?", [mine, "sim-fast"], system="Be kind.")).id
     show(app, "compare")
-    app.session_state["compare_id"] = one
+    app.query_params["comparison"] = one
     app.run()
 
     seen = texts(app) + str([block.value for block in app.code])
@@ -624,6 +624,7 @@ def test_a_database_that_is_gone_is_told_and_pages_go_on_when_it_is_back(app: Ap
 BAD_ADDRESSES = {
     "playground": {"conversation": "g_nothing"},
     "workflows": {"run": "r_nothing", "flow_name": "nothing"},
+    "compare": {"comparison": "c_nothing"},
     "experiments": {"experiment": "e_nothing"},
     "monitoring": {"range": "1 year", "monitor_model": "nothing", "monitor_view": "nothing"},
     "log": {"call": "'; --", "log_status": "nothing", "log_source": "nothing", "log_model": "<b>", "log_page": "-1"},
