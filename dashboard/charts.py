@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -45,7 +45,7 @@ class Span(NamedTuple):
         return start if self.since <= start < self.until else self.until
 
 
-def time_axis(span: Span, title: str | None = None) -> alt.X:
+def time_axis(span: Span) -> alt.X:
     """The time axis in UTC, whatever the browser's zone; bars fill their bucket."""
     by_day = span.bucket == "day"
     unit, form = ("utcyearmonthdate", "%d %b") if by_day else ("utcyearmonthdatehours", "%H:%M")
@@ -53,7 +53,7 @@ def time_axis(span: Span, title: str | None = None) -> alt.X:
     ticks: Any = 12 if not by_day else "day" if n_days <= 15 else 10
     axis = alt.Axis(format=form, labelOverlap=True, grid=False, tickCount=ticks)
     scale = alt.Scale(type="utc", domain=[1000 * span.since.timestamp(), 1000 * span.until.timestamp()])
-    return alt.X(f"{unit}(time):T", title=title or f"Time (UTC, per {span.bucket})", axis=axis, scale=scale)
+    return alt.X(f"{unit}(time):T", title=f"Time (UTC, per {span.bucket})", axis=axis, scale=scale)
 
 
 def whole(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
@@ -67,7 +67,8 @@ def whole(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
 def over_time(span: Span, chart: Any, height: int = HEIGHT) -> Any:
     """A finished chart of time; the bucket that is not over yet is shaded and says so."""
     if span.last < span.until:
-        over = pd.DataFrame({"time": [span.last], "end": [span.until], "note": [f"this {span.bucket} is not over yet"]})
+        end = span.last + timedelta(**{f"{span.bucket}s": 1})
+        over = pd.DataFrame({"time": [span.last], "end": [end], "note": [f"this {span.bucket} is not over yet"]})
         shade = alt.Chart(over).mark_rect(color=GREY, opacity=0.16)
         chart = shade.encode(x=time_axis(span), x2="end:T", tooltip=[alt.Tooltip("note:N", title="so far")]) + chart
     return finish(chart, height)
@@ -295,7 +296,7 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> An
 
 def forecast(frame: pd.DataFrame, limit_usd: float | None, span: Span) -> Any:
     """Spend of the month so far, where it is heading with its 80 % range, and the budget as a dashed line."""
-    x = time_axis(span, "Day (UTC)")
+    x = time_axis(span)
     layers = []
     if "expected" in frame:
         path = frame.dropna(subset=["expected"])

@@ -138,10 +138,15 @@ def bucket_of(label: str) -> Bucket:
 def totals(label: str, model: str | None, simulated: bool) -> tuple[Metrics, Metrics | None]:
     """Of the range, and of the range before it; None = the records do not reach back so far."""
     monitoring, now = manager().monitoring, window(label)
-    first = monitoring.first_at(simulated=simulated)
-    reaches = first is not None and first < now.previous.since + (timedelta(hours=1) if bucket_of(label) == "hour" else timedelta(days=1))  # fmt: skip
-    total = monitoring.total(now, model=model, simulated=simulated)
-    return total, monitoring.total(now.previous, model=model, simulated=simulated) if reaches else None
+    before = now.previous if reaches_back(label, simulated) else None
+    found = [monitoring.total(w, model=model, simulated=simulated) for w in (now, before) if w is not None]
+    return found[0], found[1] if before is not None else None
+
+
+def reaches_back(label: str, simulated: bool) -> bool:
+    """Whether the whole of the range before is on record."""
+    first = manager().monitoring.first_at(simulated=simulated)
+    return first is not None and first <= window(label).previous.since
 
 
 @st.cache_data(ttl=3, show_spinner=False)

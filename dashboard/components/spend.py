@@ -83,7 +83,11 @@ def _bridge(label: str, simulated: bool) -> None:
         )
     with right:
         st.markdown("**In words**")
-        if not found.before_nano:
+        if not queries.reaches_back(label, simulated):
+            st.caption(
+                "The records begin in the period before or after it: it is not whole, and what moved is mostly that."
+            )
+        elif not found.before_nano:
             st.caption("There was no priced call in the period before.")
         elif moved := found.moved_most:
             model, part, nano = moved
