@@ -244,6 +244,7 @@ ONCE = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
 
 
 def record(experiment_id: str, body: schemas.Record, mm: Manager, key: Caller, once: ONCE = None) -> dict[str, Any]:
+    _check_experiment(mm, key, experiment_id)
     if body.results is not None and body.model_dump(exclude={"results"}, exclude_defaults=True):
         raise InvalidRequest("Either one outcome, or several in `results`; not both.")
     given = [body] if body.results is None else body.results

@@ -201,6 +201,29 @@ def test_every_route_of_the_api_is_read_call_or_admin_as_its_method_says(keyless
             assert scope_needed(method, f"/api{path}") == expected, path
 
 
+WIRES = [
+    ("POST", "/v1/chat/completions"), ("POST", "/v1/embeddings"), ("POST", "/v1/feedback"), ("GET", "/v1/models"),
+    ("GET", "/v1/models/x"), ("POST", "/gemini/v1beta/models/x:generateContent"), ("GET", "/gemini/v1beta/models"),
+    ("POST", "/gemini/v1beta/models/x:streamGenerateContent"), ("POST", "/gemini/v1beta/models/x:countTokens"),
+]  # fmt: skip
+
+
+def test_every_route_lets_in_the_keys_with_its_scope_and_no_others(mm: ModelManager):
+    secrets = {scope: mm.keys.create(scope, scopes=(scope,))[1] for scope in ("call", "read", "admin")}
+    paths = make_app(lambda: mm).openapi()["paths"]
+    routes = [(method.upper(), f"/api{path}") for path, methods in paths.items() for method in methods]
+    routes += [*WIRES, ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/api/docs"), ("PUT", "/v1/models")]
+
+    for method, path in routes:
+        if path == "/api/health":
+            continue
+        needed = scope_needed(method, path)
+        for scope, secret in secrets.items():
+            status = ask(remote(mm), path, method, x_api_key=secret)[0]
+            assert status == (200 if scope in (needed, "admin") else 403), (method, path, scope)
+        assert ask(remote(mm), path, method)[0] == 401, (method, path)
+
+
 @pytest.mark.parametrize(
     ("query", "headers", "left"),
     [
@@ -441,10 +464,19 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
         api.send("POST", "/api/workflow", {"template": "translation", "input": "Hello", "model": "sim-careful"}),
         api.send("POST", f"/api/experiment/{other}/test", {"prompt": "Why?", "user_id": "u_1"}),
         api.send("POST", f"/api/experiment/{other}/assign", {"user_id": "u_1"}),
+        api.send("POST", f"/api/experiment/{other}/record", {"variant": "variant_a", "success": True}),
+        api.send("POST", f"/api/experiment/{other}/record", {"results": [{"variant": "variant_a", "rating": 5}]}),
     ]
 
     assert {(status, body["code"]) for status, body in refused} == {(403, "forbidden")}
+    # Whatever a key with `call` may ask has been tried: a route that is added must be, too.
+    routes = make_app(lambda: mm).openapi()["paths"]
+    assert {path for path in routes if scope_needed("POST", f"/api{path}") == "call"} == {
+        "/generate", "/cost/estimate", "/compare", "/workflow", *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
+    }  # fmt: skip
     assert mm.log.latest() == []
+    assert mm.experiments.report(other).analysis.results[0].n_outcomes == 0
+    assert api.send("POST", f"/api/experiment/{mine}/record", {"variant": "variant_a", "success": True})[0] == 200
     assert api.send("POST", f"/api/experiment/{mine}/test", {"prompt": "Why?", "user_id": "u_1"})[0] == 200
     assert api.send("POST", "/api/generate", {"prompt": "Why?", "model": "sim-fast"})[0] == 200
 

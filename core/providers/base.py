@@ -50,7 +50,9 @@ def check_results(messages: Iterable[Message]) -> None:
 
 
 class KeyCheck(NamedTuple):
-    """What a key can do. status: works, missing, wrong_key, api_off, no_tier, quota, network or error."""
+    """What a key can do. status: works, missing, wrong_key, expired, suspended, restricted, billing, region, api_off, no_tier,
+    quota, network or error.
+    """
 
     status: str
     message: str

@@ -11,17 +11,14 @@ from core.domain import strict_json as json
 from core.domain.generation import Chunk, Model, Request
 from core.errors import (
     AimmError,
-    AuthenticationError,
     ProviderError,
-    ProviderTimeout,
-    ProviderUnavailable,
-    RateLimited,
 )
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
 from core.providers.events import Event
 from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_error
 from core.providers.http import Answer, HttpVendor, error_of, translated
+from core.providers.key_check import judged
 
 GEMINI_URL = "https://generativelanguage.googleapis.com"
 LIST_TIMEOUT_S = 6.0
@@ -128,22 +125,15 @@ class GeminiProvider:
 
     async def check(self) -> KeyCheck:
         """Try the key: read the model list, then let one model write one token."""
+        name = ""
         try:
             models = await self.models()
             if not models:
                 return KeyCheck("error", "The key is accepted, but no text model is listed for it.")
             name = default_model([model.name for model in models])
             await self._one_token(name)
-        except AuthenticationError as error:
-            return KeyCheck("api_off" if "not enabled" in error.message else "wrong_key", error.message)
-        except RateLimited as error:
-            if error.quota.endswith("limit: 0"):
-                return KeyCheck("no_tier", f"The key works, but {name} is not in its tier (limit 0).")
-            return KeyCheck("quota", f"The key works; its quota is used up just now: {error.message}")
-        except (ProviderUnavailable, ProviderTimeout) as error:
-            return KeyCheck("network", f"The vendor cannot be reached: {error.message}")
         except AimmError as error:
-            return KeyCheck("error", error.message)
+            return judged("Gemini", error, name)
         return KeyCheck("works", f"The key works: {len(models)} text models; {name} answered.")
 
     async def close(self) -> None:

@@ -323,7 +323,8 @@ def to_error(code: int, body: Any, headers: Mapping[str, str]) -> AimmError:
     message = redact(str(inner.get("message") or status or f"error {code}"))[:500]
     details = [detail for detail in inner.get("details") or () if isinstance(detail, dict)]
     error = _to_error(code, message, details, headers)
-    error.upstream = Upstream(code, status, message=message)
+    reason = next((str(detail["reason"]) for detail in details if detail.get("reason")), "")
+    error.upstream = Upstream(code, status, reason, message=message)
     return error
 
 

@@ -20,15 +20,12 @@ from core.domain.generation import (
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult
 from core.errors import (
     AimmError,
-    AuthenticationError,
     InvalidRequest,
-    ProviderTimeout,
-    ProviderUnavailable,
-    RateLimited,
 )
 from core.providers.base import KeyCheck, is_credible
 from core.providers.events import Event
 from core.providers.http import HttpVendor, count_of, error_of, quota_of
+from core.providers.key_check import judged
 from core.providers.tool_calls import CallReader
 
 LIST_TIMEOUT_S = 6.0
@@ -262,14 +259,8 @@ async def checked(label: str, models: Any) -> KeyCheck:
     """What reading the model list says about a key and an address."""
     try:
         found = await models()
-    except AuthenticationError as error:
-        return KeyCheck("wrong_key", error.message)
-    except RateLimited as error:
-        return KeyCheck("quota", f"The key works; its quota is used up just now: {error.message}")
-    except (ProviderUnavailable, ProviderTimeout) as error:
-        return KeyCheck("network", error.message)
     except AimmError as error:
-        return KeyCheck("error", error.message)
+        return judged(label, error)
     if not found:
         return KeyCheck("error", f"{label} answered, but lists no text model.")
     return KeyCheck("works", f"{label} works: {len(found)} models.")

@@ -32,6 +32,11 @@ def _try(key: str) -> None:
         titles = {
             "wrong_key": "No such key",
             "api_off": "API not enabled",
+            "expired": "Expired",
+            "suspended": "Blocked",
+            "restricted": "Restricted",
+            "billing": "No billing",
+            "region": "Not in this country",
             "network": "Network",
             "error": "It does not work",
         }
