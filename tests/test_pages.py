@@ -306,7 +306,8 @@ def test_a_blind_vote_shows_nothing_but_the_answers(app: AppTest):
     show(app, "compare")
     app.toggle(key="compare_hidden").set_value(True)
     button(app, "Compare").click().run()
-    comparison = session.manager().comparisons.get(session.manager().comparisons.latest()[0].id)
+    comparison = session.manager().comparisons.wait(session.manager().comparisons.latest()[0].id)
+    app.run()
 
     for n in range(3):
         seen = page_of(app)

@@ -1,7 +1,5 @@
 """A blind vote: two answers without names, in an order drawn for this voter, and nothing else that tells them apart."""
 
-import time
-
 import streamlit as st
 
 from core.comparison import judging
@@ -10,7 +8,7 @@ from dashboard.components import answer
 from dashboard.session import manager
 from dashboard.voter import voter
 
-LOOK_S = 0.3
+LOOK_S = 0.5
 # Of the two as they are shown: first or second.
 CHOICES = {"first": "Answer 1 is better", "second": "Answer 2 is better", "tie": "Tie", "both_bad": "Both bad", "skip": "Skip"}  # fmt: skip
 
@@ -18,8 +16,8 @@ CHOICES = {"first": "Answer 1 is better", "second": "Answer 2 is better", "tie":
 def draw(comparison: Comparison) -> None:
     """Answers are shown when all are there: how fast one comes would say much about its model."""
     if comparison.is_running:
-        wait(comparison, "The answers are shown together when all are there")
-        st.rerun()
+        wait(comparison.id, "The answers are shown together when all are there.")
+        return
     order = judging.shown_order(comparison.id, voter(), len(comparison.candidates))
     able = [position for position in order if comparison.candidates[position].can_win]
     if len(able) < len(order):
@@ -37,12 +35,12 @@ def draw(comparison: Comparison) -> None:
         st.rerun()
 
 
-def wait(comparison: Comparison, words: str) -> None:
-    """Until all answers are there, whoever asks for them; a click elsewhere ends it."""
-    place, began = st.empty(), time.monotonic()
-    while manager().comparisons.get(comparison.id).is_running:
-        place.caption(f"{words} · {time.monotonic() - began:.0f} s")  # at each call Streamlit looks for clicks
-        time.sleep(LOOK_S)
+@st.fragment(run_every=LOOK_S)
+def wait(comparison_id: str, words: str) -> None:
+    """Until all answers are there, whoever asks for them. The page's run has ended by then: nothing of the last one is left."""
+    if not manager().comparisons.get(comparison_id).is_running:
+        st.rerun()
+    st.caption(words)
 
 
 def _ask(comparison: Comparison, pair: tuple[int, int], n_done: int) -> None:

@@ -25,6 +25,9 @@ def asked(comparison: Comparison) -> None:
 
 
 def draw(comparison: Comparison) -> None:
+    if comparison.is_running and not manager().comparisons.is_running(comparison.id):
+        blind.wait(comparison.id, "Another process asks for this comparison.")
+        return
     if comparison.is_running:
         _watch(comparison)
         st.rerun()
@@ -52,9 +55,6 @@ def draw(comparison: Comparison) -> None:
 
 def _watch(comparison: Comparison) -> None:
     calls = manager().comparisons.calls(comparison.id)
-    if not manager().comparisons.is_running(comparison.id):
-        blind.wait(comparison, "Another process asks for this comparison")
-        return
     bar = st.container(horizontal=True)
     for position, call in calls.items():
         letter = comparison.candidates[position].letter
