@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from core.domain.experiment import Experiment, Guardrail, Metric, Phase, Variant
@@ -14,7 +14,7 @@ from core.statistics.moments import Moments
 from core.statistics.sequential import Difference
 from core.storage import histogram
 from core.storage.experiment_sums import metric_of_sums
-from core.storage.experiments import Look, ShadowCalls, Sums
+from core.storage.experiments import Look, Sums
 
 METRICS: tuple[Metric, ...] = (
     "success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost",
@@ -152,25 +152,6 @@ def analyse(experiment: Experiment, sums: Sums) -> Analysis:
         n_not_counted=sums.not_counted("exposure"),
         n_late=sums.not_counted("late"),
         n_orphans=sums.not_counted("orphan"),
-    )
-
-
-def with_shadows(results: Sequence[VariantResult], shadows: Sequence[ShadowCalls]) -> tuple[VariantResult, ...]:
-    """The results with the calls of shadow variants, which belong to no unit: they were made, and are paid."""
-    made = {each.position: each for each in shadows}
-    return tuple(
-        replace(
-            result,
-            n_calls=result.n_calls + calls.n,
-            n_errors=result.n_errors + calls.n_failed,
-            n_unpriced=result.n_unpriced + calls.n_unpriced,
-            cost_usd=None
-            if calls.n_unpriced or result.cost_usd is None
-            else round(result.cost_usd + calls.nano / 1e9, 9),
-        )
-        if (calls := made.get(result.variant.position)) is not None
-        else result
-        for result in results
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
-from core.domain import strict_json as json
 from core.domain.experiment import (
     Decision,
     Experiment,
@@ -24,13 +23,14 @@ from core.domain.key import Key
 from core.domain.text import MAX_TAGS, as_list, is_storable
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record
-from core.experiments.analysis import Analysis, VariantResult, analyse, history, with_shadows
+from core.experiments.analysis import Analysis, VariantResult, analyse, history
 from core.experiments.assignment import place
 from core.experiments.cautions import cautions, novelty
 from core.experiments.decision import Traffic, decide
 from core.experiments.design import asked_of, checked_design, checked_unit, checked_variants, made_up_hypothesis
 from core.experiments.outcomes import checked_outcome, find_variant
 from core.experiments.play import played
+from core.experiments.records import DecisionRecords, with_shadows
 from core.statistics.interval import Interval
 from core.storage import experiment_check, experiment_data
 from core.storage.audit import note
@@ -83,6 +83,7 @@ class ExperimentService:
         input, charged to a key, and gives the run's id. keeps_text: Whether outcomes' free text is kept."""
         self._database = database
         self._store = ExperimentStore(database)
+        self._records = DecisionRecords(database, self._store)
         self._writer = writer
         self._calls = calls
         self._resolve = resolve
@@ -407,7 +408,6 @@ class ExperimentService:
         return {variant.position: history(experiment, looks, variant.position) for variant in experiment.served[1:]}
 
     def days(self, experiment_id: str) -> list[DayCounts]:
-        """Exposures and outcomes per day (UTC) and variant, oldest first."""
         return self._store.days(experiment_id)
 
     def latest_units(self, experiment_id: str, limit: int = 10) -> list[UnitRow]:
@@ -438,47 +438,11 @@ class ExperimentService:
     def record_of(self, experiment_id: str) -> str:
         """The decision record: a Markdown file with its data, which `verify` checks."""
         report = self.report(experiment_id)
-        moment = clock.now().isoformat(timespec="seconds")
-        analysis = self._with_shadows(report.analysis, report.experiment)
-        return record.render(
-            self._data(report.experiment, analysis, report.decision, traffic=report.traffic, written_at=moment)
-        )
-
-    def _with_shadows(self, analysis: Analysis, experiment: Experiment) -> Analysis:
-        return replace(analysis, results=with_shadows(analysis.results, self._store.shadow_calls(experiment.id)))
+        return self._records.written(report.experiment, report.analysis, report.decision, report.traffic)
 
     def verify(self, text: str) -> list[str]:
-        """Recompute every number of a decision record from the rows; where they disagree; empty = nowhere.
-
-        The traffic, on which a running experiment's days and dollars a month rest, is taken as it was stated.
-
-        Raises:
-            InvalidRequest: It is no record. NotFound: this database has no such experiment.
-        """
-        stated = record.parse(text)
-        experiment = self.get(stated["experiment"]["id"])
-        with self._database.read() as connection:
-            sums = experiment_check.recomputed(connection, experiment.id)
-        analysis = analyse(experiment, sums)
-        traffic = Traffic(**stated["traffic"])
-        decision = decide(experiment, analysis, traffic)
-        if record.counts_shadows(stated):
-            analysis = self._with_shadows(analysis, experiment)
-        found = self._data(experiment, analysis, decision, traffic=traffic, written_at=stated["written_at"])
-        wrong = record.compare(stated, json.loads(json.dumps(found)))
-        if not wrong and record.render(stated) != text:
-            wrong.append("The text of the record is not what its data say.")
-        return wrong
-
-    def _data(
-        self, experiment: Experiment, analysis: Analysis, decision: Decision, *, traffic: Traffic, written_at: str
-    ) -> dict[str, Any]:
-        with self._database.read() as connection:
-            digest = experiment_check.data_hash(connection, experiment.id)
-            ids = experiment_check.price_ids(connection, experiment.id)
-        return record.to_data(
-            experiment, analysis, decision, traffic, data_hash=digest, price_ids=ids, written_at=written_at
-        )
+        """Recompute every number of a decision record; see DecisionRecords.verify."""
+        return self._records.verify(text, self.get(record.parse(text)["experiment"]["id"]))
 
     def _traffic(self, experiment: Experiment, analysis: Analysis) -> Traffic:
         """Units and calls a day, over the last days; an experiment younger than a day counts as one day old."""
