@@ -139,6 +139,18 @@ def replace_by_another(folder: Path, mm: ModelManager) -> Callable[[], None]:
     return back
 
 
+def delete_the_log(folder: Path, _mm: ModelManager) -> Callable[[], None]:
+    (folder / "aimm.db-wal").rename(folder / "kept")
+    return lambda: (folder / "kept").rename(folder / "aimm.db-wal") and None
+
+
+def replace_beside_its_log(folder: Path, mm: ModelManager) -> Callable[[], None]:
+    """A backup is put in its place, and the log of the other one is left lying there."""
+    (folder / "aimm.db").rename(folder / "kept")
+    shutil.copy(folder / "kept", folder / "aimm.db")
+    return lambda: (folder / "kept").rename(folder / "aimm.db") and None
+
+
 def pragma(mm: ModelManager, name: str, value: int) -> None:
     """Of the connection that the writer keeps; it is idle while nothing is asked."""
     kept = mm.database._kept
@@ -177,7 +189,7 @@ def stop_postgres(_folder: Path, mm: ModelManager) -> Callable[[], None]:
 
     as_owner(
         f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",  # noqa: S608 - our own
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'",  # noqa: S608 - our own
     )
     return lambda: as_owner(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
@@ -185,6 +197,8 @@ def stop_postgres(_folder: Path, mm: ModelManager) -> Callable[[], None]:
 FAULTS = {
     "deleted": (delete, "its file was deleted or moved away"),
     "replaced": (replace_by_another, "another file stands in its place"),
+    "replaced beside its log": (replace_beside_its_log, "another file stands in its place"),
+    "without its log": (delete_the_log, "the -wal file beside it"),
     "full": (fill_the_disk, "the disk is full"),
     "read-only": (make_read_only, "its file or folder is read-only"),
     "locked": (lock, "another program holds it locked"),

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from core import AimmError, ModelManager, clock
 from core.demo import DemoSize
+from core.domain.alias import Target
 from core.domain.generation import Generation, Usage
 from core.storage import histogram
 from core.storage.database import Database, _to_url
@@ -220,6 +221,26 @@ def test_merging_is_adding(first: dict[int, int], second: dict[int, int]):
     merged = histogram.decode(histogram.merge(histogram.encode(first), second))
 
     assert merged == {k: first.get(k, 0) + second.get(k, 0) for k in first.keys() | second.keys()}
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "a\x00b"])
+def test_a_text_that_cannot_be_kept_is_refused_or_kept_whole(mm: ModelManager, text: str):
+    for deed in (
+        lambda: mm.log.latest(search=text),
+        lambda: mm.log.get(text),
+        lambda: mm.comparisons.get(text),
+        lambda: mm.experiments.get(text),
+        lambda: mm.workflows.run(text),
+        lambda: mm.budgets.create(text, "5"),
+        lambda: mm.experiments.create(text, ["sim-fast", "sim-balanced"]),
+        lambda: mm.workflows.start("translation", text, model="sim-fast"),
+        lambda: mm.aliases.set("ours", Target(model="sim-fast", system=text)),
+    ):
+        try:
+            deed()
+        except AimmError as error:
+            assert "a\x00" not in error.text
+    assert mm.generate("It goes on.", model="sim-fast").status == "ok"
 
 
 # Who may read ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from core.errors import DatabaseUnavailable, InvalidRequest
 from core.storage.files import private_database, private_folder
-from core.storage.health import OTHER, Health, is_new, reason
+from core.storage.health import MOVED, OTHER, Health, is_new, reason
 
 BUSY_TIMEOUT_MS = 120_000  # the longest write, charging millions of past calls anew, takes a minute
 CONNECT_S = 5
@@ -99,7 +99,7 @@ class Database:
     def _used_for(self, deed: str) -> Iterator[None]:
         moved = self.health.has_moved()
         if moved and not (moved == OTHER and self._adopt()):
-            raise self.health.fail(deed, moved, "Put the file back, or start anew.")
+            raise self.health.fail(deed, moved, MOVED)
         with self.health.told(deed):
             yield
 
@@ -116,6 +116,8 @@ class Database:
         with self._lock:
             if not self.health.has_moved():  # another thread was first
                 return True
+            if self.health.has_its_log:
+                return False
             try:
                 with closing(sqlite3.connect(self.url.database or "")) as connection:
                     [version] = connection.execute("SELECT version_num FROM alembic_version").fetchone()

@@ -11,11 +11,13 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from core.errors import AimmError, DatabaseUnavailable
+from core.errors import AimmError, DatabaseUnavailable, InvalidRequest
 
 logger = logging.getLogger(__name__)
 
 GONE, OTHER = "its file was deleted or moved away", "another file stands in its place"
+NO_LOG = "the -wal file beside it, which holds its latest records, was deleted or moved away"
+MOVED = "Put the files back together, -wal and -shm with them, or stop the server, which writes down what it has."
 # SQLite's primary result codes.
 _SQLITE = {
     sqlite3.SQLITE_FULL: ("the disk is full", "Make room."),
@@ -79,6 +81,7 @@ class Health:
         self._address = address
         self._file = file
         self._identity: tuple[int, int] | None = None
+        self._wal = 0  # the inode of the write-ahead log; while we are connected, SQLite keeps to one
         self._troubles: dict[str, str] = {}  # reading, writing -> why it cannot be done
 
     @property
@@ -96,6 +99,8 @@ class Health:
             yield
         except Exception as error:
             # Prepared statements go around SQLAlchemy: their errors are the driver's own.
+            if isinstance(error, UnicodeEncodeError) or "cannot contain NUL" in str(error):
+                raise InvalidRequest("A text holds a NUL or half of a surrogate pair, which cannot be kept.") from None
             found = None if isinstance(error, OSError) else reason(error)
             if found is None:
                 raise
@@ -114,7 +119,7 @@ class Health:
             logger.warning("the database %s can be used again", self._address)
 
     def has_moved(self) -> str:
-        """Why the file's name no longer means what was opened: GONE or OTHER; empty = it does."""
+        """Why the file's name no longer means what was opened: GONE, OTHER or NO_LOG; empty = it does."""
         if self._file is None:
             return ""
         try:
@@ -124,8 +129,24 @@ class Health:
         identity = found.st_dev, found.st_ino
         if self._identity is None:
             self._identity = identity
-        return "" if identity == self._identity else OTHER
+        if identity != self._identity:
+            return OTHER
+        wal = _inode(f"{self._file}-wal")
+        self._wal = self._wal or wal
+        return "" if wal == self._wal else NO_LOG
+
+    @property
+    def has_its_log(self) -> bool:
+        """Whether the write-ahead log of what was opened still has its name: SQLite would write it into another file there."""
+        return self._wal != 0 and _inode(f"{self._file}-wal") == self._wal
 
     def forget(self) -> None:
         """Take the file that is there now for the one that is meant."""
-        self._identity = None
+        self._identity, self._wal = None, 0
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0

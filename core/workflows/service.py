@@ -19,6 +19,7 @@ from core.config import MAX_PROMPT_BYTES
 from core.domain import strict_json as json
 from core.domain.generation import Model
 from core.domain.key import Key
+from core.domain.text import is_storable
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.errors import AimmError, Conflict, InvalidRequest, NotFound, TooLarge
 from core.pricing.estimate import Estimate
@@ -333,6 +334,8 @@ class WorkflowService:
     def _inputs(workflow: Workflow, text: str, named: Mapping[str, str]) -> dict[str, str]:
         if not text.strip():
             raise InvalidRequest("The input is empty.")
+        if not all(is_storable(each) for each in (text, *named.values())):
+            raise InvalidRequest("The input holds a NUL or half of a surrogate pair, which no model takes.")
         if len(text.encode()) > MAX_PROMPT_BYTES:
             raise TooLarge(f"The input has {len(text.encode()):,} bytes; at most {MAX_PROMPT_BYTES:,} are taken.")
         if unknown := sorted(set(named) - set(workflow.inputs)):
