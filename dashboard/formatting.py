@@ -8,7 +8,7 @@ from core.pricing.dollars import dollars
 
 UNKNOWN = "–"
 FEW = 20  # calls, below which a change in per cent is chance
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # spreadsheets take leading spaces off
 _AMOUNT = re.compile(r"[+-]?\$?(?:\d[\d,.]*|\.\d+)(?:e[+-]?\d+)?(?: ?%| [a-zA-Z]{1,12})?", re.IGNORECASE)
 
 
@@ -92,7 +92,7 @@ def cell(value: object) -> object:
     """
     if isinstance(value, str) and "\r" in value:
         return cell(value.replace("\r\n", "\n").replace("\r", "\n"))
-    if isinstance(value, str) and _FORMULA.match(value) and not _AMOUNT.fullmatch(value):
+    if isinstance(value, str) and _FORMULA.match(value) and not _AMOUNT.fullmatch(value.strip()):
         return f"'{value}"
     return value
 

@@ -612,6 +612,7 @@ def test_a_line_of_one_model_never_falls_on_another(text: str, model: str):
     [
         "", "<html></html>", "\x00\x01", "a,b\n1,2\n", "date,model,cost\n", "date,model,cost\n2026-11-01,m,NaN\n", "date,model,cost\n2026-11-01,m,lots\n",
         "date,model,cost,currency\n2026-11-01,m,1,EUR\n", "date,model,cost (€)\n2026-11-01,m,1\n", "timestamp,n_context_tokens_total,num_model_requests\n1,2,3\n",
+        "{}", "[]", "[1]", '{"data":[]}', '{"data":{"a":1}}', "[" * 9999, "date,model,cost,credits\n2026-11-01,m,1,[oops\n", "usage_date_utc,usage_input_tokens_no_cache\n2026-11-01,1\n",
     ],
 )  # fmt: skip
 def test_what_is_no_bill_in_dollars_is_refused(text: str):

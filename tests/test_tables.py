@@ -11,8 +11,8 @@ import streamlit as st
 from dashboard import formatting, tables
 from tests.conftest import ROOT
 
-FORMULAS = ['=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2+3+cmd|x!A0", "@SUM(1,2)", "\t=1+1", "\n=1", "＝1", "=", "-", "+49 170 1234", "- a list", "@anna", "-1-2", "+A1"]  # fmt: skip
-PLAIN = ["", "ok", "a=b", "'quoted", "-5", "+3", "-1,234.50", "-$0.44", "+$1.20", "+12 %", "-3.2 points", "-1.5e-05", "−5 %", "u-1"]  # fmt: skip
+FORMULAS = ['=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2+3+cmd|x!A0", "@SUM(1,2)", "\t=1+1", "\n=1", "＝1", "=", "-", "+49 170 1234", "- a list", "@anna", "-1-2", "+A1", " =1+1", "\u00a0@SUM(1)"]  # fmt: skip
+PLAIN = ["", "ok", "a=b", "'quoted", "-5", "+3", "-1,234.50", "-$0.44", "+$1.20", "+12 %", "-3.2 points", "-1.5e-05", "−5 %", "u-1", " -5 ", " plain"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", FORMULAS)

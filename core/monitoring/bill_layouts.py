@@ -124,6 +124,8 @@ def column(name: str) -> str:
 def header(rows: Sequence[Sequence[str]]) -> Header:
     """Find it; invoices begin with other lines. Raises: InvalidRequest"""
     for at, row in enumerate(rows[:MAX_PREAMBLE]):
+        if not row:
+            continue
         names = [column(name) for name in row]
         if names[0] in ("currency", "billingcurrency") and len(row) > 1 and "cost" not in names:
             check_currency(row[1])
