@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from core.domain import strict_json as json
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest, ProviderError
 from core.providers.base import KeyCheck, as_input, check_results, is_credible
-from core.providers.http import HttpVendor, count_of, error_of, quota_of
+from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.openai import checked
 
 LIST_TIMEOUT_S = 6.0
@@ -21,10 +20,6 @@ LONGEST = 4096  # the API wants a length; where the caller names none
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls", "refusal": "content_filter",
     "model_context_window_exceeded": "length",
-}  # fmt: skip
-_STATUS = {
-    "overloaded_error": 529, "rate_limit_error": 429, "authentication_error": 401, "permission_error": 403,
-    "not_found_error": 404, "request_too_large": 413, "invalid_request_error": 400, "timeout_error": 504,
 }  # fmt: skip
 
 
@@ -51,7 +46,7 @@ class AnthropicProvider:
             quota = quota_of(answer.headers)
             if await answer.is_whole():
                 _, [value, *_] = await answer.whole()
-                self._refuse_error(value)
+                self._http.refuse_errors([value])
                 for chunk in reader.whole(value):
                     yield chunk if quota is None else replace(chunk, quota=quota)
                 return
@@ -59,16 +54,10 @@ class AnthropicProvider:
                 for event in events:
                     if event.value is None:
                         continue
-                    self._refuse_error(event.value)
+                    self._http.refuse_errors([event.value])
                     if (read := reader.read(event.value)) is not None:
                         yield read if quota is None else replace(read, quota=quota)
                         quota = None
-
-    def _refuse_error(self, value: dict[str, Any]) -> None:
-        error = error_of(value)
-        if value.get("type") == "error" or error is not None:
-            status = _STATUS.get(str((error or {}).get("type")), 500)
-            raise self._http.error(status, json.encoded({"error": error}), {})
 
     async def models(self) -> list[Model]:
         body = await self._http.get("/v1/models?limit=1000", LIST_TIMEOUT_S)

@@ -1,7 +1,7 @@
 """Gemini through google-genai's asynchronous client, with the client's own retries, redirects and loops switched off."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,9 +15,8 @@ from core.errors import (
 )
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
-from core.providers.events import Event
 from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_error
-from core.providers.http import Answer, HttpVendor, error_of, translated
+from core.providers.http import Answer, HttpVendor, translated
 from core.providers.key_check import judged
 
 GEMINI_URL = "https://generativelanguage.googleapis.com"
@@ -233,26 +232,6 @@ class _Wire(HttpVendor):
         except ValueError:
             body = {"error": {"message": raw[:200].decode("utf-8", "replace").strip()}}
         return to_error(status, body, headers)
-
-    def until_error(self, events: Sequence[Event]) -> tuple[Sequence[Event], AimmError | None]:
-        """What came before an error, and the error."""
-        for at, event in enumerate(events):
-            if event.value and "error" in event.value and (error := self.error_in(event.value)) is not None:
-                return events[:at], error
-        return events, None
-
-    def error_in(self, value: Mapping[str, Any]) -> AimmError | None:
-        """An error that comes in the midst of a stream."""
-        if (error := error_of(value)) is None:
-            return None
-        code = error.get("code")
-        return to_error(code if isinstance(code, int) else 500, {"error": error}, {})
-
-    def refuse_errors(self, values: Sequence[Mapping[str, Any]]) -> None:
-        """Raises: AimmError: One of the values is one."""
-        for value in values:
-            if (error := self.error_in(value)) is not None:
-                raise error
 
     async def as_events(self, answer: Answer) -> AsyncIterator[bytes]:
         """An answer in whatever form as the events that google-genai reads."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,6 +33,11 @@ _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")  # with which a line of an event stream begins
 # JSON, Unicode and pydantic errors are ValueErrors; the others come of objects of another shape.
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
+# What Anthropic calls its errors.
+_STATUS = {
+    "overloaded_error": 529, "rate_limit_error": 429, "authentication_error": 401, "permission_error": 403,
+    "not_found_error": 404, "request_too_large": 413, "invalid_request_error": 400, "timeout_error": 504,
+}  # fmt: skip
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})  # waiting does not help
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?")  # more is no time to wait, and would not be finite in the end
 _LONG = re.compile(
@@ -101,6 +106,28 @@ class HttpVendor:
         error.upstream = upstream
         return error
 
+    def error_in(self, value: Mapping[str, Any]) -> AimmError | None:
+        """The error that an answer called good holds, mostly in the midst of a stream."""
+        error = value.get("error")
+        if isinstance(error, str) and error:
+            error = {"message": error}
+        if not isinstance(error, dict):
+            return None
+        return self.error(_code_of(error), json.encoded({"error": error}), {})
+
+    def refuse_errors(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Raises: AimmError: One of the values is one."""
+        for value in values:
+            if (error := self.error_in(value)) is not None:
+                raise error
+
+    def until_error(self, events: Sequence[Event]) -> tuple[Sequence[Event], AimmError | None]:
+        """What came before an error, and the error."""
+        for at, event in enumerate(events):
+            if event.value and "error" in event.value and (error := self.error_in(event.value)) is not None:
+                return events[:at], error
+        return events, None
+
     def _error(self, upstream: Upstream, headers: Mapping[str, str]) -> AimmError:
         status, code, message = upstream.status, upstream.code or upstream.type, upstream.message
         text = f"{self.label}: {message or f'error {status}'}"[:500]
@@ -129,12 +156,12 @@ class HttpVendor:
         return InvalidRequest(text)
 
 
-def error_of(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What an answer that is called good says of an error, if it is one."""
-    error = value.get("error")
-    if isinstance(error, str) and error:
-        return {"message": error}
-    return error if isinstance(error, dict) else None
+def _code_of(error: Mapping[str, Any]) -> int:
+    """An error in a good answer has no status: its code may be one, or its type may say it."""
+    code, kind = error.get("code"), str(error.get("type") or "")
+    if isinstance(code, int) and 400 <= code < 600:
+        return code
+    return 429 if "rate" in str(code or kind) else _STATUS.get(kind, 500)
 
 
 def not_an_answer(label: str, status: int) -> ProviderError:

@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from core.domain import strict_json as json
 from core.domain.generation import (
     SERVICE_TIERS,
     Chunk,
@@ -24,7 +23,7 @@ from core.errors import (
 )
 from core.providers.base import KeyCheck, is_credible
 from core.providers.events import Event
-from core.providers.http import HttpVendor, count_of, error_of, quota_of
+from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.key_check import judged
 from core.providers.tool_calls import CallReader
 
@@ -77,14 +76,14 @@ class OpenAIProvider:
             quota = quota_of(answer.headers)
             if await answer.is_whole():
                 raw, values = await answer.whole()
-                self._refuse_errors(values)
+                self._http.refuse_errors(values)
                 chunk = _to_chunk(values, raw if keeps_whole else None, quota, calls)
                 if chunk.finish_reason is None and (chunk.text or chunk.tools):
                     chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
                 yield chunk
                 return
             async for events in answer.events():
-                good, error = self._until_error(events)
+                good, error = self._http.until_error(events)
                 # To be written anew for another wire, each event stays a piece of its own.
                 for together in [good] if keeps_raw else [[event] for event in good]:
                     if together:
@@ -93,28 +92,11 @@ class OpenAIProvider:
                 if error is not None:
                     raise error
 
-    def _until_error(self, events: Sequence[Event]) -> tuple[Sequence[Event], AimmError | None]:
-        """What came before an error, and the error."""
-        for at, event in enumerate(events):
-            if event.value and "error" in event.value and (error := self._error_in(event.value)) is not None:
-                return events[:at], error
-        return events, None
-
-    def _refuse_errors(self, values: Sequence[dict[str, Any]]) -> None:
-        for value in values:
-            if (error := self._error_in(value)) is not None:
-                raise error
-
-    def _error_in(self, value: dict[str, Any]) -> AimmError | None:
-        if (error := error_of(value)) is None:
-            return None
-        return self._http.error(_code_of(error), json.encoded({"error": error}), {})
-
     async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
         async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
             raw, [value, *_] = await answer.whole()
-            self._refuse_errors([value])
+            self._http.refuse_errors([value])
             usage = to_usage(value.get("usage"))
             vectors = tuple(each["embedding"] for each in value.get("data") or ())
             if not all(isinstance(vector, str | list) for vector in vectors):
@@ -335,11 +317,3 @@ def to_usage(usage: Any) -> Usage | None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _code_of(error: dict[str, Any]) -> int:
-    """An error in the midst of a stream has no status: its code may be one."""
-    code = error.get("code")
-    if isinstance(code, int) and 400 <= code < 600:
-        return code
-    return 429 if "rate" in str(code or error.get("type") or "") else 500
