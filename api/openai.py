@@ -13,7 +13,9 @@ from api.openai_answer import OpenAIAnswer
 from core import InvalidRequest, ModelManager, NotFound
 from core.domain.experiment import OutcomeInput
 from core.domain.key import Key
+from core.keys.rules import check_model
 
+_OPINION = ("thumb", "rating", "text")
 _OUTCOME = ("success", "rating", "number", "text", "generation_id", "assignment_id")
 
 
@@ -29,7 +31,7 @@ async def handle(exchange: Exchange, mm: ModelManager, key: Key | None) -> None:
         packed = body.get("encoding_format") == "base64"
         await respond(exchange, mm, asked, OpenAIAnswer(is_counted=False, base64_vectors=packed))
     elif method == "POST" and path == "/feedback":
-        await _feedback(exchange, mm, await exchange.json())
+        await _feedback(exchange, mm, await exchange.json(), key)
     elif method == "GET" and path == "/models":
         data = await asyncio.to_thread(_models, mm, key)
         await exchange.answer(200, dumped({"object": "list", "data": data}), {})
@@ -55,11 +57,26 @@ def _models(mm: ModelManager, key: Key | None) -> list[dict[str, Any]]:
     return [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names(mm, key)]
 
 
-async def _feedback(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
-    """Record an outcome of an answer, by the ids that came with it."""
+async def _feedback(exchange: Exchange, mm: ModelManager, body: dict[str, Any], key: Key | None) -> None:
+    """Record what somebody thought of an answer, and an outcome where it is an experiment's, by the ids that came with it."""
+    given, user = _given(body), body.get("user")
+    user = exchange.header(b"x-aimm-user") if user is None else user
+    if not isinstance(user, str):
+        raise InvalidRequest("user must be a text.")
+    thumb = body.get("thumb")
+    if thumb is None and "success" in given:
+        thumb = "up" if given["success"] else "down"
+    elif thumb in ("up", "down"):
+        given.setdefault("success", thumb == "up")
+    opinion = {name: each for name, each in {**given, "thumb": thumb}.items() if name in _OPINION and each is not None}
+    recorded = await asyncio.to_thread(_record, exchange, mm, key, given, opinion, user)
+    await exchange.answer(200, dumped({"object": "feedback", **recorded}), {})
+
+
+def _given(body: dict[str, Any]) -> dict[str, Any]:
+    """What the body says of an outcome. Raises: InvalidRequest."""
     given = {name: body[name] for name in _OUTCOME if body.get(name) is not None}
-    generation_id, assignment_id = given.get("generation_id"), given.get("assignment_id")
-    ids = [each for each in (generation_id, assignment_id) if each is not None]
+    ids = [given[name] for name in ("generation_id", "assignment_id") if name in given]
     if not ids or not all(isinstance(each, str) for each in ids):
         raise InvalidRequest(
             "Say of which answer: generation_id (x-aimm-request-id) or assignment_id (x-aimm-assignment)."
@@ -69,12 +86,27 @@ async def _feedback(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) 
     for name in ("rating", "number"):
         if not isinstance(given.get(name, 0.0), int | float) or isinstance(given.get(name), bool):
             raise InvalidRequest(f"{name} must be a number.")
+    return given
 
-    def record() -> list[dict[str, str]]:
+
+def _record(
+    exchange: Exchange, mm: ModelManager, key: Key | None, given: dict[str, Any], opinion: dict[str, Any], user: str
+) -> dict[str, Any]:
+    generation_id, assignment_id = given.get("generation_id"), given.get("assignment_id")
+    if generation_id is not None:
+        mm.feedback.own_call(generation_id, key)
+    try:
         experiment_id = mm.units.of_answer(generation_id=generation_id, assignment_id=assignment_id)
-        key = exchange.header(b"idempotency-key") or None
-        made = mm.experiments.record(experiment_id, [OutcomeInput(**given)], idempotency_key=key)
-        return [{"id": each.id, "state": each.state} for each in made]
-
-    recorded = await asyncio.to_thread(record)
-    await exchange.answer(200, dumped({"object": "feedback", **recorded[0]}), {})
+    except NotFound:
+        if generation_id is None:
+            raise
+        is_private = exchange.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
+        mm.feedback.give(generation_id, opinion, key=key, user_id=user, is_private=is_private)
+        return {"id": generation_id, "state": "recorded"}
+    if generation_id is None and key is not None and key.models:
+        check_model(key, f"exp:{mm.experiments.get(experiment_id).name}")
+    once = exchange.header(b"idempotency-key") or None
+    [outcome] = mm.experiments.record(experiment_id, [OutcomeInput(**given)], idempotency_key=once, by=key)
+    if generation_id is not None and opinion:
+        mm.feedback.give(generation_id, opinion, key=key, user_id=user)
+    return {"id": outcome.id, "state": outcome.state}

@@ -139,6 +139,10 @@ _FEEDBACK = _object(
     {
         "generation_id": {**_TEXT, "description": "x-aimm-request-id of the answer."},
         "assignment_id": {**_TEXT, "description": "x-aimm-assignment of the answer."},
+        "thumb": _maybe({**_TEXT, "enum": ["up", "down"]}),
+        "user": _maybe(
+            {**_TEXT, "maxLength": 500, "description": "Whose opinion it is; the same one's later one takes its place."}
+        ),
         "success": _maybe(_YES_NO),
         "rating": _maybe({**_NUMBER, "minimum": 1, "maximum": 5}),
         "number": _maybe(_NUMBER),

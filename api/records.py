@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
 from api import errors, schemas, wire
-from api.given import Caller, Manager
+from api.given import Caller, Manager, moment
 from core.calls.call import Origin
 from core.comparison import judging
 from core.domain.comparison import LOCAL_VOTER, Comparison, Vote, WinRate
@@ -55,6 +56,9 @@ def votes_on(comparison_id: str, mm: Manager, limit: Limit = 50, before: Before 
 
 def cast(comparison_id: str, body: schemas.CastVote, mm: Manager, key: Caller) -> dict[str, Any]:
     """One vote a key and pair; without a key the one of whoever sits at the machine, on the page or here."""
+    if key is not None and key.models:
+        for candidate in mm.comparisons.get(comparison_id).candidates:
+            check_model(key, candidate.model)
     voter = LOCAL_VOTER if key is None else f"key:{key.id}"
     vote = mm.comparisons.vote(comparison_id, body.choice, pair=body.pair, voter=voter)
     return {"status": "success", "vote": _vote(vote)}
@@ -203,6 +207,25 @@ def _workflow(w: Workflow, is_saved: bool) -> dict[str, Any]:
     }
 
 
+def feedback(
+    mm: Manager,
+    by: Literal["model", "tag"] = "model",
+    from_: Annotated[str | None, Query(alias="from", max_length=40)] = None,
+    to: Annotated[str | None, Query(alias="to", max_length=40)] = None,
+    simulated: bool = False,
+) -> dict[str, Any]:
+    """What people thought of the answers of a window, by model or tag."""
+    window = mm.monitoring.window(moment(from_, "from"), moment(to, "to"))
+    found = mm.feedback.sums(window.since, window.until, by=by, simulated=simulated)
+    return {"status": "success", "by": by, "feedback": [asdict(each) for each in found]}
+
+
+def feedback_on(generation_id: str, mm: Manager) -> dict[str, Any]:
+    mm.generation(generation_id)
+    rows = [{**asdict(each), "updated_at": each.updated_at.isoformat()} for each in mm.feedback.of(generation_id)]
+    return {"status": "success", "feedback": rows}
+
+
 ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/compare", ["POST"], compare, 200),
     ("/comparisons", ["GET"], comparisons, 200),
@@ -211,6 +234,8 @@ ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/comparisons/{comparison_id}/vote", ["POST"], cast, 200),
     ("/votes", ["GET"], votes, 200),
     ("/votes/{vote_id}", ["GET"], vote, 200),
+    ("/feedback", ["GET"], feedback, 200),
+    ("/generations/{generation_id}/feedback", ["GET"], feedback_on, 200),
     ("/win-rates", ["GET"], win_rates, 200),
     ("/workflows", ["GET"], workflows, 200),
     ("/workflows/{name}", ["GET"], workflow, 200),

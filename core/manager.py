@@ -45,6 +45,7 @@ from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
 from core.monitoring.alerting import AlertService
 from core.monitoring.delivery import Channels
+from core.monitoring.feedback import FeedbackService
 from core.monitoring.reconciling import ReconcileService
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
@@ -150,7 +151,11 @@ class ModelManager(Asking):
         self.alerts = AlertService(self.database, self._writer, self.spend, Channels.of(settings), clock.now)
         self.breakers.tell = self.aliases.tell = self.alerts.tell
         self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
-        self.demo = Demo(self.database, self._writer)
+        keeps_text = settings.log_content == "full"
+        self.demo, self.feedback = (
+            Demo(self.database, self._writer),
+            FeedbackService(self.database, self._writer, self.log, keeps_text=keeps_text),
+        )
         self.metrics = PrometheusMetrics(
             TotalsStore(self.database),
             self.budgets.statuses,

@@ -1,9 +1,11 @@
 """Numbers as people read them, and cells as spreadsheets do. The only place that knows percent."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from core.domain.feedback import Feedback
 from core.pricing.dollars import dollars
 
 UNKNOWN = "–"
@@ -101,3 +103,17 @@ def uncell(value: object) -> str:
     """What `cell` was given, as text."""
     text = str(value)
     return text[1:] if text.startswith("'") and cell(text[1:]) == text else text
+
+
+def mark(each: Feedback) -> str:
+    """An opinion, short."""
+    rating = "" if each.rating is None else f"{each.rating:g}/5"
+    return " ".join(part for part in ({"up": "👍", "down": "👎"}.get(each.thumb or "", ""), rating) if part) or "💬"
+
+
+def marks(found: Sequence[Feedback]) -> dict[str, str]:
+    """The opinions of each call, short, by its id."""
+    calls: dict[str, list[str]] = {}
+    for each in found:
+        calls.setdefault(each.generation_id, []).append(mark(each))
+    return {call_id: " · ".join(of[:5]) + (" …" if len(of) > 5 else "") for call_id, of in calls.items()}

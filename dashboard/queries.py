@@ -201,7 +201,9 @@ def metrics_frame(rows: Sequence[MetricsRow]) -> pd.DataFrame:
 
 
 def log_frame(generations: Sequence[Generation]) -> pd.DataFrame:
-    previews = manager().log.previews([g.id for g in generations])
+    ids = [g.id for g in generations]
+    previews = manager().log.previews(ids)
+    marks = formatting.marks(manager().feedback.of(*ids))
     records = [
         {
             "time": g.created_at,
@@ -213,12 +215,26 @@ def log_frame(generations: Sequence[Generation]) -> pd.DataFrame:
             "latency s": g.latency_s,
             "TTFT s": g.ttft_s,
             "cost": formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
+            "feedback": marks.get(g.id, ""),
             "id": g.id,
         }
         for g in generations
     ]
     return pd.DataFrame(
-        records, columns=["time", "model", "source", "status", "prompt", "tokens", "latency s", "TTFT s", "cost", "id"]
+        records,
+        columns=[
+            "time",
+            "model",
+            "source",
+            "status",
+            "prompt",
+            "tokens",
+            "latency s",
+            "TTFT s",
+            "cost",
+            "feedback",
+            "id",
+        ],
     )
 
 

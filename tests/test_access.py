@@ -457,7 +457,10 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     mine = api.send("POST", "/api/experiment", {"name": "mine", **bodies})[1]["experiment_id"]
     other = api.send("POST", "/api/experiment", {"name": "other", **bodies})[1]["experiment_id"]
 
+    compared = Api(mm).send("POST", "/api/compare", {"prompt": "Why?", "models": ["sim-careful", "sim-balanced"]})[1]
+    made = mm.log.count()
     refused = [
+        api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/vote", {"choice": "a"}),
         api.send("POST", "/api/generate", {"prompt": "Why?", "model": "sim-careful"}),
         api.send("POST", "/api/cost/estimate", {"prompt": "Why?", "model": "sim-careful"}),
         api.send("POST", "/api/compare", {"prompt": "Why?", "models": ["sim-fast", "sim-careful"]}),
@@ -472,9 +475,9 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     # Whatever a key with `call` may ask has been tried: a route that is added must be, too.
     routes = make_app(lambda: mm).openapi()["paths"]
     assert {path for path in routes if scope_needed("POST", f"/api{path}") == "call"} == {
-        "/generate", "/cost/estimate", "/compare", "/workflow", *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
+        "/generate", "/cost/estimate", "/compare", "/workflow", "/comparisons/{comparison_id}/vote", *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
     }  # fmt: skip
-    assert mm.log.latest() == []
+    assert mm.log.count() == made
     assert mm.experiments.report(other).analysis.results[0].n_outcomes == 0
     assert api.send("POST", f"/api/experiment/{mine}/record", {"variant": "variant_a", "success": True})[0] == 200
     assert api.send("POST", f"/api/experiment/{mine}/test", {"prompt": "Why?", "user_id": "u_1"})[0] == 200

@@ -6,7 +6,7 @@ from core import NotFound
 from core.domain.generation import Generation
 from core.domain.message import Message, Part, ToolCall, ToolResult
 from dashboard import address, formatting, queries
-from dashboard.components import receipt, schema
+from dashboard.components import feedback, receipt, schema
 from dashboard.session import manager
 
 PAGE_SIZE = 50
@@ -88,6 +88,7 @@ def detail(g: Generation) -> None:
             st.caption("Tools that were offered: " + formatting.plain(", ".join(tool.name for tool in g.tools)))
     with right:
         receipt.show(g)
+        feedback.of_call(g)
         if parameters := g.parameters.as_dict():
             st.json(parameters)
 

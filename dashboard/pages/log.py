@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import address, queries
-from dashboard.components import demo, history
+from dashboard.components import demo, feedback, history
 from dashboard.session import manager
 
 SOURCES = ("playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo")
@@ -36,3 +36,4 @@ if not found:
 elif history.table(found, "log_table") is None:
     st.caption(f"{len(found)} calls on this page. Select one to see it whole.")
 history.opened()
+feedback.sums()
