@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -56,7 +57,7 @@ class Settings:
         names of the GenAI conventions.
     """
 
-    database_url: str = DEFAULT_DATABASE_URL
+    database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)
     gemini_api_key: str | None = field(default=None, repr=False)
     gemini_base_url: str | None = None
     openai_api_key: str | None = field(default=None, repr=False)
@@ -106,7 +107,7 @@ class Settings:
             finds_ollama=environ.get("OLLAMA_HOST") != "",
             servers=servers,
             server_keys=_server_keys(environ, servers),
-            database_url=environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL,
+            database_url=_database(environ.get("DATABASE_URL")),
             gemini_api_key=_key(environ, "GEMINI_API_KEY") or _key(environ, "GOOGLE_API_KEY"),
             gemini_base_url=_address(environ, "GOOGLE_GEMINI_BASE_URL"),
             default_model=environ.get("AIMM_DEFAULT_MODEL") or None,
@@ -209,6 +210,15 @@ def _is_address(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and text.isprintable()
     except ValueError:  # a port that is no number, or half an IPv6 address
         return False
+
+
+def _database(text: str | None) -> str:
+    address = _bare(text)
+    with suppress(ValueError):  # what is no address is refused by name when it is opened
+        password = urlsplit(address).password
+        for each in (password, unquote(password or "")):
+            register_secret(each)
+    return address or DEFAULT_DATABASE_URL
 
 
 def _bare(text: str | None) -> str:

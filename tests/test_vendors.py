@@ -13,7 +13,7 @@ from core import AimmError, ModelManager
 from core.calls.call import Origin
 from core.config import Settings
 from core.domain.generation import Message, Request
-from core.errors import AuthenticationError, InvalidRequest
+from core.errors import AuthenticationError, InvalidRequest, redact
 from core.providers.registry import Registry
 from tests.conftest import Open
 from tests.fakes.gemini import FakeGemini
@@ -350,6 +350,14 @@ def test_a_key_or_an_address_that_is_none_is_refused_by_name(name: str, value: s
 
     for secret in ("stolen", "AIza", "sk-ant", "words", "hunter2"):
         assert secret not in refused.value.text
+
+
+def test_the_databases_password_is_told_by_nothing():
+    settings = Settings.from_environ({"DATABASE_URL": "'postgresql://ada:hunter%402%25x@host/db'\n"})
+
+    assert settings.database_url == "postgresql://ada:hunter%402%25x@host/db"
+    assert "hunter" not in repr(settings) + redact("no login with hunter%402%25x or hunter@2%x")
+    assert Settings.from_environ({"DATABASE_URL": " "}).database_url == Settings().database_url
 
 
 def test_a_file_of_settings_is_read_in_the_forms_that_editors_write(tmp_path: Path):

@@ -119,7 +119,8 @@ class Database:
             if self.health.has_its_log:
                 return False
             try:
-                with closing(sqlite3.connect(self.url.database or "")) as connection:
+                uri = f"{Path(self.url.database or '').absolute().as_uri()}?mode=rw"  # not to make one that is gone
+                with closing(sqlite3.connect(uri, uri=True)) as connection:
                     [version] = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             except (sqlite3.Error, TypeError):
                 return False
@@ -168,7 +169,7 @@ class Database:
         from alembic.config import Config
 
         config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self._writers.begin() as connection:
             if not self.is_sqlite:  # two processes may start at once; SQLite's write lock already orders them
                 connection.execute(text("SELECT pg_advisory_xact_lock(7264110)"))
