@@ -65,7 +65,8 @@ def _banner(outlook: BudgetOutlook) -> None:
     if why := queries.why(status.budget.id):
         text += f" {formatting.plain(why)}"
     if status.share_spent >= 1:
-        st.error(f"{text} {_consequence(outlook)}".strip(), icon=":material/block:")
+        icon = ":material/notifications:" if budget.action == "notify" else ":material/block:"
+        st.error(f"{text} {_consequence(outlook)}".strip(), icon=icon)
     else:
         st.warning(text, icon=":material/warning:")
 
