@@ -1,6 +1,7 @@
 """A database that cannot be used: one clear sentence everywhere, nobody is asked meanwhile, and it goes on when it is back."""
 
 import logging
+import os
 import shutil
 import socket
 import sqlite3
@@ -105,6 +106,14 @@ def test_a_database_that_cannot_be_opened_is_told_in_one_sentence(
     with pytest.raises(DatabaseUnavailable):
         Database(url)
     assert all(path.read_bytes() == raw for path, raw in before.items())
+
+
+def test_a_folder_that_may_only_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Database(f"sqlite:///{tmp_path}/aimm.db").close()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # who runs as root may write everywhere
+
+    with pytest.raises(DatabaseUnavailable, match="its folder is read-only"):
+        Database(f"sqlite:///{tmp_path}/aimm.db")
 
 
 def test_a_wrong_password_and_a_newer_postgresql_are_told_too(postgres_url: str):

@@ -1,5 +1,6 @@
 """Opens the database that DATABASE_URL names, SQLite or PostgreSQL, and brings its tables up to date."""
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -50,6 +51,11 @@ class Database:
     def _open(self) -> None:
         if self.is_sqlite:
             private_folder(Path(self.url.database or "").absolute().parent)
+            if not os.access(Path(self.url.database or "").absolute().parent, os.W_OK):
+                raise DatabaseUnavailable(
+                    f"The database {self.address} cannot be used: its folder is read-only.",
+                    hint="SQLite keeps files beside it: let this user write there.",
+                )
             self._refuse_foreign()
         self._readers = self._engine("BEGIN")
         self._writers = self._engine("BEGIN IMMEDIATE")
