@@ -13,7 +13,7 @@ from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
 from core.domain.text import as_list, is_storable
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
-_TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch"}
+_TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
 # Of ours, not of the vendor's: taken out before a body is passed on.
 _OURS = ("fallbacks",)
 _FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}

@@ -13,7 +13,7 @@ from core.pricing.team import above_from_text
 
 DEFAULT_URL = "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json"
 
-_NUMBERS = (*RATE_NAMES, "discount_percent", "search_per_1000", "storage_per_hour")
+_NUMBERS = (*RATE_NAMES, "discount_percent", "search_per_1000", "storage_per_hour", "request_per_1000")
 
 
 def add(commands: Any) -> None:

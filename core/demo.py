@@ -18,7 +18,7 @@ from core.clock import DAY_US, HOUR_US
 from core.domain import strict_json as json
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
-from core.domain.generation import Usage
+from core.domain.generation import COUNTS, Usage
 from core.errors import Conflict, InvalidRequest
 from core.experiments.assignment import place
 from core.experiments.play import BATCH
@@ -57,7 +57,7 @@ _TAGS = ("support", "search", "reports")
 _NOTHING: dict[str, Any] = dict.fromkeys(
     ("audio_tokens", "cached_audio_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_audio_tokens",
      "n_searches", "storage_token_hours", "saved_nano_usd"), 0,
-) | dict.fromkeys(("usages", "ref_name", "key_id", "note"), "") | {"service_tier": "standard", "operation": "chat"}  # fmt: skip
+) | dict.fromkeys(("more_usage", "usages", "ref_name", "key_id", "note"), "") | {"service_tier": "standard", "operation": "chat"}  # fmt: skip
 _ANSWER = "Key points:\n- The order arrived late and one part was missing.\n- The customer asks for a replacement."
 
 
@@ -207,7 +207,7 @@ def _money(model: str, usage: Usage) -> dict[str, int]:
 
 
 def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
-    usage = Usage(**{name: row[name] for name in Usage.__slots__})
+    usage = Usage(**{name: row[name] for name in COUNTS})
     receipt = receipt_for(usage, SIMULATED_PRICES[row["request_model"]])
     return {
         "generation_id": row["id"],

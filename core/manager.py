@@ -10,7 +10,7 @@ from core import clock
 from core.asking import Asking
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
-from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input
+from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input, media_of
 from core.calls.breaker import Breakers
 from core.calls.cache import AnswerCache
 from core.calls.call import Origin
@@ -104,6 +104,7 @@ class ModelManager(Asking):
             self._writer,
             clock.now,
             file=settings.prices_file,
+            servers=settings.servers,
             on_repriced=lambda connection: ledger.rewrite_all(connection, clock.now_us()),
         )
         self._registry = Registry.of(settings, simulated_speed)
@@ -326,7 +327,7 @@ class ModelManager(Asking):
         price = self.prices.price(model.provider, model.name, clock.now(), tier)
         usual = self.monitoring.usual_answer(model.name, simulated=model.is_simulated)
         outputs = output_range(longest_answer(request, model), usual)
-        return estimate(model.name, price, inputs, outputs, is_exact=is_exact)
+        return estimate(model.name, price, inputs, outputs, media=media_of(request), is_exact=is_exact)
 
     def count_tokens(self, request: Request) -> int:
         """The exact input tokens of a request, counted by its vendor. Raises: AimmError"""

@@ -7,15 +7,16 @@ from decimal import ROUND_CEILING, Decimal
 
 from core.domain import strict_json as json
 from core.domain.budget import Ask, Spender
-from core.domain.generation import CostStatus, Model, Receipt, Request, Usage
+from core.domain.generation import COUNTS, CostStatus, Model, Receipt, Request, Usage
 from core.domain.price import Price
 from core.errors import CapReached, InvalidRequest
-from core.pricing.receipt import NANO, receipt_for, to_nano
+from core.pricing.receipt import NANO, charged, receipt_for, to_nano
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated
 TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare
 TOKENS_PER_MEDIUM = 8_192  # no image costs more; sounds and documents grow with their size
 BYTES_PER_MEDIA_TOKEN = 64
+MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
 LONGEST_ANSWER = 65_536  # for models that state no limit
 SHORT_ANSWER = 4096  # of a model that is given a length of thought and none of the answer
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
@@ -25,7 +26,7 @@ PriceLookup = Callable[[str, str, datetime, str], Price | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a call used and cost; cost_usd None = unknown."""
+    """What a call used and cost; cost_usd None = unknown. unknown_for: Why there is a price and yet no cost."""
 
     usage: Usage
     cost_usd: Decimal | None
@@ -33,6 +34,7 @@ class Account:
     receipts: tuple[Receipt, ...]
     saved_usd: Decimal = Decimal(0)
     is_contradictory: bool = False
+    unknown_for: str = ""
 
     @property
     def price_id(self) -> str:
@@ -62,25 +64,33 @@ def _tokens(text: str) -> int:
 def settle(usages: Sequence[Usage], price: Price | None, *, is_estimated: bool) -> Account:
     """Price the usage of each attempt by itself (tiers are per request) and add up.
 
-    No usage at all, e.g. after a refusal, costs 0: the vendor bills nothing for it.
+    What the vendor says it charged counts more than its list of prices, and less than a row of the team's own. No usage at all, e.g. after a refusal, costs 0: the vendor bills nothing for it.
     """
     total = sum(usages, Usage())
     if not usages:
         return Account(usage=total, cost_usd=Decimal(0), cost_status="priced", receipts=())
-    if price is None:
-        return _unknown(total)
     try:
-        receipts = tuple(receipt_for(usage, price) for usage in usages)
+        receipts = tuple(_receipt(usage, price) for usage in usages)
     except ValueError:  # the vendor's counts contradict each other: a made-up cost would be a lie
         return _unknown(total, is_contradictory=True)
-    except LookupError:  # something was used that has no price
-        return _unknown(total)
+    except LookupError as error:  # something was used that has no price
+        return _unknown(total, why="" if price is None else str(error.args[0]))
     cost = sum((receipt.usd for receipt in receipts), Decimal(0))
     return Account(usage=total, cost_usd=cost, cost_status="estimated" if is_estimated else "priced", receipts=receipts)
 
 
-def _unknown(total: Usage, *, is_contradictory: bool = False) -> Account:
+def _receipt(usage: Usage, price: Price | None) -> Receipt:
+    is_own = price is not None and price.source in ("team", "file")
+    if usage.charged_usd is not None and not is_own:
+        return charged(usage.charged_usd)
+    if price is None:
+        raise LookupError("there is no price")
+    return receipt_for(usage, price)
+
+
+def _unknown(total: Usage, *, is_contradictory: bool = False, why: str = "") -> Account:
     return Account(
+        unknown_for=why,
         usage=consistent(total),
         cost_usd=None,
         cost_status="unknown",
@@ -92,17 +102,16 @@ def _unknown(total: Usage, *, is_contradictory: bool = False) -> Account:
 def settle_cached(usage: Usage, price: Price | None) -> Account:
     """An answer from our own cache: it costs nothing, and what it would have cost counts as saved."""
     account = settle([usage], price, is_estimated=False)
-    return replace(
-        account, cost_usd=Decimal(0), cost_status="cached", saved_usd=account.cost_usd or Decimal(0), receipts=()
-    )
+    saved = account.cost_usd or Decimal(0)
+    return replace(account, cost_usd=Decimal(0), cost_status="cached", saved_usd=saved, receipts=(), unknown_for="")
 
 
 def consistent(usage: Usage) -> Usage:
     """Counts that fit into each other, for the record."""
-    whole = {name: max(0, getattr(usage, name)) for name in usage.__slots__}
+    whole = {name: max(0, getattr(usage, name)) for name in COUNTS}
     whole["cached_tokens"] = min(whole["cached_tokens"], whole["input_tokens"])
     whole["thinking_tokens"] = min(whole["thinking_tokens"], whole["output_tokens"])
-    return Usage(**whole)
+    return Usage(**whole, more={name: max(0, count) for name, count in usage.more.items()})
 
 
 def longest_input(request: Request, model: Model) -> int:
@@ -115,6 +124,19 @@ def longest_input(request: Request, model: Model) -> int:
     for message in request.messages:
         n += sum(max(TOKENS_PER_MEDIUM, medium.n_bytes // BYTES_PER_MEDIA_TOKEN) for medium in message.media)
     return n if model.context_tokens is None else min(n, model.context_tokens)
+
+
+def media_of(request: Request) -> set[str]:
+    """Kinds of tokens of the prompt besides text."""
+    types = {medium.media_type.partition("/")[0] for message in request.messages for medium in message.media}
+    return {{"application": "image"}.get(kind, kind) for kind in types} & {"audio", "image", "video"}
+
+
+def _may_search(request: Request) -> bool:
+    """Whether a request as it came lets the vendor search the web, which is charged by the search."""
+    tools = request.native.body.get("tools") if request.native is not None else None
+    words = {word for tool in tools or () if isinstance(tool, dict) for word in tool}
+    return any("search" in word.lower() for word in words)
 
 
 def longest_answer(request: Request, model: Model) -> int:
@@ -130,12 +152,14 @@ def ask_for(  # noqa: PLR0913 - a call and its money
     request: Request, model: Model, price: Price | None, spender: Spender, *, call_id: str, at_us: int, spent_nano: int
 ) -> Ask:
     """What the call may cost at worst."""
-    if price is None:
+    rates = () if price is None else [price.rate(kind) for kind in ("input", *media_of(request))]
+    fee = None if price is None else price.fee(MOST_SEARCHES if _may_search(request) else 0)
+    if price is None or fee is None or None in rates:
         return Ask(call_id=call_id, at_us=at_us, spender=spender, worst_nano=None, spent_nano=spent_nano)
     n_input = longest_input(request, model)
-    dearest = max(rate.at(n_input) for rate in (price.input, price.cache_write, price.cache_write_1h) if rate)
-    token_nano = price.output.at(n_input) * NANO / 1_000_000
-    input_nano = int((dearest * NANO / 1_000_000 * n_input).to_integral_value(ROUND_CEILING))
+    dearest = max(rate.at(n_input) for rate in (*rates, price.cache_write, price.cache_write_1h) if rate)
+    token_nano = price.dearest_output(n_input) * NANO / 1_000_000
+    input_nano = int((dearest * NANO / 1_000_000 * n_input + fee * NANO).to_integral_value(ROUND_CEILING))
     worst = input_nano + int((token_nano * longest_answer(request, model)).to_integral_value(ROUND_CEILING))
     may_shorten = request.parameters.max_tokens is None and "max_tokens" in model.accepts and token_nano > 0
     return Ask(

@@ -16,6 +16,7 @@ from core.domain import strict_json as json
 from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
 from core.storage.answers import AnswerStore
 from core.storage.database import Connection, Database
+from core.storage.generations import usage_to_json
 from core.storage.writer import Work, Writer
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -54,7 +55,7 @@ class AnswerCache:
         """Work that keeps an answer; None = it is too large."""
         answer = {
             "shape": _shape(request),
-            "usage": {name: value for name in Usage.__slots__ if (value := getattr(usage, name))},
+            "usage": usage_to_json(usage),
             "chunks": [_to_json(chunk) for chunk in chunks],
         }
         if sum(len(chunk.text) + len(chunk.raw or b"") for chunk in chunks) > MAX_BYTES:

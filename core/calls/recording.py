@@ -61,6 +61,8 @@ class Recorder:
             account = settle(usages, price, is_estimated=is_estimated)
         if account.is_contradictory:
             progress.notes.append(CONTRADICTORY)
+        if account.unknown_for:
+            progress.notes.append(f"The cost was not known: {account.unknown_for}.")
         if is_estimated and account.cost_usd is None:
             progress.notes.append(ESTIMATED)
         if len(progress.causes) > 1 or (progress.causes and status != "error"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from core.domain.price import Price
+from core.domain.price import FEE_NAMES, RATE_NAMES, Price
 from core.pricing.catalogue import VENDORS, Catalogue
 
 
@@ -40,7 +40,4 @@ def _names(catalogue: Catalogue, provider: str) -> Iterable[str]:
 def _rates(price: Price | None) -> object:
     if price is None:
         return None
-    return (
-        price.input, price.output, price.cached, price.cache_write, price.cache_write_1h, price.audio, price.cached_audio,
-        price.output_audio, price.search_usd,
-    )  # fmt: skip
+    return [getattr(price, name) for name in (*RATE_NAMES, *FEE_NAMES, "unknown_units")]

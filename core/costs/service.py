@@ -1,7 +1,7 @@
 """Prices for their users: what holds now, the team's rows, models without a price, past calls charged anew."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from core.domain.generation import Generation
 from core.domain.price import Elsewhere, Price, RepricedDay, TeamPrice, UnpricedModel
 from core.errors import InvalidRequest, NotFound
 from core.pricing.book import PriceBook
-from core.pricing.catalogue import Catalogue, is_newer, normalise, shipped
+from core.pricing.catalogue import VENDORS, Catalogue, is_newer, normalise, regions, shipped
 from core.pricing.receipt import from_nano, receipt_for
 from core.pricing.team import row_from, rows_from_yaml
 from core.storage import audit, experiment_check, repricing
@@ -29,7 +29,8 @@ MAX_CATALOGUE_BYTES = 20_000_000
 
 
 class PriceService:
-    """file: The team's `prices.yaml`, read when it changes. on_repriced: Runs in the transaction that charges anew."""
+    """file: The team's `prices.yaml`, read when it changes. servers: Names of own servers, which may have prices too.
+    on_repriced: Runs in the transaction that charges anew."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class PriceService:
         now: Callable[[], datetime],
         *,
         file: Path | None = None,
+        servers: Collection[str] = (),
         on_repriced: Callable[[Connection], None] | None = None,
     ) -> None:
         self._database = database
@@ -45,6 +47,7 @@ class PriceService:
         self._writer = writer
         self._now = now
         self._file = file
+        self._servers = tuple(servers)
         self._on_repriced = on_repriced
         self._pinned: set[str] = set()
         self._seen: Any = None
@@ -72,6 +75,8 @@ class PriceService:
             family = set(model.removesuffix("-latest").split("-"))
             names += [name for name in self.book.models(provider) if family <= set(name.split("-"))]
         tiers = dict.fromkeys((service_tier, "standard"))
+        # A vendor may keep a workspace in one place, for more.
+        tiers |= dict.fromkeys([f"{tier}+{region}" for tier in tiers for region in regions(provider, model)])
         found = [self.price(provider, name, at, tier) for name in names for tier in tiers]
         return max((price for price in found if price), key=lambda price: price.output.highest, default=None)
 
@@ -123,7 +128,8 @@ class PriceService:
         rows, self.unreadable = [], {}
         for id_, row in stored:
             try:
-                rows.append(row_from(row, source="team", id_=id_))
+                # A row of a server that is not set up now holds for what was asked of it before.
+                rows.append(row_from(row, source="team", id_=id_, servers=(*self._servers, str(row.get("provider")))))
             except InvalidRequest as error:
                 self.unreadable[id_] = error.message
         return rows
@@ -134,7 +140,7 @@ class PriceService:
             self.file_error = ""
             return ()
         try:
-            rows = rows_from_yaml(self._file.read_bytes())
+            rows = rows_from_yaml(self._file.read_bytes(), self._servers)
         except (InvalidRequest, OSError) as error:
             self.file_error = str(error)
             return [row for row in self.book.rows if row.source == "file"]
@@ -175,6 +181,11 @@ class PriceService:
     # The team's rows
 
     @property
+    def providers(self) -> tuple[str, ...]:
+        """Whose models may have prices."""
+        return tuple(dict.fromkeys((*VENDORS, "ollama", *self._servers)))
+
+    @property
     def rows(self) -> tuple[TeamPrice, ...]:
         """The team's own rows, of the file and of the page, in the order in which they begin to hold."""
         return self.book.rows
@@ -186,7 +197,7 @@ class PriceService:
             InvalidRequest: A field is missing or out of range.
         """
         given = {str(name): _plain(value) for name, value in row.items() if value not in (None, "", {})}
-        made = row_from(given, id_=f"p_{secrets.token_hex(6)}")
+        made = row_from(given, id_=f"p_{secrets.token_hex(6)}", servers=self._servers)
 
         def work(connection: Connection) -> None:
             self._store.add_own(connection, made.id, given)

@@ -22,7 +22,7 @@ Operation = Literal["chat", "embeddings"]
 Wire = Literal["openai", "gemini", "anthropic"]
 MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("minimal", "low", "medium", "high")
-SERVICE_TIERS = ("standard", "batch", "flex", "priority")
+SERVICE_TIERS = ("standard", "batch", "flex", "priority", "fast")
 
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
 # Of each number: whether it is a whole one, the least and the most.
@@ -40,7 +40,7 @@ class Parameters:
 
     thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
     thinking_level: minimal, low, medium or high, for models that take levels.
-    service_tier: standard, batch, flex or priority, for vendors that sell the same model at several speeds.
+    service_tier: standard, batch, flex, priority or fast, for vendors that sell the same model at several speeds.
     json_schema: The answer must be JSON of this schema. json_object: It must be JSON of any kind.
     stop: Up to 16 texts that end the answer where they come up.
     """
@@ -194,6 +194,7 @@ class Usage:
     output_audio_tokens: The audio part of the output.
     n_searches: Grounding or web-search queries, billed by the query.
     storage_token_hours: Tokens kept in the vendor's cache x hours.
+    more: Counts of other kinds by name: MORE_TOKENS, CHARGED, and by the vendor's own word what nobody here knows.
     """
 
     input_tokens: int = 0
@@ -207,13 +208,31 @@ class Usage:
     output_audio_tokens: int = 0
     n_searches: int = 0
     storage_token_hours: int = 0
+    more: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
+    @property
+    def charged_usd(self) -> Decimal | None:
+        """What the vendor says it charged for the request; None = it does not say."""
+        nano = self.more.get(CHARGED)
+        return None if nano is None else Decimal(nano) / 1_000_000_000
+
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+        counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        names = (*self.more, *(name for name in other.more if name not in self.more))
+        return Usage(**counts, more={name: self.more.get(name, 0) + other.more.get(name, 0) for name in names})
+
+
+COUNTS: tuple[str, ...] = tuple(name for name in Usage.__slots__ if name != "more")
+# Parts of the input, of its cached part and of the output, and tokens that vendors count beside them.
+MORE_TOKENS = (
+    "image_tokens", "cached_image_tokens", "output_image_tokens",
+    "video_tokens", "cached_video_tokens", "output_video_tokens", "citation_tokens",
+)  # fmt: skip
+CHARGED = "charged_nano_usd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

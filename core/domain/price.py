@@ -1,5 +1,6 @@
 """What a model costs at one moment, and the rows a team sets itself."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -10,7 +11,17 @@ PriceSource = Literal["catalogue", "file", "team", "simulated"]
 # Every rate a row may have: USD per million tokens.
 RATE_NAMES = (
     "input", "output", "cached", "cache_write", "cache_write_1h", "audio", "cached_audio", "output_audio",
+    "image", "cached_image", "output_image", "video", "cached_video", "output_video", "thinking", "citation",
 )  # fmt: skip
+FEE_NAMES = ("search_usd", "storage_usd", "request_usd")
+# As which other kind a kind is charged that has no rate of its own. Nothing is taken for a cheaper kind: what is not
+# named here, such as audio, pictures that were made and writes to a cache, has no price then.
+_LIKE: dict[str, tuple[str, ...]] = {
+    "cached": ("input",), "image": ("input",), "video": ("input",), "thinking": ("output",), "cached_audio": ("audio",),
+    "cached_image": ("image", "cached"), "cached_video": ("video", "cached"),
+}  # fmt: skip
+_ALWAYS_SEARCHES = re.compile(r"gpt-.*-search(-|$)")
+_OUTPUTS = ("output", "output_audio", "output_image", "output_video", "thinking")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +51,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """The price row of one model.
+    """The price row of one model. See `rate` for what a row does not name.
 
-    Rates that are None are charged like the next wider kind: cached and cache writes like input, audio like input,
-    output audio like output. search_usd: per query; storage_usd: per million tokens and hour; None = not known.
+    search_usd: per query; storage_usd: per million tokens and hour; None = not known. request_usd: per request.
+    unknown_units: What the row also charges for, in a unit that is not counted here: no call has a known cost then.
     """
 
     id: str
@@ -57,8 +68,18 @@ class Price:
     audio: Rate | None = None
     cached_audio: Rate | None = None
     output_audio: Rate | None = None
+    image: Rate | None = None
+    cached_image: Rate | None = None
+    output_image: Rate | None = None
+    video: Rate | None = None
+    cached_video: Rate | None = None
+    output_video: Rate | None = None
+    thinking: Rate | None = None
+    citation: Rate | None = None
     search_usd: Decimal | None = None
     storage_usd: Decimal | None = None
+    request_usd: Decimal | None = None
+    unknown_units: tuple[str, ...] = ()
     service_tier: str = "standard"
     effective_from: date | None = None
     source: PriceSource = "catalogue"
@@ -67,7 +88,34 @@ class Price:
     @property
     def is_free(self) -> bool:
         rates = (getattr(self, name) for name in RATE_NAMES)
-        return all(rate is None or rate.highest == 0 for rate in rates) and not self.search_usd and not self.storage_usd
+        has_fee = bool(self.unknown_units) or any(getattr(self, name) for name in FEE_NAMES)
+        return all(rate is None or rate.highest == 0 for rate in rates) and not has_fee
+
+    def rate(self, name: str) -> Rate | None:
+        """The rate of a kind of token, its own or that of the kind it is charged like; None = it has no known price."""
+        own: Rate | None = getattr(self, name)
+        if own is not None:
+            return own
+        if self.input.highest == self.output.highest == 0:
+            return self.input  # what costs nothing costs nothing in any kind
+        return next((rate for like in _LIKE.get(name, ()) if (rate := self.rate(like)) is not None), None)
+
+    @property
+    def always_searches(self) -> bool:
+        """Whether it is of a chat model that searches the web on every call, and is charged for it without counting it."""
+        return _ALWAYS_SEARCHES.match(self.model) is not None
+
+    def dearest_output(self, prompt_tokens: int) -> Decimal:
+        """The highest rate that a token of the answer may have."""
+        rates: list[Rate | None] = [getattr(self, name) for name in _OUTPUTS]
+        return max(rate.at(prompt_tokens) for rate in rates if rate is not None)
+
+    def fee(self, n_searches: int = 0) -> Decimal | None:
+        """What a call costs besides its tokens, with so many searches of its vendor; None = it is not known."""
+        searches = max(n_searches, int(self.always_searches))
+        if self.unknown_units or (searches and self.search_usd is None):
+            return None
+        return (self.request_usd or Decimal(0)) + searches * (self.search_usd or Decimal(0))
 
     def times(self, factor: Decimal) -> "Price":
         """All rates times a factor, e.g. a discount or a service tier."""
@@ -79,7 +127,7 @@ class Price:
 class TeamPrice:
     """A row of the team's own: what its contract says, over what the catalogue says.
 
-    model: One name, or `*` for all of the provider; then it can only hold a discount.
+    model: One name, or `*` for all of the provider; then it can only hold a discount, tiers and fees.
     rates: USD per million tokens by name (RATE_NAMES); empty = the catalogue's, with the discount.
     discount: Share off, in [0, 1]; None = not said. tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
     effective_from: The row holds from this moment until a later one of the same model does.
@@ -95,6 +143,7 @@ class TeamPrice:
     tiers: Mapping[str, Decimal] = field(default_factory=dict)
     search_usd: Decimal | None = None
     storage_usd: Decimal | None = None
+    request_usd: Decimal | None = None
     note: str = ""
 
 

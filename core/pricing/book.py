@@ -7,8 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from core.domain.price import RATE_NAMES, Price, TeamPrice
-from core.pricing.catalogue import LOCAL_PRICE, SIMULATED_PRICES, Catalogue, normalise, shipped
+from core.domain.price import FEE_NAMES, RATE_NAMES, Price, TeamPrice
+from core.pricing.catalogue import LOCAL_PRICE, SIMULATED_PRICES, Catalogue, in_region, normalise, shipped
 
 ALL_MODELS = "*"
 _RANK = {"file": 0, "team": 1}  # of two rows from the same moment, the one set on the page or by command wins
@@ -31,13 +31,15 @@ class PriceBook:
         """
         if provider == "simulated":
             return SIMULATED_PRICES.get(model)
-        if provider == "ollama" and not self._by_model.get((provider, model)):
-            return LOCAL_PRICE  # one's own machine; a row of the team's says otherwise
-        name = normalise(model)
+        name, (service_tier, _, region) = normalise(model), service_tier.partition("+")
         own = _over(self._latest(provider, name, at), self._latest(provider, ALL_MODELS, at))
+        if own is None and provider == "ollama":
+            return LOCAL_PRICE  # one's own machine; a row of the team's says otherwise
         if own is None:
-            return self.catalogue.price(provider, name, at, service_tier)
-        return self._with_own(own, name, at, service_tier)
+            found = self.catalogue.price(provider, name, at, service_tier)
+        else:
+            found = self._with_own(own, name, at, service_tier)
+        return in_region(found, provider, name, region) if region else found
 
     def models(self, provider: str) -> tuple[str, ...]:
         """The names of a provider's models that have a price of their own or in the catalogue."""
@@ -56,7 +58,7 @@ class PriceBook:
             base = _from_rates(own, model)
         else:
             asked = service_tier if tier_factor is None else "standard"
-            found = self.catalogue.price(own.provider, model, at, asked)
+            found = self._listed(own.provider, model, at, asked)
             if found is None:
                 return None
             base = found
@@ -66,18 +68,21 @@ class PriceBook:
         tier = "" if service_tier == "standard" else f":{service_tier}"
         based_on = "" if own.rates else f":{hashlib.sha256(base.id.encode()).hexdigest()[:6]}"
         note = f"Discount {100 * discount:f} %.".replace(".0 %", " %") if discount else ""
+        fees = {name: usd for name in FEE_NAMES if (usd := getattr(own, name)) is not None}
         return replace(
             price,
             id=f"{own.source}:{own.id}:{model}{based_on}{tier}",
             provider=own.provider,
             model=model,
-            search_usd=own.search_usd if own.search_usd is not None else price.search_usd,
-            storage_usd=own.storage_usd if own.storage_usd is not None else price.storage_usd,
             service_tier=service_tier,
             effective_from=own.effective_from.date(),
             source=own.source,
             note=note,
+            **fees,
         )
+
+    def _listed(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None:
+        return LOCAL_PRICE if provider == "ollama" else self.catalogue.price(provider, model, at, service_tier)
 
 
 def _over(own: TeamPrice | None, general: TeamPrice | None) -> TeamPrice | None:
@@ -90,8 +95,7 @@ def _over(own: TeamPrice | None, general: TeamPrice | None) -> TeamPrice | None:
         effective_from=max(own.effective_from, general.effective_from),
         discount=general.discount if own.discount is None else own.discount,
         tiers={**general.tiers, **own.tiers},
-        search_usd=general.search_usd if own.search_usd is None else own.search_usd,
-        storage_usd=general.storage_usd if own.storage_usd is None else own.storage_usd,
+        **{name: getattr(general if getattr(own, name) is None else own, name) for name in FEE_NAMES},
     )
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from core.domain import strict_json as json
-from core.domain.price import RATE_NAMES, Price, Rate
+from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate
 
 VENDORS = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}
 _VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{2,4}|\d{8}))*$")
@@ -28,10 +28,37 @@ _RATES = {
     "audio": "input_audio_mtok",
     "cached_audio": "cache_audio_read_mtok",
     "output_audio": "output_audio_mtok",
+    "image": "input_image_mtok",
+    "cached_image": "cache_image_read_mtok",
+    "output_image": "output_image_mtok",
+    "video": "input_video_mtok",
+    "cached_video": "cache_video_read_mtok",
+    "output_video": "output_video_mtok",
+    "thinking": "output_reasoning_mtok",
+    "citation": "output_citation_mtok",
 }
-_CONTEXT = {"batch": "processing"}  # under which word the catalogue keeps a tier
+_WRITE_5M = "cache_write_5m_mtok"
+_PER_1000 = {"search_usd": "web_searches_kcount", "request_usd": "requests_kcount"}
+# What is only charged for when an answer counts it; such a count of an unknown kind makes the cost unknown by itself.
+_IF_COUNTED = frozenset(
+    {"storage_searches_kcount", "social_searches_kcount", "code_executions_kcount", "rerank_searches_kcount"}
+)
+_KEYS = frozenset({*_RATES.values(), *_PER_1000.values(), *_IF_COUNTED, _WRITE_5M})
+# Google names one price for text, pictures, video and sound, and beside it only what differs.
+_READS_SOUND_AS_TEXT = ("google",)
+_DEARER_SOUND = frozenset({"gemini-2.5-flash-preview"})  # it had a price for sound that the catalogue does not name
+# Models whose answers are of one kind, so that their output rate is the rate of that kind.
+_MAKES = (("tts", "output_audio"), ("image", "output_image"))
+# Under which word the catalogue keeps a tier.
+_CONTEXT = {("google", "batch"): "processing", ("openai", "batch"): "processing", ("anthropic", "batch"): "processing", ("anthropic", "fast"): "speed"}  # fmt: skip
 # Where the catalogue names no price for a tier and the vendor has one rule for all its models.
 _TIER_RULES = {("google", "batch"): Decimal("0.5"), ("google", "flex"): Decimal("0.5")}
+# What every token costs more where a request was kept in one country. A tier is written with it: `standard+us`.
+_REGIONS = {("anthropic", "us"): Decimal("1.1")}
+# Models that had one price everywhere before there was a choice.
+_WITHOUT_REGIONS = re.compile(
+    r"claude-(instant.*|[123]([-.].*)?|(opus|sonnet|haiku)-4(-[0-5])?([-@]\d{8})?|4(-[0-5])?-.*)"
+)
 
 
 def normalise(model: str) -> str:
@@ -135,7 +162,7 @@ class Catalogue:
         factor = Decimal(1)
         context = None
         if service_tier != "standard":
-            context = {_CONTEXT.get(service_tier, "service_tier"): service_tier}
+            context = {_CONTEXT.get((vendor, service_tier), "service_tier"): service_tier}
             if not _has_variant(info, context, at):
                 rule = _TIER_RULES.get((vendor, service_tier))
                 if rule is None:
@@ -158,8 +185,27 @@ def _id(version: str, model: str) -> str:
     return f"genai-prices@{version}:{model}"
 
 
+def in_region(price: Price | None, provider: str, model: str, region: str) -> Price | None:
+    """A price with what a vendor adds for keeping a request in one place; None = it is not known what that is."""
+    factor = _REGIONS.get((VENDORS.get(provider, provider), region))
+    if price is None or factor is None:
+        return None
+    if _WITHOUT_REGIONS.fullmatch(normalise(model)):
+        factor = Decimal(1)
+    note = f"{price.note} Kept in {region.upper()}: x {factor}.".strip()
+    tier = f"{price.service_tier}+{region}"
+    return replace(price.times(factor), id=f"{price.id}+{region}", service_tier=tier, note=note)
+
+
+def regions(provider: str, model: str) -> list[str]:
+    """Where a vendor may keep a request for more money, by a setting of its own."""
+    if _WITHOUT_REGIONS.fullmatch(normalise(model)):
+        return []
+    return [region for vendor, region in _REGIONS if vendor == provider]
+
+
 def _hash(price: Price) -> str:
-    values = {name: getattr(price, name) for name in (*RATE_NAMES, "search_usd", "storage_usd")}
+    values = {name: value for name in (*RATE_NAMES, *FEE_NAMES) if (value := getattr(price, name)) is not None}
     return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:6]
 
 
@@ -230,6 +276,7 @@ def _started_on(info: Any, at: datetime) -> date | None:
 
 def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
     rates: dict[str, Any] = {name: _rate(getattr(price, key)) for name, key in _RATES.items()}
+    rates["cache_write"] = _rate(getattr(price, _WRITE_5M, None)) or rates["cache_write"]
     input_, output = rates.pop("input"), rates.pop("output")
     if output is None and "embed" in model:
         output = Rate(
@@ -238,14 +285,23 @@ def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
     if input_ is None or output is None:
         # A row without one of the two would charge the missing part as free.
         return None
-    searches = price.web_searches_kcount
+    if VENDORS[provider] in _READS_SOUND_AS_TEXT and rates["audio"] is None and model not in _DEARER_SOUND:
+        rates |= {"audio": input_, "cached_audio": rates["cached_audio"] or rates["cached"]}
+    for word, made in _MAKES:
+        if word in model and rates[made] is None:
+            rates[made] = output
+    listed: dict[str, Any] = {name: _rate(getattr(price, key)) for name, key in _PER_1000.items()}
+    fees: dict[str, Any] = {name: None if rate is None else rate.highest / 1000 for name, rate in listed.items()}
     return Price(
         id=id_,
         model=model,
         provider=provider,
         input=input_,
         output=output,
-        search_usd=None if searches is None else _rate_of(searches).base / 1000,
+        unknown_units=tuple(
+            sorted(key for key, value in vars(price).items() if value is not None and key not in _KEYS)
+        ),
+        **fees,
         **rates,
     )
 

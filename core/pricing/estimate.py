@@ -1,5 +1,6 @@
 """What a call may cost before it is sent: low, expected, high. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from core.domain.price import Price
 
 BYTES_PER_TOKEN = (6, 4, 1)  # long words, English text, and what no tokenizer can exceed
 USUAL_ANSWER = 400  # tokens, for models that have not answered yet
+HIGH = 2  # the last of three
 SHORT_SHARE = 4  # a low answer is a fourth of the usual one
 
 
@@ -44,12 +46,29 @@ def output_range(longest: int, usual: float | None) -> Range:
     return Range(max(1, expected // SHORT_SHARE), max(1, expected), longest)
 
 
-def estimate(model: str, price: Price | None, inputs: Range, outputs: Range, *, is_exact: bool = False) -> Estimate:
-    """Uncached input and output at the prices of their length; the highest is what a budget would reserve."""
+def estimate(
+    model: str,
+    price: Price | None,
+    inputs: Range,
+    outputs: Range,
+    *,
+    media: Collection[str] = (),
+    is_exact: bool = False,
+) -> Estimate:
+    """Uncached input and output at the prices of their length; the highest is what a budget would reserve.
+
+    media: Kinds of tokens of the prompt besides text.
+    """
     costs: list[Decimal | None] = [None, None, None]
-    if price is not None:
-        pairs = zip(inputs, outputs, strict=True)
-        costs = [(price.input.at(i) * i + price.output.at(i) * o) / 1_000_000 for i, o in pairs]
+    rates = [] if price is None else [price.rate(kind) for kind in ("input", *media)]
+    fee = None if price is None else price.fee()
+    if price is not None and fee is not None and None not in rates:
+        # Models that make pictures mostly do, and a token of those is the dearest.
+        is_for_media = bool(price.output_image or price.output_video)
+        for at, (i, o) in enumerate(zip(inputs, outputs, strict=True)):
+            rate = price.dearest_output(i) if at == HIGH or (at and is_for_media) else price.output.at(i)
+            reading = max(each.at(i) for each in rates if each) if at else price.input.at(i)
+            costs[at] = (reading * i + rate * o) / 1_000_000 + fee
     low, expected, high = costs
     return Estimate(
         model=model,

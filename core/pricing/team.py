@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -20,12 +20,12 @@ MAX_USD = Decimal(1_000_000)
 MAX_PROMPT_TOKENS = 10**12
 MAX_DECIMALS = 6  # a millionth of a dollar for a million tokens
 FIELDS = {
-    "provider", "model", "effective_from", "discount_percent", "tiers", "search_per_1000", "storage_per_hour", "note", "above",
-    *RATE_NAMES,
+    "provider", "model", "effective_from", "discount_percent", "tiers", "search_per_1000", "storage_per_hour",
+    "request_per_1000", "note", "above", *RATE_NAMES,
 }  # fmt: skip
 
 
-def rows_from_yaml(text: str | bytes) -> list[TeamPrice]:
+def rows_from_yaml(text: str | bytes, servers: Collection[str] = ()) -> list[TeamPrice]:
     """The rows of a prices file: a list of mappings, or `prices:` with one.
 
     Raises:
@@ -47,7 +47,7 @@ def rows_from_yaml(text: str | bytes) -> list[TeamPrice]:
     found = []
     for number, row in enumerate(rows, 1):
         try:
-            found.append(row_from(_given(row), source="file"))
+            found.append(row_from(_given(row), source="file", servers=servers))
         except InvalidRequest as error:
             raise InvalidRequest(f"prices.yaml, row {number}{_line(row)}: {error.message}") from None
     return found
@@ -67,9 +67,16 @@ def _line(row: Any) -> str:
     return f" (line {first.line})" if isinstance(first, Scalar) else ""
 
 
-def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str | None = None) -> TeamPrice:
+def row_from(
+    given: Mapping[str, Any],
+    *,
+    source: PriceSource = "team",
+    id_: str | None = None,
+    servers: Collection[str] = (),
+) -> TeamPrice:
     """A row from plain values; prices in USD per million tokens, `discount_percent` in per cent.
 
+    servers: The names of one's own servers, which have prices like a vendor.
     above: {prompt tokens: {rate name: price}} for long prompts. tiers: {service tier: factor on the standard rates}.
     What a row without prices does not say stays as the provider's `*` row has it.
 
@@ -84,14 +91,16 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
     note = str(given.get("note") or "")[:500]
     if not all(is_storable(text) for text in (provider, model, note)):
         raise InvalidRequest("A text of the row holds a character that cannot be kept.")
-    _check_provider(provider)
+    _check_provider(provider, servers)
     rates = _rates(given)
     discount = _optional(given.get("discount_percent"), "discount_percent", Decimal(100))
     tiers = _tiers(given.get("tiers") or {})
-    search, storage = (_optional(given.get(name), name) for name in ("search_per_1000", "storage_per_hour"))
+    search, storage, request = (
+        _optional(given.get(name), name) for name in ("search_per_1000", "storage_per_hour", "request_per_1000")
+    )
     if model == ALL_MODELS and rates:
         raise InvalidRequest("A row for all models (*) can hold a discount and tiers, not prices.")
-    if not rates and not tiers and (discount, search, storage) == (None, None, None):
+    if not rates and not tiers and (discount, search, storage, request) == (None, None, None, None):
         raise InvalidRequest("The row says nothing: give input and output prices, a discount or a tier.")
     starts = _moment(given.get("effective_from"))
     row = TeamPrice(
@@ -105,17 +114,21 @@ def row_from(given: Mapping[str, Any], *, source: PriceSource = "team", id_: str
         tiers=tiers,
         search_usd=None if search is None else search / 1000,
         storage_usd=storage,
+        request_usd=None if request is None else request / 1000,
         note=note,
     )
     digest = hashlib.sha256(repr(row).encode()).hexdigest()[:10]
     return replace(row, id=id_ or digest)
 
 
-def _check_provider(provider: str) -> None:
+def _check_provider(provider: str, servers: Collection[str]) -> None:
     if provider == "simulated":
         raise InvalidRequest("The prices of simulated models are examples and stay as they are.")
-    if provider not in VENDORS:
-        raise InvalidRequest(f"provider == {provider!r} is not known, there are {', '.join(VENDORS)}")
+    known = tuple(dict.fromkeys((*VENDORS, "ollama", *servers)))
+    if provider not in known:
+        raise InvalidRequest(
+            f"provider == {provider!r} is not known, there are {', '.join(known)}; AIMM_SERVERS names further ones"
+        )
 
 
 def _rates(given: Mapping[str, Any]) -> dict[str, Rate]:

@@ -8,7 +8,7 @@ from typing import Any
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest, ProviderError
-from core.providers.base import KeyCheck, as_input, check_results, is_credible
+from core.providers.base import KeyCheck, as_input, check_results, is_credible, tier_of, with_unknown
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.openai import checked
 
@@ -218,7 +218,9 @@ class _Reader:
         if kind == "message_start":
             message = event.get("message") or {}
             self._counts.update(message.get("usage") or {})
-            return Chunk(response_model=message.get("model"), usage=to_usage(self._counts))
+            return Chunk(
+                response_model=message.get("model"), usage=to_usage(self._counts), service_tier=_tier(self._counts)
+            )
         if kind == "content_block_start":
             return self._started(event.get("index"), event.get("content_block") or {})
         if kind == "content_block_delta":
@@ -239,7 +241,8 @@ class _Reader:
     def whole(self, message: dict[str, Any]) -> list[Chunk]:
         """A message that came as one."""
         self._counts.update(message.get("usage") or {})
-        found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts))]
+        tier = _tier(self._counts)
+        found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts), service_tier=tier)]
         for at, block in enumerate(message.get("content") or ()):
             found += [chunk for chunk in (self._started(at, block), self._stopped(at)) if chunk]
             if block.get("type") != "tool_use":
@@ -275,25 +278,71 @@ class _Reader:
         finish = None if reason is None else _FINISH.get(str(reason), "unknown")
         blocked = "refusal" if reason == "refusal" else None
         tools = self._bare() if finish not in (None, "length") else ()
-        return Chunk(tools=tools, usage=to_usage(self._counts), finish_reason=finish, block_category=blocked)
+        return Chunk(
+            tools=tools,
+            usage=to_usage(self._counts),
+            finish_reason=finish,
+            block_category=blocked,
+            service_tier=_tier(self._counts),
+        )
 
 
 def to_usage(counts: dict[str, Any]) -> Usage | None:
     """Anthropic counts the cached, the written and the plain input apart; ours is the whole with its parts."""
-    plain = counts.get("input_tokens")
-    if not isinstance(plain, int):
+    if not isinstance(counts.get("input_tokens"), int):
         return None
-    read, written = count_of(counts, "cache_read_input_tokens"), count_of(counts, "cache_creation_input_tokens")
-    hour = count_of(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
-    searches = count_of(counts.get("server_tool_use"), "web_search_requests")
+    rounds, others = _rounds(counts)
+    plain, read, output = (_sum(rounds, name) for name in ("input_tokens", "cache_read_input_tokens", "output_tokens"))
+    written = _sum(rounds, "cache_creation_input_tokens")
+    hour, short = (
+        sum(count_of(each.get("cache_creation"), f"ephemeral_{ttl}_input_tokens") for each in rounds)
+        for ttl in ("1h", "5m")
+    )
+    written = max(written, hour + short)  # where a gateway leaves the whole out, or says 0
+    unsaid = written - hour - short if hour + short else 0
     thinking = count_of(counts.get("output_tokens_details"), "thinking_tokens")
     usage = Usage(
         input_tokens=plain + read + written,
         cached_tokens=read,
-        cache_write_tokens=max(0, written - hour),
-        cache_write_1h_tokens=min(hour, written),
-        output_tokens=count_of(counts, "output_tokens"),
-        thinking_tokens=min(thinking, count_of(counts, "output_tokens")),
-        n_searches=searches,
+        cache_write_tokens=written - hour,
+        cache_write_1h_tokens=hour,
+        output_tokens=output,
+        thinking_tokens=min(thinking, output),
+        n_searches=count_of(counts.get("server_tool_use"), "web_search_requests"),
+        more=others | ({"cache_creation": unsaid} if unsaid else {}),
     )
+    usage = with_unknown(usage, counts, _KNOWN)
     return usage if is_credible(usage) else None
+
+
+_COUNTED = (
+    "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
+    "cache_creation.ephemeral_5m_input_tokens", "cache_creation.ephemeral_1h_input_tokens", "output_tokens_details.thinking_tokens",
+)  # fmt: skip
+_KNOWN = frozenset(
+    {*_COUNTED, *(f"iterations.{name}" for name in _COUNTED)}
+    | {"server_tool_use.web_search_requests", "server_tool_use.web_fetch_requests"}  # a fetch costs its tokens alone
+)
+
+
+def _rounds(counts: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The requests behind an answer, all of which are billed, and how many there are of another kind, such as advice of
+    another model at its own price. A message's own counts leave out those that shortened the conversation."""
+    listed = counts.get("iterations")
+    rounds = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    mine = [each for each in rounds if each.get("type") in ("message", "compaction")]
+    others = {f"iterations.{str(each.get('type'))[:40]}": 1 for each in rounds if each not in mine}
+    return mine or [counts], others
+
+
+def _sum(rounds: list[dict[str, Any]], name: str) -> int:
+    return sum(count_of(each, name) for each in rounds)
+
+
+def _tier(counts: dict[str, Any]) -> str | None:
+    """How a request was served and where: `fast`, `standard+us`."""
+    served, speed, place = (tier_of(counts.get(name)) for name in ("service_tier", "speed", "inference_geo"))
+    tier = speed if speed == "fast" and served in (None, "standard") else served
+    if place in (None, "global", "not_available"):
+        return tier
+    return f"{tier or 'standard'}+{place}"

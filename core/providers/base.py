@@ -1,10 +1,12 @@
 """What a provider is: one asynchronous stream, and a list of its models."""
 
-from collections.abc import AsyncIterator, Iterable
+import re
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from core.domain import strict_json as json
-from core.domain.generation import Chunk, Message, Model, Request, Usage
+from core.domain.generation import CHARGED, COUNTS, Chunk, Message, Model, Request, Usage
 from core.domain.message import ToolCall, ToolResult, read_arguments
 from core.errors import InvalidRequest
 
@@ -14,7 +16,50 @@ MOST_TOKENS = 1_000_000_000
 
 def is_credible(usage: Usage) -> bool:
     """Whether counts can be those of one request; others are as good as none, and would not even fit into the record."""
-    return all(getattr(usage, name) <= MOST_TOKENS for name in usage.__slots__)
+    counts = [value for name, value in usage.more.items() if name != CHARGED]
+    return all(abs(value) <= MOST_TOKENS for value in (*counts, *(getattr(usage, name) for name in COUNTS)))
+
+
+MAX_UNKNOWN = 16  # of counts by a vendor's own words
+
+
+def with_unknown(usage: Usage, counts: Any, known: Collection[str]) -> Usage:
+    """The usage with what else a vendor counts in it, by its own words: it may be charged for, and nobody here knows how.
+
+    known: The paths that were read, or mean no tokens; `a.*` for all in `a`.
+    """
+    found = {path: n for path, n in _counted("", counts) if not any(_matches(path, one) for one in known)}
+    if not found:
+        return usage
+    return replace(usage, more={**usage.more, **dict(sorted(found.items())[:MAX_UNKNOWN])})
+
+
+def _counted(path: str, value: Any) -> Iterator[tuple[str, int]]:
+    """Every number above 0 in an object, by its path."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _counted(f"{path}.{_word(name)}" if path else _word(name), inner)
+    elif isinstance(value, list):
+        for inner in value[:100]:
+            yield from _counted(path, inner)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        yield path, max(1, int(min(value, MOST_TOKENS)))
+
+
+def _word(name: Any) -> str:
+    return re.sub(r"[^\w.-]", "_", str(name))[:60]
+
+
+def _matches(path: str, known: str) -> bool:
+    return path == known or (known.endswith("*") and path.startswith(known[:-1]))
+
+
+def tier_of(said: Any) -> str | None:
+    """A vendor's word for how it served a request, as prices know it; None = it says nothing."""
+    word = _word(said).lower() if isinstance(said, str) else ""
+    if word in ("", "auto", "unspecified", "service_tier_unspecified"):
+        return None
+    return "standard" if word in ("default", "on_demand", "standard") else word
 
 
 def as_object(text: str) -> dict[str, Any]:

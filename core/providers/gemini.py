@@ -15,7 +15,7 @@ from core.errors import (
 )
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
-from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_error
+from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_error, to_usage
 from core.providers.http import Answer, HttpVendor, translated
 from core.providers.key_check import judged
 
@@ -88,7 +88,7 @@ class GeminiProvider:
                     raise error
 
     async def _embeddings(self, request: Request, timeout_s: float) -> Chunk:
-        """Gemini counts no tokens of embeddings."""
+        """Older models count no tokens of embeddings."""
         model = f"models/{request.model}"
         asked = [{"model": model, "content": {"parts": [{"text": m.text}]}} for m in request.messages]
         path = f"/v1beta/models/{quote(request.model, safe='')}:batchEmbedContents"
@@ -96,7 +96,8 @@ class GeminiProvider:
             _, [value, *_] = await answer.whole()
             self._wire.refuse_errors([value])
             vectors = tuple(list(each["values"]) for each in value.get("embeddings") or ())
-        return Chunk(vectors=vectors, finish_reason="stop" if vectors else None)
+        usage = to_usage(value.get("usageMetadata"))
+        return Chunk(vectors=vectors, usage=usage, finish_reason="stop" if vectors else None)
 
     async def models(self) -> list[Model]:
         from google.genai import types

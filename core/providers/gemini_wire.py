@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.domain import strict_json as json
-from core.domain.generation import SERVICE_TIERS, Chunk, FinishReason, Native, Parameters, Request, ToolDelta, Usage
+from core.domain.generation import Chunk, FinishReason, Native, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import (
     AimmError,
@@ -21,8 +21,8 @@ from core.errors import (
     redact,
 )
 from core.pricing.catalogue import normalise
-from core.providers.base import as_input, as_object, check_results, is_credible
-from core.providers.http import not_an_answer
+from core.providers.base import as_input, as_object, check_results, is_credible, tier_of, with_unknown
+from core.providers.http import count_of, not_an_answer
 
 _FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
 _TOOLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"})
@@ -178,10 +178,11 @@ def as_ended(values: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 
 
 class Reader:
-    """Reads the pieces of one answer; calls of tools are counted through all of them."""
+    """Reads the pieces of one answer; calls of tools are counted through all of them, and kinds of content noted."""
 
     def __init__(self) -> None:
         self._n_tools = 0
+        self._made: set[str] = set()
 
     def read(self, values: Sequence[Mapping[str, Any]]) -> Chunk:
         """One chunk of all that came together; the last word on usage, finish and model counts."""
@@ -204,7 +205,7 @@ class Reader:
 
     def _read(self, value: Mapping[str, Any]) -> Chunk:
         model, metadata = value.get("modelVersion"), value.get("usageMetadata")
-        usage, tier = to_usage(metadata), _tier(metadata)
+        usage, tier = to_usage(metadata), served_as(metadata)
         feedback = value.get("promptFeedback") or {}
         if feedback.get("blockReason"):
             return Chunk(
@@ -219,6 +220,8 @@ class Reader:
         parts = [part for part in (candidate.get("content") or {}).get("parts") or () if isinstance(part, dict)]
         reason = candidate.get("finishReason")
         tools = self._tools(parts)
+        self._made |= {_made_of(part) for part in parts} - {""}
+        usage = _of_one_kind(usage, metadata, self._made)
         return Chunk(
             text="".join(part["text"] for part in parts if part.get("text") and not part.get("thought")),
             thinking="".join(part["text"] for part in parts if part.get("text") and part.get("thought")),
@@ -267,37 +270,94 @@ def to_usage(metadata: Mapping[str, Any] | None) -> Usage | None:
     """
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("promptTokenCount"), int):
         return None
-    counted = {name: value for name, value in metadata.items() if isinstance(value, int)}
+    counted = {name: count_of(metadata, name) for name in metadata}
     prompt = counted["promptTokenCount"] + counted.get("toolUsePromptTokenCount", 0)
-    thoughts = counted.get("thoughtsTokenCount", 0)
+    thoughts, total = counted.get("thoughtsTokenCount", 0), counted.get("totalTokenCount", 0)
     candidates = counted.get("candidatesTokenCount")
     if candidates is None:
-        candidates = max(0, counted.get("totalTokenCount", 0) - prompt - thoughts)
+        candidates = max(0, total - prompt - thoughts)
     cached = counted.get("cachedContentTokenCount", 0)
-    audio = _audio(metadata.get("promptTokensDetails")) + _audio(metadata.get("toolUsePromptTokensDetails"))
-    # Where the vendor does not say which cached tokens were audio, as few as can be are taken for it.
-    cached_audio = _audio(metadata.get("cacheTokensDetails")) or max(0, cached - (prompt - audio))
+    read = _by_modality(metadata, "promptTokensDetails", "toolUsePromptTokensDetails")
+    kept = _by_modality(metadata, "cacheTokensDetails") or _kept(prompt, cached, read)
+    made = _by_modality(metadata, "candidatesTokensDetails")
+    more = {f"{name}_tokens": read.pop(name, 0) for name in ("image", "video")}
+    more |= {f"cached_{name}_tokens": kept.pop(name, 0) for name in ("image", "video")}
+    more |= {f"output_{name}_tokens": made.pop(name, 0) for name in ("image", "video")}
+    more["totalTokenCount"] = max(0, total - prompt - candidates - thoughts)
     usage = Usage(
         input_tokens=prompt,
         cached_tokens=cached,
         output_tokens=candidates + thoughts,
         thinking_tokens=thoughts,
-        audio_tokens=audio,
-        cached_audio_tokens=cached_audio,
+        audio_tokens=read.pop("audio", 0),
+        cached_audio_tokens=kept.pop("audio", 0),
+        output_audio_tokens=made.pop("audio", 0),
+        # What is left by now is of kinds that nobody here knows.
+        more={name: count for name, count in (more | read | kept | made).items() if count},
     )
+    usage = with_unknown(usage, metadata, _KNOWN)
     return usage if is_credible(usage) else None
 
 
-def _audio(details: Any) -> int:
-    return sum(
-        d.get("tokenCount") or 0 for d in details or () if isinstance(d, Mapping) and d.get("modality") == "AUDIO"
-    )
+_DETAILS = ("promptTokensDetails", "toolUsePromptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails")
+_KNOWN = frozenset(
+    {"promptTokenCount", "toolUsePromptTokenCount", "thoughtsTokenCount", "totalTokenCount", "candidatesTokenCount",
+     "cachedContentTokenCount", *(f"{name}.tokenCount" for name in _DETAILS)}
+)  # fmt: skip
+# Pages of documents are read as pictures, and charged so.
+_MODALITIES = {"IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video", "AUDIO": "audio"}
+_TEXT = ("TEXT", "MODALITY_UNSPECIFIED", "")
 
 
-def _tier(metadata: Any) -> str | None:
+def _by_modality(metadata: Mapping[str, Any], *names: str) -> dict[str, int]:
+    """Tokens by our word for what they are, text left out; what has none keeps the vendor's."""
+    found: dict[str, int] = {}
+    for name in names:
+        details = metadata.get(name)
+        for each in details if isinstance(details, list) else ():
+            word = str(each.get("modality") or "").upper() if isinstance(each, dict) else ""
+            if count := count_of(each, "tokenCount"):
+                key = "" if word in _TEXT else _MODALITIES.get(word, f"{name}.{word[:40]}")
+                found[key] = found.get(key, 0) + count
+    found.pop("", None)
+    return found
+
+
+def _made_of(part: Mapping[str, Any]) -> str:
+    """What a piece of an answer is: text, image, audio, video; empty = none of them."""
+    data = part.get("inlineData") or part.get("fileData")
+    if isinstance(data, dict):
+        return str(data.get("mimeType") or "").partition("/")[0]
+    return "text" if part.get("text") and not part.get("thought") else ""
+
+
+def _of_one_kind(usage: Usage | None, metadata: Any, made: set[str]) -> Usage | None:
+    """A usage that does not say what was made: an answer of one kind is counted as it, and no guess is made of two."""
+    shown = 0 if usage is None else usage.output_tokens - usage.thinking_tokens
+    if usage is None or shown <= 0 or not made - {"text"} or metadata.get("candidatesTokensDetails"):
+        return usage
+    if made == {"audio"}:
+        return replace(usage, output_audio_tokens=shown)
+    name = f"output_{next(iter(made))}_tokens" if made in ({"image"}, {"video"}) else "candidatesTokenCount"
+    return replace(usage, more={**usage.more, name: shown})
+
+
+def _kept(prompt: int, cached: int, read: Mapping[str, int]) -> dict[str, int]:
+    """Cached tokens of which the vendor does not say what they were: first text, and as little of what is dear as can be."""
+    left = cached - max(0, prompt - sum(read.values()))
+    found = {}
+    for name in ("image", "video", "audio"):
+        found[name] = max(0, min(left, read.get(name, 0)))
+        left -= found[name]
+    return found
+
+
+def served_as(metadata: Any) -> str | None:
     """The tier that the vendor says it served, where it says one."""
-    tier = str(metadata.get("serviceTier") or "").lower() if isinstance(metadata, Mapping) else ""
-    return tier if tier in SERVICE_TIERS else None
+    if not isinstance(metadata, Mapping):
+        return None
+    traffic = str(metadata.get("trafficType") or "").lower().removeprefix("traffic_type_")
+    return tier_of(metadata.get("serviceTier")) or tier_of(traffic.removeprefix("on_demand_"))
 
 
 def _with_searches(usage: Usage | None, candidate: Mapping[str, Any], model: str | None) -> Usage | None:

@@ -363,4 +363,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def count_of(values: Any, name: str) -> int:
     """A whole number of an answer; 0 where there is none."""
     value = values.get(name) if isinstance(values, dict) else None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

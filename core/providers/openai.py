@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from core.domain.generation import (
-    SERVICE_TIERS,
+    CHARGED,
     Chunk,
     FinishReason,
     Model,
@@ -21,13 +22,15 @@ from core.errors import (
     AimmError,
     InvalidRequest,
 )
-from core.providers.base import KeyCheck, is_credible
+from core.pricing.receipt import to_nano
+from core.providers.base import KeyCheck, is_credible, tier_of, with_unknown
 from core.providers.events import Event
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.key_check import judged
 from core.providers.tool_calls import CallReader
 
 LIST_TIMEOUT_S = 6.0
+MOST_USD = 1_000_000  # that a request can be believed to have cost
 OPENAI_URL = "https://api.openai.com/v1"
 _FINISH: dict[str, FinishReason] = {
     "stop": "stop", "length": "length", "content_filter": "content_filter", "tool_calls": "tool_calls",
@@ -36,7 +39,7 @@ _FINISH: dict[str, FinishReason] = {
 _NOT_TEXT = re.compile(r"whisper|tts|dall-e|image|audio|realtime|moderation|transcribe|sora|babbage|davinci|instruct")
 _REASONS = re.compile(r"^(o\d|gpt-5)")  # these take no temperature of their own, and efforts of thinking
 # OpenAI calls its tiers otherwise; "default" is what is standard elsewhere.
-_TIERS = {"standard": "default", "flex": "flex", "priority": "priority"}
+_TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "fast": "fast"}
 
 
 class OpenAIProvider:
@@ -266,7 +269,7 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
     model = tier = None
     for value in values:
         model = value.get("model") or model
-        tier = value.get("service_tier") or tier
+        tier = tier_of(value.get("service_tier")) or tier
         if (counted := value.get("usage")) is not None:
             usage = to_usage(counted) or usage
         choices = value.get("choices")
@@ -284,7 +287,6 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
         if (reason := choice.get("finish_reason")) is not None:
             finish = _FINISH.get(str(reason), "unknown")
             tools += calls.end(is_cut=finish == "length")
-    tier = "standard" if tier == "default" else tier
     return Chunk(
         raw=raw,
         quota=quota,
@@ -295,24 +297,97 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
         finish_reason=finish,
         block_category="content_filter" if finish == "content_filter" else None,
         response_model=_text(model) or None,
-        service_tier=tier if tier in SERVICE_TIERS else None,
+        service_tier=tier,
     )
 
 
 def to_usage(usage: Any) -> Usage | None:
-    """OpenAI's counts in our words: its prompt includes cached, its completion includes reasoning tokens."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+    """OpenAI's counts in our words: its prompt includes cached, its completion includes reasoning tokens.
+
+    Responses, pictures and embeddings name the same counts `input_tokens` and `output_tokens`.
+    """
+    if not isinstance(usage, dict):
         return None
-    prompt, completion = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    word_in, word_out = ("prompt", "completion") if "prompt_tokens" in usage else ("input", "output")
+    if not isinstance(usage.get(f"{word_in}_tokens"), int):
+        return None
+    prompt, answer = usage.get(f"{word_in}_tokens_details"), usage.get(f"{word_out}_tokens_details")
+    kept = prompt.get("cached_tokens_details") if isinstance(prompt, dict) else None
+    output, thinking, missing = _output(usage, word_in, word_out)
+    more = {
+        "image_tokens": count_of(prompt, "image_tokens"),
+        "cached_image_tokens": count_of(kept, "image_tokens"),
+        "output_image_tokens": count_of(answer, "image_tokens"),
+        "video_tokens": count_of(prompt, "video_tokens"),
+        "output_video_tokens": count_of(answer, "video_tokens"),
+        "citation_tokens": count_of(usage, "citation_tokens"),
+        "total_tokens": missing,
+    }
     found = Usage(
-        input_tokens=usage["prompt_tokens"],
-        cached_tokens=count_of(prompt, "cached_tokens"),
+        input_tokens=usage[f"{word_in}_tokens"],
+        cached_tokens=count_of(prompt, "cached_tokens") or count_of(usage, "prompt_cache_hit_tokens"),
+        cache_write_tokens=count_of(prompt, "cache_write_tokens") or count_of(prompt, "cache_creation_tokens"),
         audio_tokens=count_of(prompt, "audio_tokens"),
-        output_tokens=count_of(usage, "completion_tokens"),
-        thinking_tokens=count_of(completion, "reasoning_tokens"),
-        output_audio_tokens=count_of(completion, "audio_tokens"),
+        cached_audio_tokens=count_of(kept, "audio_tokens"),
+        output_tokens=output,
+        thinking_tokens=thinking,
+        output_audio_tokens=count_of(answer, "audio_tokens"),
+        n_searches=count_of(usage, "num_search_queries")
+        + count_of(usage.get("server_tool_use"), "web_search_requests"),
+        more={name: count for name, count in more.items() if count} | _charged(usage),
     )
+    found = with_unknown(found, usage, _KNOWN)
     return found if is_credible(found) else None
+
+
+def _output(usage: dict[str, Any], word_in: str, word_out: str) -> tuple[int, int, int]:
+    """The whole output, its thinking, and what the vendor's total has beyond input and output."""
+    output = count_of(usage, f"{word_out}_tokens")
+    thinking = count_of(usage.get(f"{word_out}_tokens_details"), "reasoning_tokens")
+    missing = count_of(usage, "total_tokens") - count_of(usage, f"{word_in}_tokens") - output
+    apart = 0 if thinking else count_of(usage, "reasoning_tokens")
+    if apart:  # as Perplexity counts it: beside the completion
+        return output + apart, apart, max(0, missing - apart - count_of(usage, "citation_tokens"))
+    if missing > 0 and missing == thinking:  # as xAI does: in the total, and not in the completion
+        return output + thinking, thinking, 0
+    return output, thinking, max(0, missing - count_of(usage, "citation_tokens"))
+
+
+# What is read of a usage, and what in it is no count of something that is charged for.
+_IN, _OUT = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+_KINDS = ("text", "audio", "image", "video")
+_KNOWN = frozenset(
+    {
+        *_IN, *_OUT, "total_tokens", "reasoning_tokens", "citation_tokens", "num_search_queries", "cost", "cost.*",
+        "cost_details.*", "cost_in_usd_ticks", "prompt_cache_hit_tokens", "prompt_cache_miss_tokens",
+        "server_tool_use.web_search_requests", "queue_time", "prompt_time", "completion_time", "total_time",
+    }
+    | {f"{name}_details.{kind}_tokens" for name in _IN for kind in (*_KINDS, "cached", "cache_write", "cache_creation")}
+    | {f"{name}_details.cached_tokens_details.{kind}_tokens" for name in _IN for kind in ("text", "audio", "image")}
+    | {f"{name}_details.{kind}_tokens" for name in _OUT
+       for kind in (*_KINDS, "reasoning", "accepted_prediction", "rejected_prediction")}
+)  # fmt: skip
+
+
+def _charged(usage: dict[str, Any]) -> dict[str, int]:
+    """What a server says it charged: OpenRouter and Perplexity in dollars, xAI in ticks of which a dollar has 10^10.
+
+    With a key of one's own at OpenRouter its charge is only its fee, and what the vendor behind it charges comes on top.
+    """
+    cost, ticks = usage.get("cost"), _amount(usage.get("cost_in_usd_ticks"))
+    usd = _amount(cost.get("total_cost") if isinstance(cost, dict) else cost)
+    if usd is None and ticks is not None:
+        usd = ticks / 10**10
+    if usage.get("is_byok") is True:
+        details = usage.get("cost_details")
+        upstream = _amount(details.get("upstream_inference_cost") if isinstance(details, dict) else None)
+        usd = None if upstream is None else (usd or Decimal(0)) + upstream
+    return {} if usd is None or usd > MOST_USD else {CHARGED: to_nano(usd)}
+
+
+def _amount(value: Any) -> Decimal | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Decimal(str(value)) if is_number and 0 <= value < 1e18 else None
 
 
 def _text(value: Any) -> str:

@@ -10,14 +10,13 @@ from sqlalchemy import Connection, Select, delete, func, select
 from core.clock import from_us, to_us
 from core.config import LogContent
 from core.domain import strict_json as json
-from core.domain.generation import Generation, Message, Parameters, Receipt, ReceiptLine, Usage
+from core.domain.generation import COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database, in_batches
 from core.storage.reading import Parts, as_text, each
 from core.storage.schema import generation_bodies, generations
 
-_USAGE = Usage.__slots__
 CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
 # The note of a call whose cost is unknown and, once it is known, will be an estimate.
 ESTIMATED = "No final token count came: the tokens are our own estimate, or a lower bound."
@@ -49,7 +48,8 @@ def to_row(generation: Generation) -> dict[str, Any]:
     cost, ttft_s = generation.cost_usd, generation.ttft_s
     return {
         **{name: getattr(generation, name) for name in _SAME},
-        **{name: getattr(generation.usage, name) for name in _USAGE},
+        **{name: getattr(generation.usage, name) for name in COUNTS},
+        "more_usage": json.dumps(more) if (more := dict(generation.usage.more)) else "",
         "error_message": _storable(generation.error_message),
         "created_at": to_us(generation.created_at),
         "tags": to_tags(generation.tags),
@@ -63,7 +63,11 @@ def to_row(generation: Generation) -> dict[str, Any]:
 
 def money_of(receipts: Sequence[Receipt], cost: Decimal | None) -> dict[str, Any]:
     """The columns of a cost: the whole, and the parts for uncached and for cached input."""
-    parts = {"input_nano_usd": ("input", "audio"), "cached_nano_usd": ("cached", "cached audio")}
+    media = ("audio", "image", "video")
+    parts = {
+        "input_nano_usd": ("input", *media),
+        "cached_nano_usd": ("cached", *(f"cached {name}" for name in media)),
+    }
     if cost is None:
         return {"cost_nano_usd": None} | dict.fromkeys(parts, 0)
     sums = {name: sum((r.usd_of(*kinds) for r in receipts), Decimal(0)) for name, kinds in parts.items()}
@@ -75,8 +79,20 @@ def to_tags(tags: Sequence[str]) -> str:
     return f",{','.join(tags)}," if tags else ""
 
 
-def usage_to_json(usage: Usage) -> dict[str, int]:
-    return {name: value for name in _USAGE if (value := getattr(usage, name))}
+def usage_to_json(usage: Usage) -> dict[str, Any]:
+    counts: dict[str, Any] = {name: value for name in COUNTS if (value := getattr(usage, name))}
+    return counts | ({"more": dict(usage.more)} if usage.more else {})
+
+
+def usages_of(row: Any) -> tuple[Usage, ...]:
+    """The usage of each billed attempt of a row."""
+    if row["usages"]:
+        return tuple(Usage(**value) for value in json.loads(row["usages"]))
+    return (_usage_of(row),)
+
+
+def _usage_of(row: Any) -> Usage:
+    return Usage(**{name: row[name] for name in COUNTS}, more=json.loads(row["more_usage"] or "{}"))
 
 
 def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
@@ -164,7 +180,7 @@ def from_row(row: Any) -> Generation:
         }
     return Generation(
         **{name: row[name] for name in _SAME},
-        usage=Usage(**{name: row[name] for name in _USAGE}),
+        usage=_usage_of(row),
         tags=tuple(tag for tag in row["tags"].split(",") if tag),
         usages=parts.read("usages", _USAGES, ()),
         saved_usd=from_nano(row["saved_nano_usd"]),

@@ -10,7 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us, now_us
 from core.domain import strict_json as json
-from core.domain.price import RATE_NAMES, Price, Rate, UnpricedModel
+from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate, UnpricedModel
+from core.pricing.catalogue import normalise
 from core.storage.database import Database
 from core.storage.reading import Parts, readable
 from core.storage.schema import catalogues, generations, price_rows, rollups_day, team_prices
@@ -22,11 +23,14 @@ _answered = func.replace(func.lower(func.coalesce(_c.response_model, "")), "mode
 charged_model = case((and_(_c.request_model.endswith("-latest"), _answered != ""), _answered), else_=_c.request_model)
 
 
-def is_charged_as(model: str) -> ColumnElement[bool]:
-    """The calls that are charged as a model."""
-    # The rollups name the few pointers there are; with them the index by model finds the calls.
+def is_charged_as(connection: Connection, provider: str, model: str) -> ColumnElement[bool]:
+    """The calls that are charged as a model; calls of own servers keep its name as the server writes it."""
+    # The rollups name the few pointers and spellings there are; with them the index by model finds the calls.
+    known = select(rollups_day.c.model).where(rollups_day.c.provider == provider).distinct()
+    names = [name for name in connection.execute(known).scalars() if normalise(name) == model]
     pointers = select(rollups_day.c.model).where(rollups_day.c.model.endswith("-latest"))
-    return and_(or_(_c.request_model == model, _c.request_model.in_(pointers)), charged_model == model)
+    is_asked = or_(_c.request_model.in_(names), _c.request_model.in_(pointers))
+    return and_(is_asked, charged_model.in_([model, *names]))
 
 
 class PriceStore:
@@ -112,7 +116,7 @@ def pin(connection: Connection, prices: Sequence[Price]) -> None:
 
 def _to_row(price: Price) -> dict[str, Any]:
     rates: dict[str, Any] = {name: _rate_to_json(rate) for name in RATE_NAMES if (rate := getattr(price, name))}
-    rates |= {name: str(usd) for name in ("search_usd", "storage_usd") if (usd := getattr(price, name)) is not None}
+    rates |= {name: str(usd) for name in FEE_NAMES if (usd := getattr(price, name)) is not None}
     return {
         "id": price.id,
         "provider": price.provider,
@@ -132,7 +136,7 @@ def _rate_to_json(rate: Rate) -> list[Any]:
 
 def _from_row(row: Any) -> Price:
     rates = json.loads(row.rates)
-    extras: dict[str, Any] = {name: Decimal(rates.pop(name)) for name in ("search_usd", "storage_usd") if name in rates}
+    extras: dict[str, Any] = {name: Decimal(rates.pop(name)) for name in FEE_NAMES if name in rates}
     known: dict[str, Any] = {
         name: Rate(base=Decimal(base), above=tuple((start, Decimal(usd)) for start, usd in above))
         for name, (base, above) in rates.items()

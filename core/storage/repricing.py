@@ -6,17 +6,17 @@ Everything happens in the caller's one transaction: costs, rollups and price row
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, literal, or_, select, update
 
 from core.clock import DAY_US
-from core.domain import strict_json as json
-from core.domain.generation import Usage
+from core.domain.generation import COUNTS
 from core.domain.price import Price, Rate
-from core.pricing.receipt import receipt_for
+from core.pricing.receipt import fees, parts, receipt_for
 from core.storage import rollups, spend_by
-from core.storage.generations import CONTRADICTORY, ESTIMATED, money_of
+from core.storage.generations import CONTRADICTORY, ESTIMATED, money_of, usages_of
 from core.storage.prices import is_charged_as, pin
 from core.storage.reading import readable
 from core.storage.schema import generations
@@ -25,6 +25,9 @@ from core.storage.schema import spend_by as spend_by_table
 g = generations.c
 _MONEY = ("cost_nano_usd", "input_nano_usd", "cached_nano_usd")
 _LARGEST = 2**63 - 1
+# The counts of a call as columns, for the same terms as a receipt's.
+_COLUMNS = SimpleNamespace(**{name: g[name] for name in COUNTS}, more={})
+_GROUP = {"input": "input", "audio": "input", "cached": "cached", "cached audio": "cached"}
 _becomes_estimated = and_(g.cost_status == "unknown", g.note.contains(ESTIMATED))
 
 
@@ -56,13 +59,13 @@ def days_with_calls(
 ) -> list[tuple[int, str]]:
     """(day start, service tier) of the calls that would be charged anew."""
     day = _day(g.created_at)
-    statement = select(day, g.service_tier).where(_chosen(provider, model, span, only_unpriced)).distinct()
+    statement = select(day, g.service_tier).where(_chosen(connection, provider, model, span, only_unpriced)).distinct()
     return sorted((int(at), tier) for at, tier in connection.execute(statement))
 
 
 def preview(connection: Connection, segment: Segment, *, only_unpriced: bool) -> list[DaySum]:
     """Exactly what `apply` would do to a segment, by day."""
-    where = _of(segment, only_unpriced)
+    where = _of(connection, segment, only_unpriced)
     whole, _, _ = _expressions(connection, segment, where)
     day = _day(g.created_at)
     statement = select(
@@ -70,11 +73,14 @@ def preview(connection: Connection, segment: Segment, *, only_unpriced: bool) ->
     )
     sums = {
         int(at): [int(n), int(missing), int(before or 0), int(after)]
-        for at, n, missing, before, after in connection.execute(statement.where(where, g.usages == "").group_by(day))
+        for at, n, missing, before, after in connection.execute(
+            statement.where(where, _in_columns(segment.price)).group_by(day)
+        )
     }
-    for row in _rows_of_several(connection, where):
+    for row, money in _rows_by_hand(connection, segment, where):
         entry = sums.setdefault(row["created_at"] // DAY_US * DAY_US, [0, 0, 0, 0])
-        for at, value in enumerate((1, row["cost_nano_usd"] is None, row["cost_nano_usd"] or 0, _price_row(row, segment)["cost_nano_usd"])):  # fmt: skip
+        changes = (1, row["cost_nano_usd"] is None, row["cost_nano_usd"] or 0, money["cost_nano_usd"])
+        for at, value in enumerate(changes):
             entry[at] += value
     return [
         DaySum(day_us=at, n=n, n_unpriced=missing, before_nano=before, after_nano=after)
@@ -84,17 +90,16 @@ def preview(connection: Connection, segment: Segment, *, only_unpriced: bool) ->
 
 def apply(connection: Connection, segment: Segment, *, only_unpriced: bool) -> int:
     """Charge a segment anew: calls, rollups, spend by dimension; returns the number of calls."""
-    where = _of(segment, only_unpriced)
+    where = _of(connection, segment, only_unpriced)
     whole, plain, cached = _expressions(connection, segment, where)
-    several = _rows_of_several(connection, where)
-    several_money = {row["id"]: _price_row(row, segment) for row in several}
-    single = and_(where, g.usages == "")
+    by_hand = _rows_by_hand(connection, segment, where)
+    single = and_(where, _in_columns(segment.price))
     pin(connection, [segment.price])
     for table, width_us in rollups.TABLES:
         _move_rollups(connection, table, width_us, single, (whole, plain, cached))
     _move_spend_by(connection, single, whole)
-    for row in several:
-        _move_one(connection, row, several_money[row["id"]])
+    for row, money in by_hand:
+        _move_one(connection, row, money)
     status = case((_becomes_estimated, "estimated"), (g.cost_status == "unknown", "priced"), else_=g.cost_status)
     pinned: dict[str, Any] = {"price_id": segment.price.id, "cost_status": status}
     n = connection.execute(
@@ -102,22 +107,25 @@ def apply(connection: Connection, segment: Segment, *, only_unpriced: bool) -> i
         .where(single)
         .values(cost_nano_usd=whole, input_nano_usd=plain, cached_nano_usd=cached, **pinned)
     ).rowcount
-    for call_id, money in several_money.items():
-        connection.execute(update(generations).where(g.id == call_id).values(**money, **pinned))
-    return int(n) + len(several)
+    for row, money in by_hand:
+        connection.execute(update(generations).where(g.id == row["id"]).values(**money, **pinned))
+    return int(n) + len(by_hand)
 
 
 def experiments_of(connection: Connection, segment: Segment) -> set[str]:
     """The experiments whose units made calls of a segment."""
     span = segment.since_us, segment.until_us
-    chosen = and_(_chosen(segment.provider, segment.model, span, False), g.ref_part.startswith("a_", autoescape=True))
+    charged_so = _chosen(connection, segment.provider, segment.model, span, False)
+    chosen = and_(charged_so, g.ref_part.startswith("a_", autoescape=True))
     return set(connection.execute(select(g.ref_id).where(chosen).distinct()).scalars())
 
 
-def _chosen(provider: str, model: str, span: tuple[int, int], only_unpriced: bool) -> ColumnElement[bool]:
+def _chosen(
+    connection: Connection, provider: str, model: str, span: tuple[int, int], only_unpriced: bool
+) -> ColumnElement[bool]:
     conditions = [
         g.provider == provider,
-        is_charged_as(model),
+        is_charged_as(connection, provider, model),
         g.created_at >= span[0],
         g.created_at < span[1],
         g.cost_status != "cached",
@@ -128,15 +136,19 @@ def _chosen(provider: str, model: str, span: tuple[int, int], only_unpriced: boo
     return and_(*conditions, g.cost_nano_usd.is_(None)) if only_unpriced else and_(*conditions)
 
 
-def _of(segment: Segment, only_unpriced: bool) -> ColumnElement[bool]:
+def _of(connection: Connection, segment: Segment, only_unpriced: bool) -> ColumnElement[bool]:
     span = segment.since_us, segment.until_us
-    conditions = [_chosen(segment.provider, segment.model, span, only_unpriced), g.service_tier == segment.service_tier]
-    # Without a price for a query or for storage, a call that used them stays as it is.
-    if segment.price.search_usd is None:
-        conditions.append(g.n_searches == 0)
-    if segment.price.storage_usd is None:
-        conditions.append(g.storage_token_hours == 0)
-    return and_(*conditions)
+    return and_(
+        _chosen(connection, segment.provider, segment.model, span, only_unpriced),
+        g.service_tier == segment.service_tier,
+    )
+
+
+def _in_columns(price: Price) -> ColumnElement[bool]:
+    """The calls whose cost is an expression over their columns; without a price for what it used, a call stays as it is."""
+    unpriced = [literal(0) == part.count for part in parts(_COLUMNS, price) if part.rate is None]
+    unpriced += [literal(0) == count for _, count, usd, _ in fees(_COLUMNS, price) if usd is None]
+    return and_(g.usages == "", g.more_usage == "", *unpriced, *([false()] if price.unknown_units else []))
 
 
 def _day(moment: Any) -> Any:
@@ -151,23 +163,14 @@ def _expressions(connection: Connection, segment: Segment, where: ColumnElement[
     Raises:
         OverflowError: Scaled so, a call's cost does not fit into 64 bits.
     """
-    price = segment.price
-    audio_uncached = g.audio_tokens - g.cached_audio_tokens
-    plain_input = g.input_tokens - g.cached_tokens - g.cache_write_tokens - g.cache_write_1h_tokens - audio_uncached
-    cached_rate, write_rate = price.cached or price.input, price.cache_write or price.input
-    plain: list[tuple[Any, Rate]] = [(plain_input, price.input), (audio_uncached, price.audio or price.input)]
-    cached = [
-        (g.cached_tokens - g.cached_audio_tokens, cached_rate),
-        (g.cached_audio_tokens, price.cached_audio or price.audio or cached_rate),
-    ]
-    rest = [
-        (g.cache_write_tokens, write_rate),
-        (g.cache_write_1h_tokens, price.cache_write_1h or write_rate),
-        (g.output_tokens - g.output_audio_tokens, price.output),
-        (g.output_audio_tokens, price.output_audio or price.output),
-        (g.storage_token_hours, Rate(base=price.storage_usd or Decimal(0))),
-        (g.n_searches, Rate(base=(price.search_usd or Decimal(0)) * 1_000_000)),
-    ]
+    groups: dict[str, list[tuple[Any, Rate]]] = {"input": [], "cached": [], "rest": []}
+    for part in parts(_COLUMNS, segment.price):
+        if part.rate is not None and not isinstance(part.count, int):
+            groups[_GROUP.get(part.kind, "rest")].append((part.count, part.rate))
+    for _, count, usd, per in fees(_COLUMNS, segment.price):
+        if usd is not None:
+            groups["rest"].append((count, Rate(base=usd * 1_000_000 / per)))
+    plain, cached, rest = groups.values()
     scale = _scale([rate for _, rate in plain + cached + rest])
     most = connection.execute(
         select(func.max(g.input_tokens + g.output_tokens + g.storage_token_hours + g.n_searches)).where(where)
@@ -210,20 +213,23 @@ def _rounded(scaled: Any, scale: int) -> Any:
     return whole + up
 
 
-def _rows_of_several(connection: Connection, where: ColumnElement[bool]) -> list[dict[str, Any]]:
-    """Calls of several billed attempts: tiers are per request, so they are priced attempt by attempt. They are few."""
-    statement = select(generations).where(where, g.usages != "")
-    return readable("call", connection.execute(statement).mappings(), _with_usages)
+def _rows_by_hand(
+    connection: Connection, segment: Segment, where: ColumnElement[bool]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Calls of several billed attempts, as tiers are per request, or with counts that have no column: each with its money.
 
-
-def _with_usages(row: Any) -> dict[str, Any]:
-    """A row with its usages as they are priced; one whose usages are damaged keeps the cost it has."""
-    return dict(row) | {"usages": [Usage(**usage) for usage in json.loads(row["usages"])]}
-
-
-def _price_row(row: dict[str, Any], segment: Segment) -> dict[str, Any]:
-    receipts = [receipt_for(usage, segment.price) for usage in row["usages"]]
-    return money_of(receipts, sum((receipt.usd for receipt in receipts), Decimal(0)))
+    One that the price does not cover, or whose counts are damaged, stays as it is.
+    """
+    statement = select(generations).where(where, or_(g.usages != "", g.more_usage != ""))
+    found = []
+    rows = readable("call", connection.execute(statement).mappings(), lambda row: (dict(row), usages_of(row)))
+    for row, usages in rows:
+        try:
+            receipts = [receipt_for(usage, segment.price) for usage in usages]
+        except (LookupError, ValueError):
+            continue
+        found.append((row, money_of(receipts, sum((receipt.usd for receipt in receipts), Decimal(0)))))
+    return found
 
 
 def _changes(money: tuple[Any, Any, Any]) -> list[Any]:

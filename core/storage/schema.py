@@ -42,6 +42,7 @@ generations = Table(
     Column("output_audio_tokens", BigInteger, nullable=False, server_default="0"),
     Column("n_searches", BigInteger, nullable=False, server_default="0"),
     Column("storage_token_hours", BigInteger, nullable=False, server_default="0"),
+    Column("more_usage", Text, nullable=False, server_default=""),  # JSON, counts of further kinds by name
     Column("service_tier", Text, nullable=False, server_default="standard"),
     Column("usages", Text, nullable=False, server_default=""),  # JSON, one a billed attempt, where there were several
     Column("cost_nano_usd", BigInteger),  # NULL = no price is known
