@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from core import clock
 from core.asking import Asking
 from core.budgets.ledger import Ledger
+from core.budgets.scopes import Known, checked_scope
 from core.budgets.service import BudgetService
 from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input, media_of
 from core.calls.breaker import Breakers
@@ -292,11 +293,22 @@ class ModelManager(Asking):
         origin = Origin(source="experiment", key=key)
         return self.workflows.start(variant.workflow, text, model=variant.model, origin=origin)
 
-    def _check_budget(self, budget: Budget) -> None:
-        if budget.scope_kind == "provider" and budget.scope_value not in (*PROVIDERS, *self._registry.names):
-            raise InvalidRequest(f"scope == {budget.scope!r}: the providers are {', '.join(PROVIDERS)}.")
+    def _check_budget(self, budget: Budget) -> Budget:
         if budget.downgrade_to:  # a model, not an alias: what a budget falls back to must not move
             self._loop.run(self._registry.resolve(budget.downgrade_to))
+        known = Known(
+            providers=tuple(dict.fromkeys((*PROVIDERS, *self._registry.names))),
+            models=self._known_models,
+            resolve=lambda name: self._loop.run(self._registry.resolve(name)),
+            takes_any=lambda: self._registry.takes_any,
+            aliases=lambda: {alias.name: alias.target.model for alias in self.aliases.all()},
+            key_id=lambda name: self.keys.named(name).id,
+        )
+        return checked_scope(budget, known)
+
+    def _known_models(self) -> set[tuple[str, str]]:
+        priced = {(vendor, name) for vendor in self.prices.providers for name in self.prices.book.models(vendor)}
+        return priced | {(model.provider, model.name) for model in self.models()} | self._rollups.models()
 
     def default_model(self) -> str:
         return self.settings.default_model or self._loop.run(self._registry.default_model())

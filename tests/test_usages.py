@@ -11,7 +11,6 @@ from core.calls.accounting import settle
 from core.domain.generation import Usage
 from core.pricing.book import PriceBook
 from core.pricing.receipt import to_nano
-from core.pricing.team import row_from
 from core.providers import anthropic, gemini_wire, openai
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)

@@ -29,6 +29,10 @@ class _Room:
     spent_nano: int
     reserved_nano: int
 
+    @property
+    def free_nano(self) -> int:
+        return self.limit_nano - self.spent_nano - self.reserved_nano
+
 
 class Ledger:
     def __init__(self, presence: Presence) -> None:
@@ -55,11 +59,13 @@ class Ledger:
             found = {budget.id: self._room(connection, budget, ask.at_us, rooms, now_us) for budget in mine}
             verdict, amount = decide(ask, mine, found)
             verdicts.append(verdict)
-            if verdict.kind != "go" or amount is None:
+            if verdict.kind != "go" or (amount is None and not verdict.holds_rest):
                 continue
             for budget in mine:
-                found[budget.id].reserved_nano += amount
-                rows.append(self._row(budget, ask, amount))
+                room = found[budget.id]
+                held = max(0, room.free_nano) if amount is None else amount
+                room.reserved_nano += held
+                rows.append(self._row(budget, ask, held))
         books.reserve(connection, rows)
         return verdicts
 
@@ -160,18 +166,14 @@ def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> t
         for budget in budgets:
             if budget.refuses_unpriced:
                 return Verdict(kind="refuse", budget=budget, reason="unpriced"), None
-        return Verdict(kind="go"), None
+        return (_without_price(ask, budgets, rooms) if ask.may_be_charged else Verdict(kind="go")), None
     amount, waits = ask.spent_nano + ask.worst_nano, None
     for budget in budgets:
-        # The way out of a spent budget stays open.
-        is_way_out = budget.action == "downgrade" and ask.spender.model == budget.downgrade_to
-        if budget.action == "notify" or ask.worst_nano == 0 or is_way_out:
+        if ask.worst_nano == 0 or not _holds(budget, ask):
             continue
         fitting = _fit(ask, amount, rooms[budget.id])
         if fitting == "never":
-            kind: Literal["downgrade", "refuse"] = "downgrade" if budget.action == "downgrade" else "refuse"
-            left = rooms[budget.id].limit_nano - rooms[budget.id].spent_nano
-            return Verdict(kind=kind, budget=budget, left_nano=max(0, left)), None
+            return _refused(budget, rooms[budget.id]), None
         if fitting == "later":
             waits = waits or budget
         else:
@@ -184,10 +186,31 @@ def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> t
     return Verdict(kind="go", max_tokens=tokens), amount
 
 
+def _without_price(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> Verdict:
+    """One such call at a time holds all that is left: what it costs is known only when its vendor has said it."""
+    waits = None
+    for budget in (budget for budget in budgets if _holds(budget, ask)):
+        room = rooms[budget.id]
+        if room.spent_nano + ask.spent_nano >= room.limit_nano:
+            return _refused(budget, room)
+        if room.free_nano <= 0:
+            waits = waits or budget
+    return Verdict(kind="go", holds_rest=True) if waits is None else Verdict(kind="wait", budget=waits)
+
+
+def _holds(budget: Budget, ask: Ask) -> bool:
+    """Whether a budget can stop a call; the way out of a spent one stays open."""
+    return budget.action != "notify" and not budget.leads_to(ask.spender.provider, ask.spender.model)
+
+
+def _refused(budget: Budget, room: _Room) -> Verdict:
+    kind: Literal["downgrade", "refuse"] = "downgrade" if budget.action == "downgrade" else "refuse"
+    return Verdict(kind=kind, budget=budget, left_nano=max(0, room.limit_nano - room.spent_nano))
+
+
 def _fit(ask: Ask, amount: int, room: _Room) -> int | Literal["later", "never"]:
     """How much of `amount` a budget can reserve now; later = once others are settled."""
-    unspent = room.limit_nano - room.spent_nano
-    free = unspent - room.reserved_nano
+    unspent, free = room.limit_nano - room.spent_nano, room.free_nano
     if amount <= free:
         return amount
     if amount <= unspent:

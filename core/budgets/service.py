@@ -25,8 +25,9 @@ from core.domain.budget import (
     Spender,
     Verdict,
 )
+from core.domain.names import normalise
+from core.domain.text import tags_problem
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
-from core.pricing.catalogue import normalise
 from core.pricing.receipt import from_nano
 from core.storage import ledger as books
 from core.storage.audit import note
@@ -48,9 +49,9 @@ class BudgetService:
         writer: Writer,
         ledger: Ledger,
         now: Callable[[], datetime],
-        check: Callable[[Budget], None] = lambda budget: None,
+        check: Callable[[Budget], Budget] = lambda budget: budget,
     ) -> None:
-        """check: Refuses a budget that names a provider or a model to downgrade to which cannot be."""
+        """check: Refuses a budget whose scope or model to downgrade to cannot be, and gives it as it is kept."""
         self._check = check
         self._database = database
         self._store = BudgetStore(database)
@@ -86,7 +87,7 @@ class BudgetService:
             InvalidRequest: A field is out of range. Conflict: the name is taken.
         """
         budget = checked(Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd)), fields)
-        self._check(budget)
+        budget = self._check(budget)
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
@@ -107,8 +108,7 @@ class BudgetService:
         if "limit_usd" in fields:
             fields["limit_usd"] = _usd(fields["limit_usd"])
         base = replace(old, **{key: fields.pop(key) for key in ("name", "limit_usd") if key in fields})
-        budget = checked(base, fields)
-        self._check(budget)
+        budget = self._check(checked(base, fields))
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
@@ -339,11 +339,11 @@ def checked(budget: Budget, fields: dict[str, Any]) -> Budget:
     rolling = budget.rolling_hours
     if budget.period == "rolling" and not (type(rolling) is int and 1 <= rolling <= MAX_ROLLING_HOURS):
         raise InvalidRequest(f"rolling_hours == {rolling!r}, must be whole hours from 1 to {MAX_ROLLING_HOURS:,}")
-    other = normalise(budget.downgrade_to.strip()) if budget.action == "downgrade" else ""
-    if budget.action == "downgrade" and not other:
+    other = budget.downgrade_to.strip() if budget.action == "downgrade" else ""  # an own server tells capitals apart
+    if budget.action == "downgrade" and not normalise(other):
         raise InvalidRequest("A budget that downgrades needs downgrade_to: the model that answers instead.")
     scope = _scope(budget.scope)
-    if other and scope == f"model:{other}":
+    if other and scope == f"model:{normalise(other)}":
         raise InvalidRequest(f"downgrade_to == {other!r}, must be another model than the one the budget is for.")
     periods.check_zone(budget.timezone)
     return replace(
@@ -363,6 +363,8 @@ def _scope(scope: str) -> str:
         value = value.lower()
     elif kind == "model":
         value = normalise(value)
+    elif kind == "tag" and (problem := tags_problem([value])):
+        raise InvalidRequest(f"scope == {scope!r} fits no call: {problem}")
     if kind not in SCOPE_KINDS or (kind == "all") != (not value) or len(value) > 500:
         raise InvalidRequest(f"scope == {scope!r}, must be all, or one of {', '.join(SCOPE_KINDS[1:])} with :NAME")
     return f"{kind}:{value}" if value else kind

@@ -59,7 +59,7 @@ class Admitting:
         Raises:
             BudgetExceeded, CapReached, ProviderTimeout: the budget had no free money in time.
         """
-        tried: set[str] = set()
+        tried: list[Model] = []
         while True:
             model = progress.model
             assert model is not None  # noqa: S101 - set by the caller
@@ -69,10 +69,11 @@ class Admitting:
             verdict = await self._verdict(call, ask, progress, deadline)
             if verdict.kind == "go":
                 return shortened(request, verdict.max_tokens, progress, "a budget's rest")
-            tried.add(model.name)
-            if verdict.kind != "downgrade" or verdict.budget is None or verdict.budget.downgrade_to in tried:
+            tried.append(model)
+            budget = verdict.budget
+            if verdict.kind != "downgrade" or budget is None or any(budget.leads_to(m.provider, m.name) for m in tried):
                 raise self._admission.refusal(verdict, ask)
-            await self._downgrade(call, verdict.budget, progress)
+            await self._downgrade(call, budget, progress)
 
     async def _verdict(self, call: Call, ask: Ask, progress: Progress, deadline: float) -> Verdict:
         begun = time.monotonic()
@@ -110,6 +111,8 @@ class Admitting:
             request, model, price, spender, call_id=call.id, at_us=clock.to_us(progress.created_at),
             spent_nano=to_nano(spent or Decimal(0)),
         )  # fmt: skip
+        if ask.worst_nano is None and getattr(progress.provider, "may_charge", False):
+            ask = replace(ask, may_be_charged=True)
         if origin.cap_usd is not None:
             # What models have cost that failed before is in the books already, but the caller's cap is for all of them.
             whole = replace(ask, spent_nano=ask.spent_nano + to_nano(call.spent_before_usd))

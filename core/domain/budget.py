@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Generic, Literal, TypeVar, get_args
 
 from core.domain.generation import Generation
+from core.domain.names import PATTERN_SIGNS as PATTERN_SIGNS
+from core.domain.names import is_meant, is_pattern, names_of, normalise
 from core.domain.text import make_lists
 
 Period = Literal["day", "week", "month", "rolling"]
@@ -16,7 +18,6 @@ PERIODS: tuple[str, ...] = get_args(Period)
 ACTIONS: tuple[str, ...] = get_args(Action)
 PROVIDERS = ("gemini", "openai", "anthropic", "ollama")
 SCOPE_KINDS: tuple[str, ...] = get_args(ScopeKind)
-PATTERN_SIGNS = "*?["
 T = TypeVar("T")
 
 
@@ -37,9 +38,10 @@ class Spender:
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes without a pattern that cover it, as budgets write them; see Budget.covers."""
-        named = (("provider", self.provider), ("model", self.model), ("key", self.key_id), ("user", self.user_id))
+        named = (("provider", self.provider), ("key", self.key_id), ("user", self.user_id))
+        models = (f"model:{name}" for name in names_of(self.provider, self.model))
         tags = (f"tag:{tag}" for tag in self.tags)
-        return ("all", *(f"{kind}:{value}" for kind, value in named if value), *tags)
+        return ("all", *(f"{kind}:{value}" for kind, value in named if value), *models, *tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Budget:
     """A limit in USD for a period.
 
     period: A calendar day, week (from Monday) or month in `timezone`, or the last `rolling_hours`.
-    scope: `all`, or `provider:`, `model:`, `key:`, `tag:` or `user:` with a name.
+    scope: `all`, or `provider:`, `model:`, `key:`, `tag:` or `user:` with a name; of a model also a pattern (`gpt-4o*`).
     thresholds: Shares of the limit at which spend raises an alert, ascending; forecast_thresholds: the same for the
         forecast of the period's end.
     action: notify = say so; downgrade = once the limit is used up, `downgrade_to` answers instead; stop = refuse calls.
@@ -92,7 +94,7 @@ class Budget:
 
     @property
     def is_pattern(self) -> bool:
-        return any(sign in self.scope_value for sign in PATTERN_SIGNS)
+        return is_pattern(self.scope_value)
 
     @property
     def binds(self) -> bool:
@@ -112,8 +114,19 @@ class Budget:
             return True
         if kind == "tag":
             return value in spender.tags
-        attribute = {"provider": "provider", "model": "model", "key": "key_id", "user": "user_id"}[kind]
+        if kind in ("provider", "model"):
+            return self.covers_model(spender.provider, spender.model)
+        attribute = {"key": "key_id", "user": "user_id"}[kind]
         return bool(getattr(spender, attribute) == value)
+
+    def covers_model(self, provider: str, model: str) -> bool:
+        """Whether the scope is this model, its provider, or everything."""
+        kind, value = self.scope_kind, self.scope_value
+        return kind == "all" or (provider == value if kind == "provider" else is_meant(value, provider, model))
+
+    def leads_to(self, provider: str, model: str) -> bool:
+        """Whether this is the model that it downgrades to."""
+        return self.action == "downgrade" and is_meant(normalise(self.downgrade_to), provider, model)
 
     def raised_usd(self, at: datetime) -> Decimal:
         return sum((r.extra_usd for r in self.raises if r.created_at <= at < r.expires_at), Decimal(0))
@@ -142,6 +155,7 @@ class Ask:
     input_nano: The part for the input. token_nano: A token of the answer.
     shortest_tokens: The shortest answer worth sending, where the caller set no length; 0 = the length is fixed.
     spent_nano: What earlier attempts of the same call have cost already.
+    may_be_charged: Without a price, whether the vendor may say afterwards what it charged.
     """
 
     call_id: str
@@ -152,18 +166,21 @@ class Ask:
     token_nano: Decimal = Decimal(0)
     shortest_tokens: int = 0
     spent_nano: int = 0
+    may_be_charged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """Whether a call may start.
 
-    go: its worst case is reserved; max_tokens = the answer may not be longer than this.
+    go: its worst case is reserved; max_tokens = the answer may not be longer than this; holds_rest = what it may cost is not
+        known, so that all that is left is reserved for it.
     wait: money is there but reserved by calls under way. downgrade, refuse: `budget` has no room for it.
     """
 
     kind: Literal["go", "wait", "downgrade", "refuse"]
     max_tokens: int | None = None
+    holds_rest: bool = False
     budget: Budget | None = None
     left_nano: int = 0
     reason: str = ""

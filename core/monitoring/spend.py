@@ -13,6 +13,7 @@ from core.budgets import periods
 from core.budgets.service import BudgetService
 from core.clock import DAY_US, HOUR_US, from_us, to_us
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
+from core.domain.names import is_meant
 from core.monitoring.bridge import Bridge, ModelSpend, bridge
 from core.monitoring.forecast import Forecast, History, TooEarly, forecast
 from core.monitoring.movers import moved, within
@@ -101,7 +102,7 @@ class SpendService:
         """The forecast of the calendar month."""
         start, end = periods.bounds("month", timezone, self._now())
         zone = periods.zone(timezone)
-        history = self._history({}, zone, self._now(), simulated=simulated)
+        history = self._history(zone, self._now(), simulated=simulated)
         return forecast(history, (start.astimezone(zone).date(), end.astimezone(zone).date()))
 
     def by(self, dimension: str, window: Window, *, simulated: bool = False) -> list[SpendOf]:
@@ -132,7 +133,7 @@ class SpendService:
             return self._why_within(budget, *windows)
         sums = [self._model_spend(each, False) for each in windows]
         if budget.scope_kind == "model":
-            sums = [{m: s for m, s in each.items() if m == budget.scope_value} for each in sums]
+            sums = [{m: s for m, s in each.items() if is_meant(budget.scope_value, "", m)} for each in sums]
         found = bridge(*sums)
         sentence = _sentence(found, sums)
         mover = self._mover(windows, found.difference_nano) if sentence and budget.scope_kind == "all" else ""
@@ -186,15 +187,22 @@ class SpendService:
         if kind in ("tag", "user", "key"):
             history = self._dimension_history(kind, budget.scope_value, zone)
         else:
-            where = {} if kind == "all" else {kind: budget.scope_value}
-            history = self._history(where, zone, self._now(), simulated=False)
+            covers = None if kind == "all" else budget.covers_model
+            history = self._history(zone, self._now(), covers, simulated=False)
         days = (status.starts_at.astimezone(zone).date(), status.resets_at.astimezone(zone).date())
         return forecast(history, days, float(status.limit_usd))
 
-    def _history(self, where: Mapping[str, str], zone: ZoneInfo, now: datetime, *, simulated: bool) -> History:
+    def _history(
+        self,
+        zone: ZoneInfo,
+        now: datetime,
+        covers: Callable[[str, str], bool] | None = None,
+        *,
+        simulated: bool,
+    ) -> History:
         """Spend per local day. Hours are the finest there is: in zones off by half an hour, a day is cut at the hour."""
         since = to_us(now - timedelta(days=HISTORY_DAYS)) // HOUR_US * HOUR_US
-        hours = self._rollups.hourly_spend(since, to_us(now) + 1, where, simulated=simulated)
+        hours = self._rollups.hourly_spend(since, to_us(now) + 1, covers, simulated=simulated)
         by_day: Counter[date] = Counter()
         for at, nano in hours.items():
             by_day[from_us(at).astimezone(zone).date()] += nano

@@ -14,11 +14,11 @@ from functools import cache
 from typing import Any
 
 from core.domain import strict_json as json
+from core.domain.names import normalise as normalise
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate
 
 VENDORS = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}
 _VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{2,4}|\d{8}))*$")
-_VENDOR_PREFIX = re.compile(r"^((models|google|gemini|openai|anthropic)/|(google|gemini|openai|anthropic):)+")
 _RATES = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -59,11 +59,6 @@ _REGIONS = {("anthropic", "us"): Decimal("1.1")}
 _WITHOUT_REGIONS = re.compile(
     r"claude-(instant.*|[123]([-.].*)?|(opus|sonnet|haiku)-4(-[0-5])?([-@]\d{8})?|4(-[0-5])?-.*)"
 )
-
-
-def normalise(model: str) -> str:
-    """The bare lower-case model name: without `models/` and vendor prefixes."""
-    return _VENDOR_PREFIX.sub("", model.strip().lower())
 
 
 def _simulated(name: str, input_: str, output: str, cached: str) -> Price:

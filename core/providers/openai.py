@@ -62,6 +62,9 @@ class OpenAIProvider:
     ) -> None:
         self.name = name
         self._is_own = is_own
+        # Whether it may say what it charged: what it has done so far tells, and a vendor of prices never does.
+        self.may_charge = not is_own
+        self._has_charged = False
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = HttpVendor(label or name, base_url, headers, allows_link_local=allows_link_local)
 
@@ -80,7 +83,8 @@ class OpenAIProvider:
             if await answer.is_whole():
                 raw, values = await answer.whole()
                 self._http.refuse_errors(values)
-                chunk = _to_chunk(values, raw if keeps_whole else None, quota, calls)
+                chunk = self._learnt(_to_chunk(values, raw if keeps_whole else None, quota, calls))
+                self.may_charge = self._has_charged
                 if chunk.finish_reason is None and (chunk.text or chunk.tools):
                     chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
                 yield chunk
@@ -90,10 +94,21 @@ class OpenAIProvider:
                 # To be written anew for another wire, each event stays a piece of its own.
                 for together in [good] if keeps_raw else [[event] for event in good]:
                     if together:
-                        yield _to_chunk(*_merged(together, keeps_raw, is_counted), quota, calls)
+                        merged = _merged(together, keeps_raw, is_counted)
+                        yield self._learnt(_to_chunk(*merged, quota, calls))
                         quota = None
                 if error is not None:
                     raise error
+            self.may_charge = self._has_charged
+
+    def _learnt(self, chunk: Chunk) -> Chunk:
+        self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
+        return chunk
+
+    def _error_in(self, value: dict[str, Any]) -> AimmError | None:
+        if (error := error_of(value)) is None:
+            return None
+        return self._http.error(_code_of(error), json.encoded({"error": error}), {})
 
     async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}

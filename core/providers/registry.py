@@ -130,6 +130,11 @@ class Registry:
         """Why a vendor's model list could not be read; empty when all could."""
         return " ".join(vendor.error for vendor in self._vendors.values() if vendor.error)
 
+    @property
+    def takes_any(self) -> bool:
+        """Whether a server of one's own is set up: it may answer a name that is in no list."""
+        return any(name not in _PREFIXES and not vendor.is_guest for name, vendor in self._vendors.items())
+
     def set_key(self, vendor: str, key: str) -> None:
         self._vendors[vendor] = self._made(vendor, key)
 

@@ -169,9 +169,11 @@ def unseeded(connection: Connection) -> list[str]:
 def spent_in(connection: Connection, budget: Budget, since_us: int, until_us: int) -> Charge:
     """What the calls of [since, until) cost, from the records themselves."""
     kind, value = budget.scope_kind, budget.scope_value
-    if kind in ("all", "provider", "model"):
-        where = {} if kind == "all" else {kind: value}
-        return Charge(*rollups.spend(connection, since_us, until_us, where))
+    if kind == "all":
+        return Charge(*rollups.spend(connection, since_us, until_us))
+    if kind in ("provider", "model"):
+        pairs = [pair for pair in rollups.models_in(connection, since_us, until_us) if budget.covers_model(*pair)]
+        return Charge(*rollups.spend(connection, since_us, until_us, pairs))
     c = generations.c
     column = {
         "key": c.key_id == value,

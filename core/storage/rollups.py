@@ -1,13 +1,13 @@
 """Hour and day aggregates of generations, kept in the transaction that logs a call and read instead of raw rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US, HOUR_US
@@ -220,6 +220,14 @@ class RollupStore:
             first: int | None = connection.execute(select(func.min(c.bucket_at)).where(of)).scalar_one()
         return first
 
+    def models(self) -> set[tuple[str, str]]:
+        """(provider, model) of every call on record."""
+        with self._database.read() as connection:
+            return {
+                (row[0], row[1])
+                for row in connection.execute(select(rollups_day.c.provider, rollups_day.c.model).distinct())
+            }
+
     def n_calls(self, since_us: int, until_us: int, sources: Sequence[str]) -> int:
         """Calls of these sources in [since, until), simulated ones too. Both must be whole hours."""
         h = rollups_hour.c
@@ -230,20 +238,24 @@ class RollupStore:
     def spend_nano_usd(self, since_us: int, until_us: int) -> tuple[int, int]:
         """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond."""
         with self._database.read() as connection:
-            cost, _, unpriced = spend(connection, since_us, until_us, {})
+            cost, _, unpriced = spend(connection, since_us, until_us)
         return cost, unpriced
 
     def hourly_spend(
-        self, since_us: int, until_us: int, where: Mapping[str, str], *, simulated: bool
+        self, since_us: int, until_us: int, covers: Callable[[str, str], bool] | None = None, *, simulated: bool
     ) -> dict[int, int]:
-        """Known cost in nano-dollars by hour start, hours of [since, until) with calls only. where: model or provider."""
+        """Known cost in nano-dollars by hour start, hours of [since, until) with calls only.
+
+        covers: Whether a provider's model counts.
+        """
         h = rollups_hour.c
         statement = select(h.bucket_at, func.sum(h.cost_nano_usd)).where(
-            _window(rollups_hour, since_us, until_us, simulated, where.get("model"))
+            _window(rollups_hour, since_us, until_us, simulated, None)
         )
-        if "provider" in where:
-            statement = statement.where(h.provider == where["provider"])
         with self._database.read() as connection:
+            if covers is not None:
+                pairs = [pair for pair in models_in(connection, since_us, until_us) if covers(*pair)]
+                statement = statement.where(tuple_(h.provider, h.model).in_(pairs))
             return {int(at): int(nano) for at, nano in connection.execute(statement.group_by(h.bucket_at))}
 
     def model_sums(self, since_us: int, until_us: int, *, simulated: bool) -> list[tuple[Any, ...]]:
@@ -298,34 +310,53 @@ class RollupStore:
         return found
 
 
-def spend(connection: Connection, since_us: int, until_us: int, where: Mapping[str, str]) -> tuple[int, int, int]:
+def models_in(connection: Connection, since_us: int, until_us: int) -> list[tuple[str, str]]:
+    """(provider, model) of the calls in [since, until), and of those of the hours that these cut."""
+    h = rollups_hour.c
+    window = and_(h.bucket_at >= since_us // HOUR_US * HOUR_US, h.bucket_at < until_us)
+    return [
+        (provider, model)
+        for provider, model in connection.execute(select(h.provider, h.model).where(window).distinct())
+    ]
+
+
+def spend(
+    connection: Connection,
+    since_us: int,
+    until_us: int,
+    among: Sequence[tuple[str, str]] | None = None,
+) -> tuple[int, int, int]:
     """Known real cost in nano-dollars, calls, and unpriced calls in [since, until), exact at any microsecond.
 
-    where: model or provider. Whole hours come from rollups; the two cut hours, if any, from raw rows.
+    among: These (provider, model)s only. Whole hours come from rollups; the two cut hours, if
+    any, from raw rows.
     """
     first, last = -(-since_us // HOUR_US) * HOUR_US, until_us // HOUR_US * HOUR_US
     g = generations.c
     raw = (g.created_at, func.sum(g.cost_nano_usd), func.count(), func.count() - func.count(g.cost_nano_usd), g)
     if first >= last:
-        return _sums(connection, (since_us, until_us), where, raw)
+        return _sums(connection, (since_us, until_us), among, raw)
     h = rollups_hour.c
     hours = (h.bucket_at, func.sum(h.cost_nano_usd), func.sum(h.n), func.sum(h.n_unpriced), h)
     parts = [
-        _sums(connection, (since_us, first), where, raw),
-        _sums(connection, (first, last), where, hours),
-        _sums(connection, (last, until_us), where, raw),
+        _sums(connection, (since_us, first), among, raw),
+        _sums(connection, (first, last), among, hours),
+        _sums(connection, (last, until_us), among, raw),
     ]
     cost, n, unpriced = (sum(values) for values in zip(*parts, strict=True))
     return cost, n, unpriced
 
 
-def _sums(connection: Connection, span: tuple[int, int], where: Mapping[str, str], source: Any) -> tuple[int, int, int]:
+def _sums(
+    connection: Connection, span: tuple[int, int], among: Sequence[tuple[str, str]] | None, source: Any
+) -> tuple[int, int, int]:
     moment, cost, n, unpriced, c = source
     if span[0] >= span[1]:
         return 0, 0, 0
     model = c.request_model if "request_model" in c else c.model
     conditions = [moment >= span[0], moment < span[1], c.provider != "simulated"]
-    conditions += [{"model": model, "provider": c.provider}[name] == value for name, value in where.items()]
+    if among is not None:
+        conditions.append(tuple_(c.provider, model).in_(among))
     row = connection.execute(select(cost, n, unpriced).where(*conditions)).one()
     return int(row[0] or 0), int(row[1] or 0), int(row[2] or 0)
 

@@ -1,0 +1,30 @@
+"""Names of models as people write them, and as calls are recorded under: one rule for prices, budgets and keys' patterns."""
+
+import re
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+_VENDOR_PREFIX = re.compile(r"^((models|google|gemini|openai|anthropic)/|(google|gemini|openai|anthropic):)+")
+PATTERN_SIGNS = "*?["
+
+
+def normalise(model: str) -> str:
+    """The bare lower-case model name: without `models/` and vendor prefixes."""
+    return _VENDOR_PREFIX.sub("", model.strip().lower())
+
+
+def is_pattern(name: str) -> bool:
+    return any(sign in name for sign in PATTERN_SIGNS)
+
+
+@lru_cache(maxsize=4096)
+def names_of(provider: str, model: str) -> frozenset[str]:
+    """Every normalised way to write the model of a provider: `vllm/Llama-3` is asked as that, and recorded as `Llama-3`."""
+    ways = {model.lower(), normalise(model)}
+    return frozenset(ways | {f"{provider}{mark}{way}" for mark in "/:" for way in ways})
+
+
+def is_meant(wanted: str, provider: str, model: str) -> bool:
+    """Whether a normalised name, or a pattern such as `gpt-4o*`, stands for the model of a provider."""
+    names = names_of(provider, model)
+    return wanted in names or (is_pattern(wanted) and any(fnmatchcase(name, wanted) for name in names))
