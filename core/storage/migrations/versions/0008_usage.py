@@ -3,9 +3,11 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
     op.add_column("generations", sa.Column("more_usage", sa.Text(), server_default="", nullable=False))
+    # Names in capitals were never counted: the books of such budgets are written anew when the database is opened.
+    op.execute("UPDATE budgets SET is_seeded = 0 WHERE scope LIKE 'model:%'")
