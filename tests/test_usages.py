@@ -12,6 +12,7 @@ from core.domain.generation import Usage
 from core.pricing.book import PriceBook
 from core.pricing.receipt import to_nano
 from core.providers import anthropic, gemini_wire, openai
+from core.providers.tool_calls import CallReader
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 ANSWERS = yaml.safe_load((Path(__file__).parent / "reference_usages.yaml").read_text("utf-8"))["answers"]
@@ -24,7 +25,7 @@ def read(answer: dict[str, Any]) -> tuple[Usage | None, str]:
     if answer["wire"] == "gemini":
         chunk = gemini_wire.Reader().read([{"usageMetadata": usage}])
     elif answer["wire"] == "openai":
-        chunk = openai._to_chunk([{"usage": usage, "service_tier": answer.get("tier")}], None, None)
+        chunk = openai._to_chunk([{"usage": usage, "service_tier": answer.get("tier")}], None, None, CallReader())
     else:
         chunk = anthropic._Reader().whole({"usage": usage})[0]
     return chunk.usage, chunk.service_tier or "standard"
