@@ -5,14 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import create_engine
 
-from core import AimmError, InvalidRequest, ModelManager, cli
+from core import AimmError, InvalidRequest, ModelManager, cli, clock
 from core.calls.call import Origin
 from core.domain.alias import Target
 from core.domain.budget import Budget, Spender
 from core.errors import BudgetExceeded
+from core.storage import rollups
+from core.storage.database import _to_url
+from core.storage.generations import to_row
 from tests.conftest import Open
 from tests.fakes.vendors import KEY, FakeVendor, openai_answer
+from tests.test_compare import migrated
+from tests.test_storage import a_generation
 
 LLAMA = "Llama-3.3-70B"
 TUNED = "ft:gpt-4o-mini-2024-07-18:acme::AbC123"
@@ -206,3 +212,27 @@ def test_a_model_is_covered_whatever_vendor_its_name_is_written_with(scope: str)
 def test_no_price_can_be_set_for_a_server_that_is_not_there(mm: ModelManager):
     with pytest.raises(InvalidRequest, match="openrouter, vllm"):
         mm.prices.set_price({"provider": "groq", "model": "x", "input": 1, "output": 1})
+
+
+def test_the_books_of_a_budget_that_counted_nothing_are_written_anew(open_manager: Open, empty_database_url: str):
+    """Scopes were kept in lower case, and calls as the server writes their model."""
+    row = to_row(
+        a_generation("g1", request_model=LLAMA, provider="vllm", cost_usd=Decimal("0.25"), created_at=clock.now())
+    )
+    row.pop("more_usage")
+    budget = {
+        "id": "b1", "name": "b", "limit_nano_usd": 10**9, "period": "month", "rolling_hours": 0, "timezone": "UTC",
+        "scope": f"model:{LLAMA.lower()}", "action": "notify", "downgrade_to": "", "thresholds": "[0.5]",
+        "forecast_thresholds": "[]", "refuses_unpriced": 0, "is_seeded": 1, "created_at": 1,
+    }  # fmt: skip
+    migrated(empty_database_url, "0007", {"generations": [row], "budgets": [budget]})
+    engine = create_engine(_to_url(empty_database_url))
+    with engine.begin() as connection:
+        rollups.add_rows(connection, [row])
+    engine.dispose()
+
+    mm = open_manager(empty_database_url)
+
+    assert mm.budgets.status("b1").spent_usd == Decimal("0.25")
+    assert mm.generation("g1").usage.more == {}
+    assert mm.budgets.differences() == [] and mm.monitoring.differences() == []

@@ -18,6 +18,7 @@ from core.storage.files import private_database, private_folder
 from core.storage.health import MOVED, OTHER, Health, is_new, reason
 
 BUSY_TIMEOUT_MS = 120_000  # the longest write, charging millions of past calls anew, takes a minute
+CONNECT_S = 5
 HEAD = "0008"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
