@@ -283,8 +283,9 @@ def test_budgets_of_a_tag_a_user_or_a_key_say_why(
     mm: ModelManager, scope: str, n: int, answer: int, usd: str, cause: str
 ):
     set_clock(mm, NOW)
+    key, _ = mm.keys.create("k")
     made = mm.budgets.create("b", "100", period="day", scope=scope)
-    fields = {"user_id": "u", "key_id": "k", "tags": ("t",)}
+    fields = {"user_id": "u", "key_id": key.id, "tags": ("t",)}
     for day, calls, tokens, cost in ((1, 2, 10, "1"), (0, n, answer, usd)):
         for number in range(calls):
             usage = Usage(input_tokens=10, output_tokens=tokens)

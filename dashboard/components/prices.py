@@ -7,15 +7,16 @@ import streamlit as st
 
 from core import AimmError
 from core.domain.price import TeamPrice, UnpricedModel
-from core.pricing.catalogue import VENDORS
 from core.pricing.team import above_from_text
 from dashboard import address, formatting, money, tables
 from dashboard.session import manager
 
-PROVIDERS = tuple(VENDORS)
 MORE_RATES = {
-    "cache_write": "Cache write $/M", "cache_write_1h": "Cache write, 1 h $/M", "audio": "Audio $/M",
-    "cached_audio": "Cached audio $/M", "output_audio": "Output audio $/M",
+    "cache_write": "Cache write $/M", "cache_write_1h": "Cache write, 1 h $/M", "thinking": "Thinking $/M", "citation": "Citations $/M",
+    "audio": "Audio $/M", "cached_audio": "Cached audio $/M", "output_audio": "Output audio $/M",
+    "image": "Image $/M", "cached_image": "Cached image $/M", "output_image": "Output image $/M",
+    "video": "Video $/M", "cached_video": "Cached video $/M", "output_video": "Output video $/M",
+    "request_per_1000": "Requests $/1000",
 }  # fmt: skip
 VIEWS = ("Models", "Own prices", "Without a price", "Past calls", "Catalogue", "Changes")
 
@@ -46,11 +47,11 @@ def _label(row: TeamPrice) -> str:
 
 def form(key: str, provider: str = "gemini", model: str = "") -> None:
     """A new price row; the catalogue's price holds where only a discount is given."""
-    state = st.session_state
+    state, providers = st.session_state, manager().prices.providers
     state.setdefault(f"{key}_model", model)
     with st.form(f"{key}_form", border=False):
         top = st.columns(3)
-        provider = top[0].selectbox("Provider", PROVIDERS, PROVIDERS.index(provider), key=f"{key}_provider", persist_state="session") or provider  # fmt: skip
+        provider = top[0].selectbox("Provider", providers, providers.index(provider), key=f"{key}_provider", persist_state="session") or provider  # fmt: skip
         top[1].text_input("Model", key=f"{key}_model", persist_state="session", help="A name, or * for all of the provider (discount only).")  # fmt: skip
         starts = top[2].date_input("Holds from", None, key=f"{key}_from", persist_state="session", help="UTC midnight; empty = always. A later row of the same model takes its place.")  # fmt: skip
         row = st.columns(4)
@@ -68,7 +69,7 @@ def form(key: str, provider: str = "gemini", model: str = "") -> None:
         with st.popover("Advanced", icon=":material/tune:"):
             above = st.text_input("Long prompts", key=f"{key}_above", persist_state="session", placeholder="200000:input=4,output=18", help="From how many prompt tokens on, and the prices that then hold for the whole call.")  # fmt: skip
             for name, label in MORE_RATES.items():
-                fields[name] = st.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", persist_state="session", placeholder="–", help="Empty = like the input or output.")  # fmt: skip
+                fields[name] = st.number_input(label, 0.0, 1e6, None, 0.01, format="%.6g", key=f"{key}_{name}", persist_state="session", placeholder="–", help="Empty = cached, pictures and video that are read, and thinking cost like input or output; a call with anything else has no known cost.")  # fmt: skip
         if not st.form_submit_button("Set price", type="primary", icon=":material/sell:"):
             return
     set_ = {name: value for name, value in fields.items() if value is not None}
@@ -93,7 +94,7 @@ def unpriced() -> None:
     names = [f"{each.provider} {each.model}" for each in found]
     chosen = st.selectbox("Set a price for", names, key="unpriced_model", bind="query-params")
     one = found[names.index(chosen or names[0])]
-    form(f"unpriced_{one.model}", one.provider if one.provider in PROVIDERS else "gemini", one.model)
+    form(f"unpriced_{one.model}", one.provider if one.provider in manager().prices.providers else "gemini", one.model)
     _reprice(one)
 
 
@@ -101,7 +102,9 @@ def past() -> None:
     """Charge past calls anew, with a preview first."""
     address.check("past_provider", PROVIDERS, "provider")
     line = st.columns([1, 2, 1, 1, 1.4], vertical_alignment="bottom")
-    provider = line[0].selectbox("Provider", PROVIDERS, key="past_provider", bind="query-params") or "gemini"
+    provider = (
+        line[0].selectbox("Provider", manager().prices.providers, key="past_provider", bind="query-params") or "gemini"
+    )
     model = line[1].text_input("Model", key="past_model", bind="query-params", placeholder="gemini-2.5-flash")
     since = line[2].date_input("From", None, key="past_since", bind="query-params")
     until = line[3].date_input("Up to, not included", None, key="past_until", bind="query-params")
