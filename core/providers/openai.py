@@ -105,11 +105,6 @@ class OpenAIProvider:
         self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
         return chunk
 
-    def _error_in(self, value: dict[str, Any]) -> AimmError | None:
-        if (error := error_of(value)) is None:
-            return None
-        return self._http.error(_code_of(error), json.encoded({"error": error}), {})
-
     async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
         async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
