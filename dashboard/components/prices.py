@@ -100,7 +100,7 @@ def unpriced() -> None:
 
 def past() -> None:
     """Charge past calls anew, with a preview first."""
-    address.check("past_provider", PROVIDERS, "provider")
+    address.check("past_provider", manager().prices.providers, "provider")
     line = st.columns([1, 2, 1, 1, 1.4], vertical_alignment="bottom")
     provider = (
         line[0].selectbox("Provider", manager().prices.providers, key="past_provider", bind="query-params") or "gemini"
