@@ -165,8 +165,10 @@ def _parameters(given: dict[str, Any]) -> Parameters:
     return parameters
 
 
-def list_experiments(mm: Manager, demo: bool = False) -> dict[str, Any]:
-    found = mm.experiments.all(demo=demo)
+def list_experiments(
+    mm: Manager, demo: Annotated[bool, Query(description="Those of the demo instead of the others.")] = False
+) -> dict[str, Any]:
+    found = [experiment for experiment in mm.experiments.all() if experiment.is_demo == demo]
     rows = [
         {
             "experiment_id": e.id,

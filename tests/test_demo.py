@@ -40,7 +40,17 @@ def others(served: Running) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/models", "/gemini/v1/models", "/gemini/v1beta/models", "/api/experiment", "/metrics"]
+    "path",
+    [
+        "/v1/models",
+        "/gemini/v1/models",
+        "/gemini/v1beta/models",
+        "/api/experiment",
+        "/api/comparisons",
+        "/api/votes",
+        "/api/runs",
+        "/metrics",
+    ],
 )
 def test_no_list_for_programs_holds_the_demo(served: Running, path: str):
     text = served.get(path).body.decode()
@@ -118,7 +128,7 @@ def test_figures_hold_either_the_real_rows_or_the_made_up_ones(served: Running):
     assert set(mm.experiments.successes(*span).values()) <= {0}
     assert mm.experiments.successes(*span, simulated=True)[made_up(served).name] > 0
     shown = served.get("/api/experiment?demo=true").json["experiments"]
-    assert {each["demo"] for each in shown} == {True, False}
+    assert {each["demo"] for each in shown} == {True}
 
 
 def test_lists_for_people_mark_the_demo(served: Running, monkeypatch: pytest.MonkeyPatch, capsys: Any):
@@ -132,6 +142,8 @@ def test_lists_for_people_mark_the_demo(served: Running, monkeypatch: pytest.Mon
 
 
 def test_removing_the_demo_leaves_the_real_experiment(served: Running):
+    made_up_call = served.mm.log.latest(limit=1, source="demo")[0].id
+    served.post("/v1/feedback", {"generation_id": made_up_call, "success": True})
     served.mm.demo.remove()
     (kept,) = served.mm.experiments.all()
     assert not kept.is_demo
