@@ -80,11 +80,44 @@ def short(text: str, n: int = 80) -> str:
     return one_line if len(one_line) <= n else one_line[: n - 1] + "…"
 
 
+# Signs of Markdown and of Streamlit's own: a colon that could begin an icon or an emoji; what becomes an arrow or a dash;
+# what begins a list or underlines a heading at the start of a line; more than one space; and single signs.
+_SIGNS = re.compile(
+    r"(?P<colon>:(?=[\w+-]+:|material/))"
+    r"|(?P<arrow>(?<![\w\-<>=~])(?:<->|->|<-|--|>=|<=|~=)(?![\w\-<>=~]))"
+    r"|(?P<marker>^(?:[-+=]|\d{1,9}[.)]))"
+    r"|(?P<spaces>(?<= ) +)"
+    r"|[\\`*_\[\]#$<>~|&:]"
+)
+
+
 def plain(text: str) -> str:
-    """Text for Markdown places, without the signs that would turn it into something else."""
-    for sign in "\\`*_[]#$:<>~":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    """Text for Markdown places, shown as it is: no sign of it turns it into something else, and its lines stay lines."""
+    lines = text.replace("\r\n", "\n").replace("\t", "    ").strip("\n").split("\n")
+    return "\\\n".join(
+        "\N{NO-BREAK SPACE}" * (len(line) - len(line.lstrip(" "))) + escaped(line.lstrip(" ")) for line in lines
+    )
+
+
+def escaped(text: str) -> str:
+    """A run of text inside a line, as `plain`."""
+    return _SIGNS.sub(_as_text, text)
+
+
+def _as_text(found: re.Match[str]) -> str:
+    sign = found[0]
+    match found.lastgroup:
+        case "colon" | "arrow":
+            # Streamlit replaces these in any run of text, escaped or not: a span without a colour parts the run.
+            at = 0 if sign == ":" else 1
+            rest = "".join(f"\\{each}" for each in sign[at + 1 :])
+            return "".join(f"\\{each}" for each in sign[:at]) + f":color[\\{sign[at]}]{rest}"
+        case "marker":
+            return f"{sign[:-1]}\\{sign[-1]}"
+        case "spaces":
+            return "\N{NO-BREAK SPACE}" * len(sign)
+        case _:
+            return f"\\{sign}"
 
 
 def cell(value: object) -> object:

@@ -10,9 +10,20 @@ from core import AimmError
 from core.calls.call import Call, CallView
 from core.domain.comparison import Candidate
 from core.domain.generation import Generation
-from dashboard import formatting
+from dashboard import answers, formatting
 
 PAINT_S = 0.05
+
+
+def show(place: Any, text: str) -> None:
+    """What a model wrote, in a place of its own: as it is, and without fetching anything from elsewhere."""
+    found = answers.parts(text)
+    box = place if len(found) == 1 or place is st else place.container()
+    for part in found:
+        if part.kind == "markdown":
+            box.markdown(part.text)
+        else:
+            box.code(part.text, language=part.language or None, wrap_lines=not part.language)
 
 
 class Slot:
@@ -27,28 +38,33 @@ class Slot:
         self.line = place.empty()
         self.place = place
         self._painted = (-1, -1)
+        self._rests_until = 0.0
 
     def paint(self, view: CallView) -> None:
-        now = (len(view.text), len(view.thinking))
-        if now != self._painted:
+        now, began = (len(view.text), len(view.thinking)), time.monotonic()
+        if now != self._painted and began >= self._rests_until:
             self._painted = now
             if view.thinking:
-                self._thinking.caption(f"*thinking* · {formatting.short(view.thinking[-160:], 160)}")
-            self._text.markdown(view.text + " ▌" if view.text else "*waiting for the first token …*")
-        self.line.caption(view.waiting or running_line(view))
+                self._thinking.caption(f"*thinking* · {formatting.plain(formatting.short(view.thinking[-160:], 160))}")
+            if view.text:
+                show(self._text, view.text + " ▌")
+            else:
+                self._text.markdown("*waiting for the first token …*")
+            self._rests_until = time.monotonic() + 4 * (time.monotonic() - began)  # long texts take their time
+        self.line.caption(formatting.plain(view.waiting or running_line(view)))
 
     def settle(self, generation: Generation | None, error: str, receipt: str) -> None:
         self._thinking.empty()
         if generation is not None and generation.thinking:
             with self._thinking.expander("Thinking"):
-                st.markdown(generation.thinking)
+                show(st, generation.thinking)
         text = generation.text if generation is not None else ""
         if error:
-            self._text.error(
-                f"{formatting.plain(text) + ' … ' if text else ''}{formatting.plain(error)}", icon=":material/error:"
-            )
+            with self._text.container():
+                show(st, text)
+                st.error(formatting.plain(error), icon=":material/error:")
         elif text:
-            self._text.markdown(text)
+            show(self._text, text)
         else:
             self._text.caption("*stopped before any text came*")
         self.line.caption(receipt)

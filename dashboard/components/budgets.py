@@ -56,7 +56,7 @@ def _bar(outlook: BudgetOutlook) -> None:
         text += f", runs out on {outlook.runs_out_on:%d %B}" if outlook.runs_out_on else ""
     elif outlook.reason and budget.period in ("week", "month"):
         text += f" · {outlook.reason}"
-    bar.progress(min(1.0, status.share_spent), text=text.replace("$", "\\$"))
+    bar.progress(min(1.0, status.share_spent), text=formatting.plain(text))
     with more.popover("", icon=":material/add_card:", help="Raise once", key=f"budget_raise_{budget.id}"):
         _raise(outlook)
     with edit.popover("", icon=":material/edit:", help="Change this budget", key=f"budget_edit_{budget.id}"):
@@ -74,7 +74,7 @@ def _action(outlook: BudgetOutlook) -> str:
 def _raise(outlook: BudgetOutlook) -> None:
     budget = outlook.status.budget
     for each in budget.raises:
-        st.caption(f"{formatting.usd(each.extra_usd)} until {formatting.when(each.expires_at)}: {formatting.plain(each.reason)}".replace("$", "\\$"))  # fmt: skip
+        st.caption(formatting.plain(f"{formatting.usd(each.extra_usd)} until {formatting.when(each.expires_at)}: {each.reason}"))  # fmt: skip
     with st.form(f"raise_form_{budget.id}", border=False):
         extra = st.number_input("More (USD)", 0.000001, 1e9, 10.0, key=f"raise_extra_{budget.id}", persist_state="session")  # fmt: skip
         hours = st.number_input("For hours", 1, 24 * 366, 24, key=f"raise_hours_{budget.id}", persist_state="session")

@@ -74,10 +74,10 @@ def _line(found: Estimate) -> str:
     if found.expected_usd is None:
         return f"{tokens}; {formatting.plain(found.model)} has no known price"
     costs = [formatting.usd(each) for each in (found.low_usd, found.expected_usd, found.high_usd)]
-    return f"{tokens} · expected {costs[1]} (from {costs[0]}), at most {costs[2]}".replace("$", "\\$")
+    return formatting.plain(f"{tokens} · expected {costs[1]} (from {costs[0]}), at most {costs[2]}")
 
 
 def _table(found: Sequence[Estimate], names: Sequence[str], first: str) -> None:
     tables.show(money.estimates_frame(found, names, first), hide_index=True)
     low, expected, high = (formatting.usd(each) for each in total(list(found)))
-    st.caption(f"Together: expected {expected} (from {low}), at most {high}".replace("$", "\\$"), help=HELP)
+    st.caption(formatting.plain(f"Together: expected {expected} (from {low}), at most {high}"), help=HELP)

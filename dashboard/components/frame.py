@@ -24,7 +24,7 @@ def strip() -> None:
         note = f"Forecast from {month.n_days} days, with the pattern of the week; 8 of 10 months end within the range."
     else:
         note = "" if isinstance(month, Forecast) else f"No forecast yet: {month.reason}"
-    this_month.caption(text, help=f"This calendar month (UTC). {note}")
+    this_month.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
     n_firing = sum(alert.state == "firing" for alert in queries.alerts())
     alerts.caption(f"Alerts **{n_firing}**", help="Thresholds of budgets that are passed now; see Monitoring.")
     with demo.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
@@ -81,5 +81,4 @@ def _consequence(outlook: BudgetOutlook) -> str:
 
 
 def _money(amount: object) -> str:
-    # A dollar sign starts a formula in Markdown.
-    return formatting.usd(amount).replace("$", "\\$")  # type: ignore[arg-type]
+    return formatting.plain(formatting.usd(amount))  # type: ignore[arg-type]

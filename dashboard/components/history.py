@@ -6,7 +6,7 @@ from core import NotFound
 from core.domain.generation import Generation
 from core.domain.message import Message, Part, ToolCall, ToolResult
 from dashboard import address, formatting, queries
-from dashboard.components import feedback, receipt, schema
+from dashboard.components import answer, feedback, receipt, schema
 from dashboard.session import manager
 
 PAGE_SIZE = 50
@@ -77,7 +77,7 @@ def detail(g: Generation) -> None:
             st.error(formatting.plain(f"{g.error_class}: {g.error_message}"))
         if g.text:
             st.caption("Answer")
-            st.markdown(g.text)
+            answer.show(st, g.text)
             schema.verdict(g)
         if g.tool_calls:
             st.caption("Tools it called")

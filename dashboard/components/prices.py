@@ -132,7 +132,8 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
     before, after = sum(day.before_usd for day in days), sum(day.after_usd for day in days)
     n, n_unpriced = sum(day.n_calls for day in days), sum(day.n_unpriced for day in days)
     now = "unknown" if n == n_unpriced else formatting.usd(before)
-    st.markdown(f"**Preview**: {n:,} calls on {len(days)} days, {now} → **{formatting.usd(after)}**".replace("$", "\\$"))  # fmt: skip
+    text = formatting.plain(f"{n:,} calls on {len(days)} days, {now}")
+    st.markdown(f"**Preview**: {text} → **{formatting.plain(formatting.usd(after))}**")
     tables.show(frame, hide_index=True, height=min(300, 60 + 35 * len(frame)))
     if st.button(
         f"Charge these {n:,} calls so", type="primary", icon=":material/published_with_changes:", key="reprice_apply"
@@ -147,7 +148,9 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
 def catalogue() -> None:
     """Which catalogue holds, and a newer one: first the difference, then the choice."""
     prices = manager().prices
-    st.markdown(f"In use: genai-prices **{prices.book.catalogue.version}**. Nothing is ever fetched by itself.")
+    st.markdown(
+        f"In use: genai-prices **{formatting.plain(prices.book.catalogue.version)}**. Nothing is ever fetched by itself."
+    )
     if prices.taken_version is not None and st.button("Back to the shipped one", key="catalogue_back"):
         prices.use_shipped()
         st.rerun()

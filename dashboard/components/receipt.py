@@ -28,7 +28,7 @@ def line(g: Generation) -> str:
         formatting.plain(g.model) + (" *(simulated)*" if g.is_simulated else ""),
         f"{formatting.tokens(g.usage.total_tokens)}",
         f"{formatting.seconds(g.latency_s)}",
-        cost_text(g).replace("$", "\\$"),
+        formatting.plain(cost_text(g)),
     ]
     if g.status != "ok":
         parts.append(f"**{g.error_class or g.status}**")

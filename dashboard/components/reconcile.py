@@ -59,7 +59,9 @@ def _draw(found: Reconciliation) -> None:
         ("Drift", formatting.percent(None if total.share is None else float(total.share), 2)),
     ):
         cards.metric(label, value, border=True, width=180)
-    st.markdown(f"{found.since} to {found.until}, {found.source}. **{formatting.plain(total.cause)}**")
+    st.markdown(
+        f"{found.since} to {found.until}, {formatting.plain(found.source)}. **{formatting.plain(total.cause)}**"
+    )
     for text in found.skipped:
         st.caption(formatting.plain(text))
     left, right = st.columns(2, gap="medium")

@@ -33,7 +33,7 @@ def show(label: str, simulated: bool) -> None:
         limit = None if budget is None else float(budget.status.limit_usd)
         if path.empty:
             st.markdown("**This month**")
-            st.caption(f"No forecast: {note}")
+            st.caption(f"No forecast: {formatting.plain(note)}")
         else:
             text = "Spend since the first of the month (UTC), and its expected path with the pattern of the week."
             chart_table.show(
@@ -91,9 +91,13 @@ def _bridge(label: str, simulated: bool) -> None:
             st.caption("There was no priced call in the period before.")
         elif moved := found.moved_most:
             model, part, nano = moved
-            parts = [f"**{formatting.plain(model)}**, by *{part}*: {formatting.usd_change(nano / 1e9)}"]
-            parts.append(f"In all, spend moved by {formatting.usd_change(found.difference_nano / 1e9)}.")
-            st.markdown("  \n".join(parts).replace("$", "\\$"))
+            parts = [
+                f"**{formatting.plain(model)}**, by *{part}*: {formatting.plain(formatting.usd_change(nano / 1e9))}"
+            ]
+            parts.append(
+                formatting.plain(f"In all, spend moved by {formatting.usd_change(found.difference_nano / 1e9)}.")
+            )
+            st.markdown("  \n".join(parts))
         st.caption(
             "volume: number of calls · mix: which models · input and answer length: tokens a call · cache share: part of the"
             " input read from the vendor's cache · price: dollars a token"

@@ -8,7 +8,7 @@ from core.experiments.analysis import SHARES
 from core.experiments.service import ExperimentReport
 from core.experiments.words import names
 from dashboard import formatting, tables, trial_charts, trials
-from dashboard.components import chart_table
+from dashboard.components import answer, chart_table
 from dashboard.session import manager
 
 BANNER = {"ship": st.success, "hold": st.warning, "stop": st.error, "inconclusive": st.info}
@@ -139,7 +139,7 @@ def _weights(experiment: Experiment) -> None:
     st.caption("Opens a new phase. Units that came before keep their variant.")
     with st.form("exp_weights", border=False):
         weights = [
-            int(st.number_input(v.name, 0, 1_000_000, v.weight, key=f"exp_reweigh_{experiment.id}_{v.position}", persist_state="session") or 0)
+            int(st.number_input(formatting.plain(v.name), 0, 1_000_000, v.weight, key=f"exp_reweigh_{experiment.id}_{v.position}", persist_state="session") or 0)
             for v in experiment.variants
         ]  # fmt: skip
         if st.form_submit_button("Open a new phase"):
@@ -206,7 +206,7 @@ def _shadows(experiment: Experiment) -> None:
     for position, n, failed, nano, unpriced in mm.experiments.shadow_costs(experiment.id):
         name = next((v.name for v in experiment.variants if v.position == position), f"variant {position}")
         text = f"{name}: {n:,} answers that nobody saw, {failed:,} failed, {formatting.usd(nano / 1e9)}"
-        st.caption(formatting.plain(text + (f", {unpriced:,} without a price" if unpriced else "")).replace("$", "\\$"))
+        st.caption(formatting.plain(text + (f", {unpriced:,} without a price" if unpriced else "")))
     for shadow_id, served_id in mm.experiments.shadow_pairs(experiment.id):
         shadow, served = mm.log.get(shadow_id), mm.log.get(served_id)
         if shadow is None or served is None:
@@ -214,9 +214,9 @@ def _shadows(experiment: Experiment) -> None:
         with st.container(border=True):
             left, right = st.columns(2, gap="medium")
             left.caption("Served")
-            left.text(served.text or formatting.UNKNOWN)
+            answer.show(left, served.text or formatting.UNKNOWN)
             right.caption("Shadow")
-            right.text(shadow.text or formatting.UNKNOWN)
+            answer.show(right, shadow.text or formatting.UNKNOWN)
             row = st.container(horizontal=True)
             for label, success in (("The shadow is good", True), ("It is not", False)):
                 if row.button(label, key=f"shadow_{shadow_id}_{success}"):

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, formatting, tables, trials
+from dashboard import address, tables, trials
 from dashboard.components import demo, experiment_form, trial
 from dashboard.session import manager
 
@@ -60,9 +60,7 @@ st.selectbox(
     list(experiments),
     key="exp_id",
     on_change=chosen,
-    format_func=lambda i: formatting.plain(
-        f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})"
-    ),
+    format_func=lambda i: f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})",
 )
 trial.show(trials.report(label))
 if not experiments[label].is_demo:

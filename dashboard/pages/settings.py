@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import login, queries
+from dashboard import formatting, login, queries
 from dashboard.session import manager
 
 mm = manager()
@@ -17,7 +17,7 @@ rows = {
     "Gemini address": settings.gemini_base_url or "the vendor's own",
     "Calls on record": f"{mm.log.count():,}",
 }
-st.table(rows)
+st.table({name: formatting.plain(str(value)) for name, value in rows.items()})
 st.caption("Set by environment variables or a .env file in the folder the server was started from; see .env.example.")
 login.log_out()
 
