@@ -19,6 +19,7 @@ from core.domain import strict_json as json
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.domain.generation import COUNTS, Usage
+from core.domain.text import folded
 from core.errors import Conflict, InvalidRequest
 from core.experiments.assignment import place
 from core.experiments.play import BATCH
@@ -219,6 +220,7 @@ def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
         "tools": None,
         "tool_calls": None,
         "receipts": json.dumps([receipt_to_json(receipt)]),
+        "search_text": folded(f"{_PROMPTS[number % len(_PROMPTS)]}\n{_ANSWER if row['status'] == 'ok' else ''}"),
     }
 
 

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import unicodedata
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
@@ -11,18 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
+from alembic.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from core import AimmError, ModelManager, clock
 from core.demo import DemoSize
 from core.domain.alias import Target
-from core.domain.generation import Generation, Usage
+from core.domain.generation import Generation, Message, Usage
+from core.domain.message import Media, ToolCall, ToolResult
 from core.storage import histogram
 from core.storage.database import Database, _to_url
-from core.storage.generations import GenerationStore, to_row
+from core.storage.generations import GenerationStore, to_body, to_row
 from core.storage.rollups import RollupStore
+from core.storage.schema import metadata
 from core.storage.writer import Writer
 from tests.conftest import ROOT, Open
 
@@ -149,36 +155,108 @@ def test_a_migrated_database_is_what_the_code_declares(database: Database):
     assert found == []
 
 
-def test_the_tables_of_logins_keyed_requests_and_feedback_come_to_a_database_with_calls(empty_database_url: str):
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine, insert, inspect
-
-    from core.storage.schema import generations
-
+def at_revision(url: str, revision: str, put: Callable[[Connection], None]) -> None:
+    """A database as that revision has it, with what `put` writes."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "core" / "storage" / "migrations"))
-    engine = create_engine(_to_url(empty_database_url))
+    engine = create_engine(_to_url(url))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
+        command.upgrade(config, revision)
+        put(connection)
+    engine.dispose()
+
+
+def test_the_tables_of_logins_keyed_requests_and_feedback_come_to_a_database_with_calls(empty_database_url: str):
+    def put(connection: Connection) -> None:
         columns = {column["name"] for column in inspect(connection).get_columns("generations")}
         row = {name: value for name, value in to_row(a_generation("g1")).items() if name in columns}
-        connection.execute(insert(generations).values(row))
-    engine.dispose()
+        connection.execute(metadata.tables["generations"].insert().values(row))
+
+    at_revision(empty_database_url, "0005", put)
 
     with closing(Database(empty_database_url)) as database, database.read() as connection:
         assert connection.scalar(text("SELECT count(*) FROM generations")) == 1
         assert {"logins", "keyed_requests", "feedback"} <= set(inspect(connection).get_table_names())
 
 
-def test_search_finds_text_as_typed(mm: ModelManager):
-    mm.generate("Grüße aus Köln, 100 % sicher", model="sim-fast")
-    mm.generate("Something else", model="sim-fast")
+# What a call holds (its prompt, and in turns its answer), and what finds it.
+SEARCHED = {
+    "Grüße aus KÖLN, 100 % sicher": ["köln", "KÖLN", "GRÜSSE", "grüße", "100 %", unicodedata.normalize("NFD", "köln")],
+    unicodedata.normalize("NFD", "Ångström"): ["ångström", unicodedata.normalize("NFC", "ÅNGSTRÖM")],
+    "ΟΔΥΣΣΕΎΣ στη θάλασσα": ["οδυσσεύς", "ΘΆΛΑΣΣΑ", "οδυσσεύσ"],
+    "İstanbul ve Diyarbakır": ["istanbul", "İSTANBUL", "diyarbakir", "DIYARBAKIR"],
+    "Straße": ["STRASSE", "straße", "strasse"],
+    "Привет": ["ПРИВЕТ"],
+    r"C:\temp\a_b.txt": [r"c:\TEMP", "a_b", r"\a"],
+    'He said "no"\nand left': ['"no"', 'no"\nAND'],
+    "ﬁnancial 🙂": ["financial", "🙂"],
+}
+NOT_FOUND = [
+    "nowhere",
+    "100 _",
+    "a%b",
+    "aXb.txt",
+    "user",
+    "model",
+    "[[",
+    "\\n",
+    "\x00",
+    "\udcff",
+    "x" * 100_000,
+    "istanbull",
+    "koln",
+]
 
-    for words in ("köln" if mm.settings.database_url.startswith("postgres") else "Köln", "100 %", "Grüße"):
-        assert len(mm.log.latest(search=words)) == 1, words
-    assert mm.log.latest(search="nowhere") == []
+
+def found(store: GenerationStore, words: str) -> list[str]:
+    return [g.id for g in store.latest(search=words)]
+
+
+def test_a_search_finds_a_text_however_its_letters_are_written(database: Database, writer: Writer):
+    for number, words in enumerate(SEARCHED):
+        prompt, answer = (words, "") if number % 2 else ("", words)
+        call = a_generation(f"g{number}", messages=(Message("user", prompt),), text=answer)
+        writer.log(to_row(call), to_body(call, "full")).result()
+    private = a_generation("private", messages=(Message("user", "Straße köln"),), text="Привет")
+    writer.log(to_row(private), to_body(private, "metadata")).result()
+
+    store = GenerationStore(database)
+    for number, searches in enumerate(SEARCHED.values()):
+        for words in searches:
+            assert found(store, words) == [f"g{number}"], words
+    for words in NOT_FOUND:
+        assert found(store, words) == [], words[:20]
+
+
+def test_a_search_finds_parts_of_a_conversation_with_tools(database: Database, writer: Writer):
+    parts = (ToolResult("1", "weather", "21 °C in MÜNCHEN"), Media("image/png", b"x"), "And tomorrow?")
+    turns = (Message("model", "", (ToolCall("1", "weather", '{"city": "Zürich"}'),)), Message.of("user", parts))
+    call = a_generation("g1", messages=turns)
+    writer.log(to_row(call), to_body(call, "full")).result()
+
+    assert [found(GenerationStore(database), words) for words in ("münchen", "ZÜRICH", "TOMORROW", "image/png")] == [
+        ["g1"], ["g1"], ["g1"], [],
+    ]  # fmt: skip
+
+
+def test_calls_of_an_earlier_version_are_found_too(empty_database_url: str):
+    def put(connection: Connection) -> None:
+        for table, values in (("generations", to_row), ("generation_bodies", lambda call: to_body(call, "full"))):
+            columns = {column["name"] for column in inspect(connection).get_columns(table)}
+            for number, words in enumerate(SEARCHED):
+                call = a_generation(f"g{number:04}", messages=(Message("user", words),))
+                row = {name: value for name, value in values(call).items() if name in columns}
+                connection.execute(metadata.tables[table].insert().values(row))
+        connection.execute(text("UPDATE generation_bodies SET messages = '[[1' WHERE generation_id = 'g0000'"))
+
+    at_revision(empty_database_url, "0008", put)
+
+    with closing(Database(empty_database_url)) as database:
+        for number, searches in list(enumerate(SEARCHED.values()))[1:]:
+            for words in searches:
+                assert found(GenerationStore(database), words) == [f"g{number:04}"], words
+        assert found(GenerationStore(database), "[[1") == ["g0000"]
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite:////proc/none/x.db", "sqlite:///:memory:"])

@@ -19,7 +19,7 @@ from core.storage.health import MOVED, OTHER, Health, is_new, reason
 
 BUSY_TIMEOUT_MS = 120_000  # the longest write, charging millions of past calls anew, takes a minute
 CONNECT_S = 5
-HEAD = "0008"
+HEAD = "0009"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -12,6 +12,7 @@ from core.config import LogContent
 from core.domain import strict_json as json
 from core.domain.generation import COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
+from core.domain.text import folded, storable
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database, in_batches
 from core.storage.reading import Parts, as_text, each
@@ -109,7 +110,22 @@ def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
         "tools": json.dumps([asdict(t) for t in generation.tools]) if full and generation.tools else None,
         "tool_calls": _calls_to_json(generation.tool_calls) if full and generation.tool_calls else None,
         "receipts": json.dumps([receipt_to_json(receipt) for receipt in generation.receipts]),
+        "search_text": search_text(generation.messages, generation.text) if full else None,
     }
+
+
+def search_text(messages: Sequence[Message], answer: str) -> str:
+    """What a search looks through, and what it looks for with `folded`: databases fold letters each in its own way."""
+    found = [text for message in messages for part in message.content for text in _texts(part)]
+    return _storable(folded("\n".join([*found, answer])))
+
+
+def _texts(part: Part) -> tuple[str, ...]:
+    if isinstance(part, Media):
+        return ()
+    if isinstance(part, ToolCall):
+        return part.name, part.arguments
+    return (part.text,) if isinstance(part, ToolResult) else (part,)
 
 
 def _storable(text: str) -> str:
@@ -233,7 +249,7 @@ class GenerationStore:
         search: str | None = None,
         before_us: int | None = None,
     ) -> list[Generation]:
-        """Newest first. `search` looks in prompts and answers (and then bodies come along)."""
+        """Newest first. `search` looks in prompts and answers, letter case aside (and then bodies come along)."""
         c = generations.c
         statement = _with_body() if search else select(generations)
         if model:
@@ -245,12 +261,9 @@ class GenerationStore:
         if before_us is not None:
             statement = statement.where(c.created_at < before_us)
         if search:
-            b = generation_bodies.c
-            # JSON escapes what is not ASCII; the text as typed is compared with the answer, its escaped form with prompts.
-            escaped = json.dumps(search)[1:-1]
-            statement = statement.where(
-                b.text.icontains(search, autoescape=True) | b.messages.icontains(escaped, autoescape=True)
-            )
+            # No LIKE: it gives %, _ and \\ a meaning, and has a limit on the length of what is looked for.
+            position = func.instr if self._database.is_sqlite else func.strpos
+            statement = statement.where(position(generation_bodies.c.search_text, storable(folded(search))) > 0)
         statement = statement.order_by(c.created_at.desc()).limit(limit).offset(offset)
         with self._database.read() as connection:
             return [from_row(row) for row in connection.execute(statement).mappings()]
@@ -279,5 +292,5 @@ class GenerationStore:
 
 
 def _with_body() -> Select[Any]:
-    body = [column for column in generation_bodies.c if column.name != "generation_id"]
+    body = [column for column in generation_bodies.c if column.name not in ("generation_id", "search_text")]
     return select(generations, *body).outerjoin(generation_bodies)

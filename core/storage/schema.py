@@ -85,6 +85,7 @@ generation_bodies = Table(
     Column("tools", Text),  # JSON, the tools that were offered
     Column("tool_calls", Text),  # JSON [[id, name, arguments], …], what the model called
     Column("receipts", Text, nullable=False, server_default="[]"),
+    Column("search_text", Text),  # prompts and answer without letter case; last, because all else is read without it
 )
 
 

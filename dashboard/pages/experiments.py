@@ -60,7 +60,9 @@ st.selectbox(
     list(experiments),
     key="exp_id",
     on_change=chosen,
-    format_func=lambda i: f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})",
+    format_func=lambda i: (
+        f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})"
+    ),
 )
 trial.show(trials.report(label))
 if not experiments[label].is_demo:
