@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from core.domain import strict_json as json
@@ -35,7 +35,7 @@ def whole(kind: str, row: Any, read: Callable[[Any], T]) -> T:
         return read(row)
     except UNREADABLE as error:
         values = getattr(row, "_mapping", row)
-        name = str(values.get("id") or values.get("name") or "without a name")[:80]
+        name = str(values.get("id") or values.get("name") if isinstance(values, Mapping) else values[0])[:80]
         if (kind, name) not in _told:
             _told.add((kind, name))
             logger.warning("the %s %s is damaged and cannot be read: %s", kind, name, type(error).__name__)
