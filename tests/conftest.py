@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit import config
 
 from core import ModelManager
 from core.config import Settings
@@ -22,6 +23,8 @@ from tests.fakes.gemini import KEY, FakeGemini
 
 ROOT = Path(__file__).parent.parent
 IS_CI = os.environ.get("CI") == "true"
+# Beside the script that `streamlit run` is given stands its configuration; AppTest gives none.
+config._main_script_path = str(ROOT / "dashboard" / "app.py")
 
 
 @pytest.fixture(scope="session")

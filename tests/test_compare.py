@@ -301,6 +301,22 @@ def test_names_stay_hidden_until_the_voter_has_voted_on_each_pair(mm: ModelManag
     assert not mm.comparisons.vote(answered(is_blind=True), "a").is_blind
 
 
+@pytest.mark.parametrize(
+    ("said", "asked", "gives_away"),
+    [
+        ("Hello! I'm Claude, made by Anthropic.", "Hi", True),
+        ("As sim-fast I say: yes.", "Hi", True),
+        ("I am Gemini.", "Who are you?", True),
+        ("Claude is a name.", "Is Claude a name?", False),
+        ("Yes.", "Hi", False),
+    ],
+)
+def test_an_answer_that_names_its_model_is_not_blind(said: str, asked: str, gives_away: bool):
+    candidate = replace(answer(0, text=said), model="sim-fast")
+
+    assert judging.names_itself(candidate, asked) is gives_away
+
+
 def test_orders_are_drawn_for_each_voter():
     orders = [judging.shown_order("c_1", f"v{n}", 2)[0] for n in range(1000)]
 

@@ -1,8 +1,10 @@
 """Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
 
+import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from core.storage import audit
 from core.storage.prices import PriceStore
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
-from dashboard import failure, session
+from dashboard import failure, session, voter
 from dashboard.components import candidates, workflow_editor
 from tests.conftest import ROOT
 from tests.fakes import gemini as wire
@@ -363,6 +365,51 @@ def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: A
     assert "No votes yet" in texts(app)
 
 
+def test_a_voter_is_a_login_a_browser_or_whoever_sits_at_the_machine(
+    open_manager, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    session.use(open_manager(sqlite_url))
+    monkeypatch.setattr("dashboard.login.is_local", lambda: True)
+    assert voter.voter() == "local"
+    session.use(open_manager(sqlite_url, dashboard_password="a long password"))
+    seen = []
+    for cookies in ({"aimm_browser": "b" * 32}, {"aimm_browser": "b" * 32}, {"aimm_browser": "forged; x"}, {}, {}):
+        monkeypatch.setattr(voter.st, "context", SimpleNamespace(cookies=cookies))
+        seen.append(voter.voter())
+    assert seen == [f"browser:{'b' * 32}"] * 2 + ["browser:without a cookie"] * 3
+    monkeypatch.setattr("dashboard.login.providers", lambda: ["default"])
+    monkeypatch.setattr(voter.st, "user", {"is_logged_in": True, "email": "ada@example.org"})
+    assert voter.voter() == "user:ada@example.org"
+    session.use(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cookie", "is_needed", "is_set"),
+    [
+        ("text/html; charset=utf-8", "", True, True),
+        ("text/html", "other=1; aimm_browser=short", True, True),
+        ("text/html", f"aimm_browser={'b' * 32}", True, False),
+        ("text/html", "", False, False),
+        ("application/json", "", True, False),
+    ],
+)
+def test_a_browser_gets_an_id_with_its_first_page(kind: str, cookie: str, is_needed: bool, is_set: bool):
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind.encode())]})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "scheme": "https", "headers": [(b"cookie", cookie.encode())]}
+    asyncio.run(voter.BrowserId(page, is_needed=lambda: is_needed)(scope, None, send))  # type: ignore[arg-type]
+
+    given = dict(sent[0]["headers"]).get(b"set-cookie", b"").decode()
+    assert bool(given) is is_set
+    assert not given or all(part in given for part in ("HttpOnly", "SameSite=Lax", "Secure", "Max-Age="))
+
+
 def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTest):
     comparisons = session.manager().comparisons
     mine = Candidate(position=0, model="sim-fast", system="Be brief.", parameters=Parameters(temperature=0.5))
@@ -379,6 +426,18 @@ def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTe
     assert again.id != one
     assert [c.contestant for c in again.candidates] == [c.contestant for c in comparisons.get(one).candidates]
     assert (again.prompt, again.system) == ("Why do cats purr?", "Be kind.")
+
+
+def test_a_key_that_comes_later_changes_what_a_comparison_begins_with(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    show(app, "compare")
+    assert app.session_state["compare_start"]["model"].tolist() == ["sim-fast", "sim-balanced", "sim-careful"]
+    found = session.manager().models()
+    own = [Model(name=name, provider="own") for name in ("m1", "m2")]
+    monkeypatch.setattr(session.manager(), "models", lambda: [*own, *found])
+
+    app.run()
+
+    assert app.session_state["compare_start"]["model"].tolist() == ["m1", "m2"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,11 @@ MIN_DECIDED = 6
 SAME_SHARE = 0.01  # one run does not tell 1 % apart
 _FLIPPED: dict[VoteChoice, VoteChoice] = {"a": "b", "b": "a"}
 
+_FAMILIES = (
+    "anthropic", "claude", "chatgpt", "gpt-", "openai", "gemini", "gemma", "google deepmind", "large language model trained by",
+    "llama", "meta ai", "mistral", "mixtral", "qwen", "alibaba cloud", "deepseek", "grok", "cohere", "command-r", "phi-4",
+)  # fmt: skip
+
 _VALUE: dict[Metric, Callable[[Generation], float | None]] = {
     "cost": lambda g: None if g.cost_usd is None else float(g.cost_usd),
     "latency": lambda g: g.latency_s,
@@ -82,6 +87,13 @@ def shown_order(comparison_id: str, voter: str, n: int) -> list[int]:
         return hashlib.sha256(f"{comparison_id}:{voter}:{position}".encode()).hexdigest()
 
     return sorted(range(n), key=drawn)
+
+
+def names_itself(candidate: Candidate, asked: str) -> bool:
+    """Whether an answer gives its model away: it names one, or a vendor, that the prompt does not name."""
+    text = candidate.generation.text.casefold() if candidate.generation else ""
+    asked = asked.casefold()
+    return any(name in text and name not in asked for name in (*_FAMILIES, candidate.model.casefold()))
 
 
 def flipped(choice: VoteChoice) -> VoteChoice:

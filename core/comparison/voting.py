@@ -31,7 +31,8 @@ class VoteService:
     ) -> Vote:
         """Record which of two answers a voter prefers: a is pair[0], b is pair[1]. A second vote on a pair replaces the first.
 
-        blind: The voter was shown no names. It counts as that only of a blind comparison whose names were still hidden.
+        blind: The voter was shown no names. It counts as that only of a blind comparison whose names were still hidden, and
+            where neither answer says which model wrote it.
 
         Raises:
             NotFound; InvalidRequest: the choice or the pair does not exist, or one of the two has no whole answer.
@@ -47,12 +48,14 @@ class VoteService:
         if (low, high) not in comparison.able_pairs:
             raise InvalidRequest("A vote needs two different answers that are complete.")
         row = _row(comparison, voter, (low, high), choice if (low, high) == pair else judging.flipped(choice))
+        texts = f"{comparison.prompt}\n{comparison.system or ''}"
+        is_given_away = any(judging.names_itself(comparison.candidates[at], texts) for at in (low, high))
         order = judging.shown_order(comparison_id, voter, len(comparison.candidates))
 
         def work(connection: Any) -> str:
             self._store.lock(connection, comparison_id)
             before = self._store.pairs(connection, comparison_id, voter)
-            if blind and comparison.is_blind and len(before) < len(comparison.pairs):
+            if blind and comparison.is_blind and not is_given_away and len(before) < len(comparison.pairs):
                 row.update(is_blind=1, shown_first=min((low, high), key=order.index))
             vote_id = self._store.put(connection, row)
             if comparison.is_blind and set(comparison.able_pairs) <= before | {(low, high)}:

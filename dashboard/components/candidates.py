@@ -34,18 +34,18 @@ def table() -> list[Candidate]:
 
 
 def _start() -> pd.DataFrame:
-    """What the table begins with: the rows as they were when it was last seen, else the models that can be asked.
+    """What the table begins with: the models that can be asked, or the rows that somebody has put there.
 
     The table forgets its edits when it is not drawn; while it is, what it began with must stay the same.
     """
     state = st.session_state
     edits = state.get("compare_rows")
-    if edits is None and "compare_kept_rows" in state:
+    state.compare_is_own = state.get("compare_is_own", False) or any((edits or {}).values())
+    if not state.compare_is_own:
+        names = first_models(list(queries.models().values()), manager().default_model())
+        state.compare_start = queries.blank_candidates(names)
+    elif edits is None:
         state.compare_start = pd.DataFrame(state.compare_kept_rows)
-    elif edits is None or ("compare_kept_rows" not in state and not any(edits.values())):
-        state.compare_start = queries.blank_candidates(
-            first_models(list(queries.models().values()), manager().default_model())
-        )
     start: pd.DataFrame = state.compare_start
     return start
 
@@ -56,7 +56,7 @@ def fill(chosen: Sequence[Candidate]) -> None:
     frame["temperature"] = [candidate.parameters.temperature for candidate in chosen]
     frame["max tokens"] = [candidate.parameters.max_tokens for candidate in chosen]
     frame["system prompt"] = [candidate.system or "" for candidate in chosen]
-    st.session_state.compare_kept_rows = frame.to_dict("list")
+    st.session_state.compare_kept_rows, st.session_state.compare_is_own = frame.to_dict("list"), True
     st.session_state.pop("compare_rows", None)
 
 

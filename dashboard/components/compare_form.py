@@ -23,7 +23,7 @@ def show() -> tuple[str | None, list[Criterion]]:
             "System prompt for all", key="compare_system", placeholder="optional", persist_state="session"
         )
         run = low[1].form_submit_button("Compare", type="primary", icon=":material/play_arrow:", width="stretch")
-        under = st.columns([2, 1, 1], vertical_alignment="bottom")
+        under = st.columns([3, 2, 2], vertical_alignment="bottom")
         with under[0]:
             estimates.cap_field("compare_cap", "all answers together")
         is_blind = under[1].toggle(
