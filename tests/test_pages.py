@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 from hypothesis import given, settings
 from hypothesis import strategies as st_
+from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.local_script_runner import LocalScriptRunner
@@ -31,6 +32,11 @@ from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
 
 PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings")
+
+
+# The server finds its settings beside its script; AppTest looks only below the folder it was started in.
+config._main_script_path = str(ROOT / "dashboard" / "app.py")
+config.get_config_options(force_reparse=True)
 
 
 class _NavigationPages(PagesManager):
