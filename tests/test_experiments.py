@@ -18,6 +18,7 @@ from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, 
 from core.experiments.analysis import analyse
 from core.experiments.assignment import assign
 from core.experiments.decision import Traffic, decide
+from core.experiments.outcomes import find_variant
 from core.statistics import bayes, quantiles, sequential
 from core.statistics.means import Sample, welch_interval
 from core.statistics.moments import Moments
@@ -34,6 +35,14 @@ def experiment(*weights: int, salt: str = "s1") -> Experiment:
     return Experiment(
         id="e1", name="e", hypothesis="h", unit="user", salt=salt, status="running", created_at=clock.now(), stopped_at=None, variants=arms
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", ["strasse", "STRASSE", "Straße ", "variant_a", "a", 0])
+def test_a_variant_is_found_by_its_name_however_it_is_written(wanted: str | int):
+    asked = experiment(1, 1)
+    named = replace(asked, variants=(replace(asked.variants[0], name="Straße"), asked.variants[1]))
+
+    assert find_variant(named, wanted).position == 0
 
 
 # Assignment

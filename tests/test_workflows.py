@@ -239,6 +239,12 @@ def test_a_text_is_what_its_author_wrote(written: str, quote: str):
     assert step.when.holds(f"The answer is {written}.") and not step.when.holds("###")
 
 
+@pytest.mark.parametrize(("written", "said"), [("STRASSE", "Straße"), ("ja", "JA."), ("Ä", "a\u0308"), ("σ", "ΟΣ")])
+def test_a_condition_does_not_mind_how_letters_are_written(written: str, said: str):
+    assert Condition(step="a", contains=written).holds(said)
+    assert not Condition(step="a", contains=written, negate=True).holds(said)
+
+
 def test_values_of_a_schema_are_those_of_yaml_1_2():
     schema = "{enum: [yes, 010, 1.5, '2', null, 0x1F, 1e3], additionalProperties: false, title: 2026-11-28}"
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from core.domain.experiment import Experiment, OutcomeInput, Variant
-from core.domain.text import is_storable
+from core.domain.text import folded, is_storable
 from core.errors import InvalidRequest
 
 MAX_TEXT = 20_000
@@ -45,8 +45,8 @@ def find_variant(experiment: Experiment, wanted: str | int) -> Variant:
     if isinstance(wanted, int):
         found = [variant for variant in experiment.variants if variant.position == wanted]
     else:
-        text = wanted.strip().lower()
-        found = [v for v in experiment.variants if text in (v.key, v.key.removeprefix("variant_"), v.name.lower())]
+        text = folded(wanted.strip())
+        found = [v for v in experiment.variants if text in (v.key, v.key.removeprefix("variant_"), folded(v.name))]
         found = found or [v for v in experiment.variants if v.model == wanted]
     if len(found) != 1:
         names = ", ".join(variant.key for variant in experiment.variants)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import AimmError
 from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, BudgetOutlook
+from core.domain.text import folded
 from dashboard import formatting, queries
 from dashboard.session import manager
 
@@ -23,11 +24,9 @@ def show() -> None:
     st.subheader("Budgets", help="Known cost of real calls against a limit. Simulated calls never count.")
     found = queries.standing()
     if len(found) > SHOWN:
-        words = (
-            st.text_input("Search budgets", key="budget_search", placeholder="name or scope", icon=":material/search:")
-            or ""
-        ).lower()
-        found = [each for each in found if words in f"{each.status.budget.name} {each.status.budget.scope}".lower()]
+        words = st.text_input("Search budgets", key="budget_search", placeholder="name or scope", icon=":material/search:")  # fmt: skip
+        wanted = folded(words or "")
+        found = [each for each in found if wanted in folded(f"{each.status.budget.name} {each.status.budget.scope}")]
         found.sort(key=lambda each: each.status.share_spent, reverse=True)
         st.caption(f"{min(SHOWN, len(found))} of {len(found):,} budgets, the fullest first.")
     for outlook in found[:SHOWN]:
