@@ -750,6 +750,8 @@ def test_a_broken_guardrail_takes_a_rollout_back(with_gemini: ModelManager, gemi
     alias = mm.aliases.get("helper")
     assert (alias.target.model, alias.rollout_id) == ("sim-fast", None)
     assert "Rolled back" in alias.note
+    [told] = [each for each in mm.alerts.outbox() if "rollout of helper" in each.title]
+    assert "sim-fast answers as before. Rolled back." in told.title
     assert set(traffic(mm, "helper", 5)) == {"sim-fast"}
 
 
