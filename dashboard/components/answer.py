@@ -8,7 +8,6 @@ import streamlit as st
 
 from core import AimmError
 from core.calls.call import Call, CallView
-from core.domain.comparison import Candidate
 from core.domain.generation import Generation
 from dashboard import answers, formatting
 
@@ -68,12 +67,6 @@ class Slot:
         else:
             self._text.caption("*stopped before any text came*")
         self.line.caption(receipt)
-
-
-def text(place: Any, candidate: Candidate) -> None:
-    """The words of an answer alone, without a sign of who wrote it."""
-    with place.container(border=True):
-        st.markdown(candidate.generation.text if candidate.generation else "")
 
 
 def running_line(view: CallView) -> str:

@@ -46,7 +46,8 @@ def wait(comparison_id: str, words: str) -> None:
 def _ask(comparison: Comparison, pair: tuple[int, int], n_done: int) -> None:
     for at, column in enumerate(st.columns(2, gap="medium")):
         column.markdown(f"**Answer {at + 1}**")
-        answer.text(column, comparison.candidates[pair[at]])
+        if (g := comparison.candidates[pair[at]].generation) is not None:
+            answer.show(column.container(border=True), g.text)
     row = st.container(horizontal=True)
     for choice, label in CHOICES.items():
         # The key counts the pairs: the second of two quick clicks must not fall on the next one.
