@@ -141,7 +141,7 @@ def uncell(value: object) -> str:
 def mark(each: Feedback) -> str:
     """An opinion, short."""
     rating = "" if each.rating is None else f"{each.rating:g}/5"
-    return " ".join(part for part in ({"up": "👍", "down": "👎"}.get(each.thumb or "", ""), rating) if part) or "💬"
+    return " ".join(part for part in (each.thumb or "", rating) if part) or "words"
 
 
 def marks(found: Sequence[Feedback]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from core import ModelManager
+from core.calls.call import Origin
 from core.demo import DemoSize
 from core.domain.comparison import Candidate
 from core.domain.experiment import OutcomeInput
@@ -754,3 +755,18 @@ def test_what_was_typed_survives_a_change_of_page(app: AppTest, page: str):
 
     assert not is_broken(app)
     assert {key: widget.value for key, widget in _inputs(app).items() if key in typed} == typed
+
+
+def test_feedback_shows_in_the_log_and_at_its_call(app: AppTest):
+    mm = session.manager()
+    g = mm.submit(mm.request("Hello", model="sim-fast"), Origin(source="playground", tags=("team-a",))).result(10)
+    mm.feedback.give(g.id, {"thumb": "down", "rating": 2, "text": "Wrong *year*."}, user_id="ada")
+    show(app, "log")
+    app.query_params["call"] = g.id
+    app.run()
+
+    log, *_, by_model, by_tag = (frame.value for frame in app.dataframe)
+    assert list(log["feedback"]) == ["down 2/5"]
+    assert list(by_model.iloc[0])[:2] == ["sim-fast", 1] and list(by_tag.iloc[0])[:2] == ["team-a", 1]
+    assert "down 2/5 by ada" in texts(app)
+    assert "Wrong *year*." in [code.value for code in app.code]

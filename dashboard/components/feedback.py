@@ -42,10 +42,7 @@ def sums() -> None:
             if not rows:
                 continue
             frame = pd.DataFrame(
-                [
-                    {by: r.name, "answers with feedback": r.n, "👍": r.n_up, "👎": r.n_down, "rating": r.rating}
-                    for r in rows
-                ]
+                [{by: r.name, "opinions": r.n, "up": r.n_up, "down": r.n_down, "rating": r.rating} for r in rows]
             )
             st.dataframe(
                 frame,
