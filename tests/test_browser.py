@@ -138,7 +138,7 @@ def test_models_answer_side_by_side_and_a_vote_counts(chromium_path: str, addres
         walker.page.get_by_role("button", name="Compare", exact=True).click()
         walker.sees("By the rule")
         walker.button("Tie")
-        walker.sees("vote counted")
+        walker.sees("your vote; another click changes it")
 
 
 def test_demo_data_fill_every_page(chromium_path: str, address: str):

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import clock
 from core.domain.generation import Generation
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.session import manager
 
 DAYS = 30
@@ -44,7 +44,7 @@ def sums() -> None:
             frame = pd.DataFrame(
                 [{by: r.name, "opinions": r.n, "up": r.n_up, "down": r.n_down, "rating": r.rating} for r in rows]
             )
-            st.dataframe(
+            tables.show(
                 frame,
                 hide_index=True,
                 column_config={"rating": st.column_config.NumberColumn("Mean rating", format="%.2f")},

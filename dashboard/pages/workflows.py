@@ -1,13 +1,9 @@
 """Workflows: chain calls, watch a run fill in, take up what failed."""
 
-import time
-
 import streamlit as st
 
-from core import NotFound
-from core.domain.workflow import WorkflowRun
 from dashboard import address, formatting, queries
-from dashboard.components import estimates, timeline, workflow_editor
+from dashboard.components import estimates, workflow_editor, workflow_run
 from dashboard.session import manager
 
 mm = manager()
@@ -15,52 +11,11 @@ state = st.session_state
 SAMPLE = (
     "The harbour city grew from 3,000 to 90,000 people between 1850 and 1900, because the railway reached it in 1853."
 )
-PAINT_S = 0.25
-
-
-def watch(run_id: str) -> None:
-    """Draw the run until it is over. A click elsewhere ends this script run; the workflow goes on."""
-    place = st.empty()
-    while True:
-        run = mm.workflows.run(run_id)
-        with place.container():
-            timeline.draw(run)
-        if run.is_over:
-            return
-        time.sleep(PAINT_S)
 
 
 def named_input(name: str, default: str, key: str) -> str:
     draw = st.text_area if "\n" in default else st.text_input
     return draw(formatting.plain(name.replace("_", " ")), default, key=key, persist_state="session") or ""
-
-
-def controls(run: WorkflowRun) -> None:
-    row = st.container(horizontal=True)
-    if not run.is_over and row.button("Stop", icon=":material/stop:", key="run_stop"):
-        mm.workflows.cancel(run.id)
-        st.rerun()
-    if run.status in ("failed", "cancelled", "paused") and row.button(
-        "Go on with the cap as it is now" if run.status == "paused" else "Resume from the failed step",
-        icon=":material/play_arrow:",
-        key="run_resume",
-        help="Finished steps are kept and not paid again.",
-    ):
-        mm.workflows.resume(run.id, cap_usd=estimates.cap("flow_cap"))
-        st.rerun()
-    if run.final_output:
-        row.download_button(
-            "Download the output", run.final_output, f"{run.workflow_name}.md", icon=":material/download:"
-        )
-
-
-def found(run_id: str | None) -> WorkflowRun | None:
-    """The run that the address names; said in words where there is none."""
-    try:
-        return None if run_id is None else mm.workflows.run(run_id)
-    except NotFound:
-        address.missing("run", "run")
-        return None
 
 
 st.title("Workflows")
@@ -123,15 +78,15 @@ with left:
 
 with right:
     run_id = address.value("run")
-    shown = found(run_id)
+    shown = workflow_run.found(run_id)
     if run_id is None or shown is None:
         st.info(
             "A run shows here, step by step. It goes on when this page is closed, and after a crash.",
             icon=":material/account_tree:",
         )
     else:
-        controls(shown)
-        watch(run_id)
+        workflow_run.controls(shown)
+        workflow_run.watch(run_id)
         if not shown.is_over:  # the buttons of a finished run are others
             st.rerun()
 
