@@ -36,6 +36,7 @@ from core.storage.workflows import WorkflowStore
 from core.storage.writer import Writer, log_rows
 from core.workflows import spec
 from core.workflows.service import BUILT_IN
+from core.workflows.template import render
 
 CHUNK = 20_000
 N_BODIES = 400
@@ -117,7 +118,10 @@ def _chunks(
         part = moments[start : start + CHUNK]
         rows = _rows(rng, part, now_us, start)
         first_body = max(0, size.generations - N_BODIES - start)
-        yield rows, [_body(row, start + at) for at, row in enumerate(rows) if at >= first_body]
+        yield (
+            rows,
+            [_body(row, _PROMPTS[(start + at) % len(_PROMPTS)]) for at, row in enumerate(rows) if at >= first_body],
+        )
 
 
 def _moments(rng: np.random.Generator, size: DemoSize, now_us: int) -> NDArray[np.int64]:
@@ -207,12 +211,12 @@ def _money(model: str, usage: Usage) -> dict[str, int]:
     return {"cost_nano_usd": cost, "input_nano_usd": for_input, "cached_nano_usd": for_cached}
 
 
-def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
+def _body(row: dict[str, Any], prompt: str) -> dict[str, Any]:
     usage = Usage(**{name: row[name] for name in COUNTS})
     receipt = receipt_for(usage, SIMULATED_PRICES[row["request_model"]])
     return {
         "generation_id": row["id"],
-        "messages": json.dumps([["user", _PROMPTS[number % len(_PROMPTS)]]]),
+        "messages": json.dumps([["user", prompt]]),
         "system": None,
         "parameters": "{}",
         "text": _ANSWER if row["status"] == "ok" else "",
@@ -220,7 +224,7 @@ def _body(row: dict[str, Any], number: int) -> dict[str, Any]:
         "tools": None,
         "tool_calls": None,
         "receipts": json.dumps([receipt_to_json(receipt)]),
-        "search_text": folded(f"{_PROMPTS[number % len(_PROMPTS)]}\n{_ANSWER if row['status'] == 'ok' else ''}"),
+        "search_text": folded(f"{prompt}\n{_ANSWER if row['status'] == 'ok' else ''}"),
     }
 
 
@@ -241,15 +245,18 @@ def _call(rng: np.random.Generator, number: int, model: int, moment: int, ref: t
 
 def _workflow_run(connection: Any, rng: np.random.Generator, moment: int) -> None:
     run_id, workflow = "r_demo", spec.from_yaml((BUILT_IN / "analysis.yaml").read_text("utf-8"))
-    rows, steps = [], []
+    inputs, outputs = {"": "The minutes of last week's meeting."}, {step.name: _ANSWER for step in workflow.steps}
+    rows, steps, bodies = [], [], []
     for position, step in enumerate(workflow.steps):
+        prompt = render(step.prompt, inputs, outputs)
         row = _call(rng, position, 1, moment, (run_id, step.name))
         moment += row["latency_us"] + 5_000
         rows.append(row)
+        bodies.append(_body(row, prompt))
         steps.append(
             {
                 "run_id": run_id, "step": step.name, "position": position, "status": "succeeded",
-                "prompt": step.prompt, "output": _ANSWER, "error": "", "model": row["request_model"],
+                "prompt": prompt, "output": _ANSWER, "error": "", "model": row["request_model"],
                 "generation_id": row["id"], "n_attempts": 1, "tokens": row["input_tokens"] + row["output_tokens"],
                 "cost_nano_usd": row["cost_nano_usd"], "started_at": row["created_at"],
                 "finished_at": row["created_at"] + row["latency_us"],
@@ -257,19 +264,19 @@ def _workflow_run(connection: Any, rng: np.random.Generator, moment: int) -> Non
         )  # fmt: skip
     run = {
         "id": run_id, "workflow_name": workflow.name, "spec": spec.to_yaml(workflow), "source": "demo",
-        "inputs": json.dumps({"": "The minutes of last week's meeting."}), "status": "succeeded", "n_starts": 1,
+        "inputs": json.dumps(inputs), "status": "succeeded", "n_starts": 1,
         "created_at": rows[0]["created_at"], "finished_at": steps[-1]["finished_at"],
     }  # fmt: skip
     WorkflowStore.insert_run(connection, run)
     WorkflowStore.insert_steps(connection, steps)
-    log_rows(connection, rows, [_body(row, 0) for row in rows])
+    log_rows(connection, rows, bodies)
 
 
 def _comparison(connection: Any, rng: np.random.Generator, moment: int, number: int) -> None:
     comparison_id = f"c_demo{number:03d}"
     pair = [(0, 1), (1, 2), (0, 2)][number % 3]
     rows = [_call(rng, number, model, moment, (comparison_id, str(at))) for at, model in enumerate(pair)]
-    log_rows(connection, rows, [_body(row, number) for row in rows])
+    log_rows(connection, rows, [_body(row, _PROMPTS[number % len(_PROMPTS)]) for row in rows])
     candidates = tuple(Candidate(position=at, model=MODELS[model]) for at, model in enumerate(pair))
     cheapest = min(range(2), key=lambda at: rows[at]["cost_nano_usd"])
     comparison = Comparison(
