@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,18 +73,20 @@ class Server:
 
 
 @contextmanager
-def serving(database: Path) -> Iterator[Server]:
+def serving(database: Path, vendors: Mapping[str, str] = NO_VENDOR) -> Iterator[Server]:
     """A server over a SQLite file that answers already; killed at the end if it does not stop."""
-    with started_server(database) as server:
+    with started_server(database, vendors=vendors) as server:
         server.wait_for("/health")
         yield server
 
 
 @contextmanager
-def started_server(database: Path | None, script: Path = DASHBOARD, cwd: Path = ROOT) -> Iterator[Server]:
+def started_server(
+    database: Path | None, script: Path = DASHBOARD, cwd: Path = ROOT, vendors: Mapping[str, str] = NO_VENDOR
+) -> Iterator[Server]:
     """The process just started, as `streamlit run` starts it, without waiting for an answer."""
     port = free_port()
-    environ = os.environ | NO_VENDOR
+    environ = {**os.environ, **NO_VENDOR, **vendors}
     if database is not None:
         environ["DATABASE_URL"] = url_of(database)
     command = [sys.executable, "-m", "streamlit", "run", str(script.relative_to(cwd)), "--server.port", str(port)]

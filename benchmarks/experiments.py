@@ -89,7 +89,7 @@ def pages(address: str, names: list[str]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in names}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page()
+        page = browser.new_page(bypass_csp=True)
         page.goto(f"{address}/experiments")
         page.get_by_text("Effects", exact=True).first.wait_for()
         for _ in range(5):

@@ -92,7 +92,7 @@ def start_ms(browser: Browser, database: Path | None, script: Path, cwd: Path, h
     begin = time.perf_counter()
     with started_server(database, script, cwd) as server:
         server.wait_for(health)
-        page = browser.new_page()
+        page = browser.new_page(bypass_csp=True)
         page.goto(server.address)
         page.wait_for_selector("h1", timeout=TIMEOUT_MS)
         page.wait_for_function(IDLE, timeout=TIMEOUT_MS)
@@ -138,7 +138,7 @@ def playground_ms(browser: Browser, database: Path) -> tuple[list[float], list[f
 
 
 def opened(browser: Browser, address: str) -> Page:
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page = browser.new_page(viewport={"width": 1440, "height": 1000}, bypass_csp=True)
     page.goto(address)
     page.wait_for_selector("h1", timeout=TIMEOUT_MS)
     page.wait_for_function(IDLE, timeout=TIMEOUT_MS)

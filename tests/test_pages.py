@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,10 +83,11 @@ def _app(manager: ModelManager):
 
 
 def show(app: AppTest, page: str) -> AppTest:
-    app.run()
-    if page != "playground":
+    if page == "playground":
+        app.run()
+    else:
         app.switch_page(f"pages/{page}.py").run()
-    assert not is_broken(app), texts(app)
+    assert not is_broken(app), f"{page}: {texts(app)}"
     return app
 
 
@@ -103,27 +105,29 @@ def button(app: AppTest, label: str):
     return next(b for b in app.button if label in b.label)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_renders_on_an_empty_database(app: AppTest, page: str):
-    show(app, page)
+def each_page(app: AppTest) -> Iterator[str]:
+    """All pages one after the other in one session, each drawn without a fault."""
+    for page in PAGES:
+        show(app, page)
+        yield page
 
-    assert app.title[0].value
+
+def test_every_page_renders_on_an_empty_database(app: AppTest):
+    for page in each_page(app):
+        assert app.title[0].value, page
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_renders_with_data(app: AppTest, page: str):
+def test_every_page_renders_with_data(app: AppTest):
     session.manager().demo.fill(DemoSize(1500, 30))
 
-    show(app, page)
+    for page in each_page(app):
+        assert "Demo data on" in texts(app), page
 
-    assert "Demo data on" in texts(app)
 
-
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_renders_while_the_vendor_cannot_be_reached(app_with_gemini: AppTest, gemini: FakeGemini, page: str):
+def test_every_page_renders_while_the_vendor_cannot_be_reached(app_with_gemini: AppTest, gemini: FakeGemini):
     gemini.close()
 
-    show(app_with_gemini, page)
+    assert tuple(each_page(app_with_gemini)) == PAGES
 
 
 def test_a_simulated_model_answers_with_a_receipt(app: AppTest):
@@ -291,6 +295,20 @@ def test_a_saved_workflow_that_cannot_be_read_is_shown_as_such(app: AppTest):
 @settings(max_examples=60, deadline=None)
 def test_inputs_are_the_same_after_they_were_lines(inputs: dict[str, str]):
     assert workflow_editor.inputs_from_lines(workflow_editor.inputs_to_lines(inputs)) == inputs
+
+
+def test_a_comparison_is_drawn_once_its_last_answer_is_in(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    comparisons = session.manager().comparisons
+    monkeypatch.setattr(comparisons, "wait", lambda _: None)  # what writes down that it is over is late
+    comparison_id = comparisons.start("Hello", ["sim-fast", "sim-careful"])
+    for call in comparisons.calls(comparison_id).values():
+        call.result(10)
+
+    show(app, "compare")
+    app.query_params["comparison"] = comparison_id
+    app.run()
+
+    assert "Cheapest" in texts(app) and "Another process" not in texts(app)
 
 
 def test_models_are_compared_and_a_vote_counts(app: AppTest):

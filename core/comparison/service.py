@@ -199,6 +199,10 @@ class ComparisonService:
         """Whether this process asks it just now."""
         return any(not call.done.done() for call in self.calls(comparison_id).values())
 
+    def is_here(self, comparison: Comparison) -> bool:
+        """Whether it is this process that asks, or has asked and not yet written down that it is over."""
+        return comparison.owner == self._presence.token
+
     def wait(self, comparison_id: str) -> Comparison:
         """Wait for all answers that this process asks for, name the winner by the rule, and return the comparison."""
         for call in self.calls(comparison_id).values():

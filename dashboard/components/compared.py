@@ -25,7 +25,7 @@ def asked(comparison: Comparison) -> None:
 
 
 def draw(comparison: Comparison) -> None:
-    if comparison.is_running and not manager().comparisons.is_running(comparison.id):
+    if comparison.is_running and not manager().comparisons.is_here(comparison):
         blind.wait(comparison.id, "Another process asks for this comparison.")
         return
     if comparison.is_running:
