@@ -336,7 +336,7 @@ def test_two_managers_record_side_by_side(open_manager: Open, database_url: str)
 
 def test_back_priced_calls_change_what_a_variant_costs(with_gemini: ModelManager, gemini: FakeGemini):
     made = with_gemini.experiments.create("t", ["gemini-unpriced-1", "gemini-2.5-flash"])
-    for n in range(6):
+    for n in range(20):  # so many that both variants have some
         with_gemini.experiments.start_call(made.id, f"u{n}", "Hello")[1].result()
     before = with_gemini.experiments.report(made.id)
     with_gemini.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": "1", "output": "2"})
