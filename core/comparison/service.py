@@ -122,7 +122,7 @@ class ComparisonService:
             calls[at] = self._calls.submit(request, origin, self._recorder(comparison.id, at))
         self._running[comparison.id] = calls
         for old in list(self._running)[:-KEPT_COMPARISONS]:
-            if not self.is_running(old):
+            if all(call.done.done() for call in self.calls(old).values()):
                 self._running.pop(old, None)
 
         def wait() -> None:
@@ -194,10 +194,6 @@ class ComparisonService:
     def calls(self, comparison_id: str) -> dict[int, Call]:
         """The calls of this process by position, running or recent; empty where another process asked."""
         return dict(self._running.get(comparison_id, {}))
-
-    def is_running(self, comparison_id: str) -> bool:
-        """Whether this process asks it just now."""
-        return any(not call.done.done() for call in self.calls(comparison_id).values())
 
     def is_here(self, comparison: Comparison) -> bool:
         """Whether it is this process that asks, or has asked and not yet written down that it is over."""
