@@ -207,8 +207,8 @@ def receiver() -> Iterator[Receiver]:
     made.close()
 
 
-def spend(mm: ModelManager, usd: str, at: datetime | None = None) -> None:
-    row = to_row(a_generation(f"g{clock.now_us()}", created_at=at or clock.now(), cost_usd=Decimal(usd)))
+def spend(mm: ModelManager, usd: str, at: datetime | None = None, **fields: object) -> None:
+    row = to_row(a_generation(f"g{clock.now_us()}", created_at=at or clock.now(), cost_usd=Decimal(usd), **fields))
     mm._writer.log(row, None).result()
     mm.budgets.settled()
 
@@ -527,6 +527,11 @@ def test_amounts_with_decimals_are_read_the_same_with_either_mark(marks: str, us
         (["11/11/2026"], [(11, 11)]),
         (["05.11.2026"], [(11, 5)]),
         (["2026/11/05", "2026-11-24T00:00:00Z"], [(11, 5), (11, 24)]),
+        (
+            ['"Nov 5, 2026"', "6 November 2026", "07-Sep-2026", '"Sunday, Nov 8th, 2026"'],
+            [(11, 5), (11, 6), (9, 7), (11, 8)],
+        ),
+        (["1793491200000", "20261102", "11/2026", "Nov 2026"], [(11, 1), (11, 2), (11, 1), (11, 1)]),
     ],
 )
 def test_days_are_read_as_they_are_written(dates: list[str], days: list[tuple[int, int]]):
@@ -541,6 +546,7 @@ def test_days_are_read_as_they_are_written(dates: list[str], days: list[tuple[in
         (["11/05/2026,m,1", "12/05/2026,m,1"], "11/5 may begin with the month or with the day"),
         (["11/24/2026,m,1", "24/11/2026,m,1"], "some dates begin with the month"),
         (["11/24/26,m,1"], "date == '11/24/26'"),
+        (["Nov-26,m,1"], "date == 'Nov-26'"),
         (["2026-11-31,m,1"], "date == '2026-11-31'"),
         (['2026-11-01,m,"0,5"', "2026-11-02,m,0.5"], "'0.5' and '0,5' have different decimal marks"),
         (['2026-11-01,m,"12,34,567.00"'], "cost == '12,34,567.00', must be a number"),
@@ -614,6 +620,8 @@ def test_a_line_of_one_model_never_falls_on_another(text: str, model: str):
         "", "<html></html>", "\x00\x01", "a,b\n1,2\n", "date,model,cost\n", "date,model,cost\n2026-11-01,m,NaN\n", "date,model,cost\n2026-11-01,m,lots\n",
         "date,model,cost,currency\n2026-11-01,m,1,EUR\n", "date,model,cost (€)\n2026-11-01,m,1\n", "timestamp,n_context_tokens_total,num_model_requests\n1,2,3\n",
         "{}", "[]", "[1]", '{"data":[]}', '{"data":{"a":1}}', "[" * 9999, "date,model,cost,credits\n2026-11-01,m,1,[oops\n", "usage_date_utc,usage_input_tokens_no_cache\n2026-11-01,1\n",
+        '{"data":[{"starting_at":"2026-11-01T00:00:00Z","results":[{"uncached_input_tokens":5}]}]}', "utc_date,model,type,price,amount\n2026-11-01,m,output,0.4,15000\n",
+        "date,model,cost,currency_code\n2026-11-01,m,1,EUR\n", "date,model,amount,Invoice currency\n2026-11-01,m,1,EUR\n",
     ],
 )  # fmt: skip
 def test_what_is_no_bill_in_dollars_is_refused(text: str):
@@ -718,12 +726,39 @@ AWS = (
     "2026-11-01T00:00:00Z,2026-11-01T01:00:00Z,AmazonBedrock,USE1-Claude3.7Sonnet-input-tokens,Usage,3,USD\n"
     "2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,AmazonBedrock,,Refund,-1,USD\n"
 )
+BY_SKU = (
+    "SKU,Service,SKU ID,Usage amount,Cost ($),Other savings ($),Unrounded subtotal ($),Subtotal ($)\n"
+    "Gemini 2.5 Pro text input,Gemini API,A,100,10.00,-3.00,7.00,7.00\nN1 core,Compute Engine,B,1,20.00,0,20.00,20.00\nSubtotal,,,,30,-3,27,27\n"
+)
+AZURE_IN_EUROS = (
+    "date,meterCategory,meterName,costInBillingCurrency,billingCurrency,pricingCurrency,costInUsd,chargeType\n"
+    "11/01/2026,SaaS,Mistral Large Inp Tokens,1.8,EUR,USD,2,Usage\n11/12/2026,Foundry Models,gpt-4o-mini-0718-Inp-glbl Tokens,0.9,EUR,USD,1,Usage\n"
+)
+MARKETPLACE = (
+    "line_item_usage_start_date,line_item_product_code,line_item_unblended_cost,line_item_currency_code,product_product_name,line_item_line_item_description\n"
+    "2026-11-01 00:00:00.000,d3ovhz6,2,USD,Claude 3.7 Sonnet (Amazon Bedrock Edition),AWS Marketplace software usage\n"
+)
+EXPLORER = (
+    '"Service","Claude 3.7 Sonnet (Amazon Bedrock Edition)($)","EC2($)","Total costs($)"\n"Service total","3","1","4"\n'
+    '"2026-11-01","1","1","2"\n"2026-11-02","2","","2"\n'
+)
+VERCEL = (
+    '{"BilledCost":0.5,"BillingCurrency":"USD","ChargeCategory":"Usage","ChargePeriodStart":"2026-11-01T00:00:00.000Z","ServiceName":"AI Gateway"}\n'
+    '{"BilledCost":7,"BillingCurrency":"USD","ChargeCategory":"Usage","ChargePeriodStart":"2026-11-01T00:00:00.000Z","ServiceName":"Edge"}\n'
+)
+EXACT = (
+    "start_time,end_time,amount_value,amount_currency,line_item\n1793491200.0,1793577600.0,0.00187500000000000000000000000000000000000000,usd,gpt-4o\n"
+    "1793491200,1793577600,0E-6176,usd,gpt-4o\n1793577600,1793664000,,,\n"
+)
+STATEMENT = "Date,Description,Debit,Credit\n2026-11-01,gpt-4o usage,10.00,\n2026-11-02,Refund,,3.00\n"
 FOCUS = "ChargePeriodStart,ChargePeriodEnd,BilledCost,EffectiveCost,ServiceName,ChargeDescription,ChargeCategory,BillingCurrency\n2026-11-01T00:00:00Z,2026-11-02T00:00:00Z,3,2,Vertex AI,Gemini 2.5 Pro Input,Usage,USD\n"
 OWN = [
     "gemini-2.5-pro",
     "gemini-2.5-flash",
     "gpt-5.5",
     "gpt-4o",
+    "gpt-4o-mini",
+    "mistral-large-latest",
     "claude-haiku-4-5-20251001",
     "claude-3-7-sonnet-20250219",
 ]
@@ -742,6 +777,22 @@ OWN = [
         (AZURE, "azure-csv", "2.5", {"gpt-4o"}, (24, 24)),
         (AWS, "aws-csv", "2", {"claude-3-7-sonnet-20250219", None}, (1, 30)),
         (FOCUS, "focus-csv", "3", {"gemini-2.5-pro"}, (1, 1)),
+        (AZURE_IN_EUROS, "azure-csv", "3", {"mistral-large-latest", "gpt-4o-mini"}, (1, 12)),
+        (MARKETPLACE, "aws-csv", "2", {"claude-3-7-sonnet-20250219"}, (1, 1)),
+        (EXPLORER, "generic-csv", "3", {"claude-3-7-sonnet-20250219"}, (1, 2)),
+        (VERCEL, "focus-csv", "0.5", {None}, (1, 1)),
+        (FOCUS.replace("EffectiveCost", "x_BilledCostInUsd").replace("USD", "EUR"), "focus-csv", "2", {"gemini-2.5-pro"}, (1, 1)),
+        (EXACT, "openai-costs-csv", "0.001875", {"gpt-4o"}, (1, 1)),
+        (STATEMENT, "generic-csv", "7", {"gpt-4o", None}, (1, 2)),
+        ("utc_date,model,cost,currency\n2026-11-01,gpt-4o,1,USD\n", "generic-csv", "1", {"gpt-4o"}, (1, 1)),
+        ("UsageDate,ServiceName,CostUSD,Cost,Currency\n20261101,Azure OpenAI,3,2.8,EUR\n20261101,Storage,9,9,EUR\n", "generic-csv", "3", {None}, (1, 1)),
+        ("date,model,cost,credits\n2026-11-01,m,10,3\n", "generic-csv", "7", {"m"}, (1, 1)),
+        ("date|model|spend\n2026-11-01|m|1.5\n", "generic-csv", "1.5", {"m"}, (1, 1)),
+        ("date,model,cost\n2026-11-01,m,1\ndate,model,cost\n2026-11-02,m,2\n", "generic-csv", "3", {"m"}, (1, 2)),
+        ("date,model,cost\n2026-11-01,m,-\n2026-11-02,m,1\n2026-11-03,m,n/a\n", "generic-csv", "1", {"m"}, (2, 2)),
+        ("date;model;cost\n2026-11-01;m;1,50\n2026-11-02;m;2,50\n;Summe;4,00\n", "generic-csv", "4", {"m"}, (1, 2)),
+        ("date,model,cost\n2026-11-01,m,1\n,Total (USD),1\n", "generic-csv", "1", {"m"}, (1, 1)),
+        ("customer,date,model,cost\nTotal Energies,2026-11-01,m,1\n", "generic-csv", "1", {"m"}, (1, 1)),
         ("month,model,cost\n2026-11,m,5\n", "generic-csv", "5", {"m"}, (1, 30)),
         ("date;model;cost\r\n01.11.2026;m;1.234,50-\r\n", "generic-csv", "-1234.5", {"m"}, (1, 1)),
         ("date,model,cost\n2026-11-01T20:00:00-08:00,m,US$1\n", "generic-csv", "1", {"m"}, (2, 2)),
@@ -754,6 +805,13 @@ def test_every_vendors_layout_is_read(text: str, source: str, usd: str, models: 
     assert (bill.source, bill.usd) == (source, Decimal(usd))
     assert {line.model for line in bill.lines} == models
     assert days_of(bill) == (date(2026, 11, days[0]), date(2026, 11, days[1]))
+
+
+def test_a_report_without_days_counts_models_alone():
+    bill = parse_bill(BY_SKU, OWN)
+
+    assert (bill.provider, bill.usd, days_of(bill)) == ("gemini", 7, None)
+    assert bill.skipped[0] == "Left out: 1 line, $20.00: other services than models (Compute Engine $20.00)."
 
 
 def test_a_bill_of_ranges_is_held_against_the_books_of_its_range():
@@ -791,6 +849,7 @@ def test_an_alias_and_its_versions_are_one_where_the_bill_knows_one_name():
         ("date,model,cost,support fee\n2026-11-01,m,1,4.50\n", "Not compared: the column 'support fee' adds up to $4.50."),
         ("date,model,cost\n2026-11-01,m,1\n2026-11-02,m,1\nTotal,,9\n", "The file's own total is $9; its lines add up to $2."),
         ("date,model,cost\n2026-11-01,m,1\n,,7\n", "Left out: 1 line, $7: totals and lines without"),
+        (PAGE.replace('"has_more":false', '"has_more":true'), "one page of several"),
     ],
 )  # fmt: skip
 def test_what_is_not_compared_is_said_with_its_amount(text: str, note: str):
@@ -827,6 +886,24 @@ def test_one_number_is_held_against_the_books_of_its_range_and_kept(mm: ModelMan
     assert (kept.billed_usd, kept.booked_usd, kept.source) == (5, 4, "one number")
     with pytest.raises(InvalidRequest):
         one_number(Decimal(-1), "gemini")
+
+
+def test_a_bill_that_names_no_provider_is_held_against_the_calls_that_it_charges(mm: ModelManager):
+    today = clock.now().date()
+    text = f"date,meterCategory,meterName,costInUsd\n{today:%m/%d/%Y},Azure OpenAI,gpt-4o,5\n"
+    spend(mm, "4")
+    alone = mm.reconciliations.of_file(text)
+    spend(mm, "5", provider="azure", request_model="gpt-4o")
+
+    with pytest.raises(InvalidRequest, match="choose one of azure, gemini, or all"):
+        mm.reconciliations.of_file(text)
+    of_one = mm.reconciliations.of_file(text, provider="azure")
+    mm.reconciliations.of_file(text, provider="azure")
+
+    assert (alone.provider, alone.total.booked_usd) == ("gemini", 4)
+    assert (of_one.total.booked_usd, of_one.total.cause) == (5, "agrees")
+    assert mm.reconciliations.of_file(text, provider="").total.booked_usd == 9
+    assert len(mm.reconciliations.latest()) == 3  # the same bill twice is kept once
 
 
 TODAY = date(2026, 11, 20)

@@ -50,7 +50,7 @@ class Names:
 
 def _canonical(text: str) -> str:
     """In small letters; Claude's names in the order and with the points of today: claude-haiku-4.5."""
-    text = re.sub(r"[-_](?=(?:input|output|cache|tokens?)\b)", " ", text.lower())
+    text = re.sub(r"[-_](?=(?:inp|input|outp|outpt|output|cache|cached|cchd|tokens?)\b)", " ", text.lower())
     if "claude" not in text:
         return text
     text = re.sub(r"(?<![\d.])(\d{1,2})[-_ ](\d)(?![\d.a-z])", r"\1.\2", text)

@@ -1,6 +1,5 @@
 """Reads a vendor's bill in any layout of `bill_layouts`: nothing that was charged is dropped without being named. Pure."""
 
-import calendar
 import csv
 import io
 import re
@@ -8,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -24,17 +24,21 @@ WITHOUT = "totals and lines without a date, a model or a cost"
 OTHERS = "other services than models"
 FREE = "nothing was charged"
 CENT = Decimal("0.01")
-_SEPARATORS = ",;\t"
-_TOTAL = re.compile(r"(grand |sub ?|filtered )?total\b", re.IGNORECASE)
+_SEPARATORS = ",;\t|"
+_TOTAL = re.compile(
+    r"(grand |sub[ -]?|filtered |invoice )?total\b(\W*(usd|costs?|amount|charges)?\W*$)?", re.IGNORECASE
+)
 _OF_MODELS = re.compile(
-    r"gemini|generative|vertex|gemma|imagen|veo|openai|gpt|claude|anthropic|bedrock|foundry|cognitive|ai services", re.IGNORECASE
+    r"gemini|generative|vertex|gemma|imagen|veo|openai|gpt|claude|anthropic|bedrock|foundry|cognitive|ai (services|gateway)|tokens?\b"
+    r"|mistral|llama|cohere|deepseek|grok|qwen", re.IGNORECASE
 )  # fmt: skip
 _MONEY = re.compile(r"cost|charge|amount|fee|credit|discount|tax|saving|refund|adjust|usd|\$", re.IGNORECASE)
+_MINUS = re.compile(r"(?<!\de)[-−]|\(", re.IGNORECASE)
 _NO_MONEY = re.compile(
     r"usage.?amount|rate|price|currency|\bid$|type|name|description|unit|category|code", re.IGNORECASE
 )
 _KINDS: tuple[tuple[Kind, str], ...] = (
-    ("tax", r"\btax\b|\bvat\b"), ("credit", r"credit|discount|promotion|refund|adjustment|saving"),
+    ("tax", r"\btax\b|\bvat\b"), ("credit", r"credit|discount|promotion|refund|adjustment|saving|free (trial|tier)"),
     ("grounding", r"grounding|search"), ("storage", r"storage"), ("input", r"no[ _]cache|uncached"), ("cached", r"cach"),
     ("thinking", r"thinking|reasoning"), ("output", r"output|completion"), ("input", r"input|prompt"),
 )  # fmt: skip
@@ -87,12 +91,16 @@ class _Left:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """A file that is being read. left: What is left out, by why. totals: What it says that it adds up to."""
+    """A file that is being read. left: What is left out, by why. totals: What it says that it adds up to.
+
+    signs: Of its columns of credits: -1 where they are written without one.
+    """
 
     header: Header
     mark: Mark
     order: Order
     names: Names
+    signs: Mapping[int, int]
     left: dict[str, _Left] = field(default_factory=dict)
     totals: list[Decimal] = field(default_factory=list)
 
@@ -104,8 +112,8 @@ class _File:
         found = []
         for part in ("cost", "credits"):
             for at in self.header.columns[part]:
-                if at < len(row) and row[at]:
-                    found.append((part == "cost", self.amount(row[at])))
+                if at < len(row) and not notation.is_blank(row[at]):
+                    found.append((part == "cost", self.amount(row[at]) * self.signs.get(at, 1)))
         return found
 
     def amount(self, text: str) -> Decimal:
@@ -140,16 +148,21 @@ def parse_bill(text: str, models: Sequence[str] = ()) -> Bill:
         raise InvalidRequest("This is not a CSV file.")
     is_json = text.lstrip().startswith(("{", "["))
     separator = "," if is_json else _separator(text)
-    rows = _json_rows(text) if is_json else _rows(text, separator)
+    rows = _json_rows(text) if is_json else _by_day(_rows(text, separator))
     header = bill_layouts.header(rows)
-    body = rows[header.at + 1 :]
+    body = [row for row in rows[header.at + 1 :] if tuple(row) != header.names]  # files put one after the other
     file = _File(
         header=header,
         mark=notation.decimal_mark(_cells(body, header, "cost", "credits"), "." if separator != ";" else ","),
-        order=notation.day_order(_cells(body, header, "since", "until")),
+        order=notation.day_order(_cells(body, header, "since", "until"), header.layout.order),
         names=Names(models),
+        signs={
+            at: -1
+            for at in header.columns["credits"]
+            if not any(_MINUS.search(row[at]) for row in body if at < len(row))
+        },
     )
-    lines = [line for row in body for line in _lines(row, file)]
+    lines = _without_sum([line for row in body for line in _lines(row, file)], file)
     if not lines:
         raise InvalidRequest("The file has no line with a date or model and a cost.")
     groups = dict(file.names.groups)
@@ -158,7 +171,7 @@ def parse_bill(text: str, models: Sequence[str] = ()) -> Bill:
         source=header.layout.source,
         provider=header.layout.provider,
         lines=tuple(lines),
-        skipped=(*_in_words(file, lines), *_unread_columns(body, file)),
+        skipped=(*_in_words(file, lines), *_unread_columns(body, file), *_other_pages(body, header)),
         groups=groups,
     )
 
@@ -182,6 +195,17 @@ def _rows(text: str, separator: str) -> list[list[str]]:
         ]
     except csv.Error as error:
         raise InvalidRequest(f"This is not a CSV file: {error}") from None
+
+
+def _by_day(rows: list[list[str]]) -> list[list[str]]:
+    """A table with a row a day and a column a service or usage type, as AWS's Cost Explorer writes it, with a row for each."""
+    at = next((at for at, row in enumerate(rows[:MAX_PREAMBLE]) if column(row[-1]) == "totalcosts"), None)
+    if at is None:
+        return rows
+    names = [re.sub(r"\s*\(\$\)$", "", name) for name in rows[at]]
+    days = [row for row in rows[at + 1 :] if not row[0].endswith(" total")]
+    cells = ([row[0], name, name, usd] for row in days for name, usd in zip(names[1:-1], row[1:], strict=False) if usd)
+    return [["date", "model", "service name", "cost"], *cells]
 
 
 def _json_rows(text: str) -> list[list[str]]:
@@ -241,12 +265,12 @@ def _lines(row: Sequence[str], file: _File) -> list[BillLine]:
     service = header.cell(row, "service")
     if (why := _why_not(row, (label, service), charges, on)) is not None:
         file.leave(why, whole, service if why == OTHERS else "")
-        if _is_total(row):
+        if _is_total(row, on):
             file.totals.append(whole)
         return []
     if on is None and re.search(r"\d", since):
         raise InvalidRequest(f"date == {since[:40]!r}, must be a day such as 2026-11-24")
-    model, kind = file.names.find(said) or _named(row, header), _kind(label)
+    model, kind = file.names.find(said or label) or _named(row, header), _kind(label)
     return [
         BillLine(on=on, until=until, model=model, usd=usd, kind=kind if is_cost else "credit", text=(label or service)[:120])
         for is_cost, usd in charges
@@ -259,7 +283,7 @@ def _why_not(
 ) -> str | None:
     """Why a line is left out; None = it counts."""
     label, service = said
-    if not charges or _TOTAL.match(row[0]) or (on is None and (_is_total(row) or not (label or service))):
+    if not charges or _is_total(row, on) or (on is None and not (label or service)):
         return WITHOUT
     if service and not _OF_MODELS.search(service) and not _OF_MODELS.search(label):
         return OTHERS
@@ -267,16 +291,13 @@ def _why_not(
 
 
 def _days(row: Sequence[str], file: _File) -> tuple[date | None, date | None]:
-    """First and last day of a line; a month is all its days, and an end with a time of day is the moment after the last."""
+    """First and last day of a line; an end with a time of day is the moment after the last."""
     since, until = file.header.cell(row, "since"), file.header.cell(row, "until")
-    if notation.is_month(since):
-        year, month = int(since[:4]), int(since[-2:])
-        if not 1 <= month <= 12 or year < 1:
-            return None, None
-        return date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
-    on = notation.day(since, file.order)
-    last = notation.last_day(until, file.order) if until else None
-    return on, None if on is None or last is None or last <= on else last
+    found = notation.days(since, file.order)
+    if found is None:
+        return None, None
+    last = max(found[1], (notation.last_day(until, file.order) if until else None) or found[1])
+    return found[0], last if last > found[0] else None
 
 
 def _named(row: Sequence[str], header: Header) -> str | None:
@@ -295,6 +316,7 @@ def _credits(text: str) -> Decimal:
     return notation.checked(sum(amounts, Decimal(0)), text)
 
 
+@lru_cache(maxsize=4096)
 def _kind(text: str) -> Kind:
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text.lower())), "other")
 
@@ -325,7 +347,12 @@ def _unread_columns(rows: Sequence[Sequence[str]], file: _File) -> list[str]:
             continue
         try:
             total = sum(
-                (file.amount(row[at]) for row in rows if at < len(row) and row[at] and not _is_total(row)), Decimal(0)
+                (
+                    file.amount(row[at])
+                    for row in rows
+                    if at < len(row) and not notation.is_blank(row[at]) and not _is_total(row, _days(row, file)[0])
+                ),
+                Decimal(0),
             )
         except InvalidRequest:
             continue  # words, or an amount in another notation
@@ -334,5 +361,25 @@ def _unread_columns(rows: Sequence[Sequence[str]], file: _File) -> list[str]:
     return found
 
 
-def _is_total(row: Sequence[str]) -> bool:
-    return _TOTAL.match(row[0]) is not None or any(_TOTAL.fullmatch(cell) for cell in row)
+def _is_total(row: Sequence[str], on: date | None) -> bool:
+    """Whether a row is a sum of others; one that begins with the word and has a day may be a customer's."""
+    is_one = _TOTAL.match if on is None else _TOTAL.fullmatch
+    return any(is_one(cell) for cell in row if cell[:1].isalpha())
+
+
+def _without_sum(lines: list[BillLine], file: _File) -> list[BillLine]:
+    """The lines without one that has no day and is the sum of those that have: a total, in whatever language."""
+    dated = [line for line in lines if line.on is not None]
+    rest = [line for line in lines if line.on is None]
+    if len(rest) != 1 or not dated or rest[0].usd != sum(line.usd for line in dated):
+        return lines
+    file.leave(WITHOUT, rest[0].usd)
+    return dated
+
+
+def _other_pages(rows: Sequence[Sequence[str]], header: Header) -> list[str]:
+    """A word on an answer of an API that is not all of it."""
+    at = next((at for at, name in enumerate(header.names) if column(name) == "hasmore"), None)
+    if at is None or not any(row[at] == "True" for row in rows):
+        return []
+    return ["The file is one page of several (has_more): what is on the others is not compared."]

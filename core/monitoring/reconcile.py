@@ -1,6 +1,7 @@
 """The vendor's bill against our own books: where they drift apart, by how much, and the likely cause. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from core.errors import InvalidRequest
 from core.monitoring.bills import Bill, BillLine
 from core.monitoring.notation import MAX_USD
 
+Key = tuple[date | None, str | None]
 AGREES = Decimal("0.01")
 CONSTANT = Decimal("0.02")
 
@@ -96,48 +98,42 @@ def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) ->
     if n_ranges:
         text = f"{n_ranges:,} lines are of several days each: the range is compared as a whole, not day by day."
         skipped = (*skipped, text)
-    ratio = _constant_ratio(lines, books)
-    keys = {(line.on, line.model) for line in lines} | {(row.on, row.model) for row in books}
-    rows = [_drift(on, model, lines, books, ratio) for on, model in sorted(keys, key=_order)]
-    models = sorted({model for _, model in keys}, key=lambda name: name or "")
-    days = sorted({on for on, _ in keys}, key=lambda day: day or date.min)
-    by_model = [
-        _drift(None, model, _of(lines, "model", model), _of(books, "model", model), ratio, all_=True)
-        for model in models
-    ]
-    by_day = [_drift(on, None, _of(lines, "on", on), _of(books, "on", on), ratio, all_=True) for on in days]
+    ratio = _constant_ratio(_drifts(lines, books, None, lambda each: (each.on, None)))
+    by_day = _drifts(lines, books, ratio, lambda each: (each.on, None))
     return Reconciliation(
         since=since,
         until=until,
         source=bill.source,
         provider=bill.provider,
-        total=_drift(None, None, lines, books, ratio, all_=True),
-        by_model=tuple(by_model),
+        total=_drift((None, None), lines, books, ratio),
+        by_model=tuple(_drifts(lines, books, ratio, lambda each: (None, each.model))),
         by_day=tuple(_across_midnight(by_day)),
-        rows=tuple(rows),
+        rows=tuple(_drifts(lines, books, ratio, lambda each: (each.on, each.model))),
         skipped=skipped,
     )
 
 
-def _order(key: tuple[date | None, str | None]) -> tuple[date, str]:
-    return key[0] or date.min, key[1] or ""
+def _drifts(
+    lines: Sequence[BillLine],
+    books: Sequence[Booked],
+    ratio: Decimal | None,
+    key_of: Callable[[BillLine | Booked], Key],
+) -> list[Drift]:
+    """One of each key, in order."""
+    billed: defaultdict[Key, list[BillLine]] = defaultdict(list)
+    booked: defaultdict[Key, list[Booked]] = defaultdict(list)
+    for line in lines:
+        billed[key_of(line)].append(line)
+    for row in books:
+        booked[key_of(row)].append(row)
+    keys = sorted(billed.keys() | booked.keys(), key=lambda key: (key[0] or date.min, key[1] or ""))
+    return [_drift(key, billed[key], booked[key], ratio) for key in keys]
 
 
-def _of(things: Iterable[object], name: str, value: object) -> list:  # type: ignore[type-arg]
-    return [thing for thing in things if getattr(thing, name) == value]
-
-
-def _drift(
-    on: date | None, model: str | None, lines: Sequence[BillLine], books: Sequence[Booked], ratio: Decimal | None, *, all_: bool = False
-) -> Drift:  # fmt: skip
-    """`all_`: of all the lines and rows given; else of those of this very day and model."""
-    if not all_:
-        lines = [line for line in lines if (line.on, line.model) == (on, model)]
-        books = [row for row in books if (row.on, row.model) == (on, model)]
+def _drift(key: Key, lines: Sequence[BillLine], books: Sequence[Booked], ratio: Decimal | None) -> Drift:
     billed, own = sum((line.usd for line in lines), Decimal(0)), sum((row.usd for row in books), Decimal(0))
-    return Drift(
-        on=on, model=model, billed_usd=billed, booked_usd=own, cause=_cause(lines, books, (billed, own), ratio)
-    )
+    cause = _cause(lines, books, (billed, own), ratio)
+    return Drift(on=key[0], model=key[1], billed_usd=billed, booked_usd=own, cause=cause)
 
 
 def _cause(
@@ -181,14 +177,9 @@ def _one_sided(lines: Sequence[BillLine]) -> str:
     return f"billed for no model: {', '.join(named[:10])}{more}"
 
 
-def _constant_ratio(lines: Sequence[BillLine], books: Sequence[Booked]) -> Decimal | None:
+def _constant_ratio(days: Sequence[Drift]) -> Decimal | None:
     """Billed over booked, where it is nearly the same on at least three days and not 1."""
-    days = {line.on for line in lines if line.on is not None} & {row.on for row in books}
-    ratios = []
-    for day in days:
-        own = sum((row.usd for row in books if row.on == day), Decimal(0))
-        if own > 0:
-            ratios.append(sum((line.usd for line in lines if line.on == day), Decimal(0)) / own)
+    ratios = [day.billed_usd / day.booked_usd for day in days if day.on and day.billed_usd and day.booked_usd > 0]
     if len(ratios) < 3:
         return None
     middle = sorted(ratios)[len(ratios) // 2]
@@ -201,19 +192,9 @@ def _across_midnight(days: Sequence[Drift]) -> list[Drift]:
     found = list(days)
     for at in range(len(found) - 1):
         one, two = found[at], found[at + 1]
-        if (
-            one.on is None
-            or two.on is None
-            or two.on - one.on != timedelta(days=1)
-            or "agrees" in (one.cause, two.cause)
-        ):
+        if not one.on or not two.on or two.on - one.on != timedelta(days=1) or "agrees" in (one.cause, two.cause):
             continue
-        left = abs(one.difference_usd + two.difference_usd)
-        if left <= Decimal("0.1") * abs(one.difference_usd):
+        if abs(one.difference_usd + two.difference_usd) <= Decimal("0.1") * abs(one.difference_usd):
             cause = "days are cut at another midnight (Google bills by Pacific time): the two cancel out"
-            for index in (at, at + 1):
-                old = found[index]
-                found[index] = Drift(
-                    on=old.on, model=old.model, billed_usd=old.billed_usd, booked_usd=old.booked_usd, cause=cause
-                )
+            found[at : at + 2] = replace(one, cause=cause), replace(two, cause=cause)
     return found

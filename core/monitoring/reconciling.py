@@ -1,9 +1,11 @@
 """Reconciliations for their users: a bill in, drift and likely cause out, kept over time."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from core.domain.metrics import MetricsRow
 from core.errors import InvalidRequest, NotFound
 from core.monitoring.bills import Bill, decoded, parse_bill
 from core.monitoring.reconcile import Booked, Drift, Reconciliation, days_of, one_number, reconcile
@@ -26,15 +28,24 @@ class ReconcileService:
     def of_file(self, given: str | bytes, *, provider: str | None = None) -> Reconciliation:
         """Compare a bill's file with the books of its days.
 
+        provider: Whose calls it charges; None = as the file says, `` = all of them.
+
         Raises:
-            InvalidRequest: It cannot be read, or has no dates.
+            InvalidRequest: It cannot be read, has no dates, or may charge the calls of several providers.
         """
         text = decoded(given) if isinstance(given, bytes) else given
         bill = parse_bill(text, self._models())
         days = days_of(bill)
         if days is None:
             raise InvalidRequest("The bill names no day; enter its sum and its range as one number.")
-        return self._keep(bill, provider or bill.provider, *days)
+        if provider is None and not (provider := bill.provider):
+            found = sorted({row.provider or "" for row in self._rows(*days)})
+            if len(found) > 1:
+                raise InvalidRequest(
+                    f"The file does not say whose calls it charges: choose one of {', '.join(found)}, or all."
+                )
+            provider = found[0] if found else ""
+        return self._keep(bill, provider, *days)
 
     def of_number(self, usd: Decimal | float | str, provider: str, since: date, until: date) -> Reconciliation:
         """Compare one sum with the books from `since` to `until`, both included. Raises: InvalidRequest"""
@@ -52,7 +63,7 @@ class ReconcileService:
             raise NotFound(f"There is no reconciliation {kept_id[:60]!r}.")
 
     def _keep(self, bill: Bill, provider: str, since: date, until: date) -> Reconciliation:
-        found = reconcile(bill, self._booked(provider, since, until), since, until)
+        found = reconcile(replace(bill, provider=provider), self._booked(provider, since, until), since, until)
         kept: dict[str, Any] = {
             "provider": provider,
             "source": bill.source,
@@ -68,13 +79,15 @@ class ReconcileService:
         self._writer.run(lambda connection: store.put(connection, kept))
         return found
 
-    def _booked(self, provider: str, since: date, until: date) -> list[Booked]:
+    def _rows(self, since: date, until: date) -> list[MetricsRow]:
         if not FIRST <= since <= until <= LAST or (until - since).days > MAX_DAYS:
             raise InvalidRequest(
                 f"The range from {since} to {until} is not one of up to ten years between {FIRST.year} and {LAST.year}."
             )
         start, end = (datetime.combine(day, time(), tzinfo=UTC) for day in (since, until + timedelta(days=1)))
-        rows = self._monitoring.by_model(Window(start, end), bucket="day")
+        return self._monitoring.by_model(Window(start, end), bucket="day")
+
+    def _booked(self, provider: str, since: date, until: date) -> list[Booked]:
         return [
             Booked(
                 on=row.bucket.date(),
@@ -85,7 +98,7 @@ class ReconcileService:
                 n_estimated=row.metrics.n_estimated,
                 cached_tokens=row.metrics.cached_tokens,
             )
-            for row in rows
+            for row in self._rows(since, until)
             if row.bucket is not None and (not provider or row.provider == provider)
         ]
 

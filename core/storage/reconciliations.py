@@ -31,22 +31,25 @@ class Kept:
     detail: dict[str, Any]
 
 
-def put(connection: Connection, kept: dict[str, Any]) -> str:
-    id_ = f"k_{secrets.token_hex(8)}"
+def put(connection: Connection, kept: dict[str, Any]) -> None:
+    """Keep one; it takes the place of an earlier one of the same bill."""
+    bill = {
+        "provider": kept["provider"],
+        "source": kept["source"],
+        "since": kept["since"].isoformat(),
+        "until": kept["until"].isoformat(),
+        "billed_nano_usd": to_nano(kept["billed_usd"]),
+    }
+    connection.execute(delete(reconciliations).filter_by(**bill))
     connection.execute(
         insert(reconciliations).values(
-            id=id_,
+            id=f"k_{secrets.token_hex(8)}",
             created_at=now_us(),
-            provider=kept["provider"],
-            source=kept["source"],
-            since=kept["since"].isoformat(),
-            until=kept["until"].isoformat(),
-            billed_nano_usd=to_nano(kept["billed_usd"]),
             booked_nano_usd=to_nano(kept["booked_usd"]),
             detail=json.dumps(kept["detail"]),
+            **bill,
         )
     )
-    return id_
 
 
 def drop(connection: Connection, id_: str) -> bool:

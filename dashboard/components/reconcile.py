@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import AimmError
 from core.monitoring.reconcile import Reconciliation
-from dashboard import formatting, money, tables
+from dashboard import formatting, money, queries, tables
 from dashboard.session import manager
 
 HELP = (
@@ -14,6 +14,7 @@ HELP = (
     " Anthropic: Cost → Export. OpenRouter: Activity → Export. Azure's and AWS's cost exports, FOCUS, and any other CSV with a"
     " date, a model and a cost in US dollars work too. Nothing of the file is kept but the sums by day and by model."
 )
+AS_SAID, ALL = "as the file says", "all providers"
 
 
 def show() -> None:
@@ -23,8 +24,12 @@ def show() -> None:
         file = st.file_uploader(
             "The vendor's bill (CSV or JSON)", ["csv", "tsv", "txt", "json", "jsonl"], key="bill_file"
         )
+        whose = st.selectbox(
+            "Whose calls it charges", [AS_SAID, ALL, *_providers()], key="bill_whose", persist_state="session", accept_new_options=True
+        )  # fmt: skip
         if file is not None and st.button("Compare", type="primary", key="bill_compare", icon=":material/balance:"):
-            _run(lambda: manager().reconciliations.of_file(file.getvalue()))
+            provider = {AS_SAID: None, ALL: ""}.get(whose, whose)
+            _run(lambda: manager().reconciliations.of_file(file.getvalue(), provider=provider))
     with right, st.form("bill_form", border=False):
         row = st.columns([1, 1, 1.6])
         usd = row[0].number_input(
@@ -50,6 +55,10 @@ def _run(compare: object) -> None:
         st.error(formatting.plain(error.message), icon=":material/error:")
 
 
+def _providers() -> list[str]:
+    return sorted({model.provider for model in queries.models().values() if not model.is_simulated})
+
+
 def _draw(found: Reconciliation) -> None:
     total = found.total
     cards = st.container(horizontal=True)
@@ -60,7 +69,7 @@ def _draw(found: Reconciliation) -> None:
     ):
         cards.metric(label, value, border=True, width=180)
     st.markdown(
-        f"{found.since} to {found.until}, {formatting.plain(found.source)}. **{formatting.plain(total.cause)}**"
+        f"{found.since} to {found.until}, {formatting.plain(found.source)}, {formatting.plain(found.provider or ALL)}. **{formatting.plain(total.cause)}**"
     )
     for text in found.skipped:
         st.caption(formatting.plain(text))
