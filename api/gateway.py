@@ -93,9 +93,9 @@ def answered(call: Call, *, has_left: bool) -> Generation:
     if call.is_cancelled and (call.done.exception(0) is not None or call.result(0).status == "stopped"):
         raise Left if has_left else ProviderUnavailable("The server is stopping.")
     g = call.result(0)
-    if g.status == "truncated" and call.cause is not None and call.cause.upstream is not None:
-        raise call.cause
-    if g.status == "truncated":
+    if g.status == "truncated" and g.finish_reason is None:
+        if call.cause is not None and call.cause.upstream is not None:
+            raise call.cause
         raise ProviderError(f"The answer broke off before its end; what came is recorded as {g.id}.")
     if g.status == "blocked" and g.finish_reason == "content_filter":
         return g

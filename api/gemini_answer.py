@@ -9,7 +9,9 @@ from core.calls.call import Call
 from core.domain.generation import Chunk, Generation
 from core.domain.message import ToolCall, read_calls
 
-_FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY", "tool_calls": "STOP"}
+_FINISH = {
+    "stop": "STOP", "unknown": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"
+}  # fmt: skip
 _STATUS = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
     413: "INVALID_ARGUMENT",
@@ -105,7 +107,7 @@ def _ended(parts: list[dict[str, Any]], g: Generation) -> dict[str, Any]:
     calls = read_calls(g.tool_calls, is_cut=is_cut)
     made = [_called(call, arguments) for call, arguments in calls if arguments is not None]
     broken = [f"{call.name}({call.arguments})" for call, arguments in calls if arguments is None]
-    finish = _FINISH.get(g.finish_reason or "", "OTHER" if g.status != "ok" else "STOP")
+    finish = _FINISH.get(g.finish_reason or "", "OTHER")
     if not is_cut and (broken or (g.finish_reason == "tool_calls" and not made)):
         finish = "MALFORMED_FUNCTION_CALL"
     value = _response(parts + made, finish, g.response_model or g.model, g.id)

@@ -179,12 +179,12 @@ def _is_legacy(call: Call) -> bool:
 
 
 def _finish(g: Generation, call: Call) -> str:
-    known = ("stop", "length", "content_filter", "tool_calls")
+    """In OpenAI's words: an answer that is not as it should be must not end in `stop`."""
     if g.finish_reason == "tool_calls":
         said = _calls_said(g, call)
-        # Where the vendor could not make one, clients would look for it in vain.
-        return "function_call" if "function_call" in said else "tool_calls" if said else "stop"
-    return g.finish_reason if g.finish_reason in known else "stop" if g.status == "ok" else "length"
+        # Where none can be told, clients would look for it in vain.
+        return "function_call" if "function_call" in said else "tool_calls" if said else "length"
+    return {"stop": "stop", "unknown": "stop", "content_filter": "content_filter"}.get(g.finish_reason or "", "length")
 
 
 def _calls_said(g: Generation, call: Call) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from core.domain.generation import Request
 from core.providers import anthropic, gemini_wire, openai
 from core.providers.tool_calls import CallReader
 from tests.fakes import gemini as gemini_fake
-from tests.fakes.vendors import Reply, anthropic_answer, openai_tools
+from tests.fakes.vendors import Reply, anthropic_answer, openai_answer, openai_tools
 from tests.gateway import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
 
 LLAMA = "llama3.2:3b"
@@ -315,6 +315,82 @@ def test_a_call_that_was_cut_is_not_made_and_those_before_it_are(served: Running
 
     served.vendor.next(openai_tools(("a", "weather", '{"city": "Köln"}'), ("b", "weather", "{'city': 1}")))
     assert by_gemini(served, GPT) == ([{"city": "Köln"}], "MALFORMED_FUNCTION_CALL")
+
+
+FAILED, CUT = ("", "error"), ("Hi", "length")
+
+
+def ends(word: Any, text: str) -> dict[str, Reply | gemini_fake.Reply]:
+    """An answer of each vendor that ends as it says, by model."""
+    gpt, claude = openai_answer(text), anthropic_answer(text)
+    gpt.events[2][1]["choices"][0]["finish_reason"] = word
+    next(event for name, event in claude.events if name == "message_delta")["delta"]["stop_reason"] = word
+    counted = gemini_fake.usage(10, 5)
+    return {GPT: gpt, CLAUDE: claude, FLASH: gemini_fake.Reply(events=[gemini_fake.event(text, finish=word, usage=counted)])}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "with_text", "without"),
+    [
+        (FLASH, "MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL TOO_MANY_TOOL_CALLS MALFORMED_RESPONSE NO_IMAGE", FAILED, FAILED),
+        (FLASH, "OTHER BRAND_NEW", CUT, FAILED),
+        (FLASH, "SAFETY RECITATION LANGUAGE SPII IMAGE_SAFETY", ("Hi", "content_filter"), ("", "content_filter")),
+        (CLAUDE, "pause_turn brand_new", CUT, FAILED),
+        (CLAUDE, "refusal", ("Hi", "content_filter"), ("", "content_filter")),
+        (CLAUDE, "end_turn", ("Hi", "stop"), ("", "stop")),
+    ],
+)  # fmt: skip
+def test_an_answer_that_ended_badly_does_not_end_in_stop(
+    served: Running, model: str, words: str, with_text: Any, without: Any
+):
+    for word, text in ((word, text) for word in words.split() for text in ("Hi", "")):
+        said, finish = with_text if text else without
+        (served.gemini if model == FLASH else served.vendor).next(*[ends(word, text)[model]] * 2)
+
+        heard = served.post("/v1/chat/completions", {"model": model, "messages": HELLO})
+        streamed = served.post(
+            "/v1/chat/completions", {"model": model, "messages": HELLO, "stream": True}
+        ).body.decode()
+
+        if finish == "error":
+            assert heard.status == 502 and word in heard.json["error"]["message"], word
+            assert word in streamed and "[DONE]" not in streamed and '"finish_reason":"' not in streamed
+            row = served.row()
+            assert (row.status, row.text, row.n_attempts) == ("truncated" if text else "error", text, 1)
+            assert row.usage.output_tokens == 5 and row.cost_status != "unknown"
+        else:
+            choice = heard.json["choices"][0]
+            assert (choice["message"]["content"], choice["finish_reason"]) == (said, finish), word
+            assert f'"finish_reason":"{finish}"' in streamed
+
+
+def test_who_speaks_the_vendors_wire_reads_its_own_word(served: Running):
+    for word, model, text, ended in (
+        ("MALFORMED_FUNCTION_CALL", FLASH, "", "MALFORMED_FUNCTION_CALL"), ("OTHER", FLASH, "Hi", "OTHER"), ("NO_IMAGE", FLASH, "Hi", "NO_IMAGE"),
+        ("eos", GPT, "Hi", "STOP"), ("model_length", GPT, "Hi", "MAX_TOKENS"), ("abort", GPT, "Hi", ""),
+        ("brand_new", GPT, "Hi", "OTHER"), ("content-filter", GPT, "Hi", "SAFETY"),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", GPT, "Hi", ""),
+    ):  # fmt: skip
+        for streamed in (True, False):
+            (served.gemini if model == FLASH else served.vendor).next(ends(word, text)[model])
+            action = "streamGenerateContent?alt=sse" if streamed else "generateContent"
+
+            heard = served.post(f"/gemini/v1beta/models/{model}:{action}", {"contents": [{"parts": [{"text": "Hi"}]}]})
+
+            assert (heard.status == 502) is (not ended and not streamed), word
+            said = heard.body.decode().replace('": "', '":"')
+            assert f'"finishReason":"{ended}"' in said if ended else word in said and "finishReason" not in said
+            assert served.row().status == ("ok" if ended in ("STOP", "MAX_TOKENS", "OTHER") else "blocked" if ended == "SAFETY" else "truncated")  # fmt: skip
+
+
+def test_another_model_answers_where_one_could_not_make_its_call_and_no_circuit_opens(served: Running):
+    for _ in range(12):
+        served.gemini.next(ends("MALFORMED_FUNCTION_CALL", "")[FLASH])
+        given = {"model": FLASH, "messages": [{"role": "user", "content": f"Hello {_}"}], "fallbacks": [GPT]}
+        heard = served.post("/v1/chat/completions", given)
+
+        assert (heard.status, heard.headers["x-aimm-model"]) == (200, GPT)
+    assert not served.mm.breakers.states()
 
 
 @pytest.mark.parametrize("streamed", [True, False])

@@ -11,7 +11,7 @@ from core.calls.admitting import Admitting
 from core.calls.breaker import Breakers
 from core.calls.call import Call
 from core.calls.pacing import Pacer
-from core.calls.progress import Progress, is_billable
+from core.calls.progress import Progress, failure_of, is_billable
 from core.calls.retry import wait_before_retry_s
 from core.domain.generation import Chunk, Request, Usage
 from core.errors import AimmError, ProviderError, ProviderTimeout, RateLimited
@@ -110,7 +110,8 @@ class Attempts:
         deadline, timeout, offset = times
         usage: Usage | None = None
         held = b""
-        progress.finish_reason = None
+        progress.finish_reason = progress.reason = None
+        is_raw = False
         has_more = has_begun = False  # has_more: whether something came after the last count
         timeout_s = max(0.001, deadline - time.monotonic())
         stream = progress.provider.stream(request, attempt=progress.n_attempts, timeout_s=timeout_s)
@@ -120,6 +121,7 @@ class Attempts:
                 has_more = chunk.usage is None and (has_more or bool(chunk.text or chunk.thinking or chunk.tools))
                 if chunk.quota is not None:
                     self._pacer.heard(progress.model.provider, progress.model.name, chunk.quota)
+                is_raw = is_raw or chunk.raw is not None
                 if not has_begun:
                     held, chunk = _held_back(held, chunk)
                 _take(call, chunk, progress)
@@ -134,6 +136,11 @@ class Attempts:
             await _close(stream)
         if progress.finish_reason is None and not call.has_output:
             raise ProviderError(f"{request.model} answered with nothing at all.", hint="Try again.")
+        if (
+            not is_raw and (failed := failure_of(call, progress)) is not None
+        ):  # a caller of the same wire reads it itself
+            progress.finish_reason = None
+            raise failed
 
 
 def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
@@ -148,7 +155,7 @@ def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
 
 def _take(call: Call, chunk: Chunk, progress: Progress) -> None:
     progress.finish_reason = chunk.finish_reason or progress.finish_reason
-    progress.block_category = chunk.block_category or progress.block_category
+    progress.reason = chunk.reason or progress.reason
     progress.response_model = chunk.response_model or progress.response_model
     progress.service_tier = chunk.service_tier or progress.service_tier
     call.feed(chunk)

@@ -150,8 +150,9 @@ class Breakers:
 
 
 def _is_fault(error: AimmError) -> bool:
-    """Whether an error is the vendor's: never one that says what was wrong with the request, its key or its size."""
-    is_refusal = error.upstream is not None and 400 <= error.upstream.status < 500
+    """Whether an error is the vendor's: never one that says what was wrong with the request, its key or its size, or
+    that comes of what the model wrote."""
+    is_refusal = error.upstream is not None and (error.upstream.status == 200 or 400 <= error.upstream.status < 500)
     return isinstance(error, ProviderError) and not isinstance(error, CircuitOpen) and not is_refusal
 
 

@@ -7,7 +7,7 @@ from core import clock
 from core.calls.call import Call
 from core.domain.generation import FinishReason, Model, Request, Status, Usage
 from core.domain.price import Price
-from core.errors import AimmError, Blocked, ProviderError, ProviderUnavailable
+from core.errors import AimmError, Blocked, ProviderError, ProviderUnavailable, Upstream
 from core.providers.base import Provider
 
 
@@ -26,7 +26,7 @@ class Progress:
     n_attempts: int = 0
     usages: list[Usage] = field(default_factory=list)
     finish_reason: FinishReason | None = None
-    block_category: str | None = None
+    reason: str | None = None
     response_model: str | None = None
     service_tier: str = "standard"
     price: Price | None = None
@@ -49,11 +49,13 @@ def shortened(request: Request, longest: int | None, progress: Progress, why: st
 def status_of(call: Call, progress: Progress, error: AimmError | None) -> tuple[Status, AimmError | None]:
     if call.is_cancelled and progress.finish_reason is None and error is None:
         return "stopped", None
-    if progress.block_category is not None:
-        category = progress.block_category
+    if progress.finish_reason == "content_filter":
+        category = progress.reason or "content_filter"
         return "blocked", Blocked(f"The vendor blocked this: {category}.", category=category)
     if isinstance(error, Blocked):
         return "blocked", error
+    if (failed := failure_of(call, progress)) is not None:
+        return "truncated", failed
     if progress.finish_reason is not None:
         return "ok", None  # whole, whatever happened to the connection afterwards
     if error is not None and (call.text or call.tool_calls):
@@ -61,6 +63,16 @@ def status_of(call: Call, progress: Progress, error: AimmError | None) -> tuple[
     if error is not None:
         return "error", error
     return "truncated", ProviderError("The stream broke off before its end.")
+
+
+def failure_of(call: Call, progress: Progress) -> AimmError | None:
+    """Why an answer that its vendor ended in order is none all the same: a call of a tool that it could not make, nothing said."""
+    if progress.finish_reason != "error" and (progress.finish_reason != "other" or call.has_output):
+        return None
+    error = ProviderError(f"The model's answer ended as {progress.reason}.", hint="Try again, or take another model.")
+    error.is_retryable = False  # it is charged for, so whether to ask again is the caller's choice
+    error.upstream = Upstream(200, (progress.reason or "").partition(":")[0], message=error.message)
+    return error
 
 
 def is_billable(error: AimmError | None) -> bool:

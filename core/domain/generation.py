@@ -14,7 +14,7 @@ from core.domain.strict_json import unwritable
 from core.domain.text import as_list
 from core.errors import InvalidRequest
 
-FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "unknown"]
+FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "other", "unknown"]
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
 Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo"]
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
@@ -259,6 +259,7 @@ class Chunk:
     """A piece of a stream. Usage, where a vendor repeats it, is running: the last one counts.
 
     raw: The vendor's own bytes of it, whole events, for a caller who speaks the same wire; None = to be written anew.
+    reason: The vendor's own word for an end that is not a good one.
     """
 
     text: str = ""
@@ -269,7 +270,7 @@ class Chunk:
     vectors: tuple[Any, ...] = ()
     usage: Usage | None = None
     finish_reason: FinishReason | None = None
-    block_category: str | None = None
+    reason: str | None = None
     response_model: str | None = None
     service_tier: str | None = None
 

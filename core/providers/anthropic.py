@@ -8,7 +8,7 @@ from typing import Any
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest, ProviderError
-from core.providers.base import KeyCheck, as_input, check_results, is_credible, tier_of, with_unknown
+from core.providers.base import UNUSUAL, KeyCheck, as_input, check_results, is_credible, tier_of, with_unknown
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.openai import checked
 
@@ -19,7 +19,7 @@ LEAST_THINKING = 1024  # the API takes no less
 LONGEST = 4096  # the API wants a length; where the caller names none
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls", "refusal": "content_filter",
-    "model_context_window_exceeded": "length",
+    "model_context_window_exceeded": "length", "unknown": "unknown",
 }  # fmt: skip
 
 
@@ -275,14 +275,13 @@ class _Reader:
         )
 
     def _ended(self, reason: Any) -> Chunk:
-        finish = None if reason is None else _FINISH.get(str(reason), "unknown")
-        blocked = "refusal" if reason == "refusal" else None
+        finish = None if reason is None else _FINISH.get(str(reason), "other")
         tools = self._bare() if finish not in (None, "length") else ()
         return Chunk(
             tools=tools,
             usage=to_usage(self._counts),
             finish_reason=finish,
-            block_category=blocked,
+            reason=str(reason)[:300] if finish in UNUSUAL else None,
             service_tier=_tier(self._counts),
         )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from core.domain import strict_json as json
-from core.domain.generation import CHARGED, COUNTS, Chunk, Message, Model, Request, Usage
+from core.domain.generation import CHARGED, COUNTS, Chunk, FinishReason, Message, Model, Request, Usage
 from core.domain.message import ToolCall, ToolResult, read_arguments
 from core.errors import InvalidRequest
 
@@ -20,6 +20,7 @@ def is_credible(usage: Usage) -> bool:
     return all(abs(value) <= MOST_TOKENS for value in (*counts, *(getattr(usage, name) for name in COUNTS)))
 
 
+UNUSUAL: tuple[FinishReason, ...] = ("content_filter", "error", "other")  # ends that are told in the vendor's own words
 MAX_UNKNOWN = 16  # of counts by a vendor's own words
 
 

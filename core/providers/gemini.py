@@ -54,7 +54,7 @@ class GeminiProvider:
             reader = Reader()
             try:
                 async for response in responses:
-                    yield reader.read([_carried(response.model_dump(mode="json", by_alias=True, exclude_none=True))])
+                    yield reader.read([json.loads(response.response_id)])
             finally:
                 await responses.aclose()
 
@@ -240,27 +240,20 @@ class _Wire(HttpVendor):
             _, values = await answer.whole()
             self.refuse_errors(values)
             for value in as_ended(values):
-                yield b"data: " + json.encoded(_carrying(value)) + b"\n\n"
+                yield _carrying(value)
             return
         async for events in answer.events():
             said, error = self.until_error([event for event in events if event.value is not None])
             for event in said:
-                yield b"data: " + json.encoded(_carrying(event.value)) + b"\n\n"
+                yield _carrying(event.value)
             if error is not None:
                 raise error
 
 
-def _carrying(value: Any) -> Any:
-    """An event with its counts as a text that google-genai hands on: of its own form of them it drops what it does not know."""
-    if not isinstance(value, dict) or not isinstance(value.get("usageMetadata"), dict):
-        return value
-    rest = {name: each for name, each in value.items() if name != "usageMetadata"}
-    return rest | {"responseId": json.encoded(value["usageMetadata"]).decode()}
-
-
-def _carried(value: dict[str, Any]) -> dict[str, Any]:
-    counts = str(value.get("responseId") or "")
-    return value | {"usageMetadata": json.loads(counts)} if counts.startswith("{") else value
+def _carrying(value: Any) -> bytes:
+    """An event whole, as a text that google-genai hands on: its own form of one drops counts, finish messages and fields that
+    it does not know, and refuses other shapes."""
+    return b"data: " + json.encoded({"responseId": json.dumps(value)}) + b"\n\n"
 
 
 @contextmanager

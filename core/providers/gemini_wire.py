@@ -21,15 +21,22 @@ from core.errors import (
     redact,
 )
 from core.pricing.catalogue import normalise
-from core.providers.base import as_input, as_object, check_results, is_credible, tier_of, with_unknown
+from core.providers.base import UNUSUAL, as_input, as_object, check_results, is_credible, tier_of, with_unknown
 from core.providers.http import count_of, not_an_answer
 
-_FINISH: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
-_TOOLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"})
-_BLOCKING = frozenset(
+_BLOCKING = (
     "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT"
-    " IMAGE_RECITATION MODEL_ARMOR ESCALATION".split()
-)
+    " IMAGE_RECITATION MODEL_ARMOR ESCALATION"
+).split()
+_FAILED = (
+    "MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL TOO_MANY_TOOL_CALLS MALFORMED_RESPONSE MISSING_THOUGHT_SIGNATURE"
+    " NO_IMAGE IMAGE_OTHER"
+).split()
+_FINISH: dict[str, FinishReason] = {
+    "STOP": "stop", "MAX_TOKENS": "length", **dict.fromkeys(_BLOCKING, "content_filter"), **dict.fromkeys(_FAILED, "error"),
+}  # fmt: skip
+_NONE = "FINISH_REASON_UNSPECIFIED"
+_UNSAID = "The vendor did not say why."  # of our own making
 # What Gemini takes in place of the signature of a call that it did not make itself, or whose signature a wire lost.
 _NO_SIGNATURE = "skip_thought_signature_validator"
 # Parameters that are one word of the wire.
@@ -166,14 +173,14 @@ def _to_data(media: Media) -> dict[str, Any]:
 def as_ended(values: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """The values of an answer that came as a whole: it is no broken one, where it says something and not why it ended."""
     candidates = [each for value in values for each in (value.get("candidates") or ())[:1]]
-    if not candidates or any(each.get("finishReason") for each in candidates):
+    if not candidates or any(each.get("finishReason", _NONE) != _NONE for each in candidates):
         return values
     if any(
         part.get("text") or part.get("functionCall")
         for each in candidates
         for part in (each.get("content") or {}).get("parts") or ()
     ):
-        return [*values, {"candidates": [{"index": 0, "finishReason": "OTHER"}]}]
+        return [*values, {"candidates": [{"index": 0, "finishReason": "OTHER", "finishMessage": _UNSAID}]}]
     return values
 
 
@@ -197,7 +204,7 @@ class Reader:
                 tools=chunk.tools + more.tools,
                 usage=more.usage or chunk.usage,
                 finish_reason=more.finish_reason or chunk.finish_reason,
-                block_category=more.block_category or chunk.block_category,
+                reason=more.reason or chunk.reason,
                 response_model=more.response_model or chunk.response_model,
                 service_tier=more.service_tier or chunk.service_tier,
             )
@@ -211,24 +218,24 @@ class Reader:
             return Chunk(
                 usage=usage,
                 finish_reason="content_filter",
-                block_category=str(feedback["blockReason"]),
+                reason=str(feedback["blockReason"]),
                 response_model=model,
                 service_tier=tier,
             )
         candidates = value.get("candidates") or ()
         candidate: Mapping[str, Any] = candidates[0] if candidates and isinstance(candidates[0], dict) else {}
         parts = [part for part in (candidate.get("content") or {}).get("parts") or () if isinstance(part, dict)]
-        reason = candidate.get("finishReason")
         tools = self._tools(parts)
         self._made |= {_made_of(part) for part in parts} - {""}
         usage = _of_one_kind(usage, metadata, self._made)
+        finish = self._to_finish(candidate)
         return Chunk(
             text="".join(part["text"] for part in parts if part.get("text") and not part.get("thought")),
             thinking="".join(part["text"] for part in parts if part.get("text") and part.get("thought")),
             tools=tools,
             usage=_with_searches(usage, candidate, model),
-            finish_reason=self._to_finish(reason),
-            block_category=reason if reason in _BLOCKING else None,
+            finish_reason=finish,
+            reason=_reason(candidate) if finish in UNUSUAL else None,
             response_model=model,
             service_tier=tier,
         )
@@ -252,14 +259,20 @@ class Reader:
                 self._n_tools += 1
         return tuple(found)
 
-    def _to_finish(self, reason: str | None) -> FinishReason | None:
-        if reason is None or reason == "FINISH_REASON_UNSPECIFIED":
+    def _to_finish(self, candidate: Mapping[str, Any]) -> FinishReason | None:
+        reason = candidate.get("finishReason", _NONE)
+        if reason == _NONE:
             return None
-        if reason in _BLOCKING:
-            return "content_filter"
+        if candidate.get("finishMessage") == _UNSAID:
+            return "unknown"
         if reason == "STOP" and self._n_tools:
             return "tool_calls"  # it stopped because it wants them
-        return "tool_calls" if reason in _TOOLS else _FINISH.get(reason, "unknown")
+        return _FINISH.get(reason, "other")
+
+
+def _reason(candidate: Mapping[str, Any]) -> str:
+    reason, message = str(candidate["finishReason"]), str(candidate.get("finishMessage") or "")
+    return f"{reason}: {message[:300]}" if message and reason not in _BLOCKING else reason
 
 
 def to_usage(metadata: Mapping[str, Any] | None) -> Usage | None:

@@ -23,7 +23,7 @@ from core.errors import (
     InvalidRequest,
 )
 from core.pricing.receipt import to_nano
-from core.providers.base import KeyCheck, is_credible, tier_of, with_unknown
+from core.providers.base import UNUSUAL, KeyCheck, is_credible, tier_of, with_unknown
 from core.providers.events import Event
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.key_check import judged
@@ -32,10 +32,16 @@ from core.providers.tool_calls import CallReader
 LIST_TIMEOUT_S = 6.0
 MOST_USD = 1_000_000  # that a request can be believed to have cost
 OPENAI_URL = "https://api.openai.com/v1"
-_FINISH: dict[str, FinishReason] = {
-    "stop": "stop", "length": "length", "content_filter": "content_filter", "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-}  # fmt: skip
+# OpenAI's own words, and those of other servers and of vendors behind them.
+_WORDS_OF_END: dict[FinishReason, str] = {
+    "stop": "stop eos eos_token end_turn stop_sequence complete",
+    "length": "length max_tokens max_length model_length max_output_tokens model_context_window_exceeded",
+    "content_filter": "content_filter safety sensitive refusal recitation blocklist prohibited_content spii",
+    "tool_calls": "tool_calls function_call tool_use",
+    "error": "error abort aborted cancelled timeout load network_error insufficient_system_resource malformed_function_call"
+    " unexpected_tool_call malformed_response",
+}
+_FINISH: dict[str, FinishReason] = {word: end for end, words in _WORDS_OF_END.items() for word in words.split()}
 _NOT_TEXT = re.compile(r"whisper|tts|dall-e|image|audio|realtime|moderation|transcribe|sora|babbage|davinci|instruct")
 _REASONS = re.compile(r"^(o\d|gpt-5)")  # these take no temperature of their own, and efforts of thinking
 # OpenAI calls its tiers otherwise; "default" is what is standard elsewhere.
@@ -276,7 +282,7 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
     tools: list[ToolDelta] = []
     usage: Usage | None = None
     finish: FinishReason | None = None
-    model = tier = None
+    model = tier = reason = None
     for value in values:
         model = value.get("model") or model
         tier = tier_of(value.get("service_tier")) or tier
@@ -294,8 +300,8 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
         if called := delta.get("tool_calls"):
             tools += calls.read(called, is_whole=not choice.get("delta"))
         tools += calls.read_legacy(delta.get("function_call"))
-        if (reason := choice.get("finish_reason")) is not None:
-            finish = _FINISH.get(str(reason), "unknown")
+        if said := choice.get("finish_reason"):  # some servers send an empty one until they end
+            finish, reason = _ended(str(said))
             tools += calls.end(is_cut=finish == "length")
     return Chunk(
         raw=raw,
@@ -305,10 +311,16 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
         tools=tuple(tools),
         usage=usage,
         finish_reason=finish,
-        block_category="content_filter" if finish == "content_filter" else None,
+        reason=reason,
         response_model=_text(model) or None,
         service_tier=tier,
     )
+
+
+def _ended(said: str) -> tuple[FinishReason, str | None]:
+    """(finish reason, what a server said, where that is not usual). Google's says `function_call_filter: MALFORMED_FUNCTION_CALL`."""
+    finish = _FINISH.get(said.rpartition(":")[2].strip().lower().replace("-", "_"), "other")
+    return finish, said[:300] if finish in UNUSUAL else None
 
 
 def to_usage(usage: Any) -> Usage | None:
