@@ -1,10 +1,12 @@
 """Settings, read once from the environment and a .env file; nobody else reads os.environ."""
 
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
@@ -13,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 from dotenv import dotenv_values
 
 from core.errors import InvalidRequest, redact, register_secret
+
+logger = logging.getLogger(__name__)
 
 LogContent = Literal["full", "metadata", "none"]
 
@@ -97,44 +101,49 @@ class Settings:
         Raises:
             InvalidRequest: A value is not what its name promises.
         """
-        servers = _servers(environ.get("AIMM_SERVERS") or "")
-        return cls(
-            openai_api_key=_key(environ, "OPENAI_API_KEY"),
-            openai_base_url=_address(environ, "OPENAI_BASE_URL"),
-            anthropic_api_key=_key(environ, "ANTHROPIC_API_KEY"),
-            anthropic_base_url=_address(environ, "ANTHROPIC_BASE_URL"),
-            ollama_host=_bare(environ.get("OLLAMA_HOST")) or None,
-            finds_ollama=environ.get("OLLAMA_HOST") != "",
+        given = _Given(environ)
+        servers = _servers(given("AIMM_SERVERS"))
+        settings = cls(
+            openai_api_key=to_key(given("OPENAI_API_KEY"), "OPENAI_API_KEY"),
+            openai_base_url=_address(given, "OPENAI_BASE_URL"),
+            anthropic_api_key=to_key(given("ANTHROPIC_API_KEY"), "ANTHROPIC_API_KEY"),
+            anthropic_base_url=_address(given, "ANTHROPIC_BASE_URL"),
+            ollama_host=_ollama(given("OLLAMA_HOST")),
+            finds_ollama=environ.get("OLLAMA_HOST") is None,
             servers=servers,
-            server_keys=_server_keys(environ, servers),
-            database_url=_database(environ.get("DATABASE_URL")),
-            gemini_api_key=_key(environ, "GEMINI_API_KEY") or _key(environ, "GOOGLE_API_KEY"),
-            gemini_base_url=_address(environ, "GOOGLE_GEMINI_BASE_URL"),
-            default_model=environ.get("AIMM_DEFAULT_MODEL") or None,
-            call_timeout_s=_seconds(environ.get("AIMM_CALL_TIMEOUT_S")),
-            log_content=_log_content(environ.get("AIMM_LOG_CONTENT") or "full"),
-            n_workers=_count(environ, "AIMM_WORKERS", 1),
-            max_in_flight=_count(environ, "AIMM_MAX_IN_FLIGHT", 1000),
-            max_waiting=_count(environ, "AIMM_MAX_WAITING", 1000),
-            allows_link_local=environ.get("AIMM_ALLOW_LINK_LOCAL") == "1",
-            simulated_speed=_speed(environ.get("AIMM_SIMULATED_SPEED")),
-            prices_file=Path(environ.get("AIMM_PRICES_FILE") or DEFAULT_PRICES_FILE),
-            require_key=_switch(environ, "AIMM_REQUIRE_KEY"),
-            dashboard_password=_password(environ),
-            login_allowed=tuple(
-                part.lower() for part in re.split(r"[\s,]+", environ.get("AIMM_LOGIN_ALLOWED") or "") if part
-            ),
-            alert_webhook=_secret(environ, "AIMM_ALERT_WEBHOOK"),
-            alert_slack=_secret(environ, "AIMM_ALERT_SLACK"),
-            alert_email=environ.get("AIMM_ALERT_EMAIL") or None,
-            smtp_url=_secret(environ, "AIMM_SMTP_URL"),
-            metrics_folder=Path(folder) if (folder := environ.get("PROMETHEUS_MULTIPROC_DIR")) else None,
-            otel_endpoint=_endpoint(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")),
-            otel_headers=_headers(environ.get("OTEL_EXPORTER_OTLP_HEADERS") or ""),
-            otel_service_name=environ.get("OTEL_SERVICE_NAME") or DEFAULT_SERVICE_NAME,
-            otel_is_latest="gen_ai_latest_experimental"
-            in (environ.get("OTEL_SEMCONV_STABILITY_OPT_IN") or "").split(","),
+            server_keys=_server_keys(given, servers),
+            database_url=_database(given("DATABASE_URL")),
+            gemini_api_key=to_key(given("GEMINI_API_KEY"), "GEMINI_API_KEY")
+            or to_key(given("GOOGLE_API_KEY"), "GOOGLE_API_KEY"),
+            gemini_base_url=_address(given, "GOOGLE_GEMINI_BASE_URL"),
+            default_model=given("AIMM_DEFAULT_MODEL") or None,
+            call_timeout_s=_number(given, "AIMM_CALL_TIMEOUT_S", DEFAULT_CALL_TIMEOUT_S, (0.001, 86_400)),
+            log_content=_log_content(given("AIMM_LOG_CONTENT") or "full"),
+            n_workers=_count(given, "AIMM_WORKERS", 1),
+            max_in_flight=_count(given, "AIMM_MAX_IN_FLIGHT", 1000),
+            max_waiting=_count(given, "AIMM_MAX_WAITING", 1000),
+            allows_link_local=_switch(given, "AIMM_ALLOW_LINK_LOCAL"),
+            simulated_speed=_number(given, "AIMM_SIMULATED_SPEED", 1.0, (0, 1e6)),
+            prices_file=Path(given("AIMM_PRICES_FILE") or DEFAULT_PRICES_FILE),
+            require_key=_switch(given, "AIMM_REQUIRE_KEY"),
+            dashboard_password=_password(given),
+            login_allowed=_logins(given("AIMM_LOGIN_ALLOWED")),
+            alert_webhook=_secret_address(given, "AIMM_ALERT_WEBHOOK"),
+            alert_slack=_secret_address(given, "AIMM_ALERT_SLACK"),
+            alert_email=given("AIMM_ALERT_EMAIL") or None,
+            smtp_url=_secret_address(given, "AIMM_SMTP_URL", ("smtp", "smtps")),
+            metrics_folder=Path(folder) if (folder := given("PROMETHEUS_MULTIPROC_DIR")) else None,
+            otel_endpoint=_endpoint(given("OTEL_EXPORTER_OTLP_ENDPOINT")),
+            otel_headers=_headers(given("OTEL_EXPORTER_OTLP_HEADERS")),
+            otel_service_name=given("OTEL_SERVICE_NAME") or DEFAULT_SERVICE_NAME,
+            otel_is_latest="gen_ai_latest_experimental" in given("OTEL_SEMCONV_STABILITY_OPT_IN").split(","),
         )
+        if settings.alert_email and not (settings.smtp_url and "@" in settings.alert_email):
+            raise InvalidRequest(
+                "AIMM_ALERT_EMAIL must be a mail address, and AIMM_SMTP_URL say which server mails to it."
+            )
+        given.tell_of_others()
+        return settings
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Settings":
@@ -150,12 +159,37 @@ class Settings:
         return cls.from_environ({**from_file, **os.environ})
 
 
+class _Given:
+    """Values by name, as they were meant; empty where there is none."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._asked: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        self._asked.add(name)
+        value = _bare(self._environ.get(name))
+        if not all(character.isprintable() or character.isspace() for character in value):
+            raise InvalidRequest(f"{name} holds an invisible character; type it instead of pasting it.")
+        return value
+
+    def tell_of_others(self) -> None:
+        """Name what looks like a setting and is none: a misspelt one would be off without a word."""
+        for name in sorted(self._environ.keys() - self._asked):
+            if name.startswith("AIMM_"):
+                if name.startswith("AIMM_SERVER_"):
+                    logger.warning("%s is the key of no server in AIMM_SERVERS", name)
+                    continue
+                close = get_close_matches(name, self._asked, n=1)
+                logger.warning("%s is no setting%s", name, f"; did you mean {close[0]}?" if close else "")
+
+
 def _servers(text: str) -> dict[str, str]:
     """`name=address`, separated by spaces or commas."""
     found: dict[str, str] = {}
-    for part in re.split(r"[\s,]+", text.strip()) if text.strip() else ():
+    for part in re.split(r"[\s,]+", text) if text else ():
         name, _, address = part.partition("=")
-        if not _SERVER.fullmatch(name) or not _is_address(address):
+        if not _SERVER.fullmatch(name) or not _is_base(address):
             raise InvalidRequest(
                 f"AIMM_SERVERS: {redact(part)[:80]!r} must look like vllm=http://localhost:8000/v1, the name in small"
                 " letters, digits, - and _"
@@ -168,17 +202,13 @@ def _servers(text: str) -> dict[str, str]:
     return found
 
 
-def _server_keys(environ: Mapping[str, str], servers: Mapping[str, str]) -> dict[str, str]:
-    keys = {name: _key(environ, _key_name(name)) for name in servers}
-    return {name: key for name, key in keys.items() if key is not None}
+def _server_keys(given: "_Given", servers: Mapping[str, str]) -> dict[str, str]:
+    names = {server: _key_name(server) for server in servers}
+    return {server: key for server, name in names.items() if (key := to_key(given(name), name)) is not None}
 
 
 def _key_name(server: str) -> str:
     return f"AIMM_SERVER_{server.upper().replace('-', '_')}_KEY"
-
-
-def _key(environ: Mapping[str, str], name: str) -> str | None:
-    return to_key(environ.get(name), name)
 
 
 def to_key(text: str | None, name: str = "The key") -> str | None:
@@ -194,26 +224,49 @@ def to_key(text: str | None, name: str = "The key") -> str | None:
     return key or None
 
 
-def _address(environ: Mapping[str, str], name: str) -> str | None:
+def _address(given: "_Given", name: str) -> str | None:
     """A vendor's base address."""
-    address = _bare(environ.get(name))
-    if address and not _is_address(address):
-        raise InvalidRequest(f"{name} == {redact(address)[:80]!r}, must look like https://host or http://host:8000/v1")
+    address = given(name)
+    if address and not _is_base(address):
+        raise InvalidRequest(
+            f"{name} == {redact(address)[:80]!r}, must look like https://host or http://host:8000/v1, without user, ? and #"
+        )
     return address or None
 
 
-def _is_address(text: str) -> bool:
-    """Whether a text is an http address with a host; the password in it, if any, is kept out of all texts from now on."""
+def _is_address(text: str, schemes: Sequence[str] = ("http", "https")) -> bool:
+    """Whether a text is an address with a host; the password in it, if any, is kept out of all texts from now on."""
     try:
         parts = urlsplit(text)
         register_secret(parts.password)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and text.isprintable()
     except ValueError:  # a port that is no number, or half an IPv6 address
         return False
 
 
-def _database(text: str | None) -> str:
-    address = _bare(text)
+def _is_base(text: str) -> bool:
+    """Whether paths can be put behind an address, and nothing of it is lost with that."""
+    return _is_address(text) and not set("@?# ") & set(text)
+
+
+def _ollama(text: str) -> str | None:
+    """An address as Ollama itself reads it: HTTP and its own port where none is named."""
+    if not text:
+        return None
+    scheme, found, rest = text.rpartition("://")
+    host, _, path = rest.partition("/")
+    if host.count(":") > 1 and "[" not in host:
+        host = f"[{host}]"
+    if host.startswith(":"):
+        host = f"127.0.0.1{host}"
+    port = "" if found or re.search(r":\d+$", host) else ":11434"
+    address = f"{scheme or 'http'}://{host}{port}{path and f'/{path}'}".rstrip("/")
+    if not _is_base(address):
+        raise InvalidRequest(f"OLLAMA_HOST == {redact(text)[:80]!r}, must look like host, host:11434 or https://host")
+    return address
+
+
+def _database(address: str) -> str:
     with suppress(ValueError):  # what is no address is refused by name when it is opened
         password = urlsplit(address).password
         for each in (password, unquote(password or "")):
@@ -229,15 +282,12 @@ def _bare(text: str | None) -> str:
     return value
 
 
-def _endpoint(text: str | None) -> str | None:
+def _endpoint(text: str) -> str | None:
     """A collector's address, without its path."""
-    if text is None or not text.strip():
-        return None
-    if not text.startswith(("http://", "https://")):
+    if text and not _is_address(text):
         raise InvalidRequest("OTEL_EXPORTER_OTLP_ENDPOINT must look like http://localhost:4318")
-    _, at, _ = text.rpartition("@")
-    register_secret(text if at else None)
-    return text.strip().rstrip("/")
+    register_secret(text if "@" in text else None)
+    return text.rstrip("/") or None
 
 
 def _headers(text: str) -> dict[str, str]:
@@ -245,35 +295,48 @@ def _headers(text: str) -> dict[str, str]:
     found = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
-        if name.strip() and value.strip():
-            found[name.strip().lower()] = unquote(value.strip())
-            for secret in (unquote(value.strip()), unquote(value).split()[-1]):
-                register_secret(secret)
+        value = unquote(value).strip()
+        register_secret(value)
+        if not (f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
+            raise InvalidRequest("OTEL_EXPORTER_OTLP_HEADERS must look like name=value,name=value in plain letters")
+        if name.strip() and value:
+            found[name.strip().lower()] = value
+            register_secret(value.split()[-1])
     return found
 
 
-def _secret(environ: Mapping[str, str], name: str) -> str | None:
+def _secret_address(given: "_Given", name: str, schemes: Sequence[str] = ("http", "https")) -> str | None:
     """An address that may hold a password or be one."""
-    value = environ.get(name) or None
+    value = given(name)
     register_secret(value)
-    return value
+    if value and not _is_address(value, schemes):
+        raise InvalidRequest(f"{name} is no address; it must look like {schemes[-1]}://host/…")
+    return value or None
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    text = (environ.get(name) or "0").strip().lower()
+def _logins(text: str) -> tuple[str, ...]:
+    found = tuple(part.lower() for part in re.split(r"[\s,]+", text) if part)
+    if wrong := [part for part in found if "@" not in part]:
+        raise InvalidRequest(f"AIMM_LOGIN_ALLOWED: {wrong[0][:80]!r} must look like ada@example.com or @example.com")
+    return found
+
+
+def _switch(given: "_Given", name: str) -> bool:
+    text = (given(name) or "0").lower()
     if text not in _ON + _OFF:
         raise InvalidRequest(f"{name} == {text[:20]!r}, must be 1 or 0")
     return text in _ON
 
 
-def _password(environ: Mapping[str, str]) -> str | None:
-    value = _secret(environ, "AIMM_DASHBOARD_PASSWORD")
-    if value is not None and is_weak(value):
+def _password(given: "_Given") -> str | None:
+    value = given("AIMM_DASHBOARD_PASSWORD")
+    register_secret(value)
+    if value and is_weak(value):
         raise InvalidRequest(
             f"AIMM_DASHBOARD_PASSWORD can be guessed: it must have {MIN_PASSWORD} characters at least, and be more than a"
             " common word, a row of keys or a repetition. Make one with: openssl rand -base64 18"
         )
-    return value
+    return value or None
 
 
 def is_weak(password: str) -> bool:
@@ -285,34 +348,25 @@ def is_weak(password: str) -> bool:
     return len(password) < MIN_PASSWORD or len(fresh) < 5
 
 
-def _count(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name) or str(default)
+def _count(given: "_Given", name: str, default: int) -> int:
+    text = given(name) or str(default)
     if not re.fullmatch(r"[1-9]\d{0,5}", text):
-        raise InvalidRequest(f"{name} == {text!r}, must be a whole number from 1 to 999999")
+        raise InvalidRequest(f"{name} == {text[:20]!r}, must be a whole number from 1 to 999999")
     return int(text)
 
 
-def _seconds(text: str | None) -> float:
+def _number(given: "_Given", name: str, default: float, bounds: tuple[float, float]) -> float:
+    text = given(name)
     try:
-        seconds = float(text) if text else DEFAULT_CALL_TIMEOUT_S
+        number = float(text) if text else default
     except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 86_400:
-        raise InvalidRequest(f"AIMM_CALL_TIMEOUT_S == {text!r}, must be seconds in (0, 86400]")
-    return seconds
-
-
-def _speed(text: str | None) -> float:
-    try:
-        speed = float(text) if text else 1.0
-    except ValueError:
-        speed = -1.0
-    if not 0 <= speed <= 1e6:
-        raise InvalidRequest(f"AIMM_SIMULATED_SPEED == {text!r}, must be a number from 0 (at once) to 1000000")
-    return speed
+        number = -1.0
+    if not bounds[0] <= number <= bounds[1]:
+        raise InvalidRequest(f"{name} == {text[:20]!r}, must be a number from {bounds[0]:g} to {bounds[1]:g}")
+    return number
 
 
 def _log_content(text: str) -> LogContent:
     if text not in ("full", "metadata", "none"):
-        raise InvalidRequest(f"AIMM_LOG_CONTENT == {text!r}, must be full, metadata or none")
+        raise InvalidRequest(f"AIMM_LOG_CONTENT == {text[:20]!r}, must be full, metadata or none")
     return cast(LogContent, text)

@@ -342,6 +342,20 @@ def test_keys_are_read_as_they_were_meant(environ: dict[str, str], gemini: str |
         ("AIMM_SERVERS", "a=http://x,a=http://y", "two servers"),
         ("AIMM_SERVERS", "VLLM=http://x", "small letters"),
         ("AIMM_SERVERS", "a=http://:80", "must look like"),
+        ("OPENAI_BASE_URL", "https://host/v1?api-version=2", "without user, [?] and #"),
+        ("ANTHROPIC_BASE_URL", "https://ada:hunter2hunter2@host", "without user"),
+        ("OLLAMA_HOST", "http://gpu:port", "OLLAMA_HOST == 'http://gpu:port', must look like host"),
+        ("AIMM_ALERT_WEBHOOK", "hooks.example/hunter2", "AIMM_ALERT_WEBHOOK is no address"),
+        ("AIMM_ALERT_SLACK", "smtp://hooks.example/hunter2", "AIMM_ALERT_SLACK is no address"),
+        ("AIMM_SMTP_URL", "http://ada:hunter2hunter2@mail", "must look like smtps://"),
+        ("AIMM_ALERT_EMAIL", "ada@example.com", "AIMM_SMTP_URL say which server"),
+        ("AIMM_LOGIN_ALLOWED", "ada", "must look like ada@example.com"),
+        ("AIMM_ALLOW_LINK_LOCAL", "maybe", "AIMM_ALLOW_LINK_LOCAL == 'maybe', must be 1 or 0"),
+        ("AIMM_CALL_TIMEOUT_S", "nan", "must be a number from 0.001 to 86400"),
+        ("AIMM_DEFAULT_MODEL", "sim-fast\u200b", "AIMM_DEFAULT_MODEL holds an invisible character"),
+        ("AIMM_DASHBOARD_PASSWORD", "\ufeffhunter2-hunter2-kR9x", "AIMM_DASHBOARD_PASSWORD holds an invisible"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://", "must look like http://localhost:4318"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x=hunter2%0d%0ay:z", "must look like name=value"),
     ],
 )
 def test_a_key_or_an_address_that_is_none_is_refused_by_name(name: str, value: str, rule: str):
@@ -350,6 +364,41 @@ def test_a_key_or_an_address_that_is_none_is_refused_by_name(name: str, value: s
 
     for secret in ("stolen", "AIza", "sk-ant", "words", "hunter2"):
         assert secret not in refused.value.text
+
+
+@pytest.mark.parametrize("form", ["{}\r", '"{}"', "'{}' ", "\t{}\n"])
+def test_what_stands_around_a_value_is_no_part_of_it(form: str):
+    environ = {
+        "AIMM_SERVERS": "vllm=http://h:1/v1", "DATABASE_URL": "sqlite:///x.db", "AIMM_DEFAULT_MODEL": "sim-fast", "AIMM_PRICES_FILE": "p.yaml",
+        "AIMM_CALL_TIMEOUT_S": "30", "AIMM_ALERT_WEBHOOK": "http://h/hook", "AIMM_ALERT_EMAIL": "a@b.c", "AIMM_SMTP_URL": "smtp://h:25",
+        "AIMM_LOG_CONTENT": "none", "AIMM_DASHBOARD_PASSWORD": "kR9xWq27LmZp", "AIMM_REQUIRE_KEY": "1", "AIMM_LOGIN_ALLOWED": "@b.c",
+        "AIMM_MAX_IN_FLIGHT": "5", "AIMM_ALLOW_LINK_LOCAL": "1", "AIMM_SIMULATED_SPEED": "0", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318",
+        "OTEL_EXPORTER_OTLP_HEADERS": "a=b,c=%20", "OTEL_SERVICE_NAME": "ours", "OLLAMA_HOST": "",
+    }  # fmt: skip
+    plain = Settings.from_environ(environ)
+
+    assert Settings.from_environ({name: form.format(value) for name, value in environ.items()}) == plain
+    assert (plain.allows_link_local, plain.finds_ollama, dict(plain.otel_headers)) == (True, False, {"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("gpu", "http://gpu:11434"), ("gpu:8080", "http://gpu:8080"), (":8080", "http://127.0.0.1:8080"), ("::1", "http://[::1]:11434"),
+        ("http://gpu", "http://gpu"), ("https://gpu/ollama/", "https://gpu/ollama"), ("[::1]:8080", "http://[::1]:8080"), ("", None),
+    ],
+)  # fmt: skip
+def test_ollamas_host_is_read_as_ollama_reads_it(given: str, address: str | None):
+    assert Settings.from_environ({"OLLAMA_HOST": given}).ollama_host == address
+
+
+def test_a_misspelt_setting_is_told(caplog: pytest.LogCaptureFixture):
+    Settings.from_environ({"AIMM_LOG_CONTNET": "none", "AIMM_SERVER_VLLM_KEY": "sk-0123456789", "PATH": "/bin"})
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "AIMM_LOG_CONTNET is no setting; did you mean AIMM_LOG_CONTENT?",
+        "AIMM_SERVER_VLLM_KEY is the key of no server in AIMM_SERVERS",
+    ]
 
 
 def test_the_databases_password_is_told_by_nothing():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.clock import DAY_US, from_us, to_us
+from core.config import DEFAULT_PRICES_FILE
 from core.costs.changes import Change, changes
 from core.domain.generation import Generation
 from core.domain.price import Elsewhere, Price, RepricedDay, TeamPrice, UnpricedModel
@@ -137,7 +138,8 @@ class PriceService:
     def _from_file(self, is_there: bool) -> Sequence[TeamPrice]:
         """A broken file must not stop the product; the page shows what is wrong, and the last good rows hold."""
         if not is_there or self._file is None:
-            self.file_error = ""
+            is_optional = self._file in (None, Path(DEFAULT_PRICES_FILE))
+            self.file_error = "" if is_optional else f"AIMM_PRICES_FILE: there is no file {self._file}."
             return ()
         try:
             rows = rows_from_yaml(self._file.read_bytes(), self._servers)

@@ -237,9 +237,8 @@ def _of_server(name: str, address: str, key: str | None, allows_link_local: bool
     return Vendor(provider, provider.guess)
 
 
-def _of_ollama(host: str, allows_link_local: bool, *, is_guest: bool) -> Vendor:
-    address = host if "://" in host else f"http://{host}"
+def _of_ollama(address: str, allows_link_local: bool, *, is_guest: bool) -> Vendor:
     provider = openai.OpenAIProvider(
-        "ollama", f"{address.rstrip('/')}/v1", None, label="Ollama", allows_link_local=allows_link_local
+        "ollama", f"{address}/v1", None, label="Ollama", allows_link_local=allows_link_local
     )
     return Vendor(provider, provider.guess, is_guest=is_guest)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import requests
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -74,11 +75,13 @@ class Otlp:
         headers = dict(settings.otel_headers)
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_without_keys)
-        self._span_exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", headers=headers)
+        session = requests.Session()
+        session.trust_env = False  # a .netrc would replace a header with a key, a proxy of the environment would see it
+        self._span_exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", headers=headers, session=session)
         self._tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._tracers.add_span_processor(BatchSpanProcessor(self._span_exporter))
         self._tracer = self._tracers.get_tracer(SCOPE)
-        self._metric_exporter = OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics", headers=headers)
+        self._metric_exporter = OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics", headers=headers, session=session)
         reader = PeriodicExportingMetricReader(self._metric_exporter)
         self._meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self._metrics = self._instruments(conventions.LATEST if self._is_latest else conventions.TODAY)
