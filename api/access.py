@@ -7,14 +7,14 @@ import logging
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import status_of
 from api.exchange import REQUEST_ID, new_id
+from api.refusal import refusal
 from core import AimmError, AuthenticationError, Forbidden, ModelManager
 from core.binding import is_loopback
 from core.domain.key import Key
@@ -34,8 +34,6 @@ _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
 _HOW = "Send it as Authorization: Bearer aimm_…, x-api-key or x-goog-api-key. Keys are made by: aimm keys create NAME"
 _BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 where a proxy passes requests on."
 _PAGE_HINT = "Set AIMM_REQUIRE_KEY=1 and a login where a proxy passes requests on."
-_OPENAI = {401: ("authentication_error", "invalid_api_key"), 403: ("permission_error", "forbidden")}
-_GEMINI = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 
 
 class _Given(NamedTuple):
@@ -187,15 +185,9 @@ def _is_local_origin(origin: bytes) -> bool:
     return scheme in (b"http", b"https") and _is_local_host(authority)
 
 
-def _refusal(path: str, error: AimmError) -> JSONResponse:
-    status, text = status_of(error), f"{error.message} {error.hint}".strip()
-    body: dict[str, Any] = {"error": text, "code": error.code}
-    wire, headers = _WIRE.fullmatch(path), {"www-authenticate": "Bearer"} if status == 401 else {}
-    if wire is not None:
+def _refusal(path: str, error: AimmError) -> Response:
+    status, raw = refusal(path, error)
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    if _WIRE.fullmatch(path):
         headers[REQUEST_ID] = new_id()
-    if wire is not None and wire[1] == "v1":
-        kind, code = _OPENAI.get(status, ("api_error", "internal" if error.code == "error" else error.code))
-        body = {"error": {"message": text, "type": kind, "code": code, "param": None}}
-    elif wire is not None:
-        body = {"error": {"code": status, "message": text, "status": _GEMINI.get(status, "UNAVAILABLE")}}
-    return JSONResponse(body, status_code=status, headers=headers)
+    return Response(raw, status, headers, media_type="application/json")

@@ -32,6 +32,7 @@ from core import (
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+BODY_TIMEOUT_S = 60.0  # for a whole body
 DRAIN_BYTES, DRAIN_S = 256 * 1024 * 1024, 20.0
 # The first class that fits gives the status.
 _STATUS: tuple[tuple[type[AimmError], int], ...] = (
@@ -53,6 +54,16 @@ _STATUS: tuple[tuple[type[AimmError], int], ...] = (
 _HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "not_found", 413: "too_large"}
 
 
+class Unserved(InvalidRequest):
+    """A request that no application hears of. status: HTTP's."""
+
+    code = "bad_request"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def install(app: FastAPI) -> None:
     app.add_exception_handler(AimmError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -65,6 +76,8 @@ def failure(http_status: int, code: str, text: str, **more: object) -> JSONRespo
 
 
 def status_of(error: AimmError) -> int:
+    if isinstance(error, Unserved):
+        return error.status
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
 
 
@@ -107,7 +120,7 @@ async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
 
 
 class Guard:
-    """Refuses bodies over the limit while they arrive, and turns what escapes the app into an answer."""
+    """Refuses bodies over the limit, in size or time, while they arrive, and turns what escapes the app into an answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -126,12 +139,18 @@ class Guard:
         return await self._counted(scope, receive, send)
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seen, started = 0, False
+        seen, started, whole = 0, False, False
+        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
 
         async def counting_receive() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, whole
+            try:
+                async with asyncio.timeout_at(None if whole else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(400, "The body did not come in time.") from None
             seen += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if seen > MAX_BODY_BYTES:
                 raise _BodyTooLarge
             return message

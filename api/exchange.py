@@ -7,11 +7,10 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from api.errors import MAX_BODY_BYTES, drain
+from api.errors import BODY_TIMEOUT_S, MAX_BODY_BYTES, drain
 from core import InvalidRequest, TooLarge
 from core.domain import strict_json as json
 
-BODY_TIMEOUT_S = 60.0  # for a whole body
 REQUEST_ID = "x-aimm-request-id"
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"

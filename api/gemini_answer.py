@@ -13,8 +13,7 @@ _FINISH = {
     "stop": "STOP", "unknown": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"
 }  # fmt: skip
 _STATUS = {
-    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
-    413: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
     429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
 }  # fmt: skip
 
@@ -68,7 +67,11 @@ def gemini_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes
         status = error.upstream.status if 400 <= error.upstream.status < 600 else status
         if call is not None and call.wire == "gemini":
             text, name = error.upstream.message or text, error.upstream.code
-    inner: dict[str, Any] = {"code": status, "message": text, "status": name or _STATUS.get(status, "INTERNAL")}
+    inner: dict[str, Any] = {
+        "code": status,
+        "message": text,
+        "status": name or _STATUS.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL"),
+    }
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
         delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"}
         inner["details"] = [delay]

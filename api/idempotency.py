@@ -9,11 +9,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import KEY
-from api.errors import status_of
 from api.exchange import Exchange, Left, dumped
 from api.gateway import retry_headers
-from api.gemini_answer import gemini_error
-from api.openai_answer import openai_error
+from api.refusal import refusal
 from core import AimmError, Conflict, InvalidRequest, ModelManager, NotFound, Overloaded
 from core.domain import strict_json as json
 from core.domain.key import Key
@@ -45,7 +43,7 @@ class Idempotent:
         except Left:
             return None
         except AimmError as error:
-            status, raw = _told(exchange.path, error)
+            status, raw = refusal(exchange.path, error)
             await exchange.answer(status, raw, retry_headers(error))
 
     async def _once(self, exchange: Exchange, scope: Scope, send: Send) -> None:
@@ -182,11 +180,3 @@ def _unpacked(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     head, _, body = answer.partition(b"\n")
     status, lines = json.loads(head)
     return status, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines], body
-
-
-def _told(path: str, error: AimmError) -> tuple[int, bytes]:
-    if path.startswith("/v1/"):
-        return openai_error(error)
-    if path.startswith("/gemini/"):
-        return gemini_error(error)
-    return status_of(error), dumped({"error": error.text, "code": error.code})

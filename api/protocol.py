@@ -1,6 +1,7 @@
 """HTTP/1.1 as uvicorn serves it, with limits on what is not a body: request heads, chunk extensions, trailers.
 
-uvicorn and its parser would keep a head of any size, for any time, before an application hears of it.
+uvicorn and its parser would keep a head of any size, for any time, before an application hears of it; and a connection
+for as long as somebody sends a body that has been answered, or does not take an answer.
 """
 
 import asyncio
@@ -8,14 +9,19 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api.errors import Unserved
+from api.refusal import refusal
+
 MAX_HEAD_BYTES = 64 * 1024  # request line and headers; as much for the framing of one chunk, and for the trailers
 MAX_HEADERS = 256
 MAX_PIPELINED = 16  # requests that wait behind the one being answered
 HEAD_TIMEOUT_S = 20.0  # from the first byte of a head to its last; and from the connection to its first byte
 LINGER_S = 10.0  # a client that is still sending would see a reset connection, not the answer
+STALL_S = 60.0  # how long a client may take nothing of an answer that waits for it
 SLICE_BYTES = 16 * 1024
 
 _TEXTS = {
+    400: "This is not a valid HTTP request.",
     408: f"The head of the request did not come within {HEAD_TIMEOUT_S:g} s.",
     414: f"The address is too long: the request line and the headers may have {MAX_HEAD_BYTES:,} bytes in all.",
     431: f"The headers are too large: at most {MAX_HEADERS} headers and {MAX_HEAD_BYTES:,} bytes are taken.",
@@ -23,7 +29,7 @@ _TEXTS = {
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """Answers 408, 414 or 431 itself and closes the connection.
+    """Answers 400, 408, 414 or 431 itself and closes the connection.
 
     _in_head: between requests or in a head; _has_begun: in one. _n_framing: bytes since a head, a chunk's head or a piece
     of a body was last complete. _held: bytes behind too many pipelined requests, parsed when those are answered.
@@ -38,6 +44,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = 0
         self._has_upgraded = False
         self._timer: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._go_on()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -63,8 +71,15 @@ class LimitedProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        if not self._refused:
-            super().send_400_response(msg)
+        self._refuse(400)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALL_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._go_on()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -78,6 +93,8 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._has_begun:
             self._unset_keepalive_if_required()  # half a head has come already
             self._arm()
+        elif not self._in_head:  # its body is still coming, and nobody reads it
+            self._timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     # The parser's calls
 
@@ -118,6 +135,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head, self._n_framing = True, 0
         if not self._refused:
             super().on_message_complete()
+            if not self._is_answering:
+                self._arm()
 
     # Limits
 
@@ -153,16 +172,22 @@ class LimitedProtocol(HttpToolsProtocol):
     def _write_refusal(self) -> None:
         self._unset_keepalive_if_required()
         self._disarm()
-        text = _TEXTS[self._refused].encode()
+        path = getattr(self, "url", b"")[:100].decode("latin-1").partition("?")[0]
+        _, body = refusal(path, Unserved(_TEXTS[self._refused], self._refused))
         head = [
-            STATUS_LINE[self._refused], b"content-type: text/plain; charset=utf-8\r\ncontent-length: ",
-            str(len(text)).encode(), b"\r\nconnection: close\r\n\r\n",
+            STATUS_LINE[self._refused], b"content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: ",
+            str(len(body)).encode(), b"\r\nconnection: close\r\n\r\n",
         ]  # fmt: skip
-        self.transport.write(b"".join([*head, text]))
+        self.transport.write(b"".join([*head, body]))
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _go_on(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _arm(self) -> None:
         self._disarm()

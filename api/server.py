@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import Access
 from api.exchange import Exchange, dumped
+from api.headers import Headers
 from api.idempotency import Idempotent
 from api.metrics import metrics_endpoint
 from api.protocol import LimitedProtocol
@@ -46,7 +47,8 @@ class Server:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._once(scope, receive, send)
+            # HEAD is answered as GET; the server leaves the body out.
+            await self._once({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, send)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -135,7 +137,7 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         return _refuse(error)
     try:
         await asyncio.to_thread(check_binding, mm, host, has_dashboard=False, has_login=False)
-        app = Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host))
+        app = Headers(Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host)))
         config = uvicorn.Config(
             app, host, port, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=75, http=LimitedProtocol,
             timeout_graceful_shutdown=GRACE_S + 2, proxy_headers=False,

@@ -10,8 +10,7 @@ from api.access import KEY
 from api.exchange import Exchange, Left
 from api.gate import Gate
 from api.gateway import retry_headers
-from api.gemini_answer import gemini_error
-from api.openai_answer import openai_error
+from api.refusal import refusal
 from core import AimmError, InvalidRequest, ModelManager
 from core.domain.key import Key
 
@@ -27,8 +26,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
-        is_openai = exchange.path.startswith("/v1")
-        handle: Handler = openai.handle if is_openai else gemini.handle
+        handle: Handler = openai.handle if exchange.path.startswith("/v1") else gemini.handle
         try:
             mm = self._get_manager()
             if exchange.method != "POST":
@@ -48,7 +46,7 @@ class Gateway:
             error = _told(caught)
             if error is not caught and not isinstance(caught, RecursionError):
                 logger.exception("a request failed unexpectedly: %s", type(caught).__name__)
-            status, raw = (openai_error if is_openai else gemini_error)(error)
+            status, raw = refusal(exchange.path, error)
             await exchange.answer(status, raw, retry_headers(error))
 
 

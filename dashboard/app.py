@@ -19,12 +19,13 @@ from streamlit.runtime.pages_manager import PagesManager
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.access import Access, Nearby, is_behind_access
+from api.headers import Headers
 from api.protocol import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.binding import check_binding
 from dashboard import failure, login, session, voter
-from dashboard.gate import Gate, Headers, Uploads
+from dashboard.gate import Gate, Uploads, policy
 
 WARM_UP_AFTER_S = 3.0
 # Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first
@@ -84,7 +85,7 @@ app = st.App(
     lifespan=lifespan,
     on_script_error=failure.show,
     middleware=[
-        Middleware(Headers),
+        Middleware(Headers, policy=policy()),
         Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed()),
         Middleware(voter.BrowserId, is_needed=login.is_needed),
         Middleware(Gate, is_elsewhere=is_behind_access),

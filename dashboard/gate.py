@@ -1,4 +1,4 @@
-"""In front of Streamlit: who is not logged in reaches nothing of it that holds memory, and every answer has its headers."""
+"""In front of Streamlit: who is not logged in reaches nothing of it that holds memory."""
 
 import asyncio
 import base64
@@ -246,32 +246,8 @@ def _forget_if_ended(session_id: str) -> None:
         running.uploaded_file_mgr.remove_session_files(session_id)
 
 
-# Headers --------------------------------------------------------------------------------------------------------------
-
-
-class Headers:
-    """Tells browsers what a page may load, who may frame it, and to guess no types."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._always = [
-            (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"),
-            (b"x-frame-options", b"SAMEORIGIN"), (b"content-security-policy", _policy().encode()),
-        ]  # fmt: skip
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                there = {name.lower() for name, _ in message["headers"]}
-                more = [(name, value) for name, value in self._always if name not in there]
-                message = {**message, "headers": [*message["headers"], *more]}
-            await send(message)
-
-        await self._app(scope, receive, sending if scope["type"] == "http" else send)
-
-
-def _policy() -> str:
-    """Everything from here. Styles are made by Streamlit's scripts as they run; its page has a few lines of script of its own."""
+def policy() -> str:
+    """The Content-Security-Policy of pages: everything from here. Styles are made by Streamlit's scripts as they run; its page has a few lines of script of its own."""
     html = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts]

@@ -26,6 +26,7 @@ from websockets.sync.client import connect
 
 from api.access import KEY, Access, Nearby, is_behind_access, scope_needed
 from api.errors import Guard
+from api.headers import Headers
 from api.manager import make_app
 from core import InvalidRequest, ModelManager
 from core.binding import check_binding, is_loopback
@@ -620,7 +621,7 @@ class Pages:
     def __init__(self, mm: ModelManager, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gate, "tries", login.Tries())  # wrong tries of one test must not keep the next one waiting
         session.use(mm)
-        self.app = gate.Headers(gate.Gate(_served, is_elsewhere=is_behind_access))
+        self.app = Headers(gate.Gate(_served, is_elsewhere=is_behind_access), gate.policy())
         self.cookies: dict[str, str] = {}
 
     def ask(

@@ -1,10 +1,12 @@
 """What the server refuses before an application hears of it: heads that are too large, too many, too slow."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,6 +25,11 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Tell how many headers and bytes of a body came; `/slow` takes its time."""
     if scope["path"] == "/slow":
         await asyncio.sleep(0.3)
+    if scope["path"] in ("/early", "/large"):  # answered before the body's end
+        n_bytes = 7 if scope["path"] == "/early" else 64 * 1024 * 1024
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % n_bytes)]})
+        await send({"type": "http.response.body", "body": b"x" * n_bytes})
+        return
     size, more = 0, True
     while more:
         message = await receive()
@@ -85,6 +92,9 @@ def sent(port: int, *parts: bytes, wait_s: float = 0.0, timeout_s: float = 10.0)
         pytest.param([(GET + b"\r\n") * 3000 + LAST], [200] * 3001, id="thousands of requests at once"),
         pytest.param([b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + GET + b"a: b\r\n" * 300], [200, 431], id="refused in turn"),
         pytest.param([b"\x16\x03\x01" + b"x" * 100_000], [400], id="no HTTP"),
+        pytest.param([b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n\x16\x03\x01"], [200, 400], id="no HTTP, in turn"),
+        pytest.param([POST + b"zz\r\nabc\r\n"], [400], id="no chunk"),
+        pytest.param([GET + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n"], [400], id="two lengths"),
     ],
 )  # fmt: skip
 def test_a_head_within_limits_is_served_and_one_beyond_them_gets_a_plain_answer(
@@ -96,6 +106,46 @@ def test_a_head_within_limits_is_served_and_one_beyond_them_gets_a_plain_answer(
     assert found == statuses
     if statuses[-1] in (414, 431):
         assert b"65,536 bytes" in heard and b"connection: close" in heard
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        ("/v1/chat/completions?x=1", {"error": {"message": "TEXT", "type": "invalid_request_error", "param": None, "code": "bad_request"}}),
+        ("/gemini/v1beta/models", {"error": {"code": 431, "message": "TEXT", "status": "INVALID_ARGUMENT"}}),
+        ("/api/models", {"error": "TEXT", "code": "bad_request"}),
+    ],
+)  # fmt: skip
+def test_a_refused_head_is_answered_in_the_form_of_its_wire(port: int, address: str, body: Any):
+    heard = sent(port, f"GET {address} HTTP/1.1\r\nhost: x\r\n".encode() + b"a: b\r\n" * 300)
+
+    told = json.dumps(json.loads(heard.partition(b"\r\n\r\n")[2]))
+    text = next(part for part in told.split('"') if "headers are too large" in part)
+    assert json.loads(told.replace(text, "TEXT")) == body and b"application/json" in heard and b"nosniff" in heard
+
+
+def test_a_body_that_nobody_reads_ends_with_the_connection(port: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "LINGER_S", 0.2)
+    early = POST.replace(b"POST /", b"POST /early").replace(b"connection: close\r\n", b"")
+    heard = sent(port, early + b"1\r\nx\r\n")
+    assert heard.startswith(b"HTTP/1.1 200 ")  # and not for as long as the client likes
+
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.2)
+    heard = sent(port, early + b"1\r\nx\r\n", b"0\r\n\r\n" + LAST, wait_s=0.05)
+    assert heard.count(b"HTTP/1.1 200 ") == 2
+    assert sent(port, early + b"1\r\nx\r\n", b"0\r\n\r\n", wait_s=0.05).count(b"HTTP/1.1 200 ") == 1
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_left(port: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "STALL_S", 0.2)
+    with socket.create_connection(("127.0.0.1", port), 10) as line:
+        line.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(0.6)
+        n_bytes = 0
+        with suppress(ConnectionResetError):
+            while piece := line.recv(1 << 20):
+                n_bytes += len(piece)
+    assert n_bytes < 64 * 1024 * 1024
 
 
 def test_trailers_do_not_change_the_headers_of_a_request(port: int):

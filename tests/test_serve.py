@@ -199,6 +199,27 @@ def test_no_process_takes_an_endless_head(served: Served):
     assert heard.startswith(b"HTTP/1.1 431 ")
 
 
+def test_browsers_are_told_to_guess_and_load_nothing_and_head_is_answered_as_get(served: Served):
+    for path, status in (
+        ("/v1/models", 200),
+        ("/api/models", 200),
+        ("/api/docs", 200),
+        ("/gemini/x", 404),
+        ("/metrics", 200),
+    ):
+        heads = []
+        for method in (b"HEAD", b"GET"):
+            ask = b"%s %s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n" % (method, path.encode())
+            head, _, body = sent(served.port, ask).partition(b"\r\n\r\n")
+            heads.append(
+                {name.lower(): value for name, _, value in (line.partition(b": ") for line in head.split(b"\r\n")[1:])}
+            )
+            assert head.startswith(b"HTTP/1.1 %d " % status) and bool(body) is (method == b"GET"), path
+        assert heads[0].keys() == heads[1].keys()
+        assert heads[0][b"x-content-type-options"] == b"nosniff"
+        assert b"default-src 'none'" in heads[0][b"content-security-policy"]
+
+
 def test_each_process_is_ready_and_counts_for_all(lines: tuple[Line, Line]):
     for line in lines:
         assert line.ask("GET", "/healthz")[2] == {"status": "healthy"}
