@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from json import JSONDecodeError as JSONDecodeError
 from typing import Any
@@ -10,6 +11,7 @@ from core.domain.text import is_storable, mended
 
 MAX_LEVELS = 200  # more could be read here and fail elsewhere: Python counts what it has been through before
 _TOO_DEEP = f"nested more than {MAX_LEVELS} levels deep"
+_TOO_LONG = f"a whole number has more than {sys.get_int_max_str_digits():,} digits"
 
 
 def _constant(name: str) -> Any:
@@ -39,7 +41,8 @@ def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None)
     except RecursionError:
         raise JSONDecodeError(_TOO_DEEP, "", 0) from None
     except ValueError as error:
-        raise JSONDecodeError(str(error), "", 0) from None
+        is_long = "int_max_str_digits" in str(error)
+        raise JSONDecodeError(_TOO_LONG if is_long else str(error), "", 0) from None
     marks: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
     if sum(text.count(mark) for mark in marks) > MAX_LEVELS and _is_deep(value):
         raise JSONDecodeError(_TOO_DEEP, "", 0)
