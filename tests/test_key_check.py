@@ -46,6 +46,8 @@ def google(reason: str) -> list[dict[str, Any]]:
         (429, "RESOURCE_EXHAUSTED", ZERO.replace("limit: 0,", "limit: 20,"), [], "quota"),
         (429, "RESOURCE_EXHAUSTED", ZERO.replace("limit: 0,", "limit: 0.5,"), [], "quota"),
         (429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted. Please go to AI Studio to manage your project and billing.", [], "billing"),
+        (403, "PERMISSION_DENIED", "The billing account for the owning project is disabled in state closed", [], "billing"),
+        (403, "PERMISSION_DENIED", "The project to be billed is associated with an absent billing account.", [], "billing"),
         (503, "UNAVAILABLE", "The model is overloaded. Please try again later.", [], "network"),
         (400, "INVALID_ARGUMENT", "Invalid value at 'contents'", [], "error"),
     ],
@@ -81,11 +83,24 @@ def test_google_s_words_are_understood(code: int, status: str, message: str, det
         (400, "invalid_request_error", None, "This organization has been disabled.", "suspended"),
         (429, "rate_limit_error", None, "This request would exceed your organization's rate limit of 50 requests per minute", "quota"),
         (529, "overloaded_error", None, "Overloaded", "network"),
+        (401, "authentication_error", None, "OAuth token has expired. Please obtain a new token.", "expired"),
+        (400, "invalid_request_error", None, "You have reached your specified API usage limits. You will regain access on 2026-12-01.", "billing"),
+        (403, "permission_error", None, "This workspace has been archived.", "suspended"),
+        (401, "invalid_request_error", "access_terminated", "Your access was terminated due to violation of our policies.", "suspended"),
+        # OpenRouter, Groq, Mistral, xAI
+        (403, "", None, "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys", "billing"),
+        (403, "", None, "This model is not available in your region", "region"),
+        (429, "", None, "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day", "quota"),
+        (400, "invalid_request_error", "organization_restricted", "Organization has been restricted. Please reach out to support.", "suspended"),
+        (400, "invalid_request_error", "blocked_api_access", "Your organization has reached its spend limit", "billing"),
+        (403, "", None, "Inactive subscription or usage limit reached", "billing"),
+        (400, "", None, "Incorrect API key provided: xa***xx. You can obtain an API key from https://console.x.ai.", "wrong_key"),
+        (403, "", None, "Your newly created team doesn't have any credits or licenses yet.", "billing"),
+        (429, "", None, "Your team has either used all available credits or reached its monthly spending limit.", "billing"),
+        (429, "", None, "you have reached your hourly usage limit, please wait or upgrade to continue", "quota"),
     ],
 )  # fmt: skip
-def test_openai_s_and_anthropic_s_words_are_understood(
-    http_status: int, kind: str, code: str | None, message: str, says: str
-):
+def test_other_vendors_words_are_understood(http_status: int, kind: str, code: str | None, message: str, says: str):
     raw = json.dumps({"type": "error", "error": {"type": kind, "code": code, "message": message}}).encode()
     vendor = HttpVendor("OpenAI", "https://api.example", {}, allows_link_local=False)
 

@@ -409,7 +409,11 @@ def _to_error(code: int, message: str, details: list[dict[str, Any]], headers: M
     if code == 400 and ("API_KEY_INVALID" in reasons or "api key not valid" in lower or "api key expired" in lower):
         return AuthenticationError(f"Gemini does not know this key: {message}", hint="Check GEMINI_API_KEY.")
     if code in (401, 403):
-        if "SERVICE_DISABLED" in reasons or "has not been used" in lower or "is disabled" in lower:
+        if (
+            "SERVICE_DISABLED" in reasons
+            or "has not been used" in lower
+            or ("is disabled" in lower and "billing" not in lower)
+        ):
             return AuthenticationError(f"The Gemini API is not enabled for this key's project: {message}")
         return AuthenticationError(f"Gemini refused the key: {message}", hint="Check GEMINI_API_KEY.")
     if code == 404:

@@ -9,19 +9,22 @@ from core.providers.base import KeyCheck
 _SAID = tuple(
     (re.compile(pattern), status, sentence)
     for pattern, status, sentence in (
-        (r"api_key_expired|key (has )?expired|expired api key", "expired", "The key has expired; make a new one."),
+        (r"api_key_expired|(key|token) (has )?expired|expired api key|token_expired", "expired", "The key has expired; make a new one."),
         (r"service_disabled|has not been used in project|accessnotconfigured", "api_off", "The API is not enabled for the key's project."),
         (
-            r"reported as leaked|consumer_suspended|(organization|account|project|consumer)\b.{0,80}\b(been )?(disabled|suspended|archived)"
-            r"|deactivated|denied access",
-            "suspended", "The vendor has blocked the key or its account.",
+            r"billing_disabled|billing to be enabled|enable billing|billing_not_active|billing_hard_limit|insufficient_quota"
+            r"|billing account\b.{0,80}\b(disabled|closed)|(absent|closed) billing account|credit balance is too low|credits are depleted"
+            r"|insufficient (balance|credits|funds)|any credits|all available credits|spend(ing)? (cap|limit)|specified api usage limits"
+            r"|key limit exceeded|budget has been exceeded|inactive subscription|^402 ",
+            "billing", "The key is known, but its account has no billing, no money left, or has reached its spending limit.",
         ),
         (
-            r"billing_disabled|billing to be enabled|enable billing|billing_not_active|billing_hard_limit|insufficient_quota"
-            r"|credit balance is too low|credits are depleted|insufficient (balance|credits|funds)|spending cap|^402 ",
-            "billing", "The key is known, but its account has no billing or no money left.",
+            r"reported as leaked|consumer_suspended|(organization|workspace|account|project|consumer)\b.{0,80}\b(disabled|suspended|archived)"
+            r"|organization has been restricted|deactivated|denied access|access was terminated",
+            "suspended", "The vendor has blocked the key or its account.",
         ),
-        (r"location is not supported|unsupported_country|country, region, or territory", "region", "The vendor does not serve this country."),
+        (r"location is not supported|unsupported_country|country, region, or territory|in your (country|region)", "region", "The vendor does not serve this country."),
+        (r"^400 .*(incorrect|invalid) api key", "wrong_key", "The vendor does not know this key."),
         (
             r"_blocked\b|referr?er .{0,200}blocked|are blocked|ip address restriction|ip_not_authorized|insufficient permissions"
             r"|missing scopes|does not have permission|permission_error|member of an organization|mismatched_organization"
