@@ -43,7 +43,7 @@ def origin_of(exchange: Exchange, key: Key | None, *, user: str = "", fallbacks:
         cap_usd=_cap(cap) if cap else None,
         fallbacks=named or fallbacks,
         cache_s=_seconds(read(b"x-aimm-cache")),
-        is_private=read(b"x-aimm-no-store").lower() in ("1", "true", "yes"),
+        is_private=exchange.is_private,
         traceparent=trace if _TRACE.fullmatch(trace) else "",
     )
 

@@ -35,6 +35,11 @@ class Exchange:
         """The value of a header, in lower case written; empty = there is none."""
         return self.headers.get(name, b"").decode("latin-1").strip()
 
+    @property
+    def is_private(self) -> bool:
+        """Whether no text of this request is to be kept."""
+        return self.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
+
     async def json(self) -> dict[str, Any]:
         """The body's JSON object.
 

@@ -146,8 +146,7 @@ def _digest(exchange: Exchange, raw: bytes) -> str:
 
 def _may_write(mm: ModelManager, caller: Key | None, exchange: Exchange) -> bool:
     allowed = {mm.settings.log_content, (caller.log_content if caller is not None else None) or "full"}
-    is_private = exchange.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
-    return allowed == {"full"} and not is_private and exchange.path != _KEYS
+    return allowed == {"full"} and not exchange.is_private and exchange.path != _KEYS
 
 
 def _was_charged(mm: ModelManager, start: Message, body: bytes) -> bool:

@@ -95,13 +95,16 @@ def _record(
     generation_id, assignment_id = given.get("generation_id"), given.get("assignment_id")
     if generation_id is not None:
         mm.feedback.own_call(generation_id, key)
+    if opinion:  # judged before an outcome is recorded: both are, or neither
+        opinion = mm.feedback.kept(opinion, key=key, user_id=user, is_private=exchange.is_private)
+        if "text" not in opinion:
+            given.pop("text", None)
     try:
         experiment_id = mm.units.of_answer(generation_id=generation_id, assignment_id=assignment_id)
     except NotFound:
         if generation_id is None:
             raise
-        is_private = exchange.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
-        mm.feedback.give(generation_id, opinion, key=key, user_id=user, is_private=is_private)
+        mm.feedback.give(generation_id, opinion, key=key, user_id=user)
         return {"id": generation_id, "state": "recorded"}
     if generation_id is None and key is not None and key.models:
         check_model(key, f"exp:{mm.experiments.get(experiment_id).name}")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from core import ModelManager, NotFound, clock
 from core.calls.call import Origin
@@ -101,6 +102,34 @@ def test_of_an_experiment_s_answer_it_is_an_outcome_too(served: Running):
     assert told.json["state"] == "counted" and elsewhere.status == 403
     assert sum(each.n_successes for each in served.mm.experiments.report(experiment.id).analysis.results) == 1
     assert [each.thumb for each in served.mm.feedback.of(call_id)] == ["up"]
+
+
+@pytest.mark.parametrize(("log_content", "headers"), [("metadata", {}), ("full", {"x-aimm-no-store": "1"})])
+def test_words_of_who_wants_none_kept_are_not_among_an_experiment_s_outcomes_either(
+    served: Running, log_content: str, headers: dict[str, str]
+):
+    mm = served.mm
+    made = mm.experiments.create(f"quiet {log_content}", ["sim-fast", "sim-balanced"])
+    _, secret = mm.keys.create(f"quiet {log_content}", log_content=log_content)
+    call_id = served.chat(f"exp:{made.name}", key=secret, user="u1").headers["x-aimm-request-id"]
+    headers |= {"x-api-key": secret}
+
+    heard = [
+        served.post("/v1/feedback", {"generation_id": call_id, **said}, headers).status
+        for said in (
+            {"text": "Ada was here."},
+            {"rating": 4, "thumb": "sideways"},
+            {"rating": 4, "text": "Ada was here."},
+        )
+    ]
+
+    assert heard == [400, 400, 200]
+    assert [(each.rating, each.text) for each in mm.feedback.of(call_id)] == [(4, None)]
+    with mm.database.read() as connection:
+        rows = connection.execute(
+            text("SELECT rating, text FROM experiment_outcomes WHERE experiment_id = :id"), {"id": made.id}
+        ).all()
+    assert [(rating, words or "") for rating, words in rows] == [(4, "")]
 
 
 def test_opinions_are_summed_by_model_and_tag(mm: ModelManager):

@@ -39,6 +39,11 @@ class Key:
         """An admin may do everything, and who may call may not read what others asked."""
         return scope in self.scopes or "admin" in self.scopes
 
+    @property
+    def keeps_text(self) -> bool:
+        """Whether texts of its calls may be kept, where the server keeps any."""
+        return self.log_content in (None, "full")
+
     def may_ask(self, model: str) -> bool:
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 

@@ -325,7 +325,7 @@ class ExperimentService:
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
             raise InvalidRequest("An Idempotency-Key must have 1 to 255 characters.")
         checked = [checked_outcome(experiment, result) for result in results]
-        if not self._keeps_text:
+        if not self._keeps_text or not (by is None or by.keeps_text):
             checked = [replace(result, text="") for result in checked]
         given = [(f"o_{secrets.token_hex(10)}", result) for result in checked]
 

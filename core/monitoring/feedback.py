@@ -45,17 +45,30 @@ class FeedbackService:
         given: thumb (up or down), rating (1 to 5), text. is_private: Keep no text.
 
         Raises:
-            InvalidRequest: Nothing is said, or a value cannot be. NotFound: there is no such call, or it is another key's.
+            InvalidRequest: See kept. NotFound: there is no such call, or it is another key's.
         """
         self.own_call(generation_id, key)
-        said = _checked(given, user_id)
-        if not self._keeps_text or is_private or (key is not None and key.log_content not in (None, "full")):
-            said.pop("text", None)
+        said = self.kept(given, key=key, user_id=user_id, is_private=is_private)
         whose = {"generation_id": generation_id, "key_id": key.id if key else "", "user_id": user_id}
         self._writer.run(lambda connection: self._store.put(connection, whose, said, clock.now_us()))
         return next(
             each for each in self.of(generation_id) if (each.key_id, each.user_id) == (whose["key_id"], user_id)
         )
+
+    def kept(
+        self, given: dict[str, Any], *, key: Key | None = None, user_id: str = "", is_private: bool = False
+    ) -> dict[str, Any]:
+        """What of an opinion is kept.
+
+        Raises:
+            InvalidRequest: Nothing is said that may be kept, or a value cannot be.
+        """
+        said = _checked(given, user_id)
+        if not self._keeps_text or is_private or not (key is None or key.keeps_text):
+            said.pop("text", None)
+        if not said:
+            raise InvalidRequest("Texts are not kept here; say thumb or rating.")
+        return said
 
     def of(self, *generation_ids: str) -> list[Feedback]:
         """The opinions of these calls, the latest first."""
