@@ -14,16 +14,25 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
 from dashboard.formatting import escaped, plain
 
 SCHEMES = ("http", "https", "mailto")
 MAX_NESTING = 100
-MAX_CHARACTERS, MAX_BRACKETS = 300_000, 3_000  # more would take seconds to read as Markdown, and is shown as it came
+MAX_CHARACTERS = 300_000  # more would take seconds to read as Markdown, and is shown as it came
+MAX_SIGNS = 2_000  # of one paragraph: the time to read it grows with their square
+_SIGN = re.compile(r"[*_~\[\]<]")
 _MATH = {"$$": "$$", "\\[": "\\]"}
 _LOOKS_LIKE_MATH = re.compile(r"[\\^_={}]|\A\S(?:.*\S)?\Z", re.DOTALL)
+# LaTeX that would draw over what stands around it, which may be anything of the page.
+_LEAVES_ITS_PLACE = re.compile(
+    r"\\(?:rule|raisebox|m?kern|[hm]skip|(?:math)?[lrc]lap|smash|genfrac|above)(?![a-zA-Z])"
+    r"|(?:\\hspace\*?(?![a-zA-Z])|\\\\\s*(?=\[))(?!\s*[{\[]\s*\d?(?:\.\d*)?\s*(?:em|ex|mu|pt)\s*[}\]])"
+)
 _ICON = ":material/"  # Streamlit replaces this even inside code
 
 
@@ -38,7 +47,7 @@ class Part(NamedTuple):
 @lru_cache(maxsize=128)
 def parts(text: str) -> tuple[Part, ...]:
     """An answer in parts, most often one; the whole of it is in them."""
-    if len(text) > MAX_CHARACTERS or text.count("[") > MAX_BRACKETS:
+    if len(text) > MAX_CHARACTERS:
         return (Part("code", text),)
     environment: dict[str, Any] = {}
     tokens = _PARSER.parse(text.replace("\t", "    "), environment)
@@ -97,7 +106,8 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         state.env["unclosed"].add((opening, end))
         return False
     content = "\n".join(lines).strip("\n")
-    if not closing or after.strip() or not content.strip() or "$$" in content or content.startswith("$"):
+    is_none = not content.strip() or "$$" in content or content.startswith("$") or _LEAVES_ITS_PLACE.search(content)
+    if not closing or after.strip() or is_none:
         return False
     if not silent:
         token = state.push("math_block", "math", 0)
@@ -112,10 +122,14 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
         return False
     end = state.src.find(_MATH[opening], state.pos + 2, state.posMax)
     content = state.src[state.pos + 2 : max(end, 0)]
-    is_longer = opening == "$$" and (content.startswith("$") or state.src[end + 2 : end + 3] == "$")
-    if end < 0 or is_longer or "$$" in content or not _LOOKS_LIKE_MATH.search(content):
+    is_price = opening == "$$" and (
+        content.startswith("$") or state.src[end + 2 : end + 3] == "$" or not _LOOKS_LIKE_MATH.search(content)
+    )
+    if end < 0 or is_price or "$$" in content or not content.strip():
         return False
-    if not silent:
+    if not silent and _LEAVES_ITS_PLACE.search(content):
+        state.push("code_inline", "code", 0).content = " ".join(state.src[state.pos : end + 2].split())
+    elif not silent:
         state.push("math_inline", "math", 0).content = " ".join(content.split())
     state.pos = end + 2
     return True
@@ -123,7 +137,7 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
 
 def _kept_backslash(state: StateInline, silent: bool) -> bool:
     """\\( and \\) are no LaTeX here, and no escapes: they stay as they are; so do \\[ and \\] without a partner."""
-    if not re.match(r"\\[()\[]", state.src[state.pos : state.pos + 2]):
+    if not re.match(r"\\[()\[\]]", state.src[state.pos : state.pos + 2]):
         return False
     if not silent:
         state.pending += state.src[state.pos : state.pos + 2]
@@ -143,6 +157,20 @@ def _line_break(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _inlines(state: StateCore) -> None:
+    """Read what stands in paragraphs, headings and cells; one that is made of signs is a text."""
+    for token in state.tokens:
+        if token.type != "inline":
+            continue
+        token.children = []
+        if len(_SIGN.findall(token.content)) <= MAX_SIGNS:
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
+            continue
+        for line in token.content.split("\n"):
+            token.children += [Token("text", "", 0, content=line), Token("hardbreak", "br", 0)]
+        token.children.pop()
+
+
 def _parser() -> MarkdownIt:
     options = {"html": False, "store_labels": True, "maxNesting": MAX_NESTING}
     parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
@@ -152,6 +180,7 @@ def _parser() -> MarkdownIt:
     parser.inline.ruler.before("escape", "math_inline", _math_inline)
     parser.inline.ruler.before("escape", "kept_backslash", _kept_backslash)
     parser.inline.ruler.at("newline", _line_break)
+    parser.core.ruler.at("inline", _inlines)
     return parser
 
 
@@ -197,10 +226,18 @@ def _indented(text: str, first: str, rest: str) -> str:
 def _list(node: SyntaxTreeNode) -> str:
     is_tight = any(paragraph.hidden for item in node.children for paragraph in item.children if paragraph.type == "paragraph")  # fmt: skip
     separator = "\n" if is_tight else "\n\n"
-    number = int(node.attrs.get("start", 1))
-    items = []
-    for at, item in enumerate(node.children):
-        marker = f"{number + at}{node.markup} " if node.type == "ordered_list" else f"{node.markup} "
+    items: list[str] = []
+    marker, sign = f"{node.markup} ", node.markup
+    number = given = -1
+    for item in node.children:
+        if node.type == "ordered_list":
+            before, given, number = given, int(item.info), number + 1
+            if given not in (before, number):
+                number = given
+                if items:  # one list has no gaps: another begins, by its other sign
+                    items[-1] += "" if separator == "\n\n" else "\n"
+                    sign = ".)".replace(sign, "")
+            marker = f"{number}{sign} "
         items.append(_indented(_blocks(item, separator), marker, " " * len(marker)))
     return separator.join(items)
 
@@ -252,14 +289,17 @@ def _pieces(nodes: Sequence[SyntaxTreeNode], line_end: str) -> Iterator[str]:
                 yield _link(str(node.attrs.get("src", "")), plain(node.content) or "picture")
             case "link":
                 yield from _anchor(node, line_end)
-            case "em" if _is_product(node):
-                yield f"\\*{''.join(_pieces(node.children, line_end))}\\*"
+            case "em" | "strong" if _is_no_emphasis(node):
+                sign = escaped(node.markup)
+                yield sign + "".join(_pieces(node.children, line_end)) + sign
             case _:  # em, strong, s
                 yield node.markup + "".join(_pieces(node.children, line_end)) + node.markup
 
 
-def _is_product(node: SyntaxTreeNode) -> bool:
-    """Whether the stars of 2*3*4 were taken for emphasis."""
+def _is_no_emphasis(node: SyntaxTreeNode) -> bool:
+    """Whether the stars of 2*3*4 or the underscores of __init__ were taken for emphasis."""
+    if node.markup == "__":
+        return len(node.children) == 1 and re.fullmatch("[a-z][a-z0-9_]*", node.children[0].content) is not None
     before = node.previous_sibling
     return node.markup == "*" and before is not None and before.type == "text" and before.content[-1:].isalnum()
 

@@ -91,12 +91,26 @@ _SIGNS = re.compile(
 )
 
 
+# Letters written from right to left, and signs that turn or embed what follows them.
+_TURNED = re.compile(
+    "[\u0590-\u08ff\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
+_ISOLATES = re.compile("[\u2066-\u2069]")
+
+
 def plain(text: str) -> str:
-    """Text for Markdown places, shown as it is: no sign of it turns it into something else, and its lines stay lines."""
-    lines = text.replace("\r\n", "\n").replace("\t", "    ").strip("\n").split("\n")
-    return "\\\n".join(
-        "\N{NO-BREAK SPACE}" * (len(line) - len(line.lstrip(" "))) + escaped(line.lstrip(" ")) for line in lines
-    )
+    """Text for Markdown places, shown as it is: no sign of it turns it into something else, and its lines stay lines.
+
+    Nor does it turn what stands beside it: a line from right to left is held together, its own isolates left out.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    ").strip("\n").split("\n")
+    return "\\\n".join(_line(line) for line in lines)
+
+
+def _line(line: str) -> str:
+    text = line.lstrip(" ")
+    shown = "\N{NO-BREAK SPACE}" * (len(line) - len(text)) + escaped(text)
+    return f"\u2068{_ISOLATES.sub('', shown)}\u2069" if _TURNED.search(text) else shown
 
 
 def escaped(text: str) -> str:

@@ -155,6 +155,13 @@ def test_what_is_wrong_is_said_in_words(mm_without_key: ModelManager, broken: Wo
         mm_without_key.workflows.start(broken, "x")
 
 
+@pytest.mark.parametrize(("contains", "label"), [("", "…"), ("|]", "…"), ("yes", "yes")])
+def test_a_condition_has_a_label_that_mermaid_can_read(contains: str, label: str):
+    asked = Step(name="b", prompt="x", when=Condition(step="a", contains=contains))
+
+    assert f's0 -. "{label}" .-> s1' in spec.to_mermaid(workflow(Step(name="a", prompt="x"), asked))
+
+
 @pytest.mark.parametrize(
     "text",
     [

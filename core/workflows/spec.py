@@ -330,7 +330,7 @@ def _edges(step: Step, ids: Mapping[str, str]) -> Iterable[str]:
             continue
         if step.when and step.when.step == name:
             word = "not " if step.when.negate else ""
-            yield f'    {ids[name]} -. "{word}{_label(step.when.contains)}" .-> {me}'
+            yield f'    {ids[name]} -. "{word}{_label(step.when.contains) or " "}" .-> {me}'
         else:
             yield f"    {ids[name]} --> {me}"
 
