@@ -253,9 +253,8 @@ def test_headers_are_sent_and_never_logged(collector: FakeCollector, caplog: pyt
     assert collector.headers[0]["authorization"] == "Bearer tok-1234567"
     assert collector.headers[0]["x-team"] == "red"
 
-    with caplog.at_level(logging.DEBUG):
-        with pytest.raises(InvalidRequest, match="OTEL_EXPORTER_OTLP_HEADERS") as refused:
-            settings(collector.url, OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20tok-7654321%0Abroken")
+    with caplog.at_level(logging.DEBUG), pytest.raises(InvalidRequest, match="OTLP_HEADERS") as refused:
+        settings(collector.url, OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20tok-7654321%0Abroken")
 
     assert "tok-7654321" not in caplog.text + refused.value.text
     assert "tok-" not in repr(settings(collector.url, OTEL_EXPORTER_OTLP_HEADERS="authorization=tok-7654321"))

@@ -464,6 +464,22 @@ def test_an_orderly_end_in_mid_run_is_taken_up_by_the_next_process(sqlite_url: s
     assert second.workflows.wait(run_id, 60).status == "succeeded"
 
 
+def test_runs_go_on_where_the_engines_file_was_deleted(sqlite_url: str, caplog: pytest.LogCaptureFixture):
+    with ModelManager.open(Settings(database_url=sqlite_url)) as mm:
+        run_id = mm.workflows.start("content_generation", "The sea", model="sim-careful")
+        while mm.workflows.run(run_id).steps[1].status != "running":
+            time.sleep(0.01)
+        for end in ("", "-wal", "-shm"):
+            Path(f"{mm.database.url.database}.engine{end}").unlink()
+
+        later = mm.workflows.start("translation", "The sea", model="sim-fast")
+
+        assert [mm.workflows.wait(each, 60).status for each in (run_id, later)] == ["succeeded"] * 2
+        assert [call.ref_part for call in mm.log.by_ref(run_id)].count("generate") == 1  # what was paid for stays
+    [told] = [record.getMessage() for record in caplog.records if record.name.startswith("core")]
+    assert "aimm.db.engine was deleted or moved away" in told
+
+
 OTHER = """
 import sys
 from core import ModelManager

@@ -19,6 +19,7 @@ from core.errors import Conflict, DatabaseUnavailable
 from core.storage.database import Database
 from core.storage.files import private_database, private_opener
 from core.storage.presence import is_held
+from core.workflows.steps import Closing
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class RunEngine:
         self._is_closing = threading.Event()
         self._poller: threading.Thread | None = None
         self._suspects: set[tuple[str, int]] = set()
+        self._state: tuple[int, int] | None = None  # DBOS's file, which must go on to be the one of its name
 
     @property
     def is_launched(self) -> bool:
@@ -91,26 +93,30 @@ class RunEngine:
             if not _process_lock.acquire(blocking=False):
                 self._release()
                 raise Conflict("Another ModelManager of this process executes workflows; close it first.")
-            from dbos import DBOS
-
             dbos_logger = logging.getLogger("dbos")
             dbos_logger.setLevel(logging.ERROR)
             dbos_logger.addFilter(self._is_news)
             _host = self._host
-            _register()
-            with self._database.health.told("writing"):
-                DBOS(config=self._config())
-                DBOS.launch()
+            self._launch()
             self._is_launched = True
         self._requeue_lost()
         self._poller = threading.Thread(target=self._poll, name="aimm-runs", daemon=True)
         self._poller.start()
         return True
 
+    def _launch(self) -> None:
+        from dbos import DBOS
+
+        _register()
+        with self._database.health.told("writing"):
+            DBOS(config=self._config())
+            DBOS.launch()
+
     def start(self, run_id: str) -> None:
         """Start a queued run, if it is still queued."""
         from dbos import DBOS, SetWorkflowID
 
+        self._renew_state()
         start = self._host.claim(run_id)
         if start is not None:
             with SetWorkflowID(f"{run_id}.{start}"):
@@ -144,17 +150,40 @@ class RunEngine:
         }
         if self._database.is_sqlite:
             config["system_database_url"] = f"sqlite:///{self._state_file()}"
-            config["system_database_engine"] = _engine(self._state_file())
+            config["system_database_engine"] = _engine(self._state_file(), self._has_state)
+            self._state = _identity(self._state_file())
         else:
             config["system_database_url"] = self._database.url.render_as_string(hide_password=False)
         return config
 
-    def _is_news(self, _record: logging.LogRecord) -> bool:
-        """Of a database that cannot be used is told once, and not by each of DBOS's threads again and again."""
-        return not self._database.health.is_troubled
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        """Of a database that cannot be used is told once, and not by each of DBOS's threads again and again.
+
+        Nor by a run that was under way when DBOS was begun anew.
+        """
+        return not self._database.health.is_troubled and "before DBOS was launched" not in record.getMessage()
 
     def _state_file(self) -> Path:
         return Path(f"{self._database.url.database}.engine")
+
+    def _has_state(self) -> bool:
+        return _identity(self._state_file()) == self._state
+
+    def _renew_state(self) -> None:
+        """Where DBOS's file was deleted or replaced, begin a new one: runs under way are taken up as after a crash."""
+        from dbos import DBOS
+
+        with self._lock:
+            if not (self._database.is_sqlite and self._is_launched) or self._has_state():
+                return
+            logger.warning(
+                "%s was deleted or moved away; it is made anew, runs under way begin again", self._state_file()
+            )
+            for run_id, status, start in self._host.unfinished():
+                if status == "running":
+                    self._host.requeue(run_id, start)
+            DBOS.destroy()
+            self._launch()
 
     def _own(self) -> bool:
         """Take the lock that says this process executes runs."""
@@ -204,6 +233,7 @@ class RunEngine:
     def _poll(self) -> None:
         while not self._is_closing.wait(POLL_S):
             try:
+                self._renew_state()
                 for run_id, status, _ in self._host.unfinished():
                     if status == "queued":
                         self.start(run_id)
@@ -242,7 +272,15 @@ def _lock_key(executor_id: str) -> int:
     return 7_264_000_000 + zlib.crc32(executor_id.encode())
 
 
-def _engine(path: Path) -> Any:
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _engine(path: Path, is_there: Callable[[], bool]) -> Any:
     """DBOS's SQLite state with our settings, and with the clock functions that older SQLite lacks."""
     from sqlalchemy import create_engine, event
 
@@ -251,6 +289,8 @@ def _engine(path: Path) -> Any:
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        if not is_there():
+            raise Closing  # another file has its name by now; the run is taken up with a new one
         connection.isolation_level = "IMMEDIATE"
         for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")

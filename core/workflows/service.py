@@ -285,7 +285,9 @@ class WorkflowService:
         except Closing:
             raise
         except Exception as error:
-            if not self._steps.is_closing.is_set():  # else the next process takes the run up
+            run = self.run(run_id)
+            is_ours = run.status == "running" and run.n_starts == start  # else it is taken up anew
+            if is_ours and not self._steps.is_closing.is_set():
                 logger.exception("a workflow run failed unexpectedly")
                 self._finish(run_id, start, "failed", f"The run failed unexpectedly ({type(error).__name__}).")
             raise
