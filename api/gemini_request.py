@@ -12,7 +12,7 @@ from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
 from core.domain.text import as_list, is_storable
 
 _ALPHABET = str.maketrans("-_", "+/")
-_CHOICES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
+_CHOICES = {"AUTO": "auto", "VALIDATED": "auto", "NONE": "none", "ANY": "required"}
 
 
 def content(exchange: Exchange, model: str, body: dict[str, Any], key: Key | None, *, is_streamed: bool) -> Asked:
@@ -25,13 +25,14 @@ def content(exchange: Exchange, model: str, body: dict[str, Any], key: Key | Non
     if not all(is_storable(text) for text in (system or "", *(turn.text for turn in messages))):
         raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
     tools, is_plain = _tools(body.get("tools"))
+    choice, allowed = _tool_choice(_either(body, "toolConfig", "tool_config"))
     request = Request(
         model=model,
         messages=messages,
         system=system,
         parameters=parameters,
-        tools=tools,
-        tool_choice=_tool_choice(_either(body, "toolConfig", "tool_config")) if is_plain else "",
+        tools=tuple(tool for tool in tools if not allowed or tool.name in allowed),
+        tool_choice=choice if is_plain else "",
         is_streamed=is_streamed,
         native=Native(wire="gemini", body=body, parameters=parameters, system=system),
     )
@@ -141,14 +142,16 @@ def _lower(schema: Any) -> Any:
     }
 
 
-def _tool_choice(given: Any) -> str:
+def _tool_choice(given: Any) -> tuple[str, tuple[Any, ...]]:
+    """(the choice, the names of the tools that alone may be called; empty = all)."""
     config = _either(given, "functionCallingConfig", "function_calling_config") if isinstance(given, dict) else None
     if not isinstance(config, dict):
-        return ""
-    allowed = _either(config, "allowedFunctionNames", "allowed_function_names")
-    if config.get("mode") == "ANY" and len(as_list(allowed)) == 1:
-        return f"tool:{as_list(allowed)[0]}"
-    return _CHOICES.get(str(config.get("mode")), "")
+        return "", ()
+    allowed = as_list(_either(config, "allowedFunctionNames", "allowed_function_names"))
+    mode = str(config.get("mode") or "").upper()
+    if mode == "ANY" and len(allowed) == 1:
+        return f"tool:{allowed[0]}", ()
+    return _CHOICES.get(mode, ""), allowed
 
 
 def _parameters(body: Mapping[str, Any]) -> Parameters:

@@ -29,13 +29,15 @@ def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
     parameters = _parameters(body)
     if problem := parameters.problem():
         raise InvalidRequest(problem)
+    choice, allowed = _tool_choice(body)
     request = Request(
         model=model_of(body),
         messages=messages,
         system=system,
         parameters=parameters,
-        tools=_tools(body),
-        tool_choice=_tool_choice(body),
+        tools=tuple(tool for tool in _tools(body) if not allowed or tool.name in allowed),
+        tool_choice=choice,
+        is_one_call=body.get("parallel_tool_calls") is False,
         is_streamed=body.get("stream") is True,
         native=Native(wire="openai", body=_theirs(body), parameters=parameters, system=system),
     )
@@ -197,9 +199,7 @@ def _function(given: Any, where: str) -> tuple[dict[str, Any], bool]:
 
 def _result(message: Mapping[str, Any]) -> tuple[Part, ...]:
     """A result, and the pictures in it: only some vendors take them within."""
-    call_id = message.get("tool_call_id") or ""
-    if not isinstance(call_id, str):
-        raise InvalidRequest("tool_call_id must be a text.")
+    call_id = str(message.get("tool_call_id") or "")
     parts = _parts(message.get("content"))
     text = "".join(part for part in parts if isinstance(part, str))
     result = ToolResult(call_id, str(message.get("name") or ""), text)
@@ -238,14 +238,18 @@ def _grammar(shape: Any) -> str:
     return f"\n\nThe input must follow this {grammar.get('syntax')} grammar:\n{grammar.get('definition')}"
 
 
-def _tool_choice(body: Mapping[str, Any]) -> str:
-    given = body.get("tool_choice") or body.get("function_call")
-    if given in ("auto", "none", "required"):
-        return str(given)
-    if not isinstance(given, dict):
-        return ""
-    inner = given.get("function") or given.get("custom") or given
-    return f"tool:{inner['name']}" if isinstance(inner, dict) and isinstance(inner.get("name"), str) else ""
+def _tool_choice(body: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """(the choice, the names of the tools that alone may be called; empty = all). Some clients write `any`, or `{"type": "auto"}`."""
+    given = body.get("tool_choice") or body.get("function_call") or ""
+    inner = given
+    if isinstance(given, dict):
+        inner = next((given[kind] for kind in ("function", "custom", "allowed_tools") if given.get(kind)), given)
+    if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+        return f"tool:{inner['name']}", []
+    if isinstance(inner, dict) and isinstance(inner.get("tools"), list):
+        return str(inner.get("mode") or "auto"), [_function(each, "tool_choice")[0]["name"] for each in inner["tools"]]
+    word = inner.get("type") if isinstance(inner, dict) else inner
+    return "required" if word == "any" else word if isinstance(word, str) else str(given)[:80], []
 
 
 def _parameters(body: Mapping[str, Any]) -> Parameters:

@@ -134,11 +134,14 @@ def test_calls_and_results_find_each_other():
         "tool_calls": [*called("{}")["tool_calls"], *called('{"a": 1}', name="now")["tool_calls"]],
     }
     results = [{"role": "tool", "tool_call_id": "c1", "content": text} for text in ("first", "second")]
+    ids: Any = (7, 8)  # as numbers
+    numbered = [turn for n, text in zip(ids, ("first", "second"), strict=True) for turn in (called("{}", n), {"role": "tool", "tool_call_id": n, "content": text})]  # fmt: skip
     bare = {"role": "assistant", "tool_calls": [{"function": {"name": "now"}}, {"function": {"name": "now"}}]}
     old = {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": "{}"}}
     for turns, names in (
         ([twice, *results], ["weather", "now"]),
         ([called("{}"), results[0], called("{}"), results[1]], ["weather", "weather"]),
+        (numbered, ["weather", "weather"]),
         ([bare, *({"role": "tool", "content": text} for text in ("first", "second"))], ["now", "now"]),
         ([old, {"role": "function", "name": "now", "content": "first"}, old, {"role": "function", "name": "now", "content": "second"}], ["now", "now"]),
     ):  # fmt: skip
@@ -158,11 +161,73 @@ def test_results_without_a_name_get_their_calls():
 
 
 def test_a_result_without_its_call_is_refused_where_calls_are_objects():
-    request = asked_by_openai({"role": "tool", "tool_call_id": "call_9", "content": "7"})
+    result = {"role": "tool", "tool_call_id": "call_9", "content": "7"}
 
-    for make in (anthropic._body, gemini_wire.to_body):
-        with pytest.raises(InvalidRequest, match="call_9"):
-            make(request)
+    for turns in ([result], [called("{}", "call_9"), result, result]):
+        for make in (anthropic._body, gemini_wire.to_body):
+            with pytest.raises(InvalidRequest, match="call_9"):
+                make(asked_by_openai(*turns))
+
+
+TOOLS = [{"type": "function", "function": {"name": name}} for name in ("a", "b")]
+NAMED = {"type": "function", "function": {"name": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "claude", "gemini", "offered"),
+    [
+        *((choice, {"type": to_claude}, {"mode": to_gemini}, 2) for word, to_claude, to_gemini in (("auto", "auto", "AUTO"), ("none", "none", "NONE"), ("required", "any", "ANY"), ("any", "any", "ANY"))
+          for choice in (word, {"type": word})),
+        *((choice, {"type": "tool", "name": "a"}, {"mode": "ANY", "allowedFunctionNames": ["a"]}, 2) for choice in (NAMED, {"type": "function", "name": "a"}, {"type": "custom", "custom": {"name": "a"}})),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}, {"type": "any"}, {"mode": "ANY"}, 1),
+        ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "a"}]}, None, None, None),
+        (None, None, None, 2),
+        ("", None, None, 2),
+        *((choice, None, None, None) for choice in ("w", 5, {"type": "function"}, {"type": "hosted"})),
+    ],
+)  # fmt: skip
+def test_which_tools_may_be_called_reaches_every_vendor_or_is_refused(
+    given: Any, claude: Any, gemini: Any, offered: Any
+):
+    if offered is None:
+        for make in (anthropic._body, gemini_wire.to_body):
+            with pytest.raises(InvalidRequest, match="tool_choice"):
+                make(asked_by_openai(tools=TOOLS, tool_choice=given))
+        return
+    request = asked_by_openai(tools=TOOLS, tool_choice=given)
+    by_claude, by_gemini = anthropic._body(request), gemini_wire.to_body(request)
+
+    assert by_claude.get("tool_choice") == claude
+    assert by_gemini.get("toolConfig", {}).get("functionCallingConfig") == gemini
+    assert len(by_claude["tools"]) == len(by_gemini["tools"][0]["functionDeclarations"]) == offered
+    one = anthropic._body(asked_by_openai(tools=TOOLS, tool_choice=given, parallel_tool_calls=False))["tool_choice"]
+    assert one == {"type": "none"} or (one.pop("disable_parallel_tool_use") and one == (claude or {"type": "auto"}))
+
+
+def test_geminis_choice_of_tools_reaches_other_vendors():
+    tools = [{"functionDeclarations": [{"name": name} for name in ("a", "b", "c")]}]
+    for config, choice, names in (
+        ({"mode": "any", "allowedFunctionNames": ["a", "b"]}, {"type": "any"}, ["a", "b"]),
+        ({"mode": "VALIDATED", "allowed_function_names": ["a"]}, {"type": "auto"}, ["a"]),
+        ({"mode": "ANY", "allowedFunctionNames": "a"}, {"type": "tool", "name": "a"}, ["a", "b", "c"]),
+        ({"mode": "NONE"}, {"type": "none"}, ["a", "b", "c"]),
+    ):
+        body = anthropic._body(asked_by_gemini(tools=tools, toolConfig={"functionCallingConfig": config}))
+
+        assert (body["tool_choice"], [tool["name"] for tool in body["tools"]]) == (choice, names)
+
+
+def test_anthropic_is_sent_no_blank_texts_and_schemas_with_a_type():
+    """Clients send `content: ""` beside calls, and turns of blanks; Anthropic refuses both."""
+    said = {**called("{}"), "content": ""}
+    blank = {"role": "assistant", "content": [{"type": "text", "text": "\n"}]}
+    tools = [{"function": {"name": "weather", "parameters": {"properties": {}}}}]
+    answered = {"role": "tool", "tool_call_id": "c1", "content": "7"}
+    body = anthropic._body(asked_by_openai(said, answered, blank, *HELLO, tools=tools))
+
+    assert [[block["type"] for block in m["content"]] for m in body["messages"][1:3]] == [["tool_use"], ["tool_result"]]
+    assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user", "user"]
+    assert body["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
 
 
 def test_ids_and_pictures_of_results_suit_anthropic():

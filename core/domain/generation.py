@@ -142,7 +142,7 @@ class Native:
 class Request:
     """What a caller asks of a model. messages ends with the user's turn; of embeddings each is a text of its own.
 
-    tool_choice: auto, none, required or `tool:NAME`; empty = the model's default.
+    tool_choice: auto, none, required or `tool:NAME`; empty = the model's default. is_one_call: Not more than one call at once.
     is_streamed: Whether the caller wants the answer piece by piece.
     """
 
@@ -152,6 +152,7 @@ class Request:
     parameters: Parameters = field(default_factory=Parameters)
     tools: tuple[Tool, ...] = ()
     tool_choice: str = ""
+    is_one_call: bool = False
     operation: Operation = "chat"
     is_streamed: bool = True
     native: Native | None = None

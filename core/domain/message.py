@@ -63,7 +63,7 @@ class Message:
     @property
     def content(self) -> tuple[Part, ...]:
         """The turn in order; empty texts left out."""
-        return self.parts or ((self.text,) if self.text else ())
+        return tuple(part for part in self.parts or (self.text,) if part != "")
 
     @property
     def n_bytes(self) -> int:

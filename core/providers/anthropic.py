@@ -8,7 +8,16 @@ from typing import Any
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest, ProviderError
-from core.providers.base import UNUSUAL, KeyCheck, as_input, check_results, is_credible, tier_of, with_unknown
+from core.providers.base import (
+    UNUSUAL,
+    KeyCheck,
+    as_input,
+    check_results,
+    choice_of,
+    is_credible,
+    tier_of,
+    with_unknown,
+)
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.openai import checked
 
@@ -109,7 +118,7 @@ def _body(request: Request) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": p.max_tokens or LONGEST,
-        "messages": [_to_message(message) for message in request.messages if message.content],  # it takes no empty ones
+        "messages": [turn for message in request.messages if (turn := _to_message(message))["content"]],
         "stream": True if request.is_streamed else None,
         "system": request.system or None,
         "temperature": None if p.temperature is None else min(1.0, p.temperature),
@@ -120,10 +129,10 @@ def _body(request: Request) -> dict[str, Any]:
         body["output_config"] = {"format": {"type": "json_schema", "schema": _strict(p.json_schema)}}
     if request.tools:
         body["tools"] = [
-            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters) or {"type": "object"}}
+            {"name": t.name, "description": t.description, "input_schema": {"type": "object", **t.parameters}}
             for t in request.tools
         ]
-        body["tool_choice"] = _tool_choice(request.tool_choice)
+        body["tool_choice"] = _tool_choice(request)
     # With thinking on, a turn that called tools must give its thoughts back, and other wires do not carry them.
     budget = _thinking_budget(p)
     if budget and not any(isinstance(part, ToolResult) for part in request.messages[-1].parts):
@@ -163,21 +172,20 @@ def _strict(schema: Any) -> Any:
     return found
 
 
-def _tool_choice(choice: str) -> dict[str, Any] | None:
-    kind, _, name = choice.partition(":")
-    if kind == "tool":
-        return {"type": "tool", "name": name}
-    kinds = {"auto": "auto", "none": "none", "required": "any"}
-    return {"type": kinds[kind]} if kind in kinds else None
+def _tool_choice(request: Request) -> dict[str, Any] | None:
+    kind, name = choice_of(request)
+    if kind == "none" or not (kind or request.is_one_call):
+        return {"type": kind} if kind else None
+    choice = {"type": "any" if kind == "required" else kind or "auto", **({"name": name} if name else {})}
+    return choice | ({"disable_parallel_tool_use": True} if request.is_one_call else {})
 
 
 def _to_message(message: Message) -> dict[str, Any]:
     role = {"user": "user", "model": "assistant"}[message.role]
-    if not message.parts:
-        return {"role": role, "content": message.text}
-    # Results of tools come first: the API wants them right after their call.
-    parts = sorted(message.content, key=lambda part: not isinstance(part, ToolResult))
-    return {"role": role, "content": [_to_block(part) for part in parts]}
+    # The API takes no blank texts, and wants results of tools first, right after their call.
+    said = [part for part in message.content if not isinstance(part, str) or part.strip()]
+    parts = sorted(said, key=lambda part: not isinstance(part, ToolResult))
+    return {"role": role, "content": [_to_block(part) for part in parts] if message.parts else "".join(map(str, said))}
 
 
 def _to_block(part: Part) -> dict[str, Any]:

@@ -79,8 +79,16 @@ def as_input(arguments: str) -> dict[str, Any]:
     return {"INVALID_JSON": arguments} if found is None else found
 
 
+def choice_of(request: Request) -> tuple[str, str]:
+    """(auto, none, required, tool or empty; the tool's name). Raises: InvalidRequest."""
+    kind, _, name = request.tool_choice.partition(":")
+    if kind not in ("", "auto", "none", "required", "tool"):
+        raise InvalidRequest(f"tool_choice == {request.tool_choice[:80]!r}, must be auto, none, required or a tool.")
+    return kind, name
+
+
 def check_results(messages: Iterable[Message]) -> None:
-    """Refuse a result without its call: no vendor that reads calls as objects takes it.
+    """Refuse a result without a call of its own: no vendor that reads calls as objects takes it.
 
     Raises:
         InvalidRequest
@@ -89,10 +97,12 @@ def check_results(messages: Iterable[Message]) -> None:
     for part in (part for message in messages for part in message.parts):
         if isinstance(part, ToolCall):
             called.add(part.id)
-        elif isinstance(part, ToolResult) and part.call_id not in called:
-            raise InvalidRequest(
-                f"A tool's result is for the call {part.call_id[:80]!r}, which no turn before it made."
-            )
+        elif isinstance(part, ToolResult):
+            if part.call_id not in called:
+                raise InvalidRequest(
+                    f"A tool's result is for the call {part.call_id[:80]!r}, which no turn before it made, or which has one."
+                )
+            called.remove(part.call_id)
 
 
 class KeyCheck(NamedTuple):

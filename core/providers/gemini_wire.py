@@ -21,7 +21,16 @@ from core.errors import (
     redact,
 )
 from core.pricing.catalogue import normalise
-from core.providers.base import UNUSUAL, as_input, as_object, check_results, is_credible, tier_of, with_unknown
+from core.providers.base import (
+    UNUSUAL,
+    as_input,
+    as_object,
+    check_results,
+    choice_of,
+    is_credible,
+    tier_of,
+    with_unknown,
+)
 from core.providers.http import count_of, not_an_answer
 
 _BLOCKING = (
@@ -62,7 +71,7 @@ def to_body(request: Request) -> dict[str, Any]:
             for t in request.tools
         ]
         body["tools"] = [{"functionDeclarations": declared}]
-        kind, _, name = request.tool_choice.partition(":")
+        kind, name = choice_of(request)
         modes: dict[str, dict[str, Any]] = {
             "auto": {"mode": "AUTO"}, "none": {"mode": "NONE"}, "required": {"mode": "ANY"},
             "tool": {"mode": "ANY", "allowedFunctionNames": [name]},

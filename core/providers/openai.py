@@ -23,7 +23,7 @@ from core.errors import (
     InvalidRequest,
 )
 from core.pricing.receipt import to_nano
-from core.providers.base import UNUSUAL, KeyCheck, is_credible, tier_of, with_unknown
+from core.providers.base import UNUSUAL, KeyCheck, choice_of, is_credible, tier_of, with_unknown
 from core.providers.events import Event
 from core.providers.http import HttpVendor, count_of, quota_of
 from core.providers.key_check import judged
@@ -166,7 +166,7 @@ class OpenAIProvider:
                 {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": dict(t.parameters)}}
                 for t in request.tools
             ]  # fmt: skip
-            kind, _, name = request.tool_choice.partition(":")
+            kind, name = choice_of(request)
             choice = {"type": "function", "function": {"name": name}} if kind == "tool" else kind
             body |= {"tool_choice": choice} if choice else {}
         return body
