@@ -1,12 +1,15 @@
 """Data frame -> Altair chart. One colour a model everywhere; units on every axis."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import Any, NamedTuple
 
 import altair as alt
 import pandas as pd
+
+from dashboard import formatting
 
 # Of similar weight on light and dark ground, and told apart by readers with weak colour vision as far as ten can be.
 PALETTE = (
@@ -21,6 +24,16 @@ GREY = "#94a3b8"
 def colour_of(model: str) -> str:
     """A model's colour, the same on all pages and machines."""
     return _FIXED.get(model) or PALETTE[zlib.crc32(model.encode()) % len(PALETTE)]
+
+
+def of_frame(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A chart of a frame in which no text is a formula: a chart's menu hands out, as CSV, what it was drawn from."""
+
+    @wraps(make)
+    def made(frame: pd.DataFrame, *rest: Any, **named: Any) -> Any:
+        return make(formatting.defused(frame)[0], *rest, **named)
+
+    return made
 
 
 def by_model(models: Iterable[str], title: str | None = None) -> alt.Color:
@@ -48,10 +61,12 @@ class Span(NamedTuple):
 def time_axis(span: Span) -> alt.X:
     """The time axis in UTC, whatever the browser's zone; bars fill their bucket."""
     by_day = span.bucket == "day"
-    unit, form = ("utcyearmonthdate", "%d %b") if by_day else ("utcyearmonthdatehours", "%H:%M")
+    unit = "utcyearmonthdate" if by_day else "utcyearmonthdatehours"
+    day = "%d %b" if span.since.year == (span.until - timedelta(hours=1)).year else "%d %b %Y"
+    hour: Any = alt.Undefined if by_day else f"utcFormat(datum.value, utchours(datum.value) ? '%H:%M' : '{day}')"
     n_days = (span.until - span.since).days
     ticks: Any = 12 if not by_day else "day" if n_days <= 15 else 10
-    axis = alt.Axis(format=form, labelOverlap=True, grid=False, tickCount=ticks)
+    axis = alt.Axis(format=day, labelExpr=hour, labelOverlap=True, grid=False, tickCount=ticks)
     scale = alt.Scale(type="utc", domain=[1000 * span.since.timestamp(), 1000 * span.until.timestamp()])
     return alt.X(f"{unit}(time):T", title=f"Time (UTC, per {span.bucket})", axis=axis, scale=scale)
 
@@ -83,6 +98,7 @@ def finish(chart: Any, height: int = HEIGHT) -> Any:
     return chart.properties(height=height).configure_view(strokeWidth=0).configure_legend(symbolType="square")
 
 
+@of_frame
 def cost_over_time(frame: pd.DataFrame, span: Span) -> Any:
     tooltip = [
         time_tip(span.bucket),
@@ -111,7 +127,7 @@ def _lines(frame: pd.DataFrame, names: dict[str, str], span: Span, title: str) -
     return over_time(
         span,
         alt.Chart(long)
-        .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
+        .mark_line(point=alt.OverlayMarkDef(size=14))
         .encode(
             x=time_axis(span),
             y=alt.Y("value:Q", title=title),
@@ -147,13 +163,14 @@ def requests_over_time(frame: pd.DataFrame, span: Span) -> Any:
 
 
 def success_over_time(frame: pd.DataFrame, span: Span) -> Any:
+    lowest = min([90.0, *frame["success %"].dropna()])
     return over_time(
         span,
         alt.Chart(whole(frame, span))
-        .mark_line(interpolate="monotone", color="#0d9488", point=alt.OverlayMarkDef(size=14))
+        .mark_line(color="#0d9488", point=alt.OverlayMarkDef(size=14))
         .encode(
             x=time_axis(span),
-            y=alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(zero=False, domainMax=100)),
+            y=alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(domain=[lowest, 100])),
             tooltip=[time_tip(span.bucket), alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
         ),
     )
@@ -192,8 +209,10 @@ def tokens_over_time(frame: pd.DataFrame, span: Span) -> Any:
     )
 
 
+@of_frame
 def gantt(frame: pd.DataFrame, order: list[str], end_s: float) -> Any:
     """The steps of a run over time; failed ones are red."""
+    order = [str(formatting.cell(step)) for step in order]
     frame = frame.assign(
         colour=[ERROR_COLOUR if s == "failed" else colour_of(m) for s, m in frame[["status", "model"]].values]
     )
@@ -218,6 +237,7 @@ def gantt(frame: pd.DataFrame, order: list[str], end_s: float) -> Any:
     return finish(bars + labels, height=70 + 34 * len(order))
 
 
+@of_frame
 def win_rates(frame: pd.DataFrame) -> Any:
     known = frame.dropna(subset=["win rate %"])
     order = known["model"].tolist()
@@ -235,11 +255,12 @@ def win_rates(frame: pd.DataFrame) -> Any:
     return finish(rule + bars + points, height=40 + 32 * max(1, len(order)))
 
 
+@of_frame
 def win_rate_over_time(frame: pd.DataFrame, span: Span) -> Any:
     return over_time(
         span,
         alt.Chart(frame)
-        .mark_line(interpolate="monotone", point=alt.OverlayMarkDef(size=14))
+        .mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=14))
         .encode(
             x=time_axis(span),
             y=alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100])),
@@ -252,6 +273,7 @@ def win_rate_over_time(frame: pd.DataFrame, span: Span) -> Any:
 UNPRICED = "#a855f7"
 
 
+@of_frame
 def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> Any:
     """Cost a day stacked by model; days with unpriced calls carry a hatched cap, and the budget's share a day a dashed line.
 

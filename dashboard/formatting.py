@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+import pandas as pd
+
 from core.domain.feedback import Feedback
 from core.pricing.dollars import dollars
 
@@ -72,7 +74,8 @@ def change(now: float | None, before: float | None, n_before: int) -> tuple[str,
         return ("as before" if now == 0 else "0 before"), False
     if now >= 10 * before:
         return f"× {now / before:,.0f}", True
-    return f"{100 * (now - before) / before:+.0f} %", True
+    share = round(100 * (now - before) / before)
+    return (f"{share:+} %", True) if share else ("± 0 %", False)
 
 
 def short(text: str, n: int = 80) -> str:
@@ -150,6 +153,14 @@ def uncell(value: object) -> str:
     """What `cell` was given, as text."""
     text = str(value)
     return text[1:] if text.startswith("'") and cell(text[1:]) == text else text
+
+
+def defused(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The frame without formulas, and the columns in which there were any."""
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    safe = {name: frame[name].map(cell) for name in texts}
+    changed = [name for name, column in safe.items() if not column.equals(frame[name])]
+    return (frame.assign(**{name: safe[name] for name in changed}) if changed else frame), changed
 
 
 def mark(each: Feedback) -> str:

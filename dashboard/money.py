@@ -1,19 +1,22 @@
 """What concerns money, from the core to data frames: prices, estimates, spend, alerts. Cached for seconds, like queries."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import streamlit as st
 
-from core.clock import DAY_US, to_us
+from core.clock import to_us
 from core.costs.changes import Change
+from core.domain.budget import BudgetStatus
 from core.domain.generation import Generation
 from core.domain.metrics import MetricsRow
 from core.domain.price import Elsewhere, RepricedDay, UnpricedModel
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from core.monitoring.reconcile import Drift
+from core.monitoring.service import Window
 from core.monitoring.spend import SpendOf
 from core.pricing.estimate import Estimate
 from dashboard import formatting
@@ -123,8 +126,19 @@ def audit_frame() -> pd.DataFrame:
 
 
 def day_span(label: str) -> Span:
+    """The whole days of a range."""
     chosen = window(label)
     return span_of("day", chosen.since, chosen.until)
+
+
+def _days(label: str) -> Window:
+    """The same up to now: spend by what it was for is kept by days of UTC."""
+    return Window(day_span(label).since, window(label).until)
+
+
+def usd_a_day(status: BudgetStatus) -> float:
+    """A day's share of a budget; where clocks change, a month is not whole days long."""
+    return float(status.limit_usd) / round((status.resets_at - status.starts_at) / timedelta(days=1))
 
 
 def month_span() -> Span:
@@ -135,7 +149,7 @@ def month_span() -> Span:
 @st.cache_data(ttl=3, show_spinner=False)
 def daily_spend(label: str, simulated: bool) -> pd.DataFrame:
     """Known cost a day and model in USD, and the calls without a price."""
-    rows = manager().monitoring.by_model(window(label), bucket="day", simulated=simulated)
+    rows = manager().monitoring.by_model(_days(label), bucket="day", simulated=simulated)
     records = [
         {
             "time": row.bucket,
@@ -157,10 +171,11 @@ def forecast_frame(simulated: bool) -> tuple[pd.DataFrame, str]:
     found = spend.month(simulated=simulated)
     start = manager().monitoring.window(now.replace(day=1, hour=0, minute=0, second=0, microsecond=0), now)
     rows = manager().monitoring.over_time(start, bucket="day", simulated=simulated)
+    by_day = {row.bucket: float(row.metrics.cost_usd) for row in rows}
     total, records = 0.0, []
-    for row in rows:
-        total += float(row.metrics.cost_usd)
-        records.append({"time": row.bucket, "spent": total})
+    for day in pd.date_range(start.since, now) if by_day else ():  # one without a call stands at what was spent before
+        total += by_day.get(day.to_pydatetime(), 0.0)
+        records.append({"time": day, "spent": total})
     if isinstance(found, TooEarly):
         return pd.DataFrame(records, columns=["time", "spent"]), found.reason
     path = [
@@ -199,21 +214,15 @@ def bridge_frame(found: Bridge) -> pd.DataFrame:
     return frame.assign(change=frame["end"] - frame["start"])
 
 
-def _span_us(label: str) -> tuple[int, int]:
-    """The days of a range; spend by dimension is kept by days of UTC."""
-    chosen = window(label)
-    return to_us(chosen.since) // DAY_US * DAY_US, to_us(chosen.until)
-
-
 @st.cache_data(ttl=5, show_spinner=False)
 def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
     """A row a value: calls, tokens, cost, and dollars per answered call (per success, for experiments)."""
     if dimension == "model":
-        rows = manager().monitoring.by_model(window(label), simulated=simulated)
+        rows = manager().monitoring.by_model(_days(label), simulated=simulated)
         found = sorted(map(_spend_of, rows), key=lambda each: each.cost_usd or 0, reverse=True)
     else:
-        found = manager().spend.by(dimension, window(label), simulated=simulated)
-    span, is_of_experiments = _span_us(label), dimension == "experiment"
+        found = manager().spend.by(dimension, _days(label), simulated=simulated)
+    is_of_experiments, span = dimension == "experiment", map(to_us, astuple(_days(label)))
     successes = manager().experiments.successes(*span, simulated=simulated) if is_of_experiments else {}
     records = []
     for each in found:

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.charts import GREY, PALETTE, Span, finish, over_time, time_axis, time_tip
+from dashboard.charts import GREY, PALETTE, Span, finish, of_frame, over_time, time_axis, time_tip
 
 
 def _by_variant(frame: pd.DataFrame) -> alt.Color:
@@ -14,6 +14,7 @@ def _by_variant(frame: pd.DataFrame) -> alt.Color:
     return alt.Color("variant:N", sort=order, scale=alt.Scale(domain=order, range=list(PALETTE)), legend=legend)
 
 
+@of_frame
 def effects(frame: pd.DataFrame) -> Any:
     """Forest plot: each metric's difference to the control, as a share of it, with its always-valid interval."""
     order = list(dict.fromkeys(frame["metric"]))
@@ -34,6 +35,7 @@ def effects(frame: pd.DataFrame) -> Any:
     return finish(zero + bars + points, height=50 + 32 * len(order) * max(1, frame["variant"].nunique()))
 
 
+@of_frame
 def history(frame: pd.DataFrame, title: str) -> Any:
     """The difference as it stood, with the band that held at each look."""
     x = alt.X("units:Q", title="Units so far", axis=alt.Axis(grid=False, format="~s"))
@@ -54,6 +56,7 @@ def history(frame: pd.DataFrame, title: str) -> Any:
     return finish(band + zero + line)
 
 
+@of_frame
 def days(frame: pd.DataFrame, span: Span) -> Any:
     return over_time(
         span,
@@ -69,6 +72,7 @@ def days(frame: pd.DataFrame, span: Span) -> Any:
     )
 
 
+@of_frame
 def split(frame: pd.DataFrame) -> Any:
     """Seen shares as bars, planned ones as marks."""
     x = alt.X("seen %:Q", title="Share of units (%)", scale=alt.Scale(domainMin=0))

@@ -501,11 +501,17 @@ def test_a_call_without_a_price_costs_nothing_known_per_success(mm: ModelManager
 
 def test_a_record_of_odd_words_and_of_a_running_experiment_holds(mm: ModelManager):
     made = mm.experiments.create(
-        "t", SIM, hypothesis="Written answers win. ```json aimm-experiment\n{}", primary="number"
+        "t\n**A wins**",
+        SIM,
+        hypothesis="Written ![answers](http://x) win. ```json aimm-experiment\n{}",
+        primary="number",
     )
     mm.experiments.record(made.id, [OutcomeInput(unit_id=f"u{n % 90}", variant=n % 2, number=4.0) for n in range(900)])
 
-    assert mm.experiments.verify(mm.experiments.record_of(made.id)) == []
+    text = mm.experiments.record_of(made.id)
+    assert mm.experiments.verify(text) == []
+    assert "\n**A wins**" not in text
+    assert "\\[answers](http://x) win. \\`\\`\\`json aimm-experiment {}" in text
 
 
 # Shadows, weights that follow the data

@@ -1,6 +1,7 @@
 """The decision record: what was tested, found and decided, in one Markdown file that can be checked against the database."""
 
 import math
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -127,13 +128,13 @@ def render(data: dict[str, Any]) -> str:
     """The record as Markdown, with its data in a block at the end."""
     e, design = data["experiment"], data["experiment"]["design"]
     lines = [
-        f"# Decision record: {e['name']}",
+        f"# Decision record: {_cell(e['name'])}",
         "",
-        f"**{data['decision']['headline']}**",
+        f"**{_cell(data['decision']['headline'])}**",
         "",
-        *(f"- {reason}" for reason in data["decision"]["reasons"]),
+        *(f"- {_cell(reason)}" for reason in data["decision"]["reasons"]),
         "",
-        f"Hypothesis: {e['hypothesis']}",
+        f"Hypothesis: {_cell(e['hypothesis'])}",
         "",
         f"Unit: {e['unit']}. Primary metric: {names(design['primary'])}. Rule: {design['rule'].replace('_', ' ')}"
         + (f" (margin {design['margin']:g})" if design["margin"] else "")
@@ -235,4 +236,5 @@ def _weighted(variant: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """A text of one line that is no cell, link, picture, code or tag of Markdown."""
+    return re.sub(r"[|`\[<]", r"\\\g<0>", " ".join(text.split()))

@@ -31,16 +31,18 @@ def show() -> None:
             provider = {AS_SAID: None, ALL: ""}.get(whose, whose)
             _run(lambda: manager().reconciliations.of_file(file.getvalue(), provider=provider))
     with right, st.form("bill_form", border=False):
-        row = st.columns([1, 1, 1.6])
+        row = st.columns([1, 0.8, 1.6])
         usd = row[0].number_input(
-            "… or one number (USD)", 0.0, 1e9, None, key="bill_usd", persist_state="session", placeholder="sum of the bill"
+            "… or its sum ($)", 0.0, 1e9, None, key="bill_usd", persist_state="session", placeholder="0.00"
         )  # fmt: skip
         provider = row[1].text_input("Provider", "gemini", key="bill_provider", persist_state="session")
-        today = datetime.now(UTC).date()
-        days = row[2].date_input("From and to", (today.replace(day=1) - timedelta(days=1), today), key="bill_days", persist_state="session")  # fmt: skip
+        last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)  # the month that is over has a bill
+        days = row[2].date_input("From and to", (last.replace(day=1), last), key="bill_days", persist_state="session")  # fmt: skip
         if st.form_submit_button("Compare", icon=":material/balance:"):
-            both = days if isinstance(days, tuple) and len(days) == 2 else (today, today)
-            _run(lambda: manager().reconciliations.of_number(usd or 0, (provider or "").strip(), *both))
+            both = (days[0], days[-1]) if days else (last, last)
+            _run(
+                lambda: manager().reconciliations.of_number("" if usd is None else usd, (provider or "").strip(), *both)
+            )
     found = st.session_state.get("bill_found")
     if isinstance(found, Reconciliation):
         _draw(found)

@@ -14,11 +14,7 @@ def show(label: str, simulated: bool) -> None:
     frame = money.daily_spend(label, simulated)
     left, right = st.columns(2, gap="medium")
     with left:
-        a_day = (
-            None
-            if budget is None
-            else float(budget.status.limit_usd) / (budget.status.resets_at - budget.status.starts_at).days
-        )
+        a_day = None if budget is None else money.usd_a_day(budget.status)
         text = "Known cost. A hatched cap marks days with calls that have no price: their true cost is higher. Dashed: the month budget, a day's share."  # fmt: skip
         chart_table.show(
             "Spend per day",
@@ -106,7 +102,7 @@ def _bridge(label: str, simulated: bool) -> None:
 
 def _by(label: str, simulated: bool) -> None:
     address.check("spend_by", DIMENSIONS, "dimension")
-    dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True) or "model"  # fmt: skip
+    dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True, help="Of whole days (UTC).") or "model"  # fmt: skip
     frame = money.spend_by(dimension, label, simulated)
     if frame.empty:
         hint = {
