@@ -17,7 +17,8 @@ from core.errors import DatabaseUnavailable, InvalidRequest
 from core.storage.files import private_database, private_folder
 from core.storage.health import MOVED, OTHER, Health, is_new, reason
 
-BUSY_TIMEOUT_MS = 120_000  # the longest write, charging millions of past calls anew, takes a minute
+BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
+MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
 HEAD = "0009"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -176,11 +177,16 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-        with self._writers.begin() as connection:
+        with self._writers.connect() as connection:
+            if self.is_sqlite:
+                connection.connection.driver_connection.execute(f"PRAGMA busy_timeout={MIGRATION_MS}")  # type: ignore[union-attr]
+            connection.begin()
             if not self.is_sqlite:  # two processes may start at once; SQLite's write lock already orders them
                 connection.execute(text("SELECT pg_advisory_xact_lock(7264110)"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            connection.commit()
+            connection.invalidate()  # it waits longer than others may
 
     def _refuse_others(self, version: str | None) -> None:
         """Leave alone what this version does not know how to bring up to date.

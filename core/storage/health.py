@@ -16,6 +16,7 @@ from core.errors import AimmError, DatabaseUnavailable, InvalidRequest
 logger = logging.getLogger(__name__)
 
 GONE, OTHER = "its file was deleted or moved away", "another file stands in its place"
+LOCKED = "another program holds it locked"
 NO_LOG = "the -wal file beside it, which holds its latest records, was deleted or moved away"
 MOVED = "Put the files back together, -wal and -shm with them, or stop the server, which writes down what it has."
 # SQLite's primary result codes.
@@ -25,9 +26,9 @@ _SQLITE = {
     sqlite3.SQLITE_CANTOPEN: ("its file cannot be opened", "Look whether its folder is there and may be written."),
     sqlite3.SQLITE_PERM: ("this user may not use its file", "Let this user read and write it."),
     sqlite3.SQLITE_AUTH: ("this user may not use its file", "Let this user read and write it."),
-    sqlite3.SQLITE_BUSY: ("another program holds it locked", "Close the program that does."),
-    sqlite3.SQLITE_LOCKED: ("another program holds it locked", "Close the program that does."),
-    sqlite3.SQLITE_PROTOCOL: ("another program holds it locked", "Close the program that does."),
+    sqlite3.SQLITE_BUSY: (LOCKED, "Close the program that does."),
+    sqlite3.SQLITE_LOCKED: (LOCKED, "Close the program that does."),
+    sqlite3.SQLITE_PROTOCOL: (LOCKED, "Close the program that does."),
     sqlite3.SQLITE_NOTADB: ("its file is no SQLite database", "Check DATABASE_URL."),
     sqlite3.SQLITE_CORRUPT: ("its file is damaged", "Restore a backup, or try: sqlite3 FILE .recover"),
     sqlite3.SQLITE_IOERR: ("its file cannot be read or written", "Look at the disk."),
@@ -87,6 +88,10 @@ class Health:
     @property
     def is_troubled(self) -> bool:
         return bool(self._troubles)
+
+    @property
+    def is_locked(self) -> bool:
+        return self._troubles.get("writing") == LOCKED
 
     @contextmanager
     def told(self, deed: str) -> Iterator[None]:

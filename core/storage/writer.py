@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ Rows = Sequence[Mapping[str, Any]]
 Handler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 MAX_BATCH = 500
 WORKS_S = 5.0
+KEPT_S = 120.0  # how long the record of a call, which may be paid for, waits for another program's lock
 PROBE, PROBE_BYTES = "probe", 64 * 1024
 
 
@@ -42,6 +44,7 @@ class _Job:
     handler: Handler | None = None  # of the quick lane, with what it is asked
     question: Any = None
     done: "Future[Any]" = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
 
 
 class Writer:
@@ -137,7 +140,7 @@ class Writer:
                 self._answer(quick)
             if durable:
                 batch, durable = durable[:MAX_BATCH], durable[MAX_BATCH:]
-                self._commit(batch)
+                durable = [*self._commit(batch), *durable]
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
         by_handler: dict[Handler, list[_Job]] = {}
@@ -154,24 +157,27 @@ class Writer:
             for job, answer in zip(asking, answers, strict=True):
                 job.done.set_result(answer)
 
-    def _commit(self, batch: Sequence[_Job]) -> None:
+    def _commit(self, batch: Sequence[_Job]) -> Sequence[_Job]:
+        """Those of the batch that are to be tried again: whoever asked was told, but a call's record is not given up at once."""
         try:
             with self._database.write_kept() as connection:
                 results = self._execute(connection, batch)
         except Exception as error:  # noqa: BLE001 - one bad row must not take the others of its batch with it
             if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
-                for job in batch:
-                    self._commit([job])
-                return
+                return [left for job in batch for left in self._commit([job])]
             if not isinstance(error, AimmError):
                 logger.warning("a write failed: %s", type(error).__name__)
             for job in batch:
-                job.done.set_exception(error)
-            return
+                if not job.done.done():
+                    job.done.set_exception(error)
+            is_passing = isinstance(error, DatabaseUnavailable) and self._database.health.is_locked
+            return [job for job in batch if is_passing and job.row and time.monotonic() < job.since + KEPT_S]
         if any(job.work == self._probe for job in batch):
             self._database.health.recover("writing")
         for job, result in zip(batch, results, strict=True):
-            job.done.set_result(result)
+            if not job.done.done():
+                job.done.set_result(result)
+        return ()
 
     def _execute(self, connection: Connection, batch: Sequence[_Job]) -> list[Any]:
         rows = [job.row for job in batch if job.row is not None]
