@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import math
+from decimal import Decimal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +32,7 @@ from core import (
 
 logger = logging.getLogger(__name__)
 
+SPENT_BEFORE = "x-aimm-fallback-cost-usd"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 BODY_TIMEOUT_S = 60.0  # for a whole body
 DRAIN_BYTES, DRAIN_S = 256 * 1024 * 1024, 20.0
@@ -81,11 +83,17 @@ def status_of(error: AimmError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
 
 
+def spent_before(amount_usd: Decimal | None) -> str:
+    return "unknown" if amount_usd is None else f"{amount_usd:f}"
+
+
 async def _expected(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AimmError)  # noqa: S101 - what it is registered for
     text = error.text
     more = {"generation_id": error.generation_id} if error.generation_id else {}
     response = failure(status_of(error), error.code, text, **more)
+    if error.spent_before_usd != 0:
+        response.headers[SPENT_BEFORE] = spent_before(error.spent_before_usd)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     return response

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from api.asked import Asked
+from api.errors import SPENT_BEFORE, spent_before
 from api.exchange import EVENTS, Exchange, Left
 from core import AimmError, BudgetExceeded, ModelManager, Overloaded, ProviderError, ProviderUnavailable, RateLimited
 from core.calls.call import Call, Pipe
@@ -127,6 +128,7 @@ class _Known:
             found["x-aimm-assignment"] = self._served.assignment_id
         if call.fallback_from:
             found["x-aimm-fallback"] = call.fallback_from
+            found[SPENT_BEFORE] = spent_before(call.spent_before_usd)
         if call.origin.cache_s:
             found["x-aimm-cache"] = "hit" if call.is_hit else "miss"
         found["x-aimm-overhead-ms"] = f"{1e3 * call.overhead_s:.2f}"

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import KEY
+from api.errors import SPENT_BEFORE
 from api.exchange import Exchange, Left, dumped
 from api.gateway import retry_headers
 from api.refusal import refusal
@@ -162,12 +163,13 @@ def _was_charged(mm: ModelManager, start: Message, body: bytes) -> bool:
         return bool(found["workflow"]["total_cost"] != 0)
     if "comparison" in found:
         return any(result["cost"] != 0 for result in found["comparison"]["results"])
+    if headers.get(SPENT_BEFORE.encode(), b"0") != b"0":
+        return True
     generation_id = headers.get(b"x-aimm-request-id", b"").decode("latin-1") or found.get("generation_id") or ""
     try:
-        g = mm.generation(str(generation_id))
+        return mm.generation(str(generation_id)).may_have_cost
     except NotFound:
         return False
-    return g.cost_usd != 0 and (g.cost_usd is not None or g.usage.input_tokens + g.usage.output_tokens > 0)
 
 
 def _packed(status: int, headers: Any, body: bytes) -> bytes:

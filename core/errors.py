@@ -2,6 +2,7 @@
 
 import math
 import re
+from decimal import Decimal
 from typing import NamedTuple
 
 _SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|aimm_[\w-]{20,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
@@ -35,6 +36,7 @@ class AimmError(Exception):
     """What happened; `hint` says what to do; `generation_id` names the logged call, if there was one.
 
     `code` is the name that HTTP answers and log rows carry. The text is free of keys. `upstream`: how the vendor put it, if it did.
+    `spent_before_usd`: what models cost that were asked before the one that failed; None = not known.
     """
 
     code = "error"
@@ -45,6 +47,7 @@ class AimmError(Exception):
         self.hint = hint
         self.retry_after_s = retry_after_s
         self.generation_id: str | None = None
+        self.spent_before_usd: Decimal | None = Decimal(0)
         self.upstream: Upstream | None = None
 
     @property

@@ -199,15 +199,6 @@ def test_a_redirect_is_no_answer_and_takes_no_prompt_along(served: Running):
     assert (served.row().error_class, served.row().n_attempts) == ("provider_error", 1)
 
 
-def test_a_call_that_gemini_could_not_make_is_no_call(served: Running):
-    served.gemini.next(
-        gemini_fake.Reply(events=[gemini_fake.event("", finish="MALFORMED_FUNCTION_CALL", usage=gemini_fake.usage())])
-    )
-    choice = served.chat(FLASH).parse().choices[0]
-
-    assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
-
-
 def test_empty_turns_do_not_reach_anthropic(served: Running):
     served.chat(CLAUDE, [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}, *HELLO])
 

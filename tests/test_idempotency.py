@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from core import Conflict, ModelManager, clock
+from core.domain.alias import Target
 from core.keys import requests
 from tests.conftest import Open
+from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, openai_answer
 from tests.gateway import FLASH, GPT, HELLO, Running, running_gateway
 
@@ -140,6 +142,30 @@ def test_a_first_try_that_failed_and_cost_something_is_not_paid_twice(served: Ru
     assert served.row().cost_usd != 0
     assert first.status == again.status == 502 and again.body == first.body
     assert again.headers["idempotent-replayed"] == "true" and served.mm.log.count() == n
+
+
+@pytest.mark.parametrize("path", [CHAT, "/api/generate"])
+@pytest.mark.parametrize("is_charged", [True, False])
+def test_a_chain_that_failed_is_not_paid_twice_where_one_of_it_cost_something(
+    served: Running, path: str, is_charged: bool
+):
+    served.mm.aliases.set("chain", Target(model=FLASH, fallbacks=(GPT,)))
+    failed = gemini_fake.Reply(
+        events=[gemini_fake.event(None, finish="MALFORMED_FUNCTION_CALL", usage=gemini_fake.usage(10, 5))]
+    )
+    served.gemini.next(failed if is_charged else gemini_fake.error(403, "PERMISSION_DENIED", "no"))
+    served.vendor.next(Reply(401, body={"error": {"message": "no such key"}}))
+    named, body = (
+        fresh(),
+        {"model": "chain", "messages": HELLO} if path == CHAT else {"model": "chain", "prompt": "Hello"},
+    )
+
+    first, again = (served.post(path, body, named) for _ in range(2))
+
+    assert first.status == 401 and again.status == (401 if is_charged else 200)
+    assert ("idempotent-replayed" in again.headers) is is_charged
+    cost = first.headers.get("x-aimm-fallback-cost-usd", "0")
+    assert cost == ("0.0000155" if is_charged else "0")
 
 
 def test_who_left_finds_the_answer_when_asking_again(served: Running):

@@ -115,7 +115,7 @@ class Admitting:
             ask = replace(ask, may_be_charged=True)
         if origin.cap_usd is not None:
             # What models have cost that failed before is in the books already, but the caller's cap is for all of them.
-            whole = replace(ask, spent_nano=ask.spent_nano + to_nano(call.spent_before_usd))
+            whole = replace(ask, spent_nano=ask.spent_nano + to_nano(call.spent_before_usd or Decimal(0)))
             longest = within_cap(whole, origin.cap_usd)
             if longest is not None:
                 request = shortened(request, longest, progress, "the rest of its cap")

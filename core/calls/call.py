@@ -104,7 +104,7 @@ class Call:
         self.chunks: list[Chunk] | None = None  # all of them, where they are to be kept
         # Said at the end: our own share of the time; "model error" where another one answered; whether it was kept from before.
         self.overhead_s, self.fallback_from, self.is_hit = 0.0, "", False
-        self.spent_before_usd = Decimal(0)  # by models that failed before another one was asked
+        self.spent_before_usd: Decimal | None = Decimal(0)  # by models that failed before another one; None = not known
         # Said before the first piece: who answers, on which wire, at which price, and whose money it is.
         self.answered_by: Model | None = None
         self.wire, self.price_id = "", ""
@@ -155,7 +155,7 @@ class Call:
             AimmError: The call failed or was blocked; the error names the logged generation.
         """
         if self.error is not None:
-            self.error.generation_id = generation.id
+            self.error.generation_id, self.error.spent_before_usd = generation.id, self.spent_before_usd
             raise self.error
         return generation
 

@@ -281,7 +281,9 @@ class CallEngine:
         if failed.model is None:
             return
         generation = self._recorder.fallen_back_from(call, failed, error, _new_id(), to)
-        call.spent_before_usd += generation.cost_usd or 0
+        if generation.may_have_cost:
+            before, cost = call.spent_before_usd, generation.cost_usd
+            call.spent_before_usd = None if before is None or cost is None else before + cost
         row, body = to_row(generation), to_body(generation, self._recorder.kept(call))
         # What was reserved stays so, under the call's own id: the next model's reservation takes its place.
         written = asyncio.wrap_future(self._writer.log(row, body, self._prices.pin(failed.price)))

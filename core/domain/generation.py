@@ -373,6 +373,10 @@ class Generation:
         return self.provider == "simulated"
 
     @property
+    def may_have_cost(self) -> bool:
+        return self.cost_usd != 0 and (self.cost_usd is not None or self.usage.total_tokens > 0)
+
+    @property
     def tokens_per_s(self) -> float | None:
         """Shown output tokens over the time from the first text to the end; None when there was no stream to time."""
         if self.ttft_s is None or self.latency_s - self.ttft_s < 1e-3:
