@@ -10,12 +10,13 @@ from typing import Any
 import openai
 import pytest
 
-from core import AimmError, ModelManager
+from core import AimmError, ModelManager, ProviderUnavailable
 from core.calls import breaker
 from core.calls.call import Origin
 from core.domain.alias import Target
 from core.domain.experiment import Variant
 from core.domain.generation import Generation
+from core.errors import CircuitOpen
 from tests.conftest import Open
 from tests.fakes.vendors import KEY, FakeVendor, failure, openai_answer
 from tests.gateway import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
@@ -242,6 +243,7 @@ def test_what_is_no_fault_of_the_vendor_leaves_it_open(
     [
         ([500] * 15, 1, False),  # one bad request, again and again
         ([500] * 30, 2, False),
+        ([504] * 15, 1, False),  # too large a request to be answered in time
         ([500] * 12, 12, True),
         ([503] * 12, 1, True),  # a server that is down is so for every request
         ([503] * 9, 9, False),
@@ -265,6 +267,33 @@ def test_a_door_shuts_by_the_share_of_distinct_requests_that_failed(
 
     assert bool(mm.breakers.states()) is is_open
     assert ask(mm).status == ("error" if is_open else "ok")
+
+
+def test_a_request_that_takes_longer_than_its_caller_waits_shuts_no_door(
+    open_manager: Open, sqlite_url: str, vendor: FakeVendor
+):
+    mm = open_manager(sqlite_url, **settings_of(vendor) | {"call_timeout_s": 0.5})
+    vendor.next(*[replace(openai_answer(), hang_s=1.0)] * 12)
+    calls = [mm.submit(mm.request("Hello", model=GPT), Origin()) for _ in range(12)]
+
+    assert {call.result(10).error_class for call in calls} == {"provider_timeout"}
+    assert mm.breakers.states() == {}
+
+
+def test_only_the_call_that_tries_says_what_becomes_of_a_door_that_is_shut(
+    mm: ModelManager, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(breaker, "OPEN_S", 0)
+    *failed, probe, late = [mm.submit(mm.request(str(n), model="sim-fast"), Origin()) for n in range(12)]
+    for call in failed:
+        mm.breakers.failed("openai", GPT, ProviderUnavailable("down"), call)
+    mm.breakers.check("openai", GPT, probe)
+
+    mm.breakers.left("openai", GPT, late)  # one from before the door was shut
+    with pytest.raises(CircuitOpen):
+        mm.breakers.check("openai", GPT, late)
+    mm.breakers.left("openai", GPT, probe)  # it ended before anything was known
+    mm.breakers.check("openai", GPT, late)
 
 
 def test_attempts_of_one_request_are_one_failure(open_manager: Open, sqlite_url: str, vendor: FakeVendor):

@@ -36,7 +36,16 @@ class Attempts:
         assert progress.model is not None  # noqa: S101 - set by the caller
         request = await self._admitting.admitted(call, progress, deadline)
         provider, model = progress.model.provider, progress.model.name  # after a downgrade, the other one
-        self._breakers.check(provider, model)
+        self._breakers.check(provider, model, call)
+        try:
+            await self._tried(call, progress, request, (deadline, first_by))
+        finally:
+            self._breakers.left(provider, model, call)
+
+    async def _tried(self, call: Call, progress: Progress, request: Request, times: tuple[float, float]) -> None:
+        assert progress.model is not None  # noqa: S101 - set by the caller
+        provider, model = progress.model.provider, progress.model.name
+        deadline, first_by = times
         while True:
             await self._pace(call, progress, first_by)
             progress.n_attempts += 1
@@ -44,10 +53,7 @@ class Attempts:
             call.waiting = ""
             call.overhead_s = time.monotonic() - call.started_at - progress.vendor_s - progress.waited_s
             try:
-                await self._timed(call, request, progress, (deadline, first_by))
-            except asyncio.CancelledError:
-                self._breakers.left(provider, model)
-                raise
+                await self._timed(call, request, progress, times)
             except AimmError as error:
                 if not (isinstance(error, ProviderTimeout) and call.has_output):  # a long answer is no fault
                     self._breakers.failed(provider, model, error, call)

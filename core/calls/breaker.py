@@ -2,9 +2,9 @@
 
 Only faults of the vendor count: what is down, breaks, hangs or cannot be read. A wrong request, a missing model, a bad key and
 a rate limit say nothing about the next call. A circuit opens when at least half of the last requests failed, and ten did:
-requests, not their attempts. A fault that a request may itself have caused (a 500, an answer that cannot be read) counts
-once for the same request of the same caller, however often it is repeated. After a while one call may try; the others wait
-for what it finds.
+requests, not their attempts. A fault that a request may itself have caused (a 500, an answer that cannot be read or does not
+come in the time that the caller's fallbacks leave) counts once for the same request of the same caller, however often it is
+repeated. After a while one call may try; the others wait for what it finds.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from core import clock
 from core.calls.call import Call
-from core.errors import AimmError, CircuitOpen, ProviderError, ProviderTimeout
+from core.errors import AimmError, CircuitOpen, ProviderError
 from core.storage.breakers import BreakerStore, Opening
 from core.storage.database import Connection, Database
 from core.storage.writer import Work, Writer
@@ -25,7 +25,11 @@ logger = logging.getLogger(__name__)
 
 MIN_FAILED, MIN_SHARE = 10, 0.5  # of the requests of the window
 WINDOW_S, WINDOW_REQUESTS = 120.0, 200
-_DOWN = (502, 503, 504, 529)  # what a server answers that is down or overloaded, whatever it was asked
+_DOWN = (
+    502,
+    503,
+    529,
+)  # what a server answers that is down or overloaded, whatever it was asked; 504 may be the request's size
 OPEN_S, LONGEST_S = 10, 300
 PROBE_S = 30  # how long the one that tries may take
 Name = tuple[str, str]
@@ -57,12 +61,12 @@ class Breakers:
         self._writer = writer
         self._windows: dict[Name, _Window] = {}
         self._open: dict[Name, Opening] = self._store.all()
-        self._trying: set[Name] = set()
+        self._trying: dict[Name, Call] = {}
         self.tell: Callable[..., Work] | None = None  # see AlertService.tell
         self._lock = threading.Lock()
 
-    def check(self, provider: str, model: str) -> None:
-        """Raises: CircuitOpen: the model is left alone for now."""
+    def check(self, provider: str, model: str, call: Call) -> None:
+        """Let a call ask a model. Raises: CircuitOpen: the model is left alone for now."""
         if not self._open:
             return
         name = (provider, model)
@@ -77,7 +81,7 @@ class Breakers:
                     retry_after_s=(opening.open_until - now_us) / 1e6,
                 )
             self._open[name] = opening._replace(open_until=now_us + PROBE_S * 1_000_000)
-            self._trying.add(name)
+            self._trying[name] = call
 
     def succeeded(self, provider: str, model: str, call: Call | None = None) -> None:
         """call: Which one; None = what was counted before is forgotten."""
@@ -89,7 +93,7 @@ class Breakers:
         if name in self._open:
             with self._lock:
                 self._open.pop(name, None)
-                self._trying.discard(name)
+                self._trying.pop(name, None)
                 self._windows.pop(name, None)
             logger.info("%s of %s answers again", model, provider)
             self._writer.submit(lambda connection: BreakerStore.remove(connection, name))
@@ -97,17 +101,17 @@ class Breakers:
     def failed(self, provider: str, model: str, error: AimmError, call: Call) -> None:
         name = (provider, model)
         if not _is_fault(error):
-            if name in self._trying and error.upstream is not None:
+            if self._trying.get(name) is call and error.upstream is not None:
                 self.succeeded(provider, model)  # it refused, so it is there
             return
         with self._lock:
             before = self._open.get(name)
             window = self._windows.setdefault(name, _Window())
             window.add(call.id if _is_down(error) else _digest(call), failed=True)
-            if not window.is_failing() if before is None else name not in self._trying:
+            if not window.is_failing() if before is None else self._trying.get(name) is not call:
                 return  # not yet often enough, or late news of calls that were under way
             self._windows.pop(name, None)
-            self._trying.discard(name)
+            self._trying.pop(name, None)
             n_openings = 1 if before is None else before.n_openings + 1
             open_s = min(LONGEST_S, OPEN_S * 2 ** (n_openings - 1))
             opening = Opening(clock.now_us() + open_s * 1_000_000, n_openings, error.message[:300])
@@ -121,13 +125,13 @@ class Breakers:
             text = f"{name[1]} of {name[0]} failed again and again and is left alone for now. The last time: {opening.reason}"
             self.tell("circuit.opened", text, provider=name[0], model=name[1])(connection)
 
-    def left(self, provider: str, model: str) -> None:
-        """A call was stopped before anything was known; if it was the one that tried, the next one may."""
+    def left(self, provider: str, model: str, call: Call) -> None:
+        """A call has ended; if it was the one that tried and nothing is known, the next one may."""
         name = (provider, model)
-        if name not in self._trying:
+        if self._trying.get(name) is not call:
             return
         with self._lock:
-            self._trying.discard(name)
+            self._trying.pop(name, None)
             opening = self._open.get(name)
             if opening is not None:
                 self._open[name] = opening._replace(open_until=clock.now_us())
@@ -160,7 +164,7 @@ def _is_down(error: AimmError) -> bool:
     """Whether any other request would have failed too."""
     if error.upstream is not None:
         return error.upstream.status in _DOWN
-    return error.code == "provider_unavailable" or isinstance(error, ProviderTimeout)
+    return error.code == "provider_unavailable"
 
 
 def _digest(call: Call) -> str:
