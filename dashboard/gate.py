@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 from streamlit import auth_util, runtime
 
 from core.keys.logins import LIFE_S
-from dashboard import login
+from dashboard import login, voter
 from dashboard.session import manager
 
 MAX_FORM_BYTES = 8192
@@ -158,7 +158,7 @@ async def _tried(request: Request, target: str) -> Response:
         return _page(request, "The password did not come in time.", 408)
     given = next((value for name, value in parse_qsl(raw.decode("utf-8", "replace")) if name == "password"), "")
     address = request.client.host if request.client else ""
-    if problem := tries.refusal(address, given, password):
+    if problem := tries.refusal(address, given, password, request.cookies.get(voter.COOKIE, "")):
         return _page(request, problem, 429 if "Try again" in problem else 403)
     token = await asyncio.to_thread(manager().logins.begin, password)
     answer = RedirectResponse(target, 303)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -23,28 +24,44 @@ from dashboard.session import manager
 
 COOKIE = "aimm_login"
 FREE_TRIES, LONGEST_WAIT_S = 5, 60.0
+FREE_IN_ALL = 200  # wrong tries of all addresses together; of these, one a second is forgotten
 KEPT_ADDRESSES = 10_000
 
 
 class Tries:
-    """Wrong passwords by address: from the fifth in a row on, each is followed by a longer wait."""
+    """Wrong passwords by address: from the fifth in a row on, each is followed by a longer wait.
+
+    Who has many addresses, or makes them up in X-Forwarded-For, may still try one a second. A browser that has logged in
+    before is counted by itself: whoever tries wrong ones behind the same proxy keeps it waiting for nothing.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many in a row, and until when to wait
+        self._in_all = 0.0, now()  # wrong tries of all that are not forgotten, and when that was
+        self._browsers: OrderedDict[str, None] = OrderedDict()  # that have logged in
         self._lock = threading.Lock()
 
-    def refusal(self, address: str, given: str, password: str) -> str:
-        """Why a password does not let in; empty = it does."""
-        who = _network(address)
+    def refusal(self, address: str, given: str, password: str, browser: str = "") -> str:
+        """Why a password does not let in; empty = it does. browser: the id that it was given, if it was."""
+        is_known = browser in self._browsers
+        who = browser if is_known else _network(address)
         with self._lock:
+            now = self._now()
+            self._in_all = max(0.0, self._in_all[0] - (now - self._in_all[1])), now
             n_wrong, until = self._wrong.pop(who, (0, 0.0))
-            if (wait_s := until - self._now()) > 0:
+            wait_s = max(until - now, 0.0 if is_known else self._in_all[0] - FREE_IN_ALL)
+            if wait_s > 0:
                 self._wrong[who] = n_wrong, until
-                return f"Too many wrong tries. Try again in {wait_s:.0f} s."
+                return f"Too many wrong tries. Try again in {math.ceil(wait_s)} s."
             if hmac.compare_digest(given.encode("utf-8", "replace"), password.encode()):
+                if browser:
+                    self._browsers[browser] = None
+                if len(self._browsers) > KEPT_ADDRESSES:
+                    self._browsers.popitem(last=False)
                 return ""
             n_wrong += 1
+            self._in_all = self._in_all[0] + 1, now
             wait_s = min(LONGEST_WAIT_S, 2.0 ** (n_wrong - FREE_TRIES)) if n_wrong >= FREE_TRIES else 0.0
             self._wrong[who] = n_wrong, self._now() + wait_s
             while len(self._wrong) > KEPT_ADDRESSES:

@@ -813,6 +813,25 @@ def test_from_the_fifth_wrong_try_on_each_is_followed_by_a_longer_wait():
     assert tries.refusal("a", "wrong", PASSWORD) == "That is not the password."
 
 
+def test_many_addresses_try_one_password_a_second_and_a_known_browser_waits_for_none_of_them():
+    now = 0.0
+    tries = login.Tries(lambda: now)
+    assert tries.refusal("proxy", PASSWORD, PASSWORD, "ada") == ""
+
+    told = [tries.refusal(f"10.0.{n // 250}.{n % 250}", "wrong", PASSWORD) for n in range(login.FREE_IN_ALL + 50)]
+    assert [text for text in told if text != "That is not the password."] == [
+        "Too many wrong tries. Try again in 1 s."
+    ] * 49
+    for _ in range(9):
+        tries.refusal("proxy", "wrong", PASSWORD)
+
+    assert "Too many" in tries.refusal("proxy", PASSWORD, PASSWORD, "bob")
+    assert tries.refusal("proxy", PASSWORD, PASSWORD, "ada") == ""
+    assert [tries.refusal("elsewhere", "wrong", PASSWORD, "ada") for _ in range(6)][5].startswith("Too many")
+    now = 300.0
+    assert tries.refusal("proxy", PASSWORD, PASSWORD, "bob") == ""
+
+
 def test_an_open_server_without_any_login_shows_no_page(open_manager: Open, sqlite_url: str, monkeypatch: Any):
     pages = Pages(open_manager(sqlite_url, takes_up=False, require_key=True), monkeypatch)
 
