@@ -30,6 +30,7 @@ _BEHIND_ACCESS = re.compile(r"/(api|v1|gemini)(/.*)?|/metrics|/openapi\.json", r
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _ASKING = frozenset({"/api/generate", "/api/workflow", "/api/compare", "/api/cost/estimate"})
 _SERVING = re.compile(r"/api/(experiment/[^/]+/(test|record|assign)|comparisons/[^/]+/vote)")
+_FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
 _HOW = "Send it as Authorization: Bearer aimm_…, x-api-key or x-goog-api-key. Keys are made by: aimm keys create NAME"
 _BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 where a proxy passes requests on."
@@ -40,6 +41,7 @@ class _Given(NamedTuple):
     key: bytes
     host: bytes
     origin: bytes
+    is_forwarded: bool  # a proxy says that somebody else asked it
 
 
 class Access:
@@ -82,6 +84,8 @@ class Access:
             return key
         if not self._is_local or mm.settings.require_key or not _came_by_loopback(scope):
             raise AuthenticationError("A key of this server is needed." if not given.key else "This is no key of this server.", hint=_HOW)  # fmt: skip
+        if given.is_forwarded:
+            raise AuthenticationError("A proxy passed this request on, so a key of this server is needed.", hint=_HOW)
         if not _is_local_host(given.host):
             raise Forbidden("On this machine only localhost is served, and the request names another host.", hint=_BROWSER_HINT)  # fmt: skip
         if given.origin and not _is_local_origin(given.origin):
@@ -119,8 +123,10 @@ class Nearby:
             return None
         given = _read({**scope})
         is_near = _is_local_host(given.host) and (not given.origin or _is_local_origin(given.origin))
-        if is_near or not self._needs_host():
+        if (is_near and not given.is_forwarded) or not self._needs_host():
             return None
+        if given.is_forwarded:
+            return Forbidden("A proxy passed this request on, and nobody has to log in here.", hint=_PAGE_HINT)
         if not _is_local_host(given.host):
             return Forbidden("On this machine only localhost is served, and the request names another host.", hint=_PAGE_HINT)  # fmt: skip
         return Forbidden("Pages of other sites may not ask a server on this machine.", hint=_PAGE_HINT)
@@ -143,6 +149,7 @@ def scope_needed(method: str, path: str) -> str:
 def _read(scope: Scope) -> _Given:
     """The key and where the request says it goes and comes from. A key in the query is taken out: it must reach no log."""
     key = host = origin = b""
+    is_forwarded = False
     for name, value in scope["headers"]:
         if name == b"host":
             host = value if not host else b"?"  # two hosts are no host
@@ -153,6 +160,8 @@ def _read(scope: Scope) -> _Given:
                 key = _better(key, value[7:].strip())
         elif name in (b"x-api-key", b"x-goog-api-key"):
             key = _better(key, value.strip())
+        elif name in _FORWARDED:
+            is_forwarded = True
     query = scope.get("query_string", b"")
     if b"=" in query and b"key" in unquote_to_bytes(query):
         parts = [part.partition(b"=") for part in query.split(b"&")]
@@ -160,7 +169,7 @@ def _read(scope: Scope) -> _Given:
             if unquote_to_bytes(name) == b"key":
                 key = _better(key, unquote_to_bytes(value))
         scope["query_string"] = b"&".join(b"".join(part) for part in parts if unquote_to_bytes(part[0]) != b"key")
-    return _Given(key, host, origin)
+    return _Given(key, host, origin, is_forwarded)
 
 
 def _better(old: bytes, new: bytes) -> bytes:

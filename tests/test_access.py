@@ -294,6 +294,18 @@ def test_pages_of_other_sites_may_not_ask_a_server_on_this_machine(keyless: Mode
     assert ask(local(keyless), "/api/generate", "POST", origin=origin)[0] == status
 
 
+@pytest.mark.parametrize("header", ["x_forwarded_for", "x_forwarded_host", "x_real_ip", "forwarded", "via"])
+def test_what_a_proxy_passes_on_is_not_from_this_machine(mm: ModelManager, header: str):
+    """Proxies often name themselves as the host."""
+    _, secret = mm.keys.create("ci", scopes=("read",))
+    passed_on = {header: "203.0.113.9"}
+
+    assert ask(local(mm), **passed_on)[0] == 401
+    assert ask(local(mm), x_api_key=secret, **passed_on)[0] == 200
+    assert ask(Nearby(_served, is_local=True), "/monitoring", **passed_on)[0] == 403
+    assert ask(Nearby(_served, is_local=True, needs_host=lambda: False), "/monitoring", **passed_on)[0] == 200
+
+
 def test_with_a_key_any_page_and_any_name_may_ask(mm: ModelManager):
     _, secret = mm.keys.create("ci")
 
