@@ -14,6 +14,7 @@ from core.calls.call import Origin
 from core.domain.generation import Native, Usage
 from core.pricing.book import PriceBook
 from core.pricing.receipt import to_nano
+from core.pricing.team import row_from
 from core.providers import anthropic, gemini_wire, openai
 from core.providers.tool_calls import CallReader
 from tests.conftest import Open
@@ -29,7 +30,9 @@ def read(answer: dict[str, Any]) -> tuple[Usage | None, str]:
     """Usage and tier as the wire's own reader gives them."""
     usage = answer["usage"]
     if answer["wire"] == "gemini":
-        chunk = gemini_wire.Reader().read([{"usageMetadata": usage}])
+        chunk = gemini_wire.Reader().read(
+            [{"usageMetadata": usage, "candidates": [answer.get("candidate", {})], "modelVersion": answer["model"]}]
+        )
     elif answer["wire"] == "openai":
         chunk = openai._to_chunk([{"usage": usage, "service_tier": answer.get("tier")}], None, None, CallReader())
     else:
@@ -40,13 +43,31 @@ def read(answer: dict[str, Any]) -> tuple[Usage | None, str]:
 @pytest.mark.parametrize("answer", ANSWERS, ids=[answer["id"] for answer in ANSWERS])
 def test_an_answer_costs_what_its_vendor_counted(answer: dict[str, Any]):
     usage, tier = read(answer)
-    price = PriceBook().price(answer.get("provider", PROVIDERS[answer["wire"]]), answer["model"], NOW, tier)
+    provider, model = answer.get("provider", PROVIDERS[answer["wire"]]), answer["model"]
+    own = {"provider": provider, "model": model, **answer["team"]} if "team" in answer else None
+    price = PriceBook([row_from(own, servers=(provider,))] if own else ()).price(provider, model, NOW, tier)
 
     assert usage is not None
     account = settle([usage], price, is_estimated=False)
 
     assert (None if account.cost_usd is None else to_nano(account.cost_usd)) == answer["nano_usd"]
     assert answer.get("says", "") in account.unknown_for
+
+
+@pytest.mark.parametrize(
+    ("read", "usage"),
+    [
+        (openai.to_usage, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
+        (openai.to_usage, {"prompt_tokens": 0, "completion_tokens": 9, "total_tokens": 9}),
+        (openai.to_usage, {"prompt_tokens": True, "completion_tokens": 9}),
+        (openai.to_usage, {"prompt_tokens": 2**53 + 1, "completion_tokens": 9}),
+        (anthropic.to_usage, {"input_tokens": 0, "output_tokens": 0}),
+        (gemini_wire.to_usage, {"trafficType": "ON_DEMAND"}),
+        (gemini_wire.to_usage, {"promptTokenCount": 0, "totalTokenCount": 0}),
+    ],
+)  # fmt: skip
+def test_a_request_without_an_input_was_not_counted(read: Any, usage: dict[str, Any]):
+    assert read(usage) is None
 
 
 @pytest.mark.parametrize(

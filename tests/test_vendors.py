@@ -1,8 +1,10 @@
 """Vendors beside Gemini, each over its real wire: what is sent, what comes back, what it costs, how it fails."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from core.errors import AuthenticationError, InvalidRequest, redact
 from core.providers.registry import Registry
 from tests.conftest import Open
 from tests.fakes.gemini import FakeGemini
-from tests.fakes.vendors import KEY, FakeVendor, Reply, anthropic_answer, failure, openai_answer
+from tests.fakes.vendors import KEY, FakeVendor, Reply, anthropic_answer, failure, openai_answer, openai_tools
 
 GPT, CLAUDE, LLAMA = "gpt-4o", "claude-sonnet-4-5", "llama3.2:3b"
 
@@ -81,6 +83,16 @@ def test_the_wire_says_what_was_asked(mm: ModelManager, vendor: FakeVendor):
     assert vendor.headers[1]["anthropic-version"]
 
 
+COUNTED = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
+
+def ending(*events: dict[str, Any]) -> Reply:
+    """OpenAI's stream with other events at its end."""
+    reply = openai_answer(usage={})
+    reply.events[-1:] = [*(("", {"model": GPT, **event}) for event in events), ("", "[DONE]")]
+    return reply
+
+
 @pytest.mark.parametrize(
     ("model", "reply", "usd"),
     [
@@ -88,9 +100,14 @@ def test_the_wire_says_what_was_asked(mm: ModelManager, vendor: FakeVendor):
         (GPT, openai_answer(usage={"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}, "completion_tokens_details": {"reasoning_tokens": 60}}), "0.003"),
         # claude-sonnet-4-5: $3 in, $0.30 read, $3.75 written, $15 out; all three are beside each other
         (CLAUDE, anthropic_answer(usage={"input_tokens": 600, "cache_read_input_tokens": 400, "cache_creation_input_tokens": 200}), "0.002745"),
+        # gateways end with zeros for what they counted before, Groq counts in `x_groq`, Moonshot beside the last piece
+        (GPT, ending({"choices": [], "usage": COUNTED}, {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}), "0.0035"),
+        (GPT, ending({"choices": [], "x_groq": {"id": "r1", "usage": COUNTED}}), "0.0035"),
+        (GPT, ending({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": COUNTED}]}), "0.0035"),
+        (CLAUDE, anthropic_answer(usage={"input_tokens": 600, "cache_read_input_tokens": 400}, at_end={"input_tokens": 0, "cache_read_input_tokens": 0}), "0.001995"),
     ],
 )  # fmt: skip
-def test_cached_and_thinking_tokens_cost_what_each_vendor_says(
+def test_tokens_cost_what_each_vendor_says_wherever_it_counts_them(
     mm: ModelManager, vendor: FakeVendor, model: str, reply: Reply, usd: str
 ):
     vendor.next(reply)
@@ -176,8 +193,13 @@ def test_an_error_in_the_midst_of_a_stream_is_that_error(mm: ModelManager, vendo
     assert (second.status, second.n_attempts) == ("ok", 2)
 
 
-def test_an_answer_without_usage_is_estimated(mm: ModelManager, vendor: FakeVendor):
-    vendor.next(openai_answer("x" * 400, usage={}))
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}])
+@pytest.mark.parametrize(
+    "answer",
+    [partial(openai_answer, "x" * 400), partial(openai_tools, ("c1", "look_up", json.dumps({"q": "x" * 384})))],
+)
+def test_an_answer_without_its_count_is_estimated(mm: ModelManager, vendor: FakeVendor, answer: Any, usage: Any):
+    vendor.next(answer(usage=usage))
 
     g = ask(mm, GPT)
 

@@ -8,6 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 from core.domain import strict_json as json
 from core.domain.budget import Ask, Spender
 from core.domain.generation import COUNTS, CostStatus, Model, Receipt, Request, Usage
+from core.domain.message import Tool
 from core.domain.price import Price
 from core.errors import CapReached, InvalidRequest
 from core.pricing.receipt import NANO, charged, receipt_for, to_nano
@@ -45,10 +46,14 @@ def estimated_usage(request: Request, text: str, thinking: str = "") -> Usage:
     """Our own count for a call whose vendor sent none."""
     thought = _tokens(thinking)
     return Usage(
-        input_tokens=max(1, -(-request.n_bytes // BYTES_PER_TOKEN)),
+        input_tokens=max(1, -(-(request.n_bytes + sum(map(_tool_bytes, request.tools))) // BYTES_PER_TOKEN)),
         output_tokens=_tokens(text) + thought,
         thinking_tokens=thought,
     )
+
+
+def _tool_bytes(tool: Tool) -> int:
+    return len(tool.name) + len(tool.description.encode()) + len(json.dumps(tool.parameters, default=str))
 
 
 def at_least(usage: Usage, text: str, thinking: str) -> Usage:
@@ -119,8 +124,7 @@ def longest_input(request: Request, model: Model) -> int:
     schema = request.parameters.json_schema
     n = request.n_bytes + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
     n += len(json.dumps(schema, default=str)) if schema else 0
-    for tool in request.tools:
-        n += TOKENS_PER_MESSAGE + len(tool.name) + len(tool.description) + len(json.dumps(tool.parameters, default=str))
+    n += sum(TOKENS_PER_MESSAGE + _tool_bytes(tool) for tool in request.tools)
     for message in request.messages:
         n += sum(max(TOKENS_PER_MEDIUM, medium.n_bytes // BYTES_PER_MEDIA_TOKEN) for medium in message.media)
     return n if model.context_tokens is None else min(n, model.context_tokens)

@@ -135,8 +135,8 @@ class Attempts:
                     has_begun = True
                     timeout.reschedule(deadline + offset)
         finally:
-            if usage is not None and (has_more or (call.text and usage.output_tokens == usage.thinking_tokens)):
-                usage, progress.is_undercounted = at_least(usage, call.text, call.thinking), True
+            if usage is not None and (has_more or (call.written and usage.output_tokens == usage.thinking_tokens)):
+                usage, progress.is_undercounted = at_least(usage, call.written, call.thinking), True
             if usage is not None:
                 progress.usages.append(usage)
             await _close(stream)

@@ -140,6 +140,11 @@ class Call:
             found.append(ToolCall(call_id, name, mended(arguments), signature))
         return tuple(found)
 
+    @property
+    def written(self) -> str:
+        """All that the model wrote: its text, and what it called tools with."""
+        return self.text + "".join(called.name + called.arguments for called in self.tool_calls)
+
     def result(self, timeout_s: float | None = None) -> Generation:
         """Wait for the recorded generation, whatever its status.
 

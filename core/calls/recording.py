@@ -52,7 +52,7 @@ class Recorder:
         if progress.is_undercounted or (progress.finish_reason is None and usages and status != "blocked"):
             is_estimated = True  # the counts so far, a lower bound
         if not usages and may_be_billed(call, progress, status, error):
-            usages, is_estimated = [estimated_usage(call.request, call.text, call.thinking)], True
+            usages, is_estimated = [estimated_usage(call.request, call.written, call.thinking)], True
         if progress.lost:
             usages, is_estimated = [*progress.lost, *usages], True
         if progress.is_hit:

@@ -14,10 +14,11 @@ RATE_NAMES = (
     "image", "cached_image", "output_image", "video", "cached_video", "output_video", "thinking", "citation",
 )  # fmt: skip
 FEE_NAMES = ("search_usd", "storage_usd", "request_usd")
-# As which other kind a kind is charged that has no rate of its own. Nothing is taken for a cheaper kind: what is not
-# named here, such as audio, pictures that were made and writes to a cache, has no price then.
+# As which other kinds a kind is charged that has no rate of its own: the first that a row names, or else like the last.
+# Nothing is taken for a cheaper kind: what is not named here, such as audio, pictures that were made and writes to a
+# cache, has no price then.
 _LIKE: dict[str, tuple[str, ...]] = {
-    "cached": ("input",), "image": ("input",), "video": ("input",), "thinking": ("output",), "cached_audio": ("audio",),
+    "cached": ("input",), "image": ("input",), "video": ("image",), "thinking": ("output",), "cached_audio": ("audio",),
     "cached_image": ("image", "cached"), "cached_video": ("video", "cached"),
 }  # fmt: skip
 _ALWAYS_SEARCHES = re.compile(r"gpt-.*-search(-|$)")
@@ -98,12 +99,13 @@ class Price:
             return own
         if self.input.highest == self.output.highest == 0:
             return self.input  # what costs nothing costs nothing in any kind
-        return next((rate for like in _LIKE.get(name, ()) if (rate := self.rate(like)) is not None), None)
+        like = _LIKE.get(name, ())
+        named = next((rate for each in like if (rate := getattr(self, each)) is not None), None)
+        return named or (self.rate(like[-1]) if like else None)
 
     @property
     def always_searches(self) -> bool:
-        """Whether it is of a chat model that searches the web on every call, and is charged for it without counting it."""
-        return _ALWAYS_SEARCHES.match(self.model) is not None
+        return always_searches(self.model)
 
     def dearest_output(self, prompt_tokens: int) -> Decimal:
         """The highest rate that a token of the answer may have."""
@@ -121,6 +123,11 @@ class Price:
         """All rates times a factor, e.g. a discount or a service tier."""
         scaled = {name: rate.times(factor) for name in RATE_NAMES if (rate := getattr(self, name)) is not None}
         return replace(self, **scaled)
+
+
+def always_searches(model: str) -> bool:
+    """Whether it is a chat model that searches the web on every call, and is charged for it without counting it."""
+    return _ALWAYS_SEARCHES.match(model) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

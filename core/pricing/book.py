@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, TeamPrice
-from core.pricing.catalogue import LOCAL_PRICE, SIMULATED_PRICES, Catalogue, in_region, normalise, shipped
+from core.pricing.catalogue import LOCAL_PRICE, SIMULATED_PRICES, VENDORS, Catalogue, in_region, normalise, shipped
 
 ALL_MODELS = "*"
 _RANK = {"file": 0, "team": 1}  # of two rows from the same moment, the one set on the page or by command wins
@@ -32,6 +32,8 @@ class PriceBook:
         if provider == "simulated":
             return SIMULATED_PRICES.get(model)
         name, (service_tier, _, region) = normalise(model), service_tier.partition("+")
+        if service_tier == "auto" and provider not in VENDORS:
+            service_tier = "standard"  # one's own servers repeat the word, and have one price
         own = _over(self._latest(provider, name, at), self._latest(provider, ALL_MODELS, at))
         if own is None and provider == "ollama":
             return LOCAL_PRICE  # one's own machine; a row of the team's says otherwise

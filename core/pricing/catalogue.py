@@ -15,7 +15,7 @@ from typing import Any
 
 from core.domain import strict_json as json
 from core.domain.names import normalise as normalise
-from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate
+from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate, always_searches
 
 VENDORS = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}
 _VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{2,4}|\d{8}))*$")
@@ -167,6 +167,8 @@ class Catalogue:
         if price is None:
             return None
         price = price.times(factor) if factor != 1 else price
+        if always_searches(name) and not always_searches(info.id):  # listed with a model whose searches cost less
+            price = replace(price, id=_id(self.version, name), model=name, search_usd=None)
         tier = "" if service_tier == "standard" else f":{service_tier}"
         return replace(
             price,

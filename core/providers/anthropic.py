@@ -8,17 +8,8 @@ from typing import Any
 from core.domain.generation import Chunk, FinishReason, Model, Parameters, Request, ToolDelta, Usage
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest, ProviderError
-from core.providers.base import (
-    UNUSUAL,
-    KeyCheck,
-    as_input,
-    check_results,
-    choice_of,
-    is_credible,
-    tier_of,
-    with_unknown,
-)
-from core.providers.http import HttpVendor, count_of, quota_of
+from core.providers.base import UNUSUAL, Counts, KeyCheck, as_input, check_results, choice_of, is_credible, tier_of
+from core.providers.http import HttpVendor, quota_of
 from core.providers.openai import checked
 
 LIST_TIMEOUT_S = 6.0
@@ -242,7 +233,8 @@ class _Reader:
         if kind == "content_block_stop":
             return self._stopped(event.get("index"))
         if kind == "message_delta":
-            self._counts.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
+            # Gateways end with zeros for what they counted at the beginning.
+            self._counts.update({k: v for k, v in (event.get("usage") or {}).items() if v})
             return self._ended((event.get("delta") or {}).get("stop_reason"))
         return None
 
@@ -294,20 +286,26 @@ class _Reader:
         )
 
 
-def to_usage(counts: dict[str, Any]) -> Usage | None:
-    """Anthropic counts the cached, the written and the plain input apart; ours is the whole with its parts."""
-    if not isinstance(counts.get("input_tokens"), int):
-        return None
-    rounds, others = _rounds(counts)
-    plain, read, output = (_sum(rounds, name) for name in ("input_tokens", "cache_read_input_tokens", "output_tokens"))
-    written = _sum(rounds, "cache_creation_input_tokens")
-    hour, short = (
-        sum(count_of(each.get("cache_creation"), f"ephemeral_{ttl}_input_tokens") for each in rounds)
-        for ttl in ("1h", "5m")
-    )
+def to_usage(given: dict[str, Any]) -> Usage | None:
+    """Anthropic counts the cached, the written and the plain input apart; ours is the whole with its parts.
+
+    Where an answer took several rounds, all of them are billed, and its own counts leave out those that shortened the
+    conversation. Rounds of another kind, such as advice of another model at its own price, are not known.
+    """
+    listed = given.get("iterations")
+    rounds = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    more = {f"iterations.{str(each.get('type'))[:40]}": 1 for each in rounds if each.get("type") not in _ROUNDS}
+    counts = Counts({name: value for name, value in given.items() if name != "iterations"})
+    billed = [Counts(each) for each in rounds if each.get("type") in _ROUNDS]
+    sums = [[each.take(name) for name in _COUNTED] for each in (counts, *billed)]
+    plain, read, written, short, hour, output, thinking = map(sum, zip(*(sums[1:] or sums), strict=True))
+    searches = counts.take("server_tool_use.web_search_requests")
+    counts.take("server_tool_use.web_fetch_requests")  # a fetch costs its tokens alone
     written = max(written, hour + short)  # where a gateway leaves the whole out, or says 0
-    unsaid = written - hour - short if hour + short else 0
-    thinking = count_of(counts.get("output_tokens_details"), "thinking_tokens")
+    if unsaid := written - hour - short if hour + short else 0:
+        more["cache_creation"] = unsaid
+    for each in billed:
+        more |= {f"iterations.{name}": count for name, count in each.unknown.items()}
     usage = Usage(
         input_tokens=plain + read + written,
         cached_tokens=read,
@@ -315,35 +313,17 @@ def to_usage(counts: dict[str, Any]) -> Usage | None:
         cache_write_1h_tokens=hour,
         output_tokens=output,
         thinking_tokens=min(thinking, output),
-        n_searches=count_of(counts.get("server_tool_use"), "web_search_requests"),
-        more=others | ({"cache_creation": unsaid} if unsaid else {}),
+        n_searches=searches,
+        more=more | counts.unknown,
     )
-    usage = with_unknown(usage, counts, _KNOWN)
     return usage if is_credible(usage) else None
 
 
+_ROUNDS = ("message", "compaction")
 _COUNTED = (
-    "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
-    "cache_creation.ephemeral_5m_input_tokens", "cache_creation.ephemeral_1h_input_tokens", "output_tokens_details.thinking_tokens",
+    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation.ephemeral_5m_input_tokens",
+    "cache_creation.ephemeral_1h_input_tokens", "output_tokens", "output_tokens_details.thinking_tokens",
 )  # fmt: skip
-_KNOWN = frozenset(
-    {*_COUNTED, *(f"iterations.{name}" for name in _COUNTED)}
-    | {"server_tool_use.web_search_requests", "server_tool_use.web_fetch_requests"}  # a fetch costs its tokens alone
-)
-
-
-def _rounds(counts: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """The requests behind an answer, all of which are billed, and how many there are of another kind, such as advice of
-    another model at its own price. A message's own counts leave out those that shortened the conversation."""
-    listed = counts.get("iterations")
-    rounds = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    mine = [each for each in rounds if each.get("type") in ("message", "compaction")]
-    others = {f"iterations.{str(each.get('type'))[:40]}": 1 for each in rounds if each not in mine}
-    return mine or [counts], others
-
-
-def _sum(rounds: list[dict[str, Any]], name: str) -> int:
-    return sum(count_of(each, name) for each in rounds)
 
 
 def _tier(counts: dict[str, Any]) -> str | None:

@@ -1,8 +1,7 @@
 """What a provider is: one asynchronous stream, and a list of its models."""
 
 import re
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from core.domain import strict_json as json
@@ -16,49 +15,97 @@ MOST_TOKENS = 1_000_000_000
 
 def is_credible(usage: Usage) -> bool:
     """Whether counts can be those of one request; others are as good as none, and would not even fit into the record."""
+    if not usage.input_tokens and usage.charged_usd is None:
+        return False  # every request has an input: zeros stand for counts that are not known
     counts = [value for name, value in usage.more.items() if name != CHARGED]
     return all(abs(value) <= MOST_TOKENS for value in (*counts, *(getattr(usage, name) for name in COUNTS)))
 
 
 UNUSUAL: tuple[FinishReason, ...] = ("content_filter", "error", "other")  # ends that are told in the vendor's own words
 MAX_UNKNOWN = 16  # of counts by a vendor's own words
+# Numbers of a usage that are no counts: dollars and measurements.
+_NO_COUNT = re.compile(r"cost|latency|(^|[._])time([._]|$)|per_sec|(^|_)rate$|_ms$")
 
 
-def with_unknown(usage: Usage, counts: Any, known: Collection[str]) -> Usage:
-    """The usage with what else a vendor counts in it, by its own words: it may be charged for, and nobody here knows how.
+class Counts:
+    """A vendor's usage, taken count by count. What is left may be charged for, and nobody here knows how."""
 
-    known: The paths that were read, or mean no tokens; `a.*` for all in `a`.
-    """
-    found = {path: n for path, n in _counted("", counts) if not any(_matches(path, one) for one in known)}
-    if not found:
-        return usage
-    return replace(usage, more={**usage.more, **dict(sorted(found.items())[:MAX_UNKNOWN])})
+    def __init__(self, given: Any) -> None:
+        self._left = dict(_leaves("", given))
+        self._odd: dict[str, int] = {}
+
+    def has(self, name: str) -> bool:
+        return self._left.get(name) is not None
+
+    def take(self, *names: str) -> int:
+        """A count that stands under any of these names. One that is no number, or contradicts the first, stays unknown."""
+        found = 0
+        for name in names:
+            value = self._left.pop(name, None)
+            count = whole(value)
+            if count is None and value not in (None, ""):
+                self._odd[name] = 1
+            elif count and found and count != found:
+                self._odd[name] = count
+            found = found or count or 0
+        return found
+
+    def same(self, name: str, count: int) -> None:
+        """Pass over another name of a count that was taken, if it says the same."""
+        if whole(self._left.get(name)) == count:
+            del self._left[name]
+
+    def check_parts(self, name: str, parts: int, count: int) -> None:
+        """Parts that are more than their whole stay unknown."""
+        if parts > count:
+            self._odd[name] = parts - count
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """What nobody here can price, by the vendor's own words."""
+        left = {
+            path: max(1, int(min(value, MOST_TOKENS)))
+            for path, value in self._left.items()
+            if isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and value > 0
+            and not _NO_COUNT.search(path)
+        }
+        return dict(sorted((left | self._odd).items())[:MAX_UNKNOWN])
 
 
-def _counted(path: str, value: Any) -> Iterator[tuple[str, int]]:
-    """Every number above 0 in an object, by its path."""
+def whole(value: Any) -> int | None:
+    """The count that a value is, also as 10.0 or "10"; None = it is none."""
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,20}", value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What is in an object, by its path."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _counted(f"{path}.{_word(name)}" if path else _word(name), inner)
+            yield from _leaves(f"{path}.{_word(name)}" if path else _word(name), inner)
     elif isinstance(value, list):
         for inner in value[:100]:
-            yield from _counted(path, inner)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        yield path, max(1, int(min(value, MOST_TOKENS)))
+            yield from _leaves(path, inner)
+    else:
+        yield path, value
 
 
 def _word(name: Any) -> str:
     return re.sub(r"[^\w.-]", "_", str(name))[:60]
 
 
-def _matches(path: str, known: str) -> bool:
-    return path == known or (known.endswith("*") and path.startswith(known[:-1]))
-
-
 def tier_of(said: Any) -> str | None:
-    """A vendor's word for how it served a request, as prices know it; None = it says nothing."""
-    word = _word(said).lower() if isinstance(said, str) else ""
-    if word in ("", "auto", "unspecified", "service_tier_unspecified"):
+    """A vendor's word for how it served a request, as prices know it; None = it says nothing.
+
+    OpenAI's `auto` is as a project is set up, which may be dear; its answers name the tier that was really used.
+    """
+    word = _word(said).lower().removeprefix("service_tier_") if isinstance(said, str) else ""
+    if word in ("", "unspecified"):
         return None
     return "standard" if word in ("default", "on_demand", "standard") else word
 

@@ -23,15 +23,16 @@ from core.errors import (
 from core.pricing.catalogue import normalise
 from core.providers.base import (
     UNUSUAL,
+    Counts,
     as_input,
     as_object,
     check_results,
     choice_of,
     is_credible,
     tier_of,
-    with_unknown,
+    whole,
 )
-from core.providers.http import count_of, not_an_answer
+from core.providers.http import not_an_answer
 
 _BLOCKING = (
     "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT"
@@ -199,6 +200,7 @@ class Reader:
     def __init__(self) -> None:
         self._n_tools = 0
         self._made: set[str] = set()
+        self._grounds: set[str] = set()  # kinds of sources, and queries as `query …`
 
     def read(self, values: Sequence[Mapping[str, Any]]) -> Chunk:
         """One chunk of all that came together; the last word on usage, finish and model counts."""
@@ -242,12 +244,29 @@ class Reader:
             text="".join(part["text"] for part in parts if part.get("text") and not part.get("thought")),
             thinking="".join(part["text"] for part in parts if part.get("text") and part.get("thought")),
             tools=tools,
-            usage=_with_searches(usage, candidate, model),
+            usage=self._with_searches(usage, candidate.get("groundingMetadata"), model),
             finish_reason=finish,
             reason=_reason(candidate) if finish in UNUSUAL else None,
             response_model=model,
             service_tier=tier,
         )
+
+    def _with_searches(self, usage: Usage | None, grounding: Any, model: str | None) -> Usage | None:
+        """Grounding is billed by the different query from Gemini 3 on; before, by the grounded answer. What it costs to look
+        into maps and pictures is not known."""
+        if isinstance(grounding, Mapping):
+            self._grounds |= {kind for each in grounding.get("groundingChunks") or () for kind in each}
+            self._grounds |= {f"query {query}" for query in grounding.get("webSearchQueries") or () if query}
+            self._grounds |= {name for name in ("imageSearchQueries",) if grounding.get(name)}
+        if usage is None or not self._grounds:
+            return usage
+        queries = sum(each.startswith("query ") for each in self._grounds)
+        version = re.match(r"gemini-(\d+)", normalise(model or ""))
+        if version is None or int(version[1]) < 3:
+            queries = min(1, queries)
+        unknown = {f"groundingMetadata.{name}": 1 for name in ("maps", "imageSearchQueries") if name in self._grounds}
+        searches = max(queries, int("web" in self._grounds))
+        return replace(usage, n_searches=searches, more={**usage.more, **unknown})
 
     def _tools(self, parts: Sequence[Mapping[str, Any]]) -> tuple[ToolDelta, ...]:
         """Gemini gives a call as a whole."""
@@ -290,58 +309,59 @@ def to_usage(metadata: Mapping[str, Any] | None) -> Usage | None:
     Gemini's prompt count includes cached but not tool-use tokens; its candidates count excludes thoughts and is
     missing when nothing was written.
     """
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("promptTokenCount"), int):
+    if not isinstance(metadata, Mapping):
         return None
-    counted = {name: count_of(metadata, name) for name in metadata}
-    prompt = counted["promptTokenCount"] + counted.get("toolUsePromptTokenCount", 0)
-    thoughts, total = counted.get("thoughtsTokenCount", 0), counted.get("totalTokenCount", 0)
-    candidates = counted.get("candidatesTokenCount")
-    if candidates is None:
-        candidates = max(0, total - prompt - thoughts)
-    cached = counted.get("cachedContentTokenCount", 0)
-    read = _by_modality(metadata, "promptTokensDetails", "toolUsePromptTokensDetails")
-    kept = _by_modality(metadata, "cacheTokensDetails") or _kept(prompt, cached, read)
-    made = _by_modality(metadata, "candidatesTokensDetails")
-    more = {f"{name}_tokens": read.pop(name, 0) for name in ("image", "video")}
-    more |= {f"cached_{name}_tokens": kept.pop(name, 0) for name in ("image", "video")}
-    more |= {f"output_{name}_tokens": made.pop(name, 0) for name in ("image", "video")}
+    given = {name: _by_modality(value) if name.endswith("Details") else value for name, value in metadata.items()}
+    counts = Counts(given)
+    prompt, used = counts.take("promptTokenCount"), counts.take("toolUsePromptTokenCount")
+    thoughts, total, cached = map(counts.take, ("thoughtsTokenCount", "totalTokenCount", "cachedContentTokenCount"))
+    is_counted = counts.has("candidatesTokenCount") or counts.has("responseTokenCount")
+    candidates = counts.take("candidatesTokenCount", "responseTokenCount")  # Gemini's Live API has the other name
+    if not is_counted:
+        candidates = max(0, total - prompt - used - thoughts)
+    read, of_tools = _kinds(counts, prompt, "promptTokensDetails"), _kinds(counts, used, "toolUsePromptTokensDetails")
+    read = {kind: read[kind] + of_tools[kind] for kind in read}
+    prompt += used
+    kept = _kinds(counts, cached, "cacheTokensDetails")
+    if not any(kept.values()):
+        kept = _kept(prompt, cached, read)
+    made = _kinds(counts, candidates, "candidatesTokensDetails", "responseTokensDetails")
+    more = {f"{kind}_tokens": read[kind] for kind in ("image", "video")}
+    more |= {f"cached_{kind}_tokens": kept[kind] for kind in ("image", "video")}
+    more |= {f"output_{kind}_tokens": made[kind] for kind in ("image", "video")}
     more["totalTokenCount"] = max(0, total - prompt - candidates - thoughts)
     usage = Usage(
         input_tokens=prompt,
         cached_tokens=cached,
         output_tokens=candidates + thoughts,
         thinking_tokens=thoughts,
-        audio_tokens=read.pop("audio", 0),
-        cached_audio_tokens=kept.pop("audio", 0),
-        output_audio_tokens=made.pop("audio", 0),
-        # What is left by now is of kinds that nobody here knows.
-        more={name: count for name, count in (more | read | kept | made).items() if count},
+        audio_tokens=read["audio"],
+        cached_audio_tokens=kept["audio"],
+        output_audio_tokens=made["audio"],
+        more={name: count for name, count in more.items() if count} | counts.unknown,
     )
-    usage = with_unknown(usage, metadata, _KNOWN)
     return usage if is_credible(usage) else None
 
 
-_DETAILS = ("promptTokensDetails", "toolUsePromptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails")
-_KNOWN = frozenset(
-    {"promptTokenCount", "toolUsePromptTokenCount", "thoughtsTokenCount", "totalTokenCount", "candidatesTokenCount",
-     "cachedContentTokenCount", *(f"{name}.tokenCount" for name in _DETAILS)}
-)  # fmt: skip
-# Pages of documents are read as pictures, and charged so.
-_MODALITIES = {"IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video", "AUDIO": "audio"}
-_TEXT = ("TEXT", "MODALITY_UNSPECIFIED", "")
+def _by_modality(details: Any) -> Any:
+    """A list of tokens by modality as an object, so that each has a name."""
+    found: dict[str, Any] = {}
+    for each in details if isinstance(details, list) else [details]:
+        if isinstance(each, Mapping):
+            word, count = str(each.get("modality") or "MODALITY_UNSPECIFIED").upper()[:40], each.get("tokenCount")
+            is_sum = whole(count) is not None and whole(found.get(word, 0)) is not None
+            found[word] = (whole(found.get(word, 0)) or 0) + (whole(count) or 0) if is_sum else count
+    return found
 
 
-def _by_modality(metadata: Mapping[str, Any], *names: str) -> dict[str, int]:
-    """Tokens by our word for what they are, text left out; what has none keeps the vendor's."""
-    found: dict[str, int] = {}
-    for name in names:
-        details = metadata.get(name)
-        for each in details if isinstance(details, list) else ():
-            word = str(each.get("modality") or "").upper() if isinstance(each, dict) else ""
-            if count := count_of(each, "tokenCount"):
-                key = "" if word in _TEXT else _MODALITIES.get(word, f"{name}.{word[:40]}")
-                found[key] = found.get(key, 0) + count
-    found.pop("", None)
+def _kinds(counts: Counts, n_all: int, *names: str) -> dict[str, int]:
+    """Tokens by our word for what they are; of what has none, nobody here knows the price."""
+    found = {
+        kind: counts.take(*(f"{name}.{kind.upper()}" for name in names)) for kind in ("text", "image", "video", "audio")
+    }
+    # Pages of documents are read as pictures, and charged so.
+    found["image"] += counts.take(*(f"{name}.DOCUMENT" for name in names))
+    counts.check_parts(names[0], sum(found.values()), n_all)
     return found
 
 
@@ -366,9 +386,10 @@ def _of_one_kind(usage: Usage | None, metadata: Any, made: set[str]) -> Usage | 
 
 def _kept(prompt: int, cached: int, read: Mapping[str, int]) -> dict[str, int]:
     """Cached tokens of which the vendor does not say what they were: first text, and as little of what is dear as can be."""
-    left = cached - max(0, prompt - sum(read.values()))
+    kinds = ("image", "video", "audio")
+    left = cached - max(0, prompt - sum(read[name] for name in kinds))
     found = {}
-    for name in ("image", "video", "audio"):
+    for name in kinds:
         found[name] = max(0, min(left, read.get(name, 0)))
         left -= found[name]
     return found
@@ -380,16 +401,6 @@ def served_as(metadata: Any) -> str | None:
         return None
     traffic = str(metadata.get("trafficType") or "").lower().removeprefix("traffic_type_")
     return tier_of(metadata.get("serviceTier")) or tier_of(traffic.removeprefix("on_demand_"))
-
-
-def _with_searches(usage: Usage | None, candidate: Mapping[str, Any], model: str | None) -> Usage | None:
-    """Grounding is billed by the query from Gemini 3 on; before, by the grounded answer, however many queries it took."""
-    queries = len((candidate.get("groundingMetadata") or {}).get("webSearchQueries") or ())
-    if usage is None or not queries:
-        return usage
-    version = re.match(r"gemini-(\d+)", normalise(model or ""))
-    per_query = version is not None and int(version[1]) >= 3
-    return replace(usage, n_searches=queries if per_query else 1)
 
 
 # Errors

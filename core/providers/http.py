@@ -358,11 +358,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return None
-
-
-def count_of(values: Any, name: str) -> int:
-    """A whole number of an answer; 0 where there is none."""
-    value = values.get(name) if isinstance(values, dict) else None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

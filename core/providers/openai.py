@@ -23,9 +23,9 @@ from core.errors import (
     InvalidRequest,
 )
 from core.pricing.receipt import to_nano
-from core.providers.base import UNUSUAL, KeyCheck, choice_of, is_credible, tier_of, with_unknown
+from core.providers.base import UNUSUAL, Counts, KeyCheck, choice_of, is_credible, tier_of
 from core.providers.events import Event
-from core.providers.http import HttpVendor, count_of, quota_of
+from core.providers.http import HttpVendor, quota_of
 from core.providers.key_check import judged
 from core.providers.tool_calls import CallReader
 
@@ -286,9 +286,9 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
     for value in values:
         model = value.get("model") or model
         tier = tier_of(value.get("service_tier")) or tier
-        if (counted := value.get("usage")) is not None:
-            usage = to_usage(counted) or usage
         choices = value.get("choices")
+        if (counted := _counted(value, choices)) is not None:
+            usage = to_usage(counted) or usage
         if not choices or not isinstance(choices[0], dict):
             continue
         choice = choices[0]
@@ -323,6 +323,16 @@ def _ended(said: str) -> tuple[FinishReason, str | None]:
     return finish, said[:300] if finish in UNUSUAL else None
 
 
+def _counted(value: dict[str, Any], choices: Any) -> Any:
+    """The usage of an event; in streams Groq has it in `x_groq`, Moonshot beside the last piece."""
+    if (usage := value.get("usage")) is not None:
+        return usage
+    groq = value.get("x_groq")
+    if isinstance(groq, dict):
+        return groq.get("usage")
+    return choices[0].get("usage") if choices and isinstance(choices[0], dict) else None
+
+
 def to_usage(usage: Any) -> Usage | None:
     """OpenAI's counts in our words: its prompt includes cached, its completion includes reasoning tokens.
 
@@ -330,86 +340,102 @@ def to_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    word_in, word_out = ("prompt", "completion") if "prompt_tokens" in usage else ("input", "output")
-    if not isinstance(usage.get(f"{word_in}_tokens"), int):
-        return None
-    prompt, answer = usage.get(f"{word_in}_tokens_details"), usage.get(f"{word_out}_tokens_details")
-    kept = prompt.get("cached_tokens_details") if isinstance(prompt, dict) else None
-    output, thinking, missing = _output(usage, word_in, word_out)
+    counts = Counts(usage)
+    prompt, output = counts.take("prompt_tokens", "input_tokens"), counts.take("completion_tokens", "output_tokens")
+    citations = counts.take("citation_tokens")
+    output, thinking, missing = _output(counts, output, counts.take("total_tokens") - prompt - output, citations)
+    cached = counts.take(*_paths(_READ, "cached_tokens"), *_CACHED)
+    short, hour = (
+        counts.take(*_paths(_READ, *(f"{word}.ephemeral_{ttl}_input_tokens" for word in _CREATION)))
+        for ttl in ("5m", "1h")
+    )
+    written = counts.take(*_paths(_READ, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"))
+    written = max(written, short + hour)
+    read, made = (
+        {kind: counts.take(*_paths(side, f"{kind}_tokens")) for kind in ("text", "audio", "image", "video")}
+        for side in (_READ, _MADE)
+    )
+    kept = {
+        kind: counts.take(*_paths(_READ, f"cached_tokens_details.{kind}_tokens")) for kind in ("text", "audio", "image")
+    }
+    for side, parts, count in ((_READ, read, prompt), (_MADE, made, output)):
+        counts.check_parts(side[0], sum(parts.values()), count)
+    counts.same("cache_read_input_tokens", cached)
+    counts.same("cache_creation_input_tokens", written)
+    searches = counts.take("num_search_queries") + counts.take("server_tool_use.web_search_requests")
     more = {
-        "image_tokens": count_of(prompt, "image_tokens"),
-        "cached_image_tokens": count_of(kept, "image_tokens"),
-        "output_image_tokens": count_of(answer, "image_tokens"),
-        "video_tokens": count_of(prompt, "video_tokens"),
-        "output_video_tokens": count_of(answer, "video_tokens"),
-        "citation_tokens": count_of(usage, "citation_tokens"),
+        "image_tokens": read["image"],
+        "cached_image_tokens": kept["image"],
+        "output_image_tokens": made["image"],
+        "video_tokens": read["video"],
+        "output_video_tokens": made["video"],
+        "citation_tokens": citations,
         "total_tokens": missing,
     }
+    for name in (
+        "prompt_cache_miss_tokens",
+        *_paths(_MADE, "accepted_prediction_tokens", "rejected_prediction_tokens"),
+    ):
+        counts.take(name)
     found = Usage(
-        input_tokens=usage[f"{word_in}_tokens"],
-        cached_tokens=count_of(prompt, "cached_tokens") or count_of(usage, "prompt_cache_hit_tokens"),
-        cache_write_tokens=count_of(prompt, "cache_write_tokens") or count_of(prompt, "cache_creation_tokens"),
-        audio_tokens=count_of(prompt, "audio_tokens"),
-        cached_audio_tokens=count_of(kept, "audio_tokens"),
+        input_tokens=prompt,
+        cached_tokens=cached,
+        cache_write_tokens=written - hour,
+        cache_write_1h_tokens=hour,
+        audio_tokens=read["audio"],
+        cached_audio_tokens=kept["audio"],
         output_tokens=output,
         thinking_tokens=thinking,
-        output_audio_tokens=count_of(answer, "audio_tokens"),
-        n_searches=count_of(usage, "num_search_queries")
-        + count_of(usage.get("server_tool_use"), "web_search_requests"),
-        more={name: count for name, count in more.items() if count} | _charged(usage),
+        output_audio_tokens=made["audio"],
+        n_searches=searches,
+        more={name: count for name, count in more.items() if count} | _charged(usage) | counts.unknown,
     )
-    found = with_unknown(found, usage, _KNOWN)
     return found if is_credible(found) else None
 
 
-def _output(usage: dict[str, Any], word_in: str, word_out: str) -> tuple[int, int, int]:
-    """The whole output, its thinking, and what the vendor's total has beyond input and output."""
-    output = count_of(usage, f"{word_out}_tokens")
-    thinking = count_of(usage.get(f"{word_out}_tokens_details"), "reasoning_tokens")
-    missing = count_of(usage, "total_tokens") - count_of(usage, f"{word_in}_tokens") - output
-    apart = 0 if thinking else count_of(usage, "reasoning_tokens")
-    if apart:  # as Perplexity counts it: beside the completion
-        return output + apart, apart, max(0, missing - apart - count_of(usage, "citation_tokens"))
+def _output(counts: Counts, output: int, missing: int, citations: int) -> tuple[int, int, int]:
+    """The whole output, its thinking, and what the vendor's total has beyond input and output (`missing`)."""
+    thinking, apart = counts.take(*_paths(_MADE, "reasoning_tokens")), counts.take("reasoning_tokens")
+    if apart and not thinking:  # as Perplexity counts it: beside the completion
+        return output + apart, apart, max(0, missing - apart - citations)
     if missing > 0 and missing == thinking:  # as xAI does: in the total, and not in the completion
         return output + thinking, thinking, 0
-    return output, thinking, max(0, missing - count_of(usage, "citation_tokens"))
+    return output, thinking, max(0, missing - citations)
 
 
-# What is read of a usage, and what in it is no count of something that is charged for.
-_IN, _OUT = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
-_KINDS = ("text", "audio", "image", "video")
-_KNOWN = frozenset(
-    {
-        *_IN, *_OUT, "total_tokens", "reasoning_tokens", "citation_tokens", "num_search_queries", "cost", "cost.*",
-        "cost_details.*", "cost_in_usd_ticks", "prompt_cache_hit_tokens", "prompt_cache_miss_tokens",
-        "server_tool_use.web_search_requests", "queue_time", "prompt_time", "completion_time", "total_time",
-    }
-    | {f"{name}_details.{kind}_tokens" for name in _IN for kind in (*_KINDS, "cached", "cache_write", "cache_creation")}
-    | {f"{name}_details.cached_tokens_details.{kind}_tokens" for name in _IN for kind in ("text", "audio", "image")}
-    | {f"{name}_details.{kind}_tokens" for name in _OUT
-       for kind in (*_KINDS, "reasoning", "accepted_prediction", "rejected_prediction")}
-)  # fmt: skip
+# Where details of the input and the output stand, and under which names what a cache gave and took.
+_READ = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_MADE = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+_CREATION = ("cache_creation", "cache_creation_token_details")
+
+
+def _paths(side: tuple[str, ...], *names: str) -> list[str]:
+    return [f"{details}.{name}" for details in side for name in names]
 
 
 def _charged(usage: dict[str, Any]) -> dict[str, int]:
-    """What a server says it charged: OpenRouter and Perplexity in dollars, xAI in ticks of which a dollar has 10^10.
+    """What a server says it charged: OpenRouter, Perplexity and DeepInfra in dollars, xAI in ticks of which a dollar has 10^10.
 
     With a key of one's own at OpenRouter its charge is only its fee, and what the vendor behind it charges comes on top.
+    Before it said so by `is_byok`, that could be told from a charge lower than the vendor's.
     """
-    cost, ticks = usage.get("cost"), _amount(usage.get("cost_in_usd_ticks"))
+    cost, details, ticks = usage.get("cost"), usage.get("cost_details"), _amount(usage.get("cost_in_usd_ticks"))
     usd = _amount(cost.get("total_cost") if isinstance(cost, dict) else cost)
-    if usd is None and ticks is not None:
-        usd = ticks / 10**10
-    if usage.get("is_byok") is True:
-        details = usage.get("cost_details")
-        upstream = _amount(details.get("upstream_inference_cost") if isinstance(details, dict) else None)
+    if usd is None:
+        usd = _amount(usage.get("estimated_cost")) if ticks is None else ticks / 10**10
+    upstream = _amount(details.get("upstream_inference_cost") if isinstance(details, dict) else None)
+    is_byok = usage.get("is_byok")
+    if is_byok is True or (is_byok is None and usd is not None and upstream is not None and upstream > usd):
         usd = None if upstream is None else (usd or Decimal(0)) + upstream
     return {} if usd is None or usd > MOST_USD else {CHARGED: to_nano(usd)}
 
 
 def _amount(value: Any) -> Decimal | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return Decimal(str(value)) if is_number and 0 <= value < 1e18 else None
+    """Dollars, also as text; None = they are none."""
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,20}(\.\d+)?([eE][-+]?\d{1,3})?", str(value)):
+        return None
+    return Decimal(str(value))
 
 
 def _text(value: Any) -> str:

@@ -49,7 +49,12 @@ def openai_answer(text: str = "Hello there.", usage: dict[str, Any] | None = Non
     return Reply(events=[("", event) for event in events] + [("", "[DONE]")])
 
 
-def anthropic_answer(text: str = "Hello there.", usage: dict[str, Any] | None = None, thinking: str = "") -> Reply:
+def anthropic_answer(
+    text: str = "Hello there.",
+    usage: dict[str, Any] | None = None,
+    thinking: str = "",
+    at_end: dict[str, Any] | None = None,
+) -> Reply:
     """The events of a message; the input is counted at its start, the output at its end."""
     counted = usage or {"input_tokens": 10}
     events: list[tuple[str, Any]] = [
@@ -60,7 +65,7 @@ def anthropic_answer(text: str = "Hello there.", usage: dict[str, Any] | None = 
         events.append(("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": thinking}}))  # fmt: skip
     events += [
         ("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
-        ("message_delta", {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}),
+        ("message_delta", {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {**(at_end or {}), "output_tokens": 5}}),
         ("message_stop", {"type": "message_stop"}),
     ]  # fmt: skip
     return Reply(events=events)
@@ -77,7 +82,8 @@ def openai_tools(*calls: tuple[str, str, str], usage: dict[str, Any] | None = No
     head = {"id": "c1", "object": "chat.completion.chunk", "model": "gpt-4o-2024-08-06"}
     events: list[dict[str, Any]] = [{**head, "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     events.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
-    events.append({**head, "choices": [], "usage": usage or {"prompt_tokens": 10, "completion_tokens": 5}})
+    counted = {"prompt_tokens": 10, "completion_tokens": 5} if usage is None else usage
+    events.append({**head, "choices": [], "usage": counted})
     return Reply(events=[("", event) for event in events] + [("", "[DONE]")])
 
 
