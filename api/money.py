@@ -23,6 +23,10 @@ def create_budget(body: schemas.CreateBudget, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "budget": wire.budget(mm.spend.of_budget(status)), "budgets": everything}
 
 
+def get_budget(budget_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "budget": wire.budget(mm.spend.of_budget(mm.budgets.status(budget_id)))}
+
+
 def change_budget(budget_id: str, body: schemas.ChangeBudget, mm: Manager) -> dict[str, Any]:
     status = mm.budgets.change(budget_id, **body.model_dump(exclude_none=True))
     return {"status": "success", "budget": wire.budget(mm.spend.of_budget(status))}
@@ -84,6 +88,7 @@ def reprice(body: schemas.Reprice, mm: Manager) -> dict[str, Any]:
 ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
     ("/budgets", ["GET"], list_budgets, 200),
     ("/budgets", ["POST"], create_budget, 201),
+    ("/budgets/{budget_id}", ["GET"], get_budget, 200),
     ("/budgets/{budget_id}", ["PATCH"], change_budget, 200),
     ("/budgets/{budget_id}", ["DELETE"], delete_budget, 200),
     ("/budgets/{budget_id}/raise", ["POST"], raise_budget, 200),

@@ -321,6 +321,7 @@ def budget(outlook: BudgetOutlook) -> dict[str, Any]:
         "unpriced_requests": status.n_unpriced,
         "projected": usd(outlook.expected_usd),
         "projected_interval": None if outlook.interval_usd is None else [usd(each) for each in outlook.interval_usd],
+        "projection_note": outlook.reason or None,
         "runs_out_on": outlook.runs_out_on.isoformat() if outlook.runs_out_on else None,
         "threshold_reached": status.reached,
         "resets_at": status.resets_at.isoformat(),

@@ -73,13 +73,8 @@ def month_forecast() -> Forecast | TooEarly:
     return manager().spend.month()
 
 
-def outlook() -> list[BudgetOutlook]:
-    """Where each budget stands; spend is at most a second old, forecasts half a minute (kept by the core)."""
-    return manager().spend.outlook()
-
-
 def standing() -> list[BudgetOutlook]:
-    """`outlook` without forecasts, but where an alert rests on one."""
+    """Where each budget stands; its forecast only where an alert rests on one."""
     return manager().spend.standing()
 
 

@@ -283,6 +283,8 @@ def test_budgets(client: Client):
     assert {"spent", "reserved", "left", "resets_at"} <= set(budget)
     assert budget["spent"] + budget["left"] == pytest.approx(30)
     assert made["budget"]["id"] == budget["id"]
+    assert client.get(f"/api/budgets/{budget['id']}")[1]["budget"] == budget
+    assert budget["projected"] is None and budget["projection_note"].startswith("A forecast needs")
     assert client.post("/api/budgets", {"name": "Month", "limit_usd": 1})[0] == 409
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -25,7 +26,7 @@ from core.monitoring.alerts import due, speaks, step, text_of
 from core.monitoring.bills import decoded, parse_bill
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.reconcile import Booked, days_of, one_number, reconcile
-from core.monitoring.spend import SpendService
+from core.monitoring.spend import NOT_YET, SpendService
 from core.storage.breakers import Opening
 from core.storage.database import Database
 from core.storage.generations import to_row
@@ -107,6 +108,7 @@ def test_each_threshold_of_spend_and_forecast_is_an_alert():
     found = [(alert.threshold, alert.is_forecast, holds) for alert, holds in due(outlook("6", "12"), 1, NOW)]
 
     assert found == [(0.5, False, True), (0.8, False, False), (1.0, True, True)]
+    assert due(replace(outlook("6", "12"), expected_usd=None), 1, NOW)[2][1] is None
 
 
 def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, bucket: int = 1) -> Alert:
@@ -133,9 +135,11 @@ def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, buc
         (an_alert("resolved", minutes_ago=30), False, 1, "resolved"),
         (an_alert("resolved", minutes_ago=61), False, 1, "ok"),
         (an_alert("resolved"), True, 1, "firing"),
+        (an_alert("firing", is_forecast=True, minutes_ago=5), None, 1, "firing"),  # there is no forecast now
+        (an_alert("firing", is_forecast=True, minutes_ago=5), None, 2, "firing"),
     ],
 )
-def test_an_alert_goes_through_its_states(alert: Alert, holds: bool, bucket: int, state: str):
+def test_an_alert_goes_through_its_states(alert: Alert, holds: bool | None, bucket: int, state: str):
     assert step(alert, holds, bucket, NOW).state == state
 
 
@@ -1021,6 +1025,23 @@ def test_a_forecast_comes_with_the_budget_or_says_that_it_is_too_early(mm: Model
     assert later.n_days == 39
     assert later.interval_usd is not None
     assert later.interval_usd[0] <= later.expected_usd <= later.interval_usd[1]  # type: ignore[operator]
+
+
+def test_a_look_at_many_budgets_makes_few_forecasts_anew(mm: ModelManager):
+    for n in range(30):
+        mm.budgets.create(f"b{n}", "100", scope="all" if n == 29 else f"tag:t{n}", forecast_thresholds=[1.0])
+    mm.budgets.create("rolling", "1", period="rolling", rolling_hours=5)
+    for days in range(1, 10):
+        spend(mm, "2", clock.now() - timedelta(days=days))
+    mm.budgets._forget()
+
+    first = {each.status.budget.name: each for each in mm.spend.outlook()}
+    second = mm.spend.outlook()
+
+    assert first["b29"].n_days == 9  # the fullest
+    assert sum(each.reason == NOT_YET for each in first.values()) == 10
+    assert not any(each.reason == NOT_YET for each in second)
+    assert "no end" in first["rolling"].reason
 
 
 @pytest.mark.parametrize("scope", ["tag:x", "user:bob", "key:k", "all"])

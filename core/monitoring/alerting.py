@@ -24,7 +24,7 @@ from core.storage.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
 
-Wanted = dict[str, tuple[Alert, bool, BudgetOutlook]]  # by the alert's id: at rest, and whether it holds
+Wanted = dict[str, tuple[Alert, bool | None, BudgetOutlook]]  # by the alert's id: at rest, and whether it holds
 
 CLAIM = timedelta(seconds=60)
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)

@@ -16,15 +16,14 @@ FORECAST_PENDING = timedelta(minutes=10)
 RESOLVED_FOR = timedelta(hours=1)
 
 
-def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Alert, bool]]:
-    """Each threshold of a budget as an alert at rest, and whether it is passed now."""
+def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Alert, bool | None]]:
+    """Each threshold of a budget as an alert at rest, and whether it is passed now; None = there is no forecast."""
     budget = outlook.status.budget
     shares = [(share, False) for share in budget.thresholds] + [(share, True) for share in budget.forecast_thresholds]
-    found = []
+    expected = None if outlook.expected_usd is None else float(outlook.expected_usd / outlook.status.limit_usd)
+    found: list[tuple[Alert, bool | None]] = []
     for share, is_forecast in shares:
-        spent = (
-            float((outlook.expected_usd or 0) / outlook.status.limit_usd) if is_forecast else outlook.status.share_spent
-        )
+        spent = expected if is_forecast else outlook.status.share_spent
         alert = Alert(
             budget_id=budget.id,
             budget_name=budget.name,
@@ -34,12 +33,14 @@ def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Ale
             since=now,
             bucket_us=bucket_us,
         )
-        found.append((alert, spent >= share))
+        found.append((alert, None if spent is None else spent >= share))
     return found
 
 
-def step(alert: Alert, holds: bool, bucket_us: int, now: datetime) -> Alert:
+def step(alert: Alert, holds: bool | None, bucket_us: int, now: datetime) -> Alert:
     """The alert a moment later. A state that did not change keeps its `since`, unless it was reached anew."""
+    if holds is None:  # not known: nothing has passed or come back
+        return alert
     if alert.bucket_us != bucket_us:  # what holds in a new period is passed for the first time there
         alert = replace(alert, state="ok" if holds else alert.state, bucket_us=bucket_us)
     if holds and alert.state in ("ok", "resolved"):

@@ -1,6 +1,7 @@
 """Spend over time and where it is heading: per budget, for the month, by what it was spent on, and why it moved."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 HISTORY_DAYS = 91  # thirteen of each weekday
 OUTLOOK_TTL_S, STANDING_TTL_S = 30.0, 300.0
+FORECASTS_A_LOOK = 20
+_NO_FORECAST = {"rolling": "A rolling budget has no end to forecast.", "day": "A day is too short."}
+NOT_YET = "Not forecast yet; there are many budgets."
+Subject = tuple[Budget, Decimal, datetime]  # a budget with its limit and its period's start
 
 
 class SpendOf(NamedTuple):
@@ -54,31 +59,46 @@ class SpendService:
         self._by = by
         self._budgets = budgets
         self._now = now
-        self._forecasts: dict[str, tuple[Budget, Decimal, Forecast | TooEarly, float]] = {}  # by budget; and when made
+        self._forecasts: dict[str, tuple[Subject, float, Forecast | TooEarly]] = {}  # by budget; of what, and when made
 
     def outlook(self) -> list[BudgetOutlook]:
-        """Where each budget stands and where it is heading; forecasts are at most half a minute old."""
-        return [self.of_budget(status) for status in self._budgets.statuses()]
+        """Where each budget stands and where it is heading."""
+        return self._looked(lambda _: True, OUTLOOK_TTL_S)
 
     def standing(self) -> list[BudgetOutlook]:
-        """`outlook` with a forecast only where an alert rests on one, a few minutes old: hundreds are asked again and again."""
+        """`outlook` with a forecast only where an alert rests on one, a few minutes old: it is asked again and again."""
+        return self._looked(lambda status: bool(status.budget.forecast_thresholds), STANDING_TTL_S)
+
+    def _looked(self, is_forecast: Callable[[BudgetStatus], bool], max_age_s: float) -> list[BudgetOutlook]:
+        """Of hundreds of budgets a look makes only so many forecasts anew: those made longest ago, the fullest first."""
         statuses = self._budgets.statuses()
         if len(self._forecasts) > len(statuses):
             known = {status.budget.id for status in statuses}
             self._forecasts = {id_: found for id_, found in self._forecasts.items() if id_ in known}
+        wanted = [status for status in statuses if is_forecast(status)]
+        wanted.sort(key=lambda each: (each.budget.period in _NO_FORECAST, self._made_at(each), -each.share_spent))
+        ages = dict.fromkeys((status.budget.id for status in wanted), math.inf)
+        ages |= dict.fromkeys(list(ages)[:FORECASTS_A_LOOK], max_age_s)
         return [
-            self.of_budget(status, max_age_s=STANDING_TTL_S)
-            if status.budget.forecast_thresholds
+            self.of_budget(status, max_age_s=ages[status.budget.id])
+            if status.budget.id in ages
             else BudgetOutlook(status=status)
             for status in statuses
         ]
 
+    def _made_at(self, status: BudgetStatus) -> float:
+        """When the forecast was made that still holds for a budget as it is now; 0 = there is none."""
+        kept = self._forecasts.get(status.budget.id)
+        return kept[1] if kept is not None and kept[0] == _subject(status) else 0.0
+
     def of_budget(self, status: BudgetStatus, *, max_age_s: float = OUTLOOK_TTL_S) -> BudgetOutlook:
-        budget = status.budget
-        if budget.period in ("rolling", "day"):
-            reason = "A rolling budget has no end to forecast." if budget.period == "rolling" else "A day is too short."
-            return BudgetOutlook(status=status, reason=reason)
-        known = self._kept_forecast(status, max_age_s)
+        """max_age_s: How old a forecast may be; infinity = none is made."""
+        budget, made_at, now = status.budget, self._made_at(status), time.monotonic()
+        if budget.period in _NO_FORECAST or (not made_at and max_age_s == math.inf):
+            return BudgetOutlook(status=status, reason=_NO_FORECAST.get(budget.period, NOT_YET))
+        if not made_at or now - made_at > max_age_s:
+            self._forecasts[budget.id] = _subject(status), now, self._safe_forecast(status)
+        known = self._forecasts[budget.id][2]
         if isinstance(known, TooEarly):
             return BudgetOutlook(status=status, n_days=known.n_days, reason=known.reason)
         return BudgetOutlook(
@@ -88,15 +108,6 @@ class SpendService:
             runs_out_on=_still_to_come(known, status, self._now()),
             n_days=known.n_days,
         )
-
-    def _kept_forecast(self, status: BudgetStatus, max_age_s: float) -> Forecast | TooEarly:
-        budget, now = status.budget, time.monotonic()
-        kept = self._forecasts.get(budget.id)
-        if kept is not None and kept[:2] == (budget, status.limit_usd) and now - kept[3] <= max_age_s:
-            return kept[2]
-        found = self._safe_forecast(status)
-        self._forecasts[budget.id] = budget, status.limit_usd, found, now
-        return found
 
     def month(self, *, simulated: bool = False, timezone: str = "UTC") -> Forecast | TooEarly:
         """The forecast of the calendar month."""
@@ -217,6 +228,10 @@ class SpendService:
         for at, nano in self._by.daily(dimension, value, since, to_us(now) + 1).items():
             by_day[min(today, from_us(at).date())] += nano
         return _to_history(by_day, zone, now)
+
+
+def _subject(status: BudgetStatus) -> Subject:
+    return status.budget, status.limit_usd, status.starts_at
 
 
 def _still_to_come(known: Forecast, status: BudgetStatus, now: datetime) -> date | None:
