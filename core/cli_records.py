@@ -7,7 +7,6 @@ from typing import Any
 
 from core.errors import InvalidRequest
 from core.manager import ModelManager
-from core.workflows import spec
 
 PAGE = 20
 
@@ -91,7 +90,8 @@ def _workflows(mm: ModelManager, _args: argparse.Namespace) -> int:
 
 
 def _workflow(mm: ModelManager, args: argparse.Namespace) -> int:
-    sys.stdout.write(spec.to_yaml(mm.workflows.get(args.workflow)))
+    mm.workflows.get(args.workflow)
+    sys.stdout.write(mm.workflows.texts()[args.workflow])
     return 0
 
 

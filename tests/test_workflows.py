@@ -1,9 +1,12 @@
 """Workflows: written, checked, run, killed, resumed."""
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,12 @@ from hypothesis import strategies as st
 
 from core import Conflict, InvalidRequest, ModelManager, NotFound, TooLarge
 from core.config import MAX_PROMPT_BYTES, Settings
+from core.domain import yaml_text
 from core.domain.generation import Parameters
 from core.domain.workflow import Condition, Step, Workflow
+from core.domain.yaml_text import typed
 from core.workflows import spec
+from core.workflows.rewriting import rewritten
 from core.workflows.template import TemplateError, references, render
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini
@@ -55,7 +61,18 @@ def test_braces_inside_values_stay_text():
 
 @pytest.mark.parametrize(
     "text",
-    ["{{input", "{{ }}", "{{secret}}", "{{steps.a}}", "{{input.a.b}}", "a }} b", "{{{{input}}}}", "{{import os}}"],
+    [
+        "{{input",
+        "{{ }}",
+        "{{secret}}",
+        "{{steps.a}}",
+        "{{input.a.b}}",
+        "a }} b",
+        "{{{{input}}}}",
+        "{{import os}}",
+        "{{" * 500_000,
+        '{{"a' * 200_000,
+    ],
 )
 def test_stray_braces_and_unknown_forms_are_named_with_their_place(text: str):
     with pytest.raises(TemplateError, match="line 1, column"):
@@ -124,6 +141,81 @@ def test_yaml_is_the_same_object(given_workflow: Workflow):
     assert spec.from_yaml(spec.to_yaml(given_workflow)) == given_workflow
 
 
+WRITTEN = """# The team's
+name: reply   # as the bot's
+inputs:
+  language: 'English'  # default
+
+steps:
+- name: a
+  # what is asked
+  prompt: |
+    One
+
+    {{input}}
+
+  check: none
+  parameters: {temperature: 0.20}  # cold
+- name: "b"
+  prompt: {{steps.a.output}}
+  model:  # of the run
+  when:
+    step: a
+    contains: no  # polite
+# the end
+""".replace("prompt: {{steps.a.output}}", "prompt: '{{steps.a.output}}'")
+
+
+def changed(at: int, **fields: object) -> Callable[[Workflow], Workflow]:
+    return lambda old: replace(old, steps=(*old.steps[:at], replace(old.steps[at], **fields), *old.steps[at + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("change", "was", "becomes"),
+    [
+        (lambda old: old, "", ""),
+        (lambda old: replace(old, name="mine"), "reply ", "mine "),
+        (lambda old: replace(old, inputs={"language": "It's"}), "'English'", "'It''s'"),
+        (lambda old: replace(old, inputs={}), "inputs:\n  language: 'English'  # default\n", ""),
+        (changed(0, prompt="Two\n\nlines\n"), "    One\n\n    {{input}}\n", "    Two\n\n    lines\n"),
+        (changed(0, prompt="Two\n\n\n"), "|\n    One\n\n    {{input}}\n\n", "|+\n    Two\n\n\n"),
+        (changed(0, check="json"), "check: none", "check: json"),
+        (changed(0, attempts=2), "# cold\n", "# cold\n  attempts: 2\n"),
+        (changed(0, parameters=Parameters(temperature=0.7)), "0.20", "0.7"),
+        (changed(0, parameters=Parameters()), "  parameters: {temperature: 0.20}  # cold\n", ""),
+        (changed(1, prompt="a: b"), "'{{steps.a.output}}'", "'a: b'"),
+        (changed(1, model="sim-fast"), "model:  #", "model: sim-fast  #"),
+        (changed(1, name='"'), '"b"', '"\\""'),
+        (changed(1, when=Condition(step="a", contains="x", negate=True)), "contains: no ", "not_contains: x "),
+        (changed(1, when=None), "  when:\n    step: a\n    contains: no  # polite\n", ""),
+        (lambda old: replace(old, steps=old.steps[:1]), WRITTEN[WRITTEN.index('- name: "b"') : -len("# the end\n")], ""),
+        (lambda old: replace(old, steps=(*old.steps, Step(name="c", prompt="x\ny"))), "# polite\n", "# polite\n- name: c\n  prompt: |-\n    x\n    y\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_change_leaves_the_rest_as_it_was_written(change, was: str, becomes: str, end: str):
+    text = WRITTEN.replace("\n", end)
+    new = change(spec.from_yaml(text))
+
+    assert rewritten(text, new) == WRITTEN.replace(was, becomes, 1).replace("\n", end)
+
+
+@given(workflows, workflows, st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_change_means_what_it_says(old: Workflow, new: Workflow, is_flow: bool):
+    text = json.dumps(spec.to_dict(old)) if is_flow else spec.to_yaml(old)
+
+    assert spec.from_yaml(rewritten(text, new)) == new
+
+
+def test_what_stands_behind_an_alias_is_changed_in_one_place():
+    text = "name: x\nsteps:\n- &s {name: a, prompt: &p 'Say {{input}}'}\n- {name: b, prompt: *p}\n"
+
+    new = changed(1, prompt="c")(spec.from_yaml(text))
+
+    assert [step.prompt for step in spec.from_yaml(rewritten(text, new)).steps] == ["Say {{input}}", "c"]
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_built_in_ones_are_without_problems(mm_without_key: ModelManager, name: str):
     built_in = mm_without_key.workflows.get(name)
@@ -143,6 +235,11 @@ def test_the_built_in_ones_are_without_problems(mm_without_key: ModelManager, na
         (workflow(Step(name="a", prompt="x", model="nope-99")), "no model 'nope-99'"),
         (workflow(Step(name="a", prompt="x {{input")), "stray"),
         (workflow(Step(name="a b", prompt="x")), "step's name"),
+        (workflow(Step(name="a" * 61, prompt="x")), "at most 60"),
+        (
+            workflow(*(Step(name=f"a{n}", prompt=f"{{{{steps.a{n + 1}.output}}}}") for n in range(20_000))),
+            "20,000 steps",
+        ),
         (workflow(Step(name="a", prompt="x", on_failure="fallback")), "fallback_model"),
         (workflow(Step(name="a", prompt="x", on_failure="default")), "`default` must give"),
         (workflow(Step(name="a", prompt="x\0")), "cannot be kept"),
@@ -200,6 +297,9 @@ BOMB = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range
         (f"{STEP}  check: on\n", r"line 5: .*check == 'on'"),
         (f"{STEP}  default: [a]\n", r"line 5: .*`default` is a text"),
         (f"{STEP}\tcheck: json\n", r"line 5, column 1: a tab cannot indent"),
+        (f"{STEP}  parameters: {{stop: [[a]]}}\n", r"line 5: .*stop == \[\['a'\]\]"),
+        (f"{STEP}  system: Say: hi\n", r"line 5, column 14: .*needs quotes"),
+        (f"{STEP}  system: `x`\n", r"line 5, column 11: .*needs quotes"),
         (f"{STEP}---\n{STEP}", r"line 5: a second document"),
         (f"{STEP}  model: !env MODEL\n", r"line 5: the tag !env"),
         (f"{STEP}  model: !!python/object/apply:os.getcwd []\n", r"line 5: the tag"),
@@ -208,7 +308,7 @@ BOMB = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range
         (f"{STEP}  parameters: &p {{json_schema: *p}}\n", r"line 5: \*p"),
         (f'{STEP}  system: "\\0"\n', r"line 5: .*cannot be kept"),
         (f'{STEP}  system: "\\U00110000"\n', "not YAML"),
-        (f"{STEP}  system: a\x1bb\n", r"line 5: a character"),
+        (f"{STEP}  system: a\x1bb\n", r"line 5: the character U\+001B"),
         ("name: x\nsteps:\n- name: a\n  prompt: {{input}}\n", r"line 4: a key is no text; .*quotes"),
         (f"l0: &l0 [x]\n{BOMB}", "aliases written out"),
         (f"a: &a {'x' * 100_000}\nb: [{', '.join(['*a'] * 20)}]", "line 2: .*aliases written out"),
@@ -260,6 +360,30 @@ def test_values_of_a_schema_are_those_of_yaml_1_2():
     enum = ["yes", 10, 1.5, "2", None, 31, 1000.0]
     assert step.parameters.json_schema == {"enum": enum, "additionalProperties": False, "title": "2026-11-28"}
     assert (step.parameters.temperature, step.parameters.stop) == (1, ("END",))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("a\tb", "a\tb"),
+        ("\ta  # c\t", "a"),
+        ("a\t# c\n\t\n\t# c", "a"),
+        ("a\n    b\t\n    c", "a b c"),
+        ("a\u2028b\x85c\u2029", "a\u2028b\x85c\u2029"),
+        ("|\n    a\u2028b\n    \tc\n", "a\u2028b\n\tc\n"),
+        ("{\n\t'a':\t[\n\t1]}", {"a": [1]}),
+    ],
+)
+def test_tabs_and_line_ends_of_yaml_1_1_are_those_of_1_2(written: str, read: object):
+    found = typed(yaml_text.read(f"a: 1\nb: {written}\nc: 2\n"))
+
+    assert found == {"a": 1, "b": read, "c": 2}
+
+
+def test_what_is_left_empty_has_its_default():
+    [step] = spec.from_yaml(f"{STEP}  attempts:\n  check: ~\n  on_failure: null\n  model:\n").steps
+
+    assert step == Step(name="a", prompt="b")
 
 
 def test_an_anchor_is_taken_where_it_is_used():

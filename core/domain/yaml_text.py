@@ -13,11 +13,48 @@ from core.errors import InvalidRequest
 MAX_CHARACTERS = 1_000_000  # of a document, aliases written out
 MAX_DEPTH = 100
 MAX_DIGITS = 400
+# What YAML 1.1 takes for line ends and 1.2 for letters stands as a character without a meaning while it is read.
+_LETTERS = {0x85: 0xFDD0, 0x2028: 0xFDD1, 0x2029: 0xFDD2}
+_BACK = {stand_in: letter for letter, stand_in in _LETTERS.items()}
+_HINTS = {
+    "character '\\t'": "a tab cannot indent; use spaces",
+    "mapping values are not allowed": "a second `: ` in one line; a text with `: ` in it needs quotes or a block (|)",
+    "cannot start any token": "a text that begins with @, `, %, & or * needs quotes or a block (|)",
+    "could not find expected ':'": "the line before is no `key: value`; the lines of a text are indented",
+}
 _TAGS = (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 NUMBER = re.compile(rf"{_INTEGER.pattern}|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "true": True, "false": False, "null": None}
 _WORDS |= {form: value for word, value in _WORDS.items() for form in (word.capitalize(), word.upper())}
+
+
+class _Loader(yaml.BaseLoader):
+    """Takes tabs between and inside texts, as YAML 1.2 does; only indentation is made of spaces."""
+
+    def scan_to_next_token(self) -> None:
+        super().scan_to_next_token()
+        while self.peek() == "\t" and self._is_separated():
+            self.forward()
+            super().scan_to_next_token()
+
+    def _is_separated(self) -> bool:
+        """Whether the tab stands in brackets, after something in its line, or in a line with nothing but a comment."""
+        before = self.buffer[self.pointer - self.column : self.pointer]
+        return bool(self.flow_level or before.strip()) or self.peek(self._n_blanks()) in "\0\r\n#"
+
+    def _n_blanks(self) -> int:
+        n = 0
+        while self.peek(n) in " \t":
+            n += 1
+        return n
+
+    def scan_plain_spaces(self, indent: int, start_mark: Any) -> list[str]:
+        blanks = self.prefix(self._n_blanks())
+        if "\t" not in blanks:
+            return super().scan_plain_spaces(indent, start_mark) or []
+        self.forward(len(blanks))
+        return super().scan_plain_spaces(indent, start_mark) or [] if self.peek() in "\r\n" else [blanks]
 
 
 class Scalar(str):
@@ -40,18 +77,26 @@ def read(text: str | bytes) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise InvalidRequest(f"The YAML has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read.")
     try:
-        return _Reader(yaml.parse(text, Loader=yaml.BaseLoader)).document()
+        return _Reader(yaml.parse(text.translate(_LETTERS), Loader=_Loader)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         why = error.problem or error.context or "it cannot be read"
-        why = "a tab cannot indent; use spaces" if "character '\\t'" in why else why
+        why = next((hint for sign, hint in _HINTS.items() if sign in why), why)
         raise InvalidRequest(f"This is not YAML: {place}{why}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise InvalidRequest(f"This is not YAML: line {line}: a character that YAML does not take") from None
+        code = ord(text[error.position])
+        raise InvalidRequest(
+            f"This is not YAML: line {line}: the character U+{code:04X}, which YAML does not take"
+        ) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise InvalidRequest(f"This is not YAML: {str(error)[:300]}") from None
+
+
+def nodes(text: str) -> Any:
+    """The nodes of a document that `read` takes, with their places in it."""
+    return yaml.compose(text.translate(_LETTERS), Loader=_Loader)
 
 
 def _decoded(data: bytes) -> str:
@@ -97,7 +142,7 @@ class _Reader:
 
     def _scalar(self, event: Any) -> Scalar:
         self._grow(event, 1 + len(event.value))
-        text = mended(event.value)
+        text = mended(event.value.translate(_BACK))
         if not is_storable(text):
             _refuse(event, "a text holds a character that cannot be kept")
         scalar = Scalar(text)

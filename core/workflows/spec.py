@@ -16,6 +16,7 @@ from core.workflows.template import TemplateError, references
 MAX_STEPS = 50
 _OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML folds these as line ends, or drops them
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,59}")
+_NAME_RULE = "at most 60 letters, digits, _ or -, and begin with a to z or _"
 _STEP_KEYS = frozenset(
     "name prompt model system parameters check attempts on_failure fallback_model default when".split()
 )
@@ -71,7 +72,7 @@ def _step(value: Any, position: int) -> Step:
         system=_optional(value, "system", where),
         parameters=_parameters(value.get("parameters"), where),
         check=_one_of(value, "check", CHECKS, where),
-        attempts=_count(value.get("attempts", 1), where),
+        attempts=_count(value.get("attempts"), where),
         on_failure=_one_of(value, "on_failure", FAILURE_POLICIES, where),
         fallback_model=_optional(value, "fallback_model", where),
         default=_verbatim(value, "default", where) if "default" in value else None,
@@ -95,7 +96,8 @@ def _parameter(name: str, given: Any) -> Any:
     if is_null(given):
         return None
     if name == "stop":
-        return tuple(str(text) for text in (given if isinstance(given, list | tuple) else [given]))
+        texts = given if isinstance(given, list | tuple) else [given]
+        return tuple(str(text) if isinstance(text, str) else text for text in texts)
     return str(given) if name in ("thinking_level", "service_tier") else typed(given)
 
 
@@ -142,7 +144,7 @@ def _optional(value: Mapping[str, Any], key: str, where: str) -> str | None:
 
 
 def _one_of(value: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> Any:
-    choice = value.get(key, choices[0])
+    choice = choices[0] if is_null(value.get(key)) else value[key]
     if choice not in choices:
         shown = repr(choice)[:60]
         raise InvalidRequest(f"{_at(choice)}{where}: {key} == {shown}, must be one of {', '.join(choices)}")
@@ -150,7 +152,7 @@ def _one_of(value: Mapping[str, Any], key: str, choices: tuple[str, ...], where:
 
 
 def _count(value: Any, where: str) -> int:
-    count = typed(value)
+    count = 1 if is_null(value) else typed(value)
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 10:
         raise InvalidRequest(f"{_at(value)}{where}: attempts == {value!r:.60}, must be a whole number from 1 to 10")
     return count
@@ -208,7 +210,11 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{NUMBE
 
 
 def to_yaml(workflow: Workflow) -> str:
-    return yaml.dump(to_dict(workflow), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return dump(to_dict(workflow))
+
+
+def dump(value: Any) -> str:
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
 def dependencies(step: Step) -> set[str]:
@@ -246,6 +252,8 @@ def problems(workflow: Workflow, why_not: Callable[[str], str] | None = None) ->
 
     why_not: Says why a model cannot be asked, '' where it can; None = models are not checked.
     """
+    if len(workflow.steps) > MAX_STEPS:
+        return [Problem("", f"{len(workflow.steps):,} steps are more than {MAX_STEPS}")]
     found = [*_naming(workflow)]
     names = {step.name for step in workflow.steps}
     for step in workflow.steps:
@@ -262,16 +270,14 @@ def problems(workflow: Workflow, why_not: Callable[[str], str] | None = None) ->
 
 def _naming(workflow: Workflow) -> Iterable[Problem]:
     if not _NAME.fullmatch(workflow.name):
-        yield Problem("", f"the name {workflow.name[:60]!r} must be letters, digits, _ or -, and begin with a letter")
-    if len(workflow.steps) > MAX_STEPS:
-        yield Problem("", f"{len(workflow.steps)} steps are more than {MAX_STEPS}")
+        yield Problem("", f"the name {workflow.name[:70]!r} must be {_NAME_RULE}")
     for name in workflow.inputs:
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            yield Problem("", f"the input name {name!r} must be letters, digits or _")
+            yield Problem("", f"the input name {name!r} must be letters, digits or _, and begin with a to z or _")
     seen: set[str] = set()
     for step in workflow.steps:
         if not _NAME.fullmatch(step.name):
-            yield Problem(step.name[:60], "a step's name must be letters, digits, _ or -, and begin with a letter")
+            yield Problem(step.name[:60], f"a step's name must be {_NAME_RULE}")
         if step.name in seen:
             yield Problem(step.name, "there are two steps of this name")
         seen.add(step.name)
@@ -330,7 +336,7 @@ def _edges(step: Step, ids: Mapping[str, str]) -> Iterable[str]:
             continue
         if step.when and step.when.step == name:
             word = "not " if step.when.negate else ""
-            yield f'    {ids[name]} -. "{word}{_label(step.when.contains) or " "}" .-> {me}'
+            yield f'    {ids[name]} -. "{word}{_label(step.when.contains).strip() or "…"}" .-> {me}'
         else:
             yield f"    {ids[name]} --> {me}"
 

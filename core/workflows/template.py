@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from core.errors import InvalidRequest
 
 # A text in double quotes first: it may hold braces.
-_PLACEHOLDER = re.compile(r"\{\{(\s*\"[^\"]*\"\s*|.*?)\}\}", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\{\{(\s*\"[^\"]*\"\s*|[^{}]*)\}\}")
 _LITERAL = re.compile(r'"([^"]*)"')
 _INPUT = re.compile(r"input(?:\.([A-Za-z_]\w*))?")
 _STEP = re.compile(r"steps\.([A-Za-z_][\w-]*)\.output")

@@ -11,6 +11,7 @@ from core.domain import strict_json as json
 from core.domain.generation import MAX_TOKENS, Parameters
 from core.domain.workflow import CHECKS, FAILURE_POLICIES, Condition, Step, Workflow
 from core.workflows import spec
+from core.workflows.rewriting import rewritten
 from dashboard import address, formatting, queries
 from dashboard.session import manager
 
@@ -38,9 +39,9 @@ def edit(name: str, written: str) -> Workflow | None:
     try:
         current = spec.from_yaml(state["flow_yaml"])
         with form:
-            edited = _form(current, state["flow_version"])
+            edited = _form(current, state["flow_version"]) if len(current.steps) <= spec.MAX_STEPS else current
         if edited != current:
-            pending = spec.to_yaml(edited)
+            pending = rewritten(state["flow_yaml"], edited)
             spec.from_yaml(pending)  # what cannot be read again stays in the form, with the error
             state["flow_pending"] = pending
             st.rerun()
