@@ -107,7 +107,9 @@ def _page(request: Request, problem: str = "", status: int = 200) -> Response:
     target = quote(_next(request.query_params.get("next", "")))
     account = login.account_of(request.cookies)
     if not problem and account and not login.is_allowed(account):
-        problem = f"{account.get('email') or 'This account'} may not look at this server."
+        problem = (
+            f"{account.get('email') or 'This account'} may not look at this server; AIMM_LOGIN_ALLOWED says who may."
+        )
     if not problem and password is None and not ways:
         problem = "No login is set up. Set AIMM_DASHBOARD_PASSWORD, or [auth] in .streamlit/secrets.toml."
     parts = [f'<p role="alert">{escape(problem)}</p>'] if problem else []

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import math
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -26,6 +27,8 @@ COOKIE = "aimm_login"
 FREE_TRIES, LONGEST_WAIT_S = 5, 60.0
 FREE_IN_ALL = 200  # wrong tries of all addresses together; of these, one a second is forgotten
 KEPT_ADDRESSES = 10_000
+# Where anybody may have an account, with an address that nobody has looked at.
+_ANYBODYS = re.compile(r"//accounts\.google\.com/|//login\.microsoftonline\.com/(common|organizations|consumers)/")
 
 
 class Tries:
@@ -150,6 +153,17 @@ def is_allowed(account: Mapping[str, Any]) -> bool:
     if not account:
         return False
     allowed = manager().settings.login_allowed
+    is_for_anybody = _ANYBODYS.search(_metadata_address(str(account.get("provider")))) is not None
+    if not allowed:
+        return not is_for_anybody
     address = str(account.get("email") or "").lower()
-    is_verified = account.get("email_verified") is not False
-    return not allowed or (is_verified and any(address == each or (each.startswith("@") and address.endswith(each)) for each in allowed))  # fmt: skip
+    said = str(account.get("email_verified")).lower()  # some say it as a text, and some do not
+    is_verified = said == "true" or (said == "none" and not is_for_anybody)
+    return is_verified and any(address == each or (each.startswith("@") and address.endswith(each)) for each in allowed)
+
+
+def _metadata_address(provider: str) -> str:
+    if not st.secrets.load_if_toml_exists():
+        return ""
+    section = st.secrets.get("auth") or {}
+    return str(section.get(provider, section).get("server_metadata_url", ""))

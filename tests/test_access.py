@@ -873,6 +873,19 @@ def test_pages_say_what_may_be_loaded_and_who_may_frame_them(locked: Pages, path
         ({"is_logged_in": True, "email": "bob@example.org", "email_verified": False}, ("@example.org",), "refused"),
         ({"is_logged_in": True, "email": "eve@evil.example"}, ("@example.org",), "refused"),
         ({"is_logged_in": True}, ("@example.org",), "refused"),
+        ({"is_logged_in": True, "email": "bob@example.org", "email_verified": "false"}, ("@example.org",), "refused"),
+        # Anybody has an account of Google's, and of Microsoft's with any address.
+        (
+            {"is_logged_in": True, "provider": "google", "email": "eve@evil.example", "email_verified": True},
+            (),
+            "refused",
+        ),
+        (
+            {"is_logged_in": True, "provider": "google", "email": "bob@example.org", "email_verified": True},
+            ("@example.org",),
+            "page",
+        ),
+        ({"is_logged_in": True, "provider": "entra", "email": "bob@example.org"}, ("@example.org",), "refused"),
         ("forged", (), "login"),
     ],
 )
@@ -882,6 +895,11 @@ def test_an_identity_provider_says_who_it_is_and_the_settings_who_may(
     # Authlib, which only the redirect to a provider needs, may be missing here.
     monkeypatch.setattr(login, "providers", lambda: ["default"])
     monkeypatch.setattr(login, "get_cookie_secret", lambda: "s" * 32)
+    where = {
+        "google": "https://accounts.google.com/.well-known/x",
+        "entra": "https://login.microsoftonline.com/common/x",
+    }
+    monkeypatch.setattr(login, "_metadata_address", lambda provider: where.get(provider, ""))
     pages = Pages(open_manager(sqlite_url, takes_up=False, login_allowed=allowed), monkeypatch)
     secret = "t" * 32 if user == "forged" else "s" * 32
     value = json.dumps({"is_logged_in": True} if user == "forged" else user)
