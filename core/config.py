@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -268,9 +268,11 @@ def _ollama(text: str) -> str | None:
 
 def _database(address: str) -> str:
     with suppress(ValueError):  # what is no address is refused by name when it is opened
-        password = urlsplit(address).password
-        for each in (password, unquote(password or "")):
+        parts = urlsplit(address)
+        given = parse_qs(parts.query)
+        for each in (parts.password or "", *given.get("password", ()), *given.get("sslpassword", ())):
             register_secret(each)
+            register_secret(unquote(each))
     return address or DEFAULT_DATABASE_URL
 
 

@@ -353,7 +353,7 @@ class ModelManager(Asking):
     @property
     def database_address(self) -> str:
         """Where the records are, without the password."""
-        return self.database.url.render_as_string(hide_password=True)
+        return self.database.address
 
     @property
     def has_key(self) -> bool:

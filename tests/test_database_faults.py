@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from core import DatabaseUnavailable, ModelManager
+from core import DatabaseUnavailable, InvalidRequest, ModelManager
 from core.cli import main
 from core.storage import database as database_module
 from core.storage.database import Database, _to_url
-from tests.conftest import Open, free_port
+from tests.conftest import Open, free_port, new_database
 from tests.gateway import running_gateway
 
 # At the start -------------------------------------------------------------------------------------------------------
@@ -41,10 +41,20 @@ def written(name: str, raw: bytes) -> Callable[[Path], str]:
     return write
 
 
-def foreign(folder: Path) -> str:
-    with closing(sqlite3.connect(folder / "places.db")) as connection:
-        connection.execute("CREATE TABLE places (name TEXT)")
-    return f"sqlite:///{folder}/places.db"
+def foreign(*statements: str) -> Callable[[Path], str]:
+    def make(folder: Path) -> str:
+        with closing(sqlite3.connect(folder / "places.db")) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+        return f"sqlite:///{folder}/places.db"
+
+    return make
+
+
+def dangling(folder: Path) -> str:
+    (folder / "link.db").symlink_to(folder / "nowhere" / "aimm.db")
+    return f"sqlite:///{folder}/link.db"
 
 
 @contextmanager
@@ -72,17 +82,32 @@ def refusing_postgres() -> Iterator[int]:
     listener.close()
 
 
+VERSION = "CREATE TABLE alembic_version (version_num TEXT)"
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda folder: newer(f"sqlite:///{folder}/aimm.db"), "is of a newer version (9999) than this program"),
         (written("notes.txt", b"These are my notes. " * 400), "its file is no SQLite database"),
-        (foreign, "holds tables of another program"),
+        (foreign("CREATE TABLE places (name TEXT)"), "holds tables of another program"),
+        (foreign(VERSION, "INSERT INTO alembic_version VALUES ('cc1f77228345')"), "holds tables of another program"),
+        (foreign(VERSION, "CREATE TABLE experiments (name TEXT)"), "holds tables of another program"),
+        (
+            foreign("CREATE TABLE alembic_version (version_num)", "INSERT INTO alembic_version VALUES (9)"),
+            "another program",
+        ),
+        (dangling, "its file cannot be made: No such file or directory"),
         (lambda folder: f"sqlite:///{folder}", "its file cannot be opened"),
         (lambda folder: written("file", b"")(folder) + "/aimm.db", "its file cannot be made: Not a directory"),
         (lambda folder: "sqlite:////proc/nothing/aimm.db", "its file cannot be made"),
         (lambda folder: "postgresql://ada:hunter2hunter2@no-such-host.invalid/db", "no-such-host.invalid"),
         (lambda folder: f"postgresql://ada:hunter2hunter2@127.0.0.1:{free_port()}/db", "Connection refused"),
+        (
+            lambda folder: f"postgresql://127.0.0.1:{free_port()}/db?user=a&password=hunter2hunter2",
+            "Connection refused",
+        ),
+        (lambda folder: "postgresql://127.0.0.1:9/db?color=red", 'invalid connection option "color"'),
     ],
 )
 def test_a_database_that_cannot_be_opened_is_told_in_one_sentence(
@@ -106,6 +131,38 @@ def test_a_database_that_cannot_be_opened_is_told_in_one_sentence(
     with pytest.raises(DatabaseUnavailable):
         Database(url)
     assert all(path.read_bytes() == raw for path, raw in before.items())
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("sqlite+aiosqlite:///x.db", "only a path"),
+        ("sqlite:///file:x.db?mode=memory&uri=true", "only a path"),
+        ("sqlite://host/x.db", "only a path"),
+        ("sqlite:////", "names no file"),
+        ("sqlite://", "names no file"),
+        ("postgresql://host:port/db", "is not an address"),
+        ("postgresql://[::1/db", "is not an address"),
+        ("postgresql://ada:p@hunter2@host/db", "must be written %40"),
+        ("mysql://host/db", "sqlite and postgresql are supported"),
+        ("aimm.db", "is not an address"),
+    ],
+)
+def test_an_address_of_no_database_is_refused(address: str, words: str):
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        Database(address)
+    assert "hunter2" not in refused.value.text
+
+
+def test_a_database_of_another_program_on_the_same_server_is_told(postgres_server: str):
+    url = new_database(postgres_server)
+    engine = create_engine(_to_url(url))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE experiments (name TEXT)"))
+    engine.dispose()
+
+    with pytest.raises(DatabaseUnavailable, match="holds tables of another program"):
+        Database(url)
 
 
 def test_a_folder_that_may_only_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

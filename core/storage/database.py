@@ -1,6 +1,7 @@
 """Opens the database that DATABASE_URL names, SQLite or PostgreSQL, and brings its tables up to date."""
 
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from core.errors import DatabaseUnavailable, InvalidRequest
 from core.storage.files import private_database, private_folder
-from core.storage.health import MOVED, OTHER, Health, is_new, reason
+from core.storage.health import MOVED, OTHER, Health, is_new, is_there, reason, wrong_option
 
 BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
 MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
 HEAD = "0009"
+_VERSION = "SELECT version_num FROM alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -30,9 +32,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _to_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite and self.url.database in (None, "", ":memory:"):
-            raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
-        self.address = self.url.render_as_string(hide_password=True)
+        shown = self.url.difference_update_query(["password", "sslpassword"])
+        self.address = shown.render_as_string(hide_password=True)
         self.health = Health(self.address, Path(self.url.database or "").absolute() if self.is_sqlite else None)
         self._lock = threading.Lock()
         self._n_files = 0  # how often another file was taken for the one that was opened
@@ -41,7 +42,9 @@ class Database:
         try:
             self._open()
         except (DBAPIError, sqlite3.Error, OSError) as error:
-            found = reason(error)
+            if is_there(error):  # a table that a migration makes
+                raise self._foreign() from None
+            found = reason(error) or wrong_option(error)
             if found is None:
                 raise
             raise DatabaseUnavailable(
@@ -128,7 +131,7 @@ class Database:
             try:
                 uri = f"{Path(self.url.database or '').absolute().as_uri()}?mode=rw"  # not to make one that is gone
                 with closing(sqlite3.connect(uri, uri=True)) as connection:
-                    [version] = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+                    [version] = connection.execute(_VERSION).fetchone()
             except (sqlite3.Error, TypeError):
                 return False
             if version != HEAD:
@@ -163,7 +166,7 @@ class Database:
     def _migrate(self) -> None:
         with self._readers.connect() as connection:
             try:
-                version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+                version = connection.execute(text(_VERSION)).scalar()
             except DBAPIError as error:
                 if not is_new(error):
                     raise
@@ -188,18 +191,26 @@ class Database:
             connection.commit()
             connection.invalidate()  # it waits longer than others may
 
-    def _refuse_others(self, version: str | None) -> None:
+    def _refuse_others(self, version: Any) -> None:
         """Leave alone what this version does not know how to bring up to date.
 
         Raises:
             DatabaseUnavailable
         """
         known = {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
-        if version is not None and version not in known:
-            raise DatabaseUnavailable(
-                f"The database {self.address} is of a newer version ({version[:20]}) than this program ({HEAD}).",
-                hint="Install the newer version, or use another database.",
-            )
+        if version is None or version in known:
+            return
+        if not re.fullmatch(r"\d{4}", str(version)):
+            raise self._foreign()
+        raise DatabaseUnavailable(
+            f"The database {self.address} is of a newer version ({version}) than this program ({HEAD}).",
+            hint="Install the newer version, or use another database.",
+        )
+
+    def _foreign(self) -> DatabaseUnavailable:
+        return DatabaseUnavailable(
+            f"The database {self.address} holds tables of another program.", hint="Check DATABASE_URL."
+        )
 
     def _refuse_foreign(self) -> None:
         """Leave another program's file as it is: even our way of writing to it is kept in the file.
@@ -213,12 +224,12 @@ class Database:
         try:
             with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
                 names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+                version = connection.execute(_VERSION).fetchone() if "alembic_version" in names else None
         except sqlite3.OperationalError:  # locked or not to be read: what opens it says why
             return
-        if names and "alembic_version" not in names:
-            raise DatabaseUnavailable(
-                f"The database {self.address} holds tables of another program.", hint="Check DATABASE_URL."
-            )
+        if names - {"alembic_version"} and version is None:
+            raise self._foreign()
+        self._refuse_others(version and version[0])
 
 
 def in_batches(connection: Connection, statement: Any) -> Any:
@@ -255,13 +266,22 @@ def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
 def _to_url(text_: str) -> URL:
     try:
         url = make_url(text_)
-    except ArgumentError:
+        backend = url.get_backend_name()
+    except (ArgumentError, ValueError):  # no address, or a port that is no number
         raise InvalidRequest(
             "DATABASE_URL is not an address; it must look like sqlite:///data/aimm.db or postgresql://…"
         ) from None
-    backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
+        if "@" in (url.host or ""):  # what stands before it is a part of the password, and would be shown
+            raise InvalidRequest("DATABASE_URL: a @ in the user's name or password must be written %40.")
         return url.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise InvalidRequest(f"DATABASE_URL names {backend!r}; sqlite and postgresql are supported")
-    return url
+    if url.host or url.query or url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InvalidRequest(
+            "DATABASE_URL: of SQLite it is only a path, such as sqlite:///data/aimm.db, without driver and ?"
+        )
+    path = os.path.expanduser(url.database or "")
+    if path in ("", ":memory:") or not Path(path).name:
+        raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
+    return url.set(database=path)

@@ -68,6 +68,18 @@ def is_new(error: DBAPIError) -> bool:
     return "no such table" in str(error.orig) or getattr(error.orig, "sqlstate", None) == "42P01"
 
 
+def is_there(error: BaseException) -> bool:
+    """Whether a table could not be made because there is one of its name."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == "42P07"
+
+
+def wrong_option(error: BaseException) -> tuple[str, str] | None:
+    """(why, what to do) where the driver does not know what an address says after its ?."""
+    orig = getattr(error, "orig", None)
+    is_driver = type(orig).__name__ == "ProgrammingError" and getattr(orig, "sqlstate", None) is None
+    return (_last_words(orig), "Check DATABASE_URL.") if is_driver else None
+
+
 def _last_words(orig: BaseException | None) -> str:
     """What a server or its driver says in the end: several addresses may have been tried, and the last line has the cause."""
     lines = [line for line in str(orig).splitlines() if line.strip()] or ["it does not answer"]
