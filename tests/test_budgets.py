@@ -5,9 +5,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,9 +20,13 @@ from core import AimmError, BudgetExceeded, Conflict, InvalidRequest, ModelManag
 from core.budgets.ledger import Ledger, decide
 from core.budgets.periods import bounds, bucket_us, span_us, window
 from core.budgets.service import BudgetService
+from core.calls.accounting import ask_for, longest_answer, longest_input
 from core.calls.call import Origin
 from core.domain.budget import Ask, Budget, ByScope, Spender
-from core.domain.generation import Generation
+from core.domain.generation import Generation, Model, Native
+from core.domain.message import Media, Message
+from core.domain.price import Price
+from core.pricing.estimate import estimate, input_range, output_range
 from core.pricing.receipt import to_nano
 from core.storage import ledger as books
 from core.storage.budgets import BudgetStore, covering
@@ -375,6 +381,7 @@ def test_parallel_calls_never_pass_the_limit_and_use_it_up(open_manager: Open, d
 CHILD = """
 import json, sys
 from core import ModelManager
+from core.calls.accounting import ask_for, longest_answer, longest_input
 from core.calls.call import Origin
 from core.config import Settings
 settings = Settings(database_url=sys.argv[1], gemini_api_key=sys.argv[2], gemini_base_url=sys.argv[3], call_timeout_s=60.0)
@@ -600,13 +607,54 @@ def test_a_raise_also_helps_a_call_that_waits(with_gemini: ModelManager, gemini:
 
 
 def test_a_pointer_to_the_latest_model_reserves_the_dearest_it_may_mean(mm: ModelManager):
-    held = mm.prices.dearest("gemini", "gemini-flash-latest", NOW)
+    request = replace(mm.request("Hi", model=FLASH), model="gemini-flash-latest")
 
-    for name in ("gemini-2.5-flash", "gemini-3-flash-preview", "gemini-3.5-flash"):
+    def worst(prices: Sequence[Price]) -> Ask:
+        return ask_for(request, Model(name="m", provider="gemini"), prices, SPENDER, call_id="g", at_us=0, spent_nano=0)
+
+    held = worst(mm.prices.possible("gemini", "gemini-flash-latest", NOW))
+    for name in ("gemini-2.5-flash", "gemini-2.5-flash-image", "gemini-3-flash-preview", "gemini-3.5-flash"):
         price = mm.prices.price("gemini", name, NOW)
-        assert held is not None
-        assert price is None or price.output.highest <= held.output.highest
-    assert mm.prices.dearest("gemini", FLASH, NOW) == mm.prices.price("gemini", FLASH, NOW)
+        if price is not None:
+            assert worst([price]).input_nano <= held.input_nano and worst([price]).token_nano <= held.token_nano
+    assert mm.prices.possible("gemini", FLASH, NOW) == [mm.prices.price("gemini", FLASH, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("part", "body"),
+    [
+        (Media("application/pdf", url="https://example.org/a.pdf"), {}),
+        (Media("video/mp4", url="https://example.org/a.mp4"), {}),
+        ("Hi", {"cachedContent": "cachedContents/1"}),
+    ],
+)  # fmt: skip
+def test_a_prompt_that_only_its_vendor_has_seen_reserves_the_longest(mm: ModelManager, part: Any, body: dict[str, Any]):
+    made = replace(mm.request("Hi", model=FLASH), messages=(Message.of("user", (part,)),))
+    request = replace(made, native=Native(wire="gemini", body=body, parameters=made.parameters))
+    price = mm.prices.price("gemini", FLASH, NOW)
+    assert price is not None
+
+    for limit in (None, 32_000):
+        model = Model(name=FLASH, provider="gemini", context_tokens=limit)
+        held = ask_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
+        assert held.input_nano >= to_nano(price.input.base * (limit or 1_000_000) / 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-5.6-sol"), ("gemini", "gemini-2.5-flash-image")],
+)
+def test_the_highest_estimate_is_what_a_budget_reserves(mm: ModelManager, provider: str, name: str):
+    request, model = mm.request("Hi", model="sim-fast"), Model(name=name, provider=provider)
+    price = mm.prices.price(provider, name, NOW)
+    assert price is not None
+    inputs = input_range(request.n_bytes, longest_input(request, model), None)
+
+    high = estimate(name, price, inputs, output_range(longest_answer(request, model), None)).high_usd
+    held = ask_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
+
+    assert high is not None and held.worst_nano is not None
+    assert 0 <= held.worst_nano - to_nano(high) <= 2
 
 
 def slow(hang_s: float) -> Reply:

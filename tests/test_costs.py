@@ -190,6 +190,8 @@ def test_a_price_row_that_cannot_be_is_refused(row: dict):
         ({"input": None, "output": None, "discount_percent": 5, "above": {200_000: {"input": 2}}}, "both input and output"),
         ({"provider": "google"}, "gemini, openai, anthropic"),
         ({"provider": "gemni"}, "gemini, openai, anthropic"),
+        ({"model": "gemini-2.5-*"}, "one model"),
+        ({"model": "google/*"}, "one model"),
     ],
 )  # fmt: skip
 def test_a_slip_in_a_price_row_is_named(fields: dict, said: str):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from core import AimmError, InvalidRequest, ModelManager, cli, clock
 from core.calls.call import Origin
 from core.domain.alias import Target
 from core.domain.budget import Budget, Spender
+from core.domain.generation import Native
 from core.errors import BudgetExceeded
 from core.storage import rollups
 from core.storage.database import _to_url
@@ -125,6 +127,9 @@ SCOPES = [
     ("model:GPT-4o*", "gpt-4o", f"vllm/{LLAMA}"),
     ("model:*llama*", f"vllm/{LLAMA}", "gpt-4o"),
     ("model:vllm/*", f"vllm/{LLAMA}", "gpt-4o"),
+    ("model:openai/*", "gpt-4o", f"vllm/{LLAMA}"),
+    ("model:OpenAI:*", "gpt-4o", f"vllm/{LLAMA}"),
+    ("model:google/*", "openrouter/google/gemini-2.5-pro", f"openrouter/{LLAMA}"),
     ("provider:VLLM", f"vllm/{LLAMA}", "gpt-4o"),
 ]  # fmt: skip
 
@@ -148,6 +153,22 @@ def test_a_scope_covers_the_calls_that_are_booked_under_what_it_names(
         mm.generate("Hi", model=covered, max_tokens=5)
     assert mm.generate("Hi", model=other, max_tokens=5).status == "ok"
     assert mm.spend.outlook()[0].status.spent_usd == 2 * each
+
+
+@pytest.mark.parametrize("tier", ["flex", "ultrafast", "auto"])
+def test_a_spent_budget_stops_a_call_at_whatever_tier_it_asks_for(mm: ModelManager, vendor: FakeVendor, tier: str):
+    made = mm.request("Hi", model="gpt-4o", max_tokens=5)
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5, "service_tier": tier}
+    came = replace(made, native=Native(wire="openai", body=body, parameters=made.parameters))
+    first = mm.submit(came, Origin()).result()
+    mm.budgets.create("spent", "0.000001", action="stop")
+
+    assert mm.submit(came, Origin()).result().error_class == "budget_exceeded"
+
+    mm.budgets.change(mm.budgets.statuses()[0].budget.id, limit_usd=100, refuses_unpriced=True)
+    # What has no price is refused by a budget that takes nothing unpriced, though the vendor may serve it as standard.
+    assert mm.submit(came, Origin()).result().status == ("ok" if tier == "auto" else "error")
+    assert (first.cost_usd is None) == (tier != "auto")
 
 
 def test_a_scope_that_can_fit_no_call_is_refused_in_words(open_manager: Open, sqlite_url: str):

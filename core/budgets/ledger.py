@@ -162,10 +162,10 @@ def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> t
     A call whose longest answer does not fit into what is unspent may still have a shorter one, if its caller set no
     length. What fits only once others' reservations are settled waits. Pure.
     """
+    is_unpriced = ask.is_unpriced or ask.worst_nano is None
+    if refusing := [budget for budget in budgets if is_unpriced and budget.refuses_unpriced]:
+        return Verdict(kind="refuse", budget=refusing[0], reason="unpriced"), None
     if ask.worst_nano is None:
-        for budget in budgets:
-            if budget.refuses_unpriced:
-                return Verdict(kind="refuse", budget=budget, reason="unpriced"), None
         return (_without_price(ask, budgets, rooms) if ask.may_be_charged else Verdict(kind="go")), None
     amount, waits = ask.spent_nano + ask.worst_nano, None
     for budget in budgets:

@@ -10,6 +10,7 @@ from core.domain.budget import Ask, Spender
 from core.domain.generation import COUNTS, CostStatus, Model, Receipt, Request, Usage
 from core.domain.message import Tool
 from core.domain.price import Price
+from core.domain.text import as_list
 from core.errors import CapReached, InvalidRequest
 from core.pricing.receipt import NANO, charged, receipt_for, to_nano
 
@@ -18,6 +19,7 @@ TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare
 TOKENS_PER_MEDIUM = 8_192  # no image costs more; sounds and documents grow with their size
 BYTES_PER_MEDIA_TOKEN = 64
 MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
+LONGEST_PROMPT = 1_048_576  # for models that state no limit
 LONGEST_ANSWER = 65_536  # for models that state no limit
 SHORT_ANSWER = 4096  # of a model that is given a length of thought and none of the answer
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
@@ -122,11 +124,15 @@ def consistent(usage: Usage) -> Usage:
 def longest_input(request: Request, model: Model) -> int:
     """Tokens the prompt cannot exceed: no tokenizer makes more than one token of a byte."""
     schema = request.parameters.json_schema
+    media = [medium for message in request.messages for medium in message.media]
+    if any(medium.url and not medium.media_type.startswith("image/") for medium in media) or _is_continued(request):
+        return (
+            model.context_tokens or LONGEST_PROMPT
+        )  # how long a document, a film or a kept prompt is, only the vendor knows
     n = request.n_bytes + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
     n += len(json.dumps(schema, default=str)) if schema else 0
     n += sum(TOKENS_PER_MESSAGE + _tool_bytes(tool) for tool in request.tools)
-    for message in request.messages:
-        n += sum(max(TOKENS_PER_MEDIUM, medium.n_bytes // BYTES_PER_MEDIA_TOKEN) for medium in message.media)
+    n += sum(max(TOKENS_PER_MEDIUM, medium.n_bytes // BYTES_PER_MEDIA_TOKEN) for medium in media)
     return n if model.context_tokens is None else min(n, model.context_tokens)
 
 
@@ -136,11 +142,17 @@ def media_of(request: Request) -> set[str]:
     return {{"application": "image"}.get(kind, kind) for kind in types} & {"audio", "image", "video"}
 
 
+def _is_continued(request: Request) -> bool:
+    """Whether a request as it came goes on from a prompt that its vendor has kept."""
+    body = request.native.body if request.native is not None else {}
+    return bool(body.get("cachedContent") or body.get("cached_content"))
+
+
 def _may_search(request: Request) -> bool:
     """Whether a request as it came lets the vendor search the web, which is charged by the search."""
-    tools = request.native.body.get("tools") if request.native is not None else None
-    words = {word for tool in tools or () if isinstance(tool, dict) for word in tool}
-    return any("search" in word.lower() for word in words)
+    body = request.native.body if request.native is not None else {}
+    words = {word for tool in as_list(body.get("tools")) if isinstance(tool, dict) for word in tool}
+    return any("search" in word.lower() for word in (*words, *body))
 
 
 def longest_answer(request: Request, model: Model) -> int:
@@ -153,25 +165,36 @@ def longest_answer(request: Request, model: Model) -> int:
 
 
 def ask_for(  # noqa: PLR0913 - a call and its money
-    request: Request, model: Model, price: Price | None, spender: Spender, *, call_id: str, at_us: int, spent_nano: int
+    request: Request,
+    model: Model,
+    prices: Sequence[Price],
+    spender: Spender,
+    *,
+    call_id: str,
+    at_us: int,
+    spent_nano: int,
 ) -> Ask:
-    """What the call may cost at worst."""
-    rates = () if price is None else [price.rate(kind) for kind in ("input", *media_of(request))]
-    fee = None if price is None else price.fee(MOST_SEARCHES if _may_search(request) else 0)
-    if price is None or fee is None or None in rates:
+    """What the call may cost at worst, at the dearest of the prices that it may turn out to have."""
+    n_input, media = longest_input(request, model), media_of(request)
+    n_searches = MOST_SEARCHES if _may_search(request) else 0
+    worst = []
+    for price in prices:
+        reading, fee = price.dearest_input(n_input, media), price.fee(n_searches)
+        if reading is not None and fee is not None:
+            worst.append(
+                (reading * NANO / 1_000_000 * n_input + fee * NANO, price.dearest_output(n_input) * NANO / 1_000_000)
+            )
+    if not worst:
         return Ask(call_id=call_id, at_us=at_us, spender=spender, worst_nano=None, spent_nano=spent_nano)
-    n_input = longest_input(request, model)
-    dearest = max(rate.at(n_input) for rate in (*rates, price.cache_write, price.cache_write_1h) if rate)
-    token_nano = price.dearest_output(n_input) * NANO / 1_000_000
-    input_nano = int((dearest * NANO / 1_000_000 * n_input + fee * NANO).to_integral_value(ROUND_CEILING))
-    worst = input_nano + int((token_nano * longest_answer(request, model)).to_integral_value(ROUND_CEILING))
+    token_nano = max(token for _, token in worst)
+    input_nano = int(max(reading for reading, _ in worst).to_integral_value(ROUND_CEILING))
     may_shorten = request.parameters.max_tokens is None and "max_tokens" in model.accepts and token_nano > 0
     return Ask(
         call_id=call_id,
         at_us=at_us,
         spent_nano=spent_nano,
         spender=spender,
-        worst_nano=worst,
+        worst_nano=input_nano + int((token_nano * longest_answer(request, model)).to_integral_value(ROUND_CEILING)),
         input_nano=input_nano,
         token_nano=token_nano,
         shortest_tokens=SHORTEST_ANSWER if may_shorten else 0,
@@ -192,7 +215,7 @@ def within_cap(ask: Ask, cap_usd: Decimal) -> int | None:
         CapReached: Not even a short answer fits, or the model has no price to hold against the cap.
     """
     cap = to_nano(cap_usd)
-    if ask.worst_nano is None:
+    if ask.worst_nano is None or ask.is_unpriced:
         raise CapReached(f"{ask.spender.model} has no known price, so a cap of ${cap_usd:f} cannot be kept.")
     if ask.spent_nano + ask.worst_nano <= cap:
         return None

@@ -18,7 +18,7 @@ from core.domain.generation import Model, Request
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, ProviderTimeout
 from core.pricing.receipt import to_nano
-from core.providers.base import Provider
+from core.providers.base import Provider, tier_of
 from core.storage.writer import Work
 
 Resolve = Callable[[str], Awaitable[tuple[Provider, Model]]]
@@ -42,7 +42,7 @@ class PriceKeeper(Protocol):
     """Who knows prices, and keeps each row that was used."""
 
     def price(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
-    def dearest(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
+    def possible(self, provider: str, model: str, at: datetime, service_tier: str) -> list[Price]: ...
     def pin(self, price: Price | None) -> Work | None: ...
 
 
@@ -93,10 +93,10 @@ class Admitting:
     def _quote(self, call: Call, progress: Progress, model: Model) -> tuple[Request, Ask]:
         """The request for a model with what it may cost at worst, shortened to the call's own cap."""
         request = _fitted(call.request, progress, model)
-        tier = progress.service_tier = request.parameters.service_tier or "standard"
-        price = self._prices.dearest(model.provider, model.name, progress.created_at, tier)
+        tier = progress.service_tier = _tier(request)
+        prices = self._prices.possible(model.provider, model.name, progress.created_at, tier)
         billed = [*progress.lost, *progress.usages]
-        spent = settle(billed, price, is_estimated=False).cost_usd if billed else None
+        spent = [settle(billed, price, is_estimated=False).cost_usd or Decimal(0) for price in prices] if billed else []
         origin = call.origin
         spender = Spender(
             provider=model.provider,
@@ -108,9 +108,11 @@ class Admitting:
         usual = self._prices.price(model.provider, model.name, progress.created_at, tier)
         call.answered_by, call.spender, call.price_id = model, spender, usual.id if usual else ""
         ask = ask_for(
-            request, model, price, spender, call_id=call.id, at_us=clock.to_us(progress.created_at),
-            spent_nano=to_nano(spent or Decimal(0)),
+            request, model, prices, spender, call_id=call.id, at_us=clock.to_us(progress.created_at),
+            spent_nano=to_nano(max(spent, default=Decimal(0))),
         )  # fmt: skip
+        if usual is None and not model.name.endswith("-latest"):
+            ask = replace(ask, is_unpriced=True)
         if ask.worst_nano is None and getattr(progress.provider, "may_charge", False):
             ask = replace(ask, may_be_charged=True)
         if origin.cap_usd is not None:
@@ -129,6 +131,13 @@ class Admitting:
         progress.provider, progress.model = await self._resolve(budget.downgrade_to)
         call.wire = progress.provider.wire
         progress.notes.append(f"Budget {budget.name!r} is used up: {progress.model.name} answered instead of {before}.")
+
+
+def _tier(request: Request) -> str:
+    """The tier asked for; of a request that is sent as it came, what it says. `auto` is what the vendor takes it for."""
+    body = request.native.body if request.native is not None else {}
+    said = request.parameters.service_tier or tier_of(body.get("service_tier") or body.get("serviceTier"))
+    return "standard" if said in (None, "auto") else said
 
 
 def check_parameters(request: Request, model: Model) -> None:

@@ -65,12 +65,9 @@ class PriceService:
         """The price row of a moment; None = unknown."""
         return self.book.price(provider, model, at, service_tier)
 
-    def dearest(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
-        """The highest price that a call may turn out to have: of any model that a `-latest` name may stand for, at the
-        tier asked for or the standard one that a vendor may serve instead."""
-        asked = self.price(provider, model, at, service_tier)
-        if asked is None and not model.endswith("-latest"):
-            return None
+    def possible(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> list[Price]:
+        """The prices that a call may turn out to have: of any model that a `-latest` name may stand for, at the tier asked
+        for or the standard one that a vendor may serve instead."""
         names = [model]
         if model.endswith("-latest"):
             family = set(model.removesuffix("-latest").split("-"))
@@ -78,8 +75,8 @@ class PriceService:
         tiers = dict.fromkeys((service_tier, "standard"))
         # A vendor may keep a workspace in one place, for more.
         tiers |= dict.fromkeys([f"{tier}+{region}" for tier in tiers for region in regions(provider, model)])
-        found = [self.price(provider, name, at, tier) for name in names for tier in tiers]
-        return max((price for price in found if price), key=lambda price: price.output.highest, default=None)
+        found = (self.price(provider, name, at, tier) for name in names for tier in tiers)
+        return [price for price in found if price is not None]
 
     def pin(self, price: Price | None) -> Work | None:
         """Work that keeps a price row for good, if this process has not done so yet."""

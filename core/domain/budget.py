@@ -156,6 +156,7 @@ class Ask:
     shortest_tokens: The shortest answer worth sending, where the caller set no length; 0 = the length is fixed.
     spent_nano: What earlier attempts of the same call have cost already.
     may_be_charged: Without a price, whether the vendor may say afterwards what it charged.
+    is_unpriced: Whether what was asked for has no price; worst_nano is then of what may be served instead, or None.
     """
 
     call_id: str
@@ -167,6 +168,7 @@ class Ask:
     shortest_tokens: int = 0
     spent_nano: int = 0
     may_be_charged: bool = False
+    is_unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

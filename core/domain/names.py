@@ -9,8 +9,16 @@ PATTERN_SIGNS = "*?["
 
 
 def normalise(model: str) -> str:
-    """The bare lower-case model name: without `models/` and vendor prefixes."""
-    return _VENDOR_PREFIX.sub("", model.strip().lower())
+    """The bare lower-case model name: without `models/` and vendor prefixes.
+
+    A pattern for all of a vendor (`openai/*`) keeps it: without it, it would mean everybody's.
+    """
+    name = model.strip().lower()
+    bare = _VENDOR_PREFIX.sub("", name)
+    if bare == name or not bare.startswith(tuple(PATTERN_SIGNS)):
+        return bare
+    vendor = re.split("[/:]", name.removesuffix(bare))[-2]
+    return f"{'gemini' if vendor == 'models' else vendor}/{bare}"
 
 
 def is_pattern(name: str) -> bool:
@@ -21,7 +29,8 @@ def is_pattern(name: str) -> bool:
 def names_of(provider: str, model: str) -> frozenset[str]:
     """Every normalised way to write the model of a provider: `vllm/Llama-3` is asked as that, and recorded as `Llama-3`."""
     ways = {model.lower(), normalise(model)}
-    return frozenset(ways | {f"{provider}{mark}{way}" for mark in "/:" for way in ways})
+    vendors = ("gemini", "google") if provider == "gemini" else (provider,)
+    return frozenset(ways | {f"{vendor}{mark}{way}" for vendor in vendors for mark in "/:" for way in ways})
 
 
 def is_meant(wanted: str, provider: str, model: str) -> bool:

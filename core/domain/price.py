@@ -1,7 +1,7 @@
 """What a model costs at one moment, and the rows a team sets itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -106,6 +106,13 @@ class Price:
     @property
     def always_searches(self) -> bool:
         return always_searches(self.model)
+
+    def dearest_input(self, prompt_tokens: int, media: Collection[str] = ()) -> Decimal | None:
+        """The highest rate that a token of a prompt with such media may have; None = one of them has no known price."""
+        rates = [self.rate(kind) for kind in ("input", *media)]
+        if None in rates:
+            return None
+        return max(rate.at(prompt_tokens) for rate in (*rates, self.cache_write, self.cache_write_1h) if rate)
 
     def dearest_output(self, prompt_tokens: int) -> Decimal:
         """The highest rate that a token of the answer may have."""

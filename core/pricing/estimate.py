@@ -60,15 +60,13 @@ def estimate(
     media: Kinds of tokens of the prompt besides text.
     """
     costs: list[Decimal | None] = [None, None, None]
-    rates = [] if price is None else [price.rate(kind) for kind in ("input", *media)]
     fee = None if price is None else price.fee()
-    if price is not None and fee is not None and None not in rates:
+    if price is not None and fee is not None and price.dearest_input(inputs[HIGH], media) is not None:
         # Models that make pictures mostly do, and a token of those is the dearest.
         is_for_media = bool(price.output_image or price.output_video)
         for at, (i, o) in enumerate(zip(inputs, outputs, strict=True)):
             rate = price.dearest_output(i) if at == HIGH or (at and is_for_media) else price.output.at(i)
-            reading = max(each.at(i) for each in rates if each) if at else price.input.at(i)
-            costs[at] = (reading * i + rate * o) / 1_000_000 + fee
+            costs[at] = (_reading(price, at, i, media) * i + rate * o) / 1_000_000 + fee
     low, expected, high = costs
     return Estimate(
         model=model,
@@ -79,6 +77,13 @@ def estimate(
         output_tokens=outputs,
         is_exact=is_exact,
     )
+
+
+def _reading(price: Price, at: int, n_input: int, media: Collection[str]) -> Decimal:
+    if at == HIGH:
+        return price.dearest_input(n_input, media) or Decimal(0)
+    rates = [price.rate(kind) for kind in ("input", *(media if at else ()))]
+    return max(rate.at(n_input) for rate in rates if rate)
 
 
 def total(estimates: list[Estimate]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:

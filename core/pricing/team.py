@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from core.domain.generation import SERVICE_TIERS
+from core.domain.names import is_pattern
 from core.domain.price import RATE_NAMES, PriceSource, Rate, TeamPrice
 from core.domain.text import is_storable
 from core.domain.yaml_text import Scalar, is_null, read
@@ -98,6 +99,8 @@ def row_from(
     search, storage, request = (
         _optional(given.get(name), name) for name in ("search_per_1000", "storage_per_hour", "request_per_1000")
     )
+    if model != ALL_MODELS and is_pattern(model):
+        raise InvalidRequest(f"model == {model!r}, must be one model, or * for all of the provider.")
     if model == ALL_MODELS and rates:
         raise InvalidRequest("A row for all models (*) can hold a discount and tiers, not prices.")
     if not rates and not tiers and (discount, search, storage, request) == (None, None, None, None):
