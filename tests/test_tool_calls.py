@@ -10,6 +10,7 @@ import pytest
 from api import gemini_request, openai_request
 from core import InvalidRequest
 from core.domain.generation import Request
+from core.domain.text import mended
 from core.providers import anthropic, gemini_wire, openai
 from core.providers.tool_calls import CallReader
 from tests.fakes import gemini as gemini_fake
@@ -17,7 +18,7 @@ from tests.fakes.vendors import Reply, anthropic_answer, openai_answer, openai_t
 from tests.gateway import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
 
 LLAMA = "llama3.2:3b"
-EXCHANGE: Any = SimpleNamespace(header=lambda _name: "")
+EXCHANGE: Any = SimpleNamespace(header=lambda _name: "", is_private=False)
 READABLE = [
     ('{"city": "Köln"}', {"city": "Köln"}),
     ("{}", {}),
@@ -286,6 +287,36 @@ def test_pieces_of_calls_are_put_together(deltas: list[Any], calls: list[Any]):
         call[:] = call[0] or tool.id, call[1] + tool.name, call[2] + tool.arguments
 
     assert [tuple(call) for call in found.values()] == calls
+
+
+def leaf(path: str, *, more: bool = False, **value: Any) -> dict[str, Any]:
+    return {"jsonPath": path, **value, **({"willContinue": True} if more else {})}
+
+
+NAME = {"name": "w", "id": "a", "willContinue": True}
+
+
+@pytest.mark.parametrize(
+    ("calls", "finish", "arguments"),
+    [
+        ([NAME, {"partialArgs": [leaf("$.city", stringValue="K\ud83d", more=True)], "willContinue": True}, {"partialArgs": [leaf("$.city", stringValue="\ude00", more=True)], "willContinue": True}, {"partialArgs": [leaf("$.city", stringValue="", more=False)], "willContinue": True}, {}], "STOP", ['{"city": "K😀"}']),
+        ([{**NAME, "partialArgs": [leaf("$.n", numberValue=5), leaf("$.ok", boolValue=False), leaf("$.no", nullValue="NULL_VALUE")]}, {"willContinue": False}], "STOP", ['{"n": 5, "ok": false, "no": null}']),
+        ([NAME, {"partialArgs": [leaf("$.q[0].o[0]['a b']", stringValue="x"), leaf("$.q[0].o[1]", numberValue=1.5), leaf('$.q[1]["c.d"]', stringValue="y")]}], "STOP", ['{"q": [{"o": [{"a b": "x"}, 1.5]}, {"c.d": "y"}]}']),
+        ([NAME, {}, {"name": "v", "args": {"b": 1}}, {**NAME, "willContinue": False, "partialArgs": [leaf("$.c", stringValue="z")]}], "STOP", ["{}", '{"b": 1}', '{"c": "z"}']),
+        ([NAME, {"partialArgs": [leaf("$.city", stringValue="K", more=True)], "willContinue": True}], "MAX_TOKENS", ['{"city": "K"']),
+        ([NAME], "MAX_TOKENS", ["{"]),
+        ([NAME, {"partialArgs": [leaf("$.a", stringValue="x")], "willContinue": True}, {"name": "v", "args": {}}], "STOP", ['{"a": "x"', "{}"]),
+        *(([NAME, {"partialArgs": [odd]}], "STOP", [json.dumps([odd])]) for odd in (leaf("$", stringValue="x"), leaf("$..a", stringValue="x"), leaf("$[0]", numberValue=1), leaf("$.a[7]", numberValue=1), leaf("$.a"), {"jsonPath": 5}, "x")),
+    ],
+)  # fmt: skip
+def test_arguments_that_gemini_streams_one_by_one_are_put_together(calls: list[Any], finish: str, arguments: list[str]):
+    values = [{"candidates": [{"content": {"parts": [{"functionCall": call}]}}]} for call in calls]
+    values.append({"candidates": [{"finishReason": finish}]})
+    reader, found = gemini_wire.Reader(), {}  # type: ignore[var-annotated]
+    for tool in [tool for value in values for tool in reader.read([value]).tools]:
+        found[tool.index] = found.get(tool.index, "") + tool.arguments
+
+    assert [mended(text) for text in found.values()] == arguments
 
 
 # Answers

@@ -33,6 +33,7 @@ from core.providers.base import (
     whole,
 )
 from core.providers.http import not_an_answer
+from core.providers.tool_calls import PartialArguments
 
 _BLOCKING = (
     "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT"
@@ -199,6 +200,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._n_tools = 0
+        self._partial: PartialArguments | None = None  # of the call under way, the last one
         self._made: set[str] = set()
         self._grounds: set[str] = set()  # kinds of sources, and queries as `query …`
 
@@ -236,10 +238,10 @@ class Reader:
         candidates = value.get("candidates") or ()
         candidate: Mapping[str, Any] = candidates[0] if candidates and isinstance(candidates[0], dict) else {}
         parts = [part for part in (candidate.get("content") or {}).get("parts") or () if isinstance(part, dict)]
-        tools = self._tools(parts)
+        tools = self._tools(parts, has_ended=candidate.get("finishReason", _NONE) != _NONE)
+        finish = self._to_finish(candidate)
         self._made |= {_made_of(part) for part in parts} - {""}
         usage = _of_one_kind(usage, metadata, self._made)
-        finish = self._to_finish(candidate)
         return Chunk(
             text="".join(part["text"] for part in parts if part.get("text") and not part.get("thought")),
             thinking="".join(part["text"] for part in parts if part.get("text") and part.get("thought")),
@@ -268,24 +270,34 @@ class Reader:
         searches = max(queries, int("web" in self._grounds))
         return replace(usage, n_searches=searches, more={**usage.more, **unknown})
 
-    def _tools(self, parts: Sequence[Mapping[str, Any]]) -> tuple[ToolDelta, ...]:
-        """Gemini gives a call as a whole."""
-        found = []
+    def _tools(self, parts: Sequence[Mapping[str, Any]], *, has_ended: bool) -> tuple[ToolDelta, ...]:
+        """Gemini gives a call as a whole or, where the caller asked for that, its arguments one by one."""
+        found: list[ToolDelta] = []
         for part in parts:
             called = part.get("functionCall")
-            if isinstance(called, dict):
-                arguments = to_arguments(called.get("args")) or "{}"
+            if not isinstance(called, dict) or not (called or self._partial):
+                continue
+            if self._partial is None or called.get("name"):
+                found += self._closed(is_cut=True)
                 found.append(
                     ToolDelta(
                         index=self._n_tools,
                         id=str(called.get("id") or ""),
                         name=str(called.get("name") or ""),
-                        arguments=arguments,
+                        arguments="" if _is_partial(called) else to_arguments(called.get("args")) or "{}",
                         signature=str(part.get("thoughtSignature") or ""),
                     )
                 )
                 self._n_tools += 1
-        return tuple(found)
+                self._partial = PartialArguments() if _is_partial(called) else None
+            if self._partial is not None:
+                self._partial.add(called.get("partialArgs"))
+                found += () if called.get("willContinue") else self._closed(is_cut=False)
+        return (*found, *(self._closed(is_cut=True) if has_ended else ()))
+
+    def _closed(self, *, is_cut: bool) -> tuple[ToolDelta, ...]:
+        partial, self._partial = self._partial, None
+        return () if partial is None else (ToolDelta(index=self._n_tools - 1, arguments=partial.text(is_cut=is_cut)),)
 
     def _to_finish(self, candidate: Mapping[str, Any]) -> FinishReason | None:
         reason = candidate.get("finishReason", _NONE)
@@ -296,6 +308,10 @@ class Reader:
         if reason == "STOP" and self._n_tools:
             return "tool_calls"  # it stopped because it wants them
         return _FINISH.get(reason, "other")
+
+
+def _is_partial(called: Mapping[str, Any]) -> bool:
+    return called.get("willContinue") is True or "partialArgs" in called
 
 
 def _reason(candidate: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
-"""Calls of tools as servers of the OpenAI wire send them, put together."""
+"""Calls of tools as servers of the OpenAI wire send them, and arguments as Gemini streams them, put together."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from core.domain import strict_json as json
@@ -126,3 +128,55 @@ def _added(call: _Call, piece: _Piece) -> ToolDelta:
     if text:
         call.arguments.append(text)
     return ToolDelta(index=call.position, id=new_id, name=new_name, arguments=text)
+
+
+_STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,4})\]|\['([^'\\]*)'\]|\["([^"\\]*)"\]""")
+
+
+class PartialArguments:
+    """Arguments that come value by value (`partialArgs`), each under its JSON path, texts in pieces."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Any] = []
+        self._root: dict[str, Any] = {}
+        self._is_odd = False
+
+    def add(self, given: Any) -> None:
+        for piece in given if isinstance(given, list) else ():
+            self._pieces.append(piece)
+            try:
+                self._put(piece)
+            except (LookupError, TypeError, ValueError):
+                self._is_odd = True
+
+    def text(self, *, is_cut: bool) -> str:
+        """Their JSON: without its last bracket where more was to come, and the pieces themselves where they fit nowhere."""
+        if self._is_odd:
+            return json.dumps(self._pieces, ensure_ascii=False)
+        return json.dumps(self._root, ensure_ascii=False)[: -1 if is_cut else None]
+
+    def _put(self, piece: Mapping[str, Any]) -> None:
+        path = piece["jsonPath"]
+        steps = list(_STEP.finditer(path))
+        if path != "$" + "".join(step[0] for step in steps):
+            raise ValueError("not a path that is understood")
+        keys = [int(step[2]) if step[2] else step[1] or step[3] or step[4] for step in steps]
+        [value] = [piece[f"{kind}Value"] for kind in ("string", "number", "bool", "null") if f"{kind}Value" in piece]
+        value = None if "nullValue" in piece else value
+        at: Any = self._root
+        for key, following in pairwise(keys):
+            at = _within(at, key, [] if isinstance(following, int) else {})
+        before = _within(at, keys[-1], "" if isinstance(value, str) else value)
+        at[keys[-1]] = before + value if isinstance(value, str) else value
+
+
+def _within(holder: Any, key: Any, default: Any) -> Any:
+    """What is at a key, made where it is new. Raises: LookupError, TypeError: It is no key of this holder."""
+    if isinstance(holder, list):
+        if key == len(holder):
+            holder.append(default)
+    elif isinstance(key, int):
+        raise TypeError("a number is no name")
+    else:
+        holder.setdefault(key, default)
+    return holder[key]
