@@ -156,9 +156,9 @@ def _read(scope: Scope) -> _Given:
         elif name == b"origin":
             origin = value
         elif name == b"authorization":
-            if value[:7].lower() == b"bearer ":
-                key = _better(key, value[7:].strip())
-        elif name in (b"x-api-key", b"x-goog-api-key"):
+            # A key of ours is one in any scheme: on this machine it would else be as if nobody's limits held.
+            key = _better(key, (value.split() or [b""])[-1].strip(b'"'))
+        elif name in (b"x-api-key", b"x-goog-api-key", b"api-key"):
             key = _better(key, value.strip())
         elif name in _FORWARDED:
             is_forwarded = True

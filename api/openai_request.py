@@ -11,6 +11,7 @@ from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Param
 from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
 from core.domain.text import as_list, is_storable
+from core.keys.rules import check_model
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
@@ -39,7 +40,7 @@ def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
         tool_choice=choice,
         is_one_call=body.get("parallel_tool_calls") is False,
         is_streamed=body.get("stream") is True,
-        native=Native(wire="openai", body=_theirs(body), parameters=parameters, system=system),
+        native=Native(wire="openai", body=_theirs(body, key), parameters=parameters, system=system),
     )
     options = body.get("stream_options")
     is_counted = isinstance(options, dict) and options.get("include_usage") is True
@@ -70,13 +71,16 @@ def embeddings(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Ask
         messages=tuple(messages),
         operation="embeddings",
         is_streamed=False,
-        native=Native(wire="openai", body=_theirs(body), parameters=Parameters()),
+        native=Native(wire="openai", body=_theirs(body, key), parameters=Parameters()),
     )
     origin = origin_of(exchange, key, user=_user(body), fallbacks=tuple(_texts(body, "fallbacks")))
     return Asked(request, origin, unit=origin.user_id)
 
 
-def _theirs(body: Mapping[str, Any]) -> dict[str, Any]:
+def _theirs(body: Mapping[str, Any], key: Key | None) -> dict[str, Any]:
+    """What is passed on. Raises: InvalidRequest. Forbidden: it names models (OpenRouter's own fallbacks) that the key may not ask."""
+    for name in _texts(body, "models"):
+        check_model(key, name)
     return {name: value for name, value in body.items() if name not in _OURS}
 
 

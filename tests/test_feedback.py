@@ -61,7 +61,7 @@ def test_the_same_person_changes_it_and_another_adds_one(served: Running):
 @pytest.mark.parametrize(
     "said",
     [
-        {}, {"thumb": "sideways"}, {"thumb": 1}, {"rating": 0}, {"rating": 6}, {"rating": True}, {"rating": "5"}, {"text": 5},
+        {}, {"text": " \n"}, {"thumb": "sideways"}, {"thumb": 1}, {"rating": 0}, {"rating": 6}, {"rating": True}, {"rating": "5"}, {"text": 5},
         {"text": "x" * 20_001}, {"thumb": "up", "user": 5}, {"thumb": "up", "user": "x" * 501}, {"text": "a\x00b"},
     ],
 )  # fmt: skip

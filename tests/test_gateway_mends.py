@@ -200,6 +200,19 @@ def test_refusals_have_an_id_too(served: Running):
     assert all("error" in each.json and each.json["error"]["message"] for each in refused if each.status >= 400)
 
 
+def test_models_that_a_body_names_for_its_vendor_are_asked_for_too(served: Running):
+    """OpenRouter takes a list of fallbacks of its own."""
+    _, secret = served.mm.keys.create("narrow", models=("vllm/*",))
+    body = {"model": "vllm/my-model", "messages": HELLO}
+
+    heard = [
+        chat(served, {**body, "models": models}, authorization=f"Bearer {secret}").status
+        for models in (["vllm/other"], ["openai/o3-pro"], "openai/o3-pro", [5])
+    ]
+
+    assert heard == [200, 403, 403, 400]
+
+
 def test_a_call_is_found_by_its_id(served: Running):
     answer_id = chat(served, {}).headers["x-aimm-request-id"]
 

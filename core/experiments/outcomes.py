@@ -17,7 +17,7 @@ def checked_outcome(experiment: Experiment, result: OutcomeInput) -> OutcomeInpu
         raise InvalidRequest(f"number == {result.number}, must be finite and at most 1e15")
     if len(result.text) > MAX_TEXT:
         raise InvalidRequest(f"text has {len(result.text):,} characters; at most {MAX_TEXT:,} are taken.")
-    if result.success is None and result.rating is None and result.number is None and not result.text:
+    if result.success is None and result.rating is None and result.number is None and not result.text.strip():
         raise InvalidRequest("An outcome needs success, a rating, a number or a text.")
     if result.variant is None and not (result.unit_id or result.generation_id or result.assignment_id):
         raise InvalidRequest("An outcome belongs to a generation, an assignment, a unit or a variant: name one.")

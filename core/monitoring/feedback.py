@@ -99,6 +99,8 @@ def _sums(name: str, marks: Sequence[tuple[str | None, float | None]]) -> Feedba
 def _checked(given: dict[str, Any], user_id: str) -> dict[str, Any]:
     """Raises: InvalidRequest"""
     said = {name: given[name] for name in ("thumb", "rating", "text") if given.get(name) is not None}
+    if isinstance(said.get("text"), str) and not said["text"].strip():
+        del said["text"]
     if not said:
         raise InvalidRequest("Say something: thumb (up or down), rating (1 to 5) or text.")
     if "thumb" in said and said["thumb"] not in _THUMBS:
