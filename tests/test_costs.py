@@ -585,6 +585,7 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
     asked = [
         ("gemini-mine-latest", "gemini-new-1"), ("gemini-mine-latest", "models/Gemini-New-1"), ("gemini-new-1", "gemini-other-1"),
         ("gemini-mine-latest", "gemini-new-2"), ("gemini-2.5-flash", "gemini-new-1"), ("gemini-none-latest", None),
+        ("gemini-flash-latest", "gemini-new-1"),  # the catalogue takes it for an older one
     ]  # fmt: skip
     ids = []
     for model, answered in asked:
@@ -593,7 +594,7 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
         ids.append(mm.generate("Hi", model=model).id)
     before = [mm.generation(id_).cost_usd for id_ in ids]
     assert {each.model: each.n_calls for each in mm.prices.unpriced()} == {
-        "gemini-new-1": 3, "gemini-new-2": 1, "gemini-none-latest": 1,
+        "gemini-new-1": 4, "gemini-new-2": 1, "gemini-none-latest": 1,
     }  # fmt: skip
     for usd, model in enumerate(("gemini-new-1", "gemini-new-2", "gemini-mine-latest", "gemini-none-latest"), 1):
         mm.prices.set_price({"provider": "gemini", "model": model, "input": usd, "output": 0})
@@ -603,13 +604,13 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
     ]
 
     after = [mm.generation(id_).cost_usd for id_ in ids]
-    assert done == [3, 0, 1]
-    assert after == [Decimal("0.001")] * 3 + [None, before[4], Decimal("0.004")]
+    assert done == [4, 0, 1]
+    assert after == [Decimal("0.001")] * 3 + [None, before[4], Decimal("0.004"), Decimal("0.001")]
     assert mm.monitoring.differences() == []
     gemini.next(Reply(events=[wire.event("Hi", finish="STOP", usage=wire.usage(1000, 0), modelVersion="gemini-new-1")]))
     live = mm.generate("Hi", model="gemini-mine-latest")
     assert (live.cost_usd, live.price_id) == (after[0], mm.generation(ids[0]).price_id)
-    assert [day.n_calls for day in mm.prices.preview("gemini", "gemini-new-1", only_unpriced=False)] == [4]
+    assert [day.n_calls for day in mm.prices.preview("gemini", "gemini-new-1", only_unpriced=False)] == [5]
 
 
 def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):

@@ -117,8 +117,9 @@ class Recorder:
     def _price(self, provider: str, model: str, progress: Progress) -> Price | None:
         """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
         at, tier = progress.created_at, progress.service_tier
-        if model.endswith("-latest") and progress.response_model:
-            found = self._prices.price(provider, progress.response_model, at, tier)
-            if found is not None:
-                return found
-        return self._prices.price(provider, model, at, tier)
+        asked = self._prices.price(provider, model, at, tier)
+        if not model.endswith("-latest") or not progress.response_model:
+            return asked
+        found = self._prices.price(provider, progress.response_model, at, tier)
+        # The catalogue may not know yet what a pointer stands for now.
+        return asked if found is None and asked is not None and asked.source != "catalogue" else found
