@@ -260,19 +260,16 @@ class ExperimentStore:
     def shadow_calls(self, experiment_id: str) -> list[ShadowCalls]:
         """Of each shadow variant."""
         c = generations.c
-        failed = func.sum((c.status != "ok").cast(_integer()))
+        position = func.substr(c.ref_part, len("shadow:") + 1, 1)  # of at most ten variants
+        failed, nano = func.sum((c.status != "ok").cast(_integer())), func.coalesce(func.sum(c.cost_nano_usd), 0)
         statement = (
-            select(c.ref_part, func.count(), failed, func.coalesce(func.sum(c.cost_nano_usd), 0), func.count() - func.count(c.cost_nano_usd))
+            select(position, func.count(), failed, nano, func.count() - func.count(c.cost_nano_usd))
             .where(c.ref_id == experiment_id, c.ref_part.like("shadow:%"))
-            .group_by(c.ref_part)
-        )  # fmt: skip
-        sums: dict[int, list[int]] = {}
+            .group_by(position)
+            .order_by(position)
+        )
         with self._database.read() as connection:
-            for part, *values in connection.execute(statement):
-                entry = sums.setdefault(int(part.split(":")[1]), [0, 0, 0, 0])
-                for at, value in enumerate(values):
-                    entry[at] += int(value or 0)
-        return [ShadowCalls(position, *entry) for position, entry in sorted(sums.items())]
+            return [ShadowCalls(*(int(value) for value in row)) for row in connection.execute(statement)]
 
     @staticmethod
     def delete_demo(connection: Connection) -> None:
