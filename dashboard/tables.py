@@ -16,6 +16,12 @@ def show(frame: pd.DataFrame, **options: Any) -> Any:
     return st.dataframe(safe.style.format(formatting.uncell, subset=changed), **options)
 
 
+def editor(frame: pd.DataFrame, key: str, **options: Any) -> Any:
+    """`st.data_editor` without its download: what is edited must stay as it was typed."""
+    st.html(f"<style>.st-key-{key} [aria-label='Download as CSV'] {{ display: none; }}</style>")
+    return st.data_editor(frame, key=key, **options)
+
+
 def csv(frame: pd.DataFrame, key: str) -> None:
     """A button that downloads it, with the mark by which spreadsheets know UTF-8."""
     data = formatting.defused(frame)[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.domain.comparison import Candidate, Comparison
 from core.domain.generation import Message, Model, Parameters, Request
-from dashboard import formatting, queries
+from dashboard import formatting, queries, tables
 from dashboard.components import answer
 from dashboard.session import manager
 
@@ -25,8 +25,8 @@ def table() -> list[Candidate]:
         "max tokens": st.column_config.NumberColumn("Max output tokens", min_value=1, step=1),
         "system prompt": st.column_config.TextColumn("System prompt of this row", width="large"),
     }
-    rows = st.data_editor(
-        _start(), num_rows="dynamic", hide_index=True, column_config=config, key="compare_rows", placeholder="default"
+    rows = tables.editor(
+        _start(), "compare_rows", num_rows="dynamic", hide_index=True, column_config=config, placeholder="default"
     )
     filled = rows.dropna(subset=["model"])
     st.session_state.compare_kept_rows = rows.to_dict("list")
