@@ -22,7 +22,6 @@ from core.domain.generation import COUNTS, Usage
 from core.domain.text import folded
 from core.errors import Conflict, InvalidRequest
 from core.experiments.assignment import place
-from core.experiments.play import BATCH
 from core.pricing.catalogue import SIMULATED_PRICES
 from core.pricing.receipt import receipt_for
 from core.storage import experiment_data, rollups, spend_by
@@ -352,8 +351,9 @@ def _experiment(connection: Any, rng: np.random.Generator, now_us: int, story: _
     )  # fmt: skip
     ExperimentStore.insert(connection, experiment)
     moments = clock.to_us(started_at) + np.sort(rng.integers(0, story.days * DAY_US, story.n_units))
-    for start in range(0, story.n_units, BATCH):
-        _experiment_batch(connection, rng, experiment, (start, moments[start : start + BATCH].tolist()), story.rates)
+    a_day = story.n_units // story.days  # one look a day
+    for start in range(0, story.n_units, a_day):
+        _experiment_batch(connection, rng, experiment, (start, moments[start : start + a_day].tolist()), story.rates)
     if story.is_over:
         ended_us = clock.to_us(started_at) + story.days * DAY_US
         ExperimentStore.stop(connection, experiment_id, ended_us, "The interval left out no difference.")

@@ -390,7 +390,7 @@ def test_the_vendors_own_list_is_what_can_be_asked(with_gemini: ModelManager):
 
 
 def test_an_unreachable_vendor_is_a_connection_fault(open_manager, sqlite_url: str, gemini: FakeGemini):
-    mm = open_manager(sqlite_url, gemini, call_timeout_s=1.0)
+    mm = open_manager(sqlite_url, gemini)
     gemini.close()
 
     with pytest.raises(ProviderUnavailable):

@@ -1,25 +1,24 @@
 """Demo data beside real traffic: people see it, marked; programs and totals never meet it."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core import cli
 from core.clock import now_us
-from core.demo import DemoSize
 from core.errors import Conflict, NotFound
+from tests.conftest import copied
 from tests.gateway import HELLO, Running, running_gateway
 
 DAY_US = 86_400_000_000
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def served(demo_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway with the demo, and a real experiment that has the name of a running one of the demo."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('demo')}/aimm.db"
-    with running_gateway(url) as running:
-        running.mm.demo.fill(DemoSize(400, 12))
+    with running_gateway(copied(demo_template, tmp_path_factory.mktemp("served"))) as running:
         running.mm.experiments.create(name_of(made_up(running)), ["gpt-4o", "claude-sonnet-4-5"])
         yield running
 

@@ -19,7 +19,6 @@ from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from core import ModelManager
 from core.calls.call import Origin
-from core.demo import DemoSize
 from core.domain.comparison import Candidate
 from core.domain.experiment import OutcomeInput
 from core.domain.generation import Model, Parameters
@@ -70,14 +69,19 @@ def app(open_manager, sqlite_url: str):
 
 
 @pytest.fixture
+def app_with_demo(open_manager, demo_url: str):
+    yield from _app(open_manager(demo_url))
+
+
+@pytest.fixture
 def app_with_gemini(open_manager, sqlite_url: str, gemini: FakeGemini):
-    yield from _app(open_manager(sqlite_url, gemini, call_timeout_s=3.0))
+    yield from _app(open_manager(sqlite_url, gemini, call_timeout_s=20.0))
 
 
 def _app(manager: ModelManager):
     st.cache_data.clear()
     session.use(manager)
-    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
     session.use(None)
     st.cache_data.clear()
 
@@ -117,11 +121,9 @@ def test_every_page_renders_on_an_empty_database(app: AppTest):
         assert app.title[0].value, page
 
 
-def test_every_page_renders_with_data(app: AppTest):
-    session.manager().demo.fill(DemoSize(1500, 30))
-
-    for page in each_page(app):
-        assert "Demo data on" in texts(app), page
+def test_every_page_renders_with_data(app_with_demo: AppTest):
+    for page in each_page(app_with_demo):
+        assert "Demo data on" in texts(app_with_demo), page
 
 
 def test_every_page_renders_while_the_vendor_cannot_be_reached(app_with_gemini: AppTest, gemini: FakeGemini):
@@ -328,9 +330,8 @@ def test_models_are_compared_and_a_vote_counts(app: AppTest):
     assert "not enough votes" in texts(app)
 
 
-def test_a_blind_vote_shows_nothing_but_the_answers(app: AppTest):
-    session.manager().demo.fill(DemoSize(200, 12))
-    show(app, "compare")
+def test_a_blind_vote_shows_nothing_but_the_answers(app_with_demo: AppTest):
+    app = show(app_with_demo, "compare")
     app.toggle(key="compare_hidden").set_value(True)
     button(app, "Compare").click().run()
     comparison = session.manager().comparisons.wait(session.manager().comparisons.latest()[0].id)
@@ -667,14 +668,13 @@ def test_the_log_opens_a_call(app: AppTest):
     ],
 )
 def test_an_error_that_nobody_expected_is_said_with_a_reference_to_the_log(
-    app: AppTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, page: str, place: str
+    app_with_demo: AppTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, page: str, place: str
 ):
     def breaks(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError(f"the key was {KEY}")
 
-    session.manager().demo.fill(DemoSize(200, 12))
     session.manager().generate("Hi", model="sim-fast")
-    show(app, page)
+    app = show(app_with_demo, page)
     st.cache_data.clear()
     monkeypatch.setattr(place, breaks)
     app.run()
@@ -718,20 +718,19 @@ BAD_ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize("page", BAD_ADDRESSES)
-def test_what_an_address_asks_for_and_is_not_there_is_said_in_words(app: AppTest, page: str):
-    session.manager().demo.fill(DemoSize(200, 12))
+def test_what_an_address_asks_for_and_is_not_there_is_said_in_words(app_with_demo: AppTest):
+    app = app_with_demo
     session.manager().keys.create("ci")
-    asked = BAD_ADDRESSES[page]
-    show(app, page)
-    for name, value in asked.items():
-        app.query_params[name] = value
-    app.run()
+    for page, asked in BAD_ADDRESSES.items():
+        show(app, page)
+        for name, value in asked.items():
+            app.query_params[name] = value
+        app.run()
 
-    assert not is_broken(app)
-    said = "\n".join(warning.value for warning in app.warning)
-    assert said.count("which there is not") + said.count("on record") >= len(asked), said
-    assert not any(app.query_params.get(name) == [value] for name, value in asked.items())
+        assert not is_broken(app), page
+        said = "\n".join(warning.value for warning in app.warning)
+        assert said.count("which there is not") + said.count("on record") >= len(asked), (page, said)
+        assert not any(app.query_params.get(name) == [value] for name, value in asked.items()), page
 
 
 def _inputs(app: AppTest) -> dict[str, Any]:
@@ -757,9 +756,8 @@ def _another(widget: Any) -> Any:
 
 
 @pytest.mark.parametrize("page", ["playground", "workflows", "experiments", "monitoring", "log", "gateway", "models"])
-def test_what_was_typed_survives_a_change_of_page(app: AppTest, page: str):
-    session.manager().demo.fill(DemoSize(200, 12))
-    show(app, page)
+def test_what_was_typed_survives_a_change_of_page(app_with_demo: AppTest, page: str):
+    app = show(app_with_demo, page)
     typed = {key: value for key, widget in _inputs(app).items() if (value := _another(widget)) is not None}
     typed = {key: value for key, value in typed.items() if key not in ("exp_n", "gateway_pause", "exp_id", "log_page")}
     for key, value in typed.items():

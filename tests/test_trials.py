@@ -111,7 +111,8 @@ def test_a_unit_whose_variant_is_gone_gets_another_and_is_shown(mm: ModelManager
     assert mm.experiments.differences() == []
 
 
-def test_returning_units_do_not_set_off_the_alarm(mm: ModelManager):
+def test_returning_units_do_not_set_off_the_alarm(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url)
     made = mm.experiments.create("t", SIM)
     for n in range(500):
         mm.experiments.assign(made.id, f"u{n}")
@@ -729,12 +730,12 @@ def test_a_winner_is_rolled_out_step_by_step(open_manager: Open, database_url: s
 
     shares = []
     for step in range(3):
-        models = traffic(mm, "helper", 900 if step == 0 else 250, 10_000 * step)
+        models = traffic(mm, "helper", 300 if step == 0 else 80, 10_000 * step)
         shares.append(models.count("sim-balanced") / len(models))
         mm.aliases.advance()
 
-    assert shares[0] == pytest.approx(0.05, abs=0.03)
-    assert shares[1] == pytest.approx(0.25, abs=0.1)
+    assert 0 < shares[0] < 0.12  # within five standard deviations of 5 and 25 percent
+    assert 0.02 < shares[1] < 0.5
     assert shares[2] == 1.0
     alias = mm.aliases.get("helper")
     assert (alias.target.model, alias.rollout_id) == ("sim-balanced", None)
