@@ -33,7 +33,6 @@ class OpenAIAnswer:
         self._is_counted = is_counted
         self._base64 = base64_vectors
         self._head: dict[str, Any] = {}
-        self._n_said = 0
         self._named: set[int] = set()
 
     @staticmethod

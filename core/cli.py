@@ -18,7 +18,7 @@ from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.manager import ModelManager
 
-EXIT_ERROR, EXIT_USAGE = 1, 2
+EXIT_ERROR = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,7 @@
 """From what an attempt reported to what a call cost, and before that: what it may cost. Pure but for the price handed in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 
 from core.domain import strict_json as json
@@ -23,8 +22,6 @@ LONGEST_PROMPT = 1_048_576  # for models that state no limit
 LONGEST_ANSWER = 65_536  # for models that state no limit
 SHORT_ANSWER = 4096  # of a model that is given a length of thought and none of the answer
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
-
-PriceLookup = Callable[[str, str, datetime, str], Price | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,13 +64,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallView:
-    """A moment of a running call. n_pieces: chunks of text so far; waiting: why nothing happens, e.g. a retry."""
+    """A moment of a running call. waiting: why nothing happens, e.g. a retry."""
 
     text: str
     thinking: str
     elapsed_s: float
     ttft_s: float | None
-    n_pieces: int
     usage: Usage | None
     waiting: str
     is_done: bool
@@ -178,7 +177,6 @@ class Call:
             thinking=self.thinking,
             elapsed_s=now - self.started_at,
             ttft_s=None if first is None else first - self.started_at,
-            n_pieces=len(self._pieces),
             usage=self.usage,
             waiting=self.waiting,
             is_done=self.done.done(),

@@ -21,8 +21,6 @@ PRIMARY: tuple[Metric, ...] = ("success", "rating", "number", "cost_per_success"
 GUARDED: tuple[Metric, ...] = ("error_rate", "latency_p95", "cost")
 UNITS = ("user", "session", "request")
 SMALLER_IS_BETTER: tuple[Metric, ...] = ("cost_per_success", "latency_p95", "error_rate", "cost")
-# Effects on these are shares of the control's value; on the others they are in the metric's own unit.
-RELATIVE: tuple[Metric, ...] = ("latency_p95",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from sqlalchemy import Column, Connection, Select, tuple_
 
 from core.errors import InvalidRequest
 
-MAX_LIMIT = 200
 _CURSOR = re.compile(r"(\d{1,18})\.([\w-]{1,60})")
 
 

@@ -78,10 +78,6 @@ class RunEngine:
         self._suspects: set[tuple[str, int]] = set()
         self._state: tuple[int, int] | None = None  # DBOS's file, which must go on to be the one of its name
 
-    @property
-    def is_launched(self) -> bool:
-        return self._is_launched
-
     def launch(self) -> bool:
         """Begin to execute runs here; False when another process of this SQLite file does."""
         global _host
