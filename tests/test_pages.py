@@ -271,6 +271,41 @@ def test_a_saved_workflow_is_selected_at_once_and_its_name_can_go(app: AppTest):
     assert not app.exception
 
 
+def test_what_is_typed_into_a_workflow_is_not_lost_and_loses_nothing(app: AppTest):
+    service, text = session.manager().workflows, "name: {}\nsteps:\n- name: a\n  prompt: '{}'  # kept\n"
+    for name in ("one", "two"):
+        service.save(text.format(name, "{{input}}"))
+    show(app, "workflows")
+    choose = lambda name: app.segmented_control(key="flow_name").set_value(name).run()  # noqa: E731
+    yaml = lambda: app.text_area(key="flow_yaml")  # noqa: E731
+    choose("one")
+
+    service.save(text.format("one", "By others"))  # nothing was typed here: it is shown
+    app.run()
+    assert "By others" in yaml().value
+    yaml().input(text.format("one", "Mine")).run()
+    choose("two")
+    choose("one")
+    assert "Mine" in yaml().value
+
+    service.save(text.format("one", "By others again"))
+    app.run()
+    assert "Mine" in yaml().value
+    assert "saved elsewhere" in texts(app)
+    service.remove("one")
+    app.run()
+    assert "Mine" in yaml().value
+    assert "deleted elsewhere" in texts(app)
+
+    yaml().input(text.format("two", "Mine")).run()
+    assert button(app, "Save").disabled
+    assert "another one to save" in texts(app)
+    yaml().input(text.format("one", "Mine")).run()
+    button(app, "Save").click().run()
+    assert service.texts()["one"] == text.format("one", "Mine")
+    assert not is_broken(app)
+
+
 def test_what_the_form_cannot_say_stays_in_the_form(app: AppTest):
     show(app, "workflows")
     before = app.text_area(key="flow_yaml").value

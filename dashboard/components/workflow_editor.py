@@ -27,9 +27,15 @@ def edit(name: str, written: str) -> Workflow | None:
     only where a field was changed.
     """
     state = st.session_state
-    if state.get("flow_loaded") != name:
-        state["flow_loaded"], state["flow_yaml"] = name, written
+    is_edited = "flow_loaded" in state and state["flow_yaml"] != state["flow_base"]
+    if state.get("flow_loaded") != name or (state["flow_base"] != written and not is_edited):
+        if is_edited:
+            state[f"flow_draft_{state['flow_loaded']}"] = state["flow_yaml"]
+        state["flow_loaded"], state["flow_base"] = name, written
+        state["flow_yaml"] = state.pop(f"flow_draft_{name}", written)
         state["flow_version"] = state.get("flow_version", 0) + 1
+    elif state["flow_base"] != written:
+        st.warning("It was saved elsewhere after you began to change it; Save would write over that.", icon=":material/sync_problem:")  # fmt: skip
     form, text, picture = st.tabs(["Form", "YAML", "Picture"])
     with text:
         st.text_area(
@@ -56,15 +62,22 @@ def edit(name: str, written: str) -> Workflow | None:
     return None if problems else current
 
 
-def prepare() -> None:
-    """Take over what the form changed in the run before; widget values may only be set before they are drawn."""
-    if pending := st.session_state.pop("flow_pending", None):
-        st.session_state["flow_yaml"] = pending
+def prepare(texts: dict[str, str]) -> dict[str, str]:
+    """The workflows to choose from; first takes over what the form changed, which may only be done before it is drawn."""
+    state = st.session_state
+    if pending := state.pop("flow_pending", None):
+        state["flow_yaml"] = pending
+    name = state.get("flow_loaded")
+    if name is None or name in texts or state["flow_yaml"] == state["flow_base"]:
+        return texts
+    st.warning(formatting.plain(f"{name} was deleted elsewhere. What you changed is still here; Save keeps it."), icon=":material/delete:")  # fmt: skip
+    return {**texts, name: state["flow_base"]}
 
 
 def select(name: str) -> None:
     """Show this workflow from the next run on, as it was saved."""
     st.session_state["flow_selected"] = name
+    st.session_state.pop(f"flow_draft_{name}", None)
     st.session_state.pop("flow_loaded", None)
 
 

@@ -19,8 +19,7 @@ def named_input(name: str, default: str, key: str) -> str:
 
 
 st.title("Workflows")
-workflow_editor.prepare()
-written = mm.workflows.texts()
+written = workflow_editor.prepare(mm.workflows.texts())
 chosen = workflow_editor.choose(list(written))
 workflow = mm.workflows.all().get(chosen)
 for name, problem in mm.workflows.unreadable().items():
@@ -52,8 +51,14 @@ with left:
         estimates.steps(workflow, {"": text or "", **named}, model or default_model)
     with st.expander("Edit the workflow", icon=":material/edit:"):
         edited = workflow_editor.edit(chosen, written[chosen])
+        is_taken = edited is not None and edited.name != chosen and mm.workflows.is_saved(edited.name)
+        if is_taken:
+            st.warning(
+                "Another workflow is saved under this name: choose another one to save it.", icon=":material/save:"
+            )
         row = st.container(horizontal=True)
-        if row.button("Save", icon=":material/save:", disabled=edited is None, key="flow_save") and edited is not None:
+        save = row.button("Save", icon=":material/save:", disabled=edited is None or is_taken, key="flow_save")
+        if save and edited is not None:
             workflow_editor.select(mm.workflows.save(state.flow_yaml).name)
             st.toast(f"Saved {formatting.plain(edited.name)}.")
             st.rerun()
