@@ -80,7 +80,7 @@ def gemini_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes
 
 def usage(g: Generation) -> dict[str, Any]:
     u = g.usage
-    value = {
+    value: dict[str, Any] = {
         "promptTokenCount": u.input_tokens,
         "candidatesTokenCount": u.output_tokens - u.thinking_tokens,
         "totalTokenCount": u.total_tokens,
@@ -89,6 +89,15 @@ def usage(g: Generation) -> dict[str, Any]:
         value["cachedContentTokenCount"] = u.cached_tokens
     if u.thinking_tokens:
         value["thoughtsTokenCount"] = u.thinking_tokens
+    for name, side, count, audio in (
+        ("promptTokensDetails", "", u.input_tokens, u.audio_tokens),
+        ("cacheTokensDetails", "cached_", u.cached_tokens, u.cached_audio_tokens),
+        ("candidatesTokensDetails", "output_", u.output_tokens - u.thinking_tokens, u.output_audio_tokens),
+    ):
+        kinds = {"AUDIO": audio, **{kind: u.more.get(f"{side}{kind.lower()}_tokens", 0) for kind in ("IMAGE", "VIDEO")}}
+        if left := sum(kinds.values()):
+            kinds["TEXT"] = max(0, count - left)
+            value[name] = [{"modality": kind, "tokenCount": n} for kind, n in kinds.items() if n]
     return value
 
 

@@ -157,14 +157,32 @@ def openai_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes
 
 
 def usage(g: Generation) -> dict[str, Any]:
-    u = g.usage
+    """In OpenAI's words, and those of servers of its wire for what it does not count itself, where there is any of that."""
+    u, more = g.usage, g.usage.more
+    hour = u.cache_write_1h_tokens
+    created = {"ephemeral_5m_input_tokens": u.cache_write_tokens, "ephemeral_1h_input_tokens": hour} if hour else {}
+    kept = {"audio_tokens": u.cached_audio_tokens, "image_tokens": more.get("cached_image_tokens", 0)}
+    read, made = (
+        {name: more.get(side + name, 0) for name in ("image_tokens", "video_tokens")} for side in ("", "output_")
+    )
+    read |= {"cache_write_tokens": u.cache_write_tokens + hour, "cache_creation": created}
+    read["cached_tokens_details"] = _some(kept)
     return {
         "prompt_tokens": u.input_tokens,
         "completion_tokens": u.output_tokens,
         "total_tokens": u.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": u.cached_tokens, "audio_tokens": u.audio_tokens},
-        "completion_tokens_details": {"reasoning_tokens": u.thinking_tokens, "audio_tokens": u.output_audio_tokens},
+        "prompt_tokens_details": {"cached_tokens": u.cached_tokens, "audio_tokens": u.audio_tokens, **_some(read)},
+        "completion_tokens_details": {
+            "reasoning_tokens": u.thinking_tokens,
+            "audio_tokens": u.output_audio_tokens,
+            **_some(made),
+        },
+        **_some({"num_search_queries": u.n_searches, "citation_tokens": more.get("citation_tokens", 0)}),
     }
+
+
+def _some(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value}
 
 
 def _event(value: dict[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from api import gemini_answer, openai_answer
 from core.calls.accounting import settle
 from core.calls.call import Origin
 from core.domain.generation import Native, Usage
@@ -20,6 +21,7 @@ from core.providers.tool_calls import CallReader
 from tests.conftest import Open
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini, Reply
+from tests.test_storage import a_generation
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 ANSWERS = yaml.safe_load((Path(__file__).parent / "reference_usages.yaml").read_text("utf-8"))["answers"]
@@ -101,3 +103,27 @@ def test_googles_client_and_the_wire_count_the_same(
 
         assert (g.cost_usd, g.service_tier) == (None if cost is None else Decimal(cost), tier)
         assert note in g.note and mm.generation(g.id).usage == g.usage
+
+
+COUNTED = Usage(
+    input_tokens=1000, cached_tokens=200, cache_write_tokens=60, cache_write_1h_tokens=40, audio_tokens=50, cached_audio_tokens=20,
+    output_tokens=500, thinking_tokens=30, output_audio_tokens=70, n_searches=3,
+    more={"image_tokens": 300, "video_tokens": 100, "cached_image_tokens": 10, "output_image_tokens": 200, "output_video_tokens": 80, "citation_tokens": 9},
+)  # fmt: skip
+PLAIN = Usage(input_tokens=10, output_tokens=5)
+
+
+@pytest.mark.parametrize("usage", [COUNTED, PLAIN, replace(COUNTED, cache_write_1h_tokens=0)])
+def test_what_a_vendor_counted_is_handed_on_to_callers_of_other_wires(usage: Usage):
+    """Read again, it is the same, so that who stands behind this gateway counts as it does."""
+    g = a_generation("g", usage=usage)
+    gemini_has_no_word_for = {"cache_write_tokens": 0, "cache_write_1h_tokens": 0, "n_searches": 0}
+    more = {name: n for name, n in usage.more.items() if name != "citation_tokens"}
+
+    assert openai.to_usage(openai_answer.usage(g)) == usage
+    assert gemini_wire.to_usage(gemini_answer.usage(g)) == replace(usage, **gemini_has_no_word_for, more=more)
+    assert set(openai_answer.usage(a_generation("g", usage=PLAIN))["prompt_tokens_details"]) == {
+        "cached_tokens",
+        "audio_tokens",
+    }
+    assert "promptTokensDetails" not in gemini_answer.usage(a_generation("g", usage=PLAIN))
