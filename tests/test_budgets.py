@@ -641,6 +641,21 @@ def test_a_prompt_that_only_its_vendor_has_seen_reserves_the_longest(mm: ModelMa
 
 
 @pytest.mark.parametrize(
+    ("part", "model", "least"),
+    [
+        (Media("audio/ogg", data="x" * 4_000_000), FLASH, 3_000_000 / 16),  # an hour of speech: 32 tokens a second
+        (Media("application/pdf", data="x" * 400_000), FLASH, 300_000),  # a hundred pages of text, compressed
+        (Media("image/png", data="x" * 400), "gpt-4o-mini", 48_169),
+        (Media("image/png", data="x" * 400), "gpt-4o", 8_192),
+    ],
+)  # fmt: skip
+def test_media_reserve_what_they_may_cost_at_worst(mm: ModelManager, part: Media, model: str, least: float):
+    request = replace(mm.request("Hi", model=FLASH), messages=(Message.of("user", (part,)),))
+
+    assert least <= longest_input(request, Model(name=model, provider="x")) <= least + 100
+
+
+@pytest.mark.parametrize(
     ("provider", "name"),
     [("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-5.6-sol"), ("gemini", "gemini-2.5-flash-image")],
 )

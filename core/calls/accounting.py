@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 from core.domain import strict_json as json
 from core.domain.budget import Ask, Spender
 from core.domain.generation import COUNTS, CostStatus, Model, Receipt, Request, Usage
-from core.domain.message import Tool
+from core.domain.message import Media, Tool
 from core.domain.price import Price
 from core.domain.text import as_list
 from core.errors import CapReached, InvalidRequest
@@ -15,8 +15,11 @@ from core.pricing.receipt import NANO, charged, receipt_for, to_nano
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated
 TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare
-TOKENS_PER_MEDIUM = 8_192  # no image costs more; sounds and documents grow with their size
-BYTES_PER_MEDIA_TOKEN = 64
+TOKENS_PER_IMAGE = 8_192  # no image costs more, but at the one model that makes up for its price by more tokens
+TOKENS_OF_MINI = 48_169
+# Sound and film are counted by the second, and hardly any have fewer bytes for a token than these; of a page of a document
+# there may be only its text, compressed.
+BYTES_PER_MEDIA_TOKEN = {"audio": 16, "video": 16}
 MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
 LONGEST_PROMPT = 1_048_576  # for models that state no limit
 LONGEST_ANSWER = 65_536  # for models that state no limit
@@ -129,8 +132,15 @@ def longest_input(request: Request, model: Model) -> int:
     n = request.n_bytes + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
     n += len(json.dumps(schema, default=str)) if schema else 0
     n += sum(TOKENS_PER_MESSAGE + _tool_bytes(tool) for tool in request.tools)
-    n += sum(max(TOKENS_PER_MEDIUM, medium.n_bytes // BYTES_PER_MEDIA_TOKEN) for medium in media)
+    n += sum(_most_tokens(medium, model) for medium in media)
     return n if model.context_tokens is None else min(n, model.context_tokens)
+
+
+def _most_tokens(medium: Media, model: Model) -> int:
+    kind = medium.media_type.partition("/")[0]
+    if kind == "image":
+        return TOKENS_OF_MINI if "gpt-4o-mini" in model.name else TOKENS_PER_IMAGE
+    return min(LONGEST_PROMPT, max(TOKENS_PER_IMAGE, medium.n_bytes // BYTES_PER_MEDIA_TOKEN.get(kind, 1)))
 
 
 def media_of(request: Request) -> set[str]:
