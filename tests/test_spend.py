@@ -610,10 +610,18 @@ def test_the_separator_is_the_headers_whatever_the_cells_hold(separator: str):
         ("Gemini 2.5 Flash - Thinking Text Output", "gemini-2.5-flash"),
         ("gemini-2.5-flash-preview-05-20", "gemini-2.5-flash"),
         ("gpt-5.5-2026-04-01, input", "gpt-5.5"),
+        ("ft:gpt-5.5-2026-04-01:acme::x, input", "ft:gpt-5.5-2026-04-01:acme::x"),
+        ("GPT5.5 cchd Inp glbl Tokens", "gpt-5.5"),
+        ("gpt-5.5-0401-Outp-regnl Tokens", "gpt-5.5"),
+        ("input token count gemini 3 pro text input", "gemini-3-pro-preview"),
+        ("output token count for Gemini 3 Pro Image image output", "gemini-3-pro-image-preview"),
     ],
 )
 def test_a_line_of_one_model_never_falls_on_another(text: str, model: str):
-    bill = parse_bill(f'date,model,cost\n2026-11-01,"{text}",1\n', ["gemini-2.5-flash", "gpt-5.5"])
+    bill = parse_bill(
+        f'date,model,cost\n2026-11-01,"{text}",1\n',
+        ["gemini-2.5-flash", "gpt-5.5", "gemini-3-pro-preview", "gemini-3-pro-image-preview"],
+    )
 
     assert [line.model for line in bill.lines] == [model]
 

@@ -10,13 +10,13 @@ _VARIANT = (
     r"|image(?! input)|\d+b"
 )
 _SLUG = re.compile(
-    r"\b(gemini|gpt|claude|o\d)[ -][\w. -]*?"
+    r"\b((?:ft:)?(?:gemini|gpt|claude|o\d))[ -][\w.: -]*?"
     r"(?=,| (?:input|output|text|audio input|audio output|image input|video|batch|cach|short|long|thinking|token|usage)|$)"
 )
 _VENDOR = re.compile(
     r"^(?:.*/)?(?:(?:us|eu|apac|global)\.)?(?:(?:anthropic|amazon|meta|mistral|cohere|deepseek|openai)\.)?"
 )
-_DATED = re.compile(r"[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|00\d|latest)(?:-v\d+)?(?::\d+)?$")
+_DATED = re.compile(r"[-@](?:preview(?:-\d\d-\d{2,4})?|\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|00\d|latest)(?:-v\d+)?(?::\d+)?$")
 
 
 class Names:
@@ -50,7 +50,10 @@ class Names:
 
 def _canonical(text: str) -> str:
     """In small letters; Claude's names in the order and with the points of today: claude-haiku-4.5."""
-    text = re.sub(r"[-_](?=(?:inp|input|outp|outpt|output|cache|cached|cchd|tokens?)\b)", " ", text.lower())
+    text = re.sub(
+        r"[-_](?=(?:inp|input|outp|outpt|output|cache|cached|cchd|tokens?|glbl|regnl|dzone)\b)", " ", text.lower()
+    )
+    text = re.sub(r"\bgpt(?=\d)", "gpt-", text)
     if "claude" not in text:
         return text
     text = re.sub(r"(?<![\d.])(\d{1,2})[-_ ](\d)(?![\d.a-z])", r"\1.\2", text)
@@ -66,7 +69,8 @@ def _base(name: str) -> str:
 @lru_cache(maxsize=4096)
 def _spoken(name: str) -> re.Pattern[str]:
     """Finds a model's name, in whatever way its words are joined, where it is not the beginning of another model's."""
+    variants = _VARIANT.replace(r"|image(?! input)", "") if name.endswith("image") else _VARIANT
     words = r"[^a-z0-9.]+".join(re.escape(word) for word in re.split(r"[^a-z0-9.]+", name))
     return re.compile(
-        rf"(?<![a-z0-9.]){words}(?![a-z0-9.]){_VERSION}(?![a-z0-9.]|-[a-z0-9]|[^a-z0-9]*(?:{_VARIANT})\b)"
+        rf"(?<![a-z0-9.])(?<!ft:){words}(?![a-z0-9.]){_VERSION}(?![a-z0-9.]|-[a-z0-9]|[^a-z0-9]*(?:{variants})\b)"
     )
