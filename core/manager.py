@@ -250,9 +250,12 @@ class ModelManager(Asking):
 
     # Models --------------------------------------------------------------------------------------------------------
 
-    def models(self) -> list[Model]:
-        """What can be asked now: the vendors' models first, then the simulated ones."""
-        return self._loop.run(self._registry.models())
+    def models(self, wait_s: float | None = None) -> list[Model]:
+        """What can be asked now: the vendors' models first, then the simulated ones.
+
+        wait_s: After so long, what is known without the vendors that have not said which models they have.
+        """
+        return self._loop.run(self._registry.models(wait_s))
 
     def model(self, name: str) -> Model:
         """The model of a name.

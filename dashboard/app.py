@@ -54,6 +54,7 @@ def open_or_refuse() -> None:
     try:
         address = st.get_option("server.address") or ""
         check_binding(session.manager(), address, has_dashboard=True, has_login=bool(login.providers()))
+        session.manager().models(wait_s=0)  # vendors are asked for their lists before a page needs them
     except AimmError as error:
         sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
         session.close()

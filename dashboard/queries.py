@@ -20,6 +20,7 @@ from core.monitoring.service import Bucket, Window
 from dashboard import charts, formatting
 from dashboard.session import manager
 
+VENDOR_WAIT_S = 1.0  # for a first list of models; it is asked for on, and the page shows it when it is drawn again
 RANGES: dict[str, timedelta] = {
     "24 h": timedelta(hours=24),
     "7 days": timedelta(days=7),
@@ -55,7 +56,7 @@ def workflow_names() -> list[str]:
 
 
 def models() -> dict[str, Model]:
-    return {model.name: model for model in manager().models()}
+    return {model.name: model for model in manager().models(VENDOR_WAIT_S)}
 
 
 @st.cache_data(ttl=3, show_spinner=False)
@@ -363,7 +364,7 @@ def units_per_day() -> int:
 def models_frame() -> pd.DataFrame:
     """A row a model, with its list price in USD per million tokens; NaN = no price is known."""
     records = []
-    for model in manager().models():
+    for model in models().values():
         price = manager().price(model.name)
         records.append(
             {

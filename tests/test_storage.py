@@ -86,6 +86,21 @@ def test_a_call_without_a_price_is_counted_not_summed_as_free(database: Database
     assert RollupStore(database).spend_nano_usd(since, until) == (100, 1)
 
 
+def test_the_newest_calls_of_a_few_sources_are_found_without_a_look_at_all_others(database: Database, writer: Writer):
+    sources = ["demo", "api", "experiment", "playground"]
+    log(writer, *(a_generation(f"g{n}", created_at=NOON + timedelta(seconds=n), source=sources[n % 4]) for n in range(40)))  # fmt: skip
+    store = GenerationStore(database)
+
+    assert [g.id for g in store.latest(source="playground", limit=3)] == ["g39", "g35", "g31"]
+    assert [g.id for g in store.latest(source=("api", "experiment"), limit=3)] == ["g38", "g37", "g34"]
+    assert [g.id for g in store.latest(source=("api", "experiment"), limit=3, offset=2)] == ["g34", "g33", "g30"]
+    if database.is_sqlite:
+        with database.read() as connection:
+            one = "SELECT id FROM generations WHERE source = 'playground' ORDER BY created_at DESC LIMIT 50"
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}").all())
+        assert "ix_generations_source_created" in plan and "TEMP B-TREE" not in plan
+
+
 @pytest.mark.parametrize("minutes", [-1, 0, 1, 59, 60, 61])
 def test_the_window_is_half_open_at_any_minute(database: Database, writer: Writer, minutes: int):
     moment = NOON + timedelta(minutes=minutes)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
@@ -239,6 +241,22 @@ def test_a_wrong_key_is_named_and_never_shown(open_manager: Open, sqlite_url: st
     assert g.error_class == "authentication"
     assert wrong not in check.message + g.error_message
     assert mm.check_vendor("anthropic").status == "missing"
+
+
+def test_a_vendor_that_does_not_say_its_models_keeps_nobody_waiting(
+    open_manager: Open, sqlite_url: str, vendor: FakeVendor
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and says nothing
+        dead = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        servers = {"dead": f"{dead}/v1", "vllm": f"{vendor.url}/v1"}
+        mm = open_manager(sqlite_url, servers=servers, server_keys={"vllm": KEY})
+
+        begin = time.monotonic()
+        found = {model.provider for model in mm.models(wait_s=2)}
+        assert mm.model(LLAMA).provider == "vllm"  # known from a list that is there
+
+        assert {"vllm", "simulated"} <= found and "dead" not in found
+        assert time.monotonic() - begin < 6  # after which the silent one is given up
 
 
 def test_vendors_that_are_not_there_say_so(open_manager: Open, sqlite_url: str):

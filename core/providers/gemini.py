@@ -1,9 +1,11 @@
 """Gemini through google-genai's asynchronous client, with the client's own retries, redirects and loops switched off."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
@@ -100,8 +102,8 @@ class GeminiProvider:
         return Chunk(vectors=vectors, usage=usage, finish_reason="stop" if vectors else None)
 
     async def models(self) -> list[Model]:
-        from google.genai import types
-
+        # Loading it takes seconds of a busy processor: beside the loop, on which all answers wait.
+        types = await asyncio.to_thread(import_module, "google.genai.types")
         with _translated():
             options = types.HttpOptions(timeout=int(LIST_TIMEOUT_S * 1000))
             pager = await self._open().models.list(config=types.ListModelsConfig(page_size=1000, http_options=options))

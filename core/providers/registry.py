@@ -19,6 +19,7 @@ from core.providers.simulated import SimulatedProvider
 
 LIST_TTL_S = 600.0
 FAILED_LIST_TTL_S = 30.0
+LIST_WAIT_S = 0.5
 OLLAMA_URL = "http://127.0.0.1:11434"
 GEMINI_KEY_HINT = "Set GEMINI_API_KEY (or add a key on the Models & prices page). Simulated models need none."
 # Whose a name is before any list is read.
@@ -46,21 +47,25 @@ class Vendor:
     listed: list[Model] = field(default_factory=list)
     listed_until: float = 0.0
     error: str = ""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asking: asyncio.Task[None] | None = None
 
-    async def models(self) -> list[Model]:
-        async with self.lock:
-            if time.monotonic() >= self.listed_until:
-                try:
-                    self.listed, self.error = await self.provider.models(), ""
-                except AimmError as error:
-                    self.listed = []
-                    is_absent = self.is_guest and isinstance(error, ProviderUnavailable)
-                    self.error = "" if is_absent else error.message
-                has_failed = bool(self.error) or (self.is_guest and not self.listed)
-                self.listed = self.listed or list(self.fallback())
-                self.listed_until = time.monotonic() + (FAILED_LIST_TTL_S if has_failed else LIST_TTL_S)
-            return self.listed
+    async def models(self, wait_s: float | None = None) -> list[Model]:
+        """Its list. wait_s: After so long, the list as far as it is known; the vendor is still being asked."""
+        if (self.asking is None or self.asking.done()) and time.monotonic() >= self.listed_until:
+            self.asking = asyncio.create_task(self._ask())
+        if self.asking is not None:
+            await asyncio.wait({self.asking}, timeout=wait_s)
+        return self.listed or list(self.fallback())
+
+    async def _ask(self) -> None:
+        try:
+            self.listed, self.error = await self.provider.models(), ""
+        except AimmError as error:
+            self.listed = []
+            is_absent = self.is_guest and isinstance(error, ProviderUnavailable)
+            self.error = "" if is_absent else error.message
+        has_failed = bool(self.error) or (self.is_guest and not self.listed)
+        self.listed_until = time.monotonic() + (FAILED_LIST_TTL_S if has_failed else LIST_TTL_S)
 
     def model(self, name: str) -> Model:
         """The model of a name, as listed or by its name."""
@@ -152,9 +157,9 @@ class Registry:
             return KeyCheck("missing", f"{vendor} is not set up.")
         return await self._vendors[vendor].provider.check()  # type: ignore[no-any-return]
 
-    async def models(self) -> list[Model]:
-        """Vendors' models first, then the simulated ones."""
-        lists = await asyncio.gather(*(vendor.models() for vendor in self._vendors.values()))
+    async def models(self, wait_s: float | None = None) -> list[Model]:
+        """Vendors' models first, then the simulated ones. wait_s: After so long, without those that have not answered."""
+        lists = await asyncio.gather(*(vendor.models(wait_s) for vendor in self._vendors.values()))
         return [*(model for found in lists for model in found), *SIMULATED.values()]
 
     async def resolve(self, name: str) -> tuple[Provider, Model]:
@@ -177,11 +182,12 @@ class Registry:
         for vendor, prefixes in _PREFIXES.items():
             if bare.startswith(prefixes) and vendor in self._vendors:
                 return self._vendors[vendor].provider, self._vendors[vendor].model(bare)
-        known = await self.models()
-        for each in self._vendors.values():
-            listed = next((model for model in each.listed if model.name in (name, bare)), None)
-            if listed is not None:
-                return each.provider, listed
+        for wait_s in (0, None):
+            known = await self.models(wait_s)
+            for each in self._vendors.values():
+                listed = next((model for model in each.listed if model.name in (name, bare)), None)
+                if listed is not None:
+                    return each.provider, listed
         self._refuse_without_key(bare)
         names = [model.name for model in known]
         close = difflib.get_close_matches(name[:80], names, n=1)
@@ -192,11 +198,13 @@ class Registry:
         """Gemini's newest flash; without Gemini a simulated one, because the other vendors name no default."""
         if "gemini" not in self._vendors:
             return "sim-fast"
-        names = [model.name for model in await self._vendors["gemini"].models()]
+        names = [model.name for model in await self._vendors["gemini"].models(LIST_WAIT_S)]
         return gemini.default_model(names) if names else "sim-fast"
 
     async def close(self) -> None:
         for vendor in self._vendors.values():
+            if vendor.asking is not None:
+                vendor.asking.cancel()
             await vendor.provider.close()
 
     def _made(self, vendor: str, key: str) -> Vendor:

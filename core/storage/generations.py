@@ -5,7 +5,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select
+from sqlalchemy import Connection, Select, delete, func, select, union_all
 
 from core.clock import from_us, to_us
 from core.config import LogContent
@@ -254,8 +254,6 @@ class GenerationStore:
         statement = _with_body() if search else select(generations)
         if model:
             statement = statement.where(c.request_model == model)
-        if source:
-            statement = statement.where(c.source.in_([source] if isinstance(source, str) else source))
         if status:
             statement = statement.where(c.status == status)
         if before_us is not None:
@@ -264,9 +262,16 @@ class GenerationStore:
             # No LIKE: it gives %, _ and \\ a meaning, and has a limit on the length of what is looked for.
             position = func.instr if self._database.is_sqlite else func.strpos
             statement = statement.where(position(generation_bodies.c.search_text, storable(folded(search))) > 0)
-        statement = statement.order_by(c.created_at.desc()).limit(limit).offset(offset)
+        statement = statement.order_by(c.created_at.desc())
+        sources = [source] if isinstance(source, str) else source or ()
+        if len(sources) == 1:
+            statement = statement.where(c.source == sources[0])
+        elif sources:  # one by one: together, all their calls would be sorted, or those of all others looked at
+            each = [select(statement.where(c.source == one).limit(limit + offset).subquery()) for one in sources]
+            found = union_all(*each).subquery()
+            statement = select(found).order_by(found.c.created_at.desc())
         with self._database.read() as connection:
-            return [from_row(row) for row in connection.execute(statement).mappings()]
+            return [from_row(row) for row in connection.execute(statement.limit(limit).offset(offset)).mappings()]
 
     def previews(self, ids: list[str], n_chars: int = 120) -> dict[str, str]:
         """The first characters of the last prompt of each call."""

@@ -70,6 +70,7 @@ generations = Table(
 )
 Index("ix_generations_created", generations.c.created_at)
 Index("ix_generations_model_created", generations.c.request_model, generations.c.created_at)
+Index("ix_generations_source_created", generations.c.source, generations.c.created_at)
 Index("ix_generations_ref", generations.c.ref_id, generations.c.ref_part)
 
 # 98 % of the bytes; lists and counts never read it.
