@@ -225,6 +225,14 @@ def test_what_is_not_on_record_is_404_and_a_page_that_cannot_be_422(client: Clie
     assert client.get(path)[0] == status
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/generations/%00", "/v1/models/%00", "/gemini/v1beta/models/%00", "/api/..%2f..%2fx"]
+)
+def test_an_address_that_cannot_be_is_refused_in_json(client: Client, path: str):
+    status, body = client.get(path)
+    assert status in (400, 404) and body["error"]
+
+
 def test_experiment_from_beginning_to_end(client: Client):
     status, made = client.post(
         "/api/experiment",
