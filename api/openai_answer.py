@@ -162,11 +162,11 @@ def usage(g: Generation) -> dict[str, Any]:
     hour = u.cache_write_1h_tokens
     created = {"ephemeral_5m_input_tokens": u.cache_write_tokens, "ephemeral_1h_input_tokens": hour} if hour else {}
     kept = {"audio_tokens": u.cached_audio_tokens, "image_tokens": more.get("cached_image_tokens", 0)}
-    read, made = (
-        {name: more.get(side + name, 0) for name in ("image_tokens", "video_tokens")} for side in ("", "output_")
-    )
+    kinds = ("image_tokens", "video_tokens")
+    read: dict[str, Any] = {name: more.get(name, 0) for name in kinds}
     read |= {"cache_write_tokens": u.cache_write_tokens + hour, "cache_creation": created}
     read["cached_tokens_details"] = _some(kept)
+    made = {name: more.get(f"output_{name}", 0) for name in kinds}
     return {
         "prompt_tokens": u.input_tokens,
         "completion_tokens": u.output_tokens,

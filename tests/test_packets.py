@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -94,6 +95,7 @@ GOOD: dict[str, Any] = {
     "whole, called a stream": lambda v: (b"\n " + dumped(whole(v)), SSE),
     "whole, on lines, with a BOM": lambda v: (b"\xef\xbb\xbf" + dumped(whole(v), indent=2), "application/json; charset=utf-8"),
     "whole in a list": lambda v: (dumped([whole(v)]), JSON),
+    "no error": lambda v: (b"".join(b"data: " + dumped({**each, "error": {}}) + b"\n\n" for each in pieces(v)), SSE),
     "unknown fields": lambda v: (b"data: " + dumped({"ping": 1, "note": {"a": []}}) + b"\n\n" + lines(v), SSE),
 }  # fmt: skip
 BAD: dict[str, tuple[bytes, str]] = {
@@ -114,6 +116,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "an error in a list": (b'[{"error": {"message": "overloaded", "code": 503}}]', JSON),
     "an error as an event": (b'data: {"error": {"message": "overloaded", "code": 503}}\n\n', SSE),
     "an error beside more": (b'data: {"id": 1, "error": {"message": "overloaded", "code": 503}}\n\n', SSE),
+    "an error of old": (b'data: {"object": "error", "message": "overloaded", "code": 503}\n\n', SSE),
+    "brotli": (b"\x0b\x02\x80abc\x03", f"{SSE}\r\ncontent-encoding: br"),
+    "zstd, called JSON": (b"\x28\xb5\x2f\xfdabc", f"{JSON}\r\nContent-Encoding: zstd"),
     "an error as a text": (b'{"error": "overloaded"}', JSON),
     "an error as a text in an event": (b'data: {"error": "overloaded"}\n\n', SSE),
 }
@@ -132,9 +137,14 @@ def read(vendor: str, by_wire: bool, sent: bytes) -> tuple[str, Any, Any, Any]:
 def test_every_packing_of_a_good_answer_is_read(vendor: str, by_wire: bool):
     for name, make in GOOD.items():
         body, kind = make(vendor)
-        packed = packet(gzip.compress(body), f"{kind}\r\ncontent-encoding: gzip")
+        packings = {
+            "gzip": gzip.compress(body),
+            "identity, GZIP": gzip.compress(body),
+            "deflate": zlib.compress(body, wbits=-15),
+        }
+        packed = [packet(raw, f"{kind}\r\ncontent-encoding: {word}") for word, raw in packings.items()]
 
-        for sent in (packet(body, kind), packed):
+        for sent in (packet(body, kind), *(packed if name in ("plain", "whole", "a BOM") else packed[:1])):
             assert read(vendor, by_wire, sent) == ("Héllo", "stop", (3, 2), None), name
 
 

@@ -30,6 +30,7 @@ from core.providers.http1 import MAX_ANSWER_BYTES, Channel, Http1Client
 
 CONNECT_S = 10.0
 _BOM = b"\xef\xbb\xbf"
+_PACKINGS = ("br", "zstd", "compress", "x-compress", "x-gzip", "lz4")  # only gzip and deflate are unpacked
 _FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")  # with which a line of an event stream begins
 # JSON, Unicode and pydantic errors are ValueErrors; the others come of objects of another shape.
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
@@ -108,10 +109,10 @@ class HttpVendor:
 
     def error_in(self, value: Mapping[str, Any]) -> AimmError | None:
         """The error that an answer called good holds, mostly in the midst of a stream."""
-        error = value.get("error")
-        if isinstance(error, str) and error:
-            error = {"message": error}
-        if not isinstance(error, dict):
+        error = value if value.get("object") == "error" else value.get("error")  # vLLM's of old are all of the value
+        if isinstance(error, str):
+            error = {"message": error} if error else None
+        if not isinstance(error, dict) or not error:
             return None
         return self.error(_code_of(error), json.encoded({"error": error}), {})
 
@@ -124,7 +125,7 @@ class HttpVendor:
     def until_error(self, events: Sequence[Event]) -> tuple[Sequence[Event], AimmError | None]:
         """What came before an error, and the error."""
         for at, event in enumerate(events):
-            if event.value and "error" in event.value and (error := self.error_in(event.value)) is not None:
+            if event.value and (error := self.error_in(event.value)) is not None:
                 return events[:at], error
         return events, None
 
@@ -244,9 +245,13 @@ class Answer:
         """Whether it comes as one JSON value, not as events: its first sign says so, whatever the vendor calls it.
 
         Raises:
-            ProviderError: It is a web page.
+            ProviderError: It is a web page, or packed in a way that is not read here.
         """
-        sign = b""
+        packing, sign = self.headers.get("content-encoding", "").lower(), b""
+        if packing in _PACKINGS:
+            error = ProviderError(f"{self._label} packed its answer as {packing!r}, which it was not asked to.")
+            error.is_retryable = False
+            raise error
         while any(begin.startswith(sign) for begin in (_BOM, *_FIELDS)) and (data := await self._channel.read()):
             self._begun += data
             sign = self._begun.lstrip().removeprefix(_BOM).lstrip()

@@ -124,7 +124,8 @@ class Channel(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self.status >= 200:
             self._has_head = True
-            self._is_packed = self.headers.get("content-encoding", "identity").lower() in ("gzip", "deflate")
+            packings = self.headers.get("content-encoding", "").lower().replace(",", " ").split()
+            self._is_packed = not {"gzip", "deflate"}.isdisjoint(packings)
 
     def on_body(self, piece: bytes) -> None:
         if self.is_whole:
@@ -140,9 +141,13 @@ class Channel(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _unpacked(self, piece: bytes) -> bytes:
+        room = max(1, MAX_ANSWER_BYTES - self._size)
         if self._decoder is None:
             self._decoder = zlib.decompressobj(47)
-        room = max(1, MAX_ANSWER_BYTES - self._size)
+            try:
+                zlib.decompressobj(47).decompress(piece, 1)
+            except zlib.error:
+                self._decoder = zlib.decompressobj(-15)  # what some call deflate, without its frame
         piece = self._decoder.decompress(piece, room)
         if len(piece) >= room or self._decoder.unused_data:
             raise ValueError("the body unpacks to too much, or more follows it")
