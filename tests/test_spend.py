@@ -550,6 +550,7 @@ def test_days_are_read_as_they_are_written(dates: list[str], days: list[tuple[in
         (["11/05/2026,m,1", "12/05/2026,m,1"], "11/5 may begin with the month or with the day"),
         (["11/24/2026,m,1", "24/11/2026,m,1"], "some dates begin with the month"),
         (["11/24/26,m,1"], "date == '11/24/26'"),
+        (["2026-11-01,m,1,234.50"], "amounts with commas need quotes: '2026-11-01,m,1,234.50'"),
         (["Nov-26,m,1"], "date == 'Nov-26'"),
         (["2026-11-31,m,1"], "date == '2026-11-31'"),
         (['2026-11-01,m,"0,5"', "2026-11-02,m,0.5"], "'0.5' and '0,5' have different decimal marks"),
@@ -826,6 +827,13 @@ def test_a_report_without_days_counts_models_alone():
     assert bill.skipped[0] == "Left out: 1 line, $20.00: other services than models (Compute Engine $20.00)."
 
 
+def test_all_pages_of_an_answer_are_a_whole_bill():
+    more = PAGE.replace('"has_more":false', '"has_more":true')
+
+    assert parse_bill(f"[{more},{PAGE}]", OWN).skipped == ()
+    assert parse_bill("date,model,cost_eur,cost_usd\n2026-11-01,m,0.9,1\n", ["m"]).skipped == ()
+
+
 def test_a_bill_of_ranges_is_held_against_the_books_of_its_range():
     books = [booked(day, "33", model="gemini-2.5-pro") for day in range(1, 31)]
     bill = parse_bill(TABLE, OWN)
@@ -883,7 +891,7 @@ def test_a_bill_in_another_currency_is_refused_in_words(text: str):
 
 def test_a_file_of_a_spreadsheet_is_read_in_its_encoding():
     text = "date;model;cost\n2026-11-01;Modell für é;1,5\n"
-    for encoding in ("utf-8-sig", "utf-16", "cp1252"):
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "cp1252"):
         assert decoded(text.encode(encoding)).removeprefix("\ufeff") == text
 
 

@@ -202,6 +202,11 @@ def _found(names: Sequence[str], wanted: Sequence[str], part: str) -> tuple[int,
     return at if part in ("model", "kind", "service", "credits") else at[:1]
 
 
+def is_foreign(name: str) -> bool:
+    """Whether a column's name says that its amounts are in another currency."""
+    return _FOREIGN.search(name) is not None
+
+
 def check_currency(text: str) -> None:
     """Raises: InvalidRequest: It is another one than the US dollar."""
     if text.strip().upper() not in ("", "USD", "$", "US$"):

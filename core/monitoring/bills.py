@@ -127,6 +127,8 @@ def decoded(data: bytes) -> str:
     """A file's text; spreadsheets write UTF-16 or the Windows code page too."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
+    if data[1:2] == b"\0":  # the same without its mark
+        return data.decode("utf-16-le", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -151,6 +153,9 @@ def parse_bill(text: str, models: Sequence[str] = ()) -> Bill:
     rows = _json_rows(text) if is_json else _by_day(_rows(text, separator))
     header = bill_layouts.header(rows)
     body = [row for row in rows[header.at + 1 :] if tuple(row) != header.names]  # files put one after the other
+    if wrong := next((row for row in body if any(row[len(header.names) :])), None):
+        text = f"A line has more cells than the header; amounts with commas need quotes: {separator.join(wrong)[:80]!r}"
+        raise InvalidRequest(text)
     file = _File(
         header=header,
         mark=notation.decimal_mark(_cells(body, header, "cost", "credits"), "." if separator != ";" else ","),
@@ -343,7 +348,7 @@ def _unread_columns(rows: Sequence[Sequence[str]], file: _File) -> list[str]:
     known = {*layout.cost, *layout.inside, *layout.credits, *bill_layouts.NET}
     found = []
     for at, name in enumerate(header.names):
-        if column(name) in known or not _MONEY.search(name) or _NO_MONEY.search(name) or any(at in cells for cells in header.columns.values()):  # fmt: skip
+        if column(name) in known or bill_layouts.is_foreign(name) or not _MONEY.search(name) or _NO_MONEY.search(name) or any(at in cells for cells in header.columns.values()):  # fmt: skip
             continue
         try:
             total = sum(
@@ -380,6 +385,7 @@ def _without_sum(lines: list[BillLine], file: _File) -> list[BillLine]:
 def _other_pages(rows: Sequence[Sequence[str]], header: Header) -> list[str]:
     """A word on an answer of an API that is not all of it."""
     at = next((at for at, name in enumerate(header.names) if column(name) == "hasmore"), None)
-    if at is None or not any(row[at] == "True" for row in rows):
+    said = set() if at is None else {row[at] for row in rows}
+    if "True" not in said or "False" in said:  # the last page is among them
         return []
     return ["The file is one page of several (has_more): what is on the others is not compared."]
