@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from streamlit import auth_util, runtime
 
+from core import AimmError
 from core.keys.logins import LIFE_S
 from dashboard import login, voter
 from dashboard.session import manager
@@ -46,28 +47,39 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or self._is_elsewhere(scope["path"]):
             return await self._app(scope, receive, send)
-        if scope["type"] == "http" and scope["path"] in ("/login", "/logout"):
-            answer = await (_login if scope["path"] == "/login" else _logout)(Request(scope, receive))
-            return await answer(scope, receive, send)
-        if scope["path"] in _OPEN or not login.is_needed():
+        own = _OWN.get(scope["path"]) if scope["type"] == "http" else None
+        if own is None and (scope["path"] in _OPEN or not login.is_needed()):
             return await self._app(scope, receive, send)
-        if not await login.is_in(HTTPConnection(scope)):
-            return await _refuse(scope, receive, send)
+        answer: Response | None
+        try:
+            if own is not None:
+                answer = await own(Request(scope, receive))
+            else:
+                answer = None if await login.is_in(HTTPConnection(scope)) else _refused(scope)
+        except AimmError as error:  # the database cannot say who is in
+            answer = _failed(scope, error)
+        if scope["type"] == "websocket" and answer is not None:
+            return await send({"type": "websocket.close", "code": 1008})
         if scope["type"] == "websocket":
             return await _while_in(self._app, scope, receive, send)
-        return await self._app(scope, receive, send)
+        return await (answer or self._app)(scope, receive, send)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        return await send({"type": "websocket.close", "code": 1008})
-    answer: Response
-    if scope["method"] in ("GET", "HEAD") and _PAGE.fullmatch(scope["path"]):
-        query = scope["query_string"].decode("latin-1")
-        answer = RedirectResponse(f"/login?next={quote(scope['path'] + (f'?{query}' if query else ''))}", 303)
-    else:
-        answer = JSONResponse({"error": "Log in first, at /login.", "code": "authentication"}, 401)
-    return await answer(scope, receive, send)
+def _is_page(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and bool(_PAGE.fullmatch(scope["path"]))
+
+
+def _refused(scope: Scope) -> Response:
+    if not _is_page(scope):
+        return JSONResponse({"error": "Log in first, at /login.", "code": "authentication"}, 401)
+    query = scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"/login?next={quote(scope['path'] + (f'?{query}' if query else ''))}", 303)
+
+
+def _failed(scope: Scope, error: AimmError) -> Response:
+    if _is_page(scope) or scope["path"] in _OWN:
+        return _shown(f'<p role="alert">{escape(error.text)}</p>', 503)
+    return JSONResponse({"error": error.text, "code": error.code}, 503)
 
 
 async def _while_in(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,10 +136,14 @@ def _page(request: Request, problem: str = "", status: int = 200) -> Response:
             '<label>Password<input type="password" name="password" autocomplete="current-password" required autofocus>'
             '</label><button type="submit">Log in</button></form>'
         )
+    return _shown("".join(parts), status)
+
+
+def _shown(inner: str, status: int) -> Response:
     text = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<link rel="icon" href="data:,"><title>Log in – AI Model Manager</title><style>{_LOOK}</style>'
-        f"<main><h1>AI Model Manager</h1>{''.join(parts)}</main></html>"
+        f"<main><h1>AI Model Manager</h1>{inner}</main></html>"
     )
     return HTMLResponse(text, status, {"cache-control": "no-store"})
 
@@ -188,6 +204,9 @@ async def _logout(request: Request) -> Response:
     answer = RedirectResponse("/auth/logout" if by_provider else "/login", 303, {"cache-control": "no-store"})
     answer.delete_cookie(login.COOKIE, path="/", httponly=True, samesite="lax")
     return answer
+
+
+_OWN = {"/login": _login, "/logout": _logout}
 
 
 def _next(wanted: str) -> str:

@@ -31,6 +31,7 @@ from api.manager import make_app
 from core import InvalidRequest, ModelManager
 from core.binding import check_binding, is_loopback
 from core.config import Settings
+from core.keys import logins
 from core.keys.rules import new_secret
 from dashboard import gate, login, session
 from tests.conftest import ROOT, Open, free_port, running_server
@@ -828,6 +829,22 @@ def test_from_the_fifth_wrong_try_on_each_is_followed_by_a_longer_wait():
     now = 3.0
     assert tries.refusal("a", PASSWORD, PASSWORD) == ""
     assert tries.refusal("a", "wrong", PASSWORD) == "That is not the password."
+
+
+def test_who_is_in_stays_so_while_the_database_cannot_be_read_and_others_are_told(
+    locked: Pages, monkeypatch: pytest.MonkeyPatch
+):
+    locked.log_in()
+    assert locked.is_in()
+    with session.manager().database.write() as connection:
+        connection.execute(text("DROP TABLE logins"))
+    monkeypatch.setattr(logins, "FRESH_S", 0)
+
+    assert locked.is_in()
+    locked.cookies["aimm_login"] = "x" * 43
+    told = [locked.ask("GET", "/monitoring"), locked.ask("PUT", UPLOAD), locked.log_in()]
+    assert [each.status_code for each in told] == [503] * 3
+    assert all("The database cannot be used" in each.text and "nosniff" in str(each.headers) for each in told)
 
 
 def test_many_addresses_try_one_password_a_second_and_a_known_browser_waits_for_none_of_them():

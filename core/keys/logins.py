@@ -7,6 +7,7 @@ import secrets
 import time
 
 from core import clock
+from core.errors import DatabaseUnavailable
 from core.storage.database import Database
 from core.storage.logins import LoginStore
 from core.storage.writer import Writer
@@ -42,11 +43,17 @@ class LoginService:
         return held if time.monotonic() - at < FRESH_S else None
 
     def holds(self, token: str, password: str) -> bool:
-        """Whether a token's login was begun with this password, and has not ended."""
+        """Whether a token's login was begun with this password, and has not ended; what was known last where the database
+        cannot be read: nothing can have ended it since."""
         if (known := self.cached(token, password)) is not None:
             return known
         login_id = _id_of(token, password)
-        expires_at = self._store.expires_at(login_id)
+        try:
+            expires_at = self._store.expires_at(login_id)
+        except DatabaseUnavailable:
+            if login_id not in self._known:
+                raise
+            return self._known[login_id][0]
         held = expires_at is not None and clock.now_us() < expires_at
         if len(self._known) >= KEPT:
             self._known.clear()
