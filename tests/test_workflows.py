@@ -502,6 +502,42 @@ def test_a_failing_step_does_what_its_policy_says(mm_without_key: ModelManager, 
         assert run.steps[0].error
 
 
+def test_a_vendor_that_failed_is_asked_the_same_again(mm_without_key: ModelManager):
+    """Only a check's reason is sent back: the model has not seen what became of another call."""
+    asked = workflow(Step(name="a", prompt="[[fail:block]] {{input}}", model="sim-fast", attempts=2))
+
+    [step] = mm_without_key.workflows.wait(mm_without_key.workflows.start(asked, "x"), 60).steps
+
+    assert (step.status, step.n_attempts, step.prompt) == ("failed", 2, "[[fail:block]] x")
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        workflow(),
+        workflow(Step(name="a", prompt=" ")),
+        workflow(Step(name="a", prompt="x", parameters=Parameters(stop=("x",) * 17))),
+        workflow(Step(name="a", prompt="x", attempts=11)),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_begun(mm_without_key: ModelManager, unreadable: Workflow):
+    with pytest.raises(InvalidRequest):
+        mm_without_key.workflows.start(unreadable, "x")
+    with pytest.raises(InvalidRequest, match="q == 5, must be a text"):
+        mm_without_key.workflows.start("analysis", "x", inputs={"q": 5})  # type: ignore[dict-item]
+
+    assert mm_without_key.workflows.unfinished() == []
+
+
+def test_a_damaged_run_ends_and_keeps_no_other_waiting(mm_without_key: ModelManager):
+    service = mm_without_key.workflows
+    row = {"id": "r_1", "workflow_name": "x", "spec": "[", "inputs": "{}", "source": "python", "key_id": "", "status": "queued", "n_starts": 0, "created_at": 1}  # fmt: skip
+    service._writer.run(lambda connection: service._store.insert_run(connection, row))
+
+    assert service.claim("r_1") is None
+    assert service.unfinished() == []
+
+
 @pytest.mark.parametrize(
     ("text", "error"), [("", InvalidRequest), ("  ", InvalidRequest), ("x" * 10_000_000, TooLarge)]
 )

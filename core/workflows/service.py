@@ -21,7 +21,7 @@ from core.domain.generation import Model
 from core.domain.key import Key
 from core.domain.text import is_storable
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
-from core.errors import AimmError, Conflict, InvalidRequest, NotFound, TooLarge
+from core.errors import AimmError, Conflict, DamagedRecord, InvalidRequest, NotFound, TooLarge
 from core.pricing.estimate import Estimate
 from core.pricing.receipt import to_nano
 from core.storage.database import Database
@@ -156,11 +156,13 @@ class WorkflowService:
         values = self._inputs(chosen, input, inputs or {})
         if model:
             chosen = replace(chosen, steps=tuple(replace(s, model=s.model or model) for s in chosen.steps))
+        text = spec.to_yaml(chosen)
+        spec.from_yaml(text)  # as it will be read when it runs
         run_id = f"r_{clock.now_us():x}{secrets.token_hex(4)}"
         row = {
             "id": run_id,
             "workflow_name": chosen.name,
-            "spec": spec.to_yaml(chosen),
+            "spec": text,
             "inputs": json.dumps(values),
             "source": origin.source,
             "key_id": origin.key_id,
@@ -212,12 +214,7 @@ class WorkflowService:
     def cancel(self, run_id: str) -> None:
         """Stop a run; finished steps stay, and `resume` can take it up again."""
         run = self.run(run_id)
-        moved = self._writer.run(
-            lambda connection: self._store.move(
-                connection, run_id, "cancelled", ("queued", "running"), finished_at=clock.now_us(), error="Stopped."
-            )
-        )
-        if not moved:
+        if not self._end(run_id, "cancelled", ("queued", "running"), error="Stopped."):
             raise Conflict(f"The run is {run.status}; only a running one can be stopped.")
         if (call := self._steps.active_call(run_id)) is not None:
             call.cancel()
@@ -305,7 +302,11 @@ class WorkflowService:
         def take(connection: Any) -> bool:
             return self._store.move(connection, run_id, "running", ("queued",), n_starts=run.n_starts + 1)
 
-        run = self.run(run_id)
+        try:
+            run = self.run(run_id)
+        except DamagedRecord as error:  # it would be looked at again and again
+            self._end(run_id, "failed", ("queued",), error=error.message)
+            return None
         return run.n_starts + 1 if self._writer.run(take) else None
 
     def requeue(self, run_id: str, start: int) -> None:
@@ -315,18 +316,11 @@ class WorkflowService:
         run = self.run(run_id)
         failed = next((step for step in run.steps if step.status == "failed"), None)
         error = f"{failed.step}: {failed.error}" if failed else error
-        self._writer.run(
-            lambda connection: self._store.move(
-                connection,
-                run_id,
-                status,
-                ("running",),
-                start=start,
-                finished_at=clock.now_us(),
-                error=error,
-                is_paused=int(is_paused),
-            )
-        )
+        self._end(run_id, status, ("running",), start=start, error=error, is_paused=int(is_paused))
+
+    def _end(self, run_id: str, status: str, came_from: tuple[str, ...], **values: Any) -> bool:
+        values["finished_at"] = clock.now_us()
+        return bool(self._writer.run(lambda link: self._store.move(link, run_id, status, came_from, **values)))
 
     def _refuse_problems(self, workflow: Workflow) -> None:
         if found := self.problems(workflow):
@@ -336,6 +330,8 @@ class WorkflowService:
     def _inputs(workflow: Workflow, text: str, named: Mapping[str, str]) -> dict[str, str]:
         if not text.strip():
             raise InvalidRequest("The input is empty.")
+        if wrong := [name for name, value in named.items() if not isinstance(value, str)]:
+            raise InvalidRequest(f"The input {wrong[0]} == {named[wrong[0]]!r:.80}, must be a text.")
         if not all(is_storable(each) for each in (text, *named.values())):
             raise InvalidRequest("The input holds a NUL or half of a surrogate pair, which no model takes.")
         if len(text.encode()) > MAX_PROMPT_BYTES:

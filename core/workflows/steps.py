@@ -81,14 +81,15 @@ class StepRunner:
         for attempt in range(n_before + 1, max(step.attempts, n_before + 1) + 1):
             if not self._is_wanted(run):
                 return self._failed(run, step, "stopped")
-            status, error = self._call(run, step, (model, asked, system), attempt)
+            status, error, is_answered = self._call(run, step, (model, asked, system), attempt)
             if status == "succeeded":
                 return status
             if run.id in self._out_of_money:
                 return self._failed(run, step, error)
-            asked = f"{prompt}\n\nYour last answer was refused: {error}\nAnswer again and correct this."
+            if is_answered:  # a vendor that failed is asked the same again
+                asked = f"{prompt}\n\nYour last answer was refused: {error}\nAnswer again and correct this."
         if step.on_failure == "fallback" and step.fallback_model and self._is_wanted(run):
-            status, error = self._call(run, step, (step.fallback_model, prompt, system), step.attempts + 1)
+            status, error, _ = self._call(run, step, (step.fallback_model, prompt, system), step.attempts + 1)
             if status == "succeeded":
                 return status
         if step.on_failure in ("skip", "default") and self._is_wanted(run):
@@ -98,7 +99,8 @@ class StepRunner:
 
     def _call(
         self, run: WorkflowRun, step: Step, ask: tuple[str, str, str | None], attempt: int
-    ) -> tuple[StepStatus, str]:
+    ) -> tuple[StepStatus, str, bool]:
+        """What the step came to, why it failed, and whether there was an answer at all."""
         model, prompt, system = ask
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
         now = self._store.run(run.id)
@@ -110,14 +112,14 @@ class StepRunner:
             cap_usd=None if now is None else now.left_of_cap_usd,
             key=self._key_of(run.key_id),
         )
-        verdict: list[tuple[StepStatus, str]] = []
+        verdict: list[tuple[StepStatus, str, bool]] = []
 
         def record(generation: Generation) -> Work:
             # In the transaction that records the call: an answer that was paid for and its step cannot part.
             status, error = judge(generation, step.check)
             if generation.error_class in OUT_OF_MONEY:
                 self._out_of_money.add(run.id)
-            verdict.append((status, error))
+            verdict.append((status, error, generation.status == "ok"))
             values = _step_values(run, step, generation, attempt)
             values |= {"status": "running" if status == "failed" else status, "error": error}
             return lambda connection: self._store.put_step(connection, run.id, run.n_starts, step.name, values)
@@ -129,7 +131,7 @@ class StepRunner:
                 call.cancel()
             call.result()
         except AimmError as error:
-            return "failed", error.message
+            return "failed", error.message, False
         finally:
             self._active.pop(run.id, None)
         if self.is_closing.is_set() and verdict and verdict[0][0] == "failed":
