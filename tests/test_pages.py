@@ -416,10 +416,22 @@ def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: A
     one = comparisons.wait(comparisons.start("Why?", ["sim-fast", "sim-careful"], is_blind=True)).id
     show(app, "compare")
     assert app.dataframe[-1].value["models"].tolist() == ["hidden until you vote"]
+    show(app, "log")
+    assert app.dataframe[0].value.empty  # nor do the calls say whose the answers are
+    call_id = str(comparisons.get(one).candidates[0].generation_id)
+    for page, name in (("log", "call"), ("playground", "conversation")):
+        show(app, page)
+        app.query_params[name] = call_id
+        app.run()
+        assert "it shows here when you have voted" in texts(app) and "Receipt" not in texts(app)
 
+    show(app, "compare")
     app.query_params["comparison"] = one
     app.run()
     app.button(key="blind_reveal").click().run()
+    show(app, "log")
+    assert app.dataframe[0].value["model"].tolist() == ["sim-careful", "sim-fast"]
+    show(app, "compare")
 
     assert app.dataframe[-1].value["models"].tolist() == ["sim-fast, sim-careful"]
     assert [vote.choice for vote in comparisons.votes()] == ["skip"]

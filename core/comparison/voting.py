@@ -73,6 +73,10 @@ class VoteService:
         """Whether a voter must not yet see what would tell the candidates apart."""
         return comparison.is_blind and len(self._store.voted(comparison.id, voter)) < len(comparison.pairs)
 
+    def hidden(self, voter: str = LOCAL_VOTER) -> frozenset[str]:
+        """The comparisons whose names a voter must not yet see."""
+        return self._store.unvoted(voter)
+
     def get(self, vote_id: str) -> Vote:
         found = self._store.get(vote_id)
         if found is None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
@@ -59,6 +59,15 @@ class VoteStore:
         )
         with self._database.read() as connection:
             return {(row.position_a, row.position_b): row.choice for row in connection.execute(statement)}
+
+    def unvoted(self, voter: str) -> frozenset[str]:
+        """The blind comparisons of which a voter has not voted on each pair."""
+        of = [each.c.comparison_id == comparisons.c.id for each in (candidates, votes)]
+        n = select(func.count()).select_from(candidates).where(of[0]).scalar_subquery()
+        n_votes = select(func.count()).select_from(votes).where(of[1], votes.c.voter == voter).scalar_subquery()
+        statement = select(comparisons.c.id).where(comparisons.c.is_blind == 1, 2 * n_votes < n * (n - 1))
+        with self._database.read() as connection:
+            return frozenset(connection.execute(statement).scalars())
 
     def get(self, vote_id: str) -> Vote | None:
         with self._database.read() as connection:

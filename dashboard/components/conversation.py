@@ -58,6 +58,8 @@ def current() -> Conversation:
     if last is None or last.operation != "chat" or not (n == "" or n.isdecimal()):
         address.missing("conversation", "conversation")
         return Conversation()
+    if history.says_hidden(last):
+        return Conversation()
     return Conversation((last,), int(n)) if n else Conversation((*_before(_followed(last)), last))
 
 

@@ -8,6 +8,7 @@ from core.domain.message import Message, Part, ToolCall, ToolResult
 from dashboard import address, formatting, queries
 from dashboard.components import answer, feedback, receipt, schema
 from dashboard.session import manager
+from dashboard.voter import voter
 
 PAGE_SIZE = 50
 _COLUMNS = {
@@ -20,7 +21,12 @@ _COLUMNS = {
 
 
 def table(generations: list[Generation], key: str) -> str | None:
-    """Draw them; the id of the call that was selected, which stands in the address."""
+    """Draw them; the id of the call that was selected, which stands in the address.
+
+    Those of a blind comparison are left out: they would tell the voter whose answers they are.
+    """
+    hidden = manager().comparisons.voting.hidden(voter())
+    generations = [g for g in generations if g.ref_id not in hidden]
     return address.table(queries.log_frame(generations), "call", key, column_config=_COLUMNS)
 
 
@@ -49,12 +55,23 @@ def opened() -> None:
     except NotFound:
         address.missing("call", "call")
         return
+    if says_hidden(g):
+        return
     if g.operation == "chat" and g.messages:
         st.page_link(
             "pages/playground.py", label="Open in Playground", icon=":material/open_in_new:", query_params={"conversation": g.id},
             help="With its whole conversation, model, system prompt and parameters; what is asked next goes on from it.",
         )  # fmt: skip
     detail(g)
+
+
+def says_hidden(g: Generation) -> bool:
+    """Say so where a call is one of a blind comparison on which the reader has yet to vote."""
+    if g.ref_id not in manager().comparisons.voting.hidden(voter()):
+        return False
+    st.info("This call is part of a blind comparison; it shows here when you have voted.", icon=":material/visibility_off:")  # fmt: skip
+    st.page_link("pages/compare.py", label="Vote", icon=":material/how_to_vote:", query_params={"comparison": g.ref_id})
+    return True
 
 
 def detail(g: Generation) -> None:

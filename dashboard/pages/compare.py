@@ -53,7 +53,7 @@ def history() -> None:
     if not past:
         st.caption("No comparisons yet.")
         return
-    frame = queries.comparisons_frame(past, {c.id for c in past if mm.comparisons.voting.hides_names(c, voter())})
+    frame = queries.comparisons_frame(past, mm.comparisons.voting.hidden(voter()))
     address.table(
         frame,
         "comparison",
