@@ -698,7 +698,8 @@ def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sql
 def test_the_log_opens_a_call(app: AppTest):
     session.manager().generate("Find me in the log", model="sim-fast")
     show(app, "log")
-    app.text_input(key="log_search").input("find me").run()
+    app.number_input(key="log_page").set_value(2).run()
+    app.text_input(key="log_search").input("find me").run()  # from the first page on
 
     assert app.dataframe[0].value["prompt"].tolist() == ["Find me in the log"]
 

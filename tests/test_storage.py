@@ -202,7 +202,7 @@ SEARCHED = {
     "ΟΔΥΣΣΕΎΣ στη θάλασσα": ["οδυσσεύς", "ΘΆΛΑΣΣΑ", "οδυσσεύσ"],
     "İstanbul ve Diyarbakır": ["istanbul", "İSTANBUL", "diyarbakir", "DIYARBAKIR"],
     "Straße": ["STRASSE", "straße", "strasse"],
-    "Привет": ["ПРИВЕТ"],
+    "Привет": ["ПРИВЕТ", " привет\n"],
     r"C:\temp\a_b.txt": [r"c:\TEMP", "a_b", r"\a"],
     'He said "no"\nand left': ['"no"', 'no"\nAND'],
     "ﬁnancial 🙂": ["financial", "🙂"],

@@ -251,17 +251,18 @@ class GenerationStore:
     ) -> list[Generation]:
         """Newest first. `search` looks in prompts and answers, letter case aside (and then bodies come along)."""
         c = generations.c
-        statement = _with_body() if search else select(generations)
+        wanted = storable(folded(search or "")).strip()  # what is pasted has spaces around it
+        statement = _with_body() if wanted else select(generations)
         if model:
             statement = statement.where(c.request_model == model)
         if status:
             statement = statement.where(c.status == status)
         if before_us is not None:
             statement = statement.where(c.created_at < before_us)
-        if search:
+        if wanted:
             # No LIKE: it gives %, _ and \\ a meaning, and has a limit on the length of what is looked for.
             position = func.instr if self._database.is_sqlite else func.strpos
-            statement = statement.where(position(generation_bodies.c.search_text, storable(folded(search))) > 0)
+            statement = statement.where(position(generation_bodies.c.search_text, wanted) > 0)
         statement = statement.order_by(c.created_at.desc())
         sources = [source] if isinstance(source, str) else source or ()
         if len(sources) == 1:

@@ -35,7 +35,7 @@ def show(source: str) -> None:
     with st.expander("History", icon=":material/history:", expanded=address.value("call") is not None):
         search = st.text_input(
             "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:",
-            bind="query-params",
+            bind="query-params", max_chars=1000,
         )  # fmt: skip
         found = manager().log.latest(limit=PAGE_SIZE, source=source, search=search or None)
         if not found:

@@ -15,6 +15,13 @@ address.check("log_model", queries.model_names(), "model")
 address.check("log_source", SOURCES, "source")
 address.check("log_status", STATUSES, "status")
 address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= MAX_PAGE, "page")
+
+
+def first_page() -> None:
+    """What is searched for anew is shown from its beginning."""
+    st.session_state["log_page"] = 1
+
+
 row = st.columns([2, 1, 1, 1, 0.8], vertical_alignment="bottom")
 search = row[0].text_input(
     "Search",
@@ -22,10 +29,18 @@ search = row[0].text_input(
     placeholder="words in prompts and answers",
     icon=":material/search:",
     bind="query-params",
+    max_chars=1000,  # all of it stands in the address, which a server takes up to 64 KiB of
+    on_change=first_page,
 )
-model = row[1].selectbox("Model", queries.model_names(), None, key="log_model", placeholder="all", bind="query-params")
-source = row[2].selectbox("Source", SOURCES, None, key="log_source", placeholder="all", bind="query-params")
-status = row[3].selectbox("Status", STATUSES, None, key="log_status", placeholder="all", bind="query-params")
+model = row[1].selectbox(
+    "Model", queries.model_names(), None, key="log_model", placeholder="all", bind="query-params", on_change=first_page
+)
+source = row[2].selectbox(
+    "Source", SOURCES, None, key="log_source", placeholder="all", bind="query-params", on_change=first_page
+)
+status = row[3].selectbox(
+    "Status", STATUSES, None, key="log_status", placeholder="all", bind="query-params", on_change=first_page
+)
 page = int(row[4].number_input("Page", 1, MAX_PAGE, 1, key="log_page", bind="query-params") or 1)
 
 found = manager().log.latest(
