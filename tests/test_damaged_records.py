@@ -2,16 +2,21 @@
 
 import json
 import logging
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 import streamlit as st
 from sqlalchemy import create_engine, text
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from api import wire
+from api.manager import make_app
 from core import AimmError, ModelManager, clock, demo
 from core.domain.alias import Target
 from core.domain.experiment import Variant
@@ -139,6 +144,48 @@ def fill(mm: ModelManager) -> str:
     mm.prices.set_price({"provider": "gemini", "model": "gemini-2.5-flash", "input": "1", "output": "2"})
     mm.generate("Hello", model="sim-fast")
     return mm.keys.create("program", scopes=("call",))[1]
+
+
+OTHER_KINDS = {
+    "generations created_at latency_us cost_nano_usd input_tokens": ("generations/{}",),
+    "generations request_model note tags more_usage": ("generations/{}",),
+    "generation_bodies text messages parameters": ("generations/{}",),
+    "rollups_hour n latency_sum_us latency_max_us latency_histogram model": ("metrics?simulated=true", "costs?simulated=true"),
+    "rollups_day latency_min_us ttft_histogram source": ("metrics?simulated=true",),
+    "spend_by cost_nano_usd bucket_at value": ("costs?simulated=true",),
+    "step_runs started_at cost_nano_usd tokens output": ("runs", "runs/r_demo"),
+    "workflow_runs created_at cap_nano_usd": ("runs", "runs/r_demo"),
+    "feedback updated_at rating text": ("feedback?simulated=true", "generations/{}/feedback"),
+    "alerts since threshold text": ("alerts",),
+    "budget_raises expires_at extra_nano_usd reason": ("budgets",),
+    "comparisons created_at prompt": ("comparisons",),
+}  # fmt: skip
+
+
+def test_a_value_of_another_kind_takes_nothing_else_with_it(open_manager: Open, sqlite_url: str):
+    """SQLite keeps whatever another program writes: a word as a number, a time beyond all years, what is no UTF-8."""
+    mm = open_manager(sqlite_url, takes_up=False)
+    fill(mm)
+    id_ = mm.log.latest()[0].id
+    mm.feedback.give(id_, {"rating": 4, "text": "Well."})
+    mm.budgets.raise_once(mm.budgets.statuses()[0].budget.id, "1", reason="more")
+    mm.alerts.evaluate()
+    client = TestClient(make_app(lambda: mm))
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as file:
+        file.execute("PRAGMA ignore_check_constraints = on")
+        for words, paths in OTHER_KINDS.items():
+            table, *columns = words.split()
+            file.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM {table}")  # noqa: S608 - names of our own
+            for name, value in product(columns, ("'abc'", "9223372036854775807", "CAST(x'ff' AS TEXT)")):
+                file.execute(f"UPDATE OR IGNORE {table} SET {name} = {value}")  # noqa: S608
+                for path in paths:
+                    answer = client.get("/" + path.format(id_))
+                    assert answer.status_code < 500 or answer.json()["code"] == "damaged_record", (table, name, value)
+                mm.log.latest()
+                assert mm.generate("Hello", model="sim-fast").status == "ok", (table, name, value)
+                file.execute(f"DELETE FROM {table}")  # noqa: S608
+                file.execute(f"INSERT INTO {table} SELECT * FROM kept")  # noqa: S608
+            file.execute("DROP TABLE temp.kept")
 
 
 def test_everything_else_goes_on_where_every_record_is_damaged(

@@ -47,19 +47,20 @@ class AlertStore:
 
 def read_all(connection: Connection) -> list[Alert]:
     statement = select(alerts, budgets.c.name.label("budget_name")).join(budgets).order_by(alerts.c.since.desc())
-    return [
-        Alert(
-            budget_id=row.budget_id,
-            budget_name=row.budget_name,
-            threshold=float(row.threshold),
-            is_forecast=":forecast:" in row.id,
-            state=row.state,
-            since=from_us(row.since),
-            bucket_us=row.bucket_at,
-            text=row.text,
-        )
-        for row in connection.execute(statement)
-    ]
+    return readable("alert", connection.execute(statement), _to_alert)
+
+
+def _to_alert(row: Any) -> Alert:
+    return Alert(
+        budget_id=row.budget_id,
+        budget_name=row.budget_name,
+        threshold=float(row.threshold),
+        is_forecast=":forecast:" in row.id,
+        state=row.state,
+        since=from_us(row.since),
+        bucket_us=int(row.bucket_at),
+        text=row.text,
+    )
 
 
 def put(connection: Connection, alert: Alert) -> None:

@@ -13,7 +13,7 @@ from core.domain.budget import PATTERN_SIGNS, Budget, Raise, Spender
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database
 from core.storage.prepared import Prepared, Rows
-from core.storage.reading import Parts, each
+from core.storage.reading import Parts, each, readable, whole
 from core.storage.schema import budget_raises, budgets
 
 _SAME = ("id", "name", "period", "rolling_hours", "timezone", "scope", "action", "downgrade_to")
@@ -93,7 +93,12 @@ def _budgets(rows: Rows) -> list[Budget]:
         raises = found.setdefault(row[0], (budget, []))[1]
         if raised[0] is not None:
             raises.append(tuple(raised))
-    return [_from_row(tuple(row), tuple(raises)) for row, raises in found.values()]
+    return [_of_rows(tuple(row), tuple(raises)) for row, raises in found.values()]
+
+
+def _of_rows(row: tuple[Any, ...], raises: tuple[tuple[Any, ...], ...]) -> Budget:
+    """What a budget allows must be known: one that cannot be read is not passed over. Raises: DamagedRecord."""
+    return whole("budget", row, lambda row: _from_row(row, raises))
 
 
 def _to_row(budget: Budget) -> dict[str, Any]:
@@ -119,14 +124,16 @@ def _from_row(values: tuple[Any, ...], raises: tuple[tuple[Any, ...], ...]) -> B
         thresholds=parts.read("thresholds", _SHARES, ()),
         forecast_thresholds=parts.read("forecast_thresholds", _SHARES, ()),
         refuses_unpriced=bool(row["refuses_unpriced"]),
-        raises=tuple(
-            Raise(
-                id=id_,
-                extra_usd=from_nano(extra),
-                created_at=from_us(created_at),
-                expires_at=from_us(expires_at),
-                reason=reason,
-            )
-            for id_, extra, created_at, expires_at, reason in raises
-        ),
+        raises=tuple(readable("budget's raise", raises, _to_raise)),
+    )
+
+
+def _to_raise(row: tuple[Any, ...]) -> Raise:
+    id_, extra, created_at, expires_at, reason = row
+    return Raise(
+        id=id_,
+        extra_usd=from_nano(extra),
+        created_at=from_us(created_at),
+        expires_at=from_us(expires_at),
+        reason=reason,
     )

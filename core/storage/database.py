@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,8 @@ def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
+        # What is no UTF-8 would take the whole answer with it: it shows as U+FFFD instead.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             "journal_mode=WAL",

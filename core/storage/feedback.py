@@ -10,6 +10,7 @@ from core.clock import from_us
 from core.domain.feedback import Feedback
 from core.storage.database import Database
 from core.storage.gateway_schema import feedback
+from core.storage.reading import readable
 from core.storage.schema import generations
 
 _c = feedback.c
@@ -32,13 +33,7 @@ class FeedbackStore:
         statement = select(feedback).where(_c.generation_id.in_(generation_ids)).order_by(_c.updated_at.desc())
         with self._database.read() as connection:
             rows = connection.execute(statement).mappings().all()
-        return [
-            Feedback(
-                **{name: row[name] for name in ("generation_id", "key_id", "user_id", "thumb", "rating", "text")},
-                updated_at=from_us(row["updated_at"]),
-            )
-            for row in rows
-        ]
+        return readable("feedback", rows, _to_feedback)
 
     def marks(
         self, since_us: int, until_us: int, *, simulated: bool
@@ -49,4 +44,11 @@ class FeedbackStore:
         span = and_(g.created_at >= since_us, g.created_at < until_us, is_simulated if simulated else ~is_simulated)
         statement = select(g.request_model, g.tags, _c.thumb, _c.rating).join_from(feedback, generations).where(span)
         with self._database.read() as connection:
-            return [tuple(row) for row in connection.execute(statement)]
+            return readable("feedback", connection.execute(statement), lambda row: (*row[:3], row[3] and float(row[3])))
+
+
+def _to_feedback(row: Any) -> Feedback:
+    return Feedback(
+        **{name: row[name] for name in ("generation_id", "key_id", "user_id", "thumb", "rating", "text")},
+        updated_at=from_us(row["updated_at"]),
+    )

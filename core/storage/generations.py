@@ -15,7 +15,7 @@ from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.domain.text import folded, storable
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.database import Database, in_batches
-from core.storage.reading import Parts, as_text, each
+from core.storage.reading import Parts, as_text, each, readable, whole
 from core.storage.schema import generation_bodies, generations
 
 CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
@@ -93,7 +93,11 @@ def usages_of(row: Any) -> tuple[Usage, ...]:
 
 
 def _usage_of(row: Any) -> Usage:
-    return Usage(**{name: row[name] for name in COUNTS}, more=json.loads(row["more_usage"] or "{}"))
+    return _counts_of(row, _more(row["more_usage"] or "{}"))
+
+
+def _counts_of(row: Any, more: dict[str, int]) -> Usage:
+    return Usage(**{name: int(row[name]) for name in COUNTS}, more=more)
 
 
 def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
@@ -196,7 +200,7 @@ def from_row(row: Any) -> Generation:
         }
     return Generation(
         **{name: row[name] for name in _SAME},
-        usage=_usage_of(row),
+        usage=_counts_of(row, parts.read("more_usage", _more, {})),
         tags=tuple(tag for tag in row["tags"].split(",") if tag),
         usages=parts.read("usages", _USAGES, ()),
         saved_usd=from_nano(row["saved_nano_usd"]),
@@ -207,6 +211,10 @@ def from_row(row: Any) -> Generation:
         **body,
         damaged=tuple(parts.damaged),
     )
+
+
+def _more(text: Any) -> dict[str, int]:
+    return {str(name): int(count) for name, count in json.loads(text).items()}
 
 
 _MESSAGES = each(_turn_from_json)
@@ -230,13 +238,13 @@ class GenerationStore:
         statement = _with_body().where(generations.c.id == generation_id)
         with self._database.read() as connection:
             row = connection.execute(statement).mappings().one_or_none()
-        return from_row(row) if row else None
+        return whole("call", row, from_row) if row else None
 
     def by_ref(self, ref_id: str) -> list[Generation]:
         """All calls of one run, comparison or experiment, oldest first, with bodies."""
         statement = _with_body().where(generations.c.ref_id == ref_id).order_by(generations.c.created_at)
         with self._database.read() as connection:
-            return [from_row(row) for row in connection.execute(statement).mappings()]
+            return readable("call", connection.execute(statement).mappings(), from_row)
 
     def latest(  # noqa: PLR0913 - each is a filter of the log
         self,
@@ -272,7 +280,8 @@ class GenerationStore:
             found = union_all(*each).subquery()
             statement = select(found).order_by(found.c.created_at.desc())
         with self._database.read() as connection:
-            return [from_row(row) for row in connection.execute(statement.limit(limit).offset(offset)).mappings()]
+            rows = connection.execute(statement.limit(limit).offset(offset)).mappings()
+            return readable("call", rows, from_row)
 
     def previews(self, ids: list[str], n_chars: int = 120) -> dict[str, str]:
         """The first characters of the last prompt of each call."""

@@ -37,6 +37,11 @@ def decode(blob: bytes) -> dict[int, int]:
     return dict(zip(pairs["bucket"].tolist(), pairs["n"].tolist(), strict=True))
 
 
+def joined(blobs: Sequence[bytes]) -> NDArray[np.void]:
+    """All pairs of some blobs, one after the other."""
+    return np.frombuffer(b"".join(blobs), dtype=_PAIRS)
+
+
 def merge(blob: bytes, counts: dict[int, int]) -> bytes:
     """The blob with `counts` added; they may be negative for rows that are taken back."""
     total = decode(blob)
@@ -69,7 +74,7 @@ def merge_groups(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: in
     Returns:
         Counts of shape (n_groups, n_buckets), and the bucket of the first column: only the span in use is kept.
     """
-    pairs = np.frombuffer(b"".join(blobs), dtype=_PAIRS)
+    pairs = joined(blobs)
     if not pairs.size:
         return np.zeros((n_groups, 1), dtype=np.int64), 0
     first, last = int(pairs["bucket"].min()), int(pairs["bucket"].max())

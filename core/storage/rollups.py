@@ -14,6 +14,7 @@ from core.clock import DAY_US, HOUR_US
 from core.storage import histogram
 from core.storage.database import Database, in_batches
 from core.storage.prepared import Prepared
+from core.storage.reading import UNREADABLE, readable
 from core.storage.schema import generations, rollups_day, rollups_hour
 
 SUMS = (
@@ -151,15 +152,23 @@ def apply(connection: Connection, table: Table, deltas: dict[Key, Delta]) -> Non
         if not found:
             statements.insert.run(connection, values)
             found = statements.select.run(connection, values)
-        old = found[0]
         values |= {f"d_{name}": value for name, value in delta.sums.items()}
-        values["d_latency_min_us"] = min(old[0], delta.latency_min_us)
-        values["d_latency_max_us"] = max(old[1], delta.latency_max_us)
-        values["d_latency_histogram"] = histogram.merge(old[2], delta.latency)
-        values["d_ttft_histogram"] = histogram.merge(old[3], delta.ttft)
+        try:
+            values |= _merged(found[0], delta)
+        except UNREADABLE:  # damaged: it begins anew, for the call must be recorded; `aimm check` says that it differs
+            values |= _merged((1 << 62, 0, b"", b""), delta)
         changes.append(values)
     if changes:
         statements.update.run_many(connection, changes)
+
+
+def _merged(old: Sequence[Any], delta: Delta) -> dict[str, Any]:
+    return {
+        "d_latency_min_us": min(old[0], delta.latency_min_us),
+        "d_latency_max_us": max(old[1], delta.latency_max_us),
+        "d_latency_histogram": histogram.merge(old[2], delta.latency),
+        "d_ttft_histogram": histogram.merge(old[3], delta.ttft),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,25 +376,40 @@ def delete_source(connection: Connection, source: str) -> None:
 
 
 def _agrees(row: Any, delta: Delta) -> bool:
-    return (
-        all(row[name] == value for name, value in delta.sums.items())
-        and (row["latency_min_us"], row["latency_max_us"]) == (delta.latency_min_us, delta.latency_max_us)
-        and histogram.decode(row["latency_histogram"]) == delta.latency
-        and histogram.decode(row["ttft_histogram"]) == delta.ttft
-    )
+    found = {name: row[name] for name in (*SUMS, *EXTREMES, *HISTOGRAMS)}
+    return found == delta.sums | {name[2:]: value for name, value in _merged((1 << 62, 0, b"", b""), delta).items()}
 
 
 def _to_columns(answered: Sequence[Any], others: Sequence[Any]) -> RollupRows:
+    try:
+        return _columns(answered, others)
+    except UNREADABLE:
+        rows = (readable("rollup row", rows, _sound) for rows in (answered, others))
+        return _columns(*rows)
+
+
+def _sound(row: Any) -> Any:
+    """The row itself. Raises: one of UNREADABLE."""
+    _columns([row], []) if len(row) > len(KEY) + len(COUNTS) else _columns([], [row])
+    return row
+
+
+def _columns(answered: Sequence[Any], others: Sequence[Any]) -> RollupRows:
     first = list(zip(*answered, strict=True)) or [()] * (len(KEY) + len(COUNTS) + len(TIMES))
     second = list(zip(*others, strict=True)) or [()] * (len(KEY) + len(COUNTS))
     n = len(KEY)
     keys = [*zip(*first[:n], strict=True), *zip(*second[:n], strict=True)]
     both = zip(first[n:], second[n:], strict=False)
+    times: dict[str, Sequence[Any]] = dict(zip(TIMES, first[n + len(COUNTS) :], strict=True))
+    for name, values in times.items():
+        histogram.joined(values) if name in HISTOGRAMS else np.array(values, dtype=np.int64)
+    for texts in (*first[1:n], *second[1:n]):
+        "".join(texts)
     return RollupRows(
         keys=list(map(Key._make, keys)),
         counts={name: np.array(a + b, dtype=np.int64) for name, (a, b) in zip(COUNTS, both, strict=True)},
         n_answered=len(answered),
-        times=dict(zip(TIMES, first[n + len(COUNTS) :], strict=True)),
+        times=times,
     )
 
 

@@ -144,6 +144,6 @@ class SpendByStore:
             raw = in_batches(connection, select(*columns)).mappings()
             expected = sums_of(raw)
             rows = connection.execute(select(*(table.c[name] for name in KEY + SUMS))).all()
-        found = {tuple(row[: len(KEY)]): [int(value) for value in row[len(KEY) :]] for row in rows}
+        found = {tuple(row[: len(KEY)]): list(row[len(KEY) :]) for row in rows}
         wrong = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
-        return [f"spend_by {key} differs from the raw rows" for key in sorted(wrong)]
+        return [f"spend_by {key} differs from the raw rows" for key in sorted(wrong, key=str)]

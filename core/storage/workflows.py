@@ -1,6 +1,6 @@
 """Workflow definitions, runs and step runs. A spec is stored as text; the layer above reads it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -111,7 +111,7 @@ class WorkflowStore:
             steps = (
                 connection.execute(select(step_runs).where(c.run_id == run_id).order_by(c.position)).mappings().all()
             )
-        return whole("workflow run", row, lambda row: self._to_run(row, tuple(_to_step(step) for step in steps)))
+        return whole("workflow run", row, lambda row: self._to_run(row, steps))
 
     def page(
         self, limit: int, before: str | None = None, *, workflow_name: str | None = None, demo: bool | None = None
@@ -131,10 +131,10 @@ class WorkflowStore:
                 .mappings()
                 .all()
             )
-        by_run: dict[str, list[StepRun]] = {run_id: [] for run_id in ids}
+        by_run: dict[str, list[Any]] = {run_id: [] for run_id in ids}
         for step in steps:
-            by_run[step["run_id"]].append(_to_step(step))
-        return readable("workflow run", rows, lambda row: self._to_run(row, tuple(by_run[row["id"]]))), after
+            by_run[step["run_id"]].append(step)
+        return readable("workflow run", rows, lambda row: self._to_run(row, by_run[row["id"]])), after
 
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:
@@ -142,7 +142,7 @@ class WorkflowStore:
         connection.execute(delete(step_runs).where(step_runs.c.run_id.in_(ids)))
         connection.execute(delete(workflow_runs).where(workflow_runs.c.source == source))
 
-    def _to_run(self, row: Any, steps: tuple[StepRun, ...]) -> WorkflowRun:
+    def _to_run(self, row: Any, steps: Sequence[Any]) -> WorkflowRun:
         return WorkflowRun(
             **{name: row[name] for name in ("id", "workflow_name", "error", "source", "n_starts", "key_id")},
             status="paused" if row["is_paused"] else row["status"],
@@ -151,15 +151,17 @@ class WorkflowStore:
             finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
             inputs=dict(json.loads(row["inputs"])),
             spec=self._read_spec(row["spec"]),
-            steps=steps,
+            steps=tuple(_to_step(step) for step in steps),
         )
 
 
 def _to_step(row: Any) -> StepRun:
     cost = row["cost_nano_usd"]
-    same = ("step", "status", "prompt", "output", "error", "model", "generation_id", "n_attempts", "tokens")
+    same = ("step", "status", "prompt", "output", "error", "model", "generation_id")
     return StepRun(
         **{name: row[name] for name in same},
+        n_attempts=int(row["n_attempts"]),
+        tokens=int(row["tokens"]),
         cost_usd=None if cost is None else from_nano(cost),
         started_at=None if row["started_at"] is None else from_us(row["started_at"]),
         finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
