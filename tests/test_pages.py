@@ -831,6 +831,9 @@ def test_feedback_shows_in_the_log_and_at_its_call(app: AppTest):
 
     log, *_, by_model, by_tag = (frame.value for frame in app.dataframe)
     assert list(log["feedback"]) == ["down 2/5"]
-    assert list(by_model.iloc[0])[:2] == ["sim-fast", 1] and list(by_tag.iloc[0])[:2] == ["team-a", 1]
+    assert [list(each.iloc[0])[:2] for each in (by_model, by_tag)] == [
+        ["sim-fast (simulated)", 1],
+        ["team-a (simulated)", 1],
+    ]
     assert "down 2/5 by ada" in texts(app)
     assert "Wrong *year*." in [code.value for code in app.code]

@@ -32,20 +32,19 @@ def sums() -> None:
     until = clock.now()
     since, mm = until - timedelta(days=DAYS), manager()
     found = {
-        by: [each for simulated in (False, True) for each in mm.feedback.sums(since, until, by=by, simulated=simulated)]
+        by: [
+            {by: r.name + mark, "opinions": r.n, "up": r.n_up, "down": r.n_down, "rating": r.rating}
+            for simulated, mark in ((False, ""), (True, " (simulated)"))
+            for r in mm.feedback.sums(since, until, by=by, simulated=simulated)
+        ]
         for by in ("model", "tag")
     }
     if not found["model"]:
         return
     with st.expander(f"Feedback of the last {DAYS} days", icon=":material/thumbs_up_down:"):
-        for by, rows in found.items():
-            if not rows:
-                continue
-            frame = pd.DataFrame(
-                [{by: r.name, "opinions": r.n, "up": r.n_up, "down": r.n_down, "rating": r.rating} for r in rows]
-            )
+        for rows in filter(None, found.values()):
             tables.show(
-                frame,
+                pd.DataFrame(rows),
                 hide_index=True,
                 column_config={"rating": st.column_config.NumberColumn("Mean rating", format="%.2f")},
             )
