@@ -69,7 +69,11 @@ async def _feedback(exchange: Exchange, mm: ModelManager, body: dict[str, Any], 
     elif thumb in ("up", "down"):
         given.setdefault("success", thumb == "up")
     opinion = {name: each for name, each in {**given, "thumb": thumb}.items() if name in _OPINION and each is not None}
-    recorded = await asyncio.to_thread(_record, exchange, mm, key, given, opinion, user)
+    if not opinion and given.keys() == {"generation_id"} and any(name in body for name in _OPINION):  # nothing but null
+        await asyncio.to_thread(mm.feedback.withdraw, given["generation_id"], key=key, user_id=user)
+        recorded = {"id": given["generation_id"], "state": "removed"}
+    else:
+        recorded = await asyncio.to_thread(_record, exchange, mm, key, given, opinion, user)
     await exchange.answer(200, dumped({"object": "feedback", **recorded}), {})
 
 

@@ -53,6 +53,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         self._go_on()
+        self._unset_keepalive_if_required()  # else it would hold all of this until it is over
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

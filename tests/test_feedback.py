@@ -58,6 +58,21 @@ def test_the_same_person_changes_it_and_another_adds_one(served: Running):
     assert found == {"ada": ("down", 5), "bob": ("down", None)}
 
 
+def test_nothing_but_null_takes_it_back(served: Running):
+    call_id = call(served)
+    for user in ("ada", "bob"):
+        give(served, call_id, user=user, thumb="up", text="Good.")
+
+    assert give(served, call_id, user="ada", thumb="down", text=None).json["state"] == "recorded"
+    told = give(served, call_id, user="ada", thumb=None, rating=None)
+
+    assert (told.status, told.json["state"]) == (200, "removed")
+    assert [each.user_id for each in served.mm.feedback.of(call_id)] == ["bob"]
+    assert (
+        give(served, call_id, user="ada", thumb=None).status == 200 and give(served, "g_none", thumb=None).status == 404
+    )
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -55,6 +55,12 @@ class FeedbackService:
             each for each in self.of(generation_id) if (each.key_id, each.user_id) == (whose["key_id"], user_id)
         )
 
+    def withdraw(self, generation_id: str, *, key: Key | None = None, user_id: str = "") -> None:
+        """Forget what somebody thought of an answer. Raises: NotFound: there is no such call, or it is another key's."""
+        self.own_call(generation_id, key)
+        whose = {"generation_id": generation_id, "key_id": key.id if key else "", "user_id": user_id}
+        self._writer.run(lambda connection: self._store.remove(connection, whose))
+
     def kept(
         self, given: dict[str, Any], *, key: Key | None = None, user_id: str = "", is_private: bool = False
     ) -> dict[str, Any]:

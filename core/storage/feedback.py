@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
@@ -27,6 +27,10 @@ class FeedbackStore:
         changed = {**given, "updated_at": now_us}
         statement = dialect.insert(feedback).values(**key, **changed, created_at=now_us)
         connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
+
+    @staticmethod
+    def remove(connection: Connection, key: dict[str, str]) -> None:
+        connection.execute(delete(feedback).where(*(_c[name] == value for name, value in key.items())))
 
     def of(self, generation_ids: Sequence[str]) -> list[Feedback]:
         """The latest first."""
