@@ -1,7 +1,7 @@
 """Data frame -> Altair chart. One colour a model everywhere; units on every axis."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, NamedTuple
@@ -98,45 +98,35 @@ def finish(chart: Any, height: int = HEIGHT) -> Any:
     return chart.properties(height=height).configure_view(strokeWidth=0).configure_legend(symbolType="square")
 
 
+def _legend(**fields: Any) -> alt.Legend:
+    return alt.Legend(title=None, orient="top", columns=3, **fields)
+
+
+def bars(frame: pd.DataFrame, span: Span, y: str | alt.Y, tips: Sequence[Any], **channels: Any) -> Any:
+    """Bars that fill their buckets."""
+    tooltip = [time_tip(span.bucket), *tips]
+    return alt.Chart(frame).mark_bar().encode(x=time_axis(span), y=y, tooltip=tooltip, **channels)
+
+
+def _line(frame: pd.DataFrame, span: Span, y: alt.Y, tips: Sequence[Any], interpolate: Any, **channels: Any) -> Any:
+    tooltip = [time_tip(span.bucket), *tips]
+    line = alt.Chart(frame).mark_line(interpolate=interpolate, point=alt.OverlayMarkDef(size=14))
+    return over_time(span, line.encode(x=time_axis(span), y=y, tooltip=tooltip, **channels))
+
+
 @of_frame
 def cost_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    tooltip = [
-        time_tip(span.bucket),
-        "model:N",
-        alt.Tooltip("cost $:Q", format="$.6f"),
-        "requests:Q",
-        "unpriced calls:Q",
-    ]
-    return over_time(
-        span,
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("sum(cost $):Q", title="Cost (USD)"),
-            color=by_model(frame["model"]),
-            tooltip=tooltip,
-        ),
-    )
+    tips = ["model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
+    y = alt.Y("sum(cost $):Q", title="Cost (USD)")
+    return over_time(span, bars(frame, span, y, tips, color=by_model(frame["model"])))
 
 
 def _lines(frame: pd.DataFrame, names: dict[str, str], span: Span, title: str) -> Any:
-    long = (
-        whole(frame, span)[["time", *names]].rename(columns=names).melt("time", var_name="series", value_name="value")
-    )
-    return over_time(
-        span,
-        alt.Chart(long)
-        .mark_line(point=alt.OverlayMarkDef(size=14))
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("value:Q", title=title),
-            color=alt.Color(
-                "series:N", sort=list(names.values()), legend=alt.Legend(title=None, orient="top", columns=3)
-            ),
-            tooltip=[time_tip(span.bucket), "series:N", alt.Tooltip("value:Q", format=".3f")],
-        ),
-    )
+    wide = whole(frame, span)[["time", *names]].rename(columns=names)
+    long = wide.melt("time", var_name="series", value_name="value")
+    tips = ["series:N", alt.Tooltip("value:Q", format=".3f")]
+    color = alt.Color("series:N", sort=list(names.values()), legend=_legend())
+    return _line(long, span, alt.Y("value:Q", title=title), tips, "linear", color=color)
 
 
 def latency_over_time(frame: pd.DataFrame, span: Span) -> Any:
@@ -150,63 +140,32 @@ def ttft_over_time(frame: pd.DataFrame, span: Span) -> Any:
 
 
 def requests_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    bars = (
-        alt.Chart(frame)
-        .mark_bar(color=PALETTE[0])
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("requests:Q", title="Requests"),
-            tooltip=[time_tip(span.bucket), "requests:Q", "success %:Q"],
-        )
-    )
-    return over_time(span, bars)
+    chart = bars(frame, span, alt.Y("requests:Q", title="Requests"), ["requests:Q", "success %:Q"])
+    return over_time(span, chart.encode(color=alt.value(PALETTE[0])))
 
 
 def success_over_time(frame: pd.DataFrame, span: Span) -> Any:
     lowest = min([90.0, *frame["success %"].dropna()])
-    return over_time(
-        span,
-        alt.Chart(whole(frame, span))
-        .mark_line(color="#0d9488", point=alt.OverlayMarkDef(size=14))
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(domain=[lowest, 100])),
-            tooltip=[time_tip(span.bucket), alt.Tooltip("success %:Q", format=".2f"), "requests:Q"],
-        ),
-    )
+    y = alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(domain=[lowest, 100]))
+    tips = [alt.Tooltip("success %:Q", format=".2f"), "requests:Q"]
+    return _line(whole(frame, span), span, y, tips, "linear", color=alt.value("#0d9488"))
 
 
 def errors_over_time(frame: pd.DataFrame, span: Span) -> Any:
     scale = alt.Scale(range=["#dc2626", "#ea7317", "#ca8a04", "#8b5cf6", "#0891b2", "#7c7f86"])
-    return over_time(
-        span,
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("sum(errors):Q", title="Failed requests"),
-            color=alt.Color("class:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3)),
-            tooltip=[time_tip(span.bucket), "class:N", "errors:Q"],
-        ),
-    )
+    color = alt.Color("class:N", scale=scale, legend=_legend())
+    y = alt.Y("sum(errors):Q", title="Failed requests")
+    return over_time(span, bars(frame, span, y, ["class:N", "errors:Q"], color=color))
 
 
 def tokens_over_time(frame: pd.DataFrame, span: Span) -> Any:
     kinds = ["input", "cached", "thinking", "output"]
     long = frame[["time", *kinds]].melt("time", var_name="kind", value_name="tokens")
     scale = alt.Scale(domain=kinds, range=["#3b82f6", "#93c5fd", "#c4b5fd", "#8b5cf6"])
-    return over_time(
-        span,
-        alt.Chart(long)
-        .mark_bar()
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s")),
-            color=alt.Color("kind:N", scale=scale, sort=kinds, legend=alt.Legend(title=None, orient="top", columns=3)),
-            order=alt.Order("kind:N"),
-            tooltip=[time_tip(span.bucket), "kind:N", alt.Tooltip("tokens:Q", format=",")],
-        ),
-    )
+    color = alt.Color("kind:N", scale=scale, sort=kinds, legend=_legend())
+    y = alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s"))
+    tips = ["kind:N", alt.Tooltip("tokens:Q", format=",")]
+    return over_time(span, bars(long, span, y, tips, color=color, order=alt.Order("kind:N")))
 
 
 @of_frame
@@ -257,17 +216,9 @@ def win_rates(frame: pd.DataFrame) -> Any:
 
 @of_frame
 def win_rate_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    return over_time(
-        span,
-        alt.Chart(frame)
-        .mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=14))
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100])),
-            color=by_model(frame["model"]),
-            tooltip=[time_tip("day"), "model:N", alt.Tooltip("win rate %:Q", format=".1f")],
-        ),
-    )
+    y = alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100]))
+    tips = ["model:N", alt.Tooltip("win rate %:Q", format=".1f")]
+    return _line(frame, span, y, tips, "step-after", color=by_model(frame["model"]))
 
 
 UNPRICED = "#a855f7"
@@ -279,23 +230,9 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> An
 
     The hatch has no height in money, because there is none: it says that the bar is not whole.
     """
-    bars = (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("sum(cost $):Q", title="Cost (USD per day)"),
-            color=by_model(frame["model"]),
-            tooltip=[
-                time_tip("day"),
-                "model:N",
-                alt.Tooltip("cost $:Q", format="$.6f"),
-                "calls:Q",
-                "unpriced calls:Q",
-            ],
-        )
-    )
-    layers = [bars]
+    tips = ["model:N", alt.Tooltip("cost $:Q", format="$.6f"), "calls:Q", "unpriced calls:Q"]
+    y = alt.Y("sum(cost $):Q", title="Cost (USD per day)")
+    layers = [bars(frame, span, y, tips, color=by_model(frame["model"]))]
     by_day = frame.groupby("time", as_index=False)[["cost $", "unpriced calls", "unpriced tokens"]].sum()
     missing = by_day[by_day["unpriced calls"] > 0]
     if not missing.empty:

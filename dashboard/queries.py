@@ -216,22 +216,8 @@ def log_frame(generations: Sequence[Generation]) -> pd.DataFrame:
         }
         for g in generations
     ]
-    return pd.DataFrame(
-        records,
-        columns=[
-            "time",
-            "model",
-            "source",
-            "status",
-            "prompt",
-            "tokens",
-            "latency s",
-            "TTFT s",
-            "cost",
-            "feedback",
-            "id",
-        ],
-    )
+    columns = ["time", "model", "source", "status", "prompt", "tokens", "latency s", "TTFT s", "cost", "feedback", "id"]
+    return pd.DataFrame(records, columns=columns)
 
 
 def runs_frame(runs: Sequence[WorkflowRun]) -> pd.DataFrame:
@@ -258,21 +244,21 @@ def steps_frame(run: WorkflowRun, now: datetime) -> pd.DataFrame:
     """One row a begun step: start and end in seconds since the run began."""
     begun = [step for step in run.steps if step.started_at is not None]
     origin = min((step.started_at for step in begun if step.started_at), default=now)
-    records = []
-    for step in begun:
-        start = ((step.started_at or now) - origin).total_seconds()
-        end = ((step.finished_at or now) - origin).total_seconds()
-        label = f"{formatting.usd(step.cost_usd)} · {formatting.tokens(step.tokens)}"
-        records.append(
-            {
-                "step": step.step,
-                "start": start,
-                "end": end,
-                "model": step.model or "…",
-                "label": label,
-                "status": step.status,
-            }
-        )
+
+    def after(moment: datetime | None) -> float:
+        return ((moment or now) - origin).total_seconds()
+
+    records = [
+        {
+            "step": step.step,
+            "start": after(step.started_at),
+            "end": after(step.finished_at),
+            "model": step.model or "…",
+            "label": f"{formatting.usd(step.cost_usd)} · {formatting.tokens(step.tokens)}",
+            "status": step.status,
+        }
+        for step in begun
+    ]
     return pd.DataFrame(records, columns=["step", "start", "end", "model", "label", "status"])
 
 

