@@ -626,9 +626,10 @@ def test_a_pointer_to_the_latest_model_reserves_the_dearest_it_may_mean(mm: Mode
         (Media("application/pdf", url="https://example.org/a.pdf"), {}),
         (Media("video/mp4", url="https://example.org/a.mp4"), {}),
         ("Hi", {"cachedContent": "cachedContents/1"}),
+        ("Hi", {"contents": [{"parts": [{"codeExecutionResult": {"output": "x" * 1_000_000}}]}]}),
     ],
 )  # fmt: skip
-def test_a_prompt_that_only_its_vendor_has_seen_reserves_the_longest(mm: ModelManager, part: Any, body: dict[str, Any]):
+def test_a_prompt_that_only_its_vendor_reads_reserves_the_longest(mm: ModelManager, part: Any, body: dict[str, Any]):
     made = replace(mm.request("Hi", model=FLASH), messages=(Message.of("user", (part,)),))
     request = replace(made, native=Native(wire="gemini", body=body, parameters=made.parameters))
     price = mm.prices.price("gemini", FLASH, NOW)

@@ -1,8 +1,9 @@
 """From what an attempt reported to what a call cost, and before that: what it may cost. Pure but for the price handed in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
 from core.domain import strict_json as json
 from core.domain.budget import Ask, Spender
@@ -123,17 +124,32 @@ def consistent(usage: Usage) -> Usage:
 
 def longest_input(request: Request, model: Model) -> int:
     """Tokens the prompt cannot exceed: no tokenizer makes more than one token of a byte."""
-    schema = request.parameters.json_schema
+    schema, body = request.parameters.json_schema, request.native.body if request.native is not None else {}
     media = [medium for message in request.messages for medium in message.media]
-    if any(medium.url and not medium.media_type.startswith("image/") for medium in media) or _is_continued(request):
-        return (
-            model.context_tokens or LONGEST_PROMPT
-        )  # how long a document, a film or a kept prompt is, only the vendor knows
-    n = request.n_bytes + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
-    n += len(json.dumps(schema, default=str)) if schema else 0
-    n += sum(TOKENS_PER_MESSAGE + _tool_bytes(tool) for tool in request.tools)
+    is_kept = body.get("cachedContent") or body.get("cached_content")
+    if is_kept or any(medium.url and not medium.media_type.startswith("image/") for medium in media):
+        # How long a kept prompt, a document or a film is, only the vendor knows.
+        return model.context_tokens or LONGEST_PROMPT
+    n = request.n_bytes + (len(json.dumps(schema, default=str)) if schema else 0) + sum(map(_tool_bytes, request.tools))
+    # What came may hold more than is read here.
+    n = max(n, _bytes_in(body) - sum(len(medium.data) for medium in media))
+    n += TOKENS_PER_MESSAGE * (len(request.messages) + len(request.tools) + 1)
     n += sum(_most_tokens(medium, model) for medium in media)
     return n if model.context_tokens is None else min(n, model.context_tokens)
+
+
+def _bytes_in(body: Mapping[str, Any]) -> int:
+    """Bytes of all texts in a body."""
+    n, left = 0, [dict(body)]
+    while left:
+        value: Any = left.pop()
+        if isinstance(value, str):
+            n += len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
+        elif isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            left += value
+    return n
 
 
 def _most_tokens(medium: Media, model: Model) -> int:
@@ -147,12 +163,6 @@ def media_of(request: Request) -> set[str]:
     """Kinds of tokens of the prompt besides text."""
     types = {medium.media_type.partition("/")[0] for message in request.messages for medium in message.media}
     return {{"application": "image"}.get(kind, kind) for kind in types} & {"audio", "image", "video"}
-
-
-def _is_continued(request: Request) -> bool:
-    """Whether a request as it came goes on from a prompt that its vendor has kept."""
-    body = request.native.body if request.native is not None else {}
-    return bool(body.get("cachedContent") or body.get("cached_content"))
 
 
 def _may_search(request: Request) -> bool:
