@@ -13,6 +13,8 @@ from core.pricing.dollars import dollars
 UNKNOWN = "–"
 FEW = 20  # calls, below which a change in per cent is chance
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # spreadsheets take leading spaces off
+# Where a semicolon parts cells, as in much of Europe: a formula after one, as it is and made harmless.
+_NEXT_FORMULA, _NEXT_TEXT = (re.compile(rf"(;\s*){mark}(?=[=+\-@＝＋－＠])") for mark in ("", "'"))
 _AMOUNT = re.compile(r"[+-]?\$?(?:\d[\d,.]*|\.\d+)(?:e[+-]?\d+)?(?: ?%| [a-zA-Z]{1,12})?", re.IGNORECASE)
 
 
@@ -140,19 +142,19 @@ def _as_text(found: re.Match[str]) -> str:
 def cell(value: object) -> object:
     """A cell that leaves for a spreadsheet: a text that would be a formula there begins with an apostrophe; numbers stay.
 
-    A carriage return, which not every writer puts into quotes, would begin another row.
+    A carriage return, which not every writer puts into quotes, would begin another row, and a semicolon another cell.
     """
-    if isinstance(value, str) and "\r" in value:
-        return cell(value.replace("\r\n", "\n").replace("\r", "\n"))
-    if isinstance(value, str) and _FORMULA.match(value) and not _AMOUNT.fullmatch(value.strip()):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    text = _NEXT_FORMULA.sub(r"\1'", value.replace("\r\n", "\n").replace("\r", "\n"))
+    return f"'{text}" if _FORMULA.match(text) and not _AMOUNT.fullmatch(text.strip()) else text
 
 
 def uncell(value: object) -> str:
     """What `cell` was given, as text."""
     text = str(value)
-    return text[1:] if text.startswith("'") and cell(text[1:]) == text else text
+    bare = _NEXT_TEXT.sub(r"\1", text)
+    return next((each for each in (bare.removeprefix("'"), bare) if cell(each) == text), text)
 
 
 def defused(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -12,13 +12,21 @@ from dashboard import formatting, tables
 from tests.conftest import ROOT
 
 FORMULAS = ['=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2+3+cmd|x!A0", "@SUM(1,2)", "\t=1+1", "\n=1", "＝1", "=", "-", "+49 170 1234", "- a list", "@anna", "-1-2", "+A1", " =1+1", "\u00a0@SUM(1)"]  # fmt: skip
-PLAIN = ["", "ok", "a=b", "'quoted", "-5", "+3", "-1,234.50", "-$0.44", "+$1.20", "+12 %", "-3.2 points", "-1.5e-05", "−5 %", "u-1", " -5 ", " plain"]  # fmt: skip
+PLAIN = ["", "ok", "a=b", "'quoted", "-5", "+3", "-1,234.50", "-$0.44", "+$1.20", "+12 %", "-3.2 points", "-1.5e-05", "−5 %", "u-1", " -5 ", " plain", "a; b", "'a; b", "x;1"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_formula_becomes_text(text: str):
     assert formatting.cell(text) == f"'{text}"
     assert formatting.uncell(f"'{text}") == text
+
+
+@pytest.mark.parametrize("text", ["x;=HYPERLINK(1)", "x; @SUM(1)", "a;b;-2+3", "=1;=2"])
+def test_a_semicolon_begins_no_formula(text: str):
+    safe = str(formatting.cell(text))
+
+    assert not re.search(r"(^|;)\s*[=+@-]", safe)
+    assert formatting.uncell(safe) == text
 
 
 def test_a_carriage_return_begins_no_row():
