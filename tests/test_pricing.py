@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.generation import Usage
-from core.pricing.catalogue import price_of
+from core.pricing.book import PriceBook
 from core.pricing.receipt import from_nano, receipt_for, to_nano
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ REFERENCE = [
 
 @pytest.mark.parametrize(("model", "usage", "dollars"), REFERENCE)
 def test_a_call_costs_what_the_list_says(model: str, usage: Usage, dollars: str | None):
-    price = price_of("simulated" if model.startswith("sim-") else "gemini", model, NOW)
+    price = PriceBook().price("simulated" if model.startswith("sim-") else "gemini", model, NOW)
 
     if dollars is None:
         assert price is None
@@ -73,8 +73,8 @@ def test_a_call_costs_what_the_list_says(model: str, usage: Usage, dollars: str 
 
 
 def test_a_price_that_changes_holds_from_its_date_on():
-    before = price_of("gemini", "gemini-4-argon", datetime(2026, 11, 30, tzinfo=UTC))
-    after = price_of("gemini", "gemini-4-argon", datetime(2026, 12, 2, tzinfo=UTC))
+    before = PriceBook().price("gemini", "gemini-4-argon", datetime(2026, 11, 30, tzinfo=UTC))
+    after = PriceBook().price("gemini", "gemini-4-argon", datetime(2026, 12, 2, tzinfo=UTC))
 
     assert before is not None and after is not None
     assert (before.input.base, after.input.base) == (2, 4)
@@ -90,7 +90,7 @@ def test_a_price_that_changes_holds_from_its_date_on():
 )
 def test_every_cost_equals_the_catalogues_own_arithmetic(model, input_, output, cached, thinking):
     usage = u(input_, output, cached=int(input_ * cached), thinking=int(output * thinking))
-    price = price_of("gemini", model, NOW)
+    price = PriceBook().price("gemini", model, NOW)
     theirs = genai_prices.calc_price(
         genai_prices.Usage(input_tokens=input_, cache_read_tokens=usage.cached_tokens, output_tokens=output),
         model,
@@ -104,7 +104,7 @@ def test_every_cost_equals_the_catalogues_own_arithmetic(model, input_, output, 
 
 @pytest.mark.parametrize("usage", [u(10, 5, cached=11), u(10, 5, thinking=6), u(-1, 0), u(10, 0, audio=11)])
 def test_counts_that_contradict_each_other_are_not_priced(usage: Usage):
-    price = price_of("gemini", "gemini-2.5-flash", NOW)
+    price = PriceBook().price("gemini", "gemini-2.5-flash", NOW)
 
     assert price is not None
     with pytest.raises(ValueError, match=r"must be|larger"):

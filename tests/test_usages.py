@@ -56,6 +56,16 @@ def test_an_answer_costs_what_its_vendor_counted(answer: dict[str, Any]):
     assert answer.get("says", "") in account.unknown_for
 
 
+def test_what_grounds_an_answer_is_remembered_to_its_end():
+    counts, reader = {"promptTokenCount": 10, "candidatesTokenCount": 1}, gemini_wire.Reader()
+    grounding = {"groundingMetadata": {"webSearchQueries": ["a", "b"]}}
+    for candidate in (grounding, {}):
+        value = {"usageMetadata": counts, "modelVersion": "gemini-3-flash-preview", "candidates": [candidate]}
+        usage = reader.read([value]).usage
+
+    assert usage is not None and usage.n_searches == 2
+
+
 @pytest.mark.parametrize(
     ("read", "usage"),
     [

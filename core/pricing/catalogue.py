@@ -227,13 +227,6 @@ def is_newer(version: str, than: str) -> bool:
     return first > second
 
 
-def price_of(provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
-    """The price row of the shipped catalogue, or of a simulated model; None when none is known."""
-    if provider == "simulated":
-        return SIMULATED_PRICES.get(model)
-    return shipped().price(provider, model, at, service_tier)
-
-
 def _is_same_model(name: str, info: Any) -> bool:
     if name == info.id or name in _names(info.match, "equals"):
         return True

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from core.domain import strict_json as json
-from core.domain.generation import CHARGED, COUNTS, Chunk, FinishReason, Message, Model, Request, Usage
+from core.domain.generation import CHARGED, COUNTS, MORE_TOKENS, Chunk, FinishReason, Message, Model, Request, Usage
 from core.domain.message import ToolCall, ToolResult, read_arguments
 from core.errors import InvalidRequest
 
@@ -23,6 +23,7 @@ def is_credible(usage: Usage) -> bool:
 
 UNUSUAL: tuple[FinishReason, ...] = ("content_filter", "error", "other")  # ends that are told in the vendor's own words
 MAX_UNKNOWN = 16  # of counts by a vendor's own words
+_OURS = (*MORE_TOKENS, CHARGED)  # a vendor's word must not be taken for one of these
 # Numbers of a usage that are no counts: dollars and measurements.
 _NO_COUNT = re.compile(r"cost|latency|(^|[._])time([._]|$)|per_sec|(^|_)rate$|_ms$")
 
@@ -64,7 +65,7 @@ class Counts:
     def unknown(self) -> dict[str, int]:
         """What nobody here can price, by the vendor's own words."""
         left = {
-            path: max(1, int(min(value, MOST_TOKENS)))
+            f"usage.{path}" if path in _OURS else path: max(1, int(min(value, MOST_TOKENS)))
             for path, value in self._left.items()
             if isinstance(value, int | float)
             and not isinstance(value, bool)
