@@ -164,6 +164,14 @@ def test_a_failed_call_says_what_happened_and_what_to_do(app_with_gemini: AppTes
     assert not app_with_gemini.exception
     assert "quota is used up" in texts(app_with_gemini)
 
+    broken = wire.error(400, "INVALID_ARGUMENT", "Bad argument")  # a vendor's words without a full stop
+    cut = wire.Reply(events=[wire.event('{"a": "unfin', finish="MAX_TOKENS", usage=wire.usage())])
+    for reply, words in ((broken, "Bad argument. It cost "), (cut, "cut at the limit of output tokens")):
+        gemini.next(reply)
+        app_with_gemini.text_area(key="play_prompt").input("Hi")
+        button(app_with_gemini, "Run").click().run()
+        assert words in texts(app_with_gemini)
+
 
 def test_only_parameters_that_the_model_accepts_are_shown(app_with_gemini: AppTest):
     show(app_with_gemini, "playground")
@@ -363,6 +371,22 @@ def test_models_are_compared_and_a_vote_counts(app: AppTest):
     [vote] = session.manager().comparisons.votes()
     assert (vote.choice, vote.is_blind, vote.voter) == ("b", False, "local")
     assert "not enough votes" in texts(app)
+
+
+def test_a_double_click_asks_once_and_a_changed_prompt_again(app: AppTest):
+    comparisons = session.manager().comparisons
+    show(app, "compare")
+    for _ in range(2):
+        button(app, "Compare").click().run()
+    assert len(comparisons.latest()) == 1
+    app.text_area(key="compare_prompt").set_value("Another one?")
+    button(app, "Compare").click().run()
+    assert len(comparisons.latest()) == 2
+
+    show(app, "workflows")
+    for _ in range(2):
+        button(app, "Run").click().run()
+    assert len(session.manager().workflows.runs()) == 1
 
 
 def test_a_blind_vote_shows_nothing_but_the_answers(app_with_demo: AppTest):

@@ -106,4 +106,5 @@ def error_text(g: Generation, error: AimmError | None = None) -> str:
         return ""
     cost = "" if g.cost_usd is None else f" It cost {formatting.usd(g.cost_usd)}."
     hint = f" {error.hint}" if error and error.hint else ""
-    return f"{g.error_message or g.status}{cost}{hint}"
+    message = g.error_message or g.status
+    return f"{message}{'' if message.endswith(('.', '!', '?', ':')) else '.'}{cost}{hint}"

@@ -8,7 +8,7 @@ import streamlit as st
 from core import AimmError
 from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, BudgetOutlook
 from core.domain.text import folded
-from dashboard import formatting, queries
+from dashboard import clicks, formatting, queries
 from dashboard.session import manager
 
 PERIOD_LABELS = {"rolling": "rolling hours"}
@@ -78,7 +78,8 @@ def _raise(outlook: BudgetOutlook) -> None:
         extra = st.number_input("More (USD)", 0.000001, 1e9, 10.0, key=f"raise_extra_{budget.id}", persist_state="session")  # fmt: skip
         hours = st.number_input("For hours", 1, 24 * 366, 24, key=f"raise_hours_{budget.id}", persist_state="session")
         reason = st.text_input("Reason", key=f"raise_reason_{budget.id}", persist_state="session", help="Kept in the audit trail.")  # fmt: skip
-        if st.form_submit_button("Raise once", icon=":material/add_card:"):
+        raises = st.form_submit_button("Raise once", icon=":material/add_card:")
+        if clicks.first(raises, "raise", (budget.id, extra, hours, reason)):
             try:
                 until = datetime.now(UTC) + timedelta(hours=float(hours or 1))
                 manager().budgets.raise_once(budget.id, extra or 0, reason=reason or "", expires_at=until)

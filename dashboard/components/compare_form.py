@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import AimmError
 from core.domain.comparison import Comparison, Criterion
-from dashboard import formatting
+from dashboard import clicks, formatting
 from dashboard.components import candidates, estimates, rule_editor
 from dashboard.session import manager
 
@@ -36,10 +36,10 @@ def show() -> tuple[str | None, list[Criterion]]:
     if estimate and prompt.strip():
         estimates.several([candidates.request_of(each, prompt, system) for each in chosen])
     rule = rule_editor.edit("compare_rule")
-    if not run:
+    cap = estimates.cap("compare_cap")
+    if not clicks.first(run, "compare", (prompt, chosen, system, cap, is_blind)):
         return None, rule
     try:
-        cap = estimates.cap("compare_cap")
         return manager().comparisons.start(
             prompt, chosen, system=system, rule=rule, cap_usd=cap, is_blind=is_blind
         ), rule

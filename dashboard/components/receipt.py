@@ -32,6 +32,8 @@ def line(g: Generation) -> str:
     ]
     if g.status != "ok":
         parts.append(f"**{g.error_class or g.status}**")
+    elif g.finish_reason == "length":
+        parts.append("**cut at the limit of output tokens**")
     return " · ".join(parts)
 
 

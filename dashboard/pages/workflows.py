@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, formatting, queries
+from dashboard import address, clicks, formatting, queries
 from dashboard.components import estimates, workflow_editor, workflow_run
 from dashboard.session import manager
 
@@ -68,7 +68,8 @@ with left:
             mm.workflows.remove(chosen)
             workflow_editor.select(chosen)
             st.rerun()
-    if run_clicked:
+    cap = estimates.cap("flow_cap")
+    if clicks.first(run_clicked, "flow", (edited, text, named, model, cap)):
         if edited is None:
             st.error("The workflow has problems; see the editor.", icon=":material/error:")
         else:
@@ -77,7 +78,7 @@ with left:
                 text or "",
                 inputs={k: v for k, v in named.items() if k in edited.inputs},
                 model=model,
-                cap_usd=estimates.cap("flow_cap"),
+                cap_usd=cap,
             )
             address.put("run", started)
 
