@@ -44,21 +44,21 @@ class Walker:
             self.complaints.append(f"fetched from elsewhere: {request.url}")
 
     def settle(self) -> None:
-        self.page.wait_for_selector("h1", timeout=20_000)
+        self.page.wait_for_selector("h1", timeout=60_000)
         # Not by wait_for_function, which evaluates a text in the page: its policy forbids that.
         still = self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
-        still.wait_for(state="attached", timeout=30_000)
+        still.wait_for(state="attached", timeout=60_000)
 
     def open(self, name: str) -> None:
         self.page.locator("[data-testid=stSidebarNavLink]", has_text=name).click()
-        self.page.get_by_role("heading", level=1, name=name, exact=True).wait_for(timeout=20_000)
+        self.page.get_by_role("heading", level=1, name=name, exact=True).wait_for(timeout=60_000)
         self.settle()
 
     def button(self, label: str) -> None:
         self.page.get_by_role("button", name=label).first.click()
 
     def sees(self, text: str) -> None:
-        self.page.get_by_text(text).first.wait_for(timeout=20_000)
+        self.page.get_by_text(text).first.wait_for(timeout=60_000)
 
     def first_rows(self) -> None:
         """Select the first row of every table that is drawn."""
