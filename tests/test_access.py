@@ -935,7 +935,7 @@ def test_an_identity_provider_says_who_it_is_and_the_settings_who_may(
 
 @pytest.mark.parametrize("page", ["playground", "monitoring", "log", "gateway", "settings"])
 def test_a_page_draws_nothing_for_who_has_no_login_even_without_what_stands_before_it(locked: Pages, page: str):
-    app = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+    app = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
     st.cache_data.clear()
     show(app, page)
 

@@ -227,7 +227,7 @@ def test_pages_render_where_every_record_is_damaged(open_manager: Open, sqlite_u
     st.cache_data.clear()
     session.use(mm)
     try:
-        app = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30).run()
+        app = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120).run()
         for page in ("workflows", "compare", "experiments", "gateway", "models"):
             app.switch_page(f"pages/{page}.py").run()
             assert not app.exception, (page, [error.message for error in app.exception])

@@ -32,7 +32,7 @@ def mm(open_manager: Open, sqlite_url: str, gemini: FakeGemini) -> ModelManager:
 def app(mm: ModelManager) -> Iterator[AppTest]:
     st.cache_data.clear()
     session.use(mm)
-    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
     session.use(None)
     st.cache_data.clear()
 

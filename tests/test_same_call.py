@@ -98,7 +98,7 @@ def test_the_code_of_a_call_sends_the_vendor_the_same(gateway: Running, tmp_path
 def app(open_manager, sqlite_url: str, gemini: FakeGemini):
     st.cache_data.clear()
     session.use(open_manager(sqlite_url, gemini, call_timeout_s=30.0))
-    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
     session.use(None)
     st.cache_data.clear()
 
@@ -137,7 +137,7 @@ def test_a_reopened_call_goes_on_with_its_whole_conversation(app: AppTest, gemin
     after = given if isinstance(given, str) else given[0]
     assert session.manager().generation(after).ref_id == made.id
 
-    again = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=30)
+    again = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
     again.query_params["conversation"] = after
     again.run()
     assert len(_send(again, gemini, "Third")["contents"]) == 9

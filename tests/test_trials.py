@@ -721,7 +721,7 @@ def traffic(mm: ModelManager, alias: str, n: int, first: int = 0) -> list[str]:
 
 def test_a_winner_is_rolled_out_step_by_step(open_manager: Open, database_url: str):
     mm = open_manager(database_url, takes_up=False)
-    ready(mm)
+    mm.aliases.min_units, mm.aliases.min_hours = 5, 0
     made = mm.experiments.create("t", SIM)
     mm.aliases.promote(made.id, 1, "helper")
     rollout = mm.aliases.get("helper").rollout_id
@@ -730,7 +730,7 @@ def test_a_winner_is_rolled_out_step_by_step(open_manager: Open, database_url: s
 
     shares = []
     for step in range(3):
-        models = traffic(mm, "helper", 300 if step == 0 else 80, 10_000 * step)
+        models = traffic(mm, "helper", 400 if step == 0 else 100, 10_000 * step)
         shares.append(models.count("sim-balanced") / len(models))
         mm.aliases.advance()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, column, func, select, type_coerce
+from sqlalchemy import BindParameter, ColumnElement, Connection, Table, bindparam, column, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from core.domain import strict_json as json
@@ -33,13 +33,22 @@ def update_many(connection: Connection, table: Table, key: str, rows: Rows) -> N
 
 def is_one_of(connection: Connection, what: Any, ids: Iterable[str]) -> ColumnElement[bool]:
     """Whether a text is one of many, which go over as one value."""
-    wanted = list(dict.fromkeys(ids))
-    if connection.dialect.name == "sqlite":
-        found: ColumnElement[bool] = what.in_(select(column("value")).select_from(func.json_each(json.dumps(wanted))))
+    dialect = connection.dialect.name
+    return is_among(dialect, what, bindparam(None, as_value(dialect, ids), unique=True))
+
+
+def is_among(dialect: str, what: Any, many: BindParameter[Any]) -> ColumnElement[bool]:
+    """The same for a statement that is prepared; `many` takes what `as_value` gives."""
+    if dialect == "sqlite":
+        found: ColumnElement[bool] = what.in_(select(column("value")).select_from(func.json_each(many)))
         return found
-    array = func.any(type_coerce(bindparam(None, wanted, unique=True), ARRAY(TEXT)))
-    equal: ColumnElement[bool] = what == array
+    equal: ColumnElement[bool] = what == func.any(type_coerce(many, ARRAY(TEXT)))
     return equal
+
+
+def as_value(dialect: str, ids: Iterable[str]) -> str | list[str]:
+    wanted = list(dict.fromkeys(ids))
+    return json.dumps(wanted) if dialect == "sqlite" else wanted
 
 
 def _place(connection: Connection) -> str:

@@ -5,19 +5,18 @@ A unit (user, session, request) is what was randomised; its totals are one obser
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, bindparam, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US
 from core.domain import strict_json as json
 from core.statistics.moments import Moments
 from core.storage import histogram
-from core.storage.bulk import insert_many, is_one_of, update_many
+from core.storage.bulk import as_value, insert_many, is_among, update_many
 from core.storage.experiment_schema import (
     UNIT_TOTALS,
     experiment_days,
@@ -26,6 +25,7 @@ from core.storage.experiment_schema import (
     experiment_units,
     experiments,
 )
+from core.storage.prepared import Prepared
 from core.storage.reading import Parts
 
 TOTALS = tuple(UNIT_TOTALS)
@@ -46,6 +46,7 @@ PAIRS: dict[str, tuple[str, str | None]] = {
 }
 MOMENTS = ("n", "mean_x", "mean_y", "m_xx", "m_xy", "m_yy", "origin")
 KEY = ("experiment_id", "phase", "position")
+DAY_COUNTS = ("n_exposed", "n_outcomes", "n_successes")
 NOT_COUNTED = -1  # the position under which excluded units are summed
 LOOK_GROWTH = 1.05
 _LOCK = 7_264_112
@@ -106,9 +107,7 @@ def lock(connection: Connection) -> None:
 
 def units_of(connection: Connection, ids: Iterable[str]) -> list[Unit]:
     """The units of these assignments that are on record."""
-    c = experiment_units.c
-    columns = (c.assignment_id, c.experiment_id, c.phase, c.position, c.reason, *(c[name] for name in TOTALS))
-    found = connection.execute(select(*columns).where(is_one_of(connection, c.assignment_id, ids)))
+    found = _UNITS.run(connection, {"ids": as_value(connection.dialect.name, ids)})
     return [Unit(row[0], row[1], row[2], row[3], row[4], list(row[5:])) for row in found]
 
 
@@ -138,6 +137,40 @@ def save(connection: Connection, changes: Changes) -> None:
         for experiment_id, phase in sorted({key[:2] for key in moved}):
             _look(connection, experiment_id, phase, changes.now_us, sums)
     _add_days(connection, changes.days)
+
+
+def _units(dialect: str) -> Any:
+    c = experiment_units.c
+    columns = (c.assignment_id, c.experiment_id, c.phase, c.position, c.reason, *(c[name] for name in TOTALS))
+    return select(*columns).where(is_among(dialect, c.assignment_id, bindparam("ids")))
+
+
+def _sums(_: str) -> Any:
+    c = experiment_sums.c
+    columns = (c.position, c.metric, c.histogram, *(c[name] for name in MOMENTS))
+    return select(*columns).where(c.experiment_id == bindparam("experiment_id"), c.phase == bindparam("phase"))
+
+
+def _put_sums(dialect: str) -> Any:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(experiment_sums)
+    changes = {name: statement.excluded[name] for name in (*MOMENTS, "histogram")}
+    return statement.on_conflict_do_update(index_elements=[*KEY, "metric"], set_=changes)
+
+
+def _days(dialect: str) -> Any:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(experiment_days)
+    changes = {name: experiment_days.c[name] + statement.excluded[name] for name in DAY_COUNTS}
+    return statement.on_conflict_do_update(index_elements=[*KEY, "day_at"], set_=changes)
+
+
+def _last_look(_: str) -> Any:
+    c, e = experiment_looks.c, experiments.c
+    last = select(func.max(c.n)).where(c.experiment_id == e.id, c.phase == bindparam("phase")).scalar_subquery()
+    return select(e.design, last).where(e.id == bindparam("experiment_id"))
+
+
+_UNITS, _SUMS, _PUT_SUMS = Prepared(_units), Prepared(_sums), Prepared(_put_sums)
+_ADD_DAYS, _LAST_LOOK = Prepared(_days), Prepared(_last_look)
 
 
 def table_of(totals: Sequence[Totals]) -> NDArray[np.float64]:
@@ -176,8 +209,7 @@ def _move_sums(
             blob = histogram.merge(blob or b"", counts) if counts else blob
             sums[(*key, metric)] = moments, blob
             rows.append(sum_row(key, metric, moments, blob))
-    if rows:
-        connection.execute(_sums_upsert(connection.dialect.name), rows)
+    _PUT_SUMS.run_many(connection, rows)
     return sums
 
 
@@ -186,21 +218,11 @@ def sum_row(key: Key, metric: str, moments: Moments, blob: bytes | None) -> dict
     return {**dict(zip(KEY, key, strict=True)), "metric": metric, **values, "histogram": blob}
 
 
-@cache
-def _sums_upsert(dialect: str) -> Any:
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(experiment_sums)
-    changes = {name: statement.excluded[name] for name in (*MOMENTS, "histogram")}
-    return statement.on_conflict_do_update(index_elements=[*KEY, "metric"], set_=changes)
-
-
 def _sums_of(connection: Connection, keys: Iterable[Key]) -> SumsByKey:
-    found = {}
-    for experiment_id, phase in sorted({key[:2] for key in keys}):
-        c = experiment_sums.c
-        statement = select(experiment_sums).where(c.experiment_id == experiment_id, c.phase == phase)
-        for row in connection.execute(statement):
-            moments = Moments(int(row.n), *(float(getattr(row, name)) for name in MOMENTS[1:]))
-            found[(row.experiment_id, row.phase, row.position, row.metric)] = moments, row.histogram
+    found: SumsByKey = {}
+    for phase in sorted({key[:2] for key in keys}):
+        for position, metric, blob, n, *others in _SUMS.run(connection, dict(zip(KEY, phase, strict=False))):
+            found[(*phase, position, metric)] = Moments(int(n), *map(float, others)), blob
     return found
 
 
@@ -208,29 +230,20 @@ def add_to_sum(connection: Connection, key: Key, metric: str, n: int) -> None:
     """A bare count among the sums: of outcomes that came late, or belong to nothing."""
     old = _sums_of(connection, [key]).get((*key, metric), (Moments(), None))[0]
     row = sum_row(key, metric, Moments(old.n + n, 1.0), None)
-    connection.execute(_sums_upsert(connection.dialect.name), [row])
+    _PUT_SUMS.run(connection, row)
 
 
 def _add_days(connection: Connection, days: dict[tuple[Any, ...], list[int]]) -> None:
-    if not days:
-        return
-    names = ("n_exposed", "n_outcomes", "n_successes")
-    statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(experiment_days)
-    changes = {name: experiment_days.c[name] + statement.excluded[name] for name in names}
-    statement = statement.on_conflict_do_update(index_elements=[*KEY, "day_at"], set_=changes)
-    rows = [dict(zip((*KEY, "day_at", *names), (*key, *added), strict=True)) for key, added in sorted(days.items())]
-    connection.execute(statement, rows)
+    names = (*KEY, "day_at", *DAY_COUNTS)
+    rows = [dict(zip(names, (*key, *added), strict=True)) for key, added in sorted(days.items())]
+    _ADD_DAYS.run_many(connection, rows)
 
 
 def _look(connection: Connection, experiment_id: str, phase: int, now_us: int, all_sums: SumsByKey) -> None:
     """Keep the primary metric's sums if they have grown by a twentieth since they were kept last."""
-    c, e = experiment_looks.c, experiments.c
-    design = connection.execute(select(e.design).where(e.id == experiment_id)).scalar() or "{}"
-    primary = Parts({"design": design}).read("design", lambda text: json.loads(text).get("primary", ""), "")
+    [(design, last)] = _LAST_LOOK.run(connection, {"experiment_id": experiment_id, "phase": phase})
+    primary = Parts({"design": design or "{}"}).read("design", lambda text: json.loads(text).get("primary", ""), "")
     metric = metric_of_sums(primary or "success")
-    last = connection.execute(
-        select(func.max(c.n)).where(c.experiment_id == experiment_id, c.phase == phase)
-    ).scalar_one()
     sums = {
         key[2]: moments
         for key, (moments, _) in all_sums.items()
