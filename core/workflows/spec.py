@@ -313,7 +313,7 @@ def to_mermaid(workflow: Workflow) -> str:
     lines = ["flowchart LR", '    input(["input"])']
     used: set[str] = set()
     for step in workflow.steps:
-        label = _label(step.name) + (f"<br/><small>{_label(step.model)}</small>" if step.model else "")
+        label = _label(step.name) + (f"<br/>{_label(step.model)}" if step.model else "")
         lines.append(f'    {ids[step.name]}["{label}"]')
         lines += list(_edges(step, ids))
         used |= dependencies(step)
