@@ -55,7 +55,7 @@ class OpenAIAnswer:
             return b""
         if not self._head:
             model = chunk.response_model or (call.answered_by.name if call.answered_by else call.request.model)
-            self._head = {"id": call.id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
+            self._head = _head(call.id, model)
             delta = {
                 "role": "assistant",
                 **({} if "content" in delta else {"content": None if "tool_calls" in delta else ""}),
@@ -84,13 +84,7 @@ class OpenAIAnswer:
         """What follows the last chunk."""
         if was_raw:
             return b""
-        model = g.response_model or g.model
-        head = self._head or {
-            "id": g.id,
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": model,
-        }
+        head = self._head or _head(g.id, g.response_model or g.model)
         last = b""
         if self._waits(call) and (said := _calls_said(g, call)):
             for at, each in enumerate(said.get("tool_calls", ())):
@@ -183,6 +177,10 @@ def usage(g: Generation) -> dict[str, Any]:
 
 def _some(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
+
+
+def _head(call_id: str, model: str) -> dict[str, Any]:
+    return {"id": call_id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
 
 
 def _event(value: dict[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from core.keys.rules import check_model
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
+_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 # Of ours, not of the vendor's: taken out before a body is passed on.
 _OURS = ("fallbacks",)
 _FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
@@ -146,7 +147,8 @@ def _parts(content: Any) -> list[Part]:
         return [content]
     if not isinstance(content, list):
         raise InvalidRequest("content must be a text or a list of parts.")
-    return [_part(part) for part in content]
+    # A model's own thoughts, which some servers give and take back as parts, are for its own wire.
+    return [_part(part) for part in content if not (isinstance(part, dict) and part.get("type") in _THOUGHTS)]
 
 
 def _part(part: Any) -> Part:

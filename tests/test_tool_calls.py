@@ -221,7 +221,8 @@ def test_geminis_choice_of_tools_reaches_other_vendors():
 def test_anthropic_is_sent_no_blank_texts_and_schemas_with_a_type():
     """Clients send `content: ""` beside calls, and turns of blanks; Anthropic refuses both."""
     said = {**called("{}"), "content": ""}
-    blank = {"role": "assistant", "content": [{"type": "text", "text": "\n"}]}
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}  # as Mistral gives it, to itself
+    blank = {"role": "assistant", "content": [thought, {"type": "text", "text": "\n"}]}
     tools = [{"function": {"name": "weather", "parameters": {"properties": {}}}}]
     answered = {"role": "tool", "tool_call_id": "c1", "content": "7"}
     body = anthropic._body(asked_by_openai(said, answered, blank, *HELLO, tools=tools))

@@ -84,6 +84,25 @@ def events(*values: Any) -> bytes:
     return packet("".join(f"data: {text}\n\n" for text in texts).encode(), "text/event-stream")
 
 
+def test_an_answer_in_parts_is_read_as_its_text_and_its_thoughts():
+    """Mistral's thinking models."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    for name in ("delta", "message"):
+        said: list[Any] = [
+            [thought],
+            "Hi",
+            [{"type": "text", "text": " you"}, {"type": "reference", "reference_ids": [1]}],
+            [],
+            None,
+        ]
+        parts = [{"choices": [{name: {"content": content}}]} for content in said]
+
+        chunks, error, _ = ask("openai", events(*parts, {"choices": [{name: {}, "finish_reason": "stop"}]}))
+
+        assert error is None
+        assert ("".join(c.text for c in chunks), "".join(c.thinking for c in chunks)) == ("Hi you", "Hm."), name
+
+
 @pytest.mark.parametrize(
     ("vendor", "text", "error"),
     [

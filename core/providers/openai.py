@@ -294,6 +294,9 @@ def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota 
         choice = choices[0]
         delta = choice.get("delta") or choice.get("message") or {}
         content = delta.get("content")
+        if isinstance(content, list):
+            thoughts.append(_joined(content, "thinking"))
+            content = _joined(content, "text")
         texts.append(content if content and isinstance(content, str) else _text(delta.get("refusal")))
         if "reasoning_content" in delta or "reasoning" in delta:
             thoughts.append(_text(delta.get("reasoning_content")) or _text(delta.get("reasoning")))
@@ -436,6 +439,12 @@ def _amount(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,20}(\.\d+)?([eE][-+]?\d{1,3})?", str(value)):
         return None
     return Decimal(str(value))
+
+
+def _joined(parts: list[Any], kind: str) -> str:
+    """What parts of a kind say. Mistral's thinking models answer in parts, and think in parts of parts."""
+    said = [part.get(kind) for part in parts if isinstance(part, dict)]
+    return "".join(_joined(each, "text") if isinstance(each, list) else _text(each) for each in said)
 
 
 def _text(value: Any) -> str:
