@@ -141,8 +141,7 @@ def totals(label: str, model: str | None, simulated: bool) -> tuple[Metrics, Met
 
 def reaches_back(label: str, simulated: bool) -> bool:
     """Whether the whole of the range before is on record."""
-    first = manager().monitoring.first_at(simulated=simulated)
-    return first is not None and first <= window(label).previous.since
+    return manager().monitoring.reaches_back(window(label).previous.since, simulated=simulated)
 
 
 @st.cache_data(ttl=3, show_spinner=False)

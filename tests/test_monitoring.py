@@ -76,6 +76,17 @@ def test_a_range_that_ends_before_it_begins_is_refused(world):
         monitoring.window(NOW, NOW - timedelta(days=1))
 
 
+def test_a_day_that_began_without_records_reaches_back_to_no_hour_of_it(world):
+    monitoring, log = world
+    assert not monitoring.reaches_back(NOW, simulated=False)
+    log(40)  # at 20:30
+    midnight = NOW.replace(hour=0, minute=0) - timedelta(days=2)
+
+    reaches = [monitoring.reaches_back(midnight + timedelta(hours=h), simulated=False) for h in (-1, 0, 13, 24)]
+
+    assert reaches == [False, True, False, True]
+
+
 def test_nothing_recorded_is_nothing_to_measure(world):
     monitoring, _ = world
     total = monitoring.total(monitoring.window())

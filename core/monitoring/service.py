@@ -114,10 +114,10 @@ class MonitoringService:
         """Whether anything at all was recorded."""
         return self._rollups.has_any(simulated=simulated)
 
-    def first_at(self, *, simulated: bool) -> datetime | None:
-        """The day of the first call on record; None = there is none."""
-        first_us = self._rollups.first_day_us(simulated=simulated)
-        return None if first_us is None else clock.from_us(first_us)
+    def reaches_back(self, since: datetime, *, simulated: bool) -> bool:
+        """Whether what was called from a moment on is on record: the first day with a call may have begun without records."""
+        first_us, since_us = self._rollups.first_day_us(simulated=simulated), to_us(since)
+        return first_us is not None and (first_us == since_us or first_us + DAY_US <= since_us)
 
     def differences(self) -> list[str]:
         """Where rollups and raw rows disagree; empty = nowhere. Reads everything."""
