@@ -52,6 +52,7 @@ def adjust_server() -> None:
 def open_or_refuse() -> None:
     """Open the core, or say why not and end the process: Streamlit would go on without it."""
     try:
+        login.check_secrets()
         address = st.get_option("server.address") or ""
         check_binding(session.manager(), address, has_dashboard=True, has_login=bool(login.providers()))
         session.manager().models(wait_s=0)  # vendors are asked for their lists before a page needs them

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,7 @@ from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
+from core import InvalidRequest
 from core.binding import is_loopback
 from core.domain import strict_json as json
 from dashboard.session import manager
@@ -90,6 +92,24 @@ def providers() -> list[str]:
     section = st.secrets.get("auth") or {}
     named = [name for name, value in section.items() if hasattr(value, "items") and "client_id" in value]
     return (["default"] if "client_id" in section else []) + named
+
+
+def check_secrets() -> None:
+    """Refuse secrets that would leave the pages open where a login was meant.
+
+    Raises:
+        InvalidRequest
+    """
+    files = [path for path in st.get_option("secrets.files") if Path(path).exists()]
+    if files and not st.secrets.load_if_toml_exists():
+        raise InvalidRequest(
+            f"{files[-1]} cannot be read as TOML.", hint="Mend it, or take it away; [auth] may stand in it."
+        )
+    if files and "auth" in st.secrets and not providers():
+        raise InvalidRequest(
+            "[auth] of Streamlit's secrets lets nobody log in: it must name a client_id, and Authlib must be installed.",
+            hint="pip install 'streamlit[auth]', or take [auth] away.",
+        )
 
 
 def is_local() -> bool:

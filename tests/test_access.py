@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,9 @@ import pytest
 import streamlit as st
 from sqlalchemy import text
 from starlette.routing import Mount, Router
+from streamlit import config
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.secrets import Secrets
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
@@ -569,6 +572,31 @@ def test_settings_of_access_are_read_from_the_environment():
     assert settings.require_key and settings.login_allowed == ("ada@example.com", "@example.org")
     with pytest.raises(InvalidRequest, match="must be 1 or 0"):
         Settings.from_environ({"AIMM_REQUIRE_KEY": "perhaps"})
+
+
+@pytest.mark.parametrize(
+    ("secrets", "words"),
+    [
+        ("[auth]\nclient_id = 'c\n", "cannot be read as TOML"),
+        ("[auth]\nclient_id = 'c'\n", "lets nobody log in"),  # Authlib is not installed here
+        ("[auth]\nredirect_uri = 'https://x'\n", "lets nobody log in"),
+        ("GEMINI_API_KEY = ''\n", ""),
+    ],
+)
+def test_secrets_that_mean_a_login_and_give_none_are_refused(
+    secrets: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "secrets.toml").write_text(secrets)
+    monkeypatch.setenv("GEMINI_API_KEY", "")  # Streamlit puts secrets into the environment
+    monkeypatch.setattr(login, "find_spec", lambda name: None)
+    monkeypatch.setattr(st, "secrets", Secrets())
+    before = st.get_option("secrets.files")
+    config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
+    try:
+        with pytest.raises(InvalidRequest, match=words) if words else nullcontext():
+            login.check_secrets()
+    finally:
+        config.set_option("secrets.files", before)
 
 
 def test_the_dashboard_ends_at_once_rather_than_let_strangers_in(tmp_path: Path):
