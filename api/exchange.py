@@ -3,14 +3,17 @@
 import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from api.errors import BODY_TIMEOUT_S, MAX_BODY_BYTES, drain
+from api.errors import MAX_BODY_BYTES, Unserved
 from core import InvalidRequest, TooLarge
 from core.domain import strict_json as json
 
+BODY_TIMEOUT_S = 60.0  # for a whole body
+DRAIN_BYTES, DRAIN_S = 256 * 1024 * 1024, 20.0
 REQUEST_ID = "x-aimm-request-id"
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
@@ -30,6 +33,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._raw: bytes | None = None
+        self._is_read_again = False
 
     def header(self, name: bytes) -> str:
         """The value of a header, in lower case written; empty = there is none."""
@@ -67,7 +71,7 @@ class Exchange:
                 async with asyncio.timeout(BODY_TIMEOUT_S):
                     self._raw = await self._read()
             except TimeoutError:
-                raise InvalidRequest("The body did not come in time.") from None
+                raise Unserved(f"The body did not come within {BODY_TIMEOUT_S:g} s.", 408) from None
         return self._raw
 
     async def _read(self) -> bytes:
@@ -84,8 +88,22 @@ class Exchange:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _refuse_body(self) -> None:
-        await drain(self._receive)
+        """Read the rest of it and drop it: a client that is still sending would see a reset connection, not the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                left, more = DRAIN_BYTES, True
+                while more and left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    more = message.get("more_body", False)
         raise TooLarge(f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
+
+    async def again(self) -> Message:
+        """The body that was read, for an application that reads it itself; then whether the caller leaves."""
+        if self._is_read_again:
+            return await self._receive()
+        self._is_read_again = True
+        return {"type": "http.request", "body": self._raw or b"", "more_body": False}
 
     async def gone(self) -> None:
         """Returns when the caller has left."""

@@ -67,7 +67,7 @@ class Server:
 
     def _made_api(self) -> ASGIApp:
         if self._api is None:
-            from api.errors import Guard
+            from api.guard import Guard
             from api.manager import make_app
             from api.openapi import document
 

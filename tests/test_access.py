@@ -28,7 +28,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from api.access import KEY, Access, Nearby, is_behind_access, scope_needed
-from api.errors import Guard
+from api.guard import Guard
 from api.headers import Headers
 from api.manager import make_app
 from core import InvalidRequest, ModelManager
