@@ -17,9 +17,7 @@ MAX_STEPS = 50
 _OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML folds these as line ends, or drops them
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,59}")
 _NAME_RULE = "at most 60 letters, digits, _ or -, and begin with a to z or _"
-_STEP_KEYS = frozenset(
-    "name prompt model system parameters check attempts on_failure fallback_model default when".split()
-)
+_STEP_KEYS = "name model system prompt parameters check attempts on_failure fallback_model default when".split()
 _PARAMETERS = frozenset(Parameters.__slots__)
 
 
@@ -170,26 +168,17 @@ def to_dict(workflow: Workflow) -> dict[str, Any]:
 
 
 def _step_to_dict(step: Step) -> dict[str, Any]:
-    value: dict[str, Any] = {"name": step.name}
-    optional = {"model": step.model, "system": step.system}
-    value |= {key: text for key, text in optional.items() if text}
-    value["prompt"] = step.prompt
-    if parameters := step.parameters.as_dict():
-        value["parameters"] = parameters
-    if step.check != "none":
-        value["check"] = step.check
-    if step.attempts != 1:
-        value["attempts"] = step.attempts
-    if step.on_failure != "stop":
-        value["on_failure"] = step.on_failure
-    if step.fallback_model:
-        value["fallback_model"] = step.fallback_model
-    if step.default is not None:
-        value["default"] = step.default
-    if step.when:
-        key = "not_contains" if step.when.negate else "contains"
-        value["when"] = {"step": step.when.step, key: step.when.contains}
-    return value
+    operator = "not_contains" if step.when and step.when.negate else "contains"
+    when = step.when and {"step": step.when.step, operator: step.when.contains}
+    values = {key: getattr(step, key) for key in _STEP_KEYS} | {"parameters": step.parameters.as_dict(), "when": when}
+    unsaid = {"check": "none", "attempts": 1, "on_failure": "stop"}
+    return {
+        key: value
+        for key, value in values.items()
+        if value not in (None, "", {}, unsaid.get(key))
+        or key in ("name", "prompt")
+        or (key == "default" and value == "")
+    }
 
 
 class _Dumper(yaml.SafeDumper):
