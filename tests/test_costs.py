@@ -237,7 +237,8 @@ def test_a_row_is_set_from_the_command_line_with_every_price(sqlite_url: str, mo
         assert row.rates["input"].above == ((200_000, 4), (500_000, 5))
         assert row.rates["output"].above == ((200_000, 18),)
         assert row.tiers == {"batch": 0}
-        assert mm.prices.price("gemini", "gemini-x", NOW, "batch").is_free  # type: ignore[union-attr]
+        batch = mm.prices.price("gemini", "gemini-x", NOW, "batch")
+        assert batch is not None and batch.dearest_input(300_000) == batch.dearest_output(300_000) == 0
     capsys.readouterr()
     assert cli.main(["prices", "list", "gemini/gemini-x"]) == 0
     assert "input 1 (4 above 200,000 tokens) (5 above 500,000 tokens)" in capsys.readouterr().out

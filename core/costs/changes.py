@@ -1,6 +1,5 @@
 """What a newer catalogue changes, so that it can be looked at before it is taken. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -24,17 +23,13 @@ def changes(old: Catalogue, new: Catalogue, at: datetime) -> list[Change]:
     """By provider and model, what holds at a moment in one and not in the other."""
     found = []
     for provider in VENDORS:
-        for model in sorted({*_names(old, provider), *_names(new, provider)}):
+        for model in sorted({*old.models(provider), *new.models(provider)}):
             before, after = old.price(provider, model, at), new.price(provider, model, at)
             if _rates(before) != _rates(after):
                 kind: Literal["new", "gone", "changed"]
                 kind = "new" if before is None else "gone" if after is None else "changed"
                 found.append(Change(provider=provider, model=model, kind=kind, before=before, after=after))
     return found
-
-
-def _names(catalogue: Catalogue, provider: str) -> Iterable[str]:
-    return catalogue.models(provider)
 
 
 def _rates(price: Price | None) -> object:

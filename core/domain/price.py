@@ -86,12 +86,6 @@ class Price:
     source: PriceSource = "catalogue"
     note: str = ""
 
-    @property
-    def is_free(self) -> bool:
-        rates = (getattr(self, name) for name in RATE_NAMES)
-        has_fee = bool(self.unknown_units) or any(getattr(self, name) for name in FEE_NAMES)
-        return all(rate is None or rate.highest == 0 for rate in rates) and not has_fee
-
     def rate(self, name: str) -> Rate | None:
         """The rate of a kind of token, its own or that of the kind it is charged like; None = it has no known price."""
         own: Rate | None = getattr(self, name)
@@ -107,12 +101,13 @@ class Price:
     def always_searches(self) -> bool:
         return always_searches(self.model)
 
-    def dearest_input(self, prompt_tokens: int, media: Collection[str] = ()) -> Decimal | None:
+    def dearest_input(self, prompt_tokens: int, media: Collection[str] = (), *, writes: bool = True) -> Decimal | None:
         """The highest rate that a token of a prompt with such media may have; None = one of them has no known price."""
         rates = [self.rate(kind) for kind in ("input", *media)]
         if None in rates:
             return None
-        return max(rate.at(prompt_tokens) for rate in (*rates, self.cache_write, self.cache_write_1h) if rate)
+        rates += [self.cache_write, self.cache_write_1h] if writes else []
+        return max(rate.at(prompt_tokens) for rate in rates if rate)
 
     def dearest_output(self, prompt_tokens: int) -> Decimal:
         """The highest rate that a token of the answer may have."""

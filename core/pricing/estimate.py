@@ -66,7 +66,8 @@ def estimate(
         is_for_media = bool(price.output_image or price.output_video)
         for at, (i, o) in enumerate(zip(inputs, outputs, strict=True)):
             rate = price.dearest_output(i) if at == HIGH or (at and is_for_media) else price.output.at(i)
-            costs[at] = (_reading(price, at, i, media) * i + rate * o) / 1_000_000 + fee
+            reading = price.dearest_input(i, media if at else (), writes=at == HIGH) or Decimal(0)
+            costs[at] = (reading * i + rate * o) / 1_000_000 + fee
     low, expected, high = costs
     return Estimate(
         model=model,
@@ -77,13 +78,6 @@ def estimate(
         output_tokens=outputs,
         is_exact=is_exact,
     )
-
-
-def _reading(price: Price, at: int, n_input: int, media: Collection[str]) -> Decimal:
-    if at == HIGH:
-        return price.dearest_input(n_input, media) or Decimal(0)
-    rates = [price.rate(kind) for kind in ("input", *(media if at else ()))]
-    return max(rate.at(n_input) for rate in rates if rate)
 
 
 def total(estimates: list[Estimate]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
