@@ -302,6 +302,13 @@ def test_one_success_against_none_is_no_winner():
     assert verdict({}).action == "inconclusive"
 
 
+def test_nobody_is_told_to_keep_running_what_was_stopped():
+    ended = replace(experiment(1, 1), status="stopped")
+    for counts in ({}, {0: (1, 0), 1: (1, 1)}, {0: (200, 60), 1: (200, 72)}):
+        decision = decide(ended, analyse(ended, sums(counts)), Traffic(units=100, calls=100))
+        assert decision.headline.startswith("Inconclusive:")
+
+
 def test_a_higher_rate_alone_is_no_winner():
     decision = verdict({0: (200, 60), 1: (200, 72)})
 

@@ -110,7 +110,7 @@ def _ship(experiment: Experiment, analysis: Analysis, best: Contrast, warnings: 
 def _inconclusive(
     experiment: Experiment, analysis: Analysis, traffic: Traffic, warnings: Sequence[str], money: str
 ) -> Decision:
-    design = experiment.design
+    design, ended = experiment.design, experiment.status != "running"
     primary = [c for c in analysis.contrasts if c.metric == design.primary]
     reasons = [effect(contrast, analysis.confidence_level) for contrast in primary]
     if design.rule == "not_worse_and_cheaper":
@@ -122,7 +122,7 @@ def _inconclusive(
     if smallest < needed:
         return Decision(
             action="inconclusive",
-            headline="Keep running: too few outcomes",
+            headline="Inconclusive: too few outcomes" if ended else "Keep running: too few outcomes",
             reasons=(f"The smallest variant has {smallest:,} of the {needed} units from which on anything is claimed.", *reasons, *warnings),
             money=money,
         )  # fmt: skip
@@ -134,7 +134,6 @@ def _inconclusive(
             action="inconclusive", headline="No difference that matters", reasons=(*reasons, *warnings), money=money
         )
     days = days_left(experiment, analysis, traffic.units)
-    ended = experiment.status != "running"
     if ended:
         headline = "Inconclusive: the data do not carry a decision"
     elif days is None:

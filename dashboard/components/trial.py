@@ -64,7 +64,7 @@ def _head(experiment: Experiment) -> None:
             st.badge(f"phase {experiment.phase}", color="violet", help="Weights or variants were changed. Phases are compared within themselves, never pooled.")  # fmt: skip
         if experiment.design.allocation == "thompson":
             st.badge("weights follow the data", color="green")
-        text = f"{experiment.hypothesis} · by {experiment.unit} · since {formatting.when(experiment.created_at)}"
+        text = f"{experiment.hypothesis.rstrip('.')} · by {experiment.unit} · since {formatting.when(experiment.created_at)}"
         if experiment.ended:
             text += f" · stopped: {experiment.ended}"
         st.caption(formatting.plain(text))
