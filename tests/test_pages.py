@@ -531,7 +531,7 @@ def test_a_key_that_comes_later_changes_what_a_comparison_begins_with(app: AppTe
     assert app.session_state["compare_start"]["model"].tolist() == ["sim-fast", "sim-balanced", "sim-careful"]
     found = session.manager().models()
     own = [Model(name=name, provider="own") for name in ("m1", "m2")]
-    monkeypatch.setattr(session.manager(), "models", lambda: [*own, *found])
+    monkeypatch.setattr(session.manager(), "models", lambda *_: [*own, *found])
 
     app.run()
 

@@ -15,14 +15,14 @@ _IN_TABLE = {"temperature", "max_tokens"}
 def show() -> tuple[str | None, list[Criterion]]:
     """Draw it; the id of the comparison that was begun just now, and the rule as it stands."""
     st.session_state.setdefault("compare_prompt", SAMPLE)
-    with st.form("compare_form", border=True):
+    with st.container(border=True):  # no form: what is typed in one is lost with a change of page
         prompt = st.text_area("Prompt", key="compare_prompt", height=90, persist_state="session") or ""
         chosen = candidates.table()
         low = st.columns([3, 1], vertical_alignment="bottom")
         system = low[0].text_input(
             "System prompt for all", key="compare_system", placeholder="optional", persist_state="session"
         )
-        run = low[1].form_submit_button("Compare", type="primary", icon=":material/play_arrow:", width="stretch")
+        run = low[1].button("Compare", key="compare_run", type="primary", icon=":material/play_arrow:", width="stretch")
         under = st.columns([3, 2, 2], vertical_alignment="bottom")
         with under[0]:
             estimates.cap_field("compare_cap", "all answers together")
@@ -30,8 +30,8 @@ def show() -> tuple[str | None, list[Criterion]]:
             "Hide names", key="compare_hidden", persist_state="session",
             help="A blind vote: the answers come in a shuffled order, and models, costs, times and the rule are shown when you have voted.",
         )  # fmt: skip
-        estimate = under[2].form_submit_button(
-            "Estimate", icon=":material/calculate:", width="stretch", help=estimates.HELP
+        estimate = under[2].button(
+            "Estimate", key="compare_estimate", icon=":material/calculate:", width="stretch", help=estimates.HELP
         )
     if estimate and prompt.strip():
         estimates.several([candidates.request_of(each, prompt, system) for each in chosen])
