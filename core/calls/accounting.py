@@ -72,7 +72,8 @@ def _tokens(text: str) -> int:
 def settle(usages: Sequence[Usage], price: Price | None, *, is_estimated: bool) -> Account:
     """Price the usage of each attempt by itself (tiers are per request) and add up.
 
-    What the vendor says it charged counts more than its list of prices, and less than a row of the team's own. No usage at all, e.g. after a refusal, costs 0: the vendor bills nothing for it.
+    What the vendor says it charged counts more than its list of prices, and less than a row of the team's own. No usage
+    at all, e.g. after a refusal, costs 0: the vendor bills nothing for it.
     """
     total = sum(usages, Usage())
     if not usages:

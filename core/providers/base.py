@@ -24,8 +24,10 @@ def is_credible(usage: Usage) -> bool:
 UNUSUAL: tuple[FinishReason, ...] = ("content_filter", "error", "other")  # ends that are told in the vendor's own words
 MAX_UNKNOWN = 16  # of counts by a vendor's own words
 _OURS = (*MORE_TOKENS, CHARGED)  # a vendor's word must not be taken for one of these
-# Numbers of a usage that are no counts: dollars and measurements.
-_NO_COUNT = re.compile(r"cost|latency|(^|[._])time([._]|$)|per_sec|(^|_)rate$|_ms$")
+# Numbers of a usage that are no counts of their own: dollars, measurements, and what other counts hold already.
+_NO_COUNT = re.compile(
+    r"cost|latency|(^|[._])time([._]|$)|per_sec|(^|_)rate$|_ms$|prompt_cache_miss|ed_prediction_tokens$"
+)
 
 
 class Counts:

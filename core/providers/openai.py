@@ -354,15 +354,8 @@ def to_usage(usage: Any) -> Usage | None:
     )
     written = counts.take(*_paths(_READ, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"))
     written = max(written, short + hour)
-    read, made = (
-        {kind: counts.take(*_paths(side, f"{kind}_tokens")) for kind in ("text", "audio", "image", "video")}
-        for side in (_READ, _MADE)
-    )
-    kept = {
-        kind: counts.take(*_paths(_READ, f"cached_tokens_details.{kind}_tokens")) for kind in ("text", "audio", "image")
-    }
-    for side, parts, count in ((_READ, read, prompt), (_MADE, made, output)):
-        counts.check_parts(side[0], sum(parts.values()), count)
+    read, made = _kinds(counts, prompt, *_READ), _kinds(counts, output, *_MADE)
+    kept = _kinds(counts, cached, *(f"{name}.cached_tokens_details" for name in _READ))
     counts.same("cache_read_input_tokens", cached)
     counts.same("cache_creation_input_tokens", written)
     searches = counts.take("num_search_queries") + counts.take("server_tool_use.web_search_requests")
@@ -371,15 +364,11 @@ def to_usage(usage: Any) -> Usage | None:
         "cached_image_tokens": kept["image"],
         "output_image_tokens": made["image"],
         "video_tokens": read["video"],
+        "cached_video_tokens": kept["video"],
         "output_video_tokens": made["video"],
         "citation_tokens": citations,
         "total_tokens": missing,
     }
-    for name in (
-        "prompt_cache_miss_tokens",
-        *_paths(_MADE, "accepted_prediction_tokens", "rejected_prediction_tokens"),
-    ):
-        counts.take(name)
     found = Usage(
         input_tokens=prompt,
         cached_tokens=cached,
@@ -394,6 +383,12 @@ def to_usage(usage: Any) -> Usage | None:
         more={name: count for name, count in more.items() if count} | _charged(usage) | counts.unknown,
     )
     return found if is_credible(found) else None
+
+
+def _kinds(counts: Counts, n_all: int, *side: str) -> dict[str, int]:
+    found = {kind: counts.take(*_paths(side, f"{kind}_tokens")) for kind in ("text", "audio", "image", "video")}
+    counts.check_parts(side[0], sum(found.values()), n_all)
+    return found
 
 
 def _output(counts: Counts, output: int, missing: int, citations: int) -> tuple[int, int, int]:
