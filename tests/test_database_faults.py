@@ -322,6 +322,22 @@ def test_a_database_that_fails_while_it_runs_is_told_and_nobody_is_asked(
         assert caplog.records[-1].getMessage().endswith("can be used again")
 
 
+@pytest.mark.parametrize(
+    ("setting", "statement", "words"),
+    [
+        ("SET LOCAL statement_timeout = 50", "SELECT pg_sleep(1)", "due to statement timeout"),
+        ("SET TRANSACTION READ ONLY", "DELETE FROM cached_answers", "it is read-only for this user"),
+        ("SET LOCAL lock_timeout = 50", "DELETE FROM cached_answers", "due to lock timeout"),
+    ],
+)
+def test_what_a_server_refuses_is_told(setting: str, statement: str, words: str, postgres_url: str):
+    with closing(Database(postgres_url)) as database, database.write() as other:
+        other.execute(text("LOCK TABLE cached_answers"))
+        with pytest.raises(DatabaseUnavailable, match=words), database.write() as connection:
+            connection.execute(text(setting))
+            connection.execute(text(statement))
+
+
 def test_a_process_is_alive_after_its_server_was_started_anew(open_manager: Open, postgres_url: str):
     mm, other = open_manager(postgres_url, takes_up=False), open_manager(postgres_url, takes_up=False)
     token = mm._presence.announce()

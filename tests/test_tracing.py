@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,7 +249,12 @@ def test_the_newest_names_on_request(collector: FakeCollector):
 # The collector and what is said to it
 
 
-def test_headers_are_sent_and_never_logged(collector: FakeCollector, caplog: pytest.LogCaptureFixture):
+def test_headers_are_sent_and_never_logged(
+    collector: FakeCollector, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     send(collector, (a_call(), SEEN), OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20tok-1234567, x-team = red")
     assert collector.headers[0]["authorization"] == "Bearer tok-1234567"
     assert collector.headers[0]["x-team"] == "red"

@@ -60,7 +60,7 @@ def reason(error: BaseException) -> tuple[str, str] | None:
     is_lost = bool(names & {"InterfaceError", "OperationalError"}) and (
         not state or state[:2] in ("08", "28", "3D", "57")
     )
-    return (_last_words(orig), _SERVER_HINT) if is_lost and state != "57014" else None
+    return (_last_words(orig), _SERVER_HINT) if is_lost or state == "55P03" else None
 
 
 def is_new(error: DBAPIError) -> bool:
