@@ -326,7 +326,7 @@ def test_a_database_that_fails_while_it_runs_is_told_and_nobody_is_asked(
     ("setting", "statement", "words"),
     [
         ("SET LOCAL statement_timeout = 50", "SELECT pg_sleep(1)", "due to statement timeout"),
-        ("SET TRANSACTION READ ONLY", "DELETE FROM cached_answers", "it is read-only for this user"),
+        ("SET TRANSACTION READ ONLY", "DELETE FROM feedback", "it is read-only for this user"),
         ("SET LOCAL lock_timeout = 50", "DELETE FROM cached_answers", "due to lock timeout"),
     ],
 )
