@@ -84,12 +84,8 @@ class Access:
             return key
         if not self._is_local or mm.settings.require_key or not _came_by_loopback(scope):
             raise AuthenticationError("A key of this server is needed." if not given.key else "This is no key of this server.", hint=_HOW)  # fmt: skip
-        if given.is_forwarded:
-            raise AuthenticationError("A proxy passed this request on, so a key of this server is needed.", hint=_HOW)
-        if not _is_local_host(given.host):
-            raise Forbidden("On this machine only localhost is served, and the request names another host.", hint=_BROWSER_HINT)  # fmt: skip
-        if given.origin and not _is_local_origin(given.origin):
-            raise Forbidden("Pages of other sites may not ask a server on this machine.", hint=_BROWSER_HINT)
+        if problem := _not_from_here(given):
+            raise Forbidden(problem, hint=_BROWSER_HINT)
         return None
 
 
@@ -121,15 +117,8 @@ class Nearby:
             )
         if is_behind_access(scope["path"]):
             return None
-        given = _read({**scope})
-        is_near = _is_local_host(given.host) and (not given.origin or _is_local_origin(given.origin))
-        if (is_near and not given.is_forwarded) or not self._needs_host():
-            return None
-        if given.is_forwarded:
-            return Forbidden("A proxy passed this request on, and nobody has to log in here.", hint=_PAGE_HINT)
-        if not _is_local_host(given.host):
-            return Forbidden("On this machine only localhost is served, and the request names another host.", hint=_PAGE_HINT)  # fmt: skip
-        return Forbidden("Pages of other sites may not ask a server on this machine.", hint=_PAGE_HINT)
+        problem = _not_from_here(_read({**scope}))
+        return Forbidden(problem, hint=_PAGE_HINT) if problem and self._needs_host() else None
 
 
 def is_behind_access(path: str) -> bool:
@@ -144,6 +133,17 @@ def scope_needed(method: str, path: str) -> str:
     if method in _SAFE:
         return "read"
     return "call" if method == "POST" and (path in _ASKING or _SERVING.fullmatch(path)) else "admin"
+
+
+def _not_from_here(given: _Given) -> str:
+    """Why a request that came in by a loopback address is not this machine's own; empty = it is."""
+    if given.is_forwarded:
+        return "On this machine only its own requests are served, and a proxy passed this one on."
+    if not _is_local_host(given.host):
+        return "On this machine only localhost is served, and the request names another host."
+    if given.origin and not _is_local_origin(given.origin):
+        return "Pages of other sites may not ask a server on this machine."
+    return ""
 
 
 def _read(scope: Scope) -> _Given:

@@ -309,7 +309,7 @@ def test_what_a_proxy_passes_on_is_not_from_this_machine(mm: ModelManager, heade
     _, secret = mm.keys.create("ci", scopes=("read",))
     passed_on = {header: "203.0.113.9"}
 
-    assert ask(local(mm), **passed_on)[0] == 401
+    assert ask(local(mm), **passed_on)[0] == 403
     assert ask(local(mm), x_api_key=secret, **passed_on)[0] == 200
     assert ask(Nearby(_served, is_local=True), "/monitoring", **passed_on)[0] == 403
     assert ask(Nearby(_served, is_local=True, needs_host=lambda: False), "/monitoring", **passed_on)[0] == 200
