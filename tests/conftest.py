@@ -29,6 +29,22 @@ IS_CI = os.environ.get("CI") == "true"
 config._main_script_path = str(ROOT / "dashboard" / "app.py")
 
 
+# Files of few tests that take long: begun last, one of them would run alone at the end.
+LONG = (
+    "test_trials",
+    "test_pages",
+    "test_serve",
+    "test_browser",
+    "test_packaging",
+    "test_gateway_page",
+    "test_storage",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL of our own, brought by pip."""

@@ -132,18 +132,20 @@ def test_demo_data_come_with_one_click(chromium_path: str, address: str):
         walker.sees("points of success rate")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(800, "light"), (1440, "dark")])
-def test_every_page_stands_narrow_and_dark(chromium_path: str, address: str, width: int, scheme: str):
-    with walking(chromium_path, address, width=width, scheme=scheme) as walker:
-        for path in ("workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings"):
-            walker.page.goto(f"{address}/{path}")
-            walker.settle()
-            walker.first_rows()
-            walker.check()
-            overflow = walker.page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            assert overflow <= 0, path
+def test_every_page_stands_narrow_wide_light_and_dark(chromium_path: str, address: str):
+    with walking(chromium_path, address) as walker:
+        for width, scheme in ((800, "light"), (1440, "dark")):
+            walker.page.set_viewport_size({"width": width, "height": 1000})
+            walker.page.emulate_media(color_scheme=scheme)
+            for path in ("workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings"):
+                walker.page.goto(f"{address}/{path}")
+                walker.settle()
+                walker.first_rows()
+                walker.check()
+                overflow = walker.page.evaluate(
+                    "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                )
+                assert overflow <= 0, (path, width)
 
 
 def test_a_user_with_a_key_sees_real_costs_stops_and_reads_clear_errors(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import ProviderError
-from core.providers import gemini_wire
+from core.providers import gemini_errors
 from core.providers.http import Answer, retry_after
 from tests.test_vendor_mends import ask, packet
 
@@ -201,7 +201,9 @@ def test_objects_of_another_shape_are_an_error(vendor: str, by_wire: bool):
 @pytest.mark.parametrize("text", ["inf", "nan", "1e999", "9" * 400, "-5", "soon"])
 def test_a_time_to_wait_is_finite_or_unknown(text: str):
     details = [{"retryDelay": f"{text}s"}]
-    limited = gemini_wire.to_error(429, {"error": {"message": "slow down", "details": details}}, {"retry-after": text})
+    limited = gemini_errors.to_error(
+        429, {"error": {"message": "slow down", "details": details}}, {"retry-after": text}
+    )
 
     assert (limited.retry_after_s, retry_after({"retry-after": text})) == (None, None)
 

@@ -17,7 +17,8 @@ from core.errors import (
 )
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
-from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_error, to_usage
+from core.providers.gemini_errors import to_error
+from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_usage
 from core.providers.http import Answer, HttpVendor, translated
 from core.providers.key_check import judged
 

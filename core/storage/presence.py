@@ -65,8 +65,10 @@ class Presence:
                 self._file.close()
                 self._file = None
             if self._connection is not None:
-                self._connection.invalidate()  # ends the server's session, and with it the lock
-                self._connection.close()
+                if is_held(self._connection):  # the server ends a session, and with it its locks, a little later
+                    self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
+                    self._connection.invalidate()
+                    self._connection.close()
                 self._connection = None
 
     def _path(self, token: str) -> Path:
