@@ -133,14 +133,15 @@ def test_demo_data_come_with_one_click(chromium_path: str, address: str):
 
 
 def test_every_page_stands_narrow_wide_light_and_dark(chromium_path: str, address: str):
-    with walking(chromium_path, address) as walker:
-        for width, scheme in ((800, "light"), (1440, "dark")):
-            walker.page.set_viewport_size({"width": width, "height": 1000})
-            walker.page.emulate_media(color_scheme=scheme)
-            for path in ("workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings"):
-                walker.page.goto(f"{address}/{path}")
+    with walking(chromium_path, address, width=800) as walker:
+        for path in ("workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings"):
+            walker.page.goto(f"{address}/{path}")
+            walker.settle()
+            walker.first_rows()
+            for width, scheme in ((1440, "dark"), (800, "light")):
+                walker.page.set_viewport_size({"width": width, "height": 1000})
+                walker.page.emulate_media(color_scheme=scheme)
                 walker.settle()
-                walker.first_rows()
                 walker.check()
                 overflow = walker.page.evaluate(
                     "document.documentElement.scrollWidth - document.documentElement.clientWidth"

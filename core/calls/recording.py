@@ -15,6 +15,8 @@ from core.errors import AimmError
 from core.storage.generations import CONTRADICTORY, ESTIMATED
 
 _KEEPS = ("none", "metadata", "full")
+_MEDIA = ("output_image_tokens", "output_video_tokens")
+_NOT_KEPT = "The answer has pictures, video or sound: callers of the vendor's own wire get them, nobody else does."
 
 
 class Recorder:
@@ -65,6 +67,8 @@ class Recorder:
             progress.notes.append(f"The cost was not known: {account.unknown_for}.")
         if is_estimated and account.cost_usd is None:
             progress.notes.append(ESTIMATED)
+        if any(usage.output_audio_tokens or any(usage.more.get(name) for name in _MEDIA) for usage in usages):
+            progress.notes.append(_NOT_KEPT)
         if len(progress.causes) > 1 or (progress.causes and status != "error"):
             progress.notes.append(f"Failed attempts: {', '.join(progress.causes)}.")
         view, origin, request = call.view(), call.origin, call.request
