@@ -8,8 +8,9 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from core.errors import ProviderUnavailable
 from core.providers.http import Answer
-from core.providers.network import connect
+from core.providers.network import Refused, connect
 
 AsEvents = Callable[[Answer], AsyncIterator[bytes]]
 MAX_BUFFER_BYTES = 1024 * 1024  # of an answer that nobody reads yet; then the vendor has to wait
@@ -147,6 +148,10 @@ class Network(httpcore2.AsyncNetworkBackend):
     async def _connect(self, host: str, port: int) -> Connection:
         try:
             return await connect(Connection, host, port, None, allows_link_local=self._allows_link_local)
+        except Refused as error:
+            refused = ProviderUnavailable(str(error), hint="Check the network and the address.")
+            refused.is_retryable = False
+            raise refused from None
         except OSError as error:
             raise httpcore2.ConnectError(str(error)) from None
 
