@@ -159,6 +159,7 @@ def test_a_user_with_a_key_sees_real_costs_stops_and_reads_clear_errors(
         walker.page.keyboard.press("Control+Enter")
         walker.sees("Rayleigh")
         walker.sees("$0.0024")  # 1000 at 1.50 and 100 at 9.00 dollars per million
+        walker.settle()
 
         gemini.next(replace(wire.answer("A long story of the sea and the harbour."), pause_s=20.0))
         walker.page.get_by_label("Prompt", exact=True).fill("And the sea?")
@@ -166,6 +167,7 @@ def test_a_user_with_a_key_sees_real_costs_stops_and_reads_clear_errors(
         walker.sees("A long")
         walker.page.locator(".st-key-play_stop button").click()
         walker.sees("stopped")
+        walker.settle()
 
         gemini.next(wire.error(503, "UNAVAILABLE", "The model is overloaded."), wire.rate_limited(77))
         walker.page.get_by_label("Prompt", exact=True).fill("And at night?")

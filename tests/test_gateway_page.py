@@ -201,7 +201,8 @@ def test_a_request_appears_by_itself_and_opening_it_pauses_the_others(chromium_p
         walker.page.wait_for_selector(f"{GRID}[aria-rowcount]", state="attached")
         n = int(walker.page.locator(GRID).first.get_attribute("aria-rowcount") or 0)
         ask(address, "Does it show by itself?")
-        walker.page.locator(f"{GRID}[aria-rowcount='{n + 1}']").wait_for(state="attached", timeout=10_000)
+        walker.page.locator(f"{GRID}[aria-rowcount='{n + 1}']").wait_for(state="attached", timeout=60_000)
+        walker.settle()
 
         walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 20, "y": 52})
         walker.sees("Does it show by itself?")
