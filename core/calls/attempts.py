@@ -142,9 +142,8 @@ class Attempts:
             await _close(stream)
         if progress.finish_reason is None and not call.has_output:
             raise ProviderError(f"{request.model} answered with nothing at all.", hint="Try again.")
-        if (
-            not is_raw and (failed := failure_of(call, progress)) is not None
-        ):  # a caller of the same wire reads it itself
+        # A caller of the same wire reads it itself.
+        if not is_raw and (failed := failure_of(call, progress)) is not None:
             progress.finish_reason = None
             raise failed
 

@@ -25,11 +25,8 @@ logger = logging.getLogger(__name__)
 
 MIN_FAILED, MIN_SHARE = 10, 0.5  # of the requests of the window
 WINDOW_S, WINDOW_REQUESTS = 120.0, 200
-_DOWN = (
-    502,
-    503,
-    529,
-)  # what a server answers that is down or overloaded, whatever it was asked; 504 may be the request's size
+# What a server answers that is down or overloaded, whatever it was asked; a 504 may come of the request's size.
+_DOWN = (502, 503, 529)
 OPEN_S, LONGEST_S = 10, 300
 PROBE_S = 30  # how long the one that tries may take
 Name = tuple[str, str]

@@ -1,14 +1,15 @@
 """From what a call has brought to its record: status, usage, price, texts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.calls.accounting import estimated_usage, settle, settle_cached
+from core.calls.accounting import Account, estimated_usage, settle, settle_cached
 from core.calls.admitting import PriceKeeper
 from core.calls.call import Call
 from core.calls.progress import Progress, may_be_billed, status_of
 from core.config import LogContent
-from core.domain.generation import Generation, Usage
+from core.domain.generation import Generation, Status, Usage
 from core.domain.price import Price
 from core.domain.text import storable
 from core.errors import AimmError
@@ -50,27 +51,12 @@ class Recorder:
         model = progress.model.name if progress.model else call.request.model
         provider = progress.provider.name if progress.provider else "unknown"
         price = progress.price = self._price(provider, model, progress)
-        usages, is_estimated = list(progress.usages), False
-        if progress.is_undercounted or (progress.finish_reason is None and usages and status != "blocked"):
-            is_estimated = True  # the counts so far, a lower bound
-        if not usages and may_be_billed(call, progress, status, error):
-            usages, is_estimated = [estimated_usage(call.request, call.written, call.thinking)], True
-        if progress.lost:
-            usages, is_estimated = [*progress.lost, *usages], True
+        usages, is_estimated = _counted(call, progress, status, error)
         if progress.is_hit:
             account = settle_cached(sum(usages, Usage()), price)
         else:
             account = settle(usages, price, is_estimated=is_estimated)
-        if account.is_contradictory:
-            progress.notes.append(CONTRADICTORY)
-        if account.unknown_for:
-            progress.notes.append(f"The cost was not known: {account.unknown_for}.")
-        if is_estimated and account.cost_usd is None:
-            progress.notes.append(ESTIMATED)
-        if any(usage.output_audio_tokens or any(usage.more.get(name) for name in _MEDIA) for usage in usages):
-            progress.notes.append(_NOT_KEPT)
-        if len(progress.causes) > 1 or (progress.causes and status != "error"):
-            progress.notes.append(f"Failed attempts: {', '.join(progress.causes)}.")
+        progress.notes += _remarks(progress, account, usages, is_estimated=is_estimated, is_error=status == "error")
         view, origin, request = call.view(), call.origin, call.request
         return Generation(
             id=call.id,
@@ -127,3 +113,33 @@ class Recorder:
         found = self._prices.price(provider, progress.response_model, at, tier)
         # The catalogue may not know yet what a pointer stands for now.
         return asked if found is None and asked is not None and asked.source != "catalogue" else found
+
+
+def _counted(call: Call, progress: Progress, status: Status, error: AimmError | None) -> tuple[list[Usage], bool]:
+    """(the usage of each attempt, whether any of it is an estimate)."""
+    usages, is_estimated = list(progress.usages), False
+    if progress.is_undercounted or (progress.finish_reason is None and usages and status != "blocked"):
+        is_estimated = True  # the counts so far, a lower bound
+    if not usages and may_be_billed(call, progress, status, error):
+        usages, is_estimated = [estimated_usage(call.request, call.written, call.thinking)], True
+    if progress.lost:
+        usages, is_estimated = [*progress.lost, *usages], True
+    return usages, is_estimated
+
+
+def _remarks(
+    progress: Progress, account: Account, usages: Sequence[Usage], *, is_estimated: bool, is_error: bool
+) -> list[str]:
+    """What is to be said of a call's cost, answer and attempts."""
+    found = []
+    if account.is_contradictory:
+        found.append(CONTRADICTORY)
+    if account.unknown_for:
+        found.append(f"The cost was not known: {account.unknown_for}.")
+    if is_estimated and account.cost_usd is None:
+        found.append(ESTIMATED)
+    if any(usage.output_audio_tokens or any(usage.more.get(name) for name in _MEDIA) for usage in usages):
+        found.append(_NOT_KEPT)
+    if len(progress.causes) > 1 or (progress.causes and not is_error):
+        found.append(f"Failed attempts: {', '.join(progress.causes)}.")
+    return found

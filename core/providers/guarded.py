@@ -8,9 +8,8 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from core.errors import ProviderUnavailable
 from core.providers.http import Answer
-from core.providers.network import Refused, connect
+from core.providers.network import Refused, connect, unreachable
 
 AsEvents = Callable[[Answer], AsyncIterator[bytes]]
 MAX_BUFFER_BYTES = 1024 * 1024  # of an answer that nobody reads yet; then the vendor has to wait
@@ -149,9 +148,7 @@ class Network(httpcore2.AsyncNetworkBackend):
         try:
             return await connect(Connection, host, port, None, allows_link_local=self._allows_link_local)
         except Refused as error:
-            refused = ProviderUnavailable(str(error), hint="Check the network and the address.")
-            refused.is_retryable = False
-            raise refused from None
+            raise unreachable(error) from None
         except OSError as error:
             raise httpcore2.ConnectError(str(error)) from None
 

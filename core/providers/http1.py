@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from core.errors import ProviderError, ProviderUnavailable
-from core.providers.network import Refused, connect
+from core.providers.network import connect, unreachable
 
 MAX_IDLE = 256
 IDLE_S = 30.0
@@ -297,9 +297,7 @@ class Http1Client:
         except TimeoutError:
             raise ProviderUnavailable("no connection in time", hint="Check the network and the address.") from None
         except (OSError, UnicodeError) as error:
-            found = ProviderUnavailable(str(error), hint="Check the network and the address.")
-            found.is_retryable = not isinstance(error, Refused)
-            raise found from None
+            raise unreachable(error) from None
 
     def _tls(self) -> ssl.SSLContext | None:
         if self._is_tls and self._context is None:

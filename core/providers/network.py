@@ -11,6 +11,8 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
+from core.errors import ProviderUnavailable
+
 # Beside what is link-local: where clouds keep their metadata.
 _METADATA = frozenset(
     map(
@@ -27,6 +29,13 @@ _HOLDERS = tuple(
 
 class Refused(OSError):
     """The address is one that no vendor has; asking again does not help."""
+
+
+def unreachable(error: Exception) -> ProviderUnavailable:
+    """What a vendor is that cannot be connected."""
+    found = ProviderUnavailable(str(error), hint="Check the network and the address.")
+    found.is_retryable = not isinstance(error, Refused)
+    return found
 
 
 def refuses(address: str) -> bool:

@@ -37,6 +37,7 @@ SUMS = (
 COUNTS = SUMS[:9]
 EXTREMES = ("latency_min_us", "latency_max_us")
 HISTOGRAMS = ("latency_histogram", "ttft_histogram")
+_BLANK = (1 << 62, 0, b"", b"")  # extremes and histograms of no calls
 TIMES = ("latency_sum_us", "latency_max_us", "latency_histogram", "ttft_histogram")
 KEY = ("bucket_at", "model", "provider", "source", "status", "error_class")
 TABLES = ((rollups_hour, HOUR_US), (rollups_day, DAY_US))
@@ -127,7 +128,7 @@ def _statements(table: Table) -> _Statements:
     changes: dict[str, Any] = {name: table.c[name] + bindparam(f"d_{name}") for name in SUMS}
     changes |= {name: bindparam(f"d_{name}") for name in EXTREMES + HISTOGRAMS}
     new_row: dict[str, Any] = {name: bindparam(f"k_{name}") for name in KEY} | dict.fromkeys(SUMS, 0)
-    new_row |= {"latency_min_us": 1 << 62, "latency_max_us": 0} | dict.fromkeys(HISTOGRAMS, b"")
+    new_row |= dict(zip(EXTREMES + HISTOGRAMS, _BLANK, strict=True))
 
     def insert(dialect: str) -> Any:
         module = sqlite if dialect == "sqlite" else postgresql
@@ -156,7 +157,7 @@ def apply(connection: Connection, table: Table, deltas: dict[Key, Delta]) -> Non
         try:
             values |= _merged(found[0], delta)
         except UNREADABLE:  # damaged: it begins anew, for the call must be recorded; `aimm check` says that it differs
-            values |= _merged((1 << 62, 0, b"", b""), delta)
+            values |= _merged(_BLANK, delta)
         changes.append(values)
     if changes:
         statements.update.run_many(connection, changes)
@@ -377,7 +378,7 @@ def delete_source(connection: Connection, source: str) -> None:
 
 def _agrees(row: Any, delta: Delta) -> bool:
     found = {name: row[name] for name in (*SUMS, *EXTREMES, *HISTOGRAMS)}
-    return found == delta.sums | {name[2:]: value for name, value in _merged((1 << 62, 0, b"", b""), delta).items()}
+    return found == delta.sums | {name[2:]: value for name, value in _merged(_BLANK, delta).items()}
 
 
 def _to_columns(answered: Sequence[Any], others: Sequence[Any]) -> RollupRows:
