@@ -13,11 +13,11 @@ from urllib.parse import unquote_to_bytes
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.exchange import REQUEST_ID, new_id
+from api.gateway.exchange import REQUEST_ID, new_id
 from api.refusal import refusal
 from core import AimmError, AuthenticationError, Forbidden, ModelManager
-from core.binding import is_loopback
 from core.domain.key import Key
+from core.listen_policy import is_loopback
 
 logger = logging.getLogger(__name__)
 

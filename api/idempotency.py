@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import KEY
 from api.errors import SPENT_BEFORE
-from api.exchange import Exchange, Left, dumped
-from api.gateway import retry_headers
+from api.gateway.exchange import Exchange, Left, dumped
+from api.gateway.respond import retry_headers
 from api.refusal import refusal
 from core import AimmError, Conflict, InvalidRequest, ModelManager, NotFound, Overloaded
-from core.domain import strict_json as json
 from core.domain.key import Key
+from core.formats import strict_json as json
 
 HEADER = b"idempotency-key"
 REPLAYED = (b"idempotent-replayed", b"true")

@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from core.domain import strict_json as json
+from core.formats import strict_json as json
 
 _LOOK = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b2430;background:#fff}
 summary{cursor:pointer;padding:.35rem 0}code,pre{font:13px/1.45 ui-monospace,monospace}pre{overflow:auto;padding:.75rem;

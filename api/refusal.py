@@ -1,9 +1,9 @@
 """An error in the form of the wire that was asked."""
 
 from api.errors import status_of
-from api.exchange import dumped
-from api.gemini_answer import gemini_error
-from api.openai_answer import openai_error
+from api.gateway.exchange import dumped
+from api.gateway.gemini.response import gemini_error
+from api.gateway.openai.response import openai_error
 from core import AimmError
 
 

@@ -19,15 +19,15 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import Access
-from api.exchange import Exchange, dumped
+from api.gateway.app import Gateway
+from api.gateway.exchange import Exchange, dumped
 from api.headers import Headers
 from api.idempotency import Idempotent
+from api.limits import LimitedProtocol
 from api.metrics import metrics_endpoint
-from api.protocol import LimitedProtocol
-from api.wires import Gateway
 from core import AimmError, ModelManager
-from core.binding import check_binding, is_loopback
 from core.config import Settings
+from core.listen_policy import check_binding, is_loopback
 
 LOOK_S = 0.2
 GRACE_S = 5  # for answers under way when the server is told to stop
@@ -67,9 +67,9 @@ class Server:
 
     def _made_api(self) -> ASGIApp:
         if self._api is None:
-            from api.guard import Guard
-            from api.manager import make_app
             from api.openapi import document
+            from api.rest.calls import make_app
+            from api.rest.guard import Guard
 
             app = make_app(self._get_manager)
             self._document = lambda: document(app.openapi())

@@ -27,7 +27,7 @@ from core.calls.call import Origin
 from core.clock import now_us
 from core.config import Settings
 from core.pricing.receipt import to_nano
-from core.storage import ledger
+from core.storage.money import ledger
 from tests.fakes.gemini import KEY, FakeGemini, Reply, event, usage
 
 MODEL, MAX_TOKENS = "gemini-2.5-flash", 5

@@ -155,7 +155,7 @@ def ours(vendor_port: int, *, dashboard: bool = False) -> Iterator[Asked]:
         made = aimm(folder, environ, "keys", "create", "bench", "--scope", "call", "--scope", "admin")
         found = re.search(r"aimm_\S+", made)
         assert found, made
-        command = [sys.executable, "-m", "core.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-m", "core.cli.__main__", "serve", "--host", "127.0.0.1", "--port", str(port)]
         if dashboard:
             command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
             command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
@@ -168,7 +168,7 @@ def ours(vendor_port: int, *, dashboard: bool = False) -> Iterator[Asked]:
 
 def aimm(folder: Path, environ: dict[str, str], *arguments: str) -> str:
     """What the command said; it must succeed."""
-    command = [sys.executable, "-m", "core.cli", *arguments]
+    command = [sys.executable, "-m", "core.cli.__main__", *arguments]
     ended = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
     assert ended.returncode == 0, f"{arguments}: {ended.stdout} {ended.stderr}"
     return ended.stdout

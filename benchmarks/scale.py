@@ -18,10 +18,10 @@ from common import ROOT, print_table, temporary_folder
 sys.path.insert(0, str(ROOT))
 from core.clock import now_us
 from core.domain.budget import Budget
-from core.storage import ledger
-from core.storage.budgets import BudgetStore
-from core.storage.prices import PriceStore
-from tests.gateway import GPT, HELLO, Running, running_gateway
+from core.storage.money import ledger
+from core.storage.money.budgets import BudgetStore
+from core.storage.money.prices import PriceStore
+from tests.builders import GPT, HELLO, Running, running_gateway
 
 N_BUDGETS, N_KEYS, N_PRICES, N_TAGS = 500, 3_500, 2_000, 8
 N_WARM, N_CALLS, N_ROUNDS = 40, 150, 2

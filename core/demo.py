@@ -15,24 +15,26 @@ from numpy.typing import NDArray
 
 from core import clock
 from core.clock import DAY_US, HOUR_US
-from core.domain import strict_json as json
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.domain.generation import COUNTS, Usage
-from core.domain.text import folded
 from core.errors import Conflict, InvalidRequest
 from core.experiments.assignment import place
+from core.formats import strict_json as json
+from core.formats.text import folded
 from core.pricing.catalogue import SIMULATED_PRICES
 from core.pricing.receipt import receipt_for
-from core.storage import experiment_data, rollups, spend_by
+from core.storage.calls import rollups
+from core.storage.calls.generations import GenerationStore, receipt_to_json
+from core.storage.calls.rollups import RollupStore
 from core.storage.comparisons import ComparisonStore
-from core.storage.database import Database
-from core.storage.experiments import ExperimentStore
-from core.storage.generations import GenerationStore, receipt_to_json
-from core.storage.rollups import RollupStore
+from core.storage.engine.database import Database
+from core.storage.engine.writer import Writer, log_rows
+from core.storage.experiments import units as unit_store
+from core.storage.experiments.designs import ExperimentStore
+from core.storage.money import spend_by
 from core.storage.votes import VoteStore
 from core.storage.workflows import WorkflowStore
-from core.storage.writer import Writer, log_rows
 from core.workflows import spec
 from core.workflows.service import BUILT_IN
 from core.workflows.template import render
@@ -369,7 +371,7 @@ def _experiment_batch(
     """Units that come, are answered, and say how it was."""
     first, moments = batch
     placed = [place(experiment, f"demo-{first + at}")[1] for at in range(len(moments))]
-    experiment_data.expose(connection, experiment, list(zip(placed, moments, strict=True)))
+    unit_store.expose(connection, experiment, list(zip(placed, moments, strict=True)))
     rows, outcomes = [], []
     for at, (assignment, moment) in enumerate(zip(placed, moments, strict=True)):
         model = MODELS.index(experiment.variants[assignment.position].model)
@@ -382,4 +384,4 @@ def _experiment_batch(
         outcome = OutcomeInput(success=success, rating=rating, unit_id=assignment.unit_id)
         outcomes.append((f"o_{experiment.id}_{first + at}", outcome))
     log_rows(connection, rows, [])
-    experiment_data.record(connection, experiment, outcomes, moments[-1] + 60_000_000)
+    unit_store.record(connection, experiment, outcomes, moments[-1] + 60_000_000)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from core import clock
 from core.asking import Asking
+from core.background import Housekeeper
 from core.budgets.ledger import Ledger
 from core.budgets.scopes import Known, checked_scope
 from core.budgets.service import BudgetService
@@ -40,14 +41,13 @@ from core.errors import AimmError, InvalidRequest, NotFound
 from core.experiments.rollout import AliasService
 from core.experiments.service import ExperimentService
 from core.experiments.serving import ExperimentRouter
-from core.housekeeping import Housekeeper
 from core.keys.logins import LoginService
 from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
-from core.monitoring.alerting import AlertService
-from core.monitoring.delivery import Channels
+from core.monitoring.alerts.delivery import Channels
+from core.monitoring.alerts.service import AlertService
+from core.monitoring.bills.service import ReconcileService
 from core.monitoring.feedback import FeedbackService
-from core.monitoring.reconciling import ReconcileService
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
@@ -55,13 +55,13 @@ from core.providers import gemini_wire
 from core.providers.base import KeyCheck
 from core.providers.openai import OpenAIProvider
 from core.providers.registry import Registry
-from core.storage.database import Database
-from core.storage.generations import GenerationStore
-from core.storage.presence import Presence
-from core.storage.rollups import RollupStore
-from core.storage.spend_by import SpendByStore
-from core.storage.totals import TotalsStore
-from core.storage.writer import Writer
+from core.storage.calls.generations import GenerationStore
+from core.storage.calls.rollups import RollupStore
+from core.storage.calls.totals import TotalsStore
+from core.storage.engine.database import Database
+from core.storage.engine.presence import Presence
+from core.storage.engine.writer import Writer
+from core.storage.money.spend_by import SpendByStore
 from core.telemetry.prometheus import PrometheusMetrics
 from core.telemetry.tracing import open_tracing
 from core.workflows.service import WorkflowService

@@ -20,12 +20,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.access import Access, Nearby, is_behind_access
 from api.headers import Headers
-from api.protocol import LimitedProtocol
+from api.limits import LimitedProtocol
 from api.server import Server
 from core import AimmError
-from core.binding import check_binding
-from dashboard import failure, login, session, voter
-from dashboard.gate import Gate, Uploads, policy
+from core.listen_policy import check_binding
+from dashboard import failure, login, process, voter
+from dashboard.login_gate import Gate, Uploads, policy
 
 WARM_UP_AFTER_S = 3.0
 # Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first
@@ -54,11 +54,11 @@ def open_or_refuse() -> None:
     try:
         login.check_secrets()
         address = st.get_option("server.address") or ""
-        check_binding(session.manager(), address, has_dashboard=True, has_login=bool(login.providers()))
-        session.manager().models(wait_s=0)  # vendors are asked for their lists before a page needs them
+        check_binding(process.manager(), address, has_dashboard=True, has_login=bool(login.providers()))
+        process.manager().models(wait_s=0)  # vendors are asked for their lists before a page needs them
     except AimmError as error:
         sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
-        session.close()
+        process.close()
         sys.stderr.flush()
         os._exit(1)
 
@@ -69,19 +69,19 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     sys.setswitchinterval(0.001)
     adjust_server()
     # Calls run on the server's own loop: nothing crosses threads between a vendor's bytes and a caller's.
-    session.run_on(asyncio.get_running_loop())
+    process.run_on(asyncio.get_running_loop())
     await asyncio.to_thread(open_or_refuse)
     # The workflow engine takes over a second to load: after the first page, before the first run.
-    timer = threading.Timer(WARM_UP_AFTER_S, session.manager().workflows.warm_up)
+    timer = threading.Timer(WARM_UP_AFTER_S, process.manager().workflows.warm_up)
     timer.daemon = True
     timer.start()
     yield
     timer.cancel()
-    await asyncio.to_thread(session.close)
+    await asyncio.to_thread(process.close)
 
 
 # The same as `aimm serve`: what is asked, by whom, and how the server is. All else is Streamlit's.
-served = Access(Server(session.manager), session.manager, is_local=login.is_local())
+served = Access(Server(process.manager), process.manager, is_local=login.is_local())
 
 
 class Programs:

@@ -21,9 +21,9 @@ from streamlit.web.server.starlette.starlette_app_utils import decode_signed_val
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from core import InvalidRequest
-from core.binding import is_loopback
-from core.domain import strict_json as json
-from dashboard.session import manager
+from core.formats import strict_json as json
+from core.listen_policy import is_loopback
+from dashboard.process import manager
 
 COOKIE = "aimm_login"
 FREE_TRIES, LONGEST_WAIT_S = 5, 60.0

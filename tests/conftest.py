@@ -20,7 +20,7 @@ from streamlit import config
 from core import ModelManager
 from core.config import Settings
 from core.demo import DemoSize
-from core.storage.database import Database
+from core.storage.engine.database import Database
 from tests.fakes.gemini import KEY, FakeGemini
 
 ROOT = Path(__file__).parent.parent

@@ -13,10 +13,10 @@ from core import clock
 from core.budgets import periods
 from core.domain.budget import Ask, Budget, Spender, Verdict
 from core.pricing.receipt import to_nano
-from core.storage import ledger as books
-from core.storage.budgets import covering, read_all
-from core.storage.database import Connection
-from core.storage.presence import Presence
+from core.storage.engine.database import Connection
+from core.storage.engine.presence import Presence
+from core.storage.money import ledger as books
+from core.storage.money.budgets import covering, read_all
 
 REAP_EVERY_S = 1.0
 

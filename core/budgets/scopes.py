@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from core.domain.budget import Budget
-from core.domain.names import PATTERN_SIGNS, is_meant, is_pattern, normalise
 from core.errors import AimmError, InvalidRequest, ModelNotFound
+from core.formats.names import PATTERN_SIGNS, is_meant, is_pattern, normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

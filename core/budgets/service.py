@@ -25,15 +25,15 @@ from core.domain.budget import (
     Spender,
     Verdict,
 )
-from core.domain.names import normalise
-from core.domain.text import tags_problem
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
+from core.formats.names import normalise
+from core.formats.text import tags_problem
 from core.pricing.receipt import from_nano
-from core.storage import ledger as books
-from core.storage.audit import note
-from core.storage.budgets import BudgetStore
-from core.storage.database import Connection, Database
-from core.storage.writer import Writer
+from core.storage.engine.audit import note
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.writer import Writer
+from core.storage.money import ledger as books
+from core.storage.money.budgets import BudgetStore
 
 STATUS_TTL_S = 1.0
 WAIT_POLL_S = 0.05

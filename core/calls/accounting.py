@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from core.domain import strict_json as json
 from core.domain.budget import Ask, Spender
 from core.domain.generation import COUNTS, CostStatus, Model, Receipt, Request, Usage
 from core.domain.message import Media, Tool
 from core.domain.price import Price
-from core.domain.text import as_list
 from core.errors import CapReached, InvalidRequest
+from core.formats import strict_json as json
+from core.formats.text import as_list
 from core.pricing.receipt import NANO, charged, receipt_for, to_nano
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated

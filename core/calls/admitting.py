@@ -19,7 +19,7 @@ from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, ProviderTimeout
 from core.pricing.receipt import to_nano
 from core.providers.base import Provider, tier_of
-from core.storage.writer import Work
+from core.storage.engine.writer import Work
 
 Resolve = Callable[[str], Awaitable[tuple[Provider, Model]]]
 

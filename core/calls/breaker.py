@@ -17,9 +17,9 @@ from collections.abc import Callable
 from core import clock
 from core.calls.call import Call
 from core.errors import AimmError, CircuitOpen, ProviderError
-from core.storage.breakers import BreakerStore, Opening
-from core.storage.database import Connection, Database
-from core.storage.writer import Work, Writer
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.writer import Work, Writer
+from core.storage.gateway.breakers import BreakerStore, Opening
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from core import clock
 from core.calls.call import Call, Origin
-from core.domain import strict_json as json
 from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
-from core.storage.answers import AnswerStore
-from core.storage.database import Connection, Database
-from core.storage.generations import usage_to_json
-from core.storage.writer import Work, Writer
+from core.formats import strict_json as json
+from core.storage.calls.generations import usage_to_json
+from core.storage.calls.responses import AnswerStore
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.writer import Work, Writer
 
 MAX_BYTES = 4 * 1024 * 1024
 # Of a native body, what does not change the answer.

@@ -13,8 +13,8 @@ from core.domain.budget import Spender
 from core.domain.generation import Chunk, Generation, Model, Request, Source, ToolDelta, Usage
 from core.domain.key import Key
 from core.domain.message import ToolCall
-from core.domain.text import is_storable, make_lists, mended, tags_problem
 from core.errors import AimmError
+from core.formats.text import is_storable, make_lists, mended, tags_problem
 
 MAX_FALLBACKS = 5
 MAX_CACHE_S = 30 * 86_400

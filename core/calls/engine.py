@@ -25,8 +25,6 @@ from core.calls.progress import Progress
 from core.calls.recording import Recorder
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.domain.generation import Chunk, Generation, Request
-from core.domain.strict_json import unwritable
-from core.domain.text import is_storable
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -41,8 +39,10 @@ from core.errors import (
     RateLimited,
     TooLarge,
 )
-from core.storage.generations import to_body, to_row
-from core.storage.writer import Work, Writer
+from core.formats.strict_json import unwritable
+from core.formats.text import is_storable
+from core.storage.calls.generations import to_body, to_row
+from core.storage.engine.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
 

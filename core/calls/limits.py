@@ -7,8 +7,8 @@ from collections import deque
 from core import clock
 from core.domain.key import Key
 from core.errors import RateLimited
-from core.storage.rate_hits import WINDOW_US, Hit, take
-from core.storage.writer import Writer
+from core.storage.engine.writer import Writer
+from core.storage.gateway.rate_hits import WINDOW_US, Hit, take
 
 MAX_NAMES = 10_000
 

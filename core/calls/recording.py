@@ -11,9 +11,9 @@ from core.calls.progress import Progress, may_be_billed, status_of
 from core.config import LogContent
 from core.domain.generation import Generation, Status, Usage
 from core.domain.price import Price
-from core.domain.text import storable
 from core.errors import AimmError
-from core.storage.generations import CONTRADICTORY, ESTIMATED
+from core.formats.text import storable
+from core.storage.calls.generations import CONTRADICTORY, ESTIMATED
 
 _KEEPS = ("none", "metadata", "full")
 _MEDIA = ("output_image_tokens", "output_video_tokens")

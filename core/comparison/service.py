@@ -25,13 +25,13 @@ from core.domain.comparison import (
 )
 from core.domain.generation import Generation, Message, Request
 from core.domain.key import Key
-from core.domain.text import as_list
 from core.errors import AimmError, Conflict, DamagedRecord, InvalidRequest, NotFound
+from core.formats.text import as_list
+from core.storage.calls.generations import GenerationStore
 from core.storage.comparisons import ComparisonStore
-from core.storage.database import Database
-from core.storage.generations import GenerationStore
-from core.storage.presence import Presence
-from core.storage.writer import Work, Writer
+from core.storage.engine.database import Database
+from core.storage.engine.presence import Presence
+from core.storage.engine.writer import Work, Writer
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 KEPT_COMPARISONS = 200

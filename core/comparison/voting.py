@@ -7,11 +7,11 @@ from typing import Any, get_args
 from core import clock
 from core.comparison import judging
 from core.domain.comparison import LOCAL_VOTER, Comparison, Vote, VoteChoice, WinRate
-from core.domain.text import is_storable
 from core.errors import InvalidRequest, NotFound
-from core.storage.database import Database
+from core.formats.text import is_storable
+from core.storage.engine.database import Database
+from core.storage.engine.writer import Writer
 from core.storage.votes import VoteStore
-from core.storage.writer import Writer
 
 
 class VoteService:

@@ -19,12 +19,14 @@ from core.pricing.book import PriceBook
 from core.pricing.catalogue import VENDORS, Catalogue, is_newer, normalise, regions, shipped
 from core.pricing.receipt import from_nano, receipt_for
 from core.pricing.team import row_from, rows_from_yaml
-from core.storage import audit, experiment_check, repricing
-from core.storage.database import Connection, Database
-from core.storage.ledger import lock_books
-from core.storage.prices import PriceStore, pin
-from core.storage.repricing import Segment
-from core.storage.writer import Work, Writer
+from core.storage.engine import audit
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.writer import Work, Writer
+from core.storage.experiments import check as sums_check
+from core.storage.money import repricing
+from core.storage.money.ledger import lock_books
+from core.storage.money.prices import PriceStore, pin
+from core.storage.money.repricing import Segment
 
 MAX_CATALOGUE_BYTES = 20_000_000
 
@@ -312,7 +314,7 @@ class PriceService:
             n = sum(int(self._refusing_overflow(repricing.apply, connection, each, only_unpriced)) for each in segments)
             touched = {one for each in segments for one in repricing.experiments_of(connection, each)} if n else set()
             for experiment_id in sorted(touched):
-                experiment_check.rebuild(connection, experiment_id)
+                sums_check.rebuild(connection, experiment_id)
             if n and self._on_repriced is not None:
                 self._on_repriced(connection)
             detail = {"calls": n, "since": from_us(span[0]).isoformat(), "until": from_us(span[1]).isoformat()}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.domain.generation import Parameters
-from core.domain.text import make_lists
+from core.formats.text import make_lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

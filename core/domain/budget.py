@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Generic, Literal, TypeVar, get_args
 
 from core.domain.generation import Generation
-from core.domain.names import PATTERN_SIGNS as PATTERN_SIGNS
-from core.domain.names import is_meant, is_pattern, names_of, normalise
-from core.domain.text import make_lists
+from core.formats.names import PATTERN_SIGNS as PATTERN_SIGNS
+from core.formats.names import is_meant, is_pattern, names_of, normalise
+from core.formats.text import make_lists
 
 Period = Literal["day", "week", "month", "rolling"]
 Action = Literal["notify", "downgrade", "stop"]

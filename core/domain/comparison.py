@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any, Literal
 
-from core.domain import strict_json as json
 from core.domain.generation import Generation, Parameters
+from core.formats import strict_json as json
 
 Metric = Literal["cost", "latency", "ttft", "tokens", "length"]
 VoteChoice = Literal["a", "b", "tie", "both_bad", "skip"]

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Literal
 
 from core.domain.generation import Parameters
-from core.domain.text import make_lists
+from core.formats.text import make_lists
 
 ExperimentStatus = Literal["running", "stopped"]
 Action = Literal["ship", "hold", "inconclusive", "stop"]

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from core.domain.message import Message as Message
 from core.domain.message import Tool, ToolCall, ToolResult
-from core.domain.strict_json import unwritable
-from core.domain.text import as_list
 from core.errors import InvalidRequest
+from core.formats.strict_json import unwritable
+from core.formats.text import as_list
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "other", "unknown"]
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]

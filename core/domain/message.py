@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from core.domain import strict_json as json
+from core.formats import strict_json as json
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from core.domain import strict_json as json
 from core.domain.generation import Message, Parameters, Request
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.errors import InvalidRequest
+from core.formats import strict_json as json
 
 _KINDS: dict[str, type[Media] | type[ToolCall] | type[ToolResult]] = {
     "media": Media, "tool_call": ToolCall, "tool_result": ToolResult,

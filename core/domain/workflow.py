@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from core.domain.generation import Parameters
-from core.domain.text import folded
+from core.formats.text import folded
 
 Check = Literal["none", "not_empty", "json"]
 CHECKS: tuple[Check, ...] = get_args(Check)

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.domain.experiment import Experiment, Guardrail, Metric, Phase, Variant
-from core.statistics import bayes, quantiles, sample_ratio, sequential
+from core.statistics import bayes, histogram, quantiles, sample_ratio, sequential
 from core.statistics.bayes import Belief
 from core.statistics.interval import Interval
 from core.statistics.means import Sample
 from core.statistics.moments import Moments
 from core.statistics.sequential import Difference
-from core.storage import histogram
-from core.storage.experiment_sums import metric_of_sums
-from core.storage.experiments import Look, Sums
+from core.storage.experiments.designs import Look, Sums
+from core.storage.experiments.sums import metric_of_sums
 
 METRICS: tuple[Metric, ...] = (
     "success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost",

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from core.domain.experiment import Experiment, OutcomeInput, Variant
-from core.domain.text import folded, is_storable
 from core.errors import InvalidRequest
+from core.formats.text import folded, is_storable
 
 MAX_TEXT = 20_000
 

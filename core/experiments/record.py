@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from core.clock import to_us
-from core.domain import strict_json as json
 from core.domain.experiment import Decision, Experiment, Phase
 from core.errors import InvalidRequest
 from core.experiments.analysis import Analysis, Contrast, VariantResult
 from core.experiments.decision import Traffic
 from core.experiments.words import names
+from core.formats import strict_json as json
 from core.statistics.interval import Interval
 
 _OPEN, _CLOSE = "```json aimm-experiment\n", "\n```"

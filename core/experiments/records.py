@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from core import clock
-from core.domain import strict_json as json
 from core.domain.experiment import Decision, Experiment
 from core.experiments import record
 from core.experiments.analysis import Analysis, VariantResult, analyse
 from core.experiments.decision import Traffic, decide
-from core.storage import experiment_check
-from core.storage.database import Database
-from core.storage.experiments import ExperimentStore, ShadowCalls
+from core.formats import strict_json as json
+from core.storage.engine.database import Database
+from core.storage.experiments import check as sums_check
+from core.storage.experiments.designs import ExperimentStore, ShadowCalls
 
 
 def with_shadows(results: Sequence[VariantResult], shadows: Sequence[ShadowCalls]) -> tuple[VariantResult, ...]:
@@ -55,7 +55,7 @@ class DecisionRecords:
         """
         stated = record.parse(text)
         with self._database.read() as connection:
-            sums = experiment_check.recomputed(connection, experiment.id)
+            sums = sums_check.recomputed(connection, experiment.id)
         analysis = analyse(experiment, sums)
         traffic = Traffic(**stated["traffic"])
         decision = decide(experiment, analysis, traffic)
@@ -74,8 +74,8 @@ class DecisionRecords:
         self, experiment: Experiment, analysis: Analysis, decision: Decision, *, traffic: Traffic, written_at: str
     ) -> dict[str, Any]:
         with self._database.read() as connection:
-            digest = experiment_check.data_hash(connection, experiment.id)
-            ids = experiment_check.price_ids(connection, experiment.id)
+            digest = sums_check.data_hash(connection, experiment.id)
+            ids = sums_check.price_ids(connection, experiment.id)
         return record.to_data(
             experiment, analysis, decision, traffic, data_hash=digest, price_ids=ids, written_at=written_at
         )

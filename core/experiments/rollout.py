@@ -19,10 +19,10 @@ from core.domain.generation import Parameters, Request
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.design import prompt_version
 from core.experiments.service import ExperimentReport, ExperimentService
-from core.storage.aliases import AliasStore
-from core.storage.audit import note as audit
-from core.storage.database import Connection, Database
-from core.storage.writer import Work, Writer
+from core.storage.engine.audit import note as audit
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.writer import Work, Writer
+from core.storage.experiments.aliases import AliasStore
 
 STEPS = (5, 25)  # per cent of units; the step after the last is all of them
 MIN_UNITS = 100  # of the new target in a step, before the next one

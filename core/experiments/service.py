@@ -20,7 +20,6 @@ from core.domain.experiment import (
     Variant,
 )
 from core.domain.key import Key
-from core.domain.text import MAX_TAGS, as_list, is_storable
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record
 from core.experiments.analysis import Analysis, VariantResult, analyse, history
@@ -31,13 +30,23 @@ from core.experiments.design import asked_of, checked_design, checked_unit, chec
 from core.experiments.outcomes import checked_outcome, find_variant
 from core.experiments.play import played
 from core.experiments.records import DecisionRecords, with_shadows
+from core.formats.text import MAX_TAGS, as_list, is_storable
 from core.statistics.interval import Interval
-from core.storage import experiment_check, experiment_data
-from core.storage.audit import note
-from core.storage.database import Connection, Database
-from core.storage.experiments import DayCounts, ExperimentStore, Look, ShadowCalls, Sums, UnitRow, design_to_json
-from core.storage.idempotency import once
-from core.storage.writer import Writer
+from core.storage.engine.audit import note
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.idempotency import once
+from core.storage.engine.writer import Writer
+from core.storage.experiments import check as sums_check
+from core.storage.experiments import units as unit_store
+from core.storage.experiments.designs import (
+    DayCounts,
+    ExperimentStore,
+    Look,
+    ShadowCalls,
+    Sums,
+    UnitRow,
+    design_to_json,
+)
 
 MAX_OUTCOMES = 10_000
 TRAFFIC_DAYS = 14
@@ -93,9 +102,9 @@ class ExperimentService:
     def open(self) -> None:
         """Write the sums of experiments that have none yet."""
         with self._database.read() as connection:
-            missing = experiment_check.needs_sums(connection)
+            missing = sums_check.needs_sums(connection)
         for experiment_id in missing:
-            self._writer.run(partial(experiment_check.rebuild, experiment_id=experiment_id))
+            self._writer.run(partial(sums_check.rebuild, experiment_id=experiment_id))
 
     # Definition ----------------------------------------------------------------------------------------------------
 
@@ -224,7 +233,7 @@ class ExperimentService:
         forced = None if force is None else find_variant(experiment, force)
         _, assignment = place(experiment, unit_id, forced)
         given = [(assignment, clock.now_us())]
-        found = self._writer.run(lambda connection: experiment_data.expose(connection, experiment, given))
+        found = self._writer.run(lambda connection: unit_store.expose(connection, experiment, given))
         unit = found[assignment.id]
         variant = forced or next(v for v in experiment.variants if v.position == unit.position)
         return Served(variant=variant, assignment_id=unit.id, is_counted=not unit.reason, reason=unit.reason)
@@ -284,15 +293,15 @@ class ExperimentService:
         if not served.variant.workflow:
             return served, self._call(experiment, served, unit_id, prompt, key)
         run_id = self._run_workflow(served.variant, prompt, key)
-        self._writer.run(lambda connection: experiment_data.begin_run(connection, run_id, served.assignment_id))
+        self._writer.run(lambda connection: unit_store.begin_run(connection, run_id, served.assignment_id))
         return served, run_id
 
     def settle_runs(self) -> None:
         """Count the workflow runs of units that are over; each once, whoever started it."""
         with self._database.read() as connection:
-            waiting = experiment_data.runs_to_settle(connection)
+            waiting = unit_store.runs_to_settle(connection)
         for run_id in waiting:
-            self._writer.run(partial(experiment_data.settle_run, run_id=run_id))
+            self._writer.run(partial(unit_store.settle_run, run_id=run_id))
 
     def origin(self, experiment: Experiment, served: Served, unit_id: str) -> Origin:
         """How a call of a unit is logged, so that it is counted for the unit."""
@@ -331,7 +340,7 @@ class ExperimentService:
 
         def work(connection: Connection) -> list[tuple[str, str]]:
             now_us = clock.now_us()
-            states = experiment_data.record(connection, experiment, given, now_us)
+            states = unit_store.record(connection, experiment, given, now_us)
             return [(outcome_id, state) for (outcome_id, _), state in zip(given, states, strict=True)]
 
         if idempotency_key is None:
@@ -358,9 +367,9 @@ class ExperimentService:
 
         def work(connection: Connection) -> None:
             for exposed, outcomes in played(experiment, n_units, clock.now_us()):
-                experiment_data.expose(connection, experiment, exposed)
+                unit_store.expose(connection, experiment, exposed)
                 given = [(f"o_{secrets.token_hex(10)}", outcome) for outcome in outcomes]
-                experiment_data.record(connection, experiment, given, clock.now_us())
+                unit_store.record(connection, experiment, given, clock.now_us())
 
         self._writer.run(work)
 
@@ -432,7 +441,7 @@ class ExperimentService:
         found = []
         for experiment in self._store.all():
             with self._database.read() as connection:
-                found += experiment_check.differences(connection, experiment.id)
+                found += sums_check.differences(connection, experiment.id)
         return found
 
     def record_of(self, experiment_id: str) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from core.calls.call import Origin
 from core.domain.experiment import Experiment, Variant
 from core.domain.generation import Parameters, Request
-from core.domain.text import MAX_TAGS
 from core.errors import InvalidRequest, NotFound
 from core.experiments.service import ExperimentService, Served
+from core.formats.text import MAX_TAGS
 
 PREFIX = "exp:"
 TTL_S = 1.0

@@ -8,9 +8,9 @@ import time
 
 from core import clock
 from core.errors import DatabaseUnavailable
-from core.storage.database import Database
-from core.storage.logins import LoginStore
-from core.storage.writer import Writer
+from core.storage.engine.database import Database
+from core.storage.engine.writer import Writer
+from core.storage.gateway.logins import LoginStore
 
 LIFE_S = 30 * 86_400
 FRESH_S = 1.0  # for so long what was looked up is believed

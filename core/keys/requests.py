@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from core import clock
 from core.errors import Conflict
-from core.storage import keyed_requests as store
-from core.storage.database import Connection, Database
-from core.storage.presence import Presence
-from core.storage.writer import Writer
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.presence import Presence
+from core.storage.engine.writer import Writer
+from core.storage.gateway import keyed_requests as store
 
 KEPT_S = 24 * 3600
 MAX_ANSWER_BYTES = 16 * 1024 * 1024

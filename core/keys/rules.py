@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 from core.config import LogContent
 from core.domain.key import SCOPES, Key
-from core.domain.text import is_storable, tags_problem
 from core.errors import Forbidden, InvalidRequest
+from core.formats.text import is_storable, tags_problem
 
 PREFIX = "aimm_"
 MAX_RPM = 1_000_000

@@ -14,10 +14,10 @@ from core import clock
 from core.domain.key import Key
 from core.errors import AuthenticationError, Conflict, NotFound
 from core.keys import rules
-from core.storage.audit import note
-from core.storage.database import Connection, Database
-from core.storage.keys import KeyStore
-from core.storage.writer import Writer
+from core.storage.engine.audit import note
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.writer import Writer
+from core.storage.gateway.keys import KeyStore
 
 FRESH_S = 0.9  # a revocation holds in all processes within a second, the reading included
 UNKNOWN_FRESH_S = 0.1  # a key that is not there may have been made just now, in another process

@@ -10,12 +10,12 @@ from core import clock
 from core.domain.feedback import Feedback, FeedbackSums
 from core.domain.generation import Generation
 from core.domain.key import Key
-from core.domain.text import is_storable
 from core.errors import InvalidRequest, NotFound
-from core.storage.database import Database
-from core.storage.feedback import FeedbackStore
-from core.storage.generations import GenerationStore
-from core.storage.writer import Writer
+from core.formats.text import is_storable
+from core.storage.calls.feedback import FeedbackStore
+from core.storage.calls.generations import GenerationStore
+from core.storage.engine.database import Database
+from core.storage.engine.writer import Writer
 
 MAX_TEXT = 20_000
 _THUMBS = ("up", "down")

@@ -13,8 +13,8 @@ from core.domain.generation import Source
 from core.domain.metrics import Metrics, MetricsRow, Projection
 from core.errors import InvalidRequest
 from core.monitoring import metrics
-from core.storage.rollups import RollupRows, RollupStore
-from core.storage.spend_by import SpendByStore
+from core.storage.calls.rollups import RollupRows, RollupStore
+from core.storage.money.spend_by import SpendByStore
 
 Bucket = Literal["hour", "day"]
 DEFAULT_DAYS = 30

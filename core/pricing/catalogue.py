@@ -13,9 +13,9 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from core.domain import strict_json as json
-from core.domain.names import normalise as normalise
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate, always_searches
+from core.formats import strict_json as json
+from core.formats.names import normalise as normalise
 
 VENDORS = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}
 _VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{2,4}|\d{8}))*$")

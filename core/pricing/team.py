@@ -9,11 +9,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from core.domain.generation import SERVICE_TIERS
-from core.domain.names import is_pattern
 from core.domain.price import RATE_NAMES, PriceSource, Rate, TeamPrice
-from core.domain.text import is_storable
-from core.domain.yaml_text import Scalar, is_null, read
 from core.errors import InvalidRequest
+from core.formats.names import is_pattern
+from core.formats.text import is_storable
+from core.formats.yaml_text import Scalar, is_null, read
 from core.pricing.book import ALL_MODELS
 from core.pricing.catalogue import VENDORS, normalise
 

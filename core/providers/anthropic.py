@@ -9,7 +9,7 @@ from core.domain.generation import Chunk, FinishReason, Model, Parameters, Reque
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest, ProviderError
 from core.providers.base import UNUSUAL, Counts, KeyCheck, as_input, check_results, choice_of, is_credible, tier_of
-from core.providers.http import HttpVendor, quota_of
+from core.providers.http.client import HttpVendor, quota_of
 from core.providers.openai import checked
 
 LIST_TIMEOUT_S = 6.0

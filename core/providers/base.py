@@ -4,10 +4,10 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from core.domain import strict_json as json
 from core.domain.generation import CHARGED, COUNTS, MORE_TOKENS, Chunk, FinishReason, Message, Model, Request, Usage
 from core.domain.message import ToolCall, ToolResult, read_arguments
 from core.errors import InvalidRequest
+from core.formats import strict_json as json
 
 # A hundred times the longest context there is; its cost still fits into a whole number of nano-dollars in the database.
 MOST_TOKENS = 1_000_000_000

@@ -9,17 +9,17 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
-from core.domain import strict_json as json
 from core.domain.generation import Chunk, Model, Request
 from core.errors import (
     AimmError,
     ProviderError,
 )
+from core.formats import strict_json as json
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
 from core.providers.gemini_errors import to_error
 from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_usage
-from core.providers.http import Answer, HttpVendor, translated
+from core.providers.http.client import Answer, HttpVendor, translated
 from core.providers.key_check import judged
 
 GEMINI_URL = "https://generativelanguage.googleapis.com"
@@ -156,7 +156,7 @@ class GeminiProvider:
             from google import genai
             from google.genai import client, types
 
-            from core.providers.guarded import make_client
+            from core.providers.http.guarded import make_client
 
             self._http = make_client(self._wire.as_events, allows_link_local=self._allows_link_local)
             # Whatever is left out here, the client reads from the environment: another address, version or a replay.

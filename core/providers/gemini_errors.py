@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.domain import strict_json as json
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -17,7 +16,8 @@ from core.errors import (
     Upstream,
     redact,
 )
-from core.providers.http import not_an_answer
+from core.formats import strict_json as json
+from core.providers.http.client import not_an_answer
 
 
 def to_error(code: int, body: Any, headers: Mapping[str, str]) -> AimmError:

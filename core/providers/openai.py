@@ -24,8 +24,8 @@ from core.errors import (
 )
 from core.pricing.receipt import to_nano
 from core.providers.base import UNUSUAL, Counts, KeyCheck, choice_of, is_credible, tier_of
-from core.providers.events import Event
-from core.providers.http import HttpVendor, quota_of
+from core.providers.http.client import HttpVendor, quota_of
+from core.providers.http.events import Event
 from core.providers.key_check import judged
 from core.providers.tool_calls import CallReader
 

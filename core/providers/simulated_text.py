@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.domain import strict_json as json
 from core.domain.generation import Request
+from core.formats import strict_json as json
 
 _STOP = frozenset(
     "about above after again all also and any are because been before being below both but can could does down each few"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from core.domain import strict_json as json
 from core.domain.generation import ToolDelta
 from core.domain.message import read_arguments, to_arguments
+from core.formats import strict_json as json
 
 
 @dataclass(slots=True)

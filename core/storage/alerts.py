@@ -8,10 +8,10 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us, to_us
-from core.domain import strict_json as json
 from core.domain.alert import Alert, Delivery
-from core.storage.database import Connection, Database
-from core.storage.reading import readable
+from core.formats import strict_json as json
+from core.storage.calls.reading import readable
+from core.storage.engine.database import Connection, Database
 from core.storage.schema import alerts, budgets, deliveries
 
 QUIET_US = 900_000_000

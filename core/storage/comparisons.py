@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from core.clock import from_us, to_us
-from core.domain import strict_json as json
 from core.domain.comparison import Candidate, Comparison, Criterion, prompt_digest
 from core.domain.generation import Generation, Parameters
-from core.storage.database import Database
-from core.storage.generations import GenerationStore
-from core.storage.paging import read_page
-from core.storage.reading import each, readable, whole
+from core.formats import strict_json as json
+from core.storage.calls.generations import GenerationStore
+from core.storage.calls.reading import each, readable, whole
+from core.storage.engine.database import Database
+from core.storage.engine.paging import read_page
 from core.storage.schema import candidates, comparisons, votes
 
 _SAME = ("id", "source", "prompt", "system", "winner", "key_id", "owner")

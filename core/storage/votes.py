@@ -8,10 +8,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
 from core.domain.comparison import Vote, VoteChoice
+from core.storage.calls.reading import readable, whole
 from core.storage.comparisons import to_candidate
-from core.storage.database import Database
-from core.storage.paging import read_page
-from core.storage.reading import readable, whole
+from core.storage.engine.database import Database
+from core.storage.engine.paging import read_page
 from core.storage.schema import candidates, comparisons, generations, votes
 
 _PAIR = ["comparison_id", "voter", "position_a", "position_b"]

@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from core.clock import from_us
-from core.domain import strict_json as json
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
+from core.formats import strict_json as json
 from core.pricing.receipt import from_nano
-from core.storage.database import Database
-from core.storage.paging import read_page
-from core.storage.reading import readable, whole
+from core.storage.calls.reading import readable, whole
+from core.storage.engine.database import Database
+from core.storage.engine.paging import read_page
 from core.storage.schema import step_runs, workflow_runs, workflows
 
 

@@ -10,9 +10,9 @@ from prometheus_client.metrics_core import Metric
 
 from core.domain.budget import BudgetStatus
 from core.errors import BudgetExceeded
+from core.statistics.histogram import PER_DOUBLING, merge_groups
 from core.statistics.sample_ratio import sequential_sample_ratio
-from core.storage.histogram import PER_DOUBLING, merge_groups
-from core.storage.totals import ArmTotals, CallTotals, Times
+from core.storage.calls.totals import ArmTotals, CallTotals, Times
 from core.telemetry.conventions import SECONDS
 
 NANO = 1_000_000_000

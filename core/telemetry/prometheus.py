@@ -9,7 +9,7 @@ from core import clock
 from core.calls.observer import Seen
 from core.domain.budget import BudgetStatus
 from core.domain.generation import Generation
-from core.storage.totals import TotalsStore
+from core.storage.calls.totals import TotalsStore
 
 if TYPE_CHECKING:
     from core.telemetry.tally import Tally

@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from core.calls.observer import Seen
 from core.domain.generation import Generation
-from core.storage.files import private_folder
+from core.storage.engine.files import private_folder
 from core.telemetry.families import Bounded
 
 OVERHEAD_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from core.errors import Conflict, DatabaseUnavailable
-from core.storage.database import Database
-from core.storage.files import private_database, private_opener
-from core.storage.presence import is_held
+from core.storage.engine.database import Database
+from core.storage.engine.files import private_database, private_opener
+from core.storage.engine.presence import is_held
 from core.workflows.steps import Closing
 
 logger = logging.getLogger(__name__)

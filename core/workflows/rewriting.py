@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from core.domain import strict_json as json
 from core.domain.workflow import Workflow
-from core.domain.yaml_text import nodes
 from core.errors import InvalidRequest
+from core.formats import strict_json as json
+from core.formats.yaml_text import nodes
 from core.workflows import spec
 
 

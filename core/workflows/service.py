@@ -16,17 +16,17 @@ from core.calls.accounting import checked_cap
 from core.calls.call import CallView, Origin
 from core.calls.engine import CallEngine
 from core.config import MAX_PROMPT_BYTES
-from core.domain import strict_json as json
 from core.domain.generation import Model
 from core.domain.key import Key
-from core.domain.text import is_storable
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.errors import AimmError, Conflict, DamagedRecord, InvalidRequest, NotFound, TooLarge
+from core.formats import strict_json as json
+from core.formats.text import is_storable
 from core.pricing.estimate import Estimate
 from core.pricing.receipt import to_nano
-from core.storage.database import Database
+from core.storage.engine.database import Database
+from core.storage.engine.writer import Writer
 from core.storage.workflows import WorkflowStore
-from core.storage.writer import Writer
 from core.workflows import spec
 from core.workflows.engine import RunEngine
 from core.workflows.estimate import EstimateCall, estimate_run

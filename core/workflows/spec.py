@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from core.domain.generation import Parameters
-from core.domain.text import is_storable
 from core.domain.workflow import CHECKS, FAILURE_POLICIES, Condition, Step, Workflow
-from core.domain.yaml_text import NUMBER, Scalar, is_null, read, typed
 from core.errors import InvalidRequest
+from core.formats.text import is_storable
+from core.formats.yaml_text import NUMBER, Scalar, is_null, read, typed
 from core.workflows.template import TemplateError, references
 
 MAX_STEPS = 50

@@ -7,14 +7,14 @@ from typing import Any
 from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine
-from core.domain import strict_json as json
 from core.domain.generation import Generation, Message, Request
 from core.domain.key import Key
 from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
+from core.formats import strict_json as json
 from core.pricing.receipt import to_nano
+from core.storage.engine.writer import Work, Writer
 from core.storage.workflows import WorkflowStore
-from core.storage.writer import Work, Writer
 from core.workflows.template import render
 
 

@@ -9,14 +9,14 @@ import streamlit as st
 from core import AimmError
 from core.calls.call import Call, CallView
 from core.domain.generation import Generation
-from dashboard import answers, formatting
+from dashboard import answer_markdown, formatting
 
 PAINT_S = 0.05
 
 
 def show(place: Any, text: str) -> None:
     """What a model wrote, in a place of its own: as it is, and without fetching anything from elsewhere."""
-    found = answers.parts(text)
+    found = answer_markdown.parts(text)
     box = place if len(found) == 1 or place is st else place.container()
     for part in found:
         if part.kind == "markdown":

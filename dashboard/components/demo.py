@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard import queries
-from dashboard.session import manager
+from dashboard.frames import queries
+from dashboard.process import manager
 
 
 def switch() -> None:

@@ -9,8 +9,9 @@ from core import AimmError
 from core.domain.generation import Request
 from core.domain.workflow import Workflow
 from core.pricing.estimate import Estimate, total
-from dashboard import formatting, money, tables
-from dashboard.session import manager
+from dashboard import formatting, tables
+from dashboard.frames import money
+from dashboard.process import manager
 
 OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
 HELP = (

@@ -8,7 +8,7 @@ import streamlit as st
 from core import clock
 from core.domain.generation import Generation
 from dashboard import formatting, tables
-from dashboard.session import manager
+from dashboard.process import manager
 
 DAYS = 30
 

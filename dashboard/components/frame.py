@@ -4,8 +4,9 @@ import streamlit as st
 
 from core.domain.budget import BudgetOutlook
 from core.monitoring.forecast import Forecast
-from dashboard import formatting, queries
+from dashboard import formatting
 from dashboard.components import demo as demo_data
+from dashboard.frames import queries
 
 MAX_BANNERS = 3
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting
-from dashboard.session import manager
+from dashboard.process import manager
 
 _ICON = {"works": ":material/check_circle:", "network": ":material/wifi_off:"}
 

@@ -6,8 +6,9 @@ import streamlit as st
 
 from core.domain.generation import Generation
 from core.domain.price import Elsewhere
-from dashboard import formatting, money, queries, tables
+from dashboard import formatting, tables
 from dashboard.formatting import UNKNOWN
+from dashboard.frames import money, queries
 
 HELP = {
     "input": "Tokens of the prompt that were read anew (the cached part is beside it).",

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.clock import from_us
 from dashboard import formatting
-from dashboard.session import manager
+from dashboard.process import manager
 
 _NAMES = {"gemini": "Gemini", "openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"}
 _HOW = {

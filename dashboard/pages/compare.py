@@ -4,9 +4,10 @@ import streamlit as st
 
 from core import NotFound
 from core.domain.comparison import Comparison
-from dashboard import address, queries
-from dashboard.components import blind, compare_form, compared, rule_editor, votes
-from dashboard.session import manager
+from dashboard import address
+from dashboard.components.compare import blind, form, result, rule_editor, votes
+from dashboard.frames import queries
+from dashboard.process import manager
 from dashboard.voter import voter
 
 mm = manager()
@@ -28,12 +29,12 @@ def vote_blind(shown: Comparison) -> None:
     if st.button("Leave it for later", key="blind_leave", type="tertiary", icon=":material/arrow_back:"):
         address.put("comparison", None)
         st.rerun()
-    compared.asked(shown)
+    result.asked(shown)
     blind.draw(shown)
 
 
 def compare(shown: Comparison | None) -> None:
-    begun, rule = compare_form.show()
+    begun, rule = form.show()
     words = rule_editor.words(rule)
     if begun is not None:
         address.put("comparison", begun)
@@ -42,8 +43,8 @@ def compare(shown: Comparison | None) -> None:
     if shown is not None:
         if words != state.get("compare_rule_words", words):
             shown = mm.comparisons.settle(shown.id, rule)
-        compared.asked(shown)
-        compared.draw(shown)
+        result.asked(shown)
+        result.draw(shown)
     state.compare_rule_words = words
 
 

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from dashboard import address, tables, trials
-from dashboard.components import demo, experiment_form, trial
-from dashboard.session import manager
+from dashboard import address, tables
+from dashboard.components import demo
+from dashboard.components.experiments import detail, form
+from dashboard.frames import experiments as frames
+from dashboard.process import manager
 
 mm = manager()
 state = st.session_state
@@ -31,7 +33,7 @@ def simulator() -> None:
     if not 0 <= (rate or 0) + (effect or 0) <= 100:
         st.error("The rate and the difference together must stay between 0 and 100 %.")
         return
-    frame = trials.peeking(float(rate or 0) / 100, float(effect or 0) / 100, int(n or 5000))
+    frame = frames.peeking(float(rate or 0) / 100, float(effect or 0) / 100, int(n or 5000))
     columns = {c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if c != "method"}
     tables.show(frame, hide_index=True, column_config=columns)
     st.caption("300 simulated experiments, 200 looks each.")
@@ -40,7 +42,7 @@ def simulator() -> None:
 st.title("Experiments")
 experiments = {experiment.id: experiment for experiment in mm.experiments.all()}
 with st.expander("New experiment", icon=":material/add:", expanded=not experiments):
-    experiment_form.show()
+    form.show()
 if not experiments:
     demo.offer("No experiments yet. Start one above, or look at three made-up ones.", "exp_demo")
     st.stop()
@@ -64,7 +66,7 @@ st.selectbox(
         f"{experiments[i].name} ({experiments[i].status}{', demo' if experiments[i].is_demo else ''})"
     ),
 )
-trial.show(trials.report(label))
+detail.show(frames.report(label))
 if not experiments[label].is_demo:
     with st.expander("Use it from a program", icon=":material/code:"):
         snippet(label)

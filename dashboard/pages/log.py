@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from dashboard import address, queries
-from dashboard.components import demo, feedback, history
-from dashboard.session import manager
+from dashboard import address
+from dashboard.components import demo, feedback
+from dashboard.components.log import history
+from dashboard.frames import queries
+from dashboard.process import manager
 
 SOURCES = ("playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo")
 STATUSES = ("ok", "error", "blocked", "truncated", "stopped")

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from dashboard import address, formatting, queries, tables
-from dashboard.components import key_card, prices, vendors
-from dashboard.session import manager
+from dashboard import address, formatting, tables
+from dashboard.components import key_card, vendors
+from dashboard.components.monitoring import prices
+from dashboard.frames import queries
+from dashboard.process import manager
 
 st.title("Models & prices")
 mm = manager()

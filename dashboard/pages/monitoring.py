@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from dashboard import address, charts, queries, tables
-from dashboard.components import alerts, budgets, chart_table, demo, headline, reconcile, spend
+from dashboard import address, tables
+from dashboard.charts import monitoring as charts
+from dashboard.components import chart_table, demo
+from dashboard.components.monitoring import alerts, budgets, headline, reconcile, spend
+from dashboard.frames import queries
 
 ALL = "all models"
 VIEWS = ("Overview", "Spend", "Budgets & alerts", "Reconcile")

@@ -2,9 +2,12 @@
 
 import streamlit as st
 
-from dashboard import formatting, queries
-from dashboard.components import conversation, estimates, history, key_card, parameters
-from dashboard.session import manager
+from dashboard import formatting
+from dashboard.components import estimates, key_card
+from dashboard.components.log import history
+from dashboard.components.playground import conversation, parameters
+from dashboard.frames import queries
+from dashboard.process import manager
 
 EXAMPLES = {
     "Extract JSON": "Extract name, date and amount as JSON: «Invoice 4711 of 3 March, Baker & Sons, 128.40 euros.»",

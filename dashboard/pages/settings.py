@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from dashboard import formatting, login, queries
-from dashboard.session import manager
+from dashboard import formatting, login
+from dashboard.frames import queries
+from dashboard.process import manager
 
 mm = manager()
 settings = mm.settings

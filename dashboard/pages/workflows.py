@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from dashboard import address, clicks, formatting, queries
-from dashboard.components import estimates, workflow_editor, workflow_run
-from dashboard.session import manager
+from dashboard import address, clicks, formatting
+from dashboard.components import estimates
+from dashboard.components.workflows import editor, run
+from dashboard.frames import queries
+from dashboard.process import manager
 
 mm = manager()
 state = st.session_state
@@ -19,8 +21,8 @@ def named_input(name: str, default: str, key: str) -> str:
 
 
 st.title("Workflows")
-written = workflow_editor.prepare(mm.workflows.texts())
-chosen = workflow_editor.choose(list(written))
+written = editor.prepare(mm.workflows.texts())
+chosen = editor.choose(list(written))
 workflow = mm.workflows.all().get(chosen)
 for name, problem in mm.workflows.unreadable().items():
     st.warning(formatting.plain(f"The workflow {name} cannot be read: {problem}"), icon=":material/warning:")
@@ -50,7 +52,7 @@ with left:
     if estimate and workflow:
         estimates.steps(workflow, {"": text or "", **named}, model or default_model)
     with st.expander("Edit the workflow", icon=":material/edit:"):
-        edited = workflow_editor.edit(chosen, written[chosen])
+        edited = editor.edit(chosen, written[chosen])
         is_taken = edited is not None and edited.name != chosen and mm.workflows.is_saved(edited.name)
         if is_taken:
             st.warning(
@@ -59,14 +61,14 @@ with left:
         row = st.container(horizontal=True)
         save = row.button("Save", icon=":material/save:", disabled=edited is None or is_taken, key="flow_save")
         if save and edited is not None:
-            workflow_editor.select(mm.workflows.save(state.flow_yaml).name)
+            editor.select(mm.workflows.save(state.flow_yaml).name)
             st.toast(f"Saved {formatting.plain(edited.name)}.")
             st.rerun()
         if mm.workflows.is_saved(chosen) and row.button(
             "Delete the saved version", icon=":material/delete:", key="flow_delete"
         ):
             mm.workflows.remove(chosen)
-            workflow_editor.select(chosen)
+            editor.select(chosen)
             st.rerun()
     cap = estimates.cap("flow_cap")
     if clicks.first(run_clicked, "flow", (edited, text, named, model, cap)):
@@ -84,15 +86,15 @@ with left:
 
 with right:
     run_id = address.value("run")
-    shown = workflow_run.found(run_id)
+    shown = run.found(run_id)
     if run_id is None or shown is None:
         st.info(
             "A run shows here, step by step. It goes on when this page is closed, and after a crash.",
             icon=":material/account_tree:",
         )
     else:
-        workflow_run.controls(shown)
-        workflow_run.watch(run_id)
+        run.controls(shown)
+        run.watch(run_id)
         if not shown.is_over:  # the buttons of a finished run are others
             st.rerun()
 

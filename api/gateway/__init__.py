@@ -1,0 +1,1 @@
+"""The gateway: what all wires share, and a folder for each wire."""

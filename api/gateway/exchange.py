@@ -1,0 +1,135 @@
+"""One HTTP exchange in plain ASGI: the body within limits, an answer at once or piece by piece, a caller who leaves."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from api.errors import MAX_BODY_BYTES, Unserved
+from core import InvalidRequest, TooLarge
+from core.formats import strict_json as json
+
+BODY_TIMEOUT_S = 60.0  # for a whole body
+DRAIN_BYTES, DRAIN_S = 256 * 1024 * 1024, 20.0
+REQUEST_ID = "x-aimm-request-id"
+JSON = b"application/json"
+EVENTS = b"text/event-stream; charset=utf-8"
+
+
+class Left(Exception):
+    """The caller has closed the connection; there is nobody to answer."""
+
+
+class Exchange:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        self.query: bytes = scope.get("query_string", b"")
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.has_begun = False
+        self._receive = receive
+        self._send = send
+        self._raw: bytes | None = None
+        self._is_read_again = False
+
+    def header(self, name: bytes) -> str:
+        """The value of a header, in lower case written; empty = there is none."""
+        return self.headers.get(name, b"").decode("latin-1").strip()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no text of this request is to be kept."""
+        return self.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
+
+    async def json(self) -> dict[str, Any]:
+        """The body's JSON object.
+
+        Raises:
+            InvalidRequest, TooLarge; Left.
+        """
+        raw = await self.body()
+        try:
+            value = json.loads(raw)
+        except json.JSONDecodeError as error:
+            raise InvalidRequest(f"The body is not JSON: {error.msg[:100]}.") from None
+        if b"\\u" in raw and (problem := json.problem_of(value)):
+            raise InvalidRequest(problem)
+        if not isinstance(value, dict):
+            raise InvalidRequest("The body must be a JSON object.")
+        return value
+
+    async def body(self) -> bytes:
+        """The body, whole; read once. Raises: InvalidRequest, TooLarge; Left."""
+        if self._raw is None:
+            length = self.headers.get(b"content-length", b"0")
+            if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+                await self._refuse_body()
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    self._raw = await self._read()
+            except TimeoutError:
+                raise Unserved(f"The body did not come within {BODY_TIMEOUT_S:g} s.", 408) from None
+        return self._raw
+
+    async def _read(self) -> bytes:
+        parts, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Left
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > MAX_BODY_BYTES:
+                await self._refuse_body()
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _refuse_body(self) -> None:
+        """Read the rest of it and drop it: a client that is still sending would see a reset connection, not the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                left, more = DRAIN_BYTES, True
+                while more and left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    more = message.get("more_body", False)
+        raise TooLarge(f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
+
+    async def again(self) -> Message:
+        """The body that was read, for an application that reads it itself; then whether the caller leaves."""
+        if self._is_read_again:
+            return await self._receive()
+        self._is_read_again = True
+        return {"type": "http.request", "body": self._raw or b"", "more_body": False}
+
+    async def gone(self) -> None:
+        """Returns when the caller has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def begin(self, status: int, content_type: bytes, headers: Mapping[str, str]) -> None:
+        lines = [(b"content-type", content_type)]
+        if REQUEST_ID not in headers:  # there is no call whose id it could be
+            lines.append((REQUEST_ID.encode(), new_id().encode()))
+        lines += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": lines})
+
+    async def write(self, piece: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def answer(self, status: int, raw: bytes, headers: Mapping[str, str], content_type: bytes = JSON) -> None:
+        """A whole answer."""
+        await self.begin(status, content_type, {**headers, "content-length": str(len(raw))})
+        await self.write(raw, more=False)
+
+
+def new_id() -> str:
+    """The id of a request that no call came of."""
+    return f"r_{secrets.token_hex(10)}"
+
+
+dumped = json.encoded

@@ -1,0 +1,184 @@
+"""From Gemini's JSON to a request of ours."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from api.gateway.exchange import Exchange
+from api.gateway.options import Asked, origin_of
+from core import InvalidRequest
+from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
+from core.domain.key import Key
+from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
+from core.formats.text import as_list, is_storable
+
+_ALPHABET = str.maketrans("-_", "+/")
+_CHOICES = {"AUTO": "auto", "VALIDATED": "auto", "NONE": "none", "ANY": "required"}
+
+
+def content(exchange: Exchange, model: str, body: dict[str, Any], key: Key | None, *, is_streamed: bool) -> Asked:
+    """Raises: InvalidRequest."""
+    messages = _turns(body.get("contents"))
+    system = _system(_either(body, "systemInstruction", "system_instruction"))
+    parameters = _parameters(body)
+    if problem := parameters.problem():
+        raise InvalidRequest(problem)
+    if not all(is_storable(text) for text in (system or "", *(turn.text for turn in messages))):
+        raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
+    tools, is_plain = _tools(body.get("tools"))
+    choice, allowed = _tool_choice(_either(body, "toolConfig", "tool_config"))
+    request = Request(
+        model=model,
+        messages=messages,
+        system=system,
+        parameters=parameters,
+        tools=tuple(tool for tool in tools if not allowed or tool.name in allowed),
+        tool_choice=choice if is_plain else "",
+        is_streamed=is_streamed,
+        native=Native(wire="gemini", body=body, parameters=parameters, system=system),
+    )
+    origin = origin_of(exchange, key)
+    return Asked(request, origin, unit=origin.user_id)
+
+
+def _either(body: Mapping[str, Any], *names: str) -> Any:
+    return next((body[name] for name in names if body.get(name) is not None), None)
+
+
+def _turns(given: Any) -> tuple[Message, ...]:
+    contents = [given] if isinstance(given, dict) else given
+    if not isinstance(contents, list) or not contents:
+        raise InvalidRequest("contents must be a list of turns.")
+    turns = []
+    for turn in contents:
+        parts = turn.get("parts") if isinstance(turn, dict) else None
+        parts = [parts] if isinstance(parts, dict) else parts
+        if not isinstance(parts, list):
+            raise InvalidRequest("Each of contents must have parts.")
+        role: Literal["user", "model"] = "model" if turn.get("role") == "model" else "user"
+        turns.append(Message.of(role, tuple(part for each in parts for part in _parts(each))))
+    return paired(turns)
+
+
+def _parts(given: Any) -> tuple[Part, ...]:
+    """What is in a part; nothing where only Gemini reads it, such as its own thoughts."""
+    if not isinstance(given, dict):
+        raise InvalidRequest("A part must be an object.")
+    if given.get("thought"):
+        return ()
+    if isinstance(given.get("text"), str):
+        return (str(given["text"]),)
+    data, file = _either(given, "inlineData", "inline_data"), _either(given, "fileData", "file_data")
+    if isinstance(data, dict):
+        return (Media(str(_either(data, "mimeType", "mime_type") or ""), data=_standard(str(data.get("data") or ""))),)
+    if isinstance(file, dict):
+        return (
+            Media(str(_either(file, "mimeType", "mime_type") or ""), url=str(_either(file, "fileUri", "file_uri"))),
+        )
+    called = _either(given, "functionCall", "function_call")
+    if isinstance(called, dict):
+        name, arguments = str(called.get("name") or ""), to_arguments(called.get("args")) or "{}"
+        signature = str(_either(given, "thoughtSignature", "thought_signature") or "")
+        return (ToolCall(str(called.get("id") or ""), name, arguments, signature),)
+    result = _either(given, "functionResponse", "function_response")
+    return _result(result) if isinstance(result, dict) else ()
+
+
+def _result(given: Mapping[str, Any]) -> tuple[Part, ...]:
+    """A result, and the media in it. Gemini reads `output` (and SDKs write `result`) as what came, `error` as what failed."""
+    inner, only = given.get("response"), ""
+    if isinstance(inner, dict) and len(inner) == 1 and inner.keys() & {"result", "output", "error"}:
+        [(only, inner)] = inner.items()
+    result = ToolResult(
+        str(given.get("id") or ""), str(given.get("name") or ""), to_arguments(inner), is_error=only == "error"
+    )
+    media = given.get("parts")
+    return (result, *(part for each in (media if isinstance(media, list) else ()) for part in _parts(each)))
+
+
+def _standard(text: str) -> str:
+    """Base64 as all others write it: google-genai sends the alphabet of addresses."""
+    text = text.translate(_ALPHABET).rstrip("=")
+    return text + "=" * (-len(text) % 4)
+
+
+def _system(given: Any) -> str | None:
+    if isinstance(given, str):
+        return given or None
+    parts = given.get("parts") if isinstance(given, dict) else None
+    parts = [parts] if isinstance(parts, dict) else parts
+    read = parts if isinstance(parts, list) else ()
+    texts = [str(part.get("text") or "") for part in read if isinstance(part, dict)]
+    return "\n\n".join(text for text in texts if text) or None
+
+
+def _tools(given: Any) -> tuple[tuple[Tool, ...], bool]:
+    """(functions, whether there is nothing else): search and code are Gemini's own."""
+    found, is_plain = [], True
+    for each in as_list(given):
+        declared = _either(each, "functionDeclarations", "function_declarations") if isinstance(each, dict) else None
+        declared = [declared] if isinstance(declared, dict) else declared
+        if not isinstance(declared, list):
+            is_plain = False
+            continue
+        for function in declared:
+            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+                raise InvalidRequest("A function declaration needs a name.")
+            schema = _either(function, "parametersJsonSchema", "parameters_json_schema") or _lower(
+                function.get("parameters")
+            )
+            found.append(Tool(name=function["name"], description=str(function.get("description") or ""), parameters=schema or {}))  # fmt: skip
+    return tuple(found), is_plain
+
+
+def _lower(schema: Any) -> Any:
+    """Gemini's own schemas name types in capitals; JSON Schema in small letters."""
+    if isinstance(schema, list):
+        return [_lower(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value.lower() if name == "type" and isinstance(value, str) else _lower(value)
+        for name, value in schema.items()
+    }
+
+
+def _tool_choice(given: Any) -> tuple[str, tuple[Any, ...]]:
+    """(the choice, the names of the tools that alone may be called; empty = all)."""
+    config = _either(given, "functionCallingConfig", "function_calling_config") if isinstance(given, dict) else None
+    if not isinstance(config, dict):
+        return "", ()
+    allowed = as_list(_either(config, "allowedFunctionNames", "allowed_function_names"))
+    mode = str(config.get("mode") or "").upper()
+    if mode == "ANY" and len(allowed) == 1:
+        return f"tool:{allowed[0]}", ()
+    return _CHOICES.get(mode, ""), allowed
+
+
+def _parameters(body: Mapping[str, Any]) -> Parameters:
+    config = _either(body, "generationConfig", "generation_config") or {}
+    if not isinstance(config, dict):
+        raise InvalidRequest("generationConfig must be an object.")
+    if (n := _either(config, "candidateCount", "candidate_count")) not in (None, 1):
+        raise InvalidRequest(f"candidateCount == {n!r}, must be 1.")
+    thinking = _either(config, "thinkingConfig", "thinking_config") or {}
+    if not isinstance(thinking, dict):
+        raise InvalidRequest("thinkingConfig must be an object.")
+    level = str(_either(thinking, "thinkingLevel", "thinking_level") or "").lower()
+    schema = _either(config, "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
+    if schema is None:
+        schema = _lower(_either(config, "responseSchema", "response_schema"))
+    tier = str(_either(body, "serviceTier", "service_tier") or "")
+    return Parameters(
+        temperature=config.get("temperature"),
+        top_p=_either(config, "topP", "top_p"),
+        max_tokens=_either(config, "maxOutputTokens", "max_output_tokens"),
+        seed=config.get("seed"),
+        thinking_budget=_either(thinking, "thinkingBudget", "thinking_budget"),
+        thinking_level=level if level in THINKING_LEVELS else None,
+        service_tier=tier if tier in SERVICE_TIERS else None,
+        json_schema=schema if isinstance(schema, dict) else None,
+        json_object=True if _either(config, "responseMimeType", "response_mime_type") == "application/json" and schema is None else None,
+        stop=_either(config, "stopSequences", "stop_sequences"),
+        frequency_penalty=_either(config, "frequencyPenalty", "frequency_penalty"),
+        presence_penalty=_either(config, "presencePenalty", "presence_penalty"),
+    )  # fmt: skip

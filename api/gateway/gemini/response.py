@@ -1,0 +1,135 @@
+"""From our chunks and records to Gemini's JSON; errors in Google's form."""
+
+from typing import Any
+
+from api.errors import status_of
+from api.gateway.exchange import dumped
+from core import AimmError, ContextTooLong, RateLimited
+from core.calls.call import Call
+from core.domain.generation import Chunk, Generation
+from core.domain.message import ToolCall, read_calls
+
+_FINISH = {
+    "stop": "STOP", "unknown": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"
+}  # fmt: skip
+_STATUS = {
+    401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+}  # fmt: skip
+
+
+class GeminiAnswer:
+    """One answer on Gemini's wire."""
+
+    has_comments = False  # google-genai takes a comment for a broken answer
+
+    def chunk(self, chunk: Chunk, call: Call) -> bytes:
+        """The event of a chunk; calls of tools wait for the end, because this wire has them whole only."""
+        if chunk.raw is not None:
+            return chunk.raw
+        parts: list[dict[str, Any]] = []
+        if chunk.thinking:
+            parts.append({"text": chunk.thinking, "thought": True})
+        if chunk.text:
+            parts.append({"text": chunk.text})
+        if not parts:
+            return b""
+        model = call.answered_by.name if call.answered_by else call.request.model
+        return _event(_response(parts, None, chunk.response_model or model, call.id))
+
+    def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes:
+        if was_raw:
+            return b""
+        return _event(_ended([], g))
+
+    def done(self) -> bytes:
+        return b""
+
+    def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
+        parts: list[dict[str, Any]] = [{"text": g.thinking, "thought": True}] if g.thinking else []
+        parts += [{"text": g.text}] if g.text else []
+        return dumped(_ended(parts, g))
+
+    def error(self, error: AimmError, call: Call | None) -> tuple[int, bytes]:
+        """(status, body)."""
+        return gemini_error(error, call)
+
+    def error_event(self, error: AimmError, call: Call) -> bytes:
+        return b"data: " + gemini_error(error, call)[1] + b"\r\n\r\n"
+
+
+def gemini_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes]:
+    """(status, body) of an error; a vendor of the same wire is quoted."""
+    status = status_of(error)
+    status = 400 if status == 422 or isinstance(error, ContextTooLong) else status
+    text, name = error.text, ""
+    if error.upstream is not None:
+        status = error.upstream.status if 400 <= error.upstream.status < 600 else status
+        if call is not None and call.wire == "gemini":
+            text, name = error.upstream.message or text, error.upstream.code
+    inner: dict[str, Any] = {
+        "code": status,
+        "message": text,
+        "status": name or _STATUS.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL"),
+    }
+    if isinstance(error, RateLimited) and error.retry_after_s is not None:
+        delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"}
+        inner["details"] = [delay]
+    return status, dumped({"error": inner})
+
+
+def usage(g: Generation) -> dict[str, Any]:
+    u = g.usage
+    value: dict[str, Any] = {
+        "promptTokenCount": u.input_tokens,
+        "candidatesTokenCount": u.output_tokens - u.thinking_tokens,
+        "totalTokenCount": u.total_tokens,
+    }
+    if u.cached_tokens:
+        value["cachedContentTokenCount"] = u.cached_tokens
+    if u.thinking_tokens:
+        value["thoughtsTokenCount"] = u.thinking_tokens
+    for name, side, count, audio in (
+        ("promptTokensDetails", "", u.input_tokens, u.audio_tokens),
+        ("cacheTokensDetails", "cached_", u.cached_tokens, u.cached_audio_tokens),
+        ("candidatesTokensDetails", "output_", u.output_tokens - u.thinking_tokens, u.output_audio_tokens),
+    ):
+        kinds = {"AUDIO": audio, **{kind: u.more.get(f"{side}{kind.lower()}_tokens", 0) for kind in ("IMAGE", "VIDEO")}}
+        if left := sum(kinds.values()):
+            kinds["TEXT"] = max(0, count - left)
+            value[name] = [{"modality": kind, "tokenCount": n} for kind, n in kinds.items() if n]
+    return value
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + dumped(value) + b"\r\n\r\n"
+
+
+def _response(parts: list[dict[str, Any]], finish: str | None, model: str, response_id: str) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+    if finish:
+        candidate["finishReason"] = finish
+    return {"candidates": [candidate], "modelVersion": model, "responseId": response_id}
+
+
+def _ended(parts: list[dict[str, Any]], g: Generation) -> dict[str, Any]:
+    """The last event, or the whole answer. A call whose arguments cannot be read is not told as one without any: the finish
+    reason says why it is missing, as Gemini's own does."""
+    is_cut = g.finish_reason in ("length", "content_filter")
+    calls = read_calls(g.tool_calls, is_cut=is_cut)
+    made = [_called(call, arguments) for call, arguments in calls if arguments is not None]
+    broken = [f"{call.name}({call.arguments})" for call, arguments in calls if arguments is None]
+    finish = _FINISH.get(g.finish_reason or "", "OTHER")
+    if not is_cut and (broken or (g.finish_reason == "tool_calls" and not made)):
+        finish = "MALFORMED_FUNCTION_CALL"
+    value = _response(parts + made, finish, g.response_model or g.model, g.id)
+    if finish == "MALFORMED_FUNCTION_CALL":
+        value["candidates"][0]["finishMessage"] = f"Malformed function call: {', '.join(broken)}"[:2000]
+    return value | {"usageMetadata": usage(g)}
+
+
+def _called(call: ToolCall, arguments: dict[str, Any]) -> dict[str, Any]:
+    part: dict[str, Any] = {
+        "functionCall": {"name": call.name, "args": arguments, **({"id": call.id} if call.id else {})}
+    }
+    return part | ({"thoughtSignature": call.signature} if call.signature else {})

@@ -1,0 +1,178 @@
+"""What all wires share: start the call, hand its chunks on as they come, say at the end what it cost."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+from api.errors import SPENT_BEFORE, spent_before
+from api.gateway.exchange import EVENTS, Exchange, Left
+from api.gateway.options import Asked
+from core import AimmError, BudgetExceeded, ModelManager, Overloaded, ProviderError, ProviderUnavailable, RateLimited
+from core.calls.call import Call, Pipe
+from core.domain.generation import Chunk, Generation
+from core.experiments.service import Served
+
+
+class Answer(Protocol):
+    """How a wire writes an answer. has_comments: whether its clients can read comments in a stream."""
+
+    has_comments: bool
+
+    def chunk(self, chunk: Chunk, call: Call) -> bytes: ...
+    def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes: ...
+    def done(self) -> bytes: ...
+    def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes: ...
+    def error(self, error: AimmError, call: Call | None) -> tuple[int, bytes]: ...
+    def error_event(self, error: AimmError, call: Call) -> bytes: ...
+
+
+async def respond(exchange: Exchange, mm: ModelManager, asked: Asked, answer: Answer) -> None:
+    """Answer a request. A caller who leaves stops the call; what came is recorded.
+
+    Raises:
+        AimmError: Nothing was sent yet. Left.
+    """
+    pipe = Pipe()
+    call, served = await mm.begin(asked.request, asked.origin, pipe.put, unit=asked.unit)
+    leaving = asyncio.ensure_future(exchange.gone())
+    leaving.add_done_callback(lambda _: call.cancel())
+    known = _Known(mm, call, served, leaving)
+    try:
+        if asked.request.is_streamed:
+            await _stream(exchange, pipe, answer, known)
+        else:
+            await _whole(exchange, pipe, answer, known)
+    except AimmError as error:
+        if exchange.has_begun:
+            raise
+        status, raw = answer.error(error, call)
+        await exchange.answer(status, raw, {**known.at_end(), **retry_headers(error)})
+    finally:
+        leaving.cancel()
+
+
+async def _whole(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known") -> None:
+    call = known.call
+    chunks: list[Chunk] = []
+    while (chunk := await pipe.get()) is not None:
+        chunks.append(chunk)
+    g = answered(call, has_left=known.has_left)
+    raws = [chunk.raw for chunk in chunks if chunk.raw is not None]
+    raw = raws[0] if len(raws) == 1 else answer.whole(g, call, chunks)
+    await exchange.answer(200, raw, known.at_end(g))
+
+
+async def _stream(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known") -> None:
+    call, was_raw = known.call, False
+    while (chunk := await pipe.get()) is not None:
+        was_raw = was_raw or chunk.raw is not None
+        piece = answer.chunk(chunk, call)
+        if piece:
+            if not exchange.has_begun:
+                await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **known.at_start()})
+            await exchange.write(piece)
+    try:
+        g = answered(call, has_left=known.has_left)
+    except AimmError as error:
+        if not exchange.has_begun:
+            raise
+        await exchange.write(known.comment(answer) + answer.error_event(error, call), more=False)
+        return
+    if not exchange.has_begun:
+        await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **known.at_end(g)})
+    last = answer.end(g, call, was_raw=was_raw) + known.comment(answer, g) + answer.done()
+    await exchange.write(last, more=False)
+
+
+def answered(call: Call, *, has_left: bool) -> Generation:
+    """The record of an answer. A vendor that filtered its answer has answered: the finish reason says so.
+
+    Raises:
+        AimmError: There is none, or it broke off. Left: the caller did; who stops a call otherwise is the server.
+    """
+    if call.is_cancelled and (call.done.exception(0) is not None or call.result(0).status == "stopped"):
+        raise Left if has_left else ProviderUnavailable("The server is stopping.")
+    g = call.result(0)
+    if g.status == "truncated" and g.finish_reason is None:
+        if call.cause is not None and call.cause.upstream is not None:
+            raise call.cause
+        raise ProviderError(f"The answer broke off before its end; what came is recorded as {g.id}.")
+    if g.status == "blocked" and g.finish_reason == "content_filter":
+        return g
+    return call.answered(g)
+
+
+class _Known:
+    """The headers of a call: at its start what is known by then, at its end all."""
+
+    def __init__(self, mm: ModelManager, call: Call, served: Served | None, leaving: "asyncio.Future[None]") -> None:
+        self.call = call
+        self._leaving = leaving
+        self._mm = mm
+        self._served = served
+
+    @property
+    def has_left(self) -> bool:
+        return self._leaving.done()
+
+    def at_start(self) -> dict[str, str]:
+        call, model = self.call, self.call.answered_by
+        found = {"x-aimm-request-id": call.id}
+        if model is not None:
+            found |= {"x-aimm-model": model.name, "x-aimm-provider": model.provider}
+        if call.price_id:
+            found["x-aimm-price-id"] = call.price_id
+        if self._served is not None:
+            found["x-aimm-variant"] = self._served.variant.key
+            found["x-aimm-assignment"] = self._served.assignment_id
+        if call.fallback_from:
+            found["x-aimm-fallback"] = call.fallback_from
+            found[SPENT_BEFORE] = spent_before(call.spent_before_usd)
+        if call.origin.cache_s:
+            found["x-aimm-cache"] = "hit" if call.is_hit else "miss"
+        found["x-aimm-overhead-ms"] = f"{1e3 * call.overhead_s:.2f}"
+        return _clean(found | self._budget())
+
+    def at_end(self, g: Generation | None = None) -> dict[str, str]:
+        if g is None and self.call.done.done() and self.call.done.exception() is None:
+            g = self.call.result(0)
+        found = self.at_start()
+        if g is not None:
+            found |= {"x-aimm-model": g.model, "x-aimm-provider": g.provider, "x-aimm-cost-status": g.cost_status}
+            if g.cost_usd is not None:
+                found["x-aimm-cost-usd"] = f"{g.cost_usd:f}"
+            if g.price_id:
+                found["x-aimm-price-id"] = g.price_id
+            if g.saved_usd:
+                found["x-aimm-saved-usd"] = f"{g.saved_usd:f}"
+        return _clean(found)
+
+    def comment(self, answer: Answer, g: Generation | None = None) -> bytes:
+        """What is known only at the end of a stream, as a comment that clients pass over: a line of the event that follows,
+        because some take one that stands alone for an event without data."""
+        if not answer.has_comments:
+            return b""
+        return (": " + " ".join(f"{name}={value}" for name, value in self.at_end(g).items()) + "\n").encode()
+
+    def _budget(self) -> dict[str, str]:
+        left = self._mm.budgets.left_for(self.call.spender) if self.call.spender else None
+        return {} if left is None else {"x-aimm-budget-remaining-usd": f"{left:f}"}
+
+
+def _clean(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
+
+
+def retry_headers(error: AimmError) -> dict[str, str]:
+    """Retry-After, and why a 429 is one."""
+    found: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        found["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, BudgetExceeded):
+        found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
+    elif isinstance(error, Overloaded):
+        found["x-aimm-reason"] = "overloaded"
+    elif isinstance(error, RateLimited):
+        found["x-aimm-reason"] = "upstream_rate_limited" if error.upstream is not None else "rate_limited"
+    return found

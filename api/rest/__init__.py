@@ -1,0 +1,1 @@
+"""The routes of /api, by noun."""

@@ -1,0 +1,287 @@
+"""What requests hold. Pydantic lives at the wire only."""
+
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+from core.formats.strict_json import problem_of
+
+Text = Annotated[str, Field(max_length=8 * 1024 * 1024)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(protected_namespaces=(), extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_storable(cls, value: Any) -> Any:
+        if problem := problem_of(value):
+            raise ValueError(problem)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_of_one(cls, value: Any) -> Any:
+        """A text or number where a list is meant is a list of one."""
+        if not isinstance(value, dict):
+            return value
+        lists = {
+            n
+            for n, f in cls.model_fields.items()
+            if list in (get_origin(a) for a in (f.annotation, *get_args(f.annotation)))
+        }
+        return {n: [v] if n in lists and isinstance(v, str | int | float) else v for n, v in value.items()}
+
+
+class Generate(_Body):
+    prompt: Text
+    model: Name | None = None
+    system: Text | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    thinking_budget: int | None = None
+    thinking_level: str | None = None
+    service_tier: str | None = None
+    json_schema: dict[str, Any] | None = None
+    json_object: bool | None = None
+    stop: list[str] | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    user: str = Field(default="", max_length=500, description="Who asks; for spend and budgets by user.")
+    tags: list[str] = Field(default_factory=list, max_length=10, description="For spend and budgets by tag.")
+    max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on this call; it is kept by max_tokens.")
+
+
+class RunWorkflow(_Body):
+    template: Name
+    input: Text
+    model: Name | None = None
+    inputs: dict[str, str] = Field(default_factory=dict, description="Named inputs, such as target_language.")
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, description="A cap: the run pauses before it would cost more."
+    )
+
+
+class Compare(_Body):
+    models: list[Name]
+    prompt: Text
+    system: Text | None = None
+
+
+class CastVote(_Body):
+    choice: Literal["a", "b", "tie", "both_bad", "skip"]
+    pair: tuple[int, int] = Field(default=(0, 1), description="The positions of the answers a and b.")
+
+
+class VariantBody(_Body):
+    model: Name | Literal[""] = Field(
+        default="", description="A model or an alias; of a workflow, for steps that name none."
+    )
+    workflow: str = Field(default="", max_length=200, description="A workflow that answers instead of one call.")
+    name: str = Field(default="", max_length=200)
+    system: Text | None = None
+    weight: int = Field(default=1, ge=0, le=1_000_000)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    prompt_version: str = Field(default="", max_length=100)
+    is_shadow: bool = Field(default=False, description="Answers silently beside the assigned variant.")
+
+
+class GuardrailBody(_Body):
+    metric: Literal["error_rate", "latency_p95", "cost"]
+    margin: float = Field(
+        gt=0, le=100, description="error_rate: points (0.01 = one); else a share of the control's value."
+    )
+
+
+CacheSeconds = Annotated[int, Field(ge=1, le=2_592_000, description="How long an answer may be given again.")]
+Metric = Literal["success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost"]
+
+
+class CreateExperiment(_Body):
+    name: Name
+    hypothesis: str = Field(default="", max_length=2000, description="One sentence; one is made up if it is missing.")
+    unit: str = Field(default="user", max_length=40, description="user, session or request")
+    variant_a: Name | VariantBody | None = None
+    variant_b: Name | VariantBody | None = None
+    variants: list[Name | VariantBody] | None = None
+    primary: Metric = "success"
+    larger_is_better: bool = Field(default=True, description="Of the metric `number`.")
+    secondary: list[Metric] = Field(default_factory=list, max_length=6)
+    guardrails: list[GuardrailBody] = Field(default_factory=list, max_length=3)
+    rule: Literal["superior", "not_worse_and_cheaper"] = "superior"
+    margin: float = Field(default=0.0, ge=0, le=1e9)
+    smallest_effect: float | None = Field(default=None, gt=0, le=1e9)
+    audience: float = Field(default=1.0, gt=0, le=1)
+    internal_units: list[str] = Field(default_factory=list, max_length=100)
+    allocation: Literal["fixed", "thompson"] = "fixed"
+    confidence_level: float = Field(default=0.95, ge=0.5, le=0.999)
+    tuned_for: int = Field(default=1000, ge=100, le=10_000_000)
+    window_days: int = Field(default=7, ge=0, le=365)
+    max_days: int = Field(default=90, ge=1, le=3650)
+    cache_s: CacheSeconds | None = None
+
+
+class ChangeExperiment(_Body):
+    """Other weights, or other variants: either opens a new phase."""
+
+    weights: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(default=None, max_length=10)
+    variants: list[Name | VariantBody] | None = None
+
+
+VariantName = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class TestExperiment(_Body):
+    user_id: Annotated[str, Field(min_length=1, max_length=500)]
+    prompt: Text
+    variant: VariantName | None = Field(default=None, description="Forced: it is served and not counted.")
+
+
+class Assign(_Body):
+    user_id: Annotated[str, Field(min_length=1, max_length=500, description="The unit: a user, session or request.")]
+    variant: VariantName | None = Field(default=None, description="Forced: it is served and not counted.")
+
+
+class Outcome(_Body):
+    variant: VariantName | None = None
+    success: StrictBool | None = None
+    rating: float | None = Field(default=None, ge=1, le=5)
+    number: float | None = Field(default=None, allow_inf_nan=False)
+    text: str = Field(default="", max_length=20_000)
+    user_id: str | None = Field(default=None, max_length=500)
+    generation_id: str | None = Field(default=None, max_length=60)
+    assignment_id: str | None = Field(default=None, max_length=60)
+
+
+class Record(Outcome):
+    results: list[Outcome] | None = Field(default=None, max_length=10_000)
+
+
+class Decide(_Body):
+    """Stop with a decision. variant: what is shipped; nothing = none."""
+
+    variant: VariantName | None = None
+    why: str = Field(default="", max_length=2000)
+
+
+class Promote(_Body):
+    variant: VariantName | None = Field(default=None, description="By default the winner.")
+    alias: Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class SetAlias(_Body):
+    model: Name
+    system: Text | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    prompt_version: str = Field(default="", max_length=100)
+    fallbacks: list[Name] = Field(default_factory=list, max_length=5, description="Models that answer where it fails.")
+    cache_s: CacheSeconds | None = None
+    note: str = Field(default="", max_length=500)
+
+
+class PriceRow(_Body):
+    """A price row of the team's own; US dollars per million tokens. See docs/costs.md."""
+
+    model_config = ConfigDict(protected_namespaces=(), extra="allow")
+
+    provider: Name
+    model: Name
+
+
+class Reprice(_Body):
+    provider: Name
+    model: Name
+    since: str | None = Field(default=None, max_length=40)
+    until: str | None = Field(default=None, max_length=40)
+    only_unpriced: bool = True
+    apply: bool = Field(default=False, description="False: a preview only.")
+
+
+Scopes = list[Literal["call", "read", "admin"]]
+LogContent = Literal["full", "metadata", "none"]
+Rate = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class KeyBudget(_Body):
+    """A budget of the key's own, which stops it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    period: Literal["day", "week", "month"] = "month"
+
+
+class CreateKey(_Body):
+    model_config = ConfigDict(extra="forbid")  # a key with a misspelt limit would have none
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    scopes: Scopes = Field(default=["call"], min_length=1)
+    models: list[Name] = Field(default_factory=list, max_length=50, description="Patterns such as gpt-4o*; none = all.")
+    tags: list[str] = Field(default_factory=list, max_length=10, description="Put on each of its calls.")
+    rpm: Rate | None = Field(default=None, description="Requests a minute.")
+    user_rpm: Rate | None = Field(default=None, description="Requests a minute of each of its users.")
+    log_content: LogContent | None = Field(default=None, description="What is kept of texts; by default as the server.")
+    shares_cache: bool = Field(default=False, description="Shares kept answers with other keys that do so.")
+    expires_at: str | None = Field(default=None, max_length=40, description="ISO 8601; by default never.")
+    budget: KeyBudget | None = None
+
+
+class ChangeKey(_Body):
+    """What of a key changes; the rest stays. null takes a limit away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] = ""
+    scopes: Scopes = Field(default_factory=list, min_length=1)
+    models: list[Name] = Field(default_factory=list, max_length=50)
+    tags: list[str] = Field(default_factory=list, max_length=10)
+    rpm: Rate | None = None
+    user_rpm: Rate | None = None
+    log_content: LogContent | None = None
+    shares_cache: bool = False
+    expires_at: str | None = Field(default=None, max_length=40)
+
+
+class RaiseBudget(_Body):
+    extra_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    expires_at: str | None = Field(
+        default=None, max_length=40, description="ISO 8601; by default the end of the period."
+    )
+
+
+class CreateBudget(_Body):
+    model_config = ConfigDict(extra="forbid")  # a limit with a misspelt field would not be the limit that was meant
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    period: Literal["day", "week", "month", "rolling"] = "month"
+    rolling_hours: int = Field(default=0, ge=0, description="For period=rolling: the last so many hours.")
+    timezone: str = Field(default="UTC", max_length=60)
+    scope: str = Field(default="all", max_length=520, description="all, or provider:, model:, key:, tag:, user: NAME")
+    action: Literal["notify", "downgrade", "stop"] = "notify"
+    downgrade_to: str = Field(default="", max_length=200)
+    thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.8, 1.0], max_length=10)
+    forecast_thresholds: list[float] = Field(default_factory=list, max_length=10)
+    refuses_unpriced: bool = False
+
+
+class ChangeBudget(_Body):
+    """What of a budget changes; the rest stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    limit_usd: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False)
+    period: Literal["day", "week", "month", "rolling"] | None = None
+    rolling_hours: int | None = Field(default=None, ge=0)
+    timezone: str | None = Field(default=None, max_length=60)
+    scope: str | None = Field(default=None, max_length=520)
+    action: Literal["notify", "downgrade", "stop"] | None = None
+    downgrade_to: str | None = Field(default=None, max_length=200)
+    thresholds: list[float] | None = Field(default=None, max_length=10)
+    forecast_thresholds: list[float] | None = Field(default=None, max_length=10)
+    refuses_unpriced: bool | None = None

@@ -1,0 +1,1 @@
+"""The command line `aimm`: a module for each group of commands."""

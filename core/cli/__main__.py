@@ -1,0 +1,189 @@
+"""`aimm`: the same engine from a terminal."""
+
+import argparse
+import importlib.util
+import os
+import queue
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from core.calls.call import Origin
+from core.cli import experiments, keys, prices, records
+from core.config import Settings
+from core.demo import DemoSize
+from core.domain.request_json import from_json
+from core.errors import AimmError
+from core.formats import strict_json as json
+from core.manager import ModelManager
+
+EXIT_ERROR = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    if args.run in (_serve, _dashboard):
+        args.run(args)
+    try:
+        with ModelManager.open(Settings.load(), source="cli", takes_up=args.run is _run) as mm:
+            return int(args.run(mm, args) or 0)
+    except AimmError as error:
+        print(f"{error.message} {error.hint}".strip(), file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", help="ask a model; the prompt is read from standard input where it is -")
+    ask.add_argument("prompt", nargs="?", default="-")
+    ask.add_argument("-m", "--model")
+    ask.add_argument("-s", "--system")
+    ask.add_argument(
+        "-r",
+        "--request",
+        action="store_true",
+        help="the prompt is a whole request as JSON: model, messages, parameters, tools",
+    )
+    ask.add_argument("--json", action="store_true", help="the whole record as JSON instead of the streamed text")
+    ask.set_defaults(run=_ask)
+
+    models = commands.add_parser("models", help="list the models that can be asked")
+    models.set_defaults(run=_models)
+
+    logs = commands.add_parser("logs", help="the latest calls")
+    logs.add_argument("-n", type=int, default=10)
+    logs.set_defaults(run=_logs)
+
+    run = commands.add_parser("run", help="run a workflow by name")
+    run.add_argument("workflow")
+    run.add_argument("input")
+    run.add_argument("-m", "--model")
+    run.add_argument("-i", "--set", action="append", default=[], metavar="NAME=VALUE")
+    run.set_defaults(run=_run)
+
+    demo = commands.add_parser("demo", help="fill in plausible history, marked as simulated")
+    demo.add_argument("--generations", type=int, default=DemoSize().generations)
+    demo.add_argument("--days", type=int, default=DemoSize().days)
+    demo.add_argument("--remove", action="store_true", help="take the demo data away")
+    demo.set_defaults(run=_demo)
+
+    prices.add(commands)
+    experiments.add(commands)
+    keys.add(commands)
+    records.add(commands)
+
+    serve = commands.add_parser("serve", help="the HTTP API and the gateway, without the dashboard")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen at; beyond this machine only with a key"
+    )
+    serve.add_argument("--port", type=int, default=8501)
+    serve.add_argument("--workers", type=int, default=1, help="processes that share the address and the database")
+    serve.set_defaults(run=_serve)
+
+    pages = commands.add_parser("dashboard", help="the pages and the API on one port")
+    pages.add_argument("--host", default="localhost", help="the address to listen at; beyond this machine with a login")
+    pages.add_argument("--port", type=int, default=8501)
+    pages.set_defaults(run=_dashboard)
+
+    check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _serve(args: argparse.Namespace) -> NoReturn:
+    """Become the server: it is a program of its own above the core, which does not know it."""
+    asked = ["--host", args.host, "--port", str(args.port), "--workers", str(args.workers)]
+    os.execv(sys.executable, [sys.executable, "-m", "api", *asked])  # noqa: S606 - ourselves, no shell
+
+
+def _dashboard(args: argparse.Namespace) -> NoReturn:
+    """Become the server of the pages, wherever they are installed."""
+    found = importlib.util.find_spec("dashboard")
+    if found is None or not found.submodule_search_locations:
+        sys.exit("The dashboard is not installed beside this command.")
+    app = os.path.join(found.submodule_search_locations[0], "app.py")
+    where = ["--server.address", args.host, "--server.port", str(args.port)]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", app, *where])  # noqa: S606 - no shell
+
+
+def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
+    prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
+    request = from_json(prompt) if args.request else mm.request(prompt, model=args.model, system=args.system)
+    call = mm.submit(replace(request, model=args.model) if args.model else request)
+    if not args.json:
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        call.listen(pieces.put)
+        while (piece := pieces.get()) is not None:
+            print(piece, end="", flush=True)
+        g = call.answered(call.result())
+        print("".join(f"{called.name}({called.arguments})" for called in g.tool_calls))
+        return 0
+    g = call.answered(call.result())
+    cost = None if g.cost_usd is None else str(g.cost_usd)
+    record: dict[str, object] = {"id": g.id, "model": g.model, "text": g.text, "status": g.status, "cost_usd": cost}
+    record |= {
+        "input_tokens": g.usage.input_tokens,
+        "output_tokens": g.usage.output_tokens,
+        "latency_s": g.latency_s,
+    }
+    print(json.dumps(record, ensure_ascii=False))
+    return 0
+
+
+def _models(mm: ModelManager, _args: argparse.Namespace) -> int:
+    for model in mm.models():
+        print(f"{model.name}\t{model.provider}")
+    if mm.model_list_error:
+        print(f"The vendor's list could not be read: {mm.model_list_error}", file=sys.stderr)
+    return 0
+
+
+def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
+    for g in mm.log.latest(limit=max(1, min(args.n, 10_000))):
+        cost = "unknown" if g.cost_usd is None else f"${g.cost_usd:f}"
+        mark = "  (demo)" if g.source == "demo" else ""
+        print(f"{g.created_at:%Y-%m-%d %H:%M:%S}  {g.model}  {g.status}  {g.latency_s:.2f} s  {cost}  {g.id}{mark}")
+    return 0
+
+
+def _run(mm: ModelManager, args: argparse.Namespace) -> int:
+    pairs = [text.partition("=") for text in args.set]
+    run_id = mm.workflows.start(
+        args.workflow,
+        args.input,
+        inputs={name: value for name, _, value in pairs},
+        model=args.model,
+        origin=Origin(source="cli"),
+    )
+    run = mm.workflows.wait(run_id)
+    print(run.final_output if run.status == "succeeded" else run.error)
+    return 0 if run.status == "succeeded" else EXIT_ERROR
+
+
+def _demo(mm: ModelManager, args: argparse.Namespace) -> int:
+    if args.remove:
+        mm.demo.remove()
+        print("The demo data are gone.")
+        return 0
+    mm.demo.fill(DemoSize(args.generations, args.days))
+    print(
+        f"{args.generations:,} simulated generations over {args.days} days are in. Remove them with: aimm demo --remove"
+    )
+    return 0
+
+
+def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
+    found = mm.monitoring.differences() + mm.budgets.differences() + mm.experiments.differences()
+    print(
+        "\n".join(found) if found else "The rollups, the budgets' books and the experiments' sums equal the raw rows."
+    )
+    return EXIT_ERROR if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

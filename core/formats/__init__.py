@@ -1,0 +1,1 @@
+"""JSON, YAML, texts and names as they come from outside: read strictly, written safely."""

@@ -1,0 +1,103 @@
+"""JSON as RFC 8259 has it, to be used as the standard module is: NaN, Infinity and numbers beyond a double are refused."""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from json import JSONDecodeError as JSONDecodeError
+from typing import Any
+
+from core.formats.text import is_storable, mended
+
+MAX_LEVELS = 200  # more could be read here and fail elsewhere: Python counts what it has been through before
+_TOO_DEEP = f"nested more than {MAX_LEVELS} levels deep"
+_TOO_LONG = f"a whole number has more than {sys.get_int_max_str_digits():,} digits"
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:20]} is beyond a double")
+    return value
+
+
+_decode = json.JSONDecoder(parse_constant=_constant, parse_float=_float).decode
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON text. Raises: JSONDecodeError, a ValueError, whatever is wrong with it."""
+    decode = (
+        _decode if parse_float is None else json.JSONDecoder(parse_constant=_constant, parse_float=parse_float).decode
+    )
+    try:
+        value = decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
+    except JSONDecodeError:
+        raise
+    except RecursionError:
+        raise JSONDecodeError(_TOO_DEEP, "", 0) from None
+    except ValueError as error:
+        is_long = "int_max_str_digits" in str(error)
+        raise JSONDecodeError(_TOO_LONG if is_long else str(error), "", 0) from None
+    marks: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
+    if sum(text.count(mark) for mark in marks) > MAX_LEVELS and _is_deep(value):
+        raise JSONDecodeError(_TOO_DEEP, "", 0)
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        level = [
+            each
+            for part in level
+            for each in (part.values() if isinstance(part, dict) else part)
+            if isinstance(each, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def dumps(value: Any, **options: Any) -> str:
+    """The JSON text of a value; options as of the standard module. Raises: ValueError: JSON cannot say it."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+
+
+def encoded(value: Any) -> bytes:
+    """The shortest JSON of a value in UTF-8; half a character becomes U+FFFD. Raises: ValueError: JSON cannot say it."""
+    try:
+        text = _compact(value)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    return mended(text).encode()
+
+
+def problem_of(value: Any) -> str:
+    """What of a decoded value no database can keep, wherever it stands; empty = nothing."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str) and not is_storable(part):
+            return "A text holds a NUL or half of a surrogate pair."
+        if isinstance(part, dict):
+            left += [*part.keys(), *part.values()]
+        elif isinstance(part, list):
+            left += part
+    return ""
+
+
+def unwritable(value: Any) -> str:
+    """Why JSON cannot say a value; empty = it can."""
+    try:
+        dumps(value)
+    except (TypeError, ValueError) as error:
+        return f"cannot be written as JSON: {error}"
+    return ""

@@ -1,0 +1,1 @@
+"""Alerts: their rules, their state, and how they are delivered."""

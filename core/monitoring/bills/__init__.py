@@ -1,0 +1,1 @@
+"""Vendors' bills: read, and compared with the ledger."""

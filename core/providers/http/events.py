@@ -1,0 +1,80 @@
+"""Server-sent events, cut out of the bytes as they arrive."""
+
+import re
+from typing import Any, NamedTuple
+
+from core.errors import ProviderError
+from core.formats import strict_json as json
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+
+
+class Event(NamedTuple):
+    """raw: Its bytes, with the empty line. value: the JSON of its data; None = a comment, the closing [DONE], or no object."""
+
+    raw: bytes
+    value: dict[str, Any] | None
+    is_done: bool = False
+
+
+class EventReader:
+    """Feed it bytes however they are cut; it gives whole events.
+
+    problem: What is wrong with what comes after the events that were given; it is to be raised once they are used.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.problem: Exception | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        buffer = self._rest + data if self._rest else data
+        parts = buffer.split(b"\n\n") if b"\r" not in buffer else _END.split(buffer)
+        self._rest = parts.pop()
+        if len(self._rest) > MAX_EVENT_BYTES:
+            self.problem = ProviderError("The vendor sent an event that is too large to read.")
+        found: list[Event] = []
+        try:
+            for part in parts:
+                if part:
+                    found += _to_events(part)
+        except ValueError as error:
+            self.problem = error
+        return found
+
+    def end(self) -> list[Event]:
+        """What is left when the stream ends without an empty line. Raises: ValueError: it is not JSON."""
+        rest, self._rest = self._rest.strip(), b""
+        return _to_events(rest) if rest else []
+
+
+def _to_events(part: bytes) -> list[Event]:
+    """What stands between two empty lines: mostly one event."""
+    raw = part + b"\n\n"
+    if part.startswith(b"data: ") and b"\n" not in part and b"\r" not in part:
+        lines = [part[6:]]
+    else:
+        fields = (line for line in part.splitlines() if line.startswith(b"data:"))
+        lines = [line[5:].removeprefix(b" ") for line in fields]
+    said = [line for line in lines if line.strip() != b"[DONE]"]
+    is_done = len(said) < len(lines)
+    values = [each for value in json_values(said) for each in (value if isinstance(value, list) else [value])]
+    objects = [value for value in values if isinstance(value, dict)]
+    if len(objects) < 2:
+        return [Event(raw, objects[0] if objects else None, is_done)]
+    last = len(objects) - 1
+    return [Event(b"" if at else raw, value, is_done and at == last) for at, value in enumerate(objects)]
+
+
+def json_values(lines: list[bytes]) -> list[Any]:
+    """The JSON of lines together; of each by itself where a server leaves out what should stand between them."""
+    text = b"\n".join(lines)
+    if not text.strip():
+        return []
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        if len(lines) == 1:
+            raise
+        return [json.loads(line) for line in lines if line.strip()]

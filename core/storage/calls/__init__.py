@@ -1,0 +1,1 @@
+"""Calls and what is summed up from them."""

@@ -1,0 +1,311 @@
+"""Generation rows and their bodies: codec, one, list, search."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, select, union_all
+
+from core.clock import from_us, to_us
+from core.config import LogContent
+from core.domain.generation import COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
+from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
+from core.formats import strict_json as json
+from core.formats.text import folded, storable
+from core.pricing.receipt import from_nano, to_nano
+from core.storage.calls.reading import Parts, as_text, each, readable, whole
+from core.storage.engine.database import Database, in_batches
+from core.storage.schema import generation_bodies, generations
+
+CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
+# The note of a call whose cost is unknown and, once it is known, will be an estimate.
+ESTIMATED = "No final token count came: the tokens are our own estimate, or a lower bound."
+_SAME = (
+    "id",
+    "request_model",
+    "response_model",
+    "provider",
+    "source",
+    "operation",
+    "status",
+    "error_class",
+    "error_message",
+    "finish_reason",
+    "cost_status",
+    "price_id",
+    "n_attempts",
+    "service_tier",
+    "ref_id",
+    "ref_part",
+    "ref_name",
+    "user_id",
+    "key_id",
+    "note",
+)
+
+
+def to_row(generation: Generation) -> dict[str, Any]:
+    cost, ttft_s = generation.cost_usd, generation.ttft_s
+    return {
+        **{name: getattr(generation, name) for name in _SAME},
+        **{name: getattr(generation.usage, name) for name in COUNTS},
+        "more_usage": json.dumps(more) if (more := dict(generation.usage.more)) else "",
+        "error_message": _storable(generation.error_message),
+        "created_at": to_us(generation.created_at),
+        "tags": to_tags(generation.tags),
+        "usages": json.dumps([usage_to_json(u) for u in generation.usages]) if len(generation.usages) > 1 else "",
+        **money_of(generation.receipts, cost),
+        "saved_nano_usd": to_nano(generation.saved_usd),
+        "latency_us": round(generation.latency_s * 1e6),
+        "ttft_us": None if ttft_s is None else round(ttft_s * 1e6),
+    }
+
+
+def money_of(receipts: Sequence[Receipt], cost: Decimal | None) -> dict[str, Any]:
+    """The columns of a cost: the whole, and the parts for uncached and for cached input."""
+    media = ("audio", "image", "video")
+    parts = {
+        "input_nano_usd": ("input", *media),
+        "cached_nano_usd": ("cached", *(f"cached {name}" for name in media)),
+    }
+    if cost is None:
+        return {"cost_nano_usd": None} | dict.fromkeys(parts, 0)
+    sums = {name: sum((r.usd_of(*kinds) for r in receipts), Decimal(0)) for name, kinds in parts.items()}
+    return {"cost_nano_usd": to_nano(cost)} | {name: to_nano(usd) for name, usd in sums.items()}
+
+
+def to_tags(tags: Sequence[str]) -> str:
+    """`,a,b,`: each between commas, so that one can be looked for."""
+    return f",{','.join(tags)}," if tags else ""
+
+
+def usage_to_json(usage: Usage) -> dict[str, Any]:
+    counts: dict[str, Any] = {name: value for name in COUNTS if (value := getattr(usage, name))}
+    return counts | ({"more": dict(usage.more)} if usage.more else {})
+
+
+def usages_of(row: Any) -> tuple[Usage, ...]:
+    """The usage of each billed attempt of a row."""
+    if row["usages"]:
+        return tuple(Usage(**value) for value in json.loads(row["usages"]))
+    return (_usage_of(row),)
+
+
+def _usage_of(row: Any) -> Usage:
+    return _counts_of(row, _more(row["more_usage"] or "{}"))
+
+
+def _counts_of(row: Any, more: dict[str, int]) -> Usage:
+    return Usage(**{name: int(row[name]) for name in COUNTS}, more=more)
+
+
+def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
+    """The body row; with anything but `full`, no prompt, answer or system text goes in."""
+    full = keep == "full"
+    parameters = generation.parameters.as_dict() if keep != "none" else {}
+    return {
+        "generation_id": generation.id,
+        "messages": json.dumps([_turn_to_json(m) for m in generation.messages]) if full else None,
+        "system": generation.system if full else None,
+        "parameters": json.dumps(parameters if full else {k: v for k, v in parameters.items() if k != "json_schema"}),
+        "text": _storable(generation.text) if full else None,
+        "thinking": (_storable(generation.thinking) or None) if full else None,
+        "tools": json.dumps([asdict(t) for t in generation.tools]) if full and generation.tools else None,
+        "tool_calls": _calls_to_json(generation.tool_calls) if full and generation.tool_calls else None,
+        "receipts": json.dumps([receipt_to_json(receipt) for receipt in generation.receipts]),
+        "search_text": search_text(generation.messages, generation.text) if full else None,
+    }
+
+
+def search_text(messages: Sequence[Message], answer: str) -> str:
+    """What a search looks through, and what it looks for with `folded`: databases fold letters each in its own way."""
+    found = [text for message in messages for part in message.content for text in _texts(part)]
+    return _storable(folded("\n".join([*found, answer])))
+
+
+def _texts(part: Part) -> tuple[str, ...]:
+    if isinstance(part, Media):
+        return ()
+    if isinstance(part, ToolCall):
+        return part.name, part.arguments
+    return (part.text,) if isinstance(part, ToolResult) else (part,)
+
+
+def _storable(text: str) -> str:
+    """Without NUL, which PostgreSQL does not take; a vendor may send one."""
+    return text.replace("\x00", "")
+
+
+def _turn_to_json(message: Message) -> list[Any]:
+    """[role, text], and what else is in it; of media only what they are: their bytes are not kept."""
+    if not message.parts:
+        return [message.role, message.text]
+    return [message.role, message.text, [_part_to_json(part) for part in message.parts]]
+
+
+def _part_to_json(part: Part) -> Any:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Media):
+        return {"media": part.media_type, "bytes": part.n_bytes, "url": part.url[:500]}
+    return {"call" if isinstance(part, ToolCall) else "result": asdict(part)}
+
+
+def _turn_from_json(turn: list[Any]) -> Message:
+    role, text, *rest = turn
+    return Message(role, text, tuple(_part_from_json(part) for part in rest[0]) if rest else ())
+
+
+def _part_from_json(value: Any) -> Part:
+    if isinstance(value, str):
+        return value
+    if "media" in value:
+        return Media(value["media"], url=value["url"])
+    return ToolCall(**value["call"]) if "call" in value else ToolResult(**value["result"])
+
+
+def _calls_to_json(calls: Sequence[ToolCall]) -> str:
+    return _storable(json.dumps([[c.id, c.name, c.arguments, c.signature] for c in calls]))
+
+
+def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
+    lines = [[line.kind, line.count, str(line.price_usd), line.per] for line in receipt.lines]
+    return {"price_id": receipt.price_id, "note": receipt.note, "lines": lines}
+
+
+def _receipt_from_json(value: dict[str, Any]) -> Receipt:
+    lines = tuple(
+        ReceiptLine(kind=kind, count=count, price_usd=Decimal(price), per=per[0] if per else 1_000_000)
+        for kind, count, price, *per in value["lines"]
+    )
+    return Receipt(price_id=value["price_id"], note=value["note"], lines=lines)
+
+
+def from_row(row: Any) -> Generation:
+    """A generation from a row of the numbers, with the body's columns where the query joined them."""
+    cost, ttft_us = row["cost_nano_usd"], row["ttft_us"]
+    parts = Parts(row)
+    body: dict[str, Any] = {}
+    if "messages" in row:
+        body = {
+            "messages": parts.read("messages", _MESSAGES, ()),
+            "system": parts.read("system", as_text, None),
+            "parameters": parts.read("parameters", lambda text: Parameters(**json.loads(text)), Parameters()),
+            "text": parts.read("text", as_text, ""),
+            "thinking": parts.read("thinking", as_text, ""),
+            "tools": parts.read("tools", _TOOLS, ()),
+            "tool_calls": parts.read("tool_calls", _TOOL_CALLS, ()),
+            "receipts": parts.read("receipts", _RECEIPTS, ()),
+        }
+    return Generation(
+        **{name: row[name] for name in _SAME},
+        usage=_counts_of(row, parts.read("more_usage", _more, {})),
+        tags=tuple(tag for tag in row["tags"].split(",") if tag),
+        usages=parts.read("usages", _USAGES, ()),
+        saved_usd=from_nano(row["saved_nano_usd"]),
+        created_at=from_us(row["created_at"]),
+        cost_usd=None if cost is None else from_nano(cost),
+        latency_s=row["latency_us"] / 1e6,
+        ttft_s=None if ttft_us is None else ttft_us / 1e6,
+        **body,
+        damaged=tuple(parts.damaged),
+    )
+
+
+def _more(text: Any) -> dict[str, int]:
+    return {str(name): int(count) for name, count in json.loads(text).items()}
+
+
+_MESSAGES = each(_turn_from_json)
+_TOOLS = each(lambda tool: Tool(**tool))
+_TOOL_CALLS = each(lambda call: ToolCall(*call))
+_RECEIPTS = each(_receipt_from_json)
+_USAGES = each(lambda value: Usage(**value))
+
+
+def _preview(messages: str) -> str:
+    return str(json.loads(messages)[-1][1])
+
+
+class GenerationStore:
+    """Reads generations; writing goes through the Writer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, generation_id: str) -> Generation | None:
+        statement = _with_body().where(generations.c.id == generation_id)
+        with self._database.read() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        return whole("call", row, from_row) if row else None
+
+    def by_ref(self, ref_id: str) -> list[Generation]:
+        """All calls of one run, comparison or experiment, oldest first, with bodies."""
+        statement = _with_body().where(generations.c.ref_id == ref_id).order_by(generations.c.created_at)
+        with self._database.read() as connection:
+            return readable("call", connection.execute(statement).mappings(), from_row)
+
+    def latest(  # noqa: PLR0913 - each is a filter of the log
+        self,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        model: str | None = None,
+        source: str | Sequence[str] | None = None,
+        status: str | None = None,
+        search: str | None = None,
+        before_us: int | None = None,
+    ) -> list[Generation]:
+        """Newest first. `search` looks in prompts and answers, letter case aside (and then bodies come along)."""
+        c = generations.c
+        wanted = storable(folded(search or "")).strip()  # what is pasted has spaces around it
+        statement = _with_body() if wanted else select(generations)
+        if model:
+            statement = statement.where(c.request_model == model)
+        if status:
+            statement = statement.where(c.status == status)
+        if before_us is not None:
+            statement = statement.where(c.created_at < before_us)
+        if wanted:
+            # No LIKE: it gives %, _ and \\ a meaning, and has a limit on the length of what is looked for.
+            position = func.instr if self._database.is_sqlite else func.strpos
+            statement = statement.where(position(generation_bodies.c.search_text, wanted) > 0)
+        statement = statement.order_by(c.created_at.desc())
+        sources = [source] if isinstance(source, str) else source or ()
+        if len(sources) == 1:
+            statement = statement.where(c.source == sources[0])
+        elif sources:  # one by one: together, all their calls would be sorted, or those of all others looked at
+            each = [select(statement.where(c.source == one).limit(limit + offset).subquery()) for one in sources]
+            found = union_all(*each).subquery()
+            statement = select(found).order_by(found.c.created_at.desc())
+        with self._database.read() as connection:
+            rows = connection.execute(statement.limit(limit).offset(offset)).mappings()
+            return readable("call", rows, from_row)
+
+    def previews(self, ids: list[str], n_chars: int = 120) -> dict[str, str]:
+        """The first characters of the last prompt of each call."""
+        b = generation_bodies.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(b.generation_id, b.messages).where(b.generation_id.in_(ids))).all()
+        return {row[0]: Parts(row._mapping).read("messages", _preview, "")[:n_chars] for row in rows}
+
+    def count(self) -> int:
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(generations)).scalar_one()
+
+    def all_rows(self) -> Iterator[dict[str, Any]]:
+        with self._database.read() as connection:
+            result = in_batches(connection, select(generations)).mappings()
+            yield from (dict(row) for row in result)
+
+    @staticmethod
+    def delete_source(connection: Connection, source: str) -> None:
+        ids = select(generations.c.id).where(generations.c.source == source)
+        connection.execute(delete(generation_bodies).where(generation_bodies.c.generation_id.in_(ids)))
+        connection.execute(delete(generations).where(generations.c.source == source))
+
+
+def _with_body() -> Select[Any]:
+    body = [column for column in generation_bodies.c if column.name not in ("generation_id", "search_text")]
+    return select(generations, *body).outerjoin(generation_bodies)

@@ -1,0 +1,1 @@
+"""The database itself: connections, the writer, migrations, and what every store shares."""

@@ -1,0 +1,290 @@
+"""Opens the database that DATABASE_URL names, SQLite or PostgreSQL, and brings its tables up to date."""
+
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection as Connection  # named by those who pass one on
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from core.errors import DatabaseUnavailable, InvalidRequest
+from core.storage.engine.files import private_database, private_folder
+from core.storage.engine.health import MOVED, OTHER, Health, is_new, is_there, reason, wrong_option
+
+BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
+MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
+CONNECT_S = 5
+HEAD = "0010"
+_VERSION = "SELECT version_num FROM alembic_version"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """One database: `read()` for queries, `write()` for transactions that begin by taking the write lock."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _to_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        shown = self.url.difference_update_query(["password", "sslpassword"])
+        self.address = shown.render_as_string(hide_password=True)
+        self.health = Health(self.address, Path(self.url.database or "").absolute() if self.is_sqlite else None)
+        self._lock = threading.Lock()
+        self._n_files = 0  # how often another file was taken for the one that was opened
+        self._soon: tuple[int, Connection] | None = None
+        self._kept: tuple[int, Connection] | None = None
+        try:
+            self._open()
+        except (DBAPIError, sqlite3.Error, OSError) as error:
+            if is_there(error):  # a table that a migration makes
+                raise self._foreign() from None
+            found = reason(error) or wrong_option(error)
+            if found is None:
+                raise
+            raise DatabaseUnavailable(
+                f"The database {self.address} cannot be used: {found[0]}.", hint=found[1]
+            ) from None
+        self.health.has_moved()  # from now on its name must mean this file
+
+    def _open(self) -> None:
+        if self.is_sqlite:
+            private_folder(Path(self.url.database or "").absolute().parent)
+            if not os.access(Path(self.url.database or "").absolute().parent, os.W_OK):
+                raise DatabaseUnavailable(
+                    f"The database {self.address} cannot be used: its folder is read-only.",
+                    hint="SQLite keeps files beside it: let this user write there.",
+                )
+            self._refuse_foreign()
+        self._readers = self._engine("BEGIN")
+        self._writers = self._engine("BEGIN IMMEDIATE")
+        self._soon_writers = self._engine("BEGIN IMMEDIATE", synchronous="NORMAL")
+        self._migrate()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Raises: DatabaseUnavailable; so do those that write."""
+        with self._used_for("reading"), self._readers.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._used_for("writing"), self._writers.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write_kept(self) -> Iterator[Connection]:
+        """`write` for one thread, the writer's: on SQLite its connection is kept."""
+        with self._used_for("writing"):
+            if not self.is_sqlite:
+                with self._writers.begin() as connection:
+                    yield connection
+                return
+            self._kept = self._current(self._kept, self._writers)
+            with self._kept[1].begin():
+                yield self._kept[1]
+
+    @contextmanager
+    def write_soon(self) -> Iterator[Connection]:
+        """A transaction that others see at its end, and that a power cut right after may undo: no wait for the disk.
+
+        For one thread, the writer's: on SQLite its connection is kept, because fetching one costs more than the transaction.
+        """
+        with self._used_for("writing"):
+            if not self.is_sqlite:
+                with self._writers.begin() as connection:
+                    connection.execute(text("SET LOCAL synchronous_commit TO off"))
+                    yield connection
+                return
+            self._soon = self._current(self._soon, self._soon_writers)
+            with self._soon[1].begin():
+                yield self._soon[1]
+
+    @contextmanager
+    def _used_for(self, deed: str) -> Iterator[None]:
+        moved = self.health.has_moved()
+        if moved and not (moved == OTHER and self._adopt()):
+            raise self.health.fail(deed, moved, MOVED)
+        with self.health.told(deed):
+            yield
+
+    def _current(self, kept: tuple[int, Connection] | None, engine: Engine) -> tuple[int, Connection]:
+        """A kept connection to the file that is used now."""
+        if kept is not None and kept[0] == self._n_files:
+            return kept
+        if kept is not None:
+            kept[1].close()
+        return self._n_files, engine.connect()
+
+    def _adopt(self) -> bool:
+        """Whether the file that stands there now is a database of this version, as a restored backup is; then it is used."""
+        with self._lock:
+            if not self.health.has_moved():  # another thread was first
+                return True
+            if self.health.has_its_log:
+                return False
+            try:
+                uri = f"{Path(self.url.database or '').absolute().as_uri()}?mode=rw"  # not to make one that is gone
+                with closing(sqlite3.connect(uri, uri=True)) as connection:
+                    [version] = connection.execute(_VERSION).fetchone()
+            except (sqlite3.Error, TypeError):
+                return False
+            if version != HEAD:
+                return False
+            for engine in (self._readers, self._writers, self._soon_writers):
+                engine.dispose()
+            self._n_files += 1
+            self.health.forget()
+            return not self.health.has_moved()
+
+    @property
+    def engine_for_runs(self) -> Engine:
+        """The engine that workflow state on PostgreSQL shares."""
+        return self._writers
+
+    def close(self) -> None:
+        for kept in (self._soon, self._kept):
+            if kept is not None:
+                kept[1].close()
+        self._readers.dispose()
+        self._writers.dispose()
+        self._soon_writers.dispose()
+
+    def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
+        if not self.is_sqlite:
+            wait = {} if "connect_timeout" in self.url.query else {"connect_timeout": CONNECT_S}
+            return create_engine(
+                self.url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=wait
+            )
+        return sqlite_engine(self.url, begin, synchronous)
+
+    def _migrate(self) -> None:
+        with self._readers.connect() as connection:
+            try:
+                version = connection.execute(text(_VERSION)).scalar()
+            except DBAPIError as error:
+                if not is_new(error):
+                    raise
+                version = None
+        if version == HEAD:
+            return
+        self._refuse_others(version)
+        # Imported here: it takes longer to load than the check above, and is needed once per release.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        with self._writers.connect() as connection:
+            if self.is_sqlite:
+                connection.connection.driver_connection.execute(f"PRAGMA busy_timeout={MIGRATION_MS}")  # type: ignore[union-attr]
+            connection.begin()
+            if not self.is_sqlite:  # two processes may start at once; SQLite's write lock already orders them
+                connection.execute(text("SELECT pg_advisory_xact_lock(7264110)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+            connection.invalidate()  # it waits longer than others may
+
+    def _refuse_others(self, version: Any) -> None:
+        """Leave alone what this version does not know how to bring up to date.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        known = {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
+        if version is None or version in known:
+            return
+        if not re.fullmatch(r"\d{4}", str(version)):
+            raise self._foreign()
+        raise DatabaseUnavailable(
+            f"The database {self.address} is of a newer version ({version}) than this program ({HEAD}).",
+            hint="Install the newer version, or use another database.",
+        )
+
+    def _foreign(self) -> DatabaseUnavailable:
+        return DatabaseUnavailable(
+            f"The database {self.address} holds tables of another program.", hint="Check DATABASE_URL."
+        )
+
+    def _refuse_foreign(self) -> None:
+        """Leave another program's file as it is: even our way of writing to it is kept in the file.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        file = Path(self.url.database or "").absolute()
+        if not file.is_file() or not file.stat().st_size:
+            return
+        try:
+            with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+                names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+                version = connection.execute(_VERSION).fetchone() if "alembic_version" in names else None
+        except sqlite3.OperationalError:  # locked or not to be read: what opens it says why
+            return
+        if names - {"alembic_version"} and version is None:
+            raise self._foreign()
+        self._refuse_others(version and version[0])
+
+
+def in_batches(connection: Connection, statement: Any) -> Any:
+    """The rows of a large selection, a few thousand in memory at a time; later statements are as usual."""
+    return connection.execute(statement, execution_options={"yield_per": 5000})
+
+
+def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
+    """An engine whose transactions we begin ourselves: the driver would begin them late and never for reads."""
+    private_database(Path(url.database or ""))
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False}, pool_size=8, max_overflow=24, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        # What is no UTF-8 would take the whole answer with it: it shows as U+FFFD instead.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _to_url(text_: str) -> URL:
+    try:
+        url = make_url(text_)
+        backend = url.get_backend_name()
+    except (ArgumentError, ValueError):  # no address, or a port that is no number
+        raise InvalidRequest(
+            "DATABASE_URL is not an address; it must look like sqlite:///data/aimm.db or postgresql://…"
+        ) from None
+    if backend in ("postgresql", "postgres"):
+        if "@" in (url.host or ""):  # what stands before it is a part of the password, and would be shown
+            raise InvalidRequest("DATABASE_URL: a @ in the user's name or password must be written %40.")
+        return url.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise InvalidRequest(f"DATABASE_URL names {backend!r}; sqlite and postgresql are supported")
+    if url.host or url.query or url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InvalidRequest(
+            "DATABASE_URL: of SQLite it is only a path, such as sqlite:///data/aimm.db, without driver and ?"
+        )
+    path = os.path.expanduser(url.database or "")
+    if path in ("", ":memory:") or not Path(path).name:
+        raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
+    return url.set(database=path)

@@ -1,0 +1,206 @@
+"""The one writer: a thread that commits whatever has gathered, so that a commit's cost is shared by all who wait for it.
+
+Two lanes. What must be durable (recorded calls, changes) is committed to the disk. What only must be seen by others
+(reservations of a budget) goes first and does not wait for the disk: a process that dies takes its calls with it.
+"""
+
+import asyncio
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert
+
+from core.errors import AimmError, DatabaseUnavailable
+from core.storage.calls import rollups
+from core.storage.engine.database import Database
+from core.storage.engine.prepared import Prepared
+from core.storage.experiments import units as unit_store
+from core.storage.gateway.schema import cached_answers
+from core.storage.money import spend_by
+from core.storage.money.ledger import lock_books
+from core.storage.schema import generation_bodies, generations
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[Connection], Any]
+Rows = Sequence[Mapping[str, Any]]
+Handler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+MAX_BATCH = 500
+WORKS_S = 5.0
+KEPT_S = 120.0  # how long the record of a call, which may be paid for, waits for another program's lock
+PROBE, PROBE_BYTES = "probe", 64 * 1024
+
+
+@dataclass(slots=True)
+class _Job:
+    row: dict[str, Any] | None = None
+    body: dict[str, Any] | None = None
+    work: Work | None = None
+    handler: Handler | None = None  # of the quick lane, with what it is asked
+    question: Any = None
+    done: "Future[Any]" = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+
+
+class Writer:
+    """Accepts work from any thread; a future is done when its transaction is committed.
+
+    on_logged: Runs in each transaction that records calls, with their rows.
+    """
+
+    def __init__(self, database: Database, on_logged: Callable[[Connection, Rows], None] | None = None) -> None:
+        self._database = database
+        self._on_logged = on_logged
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="aimm-writer", daemon=True)
+        self._thread.start()
+
+    def log(self, row: dict[str, Any], body: dict[str, Any] | None, also: Work | None = None) -> "Future[Any]":
+        """Log a generation row with its body and rollups; `also` runs in the same transaction."""
+        return self._put(_Job(row, body, also))
+
+    def submit(self, work: Work) -> "Future[Any]":
+        """Run `work(connection)` in a transaction; the future carries its result or its error."""
+        return self._put(_Job(work=work))
+
+    def run(self, work: Work) -> Any:
+        return self.submit(work).result()
+
+    def ask(self, handler: Handler, question: Any) -> "Future[Any]":
+        """The quick lane: `handler(connection, questions)` answers all that have gathered, in one transaction."""
+        return self._put(_Job(handler=handler, question=question))
+
+    def close(self) -> None:
+        """Commit what is queued, then end."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def _put(self, job: _Job) -> "Future[Any]":
+        if self._closed:
+            raise AimmError("The database is closed.")
+        job.done.set_running_or_notify_cancel()  # who stops waiting for it does not take it back
+        self._queue.put(job)
+        return job.done
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether the database could not be used the last time, or its file has moved."""
+        return self._database.health.is_troubled or bool(self._database.health.has_moved())
+
+    async def check(self) -> None:
+        """Where the database could not be used the last time, see whether it can be now.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        if self.is_troubled:
+            await asyncio.wrap_future(self.submit(self._probe))
+
+    @staticmethod
+    def _probe(connection: Connection) -> None:
+        """Write as much as a call may need: a full disk takes an empty transaction."""
+        c = cached_answers.c
+        connection.execute(delete(cached_answers).where(c.digest == PROBE))
+        row = {"digest": PROBE, "answer": os.urandom(PROBE_BYTES), "created_at": 0, "expires_at": 0}
+        connection.execute(insert(cached_answers).values(**row))
+
+    def works(self) -> bool:
+        """Whether a transaction is through within a few seconds."""
+        try:
+            self.submit(self._probe if self.is_troubled else lambda connection: None).result(WORKS_S)
+        except Exception:  # noqa: BLE001 - whatever it is, it does not
+            return False
+        return True
+
+    def _run(self) -> None:
+        durable: list[_Job] = []
+        ends = False
+        while not ends or durable:
+            quick: list[_Job] = []
+            # No timer: while one batch commits, the next one gathers by itself.
+            while not ends and (not (quick or durable) or not self._queue.empty()):
+                job = self._queue.get()
+                if job is None:
+                    ends = True
+                elif job.handler is not None:
+                    quick.append(job)
+                else:
+                    durable.append(job)
+                if len(quick) + len(durable) >= MAX_BATCH:
+                    break
+            if quick:
+                self._answer(quick)
+            if durable:
+                batch, durable = durable[:MAX_BATCH], durable[MAX_BATCH:]
+                durable = [*self._commit(batch), *durable]
+
+    def _answer(self, jobs: Sequence[_Job]) -> None:
+        by_handler: dict[Handler, list[_Job]] = {}
+        for job in jobs:
+            by_handler.setdefault(job.handler, []).append(job)  # type: ignore[arg-type]  # the quick lane's jobs have one
+        for handler, asking in by_handler.items():
+            try:
+                with self._database.write_soon() as connection:
+                    answers = handler(connection, [job.question for job in asking])
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+                for job in asking:
+                    job.done.set_exception(error)
+                continue
+            for job, answer in zip(asking, answers, strict=True):
+                job.done.set_result(answer)
+
+    def _commit(self, batch: Sequence[_Job]) -> Sequence[_Job]:
+        """Those of the batch that are to be tried again: whoever asked was told, but a call's record is not given up at once."""
+        try:
+            with self._database.write_kept() as connection:
+                results = self._execute(connection, batch)
+        except Exception as error:  # noqa: BLE001 - one bad row must not take the others of its batch with it
+            if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
+                return [left for job in batch for left in self._commit([job])]
+            if not isinstance(error, AimmError):
+                logger.warning("a write failed: %s", type(error).__name__)
+            for job in batch:
+                if not job.done.done():
+                    job.done.set_exception(error)
+            is_passing = isinstance(error, DatabaseUnavailable) and self._database.health.is_locked
+            return [job for job in batch if is_passing and job.row and time.monotonic() < job.since + KEPT_S]
+        if any(job.work == self._probe for job in batch):
+            self._database.health.recover("writing")
+        for job, result in zip(batch, results, strict=True):
+            if not job.done.done():
+                job.done.set_result(result)
+        return ()
+
+    def _execute(self, connection: Connection, batch: Sequence[_Job]) -> list[Any]:
+        rows = [job.row for job in batch if job.row is not None]
+        if rows:
+            lock_books(connection)
+            log_rows(connection, rows, [job.body for job in batch if job.body is not None])
+            if self._on_logged is not None:
+                self._on_logged(connection, rows)
+        return [job.work(connection) if job.work else None for job in batch]
+
+
+_LOG = Prepared(lambda _: insert(generations), generations.c.keys())
+_LOG_BODY = Prepared(lambda _: insert(generation_bodies), generation_bodies.c.keys())
+
+
+def log_rows(connection: Connection, rows: Sequence[dict[str, Any]], bodies: Sequence[dict[str, Any]]) -> None:
+    """Insert generations with their bodies and bring the rollups up to date, in the caller's transaction."""
+    if rows:
+        _LOG.run_many(connection, rows)
+        rollups.add_rows(connection, rows)
+        spend_by.add_rows(connection, rows)
+        unit_store.log_calls(connection, rows)
+    if bodies:
+        _LOG_BODY.run_many(connection, bodies)

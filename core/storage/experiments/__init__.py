@@ -1,0 +1,1 @@
+"""Experiments, their units and sums, and aliases."""

@@ -1,0 +1,60 @@
+"""Aliases."""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.clock import from_us
+from core.domain.alias import Alias, Target
+from core.domain.generation import Parameters
+from core.formats import strict_json as json
+from core.storage.calls.reading import readable
+from core.storage.engine.database import Database
+from core.storage.experiments.schema import aliases
+
+
+class AliasStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Alias]:
+        """By name."""
+        with self._database.read() as connection:
+            return readable("alias", connection.execute(select(aliases).order_by(aliases.c.name)).mappings(), _to_alias)
+
+    @staticmethod
+    def put(connection: Connection, name: str, target: Target, now_us: int, note: str) -> None:
+        """Make or change an alias; a rollout that runs for it is over."""
+        values = {"target": _to_json(target), "changed_at": now_us, "note": note, "rollout_id": None}
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(aliases).values(name=name, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+    @staticmethod
+    def roll(connection: Connection, name: str, rollout_id: str | None, now_us: int, note: str) -> None:
+        values = {"rollout_id": rollout_id, "changed_at": now_us, "note": note}
+        connection.execute(update(aliases).where(aliases.c.name == name).values(**values))
+
+    @staticmethod
+    def remove(connection: Connection, name: str) -> bool:
+        return connection.execute(delete(aliases).where(aliases.c.name == name)).rowcount > 0
+
+
+def _to_json(target: Target) -> str:
+    return json.dumps({
+        "model": target.model, "system": target.system, "parameters": target.parameters.as_dict(),
+        "prompt_version": target.prompt_version, "fallbacks": list(target.fallbacks), "cache_s": target.cache_s,
+    })  # fmt: skip
+
+
+def _to_alias(row: Any) -> Alias:
+    values = json.loads(row["target"])
+    values["parameters"] = Parameters(**values["parameters"])
+    return Alias(
+        name=row["name"],
+        target=Target(**values),
+        changed_at=from_us(row["changed_at"]),
+        rollout_id=row["rollout_id"],
+        note=row["note"],
+    )

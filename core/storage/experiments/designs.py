@@ -1,0 +1,342 @@
+"""Experiments as they are defined: designs, phases, variants; and what pages read of what was recorded."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from core.clock import from_us, to_us
+from core.domain.experiment import Design, Experiment, Guardrail, Phase, Variant
+from core.domain.generation import Parameters
+from core.formats import strict_json as json
+from core.statistics.moments import Moments
+from core.storage.calls.reading import readable
+from core.storage.engine.database import Database
+from core.storage.experiments.schema import (
+    experiment_days,
+    experiment_looks,
+    experiment_outcomes,
+    experiment_phases,
+    experiment_runs,
+    experiment_sums,
+    experiment_units,
+    experiment_variants,
+    experiments,
+)
+from core.storage.experiments.sums import MOMENTS, NOT_COUNTED
+from core.storage.schema import generations
+
+_SAME = ("id", "name", "hypothesis", "unit", "salt", "status", "ended")
+_VARIANT = ("position", "name", "model", "system", "weight", "prompt_version", "workflow")
+_TABLES = (
+    experiment_runs,
+    experiment_looks, experiment_days, experiment_sums, experiment_outcomes, experiment_units, experiment_variants,
+    experiment_phases,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """All sums of an experiment: (phase, position, metric) -> moments; latencies: (phase, position) -> histogram."""
+
+    moments: dict[tuple[int, int, str], Moments]
+    latencies: dict[tuple[int, int], bytes]
+
+    def of(self, phase: int, position: int, metric: str) -> Moments:
+        return self.moments.get((phase, position, metric), Moments())
+
+    def total(self, phases: Sequence[int], position: int, metric: str) -> Moments:
+        """Of several phases together."""
+        whole = Moments()
+        for phase in phases:
+            whole = whole.merged(self.of(phase, position, metric))
+        return whole
+
+    def not_counted(self, metric: str) -> int:
+        """Units that were served and not counted (`exposure`), or outcomes that came `late` or are an `orphan`."""
+        return sum(m.n for (_, position, name), m in self.moments.items() if position == NOT_COUNTED and name == metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The primary metric's sums at one moment, by position."""
+
+    phase: int
+    n: int
+    at_us: int
+    moments: dict[int, Moments]
+
+
+@dataclass(frozen=True, slots=True)
+class DayCounts:
+    """What came on one day (UTC) of one variant."""
+
+    day_us: int
+    phase: int
+    position: int
+    n_exposed: int
+    n_outcomes: int
+    n_successes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """One assignment, for the list of the latest."""
+
+    assignment_id: str
+    unit_id: str
+    phase: int
+    position: int
+    reason: str
+    created_at_us: int
+    n_outcomes: int
+
+
+class ShadowCalls(NamedTuple):
+    """What a shadow variant was asked. nano: The known part of its cost, in nano-dollars."""
+
+    position: int
+    n: int
+    n_failed: int
+    nano: int
+    n_unpriced: int
+
+
+class ExperimentStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def insert(connection: Connection, experiment: Experiment) -> None:
+        values = {name: getattr(experiment, name) for name in _SAME}
+        connection.execute(
+            insert(experiments).values(
+                **values,
+                created_at=to_us(experiment.created_at),
+                stopped_at=to_us(experiment.stopped_at) if experiment.stopped_at else None,
+                is_demo=int(experiment.is_demo),
+                design=design_to_json(experiment.design),
+            )
+        )
+        phases = experiment.phases or (
+            Phase(number=1, started_at=experiment.created_at, ended_at=None, variants=experiment.variants),
+        )
+        for phase in phases:
+            ExperimentStore.insert_phase(connection, experiment.id, phase)
+
+    @staticmethod
+    def insert_phase(connection: Connection, experiment_id: str, phase: Phase) -> bool:
+        """Open a phase; the one before ends with it. False: it has ended already, another was opened meanwhile."""
+        c = experiment_phases.c
+        started_at = to_us(phase.started_at)
+        before = update(experiment_phases).where(
+            c.experiment_id == experiment_id, c.phase == phase.number - 1, c.ended_at.is_(None)
+        )
+        ended = connection.execute(before.values(ended_at=started_at)).rowcount
+        if phase.number > 1 and not ended:
+            return False
+        row = {"experiment_id": experiment_id, "phase": phase.number, "started_at": started_at, "ended_at": None}
+        connection.execute(insert(experiment_phases), [row])
+        connection.execute(insert(experiment_variants), [_variant_row(experiment_id, phase.number, v) for v in phase.variants])  # fmt: skip
+        return True
+
+    @staticmethod
+    def stop(connection: Connection, experiment_id: str, now_us: int, why: str) -> bool:
+        c = experiments.c
+        statement = update(experiments).where(c.id == experiment_id, c.status == "running")
+        return connection.execute(statement.values(status="stopped", stopped_at=now_us, ended=why)).rowcount > 0
+
+    @staticmethod
+    def acknowledge(connection: Connection, experiment_id: str, now_us: int) -> None:
+        statement = update(experiments).where(experiments.c.id == experiment_id)
+        connection.execute(statement.values(acknowledged_at=now_us))
+
+    def get(self, experiment_id: str) -> Experiment | None:
+        found = self._select(experiments.c.id == experiment_id)
+        return found[0] if found else None
+
+    def all(self) -> list[Experiment]:
+        """Running ones first, then newest first."""
+        return self._select()
+
+    def _select(self, *where: Any) -> list[Experiment]:
+        statement = select(experiments).where(*where).order_by(experiments.c.status, experiments.c.created_at.desc())
+        with self._database.read() as connection:
+            rows = connection.execute(statement).mappings().all()
+            ids = [row["id"] for row in rows]
+            p, v = experiment_phases.c, experiment_variants.c
+            phases = connection.execute(
+                select(experiment_phases).where(p.experiment_id.in_(ids)).order_by(p.phase)
+            ).mappings()
+            arms: dict[tuple[str, int], list[Any]] = {}
+            chosen = select(experiment_variants).where(v.experiment_id.in_(ids)).order_by(v.phase, v.position)
+            by_id: dict[str, list[Any]] = {}
+            for row in phases.all():
+                by_id.setdefault(row["experiment_id"], []).append(row)
+            for arm in connection.execute(chosen).mappings():
+                arms.setdefault((arm["experiment_id"], arm["phase"]), []).append(arm)
+        return readable("experiment", rows, lambda row: _to_experiment(row, by_id[row["id"]], arms))
+
+    def sums(self, experiment_id: str) -> Sums:
+        """What the analysis needs; as many rows at ten outcomes as at ten million."""
+        c = experiment_sums.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(experiment_sums).where(c.experiment_id == experiment_id)).all()
+        moments = {
+            (row.phase, row.position, row.metric): Moments(int(row.n), *(float(getattr(row, name)) for name in MOMENTS[1:]))
+            for row in rows
+        }  # fmt: skip
+        return Sums(moments, {(row.phase, row.position): row.histogram for row in rows if row.histogram})
+
+    def looks(self, experiment_id: str) -> list[Look]:
+        """The history of the primary metric, oldest first."""
+        c = experiment_looks.c
+        statement = select(experiment_looks).where(c.experiment_id == experiment_id).order_by(c.phase, c.n)
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        return readable("look", rows, _to_look)
+
+    def days(self, experiment_id: str) -> list[DayCounts]:
+        """Oldest first."""
+        c = experiment_days.c
+        statement = (
+            select(c.day_at, c.phase, c.position, c.n_exposed, c.n_outcomes, c.n_successes)
+            .where(c.experiment_id == experiment_id, c.position != NOT_COUNTED)
+            .order_by(c.day_at, c.phase, c.position)
+        )
+        with self._database.read() as connection:
+            return [DayCounts(*(int(value) for value in row)) for row in connection.execute(statement)]
+
+    def latest_units(self, experiment_id: str, limit: int = 10) -> list[UnitRow]:
+        """The last assignments, newest first."""
+        c = experiment_units.c
+        columns = (c.assignment_id, c.unit_id, c.phase, c.position, c.reason, c.created_at, c.n_outcomes)
+        statement = select(*columns).where(c.experiment_id == experiment_id).order_by(c.created_at.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [UnitRow(*row) for row in connection.execute(statement)]
+
+    def successes(self, since_us: int, until_us: int, *, simulated: bool) -> dict[str, int]:
+        """Successful outcomes recorded on the days that begin in [since, until), by experiment name."""
+        d, v = experiment_days.c, experiment_variants.c
+        joined = experiment_days.join(experiments, d.experiment_id == experiments.c.id).join(
+            experiment_variants,
+            (d.experiment_id == v.experiment_id) & (d.phase == v.phase) & (d.position == v.position),
+        )
+        is_made_up = (experiments.c.is_demo == 1) | v.model.like("sim-%")
+        statement = (
+            select(experiments.c.name, func.sum(d.n_successes))
+            .select_from(joined)
+            .where(d.day_at >= since_us, d.day_at < until_us, d.position != NOT_COUNTED)
+            .where(is_made_up if simulated else ~is_made_up)
+            .group_by(experiments.c.name)
+        )
+        with self._database.read() as connection:
+            return {name: int(n) for name, n in connection.execute(statement)}
+
+    def owner(self, generation_id: str | None, assignment_id: str | None) -> str | None:
+        """The experiment of a generation or, without one, of an assignment."""
+        by_call = select(experiments.c.id).join(generations, generations.c.ref_id == experiments.c.id)
+        if generation_id is not None:
+            statement = by_call.where(generations.c.id == generation_id)
+        else:
+            u = experiment_units.c
+            statement = select(u.experiment_id).where(u.assignment_id == assignment_id)
+        with self._database.read() as connection:
+            return connection.execute(statement).scalar()
+
+    def shadow_pairs(self, experiment_id: str, limit: int) -> list[tuple[str, str]]:
+        """(shadow generation, served generation) of answered shadows, the latest first."""
+        c = generations.c
+        chosen = (
+            select(c.id, c.ref_part)
+            .where(c.ref_id == experiment_id, c.ref_part.like("shadow:%"), c.status == "ok")
+            .order_by(c.created_at.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [(row.id, row.ref_part.split(":", 2)[2]) for row in connection.execute(chosen)]
+
+    def shadow_calls(self, experiment_id: str) -> list[ShadowCalls]:
+        """Of each shadow variant."""
+        c = generations.c
+        position = func.substr(c.ref_part, len("shadow:") + 1, 1)  # of at most ten variants
+        failed, nano = func.sum((c.status != "ok").cast(_integer())), func.coalesce(func.sum(c.cost_nano_usd), 0)
+        statement = (
+            select(position, func.count(), failed, nano, func.count() - func.count(c.cost_nano_usd))
+            .where(c.ref_id == experiment_id, c.ref_part.like("shadow:%"))
+            .group_by(position)
+            .order_by(position)
+        )
+        with self._database.read() as connection:
+            return [ShadowCalls(*(int(value) for value in row)) for row in connection.execute(statement)]
+
+    @staticmethod
+    def delete_demo(connection: Connection) -> None:
+        ids = select(experiments.c.id).where(experiments.c.is_demo == 1)
+        for table in _TABLES:
+            connection.execute(delete(table).where(table.c.experiment_id.in_(ids)))
+        connection.execute(delete(experiments).where(experiments.c.is_demo == 1))
+
+
+def _integer() -> Any:
+    from sqlalchemy import Integer
+
+    return Integer
+
+
+def design_to_json(design: Design) -> str:
+    return json.dumps(asdict(design), sort_keys=True)
+
+
+def design_from_json(text: str) -> Design:
+    values = json.loads(text)
+    values["guardrails"] = tuple(Guardrail(**each) for each in values.get("guardrails", ()))
+    for name in ("secondary", "internal_units"):
+        values[name] = tuple(values.get(name, ()))
+    return Design(**values)
+
+
+def _variant_row(experiment_id: str, phase: int, variant: Variant) -> dict[str, Any]:
+    return {
+        "experiment_id": experiment_id,
+        "phase": phase,
+        **{name: getattr(variant, name) for name in _VARIANT},
+        "parameters": json.dumps(variant.parameters.as_dict()),
+        "is_shadow": int(variant.is_shadow),
+    }
+
+
+def _to_variant(row: Any) -> Variant:
+    return Variant(
+        **{name: row[name] for name in _VARIANT},
+        parameters=Parameters(**json.loads(row["parameters"])),
+        is_shadow=bool(row["is_shadow"]),
+    )
+
+
+def _to_look(row: Any) -> Look:
+    sums = {int(position): Moments(*values) for position, values in json.loads(row.sums).items()}
+    return Look(row.phase, int(row.n), row.at, sums)
+
+
+def _to_experiment(row: Any, phases: Sequence[Any], arms: dict[tuple[str, int], list[Any]]) -> Experiment:
+    spans = tuple(
+        Phase(
+            number=phase["phase"],
+            started_at=from_us(phase["started_at"]),
+            ended_at=None if phase["ended_at"] is None else from_us(phase["ended_at"]),
+            variants=tuple(_to_variant(arm) for arm in arms[(row["id"], phase["phase"])]),
+        )
+        for phase in phases
+    )
+    return Experiment(
+        **{name: row[name] for name in _SAME},
+        created_at=from_us(row["created_at"]),
+        stopped_at=None if row["stopped_at"] is None else from_us(row["stopped_at"]),
+        is_demo=bool(row["is_demo"]),
+        acknowledged_at=None if row["acknowledged_at"] is None else from_us(row["acknowledged_at"]),
+        design=design_from_json(row["design"]),
+        phases=spans,
+        variants=spans[-1].variants,
+    )

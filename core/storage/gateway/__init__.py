@@ -1,0 +1,1 @@
+"""Keys, logins, rate limits, circuit breakers, and answers to repeated requests."""

@@ -1,9 +1,0 @@
-"""Alembic's entry point: runs on the connection that Database hands over."""
-
-from alembic import context
-
-from core.storage import experiment_schema  # noqa: F401 - it adds its tables
-from core.storage.schema import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-context.run_migrations()

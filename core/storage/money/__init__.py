@@ -1,0 +1,1 @@
+"""Budgets, the ledger, prices and bills."""

@@ -1,0 +1,149 @@
+"""Spend per day by tag, user, key, workflow and experiment: what the rollups by model do not hold."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.clock import DAY_US
+from core.storage.engine.database import Database, in_batches
+from core.storage.engine.prepared import Prepared
+from core.storage.schema import generations
+from core.storage.schema import spend_by as table
+
+DIMENSIONS = ("tag", "user", "key", "workflow", "experiment")
+SUMS = ("n", "n_ok", "input_tokens", "output_tokens", "cost_nano_usd", "n_unpriced")
+KEY = ("bucket_at", "dimension", "value", "model", "provider")
+# What of a generation row is needed here.
+COLUMNS = (
+    "created_at", "request_model", "provider", "status", "input_tokens", "output_tokens", "cost_nano_usd",
+    "user_id", "key_id", "tags", "ref_name",
+)  # fmt: skip
+
+Row = Any  # a mapping: a row to insert, or one that was read
+
+
+class SpendBy(NamedTuple):
+    """What the calls of one value of a dimension came to. cost_nano_usd: the known part."""
+
+    value: str
+    n: int
+    n_ok: int
+    input_tokens: int
+    output_tokens: int
+    cost_nano_usd: int
+    n_unpriced: int
+
+
+def _values(row: Row) -> list[tuple[str, str]]:
+    found = [("tag", tag) for tag in row["tags"].split(",") if tag]
+    if row["user_id"]:
+        found.append(("user", row["user_id"]))
+    if row["key_id"]:
+        found.append(("key", row["key_id"]))
+    if row["ref_name"]:
+        kind, _, name = row["ref_name"].partition(":")
+        found.append((kind, name))
+    return found
+
+
+def keys_of(row: Row) -> list[tuple[Any, ...]]:
+    """The rows of this table that a call is in, by KEY."""
+    day = row["created_at"] // DAY_US * DAY_US
+    return [(day, dimension, value, row["request_model"], row["provider"]) for dimension, value in _values(row)]
+
+
+def sums_of(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
+    """Key -> sums, in the order of SUMS."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows:
+        cost = row["cost_nano_usd"]
+        added = (1, int(row["status"] == "ok"), row["input_tokens"], row["output_tokens"], cost or 0, int(cost is None))
+        for key in keys_of(row):
+            old = sums.get(key)
+            sums[key] = list(added) if old is None else [a + b for a, b in zip(old, added, strict=True)]
+    return sums
+
+
+def _statement(dialect: str) -> Any:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    changes = {name: table.c[name] + statement.excluded[name] for name in SUMS}
+    return statement.on_conflict_do_update(index_elements=list(KEY), set_=changes)
+
+
+_ADD = Prepared(_statement, KEY + SUMS)
+
+
+def add_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Add freshly logged generation rows, inside the caller's transaction."""
+    # In one order in every process: two writers on PostgreSQL would otherwise lock rows crosswise.
+    values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sorted(sums_of(rows).items())]
+    _ADD.run_many(connection, values)
+
+
+def rebuild(connection: Connection) -> None:
+    """Write the table anew from the generations."""
+    connection.execute(delete(table))
+    columns = [generations.c[name] for name in COLUMNS]
+    raw = in_batches(connection, select(*columns)).mappings()
+    values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sums_of(raw).items()]
+    if values:
+        connection.execute(_statement(connection.dialect.name), values)
+
+
+class SpendByStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, dimension: str, since_us: int, until_us: int, *, simulated: bool) -> list[SpendBy]:
+        """Days that begin in [since, until), the most expensive value first."""
+        c = table.c
+        is_simulated = c.provider == "simulated"
+        statement = (
+            select(c.value, *(func.sum(c[name]).label(name) for name in SUMS))
+            .where(c.dimension == dimension, c.bucket_at >= since_us, c.bucket_at < until_us)
+            .where(is_simulated if simulated else ~is_simulated)
+            .group_by(c.value)
+            .order_by(func.sum(c.cost_nano_usd).desc(), c.value)
+            .limit(1000)
+        )
+        with self._database.read() as connection:
+            return [SpendBy(row[0], *(int(value) for value in row[1:])) for row in connection.execute(statement)]
+
+    def models(self, dimension: str, value: str, since_us: int, until_us: int) -> dict[str, SpendBy]:
+        """Real spend of one value by model, over the days that begin in [since, until)."""
+        c = table.c
+        statement = (
+            select(c.model, *(func.sum(c[name]) for name in SUMS))
+            .where(c.dimension == dimension, c.value == value, c.provider != "simulated")
+            .where(c.bucket_at >= since_us, c.bucket_at < until_us)
+            .group_by(c.model)
+        )
+        with self._database.read() as connection:
+            return {
+                row[0]: SpendBy(*row[:1], *(int(each) for each in row[1:])) for row in connection.execute(statement)
+            }
+
+    def daily(self, dimension: str, value: str, since_us: int, until_us: int) -> dict[int, int]:
+        """Real spend in nano-dollars of one value by day start."""
+        c = table.c
+        statement = (
+            select(c.bucket_at, func.sum(c.cost_nano_usd))
+            .where(c.dimension == dimension, c.value == value, c.provider != "simulated")
+            .where(c.bucket_at >= since_us, c.bucket_at < until_us)
+            .group_by(c.bucket_at)
+        )
+        with self._database.read() as connection:
+            return {int(at): int(nano) for at, nano in connection.execute(statement)}
+
+    def differences(self) -> list[str]:
+        """Recompute from raw rows and say what differs; empty = nothing."""
+        with self._database.read() as connection:
+            columns = [generations.c[name] for name in COLUMNS]
+            raw = in_batches(connection, select(*columns)).mappings()
+            expected = sums_of(raw)
+            rows = connection.execute(select(*(table.c[name] for name in KEY + SUMS))).all()
+        found = {tuple(row[: len(KEY)]): list(row[len(KEY) :]) for row in rows}
+        wrong = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
+        return [f"spend_by {key} differs from the raw rows" for key in sorted(wrong, key=str)]

@@ -1,0 +1,1 @@
+"""From data frames to charts. No streamlit in here."""

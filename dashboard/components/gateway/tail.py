@@ -1,0 +1,62 @@
+"""The newest requests of programs, as they come in; one of them can be opened."""
+
+import streamlit as st
+
+from core import clock
+from dashboard import address
+from dashboard.components.log import history
+from dashboard.frames import gateway as frames
+
+EVERY_S = 2
+_COLUMNS = {
+    "time": st.column_config.DatetimeColumn("Time (UTC)", format="HH:mm:ss.SSS"),
+    "key": st.column_config.TextColumn("Key"),
+    "model": st.column_config.TextColumn("Model"),
+    "status": st.column_config.TextColumn("Status"),
+    "TTFT s": st.column_config.NumberColumn("First token (s)", format="%.2f"),
+    "latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f"),
+    "tokens": st.column_config.NumberColumn("Tokens", format="localized"),
+    "cost": st.column_config.TextColumn("Cost"),
+    "note": st.column_config.TextColumn("Note", width="medium"),
+    "id": None,
+}
+_state = st.session_state
+
+
+@st.fragment(run_every=EVERY_S)
+def show() -> None:
+    """Selecting a row pauses: what is looked at must not move."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("Requests", help="The newest 50 calls by programs: of the API, and of experiments they asked for.")
+        st.toggle("Pause", key="gateway_pause", on_change=_paused)
+    found = frames.tail(_state.get("gateway_until"))
+    if not found:
+        st.info("No program has asked anything yet. Copy one of the snippets above; its call shows here at once.", icon=":material/inbox:")  # fmt: skip
+        history.opened()
+        return
+    _state["gateway_newest"] = clock.to_us(found[0].created_at)
+    pick = address.table(
+        frames.tail_frame(found), "call", _table(), column_config=_COLUMNS, height="content" if len(found) < 10 else 388,
+        then=_pause,
+    )  # fmt: skip
+    if pick is None:
+        st.caption("Select a row to see the call whole.")
+    history.opened()
+
+
+def _table() -> str:
+    # A new name is a table without a selection.
+    return f"gateway_tail_{_state.get('gateway_n', 0)}"
+
+
+def _paused() -> None:
+    _state["gateway_until"] = clock.now_us() if _state["gateway_pause"] else None
+    if not _state["gateway_pause"]:
+        address.put("call", None)
+        _state["gateway_n"] = _state.get("gateway_n", 0) + 1
+
+
+def _pause() -> None:
+    if address.value("call") and not _state.get("gateway_pause"):
+        _state["gateway_pause"] = True
+        _state["gateway_until"] = _state["gateway_newest"] + 1

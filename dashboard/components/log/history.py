@@ -1,0 +1,131 @@
+"""Past calls: search, filter, open."""
+
+import streamlit as st
+
+from core import NotFound
+from core.domain.generation import Generation
+from core.domain.message import Message, Part, ToolCall, ToolResult
+from dashboard import address, formatting
+from dashboard.components import answer, feedback, receipt
+from dashboard.components.playground import schema
+from dashboard.frames import queries
+from dashboard.process import manager
+from dashboard.voter import voter
+
+PAGE_SIZE = 50
+_COLUMNS = {
+    "time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"),
+    "tokens": st.column_config.NumberColumn("Tokens", format="localized"),
+    "latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f"),
+    "TTFT s": st.column_config.NumberColumn("First token (s)", format="%.2f"),
+    "id": None,
+}
+
+
+def table(generations: list[Generation], key: str) -> str | None:
+    """Draw them; the id of the call that was selected, which stands in the address.
+
+    Those of a blind comparison are left out: they would tell the voter whose answers they are.
+    """
+    hidden = manager().comparisons.voting.hidden(voter())
+    generations = [g for g in generations if g.ref_id not in hidden]
+    return address.table(queries.log_frame(generations), "call", key, column_config=_COLUMNS)
+
+
+def show(source: str) -> None:
+    """The history of one page."""
+    with st.expander("History", icon=":material/history:", expanded=address.value("call") is not None):
+        search = st.text_input(
+            "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:",
+            bind="query-params", max_chars=1000,
+        )  # fmt: skip
+        found = manager().log.latest(limit=PAGE_SIZE, source=source, search=search or None)
+        if not found:
+            st.caption("Nothing found." if search else "No calls yet.")
+        elif table(found, f"{source}_history") is None:
+            st.caption("Select a row to see the call.")
+        opened()
+
+
+def opened() -> None:
+    """The call that the address names, whole; said in words where there is none of this id."""
+    call_id = address.value("call")
+    if call_id is None:
+        return
+    try:
+        g = manager().generation(call_id)
+    except NotFound:
+        address.missing("call", "call")
+        return
+    if says_hidden(g):
+        return
+    if g.operation == "chat" and g.messages:
+        st.page_link(
+            "pages/playground.py", label="Open in Playground", icon=":material/open_in_new:", query_params={"conversation": g.id},
+            help="With its whole conversation, model, system prompt and parameters; what is asked next goes on from it.",
+        )  # fmt: skip
+    detail(g)
+
+
+def says_hidden(g: Generation) -> bool:
+    """Say so where a call is one of a blind comparison on which the reader has yet to vote."""
+    if g.ref_id not in manager().comparisons.voting.hidden(voter()):
+        return False
+    st.info("This call is part of a blind comparison; it shows here when you have voted.", icon=":material/visibility_off:")  # fmt: skip
+    st.page_link("pages/compare.py", label="Vote", icon=":material/how_to_vote:", query_params={"comparison": g.ref_id})
+    return True
+
+
+def detail(g: Generation) -> None:
+    """A call, whole."""
+    if g.damaged:
+        st.warning(
+            f"Damaged in the database, and left out here: {', '.join(g.damaged)}. The rest of the call is whole.",
+            icon=":material/warning:",
+        )
+    left, right = st.columns([1.4, 1])
+    with left:
+        for message in g.messages:
+            _turn(message)
+        if g.system:
+            st.caption("System prompt")
+            st.code(g.system, language=None, wrap_lines=True)
+        if not g.messages and "messages" not in g.damaged:
+            st.caption("The prompt and the answer of this call were not kept.")
+        if g.error_message:
+            st.error(formatting.plain(f"{g.error_class}: {g.error_message}"))
+        if g.text:
+            st.caption("Answer")
+            answer.show(st, g.text)
+            schema.verdict(g)
+        if g.tool_calls:
+            st.caption("Tools it called")
+            st.code(
+                "\n".join(f"{call.name}({call.arguments})" for call in g.tool_calls), language=None, wrap_lines=True
+            )
+        if g.tools:
+            st.caption("Tools that were offered: " + formatting.plain(", ".join(tool.name for tool in g.tools)))
+    with right:
+        receipt.show(g)
+        feedback.of_call(g)
+        if parameters := g.parameters.as_dict():
+            st.json(parameters)
+
+
+def _turn(message: Message) -> None:
+    """A turn of the conversation; media, calls and results of tools in words."""
+    st.caption("Prompt" if message.role == "user" else "Earlier answer")
+    text = text_of(message)
+    st.code(text, language=None, wrap_lines=True, height=min(300, 60 + 20 * (text.count("\n") + len(text) // 80)))
+
+
+def text_of(message: Message) -> str:
+    return "\n".join(text_of_part(part) for part in message.content)
+
+
+def text_of_part(part: Part) -> str:
+    if isinstance(part, ToolCall):
+        return f"[calls {part.name}({part.arguments})]"
+    if isinstance(part, ToolResult):
+        return f"[{part.name} gave: {part.text}]"
+    return part if isinstance(part, str) else f"[{part.media_type or 'a file'}{f' at {part.url}' if part.url else ''}]"

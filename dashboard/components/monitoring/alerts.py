@@ -1,0 +1,46 @@
+"""Alerts: their states, where they go, and what is still on its way."""
+
+import streamlit as st
+
+from dashboard import formatting, tables
+from dashboard.frames import money, queries
+from dashboard.process import manager
+
+NAMES = {"webhook": "AIMM_ALERT_WEBHOOK", "slack": "AIMM_ALERT_SLACK", "email": "AIMM_ALERT_EMAIL and AIMM_SMTP_URL"}
+SHOWN = 200
+TIMES = ("since", "made", "delivered")
+
+
+def show() -> None:
+    st.subheader("Alerts", help="One for each threshold of each budget: ok, pending (a forecast must hold 10 minutes), firing, resolved. A firing one does not repeat.")  # fmt: skip
+    frame = money.alerts_frame()
+    config = {name: st.column_config.DatetimeColumn(f"{name} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES}
+    n_more = max(0, len(frame) - SHOWN)
+    n_ok = len(queries.alerts()) - len(frame)
+    if n_ok:
+        st.caption(f"{n_ok} thresholds are not passed.")
+    if frame.empty and not n_ok:
+        st.caption("No alerts yet: they come with the thresholds of budgets.")
+    elif not frame.empty:
+        tables.show(frame.head(SHOWN), hide_index=True, column_config=config)
+    if n_more:
+        st.caption(f"{n_more:,} more are not shown here.")
+    _channels()
+    outbox = money.outbox_frame()
+    if not outbox.empty:
+        with st.expander("Messages", icon=":material/outbox:"):
+            tables.show(outbox, hide_index=True, column_config=config)
+
+
+def _channels() -> None:
+    service = manager().alerts
+    line = st.container(horizontal=True, vertical_alignment="center")
+    for channel, name in NAMES.items():
+        if channel not in service.channels.names:
+            line.caption(f"{channel}: set {name}")
+        elif line.button(f"Send a test: {channel}", key=f"alert_test_{channel}", icon=":material/send:"):
+            problem = service.test(channel)
+            if problem:
+                st.error(f"{channel}: {formatting.plain(problem)}", icon=":material/error:")
+            else:
+                st.success(f"{channel} took it.", icon=":material/check_circle:")

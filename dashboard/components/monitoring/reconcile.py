@@ -1,0 +1,93 @@
+"""Reconcile: the vendor's bill against our own books, with the likely cause of each drift."""
+
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from core import AimmError
+from core.monitoring.bills.reconcile import Reconciliation
+from dashboard import formatting, tables
+from dashboard.frames import money, queries
+from dashboard.process import manager
+
+HELP = (
+    "Google Cloud: Billing → Cost table → Download CSV, or BigQuery's export as CSV or JSON. OpenAI: Usage → Costs → Export."
+    " Anthropic: Cost → Export. OpenRouter: Activity → Export. Azure's and AWS's cost exports, FOCUS, and any other CSV with a"
+    " date, a model and a cost in US dollars work too. Nothing of the file is kept but the sums by day and by model."
+)
+AS_SAID, ALL = "as the file says", "all providers"
+
+
+def show() -> None:
+    st.subheader("Reconcile", help=HELP)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        file = st.file_uploader(
+            "The vendor's bill (CSV or JSON)", ["csv", "tsv", "txt", "json", "jsonl"], key="bill_file"
+        )
+        whose = st.selectbox(
+            "Whose calls it charges", [AS_SAID, ALL, *_providers()], key="bill_whose", persist_state="session", accept_new_options=True
+        )  # fmt: skip
+        if file is not None and st.button("Compare", type="primary", key="bill_compare", icon=":material/balance:"):
+            provider = {AS_SAID: None, ALL: ""}.get(whose, whose)
+            _run(lambda: manager().reconciliations.of_file(file.getvalue(), provider=provider))
+    with right, st.form("bill_form", border=False):
+        row = st.columns([1, 0.8, 1.6])
+        usd = row[0].number_input(
+            "… or its sum ($)", 0.0, 1e9, None, key="bill_usd", persist_state="session", placeholder="0.00"
+        )  # fmt: skip
+        provider = row[1].text_input("Provider", "gemini", key="bill_provider", persist_state="session")
+        last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)  # the month that is over has a bill
+        days = row[2].date_input("From and to", (last.replace(day=1), last), key="bill_days", persist_state="session")  # fmt: skip
+        if st.form_submit_button("Compare", icon=":material/balance:"):
+            both = (days[0], days[-1]) if days else (last, last)
+            _run(
+                lambda: manager().reconciliations.of_number("" if usd is None else usd, (provider or "").strip(), *both)
+            )
+    found = st.session_state.get("bill_found")
+    if isinstance(found, Reconciliation):
+        _draw(found)
+    _kept()
+
+
+def _run(compare: object) -> None:
+    try:
+        st.session_state.bill_found = compare()  # type: ignore[operator]
+    except AimmError as error:
+        st.session_state.pop("bill_found", None)
+        st.error(formatting.plain(error.message), icon=":material/error:")
+
+
+def _providers() -> list[str]:
+    return sorted({model.provider for model in queries.models().values() if not model.is_simulated})
+
+
+def _draw(found: Reconciliation) -> None:
+    total = found.total
+    cards = st.container(horizontal=True)
+    for label, value in (
+        ("Billed", formatting.usd(total.billed_usd)),
+        ("On record", formatting.usd(total.booked_usd)),
+        ("Drift", formatting.percent(None if total.share is None else float(total.share), 2)),
+    ):
+        cards.metric(label, value, border=True, width=180)
+    st.markdown(
+        f"{found.since} to {found.until}, {formatting.plain(found.source)}, {formatting.plain(found.provider or ALL)}. **{formatting.plain(total.cause)}**"
+    )
+    for text in found.skipped:
+        st.caption(formatting.plain(text))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("**By model**")
+        tables.show(money.drift_frame(found.by_model, "model"), hide_index=True)
+    if any(day.on is not None for day in found.by_day):
+        with right:
+            st.markdown("**By day (UTC)**")
+            tables.show(money.drift_frame(found.by_day, "day"), hide_index=True)
+
+
+def _kept() -> None:
+    frame = money.kept_frame()
+    if not frame.empty:
+        st.markdown("**Earlier ones**")
+        tables.show(frame, hide_index=True)

@@ -1,0 +1,119 @@
+"""Monitoring's view of money: spend by day, where the month is heading, why it moved, and on what it was spent."""
+
+import streamlit as st
+
+from core.domain.budget import BudgetOutlook
+from dashboard import address, formatting, tables
+from dashboard.charts import monitoring as charts
+from dashboard.components import chart_table
+from dashboard.frames import money, queries
+
+DIMENSIONS = ("model", "tag", "user", "key", "workflow", "experiment")
+
+
+def show(label: str, simulated: bool) -> None:
+    budget = None if simulated else _month_budget()
+    frame = money.daily_spend(label, simulated)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        a_day = None if budget is None else money.usd_a_day(budget.status)
+        text = "Known cost. A hatched cap marks days with calls that have no price: their true cost is higher. Dashed: the month budget, a day's share."  # fmt: skip
+        chart_table.show(
+            "Spend per day",
+            charts.daily_spend(frame, a_day, money.day_span(label)),
+            frame,
+            help_text=text,
+            key="daily_spend",
+        )
+        _unpriced(frame)
+    with right:
+        path, note = money.forecast_frame(simulated)
+        limit = None if budget is None else float(budget.status.limit_usd)
+        if path.empty:
+            st.markdown("**This month**")
+            st.caption(f"No forecast: {formatting.plain(note)}")
+        else:
+            text = "Spend since the first of the month (UTC), and its expected path with the pattern of the week."
+            chart_table.show(
+                "This month", charts.forecast(path, limit, money.month_span()), path, help_text=text, key="forecast"
+            )
+            st.caption(formatting.plain(note))
+            if budget is not None and budget.runs_out_on is not None:
+                st.caption(f"**{formatting.plain(budget.status.budget.name)}** runs out on {budget.runs_out_on:%d %B}.")
+    _bridge(label, simulated)
+    _by(label, simulated)
+
+
+def _month_budget() -> BudgetOutlook | None:
+    """The budget that the whole month's spend is held against."""
+    found = [
+        each for each in queries.standing() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")
+    ]
+    return queries.whole(min(found, key=lambda each: each.status.limit_usd)) if found else None
+
+
+def _unpriced(frame: object) -> None:
+    n = int(frame["unpriced calls"].sum())  # type: ignore[index]
+    if n:
+        models = frame[frame["unpriced calls"] > 0]["model"].nunique()  # type: ignore[index]
+        line = st.container(horizontal=True, vertical_alignment="center")
+        line.caption(f":violet[**unpriced** ({n:,} calls of {models} model(s))] – not in the sums, and not zero.")
+        line.page_link(
+            "pages/models.py",
+            label="Set a price",
+            icon=":material/sell:",
+            query_params={"prices_view": "Without a price"},
+        )
+
+
+def _bridge(label: str, simulated: bool) -> None:
+    found = money.bridge(label, simulated)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        frame = money.bridge_frame(found)
+        text = "From the spend of the period before to that of this one. The parts add up to the difference exactly (Shapley values)."
+        chart_table.show(
+            f"Why it moved: {label} against the {label} before",
+            charts.bridge(frame),
+            frame,
+            help_text=text,
+            key="bridge",
+        )
+    with right:
+        st.markdown("**In words**")
+        if not queries.reaches_back(label, simulated):
+            st.caption(
+                "The records begin in the period before or after it: it is not whole, and what moved is mostly that."
+            )
+        elif not found.before_nano:
+            st.caption("There was no priced call in the period before.")
+        elif moved := found.moved_most:
+            model, part, nano = moved
+            parts = [
+                f"**{formatting.plain(model)}**, by *{part}*: {formatting.plain(formatting.usd_change(nano / 1e9))}"
+            ]
+            parts.append(
+                formatting.plain(f"In all, spend moved by {formatting.usd_change(found.difference_nano / 1e9)}.")
+            )
+            st.markdown("  \n".join(parts))
+        st.caption(
+            "volume: number of calls · mix: which models · input and answer length: tokens a call · cache share: part of the"
+            " input read from the vendor's cache · price: dollars a token"
+        )
+
+
+def _by(label: str, simulated: bool) -> None:
+    address.check("spend_by", DIMENSIONS, "dimension")
+    dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True, help="Of whole days (UTC).") or "model"  # fmt: skip
+    frame = money.spend_by(dimension, label, simulated)
+    if frame.empty:
+        hint = {
+            "tag": "Send `tags` with a call.",
+            "user": "Send `user` with a call.",
+            "key": "Calls came without a key.",
+        }
+        st.caption(f"No call in this range has a {dimension}. {hint.get(dimension, '')}")
+        return
+    config = {name: st.column_config.NumberColumn(format="$%.6f") for name in frame.columns if "$" in name}
+    tables.show(frame, hide_index=True, column_config=config)
+    tables.csv(frame, f"spend_by_{dimension}")

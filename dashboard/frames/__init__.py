@@ -1,0 +1,1 @@
+"""From the core to data frames, cached for seconds: a module for each page."""

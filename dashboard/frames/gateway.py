@@ -1,0 +1,107 @@
+"""What came in over HTTP, and with which keys: from the core to data frames."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from core.domain.generation import Generation, Source
+from core.domain.key import Key
+from core.monitoring.service import Window
+from dashboard import formatting
+from dashboard.frames import queries
+from dashboard.process import manager
+
+SOURCES: tuple[Source, ...] = ("api", "experiment")
+TAIL = 50
+KEY_COLUMNS = ["name", "key", "state", "scopes", "models", "tags", "per minute", "expires", "last used", "month"]
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def names_to_ask() -> list[str]:
+    """What a program can name as its model, the default first: models, aliases, running experiments."""
+    mm = manager()
+    running = [f"exp:{e.name}" for e in mm.experiments.all(demo=False) if e.status == "running"]
+    return list(dict.fromkeys([mm.default_model(), *queries.names_to_ask(), *running]))
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def recent() -> tuple[int, datetime]:
+    """Calls by programs in the last one to two whole hours, and since when."""
+    window = manager().monitoring.window(days=1 / 24)
+    return manager().monitoring.n_calls(window, SOURCES), window.since
+
+
+def tail(before_us: int | None) -> list[Generation]:
+    """The newest calls by programs; before a moment, if one is given."""
+    return manager().log.latest(limit=TAIL, source=SOURCES, before_us=before_us)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def key_names() -> dict[str, str]:
+    return {key.id: key.name for key in manager().keys.all()}
+
+
+def tail_frame(generations: Sequence[Generation]) -> pd.DataFrame:
+    keys = key_names()
+    records = [
+        {
+            "time": g.created_at,
+            "key": keys.get(g.key_id, g.key_id) or formatting.UNKNOWN,
+            "model": g.model,
+            "status": g.error_class or g.status,
+            "TTFT s": g.ttft_s,
+            "latency s": g.latency_s,
+            "tokens": g.usage.total_tokens,
+            "cost": formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
+            "note": g.note or (g.ref_name.replace(":", " ", 1)),
+            "id": g.id,
+        }
+        for g in generations
+    ]
+    return pd.DataFrame(
+        records, columns=["time", "key", "model", "status", "TTFT s", "latency s", "tokens", "cost", "note", "id"]
+    )
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def spend_by_key() -> dict[str, str]:
+    """What each key has spent this calendar month (UTC), by its id; calls without a price are said so."""
+    now = datetime.now(UTC)
+    month = Window(datetime(now.year, now.month, 1, tzinfo=UTC), now)
+    found = {}
+    for row in manager().spend.by("key", month):
+        unpriced = f" + {row.n_unpriced:,} unpriced" if row.n_unpriced else ""
+        found[row.value] = f"{formatting.usd(row.cost_usd)}{unpriced}"
+    return found
+
+
+def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
+    now, spent = datetime.now(UTC), spend_by_key()
+    records = [
+        {
+            "id": key.id,
+            "name": key.name,
+            "key": key.hint,
+            "state": "in use" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
+            "scopes": ", ".join(key.scopes),
+            "models": ", ".join(key.models) or "all",
+            "tags": ", ".join(key.tags),
+            "per minute": _rates(key),
+            "expires": _moment(key.expires_at),
+            "last used": _moment(key.last_used_at),
+            "month": spent.get(key.id, formatting.usd(0)),
+        }
+        for key in keys
+    ]
+    return pd.DataFrame(records, columns=["id", *KEY_COLUMNS])
+
+
+def _moment(moment: datetime | None) -> str:
+    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _rates(key: Key) -> str:
+    whole = f"{key.rpm:,}" if key.rpm else "no limit"
+    return f"{whole}; {key.user_rpm:,} a user" if key.user_rpm else whole

@@ -1,0 +1,301 @@
+"""What vendors do wrong, and what the gateway's callers, its log and its books make of it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import openai
+import pytest
+
+from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
+from tests.fakes import gemini as gemini_fake
+from tests.fakes import vendors as vendor_fake
+
+VENDORS = {"openai": GPT, "vllm": "vllm/my-model", "ollama": "ollama/llama3.2:3b", "anthropic": CLAUDE, "gemini": FLASH}
+SAME_WIRE = ("openai", "vllm", "ollama")
+each_vendor = pytest.mark.parametrize("vendor", VENDORS)
+both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+Reply = Any
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('faults')}/aimm.db"
+    with running_gateway(url, call_timeout_s=6.0) as running:
+        running.mm.budgets.create("all", "1000", action="stop")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('hasty')}/aimm.db"
+    with running_gateway(url, call_timeout_s=0.4) as running:
+        running.mm.budgets.create("all", "1000", action="stop")
+        yield running
+
+
+def failing(vendor: str, status: int, message: str, code: str = "", retry_after: str = "") -> Reply:
+    headers = {"retry-after": retry_after} if retry_after else {}
+    if vendor == "gemini":
+        return gemini_fake.error(status, code or "INTERNAL", message, headers=headers)
+    return vendor_fake.failure(status, message, code, headers)
+
+
+def answering(vendor: str, text: str = "Hello there, and more.") -> Reply:
+    makers: dict[str, Any] = {"gemini": gemini_fake.answer, "anthropic": vendor_fake.anthropic_answer}
+    return makers.get(vendor, vendor_fake.openai_answer)(text)
+
+
+def raw(vendor: str, data: bytes, *, is_json: bool) -> Reply:
+    kind = "application/json" if is_json else "text/event-stream"
+    if vendor == "gemini":
+        return gemini_fake.Reply(raw=data, headers={"Content-Type": kind})
+    return vendor_fake.Reply(raw=data, content_type=kind)
+
+
+def without(vendor: str, part: str) -> Reply:
+    """An answer without its finish reason ("finish") or without its count ("usage")."""
+    events = answering(vendor).events
+    if vendor == "gemini":
+        plain = [{k: v for k, v in event.items() if part != "usage" or k != "usageMetadata"} for event in events]
+        if part == "finish":
+            for event in plain:
+                event["candidates"][0].pop("finishReason", None)
+        return gemini_fake.Reply(events=plain)
+    if vendor == "anthropic":
+        kept = [event for event in events if part == "usage" or event[0] not in ("message_delta", "message_stop")]
+        if part == "usage":
+            kept[0] = ("message_start", {"type": "message_start", "message": {"model": CLAUDE}})
+        return vendor_fake.Reply(events=kept)
+    lost = {"finish": (2, 3, 4), "usage": (3,)}[part]
+    return vendor_fake.Reply(events=[event for at, event in enumerate(events) if at not in lost])
+
+
+def tell(running: Running, vendor: str, *replies: Reply) -> None:
+    (running.gemini if vendor == "gemini" else running.vendor).next(*replies)
+
+
+def asked(running: Running, vendor: str) -> int:
+    return len((running.gemini if vendor == "gemini" else running.vendor).requests)
+
+
+class Asking:
+    """One request, and what it left behind."""
+
+    def __init__(self, running: Running, vendor: str, *, streamed: bool) -> None:
+        before = running.mm.log.count()
+        self.text, self.error = "", None
+        started = time.monotonic()
+        try:
+            if streamed:
+                stream = running.client().chat.completions.create(model=VENDORS[vendor], messages=HELLO, stream=True)
+                for chunk in stream:
+                    self.text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+            else:
+                self.text = running.chat(VENDORS[vendor]).parse().choices[0].message.content
+        except openai.APIError as error:
+            self.error: Any = error
+        self.seconds = time.monotonic() - started
+        assert running.mm.log.count() == before + 1  # nothing lost, nothing doubled
+        assert running.books_agree()
+        self.row = running.row()
+
+
+@pytest.fixture(autouse=True)
+def forgetful(served: Running, hasty: Running) -> None:
+    served.forget()
+    hasty.forget()
+
+
+@each_vendor
+@both_ways
+def test_a_long_retry_after_is_handed_on_at_once(served: Running, vendor: str, streamed: bool):
+    tell(served, vendor, failing(vendor, 429, "Slow down", "slow_down", "30"))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert isinstance(seen.error, openai.RateLimitError)
+    assert seen.error.code == ("slow_down" if vendor in SAME_WIRE else "rate_limit_exceeded")
+    assert seen.error.response.headers["retry-after"] == "30"
+    assert seen.error.response.headers["x-aimm-reason"] == "upstream_rate_limited"
+    assert seen.error.response.headers["x-aimm-request-id"] == seen.row.id
+    assert (seen.row.status, seen.row.error_class, seen.row.n_attempts) == ("error", "rate_limited", 1)
+    assert seen.row.cost_usd == 0
+    assert seen.seconds < 2
+
+
+@each_vendor
+@both_ways
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_passes_soon_is_tried_again(served: Running, vendor: str, streamed: bool, status: int):
+    tell(served, vendor, failing(vendor, status, "Not now", "", "0.02"))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert seen.error is None and seen.text
+    assert (seen.row.status, seen.row.n_attempts, seen.row.text) == ("ok", 2, seen.text)
+
+
+@pytest.mark.parametrize("vendor", ["openai", "gemini"])
+def test_a_rate_limit_that_names_no_time_is_tried_again(served: Running, vendor: str):
+    tell(served, vendor, failing(vendor, 429, "Slow down"))
+
+    assert Asking(served, vendor, streamed=True).row.n_attempts == 2
+
+
+@pytest.mark.parametrize("vendor", SAME_WIRE)
+@both_ways
+def test_a_spent_account_is_not_asked_again(served: Running, vendor: str, streamed: bool):
+    tell(served, vendor, failing(vendor, 429, "You exceeded your current quota", "insufficient_quota"))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert isinstance(seen.error, openai.RateLimitError)
+    assert (seen.error.code, seen.row.n_attempts, asked(served, vendor)) == ("insufficient_quota", 1, 1)
+
+
+@each_vendor
+@both_ways
+def test_what_does_not_pass_keeps_its_status(served: Running, vendor: str, streamed: bool):
+    tell(served, vendor, *[failing(vendor, 500, "It broke", "server_broke", "0.01")] * 5)
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert isinstance(seen.error, openai.InternalServerError)
+    assert (seen.error.status_code, seen.row.error_class, seen.row.n_attempts) == (500, "provider_unavailable", 5)
+    assert seen.error.code == ("server_broke" if vendor in SAME_WIRE else "provider_unavailable")
+    assert "It broke" in seen.error.message
+
+
+@each_vendor
+@both_ways
+def test_a_vendor_that_hangs_meets_the_deadline(hasty: Running, vendor: str, streamed: bool):
+    reply = replace(answering(vendor), hang_s=1.0)
+    tell(hasty, vendor, reply)
+
+    seen = Asking(hasty, vendor, streamed=streamed)
+
+    assert isinstance(seen.error, openai.InternalServerError)
+    assert (seen.error.status_code, seen.row.error_class) == (504, "provider_timeout")
+    assert 0.3 < seen.seconds < 1.0
+    assert seen.row.cost_status in ("estimated", "unknown")  # it may well be billed
+
+
+@each_vendor
+def test_a_stream_that_hangs_after_its_first_words_ends_at_the_deadline(hasty: Running, vendor: str):
+    tell(hasty, vendor, replace(answering(vendor), pause_s=0.15 if vendor == "anthropic" else 0.45))
+
+    seen = Asking(hasty, vendor, streamed=True)
+
+    assert "broke off" in seen.error.message
+    assert (seen.row.status, seen.row.error_class, seen.row.text) == ("truncated", "provider_timeout", seen.text)
+    assert seen.text and 0.3 < seen.seconds < 1.0
+
+
+@each_vendor
+@both_ways
+def test_a_connection_that_breaks_before_anything_came_is_tried_again(served: Running, vendor: str, streamed: bool):
+    tell(served, vendor, replace(answering(vendor), break_after=0))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert (seen.error, seen.row.status, seen.row.n_attempts) == (None, "ok", 2)
+
+
+@each_vendor
+@pytest.mark.parametrize("fault", ["break", "early end"])
+def test_an_answer_that_breaks_off_ends_with_an_error_and_keeps_its_text(served: Running, vendor: str, fault: str):
+    n = {"anthropic": 3, "gemini": 1}.get(vendor, 1)
+    broken = replace(answering(vendor), break_after=n) if fault == "break" else without(vendor, "finish")
+    tell(served, vendor, broken)
+
+    seen = Asking(served, vendor, streamed=True)
+
+    assert isinstance(seen.error, openai.APIError) and "broke off" in seen.error.message
+    assert (seen.row.status, seen.row.n_attempts) == ("truncated", 1)
+    assert seen.text and seen.row.text == seen.text
+    assert seen.row.cost_status == {"ollama": "estimated", "vllm": "unknown"}.get(vendor, "estimated")
+    assert asked(served, vendor) == 1  # never again after text was shown
+
+
+@each_vendor
+def test_a_whole_answer_without_a_finish_reason_is_an_answer(served: Running, vendor: str):
+    tell(served, vendor, without(vendor, "finish"))
+
+    seen = Asking(served, vendor, streamed=False)
+
+    assert (seen.error, seen.row.status, seen.row.finish_reason) == (None, "ok", "unknown")
+    assert seen.row.text == "Hello there, and more."
+
+
+@each_vendor
+@both_ways
+def test_what_cannot_be_read_is_tried_again(served: Running, vendor: str, streamed: bool):
+    broken = b"data: {broken\n\n" if streamed else b"<html>nonsense"
+    tell(served, vendor, raw(vendor, broken, is_json=not streamed))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert (seen.error, seen.row.status, seen.row.n_attempts) == (None, "ok", 2)
+
+
+@pytest.mark.parametrize("vendor", ["openai", "anthropic", "gemini"])
+@both_ways
+def test_what_is_too_large_is_given_up(served: Running, vendor: str, streamed: bool):
+    large = b"data: " + b"x" * (4 * 1024 * 1024 + 9) if streamed else b'{"a": "' + b"x" * (32 * 1024 * 1024) + b'"}'
+    tell(served, vendor, raw(vendor, large, is_json=not streamed))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert (seen.error, seen.row.status, seen.row.n_attempts) == (None, "ok", 2)
+
+
+@each_vendor
+@both_ways
+def test_characters_cut_in_two_arrive_whole(served: Running, vendor: str, streamed: bool):
+    tell(served, vendor, replace(answering(vendor, "Grüße 😀 an 世界"), split_at=7))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert (seen.text, seen.row.text) == ("Grüße 😀 an 世界", "Grüße 😀 an 世界")
+
+
+@each_vendor
+@both_ways
+def test_an_answer_without_a_count_is_estimated(served: Running, vendor: str, streamed: bool):
+    tell(served, vendor, without(vendor, "usage"))
+
+    seen = Asking(served, vendor, streamed=streamed)
+
+    assert (seen.row.status, seen.row.usage.output_tokens > 0) == ("ok", True)
+    assert seen.row.cost_status == ("unknown" if vendor == "vllm" else "estimated")
+
+
+@pytest.mark.parametrize("vendor", SAME_WIRE)
+def test_of_a_running_count_the_last_word_holds(served: Running, vendor: str):
+    reply = answering(vendor)
+    for at, (_, event) in enumerate(reply.events[:-2], 1):
+        event["usage"] = {"prompt_tokens": 10, "completion_tokens": at}
+    tell(served, vendor, reply)
+
+    seen = Asking(served, vendor, streamed=True)
+
+    assert (seen.row.usage.output_tokens, seen.row.cost_status != "estimated") == (5, True)
+
+
+def test_a_connection_whose_stream_ended_serves_the_next_request_to_its_end(served: Running):
+    Asking(served, "openai", streamed=True)  # its connection is kept, and given a second to end
+    time.sleep(0.6)
+    tell(served, "openai", replace(answering("openai"), hang_s=0.8))
+
+    assert Asking(served, "openai", streamed=False).row.n_attempts == 1
+
+
+def test_the_books_hold_all_of_it(served: Running):
+    Asking(served, "openai", streamed=True)
+    rows = served.rows()
+
+    assert sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0)) <= served.mm.budgets.statuses()[0].spent_usd
+    assert served.mm.budgets.statuses()[0].reserved_usd == 0

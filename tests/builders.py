@@ -1,0 +1,158 @@
+"""The gateway as it is served, in this process: its address for real clients, its manager to look into."""
+
+import asyncio
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import openai
+import uvicorn
+
+from api.access import Access
+from api.limits import LimitedProtocol
+from api.server import Server
+from core import ModelManager
+from core.config import Settings
+from core.domain.generation import Generation
+from tests.fakes import gemini as gemini_fake
+from tests.fakes import vendors as vendor_fake
+from tests.fakes.gemini import FakeGemini
+from tests.fakes.vendors import FakeVendor
+
+GPT, CLAUDE, FLASH = "gpt-4o", "claude-sonnet-4-5", "gemini-2.5-flash"
+HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
+
+
+@dataclass
+class Heard:
+    """A raw answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Running:
+    """A gateway that answers at `address`."""
+
+    address: str
+    mm: ModelManager
+    vendor: FakeVendor
+    gemini: FakeGemini
+    clients: dict[str, openai.OpenAI] = field(default_factory=dict)
+
+    def client(self, key: str = "none") -> openai.OpenAI:
+        if key not in self.clients:
+            self.clients[key] = openai.OpenAI(base_url=f"{self.address}/v1", api_key=key, max_retries=0)
+        return self.clients[key]
+
+    def chat(self, model: str, messages: list[Any] = HELLO, *, key: str = "none", **more: Any) -> Any:
+        """The raw response, whole."""
+        return self.client(key).chat.completions.with_raw_response.create(model=model, messages=messages, **more)
+
+    def stream(self, model: str, messages: list[Any] = HELLO, *, key: str = "none", **more: Any) -> list[Any]:
+        stream = self.client(key).chat.completions.create(model=model, messages=messages, stream=True, **more)
+        return list(stream)
+
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Heard:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = {"Content-Type": "application/json", **(headers or {})}
+        return self._ask(urllib.request.Request(self.address + path, raw, lines))
+
+    def get(self, path: str) -> Heard:
+        return self._ask(urllib.request.Request(self.address + path))
+
+    def _ask(self, request: urllib.request.Request) -> Heard:
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return Heard(answer.status, _lower(answer.headers), answer.read())
+        except urllib.error.HTTPError as error:
+            return Heard(error.code, _lower(error.headers), error.read())
+
+    def rows(self) -> list[Generation]:
+        """All that is recorded, the newest first."""
+        return [self.mm.generation(row.id) for row in self.mm.log.latest(limit=100)]
+
+    def row(self) -> Generation:
+        """The last one that was recorded."""
+        return self.mm.generation(self.mm.log.latest(limit=1)[0].id)
+
+    def forget(self) -> None:
+        """What the vendors' fakes were told and asked, and how often vendors failed."""
+        self.vendor.forget()
+        self.gemini.forget()
+        for provider in ("openai", "vllm", "ollama", "anthropic", "gemini"):
+            for model in (GPT, CLAUDE, FLASH, "my-model", "llama3.2:3b"):
+                self.mm.breakers.succeeded(provider, model)
+
+    def books_agree(self) -> bool:
+        """Whether budgets and figures are what the log says, and nothing is left reserved."""
+        reserved = sum(status.reserved_usd for status in self.mm.budgets.statuses())
+        return not (self.mm.budgets.differences() or self.mm.monitoring.differences() or reserved)
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+@contextmanager
+def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
+    """Served as `aimm serve` does it: calls run on the server's own loop. Every vendor is a fake."""
+    vendor, gemini = FakeVendor(), FakeGemini()
+    given = {
+        "openai_api_key": vendor_fake.KEY, "openai_base_url": f"{vendor.url}/v1", "anthropic_api_key": vendor_fake.KEY,
+        "anthropic_base_url": vendor.url, "ollama_host": vendor.url, "servers": {"vllm": f"{vendor.url}/v1"},
+        "gemini_api_key": gemini_fake.KEY, "gemini_base_url": gemini.url, **settings,
+    }  # fmt: skip
+    ready, ends = threading.Event(), threading.Event()
+    found: list[Any] = []
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        chosen = Settings(database_url=database_url, **given)
+        mm = await asyncio.to_thread(ModelManager.open, chosen, simulated_speed=0, source="api", loop=loop)
+        app = Access(Server(lambda: mm), lambda: mm, is_local=True)
+        config = uvicorn.Config(
+            app,
+            "127.0.0.1",
+            0,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            http=LimitedProtocol,
+        )
+        server = uvicorn.Server(config)
+        served = asyncio.ensure_future(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.005)
+        found.extend([mm, server.servers[0].sockets[0].getsockname()[1]])
+        ready.set()
+        await asyncio.to_thread(ends.wait)
+        server.should_exit = server.force_exit = True
+        await served
+        await asyncio.to_thread(mm.close)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="gateway")
+    thread.start()
+    try:
+        assert ready.wait(30)
+        running = Running(f"http://127.0.0.1:{found[1]}", found[0], vendor, gemini)
+        yield running
+        for client in running.clients.values():
+            client.close()
+    finally:
+        ends.set()
+        thread.join(20)
+        vendor.close()
+        gemini.close()

@@ -1,0 +1,233 @@
+"""The Gateway page: snippets that work as they stand, requests as they come in, keys made and revoked."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core import ModelManager
+from core.calls.call import Origin
+from core.keys.rules import hint_of, is_well_formed
+from dashboard import process
+from dashboard.components.gateway import snippets
+from dashboard.frames import gateway as frames
+from tests.conftest import ROOT, Open, running_server
+from tests.dashboard.test_browser import walking
+from tests.dashboard.test_pages import _pages_as_the_server_has_them as _pages_as_the_server_has_them
+from tests.dashboard.test_pages import button, show, texts
+from tests.fakes import gemini as wire
+from tests.fakes.gemini import FakeGemini
+
+
+@pytest.fixture
+def mm(open_manager: Open, sqlite_url: str, gemini: FakeGemini) -> ModelManager:
+    return open_manager(sqlite_url, gemini, takes_up=False)
+
+
+@pytest.fixture
+def app(mm: ModelManager) -> Iterator[AppTest]:
+    st.cache_data.clear()
+    process.use(mm)
+    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
+    process.use(None)
+    st.cache_data.clear()
+
+
+def asked(mm: ModelManager, model: str = "sim-fast", **origin: object) -> str:
+    """The id of a call by a program."""
+    request = mm.request("Why is the sky blue?", model=model)
+    return mm.submit(request, Origin(source="api", **origin)).result().id  # type: ignore[arg-type]
+
+
+# Snippets -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_server(tmp_path_factory.mktemp("snippets")) as running:
+        body = {"name": "it's a test", "variant_a": "sim-fast", "variant_b": "sim-balanced"}
+        httpx2.post(f"{running}/api/experiment", json=body).raise_for_status()
+        yield running
+
+
+@pytest.mark.parametrize("model", ["sim-fast", "exp:it's a test"])
+@pytest.mark.parametrize("client", ["curl", "OpenAI Python", "Google Gen AI"])
+def test_a_snippet_works_as_it_stands(address: str, client: str, model: str):
+    language, code = snippets.snippet(client, address, model, "none")
+    if language == "bash" and shutil.which("curl") is None:
+        pytest.skip("no curl on this machine")
+    command = [sys.executable, "-c", code] if language == "python" else ["bash", "-c", f"{code} -sS --fail"]
+
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+
+    assert ran.returncode == 0, ran.stderr
+    assert "In short" in ran.stdout
+
+
+def test_a_header_of_a_snippet_is_taken(address: str):
+    if shutil.which("curl") is None:
+        pytest.skip("no curl on this machine")
+    for header in ("x-aimm-cache: 3600", "x-aimm-fallbacks: sim-balanced, sim-careful"):
+        code = snippets.curl(address, "sim-fast", "none", header)
+
+        ran = subprocess.run(["bash", "-c", f"{code} -sS --fail"], capture_output=True, text=True, timeout=60)
+
+        assert "In short" in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("client", snippets.CLIENTS)
+def test_each_snippet_names_the_address_the_model_and_the_key(client: str):
+    _, code = snippets.snippet(client, "https://aimm.example", 'say "hi"', "aimm_…")
+
+    assert "https://aimm.example/" in code and "aimm_…" in code
+    assert 'say \\"hi\\"' in code
+
+
+# The page -------------------------------------------------------------------------------------------------------------
+
+
+def test_with_nothing_there_the_page_says_how_to_begin(app: AppTest):
+    show(app, "gateway")
+
+    shown = texts(app)
+    assert "No program has asked anything yet" in shown and "No keys yet" in shown
+    assert any("/v1/chat/completions" in code.value for code in app.code)
+    assert "0 calls since" in shown
+
+
+def test_each_client_has_its_snippet(app: AppTest, mm: ModelManager):
+    mm.experiments.create("checkout", ["sim-fast", "sim-balanced"])
+    show(app, "gateway")
+
+    app.selectbox(key="gateway_model").select("exp:checkout").run()
+    codes = {}
+    for client in snippets.CLIENTS:
+        app.button_group(key="gateway_client").set_value(client).run()
+        assert not app.exception
+        codes[client] = app.code[0].value
+
+    assert len(set(codes.values())) == len(snippets.CLIENTS)
+    assert all("exp:checkout" in code and snippets.USER in code for code in codes.values())
+
+
+def test_requests_show_with_their_key_cost_and_error(app: AppTest, mm: ModelManager, gemini: FakeGemini):
+    key, _ = mm.keys.create("ci", tags=("build",))
+    gemini.next(wire.answer("Yes.", prompt=1000, candidates=100))
+    asked(mm, "gemini-2.5-flash", key=key)
+    gemini.next(wire.error(400, "INVALID_ARGUMENT", "No."))
+    asked(mm, "gemini-2.5-flash")
+    mm.generate("Not of a program", model="sim-fast")
+    show(app, "gateway")
+
+    rows = app.dataframe[0].value
+    assert list(rows["key"]) == ["–", "ci"]
+    assert list(rows["status"]) == ["invalid_request", "ok"]
+    assert rows["cost"].iloc[1] == "$0.000550"
+    keys = app.dataframe[1].value
+    assert keys["month"].iloc[0] == "$0.000550" and keys["last used"].iloc[0] == "never"
+    assert "2 calls since" in texts(app)
+
+
+def test_the_tail_holds_the_newest_fifty_and_stands_still_when_paused(app: AppTest, mm: ModelManager):
+    for _ in range(frames.TAIL + 2):
+        asked(mm)
+    show(app, "gateway")
+    assert len(app.dataframe[0].value) == frames.TAIL
+
+    app.toggle(key="gateway_pause").set_value(True).run()
+    before = list(app.dataframe[0].value["time"])
+    asked(mm)
+    app.run()
+    assert list(app.dataframe[0].value["time"]) == before
+
+    app.toggle(key="gateway_pause").set_value(False).run()
+    assert list(app.dataframe[0].value["time"]) != before
+
+
+def test_a_new_key_shows_once_and_works(app: AppTest, mm: ModelManager):
+    show(app, "gateway")
+    app.text_input(key="key_name").input("nightly")
+    app.multiselect(key="key_scopes").set_value(["call", "read"])
+    app.number_input(key="key_rpm").set_value(60)
+    app.number_input(key="key_budget").set_value(5.0)
+    button(app, "Make the key").click().run()
+
+    assert not app.exception
+    [secret] = [code.value for code in app.code if is_well_formed(code.value)]
+    key = mm.keys.find(secret)
+    assert (key.name, key.scopes, key.rpm) == ("nightly", ("call", "read"), 60)
+    assert [status.budget.scope for status in mm.budgets.statuses()] == [f"key:{key.id}"]
+    assert "shown this once" in texts(app)
+    assert app.dataframe[0].value["key"].iloc[0] == hint_of(secret)
+
+    app.run()
+    assert not any(is_well_formed(code.value) for code in app.code)
+
+
+def test_a_key_that_cannot_be_is_refused_in_words(app: AppTest, mm: ModelManager):
+    mm.keys.create("ci")
+    show(app, "gateway")
+    app.text_input(key="key_name").input("ci")
+    button(app, "Make the key").click().run()
+
+    assert "There is a key named 'ci' already" in texts(app)
+    assert len(mm.keys.all()) == 1
+
+
+def test_a_revoked_key_is_out_of_sight_until_asked_for(app: AppTest, mm: ModelManager):
+    mm.keys.revoke(mm.keys.create("old")[0].id)
+    show(app, "gateway")
+    assert not app.dataframe
+
+    app.toggle(key="gateway_revoked").set_value(True).run()
+
+    assert list(app.dataframe[0].value["state"]) == ["revoked"]
+
+
+# What only a browser can do: select a row -----------------------------------------------------------------------------
+
+GRID = "[data-testid=stDataFrame] canvas [role=grid]"
+
+
+@pytest.mark.browser
+def test_a_request_appears_by_itself_and_opening_it_pauses_the_others(chromium_path: str, address: str):
+    with walking(chromium_path, address) as walker:
+        ask(address, "The first of them")
+        walker.open("Gateway")
+        walker.page.wait_for_selector(f"{GRID}[aria-rowcount]", state="attached")
+        n = int(walker.page.locator(GRID).first.get_attribute("aria-rowcount") or 0)
+        ask(address, "Does it show by itself?")
+        walker.page.locator(f"{GRID}[aria-rowcount='{n + 1}']").wait_for(state="attached", timeout=60_000)
+        walker.settle()
+
+        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 20, "y": 52})
+        walker.sees("Does it show by itself?")
+        assert walker.page.get_by_role("switch", name="Pause").is_checked()
+
+
+@pytest.mark.browser
+def test_a_key_ends_with_the_second_click(chromium_path: str, address: str):
+    made = httpx2.post(f"{address}/api/keys", json={"name": "browser"}).json()
+    key, secret = made["key"], {"x-api-key": made["secret"]}
+    with walking(chromium_path, address) as walker:
+        walker.open("Gateway")
+        rows = walker.page.locator("[data-testid=stDataFrame]").last
+        rows.click(position={"x": 20, "y": 52})
+        walker.page.get_by_role("button", name="Revoke browser").click()
+        walker.sees("stops working within a second")
+        assert httpx2.get(f"{address}/v1/models", headers=secret).status_code == 200
+
+        walker.page.get_by_role("button", name="Revoke", exact=True).click()
+        walker.sees("Show 1 revoked")
+
+    assert httpx2.get(f"{address}/v1/models", headers=secret).status_code == 401
+    assert key["valid"]
+
+
+def ask(address: str, prompt: str) -> None:
+    httpx2.post(f"{address}/api/generate", json={"model": "sim-fast", "prompt": prompt}).raise_for_status()

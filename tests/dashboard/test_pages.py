@@ -1,0 +1,865 @@
+"""Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import streamlit as st
+from hypothesis import given, settings
+from hypothesis import strategies as st_
+from streamlit import config
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.local_script_runner import LocalScriptRunner
+
+from core import ModelManager
+from core.calls.call import Origin
+from core.domain.comparison import Candidate
+from core.domain.experiment import OutcomeInput
+from core.domain.generation import Model, Parameters
+from core.storage.engine import audit
+from core.storage.money.prices import PriceStore
+from core.storage.workflows import WorkflowStore
+from core.workflows import spec
+from dashboard import clicks, failure, process, voter
+from dashboard.components.compare import candidates
+from dashboard.components.workflows import editor
+from tests.conftest import ROOT
+from tests.fakes import gemini as wire
+from tests.fakes.gemini import KEY, FakeGemini
+
+PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings")
+
+
+# The server finds its settings beside its script; AppTest looks only below the folder it was started in.
+config._main_script_path = str(ROOT / "dashboard" / "app.py")
+config.get_config_options(force_reparse=True)
+
+
+class _NavigationPages(PagesManager):
+    """AppTest forgets before each run that st.navigation rules the pages; the server does not (see dashboard/app.py)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        super().__init__(*args, **kwargs)
+
+
+class _ServedRunner(LocalScriptRunner):
+    """AppTest's runner does not know the server's way with errors."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_script_error = failure.show
+
+
+@pytest.fixture(autouse=True)
+def _pages_as_the_server_has_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", _NavigationPages)
+    monkeypatch.setattr("streamlit.testing.v1.app_test.LocalScriptRunner", _ServedRunner)
+
+
+@pytest.fixture
+def app(open_manager, sqlite_url: str):
+    """The dashboard over an empty database and no key."""
+    yield from _app(open_manager(sqlite_url))
+
+
+@pytest.fixture
+def app_with_demo(open_manager, demo_url: str):
+    yield from _app(open_manager(demo_url))
+
+
+@pytest.fixture
+def app_with_gemini(open_manager, sqlite_url: str, gemini: FakeGemini):
+    yield from _app(open_manager(sqlite_url, gemini, call_timeout_s=20.0))
+
+
+def _app(manager: ModelManager):
+    st.cache_data.clear()
+    process.use(manager)
+    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
+    process.use(None)
+    st.cache_data.clear()
+
+
+def show(app: AppTest, page: str) -> AppTest:
+    if page == "playground":
+        app.run()
+    else:
+        app.switch_page(f"pages/{page}.py").run()
+    assert not is_broken(app), f"{page}: {texts(app)}"
+    return app
+
+
+def is_broken(app: AppTest) -> bool:
+    """Whether any part of the page ended in an error that nobody expected."""
+    return bool(app.exception) or "could not be shown" in texts(app)
+
+
+def texts(app: AppTest) -> str:
+    parts = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.title, *app.subheader]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def button(app: AppTest, label: str):
+    return next(b for b in app.button if label in b.label)
+
+
+def each_page(app: AppTest) -> Iterator[str]:
+    """All pages one after the other in one process, each drawn without a fault."""
+    for page in PAGES:
+        show(app, page)
+        yield page
+
+
+def test_every_page_renders_on_an_empty_database(app: AppTest):
+    for page in each_page(app):
+        assert app.title[0].value, page
+
+
+def test_every_page_renders_with_data(app_with_demo: AppTest):
+    for page in each_page(app_with_demo):
+        assert "Demo data on" in texts(app_with_demo), page
+
+
+def test_every_page_renders_while_the_vendor_cannot_be_reached(app_with_gemini: AppTest, gemini: FakeGemini):
+    gemini.close()
+
+    assert tuple(each_page(app_with_gemini)) == PAGES
+
+
+def test_a_simulated_model_answers_with_a_receipt(app: AppTest):
+    show(app, "playground")
+    app.text_area(key="play_prompt").input("Why do cats purr?")
+    button(app, "Run").click().run()
+
+    assert not app.exception
+    assert "In short" in texts(app)
+    assert "simulated" in texts(app)
+    logged = process.manager().log.latest()[0]
+    assert f"{logged.usage.total_tokens} tokens" in texts(app)
+
+
+def test_a_second_turn_carries_the_first(app_with_gemini: AppTest, gemini: FakeGemini):
+    show(app_with_gemini, "playground")
+    for prompt, reply in (("My name is Ada.", "Hello Ada."), ("What is my name?", "Ada.")):
+        gemini.next(wire.answer(reply))
+        app_with_gemini.text_area(key="play_prompt").input(prompt)
+        button(app_with_gemini, "Run").click().run()
+
+    sent = [content["parts"][0]["text"] for content in gemini.requests[-1]["body"]["contents"]]
+    assert sent == ["My name is Ada.", "Hello Ada.", "What is my name?"]
+
+
+def test_a_failed_call_says_what_happened_and_what_to_do(app_with_gemini: AppTest, gemini: FakeGemini):
+    show(app_with_gemini, "playground")
+    gemini.next(wire.rate_limited(99))
+    app_with_gemini.text_area(key="play_prompt").input("Hi")
+    button(app_with_gemini, "Run").click().run()
+
+    assert not app_with_gemini.exception
+    assert "quota is used up" in texts(app_with_gemini)
+
+    broken = wire.error(400, "INVALID_ARGUMENT", "Bad argument")  # a vendor's words without a full stop
+    cut = wire.Reply(events=[wire.event('{"a": "unfin', finish="MAX_TOKENS", usage=wire.usage())])
+    for reply, words in ((broken, "Bad argument. It cost "), (cut, "cut at the limit of output tokens")):
+        gemini.next(reply)
+        app_with_gemini.text_area(key="play_prompt").input("Hi")
+        button(app_with_gemini, "Run").click().run()
+        assert words in texts(app_with_gemini)
+
+
+def test_only_parameters_that_the_model_accepts_are_shown(app_with_gemini: AppTest):
+    show(app_with_gemini, "playground")
+    app_with_gemini.selectbox(key="play_model").select("gemini-2.5-flash").run()
+    assert "Thinking budget (tokens)" in [n.label for n in app_with_gemini.number_input]
+
+    app_with_gemini.selectbox(key="play_model").select("sim-fast").run()
+    assert "Thinking budget (tokens)" not in [n.label for n in app_with_gemini.number_input]
+
+
+def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGemini, open_manager, tmp_path):
+    manager = open_manager(f"sqlite:///{tmp_path}/k.db", gemini_base_url=gemini.url)
+    process.use(manager)
+    show(app, "models")
+    app.text_input(key="key_field").input("AIzaNotTheRightKey000000000000")
+    button(app, "Test and use").click().run()
+    assert "No such key" in texts(app)
+    assert "AIzaNotTheRightKey" not in texts(app)
+
+    app.text_input(key="key_field").input(wire.KEY)
+    button(app, "Test and use").click().run()
+    assert "The key works" in texts(app)
+    assert manager.has_key
+
+
+def test_a_workflow_runs_from_its_form(app: AppTest):
+    show(app, "workflows")
+    button(app, "Run").click().run()
+
+    assert not app.exception
+    [run] = process.manager().workflows.runs()
+    assert run.status == "succeeded"
+    assert "succeeded" in "\n".join(e.label for e in app.expander)
+
+
+def test_a_broken_workflow_is_named_while_it_is_typed(app: AppTest):
+    show(app, "workflows")
+    yaml = app.text_area(key="flow_yaml")
+    yaml.input(yaml.value.replace("{{input}}", "{{input")).run()
+
+    assert "stray" in texts(app)
+    button(app, "Run").click().run()
+    assert process.manager().workflows.runs() == []
+
+
+def test_what_the_form_changes_the_yaml_shows(app: AppTest):
+    show(app, "workflows")
+    name = next(t for t in app.text_input if t.key and t.key.endswith("_s0_name"))
+    name.input("take_out").run()
+
+    assert "take_out" in app.text_area(key="flow_yaml").value
+    assert not app.exception
+
+
+UGLY_WORKFLOW = """\
+# kept as it is
+name: ugly
+inputs: {a: " outer ", b: "two\\nlines\\n", c: '"quoted"', d: yes, e: "", f: "\\x85"}   # and this
+steps:
+- name: one
+  prompt: "  {{input.b}} {{input}} \\n\\n"
+  system: "two\\n lines "
+  parameters: {temperature: 1, json_schema: {enum: [yes, 1e3]}, stop: END}
+  on_failure: default
+  default: " none\\n"
+- name: two
+  prompt: '{{"{{"}}x{{"}}"}} {{steps.one.output}}'
+  model: sim-fast
+  when: {step: one, contains: " 1.10\\n"}
+"""
+
+
+def test_a_workflow_that_is_opened_in_the_editor_is_not_changed(app: AppTest):
+    mm = process.manager()
+    read = mm.workflows.save(UGLY_WORKFLOW)
+    show(app, "workflows")
+    app.segmented_control(key="flow_name").set_value("ugly").run()
+
+    assert app.text_area(key="flow_yaml").value == UGLY_WORKFLOW
+    button(app, "Save").click().run()
+    assert mm.workflows.texts()["ugly"] == UGLY_WORKFLOW
+    app.text_area(key="flow_input").input("Hi")
+    button(app, "Run").click().run()
+    assert mm.workflows.runs()[0].spec.inputs == read.inputs
+    assert mm.workflows.runs()[0].inputs == {**read.inputs, "": "Hi"}
+    assert not app.exception
+
+    next(t for t in app.text_input if t.key and t.key.endswith("_s1_name")).input("second").run()
+    first, second = read.steps
+    assert spec.from_yaml(app.text_area(key="flow_yaml").value) == replace(
+        read, steps=(first, replace(second, name="second"))
+    )
+
+
+def test_a_saved_workflow_is_selected_at_once_and_its_name_can_go(app: AppTest):
+    show(app, "workflows")
+    next(t for t in app.text_input if t.key and t.key.endswith("_name")).input("mine").run()
+    button(app, "Save").click().run()
+
+    choice = app.segmented_control(key="flow_name")
+    assert (choice.value, "mine" in choice.options) == ("mine", True)
+    assert not app.exception
+    button(app, "Delete the saved version").click().run()
+    assert app.segmented_control(key="flow_name").value == "analysis"
+    assert not app.exception
+
+
+def test_what_is_typed_into_a_workflow_is_not_lost_and_loses_nothing(app: AppTest):
+    service, text = process.manager().workflows, "name: {}\nsteps:\n- name: a\n  prompt: '{}'  # kept\n"
+    for name in ("one", "two"):
+        service.save(text.format(name, "{{input}}"))
+    show(app, "workflows")
+    choose = lambda name: app.segmented_control(key="flow_name").set_value(name).run()  # noqa: E731
+    yaml = lambda: app.text_area(key="flow_yaml")  # noqa: E731
+    choose("one")
+
+    service.save(text.format("one", "By others"))  # nothing was typed here: it is shown
+    app.run()
+    assert "By others" in yaml().value
+    yaml().input(text.format("one", "Mine")).run()
+    choose("two")
+    choose("one")
+    assert "Mine" in yaml().value
+
+    service.save(text.format("one", "By others again"))
+    app.run()
+    assert "Mine" in yaml().value
+    assert "saved elsewhere" in texts(app)
+    service.remove("one")
+    app.run()
+    assert "Mine" in yaml().value
+    assert "deleted elsewhere" in texts(app)
+
+    yaml().input(text.format("two", "Mine")).run()
+    assert button(app, "Save").disabled
+    assert "another one to save" in texts(app)
+    yaml().input(text.format("one", "Mine")).run()
+    button(app, "Save").click().run()
+    assert service.texts()["one"] == text.format("one", "Mine")
+    assert not is_broken(app)
+
+
+def test_what_the_form_cannot_say_stays_in_the_form(app: AppTest):
+    show(app, "workflows")
+    before = app.text_area(key="flow_yaml").value
+    next(t for t in app.text_area if t.key and t.key.endswith("_s0_prompt")).input("").run()
+
+    assert "`prompt` is missing" in texts(app).replace("\\", "")
+    assert app.text_area(key="flow_yaml").value == before
+    next(t for t in app.text_area if t.key and t.key.endswith("_s0_prompt")).input("Say {{input}}").run()
+    assert "Say {{input}}" in app.text_area(key="flow_yaml").value
+
+
+def test_a_saved_workflow_that_cannot_be_read_is_shown_as_such(app: AppTest):
+    writer = process.manager()._writer
+    writer.run(lambda connection: WorkflowStore.save(connection, "aaa", "name: aaa\nname: b", 1))
+    show(app, "workflows")
+    app.segmented_control(key="flow_name").set_value("aaa").run()
+
+    assert not app.exception
+    assert "is there twice" in texts(app)
+    assert app.text_area(key="flow_yaml").value == "name: aaa\nname: b"
+
+
+@given(st_.dictionaries(st_.from_regex("[a-z_]{1,4}", fullmatch=True), st_.text(st_.characters(codec="utf-8"))))
+@settings(max_examples=60, deadline=None)
+def test_inputs_are_the_same_after_they_were_lines(inputs: dict[str, str]):
+    assert editor.inputs_from_lines(editor.inputs_to_lines(inputs)) == inputs
+
+
+def test_a_comparison_is_drawn_once_its_last_answer_is_in(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    comparisons = process.manager().comparisons
+    monkeypatch.setattr(comparisons, "wait", lambda _: None)  # what writes down that it is over is late
+    comparison_id = comparisons.start("Hello", ["sim-fast", "sim-careful"])
+    for call in comparisons.calls(comparison_id).values():
+        call.result(10)
+
+    show(app, "compare")
+    app.query_params["comparison"] = comparison_id
+    app.run()
+
+    assert "Cheapest" in texts(app) and "Another process" not in texts(app)
+
+
+def test_models_are_compared_and_a_vote_counts(app: AppTest):
+    show(app, "compare")
+    button(app, "Compare").click().run()
+    assert not app.exception
+    [comparison] = process.manager().comparisons.latest()
+    assert comparison.winner is not None
+    assert "Cheapest" in texts(app)
+
+    app.button(key="vote_a").click().run()
+    app.button(key="vote_a").click().run()
+    app.button(key="vote_b").click().run()
+
+    [vote] = process.manager().comparisons.votes()
+    assert (vote.choice, vote.is_blind, vote.voter) == ("b", False, "local")
+    assert "not enough votes" in texts(app)
+
+
+def test_a_double_click_asks_once_and_a_changed_prompt_again(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clicks, "DOUBLE_S", 600.0)  # here each run of the page ends before the next click
+    comparisons = process.manager().comparisons
+    show(app, "compare")
+    for _ in range(2):
+        button(app, "Compare").click().run()
+    assert len(comparisons.latest()) == 1
+    app.text_area(key="compare_prompt").set_value("Another one?")
+    button(app, "Compare").click().run()
+    assert len(comparisons.latest()) == 2
+
+    show(app, "workflows")
+    for _ in range(2):
+        button(app, "Run").click().run()
+    assert len(process.manager().workflows.runs()) == 1
+
+
+def test_a_blind_vote_shows_nothing_but_the_answers(app_with_demo: AppTest):
+    app = show(app_with_demo, "compare")
+    app.toggle(key="compare_hidden").set_value(True)
+    button(app, "Compare").click().run()
+    comparison = process.manager().comparisons.wait(process.manager().comparisons.latest()[0].id)
+    app.run()
+
+    for n in range(3):
+        seen = page_of(app)
+        assert "Answer 1" in seen
+        assert not [
+            word
+            for word in (
+                "sim-",
+                "Sim ",
+                "cost",
+                "Cheapest",
+                "TTFT",
+                " s ·",
+                "tok",
+                "Win rate",
+                "History",
+                "rule",
+                "receipt_",
+                "stop_",
+            )
+            if word in seen
+        ]
+        assert len(app.dataframe) + len(app.metric) == 0
+        app.button(key=f"blind_first_{n}").click().run()
+
+    assert "Cheapest" in texts(app)
+    votes = process.manager().comparisons.votes()
+    assert [vote.is_blind for vote in votes] == [True] * 3
+    assert all((vote.choice == "a") == (vote.shown_first == vote.position_a) for vote in votes)
+    app.button(key="vote_tie").click().run()  # the names are known by now
+    assert [vote.is_blind for vote in process.manager().comparisons.votes() if vote.choice == "tie"] == [False]
+    assert comparison.candidates[0].generation is not None
+    assert app.text_area(key="compare_prompt").value in comparison.prompt
+
+
+def page_of(app: AppTest) -> str:
+    """All that the page sent to the browser, the strip above its title aside."""
+    return "\n".join(str(element.proto) for element in app.main).partition('body: "Compare"')[2]
+
+
+def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: AppTest):
+    comparisons = process.manager().comparisons
+    one = comparisons.wait(comparisons.start("Why?", ["sim-fast", "sim-careful"], is_blind=True)).id
+    show(app, "compare")
+    assert app.dataframe[-1].value["models"].tolist() == ["hidden until you vote"]
+    show(app, "log")
+    assert app.dataframe[0].value.empty  # nor do the calls say whose the answers are
+    call_id = str(comparisons.get(one).candidates[0].generation_id)
+    for page, name in (("log", "call"), ("playground", "conversation")):
+        show(app, page)
+        app.query_params[name] = call_id
+        app.run()
+        assert "it shows here when you have voted" in texts(app) and "Receipt" not in texts(app)
+
+    show(app, "compare")
+    app.query_params["comparison"] = one
+    app.run()
+    app.button(key="blind_reveal").click().run()
+    show(app, "log")
+    assert app.dataframe[0].value["model"].tolist() == ["sim-careful", "sim-fast"]
+    show(app, "compare")
+
+    assert app.dataframe[-1].value["models"].tolist() == ["sim-fast, sim-careful"]
+    assert [vote.choice for vote in comparisons.votes()] == ["skip"]
+    assert "No votes yet" in texts(app)
+
+
+def test_a_voter_is_a_login_a_browser_or_whoever_sits_at_the_machine(
+    open_manager, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    process.use(open_manager(sqlite_url))
+    monkeypatch.setattr("dashboard.login.is_local", lambda: True)
+    assert voter.voter() == "local"
+    process.use(open_manager(sqlite_url, dashboard_password="a long password"))
+    seen = []
+    for cookies in ({"aimm_browser": "b" * 32}, {"aimm_browser": "b" * 32}, {"aimm_browser": "forged; x"}, {}, {}):
+        monkeypatch.setattr(voter.st, "context", SimpleNamespace(cookies=cookies))
+        seen.append(voter.voter())
+    assert seen == [f"browser:{'b' * 32}"] * 2 + ["browser:without a cookie"] * 3
+    monkeypatch.setattr("dashboard.login.providers", lambda: ["default"])
+    monkeypatch.setattr(voter.st, "user", {"is_logged_in": True, "email": "ada@example.org"})
+    assert voter.voter() == "user:ada@example.org"
+    process.use(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cookie", "is_needed", "is_set"),
+    [
+        ("text/html; charset=utf-8", "", True, True),
+        ("text/html", "other=1; aimm_browser=short", True, True),
+        ("text/html", f"aimm_browser={'b' * 32}", True, False),
+        ("text/html", "", False, False),
+        ("application/json", "", True, False),
+    ],
+)
+def test_a_browser_gets_an_id_with_its_first_page(kind: str, cookie: str, is_needed: bool, is_set: bool):
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind.encode())]})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "scheme": "https", "headers": [(b"cookie", cookie.encode())]}
+    asyncio.run(voter.BrowserId(page, is_needed=lambda: is_needed)(scope, None, send))  # type: ignore[arg-type]
+
+    given = dict(sent[0]["headers"]).get(b"set-cookie", b"").decode()
+    assert bool(given) is is_set
+    assert not given or all(part in given for part in ("HttpOnly", "SameSite=Lax", "Secure", "Max-Age="))
+
+
+def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTest):
+    comparisons = process.manager().comparisons
+    mine = Candidate(position=0, model="sim-fast", system="Be brief.", parameters=Parameters(temperature=0.5))
+    one = comparisons.wait(comparisons.start("Why do cats purr?", [mine, "sim-fast"], system="Be kind.")).id
+    show(app, "compare")
+    app.query_params["comparison"] = one
+    app.run()
+
+    seen = texts(app) + str([block.value for block in app.code])
+    assert all(words in seen for words in ("Why do cats purr?", "Be brief.", "Be kind.", "temperature 0.5"))
+    app.button(key="compare_reuse").click().run()
+    button(app, "Compare").click().run()
+    again = comparisons.get(comparisons.latest()[0].id)
+    assert again.id != one
+    assert [c.contestant for c in again.candidates] == [c.contestant for c in comparisons.get(one).candidates]
+    assert (again.prompt, again.system) == ("Why do cats purr?", "Be kind.")
+
+
+def test_a_key_that_comes_later_changes_what_a_comparison_begins_with(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    show(app, "compare")
+    assert app.session_state["compare_start"]["model"].tolist() == ["sim-fast", "sim-balanced", "sim-careful"]
+    found = process.manager().models()
+    own = [Model(name=name, provider="own") for name in ("m1", "m2")]
+    monkeypatch.setattr(process.manager(), "models", lambda *_: [*own, *found])
+
+    app.run()
+
+    assert app.session_state["compare_start"]["model"].tolist() == ["m1", "m2"]
+
+
+@pytest.mark.parametrize(
+    ("real", "first"),
+    [
+        ("", ["sim-fast", "sim-balanced", "sim-careful"]),
+        ("g:1", ["g1", "sim-fast"]),
+        ("g:1 g:2 g:3 g:4", ["g3", "g1", "g2"]),
+        ("g:3 g:1 o:5 o:6 a:7", ["g3", "o5", "a7"]),
+        ("o:5 o:6", ["o5", "o6"]),
+    ],
+)
+def test_a_comparison_begins_with_the_models_that_have_a_key(real: str, first: list[str]):
+    models = [Model(name=name.replace(":", ""), provider=name[0]) for name in real.split()]
+    simulated = [Model(name=f"sim-{name}", provider="simulated") for name in ("fast", "balanced", "careful")]
+
+    assert candidates.first_models([*models, *simulated], "g3") == first
+
+
+def test_an_experiment_is_made_played_and_stopped(app: AppTest):
+    show(app, "experiments")
+    app.text_input(key="exp_name").input("Tone")
+    button(app, "Start").click().run()
+    assert "hypothesis" in texts(app)
+
+    app.text_input(key="exp_hypothesis").input("Shorter answers help more users.")
+    button(app, "Start").click().run()
+    button(app, "Play 1,000").click().run()
+
+    assert not app.exception
+    report = process.manager().experiments.report(process.manager().experiments.all()[0].id)
+    assert report.analysis.n_outcomes == 1000
+    app.button(key="exp_stop").click().run()
+    assert process.manager().experiments.all()[0].status == "stopped"
+
+
+def test_weights_are_changed_a_wrong_split_is_acknowledged_and_a_variant_promoted(app: AppTest):
+    mm = process.manager()
+    made = mm.experiments.create("Tone", ["sim-fast", "sim-balanced"], hypothesis="h")
+    rows = [OutcomeInput(variant=int(n % 3 == 0), unit_id=f"u{n}", success=n % 2 == 0) for n in range(900)]
+    mm.experiments.record(made.id, rows)
+    show(app, "experiments")
+    assert "cannot be compared" in texts(app)
+
+    app.button(key="exp_acknowledge").click().run()
+    assert "cannot be compared" not in texts(app)
+    app.number_input(key=f"exp_reweigh_{made.id}_1").set_value(3)
+    button(app, "Open a new phase").click().run()
+    assert mm.experiments.get(made.id).phase == 2
+    app.text_input(key="exp_promote_alias").input("bot")
+    app.selectbox(key="exp_promote_variant").select(1)
+    next(b for b in app.button if b.label == "Promote").click().run()
+
+    assert not app.exception
+    assert mm.aliases.get("bot").rollout_id is not None
+
+
+def test_the_planner_and_the_simulator_answer(app: AppTest):
+    process.manager().experiments.create("Tone", ["sim-fast", "sim-fast"], hypothesis="h")
+    show(app, "experiments")
+
+    app.text_input(key="plan_effects").input("5, x").run()
+    assert "Differences are numbers" in texts(app)
+    app.text_input(key="plan_effects").input("5").run()
+    app.number_input(key="peek_n").set_value(500).run()
+
+    assert not app.exception
+    tables = [frame.value for frame in app.dataframe]
+    assert any("any look: a side" in table.columns and table["any look: a side"].tolist() == [2819] for table in tables)
+    assert any("calls a winner %" in table.columns for table in tables)
+
+
+def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: FakeGemini):
+    manager = process.manager()
+    manager.budgets.create("Team", "0.001")
+    gemini.next(wire.answer(prompt=1000, candidates=200))
+    manager.generate("Hi", model="gemini-2.5-flash")
+
+    for page in PAGES:
+        st.cache_data.clear()
+        show(app_with_gemini, page)
+        assert "Budget Team: 80 % spent" in texts(app_with_gemini), page
+
+
+def test_many_budgets_are_a_searched_list_and_a_few_banners(app_with_gemini: AppTest, gemini: FakeGemini):
+    manager = process.manager()
+    for n in range(25):
+        manager.budgets.create(f"Team {n}", "0.0001", scope="all" if n else "user:nobody")
+    gemini.next(wire.answer(prompt=1000, candidates=200))
+    manager.generate("Hi", model="gemini-2.5-flash")
+    st.cache_data.clear()
+    show(app_with_gemini, "monitoring")
+
+    banners = [each.value for each in (*app_with_gemini.error, *app_with_gemini.warning)]
+    assert sum("**Budget" in text for text in banners) == 3
+    assert any("21 more budgets have passed a threshold" in text for text in banners)
+    assert all("Calls go on: this budget notifies and stops nothing." in text for text in banners if "**Budget" in text)
+    assert "20 of 25 budgets, the fullest first." in texts(app_with_gemini)
+    app_with_gemini.text_input(key="budget_search").set_value("nobody").run()
+    assert "1 of 1 budgets" in texts(app_with_gemini)
+
+
+def test_monitoring_shows_what_was_called(app_with_gemini: AppTest):
+    process.manager().generate("Hi", model="gemini-unpriced-1")
+    st.cache_data.clear()
+    show(app_with_gemini, "monitoring")
+
+    assert next(m.value for m in app_with_gemini.metric if m.label == "Requests") == "1"
+    assert next(m.value for m in app_with_gemini.metric if m.label == "Cost") == "unknown"
+    assert "no known price" in texts(app_with_gemini)
+
+
+def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
+    show(app, "monitoring")
+    app.button(key="monitor_demo").click().run()
+    assert process.manager().demo.is_present()
+
+    app.button(key="demo_remove").click().run()
+    assert not process.manager().demo.is_present()
+    assert not app.exception
+
+
+def test_a_price_row_is_set_from_its_form_with_every_price(app: AppTest):
+    show(app, "models")
+    app.button_group(key="prices_view").set_value("Own prices").run()
+    app.text_input(key="own_model").input("gemini-x")
+    app.text_input(key="own_above").input("200000:input=4,output=18")
+    for name, value in (("input", 1.0), ("output", 2.0), ("output_audio", 8.0), ("batch", 0.0)):
+        app.number_input(key=f"own_{name}").set_value(value)
+    button(app, "Set price").click().run()
+
+    assert not app.exception
+    [row] = process.manager().prices.rows
+    assert {name: rate.base for name, rate in row.rates.items()} == {"input": 1, "output": 2, "output_audio": 8}
+    assert [rate.above for rate in row.rates.values()] == [((200_000, 4),), ((200_000, 18),), ()]
+    assert row.tiers == {"batch": 0}
+
+
+def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with_gemini: AppTest, gemini: FakeGemini):
+    mm = process.manager()
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 1})
+    mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
+
+    def script() -> None:
+        from dashboard import process
+        from dashboard.components import receipt
+
+        receipt.show(process.manager().log.latest()[0])
+
+    app = AppTest.from_function(script).run()
+
+    assert "Models without a price for flex, shown at the standard one: 1" in texts(app)
+    tiers = app.dataframe[0].value.set_index("model")["service tier"]
+    assert (tiers["gemini-unpriced-1"], tiers["gemini-2.5-pro"]) == ("standard", "flex")
+
+
+def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url: str, tmp_path):
+    file = tmp_path / "prices.yaml"
+    file.write_text("- {provider: google, model: m, discount_percent: 5}")
+    for app in _app(open_manager(sqlite_url, prices_file=file)):
+        show(app, "models")
+
+        assert "prices.yaml, row 1" in texts(app)
+
+
+def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    row = {"provider": "gemini", "model": "m", "input": 1, "output": 2, "note": "a\ud800b"}
+
+    def earlier(connection: Any) -> None:
+        PriceStore.add_own(connection, "p_old", row)
+        audit.note(connection, "price set", "gemini m", row)
+
+    mm._writer.run(earlier)
+    mm.prices.refresh()
+    for app in _app(mm):
+        show(app, "models")
+        for view in ("Own prices", "Changes"):
+            app.button_group(key="prices_view").set_value(view).run()
+            assert not app.exception
+        assert "cannot be kept" in texts(app)
+        assert "a?b" in app.dataframe[0].value["detail"][0]
+
+
+def test_the_log_opens_a_call(app: AppTest):
+    process.manager().generate("Find me in the log", model="sim-fast")
+    show(app, "log")
+    app.number_input(key="log_page").set_value(2).run()
+    app.text_input(key="log_search").input("find me").run()  # from the first page on
+
+    assert app.dataframe[0].value["prompt"].tolist() == ["Find me in the log"]
+
+
+@pytest.mark.parametrize(
+    ("page", "place"),
+    [
+        ("log", "dashboard.components.frame._money"),  # the strip on top of every page
+        ("log", "dashboard.components.log.history.table"),
+        ("monitoring", "core.monitoring.spend.SpendService.month"),  # inside a cached function
+        ("gateway", "dashboard.frames.gateway.tail"),  # inside a fragment
+        ("playground", "dashboard.components.playground.conversation.start"),  # after a click
+        ("playground", "dashboard.components.playground.conversation.take_prompt"),  # in the click's callback
+    ],
+)
+def test_an_error_that_nobody_expected_is_said_with_a_reference_to_the_log(
+    app_with_demo: AppTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, page: str, place: str
+):
+    def breaks(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError(f"the key was {KEY}")
+
+    process.manager().generate("Hi", model="sim-fast")
+    app = show(app_with_demo, page)
+    st.cache_data.clear()
+    monkeypatch.setattr(place, breaks)
+    app.run()
+    if page == "playground":
+        app.text_area(key="play_prompt").input("Why?")
+        button(app, "Run").click().run()
+
+    assert not app.exception
+    reference = re.search(r"e_[0-9a-f]{8}", texts(app).replace("\\", ""))
+    assert reference and reference[0] in caplog.text
+    assert "ZeroDivisionError" in caplog.text and "in breaks" in caplog.text
+    assert KEY not in caplog.text + texts(app)
+    monkeypatch.undo()
+
+
+def test_a_database_that_is_gone_is_told_and_pages_go_on_when_it_is_back(app: AppTest, tmp_path: Path):
+    show(app, "log")
+    for path in tmp_path.glob("aimm.db*"):
+        path.rename(tmp_path / f"kept-{path.name}")
+
+    for page in ("log", "settings"):
+        st.cache_data.clear()
+        app.switch_page(f"pages/{page}.py").run()
+        assert "its file was deleted or moved away" in texts(app) and not is_broken(app)
+
+    for path in tmp_path.glob("kept-*"):
+        path.rename(tmp_path / path.name.removeprefix("kept-"))
+    st.cache_data.clear()
+    assert "cannot be used" not in texts(show(app, "log"))
+
+
+BAD_ADDRESSES = {
+    "playground": {"conversation": "g_nothing"},
+    "workflows": {"run": "r_nothing", "flow_name": "nothing"},
+    "compare": {"comparison": "c_nothing"},
+    "experiments": {"experiment": "e_nothing"},
+    "monitoring": {"range": "1 year", "monitor_model": "nothing", "monitor_view": "nothing"},
+    "log": {"call": "'; --", "log_status": "nothing", "log_source": "nothing", "log_model": "<b>", "log_page": "-1"},
+    "gateway": {"call": "g_nothing", "gateway_client": "nothing"},
+    "models": {"prices_view": "nothing"},
+}
+
+
+def test_what_an_address_asks_for_and_is_not_there_is_said_in_words(app_with_demo: AppTest):
+    app = app_with_demo
+    process.manager().keys.create("ci")
+    for page, asked in BAD_ADDRESSES.items():
+        show(app, page)
+        for name, value in asked.items():
+            app.query_params[name] = value
+        app.run()
+
+        assert not is_broken(app), page
+        said = "\n".join(warning.value for warning in app.warning)
+        assert said.count("which there is not") + said.count("on record") >= len(asked), (page, said)
+        assert not any(app.query_params.get(name) == [value] for name, value in asked.items()), page
+
+
+def _inputs(app: AppTest) -> dict[str, Any]:
+    """What can be typed or chosen on a page, buttons aside, by key."""
+    kinds = (app.text_input, app.text_area, app.number_input, app.selectbox, app.toggle, app.multiselect)
+    return {each.key: each for kind in kinds for each in kind if each.key and not each.disabled}
+
+
+def _another(widget: Any) -> Any:
+    """A value other than the one it has; None = there is no other."""
+    if widget.type in ("text_input", "text_area"):
+        return None if getattr(widget.proto, "type", 0) == 1 else "typed text"  # a password is not kept
+    if widget.type == "toggle":
+        return not widget.value
+    if widget.type == "number_input":
+        least = widget.min or 0
+        return least + widget.step if widget.value != least + widget.step else least
+    return (
+        next((option for option in widget.options if option != widget.value), None)
+        if widget.type == "selectbox"
+        else None
+    )
+
+
+@pytest.mark.parametrize("page", ["playground", "workflows", "experiments", "monitoring", "log", "gateway", "models"])
+def test_what_was_typed_survives_a_change_of_page(app_with_demo: AppTest, page: str):
+    app = show(app_with_demo, page)
+    typed = {key: value for key, widget in _inputs(app).items() if (value := _another(widget)) is not None}
+    typed = {key: value for key, value in typed.items() if key not in ("exp_n", "gateway_pause", "exp_id", "log_page")}
+    for key, value in typed.items():
+        _inputs(app)[key].set_value(value)
+    app.run()
+    assert not is_broken(app)
+    typed = {key: widget.value for key, widget in _inputs(app).items() if key in typed}
+
+    app.switch_page("pages/settings.py").run()
+    app.switch_page(f"pages/{page}.py").run()
+
+    assert not is_broken(app)
+    assert {key: widget.value for key, widget in _inputs(app).items() if key in typed} == typed
+
+
+def test_feedback_shows_in_the_log_and_at_its_call(app: AppTest):
+    mm = process.manager()
+    g = mm.submit(mm.request("Hello", model="sim-fast"), Origin(source="playground", tags=("team-a",))).result(10)
+    mm.feedback.give(g.id, {"thumb": "down", "rating": 2, "text": "Wrong *year*."}, user_id="ada")
+    show(app, "log")
+    app.query_params["call"] = g.id
+    app.run()
+
+    log, *_, by_model, by_tag = (frame.value for frame in app.dataframe)
+    assert list(log["feedback"]) == ["down 2/5"]
+    assert [list(each.iloc[0])[:2] for each in (by_model, by_tag)] == [
+        ["sim-fast (simulated)", 1],
+        ["team-a (simulated)", 1],
+    ]
+    assert "down 2/5 by ada" in texts(app)
+    assert "Wrong *year*." in [code.value for code in app.code]
