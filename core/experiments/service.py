@@ -11,14 +11,7 @@ from typing import Any
 from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
-from core.domain.experiment import (
-    Decision,
-    Experiment,
-    OutcomeInput,
-    Phase,
-    RecordedOutcome,
-    Variant,
-)
+from core.domain.experiment import Decision, Experiment, OutcomeInput, Phase, RecordedOutcome, Variant
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record

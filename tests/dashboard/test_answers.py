@@ -67,7 +67,7 @@ sys.path.insert(0, {root!r})
 import streamlit as st
 from dashboard import formatting
 from dashboard.components import answer
-from tests.test_answers import MATH, SEEN
+from tests.dashboard.test_answers import MATH, SEEN
 
 for at, (text, _) in enumerate(SEEN):
     with st.container(key=f"answer{{at}}"):

@@ -627,7 +627,7 @@ def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
         mm.prices.set_price({"provider": "gemini", "model": "gemini-x", "input": 1, "output": 1})
     code = (
         "import os, signal, sys\n"
-        "from core import ModelManager\nfrom core.config import Settings\nfrom core.storage import repricing\n"
+        "from core import ModelManager\nfrom core.config import Settings\nfrom core.storage.money import repricing\n"
         "original = repricing._move_spend_by\n"
         "def killed(*args):\n    original(*args)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
         "repricing._move_spend_by = killed\n"

@@ -346,9 +346,9 @@ import sys, time
 from pathlib import Path
 from core.calls.observer import Seen
 from core.telemetry.prometheus import PrometheusMetrics
-from core.storage.database import Database
-from core.storage.totals import TotalsStore
-from tests.test_storage import a_generation
+from core.storage.engine.database import Database
+from core.storage.calls.totals import TotalsStore
+from tests.core.storage.test_storage import a_generation
 folder, url, n, in_flight, then = sys.argv[1:]
 metrics = PrometheusMetrics(TotalsStore(Database(url)), list, lambda: int(in_flight), folder=Path(folder))
 for _ in range(int(n)):
