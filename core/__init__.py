@@ -1,58 +1,153 @@
-"""The headless engine: models, calls, costs, workflows, comparisons, experiments and their records."""
+"""The public names of AI Model Manager: what a program imports, and what the dashboard and the API are built from.
 
+Each is loaded from its module when it is first asked for, so that `import core` costs nothing.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from core.errors import (
-    AimmError,
-    AuthenticationError,
-    Blocked,
-    BudgetExceeded,
-    CapReached,
-    Conflict,
-    ContextTooLong,
-    DatabaseUnavailable,
-    Forbidden,
-    InvalidRequest,
-    ModelNotFound,
-    NotFound,
-    Overloaded,
-    ProviderError,
-    ProviderTimeout,
-    ProviderUnavailable,
-    RateLimited,
-    TooLarge,
-)
-
 if TYPE_CHECKING:
+    from core.calls.call import Call, Origin
+    from core.config import Settings
+    from core.domain.alert import Alert
+    from core.domain.alias import Alias, Target
+    from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
+    from core.domain.comparison import Candidate, Comparison, Criterion, Vote, WinRate
+    from core.domain.experiment import Experiment, Guardrail, OutcomeInput, Variant
+    from core.domain.feedback import Feedback
+    from core.domain.generation import Chunk, Generation, Model, Native, Parameters, Receipt, Request, Usage
+    from core.domain.key import Key
+    from core.domain.message import Media, Message, Tool, ToolCall, ToolResult
+    from core.domain.metrics import Metrics, MetricsRow
+    from core.domain.price import Price, TeamPrice
+    from core.domain.workflow import Condition, Step, StepRun, Workflow, WorkflowRun
+    from core.errors import (
+        AimmError,
+        AuthenticationError,
+        Blocked,
+        BudgetExceeded,
+        CapReached,
+        CircuitOpen,
+        Conflict,
+        ContextTooLong,
+        DamagedRecord,
+        DatabaseUnavailable,
+        Forbidden,
+        Interrupted,
+        InvalidRequest,
+        ModelNotFound,
+        NotFound,
+        Overloaded,
+        ProviderError,
+        ProviderTimeout,
+        ProviderUnavailable,
+        RateLimited,
+        TooLarge,
+    )
     from core.manager import ModelManager
+    from core.pricing.estimate import Estimate
+
+_NAMES_OF = {
+    "core.calls.call": "Call Origin",
+    "core.config": "Settings",
+    "core.domain.alert": "Alert",
+    "core.domain.alias": "Alias Target",
+    "core.domain.budget": "Budget BudgetOutlook BudgetStatus",
+    "core.domain.comparison": "Candidate Comparison Criterion Vote WinRate",
+    "core.domain.experiment": "Experiment Guardrail OutcomeInput Variant",
+    "core.domain.feedback": "Feedback",
+    "core.domain.generation": "Chunk Generation Model Native Parameters Receipt Request Usage",
+    "core.domain.key": "Key",
+    "core.domain.message": "Media Message Tool ToolCall ToolResult",
+    "core.domain.metrics": "Metrics MetricsRow",
+    "core.domain.price": "Price TeamPrice",
+    "core.domain.workflow": "Condition Step StepRun Workflow WorkflowRun",
+    "core.errors": (
+        "AimmError AuthenticationError Blocked BudgetExceeded CapReached CircuitOpen Conflict ContextTooLong DamagedRecord "
+        "DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded ProviderError "
+        "ProviderTimeout ProviderUnavailable RateLimited TooLarge"
+    ),
+    "core.manager": "ModelManager",
+    "core.pricing.estimate": "Estimate",
+}
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
 
 __all__ = [
     "AimmError",
+    "Alert",
+    "Alias",
     "AuthenticationError",
     "Blocked",
+    "Budget",
     "BudgetExceeded",
+    "BudgetOutlook",
+    "BudgetStatus",
+    "Call",
+    "Candidate",
     "CapReached",
+    "Chunk",
+    "CircuitOpen",
+    "Comparison",
+    "Condition",
     "Conflict",
     "ContextTooLong",
+    "Criterion",
+    "DamagedRecord",
     "DatabaseUnavailable",
+    "Estimate",
+    "Experiment",
+    "Feedback",
     "Forbidden",
+    "Generation",
+    "Guardrail",
+    "Interrupted",
     "InvalidRequest",
+    "Key",
+    "Media",
+    "Message",
+    "Metrics",
+    "MetricsRow",
+    "Model",
     "ModelManager",
     "ModelNotFound",
+    "Native",
     "NotFound",
+    "Origin",
+    "OutcomeInput",
     "Overloaded",
+    "Parameters",
+    "Price",
     "ProviderError",
     "ProviderTimeout",
     "ProviderUnavailable",
     "RateLimited",
+    "Receipt",
+    "Request",
+    "Settings",
+    "Step",
+    "StepRun",
+    "Target",
+    "TeamPrice",
     "TooLarge",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "Usage",
+    "Variant",
+    "Vote",
+    "WinRate",
+    "Workflow",
+    "WorkflowRun",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The manager, with all that it builds, is loaded when it is first asked for: errors and nouns alone cost nothing."""
-    if name == "ModelManager":
-        from core.manager import ModelManager
+    """A public name, loaded from its module once."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'core' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return found
 
-        return ModelManager
-    raise AttributeError(f"module 'core' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -70,14 +70,20 @@ class InvalidRequest(AimmError):
 
 
 class TooLarge(InvalidRequest):
+    """What was sent is longer than this server or the model takes."""
+
     code = "too_large"
 
 
 class NotFound(AimmError):
+    """There is nothing of this name or id."""
+
     code = "not_found"
 
 
 class ModelNotFound(NotFound):
+    """No vendor that is set up has a model of this name."""
+
     code = "model_not_found"
 
 
@@ -112,6 +118,8 @@ class Forbidden(AimmError):
 
 
 class ContextTooLong(AimmError):
+    """The prompt and the longest answer together exceed what the model can hold."""
+
     code = "context_too_long"
 
 
@@ -184,6 +192,8 @@ class Interrupted(ProviderError):
 
 
 class ProviderUnavailable(ProviderError):
+    """The vendor cannot be reached, or says that it is out of order."""
+
     code = "provider_unavailable"
 
 
@@ -199,5 +209,7 @@ class CircuitOpen(ProviderUnavailable):
 
 
 class ProviderTimeout(ProviderError):
+    """The vendor did not answer within the time that the call had."""
+
     code = "provider_timeout"
     is_retryable = False
