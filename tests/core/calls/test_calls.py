@@ -27,7 +27,7 @@ from core import (
     clock,
 )
 from core.calls.call import Origin
-from core.config import MAX_PROMPT_BYTES
+from core.config import MAX_PROMPT_BYTES, Settings
 from core.domain.alias import Target
 from core.domain.experiment import Variant
 from core.domain.key import Key
@@ -487,3 +487,63 @@ def test_every_way_to_ask_takes_the_same_and_answers_alike(open_manager: Open, s
         with pytest.raises(AimmError) as found:
             refused()
         assert names in found.value.text
+
+
+def test_a_nul_in_an_answer_is_dropped(open_manager, database_url: str, gemini: FakeGemini):
+    mm = open_manager(database_url, gemini)
+    gemini.next(wire.answer("a\x00b and more"))
+
+    g = mm.generate("Hi", model=FLASH)
+
+    assert mm.generation(g.id).text == "ab and more"
+
+
+def test_whoever_stops_waiting_does_not_stop_the_call(sqlite_url: str):
+    with ModelManager.open(Settings(database_url=sqlite_url)) as mm:
+        request = mm.request("Tell a story.", model="sim-balanced")
+
+        async def impatient() -> str:
+            call = mm.submit(request, Origin(source="api"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.wrap_future(call.done), 0.05)
+            return call.id
+
+        call = mm.calls.running(asyncio.run(impatient()))
+        assert call is not None
+        assert call.result(10).status == "ok"
+
+
+def test_an_answer_that_was_whole_is_whole_though_the_connection_broke_after_it(
+    open_manager, sqlite_url: str, gemini: FakeGemini
+):
+    mm = open_manager(sqlite_url, gemini)
+    gemini.next(
+        Reply(events=[wire.event("All of it.", finish="STOP", usage=wire.usage()), wire.event("x")], break_after=1)
+    )
+
+    g = mm.generate("Hi", model=FLASH)
+
+    assert (g.status, g.cost_status, g.text) == ("ok", "priced", "All of it.")
+
+
+def test_empty_answers_without_a_count_are_estimated_not_free(open_manager, sqlite_url: str, gemini: FakeGemini):
+    mm = open_manager(sqlite_url, gemini, call_timeout_s=3.0)
+    gemini.next(*[Reply(events=[])] * 9)
+
+    with pytest.raises(Exception, match="nothing at all") as caught:
+        mm.generate("Hi", model=FLASH)
+
+    logged = mm.generation(caught.value.generation_id)  # type: ignore[attr-defined]
+    assert logged.cost_status == "estimated"
+    assert logged.cost_usd is not None and logged.cost_usd > 0
+
+
+def test_a_blocked_prompt_without_a_count_costs_nothing(open_manager, sqlite_url: str, gemini: FakeGemini):
+    mm = open_manager(sqlite_url, gemini)
+    gemini.next(Reply(events=[{"promptFeedback": {"blockReason": "SAFETY"}}]))
+
+    with pytest.raises(Exception, match="SAFETY") as caught:
+        mm.generate("Hi", model=FLASH)
+
+    logged = mm.generation(caught.value.generation_id)  # type: ignore[attr-defined]
+    assert (logged.cost_usd, logged.cost_status) == (0, "priced")

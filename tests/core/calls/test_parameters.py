@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.rest import schemas
-from core import InvalidRequest
+from core import InvalidRequest, ModelManager
 from core.calls.call import Origin
 from core.calls.engine import check_request
 from core.domain.alias import Target
@@ -95,3 +95,18 @@ def test_a_tool_that_json_cannot_say_is_refused():
 
     with pytest.raises(InvalidRequest, match="weather"):
         check_request(Request(model="sim-fast", messages=(Message("user", "Hi"),), tools=(tool,)))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(model="sim-fast", messages=(Message("user", "a\x00b"),)),
+        Request(model="sim-fast", messages=(Message("user", "hi"),), system="a\x00b"),
+        Request(model="sim-fast", messages=(Message("user", "a\x00"), Message("user", "hi"))),
+        Request(model="sim-fast", messages=(Message("user", "hi"),), parameters=Parameters(temperature="hot")),  # type: ignore[arg-type]
+    ],
+)
+def test_what_the_database_could_not_keep_is_never_paid_for(mm: ModelManager, request_: Request):
+    with pytest.raises(InvalidRequest):
+        mm.submit(request_)
+    assert mm.log.count() == 0

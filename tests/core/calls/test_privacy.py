@@ -168,3 +168,15 @@ def refusal(mm: ModelManager, model: str) -> str:
     with pytest.raises(AimmError) as caught:
         call.answered(call.result(60))
     return caught.value.message
+
+
+def test_a_comparison_works_where_no_text_is_kept(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url, log_content="none")
+    comparison = mm.comparisons.wait(mm.comparisons.start("My secret recipe?", ["sim-fast", "sim-careful"]))
+
+    assert comparison.winner == 0
+    assert all(c.generation and c.generation.text for c in comparison.candidates)
+    mm.comparisons.vote(comparison.id, "a")
+    stored = Path(sqlite_url.removeprefix("sqlite:///"))
+    content = b"".join(path.read_bytes() for path in stored.parent.glob(f"{stored.name}*") if path.is_file())
+    assert b"secret recipe" not in content

@@ -501,3 +501,12 @@ def test_playing_a_thousand_users_moves_the_numbers(mm: ModelManager):
 def test_an_unknown_experiment_is_not_found(mm: ModelManager):
     with pytest.raises(NotFound):
         mm.experiments.report("e_none")
+
+
+def test_a_variant_without_traffic_does_not_hold_the_decision_up():
+    made = experiment(1, 1, 0)
+
+    analysis = analyse(made, sums({0: (3000, 900), 1: (3000, 1100)}))
+
+    assert decide(made, analysis).winner == 1
+    assert analysis.confidence_level == pytest.approx(0.95)

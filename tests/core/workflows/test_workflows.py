@@ -23,8 +23,9 @@ from core.workflows import spec
 from core.workflows.rewriting import rewritten
 from core.workflows.template import TemplateError, references, render
 from tests.fakes import gemini as wire
-from tests.fakes.gemini import FakeGemini
+from tests.fakes.gemini import FakeGemini, Reply
 
+FLASH = "gemini-2.5-flash"
 BUILT_IN = ["analysis", "content_generation", "extract_json", "route", "translation"]
 
 
@@ -658,3 +659,47 @@ def test_a_second_process_leaves_its_run_to_the_one_that_executes(open_manager, 
     )
 
     assert done.stdout.strip() == "succeeded", done.stderr
+
+
+@pytest.mark.parametrize("policy", ["fallback", "skip", "default"])
+def test_a_stopped_run_asks_nothing_more(open_manager, sqlite_url: str, gemini: FakeGemini, policy):
+    mm = open_manager(sqlite_url, gemini)
+    events = [wire.event(f"word{n} ", usage=wire.usage()) for n in range(100)]
+    gemini.next(Reply(events=events, pause_s=0.05))
+    stubborn = Workflow(
+        name="stubborn",
+        steps=(Step(name="a", prompt="{{input}}", model=FLASH, check="json", attempts=5, on_failure=policy, fallback_model=FLASH, default="x"),),
+    )  # fmt: skip
+    run_id = mm.workflows.start(stubborn, "Hi")
+    while not ((view := mm.workflows.live(run_id)) and view.text):
+        time.sleep(0.01)
+
+    mm.workflows.cancel(run_id)
+    mm.workflows.wait(run_id, 10)
+    time.sleep(0.3)
+    run = mm.workflows.run(run_id)
+
+    assert (run.status, run.steps[0].status) == ("cancelled", "failed")  # resuming asks the step again
+    assert len(gemini.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["{temperature: hot}", "{max_tokens: 1.5}", "{temperature: true}", "{thinking_level: huge}", "{json_schema: [1]}"],
+)
+def test_a_parameter_of_the_wrong_kind_is_refused_where_it_is_written(parameters: str):
+    with pytest.raises(InvalidRequest, match="must be"):
+        spec.from_yaml(f"name: x\nsteps:\n- {{name: a, prompt: b, parameters: {parameters}}}")
+
+
+def test_an_unexpected_fault_ends_a_run_instead_of_leaving_it_running(open_manager, sqlite_url: str, monkeypatch):
+    mm = open_manager(sqlite_url)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(mm.workflows._steps, "_ask", broken)
+    run = mm.workflows.wait(mm.workflows.start("analysis", "x"), 20)
+
+    assert run.status == "failed"
+    assert "RuntimeError" in run.error
