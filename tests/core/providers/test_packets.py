@@ -11,7 +11,7 @@ import pytest
 from core.errors import ProviderError
 from core.providers import gemini_errors
 from core.providers.http.client import Answer, retry_after
-from tests.core.providers.test_vendor_mends import ask, packet
+from tests.fakes.raw import ask, packet
 
 SSE, JSON, HTML = "text/event-stream", "application/json", "text/html"
 CUT, ENDED = b'{"a": "K\xc3', b'\xb6"}'

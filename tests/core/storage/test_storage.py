@@ -26,9 +26,11 @@ from core.domain.generation import Generation, Message, Usage
 from core.domain.message import Media, ToolCall, ToolResult
 from core.statistics import histogram
 from core.storage.calls.generations import GenerationStore, to_body, to_row
+from core.storage.calls.responses import AnswerStore
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database, _to_url
 from core.storage.engine.writer import Writer
+from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.schema import metadata
 from tests.conftest import ROOT, Open
 
@@ -435,3 +437,15 @@ def test_every_call_that_was_answered_survives_a_kill(tmp_path: Path):
     assert set(answered) <= kept
     assert RollupStore(database).differences() == []
     database.close()
+
+
+def test_breakers_and_answers_are_written_over(open_manager: Open, database_url: str):
+    mm: ModelManager = open_manager(database_url)
+    database = mm.database
+    with database.write() as connection:
+        for n in (1, 2):
+            BreakerStore.put(connection, ("openai", "m"), Opening(n, n, "why"))
+            AnswerStore.put(connection, "d", {"n": n}, 0, 100)
+
+    assert BreakerStore(database).all() == {("openai", "m"): Opening(2, 2, "why")}
+    assert AnswerStore(database).get("d", 50) == {"n": 2}

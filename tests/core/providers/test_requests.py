@@ -1,0 +1,67 @@
+"""Bodies that vendors are sent: limits, orders and what is written over a body that came by the vendor's own wire."""
+
+from typing import Any
+
+import pytest
+
+from core.domain.generation import Message, Native, Parameters, Request, Tool
+from core.domain.message import ToolCall, ToolResult
+from core.providers.anthropic import _body as anthropic_body
+from core.providers.gemini_wire import as_came, to_body
+
+
+def claude(**parameters: Any) -> dict[str, Any]:
+    return anthropic_body(Request(model="m", messages=(Message("user", "Hello"),), parameters=Parameters(**parameters)))
+
+
+@pytest.mark.parametrize(
+    ("length", "asked", "budget", "max_tokens"),
+    [
+        (None, 2000, 2000, 6096), (None, -1, 1024, 5120), (None, 0, None, 4096), (3000, 2000, 2000, 3000),
+        (2000, 2000, 1999, 2000), (1025, 5000, 1024, 1025), (1024, 5000, None, 1024), (500, 100, None, 500),
+    ],
+)  # fmt: skip
+def test_thinking_stays_within_the_length(length: int | None, asked: int, budget: int | None, max_tokens: int):
+    body = claude(max_tokens=length, thinking_budget=asked, temperature=0.2, top_p=0.5)
+
+    assert (body.get("thinking") or {}).get("budget_tokens") == budget
+    assert body["max_tokens"] == max_tokens
+    assert ("temperature" in body, "top_p" in body) == (budget is None, budget is None)
+
+
+def test_geminis_results_come_in_the_order_of_their_calls():
+    calls = tuple(ToolCall(each, "f", "{}") for each in ("a", "b"))
+    results = tuple(ToolResult(each, "f", each) for each in ("b", "a"))
+    messages = (Message("user", "Go"), Message.of("model", calls), Message.of("user", (*results, "So?")))
+
+    body = to_body(Request(model="m", messages=messages, tools=(Tool(name="f"),)))
+
+    parts = body["contents"][2]["parts"]
+    assert [part["functionResponse"]["response"]["result"] for part in parts[:2]] == ["a", "b"]
+    assert parts[2] == {"text": "So?"}
+
+
+def test_what_is_written_over_a_gemini_body_holds_in_both_spellings():
+    body = {
+        "generation_config": {"max_output_tokens": 9000, "top_k": 3, "stop_sequences": ["x"]},
+        "system_instruction": {"parts": [{"text": "Old"}]},
+    }
+    native = Native(wire="gemini", body=body, parameters=Parameters(max_tokens=9000, stop=("x",)), system="Old")
+    request = Request(model="m", messages=(), system="New", parameters=Parameters(max_tokens=5), native=native)
+
+    assert as_came(request, native) == {
+        "generationConfig": {"maxOutputTokens": 5, "top_k": 3},
+        "systemInstruction": {"role": "user", "parts": [{"text": "New"}]},
+    }
+
+
+def test_a_schema_taken_away_leaves_json_and_the_rest():
+    body = {
+        "generationConfig": {"response_mime_type": "application/json", "responseSchema": {"type": "OBJECT"}, "topK": 3}
+    }
+    before = Parameters(json_schema={"type": "object"}, json_object=True)
+    native = Native(wire="gemini", body=body, parameters=before)
+
+    sent = as_came(Request(model="m", messages=(), parameters=Parameters(json_object=True), native=native), native)
+
+    assert sent == {"generationConfig": {"responseMimeType": "application/json", "topK": 3}}
