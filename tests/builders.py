@@ -3,9 +3,10 @@
 import asyncio
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,9 @@ from tests.fakes.gemini import FakeGemini
 from tests.fakes.vendors import FakeVendor
 
 GPT, CLAUDE, FLASH = "gpt-4o", "claude-sonnet-4-5", "gemini-2.5-flash"
+VLLM = "vllm/my-model"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
+CONTENTS: list[Any] = [{"role": "user", "parts": [{"text": "Hello"}]}]
 
 
 @dataclass
@@ -63,6 +66,11 @@ class Running:
     def stream(self, model: str, messages: list[Any] = HELLO, *, key: str = "none", **more: Any) -> list[Any]:
         stream = self.client(key).chat.completions.create(model=model, messages=messages, stream=True, **more)
         return list(stream)
+
+    def complete(self, body: dict[str, Any], **headers: str) -> Heard:
+        """What comes back for a body of OpenAI's wire; "Hello" to GPT where it says nothing else."""
+        lines = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.post("/v1/chat/completions", {"model": GPT, "messages": HELLO, **body}, lines)
 
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Heard:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -103,6 +111,16 @@ class Running:
 
 def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+def until(holds: Callable[[], bool], seconds: float = 3.0) -> bool:
+    """Whether it holds within so many seconds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 @contextmanager

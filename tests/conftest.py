@@ -21,6 +21,7 @@ from core import ModelManager
 from core.config import Settings
 from core.demo import DemoSize
 from core.storage.engine.database import Database
+from tests.builders import Running, running_gateway
 from tests.fakes.gemini import KEY, FakeGemini
 
 ROOT = Path(__file__).parent.parent
@@ -180,6 +181,21 @@ def mm(open_manager: Open, database_url: str) -> ModelManager:
 def with_gemini(open_manager: Open, sqlite_url: str, gemini: FakeGemini) -> ModelManager:
     """A manager whose Gemini is the fake."""
     return open_manager(sqlite_url, gemini, call_timeout_s=5.0)
+
+
+@pytest.fixture(scope="session")
+def gateway(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One gateway for all tests that do not mind what others asked it before."""
+    with running_gateway(copied(sqlite_template, tmp_path_factory.mktemp("gateway")), call_timeout_s=6.0) as running:
+        running.mm.budgets.create("all", "1000", action="stop")
+        yield running
+
+
+@pytest.fixture
+def served(gateway: Running) -> Running:
+    """That gateway, its vendors' fakes told nothing and no circuit open."""
+    gateway.forget()
+    return gateway
 
 
 def free_port() -> int:

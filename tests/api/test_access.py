@@ -1017,3 +1017,27 @@ def test_uploads_are_bounded_of_a_session_and_in_all(monkeypatch: pytest.MonkeyP
     sessions.discard("d")
     assert put("d", "late", 10) == 200 and "d" not in files.file_storage
     assert not uploads._coming
+
+
+def test_pages_are_not_for_other_hosts_names():
+    pages = Nearby(_served, is_local=True)
+    for given, status in (
+        ({"host": "evil.example:8501"}, 403), ({"origin": "http://evil.example"}, 403), ({"origin": "null"}, 403),
+        ({"host": "127.0.0.1:8501", "origin": "http://localhost:8501"}, 200), ({}, 200),
+    ):  # fmt: skip
+        assert ask(pages, "/monitoring", **given)[0] == status
+    assert ask(pages, "/healthz", host="evil.example")[0] == 200
+    assert ask(pages, "/api/models", host="evil.example")[0] == 200  # Access looks at it, and takes a key
+    assert ask(Nearby(_served, is_local=True, needs_host=lambda: False), "/", host="aimm.example")[0] == 200
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/_stcore/stream", "server": ("127.0.0.1", 1), "headers": [(b"host", b"evil.example")]}  # fmt: skip
+    asyncio.run(pages(scope, receive, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]

@@ -1,35 +1,24 @@
 """The OpenAI wire on /v1, asked by OpenAI's own client, unmodified but for its base address."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 
 from tests.api.test_api import Client
-from tests.conftest import running_server
+from tests.builders import Running
 from tests.fakes import gemini as wire
-from tests.fakes.gemini import KEY, FakeGemini
+from tests.fakes.gemini import FakeGemini
 
 
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeGemini]:
-    server = FakeGemini()
-    yield server
-    server.close()
+@pytest.fixture
+def client(served: Running) -> openai.OpenAI:
+    return served.client()
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, fake: FakeGemini) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("openai")
-    with running_server(folder, GEMINI_API_KEY=KEY, GOOGLE_GEMINI_BASE_URL=fake.url, AIMM_CALL_TIMEOUT_S="4") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(address: str) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as found:
-        yield found
+@pytest.fixture
+def fake(served: Running) -> FakeGemini:
+    return served.gemini
 
 
 HELLO: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
@@ -71,8 +60,7 @@ def test_a_stream_with_its_usage(client: openai.OpenAI):
     assert chunks[-1].usage.completion_tokens > 0
 
 
-def test_a_client_that_leaves_stops_the_call(client: openai.OpenAI, fake: FakeGemini, address: str):
-    fake.cut_off.clear()
+def test_a_client_that_leaves_stops_the_call(client: openai.OpenAI, fake: FakeGemini):
     fake.next(wire.Reply(events=[wire.event(f"word{n} ") for n in range(100)], pause_s=0.05))
     stream = client.chat.completions.create(model="gemini-2.5-flash", messages=HELLO, stream=True)
     for chunk in stream:
@@ -108,11 +96,10 @@ def test_errors_are_those_of_the_client(client: openai.OpenAI, fake: FakeGemini)
     with pytest.raises(openai.RateLimitError) as caught:
         client.chat.completions.create(model="gemini-2.5-flash", messages=HELLO)
     assert caught.value.response.headers["retry-after"] == "30"
-    fake.clear()
 
 
-def test_models_aliases_and_experiments_are_listed_and_asked(client: openai.OpenAI, address: str):
-    http = Client(address)
+def test_models_aliases_and_experiments_are_listed_and_asked(served: Running, client: openai.OpenAI):
+    http = Client(served.address)
     http.post(
         "/api/experiment", {"name": "tone", "hypothesis": "h", "variant_a": "sim-fast", "variant_b": "sim-balanced"}
     )
@@ -145,8 +132,8 @@ def test_models_aliases_and_experiments_are_listed_and_asked(client: openai.Open
         {"model": "sim-fast", "messages": [{"role": "user", "content": "x"}], "max_tokens": -1},
     ],
 )
-def test_what_cannot_be_is_refused_in_openais_form(address: str, body: dict[str, Any]):
-    status, answer = Client(address).post("/v1/chat/completions", body)
+def test_what_cannot_be_is_refused_in_openais_form(served: Running, body: dict[str, Any]):
+    status, answer = Client(served.address).post("/v1/chat/completions", body)
 
     assert status == 400
     assert answer["error"]["message"]

@@ -1,7 +1,6 @@
 """Calls of tools on their way: what a model wrote arrives as it wrote it, or not at all; never as a call without arguments."""
 
 import json
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +13,7 @@ from core.domain.generation import Request
 from core.formats.text import mended
 from core.providers import anthropic, gemini_wire, openai
 from core.providers.tool_calls import CallReader
-from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
+from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, anthropic_answer, openai_answer, openai_tools
 
@@ -322,12 +321,6 @@ def test_arguments_that_gemini_streams_one_by_one_are_put_together(calls: list[A
 
 
 # Answers
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_gateway(f"sqlite:///{tmp_path_factory.mktemp('calls')}/aimm.db") as running:
-        yield running
 
 
 def claude_tools(*pieces: str, stop: str, ends: bool = True) -> Reply:

@@ -10,11 +10,10 @@ from google.genai import types
 
 from core.domain.alias import Target
 from core.domain.generation import Parameters
-from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
+from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, VLLM, Running
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, anthropic_tools, openai_answer, openai_tools
 
-VLLM = "vllm/my-model"
 PNG = "iVBORw0KGgo/+w=="
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -30,22 +29,10 @@ CALLS = (("call_a", "weather", '{"city": "Köln"}'), ("call_b", "now", "{}"))
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('wires')}/aimm.db"
-    with running_gateway(url, call_timeout_s=6.0) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def google(served: Running) -> Iterator[Any]:
-    options = types.HttpOptions(base_url=f"{served.address}/gemini", timeout=20_000)
+def google(gateway: Running) -> Iterator[Any]:
+    options = types.HttpOptions(base_url=f"{gateway.address}/gemini", timeout=20_000)
     with genai.Client(api_key="none", vertexai=False, http_options=options) as client:
         yield client.models
-
-
-@pytest.fixture(autouse=True)
-def forgetful(served: Running) -> None:
-    served.forget()
 
 
 def sent(served: Running) -> Any:
@@ -300,3 +287,30 @@ def test_one_stop_text_is_one_on_every_wire(served: Running, google: Any, model:
         )
 
     assert all(each in (["END"], "END") for each in seen), seen
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+def test_calls_that_gemini_knows_by_name_get_ids_that_fit_together(served: Running, model: str):
+    calls = [{"functionCall": {"name": name, "args": {"n": n}}} for n, name in enumerate(("look", "look", "now"))]
+    results = [{"functionResponse": {"name": name, "response": {"result": text}}} for name, text in (("look", "a"), ("look", "b"), ("now", "c"))]  # fmt: skip
+    contents = [*CONTENTS, {"role": "model", "parts": calls}, {"role": "user", "parts": results}] * 2
+    tools = [{"functionDeclarations": [{"name": "look"}, {"name": "now"}]}]
+    heard = served.post(f"/gemini/v1beta/models/{model}:generateContent", {"contents": contents, "tools": tools})
+
+    assert heard.status == 200
+    messages = served.vendor.requests[-1]["body"]["messages"]
+    if model == GPT:
+        called = [call["id"] for message in messages for call in message.get("tool_calls") or ()]
+        answered = [(m["tool_call_id"], m["content"]) for m in messages if m["role"] == "tool"]
+    else:
+        blocks = [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+        called = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        answered = [(b["tool_use_id"], b["content"]) for b in blocks if b["type"] == "tool_result"]
+    assert len(set(called)) == 6
+    assert answered == list(zip(called, "abcabc", strict=True))
+
+
+def test_empty_turns_do_not_reach_anthropic(served: Running):
+    served.chat(CLAUDE, [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}, *HELLO])
+
+    assert [turn["content"] for turn in served.vendor.requests[-1]["body"]["messages"]] == ["x", "Hello"]

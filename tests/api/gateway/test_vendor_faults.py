@@ -1,5 +1,6 @@
 """What vendors do wrong, and what the gateway's callers, its log and its books make of it."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,11 +10,11 @@ from typing import Any
 import openai
 import pytest
 
-from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
+from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, VLLM, Running, running_gateway
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 
-VENDORS = {"openai": GPT, "vllm": "vllm/my-model", "ollama": "ollama/llama3.2:3b", "anthropic": CLAUDE, "gemini": FLASH}
+VENDORS = {"openai": GPT, "vllm": VLLM, "ollama": "ollama/llama3.2:3b", "anthropic": CLAUDE, "gemini": FLASH}
 SAME_WIRE = ("openai", "vllm", "ollama")
 each_vendor = pytest.mark.parametrize("vendor", VENDORS)
 both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
@@ -21,19 +22,18 @@ Reply = Any
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('faults')}/aimm.db"
-    with running_gateway(url, call_timeout_s=6.0) as running:
-        running.mm.budgets.create("all", "1000", action="stop")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def hasty_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     url = f"sqlite:///{tmp_path_factory.mktemp('hasty')}/aimm.db"
     with running_gateway(url, call_timeout_s=0.4) as running:
         running.mm.budgets.create("all", "1000", action="stop")
         yield running
+
+
+@pytest.fixture
+def hasty(hasty_gateway: Running) -> Running:
+    """A gateway that gives a call 0.4 seconds."""
+    hasty_gateway.forget()
+    return hasty_gateway
 
 
 def failing(vendor: str, status: int, message: str, code: str = "", retry_after: str = "") -> Reply:
@@ -101,12 +101,6 @@ class Asking:
         assert running.mm.log.count() == before + 1  # nothing lost, nothing doubled
         assert running.books_agree()
         self.row = running.row()
-
-
-@pytest.fixture(autouse=True)
-def forgetful(served: Running, hasty: Running) -> None:
-    served.forget()
-    hasty.forget()
 
 
 @each_vendor
@@ -299,3 +293,122 @@ def test_the_books_hold_all_of_it(served: Running):
 
     assert sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0)) <= served.mm.budgets.statuses()[0].spent_usd
     assert served.mm.budgets.statuses()[0].reserved_usd == 0
+
+
+def events_of(body: bytes) -> list[Any]:
+    lines = [line[6:] for line in body.replace(b"\r", b"").split(b"\n") if line.startswith(b"data: ")]
+    return [json.loads(line) for line in lines if line != b"[DONE]"]
+
+
+def sse(*values: Any) -> bytes:
+    return b"".join(b"data: " + json.dumps(value).encode() + b"\n\n" for value in values)
+
+
+def begun() -> Reply:
+    """A comment and a first chunk without a word; then the connection breaks."""
+    reply = vendor_fake.openai_answer()
+    role = {"id": "c0", "object": "chat.completion.chunk", "model": "m", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}  # fmt: skip
+    return replace(reply, events=[("", role), *reply.events], break_after=1)
+
+
+def test_nothing_is_shown_of_an_attempt_that_said_nothing(served: Running):
+    served.vendor.next(begun())
+    heard = served.post("/v1/chat/completions", {"model": VLLM, "messages": HELLO, "stream": True})
+
+    assert served.row().n_attempts == 2
+    assert {event["id"] for event in events_of(heard.body)} == {"c1"}
+
+
+def test_who_steps_in_for_an_attempt_that_said_nothing_answers_alone(served: Running):
+    served.vendor.next(begun(), vendor_fake.failure(503, "down", headers={"retry-after": "60"}))
+    body = {"model": VLLM, "messages": HELLO, "stream": True, "fallbacks": [CLAUDE], "stream_options": {"include_usage": True}}  # fmt: skip
+    heard = served.post("/v1/chat/completions", body)
+
+    events = events_of(heard.body)
+    assert heard.headers["x-aimm-fallback"] == "my-model provider_unavailable"
+    assert (heard.headers["x-aimm-model"], {event["model"][:6] for event in events}) == (CLAUDE, {"claude"})
+    assert [e["choices"][0]["finish_reason"] for e in events if e["choices"]][-1] == "stop"
+    assert events[-1]["usage"]["total_tokens"] == 15
+
+
+def test_an_error_after_mere_comments_keeps_its_status(served: Running):
+    error = {"error": {"message": "no such thing", "code": 400}}
+    served.vendor.next(vendor_fake.Reply(events=[("", error)]))  # the fake sends a comment first
+
+    with pytest.raises(openai.BadRequestError):
+        served.stream(VLLM)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_server_that_answers_in_the_other_shape_is_understood(served: Running, streamed: bool):
+    reply = vendor_fake.openai_answer("Other shape")
+    whole = vendor_fake.Reply(body=vendor_fake.as_completion(reply.events))
+    pieces = vendor_fake.Reply(raw=sse(*(event for _, event in reply.events[:-1])) + b"data: [DONE]\n\n")
+    served.vendor.next(whole if streamed else pieces)
+
+    if streamed:
+        chunks = served.stream(VLLM)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert chunks[-1].choices[0].finish_reason == "stop"
+    else:
+        text = served.chat(VLLM).parse().choices[0].message.content
+
+    assert (text, served.row().status) == ("Other shape", "ok")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_gemini_in_the_other_shape_is_understood(served: Running, streamed: bool):
+    reply = gemini_fake.answer("Other shape")
+    whole = gemini_fake.Reply(body=gemini_fake.as_response(reply.events))
+    pieces = gemini_fake.Reply(raw=sse(*reply.events))
+    served.gemini.next(whole if streamed else pieces)
+    action = "streamGenerateContent?alt=sse" if streamed else "generateContent"
+    heard = served.post(f"/gemini/v1beta/models/{FLASH}:{action}", {"contents": CONTENTS})
+
+    answers = events_of(heard.body) if streamed else [heard.json]
+    parts = [part for answer in answers for part in answer["candidates"][0]["content"]["parts"]]
+    assert "".join(part["text"] for part in parts) == "Other shape"
+
+
+def test_geminis_clients_get_no_comments_of_vendors(served: Running):
+    raw = b": ping\n\n" + sse(gemini_fake.event("Hi", usage=gemini_fake.usage())) + b": ping\n\n" + sse(gemini_fake.event(" there", finish="STOP", usage=gemini_fake.usage()))  # fmt: skip
+    served.gemini.next(gemini_fake.Reply(raw=raw))
+    heard = served.post(f"/gemini/v1beta/models/{FLASH}:streamGenerateContent?alt=sse", {"contents": CONTENTS})
+
+    assert b": ping" not in heard.body
+    assert len(events_of(heard.body)) == 2
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_halves_of_a_character_are_put_together(served: Running, streamed: bool):
+    events = [event for _, event in vendor_fake.openai_answer("AB").events[:-1]]
+    events[0]["choices"][0]["delta"]["content"] = "Grin \ud83d"
+    events[1]["choices"][0]["delta"]["content"] = "\ude00 \ud83d"
+    events[0]["model"] = "odd\x00\ud800"
+    served.vendor.next(vendor_fake.Reply(raw=sse(*events) + b"data: [DONE]\n\n"))
+
+    heard = served.post("/v1/chat/completions", {"model": VLLM, "messages": HELLO, "stream": streamed})
+
+    assert heard.status == 200
+    assert served.row().text == "Grin 😀 \ufffd"
+
+
+def test_a_redirect_is_no_answer_and_takes_no_prompt_along(served: Running):
+    moved = vendor_fake.Reply(status=302, raw=b"", headers={"Location": f"{served.vendor.url}/v1/elsewhere"})
+    served.vendor.next(moved)
+
+    with pytest.raises(openai.InternalServerError) as caught:
+        served.chat(GPT)
+
+    assert (caught.value.status_code, len(served.vendor.requests)) == (502, 1)
+    assert (served.row().error_class, served.row().n_attempts) == ("provider_error", 1)
+
+
+def test_a_hint_follows_a_whole_sentence(served: Running):
+    served.vendor.next(
+        vendor_fake.failure(400, "This model's maximum context length is 8 tokens", "context_length_exceeded")
+    )
+    with pytest.raises(openai.BadRequestError) as caught:
+        served.chat(CLAUDE)
+
+    assert "8 tokens. Shorten the prompt" in caught.value.message
