@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import address, failure, login
-from dashboard.components import frame
+from dashboard.components import header
 
 # Drawn here: browsers fetch the pictures of icons and emojis from other hosts.
 ICON = (
@@ -35,7 +35,7 @@ page = st.navigation(
 )
 
 if is_in:
-    for part in (frame.strip, frame.banners):
+    for part in (header.strip, header.banners):
         with failure.contained():
             part()
     address.enter(page.title)

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.monitoring import GREY, PALETTE, Span, bars, finish, of_frame, over_time
+from dashboard.charts.base import GREY, PALETTE, Span, bars, finish, of_frame, over_time
 
 
 def _by_variant(frame: pd.DataFrame) -> alt.Color:

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from dashboard.frames import queries
+from dashboard.frames import monitoring
 from dashboard.process import manager
 
 
 def switch() -> None:
     """In the strip: remove the demo data where they are in; fill them in while there is no real call."""
-    if queries.has_demo():
+    if monitoring.has_demo():
         st.badge(
             "Demo data on",
             icon=":material/science:",
@@ -19,7 +19,7 @@ def switch() -> None:
             manager().demo.remove()
             st.cache_data.clear()
             st.rerun()
-    elif not queries.has_calls(simulated=False) and st.button(
+    elif not monitoring.has_calls(simulated=False) and st.button(
         "Show demo data", key="demo_fill", type="tertiary", icon=":material/science:"
     ):
         _fill()
@@ -28,7 +28,7 @@ def switch() -> None:
 def offer(text: str, key: str) -> None:
     """Say what is missing, and offer the demo data."""
     st.info(text, icon=":material/inbox:")
-    if not queries.has_demo() and st.button("Show me demo data", key=key, icon=":material/science:"):
+    if not monitoring.has_demo() and st.button("Show me demo data", key=key, icon=":material/science:"):
         _fill()
 
 

@@ -10,7 +10,7 @@ from core.domain.generation import Request
 from core.domain.workflow import Workflow
 from core.pricing.estimate import Estimate, total
 from dashboard import formatting, tables
-from dashboard.frames import money
+from dashboard.frames import prices
 from dashboard.process import manager
 
 OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
@@ -79,6 +79,6 @@ def _line(found: Estimate) -> str:
 
 
 def _table(found: Sequence[Estimate], names: Sequence[str], first: str) -> None:
-    tables.show(money.estimates_frame(found, names, first), hide_index=True)
+    tables.show(prices.estimates(found, names, first), hide_index=True)
     low, expected, high = (formatting.usd(each) for each in total(list(found)))
     st.caption(formatting.plain(f"Together: expected {expected} (from {low}), at most {high}"), help=HELP)

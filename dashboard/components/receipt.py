@@ -8,7 +8,7 @@ from core.domain.generation import Generation
 from core.domain.price import Elsewhere
 from dashboard import formatting, tables
 from dashboard.formatting import UNKNOWN
-from dashboard.frames import money, queries
+from dashboard.frames import prices
 
 HELP = {
     "input": "Tokens of the prompt that were read anew (the cached part is beside it).",
@@ -52,7 +52,7 @@ def cost_text(g: Generation) -> str:
 
 def _row_text(price_id: str) -> str:
     """The price row that was charged, as it is kept, with the day from which it held."""
-    row = queries.pinned_price(price_id)
+    row = prices.pinned(price_id)
     since = f", in force since {row.effective_from}" if row is not None and row.effective_from else ""
     return f"Price row {price_id}{since}."
 
@@ -61,7 +61,7 @@ def _elsewhere(g: Generation) -> None:
     """What the same tokens would have cost on the other models that can be used."""
     if not g.usage.total_tokens:
         return
-    others = queries.elsewhere(g)
+    others = prices.elsewhere(g)
     if not others:
         return
     cheapest, dearest = others[0], others[-1]
@@ -72,7 +72,7 @@ def _elsewhere(g: Generation) -> None:
         )
     )
     with st.expander("On each model", icon=":material/compare_arrows:"):
-        tables.show(money.elsewhere_frame(g, others), hide_index=True)
+        tables.show(prices.elsewhere_table(g, others), hide_index=True)
 
 
 def _other_tier(g: Generation, others: Sequence[Elsewhere]) -> str:

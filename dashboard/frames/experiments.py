@@ -19,8 +19,7 @@ from core.statistics import power
 from core.statistics.interval import Interval
 from core.statistics.sequential import MIN_PER_SIDE
 from dashboard import formatting
-from dashboard.charts.monitoring import Span
-from dashboard.frames.queries import span_of
+from dashboard.charts.base import Span
 from dashboard.process import manager
 
 SHOWN: tuple[Metric, ...] = ("success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost")
@@ -145,7 +144,7 @@ def days(experiment: Experiment) -> pd.DataFrame:
 
 def span(experiment: Experiment) -> Span:
     """The days of an experiment, from its start to its end or to today."""
-    return span_of("day", experiment.created_at, experiment.stopped_at or datetime.now(UTC))
+    return Span.around("day", experiment.created_at, experiment.stopped_at or datetime.now(UTC))
 
 
 def split(found: ExperimentReport) -> pd.DataFrame:
@@ -220,6 +219,14 @@ def reach(baseline: float, per_day: float, n_days: int, n_variants: int) -> str:
     always = power.detectable_effect(spread, n, significance=level, tuned_for=1000)
     fixed = power.detectable_effect(spread, n, significance=level)
     return f"In {n_days} days {n:,} units a side come; they tell {100 * always:.1f} points at any look, {100 * fixed:.1f} at one look."
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def units_per_day() -> int:
+    """Real calls a day over the last fourteen days, for want of a better guess of an experiment's traffic."""
+    days = 14
+    rows = manager().monitoring.by_model(manager().monitoring.window(days=days), simulated=False)
+    return round(sum(row.metrics.n for row in rows) / days)
 
 
 @st.cache_data(ttl=600, show_spinner="Simulating …")

@@ -10,7 +10,7 @@ from core.domain.generation import Generation, Source
 from core.domain.key import Key
 from core.monitoring.service import Window
 from dashboard import formatting
-from dashboard.frames import queries
+from dashboard.frames import models
 from dashboard.process import manager
 
 SOURCES: tuple[Source, ...] = ("api", "experiment")
@@ -23,7 +23,7 @@ def names_to_ask() -> list[str]:
     """What a program can name as its model, the default first: models, aliases, running experiments."""
     mm = manager()
     running = [f"exp:{e.name}" for e in mm.experiments.all(demo=False) if e.status == "running"]
-    return list(dict.fromkeys([mm.default_model(), *queries.names_to_ask(), *running]))
+    return list(dict.fromkeys([mm.default_model(), *models.names_to_ask(), *running]))
 
 
 @st.cache_data(ttl=5, show_spinner=False)

@@ -6,7 +6,7 @@ from core import NotFound
 from core.domain.comparison import Comparison
 from dashboard import address
 from dashboard.components.compare import blind, form, result, rule_editor, votes
-from dashboard.frames import queries
+from dashboard.frames import compare
 from dashboard.process import manager
 from dashboard.voter import voter
 
@@ -33,7 +33,7 @@ def vote_blind(shown: Comparison) -> None:
     blind.draw(shown)
 
 
-def compare(shown: Comparison | None) -> None:
+def ask_and_show(shown: Comparison | None) -> None:
     begun, rule = form.show()
     words = rule_editor.words(rule)
     if begun is not None:
@@ -50,11 +50,10 @@ def compare(shown: Comparison | None) -> None:
 
 def history() -> None:
     st.subheader("History")
-    past = mm.comparisons.latest(50)
-    if not past:
+    frame = compare.history()
+    if frame.empty:
         st.caption("No comparisons yet.")
         return
-    frame = queries.comparisons_frame(past, mm.comparisons.voting.hidden(voter()))
     address.table(
         frame,
         "comparison",
@@ -68,6 +67,6 @@ comparison = opened()
 if comparison is not None and mm.comparisons.voting.hides_names(comparison, voter()):
     vote_blind(comparison)
 else:
-    compare(comparison)
+    ask_and_show(comparison)
     votes.standings()
     history()

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formatting, login
 from dashboard.components.gateway import keys, snippets, tail
-from dashboard.frames import gateway as frames
+from dashboard.frames import gateway
 from dashboard.process import manager
 
 st.title("Gateway")
@@ -15,7 +15,7 @@ url = urlsplit(str(st.context.url or ""))
 port = st.get_option("server.port")
 address = f"{url.scheme}://{url.netloc}" if url.netloc else f"http://localhost:{port}"
 needs_key = not login.is_local() or manager().settings.require_key
-n_calls, since = frames.recent()
+n_calls, since = gateway.recent()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.badge(formatting.plain(address), icon=":material/link:", color="blue")

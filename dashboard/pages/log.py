@@ -3,17 +3,16 @@
 import streamlit as st
 
 from dashboard import address
-from dashboard.components import demo, feedback
-from dashboard.components.log import history
-from dashboard.frames import queries
-from dashboard.process import manager
+from dashboard.components import demo
+from dashboard.components.log import feedback, history
+from dashboard.frames import log, models
 
 SOURCES = ("playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo")
 STATUSES = ("ok", "error", "blocked", "truncated", "stopped")
 PAGE_SIZE, MAX_PAGE = 100, 100_000
 
 st.title("Log")
-address.check("log_model", queries.model_names(), "model")
+address.check("log_model", models.names(), "model")
 address.check("log_source", SOURCES, "source")
 address.check("log_status", STATUSES, "status")
 address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= MAX_PAGE, "page")
@@ -35,7 +34,7 @@ search = row[0].text_input(
     on_change=first_page,
 )
 model = row[1].selectbox(
-    "Model", queries.model_names(), None, key="log_model", placeholder="all", bind="query-params", on_change=first_page
+    "Model", models.names(), None, key="log_model", placeholder="all", bind="query-params", on_change=first_page
 )
 source = row[2].selectbox(
     "Source", SOURCES, None, key="log_source", placeholder="all", bind="query-params", on_change=first_page
@@ -45,7 +44,7 @@ status = row[3].selectbox(
 )
 page = int(row[4].number_input("Page", 1, MAX_PAGE, 1, key="log_page", bind="query-params") or 1)
 
-found = manager().log.latest(
+found = log.latest(
     limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE, model=model, source=source, status=status, search=search or None
 )
 if not found:

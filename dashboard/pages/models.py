@@ -3,19 +3,28 @@
 import streamlit as st
 
 from dashboard import address, formatting, tables
-from dashboard.components import key_card, vendors
-from dashboard.components.monitoring import prices
-from dashboard.frames import queries
+from dashboard.components import key_card
+from dashboard.components.models import catalogue, own_prices, reprice, vendors
+from dashboard.frames import models, prices
 from dashboard.process import manager
+
+VIEWS = {
+    "Models": None,
+    "Own prices": own_prices.show,
+    "Without a price": reprice.unpriced,
+    "Past calls": reprice.past,
+    "Catalogue": catalogue.show,
+    "Changes": catalogue.audit,
+}
 
 st.title("Models & prices")
 mm = manager()
-n_unpriced = len(mm.prices.unpriced())
-address.check("prices_view", prices.VIEWS, "view")
+n_unpriced = len(prices.unpriced_models())
+address.check("prices_view", VIEWS, "view")
 view = st.segmented_control(
     "View",
-    prices.VIEWS,
-    default=prices.VIEWS[0],
+    list(VIEWS),
+    default="Models",
     key="prices_view",
     required=True,
     label_visibility="collapsed",
@@ -27,15 +36,8 @@ if n_unpriced and view != "Without a price":
     st.warning(
         f"Models with calls that have no known price: {n_unpriced}; see *Without a price*.", icon=":material/help:"
     )
-others = {
-    "Own prices": prices.own,
-    "Without a price": prices.unpriced,
-    "Past calls": prices.past,
-    "Catalogue": prices.catalogue,
-    "Changes": prices.audit,
-}
-if view in others:
-    others[view]()
+if (draw := VIEWS[view or "Models"]) is not None:
+    draw()
     st.stop()
 
 left, right = st.columns([2.4, 1], gap="medium")
@@ -47,9 +49,8 @@ with right:
 with left:
     if mm.model_list_error:
         st.warning(f"A vendor's model list could not be read: {formatting.plain(mm.model_list_error)}")
-    frame = queries.models_frame()
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
-    tables.show(frame, hide_index=True, column_config=money, height=560)
+    tables.show(models.table(), hide_index=True, column_config=money, height=560)
     st.caption(
         "USD per million tokens: your own rows over the catalogue of the installed genai-prices; nothing is fetched. A prompt"
         " longer than «long prompt from» pays a higher price for the whole call. Thinking is charged like output. An empty"

@@ -6,23 +6,23 @@ from dashboard import address, tables
 from dashboard.charts import monitoring as charts
 from dashboard.components import chart_table, demo
 from dashboard.components.monitoring import alerts, budgets, headline, reconcile, spend
-from dashboard.frames import queries
+from dashboard.frames import models, monitoring
 
 ALL = "all models"
 VIEWS = ("Overview", "Spend", "Budgets & alerts", "Reconcile")
 
 st.title("Monitoring")
-address.check("range", queries.RANGES, "range")
-address.check("monitor_model", [ALL, *queries.model_names()], "model")
+address.check("range", monitoring.RANGES, "range")
+address.check("monitor_model", [ALL, *models.names()], "model")
 address.check("monitor_view", VIEWS, "view")
 top = st.container(horizontal=True, vertical_alignment="bottom")
-ranges = list(queries.RANGES)
+ranges = list(monitoring.RANGES)
 label = top.segmented_control("Range", ranges, default="30 days", key="range", required=True, bind="query-params")
 label = label or "30 days"
-model = top.selectbox("Model", [ALL, *queries.model_names()], key="monitor_model", bind="query-params", width=240)
+model = top.selectbox("Model", [ALL, *models.names()], key="monitor_model", bind="query-params", width=240)
 simulated = top.toggle(
     "Simulated",
-    value=not queries.has_calls(simulated=False),
+    value=not monitoring.has_calls(simulated=False),
     key="monitor_simulated",
     bind="query-params",
     help="Simulated calls instead of the real ones; the two are never added up.",
@@ -46,7 +46,7 @@ if view == "Reconcile":
     reconcile.show()
     st.stop()
 
-now, before = queries.totals(label, chosen, simulated)
+now, before = monitoring.totals(label, chosen, simulated)
 if now.n == 0:
     kind = "simulated" if simulated else "real"
     demo.offer(
@@ -61,10 +61,10 @@ if view == "Spend":
     spend.show(label, simulated)
     st.stop()
 
-bucket, span = queries.bucket_of(label), queries.span(label)
-times = queries.over_time(label, chosen, simulated)
-models = queries.by_model(label, chosen, simulated, bucket)
-errors = queries.errors_over_time(label, chosen, simulated)
+bucket, span = monitoring.bucket_of(label), monitoring.span(label)
+times = monitoring.over_time(label, chosen, simulated)
+models = monitoring.by_model(label, chosen, simulated, bucket)
+errors = monitoring.errors_over_time(label, chosen, simulated)
 left, right = st.columns(2, gap="medium")
 with left:
     text = "Known cost in USD; unpriced calls are in the tooltip."
@@ -94,7 +94,7 @@ text = "Share of calls with a complete answer."
 chart_table.show("Answered", charts.success_over_time(times, span), table, help_text=text, key="success")
 
 st.subheader("By model")
-table = queries.by_model(label, chosen, simulated).drop(columns=["time"])
+table = monitoring.by_model(label, chosen, simulated).drop(columns=["time"])
 formats = {name: st.column_config.NumberColumn(format="%.3f") for name in table.columns if name.endswith(" s")}
 formats["cost $"] = st.column_config.NumberColumn("Cost", format="$%.6f")
 formats["success %"] = st.column_config.NumberColumn(format="%.2f")

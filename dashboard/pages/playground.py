@@ -6,7 +6,7 @@ from dashboard import formatting
 from dashboard.components import estimates, key_card
 from dashboard.components.log import history
 from dashboard.components.playground import conversation, parameters
-from dashboard.frames import queries
+from dashboard.frames import models
 from dashboard.process import manager
 
 EXAMPLES = {
@@ -25,19 +25,19 @@ st.title("Playground")
 main, side = st.columns([2.6, 1], gap="medium")
 
 with side:
-    models = queries.models()
-    names = list(models)
-    if state.get("play_model") not in models:
-        state.play_model = mm.default_model() if mm.default_model() in models else names[0]
+    known = models.by_name()
+    names = list(known)
+    if state.get("play_model") not in known:
+        state.play_model = models.default() if models.default() in known else names[0]
     name = st.selectbox(
         "Model", names, key="play_model", persist_state="session",
-        format_func=lambda n: f"{n} (simulated)" if models[n].is_simulated else n,
+        format_func=lambda n: f"{n} (simulated)" if known[n].is_simulated else n,
     )  # fmt: skip
     st.text_area(
         "System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)", persist_state="session"
     )  # fmt: skip
     with st.expander("Parameters"):
-        state.play_parameters, problem = parameters.controls(models[name], "play")
+        state.play_parameters, problem = parameters.controls(known[name], "play")
         estimates.cap_field("play_cap", "a call")
     if problem:
         st.caption("Run waits until the JSON schema above is right, or empty.")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting, login
-from dashboard.frames import queries
+from dashboard.frames import monitoring
 from dashboard.process import manager
 
 mm = manager()
@@ -23,7 +23,7 @@ st.caption("Set by environment variables or a .env file in the folder the server
 login.log_out()
 
 st.subheader("Demo data")
-if queries.has_demo():
+if monitoring.has_demo():
     st.caption("Thirty made-up days are in. They are marked simulated and never part of real totals.")
     if st.button("Remove the demo data", icon=":material/delete:", key="settings_remove"):
         mm.demo.remove()

@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import address, clicks, formatting
 from dashboard.components import estimates
 from dashboard.components.workflows import editor, run
-from dashboard.frames import queries
+from dashboard.frames import models, workflows
 from dashboard.process import manager
 
 mm = manager()
@@ -36,7 +36,7 @@ with left:
             name: named_input(name, default, f"flow_in_{chosen}_{name}")
             for name, default in (workflow.inputs if workflow else {}).items()
         }
-        names = queries.model_names()
+        names = models.names()
         default_model = mm.default_model()
         model = st.selectbox(
             "Model for steps that name none",
@@ -99,11 +99,10 @@ with right:
             st.rerun()
 
 st.subheader("Runs")
-runs = mm.workflows.runs(limit=50)
-if not runs:
+frame = workflows.runs()
+if frame.empty:
     st.caption("No runs yet.")
     st.stop()
-frame = queries.runs_frame(runs)
 address.table(
     frame, "run", "flow_runs",
     column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"), "time s": st.column_config.NumberColumn("Time (s)", format="%.2f"), "id": None},

@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 
 from dashboard import formatting
-from dashboard.charts import experiments
-from dashboard.charts import monitoring as charts
+from dashboard.charts import base, compare, experiments, monitoring, spend, workflows
+from dashboard.charts.base import Span
 
 NOW = datetime(2026, 3, 8, 15, 30, tzinfo=UTC)
 SPANS = {
-    "day": charts.Span("day", datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC), NOW),
-    "hour": charts.Span("hour", datetime(2026, 3, 7, 16, tzinfo=UTC), datetime(2026, 3, 8, 16, tzinfo=UTC), NOW),
+    "day": Span("day", datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC), NOW),
+    "hour": Span("hour", datetime(2026, 3, 7, 16, tzinfo=UTC), datetime(2026, 3, 8, 16, tzinfo=UTC), NOW),
 }
 COLUMNS = ("requests", "success %", "p50 s", "p95 s", "p99 s", "TTFT p50 s", "TTFT p95 s", "TTFT p99 s", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "unpriced tokens", "calls", "errors")  # fmt: skip
 DRAWN = {
-    "cost": charts.cost_over_time, "requests": charts.requests_over_time, "tokens": charts.tokens_over_time,
-    "latency": charts.latency_over_time, "ttft": charts.ttft_over_time, "errors": charts.errors_over_time,
-    "success": charts.success_over_time, "spend": lambda frame, span: charts.daily_spend(frame, None, span),
+    "cost": monitoring.cost_over_time, "requests": monitoring.requests_over_time, "tokens": monitoring.tokens_over_time,
+    "latency": monitoring.latency_over_time, "ttft": monitoring.ttft_over_time, "errors": monitoring.errors_over_time,
+    "success": monitoring.success_over_time, "spend": lambda frame, span: spend.daily_spend(frame, None, span),
 }  # fmt: skip
 
 
@@ -57,9 +57,9 @@ def test_a_change_in_per_cent_stands_on_something(now: float | None, before: flo
 @pytest.mark.parametrize(
     ("draw", "columns"),
     [
-        (lambda f: charts.cost_over_time(f, SPANS["day"]), "model"), (lambda f: charts.daily_spend(f, None, SPANS["day"]), "model"),
-        (lambda f: charts.win_rate_over_time(f, SPANS["day"]), "model"), (charts.win_rates, "model"),
-        (lambda f: charts.gantt(f, f["step"].tolist(), 1.0), "step model label"), (experiments.effects, "variant metric"),
+        (lambda f: monitoring.cost_over_time(f, SPANS["day"]), "model"), (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
+        (lambda f: compare.win_rate_over_time(f, SPANS["day"]), "model"), (compare.win_rates, "model"),
+        (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"), (experiments.effects, "variant metric"),
         (lambda f: experiments.history(f, "title"), "variant"), (lambda f: experiments.days(f, SPANS["day"]), "variant"), (experiments.split, "variant"),
     ],
 )  # fmt: skip
@@ -75,8 +75,8 @@ def test_a_chart_hands_out_no_formula(draw: Callable[[pd.DataFrame], Any], colum
 
 
 def test_an_axis_says_the_day_where_it_changes_and_the_year_where_several_are_shown():
-    years = charts.Span("day", datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC), NOW)
-    axis = {name: charts.time_axis(span).to_dict()["axis"] for name, span in {**SPANS, "years": years}.items()}
+    years = Span("day", datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC), NOW)
+    axis = {name: base.time_axis(span).to_dict()["axis"] for name, span in {**SPANS, "years": years}.items()}
 
     assert [axis[name]["format"] for name in ("day", "years")] == ["%d %b", "%d %b %Y"]
     assert axis["hour"]["labelExpr"] == "utcFormat(datum.value, utchours(datum.value) ? '%H:%M' : '%d %b')"

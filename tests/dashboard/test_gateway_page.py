@@ -15,7 +15,7 @@ from core.calls.call import Origin
 from core.keys.rules import hint_of, is_well_formed
 from dashboard import process
 from dashboard.components.gateway import snippets
-from dashboard.frames import gateway as frames
+from dashboard.frames import gateway
 from tests.conftest import ROOT, Open, running_server
 from tests.dashboard.test_browser import walking
 from tests.dashboard.test_pages import _pages_as_the_server_has_them as _pages_as_the_server_has_them
@@ -134,10 +134,10 @@ def test_requests_show_with_their_key_cost_and_error(app: AppTest, mm: ModelMana
 
 
 def test_the_tail_holds_the_newest_fifty_and_stands_still_when_paused(app: AppTest, mm: ModelManager):
-    for _ in range(frames.TAIL + 2):
+    for _ in range(gateway.TAIL + 2):
         asked(mm)
     show(app, "gateway")
-    assert len(app.dataframe[0].value) == frames.TAIL
+    assert len(app.dataframe[0].value) == gateway.TAIL
 
     app.toggle(key="gateway_pause").set_value(True).run()
     before = list(app.dataframe[0].value["time"])

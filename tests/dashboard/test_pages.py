@@ -733,7 +733,7 @@ def test_the_log_opens_a_call(app: AppTest):
 @pytest.mark.parametrize(
     ("page", "place"),
     [
-        ("log", "dashboard.components.frame._money"),  # the strip on top of every page
+        ("log", "dashboard.components.header._money"),  # the strip on top of every page
         ("log", "dashboard.components.log.history.table"),
         ("monitoring", "core.monitoring.spend.SpendService.month"),  # inside a cached function
         ("gateway", "dashboard.frames.gateway.tail"),  # inside a fragment

@@ -10,8 +10,7 @@ from core.domain.comparison import Candidate, Comparison
 from core.domain.generation import Message, Model, Parameters, Request
 from dashboard import formatting, tables
 from dashboard.components import answer
-from dashboard.frames import queries
-from dashboard.process import manager
+from dashboard.frames import compare, models
 
 COLUMN_HEIGHT = 300
 PER_ROW = 4
@@ -19,7 +18,7 @@ PER_ROW = 4
 
 def table() -> list[Candidate]:
     """One row a column of the comparison: a model with its own settings; repeats are allowed."""
-    names = queries.model_names()
+    names = models.names()
     config = {
         "model": st.column_config.SelectboxColumn("Model (2 to 8 rows)", options=names, required=True),
         "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=2.0, step=0.1),
@@ -43,8 +42,8 @@ def _start() -> pd.DataFrame:
     edits = state.get("compare_rows")
     state.compare_is_own = state.get("compare_is_own", False) or any((edits or {}).values())
     if not state.compare_is_own:
-        names = first_models(list(queries.models().values()), manager().default_model())
-        state.compare_start = queries.blank_candidates(names)
+        names = first_models(list(models.by_name().values()), models.default())
+        state.compare_start = compare.blank_candidates(names)
     elif edits is None:
         state.compare_start = pd.DataFrame(state.compare_kept_rows)
     start: pd.DataFrame = state.compare_start
@@ -53,7 +52,7 @@ def _start() -> pd.DataFrame:
 
 def fill(chosen: Sequence[Candidate]) -> None:
     """Let the table begin anew with these; for a callback."""
-    frame = queries.blank_candidates([candidate.model for candidate in chosen])
+    frame = compare.blank_candidates([candidate.model for candidate in chosen])
     frame["temperature"] = [candidate.parameters.temperature for candidate in chosen]
     frame["max tokens"] = [candidate.parameters.max_tokens for candidate in chosen]
     frame["system prompt"] = [candidate.system or "" for candidate in chosen]
@@ -61,13 +60,13 @@ def fill(chosen: Sequence[Candidate]) -> None:
     st.session_state.pop("compare_rows", None)
 
 
-def first_models(models: Sequence[Model], default: str) -> list[str]:
+def first_models(known: Sequence[Model], default: str) -> list[str]:
     """Up to three to begin with: of each vendor that has a key one, then a second; simulated ones where there are not two."""
     ranks: dict[str, list[Model]] = {}
-    for model in sorted((m for m in models if not m.is_simulated), key=lambda m: m.name != default):
+    for model in sorted((m for m in known if not m.is_simulated), key=lambda m: m.name != default):
         ranks.setdefault(model.provider, []).append(model)
     turns = [model.name for turn in zip_longest(*ranks.values()) for model in turn if model is not None]
-    simulated = [model.name for model in models if model.is_simulated]
+    simulated = [model.name for model in known if model.is_simulated]
     return turns[:3] if len(turns) > 1 else [*turns, *simulated[: 1 if turns else 3]]
 
 

@@ -6,8 +6,9 @@ import streamlit as st
 from core.comparison.judging import MIN_DECIDED
 from core.domain.comparison import Comparison
 from dashboard import formatting, tables
-from dashboard.charts import monitoring as charts
-from dashboard.frames import queries
+from dashboard.charts.base import Span
+from dashboard.charts.compare import win_rate_over_time, win_rates
+from dashboard.frames import compare, monitoring
 from dashboard.process import manager
 from dashboard.voter import voter
 
@@ -47,9 +48,9 @@ def standings() -> None:
         " ties decide nothing. One vote a voter and pair. The interval is Wilson's, 95 %.",
     )
     row = st.container(horizontal=True)
-    demo = queries.has_demo() and row.toggle("Demo votes", value=not manager().comparisons.votes(), key="votes_demo")
+    demo = monitoring.has_demo() and row.toggle("Demo votes", value=not manager().comparisons.votes(), key="votes_demo")
     by_model = row.toggle("By model alone", key="votes_by_model", help="Whatever prompt and parameters it had.")
-    frame = queries.win_rates_frame(demo, by_model)
+    frame = compare.win_rates(demo, by_model)
     if frame.empty:
         st.caption("No votes yet.")
         return
@@ -57,7 +58,7 @@ def standings() -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         if len(few) < len(frame):
-            st.altair_chart(charts.win_rates(frame))
+            st.altair_chart(win_rates(frame))
         for model, decided in few[["model", "decided"]].values:
             missing = MIN_DECIDED - int(decided)
             st.caption(
@@ -70,14 +71,12 @@ def standings() -> None:
                 c: st.column_config.NumberColumn(format="%.1f") for c in ("win rate %", "lower %", "upper %")
             },
         )
-        if words := queries.first_shown(demo):
+        if words := compare.first_shown(demo):
             st.caption(words)
     with right:
-        history = queries.win_rate_over_time(manager().comparisons.votes(demo=demo), MIN_DECIDED, by_model)
+        history = compare.win_rate_over_time(demo, by_model)
         if not history.empty:
             st.caption("Win rate over time")
             st.altair_chart(
-                charts.win_rate_over_time(
-                    history, queries.span_of("day", history["time"].min(), pd.Timestamp.now("UTC"))
-                )
+                win_rate_over_time(history, Span.around("day", history["time"].min(), pd.Timestamp.now("UTC")))
             )

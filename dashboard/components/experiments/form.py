@@ -9,8 +9,7 @@ from core.domain.experiment import PRIMARY, UNITS, Guardrail, Variant
 from core.domain.generation import Parameters
 from core.experiments.words import names
 from dashboard import address, formatting, tables
-from dashboard.frames import experiments as frames
-from dashboard.frames import queries
+from dashboard.frames import experiments, models, workflows
 from dashboard.process import manager
 
 WORKFLOW = "workflow: "
@@ -18,7 +17,7 @@ RULES = {"superior": "better than the control", "not_worse_and_cheaper": "not wo
 
 
 def show() -> None:
-    options = [*queries.names_to_ask(), *(f"{WORKFLOW}{name}" for name in queries.workflow_names())]
+    options = [*models.names_to_ask(), *(f"{WORKFLOW}{name}" for name in workflows.names())]
     n = int(
         st.number_input(
             "Variants",
@@ -114,7 +113,7 @@ def _planner(n_variants: int) -> None:
     with st.expander("How long will it take?", icon=":material/calendar_month:"):
         row = st.columns(4)
         rate = row[0].number_input("Success rate today (%)", 0.1, 99.9, 30.0, key="plan_rate", persist_state="session")
-        per_day = row[1].number_input("Units a day", 0, 10_000_000, queries.units_per_day() or 1000, key="plan_day", persist_state="session", help="All variants together; from your own traffic of the last 14 days, or 1,000 where there was none.")  # fmt: skip
+        per_day = row[1].number_input("Units a day", 0, 10_000_000, experiments.units_per_day() or 1000, key="plan_day", persist_state="session", help="All variants together; from your own traffic of the last 14 days, or 1,000 where there was none.")  # fmt: skip
         effects = row[2].text_input("Differences (points)", "1, 2, 5", key="plan_effects", persist_state="session")
         try:
             points = [float(part) / 100 for part in (effects or "").split(",") if part.strip()]
@@ -122,9 +121,9 @@ def _planner(n_variants: int) -> None:
             st.error("Differences are numbers, such as 1, 2, 5.")
             return
         days = row[3].number_input("Days you have", 1, 3650, 14, key="plan_days", persist_state="session")
-        frame = frames.plans(float(rate or 30) / 100, [p for p in points if p], float(per_day or 0), n_variants, n_variants - 1)  # fmt: skip
+        frame = experiments.plans(float(rate or 30) / 100, [p for p in points if p], float(per_day or 0), n_variants, n_variants - 1)  # fmt: skip
         tables.show(frame, hide_index=True, column_config={c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if "days" in c})  # fmt: skip
-        st.caption(frames.reach(float(rate or 30) / 100, float(per_day or 0), int(days or 14), n_variants))
+        st.caption(experiments.reach(float(rate or 30) / 100, float(per_day or 0), int(days or 14), n_variants))
         st.caption(
             "80 % power, 95 % level. *Any look*: the interval that this product uses; stop when it says so, on average much"
             " earlier than planned. *One look*: the classical test, valid only if nobody looks before."

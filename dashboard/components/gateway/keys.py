@@ -9,12 +9,12 @@ from core import AimmError
 from core.domain.key import SCOPES, Key
 from core.issuing import Allowance, issue
 from dashboard import address, formatting
-from dashboard.frames import gateway as frames
+from dashboard.frames import gateway
 from dashboard.process import manager
 
 _COLUMNS = {
     "id": None,
-    **{name: st.column_config.TextColumn(name.capitalize()) for name in frames.KEY_COLUMNS},
+    **{name: st.column_config.TextColumn(name.capitalize()) for name in gateway.KEY_COLUMNS},
     "expires": st.column_config.TextColumn("Expires (UTC)"),
     "last used": st.column_config.TextColumn("Last used (UTC)", help="To about a minute."),
     "month": st.column_config.TextColumn(
@@ -41,7 +41,7 @@ def _table() -> None:
     if not keys:
         st.info("No keys yet. On this machine none is needed; make one for each program, to count and limit it.", icon=":material/key:")  # fmt: skip
         return
-    key_id = address.table(frames.keys_frame(keys), "key", "gateway_keys", column_config=_COLUMNS)
+    key_id = address.table(gateway.keys_frame(keys), "key", "gateway_keys", column_config=_COLUMNS)
     key = next((each for each in keys if each.id == key_id), None)
     if key_id is None:
         st.caption("Select a key to end it.")
@@ -69,7 +69,7 @@ def _form() -> None:
         top = st.columns([1.4, 1.2, 1.6])
         name = top[0].text_input("Name", key="key_name", persist_state="session", placeholder="what uses it, such as ci", max_chars=80)  # fmt: skip
         scopes = top[1].multiselect("Scopes", SCOPES, ["call"], key="key_scopes", persist_state="session", help=_SCOPE_HELP)  # fmt: skip
-        models = top[2].multiselect("Models", frames.names_to_ask(), key="key_models", persist_state="session", accept_new_options=True, placeholder="all", help="Names or patterns, such as gpt-4o* or exp:*.")  # fmt: skip
+        models = top[2].multiselect("Models", gateway.names_to_ask(), key="key_models", persist_state="session", accept_new_options=True, placeholder="all", help="Names or patterns, such as gpt-4o* or exp:*.")  # fmt: skip
         row = st.columns([1.4, 0.8, 0.8, 1.2])
         tags = row[0].multiselect("Tags", [], key="key_tags", persist_state="session", accept_new_options=True, placeholder="none", help="On each of its calls, for spend and budgets by tag.")  # fmt: skip
         rpm = row[1].number_input("Requests a minute", 1, 1_000_000, None, key="key_rpm", persist_state="session", placeholder="no limit")  # fmt: skip

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.formats import strict_json as json
 from dashboard import address
-from dashboard.frames import gateway as frames
+from dashboard.frames import gateway
 
 PROMPT = "Why is the sky blue?"
 USER = "u_42"
@@ -13,7 +13,7 @@ CLIENTS = ("curl", "OpenAI Python", "OpenAI JavaScript", "Google Gen AI", "LangC
 
 def show(server: str, *, needs_key: bool) -> None:
     help_text = "Models, aliases, and exp:NAME: a running experiment, which assigns each user to a variant."
-    names = frames.names_to_ask()
+    names = gateway.names_to_ask()
     address.check("gateway_client", CLIENTS, "client")
     address.check("gateway_model", names, "model")
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):

@@ -5,7 +5,7 @@ import streamlit as st
 from core import clock
 from dashboard import address
 from dashboard.components.log import history
-from dashboard.frames import gateway as frames
+from dashboard.frames import gateway
 
 EVERY_S = 2
 _COLUMNS = {
@@ -29,14 +29,14 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Requests", help="The newest 50 calls by programs: of the API, and of experiments they asked for.")
         st.toggle("Pause", key="gateway_pause", on_change=_paused)
-    found = frames.tail(_state.get("gateway_until"))
+    found = gateway.tail(_state.get("gateway_until"))
     if not found:
         st.info("No program has asked anything yet. Copy one of the snippets above; its call shows here at once.", icon=":material/inbox:")  # fmt: skip
         history.opened()
         return
     _state["gateway_newest"] = clock.to_us(found[0].created_at)
     pick = address.table(
-        frames.tail_frame(found), "call", _table(), column_config=_COLUMNS, height="content" if len(found) < 10 else 388,
+        gateway.tail_frame(found), "call", _table(), column_config=_COLUMNS, height="content" if len(found) < 10 else 388,
         then=_pause,
     )  # fmt: skip
     if pick is None:

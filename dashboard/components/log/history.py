@@ -6,11 +6,11 @@ from core import NotFound
 from core.domain.generation import Generation
 from core.domain.message import Message, Part, ToolCall, ToolResult
 from dashboard import address, formatting
-from dashboard.components import answer, feedback, receipt
+from dashboard.components import answer, receipt
+from dashboard.components.log import feedback
 from dashboard.components.playground import schema
-from dashboard.frames import queries
+from dashboard.frames import log
 from dashboard.process import manager
-from dashboard.voter import voter
 
 PAGE_SIZE = 50
 _COLUMNS = {
@@ -23,13 +23,8 @@ _COLUMNS = {
 
 
 def table(generations: list[Generation], key: str) -> str | None:
-    """Draw them; the id of the call that was selected, which stands in the address.
-
-    Those of a blind comparison are left out: they would tell the voter whose answers they are.
-    """
-    hidden = manager().comparisons.voting.hidden(voter())
-    generations = [g for g in generations if g.ref_id not in hidden]
-    return address.table(queries.log_frame(generations), "call", key, column_config=_COLUMNS)
+    """Draw them; the id of the call that was selected, which stands in the address."""
+    return address.table(log.table(generations), "call", key, column_config=_COLUMNS)
 
 
 def show(source: str) -> None:
@@ -39,7 +34,7 @@ def show(source: str) -> None:
             "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:",
             bind="query-params", max_chars=1000,
         )  # fmt: skip
-        found = manager().log.latest(limit=PAGE_SIZE, source=source, search=search or None)
+        found = log.latest(limit=PAGE_SIZE, source=source, search=search or None)
         if not found:
             st.caption("Nothing found." if search else "No calls yet.")
         elif table(found, f"{source}_history") is None:
@@ -69,7 +64,7 @@ def opened() -> None:
 
 def says_hidden(g: Generation) -> bool:
     """Say so where a call is one of a blind comparison on which the reader has yet to vote."""
-    if g.ref_id not in manager().comparisons.voting.hidden(voter()):
+    if g.ref_id is None or g.ref_id not in log.hidden():
         return False
     st.info("This call is part of a blind comparison; it shows here when you have voted.", icon=":material/visibility_off:")  # fmt: skip
     st.page_link("pages/compare.py", label="Vote", icon=":material/how_to_vote:", query_params={"comparison": g.ref_id})

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting, tables
-from dashboard.frames import money, queries
+from dashboard.frames import budgets
 from dashboard.process import manager
 
 NAMES = {"webhook": "AIMM_ALERT_WEBHOOK", "slack": "AIMM_ALERT_SLACK", "email": "AIMM_ALERT_EMAIL and AIMM_SMTP_URL"}
@@ -13,10 +13,10 @@ TIMES = ("since", "made", "delivered")
 
 def show() -> None:
     st.subheader("Alerts", help="One for each threshold of each budget: ok, pending (a forecast must hold 10 minutes), firing, resolved. A firing one does not repeat.")  # fmt: skip
-    frame = money.alerts_frame()
+    frame = budgets.alerts_table()
     config = {name: st.column_config.DatetimeColumn(f"{name} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES}
     n_more = max(0, len(frame) - SHOWN)
-    n_ok = len(queries.alerts()) - len(frame)
+    n_ok = len(budgets.alerts()) - len(frame)
     if n_ok:
         st.caption(f"{n_ok} thresholds are not passed.")
     if frame.empty and not n_ok:
@@ -26,7 +26,7 @@ def show() -> None:
     if n_more:
         st.caption(f"{n_more:,} more are not shown here.")
     _channels()
-    outbox = money.outbox_frame()
+    outbox = budgets.outbox()
     if not outbox.empty:
         with st.expander("Messages", icon=":material/outbox:"):
             tables.show(outbox, hide_index=True, column_config=config)

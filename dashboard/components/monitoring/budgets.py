@@ -9,7 +9,7 @@ from core import AimmError
 from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, BudgetOutlook
 from core.formats.text import folded
 from dashboard import clicks, formatting
-from dashboard.frames import queries
+from dashboard.frames import budgets, models
 from dashboard.process import manager
 
 PERIOD_LABELS = {"rolling": "rolling hours"}
@@ -23,7 +23,7 @@ SHOWN = 20
 
 def show() -> None:
     st.subheader("Budgets", help="Known cost of real calls against a limit. Simulated calls never count.")
-    found = queries.standing()
+    found = budgets.standing()
     if len(found) > SHOWN:
         words = st.text_input("Search budgets", key="budget_search", placeholder="name or scope", icon=":material/search:")  # fmt: skip
         wanted = folded(words or "")
@@ -31,7 +31,7 @@ def show() -> None:
         found.sort(key=lambda each: each.status.share_spent, reverse=True)
         st.caption(f"{min(SHOWN, len(found))} of {len(found):,} budgets, the fullest first.")
     for outlook in found[:SHOWN]:
-        _bar(queries.whole(outlook))
+        _bar(budgets.whole(outlook))
     with st.expander("New budget", icon=":material/add:"), st.form("budget_form", border=False):
         _form()
 
@@ -126,7 +126,7 @@ def _form() -> None:
     unpriced = row[3].toggle("Refuse unpriced models", key="budget_unpriced", persist_state="session", help="They cannot be counted.")  # fmt: skip
     low = st.columns(4)
     action = low[0].selectbox("Action", ACTIONS, key="budget_action", persist_state="session", help=ACTION_HELP) or "notify"  # fmt: skip
-    instead = low[1].selectbox("Downgrade to", queries.model_names(), None, key="budget_downgrade", persist_state="session", placeholder="–")  # fmt: skip
+    instead = low[1].selectbox("Downgrade to", models.names(), None, key="budget_downgrade", persist_state="session", placeholder="–")  # fmt: skip
     options = [25, 50, 75, 80, 90, 100]
     chips = low[2].multiselect("Alert at (% spent)", options, [50, 80, 100], key="budget_thresholds", persist_state="session", accept_new_options=True)  # fmt: skip
     ahead = low[3].multiselect("… and when heading for (%)", options, [], key="budget_forecasts", persist_state="session")  # fmt: skip

@@ -7,7 +7,7 @@ import streamlit as st
 from core import AimmError
 from core.monitoring.bills.reconcile import Reconciliation
 from dashboard import formatting, tables
-from dashboard.frames import money, queries
+from dashboard.frames import models, spend
 from dashboard.process import manager
 
 HELP = (
@@ -59,7 +59,7 @@ def _run(compare: object) -> None:
 
 
 def _providers() -> list[str]:
-    return sorted({model.provider for model in queries.models().values() if not model.is_simulated})
+    return sorted({model.provider for model in models.by_name().values() if not model.is_simulated})
 
 
 def _draw(found: Reconciliation) -> None:
@@ -79,15 +79,15 @@ def _draw(found: Reconciliation) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**By model**")
-        tables.show(money.drift_frame(found.by_model, "model"), hide_index=True)
+        tables.show(spend.drift(found.by_model, "model"), hide_index=True)
     if any(day.on is not None for day in found.by_day):
         with right:
             st.markdown("**By day (UTC)**")
-            tables.show(money.drift_frame(found.by_day, "day"), hide_index=True)
+            tables.show(spend.drift(found.by_day, "day"), hide_index=True)
 
 
 def _kept() -> None:
-    frame = money.kept_frame()
+    frame = spend.reconciliations()
     if not frame.empty:
         st.markdown("**Earlier ones**")
         tables.show(frame, hide_index=True)

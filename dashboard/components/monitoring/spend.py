@@ -4,30 +4,30 @@ import streamlit as st
 
 from core.domain.budget import BudgetOutlook
 from dashboard import address, formatting, tables
-from dashboard.charts import monitoring as charts
+from dashboard.charts.spend import bridge, daily_spend, forecast
 from dashboard.components import chart_table
-from dashboard.frames import money, queries
+from dashboard.frames import budgets, monitoring, spend
 
 DIMENSIONS = ("model", "tag", "user", "key", "workflow", "experiment")
 
 
 def show(label: str, simulated: bool) -> None:
     budget = None if simulated else _month_budget()
-    frame = money.daily_spend(label, simulated)
+    frame = spend.daily(label, simulated)
     left, right = st.columns(2, gap="medium")
     with left:
-        a_day = None if budget is None else money.usd_a_day(budget.status)
+        a_day = None if budget is None else budgets.usd_a_day(budget.status)
         text = "Known cost. A hatched cap marks days with calls that have no price: their true cost is higher. Dashed: the month budget, a day's share."  # fmt: skip
         chart_table.show(
             "Spend per day",
-            charts.daily_spend(frame, a_day, money.day_span(label)),
+            daily_spend(frame, a_day, spend.day_span(label)),
             frame,
             help_text=text,
             key="daily_spend",
         )
         _unpriced(frame)
     with right:
-        path, note = money.forecast_frame(simulated)
+        path, note = spend.forecast(simulated)
         limit = None if budget is None else float(budget.status.limit_usd)
         if path.empty:
             st.markdown("**This month**")
@@ -35,7 +35,7 @@ def show(label: str, simulated: bool) -> None:
         else:
             text = "Spend since the first of the month (UTC), and its expected path with the pattern of the week."
             chart_table.show(
-                "This month", charts.forecast(path, limit, money.month_span()), path, help_text=text, key="forecast"
+                "This month", forecast(path, limit, spend.month_span()), path, help_text=text, key="forecast"
             )
             st.caption(formatting.plain(note))
             if budget is not None and budget.runs_out_on is not None:
@@ -47,9 +47,9 @@ def show(label: str, simulated: bool) -> None:
 def _month_budget() -> BudgetOutlook | None:
     """The budget that the whole month's spend is held against."""
     found = [
-        each for each in queries.standing() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")
+        each for each in budgets.standing() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")
     ]
-    return queries.whole(min(found, key=lambda each: each.status.limit_usd)) if found else None
+    return budgets.whole(min(found, key=lambda each: each.status.limit_usd)) if found else None
 
 
 def _unpriced(frame: object) -> None:
@@ -67,21 +67,21 @@ def _unpriced(frame: object) -> None:
 
 
 def _bridge(label: str, simulated: bool) -> None:
-    found = money.bridge(label, simulated)
+    found = spend.bridge(label, simulated)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        frame = money.bridge_frame(found)
+        frame = spend.bridge_steps(found)
         text = "From the spend of the period before to that of this one. The parts add up to the difference exactly (Shapley values)."
         chart_table.show(
             f"Why it moved: {label} against the {label} before",
-            charts.bridge(frame),
+            bridge(frame),
             frame,
             help_text=text,
             key="bridge",
         )
     with right:
         st.markdown("**In words**")
-        if not queries.reaches_back(label, simulated):
+        if not monitoring.reaches_back(label, simulated):
             st.caption(
                 "The records begin in the period before or after it: it is not whole, and what moved is mostly that."
             )
@@ -105,7 +105,7 @@ def _bridge(label: str, simulated: bool) -> None:
 def _by(label: str, simulated: bool) -> None:
     address.check("spend_by", DIMENSIONS, "dimension")
     dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True, help="Of whole days (UTC).") or "model"  # fmt: skip
-    frame = money.spend_by(dimension, label, simulated)
+    frame = spend.by(dimension, label, simulated)
     if frame.empty:
         hint = {
             "tag": "Send `tags` with a call.",

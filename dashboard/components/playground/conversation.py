@@ -18,7 +18,7 @@ from dashboard import address, formatting
 from dashboard.components import answer, estimates, receipt
 from dashboard.components.log import history
 from dashboard.components.playground import code, parameters, schema
-from dashboard.frames import queries
+from dashboard.frames import models
 from dashboard.process import manager
 
 state = st.session_state
@@ -85,7 +85,7 @@ def load(shown: Conversation) -> None:
         return
     last = shown.calls[-1]
     state.play_loaded, state.play_system = given, last.system or ""
-    if last.model in queries.models():
+    if last.model in models.by_name():
         state.play_model = last.model
     else:
         st.warning(formatting.plain(f"{last.model} cannot be asked from here; another model is chosen."))

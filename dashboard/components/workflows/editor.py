@@ -13,7 +13,7 @@ from core.formats import strict_json as json
 from core.workflows import spec
 from core.workflows.rewriting import rewritten
 from dashboard import address, formatting
-from dashboard.frames import queries
+from dashboard.frames import models
 from dashboard.process import manager
 
 _DEFAULT = "(model of the run)"
@@ -160,8 +160,8 @@ def _step_form(step: Step, key: str, workflow: Workflow) -> Step:
         row = st.columns([1, 1, 1, 1])
         name = row[0].text_input("Name", step.name, key=f"{key}_name")
         shown = step.model or _DEFAULT
-        models = list(dict.fromkeys([_DEFAULT, *queries.names_to_ask(), shown]))
-        model = row[1].selectbox("Model", models, models.index(shown), key=f"{key}_model")
+        names = list(dict.fromkeys([_DEFAULT, *models.names_to_ask(), shown]))
+        model = row[1].selectbox("Model", names, names.index(shown), key=f"{key}_model")
         check = row[2].selectbox(
             "Check",
             CHECKS,

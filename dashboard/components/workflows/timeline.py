@@ -5,9 +5,9 @@ import streamlit as st
 from core import clock
 from core.domain.workflow import StepRun, WorkflowRun
 from dashboard import formatting
-from dashboard.charts import monitoring as charts
+from dashboard.charts.workflows import gantt
 from dashboard.components import answer, receipt
-from dashboard.frames import queries
+from dashboard.frames import workflows
 from dashboard.process import manager
 
 ICON = {
@@ -39,10 +39,10 @@ def draw(run: WorkflowRun) -> None:
     if run.error:
         st.error(formatting.plain(run.error), icon=":material/error:")
     now = clock.now()
-    frame = queries.steps_frame(run, now)
+    frame = workflows.steps(run, now)
     if not frame.empty:
         order = [step.step for step in run.steps]
-        st.altair_chart(charts.gantt(frame, order, float(frame["end"].max())), key=f"gantt_{run.id}_{now.timestamp()}")
+        st.altair_chart(gantt(frame, order, float(frame["end"].max())), key=f"gantt_{run.id}_{now.timestamp()}")
     for step in run.steps:
         _step(run, step)
 

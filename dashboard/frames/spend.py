@@ -1,4 +1,4 @@
-"""What concerns money, from the core to data frames: prices, estimates, spend, alerts. Cached for seconds, like queries."""
+"""Spend by day and by what it was for, why it moved, and what a vendor's bill says of it."""
 
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -8,127 +8,22 @@ import pandas as pd
 import streamlit as st
 
 from core.clock import to_us
-from core.costs.changes import Change
-from core.domain.budget import BudgetStatus
-from core.domain.generation import Generation
 from core.domain.metrics import MetricsRow
-from core.domain.price import Elsewhere, RepricedDay, UnpricedModel
 from core.monitoring.bills.reconcile import Drift
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from core.monitoring.service import Window
 from core.monitoring.spend import SpendOf
-from core.pricing.estimate import Estimate
 from dashboard import formatting
-from dashboard.charts.monitoring import Span
-from dashboard.frames.queries import alerts, span_of, window
+from dashboard.charts.base import Span
+from dashboard.frames.monitoring import window
 from dashboard.process import manager
-
-
-def estimates_frame(estimates: Sequence[Estimate], names: Sequence[str], first: str) -> pd.DataFrame:
-    records = [
-        {
-            first: name,
-            "tokens in": each.input_tokens.expected,
-            "tokens out": each.output_tokens.expected,
-            "low": formatting.usd(each.low_usd),
-            "expected": formatting.usd(each.expected_usd),
-            "at most": formatting.usd(each.high_usd),
-        }
-        for name, each in zip(names, estimates, strict=True)
-    ]
-    return pd.DataFrame(records)
-
-
-def own_prices_frame() -> pd.DataFrame:
-    records = [
-        {
-            "provider": row.provider,
-            "model": row.model,
-            "from": row.effective_from.date().isoformat() if row.effective_from.year > 1970 else "always",
-            **{
-                f"{name} $/M": float(rate.base) if (rate := row.rates.get(name)) else None
-                for name in ("input", "output", "cached")
-            },
-            "discount %": None if row.discount is None else float(100 * row.discount),
-            "more": ", ".join(
-                f"{name} {rate}"
-                for name, rate in row.rates.items()
-                if rate.above or name not in ("input", "output", "cached")
-            ),
-            "tiers": ", ".join(f"{tier} × {factor:f}" for tier, factor in row.tiers.items()),
-            "set in": "data/prices.yaml" if row.source == "file" else "here",
-            "note": row.note,
-        }
-        for row in manager().prices.rows
-    ]
-    return pd.DataFrame(records)
-
-
-def unpriced_frame(found: Sequence[UnpricedModel]) -> pd.DataFrame:
-    records = [
-        {
-            "provider": each.provider,
-            "model": each.model,
-            "calls": each.n_calls,
-            "input tokens": each.input_tokens,
-            "output tokens": each.output_tokens,
-            "first": each.first_at.date(),
-            "last": each.last_at.date(),
-        }
-        for each in found
-    ]
-    return pd.DataFrame(records)
-
-
-def repriced_frame(days: Sequence[RepricedDay]) -> pd.DataFrame:
-    records = [
-        {
-            "day (UTC)": day.on,
-            "calls": day.n_calls,
-            "without a cost": day.n_unpriced,
-            "on record": "unknown" if day.n_unpriced == day.n_calls else formatting.usd(day.before_usd),
-            "would be": formatting.usd(day.after_usd),
-        }
-        for day in days
-    ]
-    return pd.DataFrame(records)
-
-
-def changes_frame(changes: Sequence[Change]) -> pd.DataFrame:
-    records = [
-        {
-            "provider": change.provider,
-            "model": change.model,
-            "what": change.kind,
-            **{
-                f"{name} {when}": float(getattr(price, name).base) if price else None
-                for name in ("input", "output")
-                for when, price in (("now", change.before), ("then", change.after))
-            },
-        }
-        for change in changes
-    ]
-    return pd.DataFrame(records)
-
-
-def audit_frame() -> pd.DataFrame:
-    records = [
-        {
-            "time": entry.created_at,
-            "what": entry.action,
-            "of": entry.subject,
-            "detail": ", ".join(f"{name}: {value}" for name, value in entry.detail.items()),
-        }
-        for entry in manager().prices.audit()
-    ]
-    return pd.DataFrame(records, columns=["time", "what", "of", "detail"])
 
 
 def day_span(label: str) -> Span:
     """The whole days of a range."""
     chosen = window(label)
-    return span_of("day", chosen.since, chosen.until)
+    return Span.around("day", chosen.since, chosen.until)
 
 
 def _days(label: str) -> Window:
@@ -136,18 +31,13 @@ def _days(label: str) -> Window:
     return Window(day_span(label).since, window(label).until)
 
 
-def usd_a_day(status: BudgetStatus) -> float:
-    """A day's share of a budget; where clocks change, a month is not whole days long."""
-    return float(status.limit_usd) / round((status.resets_at - status.starts_at) / timedelta(days=1))
-
-
 def month_span() -> Span:
     start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return span_of("day", start, (start + timedelta(days=32)).replace(day=1))
+    return Span.around("day", start, (start + timedelta(days=32)).replace(day=1))
 
 
 @st.cache_data(ttl=3, show_spinner=False)
-def daily_spend(label: str, simulated: bool) -> pd.DataFrame:
+def daily(label: str, simulated: bool) -> pd.DataFrame:
     """Known cost a day and model in USD, and the calls without a price."""
     rows = manager().monitoring.by_model(_days(label), bucket="day", simulated=simulated)
     records = [
@@ -165,7 +55,7 @@ def daily_spend(label: str, simulated: bool) -> pd.DataFrame:
 
 
 @st.cache_data(ttl=30, show_spinner=False)
-def forecast_frame(simulated: bool) -> tuple[pd.DataFrame, str]:
+def forecast(simulated: bool) -> tuple[pd.DataFrame, str]:
     """Cumulative spend of this month by day: what was spent, then the expected path with its 80 % range; and a note."""
     spend, now = manager().spend, datetime.now(UTC)
     found = spend.month(simulated=simulated)
@@ -199,7 +89,7 @@ def bridge(label: str, simulated: bool) -> Bridge:
     return manager().spend.bridge(window(label), simulated=simulated)
 
 
-def bridge_frame(found: Bridge) -> pd.DataFrame:
+def bridge_steps(found: Bridge) -> pd.DataFrame:
     """A row a step of the waterfall, in USD: where it begins and ends."""
     records = [{"step": "before", "start": 0.0, "end": found.before_nano / 1e9, "kind": "total"}]
     at = found.before_nano
@@ -215,7 +105,7 @@ def bridge_frame(found: Bridge) -> pd.DataFrame:
 
 
 @st.cache_data(ttl=5, show_spinner=False)
-def spend_by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
+def by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
     """A row a value: calls, tokens, cost, and dollars per answered call (per success, for experiments)."""
     if dimension == "model":
         rows = manager().monitoring.by_model(_days(label), simulated=simulated)
@@ -250,38 +140,7 @@ def _spend_of(row: MetricsRow) -> SpendOf:
     return SpendOf(row.model or "", m.n, m.n_ok, m.total_tokens, cost, m.n_unpriced)
 
 
-def alerts_frame() -> pd.DataFrame:
-    """Alerts that are not at rest."""
-    records = [
-        {
-            "state": alert.state,
-            "budget": alert.budget_name,
-            "at": f"{'forecast ' if alert.is_forecast else ''}{100 * alert.threshold:g} %",
-            "since": alert.since,
-            "text": alert.text,
-        }
-        for alert in alerts()
-        if alert.state != "ok"
-    ]
-    return pd.DataFrame(records, columns=["state", "budget", "at", "since", "text"])
-
-
-def outbox_frame() -> pd.DataFrame:
-    records = [
-        {
-            "channel": each.channel,
-            "made": each.created_at,
-            "delivered": each.delivered_at,
-            "attempts": each.n_attempts,
-            "problem": each.error,
-            "text": each.title,
-        }
-        for each in manager().alerts.outbox()
-    ]
-    return pd.DataFrame(records, columns=["channel", "made", "delivered", "attempts", "problem", "text"])
-
-
-def drift_frame(drifts: Sequence[Drift], of: str) -> pd.DataFrame:
+def drift(drifts: Sequence[Drift], of: str) -> pd.DataFrame:
     """A row a model or day; drift as a share of the bill in per cent."""
     records = [
         {
@@ -296,7 +155,7 @@ def drift_frame(drifts: Sequence[Drift], of: str) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def kept_frame() -> pd.DataFrame:
+def reconciliations() -> pd.DataFrame:
     records = [
         {
             "made": kept.created_at.date(),
@@ -309,19 +168,5 @@ def kept_frame() -> pd.DataFrame:
             "drift %": float(100 * (kept.billed_usd - kept.booked_usd) / kept.billed_usd) if kept.billed_usd else None,
         }
         for kept in manager().reconciliations.latest()
-    ]
-    return pd.DataFrame(records)
-
-
-def elsewhere_frame(g: Generation, others: Sequence[Elsewhere]) -> pd.DataFrame:
-    """A row a model: what the call's tokens would have cost there, and how many times its own cost."""
-    records = [
-        {
-            "model": other.model,
-            "cost": formatting.usd(other.usd),
-            "times": float(other.usd / g.cost_usd) if g.cost_usd else None,
-            "service tier": other.service_tier,
-        }
-        for other in others
     ]
     return pd.DataFrame(records)

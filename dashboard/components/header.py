@@ -1,45 +1,49 @@
 """The strip and the banners on top of every page."""
 
+from decimal import Decimal
+
 import streamlit as st
 
 from core.domain.budget import BudgetOutlook
 from core.monitoring.forecast import Forecast
 from dashboard import formatting
-from dashboard.components import demo as demo_data
-from dashboard.frames import queries
+from dashboard.components import demo
+from dashboard.frames import budgets
 
 MAX_BANNERS = 3
 
 
 def strip() -> None:
     """Spend today and this month, where the month is heading, open alerts, and whether demo data is shown."""
-    month = queries.month_forecast()
-    today, this_month, alerts, demo = st.columns([1, 2, 1, 1.4], vertical_alignment="center")
+    forecast = budgets.month_forecast()
+    today, month, alerts, end = st.columns([1, 2, 1, 1.4], vertical_alignment="center")
     today.caption(
-        f"Today **{_money(queries.spend_today())}**",
+        f"Today **{_money(budgets.spent_today())}**",
         help="Known cost of real calls since midnight UTC. Simulated calls are left out.",
     )
-    text = f"Month **{_money(queries.spend().spent_usd)}**"
-    if isinstance(month, Forecast) and month.expected_usd:
-        text += f" → {_money(month.expected_usd)} ({_money(month.lower_usd)} – {_money(month.upper_usd)}) at its end"
-        note = f"Forecast from {month.n_days} days, with the pattern of the week; 8 of 10 months end within the range."
+    text = f"Month **{_money(budgets.spent_this_month())}**"
+    if isinstance(forecast, Forecast) and forecast.expected_usd:
+        text += f" → {_money(forecast.expected_usd)} ({_money(forecast.lower_usd)} – {_money(forecast.upper_usd)}) at its end"
+        note = (
+            f"Forecast from {forecast.n_days} days, with the pattern of the week; 8 of 10 months end within the range."
+        )
     else:
-        note = "" if isinstance(month, Forecast) else f"No forecast yet: {month.reason}"
-    this_month.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
-    n_firing = sum(alert.state == "firing" for alert in queries.alerts())
+        note = "" if isinstance(forecast, Forecast) else f"No forecast yet: {forecast.reason}"
+    month.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
+    n_firing = sum(alert.state == "firing" for alert in budgets.alerts())
     alerts.caption(f"Alerts **{n_firing}**", help="Thresholds of budgets that are passed now; see Monitoring.")
-    with demo.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        demo_data.switch()
+    with end.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        demo.switch()
 
 
 def banners() -> None:
     """A line for each budget that has reached a threshold, or is heading past one: the fullest, and how many there are more."""
     reached = [
-        each for each in queries.standing() if each.status.reached is not None or each.forecast_reached is not None
+        each for each in budgets.standing() if each.status.reached is not None or each.forecast_reached is not None
     ]
     reached.sort(key=lambda each: each.status.share_spent, reverse=True)
     for outlook in reached[:MAX_BANNERS]:
-        _banner(queries.whole(outlook))
+        _banner(budgets.whole(outlook))
     if len(reached) > MAX_BANNERS:
         st.warning(
             f"{len(reached) - MAX_BANNERS:,} more budgets have passed a threshold; see Monitoring.",
@@ -63,7 +67,7 @@ def _banner(outlook: BudgetOutlook) -> None:
         text += f" Heading for {_money(outlook.expected_usd)}."
     if status.n_unpriced:
         text += f" {status.n_unpriced:,} calls have no known price and are not in it."
-    if why := queries.why(status.budget.id):
+    if why := budgets.why(status.budget.id):
         text += f" {formatting.plain(why)}"
     if status.share_spent >= 1:
         icon = ":material/notifications:" if budget.action == "notify" else ":material/block:"
@@ -81,5 +85,5 @@ def _consequence(outlook: BudgetOutlook) -> str:
     return "Calls go on: this budget notifies and stops nothing."
 
 
-def _money(amount: object) -> str:
-    return formatting.plain(formatting.usd(amount))  # type: ignore[arg-type]
+def _money(amount: Decimal | float | None) -> str:
+    return formatting.plain(formatting.usd(amount))

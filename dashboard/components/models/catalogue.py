@@ -1,0 +1,40 @@
+"""The catalogue of list prices, and who changed what about prices and budgets."""
+
+import streamlit as st
+
+from dashboard import formatting, tables
+from dashboard.frames import prices
+from dashboard.process import manager
+
+
+def show() -> None:
+    """Which catalogue holds, and a newer one: first the difference, then the choice."""
+    service = manager().prices
+    st.markdown(
+        f"In use: genai-prices **{formatting.plain(service.book.catalogue.version)}**. Nothing is ever fetched by itself."
+    )
+    if service.taken_version is not None and st.button("Back to the shipped one", key="catalogue_back"):
+        service.use_shipped()
+        st.rerun()
+    file = st.file_uploader("A newer catalogue: genai-prices' data.json", "json", key="catalogue_file")
+    if file is None:
+        st.caption("`aimm prices diff URL` and `aimm prices update URL` do the same from a terminal.")
+        return
+    content = file.getvalue().decode("utf-8", "replace")
+    changes = service.compare(content)
+    if not changes:
+        st.success("No price would change.", icon=":material/check_circle:")
+        return
+    st.markdown(f"**{len(changes)} models would change**")
+    tables.show(prices.changes(changes), hide_index=True)
+    if st.button("Take it", type="primary", key="catalogue_take", icon=":material/download_done:"):
+        service.take(content)
+        st.rerun()
+
+
+def audit() -> None:
+    frame = prices.audit()
+    if frame.empty:
+        st.caption("Nothing has been changed about prices or budgets yet.")
+    else:
+        tables.show(frame, hide_index=True, column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")})  # fmt: skip

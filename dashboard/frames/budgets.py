@@ -1,0 +1,85 @@
+"""Budgets, where the month stands, and alerts."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pandas as pd
+import streamlit as st
+
+from core.domain.alert import Alert
+from core.domain.budget import BudgetOutlook, BudgetStatus
+from core.monitoring.forecast import Forecast, TooEarly
+from dashboard.process import manager
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def spent_this_month() -> Decimal:
+    return manager().monitoring.month().spent_usd
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def spent_today() -> Decimal:
+    return manager().monitoring.spend_today()
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def month_forecast() -> Forecast | TooEarly:
+    return manager().spend.month()
+
+
+def standing() -> list[BudgetOutlook]:
+    """Where each budget stands; its forecast only where an alert rests on one."""
+    return manager().spend.standing()
+
+
+def whole(outlook: BudgetOutlook) -> BudgetOutlook:
+    """One budget with its forecast."""
+    return manager().spend.of_budget(outlook.status)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def alerts() -> list[Alert]:
+    return manager().alerts.all()
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def why(budget_id: str) -> str:
+    """What moved a budget, in a sentence; may be empty."""
+    status = next((each for each in manager().budgets.statuses() if each.budget.id == budget_id), None)
+    return "" if status is None else manager().spend.why(status)
+
+
+def usd_a_day(status: BudgetStatus) -> float:
+    """A day's share of a budget; where clocks change, a month is not whole days long."""
+    return float(status.limit_usd) / round((status.resets_at - status.starts_at) / timedelta(days=1))
+
+
+def alerts_table() -> pd.DataFrame:
+    """Alerts that are not at rest."""
+    records = [
+        {
+            "state": alert.state,
+            "budget": alert.budget_name,
+            "at": f"{'forecast ' if alert.is_forecast else ''}{100 * alert.threshold:g} %",
+            "since": alert.since,
+            "text": alert.text,
+        }
+        for alert in alerts()
+        if alert.state != "ok"
+    ]
+    return pd.DataFrame(records, columns=["state", "budget", "at", "since", "text"])
+
+
+def outbox() -> pd.DataFrame:
+    records = [
+        {
+            "channel": each.channel,
+            "made": each.created_at,
+            "delivered": each.delivered_at,
+            "attempts": each.n_attempts,
+            "problem": each.error,
+            "text": each.title,
+        }
+        for each in manager().alerts.outbox()
+    ]
+    return pd.DataFrame(records, columns=["channel", "made", "delivered", "attempts", "problem", "text"])

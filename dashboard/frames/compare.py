@@ -1,0 +1,88 @@
+"""Comparisons, and what votes on them add up to."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import pandas as pd
+
+from core.comparison import judging
+from dashboard import formatting
+from dashboard.frames import log
+from dashboard.process import manager
+
+
+def blank_candidates(models: Sequence[str]) -> pd.DataFrame:
+    """A row a model, for the table that chooses what is compared."""
+    frame = pd.DataFrame({"model": list(models)})
+    return frame.assign(**{"temperature": float("nan"), "max tokens": float("nan"), "system prompt": ""})
+
+
+def history() -> pd.DataFrame:
+    """A row a comparison, the newest first; of the hidden ones nothing that tells their answers apart."""
+    names, hidden = ("models", "winner by rule"), log.hidden()
+    records = [
+        {
+            "time": c.created_at,
+            "prompt": formatting.short(c.prompt),
+            "source": c.source,
+            "models": ", ".join(candidate.model for candidate in c.candidates),
+            "winner by rule": next((x.model for x in c.candidates if x.position == c.winner), formatting.UNKNOWN),
+            "status": c.status,
+            "id": c.id,
+        }
+        | (dict.fromkeys(names, "hidden until you vote") if c.id in hidden else {})
+        for c in manager().comparisons.latest(50)
+    ]
+    return pd.DataFrame(records, columns=["time", "prompt", "source", *names, "status", "id"])
+
+
+def win_rates(demo: bool, by_model: bool = False) -> pd.DataFrame:
+    """A row a contestant: rate and interval in percent; NaN while there are too few decided pairs."""
+    records = [
+        {
+            "model": rate.contestant.label,
+            "win rate %": None if rate.rate is None else 100 * rate.rate,
+            "lower %": None if rate.lower is None else 100 * rate.lower,
+            "upper %": None if rate.upper is None else 100 * rate.upper,
+            "decided": rate.n_decided,
+            "wins": rate.n_wins,
+            "losses": rate.n_losses,
+            "ties": rate.n_ties,
+        }
+        for rate in manager().comparisons.win_rates(demo=demo, by_model=by_model)
+    ]
+    columns = ["model", "win rate %", "lower %", "upper %", "decided", "wins", "losses", "ties"]
+    return pd.DataFrame(records, columns=columns).astype({"win rate %": float, "lower %": float, "upper %": float})
+
+
+def win_rate_over_time(demo: bool, by_model: bool = False) -> pd.DataFrame:
+    """Each contestant's running win rate in percent at the end of each day, once there are enough decided pairs."""
+    tally: dict[str, list[int]] = {}
+    by_day: dict[tuple[date, str], float] = {}
+    for vote in manager().comparisons.votes(demo=demo):
+        names = (vote.a.model, vote.b.model) if by_model else (vote.a.label, vote.b.label)
+        if not vote.is_decided or names[0] == names[1]:
+            continue
+        for model, won in zip(names, (vote.choice == "a", vote.choice == "b"), strict=True):
+            counts = tally.setdefault(model, [0, 0])
+            counts[0] += won
+            counts[1] += 1
+            if counts[1] >= judging.MIN_DECIDED:
+                by_day[vote.created_at.date(), model] = 100 * counts[0] / counts[1]
+    records = [
+        {"time": pd.Timestamp(day, tz="UTC"), "model": model, "win rate %": rate}
+        for (day, model), rate in by_day.items()
+    ]
+    return pd.DataFrame(records, columns=["time", "model", "win rate %"])
+
+
+def first_shown(demo: bool) -> str:
+    """How often the answer that stood first won blind votes, in words; empty while there are too few."""
+    n, share = judging.first_shown(manager().comparisons.votes(demo=demo))
+    if share is None:
+        return ""
+    low, high = formatting.percent(share.lower, 0), formatting.percent(share.upper, 0)
+    return (
+        f"In {n} decided blind votes the answer shown first won {formatting.percent(share.estimate, 0)} (95 %: {low} to {high});"
+        " order alone would be a half."
+    )

@@ -1,0 +1,74 @@
+"""Calls on record, and what people thought of them."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from core.domain.feedback import Feedback
+from core.domain.generation import Generation
+from dashboard import formatting
+from dashboard.process import manager
+from dashboard.voter import voter
+
+FEEDBACK_DAYS = 30
+
+
+def latest(**filters: Any) -> list[Generation]:
+    """The newest first; filters as of the log."""
+    return manager().log.latest(**filters)
+
+
+def hidden() -> Collection[str]:
+    """The comparisons whose answers must not be told apart yet: who reads has not voted on them."""
+    return manager().comparisons.voting.hidden(voter())
+
+
+def table(generations: Sequence[Generation]) -> pd.DataFrame:
+    """A row a call, those of hidden comparisons left out."""
+    unseen = hidden()
+    shown = [g for g in generations if g.ref_id not in unseen]
+    ids = [g.id for g in shown]
+    previews = manager().log.previews(ids)
+    marks = formatting.marks(manager().feedback.of(*ids))
+    records = [
+        {
+            "time": g.created_at,
+            "model": g.model,
+            "source": g.source,
+            "status": g.error_class or g.status,
+            "prompt": formatting.short(previews.get(g.id, "")),
+            "tokens": g.usage.total_tokens,
+            "latency s": g.latency_s,
+            "TTFT s": g.ttft_s,
+            "cost": formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
+            "feedback": marks.get(g.id, ""),
+            "id": g.id,
+        }
+        for g in shown
+    ]
+    columns = ["time", "model", "source", "status", "prompt", "tokens", "latency s", "TTFT s", "cost", "feedback", "id"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def feedback(g: Generation) -> list[tuple[Feedback, str]]:
+    """Each opinion on a call, with its author."""
+    found = manager().feedback.of(g.id)
+    names = {key.id: key.name for key in manager().keys.all()} if any(each.key_id for each in found) else {}
+    return [(each, each.user_id or names.get(each.key_id, each.key_id) or "not said") for each in found]
+
+
+def feedback_sums() -> list[pd.DataFrame]:
+    """Opinions of the last days, by model and by tag; what nobody said anything about is left out."""
+    until = datetime.now(UTC)
+    since = until - timedelta(days=FEEDBACK_DAYS)
+    found = [
+        [
+            {by: r.name + mark, "opinions": r.n, "up": r.n_up, "down": r.n_down, "rating": r.rating}
+            for simulated, mark in ((False, ""), (True, " (simulated)"))
+            for r in manager().feedback.sums(since, until, by=by, simulated=simulated)
+        ]
+        for by in ("model", "tag")
+    ]
+    return [pd.DataFrame(rows) for rows in found if rows]

@@ -1,0 +1,48 @@
+"""Models: which can be asked, and what they cost. Cached for seconds, so that a rerun costs nothing."""
+
+import pandas as pd
+import streamlit as st
+
+from core.domain.generation import Model
+from dashboard.process import manager
+
+VENDOR_WAIT_S = 1.0  # for a first list of models; it is asked for on, and the page shows it when it is drawn again
+
+
+def by_name() -> dict[str, Model]:
+    return {model.name: model for model in manager().models(VENDOR_WAIT_S)}
+
+
+def default() -> str:
+    return manager().default_model()
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def names() -> list[str]:
+    return list(by_name())
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def names_to_ask() -> list[str]:
+    """Models and aliases."""
+    return [*by_name(), *(alias.name for alias in manager().aliases.all())]
+
+
+def table() -> pd.DataFrame:
+    """A row a model, with its list price in USD per million tokens; NaN = no price is known."""
+    records = []
+    for model in by_name().values():
+        price = manager().price(model.name)
+        records.append(
+            {
+                "model": model.name,
+                "provider": model.provider,
+                "input $/M": float(price.input.base) if price else None,
+                "cached $/M": float(price.cached.base) if price and price.cached else None,
+                "output $/M": float(price.output.base) if price else None,
+                "long prompt from": price.input.above[0][0] if price and price.input.above else None,
+                "context": model.context_tokens,
+                "price row": price.id if price else "unknown",
+            }
+        )
+    return pd.DataFrame(records)

@@ -1,0 +1,154 @@
+"""Prices, and what they make of calls: estimates, other models, past calls."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pandas as pd
+
+from core.costs.changes import Change
+from core.domain.generation import Generation
+from core.domain.price import Elsewhere, Price, RepricedDay, UnpricedModel
+from core.pricing.estimate import Estimate
+from dashboard import formatting
+from dashboard.frames.models import by_name
+from dashboard.process import manager
+
+
+def pinned(price_id: str) -> Price | None:
+    return manager().prices.pinned(price_id)
+
+
+def elsewhere(g: Generation) -> list[Elsewhere]:
+    """The other models that can be asked, the cheapest first; simulated with simulated, real with real."""
+    others = [(m.provider, m.name) for m in by_name().values() if m.is_simulated == g.is_simulated]
+    return manager().prices.elsewhere(g, others)
+
+
+def estimates(estimates: Sequence[Estimate], names: Sequence[str], first: str) -> pd.DataFrame:
+    records = [
+        {
+            first: name,
+            "tokens in": each.input_tokens.expected,
+            "tokens out": each.output_tokens.expected,
+            "low": formatting.usd(each.low_usd),
+            "expected": formatting.usd(each.expected_usd),
+            "at most": formatting.usd(each.high_usd),
+        }
+        for name, each in zip(names, estimates, strict=True)
+    ]
+    return pd.DataFrame(records)
+
+
+def elsewhere_table(g: Generation, others: Sequence[Elsewhere]) -> pd.DataFrame:
+    """A row a model: what the call's tokens would have cost there, and how many times its own cost."""
+    records = [
+        {
+            "model": other.model,
+            "cost": formatting.usd(other.usd),
+            "times": float(other.usd / g.cost_usd) if g.cost_usd else None,
+            "service tier": other.service_tier,
+        }
+        for other in others
+    ]
+    return pd.DataFrame(records)
+
+
+def own() -> pd.DataFrame:
+    records = [
+        {
+            "provider": row.provider,
+            "model": row.model,
+            "from": row.effective_from.date().isoformat() if row.effective_from.year > 1970 else "always",
+            **{
+                f"{name} $/M": float(rate.base) if (rate := row.rates.get(name)) else None
+                for name in ("input", "output", "cached")
+            },
+            "discount %": None if row.discount is None else float(100 * row.discount),
+            "more": ", ".join(
+                f"{name} {rate}"
+                for name, rate in row.rates.items()
+                if rate.above or name not in ("input", "output", "cached")
+            ),
+            "tiers": ", ".join(f"{tier} × {factor:f}" for tier, factor in row.tiers.items()),
+            "set in": "data/prices.yaml" if row.source == "file" else "here",
+            "note": row.note,
+        }
+        for row in manager().prices.rows
+    ]
+    return pd.DataFrame(records)
+
+
+def unpriced_models() -> list[UnpricedModel]:
+    return manager().prices.unpriced()
+
+
+def unpriced(found: Sequence[UnpricedModel]) -> pd.DataFrame:
+    records = [
+        {
+            "provider": each.provider,
+            "model": each.model,
+            "calls": each.n_calls,
+            "input tokens": each.input_tokens,
+            "output tokens": each.output_tokens,
+            "first": each.first_at.date(),
+            "last": each.last_at.date(),
+        }
+        for each in found
+    ]
+    return pd.DataFrame(records)
+
+
+def repriced(days: Sequence[RepricedDay]) -> pd.DataFrame:
+    """A row a day: what its calls cost on record, and what they would."""
+    records = [
+        {
+            "day (UTC)": day.on,
+            "calls": day.n_calls,
+            "without a cost": day.n_unpriced,
+            "on record": _known(day.before_usd, day.n_calls, day.n_unpriced),
+            "would be": formatting.usd(day.after_usd),
+        }
+        for day in days
+    ]
+    return pd.DataFrame(records)
+
+
+def repriced_total(days: Sequence[RepricedDay]) -> tuple[int, str, str]:
+    """Of all days: calls, their cost on record, and what it would be."""
+    n, n_unpriced = sum(day.n_calls for day in days), sum(day.n_unpriced for day in days)
+    before, after = sum(day.before_usd for day in days), sum(day.after_usd for day in days)
+    return n, _known(before, n, n_unpriced), formatting.usd(after)
+
+
+def _known(cost: Decimal | float, n: int, n_unpriced: int) -> str:
+    return "unknown" if n == n_unpriced else formatting.usd(cost)
+
+
+def changes(changes: Sequence[Change]) -> pd.DataFrame:
+    records = [
+        {
+            "provider": change.provider,
+            "model": change.model,
+            "what": change.kind,
+            **{
+                f"{name} {when}": float(getattr(price, name).base) if price else None
+                for name in ("input", "output")
+                for when, price in (("now", change.before), ("then", change.after))
+            },
+        }
+        for change in changes
+    ]
+    return pd.DataFrame(records)
+
+
+def audit() -> pd.DataFrame:
+    records = [
+        {
+            "time": entry.created_at,
+            "what": entry.action,
+            "of": entry.subject,
+            "detail": ", ".join(f"{name}: {value}" for name, value in entry.detail.items()),
+        }
+        for entry in manager().prices.audit()
+    ]
+    return pd.DataFrame(records, columns=["time", "what", "of", "detail"])
