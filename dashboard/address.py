@@ -12,25 +12,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import formatting, tables
 
-# What each page takes from its address; anything else there is another page's.
-NAMES: dict[str, tuple[str, ...]] = {
-    "Playground": ("conversation", "call", "playground_search"),
-    "Workflows": ("run", "flow_name"),
-    "Compare": ("comparison",),
-    "Experiments": ("experiment",),
-    "Monitoring": ("range", "monitor_model", "monitor_simulated", "monitor_view", "spend_by"),
-    "Log": ("call", "log_search", "log_model", "log_source", "log_status", "log_page"),
-    "Gateway": ("call", "key", "gateway_client", "gateway_model", "gateway_revoked"),
-    "Models & prices": ("prices_view", "past_provider", "past_model", "past_since", "past_until", "past_all", "unpriced_model"),
-    "Settings": (),
-}  # fmt: skip
-_PAGE = "address_page"
+_PAGE, _NAMES = "address_page", "address_names"
 
 
-def enter(page: str) -> None:
+def enter(page: str, names: Collection[str]) -> None:
     """Begin a page: what is not its own is taken out of the address."""
-    st.session_state[_PAGE] = page
-    for name in [name for name in st.query_params if name not in NAMES[page]]:
+    st.session_state[_PAGE], st.session_state[_NAMES] = page, list(names)
+    for name in [name for name in st.query_params if name not in names]:
         del st.query_params[name]
 
 
@@ -88,7 +76,7 @@ def table(
 
 def forget() -> None:
     """Take everything out of the address: the way out of what a page cannot show."""
-    for name in NAMES.get(st.session_state.get(_PAGE, ""), ()):
+    for name in st.session_state.get(_NAMES, ()):
         st.session_state.pop(_kept(name), None)
         st.session_state.pop(name, None)
     st.query_params.clear()

@@ -1,42 +1,70 @@
-"""The frame of every page: navigation, strip, banners."""
+"""The frame of every page: navigation, strip, banners. Its list of pages is the only one."""
+
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from dashboard import address, failure, login
 from dashboard.components import header
 
+
+class Entry(NamedTuple):
+    """A page in the navigation.
+
+    Attributes:
+        section: Its heading in the sidebar.
+        file: In pages/, and its address.
+        title: What it is called.
+        icon: A name of Material Symbols.
+        names: What it takes from its address, in one text; anything else there is another page's.
+    """
+
+    section: str
+    file: str
+    title: str
+    icon: str
+    names: str = ""
+
+    def page(self, **options: Any) -> st.Page:
+        given = {"icon": f":material/{self.icon}:", "url_path": self.file} | options
+        return st.Page(f"pages/{self.file}.py", title=self.title, **given)
+
+
+PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model"
+PAGES = (
+    Entry("Work", "playground", "Playground", "chat", "conversation call playground_search"),
+    Entry("Work", "workflows", "Workflows", "account_tree", "run flow_name"),
+    Entry("Work", "compare", "Compare", "compare", "comparison"),
+    Entry("Work", "experiments", "Experiments", "science", "experiment"),
+    Entry("Work", "monitoring", "Monitoring", "monitoring", "range monitor_model monitor_simulated monitor_view spend_by"),
+    Entry("Records", "log", "Log", "list", "call log_search log_model log_source log_status log_page"),
+    Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
+    Entry("Records", "models", "Models & prices", "sell", PRICES),
+    Entry("Records", "settings", "Settings", "settings"),
+)  # fmt: skip
 # Drawn here: browsers fetch the pictures of icons and emojis from other hosts.
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2563eb"/>'
     '<path d="M6 22l6-8 5 5 9-11" fill="none" stroke="#fff" stroke-width="3" stroke-linejoin="round"/></svg>'
 )
-st.set_page_config(page_title="AI Model Manager", page_icon=ICON, layout="wide")
 
-is_in = login.lets_in()
-page = st.navigation(
-    {
-        "Work": [
-            st.Page("pages/playground.py", title="Playground", icon=":material/chat:", url_path="playground"),
-            st.Page("pages/workflows.py", title="Workflows", icon=":material/account_tree:"),
-            st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
-            st.Page("pages/experiments.py", title="Experiments", icon=":material/science:"),
-            st.Page("pages/monitoring.py", title="Monitoring", icon=":material/monitoring:"),
-        ],
-        "Records": [
-            st.Page("pages/log.py", title="Log", icon=":material/list:"),
-            st.Page("pages/gateway.py", title="Gateway", icon=":material/router:"),
-            st.Page("pages/models.py", title="Models & prices", icon=":material/sell:"),
-            st.Page("pages/settings.py", title="Settings", icon=":material/settings:"),
-            # The root shows the Playground too.
-            st.Page("pages/playground.py", title="Playground", url_path="root", default=True, visibility="hidden"),
-        ],
-    },
-    position="sidebar" if is_in else "hidden",
-)
 
-if is_in:
+def run() -> None:
+    is_in = login.lets_in()
+    sections: dict[str, list[st.Page]] = {}
+    for entry in PAGES:
+        sections.setdefault(entry.section, []).append(entry.page())
+    # The root shows the first page too.
+    sections["Work"].append(PAGES[0].page(url_path="root", default=True, visibility="hidden"))
+    page = st.navigation(sections, position="sidebar" if is_in else "hidden")
+    if not is_in:
+        return
     for part in (header.strip, header.banners):
         with failure.contained():
             part()
-    address.enter(page.title)
+    address.enter(page.title, next(entry.names for entry in PAGES if entry.title == page.title).split())
     page.run()  # an error of the page itself ends the run, so that what was typed below it is kept: see failure.show
+
+
+st.set_page_config(page_title="AI Model Manager", page_icon=ICON, layout="wide")
+run()

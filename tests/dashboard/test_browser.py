@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import running_server
+from tests.conftest import ROOT, running_server
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
 
@@ -134,7 +134,7 @@ def test_demo_data_come_with_one_click(chromium_path: str, address: str):
 
 def test_every_page_stands_narrow_wide_light_and_dark(chromium_path: str, address: str):
     with walking(chromium_path, address, width=800) as walker:
-        for path in ("workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings"):
+        for path in sorted(path.stem for path in (ROOT / "dashboard" / "pages").glob("[!_]*.py")):
             walker.page.goto(f"{address}/{path}")
             walker.settle()
             walker.first_rows()

@@ -33,7 +33,7 @@ from tests.conftest import ROOT
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
 
-PAGES = ("playground", "workflows", "compare", "experiments", "monitoring", "log", "gateway", "models", "settings")
+PAGES = tuple(sorted(path.stem for path in (ROOT / "dashboard" / "pages").glob("[!_]*.py")))
 
 
 # The server finds its settings beside its script; AppTest looks only below the folder it was started in.
