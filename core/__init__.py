@@ -10,10 +10,9 @@ if TYPE_CHECKING:
     from core.calls.call import Call, Origin
     from core.config import Settings
     from core.domain.alert import Alert
-    from core.domain.alias import Alias, Target
     from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
     from core.domain.comparison import Candidate, Comparison, Criterion, Vote, WinRate
-    from core.domain.experiment import Experiment, Guardrail, OutcomeInput, Variant
+    from core.domain.experiment import Alias, Experiment, Guardrail, OutcomeInput, Target, Variant
     from core.domain.feedback import Feedback
     from core.domain.generation import Chunk, Generation, Model, Native, Parameters, Receipt, Request, Usage
     from core.domain.key import Key
@@ -51,10 +50,9 @@ _NAMES_OF = {
     "core.calls.call": "Call Origin",
     "core.config": "Settings",
     "core.domain.alert": "Alert",
-    "core.domain.alias": "Alias Target",
     "core.domain.budget": "Budget BudgetOutlook BudgetStatus",
     "core.domain.comparison": "Candidate Comparison Criterion Vote WinRate",
-    "core.domain.experiment": "Experiment Guardrail OutcomeInput Variant",
+    "core.domain.experiment": "Alias Experiment Guardrail OutcomeInput Target Variant",
     "core.domain.feedback": "Feedback",
     "core.domain.generation": "Chunk Generation Model Native Parameters Receipt Request Usage",
     "core.domain.key": "Key",

@@ -17,8 +17,7 @@ from api.rest.dependencies import Caller, Manager, moment
 from core import Conflict, InvalidRequest, ModelManager
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
-from core.domain.alias import Target
-from core.domain.experiment import OutcomeInput, Variant
+from core.domain.experiment import OutcomeInput, Target, Variant
 from core.domain.generation import Parameters
 from core.domain.key import Key
 from core.experiments.outcomes import find_variant

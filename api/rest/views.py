@@ -6,9 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from core.domain.alert import Alert
-from core.domain.alias import Alias
 from core.domain.budget import BudgetOutlook
-from core.domain.experiment import Experiment, Variant
+from core.domain.experiment import Alias, Experiment, Variant
 from core.domain.generation import Generation, Model
 from core.domain.metrics import MetricsRow
 from core.domain.price import RATE_NAMES, Price, RepricedDay, TeamPrice, UnpricedModel

@@ -13,8 +13,7 @@ from datetime import timedelta
 
 from core import clock
 from core.calls.call import MAX_CACHE_S, MAX_FALLBACKS, Origin
-from core.domain.alias import Alias, Target
-from core.domain.experiment import Experiment, Guardrail, Variant
+from core.domain.experiment import Alias, Experiment, Guardrail, Target, Variant
 from core.domain.generation import Parameters, Request
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.design import prompt_version

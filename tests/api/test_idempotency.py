@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core import Conflict, ModelManager, clock
-from core.domain.alias import Target
+from core.domain.experiment import Target
 from core.keys import requests
 from tests.builders import FLASH, GPT, HELLO, Running, running_gateway
 from tests.conftest import Open

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
-from core.domain.alias import Alias, Target
+from core.domain.experiment import Alias, Target
 from core.domain.generation import Parameters
 from core.formats import strict_json as json
 from core.storage.calls.reading import readable

@@ -8,7 +8,7 @@ import pytest
 from google import genai
 from google.genai import types
 
-from core.domain.alias import Target
+from core.domain.experiment import Target
 from core.domain.generation import Parameters
 from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, VLLM, Running
 from tests.fakes import gemini as gemini_fake

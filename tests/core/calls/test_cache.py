@@ -9,8 +9,7 @@ import openai
 import pytest
 
 from core import clock
-from core.domain.alias import Target
-from core.domain.experiment import Variant
+from core.domain.experiment import Target, Variant
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake

@@ -28,8 +28,7 @@ from core import (
 )
 from core.calls.call import Origin
 from core.config import MAX_PROMPT_BYTES, Settings
-from core.domain.alias import Target
-from core.domain.experiment import Variant
+from core.domain.experiment import Target, Variant
 from core.domain.key import Key
 from tests.conftest import Open
 from tests.fakes import gemini as wire

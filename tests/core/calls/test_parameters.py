@@ -9,8 +9,7 @@ from api.rest import schemas
 from core import InvalidRequest, ModelManager
 from core.calls.call import Origin
 from core.calls.engine import check_request
-from core.domain.alias import Target
-from core.domain.experiment import Design
+from core.domain.experiment import Design, Target
 from core.domain.generation import Message, Parameters, Request, Tool
 from core.domain.message import ToolCall, ToolResult
 from core.workflows import spec

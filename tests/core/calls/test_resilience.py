@@ -13,8 +13,7 @@ import pytest
 from core import AimmError, ModelManager, ProviderUnavailable
 from core.calls import breaker
 from core.calls.call import Origin
-from core.domain.alias import Target
-from core.domain.experiment import Variant
+from core.domain.experiment import Target, Variant
 from core.domain.generation import Generation
 from core.errors import CircuitOpen
 from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway

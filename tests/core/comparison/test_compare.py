@@ -23,8 +23,8 @@ from core.calls.call import Origin
 from core.cli import __main__ as cli
 from core.comparison import judging
 from core.config import Settings
-from core.domain.alias import Target
 from core.domain.comparison import DEFAULT_RULE, Candidate, Contestant, Criterion, Vote, prompt_digest
+from core.domain.experiment import Target
 from core.domain.generation import Generation, Parameters
 from core.storage.engine.database import _MIGRATIONS, _to_url
 from tests.conftest import Open

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from api.rest import views as api_wire
 from core import Conflict, InvalidRequest, ModelManager, NotFound, clock
 from core.calls.call import Origin
-from core.domain.alias import Target
-from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant, is_in_audience
+from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant, is_in_audience
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
 from core.experiments import allocation, peeking, record

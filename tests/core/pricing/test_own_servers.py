@@ -11,8 +11,8 @@ from sqlalchemy import create_engine
 from core import AimmError, InvalidRequest, ModelManager, clock
 from core.calls.call import Origin
 from core.cli import __main__ as cli
-from core.domain.alias import Target
 from core.domain.budget import Budget, Spender
+from core.domain.experiment import Target
 from core.domain.generation import Native
 from core.errors import BudgetExceeded
 from core.storage.calls import rollups

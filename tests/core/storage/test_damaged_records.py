@@ -18,8 +18,7 @@ from streamlit.testing.v1 import AppTest
 from api.rest import views
 from api.rest.calls import make_app
 from core import AimmError, ModelManager, clock, demo
-from core.domain.alias import Target
-from core.domain.experiment import Variant
+from core.domain.experiment import Target, Variant
 from core.domain.generation import Message, Parameters, Usage
 from core.domain.message import Tool, ToolCall
 from core.domain.workflow import Step, Workflow

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 
 from core import AimmError, ModelManager, clock
 from core.demo import DemoSize
-from core.domain.alias import Target
+from core.domain.experiment import Target
 from core.domain.generation import Generation, Message, Usage
 from core.domain.message import Media, ToolCall, ToolResult
 from core.statistics import histogram
