@@ -20,31 +20,24 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET: dict[str, str] = {
     "depth": """
-        api.__main__ api.access api.errors api.gateway.app api.gateway.exchange api.gateway.gemini.request
-        api.gateway.gemini.response api.gateway.gemini.routes api.gateway.openai.request
-        api.gateway.openai.response api.gateway.openai.routes api.gateway.options api.gateway.queue
-        api.gateway.respond api.idempotency api.limits api.metrics api.refusal api.rest.calls
-        api.rest.dependencies api.rest.guard api.rest.keys api.rest.money api.rest.records api.server
-        core.cli.__main__ core.cli.keys dashboard.app dashboard.components.answer
-        dashboard.components.compare.blind dashboard.components.compare.candidates
-        dashboard.components.compare.form dashboard.components.compare.result dashboard.components.compare.votes
-        dashboard.components.demo dashboard.components.estimates dashboard.components.experiments.detail
-        dashboard.components.experiments.form dashboard.components.feedback dashboard.components.frame
-        dashboard.components.gateway.keys dashboard.components.gateway.snippets
-        dashboard.components.gateway.tail dashboard.components.key_card dashboard.components.log.history
-        dashboard.components.monitoring.alerts dashboard.components.monitoring.budgets
-        dashboard.components.monitoring.prices dashboard.components.monitoring.reconcile
-        dashboard.components.monitoring.spend dashboard.components.playground.code
-        dashboard.components.playground.conversation dashboard.components.receipt dashboard.components.vendors
-        dashboard.components.workflows.editor dashboard.components.workflows.run
-        dashboard.components.workflows.timeline dashboard.failure dashboard.frames.experiments
-        dashboard.frames.gateway dashboard.frames.money dashboard.frames.queries dashboard.login
-        dashboard.login_gate dashboard.pages.compare dashboard.pages.experiments dashboard.pages.gateway
-        dashboard.pages.log dashboard.pages.models dashboard.pages.monitoring dashboard.pages.playground
-        dashboard.pages.settings dashboard.pages.workflows dashboard.process dashboard.shell dashboard.voter
+        api.__main__ api.access api.gateway.app api.gateway.gemini.request
+        api.gateway.gemini.routes api.gateway.openai.request
+        api.gateway.openai.routes api.gateway.options
+        api.gateway.respond api.idempotency api.rest.calls
+        api.rest.dependencies api.rest.keys api.rest.money api.rest.records api.server
+        core.cli.__main__ core.cli.keys dashboard.app
+        dashboard.components.compare.blind
+        dashboard.components.compare.result dashboard.components.compare.votes
+        dashboard.components.gateway.keys
+        dashboard.components.gateway.tail dashboard.components.log.history
+        dashboard.components.playground.conversation
+        dashboard.login
+        dashboard.login_gate dashboard.pages.compare dashboard.pages.gateway
+        dashboard.pages.log dashboard.pages.playground
+        dashboard.pages.settings dashboard.shell dashboard.voter
     """,
     "folder": """
-        core/calls core/domain core/experiments
+        core/calls core/experiments
     """,
     "class": """
         core/budgets/service.py::BudgetService core/costs/service.py::PriceService
@@ -69,7 +62,7 @@ NOT_YET: dict[str, str] = {
         core/calls/engine.py core/calls/loop.py core/calls/observer.py core/calls/pacing.py
         core/calls/progress.py core/calls/recording.py core/cli/prices.py core/cli/records.py
         core/comparison/judging.py core/comparison/service.py core/comparison/voting.py core/config.py
-        core/costs/service.py core/demo.py core/domain/alias.py core/domain/budget.py core/domain/comparison.py
+        core/costs/service.py core/demo.py core/domain/budget.py core/domain/comparison.py
         core/domain/experiment.py core/domain/feedback.py core/domain/generation.py core/domain/key.py
         core/domain/message.py core/domain/metrics.py core/domain/price.py core/errors.py
         core/experiments/analysis.py core/experiments/assignment.py core/experiments/cautions.py
@@ -124,7 +117,7 @@ NOT_YET: dict[str, str] = {
         core/calls/call.py core/calls/engine.py core/calls/observer.py core/calls/pacing.py
         core/calls/progress.py core/calls/recording.py core/calls/retry.py core/comparison/judging.py
         core/comparison/service.py core/comparison/voting.py core/config.py core/costs/changes.py
-        core/costs/service.py core/demo.py core/domain/alias.py core/domain/budget.py core/domain/comparison.py
+        core/costs/service.py core/demo.py core/domain/budget.py core/domain/comparison.py
         core/domain/experiment.py core/domain/feedback.py core/domain/generation.py core/domain/key.py
         core/domain/message.py core/domain/metrics.py core/domain/price.py core/domain/workflow.py
         core/errors.py core/experiments/analysis.py core/experiments/assignment.py core/experiments/cautions.py
