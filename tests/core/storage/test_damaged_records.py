@@ -28,8 +28,8 @@ from core.storage.calls.generations import GenerationStore, to_body, to_row
 from core.storage.engine.database import _MIGRATIONS, Database, _to_url
 from core.storage.engine.writer import Writer
 from dashboard import process
+from tests.builders import a_generation
 from tests.conftest import ROOT, Open
-from tests.core.storage.test_storage import a_generation
 
 COLUMNS = {
     "generation_bodies": ("messages", "parameters", "tools", "tool_calls", "receipts"),

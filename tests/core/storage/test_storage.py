@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -32,27 +31,8 @@ from core.storage.engine.database import Database, _to_url
 from core.storage.engine.writer import Writer
 from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.schema import metadata
+from tests.builders import NOON, a_generation
 from tests.conftest import ROOT, Open
-
-NOON = clock.from_us(1_790_000_000_000_000 // clock.DAY_US * clock.DAY_US + 12 * clock.HOUR_US)
-
-
-def a_generation(id_: str, **changes: object) -> Generation:
-    fields: dict[str, object] = {
-        "id": id_,
-        "created_at": NOON,
-        "request_model": "m",
-        "response_model": "m",
-        "provider": "gemini",
-        "source": "api",
-        "status": "ok",
-        "usage": Usage(input_tokens=10, output_tokens=5),
-        "cost_usd": Decimal("0.0000001"),
-        "cost_status": "priced",
-        "latency_s": 0.5,
-        "ttft_s": 0.1,
-    }
-    return Generation(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture
