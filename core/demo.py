@@ -36,7 +36,7 @@ from core.storage.money import spend_by
 from core.storage.votes import VoteStore
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
-from core.workflows.service import BUILT_IN
+from core.workflows.definitions import BUILT_IN
 from core.workflows.template import render
 
 CHUNK = 20_000

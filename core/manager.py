@@ -55,6 +55,8 @@ from core.providers import gemini_wire
 from core.providers.base import KeyCheck
 from core.providers.openai import OpenAIProvider
 from core.providers.registry import Registry
+from core.runs.engine import RunEngine
+from core.runs.job import JobTools
 from core.storage.calls.generations import GenerationStore
 from core.storage.calls.rollups import RollupStore
 from core.storage.calls.totals import TotalsStore
@@ -122,19 +124,7 @@ class ModelManager(Asking):
             timeout_s=settings.call_timeout_s,
             log_content=settings.log_content,
         )
-        self.workflows = WorkflowService(
-            self.database, self._writer, self.calls,
-            default_model=self.default_model, resolve=self.model, key_of=self.keys.of_id,
-        )  # fmt: skip
-        self.comparisons = ComparisonService(
-            self.database,
-            self._writer,
-            self.calls,
-            self._presence,
-            resolve=self._aliased,
-            key_of=self.keys.of_id,
-            keeps_prompts=settings.log_content == "full",
-        )
+        self._open_runs()
         self.experiments = ExperimentService(
             self.database,
             self._writer,
@@ -171,6 +161,22 @@ class ModelManager(Asking):
         if takes_up:
             self._take_up()
 
+    def _open_runs(self) -> None:
+        """What goes on after a crash: a kind of run is a service and its name in `register`."""
+        self.runs = RunEngine(self.database, self._presence)
+        tools = JobTools(self.database, self._writer, self.calls, self.keys.of_id)
+        self.workflows = WorkflowService(tools, self.runs, default_model=self.default_model, resolve=self.model)
+        self.comparisons = ComparisonService(
+            self.database,
+            self._writer,
+            self.calls,
+            self._presence,
+            resolve=self._aliased,
+            key_of=self.keys.of_id,
+            keeps_prompts=self.settings.log_content == "full",
+        )
+        self.runs.register(self.workflows.job)
+
     def _open_keepers(self, *, takes_up: bool, serves: bool) -> list[Housekeeper]:
         """What runs in the background: what nobody asks for, and for a server what it looks up at each request."""
         duties = (
@@ -185,7 +191,7 @@ class ModelManager(Asking):
 
     def _take_up(self) -> None:
         """Go on with what a dead process left."""
-        self.workflows.take_up()
+        self.runs.watch()
         self.comparisons.take_up()
 
     @classmethod
@@ -215,7 +221,7 @@ class ModelManager(Asking):
         self._closed.set()
         for keeper in self._keepers:
             keeper.close()
-        self.workflows.close()
+        self.runs.close()
         self.calls.cancel_all()
         self.keys.close()
         self._writer.close()

@@ -88,15 +88,15 @@ def win_rates(mm: Manager, demo: Demo = False, by_model: bool = False) -> dict[s
 def workflows(mm: Manager, limit: Limit = 50, after: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
     known = mm.workflows.all()
     found = sorted(name for name in known if name > after)
-    rows = [_workflow(known[name], mm.workflows.is_saved(name)) for name in found[:limit]]
+    rows = [_workflow(known[name], mm.workflows.definitions.is_saved(name)) for name in found[:limit]]
     return {"status": "success", "workflows": rows, "next": found[limit - 1] if len(found) > limit else None}
 
 
 def workflow(name: str, mm: Manager) -> dict[str, Any]:
     found = mm.workflows.get(name)
-    whole = _workflow(found, mm.workflows.is_saved(name)) | {
+    whole = _workflow(found, mm.workflows.definitions.is_saved(name)) | {
         "steps": spec.to_dict(found)["steps"],
-        "yaml": mm.workflows.texts()[name],
+        "yaml": mm.workflows.definitions.texts()[name],
     }
     return {"status": "success", "workflow": whole}
 

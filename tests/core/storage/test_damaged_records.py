@@ -211,7 +211,7 @@ def check_damaged(mm: ModelManager, secret: str) -> None:
             read()
     with pytest.raises(DamagedRecord, match="comparison c_demo001 is damaged"):
         mm.comparisons.get("c_demo001")
-    assert "ours" in mm.workflows.unreadable() and "analysis" in mm.workflows.all()
+    assert "ours" in mm.workflows.definitions.unreadable() and "analysis" in mm.workflows.all()
     with pytest.raises(AuthenticationError):  # of a key whose rules are lost, nobody knows what it may do
         mm.keys.find(secret)
     assert [(b.name, b.limit_usd) for b in (status.budget for status in mm.budgets.statuses())] == [("b", Decimal(5))]
