@@ -11,7 +11,6 @@ from api.gateway.options import Asked
 from core import AimmError, BudgetExceeded, ModelManager, Overloaded, ProviderError, ProviderUnavailable, RateLimited
 from core.calls.call import Call, Pipe
 from core.domain.generation import Chunk, Generation
-from core.experiments.service import Served
 
 
 class Answer(Protocol):
@@ -34,10 +33,10 @@ async def respond(exchange: Exchange, mm: ModelManager, asked: Asked, answer: An
         AimmError: Nothing was sent yet. Left.
     """
     pipe = Pipe()
-    call, served = await mm.begin(asked.request, asked.origin, pipe.put, unit=asked.unit)
+    call = await mm.asubmit(asked.request, asked.origin, unit=asked.unit, on_chunk=pipe.put)
     leaving = asyncio.ensure_future(exchange.gone())
     leaving.add_done_callback(lambda _: call.cancel())
-    known = _Known(mm, call, served, leaving)
+    known = _Known(mm, call, leaving)
     try:
         if asked.request.is_streamed:
             await _stream(exchange, pipe, answer, known)
@@ -106,11 +105,10 @@ def answered(call: Call, *, has_left: bool) -> Generation:
 class _Known:
     """The headers of a call: at its start what is known by then, at its end all."""
 
-    def __init__(self, mm: ModelManager, call: Call, served: Served | None, leaving: "asyncio.Future[None]") -> None:
+    def __init__(self, mm: ModelManager, call: Call, leaving: "asyncio.Future[None]") -> None:
         self.call = call
         self._leaving = leaving
         self._mm = mm
-        self._served = served
 
     @property
     def has_left(self) -> bool:
@@ -123,9 +121,9 @@ class _Known:
             found |= {"x-aimm-model": model.name, "x-aimm-provider": model.provider}
         if call.price_id:
             found["x-aimm-price-id"] = call.price_id
-        if self._served is not None:
-            found["x-aimm-variant"] = self._served.variant.key
-            found["x-aimm-assignment"] = self._served.assignment_id
+        if call.assignment is not None:
+            found["x-aimm-variant"] = call.assignment.variant.key
+            found["x-aimm-assignment"] = call.assignment.id
         if call.fallback_from:
             found["x-aimm-fallback"] = call.fallback_from
             found[SPENT_BEFORE] = spent_before(call.spent_before_usd)

@@ -17,11 +17,10 @@ from api.rest.dependencies import Caller, Manager, moment
 from core import Conflict, InvalidRequest, ModelManager
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
-from core.domain.experiment import OutcomeInput, Target, Variant
+from core.domain.experiment import Assignment, OutcomeInput, Target, Variant
 from core.domain.generation import Parameters
 from core.domain.key import Key
 from core.experiments.outcomes import find_variant
-from core.experiments.service import Served
 from core.keys.rules import check_model
 
 RUN_POLL_S = 0.05
@@ -68,7 +67,6 @@ async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str
     beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
     parameters = body.model_dump(exclude=beside, exclude_none=True)
     request = await asyncio.to_thread(mm.request, body.prompt, model=body.model, system=body.system, **parameters)
-    check_model(key, request.model)
     cap = None if body.max_cost_usd is None else checked_cap(Decimal(str(body.max_cost_usd)))
     origin = Origin(source="api", key=key, user_id=body.user, tags=tuple(body.tags), cap_usd=cap)
     g = await mm.agenerate(request, origin)
@@ -81,10 +79,6 @@ def generation(generation_id: str, mm: Manager) -> dict[str, Any]:
 
 async def workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
     chosen = await asyncio.to_thread(mm.workflows.get, body.template)
-    default = body.model or str(await asyncio.to_thread(mm.default_model))
-    for step in chosen.steps:
-        for model in (step.model or default, step.fallback_model or default):
-            check_model(key, model)
     run_id = await asyncio.to_thread(
         mm.workflows.start,
         chosen,
@@ -184,29 +178,28 @@ def list_experiments(
 
 
 async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: Manager, key: Caller) -> dict[str, Any]:
-    await asyncio.to_thread(_check_experiment, mm, key, experiment_id)
     start = partial(mm.experiments.start, force=body.variant, key=key)
-    served, call = await asyncio.to_thread(start, experiment_id, body.user_id, body.prompt)
+    assignment, call = await asyncio.to_thread(start, experiment_id, body.user_id, body.prompt)
     if isinstance(call, str):
-        return await _workflow_answer(experiment_id, served, call, mm)
+        return await _workflow_answer(experiment_id, assignment, call, mm)
     g = call.answered(await asyncio.wrap_future(call.done))
     return {
         "status": "success" if g.status == "ok" else g.status,
         "experiment_id": experiment_id,
-        **_served(served),
+        **_assignment(assignment),
         "generation_id": g.id,
         **{name: value for name, value in views.generation(g).items() if name != "id"},
     }
 
 
-async def _workflow_answer(experiment_id: str, served: Served, run_id: str, mm: ModelManager) -> dict[str, Any]:
+async def _workflow_answer(experiment_id: str, assignment: Assignment, run_id: str, mm: ModelManager) -> dict[str, Any]:
     while not (run := await asyncio.to_thread(mm.workflows.run, run_id)).is_over:
         await asyncio.sleep(RUN_POLL_S)
     await asyncio.to_thread(mm.experiments.settle_runs)
     return {
         "status": "success" if run.status == "succeeded" else run.status,
         "experiment_id": experiment_id,
-        **_served(served),
+        **_assignment(assignment),
         "generation_id": None,
         "run_id": run_id,
         "response": run.final_output,
@@ -220,26 +213,25 @@ def _check_experiment(mm: ModelManager, key: Key | None, experiment_id: str) -> 
 
 
 def assign(experiment_id: str, body: schemas.Assign, mm: Manager, key: Caller) -> dict[str, Any]:
-    _check_experiment(mm, key, experiment_id)
-    served = mm.experiments.assign(experiment_id, body.user_id, force=body.variant)
-    variant = served.variant
+    assignment = mm.experiments.assign(experiment_id, body.user_id, force=body.variant, key=key)
+    variant = assignment.variant
     return {
         "status": "success",
         "experiment_id": experiment_id,
-        **_served(served),
+        **_assignment(assignment),
         "model": variant.model,
         "system": variant.system,
         "parameters": variant.parameters.as_dict(),
     }
 
 
-def _served(served: Served) -> dict[str, Any]:
+def _assignment(assignment: Assignment) -> dict[str, Any]:
     return {
-        "variant": served.variant.key,
-        "variant_name": served.variant.name,
-        "assignment_id": served.assignment_id,
-        "counted": served.is_counted,
-        "not_counted_because": served.reason or None,
+        "variant": assignment.variant.key,
+        "variant_name": assignment.variant.name,
+        "assignment_id": assignment.id,
+        "counted": assignment.is_counted,
+        "not_counted_because": assignment.reason or None,
     }
 
 

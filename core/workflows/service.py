@@ -42,6 +42,8 @@ class WorkflowService:
     ) -> None:
         self._store = WorkflowStore(tools.database, spec.from_yaml)
         self._writer = tools.writer
+        self._calls = tools.calls
+        self._default_model = default_model
         self._resolve = resolve
         self._steps = StepRunner(tools, self._store, default_model, engine.is_closing)
         self._engine = engine
@@ -70,8 +72,10 @@ class WorkflowService:
 
         Raises:
             InvalidRequest: The workflow or an input cannot be used. NotFound: there is no such workflow or model.
+            Forbidden: The key may not ask the model of a step.
         """
         chosen = self.get(workflow) if isinstance(workflow, str) else workflow
+        self._check_models(chosen, model, origin)
         if model:
             self._resolve(model)
         self.definitions.check(chosen)
@@ -154,6 +158,13 @@ class WorkflowService:
         if not self._writer.run(reopen):
             raise Conflict(f"The run is {run.status}; only a failed or stopped one can be resumed.")
         self._engine.begin(self.job.kind, run_id)
+
+    def _check_models(self, workflow: Workflow, model: str | None, origin: Origin) -> None:
+        """Refuse a run before it begins, if the caller's key may not ask the model of a step."""
+        if origin.key is not None:
+            default = model or self._default_model()
+            named = ((step.model or default, step.fallback_model) for step in workflow.steps)
+            self._calls.check_models(origin, *(name for names in named for name in names if name))
 
 
 def _inputs(workflow: Workflow, text: str, named: Mapping[str, str]) -> dict[str, str]:

@@ -101,6 +101,7 @@ class StepRunner:
             ref_name=f"workflow:{run.workflow_name}",
             cap_usd=None if now is None else now.left_of_cap_usd,
             key=self._key_of(run.key_id),
+            is_permitted=run.source == "experiment",  # its key was judged by the experiment's name
         )
         verdict: list[tuple[StepStatus, str, bool]] = []
 
@@ -115,7 +116,7 @@ class StepRunner:
             return lambda connection: self._store.put_step(connection, run.id, run.n_starts, step.name, values)
 
         try:
-            call = self._calls.submit(request, origin, record)
+            call = self._calls.submit(request, origin, also=record)
             self._active[run.id] = call
             if not self._is_wanted(run):  # stopped between the look and the call
                 call.cancel()

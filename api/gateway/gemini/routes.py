@@ -14,7 +14,6 @@ from api.gateway.gemini.response import GeminiAnswer
 from api.gateway.respond import respond
 from core import InvalidRequest, ModelManager, NotFound
 from core.domain.key import Key
-from core.keys.rules import check_model
 
 # A name may hold colons itself: exp:NAME, llama3:8b.
 _ADDRESS = re.compile(
@@ -52,11 +51,10 @@ async def handle(exchange: Exchange, mm: ModelManager, key: Key | None) -> None:
 
 
 async def _count(exchange: Exchange, mm: ModelManager, key: Key | None, model: str) -> None:
-    check_model(key, model)
     body = await exchange.json()
     whole = body.get("generateContentRequest")
     asked = gemini_request.content(exchange, model, whole if isinstance(whole, dict) else body, key, is_streamed=False)
-    n = await asyncio.to_thread(mm.count_tokens, asked.request)
+    n = await asyncio.to_thread(mm.count_tokens, asked.request, key)
     await exchange.answer(200, dumped({"totalTokens": n}), {})
 
 

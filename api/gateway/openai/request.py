@@ -11,7 +11,6 @@ from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Param
 from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
 from core.formats.text import as_list, is_storable
-from core.keys.rules import check_model
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
@@ -41,7 +40,7 @@ def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
         tool_choice=choice,
         is_one_call=body.get("parallel_tool_calls") is False,
         is_streamed=body.get("stream") is True,
-        native=Native(wire="openai", body=_theirs(body, key), parameters=parameters, system=system),
+        native=_native(body, parameters, system),
     )
     options = body.get("stream_options")
     is_counted = isinstance(options, dict) and options.get("include_usage") is True
@@ -72,17 +71,17 @@ def embeddings(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Ask
         messages=tuple(messages),
         operation="embeddings",
         is_streamed=False,
-        native=Native(wire="openai", body=_theirs(body, key), parameters=Parameters()),
+        native=_native(body, Parameters()),
     )
     origin = origin_of(exchange, key, user=_user(body), fallbacks=tuple(_texts(body, "fallbacks")))
     return Asked(request, origin, unit=origin.user_id)
 
 
-def _theirs(body: Mapping[str, Any], key: Key | None) -> dict[str, Any]:
-    """What is passed on. Raises: InvalidRequest. Forbidden: it names models (OpenRouter's own fallbacks) that the key may not ask."""
-    for name in _texts(body, "models"):
-        check_model(key, name)
-    return {name: value for name, value in body.items() if name not in _OURS}
+def _native(body: Mapping[str, Any], parameters: Parameters, system: str | None = None) -> Native:
+    """The body as it is passed on, with the models that it names (OpenRouter's own fallbacks). Raises: InvalidRequest."""
+    theirs = {name: value for name, value in body.items() if name not in _OURS}
+    models = tuple(_texts(body, "models"))
+    return Native(wire="openai", body=theirs, parameters=parameters, system=system, models=models)
 
 
 def model_of(body: Mapping[str, Any]) -> str:

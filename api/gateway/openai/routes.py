@@ -49,7 +49,7 @@ def names(mm: ModelManager, key: Key | None) -> list[tuple[str, str]]:
     """(name, who owns it) of all that a key may ask: models, aliases and running experiments."""
     found = [(model.name, model.provider) for model in mm.models()]
     found += [(alias.name, "alias") for alias in mm.aliases.all()]
-    found += [(f"exp:{experiment.name}", "experiment") for experiment in mm.units.running()]
+    found += [(f"exp:{experiment.name}", "experiment") for experiment in mm.traffic.running()]
     return [(name, owner) for name, owner in found if key is None or key.may_ask(name)]
 
 
@@ -104,7 +104,7 @@ def _record(
         if "text" not in opinion:
             given.pop("text", None)
     try:
-        experiment_id = mm.units.of_answer(generation_id=generation_id, assignment_id=assignment_id)
+        experiment_id = mm.traffic.of_answer(generation_id=generation_id, assignment_id=assignment_id)
     except NotFound:
         if generation_id is None:
             raise
