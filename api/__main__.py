@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 
-from api.server import serve, serve_many
+from api.serving import serve, serve_many
 from core import AimmError
 from core.config import Settings
 

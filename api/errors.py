@@ -1,13 +1,8 @@
-"""Every failure as {"error": text, "code": name}; an unexpected one without its inside."""
+"""Statuses and headers of errors, and the form that /api gives them: {"error": text, "code": name}."""
 
 import logging
 import math
 from decimal import Decimal
-
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from core import (
     AimmError,
@@ -20,17 +15,18 @@ from core import (
     Forbidden,
     InvalidRequest,
     NotFound,
+    Overloaded,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
     RateLimited,
     TooLarge,
 )
+from core.formats import strict_json as json
 
 logger = logging.getLogger(__name__)
 
 SPENT_BEFORE = "x-aimm-fallback-cost-usd"
-MAX_BODY_BYTES = 8 * 1024 * 1024
 # The first class that fits gives the status.
 _STATUS: tuple[tuple[type[AimmError], int], ...] = (
     (TooLarge, 413),
@@ -60,15 +56,18 @@ class Unserved(InvalidRequest):
         self.status = status
 
 
-def install(app: FastAPI) -> None:
-    app.add_exception_handler(AimmError, _expected)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+class Unexpected(AimmError):
+    """A fault of ours; the log says which."""
+
+    code = "internal"
+
+    def __init__(self, error: Exception, told: str = "Something went wrong here") -> None:
+        super().__init__(f"{told}; the server's log says more.")
+        logger.exception("a request failed unexpectedly: %s", type(error).__name__, exc_info=error)
 
 
-def failure(http_status: int, code: str, text: str, **more: object) -> JSONResponse:
-    return JSONResponse({"error": text, "code": code, **more}, status_code=http_status)
+class CallerLeft(Exception):
+    """The caller has closed the connection; there is nobody to answer."""
 
 
 def status_of(error: AimmError) -> int:
@@ -77,45 +76,30 @@ def status_of(error: AimmError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
 
 
+def plain_error(error: AimmError) -> tuple[int, bytes]:
+    """The status and the body of an error, for callers of /api and of the server itself."""
+    named = {"generation_id": error.generation_id} if error.generation_id else {}
+    return status_of(error), json.encoded({"error": error.text, "code": error.code, **named})
+
+
 def spent_before(amount_usd: Decimal | None) -> str:
     return "unknown" if amount_usd is None else f"{amount_usd:f}"
 
 
-async def _expected(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AimmError)  # noqa: S101 - what it is registered for
-    text = error.text
-    more = {"generation_id": error.generation_id} if error.generation_id else {}
-    response = failure(status_of(error), error.code, text, **more)
-    if error.spent_before_usd != 0:
-        response.headers[SPENT_BEFORE] = spent_before(error.spent_before_usd)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return response
+def retry_headers(error: AimmError) -> dict[str, str]:
+    """Retry-After."""
+    if error.retry_after_s is None:
+        return {}
+    return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    kind = request.headers.get("content-type", "")
-    if request.method == "POST" and "json" not in kind:
-        return failure(400, "not_json", "Send a JSON body with the header Content-Type: application/json.")
-    problems = error.errors()
-    if any(problem["type"] == "json_invalid" for problem in problems):
-        return failure(400, "invalid_json", "The body is not JSON.")
-    texts = []
-    for problem in problems[:5]:
-        place = ".".join(str(part) for part in problem["loc"] if part != "body") or "body"
-        texts.append(f"{place}: {problem['msg']}")
-    return failure(422, "invalid_request", "; ".join(texts))
-
-
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    if error.status_code not in (404, 405):
-        return failure(400, "bad_request", str(error.detail))
-    what = "There is nothing at this address" if error.status_code == 404 else f"This address takes no {request.method}"
-    return failure(404, "not_found", f"{what}.")
-
-
-async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    logger.error("a request failed unexpectedly: %s", type(error).__name__)
-    return failure(503, "internal", "Something went wrong here; the server's log says more.")
+def reason_headers(error: AimmError) -> dict[str, str]:
+    """Retry-After, and the reason of a 429."""
+    found = retry_headers(error)
+    if isinstance(error, BudgetExceeded):
+        found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
+    elif isinstance(error, Overloaded):
+        found["x-aimm-reason"] = "overloaded"
+    elif isinstance(error, RateLimited):
+        found["x-aimm-reason"] = "upstream_rate_limited" if error.upstream is not None else "rate_limited"
+    return found

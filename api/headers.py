@@ -1,9 +1,12 @@
-"""What every answer tells browsers: what a page may load, who may frame it, and to guess no types."""
+"""Headers of every answer for browsers: what a page may load, who may frame it, and to guess no types."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Of the API's own pages: nothing but what is in them.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
 
 
 class Headers:

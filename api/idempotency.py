@@ -8,13 +8,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.access import KEY
-from api.errors import SPENT_BEFORE
-from api.gateway.exchange import Exchange, Left, dumped
-from api.gateway.respond import retry_headers
-from api.refusal import refusal
-from core import AimmError, Conflict, InvalidRequest, ModelManager, NotFound, Overloaded
-from core.domain.key import Key
+from api.errors import SPENT_BEFORE, CallerLeft
+from api.gateway.exchange import Exchange
+from api.gateway.registry import wire_of
+from core import Conflict, InvalidRequest, ModelManager, NotFound, Overloaded
 from core.formats import strict_json as json
 
 HEADER = b"idempotency-key"
@@ -37,19 +34,15 @@ class Idempotent:
             name == HEADER and value.strip() for name, value in scope["headers"]
         )
         if not is_named or scope["path"].endswith(_TRANSACTIONAL):
-            return await self._app(scope, receive, send)
-        exchange = Exchange(scope, receive, send)
-        try:
-            await self._once(exchange, scope, send)
-        except Left:
-            return None
-        except AimmError as error:
-            status, raw = refusal(exchange.path, error)
-            await exchange.answer(status, raw, retry_headers(error))
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send, wire_of(scope["path"]))
+        async with exchange.refusing():
+            await self._once(exchange, scope)
 
-    async def _once(self, exchange: Exchange, scope: Scope, send: Send) -> None:
-        """Raises: AimmError: It is not answered. Left."""
-        mm, caller = self._get_manager(), scope.get(KEY)
+    async def _once(self, exchange: Exchange, scope: Scope) -> None:
+        """Raises: AimmError: It is not answered. CallerLeft."""
+        mm, caller = self._get_manager(), exchange.key
         name = exchange.header(HEADER)
         if not (len(name) <= 255 and name.isascii() and name.isprintable()):
             raise InvalidRequest("An Idempotency-Key must have 1 to 255 printable ASCII characters.")
@@ -58,12 +51,12 @@ class Idempotent:
         answer = await self._claimed(exchange, mm, mine, _digest(exchange, raw))
         if answer is not None:
             status, headers, body = answer
-            await send({"type": "http.response.start", "status": status, "headers": [*headers, REPLAYED]})
-            await send({"type": "http.response.body", "body": body})
+            await exchange.send({"type": "http.response.start", "status": status, "headers": [*headers, REPLAYED]})
+            await exchange.send({"type": "http.response.body", "body": body})
             return
         ended = self._running[mine] = asyncio.Event()
         try:
-            await self._answered(exchange, (scope, raw, send), mm, mine, caller)
+            await self._answer(exchange, scope, raw, mine)
         finally:
             del self._running[mine]
             ended.set()
@@ -86,7 +79,7 @@ class Idempotent:
                         )
                     return _unpacked(claim.answer)
                 if leaving.done():
-                    raise Left
+                    raise CallerLeft
                 if asyncio.get_running_loop().time() > deadline:
                     raise Overloaded(
                         "The first request with this Idempotency-Key is still being answered.", retry_after_s=5
@@ -99,11 +92,9 @@ class Idempotent:
         finally:
             leaving.cancel()
 
-    async def _answered(
-        self, exchange: Exchange, asked: tuple[Scope, bytes, Send], mm: ModelManager, mine: tuple[str, str], caller: Key | None
-    ) -> None:  # fmt: skip
+    async def _answer(self, exchange: Exchange, scope: Scope, raw: bytes, mine: tuple[str, str]) -> None:
         """Let the request be answered, and keep that. Its caller may leave: who asks again finds the answer."""
-        scope, raw, send = asked
+        mm = self._get_manager()
         sent: list[Message] = []
         has_come = False
 
@@ -117,7 +108,7 @@ class Idempotent:
         async def sending(message: Message) -> None:
             sent.append(message)
             with suppress(OSError):
-                await send(message)
+                await exchange.send(message)
 
         is_kept = False
         try:
@@ -127,7 +118,7 @@ class Idempotent:
                 is_kept = status < 400 or await asyncio.to_thread(_was_charged, mm, sent[0], body)
                 if is_kept:
                     packed = _packed(status, sent[0]["headers"], body)
-                    is_written = _may_write(mm, caller, exchange)
+                    is_written = _may_write(mm, exchange)
                     await asyncio.to_thread(mm.requests.keep, *mine, packed, is_written=is_written)
         finally:
             if not is_kept:
@@ -135,7 +126,7 @@ class Idempotent:
 
 
 def _digest(exchange: Exchange, raw: bytes) -> str:
-    """What makes a request the same one: address, body, and what headers ask of the gateway."""
+    """A digest of all that makes a request the same one: address, body, and the headers to the gateway."""
     try:
         body = json.dumps(json.loads(raw), sort_keys=True).encode()
     except (ValueError, RecursionError):
@@ -145,13 +136,13 @@ def _digest(exchange: Exchange, raw: bytes) -> str:
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def _may_write(mm: ModelManager, caller: Key | None, exchange: Exchange) -> bool:
-    allowed = {mm.settings.log_content, (caller.log_content if caller is not None else None) or "full"}
+def _may_write(mm: ModelManager, exchange: Exchange) -> bool:
+    allowed = {mm.settings.log_content, (exchange.key.log_content if exchange.key is not None else None) or "full"}
     return allowed == {"full"} and not exchange.is_private and exchange.path != _KEYS
 
 
 def _was_charged(mm: ModelManager, start: Message, body: bytes) -> bool:
-    """Whether a request that failed has cost something, or may have."""
+    """True of a request that failed and has cost something, or may have."""
     headers = dict(start["headers"])
     try:
         found: Any = json.loads(body)
@@ -174,7 +165,7 @@ def _was_charged(mm: ModelManager, start: Message, body: bytes) -> bool:
 
 def _packed(status: int, headers: Any, body: bytes) -> bytes:
     lines = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
-    return dumped([status, lines]) + b"\n" + body
+    return json.encoded([status, lines]) + b"\n" + body
 
 
 def _unpacked(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -10,7 +10,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.errors import Unserved
-from api.refusal import refusal
+from api.gateway.exchange import error_form
+from api.gateway.registry import wire_of
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and headers; as much for the framing of one chunk, and for the trailers
 MAX_HEADERS = 256
@@ -31,9 +32,10 @@ _TEXTS = {
 class LimitedProtocol(HttpToolsProtocol):
     """Answers 400, 408, 414 or 431 itself and closes the connection.
 
-    _in_head: between requests or in a head; _has_begun: in one. _n_framing: bytes since a head, a chunk's head or a piece
-    of a body was last complete. _held: bytes behind too many pipelined requests, parsed when those are answered.
-    _refused: the status to answer with; nothing more is parsed then.
+    _in_head: Between requests or in a head; _has_begun: in one.
+    _n_framing: Bytes since a head, a chunk's head or a part of a body was last complete.
+    _held: Bytes behind too many pipelined requests, parsed when those are answered.
+    _refused: The status to answer with; nothing more is parsed then.
     """
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -174,12 +176,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._disarm()
         path = getattr(self, "url", b"")[:100].decode("latin-1").partition("?")[0]
-        _, body = refusal(path, Unserved(_TEXTS[self._refused], self._refused))
-        head = [
-            STATUS_LINE[self._refused], b"content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: ",
-            str(len(body)).encode(), b"\r\nconnection: close\r\n\r\n",
-        ]  # fmt: skip
-        self.transport.write(b"".join([*head, body]))
+        _, body = error_form(wire_of(path), Unserved(_TEXTS[self._refused], self._refused))
+        lines = f"x-content-type-options: nosniff\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        head = STATUS_LINE[self._refused] + b"content-type: application/json\r\n" + lines.encode()
+        self.transport.write(head + body)
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -20,21 +20,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET: dict[str, str] = {
     "depth": """
-        api.__main__ api.access api.gateway.app api.gateway.gemini.request
-        api.gateway.gemini.routes api.gateway.openai.request
-        api.gateway.openai.routes api.gateway.options
-        api.gateway.respond api.idempotency api.rest.calls
-        api.rest.dependencies api.rest.keys api.rest.money api.rest.records api.server
-        core.cli.__main__ core.cli.keys dashboard.app
-        dashboard.components.compare.blind
-        dashboard.components.compare.result dashboard.components.compare.votes
-        dashboard.components.gateway.keys
-        dashboard.components.gateway.tail dashboard.components.log.history
-        dashboard.components.playground.conversation
-        dashboard.login
-        dashboard.login_gate dashboard.pages.compare dashboard.pages.gateway
-        dashboard.pages.log dashboard.pages.playground
-        dashboard.pages.settings dashboard.shell dashboard.voter
+        api.__main__ api.access api.rest.app api.rest.keys api.server api.serving core.cli.__main__
+        core.cli.keys dashboard.app dashboard.components.compare.blind dashboard.components.compare.result
+        dashboard.components.compare.votes dashboard.components.gateway.keys dashboard.components.gateway.tail
+        dashboard.components.log.history dashboard.components.playground.conversation dashboard.login
+        dashboard.login_gate dashboard.pages.compare dashboard.pages.gateway dashboard.pages.log
+        dashboard.pages.playground dashboard.pages.settings dashboard.shell dashboard.voter
     """,
     "folder": """
         core/calls core/experiments
@@ -42,6 +33,7 @@ NOT_YET: dict[str, str] = {
     "class": """
         core/budgets/service.py::BudgetService core/costs/service.py::PriceService
         core/experiments/service.py::ExperimentService core/manager.py::ModelManager
+        core/workflows/service.py::WorkflowService
     """,
     "function": """
         core/calls/recording.py::generation core/cli/__main__.py::_parser core/experiments/record.py::render
@@ -52,10 +44,6 @@ NOT_YET: dict[str, str] = {
         core/storage/engine/migrations/versions/0004_gateway.py::upgrade
     """,
     "line": """
-        api/access.py api/gateway/exchange.py api/gateway/gemini/request.py api/gateway/gemini/response.py
-        api/gateway/openai/request.py api/gateway/openai/response.py api/gateway/openai/routes.py
-        api/gateway/options.py api/gateway/queue.py api/gateway/respond.py api/headers.py api/idempotency.py
-        api/limits.py api/openapi.py api/reference.py api/rest/calls.py api/rest/records.py api/server.py
         core/__init__.py core/asking.py core/background.py core/budgets/ledger.py core/calls/accounting.py
         core/calls/admitting.py core/calls/attempts.py core/calls/breaker.py core/calls/call.py
         core/calls/engine.py core/calls/loop.py core/calls/observer.py core/calls/pacing.py
@@ -85,8 +73,8 @@ NOT_YET: dict[str, str] = {
         core/storage/experiments/schema.py core/storage/experiments/sums.py core/storage/experiments/units.py
         core/storage/money/ledger.py core/storage/money/prices.py core/storage/money/repricing.py
         core/storage/votes.py core/telemetry/__init__.py core/telemetry/conventions.py
-        core/telemetry/prometheus.py core/telemetry/tracing.py
-        core/workflows/service.py dashboard/address.py
+        core/telemetry/prometheus.py core/telemetry/tracing.py core/workflows/engine.py
+        core/workflows/estimate.py core/workflows/rewriting.py core/workflows/service.py dashboard/address.py
         dashboard/answer_markdown.py dashboard/app.py dashboard/charts/experiments.py
         dashboard/charts/monitoring.py dashboard/components/compare/blind.py
         dashboard/components/compare/candidates.py dashboard/components/compare/form.py
@@ -107,18 +95,14 @@ NOT_YET: dict[str, str] = {
         dashboard/pages/settings.py dashboard/pages/workflows.py dashboard/voter.py
     """,
     "question": """
-        api/access.py api/gateway/exchange.py api/gateway/gemini/request.py api/gateway/openai/request.py
-        api/gateway/openai/response.py api/gateway/openai/routes.py api/gateway/options.py
-        api/gateway/respond.py api/headers.py api/idempotency.py api/rest/dependencies.py api/rest/guard.py
-        api/rest/records.py api/rest/schemas.py api/server.py core/asking.py core/background.py
-        core/budgets/ledger.py core/budgets/periods.py core/budgets/scopes.py core/budgets/service.py
-        core/calls/accounting.py core/calls/admitting.py core/calls/breaker.py core/calls/cache.py
-        core/calls/call.py core/calls/engine.py core/calls/observer.py core/calls/pacing.py
-        core/calls/progress.py core/calls/recording.py core/calls/retry.py
-        core/comparison/service.py core/config.py core/costs/changes.py
-        core/costs/service.py core/demo.py core/domain/budget.py
+        core/asking.py core/background.py core/budgets/ledger.py core/budgets/periods.py core/budgets/scopes.py
+        core/budgets/service.py core/calls/accounting.py core/calls/admitting.py core/calls/breaker.py
+        core/calls/cache.py core/calls/call.py core/calls/engine.py core/calls/observer.py core/calls/pacing.py
+        core/calls/progress.py core/calls/recording.py core/calls/retry.py core/comparison/judging.py
+        core/comparison/service.py core/comparison/voting.py core/config.py core/costs/changes.py
+        core/costs/service.py core/demo.py core/domain/budget.py core/domain/comparison.py
         core/domain/experiment.py core/domain/feedback.py core/domain/generation.py core/domain/key.py
-        core/domain/message.py core/domain/metrics.py core/domain/price.py
+        core/domain/message.py core/domain/metrics.py core/domain/price.py core/domain/workflow.py
         core/errors.py core/experiments/analysis.py core/experiments/assignment.py core/experiments/cautions.py
         core/experiments/decision.py core/experiments/design.py core/experiments/peeking.py
         core/experiments/planner.py core/experiments/record.py core/experiments/rollout.py
@@ -145,7 +129,8 @@ NOT_YET: dict[str, str] = {
         core/storage/money/ledger.py core/storage/money/repricing.py core/storage/money/spend_by.py
         core/telemetry/__init__.py core/telemetry/conventions.py core/telemetry/families.py
         core/telemetry/otlp.py core/telemetry/prometheus.py core/telemetry/tally.py core/telemetry/tracing.py
-        dashboard/address.py
+        core/workflows/engine.py core/workflows/estimate.py core/workflows/rewriting.py
+        core/workflows/service.py core/workflows/spec.py core/workflows/steps.py dashboard/address.py
         dashboard/answer_markdown.py dashboard/app.py dashboard/charts/monitoring.py dashboard/clicks.py
         dashboard/components/__init__.py dashboard/components/answer.py
         dashboard/components/compare/candidates.py dashboard/components/compare/form.py

@@ -1,34 +1,41 @@
-"""One HTTP exchange in plain ASGI: the body within limits, an answer at once or piece by piece, a caller who leaves."""
+"""One HTTP exchange in plain ASGI: the body within limits, an answer whole or in chunks, a caller who leaves."""
 
 import asyncio
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from api.errors import MAX_BODY_BYTES, Unserved
-from core import InvalidRequest, TooLarge
+from api.errors import CallerLeft, Unexpected, Unserved, plain_error, reason_headers
+from core import AimmError, InvalidRequest, TooLarge
+from core.domain.key import Key
 from core.formats import strict_json as json
 
+if TYPE_CHECKING:
+    from api.gateway.wire import Wire
+    from core.calls.call import Call
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
 BODY_TIMEOUT_S = 60.0  # for a whole body
 DRAIN_BYTES, DRAIN_S = 256 * 1024 * 1024, 20.0
+KEY = "aimm.key"  # of a scope: the caller's Key, or None where none is needed
 REQUEST_ID = "x-aimm-request-id"
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
 
 
-class Left(Exception):
-    """The caller has closed the connection; there is nobody to answer."""
-
-
 class Exchange:
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    """A request and its answer. wire: The one that it came over; None = an address that is no wire's."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, wire: "Wire | None" = None) -> None:
         self.path: str = scope["path"]
         self.method: str = scope["method"]
         self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.key: Key | None = scope.get(KEY)
+        self.wire = wire
         self.has_begun = False
         self._receive = receive
         self._send = send
@@ -41,20 +48,21 @@ class Exchange:
 
     @property
     def is_private(self) -> bool:
-        """Whether no text of this request is to be kept."""
+        """True where no text of this request is to be kept."""
         return self.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
 
     async def json(self) -> dict[str, Any]:
-        """The body's JSON object.
+        """The body's JSON object; each text in it can be kept.
 
         Raises:
-            InvalidRequest, TooLarge; Left.
+            InvalidRequest, TooLarge; CallerLeft.
         """
         raw = await self.body()
         try:
             value = json.loads(raw)
         except json.JSONDecodeError as error:
             raise InvalidRequest(f"The body is not JSON: {error.msg[:100]}.") from None
+        # JSON holds no such character but by an escape.
         if b"\\u" in raw and (problem := json.problem_of(value)):
             raise InvalidRequest(problem)
         if not isinstance(value, dict):
@@ -62,7 +70,7 @@ class Exchange:
         return value
 
     async def body(self) -> bytes:
-        """The body, whole; read once. Raises: InvalidRequest, TooLarge; Left."""
+        """The body, whole; read once. Raises: InvalidRequest, TooLarge; CallerLeft."""
         if self._raw is None:
             length = self.headers.get(b"content-length", b"0")
             if not length.isdigit() or int(length) > MAX_BODY_BYTES:
@@ -79,7 +87,7 @@ class Exchange:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise Left
+                raise CallerLeft
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > MAX_BODY_BYTES:
@@ -88,7 +96,7 @@ class Exchange:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _refuse_body(self) -> None:
-        """Read the rest of it and drop it: a client that is still sending would see a reset connection, not the answer."""
+        """Read the rest and drop it: a client that is still sending would see a reset connection, not the answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 left, more = DRAIN_BYTES, True
@@ -110,26 +118,46 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    async def send(self, message: Message) -> None:
+        self.has_begun = True
+        await self._send(message)
+
     async def begin(self, status: int, content_type: bytes, headers: Mapping[str, str]) -> None:
         lines = [(b"content-type", content_type)]
         if REQUEST_ID not in headers:  # there is no call whose id it could be
-            lines.append((REQUEST_ID.encode(), new_id().encode()))
+            lines.append((REQUEST_ID.encode(), f"r_{secrets.token_hex(10)}".encode()))
         lines += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-        self.has_begun = True
-        await self._send({"type": "http.response.start", "status": status, "headers": lines})
+        await self.send({"type": "http.response.start", "status": status, "headers": lines})
 
-    async def write(self, piece: bytes, *, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+    async def write(self, chunk: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def answer(self, status: int, raw: bytes, headers: Mapping[str, str], content_type: bytes = JSON) -> None:
-        """A whole answer."""
-        await self.begin(status, content_type, {**headers, "content-length": str(len(raw))})
+    async def answer(self, status: int, raw: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """A whole answer, in JSON."""
+        await self.begin(status, JSON, {**(headers or {}), "content-length": str(len(raw))})
         await self.write(raw, more=False)
 
+    async def refuse(
+        self, error: AimmError, headers: Mapping[str, str] | None = None, call: "Call | None" = None
+    ) -> None:
+        await self.answer(*error_form(self.wire, error, call), {**(headers or {}), **reason_headers(error)})
 
-def new_id() -> str:
-    """The id of a request that no call came of."""
-    return f"r_{secrets.token_hex(10)}"
+    @asynccontextmanager
+    async def refusing(self) -> AsyncIterator[None]:
+        """Answer with the error that is raised within, unless an answer has begun."""
+        try:
+            yield
+        except CallerLeft:
+            pass
+        except Exception as caught:
+            if not self.has_begun:
+                await self.refuse(caught if isinstance(caught, AimmError) else Unexpected(caught))
+            elif not isinstance(caught, AimmError):
+                raise
 
 
-dumped = json.encoded
+def error_form(wire: "Wire | None", error: AimmError, call: "Call | None" = None) -> tuple[int, bytes]:
+    """The status and the body of an error, in the form that callers of a wire read. call: The one that failed."""
+    if wire is None:
+        return plain_error(error)
+    return wire.error(error, call is not None and call.wire == wire.name)

@@ -1,30 +1,30 @@
-"""A bounded number of calls at once and a bounded queue behind them: more are told to come back, instead of all being slow."""
+"""A bounded number of calls at once, and a bounded queue behind them: more are told to come back later."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from api.gateway.exchange import Left
+from api.errors import CallerLeft
 from core import Overloaded
 
 WAIT_S = 30.0
 
 
-class Gate:
-    """n: calls at once. n_waiting: how many more may wait for their turn. One event loop's."""
+class Queue:
+    """For one event loop. n_slots: Calls at once. n_waiting: How many more may wait."""
 
-    def __init__(self, n: int, n_waiting: int) -> None:
-        self._free = n
+    def __init__(self, n_slots: int, n_waiting: int) -> None:
+        self._free = n_slots
         self._n_waiting = n_waiting
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def turn(self, gone: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[None]:
+    async def slot(self, gone: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[None]:
         """gone: Returns when the caller has left; who waits then loses its place.
 
         Raises:
-            Overloaded: The queue is full, or it took too long. Left.
+            Overloaded: The queue is full, or it took too long. CallerLeft.
         """
         if self._free > 0:
             self._free -= 1
@@ -40,14 +40,14 @@ class Gate:
             raise Overloaded("Too many calls are under way, and too many wait.", retry_after_s=1.0)
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(mine)
-        has_turn = False
+        has_slot = False
         leaving = None if gone is None else asyncio.ensure_future(gone())
         if leaving is not None:
-            leaving.add_done_callback(lambda _: None if mine.done() else mine.set_exception(Left()))
+            leaving.add_done_callback(lambda _: None if mine.done() else mine.set_exception(CallerLeft()))
         try:
             async with asyncio.timeout(WAIT_S):
                 await mine
-            has_turn = True
+            has_slot = True
         except TimeoutError:
             raise Overloaded("Too many calls are under way.", retry_after_s=2.0) from None
         finally:
@@ -55,8 +55,8 @@ class Gate:
                 leaving.cancel()
             if mine in self._waiting:
                 self._waiting.remove(mine)
-            elif not has_turn and not mine.cancelled() and mine.exception() is None:
-                self._leave()  # its turn came just when it gave up
+            elif not has_slot and not mine.cancelled() and mine.exception() is None:
+                self._leave()  # its slot came just when it gave up
 
     def _leave(self) -> None:
         while self._waiting:

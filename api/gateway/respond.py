@@ -1,20 +1,19 @@
-"""What all wires share: start the call, hand its chunks on as they come, say at the end what it cost."""
+"""The part of an answer that all wires share: start the call, hand on its chunks, tell at the end what it cost."""
 
 import asyncio
-import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from api.errors import SPENT_BEFORE, spent_before
-from api.gateway.exchange import EVENTS, Exchange, Left
-from api.gateway.options import Asked
-from core import AimmError, BudgetExceeded, ModelManager, Overloaded, ProviderError, ProviderUnavailable, RateLimited
-from core.calls.call import Call, Pipe
-from core.domain.generation import Chunk, Generation
+from api.errors import SPENT_BEFORE, CallerLeft, spent_before
+from api.gateway.exchange import EVENTS, Exchange, error_form
+from core import AimmError, ModelManager, ProviderError, ProviderUnavailable
+from core.calls.call import Call, Origin, Pipe
+from core.domain.generation import Chunk, Generation, Request
+from core.experiments.service import Served
 
 
 class Answer(Protocol):
-    """How a wire writes an answer. has_comments: whether its clients can read comments in a stream."""
+    """An answer as a wire writes it. has_comments: Whether its clients can read comments in a stream."""
 
     has_comments: bool
 
@@ -22,65 +21,67 @@ class Answer(Protocol):
     def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes: ...
     def done(self) -> bytes: ...
     def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes: ...
-    def error(self, error: AimmError, call: Call | None) -> tuple[int, bytes]: ...
-    def error_event(self, error: AimmError, call: Call) -> bytes: ...
+    def error_event(self, raw: bytes) -> bytes: ...
 
 
-async def respond(exchange: Exchange, mm: ModelManager, asked: Asked, answer: Answer) -> None:
+async def respond(exchange: Exchange, mm: ModelManager, request: Request, origin: Origin, answer: Answer) -> None:
     """Answer a request. A caller who leaves stops the call; what came is recorded.
 
     Raises:
-        AimmError: Nothing was sent yet. Left.
+        AimmError: Nothing was sent yet. CallerLeft.
     """
     pipe = Pipe()
-    call = await mm.asubmit(asked.request, asked.origin, unit=asked.unit, on_chunk=pipe.put)
+    call, served = await mm.begin(request, origin, pipe.put, unit=origin.user_id)
     leaving = asyncio.ensure_future(exchange.gone())
     leaving.add_done_callback(lambda _: call.cancel())
-    known = _Known(mm, call, leaving)
+    headers = CallHeaders(mm, call, served)
     try:
-        if asked.request.is_streamed:
-            await _stream(exchange, pipe, answer, known)
+        if request.is_streamed:
+            await _stream(exchange, pipe, answer, headers, leaving)
         else:
-            await _whole(exchange, pipe, answer, known)
+            await _whole(exchange, pipe, answer, headers, leaving)
     except AimmError as error:
         if exchange.has_begun:
             raise
-        status, raw = answer.error(error, call)
-        await exchange.answer(status, raw, {**known.at_end(), **retry_headers(error)})
+        await exchange.refuse(error, headers.at_end(), call)
     finally:
         leaving.cancel()
 
 
-async def _whole(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known") -> None:
-    call = known.call
+async def _whole(
+    exchange: Exchange, pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
+) -> None:
+    call = headers.call
     chunks: list[Chunk] = []
     while (chunk := await pipe.get()) is not None:
         chunks.append(chunk)
-    g = answered(call, has_left=known.has_left)
+    g = answered(call, has_left=leaving.done())
     raws = [chunk.raw for chunk in chunks if chunk.raw is not None]
     raw = raws[0] if len(raws) == 1 else answer.whole(g, call, chunks)
-    await exchange.answer(200, raw, known.at_end(g))
+    await exchange.answer(200, raw, headers.at_end(g))
 
 
-async def _stream(exchange: Exchange, pipe: Pipe, answer: Answer, known: "_Known") -> None:
-    call, was_raw = known.call, False
+async def _stream(
+    exchange: Exchange, pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
+) -> None:
+    call, was_raw = headers.call, False
     while (chunk := await pipe.get()) is not None:
         was_raw = was_raw or chunk.raw is not None
-        piece = answer.chunk(chunk, call)
-        if piece:
+        if written := answer.chunk(chunk, call):
             if not exchange.has_begun:
-                await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **known.at_start()})
-            await exchange.write(piece)
+                await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **headers.at_start()})
+            await exchange.write(written)
     try:
-        g = answered(call, has_left=known.has_left)
+        g = answered(call, has_left=leaving.done())
     except AimmError as error:
         if not exchange.has_begun:
             raise
-        await exchange.write(known.comment(answer) + answer.error_event(error, call), more=False)
+        _, raw = error_form(exchange.wire, error, call)
+        await exchange.write(headers.comment(answer) + answer.error_event(raw), more=False)
         return
     if not exchange.has_begun:
-        await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **known.at_end(g)})
-    last = answer.end(g, call, was_raw=was_raw) + known.comment(answer, g) + answer.done()
+        await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **headers.at_end(g)})
+    last = answer.end(g, call, was_raw=was_raw) + headers.comment(answer, g) + answer.done()
     await exchange.write(last, more=False)
 
 
@@ -88,10 +89,10 @@ def answered(call: Call, *, has_left: bool) -> Generation:
     """The record of an answer. A vendor that filtered its answer has answered: the finish reason says so.
 
     Raises:
-        AimmError: There is none, or it broke off. Left: the caller did; who stops a call otherwise is the server.
+        AimmError: There is none, or it broke off. CallerLeft: the caller did; else the server has stopped the call.
     """
     if call.is_cancelled and (call.done.exception(0) is not None or call.result(0).status == "stopped"):
-        raise Left if has_left else ProviderUnavailable("The server is stopping.")
+        raise CallerLeft if has_left else ProviderUnavailable("The server is stopping.")
     g = call.result(0)
     if g.status == "truncated" and g.finish_reason is None:
         if call.cause is not None and call.cause.upstream is not None:
@@ -102,17 +103,13 @@ def answered(call: Call, *, has_left: bool) -> Generation:
     return call.answered(g)
 
 
-class _Known:
-    """The headers of a call: at its start what is known by then, at its end all."""
+class CallHeaders:
+    """The headers of a call: at its start those that are known by then, at its end all."""
 
-    def __init__(self, mm: ModelManager, call: Call, leaving: "asyncio.Future[None]") -> None:
+    def __init__(self, mm: ModelManager, call: Call, served: Served | None) -> None:
         self.call = call
-        self._leaving = leaving
         self._mm = mm
-
-    @property
-    def has_left(self) -> bool:
-        return self._leaving.done()
+        self._served = served
 
     def at_start(self) -> dict[str, str]:
         call, model = self.call, self.call.answered_by
@@ -121,9 +118,9 @@ class _Known:
             found |= {"x-aimm-model": model.name, "x-aimm-provider": model.provider}
         if call.price_id:
             found["x-aimm-price-id"] = call.price_id
-        if call.assignment is not None:
-            found["x-aimm-variant"] = call.assignment.variant.key
-            found["x-aimm-assignment"] = call.assignment.id
+        if self._served is not None:
+            found["x-aimm-variant"] = self._served.variant.key
+            found["x-aimm-assignment"] = self._served.assignment_id
         if call.fallback_from:
             found["x-aimm-fallback"] = call.fallback_from
             found[SPENT_BEFORE] = spent_before(call.spent_before_usd)
@@ -147,8 +144,10 @@ class _Known:
         return _clean(found)
 
     def comment(self, answer: Answer, g: Generation | None = None) -> bytes:
-        """What is known only at the end of a stream, as a comment that clients pass over: a line of the event that follows,
-        because some take one that stands alone for an event without data."""
+        """The headers that are known only at the end of a stream, as a comment, which clients pass over.
+
+        It is a line of the event that follows: some clients take one that stands alone for an event without data.
+        """
         if not answer.has_comments:
             return b""
         return (": " + " ".join(f"{name}={value}" for name, value in self.at_end(g).items()) + "\n").encode()
@@ -160,17 +159,3 @@ class _Known:
 
 def _clean(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
-
-
-def retry_headers(error: AimmError) -> dict[str, str]:
-    """Retry-After, and why a 429 is one."""
-    found: dict[str, str] = {}
-    if error.retry_after_s is not None:
-        found["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
-    if isinstance(error, BudgetExceeded):
-        found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
-    elif isinstance(error, Overloaded):
-        found["x-aimm-reason"] = "overloaded"
-    elif isinstance(error, RateLimited):
-        found["x-aimm-reason"] = "upstream_rate_limited" if error.upstream is not None else "rate_limited"
-    return found

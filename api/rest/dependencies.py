@@ -1,14 +1,17 @@
-"""What the routes are given: the manager, the caller's key, moments."""
+"""Parts that routes share: the manager, the caller's key, parameters of addresses, and values as JSON has them."""
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from api.access import KEY
+from api.gateway.exchange import KEY
 from core import InvalidRequest, ModelManager
+from core.domain.generation import Parameters
 from core.domain.key import Key
 from core.formats.strict_json import loads
 
@@ -42,6 +45,31 @@ def _caller(request: Request) -> Key | None:
 
 Manager = Annotated[ModelManager, Depends(manager)]
 Caller = Annotated[Key | None, Depends(_caller)]
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+Before = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
+Demo = Annotated[bool, Query(description="Those of the demo instead of the others.")]
+From = Annotated[str | None, Query(alias="from", description="ISO 8601; without a zone it is UTC.", max_length=40)]
+To = Annotated[str | None, Query(alias="to", description="ISO 8601, not included.", max_length=40)]
+
+
+def failure(http_status: int, code: str, text: str, **more: object) -> JSONResponse:
+    return JSONResponse({"error": text, "code": code, **more}, status_code=http_status)
+
+
+def parameters_of(said: dict[str, Any]) -> Parameters:
+    """The parameters of a call. Raises: InvalidRequest."""
+    try:
+        parameters = Parameters(**said)
+    except TypeError:
+        raise InvalidRequest(f"parameters: unknown names in {sorted(said)}") from None
+    if problem := parameters.problem():
+        raise InvalidRequest(problem)
+    return parameters
+
+
+def usd(amount: Decimal | None) -> float | None:
+    """Dollars as a number of JSON; null = unknown."""
+    return None if amount is None else float(amount)
 
 
 def moment(text: str | None, name: str) -> datetime | None:

@@ -1,17 +1,53 @@
-"""The routes of /api/keys: made, listed, changed, revoked."""
+"""Keys of programs: made, listed, changed, revoked."""
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from api.rest import schemas, views
-from api.rest.dependencies import Manager, moment
+from fastapi import APIRouter
+
+from api.rest import schemas
+from api.rest.dependencies import Manager, StrictRoute, moment
+from api.rest.money import budget_view
 from core import clock
 from core.domain.key import Key
 from core.issuing import Allowance, issue
 
+router = APIRouter(route_class=StrictRoute)
 
-def _shown(key: Key) -> dict[str, Any]:
+
+@router.get("/keys")
+def list_keys(mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "keys": [_key_view(key) for key in mm.keys.all()]}
+
+
+@router.post("/keys", status_code=201)
+def create_key(body: schemas.CreateKey, mm: Manager) -> dict[str, Any]:
+    """`secret` is the key; it is in this answer and nowhere else."""
+    fields = body.model_dump(exclude={"budget"})
+    fields |= {name: tuple(fields[name]) for name in ("scopes", "models", "tags")}
+    fields["expires_at"] = moment(body.expires_at, "expires_at")
+    wanted = body.budget
+    allowance = None if wanted is None else Allowance(Decimal(str(wanted.limit_usd)), wanted.period)
+    key, secret, budget = issue(mm, fields.pop("name"), allowance=allowance, **fields)
+    status = None if budget is None else budget_view(mm.spend.of_budget(mm.budgets.status(budget.id)))
+    return {"status": "success", "secret": secret, "key": _key_view(key), "budget": status}
+
+
+@router.patch("/keys/{key_id}")
+def change_key(key_id: str, body: schemas.ChangeKey, mm: Manager) -> dict[str, Any]:
+    fields = body.model_dump(exclude_unset=True)
+    fields |= {name: tuple(fields[name]) for name in ("scopes", "models", "tags") if name in fields}
+    if "expires_at" in fields:
+        fields["expires_at"] = moment(fields["expires_at"], "expires_at")
+    return {"status": "success", "key": _key_view(mm.keys.change(key_id, **fields))}
+
+
+@router.delete("/keys/{key_id}")
+def revoke_key(key_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "key": _key_view(mm.keys.revoke(key_id))}
+
+
+def _key_view(key: Key) -> dict[str, Any]:
     moments = ("created_at", "expires_at", "revoked_at", "last_used_at")
     return {
         "id": key.id,
@@ -27,39 +63,3 @@ def _shown(key: Key) -> dict[str, Any]:
         "shares_cache": key.shares_cache,
         **{name: at.isoformat() if (at := getattr(key, name)) else None for name in moments},
     }
-
-
-def list_keys(mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "keys": [_shown(key) for key in mm.keys.all()]}
-
-
-def create_key(body: schemas.CreateKey, mm: Manager) -> dict[str, Any]:
-    """`secret` is the key; it is in this answer and nowhere else."""
-    fields = body.model_dump(exclude={"budget"})
-    fields |= {name: tuple(fields[name]) for name in ("scopes", "models", "tags")}
-    fields["expires_at"] = moment(body.expires_at, "expires_at")
-    wanted = body.budget
-    allowance = None if wanted is None else Allowance(Decimal(str(wanted.limit_usd)), wanted.period)
-    key, secret, budget = issue(mm, fields.pop("name"), allowance=allowance, **fields)
-    status = None if budget is None else views.budget(mm.spend.of_budget(mm.budgets.status(budget.id)))
-    return {"status": "success", "secret": secret, "key": _shown(key), "budget": status}
-
-
-def change_key(key_id: str, body: schemas.ChangeKey, mm: Manager) -> dict[str, Any]:
-    fields = body.model_dump(exclude_unset=True)
-    fields |= {name: tuple(fields[name]) for name in ("scopes", "models", "tags") if name in fields}
-    if "expires_at" in fields:
-        fields["expires_at"] = moment(fields["expires_at"], "expires_at")
-    return {"status": "success", "key": _shown(mm.keys.change(key_id, **fields))}
-
-
-def revoke_key(key_id: str, mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "key": _shown(mm.keys.revoke(key_id))}
-
-
-ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
-    ("/keys", ["GET"], list_keys, 200),
-    ("/keys", ["POST"], create_key, 201),
-    ("/keys/{key_id}", ["PATCH"], change_key, 200),
-    ("/keys/{key_id}", ["DELETE"], revoke_key, 200),
-)

@@ -1,52 +1,68 @@
-"""The routes of what concerns money: budgets, alerts, estimates, prices, past calls charged anew."""
+"""Money: budgets, alerts, estimates, prices, and past calls priced anew."""
 
-from collections.abc import Callable
 from typing import Any
 
-from api.rest import schemas, views
-from api.rest.dependencies import Caller, Manager, moment
+from fastapi import APIRouter
+
+from api.rest import schemas
+from api.rest.dependencies import Caller, Manager, StrictRoute, moment, usd
 from core import InvalidRequest
+from core.domain.alert import Alert
+from core.domain.budget import BudgetOutlook
+from core.domain.generation import Model
+from core.domain.price import RATE_NAMES, Price, RepricedDay, TeamPrice, UnpricedModel
 from core.keys.rules import check_model
+from core.pricing.estimate import Estimate
+
+router = APIRouter(route_class=StrictRoute)
 
 
+@router.get("/budgets")
 def list_budgets(mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "budgets": [views.budget(outlook) for outlook in mm.spend.outlook()]}
+    return {"status": "success", "budgets": [budget_view(outlook) for outlook in mm.spend.outlook()]}
 
 
+@router.post("/budgets", status_code=201)
 def create_budget(body: schemas.CreateBudget, mm: Manager) -> dict[str, Any]:
     status = mm.budgets.create(
         body.name,
         body.limit_usd,
         **body.model_dump(exclude={"name", "limit_usd"}),
     )
-    everything = [views.budget(each) for each in mm.spend.outlook()]
-    return {"status": "success", "budget": views.budget(mm.spend.of_budget(status)), "budgets": everything}
+    everything = [budget_view(each) for each in mm.spend.outlook()]
+    return {"status": "success", "budget": budget_view(mm.spend.of_budget(status)), "budgets": everything}
 
 
+@router.get("/budgets/{budget_id}")
 def get_budget(budget_id: str, mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "budget": views.budget(mm.spend.of_budget(mm.budgets.status(budget_id)))}
+    return {"status": "success", "budget": budget_view(mm.spend.of_budget(mm.budgets.status(budget_id)))}
 
 
+@router.patch("/budgets/{budget_id}")
 def change_budget(budget_id: str, body: schemas.ChangeBudget, mm: Manager) -> dict[str, Any]:
     status = mm.budgets.change(budget_id, **body.model_dump(exclude_none=True))
-    return {"status": "success", "budget": views.budget(mm.spend.of_budget(status))}
+    return {"status": "success", "budget": budget_view(mm.spend.of_budget(status))}
 
 
-def raise_budget(budget_id: str, body: schemas.RaiseBudget, mm: Manager) -> dict[str, Any]:
-    expires_at = moment(body.expires_at, "expires_at")
-    status = mm.budgets.raise_once(budget_id, body.extra_usd, reason=body.reason, expires_at=expires_at)
-    return {"status": "success", "budget": views.budget(mm.spend.of_budget(status))}
-
-
+@router.delete("/budgets/{budget_id}")
 def delete_budget(budget_id: str, mm: Manager) -> dict[str, Any]:
     mm.budgets.delete(budget_id)
     return {"status": "success"}
 
 
+@router.post("/budgets/{budget_id}/raise")
+def raise_budget(budget_id: str, body: schemas.RaiseBudget, mm: Manager) -> dict[str, Any]:
+    expires_at = moment(body.expires_at, "expires_at")
+    status = mm.budgets.raise_once(budget_id, body.extra_usd, reason=body.reason, expires_at=expires_at)
+    return {"status": "success", "budget": budget_view(mm.spend.of_budget(status))}
+
+
+@router.get("/alerts")
 def alerts(mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "alerts": [views.alert(alert) for alert in mm.alerts.all()]}
+    return {"status": "success", "alerts": [_alert_view(alert) for alert in mm.alerts.all()]}
 
 
+@router.post("/cost/estimate")
 def estimate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]:
     beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
     request = mm.request(
@@ -55,47 +71,130 @@ def estimate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]
     check_model(key, request.model)
     if problem := request.parameters.problem():
         raise InvalidRequest(problem)
-    return {"status": "success", "estimate": views.estimate(mm.estimate(request))}
+    return {"status": "success", "estimate": _estimate_view(mm.estimate(request))}
 
 
+@router.get("/prices")
 def prices(mm: Manager) -> dict[str, Any]:
     return {
         "status": "success",
         "catalogue": mm.prices.book.catalogue.version,
-        "models": [views.price(model, mm.price(model.name)) for model in mm.models()],
-        "own_rows": [views.own_price(row) for row in mm.prices.rows],
-        "unpriced": [views.unpriced(each) for each in mm.prices.unpriced()],
+        "models": [_price_view(model, mm.price(model.name)) for model in mm.models()],
+        "own_rows": [_own_price_view(row) for row in mm.prices.rows],
+        "unpriced": [_unpriced_view(each) for each in mm.prices.unpriced()],
         "warnings": mm.prices.warnings,
     }
 
 
+@router.post("/prices", status_code=201)
 def set_price(body: schemas.PriceRow, mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "row": views.own_price(mm.prices.set_price(body.model_dump(exclude_none=True)))}
+    return {"status": "success", "row": _own_price_view(mm.prices.set_price(body.model_dump(exclude_none=True)))}
 
 
+@router.post("/prices/reprice")
+def reprice(body: schemas.Reprice, mm: Manager) -> dict[str, Any]:
+    span = {"since": moment(body.since, "since"), "until": moment(body.until, "until")}
+    days = mm.prices.preview(body.provider, body.model, only_unpriced=body.only_unpriced, **span)
+    n = mm.prices.reprice(body.provider, body.model, only_unpriced=body.only_unpriced, **span) if body.apply else 0
+    return {"status": "success", "applied": body.apply, "calls": n, "days": [_repriced_view(day) for day in days]}
+
+
+@router.delete("/prices/{row_id}")
 def delete_price(row_id: str, mm: Manager) -> dict[str, Any]:
     mm.prices.remove_price(row_id)
     return {"status": "success"}
 
 
-def reprice(body: schemas.Reprice, mm: Manager) -> dict[str, Any]:
-    span = {"since": moment(body.since, "since"), "until": moment(body.until, "until")}
-    days = mm.prices.preview(body.provider, body.model, only_unpriced=body.only_unpriced, **span)
-    n = mm.prices.reprice(body.provider, body.model, only_unpriced=body.only_unpriced, **span) if body.apply else 0
-    return {"status": "success", "applied": body.apply, "calls": n, "days": [views.repriced(day) for day in days]}
+def budget_view(outlook: BudgetOutlook) -> dict[str, Any]:
+    status, b = outlook.status, outlook.status.budget
+    return {
+        "id": b.id,
+        "name": b.name,
+        "limit_usd": usd(b.limit_usd),
+        "raised_usd": usd(status.limit_usd - b.limit_usd),
+        "period": b.period,
+        "rolling_hours": b.rolling_hours or None,
+        "timezone": b.timezone,
+        "scope": b.scope,
+        "action": b.action,
+        "downgrade_to": b.downgrade_to or None,
+        "refuses_unpriced": b.refuses_unpriced,
+        "thresholds": list(b.thresholds),
+        "forecast_thresholds": list(b.forecast_thresholds),
+        "spent": usd(status.spent_usd),
+        "reserved": usd(status.reserved_usd),
+        "left": usd(status.left_usd),
+        "unpriced_requests": status.n_unpriced,
+        "projected": usd(outlook.expected_usd),
+        "projected_interval": None if outlook.interval_usd is None else [usd(each) for each in outlook.interval_usd],
+        "projection_note": outlook.reason or None,
+        "runs_out_on": outlook.runs_out_on.isoformat() if outlook.runs_out_on else None,
+        "threshold_reached": status.reached,
+        "resets_at": status.resets_at.isoformat(),
+    }
 
 
-ROUTES: tuple[tuple[str, list[str], Callable[..., Any], int], ...] = (
-    ("/budgets", ["GET"], list_budgets, 200),
-    ("/budgets", ["POST"], create_budget, 201),
-    ("/budgets/{budget_id}", ["GET"], get_budget, 200),
-    ("/budgets/{budget_id}", ["PATCH"], change_budget, 200),
-    ("/budgets/{budget_id}", ["DELETE"], delete_budget, 200),
-    ("/budgets/{budget_id}/raise", ["POST"], raise_budget, 200),
-    ("/alerts", ["GET"], alerts, 200),
-    ("/cost/estimate", ["POST"], estimate, 200),
-    ("/prices", ["GET"], prices, 200),
-    ("/prices", ["POST"], set_price, 201),
-    ("/prices/reprice", ["POST"], reprice, 200),
-    ("/prices/{row_id}", ["DELETE"], delete_price, 200),
-)
+def _alert_view(a: Alert) -> dict[str, Any]:
+    return {
+        "budget": a.budget_name,
+        "threshold": a.threshold,
+        "of_forecast": a.is_forecast,
+        "state": a.state,
+        "since": a.since.isoformat(),
+        "text": a.text,
+    }
+
+
+def _estimate_view(e: Estimate) -> dict[str, Any]:
+    return {
+        "model": e.model,
+        "low": usd(e.low_usd),
+        "expected": usd(e.expected_usd),
+        "high": usd(e.high_usd),
+        "input_tokens": e.input_tokens._asdict(),
+        "output_tokens": e.output_tokens._asdict(),
+    }
+
+
+def _price_view(m: Model, p: Price | None) -> dict[str, Any]:
+    value: dict[str, Any] = {"model": m.name, "provider": m.provider, "price_id": None}
+    if p is None:
+        return value
+    rates = {name: usd(rate.base) for name in RATE_NAMES if (rate := getattr(p, name)) is not None}
+    return value | {"price_id": p.id, "source": p.source, "usd_per_mtok": rates, "search_usd": usd(p.search_usd)}
+
+
+def _own_price_view(row: TeamPrice) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "provider": row.provider,
+        "model": row.model,
+        "effective_from": row.effective_from.isoformat(),
+        "source": row.source,
+        "usd_per_mtok": {name: usd(rate.base) for name, rate in row.rates.items()},
+        "above": {
+            name: {start: usd(price) for start, price in rate.above} for name, rate in row.rates.items() if rate.above
+        },
+        "discount_percent": None if row.discount is None else float(100 * row.discount),
+        "tiers": {tier: float(factor) for tier, factor in row.tiers.items()},
+    }
+
+
+def _unpriced_view(each: UnpricedModel) -> dict[str, Any]:
+    return {
+        "provider": each.provider,
+        "model": each.model,
+        "requests": each.n_calls,
+        "input_tokens": each.input_tokens,
+        "output_tokens": each.output_tokens,
+    }
+
+
+def _repriced_view(day: RepricedDay) -> dict[str, Any]:
+    return {
+        "day": day.on.isoformat(),
+        "requests": day.n_calls,
+        "unpriced": day.n_unpriced,
+        "before": usd(day.before_usd),
+        "after": usd(day.after_usd),
+    }

@@ -1,4 +1,4 @@
-"""What requests hold. Pydantic lives at the wire only."""
+"""The bodies of requests. Pydantic lives here only."""
 
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -224,13 +224,13 @@ class CreateKey(_Body):
     rpm: Rate | None = Field(default=None, description="Requests a minute.")
     user_rpm: Rate | None = Field(default=None, description="Requests a minute of each of its users.")
     log_content: LogContent | None = Field(default=None, description="What is kept of texts; by default as the server.")
-    shares_cache: bool = Field(default=False, description="Shares kept answers with other keys that do so.")
+    shares_cache: bool = Field(default=False, description="Shares cached responses with other keys that do so.")
     expires_at: str | None = Field(default=None, max_length=40, description="ISO 8601; by default never.")
     budget: KeyBudget | None = None
 
 
 class ChangeKey(_Body):
-    """What of a key changes; the rest stays. null takes a limit away."""
+    """The fields of a key that change; the rest stays. null takes a limit away."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -270,7 +270,7 @@ class CreateBudget(_Body):
 
 
 class ChangeBudget(_Body):
-    """What of a budget changes; the rest stays."""
+    """The fields of a budget that change; the rest stays."""
 
     model_config = ConfigDict(extra="forbid")
 

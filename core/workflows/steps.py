@@ -6,35 +6,45 @@ from typing import Any
 
 from core import clock
 from core.calls.call import Call, Origin
+from core.calls.engine import CallEngine
 from core.domain.generation import Generation, Message, Request
+from core.domain.key import Key
 from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
 from core.formats import strict_json as json
 from core.pricing.receipt import to_nano
-from core.runs.job import Closing, JobTools
-from core.storage.engine.writer import Work
+from core.storage.engine.writer import Work, Writer
 from core.storage.workflows import WorkflowStore
 from core.workflows.template import render
+
+
+class Closing(Exception):
+    """The process is going down; the run is to be taken up again by the next one."""
+
 
 OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
 
 
 class StepRunner:
     def __init__(
-        self, tools: JobTools, store: WorkflowStore, default_model: Callable[[], str], is_closing: threading.Event
+        self,
+        store: WorkflowStore,
+        writer: Writer,
+        calls: CallEngine,
+        default_model: Callable[[], str],
+        key_of: Callable[[str], Key | None],
     ) -> None:
-        """is_closing: Set when the process goes down."""
         self._store = store
-        self._writer = tools.writer
-        self._calls = tools.calls
+        self._writer = writer
+        self._calls = calls
         self._default_model = default_model
-        self._key_of = tools.key_of
+        self._key_of = key_of
         self._active: dict[str, Call] = {}
         self._out_of_money: set[str] = set()
-        self._is_closing = is_closing
+        self.is_closing = threading.Event()
 
     def ran_out_of_money(self, run_id: str) -> bool:
-        """Tell, once, whether the run's last step failed for want of money."""
+        """Whether the run's last step failed for want of money; asked once."""
         found = run_id in self._out_of_money
         self._out_of_money.discard(run_id)
         return found
@@ -90,7 +100,7 @@ class StepRunner:
     def _call(
         self, run: WorkflowRun, step: Step, ask: tuple[str, str, str | None], attempt: int
     ) -> tuple[StepStatus, str, bool]:
-        """Give what the step came to, why it failed, and whether there was an answer at all."""
+        """What the step came to, why it failed, and whether there was an answer at all."""
         model, prompt, system = ask
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
         now = self._store.run(run.id)
@@ -101,7 +111,6 @@ class StepRunner:
             ref_name=f"workflow:{run.workflow_name}",
             cap_usd=None if now is None else now.left_of_cap_usd,
             key=self._key_of(run.key_id),
-            is_permitted=run.source == "experiment",  # its key was judged by the experiment's name
         )
         verdict: list[tuple[StepStatus, str, bool]] = []
 
@@ -116,7 +125,7 @@ class StepRunner:
             return lambda connection: self._store.put_step(connection, run.id, run.n_starts, step.name, values)
 
         try:
-            call = self._calls.submit(request, origin, also=record)
+            call = self._calls.submit(request, origin, record)
             self._active[run.id] = call
             if not self._is_wanted(run):  # stopped between the look and the call
                 call.cancel()
@@ -125,12 +134,12 @@ class StepRunner:
             return "failed", error.message, False
         finally:
             self._active.pop(run.id, None)
-        if self._is_closing.is_set() and verdict and verdict[0][0] == "failed":
+        if self.is_closing.is_set() and verdict and verdict[0][0] == "failed":
             raise Closing
         return verdict[0]
 
     def _is_wanted(self, run: WorkflowRun) -> bool:
-        """Tell whether the run goes on in this start: a stopped run must ask, and pay for, nothing more."""
+        """Whether the run still goes on, in this start of it: a stopped run must ask, and pay for, nothing more."""
         now = self._store.run(run.id)
         return now is not None and now.status == "running" and now.n_starts == run.n_starts
 
@@ -162,7 +171,7 @@ def _step_values(run: WorkflowRun, step: Step, generation: Generation, attempt: 
 
 
 def judge(generation: Generation, check: Check) -> tuple[StepStatus, str]:
-    """Tell whether an answer will do, and why not."""
+    """Whether an answer will do, and why not."""
     if generation.status != "ok":
         return "failed", generation.error_message or f"the call was {generation.status}"
     if check == "not_empty" and not generation.text.strip():

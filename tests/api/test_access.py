@@ -17,7 +17,6 @@ import httpx2
 import pytest
 import streamlit as st
 from sqlalchemy import text
-from starlette.routing import Mount, Router
 from streamlit import config
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.secrets import Secrets
@@ -27,10 +26,11 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from api.access import KEY, Access, Nearby, is_behind_access, scope_needed
+from api.access import Access, Nearby, is_behind_access, scope_needed
+from api.gateway.exchange import KEY
 from api.headers import Headers
-from api.rest.calls import make_app
-from api.rest.guard import Guard
+from api.rest.app import make_app
+from api.server import Server
 from core import InvalidRequest, ModelManager
 from core.config import Settings
 from core.keys import logins
@@ -388,12 +388,12 @@ class Api:
     """The API in front of a manager of this process, asked with one key or none."""
 
     def __init__(self, mm: ModelManager, secret: str = "") -> None:
-        self._app = Access(Guard(make_app(lambda: mm)), lambda: mm, is_local=True)
+        self._app = Access(Server(lambda: mm), lambda: mm, is_local=True)
         self._headers = {"authorization": f"Bearer {secret}"}
 
     def send(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         async def go() -> httpx2.Response:
-            transport = httpx2.ASGITransport(app=_under_api(self._app))
+            transport = httpx2.ASGITransport(app=self._app)
             async with httpx2.AsyncClient(
                 transport=transport, base_url="http://localhost", headers=self._headers, timeout=60
             ) as client:
@@ -401,11 +401,6 @@ class Api:
 
         response = asyncio.run(go())
         return response.status_code, response.json()
-
-
-def _under_api(app: Any) -> Any:
-    """As the server mounts it."""
-    return Router([Mount("/api", app=app)])
 
 
 def test_keys_are_made_changed_and_revoked_over_http(mm: ModelManager):

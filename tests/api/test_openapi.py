@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from api.gateway.registry import WIRES
 from api.openapi import document
-from api.rest.calls import make_app
+from api.rest.app import make_app
 from tests.builders import Running, running_gateway
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -39,7 +40,7 @@ def test_one_document_describes_every_address(served: Running):
 
 
 def test_what_the_document_points_at_is_in_it():
-    whole = document(make_app(lambda: None).openapi())  # type: ignore[arg-type,return-value]
+    whole = document(make_app(lambda: None).openapi(), WIRES)  # type: ignore[arg-type,return-value]
     left, pointed = [whole], set()
     while left:
         part: Any = left.pop()

@@ -1,32 +1,27 @@
-"""From Gemini's JSON to a request of ours."""
+"""Requests of ours, read from Gemini's JSON."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from api.gateway.exchange import Exchange
-from api.gateway.options import Asked, origin_of
 from core import InvalidRequest
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
-from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
-from core.formats.text import as_list, is_storable
+from core.formats.text import as_list
 
 _ALPHABET = str.maketrans("-_", "+/")
 _CHOICES = {"AUTO": "auto", "VALIDATED": "auto", "NONE": "none", "ANY": "required"}
 
 
-def content(exchange: Exchange, model: str, body: dict[str, Any], key: Key | None, *, is_streamed: bool) -> Asked:
+def content(model: str, body: dict[str, Any], *, is_streamed: bool) -> Request:
     """Raises: InvalidRequest."""
     messages = _turns(body.get("contents"))
     system = _system(_either(body, "systemInstruction", "system_instruction"))
     parameters = _parameters(body)
     if problem := parameters.problem():
         raise InvalidRequest(problem)
-    if not all(is_storable(text) for text in (system or "", *(turn.text for turn in messages))):
-        raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
     tools, is_plain = _tools(body.get("tools"))
     choice, allowed = _tool_choice(_either(body, "toolConfig", "tool_config"))
-    request = Request(
+    return Request(
         model=model,
         messages=messages,
         system=system,
@@ -36,8 +31,6 @@ def content(exchange: Exchange, model: str, body: dict[str, Any], key: Key | Non
         is_streamed=is_streamed,
         native=Native(wire="gemini", body=body, parameters=parameters, system=system),
     )
-    origin = origin_of(exchange, key)
-    return Asked(request, origin, unit=origin.user_id)
 
 
 def _either(body: Mapping[str, Any], *names: str) -> Any:
@@ -60,7 +53,7 @@ def _turns(given: Any) -> tuple[Message, ...]:
 
 
 def _parts(given: Any) -> tuple[Part, ...]:
-    """What is in a part; nothing where only Gemini reads it, such as its own thoughts."""
+    """The content of a part; nothing where only Gemini reads it, such as its own thoughts."""
     if not isinstance(given, dict):
         raise InvalidRequest("A part must be an object.")
     if given.get("thought"):
@@ -84,7 +77,10 @@ def _parts(given: Any) -> tuple[Part, ...]:
 
 
 def _result(given: Mapping[str, Any]) -> tuple[Part, ...]:
-    """A result, and the media in it. Gemini reads `output` (and SDKs write `result`) as what came, `error` as what failed."""
+    """A result, and the media in it.
+
+    Gemini reads `output` (and SDKs write `result`) as the result of a tool, `error` as its failure.
+    """
     inner, only = given.get("response"), ""
     if isinstance(inner, dict) and len(inner) == 1 and inner.keys() & {"result", "output", "error"}:
         [(only, inner)] = inner.items()
@@ -123,10 +119,10 @@ def _tools(given: Any) -> tuple[tuple[Tool, ...], bool]:
         for function in declared:
             if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                 raise InvalidRequest("A function declaration needs a name.")
-            schema = _either(function, "parametersJsonSchema", "parameters_json_schema") or _lower(
-                function.get("parameters")
-            )
-            found.append(Tool(name=function["name"], description=str(function.get("description") or ""), parameters=schema or {}))  # fmt: skip
+            schema = _either(function, "parametersJsonSchema", "parameters_json_schema")
+            schema = schema or _lower(function.get("parameters")) or {}
+            description = str(function.get("description") or "")
+            found.append(Tool(name=function["name"], description=description, parameters=schema))
     return tuple(found), is_plain
 
 
@@ -167,6 +163,7 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
     schema = _either(config, "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
     if schema is None:
         schema = _lower(_either(config, "responseSchema", "response_schema"))
+    is_json = schema is None and _either(config, "responseMimeType", "response_mime_type") == "application/json"
     tier = str(_either(body, "serviceTier", "service_tier") or "")
     return Parameters(
         temperature=config.get("temperature"),
@@ -177,8 +174,8 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
         thinking_level=level if level in THINKING_LEVELS else None,
         service_tier=tier if tier in SERVICE_TIERS else None,
         json_schema=schema if isinstance(schema, dict) else None,
-        json_object=True if _either(config, "responseMimeType", "response_mime_type") == "application/json" and schema is None else None,
+        json_object=is_json or None,
         stop=_either(config, "stopSequences", "stop_sequences"),
         frequency_penalty=_either(config, "frequencyPenalty", "frequency_penalty"),
         presence_penalty=_either(config, "presencePenalty", "presence_penalty"),
-    )  # fmt: skip
+    )

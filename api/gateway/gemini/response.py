@@ -1,13 +1,13 @@
-"""From our chunks and records to Gemini's JSON; errors in Google's form."""
+"""Gemini's JSON of our chunks and records, and Google's form of errors."""
 
 from typing import Any
 
 from api.errors import status_of
-from api.gateway.exchange import dumped
 from core import AimmError, ContextTooLong, RateLimited
 from core.calls.call import Call
 from core.domain.generation import Chunk, Generation
 from core.domain.message import ToolCall, read_calls
+from core.formats.strict_json import encoded
 
 _FINISH = {
     "stop": "STOP", "unknown": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"
@@ -48,24 +48,20 @@ class GeminiAnswer:
     def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
         parts: list[dict[str, Any]] = [{"text": g.thinking, "thought": True}] if g.thinking else []
         parts += [{"text": g.text}] if g.text else []
-        return dumped(_ended(parts, g))
+        return encoded(_ended(parts, g))
 
-    def error(self, error: AimmError, call: Call | None) -> tuple[int, bytes]:
-        """(status, body)."""
-        return gemini_error(error, call)
-
-    def error_event(self, error: AimmError, call: Call) -> bytes:
-        return b"data: " + gemini_error(error, call)[1] + b"\r\n\r\n"
+    def error_event(self, raw: bytes) -> bytes:
+        return b"data: " + raw + b"\r\n\r\n"
 
 
-def gemini_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes]:
-    """(status, body) of an error; a vendor of the same wire is quoted."""
+def error_form(error: AimmError, is_quoted: bool) -> tuple[int, bytes]:
+    """The status and the body of an error. is_quoted: Whether its vendor speaks this wire."""
     status = status_of(error)
     status = 400 if status == 422 or isinstance(error, ContextTooLong) else status
     text, name = error.text, ""
     if error.upstream is not None:
         status = error.upstream.status if 400 <= error.upstream.status < 600 else status
-        if call is not None and call.wire == "gemini":
+        if is_quoted:
             text, name = error.upstream.message or text, error.upstream.code
     inner: dict[str, Any] = {
         "code": status,
@@ -75,7 +71,7 @@ def gemini_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
         delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"}
         inner["details"] = [delay]
-    return status, dumped({"error": inner})
+    return status, encoded({"error": inner})
 
 
 def usage(g: Generation) -> dict[str, Any]:
@@ -102,7 +98,7 @@ def usage(g: Generation) -> dict[str, Any]:
 
 
 def _event(value: dict[str, Any]) -> bytes:
-    return b"data: " + dumped(value) + b"\r\n\r\n"
+    return b"data: " + encoded(value) + b"\r\n\r\n"
 
 
 def _response(parts: list[dict[str, Any]], finish: str | None, model: str, response_id: str) -> dict[str, Any]:
@@ -113,8 +109,11 @@ def _response(parts: list[dict[str, Any]], finish: str | None, model: str, respo
 
 
 def _ended(parts: list[dict[str, Any]], g: Generation) -> dict[str, Any]:
-    """The last event, or the whole answer. A call whose arguments cannot be read is not told as one without any: the finish
-    reason says why it is missing, as Gemini's own does."""
+    """The last event, or the whole answer.
+
+    A call whose arguments cannot be read is not told as one without any: the finish reason says why it is missing, as
+    Gemini's own does.
+    """
     is_cut = g.finish_reason in ("length", "content_filter")
     calls = read_calls(g.tool_calls, is_cut=is_cut)
     made = [_called(call, arguments) for call, arguments in calls if arguments is not None]

@@ -8,12 +8,17 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from api.gateway.exchange import Exchange, dumped
-from api.gateway.gemini import request as gemini_request
-from api.gateway.gemini.response import GeminiAnswer
+from api.gateway.exchange import Exchange
+from api.gateway.gemini import request as read
+from api.gateway.gemini.response import GeminiAnswer, error_form
+from api.gateway.gemini.schemas import paths
+from api.gateway.options import origin_of
 from api.gateway.respond import respond
+from api.gateway.wire import Wire
 from core import InvalidRequest, ModelManager, NotFound
-from core.domain.key import Key
+from core.domain.generation import Model
+from core.formats.strict_json import encoded
+from core.keys.rules import check_model
 
 # A name may hold colons itself: exp:NAME, llama3:8b.
 _ADDRESS = re.compile(
@@ -23,8 +28,8 @@ _METHODS = ["generateContent", "countTokens", "streamGenerateContent"]
 _ANSWERS = frozenset({"generateContent", "streamGenerateContent"})
 
 
-async def handle(exchange: Exchange, mm: ModelManager, key: Key | None) -> None:
-    """Answer a request of this wire. Raises: AimmError, Left."""
+async def handle(exchange: Exchange, mm: ModelManager) -> None:
+    """Answer a request of this wire. Raises: AimmError, CallerLeft."""
     found = _ADDRESS.fullmatch(exchange.path)
     if found is None:
         raise NotFound("There is nothing at this address.")
@@ -33,32 +38,38 @@ async def handle(exchange: Exchange, mm: ModelManager, key: Key | None) -> None:
         is_streamed = action == "streamGenerateContent"
         if is_streamed and b"alt=sse" not in exchange.query:
             raise InvalidRequest("Streams come as server-sent events only: add ?alt=sse.")
-        asked = gemini_request.content(exchange, model, await exchange.json(), key, is_streamed=is_streamed)
-        await respond(exchange, mm, asked, GeminiAnswer())
+        request = read.content(model, await exchange.json(), is_streamed=is_streamed)
+        await respond(exchange, mm, request, origin_of(exchange), GeminiAnswer())
     elif exchange.method == "POST" and action == "countTokens":
-        await _count(exchange, mm, key, model)
+        await _count(exchange, mm, model)
     elif exchange.method == "GET" and action is None:
-        models = [_model(each) for each in await asyncio.to_thread(mm.models) if key is None or key.may_ask(each.name)]
-        if not model:
-            await exchange.answer(200, dumped({"models": models}), {})
-            return
-        wanted = next((each for each in models if each["name"] == f"models/{model}"), None)
-        if wanted is None:
-            raise NotFound(f"There is no model {model[:80]!r}.")
-        await exchange.answer(200, dumped(wanted), {})
+        await _models(exchange, mm, model)
     else:
         raise NotFound("There is nothing at this address.")
 
 
-async def _count(exchange: Exchange, mm: ModelManager, key: Key | None, model: str) -> None:
+async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
+    """All models, or the one that is wanted."""
+    key = exchange.key
+    found = [_model(each) for each in await asyncio.to_thread(mm.models) if key is None or key.may_ask(each.name)]
+    if not wanted:
+        return await exchange.answer(200, encoded({"models": found}))
+    for model in found:
+        if model["name"] == f"models/{wanted}":
+            return await exchange.answer(200, encoded(model))
+    raise NotFound(f"There is no model {wanted[:80]!r}.")
+
+
+async def _count(exchange: Exchange, mm: ModelManager, model: str) -> None:
+    check_model(exchange.key, model)
     body = await exchange.json()
-    whole = body.get("generateContentRequest")
-    asked = gemini_request.content(exchange, model, whole if isinstance(whole, dict) else body, key, is_streamed=False)
-    n = await asyncio.to_thread(mm.count_tokens, asked.request, key)
-    await exchange.answer(200, dumped({"totalTokens": n}), {})
+    inner = body.get("generateContentRequest")
+    request = read.content(model, inner if isinstance(inner, dict) else body, is_streamed=False)
+    n = await asyncio.to_thread(mm.count_tokens, request)
+    await exchange.answer(200, encoded({"totalTokens": n}))
 
 
-def _model(model: Any) -> dict[str, Any]:
+def _model(model: Model) -> dict[str, Any]:
     value = {
         "name": f"models/{model.name}",
         "displayName": model.label or model.name,
@@ -67,3 +78,8 @@ def _model(model: Any) -> dict[str, Any]:
         "outputTokenLimit": model.max_output_tokens,
     }
     return {name: each for name, each in value.items() if each is not None}
+
+
+WIRE = Wire(
+    prefix="/gemini", name="gemini", handle=handle, error=error_form, paths=paths, key_headers=(b"x-goog-api-key",)
+)

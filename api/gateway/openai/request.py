@@ -1,16 +1,15 @@
-"""From OpenAI's JSON to a request of ours."""
+"""Requests of ours, read from OpenAI's JSON."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from api.gateway.exchange import Exchange
-from api.gateway.options import Asked, origin_of
 from core import InvalidRequest
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
 from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
-from core.formats.text import as_list, is_storable
+from core.formats.text import as_list
+from core.keys.rules import check_model
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
@@ -20,7 +19,7 @@ _OURS = ("fallbacks",)
 _FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
-def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
+def chat(body: dict[str, Any], key: Key | None) -> Request:
     """Raises: InvalidRequest."""
     messages, system = _turns(_list(body, "messages", least=1))
     if not messages:  # nothing but instructions: other wires want a turn of the user
@@ -31,8 +30,8 @@ def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
     if problem := parameters.problem():
         raise InvalidRequest(problem)
     choice, allowed = _tool_choice(body)
-    request = Request(
-        model=model_of(body),
+    return Request(
+        model=_model(body),
         messages=messages,
         system=system,
         parameters=parameters,
@@ -40,17 +39,11 @@ def chat(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
         tool_choice=choice,
         is_one_call=body.get("parallel_tool_calls") is False,
         is_streamed=body.get("stream") is True,
-        native=_native(body, parameters, system),
+        native=Native(wire="openai", body=_theirs(body, key), parameters=parameters, system=system),
     )
-    options = body.get("stream_options")
-    is_counted = isinstance(options, dict) and options.get("include_usage") is True
-    user = _user(body)
-    fallbacks = tuple(_texts(body, "fallbacks"))
-    origin = origin_of(exchange, key, user=user, fallbacks=fallbacks)
-    return Asked(request, origin, unit=origin.user_id, is_counted=is_counted)
 
 
-def embeddings(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Asked:
+def embeddings(body: dict[str, Any], key: Key | None) -> Request:
     """Raises: InvalidRequest."""
     given = body.get("input")
     texts = [given] if isinstance(given, str) else given
@@ -60,42 +53,50 @@ def embeddings(exchange: Exchange, body: dict[str, Any], key: Key | None) -> Ask
         texts = [texts]
     messages = []
     for each in texts:
-        if isinstance(each, str) and each and is_storable(each):
+        if isinstance(each, str) and each:
             messages.append(Message("user", each))
         elif isinstance(each, list) and each and all(isinstance(token, int) for token in each):
             messages.append(Message("user", " ".join(map(str, each))))  # tokens: only their own vendor reads them
         else:
             raise InvalidRequest("Each input must be a text that is not empty, or a list of tokens.")
-    request = Request(
-        model=model_of(body),
+    return Request(
+        model=_model(body),
         messages=tuple(messages),
         operation="embeddings",
         is_streamed=False,
-        native=_native(body, Parameters()),
+        native=Native(wire="openai", body=_theirs(body, key), parameters=Parameters()),
     )
-    origin = origin_of(exchange, key, user=_user(body), fallbacks=tuple(_texts(body, "fallbacks")))
-    return Asked(request, origin, unit=origin.user_id)
 
 
-def _native(body: Mapping[str, Any], parameters: Parameters, system: str | None = None) -> Native:
-    """The body as it is passed on, with the models that it names (OpenRouter's own fallbacks). Raises: InvalidRequest."""
-    theirs = {name: value for name, value in body.items() if name not in _OURS}
-    models = tuple(_texts(body, "models"))
-    return Native(wire="openai", body=theirs, parameters=parameters, system=system, models=models)
+def _theirs(body: Mapping[str, Any], key: Key | None) -> dict[str, Any]:
+    """The part of a body that is passed on.
+
+    Raises:
+        InvalidRequest. Forbidden: it names models (OpenRouter's own fallbacks) that the key may not ask.
+    """
+    for name in _texts(body, "models"):
+        check_model(key, name)
+    return {name: value for name, value in body.items() if name not in _OURS}
 
 
-def model_of(body: Mapping[str, Any]) -> str:
+def _model(body: Mapping[str, Any]) -> str:
     model = body.get("model")
-    if not isinstance(model, str) or not 1 <= len(model) <= 200 or not is_storable(model):
+    if not isinstance(model, str) or not 1 <= len(model) <= 200:
         raise InvalidRequest("model must be the name of a model, of 1 to 200 characters.")
     return model
 
 
-def _user(body: Mapping[str, Any]) -> str:
-    user = body.get("user") or body.get("safety_identifier") or ""
-    if not isinstance(user, str) or len(user) > 500:
+def user(body: Mapping[str, Any]) -> str:
+    """The one who asks. Raises: InvalidRequest."""
+    found = body.get("user") or body.get("safety_identifier") or ""
+    if not isinstance(found, str) or len(found) > 500:
         raise InvalidRequest("user must be a text of at most 500 characters.")
-    return user
+    return found
+
+
+def fallbacks(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The models to ask where the first one fails. Raises: InvalidRequest."""
+    return tuple(_texts(body, "fallbacks"))
 
 
 def _list(body: Mapping[str, Any], name: str, *, least: int = 0) -> list[Any]:
@@ -134,8 +135,6 @@ def _turns(given: list[dict[str, Any]]) -> tuple[tuple[Message, ...], str | None
     if not systems and not any(turn.role == "user" for turn in turns):
         raise InvalidRequest("messages must hold a message of the user.")
     system = "\n\n".join(systems)
-    if not all(is_storable(text) for text in (system, *(turn.text for turn in turns))):
-        raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
     return paired(turns), system or None
 
 
@@ -236,7 +235,7 @@ def _tools(body: Mapping[str, Any]) -> tuple[Tool, ...]:
 
 
 def _grammar(shape: Any) -> str:
-    """What the description of a free-form tool says of its grammar, for vendors that know none."""
+    """The grammar of a free-form tool, as its description tells it to vendors that know none."""
     grammar = shape.get("grammar") if isinstance(shape, dict) else None
     if not isinstance(grammar, dict):
         return ""
@@ -244,7 +243,10 @@ def _grammar(shape: Any) -> str:
 
 
 def _tool_choice(body: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """(the choice, the names of the tools that alone may be called; empty = all). Some clients write `any`, or `{"type": "auto"}`."""
+    """(the choice, the names of the tools that alone may be called; empty = all).
+
+    Some clients write `any`, or `{"type": "auto"}`.
+    """
     given = body.get("tool_choice") or body.get("function_call") or ""
     inner = given
     if isinstance(given, dict):
@@ -268,10 +270,11 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
     elif isinstance(shape, dict) and shape.get("type") == "json_object":
         is_json = True
     effort, tier = body.get("reasoning_effort"), _TIERS.get(str(body.get("service_tier")))
+    longest = body.get("max_completion_tokens")
     return Parameters(
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),
-        max_tokens=body["max_completion_tokens"] if body.get("max_completion_tokens") is not None else body.get("max_tokens"),
+        max_tokens=body.get("max_tokens") if longest is None else longest,
         seed=body.get("seed"),
         thinking_budget=body.get("thinking_budget"),
         thinking_level=effort if effort in THINKING_LEVELS else None,
@@ -281,4 +284,4 @@ def _parameters(body: Mapping[str, Any]) -> Parameters:
         stop=body.get("stop"),
         frequency_penalty=body.get("frequency_penalty"),
         presence_penalty=body.get("presence_penalty"),
-    )  # fmt: skip
+    )

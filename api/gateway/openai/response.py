@@ -1,4 +1,4 @@
-"""From our chunks and records to OpenAI's JSON; errors in OpenAI's form."""
+"""OpenAI's JSON of our chunks and records, and OpenAI's form of errors."""
 
 import base64
 import struct
@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 from api.errors import status_of
-from api.gateway.exchange import dumped
 from core import AimmError, AuthenticationError, BudgetExceeded, ContextTooLong, ModelNotFound, Overloaded, RateLimited
 from core.calls.call import Call
 from core.domain.generation import Chunk, Generation
 from core.domain.message import ToolCall, read_arguments
+from core.formats.strict_json import encoded
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 # OpenAI's own codes, which clients look for.
@@ -37,7 +37,7 @@ class OpenAIAnswer:
 
     @staticmethod
     def _waits(call: Call) -> bool:
-        """Whether calls of tools are told at the end, because they are written otherwise than they come."""
+        """True where calls of tools are told at the end, because they are written otherwise than they come."""
         return _is_legacy(call) or any(tool.is_custom for tool in call.request.tools)
 
     def chunk(self, chunk: Chunk, call: Call) -> bytes:
@@ -81,7 +81,7 @@ class OpenAIAnswer:
         return value | _signed(tool.signature)
 
     def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes:
-        """What follows the last chunk."""
+        """The events after the last chunk."""
         if was_raw:
             return b""
         head = self._head or _head(g.id, g.response_model or g.model)
@@ -100,7 +100,7 @@ class OpenAIAnswer:
 
     def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
         if g.operation == "embeddings":
-            return dumped(self._embeddings(g, chunks))
+            return encoded(self._embeddings(g, chunks))
         message: dict[str, Any] = {
             "role": "assistant",
             "content": g.text or (None if g.tool_calls else ""),
@@ -110,7 +110,7 @@ class OpenAIAnswer:
             message["reasoning_content"] = g.thinking
         message |= _calls_said(g, call)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(g, call)}
-        return dumped({
+        return encoded({
             "id": g.id, "object": "chat.completion", "created": int(g.created_at.timestamp()),
             "model": g.response_model or g.model, "choices": [choice], "usage": usage(g),
         })  # fmt: skip
@@ -124,16 +124,12 @@ class OpenAIAnswer:
         counted = {"prompt_tokens": g.usage.input_tokens, "total_tokens": g.usage.input_tokens}
         return {"object": "list", "data": data, "model": g.response_model or g.model, "usage": counted}
 
-    def error(self, error: AimmError, call: Call | None) -> tuple[int, bytes]:
-        """(status, body)."""
-        return openai_error(error, call)
-
-    def error_event(self, error: AimmError, call: Call) -> bytes:
-        return b"data: " + openai_error(error, call)[1] + b"\n\n"
+    def error_event(self, raw: bytes) -> bytes:
+        return b"data: " + raw + b"\n\n"
 
 
-def openai_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes]:
-    """(status, body) of an error; a vendor of the same wire is quoted."""
+def error_form(error: AimmError, is_quoted: bool) -> tuple[int, bytes]:
+    """The status and the body of an error. is_quoted: Whether its vendor speaks this wire."""
     status = status_of(error)
     status = 400 if status == 422 or isinstance(error, ContextTooLong) else status
     code: str | None = next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
@@ -142,16 +138,16 @@ def openai_error(error: AimmError, call: Call | None = None) -> tuple[int, bytes
     upstream = error.upstream
     if upstream is not None:
         status = upstream.status if 400 <= upstream.status < 600 else status
-        if call is not None and call.wire == "openai":
+        if is_quoted:
             text, param = upstream.message or text, upstream.param or None
             code, kind = upstream.code or None, upstream.type or kind
         elif isinstance(error, AuthenticationError):
             status = 401
-    return status, dumped({"error": {"message": text, "type": kind, "param": param, "code": code}})
+    return status, encoded({"error": {"message": text, "type": kind, "param": param, "code": code}})
 
 
 def usage(g: Generation) -> dict[str, Any]:
-    """In OpenAI's words, and those of servers of its wire for what it does not count itself, where there is any of that."""
+    """The usage in OpenAI's words; tokens that it does not count itself, in those of other servers of its wire."""
     u, more = g.usage, g.usage.more
     hour = u.cache_write_1h_tokens
     created = {"ephemeral_5m_input_tokens": u.cache_write_tokens, "ephemeral_1h_input_tokens": hour} if hour else {}
@@ -184,11 +180,11 @@ def _head(call_id: str, model: str) -> dict[str, Any]:
 
 
 def _event(value: dict[str, Any]) -> bytes:
-    return b"data: " + dumped(value) + b"\n\n"
+    return b"data: " + encoded(value) + b"\n\n"
 
 
 def _is_legacy(call: Call) -> bool:
-    """Whether the caller speaks of functions, as was done before there were tools."""
+    """True of a caller who speaks of functions, as was done before there were tools."""
     native = call.request.native_for("openai")
     return native is not None and bool(native.body.get("functions")) and not native.body.get("tools")
 
@@ -230,7 +226,7 @@ def _made_id(call: Call, at: int) -> str:
 
 
 def _signed(signature: str) -> dict[str, Any]:
-    """Where Google's own OpenAI-compatible addresses put it, and look for it when it comes back."""
+    """A signature in the place where Google's own OpenAI-compatible addresses put it and look for it."""
     return {"extra_content": {"google": {"thought_signature": signature}}} if signature else {}
 
 

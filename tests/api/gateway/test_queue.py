@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from api.gateway.exchange import Left
-from api.gateway.queue import Gate
+from api.errors import CallerLeft
+from api.gateway.queue import Queue
 from tests.builders import GPT, Running, running_gateway, until
 from tests.fakes import vendors as vendor_fake
 
@@ -66,7 +66,7 @@ def test_slow_senders_lock_nobody_out(narrow: Running):
 
 def test_who_leaves_the_queue_gives_up_its_place():
     async def story() -> list[str]:
-        gate, gone, ends = Gate(1, 1), asyncio.Event(), asyncio.Event()
+        queue, gone, ends = Queue(1, 1), asyncio.Event(), asyncio.Event()
         heard = []
 
         async def wait_gone() -> None:
@@ -74,10 +74,10 @@ def test_who_leaves_the_queue_gives_up_its_place():
 
         async def hold(name: str) -> None:
             try:
-                async with gate.turn(wait_gone if name == "leaver" else None):
+                async with queue.slot(wait_gone if name == "leaver" else None):
                     heard.append(name)
                     await ends.wait()
-            except Left:
+            except CallerLeft:
                 heard.append(f"{name} left")
 
         first = asyncio.create_task(hold("first"))
@@ -90,7 +90,7 @@ def test_who_leaves_the_queue_gives_up_its_place():
         await asyncio.sleep(0)
         ends.set()
         await asyncio.gather(first, third)
-        async with gate.turn():
+        async with queue.slot():
             heard.append("free")
         return heard
 
@@ -101,16 +101,16 @@ def test_who_leaves_the_queue_gives_up_its_place():
 def test_a_turn_that_is_given_up_as_it_comes_is_neither_lost_nor_doubled(is_given: bool):
     inside: list[str] = []
 
-    async def hold(gate: Gate, until: asyncio.Event, name: str = "") -> None:
-        async with gate.turn():
+    async def hold(queue: Queue, until: asyncio.Event, name: str = "") -> None:
+        async with queue.slot():
             inside.append(name)
             await until.wait()
 
     async def scenario() -> None:
-        gate, ends = Gate(1, 2), asyncio.Event()
-        first = asyncio.create_task(hold(gate, ends))
+        queue, ends = Queue(1, 2), asyncio.Event()
+        first = asyncio.create_task(hold(queue, ends))
         await asyncio.sleep(0)
-        second = asyncio.create_task(hold(gate, asyncio.Event()))
+        second = asyncio.create_task(hold(queue, asyncio.Event()))
         await asyncio.sleep(0)
         ends.set()
         if is_given:  # the turn is the second's already, and it has not heard of it
@@ -118,7 +118,7 @@ def test_a_turn_that_is_given_up_as_it_comes_is_neither_lost_nor_doubled(is_give
         second.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         inside.clear()
-        later = [asyncio.create_task(hold(gate, asyncio.Event(), name)) for name in ("third", "fourth")]
+        later = [asyncio.create_task(hold(queue, asyncio.Event(), name)) for name in ("third", "fourth")]
         await asyncio.sleep(0.02)
         for task in later:
             task.cancel()

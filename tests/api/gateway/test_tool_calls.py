@@ -1,7 +1,6 @@
 """Calls of tools on their way: what a model wrote arrives as it wrote it, or not at all; never as a call without arguments."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, anthropic_answer, openai_answer, openai_tools
 
 LLAMA = "llama3.2:3b"
-EXCHANGE: Any = SimpleNamespace(header=lambda _name: "", is_private=False)
 READABLE = [
     ('{"city": "Köln"}', {"city": "Köln"}),
     ("{}", {}),
@@ -39,12 +37,12 @@ UNREADABLE = [
 
 
 def asked_by_openai(*messages: Any, **more: Any) -> Request:
-    return openai_request.chat(EXCHANGE, {"model": "m", "messages": [*HELLO, *messages], **more}, None).request
+    return openai_request.chat({"model": "m", "messages": [*HELLO, *messages], **more}, None)
 
 
 def asked_by_gemini(*contents: Any, **more: Any) -> Request:
     body = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, *contents], **more}
-    return gemini_request.content(EXCHANGE, "m", body, None, is_streamed=False).request
+    return gemini_request.content("m", body, is_streamed=False)
 
 
 def told(request: Request) -> tuple[list[Any], list[Any], list[Any]]:

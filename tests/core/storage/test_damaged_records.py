@@ -15,8 +15,8 @@ from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from api.rest import views
-from api.rest.calls import make_app
+from api.rest.app import make_app
+from api.rest.calls import generation_view
 from core import AimmError, ModelManager, clock, demo
 from core.domain.experiment import Target, Variant
 from core.domain.generation import Message, Parameters, Usage
@@ -28,8 +28,8 @@ from core.storage.calls.generations import GenerationStore, to_body, to_row
 from core.storage.engine.database import _MIGRATIONS, Database, _to_url
 from core.storage.engine.writer import Writer
 from dashboard import process
-from tests.builders import a_generation
 from tests.conftest import ROOT, Open
+from tests.core.storage.test_storage import a_generation
 
 COLUMNS = {
     "generation_bodies": ("messages", "parameters", "tools", "tool_calls", "receipts"),
@@ -124,7 +124,7 @@ def test_a_damaged_call_is_shown_without_what_cannot_be_read(mm: ModelManager, d
             damage(database_url, value, {"generations" if name == "usages" else "generation_bodies": (name,)})
             for g in (mm.generation("g1"), *mm.log.latest(search="cat"), *mm.log.by_ref("none")):
                 assert g.damaged == (name,), (name, value)
-                assert views.generation(g)["damaged"] == list(g.damaged)
+                assert generation_view(g)["damaged"] == list(g.damaged)
                 assert (g.text, g.usage.input_tokens) == ("A cat.", 10)
             assert set(mm.log.previews(["g1"])) == {"g1"}
             mm._writer.run(lambda connection: GenerationStore.delete_source(connection, "api"))
@@ -211,7 +211,7 @@ def check_damaged(mm: ModelManager, secret: str) -> None:
             read()
     with pytest.raises(DamagedRecord, match="comparison c_demo001 is damaged"):
         mm.comparisons.get("c_demo001")
-    assert "ours" in mm.workflows.definitions.unreadable() and "analysis" in mm.workflows.all()
+    assert "ours" in mm.workflows.unreadable() and "analysis" in mm.workflows.all()
     with pytest.raises(AuthenticationError):  # of a key whose rules are lost, nobody knows what it may do
         mm.keys.find(secret)
     assert [(b.name, b.limit_usd) for b in (status.budget for status in mm.budgets.statuses())] == [("b", Decimal(5))]

@@ -1,6 +1,5 @@
 """GET /metrics: that its figures are those of the log, in every process and after a restart, and tell nobody's secrets."""
 
-import asyncio
 import os
 import random
 import signal
@@ -15,9 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
-from starlette.requests import Request
+from starlette.testclient import TestClient
 
-from api.metrics import metrics_endpoint
+from api.server import Server
 from core import ModelManager, clock
 from core.calls.call import Origin
 from core.calls.observer import Seen
@@ -32,8 +31,8 @@ from core.storage.schema import workflow_runs
 from core.telemetry import families
 from core.telemetry.conventions import SECONDS
 from core.telemetry.prometheus import PrometheusMetrics
-from tests.builders import a_generation
 from tests.conftest import ROOT, Open
+from tests.core.storage.test_storage import a_generation
 from tests.fakes.vendors import KEY, FakeVendor, failure, openai_answer
 
 Log = Callable[..., Generation]
@@ -335,10 +334,10 @@ def test_calls_through_the_door_are_told(open_manager: Open, database_url: str):
 
 
 def test_the_endpoint_answers_as_text(mm: ModelManager):
-    response = asyncio.run(metrics_endpoint(lambda: mm)(Request({"type": "http"})))
+    response = TestClient(Server(lambda: mm)).get("/metrics")
 
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert Figures(bytes(response.body)).types["aimm_job_queue_depth"] == "gauge"
+    assert Figures(response.content).types["aimm_job_queue_depth"] == "gauge"
 
 
 WORKER = """
@@ -348,7 +347,7 @@ from core.calls.observer import Seen
 from core.telemetry.prometheus import PrometheusMetrics
 from core.storage.engine.database import Database
 from core.storage.calls.totals import TotalsStore
-from tests.builders import a_generation
+from tests.core.storage.test_storage import a_generation
 folder, url, n, in_flight, then = sys.argv[1:]
 metrics = PrometheusMetrics(TotalsStore(Database(url)), list, lambda: int(in_flight), folder=Path(folder))
 for _ in range(int(n)):

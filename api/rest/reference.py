@@ -5,10 +5,12 @@ from typing import Any
 
 from core.formats import strict_json as json
 
-_LOOK = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b2430;background:#fff}
+_LOOK = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;\
+padding:0 1rem;color:#1b2430;background:#fff}
 summary{cursor:pointer;padding:.35rem 0}code,pre{font:13px/1.45 ui-monospace,monospace}pre{overflow:auto;padding:.75rem;
 background:#f4f6f9;border-radius:.375rem}b.m{display:inline-block;min-width:4.5rem;color:#1d4ed8}
-@media(prefers-color-scheme:dark){body{color:#e4e9f0;background:#10151c}pre{background:#18202a}b.m{color:#8ab0ff}a{color:#8ab0ff}}"""
+@media(prefers-color-scheme:dark){body{color:#e4e9f0;background:#10151c}pre{background:#18202a}b.m{color:#8ab0ff}\
+a{color:#8ab0ff}}"""
 
 
 def page(document: dict[str, Any]) -> str:

@@ -1,0 +1,33 @@
+"""A wire: one vendor's way to ask and to be answered, spoken by the gateway at addresses of its own."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core import AimmError, ModelManager
+
+if TYPE_CHECKING:
+    from api.gateway.exchange import Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """One entry of `api.gateway.registry.WIRES`; server, access, errors and the OpenAPI document go by it.
+
+    prefix: The beginning of its addresses, such as /v1.
+    name: Its name in the core. Errors of a vendor that speaks the same wire are quoted word for word.
+    handle: Answers a request; raises AimmError, or CallerLeft.
+    error: The status and the body of an error. is_quoted: whether its vendor speaks this wire.
+    paths: Its addresses, as the OpenAPI document describes them.
+    key_headers: Headers in which its clients send a key, besides Authorization and x-api-key.
+    """
+
+    prefix: str
+    name: str
+    handle: "Callable[[Exchange, ModelManager], Awaitable[None]]"
+    error: "Callable[[AimmError, bool], tuple[int, bytes]]"
+    paths: Callable[[], dict[str, Any]]
+    key_headers: tuple[bytes, ...] = ()
+
+    def owns(self, path: str) -> bool:
+        return path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/")

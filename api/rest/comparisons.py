@@ -1,0 +1,167 @@
+"""Comparisons, and votes on their answers."""
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.rest import schemas
+from api.rest.calls import generation_view
+from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
+from core.calls.call import Origin
+from core.comparison import judging
+from core.domain.comparison import LOCAL_VOTER, Comparison, Vote, WinRate
+from core.keys.rules import check_model
+
+router = APIRouter(route_class=StrictRoute)
+
+
+@router.post("/compare")
+async def compare(body: schemas.Compare, mm: Manager, key: Caller) -> Any:
+    for model in body.models:
+        check_model(key, model)
+    start = partial(mm.comparisons.start, system=body.system, origin=Origin(source="api", key=key))
+    comparison_id = await asyncio.to_thread(start, body.prompt, body.models)
+    calls = mm.comparisons.calls(comparison_id).values()
+    await asyncio.gather(*(asyncio.wrap_future(call.done) for call in calls), return_exceptions=True)
+    comparison = await asyncio.to_thread(mm.comparisons.settle, comparison_id)
+    answer = _comparison_view(comparison)
+    if not any(result["response"] for result in answer["results"]):
+        first = answer["results"][0]["error"] or "no text"
+        text = f"No model answered; the first says: {first}"
+        return failure(502, "comparison_failed", text, comparison=answer)
+    return {"status": "success", "comparison": answer}
+
+
+@router.get("/comparisons")
+def comparisons(mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = False) -> dict[str, Any]:
+    found, after = mm.comparisons.page(limit, before, demo=demo)
+    return {"status": "success", "comparisons": [_summary_view(c) for c in found], "next": after}
+
+
+@router.get("/comparisons/{comparison_id}")
+def comparison(comparison_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "comparison": _comparison_view(mm.comparisons.get(comparison_id))}
+
+
+@router.get("/comparisons/{comparison_id}/votes")
+def votes_on(comparison_id: str, mm: Manager, limit: Limit = 50, before: Before = None) -> dict[str, Any]:
+    mm.comparisons.get(comparison_id)
+    found, after = mm.comparisons.voting.page(limit, before, comparison_id=comparison_id)
+    return {"status": "success", "votes": [_vote_view(vote) for vote in found], "next": after}
+
+
+@router.post("/comparisons/{comparison_id}/vote")
+def cast(comparison_id: str, body: schemas.CastVote, mm: Manager, key: Caller) -> dict[str, Any]:
+    """One vote a key and pair; without a key the one of whoever sits at the machine, on the page or here."""
+    if key is not None and key.models:
+        for candidate in mm.comparisons.get(comparison_id).candidates:
+            check_model(key, candidate.model)
+    voter = LOCAL_VOTER if key is None else f"key:{key.id}"
+    vote = mm.comparisons.vote(comparison_id, body.choice, pair=body.pair, voter=voter)
+    return {"status": "success", "vote": _vote_view(vote)}
+
+
+@router.get("/votes")
+def votes(mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = False) -> dict[str, Any]:
+    found, after = mm.comparisons.voting.page(limit, before, demo=demo)
+    return {"status": "success", "votes": [_vote_view(vote) for vote in found], "next": after}
+
+
+@router.get("/votes/{vote_id}")
+def vote(vote_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "vote": _vote_view(mm.comparisons.voting.get(vote_id))}
+
+
+@router.get("/win-rates")
+def win_rates(mm: Manager, demo: Demo = False, by_model: bool = False) -> dict[str, Any]:
+    found = mm.comparisons.votes(demo=demo)
+    n_blind, share = judging.first_shown(found)
+    rates = judging.win_rates(found, by_model=by_model)
+    return {
+        "status": "success",
+        "win_rates": [_win_rate_view(rate) for rate in rates],
+        "first_shown": {"decided": n_blind, **_percent(share or (None, None, None))},
+    }
+
+
+def _summary_view(c: Comparison) -> dict[str, Any]:
+    return {
+        "id": c.id,
+        "created_at": c.created_at.isoformat(),
+        "status": c.status,
+        "source": c.source,
+        "demo": c.source == "demo",
+        "blind": c.is_blind,
+        "prompt": c.prompt,
+        "system": c.system,
+        "models": [candidate.model for candidate in c.candidates],
+        "winner": next((candidate.model for candidate in c.candidates if candidate.position == c.winner), None),
+        "winner_position": c.winner,
+        "rule": [
+            {"metric": r.metric, "tie_share": r.tie_share, "larger_is_better": r.larger_is_better} for r in c.rule
+        ],
+    }
+
+
+def _comparison_view(c: Comparison) -> dict[str, Any]:
+    results = []
+    for candidate in c.candidates:
+        g = candidate.generation
+        row: dict[str, Any] = {"model": candidate.model, "status": "error", "error": candidate.error or None}
+        row |= {"response": "", "tokens": 0, "latency": None, "cost": None}
+        if g is not None:
+            row |= generation_view(g) | {"status": g.status, "error": g.error_message or None}
+        results.append(row | {"system": candidate.system, "parameters": candidate.parameters.as_dict()})
+    done = [candidate.generation for candidate in c.candidates if candidate.can_win and candidate.generation]
+    costs = [g.cost_usd for g in done]
+    known = [cost for cost in costs if cost is not None]
+    fastest, cheapest = (judging.sole(c.candidates, metric) for metric in ("latency", "cost"))
+    return _summary_view(c) | {
+        "results": results,
+        "comparison_metrics": {
+            "avg_latency": _mean([g.latency_s for g in done]),
+            "avg_tokens": _mean([g.usage.total_tokens for g in done]),
+            "avg_cost": float(sum(known) / len(known)) if known and len(known) == len(costs) else None,
+            "fastest_model": fastest.model if fastest else None,
+            "cheapest_model": cheapest.model if cheapest else None,
+        },
+    }
+
+
+def _mean(values: "list[float] | list[int]") -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _vote_view(v: Vote) -> dict[str, Any]:
+    return {
+        "id": v.id,
+        "comparison_id": v.comparison_id,
+        "created_at": v.created_at.isoformat(),
+        "voter": v.voter or None,
+        "pair": [v.position_a, v.position_b],
+        "choice": v.choice,
+        "blind": v.is_blind,
+        "shown_first": v.shown_first,
+        "a": v.a.label,
+        "b": v.b.label,
+    }
+
+
+def _win_rate_view(rate: WinRate) -> dict[str, Any]:
+    share = (rate.rate, rate.lower, rate.upper)
+    return {
+        "contestant": rate.contestant.label,
+        "model": rate.contestant.model,
+        "wins": rate.n_wins,
+        "losses": rate.n_losses,
+        "ties": rate.n_ties,
+        **_percent(share),
+    }
+
+
+def _percent(share: Iterable[float | None]) -> dict[str, float | None]:
+    named = zip(("win_rate", "lower", "upper"), share, strict=True)
+    return {name: None if value is None else 100 * value for name, value in named}

@@ -1,0 +1,129 @@
+"""Workflows and their runs."""
+
+import asyncio
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from api.rest import schemas
+from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure, usd
+from core import ModelManager
+from core.calls.call import Origin
+from core.domain.workflow import Workflow, WorkflowRun
+from core.keys.rules import check_model
+from core.workflows import spec
+
+RUN_POLL_S = 0.05
+
+router = APIRouter(route_class=StrictRoute)
+
+
+@router.post("/workflow", name="workflow")
+async def run_workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
+    chosen = await asyncio.to_thread(mm.workflows.get, body.template)
+    default = body.model or str(await asyncio.to_thread(mm.default_model))
+    for step in chosen.steps:
+        for model in (step.model or default, step.fallback_model or default):
+            check_model(key, model)
+    run_id = await asyncio.to_thread(
+        mm.workflows.start,
+        chosen,
+        body.input,
+        inputs=body.inputs,
+        model=body.model,
+        origin=Origin(source="api", key=key),
+        cap_usd=None if body.max_cost_usd is None else Decimal(str(body.max_cost_usd)),
+    )
+    run = await ended_run(mm, run_id)
+    if run.status == "succeeded":
+        return {"status": "success", "workflow": run_view(run)}
+    text = f"The workflow {run.status}: {run.error} What it had is kept; run {run.id} can be resumed."
+    return failure(502, "workflow_failed", text, status="error", workflow=run_view(run))
+
+
+@router.get("/workflows")
+def workflows(mm: Manager, limit: Limit = 50, after: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
+    known = mm.workflows.all()
+    found = sorted(name for name in known if name > after)
+    rows = [_workflow_view(known[name], mm.workflows.is_saved(name)) for name in found[:limit]]
+    return {"status": "success", "workflows": rows, "next": found[limit - 1] if len(found) > limit else None}
+
+
+@router.get("/workflows/{name}")
+def workflow(name: str, mm: Manager) -> dict[str, Any]:
+    found = mm.workflows.get(name)
+    whole = _workflow_view(found, mm.workflows.is_saved(name)) | {
+        "steps": spec.to_dict(found)["steps"],
+        "yaml": mm.workflows.texts()[name],
+    }
+    return {"status": "success", "workflow": whole}
+
+
+@router.get("/workflows/{name}/runs")
+def runs_of(name: str, mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = False) -> dict[str, Any]:
+    found, after = mm.workflows.page(limit, before, workflow_name=name, demo=demo)
+    if not found and before is None:
+        mm.workflows.get(name)  # one that is removed still has its runs
+    return {"status": "success", "runs": [run_view(run) for run in found], "next": after}
+
+
+@router.get("/runs")
+def runs(mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = False) -> dict[str, Any]:
+    found, after = mm.workflows.page(limit, before, demo=demo)
+    return {"status": "success", "runs": [run_view(run) for run in found], "next": after}
+
+
+@router.get("/runs/{run_id}")
+def run(run_id: str, mm: Manager) -> dict[str, Any]:
+    return {"status": "success", "run": run_view(mm.workflows.run(run_id))}
+
+
+def _workflow_view(w: Workflow, is_saved: bool) -> dict[str, Any]:
+    return {
+        "name": w.name,
+        "description": w.description,
+        "inputs": dict(w.inputs),
+        "n_steps": len(w.steps),
+        "saved": is_saved,
+    }
+
+
+async def ended_run(mm: ModelManager, run_id: str) -> WorkflowRun:
+    """Wait for the end of a run. It is polled from the loop: a long run must not hold one of the few threads."""
+    while not (run := await asyncio.to_thread(mm.workflows.run, run_id)).is_over:
+        await asyncio.sleep(RUN_POLL_S)
+    return run
+
+
+def run_view(run: WorkflowRun) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "workflow_name": run.workflow_name,
+        "status": run.status,
+        "source": run.source,
+        "demo": run.source == "demo",
+        "created_at": run.created_at.isoformat(),
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "inputs": {name or "input": value for name, value in run.inputs.items()},
+        "error": run.error or None,
+        "steps": [
+            {
+                "step": step.step,
+                "status": step.status,
+                "model": step.model or None,
+                "prompt": step.prompt,
+                "response": step.output,
+                "tokens": step.tokens,
+                "latency": step.latency_s,
+                "cost": usd(step.cost_usd),
+                "attempts": step.n_attempts,
+                "error": step.error or None,
+            }
+            for step in run.steps
+        ],
+        "final_output": run.final_output,
+        "total_tokens": run.total_tokens,
+        "total_latency": run.total_latency_s,
+        "total_cost": usd(run.total_cost_usd),
+    }
