@@ -7,13 +7,15 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 
+_time_ns = time.time_ns  # `core.testing` sets it
+
 
 def now() -> datetime:
-    return datetime.now(UTC)
+    return datetime.fromtimestamp(now_us() / 1_000_000, UTC)
 
 
 def now_us() -> int:
-    return time.time_ns() // 1000
+    return _time_ns() // 1000
 
 
 def to_us(moment: datetime) -> int:

@@ -36,7 +36,7 @@ from core.storage.money import spend_by
 from core.storage.votes import VoteStore
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
-from core.workflows.service import BUILT_IN
+from core.workflows.definitions import BUILT_IN
 from core.workflows.template import render
 
 CHUNK = 20_000
@@ -370,16 +370,16 @@ def _experiment_batch(
 ) -> None:
     """Units that come, are answered, and say how it was."""
     first, moments = batch
-    placed = [place(experiment, f"demo-{first + at}")[1] for at in range(len(moments))]
+    placed = [place(experiment, f"demo-{first + at}") for at in range(len(moments))]
     unit_store.expose(connection, experiment, list(zip(placed, moments, strict=True)))
     rows, outcomes = [], []
     for at, (assignment, moment) in enumerate(zip(placed, moments, strict=True)):
-        model = MODELS.index(experiment.variants[assignment.position].model)
+        model = MODELS.index(assignment.variant.model)
         row = _call(rng, first + at, model, moment, (experiment.id, assignment.id))
         rows.append(row | {
             "id": f"g_{experiment.id[:22]}{first + at:06x}", "ref_name": f"experiment:{experiment.name}", "user_id": assignment.unit_id,
         })  # fmt: skip
-        success = bool(rng.random() < rates[assignment.position])
+        success = bool(rng.random() < rates[assignment.variant.position])
         rating = float(np.clip(round(rng.normal(4.1 if success else 2.6, 0.9)), 1, 5))
         outcome = OutcomeInput(success=success, rating=rating, unit_id=assignment.unit_id)
         outcomes.append((f"o_{experiment.id}_{first + at}", outcome))

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from core import clock
-from core.asking import Asking
 from core.background import Housekeeper
 from core.budgets.ledger import Ledger
 from core.budgets.scopes import Known, checked_scope
 from core.budgets.service import BudgetService
 from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input, media_of
+from core.calls.asking import Asking
 from core.calls.breaker import Breakers
 from core.calls.cache import AnswerCache
 from core.calls.call import Origin
@@ -40,7 +40,7 @@ from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, NotFound
 from core.experiments.rollout import AliasService
 from core.experiments.service import ExperimentService
-from core.experiments.serving import ExperimentRouter
+from core.experiments.traffic import TrafficRouter
 from core.keys.logins import LoginService
 from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
@@ -55,6 +55,8 @@ from core.providers import gemini_wire
 from core.providers.base import KeyCheck
 from core.providers.openai import OpenAIProvider
 from core.providers.registry import Registry
+from core.runs.engine import RunEngine
+from core.runs.job import JobTools
 from core.storage.calls.generations import GenerationStore
 from core.storage.calls.rollups import RollupStore
 from core.storage.calls.totals import TotalsStore
@@ -110,43 +112,32 @@ class ModelManager(Asking):
         )
         self._registry = Registry.of(settings, simulated_speed)
         self.breakers = Breakers(self.database, self._writer)
+        self.traffic = TrafficRouter(self.database, self._writer)
         self.calls = CallEngine(
             self._loop,
             self._writer,
             self._registry.resolve,
             self.budgets,
             self.prices,
+            router=self.traffic,
             breakers=self.breakers,
             limits=RateLimits(self._writer, is_shared=settings.n_workers > 1 or not self.database.is_sqlite),
             cache=AnswerCache(self.database),
             timeout_s=settings.call_timeout_s,
             log_content=settings.log_content,
         )
-        self.workflows = WorkflowService(
-            self.database, self._writer, self.calls,
-            default_model=self.default_model, resolve=self.model, key_of=self.keys.of_id,
-        )  # fmt: skip
-        self.comparisons = ComparisonService(
-            self.database,
-            self._writer,
-            self.calls,
-            self._presence,
-            resolve=self._aliased,
-            key_of=self.keys.of_id,
-            keeps_prompts=settings.log_content == "full",
-        )
+        self._open_runs()
         self.experiments = ExperimentService(
             self.database,
             self._writer,
             self.calls,
+            self.traffic,
             self._resolved_variant,
             self._run_variant,
             keeps_text=settings.log_content == "full",
         )
         self.experiments.open()
-        self.aliases = AliasService(self.database, self._writer, self.experiments, self._is_model)
-        self.calls.route = self.aliases.route
-        self.units = ExperimentRouter(self.experiments)
+        self.aliases = AliasService(self.database, self._writer, self.experiments, self.traffic, self._is_model)
         spend_by = SpendByStore(self.database)
         self.monitoring = MonitoringService(self._rollups, clock.now, spend_by)
         self.spend = SpendService(self._rollups, spend_by, self.budgets, clock.now)
@@ -171,6 +162,22 @@ class ModelManager(Asking):
         if takes_up:
             self._take_up()
 
+    def _open_runs(self) -> None:
+        """What goes on after a crash: a kind of run is a service and its name in `register`."""
+        self.runs = RunEngine(self.database, self._presence)
+        tools = JobTools(self.database, self._writer, self.calls, self.keys.of_id)
+        self.workflows = WorkflowService(tools, self.runs, default_model=self.default_model, resolve=self.model)
+        self.comparisons = ComparisonService(
+            self.database,
+            self._writer,
+            self.calls,
+            self._presence,
+            resolve=self._aliased,
+            key_of=self.keys.of_id,
+            keeps_prompts=self.settings.log_content == "full",
+        )
+        self.runs.register(self.workflows.job)
+
     def _open_keepers(self, *, takes_up: bool, serves: bool) -> list[Housekeeper]:
         """What runs in the background: what nobody asks for, and for a server what it looks up at each request."""
         duties = (
@@ -185,7 +192,7 @@ class ModelManager(Asking):
 
     def _take_up(self) -> None:
         """Go on with what a dead process left."""
-        self.workflows.take_up()
+        self.runs.watch()
         self.comparisons.take_up()
 
     @classmethod
@@ -215,7 +222,7 @@ class ModelManager(Asking):
         self._closed.set()
         for keeper in self._keepers:
             keeper.close()
-        self.workflows.close()
+        self.runs.close()
         self.calls.cancel_all()
         self.keys.close()
         self._writer.close()
@@ -232,7 +239,7 @@ class ModelManager(Asking):
 
     def _keep_known(self) -> None:
         if time.monotonic() - self.calls.last_at < BUSY_S:
-            for each in (self.keys, self.aliases, self.budgets):
+            for each in (self.keys, self.traffic, self.budgets):
                 each.refresh()
 
     def _have_calls_told(self, *, counts: bool) -> None:
@@ -263,7 +270,7 @@ class ModelManager(Asking):
         Raises:
             ModelNotFound, AuthenticationError
         """
-        alias = self.aliases.find(name)
+        alias = self.traffic.alias(name)
         return self._loop.run(self._registry.resolve(alias.target.model if alias else name))[1]
 
     def _is_model(self, name: str) -> bool:
@@ -281,7 +288,7 @@ class ModelManager(Asking):
 
     def _aliased(self, asked: _Asked) -> _Asked:
         """A variant or candidate with the model that it really asks; of an alias, what that stands for today."""
-        alias = self.aliases.find(asked.model)
+        alias = self.traffic.alias(asked.model)
         if alias is None:
             return replace(asked, model=self.model(asked.model).name)
         target = alias.target
@@ -293,7 +300,7 @@ class ModelManager(Asking):
         )
 
     def _run_variant(self, variant: Variant, text: str, key: Key | None) -> str:
-        origin = Origin(source="experiment", key=key)
+        origin = Origin(source="experiment", key=key, is_permitted=True)  # judged by the experiment's name
         return self.workflows.start(variant.workflow, text, model=variant.model, origin=origin)
 
     def _check_budget(self, budget: Budget) -> Budget:
@@ -344,14 +351,9 @@ class ModelManager(Asking):
         outputs = output_range(longest_answer(request, model), usual)
         return estimate(model.name, price, inputs, outputs, media=media_of(request), is_exact=is_exact)
 
-    def count_tokens(self, request: Request) -> int:
-        """The exact input tokens of a request, counted by its vendor. Raises: AimmError"""
-
-        async def count() -> int:
-            provider, model = await self._registry.resolve(request.model)
-            return await provider.count_tokens(replace(request, model=model.name))
-
-        return self._loop.run(count())
+    def count_tokens(self, request: Request, key: Key | None = None) -> int:
+        """The exact input tokens of a request, counted by its vendor. key: Who asks. Raises: AimmError"""
+        return self.calls.count_tokens(request, Origin(source=self._source, key=key))
 
     @property
     def database_address(self) -> str:

@@ -72,7 +72,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     process.run_on(asyncio.get_running_loop())
     await asyncio.to_thread(open_or_refuse)
     # The workflow engine takes over a second to load: after the first page, before the first run.
-    timer = threading.Timer(WARM_UP_AFTER_S, process.manager().workflows.warm_up)
+    timer = threading.Timer(WARM_UP_AFTER_S, process.manager().runs.launch)
     timer.daemon = True
     timer.start()
     yield

@@ -1,4 +1,4 @@
-"""The gateway as it is served, in this process: its address for real clients, its manager to look into."""
+"""Nouns and servers that tests share: a recorded call, and the gateway as it is served, in this process."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import openai
@@ -17,9 +18,9 @@ import uvicorn
 from api.access import Access
 from api.limits import LimitedProtocol
 from api.server import Server
-from core import ModelManager
+from core import ModelManager, clock
 from core.config import Settings
-from core.domain.generation import Generation
+from core.domain.generation import Generation, Usage
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 from tests.fakes.gemini import FakeGemini
@@ -29,6 +30,26 @@ GPT, CLAUDE, FLASH = "gpt-4o", "claude-sonnet-4-5", "gemini-2.5-flash"
 VLLM = "vllm/my-model"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 CONTENTS: list[Any] = [{"role": "user", "parts": [{"text": "Hello"}]}]
+NOON = clock.from_us(1_790_000_000_000_000 // clock.DAY_US * clock.DAY_US + 12 * clock.HOUR_US)
+
+
+def a_generation(id_: str, **changes: object) -> Generation:
+    """A real call by the API that went well, at noon of a day of 2026."""
+    fields: dict[str, object] = {
+        "id": id_,
+        "created_at": NOON,
+        "request_model": "m",
+        "response_model": "m",
+        "provider": "gemini",
+        "source": "api",
+        "status": "ok",
+        "usage": Usage(input_tokens=10, output_tokens=5),
+        "cost_usd": Decimal("0.0000001"),
+        "cost_status": "priced",
+        "latency_s": 0.5,
+        "ttft_s": 0.1,
+    }
+    return Generation(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 @dataclass

@@ -33,7 +33,6 @@ NOT_YET: dict[str, str] = {
     "class": """
         core/budgets/service.py::BudgetService core/costs/service.py::PriceService
         core/experiments/service.py::ExperimentService core/manager.py::ModelManager
-        core/workflows/service.py::WorkflowService
     """,
     "function": """
         core/calls/recording.py::generation core/cli/__main__.py::_parser core/experiments/record.py::render
@@ -73,8 +72,7 @@ NOT_YET: dict[str, str] = {
         core/storage/experiments/schema.py core/storage/experiments/sums.py core/storage/experiments/units.py
         core/storage/money/ledger.py core/storage/money/prices.py core/storage/money/repricing.py
         core/storage/votes.py core/telemetry/__init__.py core/telemetry/conventions.py
-        core/telemetry/prometheus.py core/telemetry/tracing.py core/workflows/engine.py
-        core/workflows/estimate.py core/workflows/rewriting.py core/workflows/service.py dashboard/address.py
+        core/telemetry/prometheus.py core/telemetry/tracing.py core/workflows/service.py dashboard/address.py
         dashboard/answer_markdown.py dashboard/app.py dashboard/charts/experiments.py
         dashboard/charts/monitoring.py dashboard/components/compare/blind.py
         dashboard/components/compare/candidates.py dashboard/components/compare/form.py
@@ -98,12 +96,11 @@ NOT_YET: dict[str, str] = {
         core/asking.py core/background.py core/budgets/ledger.py core/budgets/periods.py core/budgets/scopes.py
         core/budgets/service.py core/calls/accounting.py core/calls/admitting.py core/calls/breaker.py
         core/calls/cache.py core/calls/call.py core/calls/engine.py core/calls/observer.py core/calls/pacing.py
-        core/calls/progress.py core/calls/recording.py core/calls/retry.py core/comparison/judging.py
-        core/comparison/service.py core/comparison/voting.py core/config.py core/costs/changes.py
-        core/costs/service.py core/demo.py core/domain/budget.py core/domain/comparison.py
+        core/calls/progress.py core/calls/recording.py core/calls/retry.py core/comparison/service.py
+        core/config.py core/costs/changes.py core/costs/service.py core/demo.py core/domain/budget.py
         core/domain/experiment.py core/domain/feedback.py core/domain/generation.py core/domain/key.py
-        core/domain/message.py core/domain/metrics.py core/domain/price.py core/domain/workflow.py
-        core/errors.py core/experiments/analysis.py core/experiments/assignment.py core/experiments/cautions.py
+        core/domain/message.py core/domain/metrics.py core/domain/price.py core/errors.py
+        core/experiments/analysis.py core/experiments/assignment.py core/experiments/cautions.py
         core/experiments/decision.py core/experiments/design.py core/experiments/peeking.py
         core/experiments/planner.py core/experiments/record.py core/experiments/rollout.py
         core/experiments/service.py core/experiments/serving.py core/formats/names.py
@@ -129,10 +126,8 @@ NOT_YET: dict[str, str] = {
         core/storage/money/ledger.py core/storage/money/repricing.py core/storage/money/spend_by.py
         core/telemetry/__init__.py core/telemetry/conventions.py core/telemetry/families.py
         core/telemetry/otlp.py core/telemetry/prometheus.py core/telemetry/tally.py core/telemetry/tracing.py
-        core/workflows/engine.py core/workflows/estimate.py core/workflows/rewriting.py
-        core/workflows/service.py core/workflows/spec.py core/workflows/steps.py dashboard/address.py
-        dashboard/answer_markdown.py dashboard/app.py dashboard/charts/monitoring.py dashboard/clicks.py
-        dashboard/components/__init__.py dashboard/components/answer.py
+        dashboard/address.py dashboard/answer_markdown.py dashboard/app.py dashboard/charts/monitoring.py
+        dashboard/clicks.py dashboard/components/__init__.py dashboard/components/answer.py
         dashboard/components/compare/candidates.py dashboard/components/compare/form.py
         dashboard/components/estimates.py dashboard/components/experiments/detail.py
         dashboard/components/feedback.py dashboard/components/monitoring/budgets.py

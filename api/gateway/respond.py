@@ -9,7 +9,6 @@ from api.gateway.exchange import EVENTS, Exchange, error_form
 from core import AimmError, ModelManager, ProviderError, ProviderUnavailable
 from core.calls.call import Call, Origin, Pipe
 from core.domain.generation import Chunk, Generation, Request
-from core.experiments.service import Served
 
 
 class Answer(Protocol):
@@ -31,10 +30,10 @@ async def respond(exchange: Exchange, mm: ModelManager, request: Request, origin
         AimmError: Nothing was sent yet. CallerLeft.
     """
     pipe = Pipe()
-    call, served = await mm.begin(request, origin, pipe.put, unit=origin.user_id)
+    call = await mm.asubmit(request, origin, unit=origin.user_id, on_chunk=pipe.put)
     leaving = asyncio.ensure_future(exchange.gone())
     leaving.add_done_callback(lambda _: call.cancel())
-    headers = CallHeaders(mm, call, served)
+    headers = CallHeaders(mm, call)
     try:
         if request.is_streamed:
             await _stream(exchange, pipe, answer, headers, leaving)
@@ -106,10 +105,9 @@ def answered(call: Call, *, has_left: bool) -> Generation:
 class CallHeaders:
     """The headers of a call: at its start those that are known by then, at its end all."""
 
-    def __init__(self, mm: ModelManager, call: Call, served: Served | None) -> None:
+    def __init__(self, mm: ModelManager, call: Call) -> None:
         self.call = call
         self._mm = mm
-        self._served = served
 
     def at_start(self) -> dict[str, str]:
         call, model = self.call, self.call.answered_by
@@ -118,9 +116,9 @@ class CallHeaders:
             found |= {"x-aimm-model": model.name, "x-aimm-provider": model.provider}
         if call.price_id:
             found["x-aimm-price-id"] = call.price_id
-        if self._served is not None:
-            found["x-aimm-variant"] = self._served.variant.key
-            found["x-aimm-assignment"] = self._served.assignment_id
+        if call.assignment is not None:
+            found["x-aimm-variant"] = call.assignment.variant.key
+            found["x-aimm-assignment"] = call.assignment.id
         if call.fallback_from:
             found["x-aimm-fallback"] = call.fallback_from
             found[SPENT_BEFORE] = spent_before(call.spent_before_usd)

@@ -12,7 +12,6 @@ from api.rest.dependencies import Caller, From, Manager, StrictRoute, To, moment
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
 from core.domain.generation import Generation
-from core.keys.rules import check_model
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -22,7 +21,6 @@ async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str
     beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
     parameters = body.model_dump(exclude=beside, exclude_none=True)
     request = await asyncio.to_thread(mm.request, body.prompt, model=body.model, system=body.system, **parameters)
-    check_model(key, request.model)
     cap = None if body.max_cost_usd is None else checked_cap(Decimal(str(body.max_cost_usd)))
     origin = Origin(source="api", key=key, user_id=body.user, tags=tuple(body.tags), cap_usd=cap)
     g = await mm.agenerate(request, origin)

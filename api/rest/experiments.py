@@ -16,11 +16,11 @@ from api.rest.dependencies import Caller, Demo, Manager, StrictRoute, parameters
 from api.rest.models import alias_view
 from api.rest.workflows import ended_run, run_view
 from core import Conflict, InvalidRequest, ModelManager
-from core.domain.experiment import Experiment, OutcomeInput, Variant
+from core.domain.experiment import Assignment, Experiment, OutcomeInput, Variant
 from core.domain.key import Key
 from core.experiments.analysis import Analysis, VariantResult
 from core.experiments.outcomes import find_variant
-from core.experiments.service import ExperimentReport, Served
+from core.experiments.service import ExperimentReport
 from core.keys.rules import check_model
 from core.statistics.interval import Interval
 
@@ -106,13 +106,12 @@ def _variant(given: str | schemas.VariantBody) -> str | Variant:
 
 @router.post("/experiment/{experiment_id}/assign")
 def assign(experiment_id: str, body: schemas.Assign, mm: Manager, key: Caller) -> dict[str, Any]:
-    _check_experiment(mm, key, experiment_id)
-    served = mm.experiments.assign(experiment_id, body.user_id, force=body.variant)
-    variant = served.variant
+    assignment = mm.experiments.assign(experiment_id, body.user_id, force=body.variant, key=key)
+    variant = assignment.variant
     return {
         "status": "success",
         "experiment_id": experiment_id,
-        **_served(served),
+        **_assignment_view(assignment),
         "model": variant.model,
         "system": variant.system,
         "parameters": variant.parameters.as_dict(),
@@ -121,28 +120,27 @@ def assign(experiment_id: str, body: schemas.Assign, mm: Manager, key: Caller) -
 
 @router.post("/experiment/{experiment_id}/test")
 async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: Manager, key: Caller) -> dict[str, Any]:
-    await asyncio.to_thread(_check_experiment, mm, key, experiment_id)
     start = partial(mm.experiments.start, force=body.variant, key=key)
-    served, call = await asyncio.to_thread(start, experiment_id, body.user_id, body.prompt)
+    assignment, call = await asyncio.to_thread(start, experiment_id, body.user_id, body.prompt)
     if isinstance(call, str):
-        return await _workflow_answer(experiment_id, served, call, mm)
+        return await _workflow_answer(experiment_id, assignment, call, mm)
     g = call.answered(await asyncio.wrap_future(call.done))
     return {
         "status": "success" if g.status == "ok" else g.status,
         "experiment_id": experiment_id,
-        **_served(served),
+        **_assignment_view(assignment),
         "generation_id": g.id,
         **{name: value for name, value in generation_view(g).items() if name != "id"},
     }
 
 
-async def _workflow_answer(experiment_id: str, served: Served, run_id: str, mm: ModelManager) -> dict[str, Any]:
+async def _workflow_answer(experiment_id: str, assignment: Assignment, run_id: str, mm: ModelManager) -> dict[str, Any]:
     run = await ended_run(mm, run_id)
     await asyncio.to_thread(mm.experiments.settle_runs)
     return {
         "status": "success" if run.status == "succeeded" else run.status,
         "experiment_id": experiment_id,
-        **_served(served),
+        **_assignment_view(assignment),
         "generation_id": None,
         "run_id": run_id,
         "response": run.final_output,
@@ -155,13 +153,13 @@ def _check_experiment(mm: ModelManager, key: Key | None, experiment_id: str) -> 
         check_model(key, f"exp:{mm.experiments.get(experiment_id).name}")
 
 
-def _served(served: Served) -> dict[str, Any]:
+def _assignment_view(assignment: Assignment) -> dict[str, Any]:
     return {
-        "variant": served.variant.key,
-        "variant_name": served.variant.name,
-        "assignment_id": served.assignment_id,
-        "counted": served.is_counted,
-        "not_counted_because": served.reason or None,
+        "variant": assignment.variant.key,
+        "variant_name": assignment.variant.name,
+        "assignment_id": assignment.id,
+        "counted": assignment.is_counted,
+        "not_counted_because": assignment.reason or None,
     }
 
 

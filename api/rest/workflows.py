@@ -11,7 +11,6 @@ from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRo
 from core import ModelManager
 from core.calls.call import Origin
 from core.domain.workflow import Workflow, WorkflowRun
-from core.keys.rules import check_model
 from core.workflows import spec
 
 RUN_POLL_S = 0.05
@@ -22,10 +21,6 @@ router = APIRouter(route_class=StrictRoute)
 @router.post("/workflow", name="workflow")
 async def run_workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
     chosen = await asyncio.to_thread(mm.workflows.get, body.template)
-    default = body.model or str(await asyncio.to_thread(mm.default_model))
-    for step in chosen.steps:
-        for model in (step.model or default, step.fallback_model or default):
-            check_model(key, model)
     run_id = await asyncio.to_thread(
         mm.workflows.start,
         chosen,
@@ -46,16 +41,16 @@ async def run_workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> A
 def workflows(mm: Manager, limit: Limit = 50, after: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
     known = mm.workflows.all()
     found = sorted(name for name in known if name > after)
-    rows = [_workflow_view(known[name], mm.workflows.is_saved(name)) for name in found[:limit]]
+    rows = [_workflow_view(known[name], mm.workflows.definitions.is_saved(name)) for name in found[:limit]]
     return {"status": "success", "workflows": rows, "next": found[limit - 1] if len(found) > limit else None}
 
 
 @router.get("/workflows/{name}")
 def workflow(name: str, mm: Manager) -> dict[str, Any]:
     found = mm.workflows.get(name)
-    whole = _workflow_view(found, mm.workflows.is_saved(name)) | {
+    whole = _workflow_view(found, mm.workflows.definitions.is_saved(name)) | {
         "steps": spec.to_dict(found)["steps"],
-        "yaml": mm.workflows.texts()[name],
+        "yaml": mm.workflows.definitions.texts()[name],
     }
     return {"status": "success", "workflow": whole}
 

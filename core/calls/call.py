@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.domain.budget import Spender
+from core.domain.experiment import Assignment
 from core.domain.generation import Chunk, Generation, Model, Request, Source, ToolDelta, Usage
 from core.domain.key import Key
 from core.domain.message import ToolCall
 from core.errors import AimmError
 from core.formats.text import is_storable, make_lists, mended, tags_problem
 
+OnChunk = Callable[[Chunk | None], None]
 MAX_FALLBACKS = 5
 MAX_CACHE_S = 30 * 86_400
 
@@ -28,6 +30,8 @@ class Origin:
     key: With which key it was asked for. fallbacks: Models that answer, in this order, where the one asked for fails.
     cache_s: For how long an answer may be kept and given again; 0 = not at all, None = not said.
     is_private: Keep no text of it.
+    is_permitted: The key's rules were applied to what was asked for, and this is what that stands for: an alias of a comparison,
+        the workflow of an experiment.
     traceparent: The caller's trace, as W3C writes it.
     """
 
@@ -43,6 +47,7 @@ class Origin:
     fallbacks: tuple[str, ...] = ()
     cache_s: int | None = None
     is_private: bool = False
+    is_permitted: bool = False
     traceparent: str = ""
 
     def __post_init__(self) -> None:
@@ -79,12 +84,18 @@ class Call:
     """The handle of one call. `done` is set once its row is durable."""
 
     def __init__(
-        self, call_id: str, request: Request, origin: Origin, on_chunk: Callable[[Chunk | None], None] | None = None
+        self,
+        call_id: str,
+        request: Request,
+        origin: Origin,
+        on_chunk: OnChunk | None = None,
+        assignment: Assignment | None = None,
     ) -> None:
-        """on_chunk: Gets each piece, and None at the end, in the core's loop."""
+        """on_chunk: Gets each chunk, and None at the end, in the core's loop. assignment: The variant that an experiment chose."""
         self.id = call_id
         self.request = request
         self.origin = origin
+        self.assignment = assignment
         self.started_at = time.monotonic()
         self.first_text_at: float | None = None
         self.finished_at: float | None = None

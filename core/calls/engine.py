@@ -1,4 +1,4 @@
-"""Runs calls: route, look among kept answers, try the model and its fallbacks, record. Nothing else calls a provider."""
+"""The one door to models: `submit` checks, applies the key's rules, routes, admits, asks, records. Nothing else asks a provider."""
 
 import asyncio
 import contextlib
@@ -7,22 +7,24 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypedDict, Unpack
 
 from core import clock
 from core.calls.admitting import Admission, Admitting, PriceKeeper, Resolve, check_parameters
 from core.calls.attempts import Attempts
 from core.calls.breaker import Breakers
 from core.calls.cache import AnswerCache
-from core.calls.call import Call, Origin
+from core.calls.call import Call, OnChunk, Origin
 from core.calls.limits import RateLimits
 from core.calls.loop import BackgroundLoop
 from core.calls.observer import Observer, Seen
 from core.calls.pacing import Pacer
 from core.calls.progress import Progress
 from core.calls.recording import Recorder
+from core.calls.routing import Router, Unit
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.domain.generation import Chunk, Generation, Request
 from core.errors import (
@@ -41,6 +43,7 @@ from core.errors import (
 )
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
+from core.keys.rules import check_model
 from core.storage.calls.generations import to_body, to_row
 from core.storage.engine.writer import Work, Writer
 
@@ -57,6 +60,18 @@ _ELSEWHERE = (
     BudgetExceeded,
     InvalidRequest,
 )
+
+
+Also = Callable[[Generation], Work]
+
+
+class How(TypedDict, total=False):
+    """What is said of a call beside its request and origin; see CallEngine.submit."""
+
+    unit: Unit
+    force: str | int | None
+    on_chunk: OnChunk | None
+    also: Also | None
 
 
 @dataclass(slots=True)
@@ -78,6 +93,7 @@ class CallEngine:
         admission: Admission,
         prices: PriceKeeper,
         *,
+        router: Router,
         breakers: Breakers,
         limits: RateLimits,
         cache: AnswerCache,
@@ -87,6 +103,7 @@ class CallEngine:
         self._loop = loop
         self._writer = writer
         self._resolve = resolve
+        self._router = router
         self._admission = admission
         self._prices = prices
         self._timeout_s = timeout_s
@@ -95,8 +112,6 @@ class CallEngine:
         self._recorder = Recorder(prices, log_content)
         admitting = Admitting(resolve, admission, prices, timeout_s)
         self._attempts = Attempts(admitting, breakers, Pacer(), timeout_s)
-        # An alias stands for what answers it today; above this layer it is known what that is.
-        self.route: Callable[[Request, Origin], tuple[Request, Origin]] = lambda request, origin: (request, origin)
         self._observers: list[Observer] = []
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
@@ -111,19 +126,62 @@ class CallEngine:
         self,
         request: Request,
         origin: Origin,
-        also: Callable[[Generation], Work] | None = None,
-        on_chunk: Callable[[Chunk | None], None] | None = None,
+        *,
+        unit: Unit = "",
+        force: str | int | None = None,
+        on_chunk: OnChunk | None = None,
+        also: Also | None = None,
     ) -> Call:
-        """Start a call and return its handle. `also` gives work for the transaction that records it; on_chunk: see Call.
+        """Start a call and return its handle: with `asubmit`, the only way to ask a model.
+
+        unit: Who an experiment assigns to a variant, or an assignment that was made. force: The variant, for trying it out.
+        on_chunk: See Call. also: Gives work for the transaction that records the call.
 
         Raises:
             InvalidRequest: The request cannot be sent as it is; nothing was recorded.
+            Forbidden: The key may not ask this model. NotFound, Conflict: no experiment of this name takes traffic.
         """
         check_request(request)
-        request, origin = self.route(request, origin)
         if problem := origin.problem():
             raise InvalidRequest(problem)
-        call = Call(_new_id(), request, origin, on_chunk)
+        self.check_models(origin, *named_models(request, origin))
+        route = self._router.route(request, origin, unit, force)
+        if route.request is not request:
+            check_request(route.request)
+        call = self._start(Call(_new_id(), route.request, route.origin, on_chunk, route.assignment), also)
+        for position, shadow in route.shadows:
+            self._start(Call(_new_id(), shadow, route.shadow_origin(position, call.id)), None)
+        return call
+
+    async def asubmit(self, request: Request, origin: Origin, **how: Unpack[How]) -> Call:
+        """`submit` for a caller with an event loop of its own, which never waits for the database."""
+        if self._router.is_quick(request):
+            return self.submit(request, origin, **how)
+        return await asyncio.to_thread(partial(self.submit, request, origin, **how))
+
+    def check_models(self, origin: Origin, *models: str) -> None:
+        """Refuse models, aliases and experiments that the key of a caller may not ask.
+
+        Features that make several calls of one request ask this before the first; each call is judged by itself too.
+
+        Raises:
+            Forbidden
+        """
+        if not origin.is_permitted:
+            for model in models:
+                check_model(origin.key, model)
+
+    def count_tokens(self, request: Request, origin: Origin) -> int:
+        """The exact input tokens of a request, counted by its vendor, which bills nothing for it. Raises: AimmError"""
+        self.check_models(origin, request.model)
+
+        async def count() -> int:
+            provider, model = await self._resolve(request.model)
+            return await provider.count_tokens(replace(request, model=model.name))
+
+        return self._loop.run(count())
+
+    def _start(self, call: Call, also: Also | None) -> Call:
         with self._lock:
             self._calls[call.id] = call
             while len(self._calls) > KEPT_CALLS:
@@ -135,9 +193,7 @@ class CallEngine:
         self._loop.start(self._run(call, also))
         return call
 
-    def record_lost(
-        self, request: Request, origin: Origin, asked_at: datetime, also: Callable[[Generation], Work]
-    ) -> Generation:
+    def record_lost(self, request: Request, origin: Origin, asked_at: datetime, also: Also) -> Generation:
         """Put a call on record that ended with the process that made it. What it cost is estimated: at least its prompt."""
         call, lost = Call(_new_id(), request, origin), Interrupted("The process ended before the answer came.")
         call.finished_at = call.started_at  # how long it went on is not known
@@ -176,7 +232,7 @@ class CallEngine:
             except (AimmError, TimeoutError):
                 continue
 
-    async def _run(self, call: Call, also: Callable[[Generation], Work] | None) -> None:
+    async def _run(self, call: Call, also: Also | None) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is a coroutine
         call.attach(task, asyncio.get_running_loop())
@@ -290,7 +346,7 @@ class CallEngine:
         self._tell(generation, Seen(overhead_s=0.0, n_retries=max(0, failed.n_attempts - 1)))
         await asyncio.shield(written)
 
-    async def _record(self, call: Call, course: "_Course", also: Callable[[Generation], Work] | None) -> None:
+    async def _record(self, call: Call, course: "_Course", also: Also | None) -> None:
         progress, error, digest, left = course.progress, course.error, course.digest, course.left
         try:
             generation = self._recorder.generation(call, progress, error)
@@ -356,6 +412,12 @@ def _all(works: list[Work | None]) -> Work | None:
             each(connection)
 
     return work
+
+
+def named_models(request: Request, origin: Origin) -> tuple[str, ...]:
+    """All that a request may be answered by, as its caller names it."""
+    others = request.native.models if request.native is not None else ()
+    return (request.model, *origin.fallbacks, *others)
 
 
 def check_request(request: Request) -> None:

@@ -91,7 +91,7 @@ def _workflows(mm: ModelManager, _args: argparse.Namespace) -> int:
 
 def _workflow(mm: ModelManager, args: argparse.Namespace) -> int:
     mm.workflows.get(args.workflow)
-    sys.stdout.write(mm.workflows.texts()[args.workflow])
+    sys.stdout.write(mm.workflows.definitions.texts()[args.workflow])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Who was fastest, cheapest, longest; who wins by the rule; how often each contestant wins. Pure."""
+"""Judges answers: the fastest, cheapest and longest, the winner by the rule, how often each contestant wins. Pure."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -90,7 +90,7 @@ def shown_order(comparison_id: str, voter: str, n: int) -> list[int]:
 
 
 def names_itself(candidate: Candidate, asked: str) -> bool:
-    """Whether an answer gives its model away: it names one, or a vendor, that the prompt does not name."""
+    """Tell whether an answer gives its model away: it names one, or a vendor, that the prompt does not name."""
     text = candidate.generation.text.casefold() if candidate.generation else ""
     asked = asked.casefold()
     return any(name in text and name not in asked for name in (*_FAMILIES, candidate.model.casefold()))

@@ -83,7 +83,7 @@ class ComparisonService:
 
         Raises:
             InvalidRequest: Fewer than two or more than eight candidates, or a bad prompt or rule.
-            ModelNotFound, AuthenticationError: A model cannot be asked; then none is.
+            ModelNotFound, AuthenticationError, Forbidden: A model cannot be asked; then none is.
         """
         candidates = as_list(candidates)
         if not MIN_CANDIDATES <= len(candidates) <= MAX_CANDIDATES:
@@ -91,7 +91,9 @@ class ComparisonService:
                 f"{len(candidates)} models given; a comparison takes {MIN_CANDIDATES} to {MAX_CANDIDATES}."
             )
         check_rule(rule)
-        chosen = [self._resolve(_candidate(given, position)) for position, given in enumerate(candidates)]
+        asked = [_candidate(given, position) for position, given in enumerate(candidates)]
+        self._calls.check_models(origin, *(candidate.model for candidate in asked))
+        chosen = [self._resolve(candidate) for candidate in asked]
         comparison = Comparison(
             id=f"c_{clock.now_us():x}{secrets.token_hex(4)}",
             created_at=clock.now(),
@@ -118,8 +120,8 @@ class ComparisonService:
         share = None if cap_usd is None else checked_cap(cap_usd) / len(asked)
         calls = dict(self._running.get(comparison.id, {}))
         for at, (request, origin) in asked.items():
-            origin = replace(origin, ref_id=comparison.id, ref_part=str(at), cap_usd=share)
-            calls[at] = self._calls.submit(request, origin, self._recorder(comparison.id, at))
+            origin = replace(origin, ref_id=comparison.id, ref_part=str(at), cap_usd=share, is_permitted=True)
+            calls[at] = self._calls.submit(request, origin, also=self._recorder(comparison.id, at))
         self._running[comparison.id] = calls
         for old in list(self._running)[:-KEPT_COMPARISONS]:
             if all(call.done.done() for call in self.calls(old).values()):

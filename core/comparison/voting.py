@@ -70,7 +70,7 @@ class VoteService:
         self._writer.run(lambda connection: self._skip_rest(connection, comparison, voter))
 
     def hides_names(self, comparison: Comparison, voter: str = LOCAL_VOTER) -> bool:
-        """Whether a voter must not yet see what would tell the candidates apart."""
+        """Tell whether a voter must not yet see what would tell the candidates apart."""
         return comparison.is_blind and len(self._store.voted(comparison.id, voter)) < len(comparison.pairs)
 
     def hidden(self, voter: str = LOCAL_VOTER) -> frozenset[str]:

@@ -24,7 +24,7 @@ def prompt_digest(system: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """What votes count for: a model with its system prompt and parameters, whatever it is asked.
+    """The thing that votes count for: a model with its system prompt and parameters, whatever it is asked.
 
     prompt: See `prompt_digest`. settings: The parameters as JSON, by name; a seed is none, it only draws another answer.
     """
@@ -134,7 +134,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What a voter says of two answers of a comparison; position_a is the smaller one.
+    """A voter's word on two answers of a comparison; position_a is the smaller one.
 
     voter: `user:` and a login's name, `browser:` and an id, `key:` and an API key's id, or `local`; empty = not known.
     choice: a, b, tie or both_bad; skip = no opinion, which counts for nothing. is_blind: The names were hidden.
@@ -156,7 +156,7 @@ class Vote:
 
     @property
     def is_decided(self) -> bool:
-        """Whether it says which of two different contestants is better."""
+        """True where it says which of two different contestants is better."""
         return self.choice in ("a", "b") and self.a != self.b and not self.is_mixed
 
 

@@ -158,18 +158,27 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A unit's variant in a phase. reason: why it is not counted: forced, internal, outside; empty = it is counted."""
+    """A unit's variant in a phase.
+
+    id: By which its outcomes are recorded.
+    reason: Why it is not counted: forced, internal or outside; empty = it is counted.
+    """
 
     id: str
     experiment_id: str
     phase: int
     unit_id: str
-    position: int
+    variant: Variant
     reason: str = ""
 
     @property
     def is_counted(self) -> bool:
         return not self.reason
+
+    @property
+    def assignment_id(self) -> str:
+        """The id under its older name."""
+        return self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,12 +130,14 @@ class Native:
     """A request as it came, in a vendor's own wire: what speaks that wire gets it as it is.
 
     parameters, system: What was read out of it; where the request says otherwise by now, that is written over it.
+    models: Models that the body names besides, which the vendor may take instead.
     """
 
     wire: Wire
     body: Mapping[str, Any]
     parameters: Parameters
     system: str | None = None
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,12 +105,12 @@ class WorkflowRun:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more happens by itself; a paused, failed or stopped run can be resumed."""
+        """True where nothing more happens by itself; a paused, failed or stopped run can be resumed."""
         return self.status in ("succeeded", "failed", "cancelled", "paused")
 
     @property
     def left_of_cap_usd(self) -> Decimal | None:
-        """What it may still spend; None = there is no cap. An unknown cost so far counts as nothing."""
+        """The money it may still spend; None = there is no cap. An unknown cost so far counts as nothing."""
         if self.cap_usd is None:
             return None
         return self.cap_usd - sum((step.cost_usd or Decimal(0) for step in self.steps), Decimal(0))

@@ -16,15 +16,15 @@ def assign(experiment: Experiment, unit_id: str) -> Variant:
     return served[pick([variant.weight for variant in served], f"{experiment.salt}:{unit_id}", experiment.id)]
 
 
-def place(experiment: Experiment, unit_id: str, forced: Variant | None = None) -> tuple[Variant, Assignment]:
+def place(experiment: Experiment, unit_id: str, forced: Variant | None = None) -> Assignment:
     """The variant that serves a unit, and whether it is counted."""
     reason = "forced" if forced is not None else excluded_because(experiment, unit_id)
     variant = forced or (experiment.served[0] if reason == "outside" else assign(experiment, unit_id))
-    return variant, Assignment(
+    return Assignment(
         id=assignment_id(experiment.id, experiment.phase, unit_id, is_counted=not reason),
         experiment_id=experiment.id,
         phase=experiment.phase,
         unit_id=unit_id,
-        position=variant.position,
+        variant=variant,
         reason=reason,
     )

@@ -21,9 +21,9 @@ def played(experiment: Experiment, n_units: int, now_us: int) -> Iterator[Batch]
         exposed, outcomes = [], []
         for number in range(start, min(start + BATCH, n_units)):
             unit_id = f"sim-{tag}-{number}"
-            variant, assignment = place(experiment, unit_id)
+            assignment = place(experiment, unit_id)
             exposed.append((assignment, now_us))
-            success = rng.random() < rates[variant.position]
+            success = rng.random() < rates[assignment.variant.position]
             rating = float(rng.choices(range(1, 6), (1, 2, 3, 5, 4) if success else (4, 5, 3, 2, 1))[0])
             outcomes.append(OutcomeInput(success=success, rating=rating, unit_id=unit_id))
         yield exposed, outcomes

@@ -4,20 +4,17 @@ A rollout is an experiment between what an alias answers with today and what it 
 """
 
 import re
-import secrets
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 from core import clock
-from core.calls.call import MAX_CACHE_S, MAX_FALLBACKS, Origin
+from core.calls.call import MAX_CACHE_S, MAX_FALLBACKS
 from core.domain.experiment import Alias, Experiment, Guardrail, Target, Variant
-from core.domain.generation import Parameters, Request
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.design import prompt_version
 from core.experiments.service import ExperimentReport, ExperimentService
+from core.experiments.traffic import TrafficRouter, target_of
 from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
@@ -26,7 +23,6 @@ from core.storage.experiments.aliases import AliasStore
 STEPS = (5, 25)  # per cent of units; the step after the last is all of them
 MIN_UNITS = 100  # of the new target in a step, before the next one
 MIN_HOURS = 1
-TTL_S = 1.0
 # Where the experiment had none. Latency and cost were seen before the choice was made; failures are never meant.
 GUARDRAILS = (Guardrail(metric="error_rate", margin=0.02),)
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}")
@@ -40,13 +36,14 @@ class AliasService:
         database: Database,
         writer: Writer,
         experiments: ExperimentService,
+        traffic: TrafficRouter,
         is_model: Callable[[str], bool],
     ) -> None:
         self._store = AliasStore(database)
         self._writer = writer
         self._experiments = experiments
+        self._traffic = traffic
         self._is_model = is_model
-        self._cached: tuple[dict[str, Alias], float] = {}, 0.0
         self.min_units, self.min_hours = MIN_UNITS, float(MIN_HOURS)
         self.tell: Callable[..., Work] | None = None  # see AlertService.tell
 
@@ -58,22 +55,6 @@ class AliasService:
         if found is None:
             raise NotFound(f"There is no alias {name[:60]!r}.")
         return found
-
-    def find(self, name: str) -> Alias | None:
-        """The alias of a name, if it is one; at most a second old."""
-        if self.is_old:
-            self.refresh()
-        return self._cached[0].get(name)
-
-    def refresh(self) -> None:
-        """Read what other processes have changed, so that the next look-up need not."""
-        until = time.monotonic() + TTL_S
-        self._cached = {alias.name: alias for alias in self._store.all()}, until
-
-    @property
-    def is_old(self) -> bool:
-        """Whether `find` would read the database."""
-        return time.monotonic() >= self._cached[1]
 
     def set(self, name: str, target: Target, note: str = "") -> Alias:
         """Make an alias, or point it elsewhere at once. A rollout that runs for it ends.
@@ -89,7 +70,7 @@ class AliasService:
             audit(connection, "alias set", name, {"model": target.model, "prompt_version": target.prompt_version, "note": note[:200]})  # fmt: skip
 
         self._writer.run(work)
-        self._forget()
+        self._traffic.forget()
         if old is not None and old.rollout_id is not None:
             self._stop(old.rollout_id, "The alias was pointed elsewhere.")
         return self.get(name)
@@ -97,7 +78,7 @@ class AliasService:
     def remove(self, name: str) -> None:
         alias = self.get(name)
         self._writer.run(lambda connection: self._store.remove(connection, name))
-        self._forget()
+        self._traffic.forget()
         if alias.rollout_id is not None:
             self._stop(alias.rollout_id, "The alias was removed.")
 
@@ -115,13 +96,13 @@ class AliasService:
         winner = experiment.variants[position]
         if winner.workflow:
             raise InvalidRequest("An alias answers with a model; this variant is a workflow.")
-        target = _target(winner)
+        target = target_of(winner)
         alias = next((one for one in self._store.all() if one.name == name), None)
         if alias is not None and alias.rollout_id is not None:
             raise Conflict(f"A rollout runs for the alias {name!r} already; it ends first.")
         if alias is None:
             control = experiment.served[0]
-            alias = self.set(name, _target(control), f"The control of {experiment.name!r}.")
+            alias = self.set(name, target_of(control), f"The control of {experiment.name!r}.")
             if control.position == position:
                 return alias
         if alias.target == _versioned(target):
@@ -142,36 +123,8 @@ class AliasService:
             audit(connection, "rollout started", name, {"experiment": experiment_id, "rollout": rollout.id})
 
         self._writer.run(work)
-        self._forget()
+        self._traffic.forget()
         return self.get(name)
-
-    def route(self, request: Request, origin: Origin) -> tuple[Request, Origin]:
-        """What a request for an alias is sent as; any other is left as it is.
-
-        While a rollout runs, the unit (the user, or the call) is assigned and its call counted, unless the call belongs
-        to something else already.
-        """
-        alias = self.find(request.model)
-        if alias is None:
-            return request, origin
-        target = alias.target
-        if alias.rollout_id is not None:
-            unit = origin.user_id.strip() or f"call-{secrets.token_hex(8)}"
-            with suppress(Conflict):  # it has ended, and the alias does not know it yet
-                served = self._experiments.assign(alias.rollout_id, unit)
-                target = _target(served.variant)
-                if origin.ref_id is None:
-                    target = replace(target, fallbacks=alias.target.fallbacks, cache_s=alias.target.cache_s)
-                    origin = replace(origin, ref_id=alias.rollout_id, ref_part=served.assignment_id)
-        parameters = Parameters(**(target.parameters.as_dict() | request.parameters.as_dict()))
-        system = request.system if request.system is not None else target.system
-        if (target.fallbacks and not origin.fallbacks) or (target.cache_s and origin.cache_s is None):
-            origin = replace(
-                origin,
-                fallbacks=origin.fallbacks or target.fallbacks,
-                cache_s=target.cache_s if origin.cache_s is None else origin.cache_s,
-            )
-        return replace(request, model=target.model, system=system, parameters=parameters), origin
 
     def advance(self) -> None:
         """Take each rollout a step on, or back."""
@@ -209,8 +162,8 @@ class AliasService:
             text = f"Rolling out: {later[0]} %."
             self._writer.run(lambda c: self._store.roll(c, alias.name, experiment.id, clock.now_us(), text))
         else:
-            self._end(alias, _target(experiment.variants[1]), "Rolled out: 100 %.")
-        self._forget()
+            self._end(alias, target_of(experiment.variants[1]), "Rolled out: 100 %.")
+        self._traffic.forget()
 
     def _end(self, alias: Alias, target: Target | None, text: str, *, is_told: bool = False) -> None:
         now_us = clock.now_us()
@@ -226,7 +179,7 @@ class AliasService:
                 self.tell("rollout.rolled_back", told, alias=alias.name, rollout=alias.rollout_id)(connection)
 
         self._writer.run(work)
-        self._forget()
+        self._traffic.forget()
         if alias.rollout_id is not None:
             self._stop(alias.rollout_id, text)
 
@@ -248,18 +201,6 @@ class AliasService:
             raise InvalidRequest(f"{len(target.fallbacks)} fallbacks given; an alias takes at most {MAX_FALLBACKS}.")
         if target.cache_s is not None and not 1 <= target.cache_s <= MAX_CACHE_S:
             raise InvalidRequest(f"cache_s == {target.cache_s}, must be 1 to {MAX_CACHE_S:,} seconds")
-
-    def _forget(self) -> None:
-        self._cached = {}, 0.0
-
-
-def _target(variant: Variant) -> Target:
-    return Target(
-        model=variant.model,
-        system=variant.system,
-        parameters=variant.parameters,
-        prompt_version=variant.prompt_version,
-    )
 
 
 def _variant(position: int, label: str, target: Target) -> Variant:

@@ -11,19 +11,20 @@ from typing import Any
 from core import clock
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
-from core.domain.experiment import Decision, Experiment, OutcomeInput, Phase, RecordedOutcome, Variant
+from core.domain.experiment import Assignment, Decision, Experiment, OutcomeInput, Phase, RecordedOutcome, Variant
+from core.domain.generation import Message, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments import allocation, record
 from core.experiments.analysis import Analysis, VariantResult, analyse, history
-from core.experiments.assignment import place
 from core.experiments.cautions import cautions, novelty
 from core.experiments.decision import Traffic, decide
 from core.experiments.design import asked_of, checked_design, checked_unit, checked_variants, made_up_hypothesis
-from core.experiments.outcomes import checked_outcome, find_variant
+from core.experiments.outcomes import checked_outcome
 from core.experiments.play import played
 from core.experiments.records import DecisionRecords, with_shadows
-from core.formats.text import MAX_TAGS, as_list, is_storable
+from core.experiments.traffic import PREFIX, TrafficRouter
+from core.formats.text import as_list
 from core.statistics.interval import Interval
 from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
@@ -60,22 +61,13 @@ class ExperimentReport:
         return with_shadows(self.analysis.results, self.shadows)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """What a unit was given. assignment_id: by which its outcomes are recorded; is_counted: not of forced and internal ones."""
-
-    variant: Variant
-    assignment_id: str
-    is_counted: bool
-    reason: str
-
-
 class ExperimentService:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an experiment is made with
         self,
         database: Database,
         writer: Writer,
         calls: CallEngine,
+        traffic: TrafficRouter,
         resolve: Callable[[Variant], Variant],
         run_workflow: Callable[[Variant, str, Key | None], str],
         *,
@@ -88,6 +80,8 @@ class ExperimentService:
         self._records = DecisionRecords(database, self._store)
         self._writer = writer
         self._calls = calls
+        self._router = traffic
+        self.assign = traffic.assign
         self._resolve = resolve
         self._run_workflow = run_workflow
         self._keeps_text = keeps_text
@@ -210,62 +204,6 @@ class ExperimentService:
 
     # Traffic -------------------------------------------------------------------------------------------------------
 
-    def assign(self, experiment_id: str, unit_id: str, *, force: str | int | None = None) -> Served:
-        """Assign a unit and record its exposure. force: a variant for trying it out; it is served and not counted.
-
-        Raises:
-            NotFound, Conflict (stopped, or a demo), InvalidRequest
-        """
-        return self._assign(self._open(experiment_id), unit_id, force)
-
-    def _assign(self, experiment: Experiment, unit_id: str, force: str | int | None) -> Served:
-        if not unit_id.strip() or len(unit_id) > 500 or not is_storable(unit_id):
-            raise InvalidRequest(
-                "The unit (user_id) must have 1 to 500 characters, none of them NUL or half of a pair."
-            )
-        forced = None if force is None else find_variant(experiment, force)
-        _, assignment = place(experiment, unit_id, forced)
-        given = [(assignment, clock.now_us())]
-        found = self._writer.run(lambda connection: unit_store.expose(connection, experiment, given))
-        unit = found[assignment.id]
-        variant = forced or next(v for v in experiment.variants if v.position == unit.position)
-        return Served(variant=variant, assignment_id=unit.id, is_counted=not unit.reason, reason=unit.reason)
-
-    def start_call(
-        self, experiment_id: str, unit_id: str, prompt: str, *, force: str | int | None = None
-    ) -> tuple[Served, Call]:
-        """Assign a unit and ask its variant's model; shadow variants are asked beside it and never returned.
-
-        Raises:
-            NotFound, Conflict (stopped, or a demo), InvalidRequest
-        """
-        experiment, served = self._served(experiment_id, unit_id, prompt, force)
-        if served.variant.workflow:
-            raise Conflict("This unit is answered by a workflow: start a run for it instead of a call.")
-        return served, self._call(experiment, served, unit_id, prompt)
-
-    def _served(
-        self, experiment_id: str, unit_id: str, prompt: str, force: str | int | None
-    ) -> tuple[Experiment, Served]:
-        """Assign a unit, unless what it asks could be answered by no variant's model."""
-        experiment = self._open(experiment_id)
-        for variant in experiment.variants:
-            if not variant.workflow:
-                check_request(asked_of(variant, prompt))
-        return experiment, self._assign(experiment, unit_id, force)
-
-    def _call(self, experiment: Experiment, served: Served, unit_id: str, prompt: str, key: Key | None = None) -> Call:
-        origin = replace(self.origin(experiment, served, unit_id), key=key)
-        call = self._calls.submit(asked_of(served.variant, prompt), origin)
-        for shadow in experiment.variants:
-            if shadow.is_shadow and served.is_counted:
-                part = f"shadow:{shadow.position}:{call.id}"
-                self._calls.submit(
-                    asked_of(shadow, prompt),
-                    replace(origin, ref_part=part, tags=(*origin.tags[: MAX_TAGS - 1], "shadow")),
-                )
-        return call
-
     def start(
         self,
         experiment_id: str,
@@ -274,20 +212,27 @@ class ExperimentService:
         *,
         force: str | int | None = None,
         key: Key | None = None,
-    ) -> tuple[Served, Call | str]:
+    ) -> tuple[Assignment, Call | str]:
         """Assign a unit and let its variant answer: a call, or the id of a workflow run. key: Who asks.
 
         A run counts like one call, with the cost of all its calls, once it is over; see `settle_runs`.
 
         Raises:
-            NotFound, Conflict (stopped, or a demo), InvalidRequest
+            NotFound, Conflict (stopped, or a demo), InvalidRequest; Forbidden: the key may not ask this experiment.
         """
-        experiment, served = self._served(experiment_id, unit_id, prompt, force)
-        if not served.variant.workflow:
-            return served, self._call(experiment, served, unit_id, prompt, key)
-        run_id = self._run_workflow(served.variant, prompt, key)
-        self._writer.run(lambda connection: unit_store.begin_run(connection, run_id, served.assignment_id))
-        return served, run_id
+        experiment = self._router.open_to_traffic(experiment_id)
+        for variant in experiment.variants:  # nobody is assigned for what no variant's model could answer
+            if not variant.workflow:
+                check_request(asked_of(variant, prompt))
+        assignment = self._router.assign(experiment_id, unit_id, force=force, key=key)
+        if not assignment.variant.workflow:
+            user_id = unit_id if experiment.unit == "user" else ""
+            origin = Origin(source="experiment", key=key, user_id=user_id, cache_s=0)
+            request = Request(model=f"{PREFIX}{experiment.name}", messages=(Message("user", prompt),))
+            return assignment, self._calls.submit(request, origin, unit=assignment)
+        run_id = self._run_workflow(assignment.variant, prompt, key)
+        self._writer.run(lambda connection: unit_store.begin_run(connection, run_id, assignment.id))
+        return assignment, run_id
 
     def settle_runs(self) -> None:
         """Count the workflow runs of units that are over; each once, whoever started it."""
@@ -295,16 +240,6 @@ class ExperimentService:
             waiting = unit_store.runs_to_settle(connection)
         for run_id in waiting:
             self._writer.run(partial(unit_store.settle_run, run_id=run_id))
-
-    def origin(self, experiment: Experiment, served: Served, unit_id: str) -> Origin:
-        """How a call of a unit is logged, so that it is counted for the unit."""
-        return Origin(
-            source="experiment",
-            ref_id=experiment.id,
-            ref_part=served.assignment_id,
-            ref_name=f"experiment:{experiment.name}",
-            user_id=unit_id if experiment.unit == "user" else "",
-        )
 
     def record(
         self,
@@ -397,10 +332,6 @@ class ExperimentService:
         found = (novelty(experiment, looks, variant.position) for variant in experiment.served[1:])
         return [sentence for sentence in found if sentence]
 
-    def owner(self, generation_id: str | None, assignment_id: str | None) -> str | None:
-        """The id of the experiment that a generation or an assignment belongs to."""
-        return self._store.owner(generation_id, assignment_id)
-
     def sums(self, experiment_id: str) -> Sums:
         return self._store.sums(experiment_id)
 
@@ -463,10 +394,6 @@ class ExperimentService:
         if experiment.status != "running":
             raise Conflict("The experiment is stopped; it takes no more traffic.")
         return experiment
-
-    def _open(self, experiment_id: str) -> Experiment:
-        """A running experiment that takes real traffic."""
-        return _real(self._running(experiment_id))
 
 
 def _real(experiment: Experiment) -> Experiment:

@@ -166,9 +166,9 @@ workflow_runs = Table(
     Column("error", Text, nullable=False, server_default=""),
     Column("cap_nano_usd", BigInteger),  # the run pauses before it would cost more
     Column("key_id", Text, nullable=False, server_default=""),  # the key that asked, which is charged
-    Column(
-        "is_paused", Integer, nullable=False, server_default="0"
-    ),  # cancelled by its cap or a budget, not by a person
+    # Cancelled by its cap or a budget, not by a person.
+    Column("is_paused", Integer, nullable=False, server_default="0"),
+    Column("owner", String(40), nullable=False, server_default=""),  # the process that executes it
     CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="workflow_run_status"),
 )
 Index("ix_workflow_runs_created", workflow_runs.c.created_at)
@@ -207,9 +207,12 @@ comparisons = Table(
     Column("is_blind", Integer, nullable=False, server_default="0"),
     Column("key_id", Text, nullable=False, server_default=""),
     Column("owner", String(40), nullable=False, server_default=""),  # the process that asks just now
+    Column("status", Text, nullable=False, server_default="finished"),  # queued, running, stopped or finished
+    Column("n_starts", Integer, nullable=False, server_default="1"),
+    Column("cap_nano_usd", BigInteger),  # what all calls of it may cost
 )
 Index("ix_comparisons_created", comparisons.c.created_at)
-Index("ix_comparisons_owner", comparisons.c.owner)
+Index("ix_comparisons_status", comparisons.c.status)
 
 candidates = Table(
     "candidates",

@@ -12,6 +12,7 @@ from core.pricing.receipt import from_nano
 from core.storage.calls.reading import readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
+from core.storage.runs import Unfinished, move, read_unfinished
 from core.storage.schema import step_runs, workflow_runs, workflows
 
 
@@ -48,20 +49,9 @@ class WorkflowStore:
         connection.execute(insert(step_runs), rows)
 
     @staticmethod
-    def move(
-        connection: Connection,
-        run_id: str,
-        to: str,
-        came_from: tuple[str, ...],
-        start: int | None = None,
-        **values: Any,
-    ) -> bool:
-        """Change a run's status if it is one of `came_from` (and of that start); False when it is not."""
-        c = workflow_runs.c
-        statement = update(workflow_runs).where(c.id == run_id, c.status.in_(came_from)).values(status=to, **values)
-        if start is not None:
-            statement = statement.where(c.n_starts == start)
-        return connection.execute(statement).rowcount > 0
+    def move(connection: Connection, run_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
+        """See `core.storage.runs.move`."""
+        return move(connection, workflow_runs, run_id, to, came_from, **values)
 
     @staticmethod
     def put_step(connection: Connection, run_id: str, start: int, step: str, values: Mapping[str, Any]) -> None:
@@ -88,19 +78,15 @@ class WorkflowStore:
 
     @staticmethod
     def reopen_steps(connection: Connection, run_id: str) -> None:
-        """Make failed and interrupted steps of a run start afresh; their money stays on the books."""
+        """Make failed and interrupted steps of a run start afresh; their money stays on record."""
         connection.execute(
             update(step_runs)
             .where(step_runs.c.run_id == run_id, step_runs.c.status.in_(("failed", "running")))
             .values(status="running", n_attempts=0, error="", started_at=None, finished_at=None)
         )
 
-    def unfinished(self) -> list[tuple[str, str, int]]:
-        """(id, status, n_starts) of runs that are queued or running."""
-        c = workflow_runs.c
-        statement = select(c.id, c.status, c.n_starts).where(c.status.in_(("queued", "running"))).order_by(c.created_at)
-        with self._database.read() as connection:
-            return [(row.id, row.status, row.n_starts) for row in connection.execute(statement)]
+    def unfinished(self) -> list[Unfinished]:
+        return read_unfinished(self._database, workflow_runs)
 
     def run(self, run_id: str) -> WorkflowRun | None:
         with self._database.read() as connection:

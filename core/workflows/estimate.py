@@ -1,4 +1,4 @@
-"""What a run may cost before it begins. Pure but for the estimate of one call handed in."""
+"""The likely cost of a run before it begins. Pure but for the estimate of one call handed in."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,7 +16,10 @@ BYTES_PER_TOKEN = (2, 4, 6)
 def estimate_run(
     workflow: Workflow, inputs: Mapping[str, str], default_model: str, estimate_call: EstimateCall
 ) -> list[Estimate]:
-    """One estimate a step, in order: an earlier step's answer is part of a later prompt. High: every attempt is needed."""
+    """One estimate a step, in order: an earlier step's answer is part of a later prompt.
+
+    High: every attempt is needed.
+    """
     lengths: dict[str, Range] = {}
     found = []
     for step in workflow.steps:

@@ -104,7 +104,7 @@ class _Edit:
         self._splices.append((start, end, new))
 
     def _end(self, node: yaml.Node) -> int:
-        """Where the last letter of a node stands; a block's own mark is where the next one begins."""
+        """Find where the last letter of a node stands; a block's own mark is where the next one begins."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style:
             last = node.value[-1]
             return self._end(last[1] if isinstance(last, tuple) else last)
@@ -119,7 +119,7 @@ class _Edit:
 
 
 def _inline(node: yaml.Node, new: Any) -> str:
-    """A value that fits where another stood in its line, in quotes of the same kind; empty = it needs lines of its own."""
+    """A value that fits where another stood in its line, in quotes of the same kind; empty = it needs its own lines."""
     if not isinstance(node, yaml.ScalarNode) or (isinstance(new, str) and "\n" in new):
         return ""
     if isinstance(new, str) and new.isprintable() and node.style in ("'", '"'):

@@ -22,7 +22,7 @@ _PARAMETERS = frozenset(Parameters.__slots__)
 
 
 class Problem(NamedTuple):
-    """What is wrong, and in which step ('' = the workflow itself)."""
+    """A mistake, and the step it is in ('' = the workflow itself)."""
 
     step: str
     message: str

@@ -6,45 +6,35 @@ from typing import Any
 
 from core import clock
 from core.calls.call import Call, Origin
-from core.calls.engine import CallEngine
 from core.domain.generation import Generation, Message, Request
-from core.domain.key import Key
 from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
 from core.formats import strict_json as json
 from core.pricing.receipt import to_nano
-from core.storage.engine.writer import Work, Writer
+from core.runs.job import Closing, JobTools
+from core.storage.engine.writer import Work
 from core.storage.workflows import WorkflowStore
 from core.workflows.template import render
-
-
-class Closing(Exception):
-    """The process is going down; the run is to be taken up again by the next one."""
-
 
 OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
 
 
 class StepRunner:
     def __init__(
-        self,
-        store: WorkflowStore,
-        writer: Writer,
-        calls: CallEngine,
-        default_model: Callable[[], str],
-        key_of: Callable[[str], Key | None],
+        self, tools: JobTools, store: WorkflowStore, default_model: Callable[[], str], is_closing: threading.Event
     ) -> None:
+        """is_closing: Set when the process goes down."""
         self._store = store
-        self._writer = writer
-        self._calls = calls
+        self._writer = tools.writer
+        self._calls = tools.calls
         self._default_model = default_model
-        self._key_of = key_of
+        self._key_of = tools.key_of
         self._active: dict[str, Call] = {}
         self._out_of_money: set[str] = set()
-        self.is_closing = threading.Event()
+        self._is_closing = is_closing
 
     def ran_out_of_money(self, run_id: str) -> bool:
-        """Whether the run's last step failed for want of money; asked once."""
+        """Tell, once, whether the run's last step failed for want of money."""
         found = run_id in self._out_of_money
         self._out_of_money.discard(run_id)
         return found
@@ -100,7 +90,7 @@ class StepRunner:
     def _call(
         self, run: WorkflowRun, step: Step, ask: tuple[str, str, str | None], attempt: int
     ) -> tuple[StepStatus, str, bool]:
-        """What the step came to, why it failed, and whether there was an answer at all."""
+        """Give what the step came to, why it failed, and whether there was an answer at all."""
         model, prompt, system = ask
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
         now = self._store.run(run.id)
@@ -111,6 +101,7 @@ class StepRunner:
             ref_name=f"workflow:{run.workflow_name}",
             cap_usd=None if now is None else now.left_of_cap_usd,
             key=self._key_of(run.key_id),
+            is_permitted=run.source == "experiment",  # its key was judged by the experiment's name
         )
         verdict: list[tuple[StepStatus, str, bool]] = []
 
@@ -125,7 +116,7 @@ class StepRunner:
             return lambda connection: self._store.put_step(connection, run.id, run.n_starts, step.name, values)
 
         try:
-            call = self._calls.submit(request, origin, record)
+            call = self._calls.submit(request, origin, also=record)
             self._active[run.id] = call
             if not self._is_wanted(run):  # stopped between the look and the call
                 call.cancel()
@@ -134,12 +125,12 @@ class StepRunner:
             return "failed", error.message, False
         finally:
             self._active.pop(run.id, None)
-        if self.is_closing.is_set() and verdict and verdict[0][0] == "failed":
+        if self._is_closing.is_set() and verdict and verdict[0][0] == "failed":
             raise Closing
         return verdict[0]
 
     def _is_wanted(self, run: WorkflowRun) -> bool:
-        """Whether the run still goes on, in this start of it: a stopped run must ask, and pay for, nothing more."""
+        """Tell whether the run goes on in this start: a stopped run must ask, and pay for, nothing more."""
         now = self._store.run(run.id)
         return now is not None and now.status == "running" and now.n_starts == run.n_starts
 
@@ -171,7 +162,7 @@ def _step_values(run: WorkflowRun, step: Step, generation: Generation, attempt: 
 
 
 def judge(generation: Generation, check: Check) -> tuple[StepStatus, str]:
-    """Whether an answer will do, and why not."""
+    """Tell whether an answer will do, and why not."""
     if generation.status != "ok":
         return "failed", generation.error_message or f"the call was {generation.status}"
     if check == "not_empty" and not generation.text.strip():

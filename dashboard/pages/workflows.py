@@ -21,10 +21,10 @@ def named_input(name: str, default: str, key: str) -> str:
 
 
 st.title("Workflows")
-written = editor.prepare(mm.workflows.texts())
+written = editor.prepare(mm.workflows.definitions.texts())
 chosen = editor.choose(list(written))
 workflow = mm.workflows.all().get(chosen)
-for name, problem in mm.workflows.unreadable().items():
+for name, problem in mm.workflows.definitions.unreadable().items():
     st.warning(formatting.plain(f"The workflow {name} cannot be read: {problem}"), icon=":material/warning:")
 st.caption(formatting.plain(workflow.description if workflow else "See the editor."))
 
@@ -53,7 +53,7 @@ with left:
         estimates.steps(workflow, {"": text or "", **named}, model or default_model)
     with st.expander("Edit the workflow", icon=":material/edit:"):
         edited = editor.edit(chosen, written[chosen])
-        is_taken = edited is not None and edited.name != chosen and mm.workflows.is_saved(edited.name)
+        is_taken = edited is not None and edited.name != chosen and mm.workflows.definitions.is_saved(edited.name)
         if is_taken:
             st.warning(
                 "Another workflow is saved under this name: choose another one to save it.", icon=":material/save:"
@@ -64,7 +64,7 @@ with left:
             editor.select(mm.workflows.save(state.flow_yaml).name)
             st.toast(f"Saved {formatting.plain(edited.name)}.")
             st.rerun()
-        if mm.workflows.is_saved(chosen) and row.button(
+        if mm.workflows.definitions.is_saved(chosen) and row.button(
             "Delete the saved version", icon=":material/delete:", key="flow_delete"
         ):
             mm.workflows.remove(chosen)

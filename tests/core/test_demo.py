@@ -71,7 +71,7 @@ def test_no_wire_asks_an_experiment_of_the_demo(served: Running):
         native = served.post(f"/gemini/v1beta/models/{model.replace(' ', '%20')}:generateContent", contents)
         assert (chat.status, native.status, served.get(f"/v1/models/{model.replace(' ', '%20')}").status) == (404,) * 3
         with pytest.raises(NotFound):
-            served.mm.units.route(served.mm.request("Hello", model=model), None, "u1")  # type: ignore[arg-type]
+            served.mm.submit("Hello", model=model, unit="u1")
     assert served.mm.log.count() == before
     # The real one of the same name answers, and the demo's has no more units than before.
     units = served.mm.experiments.report(made_up(served).id).analysis.results
@@ -87,7 +87,6 @@ def test_experiments_of_the_demo_take_no_traffic_outcomes_or_rollout(served: Run
     mm, demo = served.mm, made_up(served)
     refused: list[Callable[[], object]] = [
         lambda: mm.experiments.assign(demo.id, "u1"),
-        lambda: mm.experiments.start_call(demo.id, "u1", "Hi"),
         lambda: mm.experiments.start(demo.id, "u1", "Hi"),
         lambda: mm.experiments.record(demo.id, []),
         lambda: mm.aliases.promote(demo.id, 1, "support"),

@@ -253,7 +253,7 @@ def test_a_workflow_that_is_opened_in_the_editor_is_not_changed(app: AppTest):
 
     assert app.text_area(key="flow_yaml").value == UGLY_WORKFLOW
     button(app, "Save").click().run()
-    assert mm.workflows.texts()["ugly"] == UGLY_WORKFLOW
+    assert mm.workflows.definitions.texts()["ugly"] == UGLY_WORKFLOW
     app.text_area(key="flow_input").input("Hi")
     button(app, "Run").click().run()
     assert mm.workflows.runs()[0].spec.inputs == read.inputs

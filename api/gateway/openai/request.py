@@ -6,10 +6,8 @@ from typing import Any, Literal
 
 from core import InvalidRequest
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
-from core.domain.key import Key
 from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
 from core.formats.text import as_list
-from core.keys.rules import check_model
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
@@ -19,7 +17,7 @@ _OURS = ("fallbacks",)
 _FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
-def chat(body: dict[str, Any], key: Key | None) -> Request:
+def chat(body: dict[str, Any]) -> Request:
     """Raises: InvalidRequest."""
     messages, system = _turns(_list(body, "messages", least=1))
     if not messages:  # nothing but instructions: other wires want a turn of the user
@@ -39,11 +37,11 @@ def chat(body: dict[str, Any], key: Key | None) -> Request:
         tool_choice=choice,
         is_one_call=body.get("parallel_tool_calls") is False,
         is_streamed=body.get("stream") is True,
-        native=Native(wire="openai", body=_theirs(body, key), parameters=parameters, system=system),
+        native=_native(body, parameters, system),
     )
 
 
-def embeddings(body: dict[str, Any], key: Key | None) -> Request:
+def embeddings(body: dict[str, Any]) -> Request:
     """Raises: InvalidRequest."""
     given = body.get("input")
     texts = [given] if isinstance(given, str) else given
@@ -64,19 +62,19 @@ def embeddings(body: dict[str, Any], key: Key | None) -> Request:
         messages=tuple(messages),
         operation="embeddings",
         is_streamed=False,
-        native=Native(wire="openai", body=_theirs(body, key), parameters=Parameters()),
+        native=_native(body, Parameters()),
     )
 
 
-def _theirs(body: Mapping[str, Any], key: Key | None) -> dict[str, Any]:
-    """The part of a body that is passed on.
+def _native(body: Mapping[str, Any], parameters: Parameters, system: str | None = None) -> Native:
+    """The part of a body that is passed on, with the models that it names: OpenRouter's own fallbacks.
 
     Raises:
-        InvalidRequest. Forbidden: it names models (OpenRouter's own fallbacks) that the key may not ask.
+        InvalidRequest
     """
-    for name in _texts(body, "models"):
-        check_model(key, name)
-    return {name: value for name, value in body.items() if name not in _OURS}
+    theirs = {name: value for name, value in body.items() if name not in _OURS}
+    models = tuple(_texts(body, "models"))
+    return Native(wire="openai", body=theirs, parameters=parameters, system=system, models=models)
 
 
 def _model(body: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
 
 
 async def _chat(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
-    request = read.chat(body, exchange.key)
+    request = read.chat(body)
     options = body.get("stream_options")
     is_counted = isinstance(options, dict) and options.get("include_usage") is True
     origin = origin_of(exchange, user=read.user(body), fallbacks=read.fallbacks(body))
@@ -43,7 +43,7 @@ async def _chat(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> N
 
 
 async def _embeddings(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
-    request = read.embeddings(body, exchange.key)
+    request = read.embeddings(body)
     is_packed = body.get("encoding_format") == "base64"
     origin = origin_of(exchange, user=read.user(body), fallbacks=read.fallbacks(body))
     await respond(exchange, mm, request, origin, OpenAIAnswer(is_counted=False, base64_vectors=is_packed))
@@ -65,7 +65,7 @@ def _names(mm: ModelManager, key: Key | None) -> list[tuple[str, str]]:
     """(name, who owns it) of all that a key may ask: models, aliases and running experiments."""
     found = [(model.name, model.provider) for model in mm.models()]
     found += [(alias.name, "alias") for alias in mm.aliases.all()]
-    found += [(f"exp:{experiment.name}", "experiment") for experiment in mm.units.running()]
+    found += [(f"exp:{experiment.name}", "experiment") for experiment in mm.traffic.running()]
     return [(name, owner) for name, owner in found if key is None or key.may_ask(name)]
 
 
@@ -121,7 +121,7 @@ def _record(
         if "text" not in opinion:
             given.pop("text", None)
     try:
-        experiment_id = mm.units.of_answer(generation_id=generation_id, assignment_id=assignment_id)
+        experiment_id = mm.traffic.of_answer(generation_id=generation_id, assignment_id=assignment_id)
     except NotFound:
         if generation_id is None:
             raise

@@ -310,7 +310,7 @@ def _claim(experiment: Experiment, outcome: OutcomeInput) -> Assignment:
         experiment_id=experiment.id,
         phase=experiment.phase,
         unit_id=unit_id,
-        position=int(outcome.variant or 0),
+        variant=experiment.variants[int(outcome.variant or 0)],
         reason=reason,
     )
 
@@ -357,7 +357,7 @@ def _add_units(
         if kept is not None:
             found[assignment.id] = kept
             continue
-        position = assignment.position
+        position = assignment.variant.position
         if assignment.is_counted and any(one in changes.units and not changes.units[one].reason for one in others[assignment.id]):  # fmt: skip
             position = redraw(experiment, assignment.unit_id).position
         unit = Unit(assignment.id, experiment.id, assignment.phase, position, assignment.reason, nothing())

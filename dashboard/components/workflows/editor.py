@@ -57,7 +57,7 @@ def edit(name: str, written: str) -> Workflow | None:
         return None
     with picture:
         st.mermaid_chart(spec.to_mermaid(current), alt=f"The steps of {current.name}")
-    problems = manager().workflows.problems(current)
+    problems = manager().workflows.definitions.problems(current)
     for problem in problems:
         st.error(formatting.plain(str(problem)), icon=":material/error:")
     return None if problems else current

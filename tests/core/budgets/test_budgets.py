@@ -34,8 +34,8 @@ from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
 from core.storage.money import ledger as books
 from core.storage.money.budgets import BudgetStore, covering
+from tests.builders import a_generation
 from tests.conftest import ROOT, Open
-from tests.core.storage.test_storage import a_generation
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini, Reply
 

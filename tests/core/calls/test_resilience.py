@@ -354,7 +354,7 @@ def test_callers_who_leave_while_a_budget_is_asked_leave_the_writer_alive(served
     served.mm.budgets.create("cap", 100, action="stop")
 
     async def leave(n: int) -> None:
-        call, _ = await served.mm.begin(served.mm.request("Hello", model=GPT))
+        call = await served.mm.asubmit("Hello", model=GPT)
         await asyncio.sleep(n % 7 / 2000)
         call.cancel()
         with contextlib.suppress(AimmError):

@@ -27,8 +27,8 @@ from core.pricing.receipt import receipt_for, to_nano
 from core.pricing.team import above_from_text, row_from, rows_from_yaml
 from core.storage.calls.generations import to_row
 from core.storage.money.prices import PriceStore
+from tests.builders import a_generation
 from tests.conftest import ROOT, Open
-from tests.core.storage.test_storage import a_generation
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini, Reply
 

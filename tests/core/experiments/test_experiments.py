@@ -411,7 +411,9 @@ def test_a_unit_keeps_its_variant_and_is_exposed_once(mm: ModelManager):
     made = mm.experiments.create("Tone", ["sim-fast", "sim-balanced"], hypothesis="Shorter is better.")
     seen = []
     for _ in range(3):
-        served, call = mm.experiments.start_call(made.id, "u_42", "Hello there")
+        call = mm.submit("Hello there", model=f"exp:{made.id}", unit="u_42")
+        served = call.assignment
+        assert served is not None
         call.result()
         seen.append(served.variant.position)
 
@@ -464,7 +466,7 @@ def test_a_stopped_experiment_takes_no_traffic(mm: ModelManager):
     mm.experiments.stop(made.id)
 
     for refused in (
-        lambda: mm.experiments.start_call(made.id, "u", "Hi"),
+        lambda: mm.experiments.start(made.id, "u", "Hi"),
         lambda: mm.experiments.stop(made.id),
         lambda: mm.experiments.play(made.id),
     ):

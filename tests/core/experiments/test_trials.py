@@ -155,7 +155,9 @@ def test_a_design_that_cannot_be_is_refused(mm: ModelManager, design: dict):
 
 def test_outcomes_find_their_unit_by_generation_assignment_or_name(mm: ModelManager):
     made = mm.experiments.create("t", SIM)
-    served, call = mm.experiments.start_call(made.id, "u1", "Hello")
+    call = mm.submit("Hello", model=f"exp:{made.id}", unit="u1")
+    served = call.assignment
+    assert served is not None
     g = call.result()
 
     states = mm.experiments.record(
@@ -177,7 +179,9 @@ def test_outcomes_find_their_unit_by_generation_assignment_or_name(mm: ModelMana
 
 def test_of_a_generation_the_last_outcome_counts(mm: ModelManager):
     made = mm.experiments.create("t", SIM)
-    served, call = mm.experiments.start_call(made.id, "u1", "Hello")
+    call = mm.submit("Hello", model=f"exp:{made.id}", unit="u1")
+    served = call.assignment
+    assert served is not None
     g = call.result()
 
     mm.experiments.record(made.id, [OutcomeInput(generation_id=g.id, success=True)] * 2)
@@ -336,7 +340,7 @@ def test_two_managers_record_side_by_side(open_manager: Open, database_url: str)
 def test_back_priced_calls_change_what_a_variant_costs(with_gemini: ModelManager, gemini: FakeGemini):
     made = with_gemini.experiments.create("t", ["gemini-unpriced-1", "gemini-2.5-flash"])
     for n in range(20):  # so many that both variants have some
-        with_gemini.experiments.start_call(made.id, f"u{n}", "Hello")[1].result()
+        with_gemini.generate("Hello", model=f"exp:{made.id}", unit=f"u{n}")
     before = with_gemini.experiments.report(made.id)
     with_gemini.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": "1", "output": "2"})
 
@@ -407,10 +411,9 @@ def test_what_has_not_varied_proves_nothing():
 
 def test_users_with_many_calls_are_one_latency_each(mm: ModelManager):
     made = mm.experiments.create("t", SIM)
-    request = mm.request("Hello", model="sim-fast")
     served = mm.experiments.assign(made.id, "u1")
     for _ in range(5):
-        mm.submit(request, mm.experiments.origin(made, served, "u1")).result()
+        mm.generate("Hello", model=f"exp:{made.id}", unit="u1")
 
     sums = mm.experiments.sums(made.id)
     assert (
@@ -519,7 +522,9 @@ def test_a_record_of_odd_words_and_of_a_running_experiment_holds(mm: ModelManage
 def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
     made = mm.experiments.create("t", [arm(0), arm(1), arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)])
 
-    served, call = mm.experiments.start_call(made.id, "u1", "Hello")
+    call = mm.submit("Hello", model=f"exp:{made.id}", unit="u1")
+    served = call.assignment
+    assert served is not None
     call.result()
     shadows = [g for g in mm.log.by_ref(made.id) if (g.ref_part or "").startswith("shadow:2:")]
     for running in list(mm.calls._calls.values()):
@@ -545,7 +550,7 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
 def test_what_a_shadow_is_asked_and_costs_is_in_every_account(mm: ModelManager):
     made = mm.experiments.create("t", [arm(0), arm(1), arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)])
     for n in range(3):
-        mm.experiments.start_call(made.id, f"u{n}", "Hello")[1].result()
+        mm.generate("Hello", model=f"exp:{made.id}", unit=f"u{n}")
     for running in list(mm.calls._calls.values()):
         running.result()
     report = mm.experiments.report(made.id)
@@ -776,7 +781,7 @@ def test_promoting_twice_at_a_time_is_refused(mm: ModelManager):
 def test_a_decision_record_holds_and_a_changed_one_does_not(mm: ModelManager, tmp_path: Path):
     made = mm.experiments.create("t | pipe", SIM, guardrails=(Guardrail(metric="error_rate", margin=0.1),))
     mm.experiments.play(made.id, 500)
-    mm.experiments.start_call(made.id, "u1", "Hello")[1].result()
+    mm.generate("Hello", model=f"exp:{made.id}", unit="u1")
     mm.experiments.stop(made.id, "done")
 
     text = mm.experiments.record_of(made.id)

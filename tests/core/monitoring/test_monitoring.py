@@ -12,7 +12,7 @@ from core.storage.calls.generations import to_row
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
-from tests.core.storage.test_storage import a_generation
+from tests.builders import a_generation
 
 NOW = datetime(2026, 11, 16, 12, 30, tzinfo=UTC)  # a Monday, the middle of the month
 

@@ -34,8 +34,8 @@ from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
 from core.storage.gateway.breakers import Opening
 from core.storage.money.spend_by import SpendByStore
+from tests.builders import a_generation
 from tests.conftest import Open
-from tests.core.storage.test_storage import a_generation
 from tests.fakes.gemini import FakeGemini
 from tests.fakes.smtp import FakeSmtp, self_signed
 

@@ -18,9 +18,9 @@ from core.errors import BudgetExceeded
 from core.storage.calls import rollups
 from core.storage.calls.generations import to_row
 from core.storage.engine.database import _to_url
+from tests.builders import a_generation
 from tests.conftest import Open
 from tests.core.comparison.test_compare import migrated
-from tests.core.storage.test_storage import a_generation
 from tests.fakes.vendors import KEY, FakeVendor, openai_answer
 
 LLAMA = "Llama-3.3-70B"

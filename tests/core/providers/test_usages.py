@@ -19,8 +19,8 @@ from core.pricing.receipt import to_nano
 from core.pricing.team import row_from
 from core.providers import anthropic, gemini_wire, openai
 from core.providers.tool_calls import CallReader
+from tests.builders import a_generation
 from tests.conftest import Open
-from tests.core.storage.test_storage import a_generation
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini, Reply
 

@@ -28,8 +28,8 @@ from core.storage.calls.generations import GenerationStore, to_body, to_row
 from core.storage.engine.database import _MIGRATIONS, Database, _to_url
 from core.storage.engine.writer import Writer
 from dashboard import process
+from tests.builders import a_generation
 from tests.conftest import ROOT, Open
-from tests.core.storage.test_storage import a_generation
 
 COLUMNS = {
     "generation_bodies": ("messages", "parameters", "tools", "tool_calls", "receipts"),
@@ -211,7 +211,7 @@ def check_damaged(mm: ModelManager, secret: str) -> None:
             read()
     with pytest.raises(DamagedRecord, match="comparison c_demo001 is damaged"):
         mm.comparisons.get("c_demo001")
-    assert "ours" in mm.workflows.unreadable() and "analysis" in mm.workflows.all()
+    assert "ours" in mm.workflows.definitions.unreadable() and "analysis" in mm.workflows.all()
     with pytest.raises(AuthenticationError):  # of a key whose rules are lost, nobody knows what it may do
         mm.keys.find(secret)
     assert [(b.name, b.limit_usd) for b in (status.budget for status in mm.budgets.statuses())] == [("b", Decimal(5))]

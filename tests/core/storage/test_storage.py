@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -32,27 +31,8 @@ from core.storage.engine.database import Database, _to_url
 from core.storage.engine.writer import Writer
 from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.schema import metadata
+from tests.builders import NOON, a_generation
 from tests.conftest import ROOT, Open
-
-NOON = clock.from_us(1_790_000_000_000_000 // clock.DAY_US * clock.DAY_US + 12 * clock.HOUR_US)
-
-
-def a_generation(id_: str, **changes: object) -> Generation:
-    fields: dict[str, object] = {
-        "id": id_,
-        "created_at": NOON,
-        "request_model": "m",
-        "response_model": "m",
-        "provider": "gemini",
-        "source": "api",
-        "status": "ok",
-        "usage": Usage(input_tokens=10, output_tokens=5),
-        "cost_usd": Decimal("0.0000001"),
-        "cost_status": "priced",
-        "latency_s": 0.5,
-        "ttft_s": 0.1,
-    }
-    return Generation(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -359,16 +339,16 @@ def test_only_its_owner_may_read_a_database(open_manager: Open, tmp_path: Path, 
         assert {"aimm.db-wal", "aimm.db-shm", "aimm.db.engine", "aimm.db.engine-wal"} <= {
             Path(name).name for name in found
         }
-        assert {mode for name, mode in found.items() if (tmp_path / name).is_file()} == {"600"}, found
-        assert {mode for name, mode in found.items() if not Path(name).suffix and "metrics" not in name} == {"700"}, (
-            found
-        )
+        by_kind: dict[bool, set[str]] = {True: set(), False: set()}
+        for name, mode in found.items():
+            by_kind[(tmp_path / name).is_dir()].add(mode)
+        assert by_kind == {True: {"700"}, False: {"600"}}, found
 
         for name in ("aimm.db", "aimm.db.engine", "aimm.db-wal"):
             (file.parent / name).touch()
             (file.parent / name).chmod(0o664)
         with open_manager(f"sqlite:///{file}") as mm:
-            mm.workflows.warm_up()
+            mm.runs.launch()
             assert set(modes(file.parent).values()) - {"700"} == {"600"}
     finally:
         os.umask(old)

@@ -31,8 +31,8 @@ from core.storage.schema import workflow_runs
 from core.telemetry import families
 from core.telemetry.conventions import SECONDS
 from core.telemetry.prometheus import PrometheusMetrics
+from tests.builders import a_generation
 from tests.conftest import ROOT, Open
-from tests.core.storage.test_storage import a_generation
 from tests.fakes.vendors import KEY, FakeVendor, failure, openai_answer
 
 Log = Callable[..., Generation]
@@ -347,7 +347,7 @@ from core.calls.observer import Seen
 from core.telemetry.prometheus import PrometheusMetrics
 from core.storage.engine.database import Database
 from core.storage.calls.totals import TotalsStore
-from tests.core.storage.test_storage import a_generation
+from tests.builders import a_generation
 folder, url, n, in_flight, then = sys.argv[1:]
 metrics = PrometheusMetrics(TotalsStore(Database(url)), list, lambda: int(in_flight), folder=Path(folder))
 for _ in range(int(n)):

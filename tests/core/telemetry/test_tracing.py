@@ -20,8 +20,8 @@ from core.domain.generation import Message, Parameters, Usage
 from core.telemetry.conventions import SECONDS, TOKENS
 from core.telemetry.otlp import Otlp
 from core.telemetry.tracing import open_tracing
+from tests.builders import a_generation
 from tests.conftest import free_port
-from tests.core.storage.test_storage import a_generation
 from tests.fakes.otlp import FakeCollector, plain
 
 AT = datetime(2026, 11, 16, 12, 30, 0, 250_000, tzinfo=UTC)

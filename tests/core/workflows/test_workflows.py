@@ -221,7 +221,7 @@ def test_what_stands_behind_an_alias_is_changed_in_one_place():
 def test_the_built_in_ones_are_without_problems(mm_without_key: ModelManager, name: str):
     built_in = mm_without_key.workflows.get(name)
 
-    assert mm_without_key.workflows.problems(built_in) == []
+    assert mm_without_key.workflows.definitions.problems(built_in) == []
     assert spec.to_mermaid(built_in).startswith("flowchart LR")
 
 
@@ -248,7 +248,7 @@ def test_the_built_in_ones_are_without_problems(mm_without_key: ModelManager, na
     ],
 )
 def test_what_is_wrong_is_said_in_words(mm_without_key: ModelManager, broken: Workflow, words: str):
-    assert any(words in str(problem) for problem in mm_without_key.workflows.problems(broken))
+    assert any(words in str(problem) for problem in mm_without_key.workflows.definitions.problems(broken))
     with pytest.raises(InvalidRequest, match="cannot run"):
         mm_without_key.workflows.start(broken, "x")
 
@@ -527,7 +527,7 @@ def test_what_could_not_be_read_again_is_not_begun(mm_without_key: ModelManager,
     with pytest.raises(InvalidRequest, match="q == 5, must be a text"):
         mm_without_key.workflows.start("analysis", "x", inputs={"q": 5})  # type: ignore[dict-item]
 
-    assert mm_without_key.workflows.unfinished() == []
+    assert mm_without_key.workflows.job.unfinished() == []
 
 
 def test_a_damaged_run_ends_and_keeps_no_other_waiting(mm_without_key: ModelManager):
@@ -535,8 +535,8 @@ def test_a_damaged_run_ends_and_keeps_no_other_waiting(mm_without_key: ModelMana
     row = {"id": "r_1", "workflow_name": "x", "spec": "[", "inputs": "{}", "source": "python", "key_id": "", "status": "queued", "n_starts": 0, "created_at": 1}  # fmt: skip
     service._writer.run(lambda connection: service._store.insert_run(connection, row))
 
-    assert service.claim("r_1") is None
-    assert service.unfinished() == []
+    assert service.job.claim("r_1", "p1-1") is None
+    assert service.job.unfinished() == []
 
 
 @pytest.mark.parametrize(
@@ -652,7 +652,7 @@ with ModelManager.open(Settings(database_url=sys.argv[1])) as mm:
 
 def test_a_second_process_leaves_its_run_to_the_one_that_executes(open_manager, sqlite_url: str):
     mm = open_manager(sqlite_url)
-    mm.workflows.warm_up()
+    mm.runs.launch()
 
     done = subprocess.run(
         [sys.executable, "-c", OTHER, sqlite_url], capture_output=True, text=True, timeout=90, check=False

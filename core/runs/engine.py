@@ -1,0 +1,145 @@
+"""Begins runs, takes up those whose process died, and settles them, whatever their kind.
+
+Our tables say which process executes a run, and each process holds a lock that is freed when it dies. So one rule holds
+on both databases: a running run that no living process executes is queued again, and a queued one is started.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from core.errors import Conflict, DatabaseUnavailable
+from core.runs.dbos_runtime import DbosRuntime
+from core.runs.job import Closing, Job
+from core.storage.engine.database import Database
+from core.storage.engine.presence import Presence
+from core.storage.runs import Unfinished
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+
+
+class RunEngine:
+    def __init__(self, database: Database, presence: Presence) -> None:
+        self._presence = presence
+        self._dbos = DbosRuntime(database, presence.token, self._execute)
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._executing: set[tuple[str, int]] = set()
+        self._poller: threading.Thread | None = None
+        self.is_closing = threading.Event()
+
+    def register(self, *jobs: Job) -> None:
+        """Make kinds of runs known, before any is begun."""
+        self._jobs |= {job.kind: job for job in jobs}
+
+    def begin(self, kind: str, run_id: str) -> None:
+        """Start a queued run, or leave it to the process that executes runs on this SQLite file.
+
+        Raises:
+            Conflict: Another manager of this process executes runs.
+        """
+        if self.launch():
+            self._start(self._jobs[kind], run_id)
+
+    def begin_here(self, kind: str, run_id: str, start: int, begin: Callable[[], None]) -> None:
+        """Execute a run in this process at once, without DBOS, so that it can be watched from the first word.
+
+        begin: Writes the run down as running in this start, and as this process's.
+        """
+        self._presence.announce()
+        self._executing.add((run_id, start))
+        try:
+            begin()
+        except BaseException:
+            self._executing.discard((run_id, start))
+            raise
+        target, given = self._execute, (kind, run_id, start)
+        threading.Thread(target=target, args=given, name=f"aimm-{kind}", daemon=True).start()
+
+    def launch(self) -> bool:
+        """Be ready to execute what is queued; False where another process of this file does, or we are closing."""
+        with self._lock:
+            if self.is_closing.is_set():
+                return False
+            self._presence.announce()
+            is_ready = self._dbos.launch()
+        self.watch()
+        return is_ready
+
+    def watch(self) -> None:
+        """From now on take up, in the background, what waits and what dead processes left."""
+        with self._lock:
+            if self._poller is None and not self.is_closing.is_set():
+                self._poller = threading.Thread(target=self._poll, name="aimm-runs", daemon=True)
+                self._poller.start()
+
+    def close(self) -> None:
+        """End here; what is under way is left to the next process."""
+        self.is_closing.set()
+        with self._lock:
+            self._dbos.close()
+        if self._poller is not None:
+            self._poller.join(timeout=5)
+
+    def _start(self, job: Job, run_id: str) -> None:
+        with self._lock:
+            if not self._dbos.is_launched:
+                return
+            self._dbos.renew()
+            start = job.claim(run_id, self._presence.token)
+            if start is None:
+                return
+            self._executing.add((run_id, start))
+            try:
+                self._dbos.start(job.kind, run_id, start)
+            except BaseException:  # it is queued again at the next look
+                self._executing.discard((run_id, start))
+                raise
+
+    def _execute(self, kind: str, run_id: str, start: int) -> None:
+        job = self._jobs[kind]
+        try:
+            for step in job.steps(run_id, start):
+                if not job.do_step(run_id, start, step):
+                    break
+            job.settle(run_id, start)
+        except (Closing, DatabaseUnavailable):  # told already; it is taken up when that is over
+            pass
+        except Exception as error:
+            if not self.is_closing.is_set():
+                logger.exception("a run failed unexpectedly")
+                job.settle(run_id, start, f"The run failed unexpectedly ({type(error).__name__}).")
+        finally:
+            self._executing.discard((run_id, start))
+
+    def _poll(self) -> None:
+        while True:
+            try:
+                self._look()
+            except (DatabaseUnavailable, Conflict):  # told already; another manager of this process executes runs
+                pass
+            except Exception:  # a passing fault must not end the poller
+                logger.exception("looking for runs to take up failed")
+            if self.is_closing.wait(POLL_S):
+                return
+
+    def _look(self) -> None:
+        with self._lock:
+            self._presence.renew()  # before others take this process for dead
+            self._dbos.renew()
+            found = [(job, run) for job in self._jobs.values() for run in job.unfinished()]
+            lost = [(job, run) for job, run in found if run.status == "running" and self._is_lost(run)]
+        waiting = [(job, run) for job, run in found if run.status == "queued"]
+        if (lost or waiting) and self.launch():
+            for job, run in lost:
+                job.requeue(run.run_id, run.start)
+            for job, run in waiting + lost:
+                self._start(job, run.run_id)
+
+    def _is_lost(self, run: Unfinished) -> bool:
+        """Tell whether nobody executes a running run: its process is dead, or this one has given it up."""
+        if run.owner == self._presence.token:
+            return (run.run_id, run.start) not in self._executing
+        return not self._presence.is_alive(run.owner)

@@ -1,0 +1,42 @@
+"""Seams for tests, the project's and those of its users: a clock that can be set, and calls put on record.
+
+with testing.clock_at(datetime(2026, 3, 1, tzinfo=UTC)):
+    testing.record(mm, yesterdays_call)
+    assert mm.budgets.statuses()[0].spent_usd == yesterdays_call.cost_usd
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from core import clock
+from core.domain.generation import Generation
+from core.manager import ModelManager
+from core.storage.calls.generations import to_body, to_row
+
+
+@contextmanager
+def clock_at(moment: datetime) -> Iterator[None]:
+    """Let the core's clock stand still at a moment, for all managers of this process.
+
+    Deadlines and waits go on as they do: they are measured by another clock, which nobody can set.
+    """
+    before, now_ns = clock._time_ns, clock.to_us(moment) * 1000
+    clock._time_ns = lambda: now_ns
+    try:
+        yield
+    finally:
+        clock._time_ns = before
+
+
+def record(manager: ModelManager, *generations: Generation) -> None:
+    """Put calls on record as if they had just ended: rows, sums and budgets. Returns when they are durable."""
+    content = manager.settings.log_content
+    for done in [manager._writer.log(to_row(each), to_body(each, content)) for each in generations]:
+        done.result()
+    manager.budgets.settled()
+
+
+def flush(manager: ModelManager) -> None:
+    """Wait until all that was to be written so far is written."""
+    manager._writer.run(lambda connection: None)
