@@ -1,7 +1,7 @@
-"""What a page shows stands in its address: it survives a reload, can be sent to a colleague, and the browser's Back works.
+"""A page's address says what it shows: that survives a reload, can be sent to a colleague, and Back works.
 
-Inputs are bound to the address by Streamlit (`bind="query-params"`); what is no input (a run, a call, a conversation) is
-kept here. A page that is come back to shows what it showed: each remembers its own.
+Inputs are bound to the address by Streamlit (`bind="query-params"`); what is no input (a run, a call, a conversation)
+is kept here. A page that is come back to shows what it showed: each remembers its own.
 """
 
 from collections.abc import Callable, Collection
@@ -44,10 +44,10 @@ def put(name: str, new: str | None) -> None:
 
 
 def check(name: str, options: Collection[str] | Callable[[str], bool], what: str) -> None:
-    """Say so where the address asks for what the input bound to it does not offer; the input then stands at its default."""
+    """Say so where the address asks for an option that its input does not offer; the input then has its default."""
     given = st.query_params.get(name)
     if given and not (options(given) if callable(options) else given in options):
-        text = f"The address asks for the {what} {given[:60]!r}, which there is not."
+        text = f"The address names the {what} {given[:60]!r}, which does not exist."
         st.warning(formatting.plain(text), icon=":material/link_off:")
 
 

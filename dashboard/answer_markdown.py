@@ -1,8 +1,8 @@
-"""What a model wrote, as Markdown that Streamlit shows as it is meant. Pure; no streamlit here.
+"""A model's text as Markdown that Streamlit shows as it is meant. Pure; no streamlit here.
 
 An answer is read as CommonMark with tables and written anew, every text escaped, so that none of Streamlit's own signs
-(colours, icons, emoji, arrows, `$`) acts in it. Line breaks and indentation stay; HTML is text; LaTeX stands between `$$`
-or `\\[ \\]`; a picture becomes a link, because a browser that fetched it would tell its server what was asked.
+(colours, icons, emoji, arrows, `$`) acts in it. Line breaks and indentation stay; HTML is text; LaTeX stands between
+`$$` or `\\[ \\]`; a picture becomes a link, because a browser that fetched it would tell its server what was asked.
 """
 
 import re
@@ -220,11 +220,13 @@ def _blocks(node: SyntaxTreeNode, separator: str) -> str:
 
 def _indented(text: str, first: str, rest: str) -> str:
     lines = text.split("\n")
-    return "\n".join((first if not at else rest) + line if line else (first if not at else rest).rstrip() for at, line in enumerate(lines))  # fmt: skip
+    starts = [first, *[rest] * (len(lines) - 1)]
+    return "\n".join(start + line if line else start.rstrip() for start, line in zip(starts, lines, strict=True))
 
 
 def _list(node: SyntaxTreeNode) -> str:
-    is_tight = any(paragraph.hidden for item in node.children for paragraph in item.children if paragraph.type == "paragraph")  # fmt: skip
+    parts = [part for item in node.children for part in item.children]
+    is_tight = any(part.hidden for part in parts if part.type == "paragraph")
     separator = "\n" if is_tight else "\n\n"
     items: list[str] = []
     marker, sign = f"{node.markup} ", node.markup
@@ -263,7 +265,8 @@ def _table(node: SyntaxTreeNode) -> str:
     rows = [row for part in node.children for row in part.children]
     written = [[_inline(cell.children, "") for cell in row.children] for row in rows]
     styles = [str(cell.attrs.get("style", "")) for cell in rows[0].children]
-    rule = [":-:" if "center" in style else "-:" if "right" in style else ":-" if "left" in style else "---" for style in styles]  # fmt: skip
+    signs = {"center": ":-:", "right": "-:", "left": ":-"}
+    rule = [next((sign for side, sign in signs.items() if side in style), "---") for style in styles]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (written[0], rule, *written[1:]))
 
 
@@ -297,7 +300,7 @@ def _pieces(nodes: Sequence[SyntaxTreeNode], line_end: str) -> Iterator[str]:
 
 
 def _is_no_emphasis(node: SyntaxTreeNode) -> bool:
-    """Whether the stars of 2*3*4 or the underscores of __init__ were taken for emphasis."""
+    """True if the stars of 2*3*4 or the underscores of __init__ were taken for emphasis."""
     if node.markup == "__":
         return len(node.children) == 1 and re.fullmatch("[a-z][a-z0-9_]*", node.children[0].content) is not None
     before = node.previous_sibling

@@ -85,7 +85,7 @@ served = Access(Server(process.manager), process.manager, is_local=login.is_loca
 
 
 class Programs:
-    """What programs ask for goes past Streamlit, which refuses some addresses in words that are none of their wire's."""
+    """Requests of programs go past Streamlit, which refuses some addresses in words that are none of their wire's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

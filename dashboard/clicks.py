@@ -8,7 +8,7 @@ DOUBLE_S = 3.0  # the second click is seen when the first one's run has got so f
 
 
 def first(is_clicked: bool, key: str, asked: object) -> bool:
-    """Whether a button was clicked, and not just now for the same."""
+    """True if a button was clicked, and not just now for the same."""
     said, now, state = repr(asked), time.monotonic(), st.session_state
     before, at = state.get(f"clicked_{key}", ("", 0.0))
     if is_clicked:

@@ -31,12 +31,15 @@ def show(error: Exception) -> bool:
     with st.container(border=True, key=f"failure_{reference}"):
         st.markdown("**This part of the page could not be shown.**")
         st.markdown(
-            f"An unexpected {formatting.plain(type(error).__name__)} stopped it. What is on record is safe, and calls and runs under"
-            f" way go on. The server's log says more under **{formatting.plain(reference)}**."
+            f"An unexpected {formatting.plain(type(error).__name__)} stopped it. Your data are safe, and running calls"
+            f" and workflows continue. Details are in the server's log under **{formatting.plain(reference)}**."
         )
         row = st.container(horizontal=True)
         row.button("Reload", icon=":material/refresh:", key=f"reload_{reference}")
-        row.button("Begin the page anew", key=f"anew_{reference}", type="tertiary", on_click=address.forget, help="Without what was opened or filtered on it.")  # fmt: skip
+        row.button(
+            "Reset the page", key=f"anew_{reference}", type="tertiary", on_click=address.forget,
+            help="Closes what was open on it and clears its filters.",
+        )  # fmt: skip
     return True
 
 

@@ -64,8 +64,10 @@ def when(moment: datetime | None) -> str:
 
 
 def change(now: float | None, before: float | None, n_before: int) -> tuple[str, bool]:
-    """The relative change against the period before, and whether it is a number: of few calls, of nothing and of what is
-    many times larger, per cent say nothing."""
+    """The relative change against the period before, and whether it is a number.
+
+    Of few calls, of nothing and of what is many times larger, per cent say nothing.
+    """
     if n_before == 0 or before is None:
         return "none before", False
     if now is None:
@@ -85,8 +87,8 @@ def short(text: str, n: int = 80) -> str:
     return one_line if len(one_line) <= n else one_line[: n - 1] + "…"
 
 
-# Signs of Markdown and of Streamlit's own: a colon that could begin an icon or an emoji; what becomes an arrow or a dash;
-# what begins a list or underlines a heading at the start of a line; more than one space; and single signs.
+# Signs of Markdown and of Streamlit's own: a colon that could begin an icon or an emoji; what becomes an arrow or a
+# dash; what begins a list or underlines a heading at the start of a line; more than one space; and single signs.
 _SIGNS = re.compile(
     r"(?P<colon>:(?=[\w+-]+:|material/))"
     r"|(?P<arrow>(?<![\w\-<>=~])(?:<->|->|<-|--|>=|<=|~=)(?![\w\-<>=~]))"
@@ -140,7 +142,7 @@ def _as_text(found: re.Match[str]) -> str:
 
 
 def cell(value: object) -> object:
-    """A cell that leaves for a spreadsheet: a text that would be a formula there begins with an apostrophe; numbers stay.
+    """A cell for a spreadsheet: a text that would be a formula there begins with an apostrophe; numbers stay.
 
     A carriage return, which not every writer puts into quotes, would begin another row, and a semicolon another cell.
     """
@@ -151,7 +153,7 @@ def cell(value: object) -> object:
 
 
 def uncell(value: object) -> str:
-    """What `cell` was given, as text."""
+    """The text that `cell` was given."""
     text = str(value)
     bare = _NEXT_TEXT.sub(r"\1", text)
     return next((each for each in (bare.removeprefix("'"), bare) if cell(each) == text), text)

@@ -1,4 +1,4 @@
-"""Who may see the pages: a login by password or by an identity provider, asked for before anything of Streamlit is reached."""
+"""The login to the pages, by password or identity provider, asked for before anything of Streamlit is reached."""
 
 import asyncio
 import hmac
@@ -36,8 +36,8 @@ _ANYBODYS = re.compile(r"//accounts\.google\.com/|//login\.microsoftonline\.com/
 class Tries:
     """Wrong passwords by address: from the fifth in a row on, each is followed by a longer wait.
 
-    Who has many addresses, or makes them up in X-Forwarded-For, may still try one a second. A browser that has logged in
-    before is counted by itself: whoever tries wrong ones behind the same proxy keeps it waiting for nothing.
+    Who has many addresses, or makes them up in X-Forwarded-For, may still try one a second. A browser that has logged
+    in before is counted by itself: whoever tries wrong ones behind the same proxy keeps it waiting for nothing.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +48,7 @@ class Tries:
         self._lock = threading.Lock()
 
     def refusal(self, address: str, given: str, password: str, browser: str = "") -> str:
-        """Why a password does not let in; empty = it does. browser: the id that it was given, if it was."""
+        """The reason why a password does not let in; empty = it does. browser: the id that it was given, if it was."""
         is_known = browser in self._browsers
         who = browser if is_known else _network(address)
         with self._lock:
@@ -75,7 +75,7 @@ class Tries:
 
 
 def _network(address: str) -> str:
-    """Whom an address stands for: of IPv6, anybody has a whole /64."""
+    """The one whom an address stands for: of IPv6, anybody has a whole /64."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -86,7 +86,7 @@ def _network(address: str) -> str:
 
 
 def providers() -> list[str]:
-    """The identity providers of [auth] in Streamlit's secrets; `default` is the one without a name. Empty = none is usable."""
+    """Identity providers of [auth] in Streamlit's secrets; `default` is one without a name. Empty = none is usable."""
     if not st.secrets.load_if_toml_exists() or find_spec("authlib") is None:
         return []
     section = st.secrets.get("auth") or {}
@@ -107,13 +107,13 @@ def check_secrets() -> None:
         )
     if files and "auth" in st.secrets and not providers():
         raise InvalidRequest(
-            "[auth] of Streamlit's secrets lets nobody log in: it must name a client_id, and Authlib must be installed.",
+            "[auth] of Streamlit's secrets lets nobody log in: it needs a client_id, and Authlib must be installed.",
             hint="pip install 'streamlit[auth]', or take [auth] away.",
         )
 
 
 def is_local() -> bool:
-    """Whether the server listens on a loopback address only; no address means all of them."""
+    """True if the server listens on a loopback address only; no address means all of them."""
     return is_loopback(st.get_option("server.address") or "")
 
 
@@ -123,7 +123,7 @@ def is_needed() -> bool:
 
 
 async def is_in(connection: HTTPConnection) -> bool:
-    """Whether who asks is logged in."""
+    """True if whoever asks is logged in."""
     token, password = connection.cookies.get(COOKIE, ""), manager().settings.dashboard_password
     if token and password is not None:
         known = manager().logins.cached(token, password)
@@ -133,7 +133,7 @@ async def is_in(connection: HTTPConnection) -> bool:
 
 
 def lets_in() -> bool:
-    """Whether a page may be drawn; if not, a way to the login is. Gate refuses before: this holds without it too."""
+    """True if a page may be drawn; if not, a way to the login is. Gate refuses before: this holds without it too."""
     if not is_needed():
         return True
     cookies, password = st.context.cookies, manager().settings.dashboard_password
@@ -153,7 +153,7 @@ def log_out() -> None:
 
 
 def account_of(cookies: Mapping[str, str]) -> dict[str, Any]:
-    """Who an identity provider says this is, from the cookie that Streamlit signs; empty = nobody."""
+    """The account named by an identity provider, from the cookie that Streamlit signs; empty = nobody."""
     if USER_COOKIE_NAME not in cookies or not providers():
         return {}
     secret = get_cookie_secret()

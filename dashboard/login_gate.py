@@ -248,7 +248,7 @@ class Uploads:
 
 
 def _length(scope: Scope) -> int:
-    """How much comes; without a length, as much as may come."""
+    """Bytes that come; without a length, as many as may come."""
     given = dict(scope["headers"]).get(b"content-length", b"")
     return (
         int(given) if given.isdigit() and len(given) < 20 else (st.get_option("server.maxUploadSize") + 1) * 1024 * 1024
@@ -268,12 +268,16 @@ def _forget_if_ended(session_id: str) -> None:
 
 
 def policy() -> str:
-    """The Content-Security-Policy of pages: everything from here. Styles are made by Streamlit's scripts as they run; its page has a few lines of script of its own."""
+    """The Content-Security-Policy of pages: everything from here.
+
+    Streamlit's scripts make styles as they run, and its page has a few lines of script of its own.
+    """
     html = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts]
     return "; ".join([
         "default-src 'self'", f"script-src 'self' {' '.join(hashes)}", "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:", "font-src 'self' data:", "media-src 'self' data: blob:", "worker-src 'self' blob:",
+        "img-src 'self' data: blob:", "font-src 'self' data:", "media-src 'self' data: blob:",
+        "worker-src 'self' blob:",
         "connect-src 'self'", "object-src 'none'", "base-uri 'self'", "form-action 'self'", "frame-ancestors 'self'",
     ])  # fmt: skip

@@ -30,13 +30,14 @@ class Entry(NamedTuple):
         return st.Page(f"pages/{self.file}.py", title=self.title, **given)
 
 
+MONITORING = "range monitor_model monitor_simulated monitor_view spend_by"
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model"
 PAGES = (
     Entry("Work", "playground", "Playground", "chat", "conversation call playground_search"),
     Entry("Work", "workflows", "Workflows", "account_tree", "run flow_name"),
     Entry("Work", "compare", "Compare", "compare", "comparison"),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
-    Entry("Work", "monitoring", "Monitoring", "monitoring", "range monitor_model monitor_simulated monitor_view spend_by"),
+    Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),
     Entry("Records", "log", "Log", "list", "call log_search log_model log_source log_status log_page"),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),

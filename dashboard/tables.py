@@ -7,6 +7,8 @@ import streamlit as st
 
 from dashboard import formatting
 
+TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")
+
 
 def show(frame: pd.DataFrame, **options: Any) -> Any:
     """`st.dataframe`: shows the cells as they are; what is downloaded or copied from it is harmless."""

@@ -1,4 +1,4 @@
-"""Who votes: a login's name where there is one, else the browser; at a machine that serves only itself, whoever sits there."""
+"""The voter: a login's name, else the browser; at a machine that serves only itself, whoever sits there."""
 
 import re
 import secrets

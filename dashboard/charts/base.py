@@ -43,7 +43,7 @@ def by_model(models: Iterable[str], title: str | None = None) -> alt.Color:
 
 
 class Span(NamedTuple):
-    """What a time axis covers, whether there are data or not: whole buckets, the last of which may not be over."""
+    """The range of a time axis, with data or without: whole buckets, the last of which may not be over."""
 
     bucket: str
     since: datetime
@@ -58,7 +58,7 @@ class Span(NamedTuple):
 
     @property
     def last(self) -> datetime:
-        """Where the bucket that is not over begins; `until` where all are."""
+        """The start of the bucket that is not over; `until` where all are."""
         start = self.now.replace(minute=0, second=0, microsecond=0)
         start = start if self.bucket == "hour" else start.replace(hour=0)
         return start if self.since <= start < self.until else self.until

@@ -7,6 +7,8 @@ import pandas as pd
 
 from dashboard.charts.base import GREY, PALETTE, Span, bars, finish, of_frame, over_time
 
+BOUNDS = ("effect", "lower", "upper")
+
 
 def _by_variant(frame: pd.DataFrame) -> alt.Color:
     order = list(dict.fromkeys(frame["variant"]))
@@ -15,7 +17,7 @@ def _by_variant(frame: pd.DataFrame) -> alt.Color:
 
 
 @of_frame
-def effects(frame: pd.DataFrame) -> Any:
+def forest_plot(frame: pd.DataFrame) -> Any:
     """Forest plot: each metric's difference to the control, as a share of it, with its always-valid interval."""
     order = list(dict.fromkeys(frame["metric"]))
     several = frame["variant"].nunique() > 1
@@ -23,11 +25,13 @@ def effects(frame: pd.DataFrame) -> Any:
     offset = {"yOffset": alt.YOffset("variant:N")} if several else {}
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="x:Q")
     title = "Difference (% of the control)"
-    tooltip = ["variant:N", "metric:N", "absolute:N", *(alt.Tooltip(f"{c}:Q", format="+.1f", title=f"{c} %") for c in ("effect", "lower", "upper"))]  # fmt: skip
+    shares = [alt.Tooltip(f"{name}:Q", format="+.1f", title=f"{name} %") for name in BOUNDS]
+    tooltip = ["variant:N", "metric:N", "absolute:N", *shares]
     opacity = alt.condition("datum.claimed", alt.value(1.0), alt.value(0.45))
     base = alt.Chart(frame)
     bars = base.mark_rule(strokeWidth=3).encode(
-        y=y, x=alt.X("lower:Q", title=title), x2="upper:Q", color=_by_variant(frame), opacity=opacity, tooltip=tooltip, **offset
+        y=y, x=alt.X("lower:Q", title=title), x2="upper:Q", color=_by_variant(frame), opacity=opacity, tooltip=tooltip,
+        **offset,
     )  # fmt: skip
     points = base.mark_circle(size=90).encode(
         y=y, x="effect:Q", color=_by_variant(frame), opacity=opacity, tooltip=tooltip, **offset
@@ -36,10 +40,10 @@ def effects(frame: pd.DataFrame) -> Any:
 
 
 @of_frame
-def history(frame: pd.DataFrame, title: str) -> Any:
+def effect_over_time(frame: pd.DataFrame, title: str) -> Any:
     """The difference as it stood, with the band that held at each look."""
     x = alt.X("units:Q", title="Units so far", axis=alt.Axis(grid=False, format="~s"))
-    tooltip = ["variant:N", "at:N", "units:Q", *(alt.Tooltip(f"{c}:Q", format="+.2f") for c in ("effect", "lower", "upper"))]  # fmt: skip
+    tooltip = ["variant:N", "at:N", "units:Q", *(alt.Tooltip(f"{name}:Q", format="+.2f") for name in BOUNDS)]
     zero = alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(y="y:Q")
     # The first bands are so wide that they would flatten all that follows.
     limit = 1.6 * float(
@@ -57,13 +61,13 @@ def history(frame: pd.DataFrame, title: str) -> Any:
 
 
 @of_frame
-def days(frame: pd.DataFrame, span: Span) -> Any:
+def units_per_day(frame: pd.DataFrame, span: Span) -> Any:
     y, tips = alt.Y("sum(exposed):Q", title="Units"), ["variant:N", "exposed:Q", "outcomes:Q"]
     return over_time(span, bars(frame, span, y, tips, color=_by_variant(frame)), height=180)
 
 
 @of_frame
-def split(frame: pd.DataFrame) -> Any:
+def split_shares(frame: pd.DataFrame) -> Any:
     """Seen shares as bars, planned ones as marks."""
     x = alt.X("seen %:Q", title="Share of units (%)", scale=alt.Scale(domainMin=0))
     y = alt.Y("variant:N", sort=frame["variant"].tolist(), title=None, axis=alt.Axis(labelLimit=160))

@@ -40,7 +40,7 @@ def requests_over_time(frame: pd.DataFrame, span: Span) -> Any:
 
 def success_over_time(frame: pd.DataFrame, span: Span) -> Any:
     lowest = min([90.0, *frame["success %"].dropna()])
-    y = alt.Y("success %:Q", title="Answered (%)", scale=alt.Scale(domain=[lowest, 100]))
+    y = alt.Y("success %:Q", title="Success rate (%)", scale=alt.Scale(domain=[lowest, 100]))
     tips = [alt.Tooltip("success %:Q", format=".2f"), "requests:Q"]
     return line(whole(frame, span), span, y, tips, "linear", color=alt.value("#0d9488"))
 

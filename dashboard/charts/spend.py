@@ -23,7 +23,7 @@ UNPRICED = "#a855f7"
 
 @of_frame
 def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> Any:
-    """Cost a day stacked by model; days with unpriced calls carry a hatched cap, and the budget's share a day a dashed line.
+    """Cost per day stacked by model; days with unpriced calls are hatched, and the budget per day is a dashed line.
 
     The hatch has no height in money, because there is none: it says that the bar is not whole.
     """
@@ -34,7 +34,8 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> An
     missing = by_day[by_day["unpriced calls"] > 0]
     if not missing.empty:
         height = max(float(by_day["cost $"].max()) * 0.12, 1e-6)
-        steps = pd.concat([missing.assign(low=missing["cost $"] + height * n / 5, high=missing["cost $"] + height * (n + 0.5) / 5) for n in range(5)])  # fmt: skip
+        lows = [missing["cost $"] + height * n / 5 for n in range(5)]
+        steps = pd.concat([missing.assign(low=low, high=low + height / 10) for low in lows])
         tips = [
             time_tip("day"),
             alt.Tooltip("unpriced calls:Q", title="unpriced calls"),

@@ -1,1 +1,1 @@
-"""What pages share."""
+"""Parts of pages: shared ones here, those of one page in its folder."""

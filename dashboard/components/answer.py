@@ -15,7 +15,7 @@ PAINT_S = 0.05
 
 
 def show(place: Any, text: str) -> None:
-    """What a model wrote, in a place of its own: as it is, and without fetching anything from elsewhere."""
+    """Draw a model's text in a place of its own: as it is, and without fetching anything from elsewhere."""
     found = answer_markdown.parts(text)
     box = place if len(found) == 1 or place is st else place.container()
     for part in found:
@@ -65,7 +65,7 @@ class Slot:
         elif text:
             show(self._text, text)
         else:
-            self._text.caption("*stopped before any text came*")
+            self._text.caption("*stopped before any text arrived*")
         self.line.caption(receipt)
 
 
@@ -76,7 +76,8 @@ def running_line(view: CallView) -> str:
     speed = n / max(view.elapsed_s - view.ttft_s, 0.05)
     about = "" if view.usage else "≈ "
     return (
-        f"TTFT {formatting.seconds(view.ttft_s)} · {about}{speed:.0f} tok/s · {about}{n} out · {view.elapsed_s:.1f} s"
+        f"first token {formatting.seconds(view.ttft_s)} · {about}{speed:.0f} tok/s · {about}{n} out"
+        f" · {view.elapsed_s:.1f} s"
     )
 
 
@@ -101,7 +102,7 @@ def outcome(call: Call) -> tuple[Generation | None, str]:
 
 
 def error_text(g: Generation, error: AimmError | None = None) -> str:
-    """What happened – what it cost – what to do."""
+    """The error of a call in words: the event, its cost, the way out."""
     if g.status in ("ok", "stopped"):
         return ""
     cost = "" if g.cost_usd is None else f" It cost {formatting.usd(g.cost_usd)}."

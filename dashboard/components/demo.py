@@ -1,4 +1,4 @@
-"""Thirty made-up days: offered on empty pages, switched in the top strip."""
+"""Thirty made-up days: offered on empty pages, loaded and removed in the top strip."""
 
 import streamlit as st
 
@@ -13,14 +13,14 @@ def switch() -> None:
             "Demo data on",
             icon=":material/science:",
             color="violet",
-            help="Made up, marked simulated, never part of real totals.",
+            help="Made-up data, marked simulated, never counted in real totals.",
         )
         if st.button("Remove", key="demo_remove", type="tertiary"):
             manager().demo.remove()
             st.cache_data.clear()
             st.rerun()
     elif not monitoring.has_calls(simulated=False) and st.button(
-        "Show demo data", key="demo_fill", type="tertiary", icon=":material/science:"
+        "Load demo data", key="demo_fill", type="tertiary", icon=":material/science:"
     ):
         _fill()
 
@@ -28,12 +28,12 @@ def switch() -> None:
 def offer(text: str, key: str) -> None:
     """Say what is missing, and offer the demo data."""
     st.info(text, icon=":material/inbox:")
-    if not monitoring.has_demo() and st.button("Show me demo data", key=key, icon=":material/science:"):
+    if not monitoring.has_demo() and st.button("Load demo data", key=key, icon=":material/science:"):
         _fill()
 
 
 def _fill() -> None:
-    with st.spinner("Making thirty days of history …"):
+    with st.spinner("Creating thirty days of history …"):
         manager().demo.fill()
     st.cache_data.clear()
     st.rerun()

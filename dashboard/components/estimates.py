@@ -1,4 +1,4 @@
-"""What a call, a comparison or a run may cost before it is sent, and the cap on it."""
+"""The cost of a call, a comparison or a run before it is sent, and its spending limit."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -10,29 +10,22 @@ from core.domain.generation import Request
 from core.domain.workflow import Workflow
 from core.pricing.estimate import Estimate, total
 from dashboard import formatting, tables
+from dashboard.components import inputs
 from dashboard.frames import prices
 from dashboard.process import manager
 
-OUT_OF_MONEY = ("cap_reached", "budget_exceeded")
 HELP = (
-    "What it may cost, before it is sent. Low and expected: from the length of the prompt and from how long this model's"
-    " answers of the last 30 days were. At most: the longest answer allowed; a cap or a budget reserves this much."
+    "The cost before anything is sent. Low and expected: from the prompt's length and the length of this model's"
+    " answers in the last 30 days. At most: with the longest answer allowed; limits and budgets reserve this much."
+)
+CAP_HELP = (
+    "Answers are kept short enough to stay within it, or are not requested. Nothing is lost: raise it and continue."
 )
 
 
-def cap_field(key: str, of: str) -> None:
-    st.number_input(
-        f"Cap (USD) on {of}",
-        0.000001,
-        1_000_000.0,
-        None,
-        0.01,
-        format="%.6f",
-        key=key,
-        persist_state="session",
-        placeholder="none",
-        help="A hard cap: the answer is kept short enough for it, or is not asked for. Nothing is lost: raise it and go on.",
-    )
+def cap_field(key: str, of: str, help_text: str = CAP_HELP) -> None:
+    label, bounds = f"Spending limit for {of} (USD)", (0.000001, 1_000_000.0)
+    inputs.number(st, label, key, bounds, step=0.01, format="%.6f", placeholder="none", help=help_text)
 
 
 def cap(key: str) -> Decimal | None:
@@ -48,7 +41,9 @@ def one(request: Request, count_key: str) -> None:
     counted = known[1] if known and known[0] == asked else None
     place = st.container(horizontal=True, vertical_alignment="center")
     place.caption(_line(manager().estimate(request, counted=counted)))
-    if counted is None and place.button("Count exactly", key=f"{count_key}_exact", icon=":material/pin:", help="Asks the vendor (countTokens); free of charge."):  # fmt: skip
+    if counted is None and place.button(
+        "Count exactly", key=f"{count_key}_exact", icon=":material/pin:", help="Asks the vendor, free of charge."
+    ):
         try:
             state[count_key] = asked, manager().count_tokens(request)
         except AimmError as error:
@@ -81,4 +76,4 @@ def _line(found: Estimate) -> str:
 def _table(found: Sequence[Estimate], names: Sequence[str], first: str) -> None:
     tables.show(prices.estimates(found, names, first), hide_index=True)
     low, expected, high = (formatting.usd(each) for each in total(list(found)))
-    st.caption(formatting.plain(f"Together: expected {expected} (from {low}), at most {high}"), help=HELP)
+    st.caption(formatting.plain(f"Total: expected {expected} (from {low}), at most {high}"), help=HELP)

@@ -23,21 +23,20 @@ def strip() -> None:
     )
     text = f"Month **{_money(budgets.spent_this_month())}**"
     if isinstance(forecast, Forecast) and forecast.expected_usd:
-        text += f" → {_money(forecast.expected_usd)} ({_money(forecast.lower_usd)} – {_money(forecast.upper_usd)}) at its end"
-        note = (
-            f"Forecast from {forecast.n_days} days, with the pattern of the week; 8 of 10 months end within the range."
-        )
+        expected, low, high = map(_money, (forecast.expected_usd, forecast.lower_usd, forecast.upper_usd))
+        text += f" → {expected} ({low} – {high}) by month end"
+        note = f"Forecast from {forecast.n_days} days, with the weekly pattern; 8 of 10 months end within the range."
     else:
         note = "" if isinstance(forecast, Forecast) else f"No forecast yet: {forecast.reason}"
     month.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
     n_firing = sum(alert.state == "firing" for alert in budgets.alerts())
-    alerts.caption(f"Alerts **{n_firing}**", help="Thresholds of budgets that are passed now; see Monitoring.")
+    alerts.caption(f"Alerts **{n_firing}**", help="Budget thresholds that are exceeded now; see Monitoring.")
     with end.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         demo.switch()
 
 
 def banners() -> None:
-    """A line for each budget that has reached a threshold, or is heading past one: the fullest, and how many there are more."""
+    """A line for each budget that has reached a threshold or is heading past one: the fullest, then how many more."""
     reached = [
         each for each in budgets.standing() if each.status.reached is not None or each.forecast_reached is not None
     ]
@@ -60,13 +59,13 @@ def _banner(outlook: BudgetOutlook) -> None:
     )
     text += "." if budget.period == "rolling" else f", until {formatting.when(status.resets_at)}."
     if status.reserved_usd:
-        text += f" {_money(status.reserved_usd)} more is reserved by calls under way."
+        text += f" {_money(status.reserved_usd)} more is reserved by calls in progress."
     if outlook.runs_out_on is not None and status.share_spent < 1:
         text += f" Runs out on {outlook.runs_out_on:%d %B}."
     elif outlook.expected_usd is not None and status.share_spent < 1:
-        text += f" Heading for {_money(outlook.expected_usd)}."
+        text += f" Forecast: {_money(outlook.expected_usd)}."
     if status.n_unpriced:
-        text += f" {status.n_unpriced:,} calls have no known price and are not in it."
+        text += f" {status.n_unpriced:,} calls have no known price and are not included."
     if why := budgets.why(status.budget.id):
         text += f" {formatting.plain(why)}"
     if status.share_spent >= 1:
@@ -79,10 +78,10 @@ def _banner(outlook: BudgetOutlook) -> None:
 def _consequence(outlook: BudgetOutlook) -> str:
     budget = outlook.status.budget
     if budget.action == "stop":
-        return "Further calls are refused; free and simulated models keep working. It can be raised once on Monitoring."
+        return "Further calls are refused; free and simulated models keep working. Raise it once on Monitoring."
     if budget.action == "downgrade":
-        return f"Calls are answered by {formatting.plain(budget.downgrade_to)} now."
-    return "Calls go on: this budget notifies and stops nothing."
+        return f"Calls now go to {formatting.plain(budget.downgrade_to)}."
+    return "Calls continue: this budget only notifies."
 
 
 def _money(amount: Decimal | float | None) -> str:

@@ -12,12 +12,12 @@ def show() -> None:
     with st.container(border=True):
         st.markdown("**Use a real model**")
         st.caption(
-            "Paste a Gemini key from [Google AI Studio](https://aistudio.google.com/apikey). It stays in this process's"
-            " memory: it is not written to the database or the log. To keep it, put GEMINI_API_KEY into a .env file."
+            "Paste a Gemini key from [Google AI Studio](https://aistudio.google.com/apikey). If it works, it is used,"
+            " and stays in memory: it is never stored or logged. To keep it, set GEMINI_API_KEY in a .env file."
         )
         with st.form("key_form", border=False):
             key = st.text_input("Gemini API key", type="password", key="key_field", autocomplete="off")
-            test = st.form_submit_button("Test and use", icon=":material/key:", width="stretch")
+            test = st.form_submit_button("Test key", icon=":material/key:", width="stretch")
         if test:
             _try(key.strip() if key else "")
 
@@ -30,15 +30,15 @@ def _try(key: str) -> None:
         check = manager().check_key(key)
     if not check.works and check.status not in ("quota", "no_tier"):
         titles = {
-            "wrong_key": "No such key",
+            "wrong_key": "Invalid key",
             "api_off": "API not enabled",
-            "expired": "Expired",
-            "suspended": "Blocked",
-            "restricted": "Restricted",
-            "billing": "No billing",
-            "region": "Not in this country",
-            "network": "Network",
-            "error": "It does not work",
+            "expired": "Expired key",
+            "suspended": "Suspended by the vendor",
+            "restricted": "Restricted key",
+            "billing": "Billing is off",
+            "region": "Region not supported",
+            "network": "Network problem",
+            "error": "Key not working",
         }
         st.error(
             f"**{titles.get(check.status, check.status)}.** {formatting.plain(check.message)}",

@@ -1,4 +1,4 @@
-"""What a call used and cost, down to the formula."""
+"""The receipt of a call: its tokens and its cost, down to the formula."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from dashboard.formatting import UNKNOWN
 from dashboard.frames import prices
 
 HELP = {
-    "input": "Tokens of the prompt that were read anew (the cached part is beside it).",
-    "cached": "Tokens of the prompt that came from the vendor's cache, at a lower price. They are part of the input.",
-    "thinking": "Tokens the model thought and did not show. They are charged like output.",
-    "output": "Tokens of the answer as shown.",
-    "ttft": "Time to first token: from the click to the first text.",
-    "speed": "Shown output tokens over the time from the first text to the end.",
+    "input": "Prompt tokens that did not come from the vendor's cache.",
+    "cached": "Prompt tokens that came from the vendor's cache, at a lower price.",
+    "thinking": "Tokens the model spent thinking and did not show. Billed as output.",
+    "output": "Tokens of the visible answer.",
+    "ttft": "From the request to the first text.",
+    "speed": "Visible output tokens per second, from the first text to the end.",
 }
 
 
@@ -34,13 +34,13 @@ def line(g: Generation) -> str:
     if g.status != "ok":
         parts.append(f"**{g.error_class or g.status}**")
     elif g.finish_reason == "length":
-        parts.append("**cut at the limit of output tokens**")
+        parts.append("**cut off at max output tokens**")
     return " · ".join(parts)
 
 
 def line_beside_others(g: Generation) -> str:
     """The line under one answer of several."""
-    return f"TTFT {formatting.seconds(g.ttft_s)} · {len(g.text):,} characters · {line(g)}"
+    return f"First token {formatting.seconds(g.ttft_s)} · {len(g.text):,} characters · {line(g)}"
 
 
 def cost_text(g: Generation) -> str:
@@ -58,7 +58,7 @@ def _row_text(price_id: str) -> str:
 
 
 def _elsewhere(g: Generation) -> None:
-    """What the same tokens would have cost on the other models that can be used."""
+    """The cost of the same tokens on the other models that can be used."""
     if not g.usage.total_tokens:
         return
     others = prices.elsewhere(g)
@@ -66,18 +66,18 @@ def _elsewhere(g: Generation) -> None:
         return
     cheapest, dearest = others[0], others[-1]
     st.caption(
-        f"The same tokens elsewhere: {formatting.usd(cheapest.usd)} ({formatting.plain(cheapest.model)}) to"
+        f"The same tokens on other models: {formatting.usd(cheapest.usd)} ({formatting.plain(cheapest.model)}) to"
         f" {formatting.usd(dearest.usd)} ({formatting.plain(dearest.model)}){_other_tier(g, others)}".replace(
             "$", "\\$"
         )
     )
-    with st.expander("On each model", icon=":material/compare_arrows:"):
+    with st.expander("All models", icon=":material/compare_arrows:"):
         tables.show(prices.elsewhere_table(g, others), hide_index=True)
 
 
 def _other_tier(g: Generation, others: Sequence[Elsewhere]) -> str:
     n = sum(other.service_tier != g.service_tier for other in others)
-    return f". Models without a price for {g.service_tier}, shown at the standard one: {n}" if n else ""
+    return f". Models without a {g.service_tier} price, shown at the standard one: {n}" if n else ""
 
 
 def button(g: Generation, key: str) -> None:
@@ -100,10 +100,11 @@ def show(g: Generation) -> None:
     low[2].metric(
         "Total time", formatting.seconds(g.latency_s), help="From the request to the last byte, retries included."
     )
-    low[3].metric("Cost", cost_text(g), help="USD. ≈ marks our own estimate, – an unknown price.")
+    low[3].metric("Cost", cost_text(g), help="In USD. ≈ marks an estimate, – an unknown price.")
     for receipt in g.receipts:
         terms = [
-            f"{part.count:>9,} {part.kind:<15} × ${part.price_usd.normalize():f}{_PER.get(part.per, '')} = ${part.usd:.9f}"
+            f"{part.count:>9,} {part.kind:<15} × ${part.price_usd.normalize():f}{_PER.get(part.per, '')}"
+            f" = ${part.usd:.9f}"
             for part in receipt.lines
         ]
         total = f"{'':>9} {'total':<15} = ${receipt.usd:.9f}"
@@ -113,21 +114,15 @@ def show(g: Generation) -> None:
     if g.note:
         st.caption(formatting.plain(g.note))
     if g.cost_status == "estimated":
-        st.caption(
-            "The vendor sent no final token count: the tokens are our own estimate and the cost is a lower bound."
-        )
+        st.caption("The vendor sent no final token count: tokens are estimated, and the cost is a lower bound.")
     if g.cost_usd is None:
         st.caption("No price is known for this model, so its cost is unknown – not zero.")
         st.page_link(
             "pages/models.py",
             label="Set a price",
             icon=":material/sell:",
-            query_params={"prices_view": "Without a price"},
+            query_params={"prices_view": "Unpriced"},
         )
     attempts = f" · {g.n_attempts} attempts" if g.n_attempts > 1 else ""
-    reason = g.finish_reason or UNKNOWN
-    st.caption(
-        formatting.plain(
-            f"finish: {reason} · answered by {g.response_model or UNKNOWN}{attempts} · {formatting.when(g.created_at)} · {g.id}"
-        )
-    )
+    text = f"finish reason: {g.finish_reason or UNKNOWN} · answered by {g.response_model or UNKNOWN}{attempts}"
+    st.caption(formatting.plain(f"{text} · {formatting.when(g.created_at)} · {g.id}"))

@@ -28,7 +28,7 @@ def month_forecast() -> Forecast | TooEarly:
 
 
 def standing() -> list[BudgetOutlook]:
-    """Where each budget stands; its forecast only where an alert rests on one."""
+    """All budgets as they stand; with a forecast only where an alert rests on one."""
     return manager().spend.standing()
 
 
@@ -44,7 +44,7 @@ def alerts() -> list[Alert]:
 
 @st.cache_data(ttl=30, show_spinner=False)
 def why(budget_id: str) -> str:
-    """What moved a budget, in a sentence; may be empty."""
+    """The cause that moved a budget most, in a sentence; may be empty."""
     status = next((each for each in manager().budgets.statuses() if each.budget.id == budget_id), None)
     return "" if status is None else manager().spend.why(status)
 

@@ -77,12 +77,12 @@ def win_rate_over_time(demo: bool, by_model: bool = False) -> pd.DataFrame:
 
 
 def first_shown(demo: bool) -> str:
-    """How often the answer that stood first won blind votes, in words; empty while there are too few."""
+    """Share of blind votes won by the answer that stood first, in words; empty while there are too few."""
     n, share = judging.first_shown(manager().comparisons.votes(demo=demo))
     if share is None:
         return ""
     low, high = formatting.percent(share.lower, 0), formatting.percent(share.upper, 0)
     return (
-        f"In {n} decided blind votes the answer shown first won {formatting.percent(share.estimate, 0)} (95 %: {low} to {high});"
-        " order alone would be a half."
+        f"The answer shown first won {formatting.percent(share.estimate, 0)} of {n} decided blind votes (95 %: {low} to"
+        f" {high}). Without an effect of the order it would be half."
     )

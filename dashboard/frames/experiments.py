@@ -106,7 +106,7 @@ def contrasts(analysis: Analysis) -> pd.DataFrame:
 
 
 def history(experiment: Experiment) -> pd.DataFrame:
-    """The primary metric's difference at each look, with the band that held then; points for shares, per cent for p95."""
+    """The primary metric's difference at each look, with the band that held then; points for shares, % for p95."""
     scale = 100 if experiment.design.primary in (*SHARES, "latency_p95") else 1
     records = []
     found = manager().experiments.history(experiment.id)
@@ -178,9 +178,15 @@ def beliefs(analysis: Analysis, primary: Metric) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["variant", "probability to be best %", "expected loss"])
 
 
-def cost_so_far(results: Sequence[VariantResult]) -> float | None:
-    costs = [r.cost_usd for r in results]
-    return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
+def costs(found: ExperimentReport) -> tuple[str, str]:
+    """So far, and for each day on; a dash where it cannot be told."""
+    known = [r.cost_usd for r in found.results if r.cost_usd is not None]
+    cost = sum(known) if len(known) == len(found.results) else None
+    calls = sum(r.n_calls for r in found.analysis.results)  # of units; a shadow's come on top of them
+    so_far = formatting.usd(cost) if calls or cost else formatting.UNKNOWN
+    if cost is None or not calls or found.experiment.status != "running":
+        return so_far, formatting.UNKNOWN
+    return so_far, f"{formatting.usd(cost / calls * found.traffic.calls)} per day"
 
 
 def plans(
@@ -201,9 +207,9 @@ def plans(
         records.append(
             {
                 "difference": f"{100 * effect:+.1f} points",
-                "any look: a side": found.always_n,
+                "any look: units per variant": found.always_n,
                 "any look: days": found.always_days,
-                "one look: a side": found.fixed_n,
+                "one look: units per variant": found.fixed_n,
                 "one look: days": found.fixed_days,
             }
         )
@@ -211,14 +217,17 @@ def plans(
 
 
 def reach(baseline: float, per_day: float, n_days: int, n_variants: int) -> str:
-    """What can be told in the days there are."""
+    """The smallest difference that can be detected in so many days, in words."""
     n = int(per_day * n_days / n_variants)
     if n < MIN_PER_SIDE:
-        return f"In {n_days} days {n:,} units a side come: too few to tell anything."
+        return f"{n_days} days bring {n:,} units per variant: too few to detect anything."
     spread, level = power.spread_of(baseline, 0.0), 0.05 / max(1, n_variants - 1)
     always = power.detectable_effect(spread, n, significance=level, tuned_for=1000)
     fixed = power.detectable_effect(spread, n, significance=level)
-    return f"In {n_days} days {n:,} units a side come; they tell {100 * always:.1f} points at any look, {100 * fixed:.1f} at one look."
+    return (
+        f"{n_days} days bring {n:,} units per variant: enough to detect {100 * always:.1f} points at any look,"
+        f" {100 * fixed:.1f} at one look."
+    )
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -235,8 +244,8 @@ def peeking(rate: float, effect: float, n_per_side: int) -> pd.DataFrame:
     records = [
         {
             "method": method,
-            "calls a winner %": 100 * found.rates[method],
-            "median units a side": None if math.isnan(found.stops[method]) else found.stops[method],
+            "declares a winner %": 100 * found.rates[method],
+            "median units per variant": None if math.isnan(found.stops[method]) else found.stops[method],
         }
         for method in METHODS
     ]

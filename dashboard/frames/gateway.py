@@ -1,4 +1,4 @@
-"""What came in over HTTP, and with which keys: from the core to data frames."""
+"""Calls that came in over HTTP, and the keys they came with."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ KEY_COLUMNS = ["name", "key", "state", "scopes", "models", "tags", "per minute",
 
 @st.cache_data(ttl=5, show_spinner=False)
 def names_to_ask() -> list[str]:
-    """What a program can name as its model, the default first: models, aliases, running experiments."""
+    """Names a program can give as its model, the default first: models, aliases, running experiments."""
     mm = manager()
     running = [f"exp:{e.name}" for e in mm.experiments.all(demo=False) if e.status == "running"]
     return list(dict.fromkeys([mm.default_model(), *models.names_to_ask(), *running]))
@@ -67,7 +67,7 @@ def tail_frame(generations: Sequence[Generation]) -> pd.DataFrame:
 
 @st.cache_data(ttl=10, show_spinner=False)
 def spend_by_key() -> dict[str, str]:
-    """What each key has spent this calendar month (UTC), by its id; calls without a price are said so."""
+    """Spend of each key in this calendar month (UTC), by its id, with the number of unpriced calls."""
     now = datetime.now(UTC)
     month = Window(datetime(now.year, now.month, 1, tzinfo=UTC), now)
     found = {}
@@ -84,7 +84,7 @@ def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
             "id": key.id,
             "name": key.name,
             "key": key.hint,
-            "state": "in use" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
+            "state": "active" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
             "scopes": ", ".join(key.scopes),
             "models": ", ".join(key.models) or "all",
             "tags": ", ".join(key.tags),
@@ -104,4 +104,4 @@ def _moment(moment: datetime | None) -> str:
 
 def _rates(key: Key) -> str:
     whole = f"{key.rpm:,}" if key.rpm else "no limit"
-    return f"{whole}; {key.user_rpm:,} a user" if key.user_rpm else whole
+    return f"{whole}; {key.user_rpm:,} per user" if key.user_rpm else whole

@@ -1,4 +1,4 @@
-"""Calls on record, and what people thought of them."""
+"""Calls on record, and people's opinions of them."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta

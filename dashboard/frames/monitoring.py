@@ -57,7 +57,7 @@ def totals(label: str, model: str | None, simulated: bool) -> tuple[Metrics, Met
 
 
 def reaches_back(label: str, simulated: bool) -> bool:
-    """Whether the whole of the range before is on record."""
+    """True if the whole of the range before is on record."""
     return manager().monitoring.reaches_back(window(label).previous.since, simulated=simulated)
 
 

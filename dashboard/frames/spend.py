@@ -78,8 +78,8 @@ def forecast(simulated: bool) -> tuple[pd.DataFrame, str]:
         for day in found.path
     ]
     text = (
-        f"{formatting.usd(found.expected_usd)} at the end of the month, 8 times out of 10 between {formatting.usd(found.lower_usd)}"
-        f" and {formatting.usd(found.upper_usd)}; from {found.n_days} days."
+        f"{formatting.usd(found.expected_usd)} by month end, 8 times out of 10 between"
+        f" {formatting.usd(found.lower_usd)} and {formatting.usd(found.upper_usd)}; from {found.n_days} days."
     )
     return pd.DataFrame([*records, *path]), text
 

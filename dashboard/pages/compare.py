@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import NotFound
 from core.domain.comparison import Comparison
-from dashboard import address
+from dashboard import address, tables
 from dashboard.components.compare import blind, form, result, rule_editor, votes
 from dashboard.frames import compare
 from dashboard.process import manager
@@ -26,7 +26,7 @@ def opened() -> Comparison | None:
 
 def vote_blind(shown: Comparison) -> None:
     """In place of the whole page: nothing beside the answers may tell them apart."""
-    if st.button("Leave it for later", key="blind_leave", type="tertiary", icon=":material/arrow_back:"):
+    if st.button("Vote later", key="blind_leave", type="tertiary", icon=":material/arrow_back:"):
         address.put("comparison", None)
         st.rerun()
     result.asked(shown)
@@ -58,7 +58,7 @@ def history() -> None:
         frame,
         "comparison",
         "compare_history",
-        column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"), "id": None},
+        column_config={"time": tables.TIME, "id": None},
     )
 
 

@@ -19,7 +19,10 @@ n_calls, since = gateway.recent()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.badge(formatting.plain(address), icon=":material/link:", color="blue")
-    st.badge("a key is needed" if needs_key else "no key needed on this machine", icon=":material/key:", color="orange" if needs_key else "gray")  # fmt: skip
+    if needs_key:
+        st.badge("Key required", icon=":material/key:", color="orange")
+    else:
+        st.badge("No key needed on this machine", icon=":material/key:", color="gray")
     st.badge(
         f"{n_calls:,} {'call' if n_calls == 1 else 'calls'} since {since:%H:%M} UTC",
         icon=":material/call_received:",

@@ -19,7 +19,7 @@ address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <=
 
 
 def first_page() -> None:
-    """What is searched for anew is shown from its beginning."""
+    """A new search is shown from its beginning."""
     st.session_state["log_page"] = 1
 
 
@@ -48,8 +48,11 @@ found = log.latest(
     limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE, model=model, source=source, status=status, search=search or None
 )
 if not found:
-    demo.offer("No call matches." if any((search, model, source, status)) or page > 1 else "No calls yet.", "log_demo")
+    demo.offer(
+        "No calls match. Remove a filter." if any((search, model, source, status)) or page > 1 else "No calls yet.",
+        "log_demo",
+    )
 elif history.table(found, "log_table") is None:
-    st.caption(f"{len(found)} calls on this page. Select one to see it whole.")
+    st.caption(f"{len(found)} calls on this page. Select one to open it.")
 history.opened()
 feedback.sums()

@@ -11,8 +11,8 @@ from dashboard.process import manager
 VIEWS = {
     "Models": None,
     "Own prices": own_prices.show,
-    "Without a price": reprice.unpriced,
-    "Past calls": reprice.past,
+    "Unpriced": reprice.unpriced,
+    "Reprice": reprice.past,
     "Catalogue": catalogue.show,
     "Changes": catalogue.audit,
 }
@@ -32,10 +32,8 @@ view = st.segmented_control(
 )
 for text in mm.prices.warnings:
     st.warning(formatting.plain(text), icon=":material/warning:")
-if n_unpriced and view != "Without a price":
-    st.warning(
-        f"Models with calls that have no known price: {n_unpriced}; see *Without a price*.", icon=":material/help:"
-    )
+if n_unpriced and view != "Unpriced":
+    st.warning(f"Models with calls that have no known price: {n_unpriced}. See *Unpriced*.", icon=":material/help:")
 if (draw := VIEWS[view or "Models"]) is not None:
     draw()
     st.stop()
@@ -48,11 +46,11 @@ with right:
     vendors.show()
 with left:
     if mm.model_list_error:
-        st.warning(f"A vendor's model list could not be read: {formatting.plain(mm.model_list_error)}")
+        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.model_list_error)}")
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
     tables.show(models.table(), hide_index=True, column_config=money, height=560)
     st.caption(
-        "USD per million tokens: your own rows over the catalogue of the installed genai-prices; nothing is fetched. A prompt"
-        " longer than «long prompt from» pays a higher price for the whole call. Thinking is charged like output. An empty"
-        " price is unknown, not zero."
+        "USD per million tokens. Your own prices take precedence over the catalogue of the installed genai-prices;"
+        " nothing is fetched. A prompt longer than “long prompt from” pays a higher price for the whole call. Thinking"
+        " is billed as output. An empty price is unknown, not zero."
     )

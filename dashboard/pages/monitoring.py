@@ -25,7 +25,7 @@ simulated = top.toggle(
     value=not monitoring.has_calls(simulated=False),
     key="monitor_simulated",
     bind="query-params",
-    help="Simulated calls instead of the real ones; the two are never added up.",
+    help="Show simulated calls instead of real ones. The two are never added together.",
 )
 chosen = None if model == ALL else model
 
@@ -50,12 +50,12 @@ now, before = monitoring.totals(label, chosen, simulated)
 if now.n == 0:
     kind = "simulated" if simulated else "real"
     demo.offer(
-        f"No {kind} call in the last {label}. Ask something in the Playground or through the API.", "monitor_demo"
+        f"No {kind} calls in the last {label}. Ask something in the Playground or through the API.", "monitor_demo"
     )
     budgets.show()
     st.stop()
 if simulated:
-    st.badge("simulated – costs are examples", color="orange")
+    st.badge("Simulated – costs are examples", color="orange")
 headline.show(now, before)
 if view == "Spend":
     spend.show(label, simulated)
@@ -67,31 +67,31 @@ models = monitoring.by_model(label, chosen, simulated, bucket)
 errors = monitoring.errors_over_time(label, chosen, simulated)
 left, right = st.columns(2, gap="medium")
 with left:
-    text = "Known cost in USD; unpriced calls are in the tooltip."
+    text = "Known cost in USD. Unpriced calls are in the tooltip."
     chart_table.show("Cost by model", charts.cost_over_time(models, span), models, help_text=text, key="cost")
     table = times[["time", "requests", "errors"]]
     text = "All calls, failed ones too."
     chart_table.show("Requests", charts.requests_over_time(times, span), table, help_text=text, key="requests")
     table = times[["time", "input", "cached", "thinking", "output"]]
     text = "Input without its cached part, output without thinking: the four add up."
-    chart_table.show("Tokens by kind", charts.tokens_over_time(times, span), table, help_text=text, key="tokens")
+    chart_table.show("Tokens by type", charts.tokens_over_time(times, span), table, help_text=text, key="tokens")
 with right:
     table = times[["time", "p50 s", "p95 s", "p99 s"]]
-    text = "Of answered calls, from the request to the last byte, within 1.1 % of the exact percentile."
+    text = "Successful calls, from the request to the last byte. Percentiles are within 1.1 % of the exact ones."
     chart_table.show("Latency", charts.latency_over_time(times, span), table, help_text=text, key="latency")
     table = times[["time", "TTFT p50 s", "TTFT p95 s", "TTFT p99 s"]]
     text = "From the request to the first text."
     chart_table.show("Time to first token", charts.ttft_over_time(times, span), table, help_text=text, key="ttft")
     if errors.empty:
-        st.markdown("**Errors by class**")
+        st.markdown("**Errors by type**")
         st.caption("No errors in this range.")
     else:
-        text = "Calls that did not end with a complete answer, after retries."
+        text = "Calls without a complete answer, after all retries."
         chart = charts.errors_over_time(errors, span)
-        chart_table.show("Errors by class", chart, errors, help_text=text, key="errors")
+        chart_table.show("Errors by type", chart, errors, help_text=text, key="errors")
 table = times[["time", "success %", "requests"]]
-text = "Share of calls with a complete answer."
-chart_table.show("Answered", charts.success_over_time(times, span), table, help_text=text, key="success")
+text = "Share of calls with a complete answer, stopped ones aside."
+chart_table.show("Success rate", charts.success_over_time(times, span), table, help_text=text, key="success")
 
 st.subheader("By model")
 table = monitoring.by_model(label, chosen, simulated).drop(columns=["time"])

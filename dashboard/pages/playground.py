@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting
-from dashboard.components import estimates, key_card
+from dashboard.components import estimates, inputs, key_card
 from dashboard.components.log import history
 from dashboard.components.playground import conversation, parameters
 from dashboard.frames import models
@@ -12,7 +12,7 @@ from dashboard.process import manager
 EXAMPLES = {
     "Extract JSON": "Extract name, date and amount as JSON: «Invoice 4711 of 3 March, Baker & Sons, 128.40 euros.»",
     "Summarise": "Summarise in two sentences why a sample that is looked at every hour finds too many winners.",
-    "Classify": "Classify as question, complaint or praise, in one word: «The parcel came late, but the fit is perfect.»",
+    "Classify": "Classify as question, complaint or praise, in one word: «It came late, but the fit is perfect.»",
 }
 
 mm = manager()
@@ -29,23 +29,24 @@ with side:
     names = list(known)
     if state.get("play_model") not in known:
         state.play_model = models.default() if models.default() in known else names[0]
-    name = st.selectbox(
-        "Model", names, key="play_model", persist_state="session",
-        format_func=lambda n: f"{n} (simulated)" if known[n].is_simulated else n,
+    name = inputs.choice(
+        st, "Model", "play_model", names,
+        format_func=lambda name: f"{name} (simulated)" if known[name].is_simulated else name,
     )  # fmt: skip
     st.text_area(
-        "System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)", persist_state="session"
+        "System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)",
+        persist_state="session",
     )  # fmt: skip
     with st.expander("Parameters"):
         state.play_parameters, problem = parameters.controls(known[name], "play")
-        estimates.cap_field("play_cap", "a call")
+        estimates.cap_field("play_cap", "each call")
     if problem:
-        st.caption("Run waits until the JSON schema above is right, or empty.")
+        st.caption("Correct or clear the JSON schema to run.")
     conversation.tools_line()
     if mm.model_list_error:
-        st.warning(f"The vendor's model list could not be read: {formatting.plain(mm.model_list_error)}")
+        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.model_list_error)}")
     if not mm.has_key:
-        st.badge("simulated – costs are examples", color="orange")
+        st.badge("Simulated – costs are examples", color="orange")
         key_card.show()
 
 with main:
@@ -53,7 +54,7 @@ with main:
     with box:
         conversation.draw(shown)
         if not shown.calls and shown.live is None:
-            st.caption("Ask something below, or begin with an example:")
+            st.caption("Ask something below, or start with an example:")
             for label, text in EXAMPLES.items():
                 if st.button(label, key=f"example_{label}", icon=":material/lightbulb:", disabled=bool(problem)):
                     conversation.send(shown, text)
@@ -61,7 +62,8 @@ with main:
         st.error(formatting.plain(stood_in_the_way), icon=":material/error:")
     # No form: what is typed in one is lost with a change of page.
     prompt = st.text_area(
-        "Prompt", key="play_prompt", height=90, placeholder="Write a prompt; Ctrl+Enter runs it", persist_state="session",
+        "Prompt", key="play_prompt", height=90, placeholder="Write a prompt. Ctrl+Enter runs it.",
+        persist_state="session",
     )  # fmt: skip
     buttons = st.container(horizontal=True)
     buttons.button(

@@ -12,29 +12,30 @@ st.title("Settings")
 rows = {
     "Database": mm.database_address,
     "Default model": mm.default_model(),
-    "Deadline of a call": f"{settings.call_timeout_s:g} s",
-    "What is kept of prompts and answers": settings.log_content,
+    "Call timeout": f"{settings.call_timeout_s:g} s",
+    "Stored content": settings.log_content,
     "Gemini key": "set" if mm.has_key else "not set",
-    "Gemini address": settings.gemini_base_url or "the vendor's own",
+    "Gemini address": settings.gemini_base_url or "default",
     "Calls on record": f"{mm.log.count():,}",
 }
 st.table({name: formatting.plain(str(value)) for name, value in rows.items()})
-st.caption("Set by environment variables or a .env file in the folder the server was started from; see .env.example.")
+st.caption("Set by environment variables or a .env file in the folder where the server was started; see .env.example.")
 login.log_out()
 
 st.subheader("Demo data")
 if monitoring.has_demo():
-    st.caption("Thirty made-up days are in. They are marked simulated and never part of real totals.")
-    if st.button("Remove the demo data", icon=":material/delete:", key="settings_remove"):
+    st.caption("Thirty made-up days are loaded. They are marked simulated and never count in real totals.")
+    if st.button("Remove demo data", icon=":material/delete:", key="settings_remove"):
         mm.demo.remove()
         st.cache_data.clear()
         st.rerun()
 else:
     st.caption(
-        "Thirty made-up days: calls with an incident on one of them, a workflow run, comparisons with votes, two experiments."
+        "Thirty made-up days: calls with an incident on one of them, a workflow run, comparisons with votes, and two"
+        " experiments."
     )
-    if st.button("Fill in demo data", icon=":material/science:", key="settings_fill"):
-        with st.spinner("Making thirty days of history …"):
+    if st.button("Load demo data", icon=":material/science:", key="settings_fill"):
+        with st.spinner("Creating thirty days of history …"):
             mm.demo.fill()
         st.cache_data.clear()
         st.rerun()

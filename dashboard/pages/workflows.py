@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard import address, clicks, formatting
-from dashboard.components import estimates
+from dashboard import address, clicks, formatting, tables
+from dashboard.components import estimates, inputs
 from dashboard.components.workflows import editor, run
 from dashboard.frames import models, workflows
 from dashboard.process import manager
@@ -26,37 +26,39 @@ chosen = editor.choose(list(written))
 workflow = mm.workflows.all().get(chosen)
 for name, problem in mm.workflows.definitions.unreadable().items():
     st.warning(formatting.plain(f"The workflow {name} cannot be read: {problem}"), icon=":material/warning:")
-st.caption(formatting.plain(workflow.description if workflow else "See the editor."))
+st.caption(formatting.plain(workflow.description if workflow else "This workflow has problems; see the editor."))
 
 left, right = st.columns([1, 1], gap="medium")
 with left:
     with st.form("flow_form"):
-        text = st.text_area("Input", SAMPLE, key="flow_input", persist_state="session", height=110, help="{{input}} in the prompts.")  # fmt: skip
+        text = st.text_area(
+            "Input", SAMPLE, key="flow_input", persist_state="session", height=110, help="Used in prompts as {{input}}."
+        )
         named = {
             name: named_input(name, default, f"flow_in_{chosen}_{name}")
             for name, default in (workflow.inputs if workflow else {}).items()
         }
         names = models.names()
         default_model = mm.default_model()
-        model = st.selectbox(
-            "Model for steps that name none",
-            names,
-            names.index(default_model) if default_model in names else 0,
-            key="flow_model",
-            persist_state="session",
+        at = names.index(default_model) if default_model in names else 0
+        model = inputs.choice(st, "Default model", "flow_model", names, at, help="For steps that name no model.")
+        estimates.cap_field(
+            "flow_cap",
+            "this run",
+            "The run pauses before a step would exceed it. Raise it and continue: nothing is lost.",
         )
-        estimates.cap_field("flow_cap", "the whole run; it pauses before it would cost more")
         buttons = st.container(horizontal=True)
         run_clicked = buttons.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
         estimate = buttons.form_submit_button("Estimate", icon=":material/calculate:", help=estimates.HELP)
     if estimate and workflow:
         estimates.steps(workflow, {"": text or "", **named}, model or default_model)
-    with st.expander("Edit the workflow", icon=":material/edit:"):
+    with st.expander("Edit workflow", icon=":material/edit:"):
         edited = editor.edit(chosen, written[chosen])
         is_taken = edited is not None and edited.name != chosen and mm.workflows.definitions.is_saved(edited.name)
         if is_taken:
             st.warning(
-                "Another workflow is saved under this name: choose another one to save it.", icon=":material/save:"
+                "A workflow with this name is saved already. Choose another name to save this one.",
+                icon=":material/save:",
             )
         row = st.container(horizontal=True)
         save = row.button("Save", icon=":material/save:", disabled=edited is None or is_taken, key="flow_save")
@@ -65,7 +67,7 @@ with left:
             st.toast(f"Saved {formatting.plain(edited.name)}.")
             st.rerun()
         if mm.workflows.definitions.is_saved(chosen) and row.button(
-            "Delete the saved version", icon=":material/delete:", key="flow_delete"
+            "Delete saved version", icon=":material/delete:", key="flow_delete"
         ):
             mm.workflows.remove(chosen)
             editor.select(chosen)
@@ -73,7 +75,7 @@ with left:
     cap = estimates.cap("flow_cap")
     if clicks.first(run_clicked, "flow", (edited, text, named, model, cap)):
         if edited is None:
-            st.error("The workflow has problems; see the editor.", icon=":material/error:")
+            st.error("This workflow has problems; see the editor.", icon=":material/error:")
         else:
             started = mm.workflows.start(
                 edited,
@@ -89,7 +91,7 @@ with right:
     shown = run.found(run_id)
     if run_id is None or shown is None:
         st.info(
-            "A run shows here, step by step. It goes on when this page is closed, and after a crash.",
+            "A run appears here step by step. It continues when this page is closed, and after a crash.",
             icon=":material/account_tree:",
         )
     else:
@@ -105,5 +107,7 @@ if frame.empty:
     st.stop()
 address.table(
     frame, "run", "flow_runs",
-    column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"), "time s": st.column_config.NumberColumn("Time (s)", format="%.2f"), "id": None},
+    column_config={
+        "time": tables.TIME, "time s": st.column_config.NumberColumn("Time (s)", format="%.2f"), "id": None,
+    },
 )  # fmt: skip

@@ -114,21 +114,21 @@ def test_models_answer_side_by_side_and_a_vote_counts(chromium_path: str, addres
     with walking(chromium_path, address) as walker:
         walker.open("Compare")
         walker.page.get_by_role("button", name="Compare", exact=True).click()
-        walker.sees("By the rule")
+        walker.sees("Winner by rule")
         walker.button("Tie")
-        walker.sees("your vote; another click changes it")
+        walker.sees("click another one to change it")
 
 
 def test_demo_data_come_with_one_click(chromium_path: str, address: str):
     with walking(chromium_path, address) as walker:
-        walker.button("Show demo data")
+        walker.button("Load demo data")
         walker.sees("Demo data on")
         walker.open("Monitoring")
         walker.page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").nth(5).wait_for()
         walker.open("Experiments")
         walker.sees("points of success rate")
         walker.sees("cheaper a call")
-        walker.button("Play 1,000 simulated users")
+        walker.button("Simulate 1,000 users")
         walker.sees("points of success rate")
 
 

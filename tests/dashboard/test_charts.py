@@ -59,8 +59,8 @@ def test_a_change_in_per_cent_stands_on_something(now: float | None, before: flo
     [
         (lambda f: monitoring.cost_over_time(f, SPANS["day"]), "model"), (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
         (lambda f: compare.win_rate_over_time(f, SPANS["day"]), "model"), (compare.win_rates, "model"),
-        (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"), (experiments.effects, "variant metric"),
-        (lambda f: experiments.history(f, "title"), "variant"), (lambda f: experiments.days(f, SPANS["day"]), "variant"), (experiments.split, "variant"),
+        (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"), (experiments.forest_plot, "variant metric"),
+        (lambda f: experiments.effect_over_time(f, "title"), "variant"), (lambda f: experiments.units_per_day(f, SPANS["day"]), "variant"), (experiments.split_shares, "variant"),
     ],
 )  # fmt: skip
 def test_a_chart_hands_out_no_formula(draw: Callable[[pd.DataFrame], Any], columns: str):

@@ -95,7 +95,7 @@ def test_with_nothing_there_the_page_says_how_to_begin(app: AppTest):
     show(app, "gateway")
 
     shown = texts(app)
-    assert "No program has asked anything yet" in shown and "No keys yet" in shown
+    assert "No program has called yet" in shown and "No keys yet" in shown
     assert any("/v1/chat/completions" in code.value for code in app.code)
     assert "0 calls since" in shown
 
@@ -155,14 +155,14 @@ def test_a_new_key_shows_once_and_works(app: AppTest, mm: ModelManager):
     app.multiselect(key="key_scopes").set_value(["call", "read"])
     app.number_input(key="key_rpm").set_value(60)
     app.number_input(key="key_budget").set_value(5.0)
-    button(app, "Make the key").click().run()
+    button(app, "Create key").click().run()
 
     assert not app.exception
     [secret] = [code.value for code in app.code if is_well_formed(code.value)]
     key = mm.keys.find(secret)
     assert (key.name, key.scopes, key.rpm) == ("nightly", ("call", "read"), 60)
     assert [status.budget.scope for status in mm.budgets.statuses()] == [f"key:{key.id}"]
-    assert "shown this once" in texts(app)
+    assert "shown only once" in texts(app)
     assert app.dataframe[0].value["key"].iloc[0] == hint_of(secret)
 
     app.run()
@@ -173,7 +173,7 @@ def test_a_key_that_cannot_be_is_refused_in_words(app: AppTest, mm: ModelManager
     mm.keys.create("ci")
     show(app, "gateway")
     app.text_input(key="key_name").input("ci")
-    button(app, "Make the key").click().run()
+    button(app, "Create key").click().run()
 
     assert "There is a key named 'ci' already" in texts(app)
     assert len(mm.keys.all()) == 1

@@ -167,7 +167,7 @@ def test_a_failed_call_says_what_happened_and_what_to_do(app_with_gemini: AppTes
 
     broken = wire.error(400, "INVALID_ARGUMENT", "Bad argument")  # a vendor's words without a full stop
     cut = wire.Reply(events=[wire.event('{"a": "unfin', finish="MAX_TOKENS", usage=wire.usage())])
-    for reply, words in ((broken, "Bad argument. It cost "), (cut, "cut at the limit of output tokens")):
+    for reply, words in ((broken, "Bad argument. It cost "), (cut, "cut off at max output tokens")):
         gemini.next(reply)
         app_with_gemini.text_area(key="play_prompt").input("Hi")
         button(app_with_gemini, "Run").click().run()
@@ -188,12 +188,12 @@ def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGem
     process.use(manager)
     show(app, "models")
     app.text_input(key="key_field").input("AIzaNotTheRightKey000000000000")
-    button(app, "Test and use").click().run()
-    assert "No such key" in texts(app)
+    button(app, "Test key").click().run()
+    assert "Invalid key" in texts(app)
     assert "AIzaNotTheRightKey" not in texts(app)
 
     app.text_input(key="key_field").input(wire.KEY)
-    button(app, "Test and use").click().run()
+    button(app, "Test key").click().run()
     assert "The key works" in texts(app)
     assert manager.has_key
 
@@ -275,7 +275,7 @@ def test_a_saved_workflow_is_selected_at_once_and_its_name_can_go(app: AppTest):
     choice = app.segmented_control(key="flow_name")
     assert (choice.value, "mine" in choice.options) == ("mine", True)
     assert not app.exception
-    button(app, "Delete the saved version").click().run()
+    button(app, "Delete saved version").click().run()
     assert app.segmented_control(key="flow_name").value == "analysis"
     assert not app.exception
 
@@ -308,7 +308,7 @@ def test_what_is_typed_into_a_workflow_is_not_lost_and_loses_nothing(app: AppTes
 
     yaml().input(text.format("two", "Mine")).run()
     assert button(app, "Save").disabled
-    assert "another one to save" in texts(app)
+    assert "Choose another name" in texts(app)
     yaml().input(text.format("one", "Mine")).run()
     button(app, "Save").click().run()
     assert service.texts()["one"] == text.format("one", "Mine")
@@ -408,7 +408,7 @@ def test_a_blind_vote_shows_nothing_but_the_answers(app_with_demo: AppTest):
                 "Sim ",
                 "cost",
                 "Cheapest",
-                "TTFT",
+                "irst token",
                 " s ·",
                 "tok",
                 "Win rate",
@@ -449,7 +449,7 @@ def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: A
         show(app, page)
         app.query_params[name] = call_id
         app.run()
-        assert "it shows here when you have voted" in texts(app) and "Receipt" not in texts(app)
+        assert "It appears here after you have voted" in texts(app) and "Receipt" not in texts(app)
 
     show(app, "compare")
     app.query_params["comparison"] = one
@@ -564,7 +564,7 @@ def test_an_experiment_is_made_played_and_stopped(app: AppTest):
 
     app.text_input(key="exp_hypothesis").input("Shorter answers help more users.")
     button(app, "Start").click().run()
-    button(app, "Play 1,000").click().run()
+    button(app, "Simulate 1,000").click().run()
 
     assert not app.exception
     report = process.manager().experiments.report(process.manager().experiments.all()[0].id)
@@ -584,7 +584,7 @@ def test_weights_are_changed_a_wrong_split_is_acknowledged_and_a_variant_promote
     app.button(key="exp_acknowledge").click().run()
     assert "cannot be compared" not in texts(app)
     app.number_input(key=f"exp_reweigh_{made.id}_1").set_value(3)
-    button(app, "Open a new phase").click().run()
+    button(app, "Start a new phase").click().run()
     assert mm.experiments.get(made.id).phase == 2
     app.text_input(key="exp_promote_alias").input("bot")
     app.selectbox(key="exp_promote_variant").select(1)
@@ -605,8 +605,11 @@ def test_the_planner_and_the_simulator_answer(app: AppTest):
 
     assert not app.exception
     tables = [frame.value for frame in app.dataframe]
-    assert any("any look: a side" in table.columns and table["any look: a side"].tolist() == [2819] for table in tables)
-    assert any("calls a winner %" in table.columns for table in tables)
+    assert any(
+        "any look: units per variant" in table.columns and table["any look: units per variant"].tolist() == [2819]
+        for table in tables
+    )
+    assert any("declares a winner %" in table.columns for table in tables)
 
 
 def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: FakeGemini):
@@ -633,7 +636,7 @@ def test_many_budgets_are_a_searched_list_and_a_few_banners(app_with_gemini: App
     banners = [each.value for each in (*app_with_gemini.error, *app_with_gemini.warning)]
     assert sum("**Budget" in text for text in banners) == 3
     assert any("21 more budgets have passed a threshold" in text for text in banners)
-    assert all("Calls go on: this budget notifies and stops nothing." in text for text in banners if "**Budget" in text)
+    assert all("Calls continue: this budget only notifies." in text for text in banners if "**Budget" in text)
     assert "20 of 25 budgets, the fullest first." in texts(app_with_gemini)
     app_with_gemini.text_input(key="budget_search").set_value("nobody").run()
     assert "1 of 1 budgets" in texts(app_with_gemini)
@@ -646,7 +649,7 @@ def test_monitoring_shows_what_was_called(app_with_gemini: AppTest):
 
     assert next(m.value for m in app_with_gemini.metric if m.label == "Requests") == "1"
     assert next(m.value for m in app_with_gemini.metric if m.label == "Cost") == "unknown"
-    assert "no known price" in texts(app_with_gemini)
+    assert "without a price" in texts(app_with_gemini)
 
 
 def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
@@ -688,7 +691,7 @@ def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with
 
     app = AppTest.from_function(script).run()
 
-    assert "Models without a price for flex, shown at the standard one: 1" in texts(app)
+    assert "Models without a flex price, shown at the standard one: 1" in texts(app)
     tiers = app.dataframe[0].value.set_index("model")["service tier"]
     assert (tiers["gemini-unpriced-1"], tiers["gemini-2.5-pro"]) == ("standard", "flex")
 
@@ -803,7 +806,7 @@ def test_what_an_address_asks_for_and_is_not_there_is_said_in_words(app_with_dem
 
         assert not is_broken(app), page
         said = "\n".join(warning.value for warning in app.warning)
-        assert said.count("which there is not") + said.count("on record") >= len(asked), (page, said)
+        assert said.count("which does not exist") + said.count("on record") >= len(asked), (page, said)
         assert not any(app.query_params.get(name) == [value] for name, value in asked.items()), page
 
 

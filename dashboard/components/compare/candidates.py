@@ -20,10 +20,12 @@ def table() -> list[Candidate]:
     """One row a column of the comparison: a model with its own settings; repeats are allowed."""
     names = models.names()
     config = {
-        "model": st.column_config.SelectboxColumn("Model (2 to 8 rows)", options=names, required=True),
+        "model": st.column_config.SelectboxColumn(
+            "Model", help="Two to eight rows; repeats are allowed.", options=names, required=True
+        ),
         "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=2.0, step=0.1),
         "max tokens": st.column_config.NumberColumn("Max output tokens", min_value=1, step=1),
-        "system prompt": st.column_config.TextColumn("System prompt of this row", width="large"),
+        "system prompt": st.column_config.TextColumn("System prompt", help="For this row only.", width="large"),
     }
     rows = tables.editor(
         _start(), "compare_rows", num_rows="dynamic", hide_index=True, column_config=config, placeholder="default"
@@ -34,7 +36,7 @@ def table() -> list[Candidate]:
 
 
 def _start() -> pd.DataFrame:
-    """What the table begins with: the models that can be asked, or the rows that somebody has put there.
+    """First rows of the table: models that can be asked, or the rows that somebody has put there.
 
     The table forgets its edits when it is not drawn; while it is, what it began with must stay the same.
     """
@@ -61,7 +63,7 @@ def fill(chosen: Sequence[Candidate]) -> None:
 
 
 def first_models(known: Sequence[Model], default: str) -> list[str]:
-    """Up to three to begin with: of each vendor that has a key one, then a second; simulated ones where there are not two."""
+    """Up to three to begin with: one of each vendor with a key, then a second; simulated ones where two are missing."""
     ranks: dict[str, list[Model]] = {}
     for model in sorted((m for m in known if not m.is_simulated), key=lambda m: m.name != default):
         ranks.setdefault(model.provider, []).append(model)
@@ -84,7 +86,7 @@ def _candidate(row: dict[str, object]) -> Candidate:
 
 
 def request_of(candidate: Candidate, prompt: str, system: str | None) -> Request:
-    """What a row would ask, for an estimate."""
+    """The request of a row, for an estimate."""
     return Request(
         model=candidate.model,
         messages=(Message("user", prompt),),

@@ -1,11 +1,11 @@
-"""What is compared: prompt, candidates, rule, cap; and the button that begins it."""
+"""The form of a comparison: prompt, candidates, rule, spending limit; and the button that starts it."""
 
 import streamlit as st
 
 from core import AimmError
 from core.domain.comparison import Comparison, Criterion
-from dashboard import clicks, formatting
-from dashboard.components import estimates
+from dashboard import clicks
+from dashboard.components import estimates, inputs
 from dashboard.components.compare import candidates, rule_editor
 from dashboard.process import manager
 
@@ -20,17 +20,13 @@ def show() -> tuple[str | None, list[Criterion]]:
         prompt = st.text_area("Prompt", key="compare_prompt", height=90, persist_state="session") or ""
         chosen = candidates.table()
         low = st.columns([3, 1], vertical_alignment="bottom")
-        system = low[0].text_input(
-            "System prompt for all", key="compare_system", placeholder="optional", persist_state="session"
-        )
+        system = inputs.text(low[0], "Shared system prompt", "compare_system", placeholder="optional")
         run = low[1].button("Compare", key="compare_run", type="primary", icon=":material/play_arrow:", width="stretch")
         under = st.columns([3, 2, 2], vertical_alignment="bottom")
         with under[0]:
-            estimates.cap_field("compare_cap", "all answers together")
-        is_blind = under[1].toggle(
-            "Hide names", key="compare_hidden", persist_state="session",
-            help="A blind vote: the answers come in a shuffled order, and models, costs, times and the rule are shown when you have voted.",
-        )  # fmt: skip
+            estimates.cap_field("compare_cap", "this comparison")
+        blind_help = "Answers appear in shuffled order. Models, costs, times and the winner are shown after you vote."
+        is_blind = inputs.switch(under[1], "Blind", "compare_hidden", blind_help)
         estimate = under[2].button(
             "Estimate", key="compare_estimate", icon=":material/calculate:", width="stretch", help=estimates.HELP
         )
@@ -45,7 +41,7 @@ def show() -> tuple[str | None, list[Criterion]]:
             prompt, chosen, system=system, rule=rule, cap_usd=cap, is_blind=is_blind
         ), rule
     except AimmError as error:
-        st.error(formatting.plain(f"{error.message} {error.hint}"), icon=":material/error:")
+        inputs.refused(st, error)
         return None, rule
 
 
@@ -53,7 +49,10 @@ def reuse(comparison: Comparison) -> None:
     """A button that fills the form with what a comparison asked."""
     is_expressible = all(set(c.parameters.as_dict()) <= _IN_TABLE for c in comparison.candidates)
     if comparison.prompt and is_expressible:
-        st.button("Ask this again", icon=":material/replay:", key="compare_reuse", on_click=_fill, args=(comparison,), help="Fills the form; nothing is asked yet.")  # fmt: skip
+        st.button(
+            "Ask again", icon=":material/replay:", key="compare_reuse", on_click=_fill, args=(comparison,),
+            help="Fills in the form. Nothing is sent yet.",
+        )  # fmt: skip
 
 
 def _fill(comparison: Comparison) -> None:

@@ -4,30 +4,34 @@ import streamlit as st
 
 from core.comparison import judging
 from core.comparison.service import is_waiting
-from core.domain.comparison import Candidate, Comparison
+from core.domain.comparison import Candidate, Comparison, Metric
 from dashboard import formatting
 from dashboard.components import answer, estimates, receipt
 from dashboard.components.compare import blind, candidates, form, rule_editor, votes
 from dashboard.process import manager
 
-METRICS = (("latency", "Fastest", False), ("cost", "Cheapest", False), ("length", "Longest", True))
-_LOST = "There is no answer; the process ended before it."
+METRICS: tuple[tuple[Metric, str, bool], ...] = (
+    ("latency", "Fastest", False),
+    ("cost", "Cheapest", False),
+    ("length", "Longest", True),
+)
+_LOST = "No answer: the process ended first."
 
 
 def asked(comparison: Comparison) -> None:
     """The prompt, as all answers had it."""
     if not comparison.prompt:
-        st.caption("The prompt of this comparison was not kept.")
+        st.caption("The prompt of this comparison was not stored.")
         return
     lines = 1 + comparison.prompt.count("\n") + len(comparison.prompt) // 110
     st.code(comparison.prompt, language=None, wrap_lines=True, height=min(240, 46 + 22 * lines))
     if comparison.system:
-        st.caption(f"System prompt for all: {formatting.plain(formatting.short(comparison.system, 300))}")
+        st.caption(f"Shared system prompt: {formatting.plain(formatting.short(comparison.system, 300))}")
 
 
 def draw(comparison: Comparison) -> None:
     if comparison.is_running and not manager().comparisons.is_here(comparison):
-        blind.wait(comparison.id, "Another process asks for this comparison.")
+        blind.wait(comparison.id, "Another process is running this comparison.")
         return
     if comparison.is_running:
         _watch(comparison)
@@ -79,14 +83,15 @@ def _error(candidate: Candidate) -> str:
 
 def _verdict(comparison: Comparison) -> None:
     if comparison.status == "interrupted":
-        st.warning("This comparison was interrupted: the process that asked ended before all answers were there.", icon=":material/link_off:")  # fmt: skip
+        text = "This comparison was interrupted: its process ended before all answers had arrived."
+        st.warning(text, icon=":material/link_off:")
     if len({c.contestant for c in comparison.candidates}) < 2:
-        st.caption("The same model with the same settings, several times: what differs is chance, and nobody is named.")
+        st.caption("The same model with the same settings: differences are chance, so no winner is named.")
         return
     crowned = [
         f"{word} {_names(comparison, best)}"
         for metric, word, larger in METRICS
-        if (best := judging.sole(comparison.candidates, metric, larger_is_better=larger)) is not None  # type: ignore[arg-type]
+        if (best := judging.sole(comparison.candidates, metric, larger_is_better=larger)) is not None
     ]
     st.markdown(" · ".join(crowned) if crowned else "No single fastest, cheapest or longest answer.")
     winner = next((c for c in comparison.candidates if c.position == comparison.winner), None)
@@ -94,7 +99,7 @@ def _verdict(comparison: Comparison) -> None:
     if winner is None:
         st.caption(f"No winner by the rule: {rule}.")
     else:
-        st.success(f"By the rule {_names(comparison, winner)} wins: {rule}.", icon=":material/emoji_events:")
+        st.success(f"Winner by rule: {_names(comparison, winner)} – {rule}.", icon=":material/emoji_events:")
 
 
 def _names(comparison: Comparison, best: Candidate) -> str:

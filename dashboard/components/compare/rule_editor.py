@@ -23,9 +23,7 @@ def words(rule: Sequence[Criterion]) -> str:
 
 def edit(key: str) -> list[Criterion]:
     with st.expander("Winner rule", icon=":material/rule:"):
-        st.caption(
-            "Each criterion decides only what those before it left equal. Empty, failed and stopped answers cannot win."
-        )
+        st.caption("Each criterion breaks the ties of the one before. Empty, failed and stopped answers cannot win.")
         first, second, band = st.columns(3)
         one = first.selectbox(
             "First", list(LABELS), 0, format_func=LABELS.__getitem__, key=f"{key}_first", persist_state="session"

@@ -1,5 +1,7 @@
 """Votes on two answers, and what they add up to."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -33,23 +35,23 @@ def ask(comparison: Comparison) -> None:
     if mine in ("a", "b") and pair[0] > pair[1]:
         mine = "b" if mine == "a" else "a"
     for choice, label in CHOICES.items():
-        kind = "primary" if choice == mine else "secondary"
-        if row.button(label.format(a=a, b=b), key=f"vote_{choice}", disabled=a == b, type=kind):  # type: ignore[arg-type]
+        kind: Any = "primary" if choice == mine else "secondary"
+        if row.button(label.format(a=a, b=b), key=f"vote_{choice}", disabled=a == b, type=kind):
             manager().comparisons.vote(comparison.id, choice, pair=pair, voter=voter())  # type: ignore[arg-type]
             st.rerun()
     if mine is not None and mine != "skip":
-        row.badge("your vote; another click changes it", icon=":material/check:", color="green")
+        row.badge("Your vote – click another one to change it", icon=":material/check:", color="green")
 
 
 def standings() -> None:
     st.subheader(
         "Win rates",
-        help="Share of decided pairs that a contestant – a model with its prompt and parameters – won in people's votes;"
-        " ties decide nothing. One vote a voter and pair. The interval is Wilson's, 95 %.",
+        help="Share of decided pairs that a contestant (a model with its prompt and parameters) won. Ties do not count."
+        " One vote per voter and pair. The interval is Wilson's, 95 %.",
     )
     row = st.container(horizontal=True)
     demo = monitoring.has_demo() and row.toggle("Demo votes", value=not manager().comparisons.votes(), key="votes_demo")
-    by_model = row.toggle("By model alone", key="votes_by_model", help="Whatever prompt and parameters it had.")
+    by_model = row.toggle("Group by model", key="votes_by_model", help="Regardless of prompt and parameters.")
     frame = compare.win_rates(demo, by_model)
     if frame.empty:
         st.caption("No votes yet.")
@@ -61,9 +63,7 @@ def standings() -> None:
             st.altair_chart(win_rates(frame))
         for model, decided in few[["model", "decided"]].values:
             missing = MIN_DECIDED - int(decided)
-            st.caption(
-                formatting.plain(f"{model}: not enough votes – {decided} decided pairs, collect {missing} more.")
-            )
+            st.caption(formatting.plain(f"{model}: not enough votes – {decided} decided pairs, {missing} more needed."))
         tables.show(
             frame,
             hide_index=True,

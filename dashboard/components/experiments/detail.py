@@ -8,17 +8,27 @@ from core.experiments.analysis import SHARES
 from core.experiments.service import ExperimentReport
 from core.experiments.words import names
 from dashboard import formatting, tables
-from dashboard.charts import experiments as charts
-from dashboard.components import answer, chart_table
-from dashboard.frames import experiments as frames
+from dashboard.charts.experiments import effect_over_time, forest_plot, split_shares, units_per_day
+from dashboard.components import answer, chart_table, inputs
+from dashboard.frames import experiments
 from dashboard.process import manager
 
 BANNER = {"ship": st.success, "hold": st.warning, "stop": st.error, "inconclusive": st.info}
 PLAYED = 1000
 BAYES = (
-    "What a Bayesian with flat priors believes now. It does not promise a rate of error: whoever stops as soon as a variant is"
-    " 95 % likely to be best calls a false winner in two of three experiments without any difference. The verdict does not use it."
+    "What a Bayesian with flat priors believes now. It does not control the rate of errors: stopping as soon as a"
+    " variant is 95 % likely to be best names a false winner in two of three experiments without any difference. The"
+    " verdict does not use it."
 )
+EFFECTS_HELP = (
+    "Differences to the control. Every interval holds however often you look: it is a confidence sequence, wider than"
+    " the usual interval for one look. Pale ones are shown for information only."
+)
+SPLIT_HELP = (
+    "Bars: actual shares. Marks: planned shares. The alarm holds at every look: at most one false alarm in a hundred"
+    " experiments. Evidence against the planned split: log e-value {:.2f}; the alarm goes off at 4.61."
+)
+FEW = "Shown from 30 units per variant."
 
 
 def show(found: ExperimentReport) -> None:
@@ -30,28 +40,30 @@ def show(found: ExperimentReport) -> None:
     primary = experiment.design.primary
     left, right = st.columns(2, gap="medium")
     with left:
-        frame = frames.effects(analysis, primary)
-        st.markdown("**Effects**", help="Differences to the control. Each interval holds however often you look: it is a confidence sequence, wider than the usual one for one look. Pale ones are shown and claim nothing.")  # fmt: skip
+        frame = experiments.effects(analysis, primary)
+        st.markdown("**Effects**", help=EFFECTS_HELP)
         if frame.empty:
-            st.caption("From 30 units a variant on.")
+            st.caption(FEW)
         else:
-            st.altair_chart(charts.effects(frame))
+            st.altair_chart(forest_plot(frame))
     with right:
-        history = frames.history(experiment)
+        history = experiments.history(experiment)
         unit = "points" if primary in SHARES else "%" if primary == "latency_p95" else "difference"
-        st.markdown("**The effect over time**", help=f"{names(primary).capitalize()}, treatment − control, with the band that held at each look.")  # fmt: skip
+        text = f"{names(primary).capitalize()}, treatment − control, with the interval that held at each look."
+        st.markdown("**Effect over time**", help=text)
         if history.empty:
-            st.caption("From 30 units a variant on.")
+            st.caption(FEW)
         else:
-            st.altair_chart(charts.history(history, f"{names(primary)} ({unit})"))
-    tables.show(
-        frames.variants(found.results), hide_index=True, column_config={"latency s": st.column_config.NumberColumn(format="%.2f")}
-    )  # fmt: skip
+            st.altair_chart(effect_over_time(history, f"{names(primary)} ({unit})"))
+    config = {"latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f")}
+    tables.show(experiments.variants(found.results), hide_index=True, column_config=config)
     left, right = st.columns(2, gap="medium")
     with left:
-        days = frames.days(experiment)
+        days = experiments.days(experiment)
         if not days.empty:
-            chart_table.show("Units per day", charts.days(days, frames.span(experiment)), days, help_text="New units by the day they came (UTC).", key="exp_days")  # fmt: skip
+            chart = units_per_day(days, experiments.span(experiment))
+            text = "New units by the day they arrived (UTC)."
+            chart_table.show("Units per day", chart, days, help_text=text, key="exp_days")
     with right:
         _split(found)
     _more(found)
@@ -63,10 +75,12 @@ def _head(experiment: Experiment) -> None:
         if experiment.is_simulated:
             st.badge("simulated", color="orange")
         if experiment.phase > 1:
-            st.badge(f"phase {experiment.phase}", color="violet", help="Weights or variants were changed. Phases are compared within themselves, never pooled.")  # fmt: skip
+            text = "Weights or variants have changed. Each phase is compared within itself; phases are never pooled."
+            st.badge(f"phase {experiment.phase}", color="violet", help=text)
         if experiment.design.allocation == "thompson":
-            st.badge("weights follow the data", color="green")
-        text = f"{experiment.hypothesis.rstrip('.')} · by {experiment.unit} · since {formatting.when(experiment.created_at)}"
+            st.badge("adaptive traffic", color="green")
+        since = formatting.when(experiment.created_at)
+        text = f"{experiment.hypothesis.rstrip('.')} · by {experiment.unit} · since {since}"
         if experiment.ended:
             text += f" · stopped: {experiment.ended}"
         st.caption(formatting.plain(text))
@@ -79,10 +93,10 @@ def _verdict(found: ExperimentReport) -> None:
     BANNER[decision.action](f"**{formatting.plain(decision.headline)}**\n\n{text}")
     if found.analysis.is_ratio_mismatch and experiment.acknowledged_at is None:
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("I have seen this: show the verdict", key="exp_acknowledge", icon=":material/visibility:"):
+            if st.button("Show the verdict anyway", key="exp_acknowledge", icon=":material/visibility:"):
                 manager().experiments.acknowledge(experiment.id)
                 st.rerun()
-            st.caption("Kept in the audit trail.")
+            st.caption("Recorded in the audit trail.")
     cautions = [*found.cautions, *manager().experiments.novelty(experiment.id)]
     if cautions:
         st.warning("\n".join(f"- {formatting.plain(caution)}" for caution in cautions), icon=":material/info:")
@@ -90,17 +104,17 @@ def _verdict(found: ExperimentReport) -> None:
 
 def _numbers(found: ExperimentReport) -> None:
     analysis, traffic = found.analysis, found.traffic
-    cost = frames.cost_so_far(found.results)
-    calls = sum(r.n_calls for r in analysis.results)  # of units; a shadow's come on top of them
+    so_far, to_finish = experiments.costs(found)
+    n_units = sum(r.n_exposed for r in analysis.results)
+    level_help = f"Corrected for {analysis.n_comparisons} comparisons. Holds at every look."
     with st.container(horizontal=True):
-        st.metric("Units", f"{sum(r.n_exposed for r in analysis.results):,}", help=f"About {traffic.units:,.0f} a day.")
+        st.metric("Units", f"{n_units:,}", help=f"About {traffic.units:,.0f} per day.")
         st.metric("Outcomes", f"{analysis.n_outcomes:,}")
-        st.metric("Cost so far", formatting.usd(cost) if calls or cost else formatting.UNKNOWN)
-        going_on = formatting.UNKNOWN
-        if cost is not None and calls and found.experiment.status == "running":
-            going_on = f"{formatting.usd(cost / calls * traffic.calls)} a day"
-        st.metric("Cost of going on", going_on)
-        st.metric("Level", f"{100 * analysis.confidence_level:.4g} %", help=f"Corrected for {analysis.n_comparisons} comparisons; holds at every look.")  # fmt: skip
+        st.metric("Cost so far", so_far)
+        st.metric(
+            "Cost to finish", to_finish, help="For each further day, at the traffic and the cost per call so far."
+        )
+        st.metric("Confidence", f"{100 * analysis.confidence_level:.4g} %", help=level_help)
 
 
 def _actions(found: ExperimentReport) -> None:
@@ -108,19 +122,19 @@ def _actions(found: ExperimentReport) -> None:
     row = st.container(horizontal=True)
     if experiment.status == "running":
         if experiment.is_simulated and row.button(
-            "Play 1,000 simulated users",
+            "Simulate 1,000 users",
             icon=":material/groups:",
             key="exp_play",
-            help="Invents outcomes: A succeeds in 30 %, B in 38 %, C in 34 %; variants that are alike alike. No model is called.",
+            help="Invents outcomes: A succeeds in 30 %, B in 38 %, C in 34 %, identical ones alike. Calls no model.",
         ):
             manager().experiments.play(experiment.id, PLAYED)
             st.rerun()
         with row.popover("Change weights", icon=":material/balance:"):
             _weights(experiment)
         with row.popover("Stop", icon=":material/stop:"):
-            why = st.text_input("Why", key="exp_why", persist_state="session", placeholder="kept in the decision record")  # fmt: skip
+            why = inputs.text(st, "Reason", "exp_why", placeholder="for the decision record")
             if st.button("Stop", icon=":material/stop:", key="exp_stop"):
-                manager().experiments.stop(experiment.id, why or "")
+                manager().experiments.stop(experiment.id, why)
                 st.rerun()
     if not experiment.is_demo:
         with row.popover("Promote", icon=":material/rocket_launch:"):
@@ -133,82 +147,86 @@ def _actions(found: ExperimentReport) -> None:
         icon=":material/description:",
         key="exp_record",
         on_click="ignore",
-        help="Hypothesis, phases, numbers and decision in one file; `aimm experiments verify FILE` checks it against the database.",
+        help="Hypothesis, phases, numbers and decision. `aimm experiments verify FILE` checks it against the database.",
     )
 
 
 def _weights(experiment: Experiment) -> None:
-    st.caption("Opens a new phase. Units that came before keep their variant.")
+    st.caption("Starts a new phase. Units already assigned keep their variant.")
+    key = f"exp_reweigh_{experiment.id}"
     with st.form("exp_weights", border=False):
         weights = [
-            int(st.number_input(formatting.plain(v.name), 0, 1_000_000, v.weight, key=f"exp_reweigh_{experiment.id}_{v.position}", persist_state="session") or 0)
+            int(inputs.number(st, formatting.plain(v.name), f"{key}_{v.position}", (0, 1_000_000), v.weight) or 0)
             for v in experiment.variants
-        ]  # fmt: skip
-        if st.form_submit_button("Open a new phase"):
+        ]
+        if st.form_submit_button("Start a new phase"):
             try:
                 manager().experiments.weigh(experiment.id, weights)
             except AimmError as error:
-                st.error(formatting.plain(error.message))
+                inputs.refused(st, error)
             else:
                 st.rerun()
 
 
 def _promote(found: ExperimentReport) -> None:
     st.caption(
-        "Brings a variant into an alias: 5, 25, then 100 % of traffic, and back by itself at a broken guardrail."
+        "Rolls a variant out to an alias: 5, 25, then 100 % of traffic. Rolls back by itself if a guardrail breaks."
     )
     winner = found.decision.winner
     with st.form("exp_promote", border=False):
         options = {v.position: v.name for v in found.experiment.variants if not v.workflow}
         at = list(options).index(winner) if winner in options else 0
-        position = st.selectbox(
-            "Variant", list(options), at, key="exp_promote_variant", persist_state="session", format_func=lambda at: options[at]
-        )  # fmt: skip
-        name = st.text_input("Alias", key="exp_promote_alias", persist_state="session", placeholder="support-bot")
+        position = inputs.choice(
+            st, "Variant", "exp_promote_variant", list(options), at, format_func=options.__getitem__
+        )
+        name = inputs.text(st, "Alias", "exp_promote_alias", placeholder="support-bot")
         if winner is None:
-            st.caption("The data name no winner yet.")
+            st.caption("There is no winner yet.")
         if st.form_submit_button("Promote", icon=":material/rocket_launch:"):
             try:
-                alias = manager().aliases.promote(found.experiment.id, position or 0, (name or "").strip())
+                alias = manager().aliases.promote(found.experiment.id, position or 0, name.strip())
             except AimmError as error:
-                st.error(formatting.plain(error.message))
+                inputs.refused(st, error)
             else:
-                st.success(formatting.plain(f"{alias.name}: {alias.note or 'it answers with this already'}"))
+                st.success(formatting.plain(f"{alias.name}: {alias.note or 'it uses this variant already'}"))
 
 
 def _split(found: ExperimentReport) -> None:
-    frame = frames.split(found)
-    evidence = found.analysis.log_ratio_evidence
-    st.markdown("**Split against plan**", help="Bars: what came; marks: what the weights promise. The alarm is valid at every look: at most one false alarm in a hundred experiments.")  # fmt: skip
+    frame = experiments.split(found)
+    st.markdown("**Traffic split**", help=SPLIT_HELP.format(found.analysis.log_ratio_evidence))
     if frame["units"].sum():
-        st.altair_chart(charts.split(frame))
-    state = "off: something drops or doubles units" if found.analysis.is_ratio_mismatch else "as planned"
-    st.caption(f"Evidence against the planned split: log e-value {evidence:.2f}, alarm from 4.61 on. It is {state}.")
+        st.altair_chart(split_shares(frame))
+    is_off = found.analysis.is_ratio_mismatch
+    st.caption("Not as planned: something drops or duplicates units." if is_off else "As planned.")
 
 
 def _more(found: ExperimentReport) -> None:
     experiment, analysis = found.experiment, found.analysis
     with st.expander("All differences", icon=":material/table:"):
-        tables.show(frames.contrasts(analysis), hide_index=True)
+        tables.show(experiments.contrasts(analysis), hide_index=True)
         better = "smaller" if experiment.design.primary in SMALLER_IS_BETTER else "larger"
-        st.caption(f"Primary metric: {names(experiment.design.primary)}; {better} is better. One method on this page: confidence sequences, because they stay true however often one looks.")  # fmt: skip
-    with st.expander("The Bayesian view", icon=":material/casino:"):
+        st.caption(
+            f"Primary metric: {names(experiment.design.primary)}; {better} is better. All intervals on this page are"
+            " confidence sequences: they hold however often you look."
+        )
+    with st.expander("Bayesian view", icon=":material/casino:"):
         st.caption(BAYES)
-        tables.show(frames.beliefs(analysis, experiment.design.primary), hide_index=True, column_config={"probability to be best %": st.column_config.NumberColumn(format="%.1f")})  # fmt: skip
+        config = {"probability to be best %": st.column_config.NumberColumn(format="%.1f")}
+        tables.show(experiments.beliefs(analysis, experiment.design.primary), hide_index=True, column_config=config)
     if any(variant.is_shadow for variant in experiment.variants):
         with st.expander("Shadow answers", icon=":material/visibility_off:"):
             _shadows(experiment)
-    with st.expander("The last assignments", icon=":material/list:"):
-        tables.show(frames.latest(experiment), hide_index=True)
+    with st.expander("Latest assignments", icon=":material/list:"):
+        tables.show(experiments.latest(experiment), hide_index=True)
 
 
 def _shadows(experiment: Experiment) -> None:
-    """What they cost, and the latest of them beside what was served, to be judged."""
+    """Their cost, and the latest of them beside the served answers, to be judged."""
     mm = manager()
     for position, n, failed, nano, unpriced in mm.experiments.shadow_costs(experiment.id):
         name = next((v.name for v in experiment.variants if v.position == position), f"variant {position}")
-        text = f"{name}: {n:,} answers that nobody saw, {failed:,} failed, {formatting.usd(nano / 1e9)}"
-        st.caption(formatting.plain(text + (f", {unpriced:,} without a price" if unpriced else "")))
+        text = f"{name}: {n:,} unseen answers, {failed:,} failed, {formatting.usd(nano / 1e9)}"
+        st.caption(formatting.plain(text + (f", {unpriced:,} unpriced" if unpriced else "")))
     for shadow_id, served_id in mm.experiments.shadow_pairs(experiment.id):
         shadow, served = mm.log.get(shadow_id), mm.log.get(served_id)
         if shadow is None or served is None:
@@ -220,7 +238,7 @@ def _shadows(experiment: Experiment) -> None:
             right.caption("Shadow")
             answer.show(right, shadow.text or formatting.UNKNOWN)
             row = st.container(horizontal=True)
-            for label, success in (("The shadow is good", True), ("It is not", False)):
+            for label, success in (("Shadow is good", True), ("Shadow is bad", False)):
                 if row.button(label, key=f"shadow_{shadow_id}_{success}"):
                     mm.experiments.record(experiment.id, [OutcomeInput(generation_id=shadow_id, success=success)])
                     st.rerun()

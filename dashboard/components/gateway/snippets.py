@@ -12,25 +12,39 @@ CLIENTS = ("curl", "OpenAI Python", "OpenAI JavaScript", "Google Gen AI", "LangC
 
 
 def show(server: str, *, needs_key: bool) -> None:
-    help_text = "Models, aliases, and exp:NAME: a running experiment, which assigns each user to a variant."
+    help_text = "Models, aliases, and exp:NAME for a running experiment, which assigns each user to a variant."
     names = gateway.names_to_ask()
     address.check("gateway_client", CLIENTS, "client")
     address.check("gateway_model", names, "model")
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        client = st.segmented_control("Client", CLIENTS, default="curl", key="gateway_client", bind="query-params", required=True) or "curl"  # fmt: skip
-        model = st.selectbox("Model", names, key="gateway_model", bind="query-params", help=help_text, width=260) or names[0]  # fmt: skip
+        client = st.segmented_control(
+            "Client", CLIENTS, default="curl", key="gateway_client", bind="query-params", required=True
+        )
+        model = st.selectbox("Model", names, key="gateway_model", bind="query-params", help=help_text, width=260)
     key = "aimm_…" if needs_key else "none"
-    language, text = snippet(client, server, model, key)
+    language, text = snippet(client or "curl", server, model, key)
     st.code(text, language=language)
     if not needs_key:
-        st.caption("No key is needed on this machine; clients that must send one may send anything. With one of the keys below, what it asks is counted and limited by it.")  # fmt: skip
-    with st.expander("Outcomes, kept answers, fallbacks", icon=":material/tune:"):
-        outcomes, cache, fallbacks = st.tabs(["Outcomes", "Kept answers", "Fallbacks"])
-        outcomes.caption("Say what became of an experiment's answer, by what its headers named: `x-aimm-request-id` or `x-aimm-assignment`.")  # fmt: skip
+        st.caption(
+            "No key is needed on this machine; clients that insist on one can send anything. Calls with one of the keys"
+            " below count towards that key and its limits."
+        )
+    with st.expander("Outcomes, cache, fallbacks", icon=":material/tune:"):
+        outcomes, cache, fallbacks = st.tabs(["Outcomes", "Cache", "Fallbacks"])
+        outcomes.caption(
+            "Report the outcome of an experiment's answer by an id from its headers: `x-aimm-request-id` or"
+            " `x-aimm-assignment`."
+        )
         outcomes.code(feedback(server, key), language="bash")
-        cache.caption("The same request again within so many seconds gets the same answer, at no cost. Each key has its own unless it shares.")  # fmt: skip
+        cache.caption(
+            "The same request within this many seconds gets the cached response, at no cost. Each key has a cache of"
+            " its own unless it shares it."
+        )
         cache.code(curl(server, model, key, "x-aimm-cache: 3600"), language="bash")
-        fallbacks.caption("Who answers, in this order, where the model fails or is down. The headers `x-aimm-model` and `x-aimm-fallback` say who did.")  # fmt: skip
+        fallbacks.caption(
+            "Models to try, in this order, if the first one fails or is down. The headers `x-aimm-model` and"
+            " `x-aimm-fallback` say which one answered."
+        )
         fallbacks.code(curl(server, model, key, "x-aimm-fallbacks: model-b, model-c"), language="bash")
 
 

@@ -27,20 +27,21 @@ _state = st.session_state
 def show() -> None:
     """Selecting a row pauses: what is looked at must not move."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("Requests", help="The newest 50 calls by programs: of the API, and of experiments they asked for.")
+        st.subheader("Requests", help="The newest 50 calls by programs, those of experiments included.")
         st.toggle("Pause", key="gateway_pause", on_change=_paused)
     found = gateway.tail(_state.get("gateway_until"))
     if not found:
-        st.info("No program has asked anything yet. Copy one of the snippets above; its call shows here at once.", icon=":material/inbox:")  # fmt: skip
+        text = "No program has called yet. Copy a snippet above; its call appears here at once."
+        st.info(text, icon=":material/inbox:")
         history.opened()
         return
     _state["gateway_newest"] = clock.to_us(found[0].created_at)
     pick = address.table(
-        gateway.tail_frame(found), "call", _table(), column_config=_COLUMNS, height="content" if len(found) < 10 else 388,
-        then=_pause,
+        gateway.tail_frame(found), "call", _table(), column_config=_COLUMNS, then=_pause,
+        height="content" if len(found) < 10 else 388,
     )  # fmt: skip
     if pick is None:
-        st.caption("Select a row to see the call whole.")
+        st.caption("Select a row to open the call.")
     history.opened()
 
 

@@ -1,4 +1,4 @@
-"""What people thought of answers: of one call, and by model and tag."""
+"""People's opinions of answers: of one call, and by model and tag."""
 
 import streamlit as st
 
@@ -23,6 +23,6 @@ def of_call(g: Generation) -> None:
 def sums() -> None:
     """Of the last days, by model and by tag; nothing where nobody said anything."""
     if found := log.feedback_sums():
-        with st.expander(f"Feedback of the last {log.FEEDBACK_DAYS} days", icon=":material/thumbs_up_down:"):
+        with st.expander(f"Feedback from the last {log.FEEDBACK_DAYS} days", icon=":material/thumbs_up_down:"):
             for frame in found:
                 tables.show(frame, hide_index=True, column_config=_COLUMNS)

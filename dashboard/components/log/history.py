@@ -5,7 +5,7 @@ import streamlit as st
 from core import NotFound
 from core.domain.generation import Generation
 from core.domain.message import Message, Part, ToolCall, ToolResult
-from dashboard import address, formatting
+from dashboard import address, formatting, tables
 from dashboard.components import answer, receipt
 from dashboard.components.log import feedback
 from dashboard.components.playground import schema
@@ -14,7 +14,13 @@ from dashboard.process import manager
 
 PAGE_SIZE = 50
 _COLUMNS = {
-    "time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss"),
+    "time": tables.TIME,
+    "model": "Model",
+    "source": "Source",
+    "status": "Status",
+    "prompt": "Prompt",
+    "cost": "Cost",
+    "feedback": "Feedback",
     "tokens": st.column_config.NumberColumn("Tokens", format="localized"),
     "latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f"),
     "TTFT s": st.column_config.NumberColumn("First token (s)", format="%.2f"),
@@ -36,9 +42,9 @@ def show(source: str) -> None:
         )  # fmt: skip
         found = log.latest(limit=PAGE_SIZE, source=source, search=search or None)
         if not found:
-            st.caption("Nothing found." if search else "No calls yet.")
+            st.caption("No calls match." if search else "No calls yet.")
         elif table(found, f"{source}_history") is None:
-            st.caption("Select a row to see the call.")
+            st.caption("Select a row to open the call.")
         opened()
 
 
@@ -56,17 +62,19 @@ def opened() -> None:
         return
     if g.operation == "chat" and g.messages:
         st.page_link(
-            "pages/playground.py", label="Open in Playground", icon=":material/open_in_new:", query_params={"conversation": g.id},
-            help="With its whole conversation, model, system prompt and parameters; what is asked next goes on from it.",
+            "pages/playground.py", label="Open in Playground", icon=":material/open_in_new:",
+            query_params={"conversation": g.id},
+            help="With its conversation, model, system prompt and parameters. Your next message continues it.",
         )  # fmt: skip
     detail(g)
 
 
 def says_hidden(g: Generation) -> bool:
-    """Say so where a call is one of a blind comparison on which the reader has yet to vote."""
+    """Say so where a call belongs to a blind comparison on which the reader has yet to vote."""
     if g.ref_id is None or g.ref_id not in log.hidden():
         return False
-    st.info("This call is part of a blind comparison; it shows here when you have voted.", icon=":material/visibility_off:")  # fmt: skip
+    text = "This call belongs to a blind comparison. It appears here after you have voted."
+    st.info(text, icon=":material/visibility_off:")
     st.page_link("pages/compare.py", label="Vote", icon=":material/how_to_vote:", query_params={"comparison": g.ref_id})
     return True
 
@@ -75,7 +83,7 @@ def detail(g: Generation) -> None:
     """A call, whole."""
     if g.damaged:
         st.warning(
-            f"Damaged in the database, and left out here: {', '.join(g.damaged)}. The rest of the call is whole.",
+            f"Damaged in the database and left out here: {', '.join(g.damaged)}. The rest of the call is intact.",
             icon=":material/warning:",
         )
     left, right = st.columns([1.4, 1])
@@ -86,7 +94,7 @@ def detail(g: Generation) -> None:
             st.caption("System prompt")
             st.code(g.system, language=None, wrap_lines=True)
         if not g.messages and "messages" not in g.damaged:
-            st.caption("The prompt and the answer of this call were not kept.")
+            st.caption("The prompt and the answer of this call were not stored.")
         if g.error_message:
             st.error(formatting.plain(f"{g.error_class}: {g.error_message}"))
         if g.text:
@@ -94,12 +102,12 @@ def detail(g: Generation) -> None:
             answer.show(st, g.text)
             schema.verdict(g)
         if g.tool_calls:
-            st.caption("Tools it called")
+            st.caption("Tool calls")
             st.code(
                 "\n".join(f"{call.name}({call.arguments})" for call in g.tool_calls), language=None, wrap_lines=True
             )
         if g.tools:
-            st.caption("Tools that were offered: " + formatting.plain(", ".join(tool.name for tool in g.tools)))
+            st.caption("Available tools: " + formatting.plain(", ".join(tool.name for tool in g.tools)))
     with right:
         receipt.show(g)
         feedback.of_call(g)

@@ -8,15 +8,14 @@ from dashboard.process import manager
 
 
 def show() -> None:
-    """Which catalogue holds, and a newer one: first the difference, then the choice."""
+    """The catalogue in use, and a newer one: first the difference, then the choice."""
     service = manager().prices
-    st.markdown(
-        f"In use: genai-prices **{formatting.plain(service.book.catalogue.version)}**. Nothing is ever fetched by itself."
-    )
-    if service.taken_version is not None and st.button("Back to the shipped one", key="catalogue_back"):
+    version = formatting.plain(service.book.catalogue.version)
+    st.markdown(f"In use: genai-prices **{version}**. Nothing is fetched automatically.")
+    if service.taken_version is not None and st.button("Restore the shipped catalogue", key="catalogue_back"):
         service.use_shipped()
         st.rerun()
-    file = st.file_uploader("A newer catalogue: genai-prices' data.json", "json", key="catalogue_file")
+    file = st.file_uploader("Newer catalogue (data.json of genai-prices)", "json", key="catalogue_file")
     if file is None:
         st.caption("`aimm prices diff URL` and `aimm prices update URL` do the same from a terminal.")
         return
@@ -27,7 +26,7 @@ def show() -> None:
         return
     st.markdown(f"**{len(changes)} models would change**")
     tables.show(prices.changes(changes), hide_index=True)
-    if st.button("Take it", type="primary", key="catalogue_take", icon=":material/download_done:"):
+    if st.button("Use this catalogue", type="primary", key="catalogue_take", icon=":material/download_done:"):
         service.take(content)
         st.rerun()
 
@@ -35,6 +34,6 @@ def show() -> None:
 def audit() -> None:
     frame = prices.audit()
     if frame.empty:
-        st.caption("Nothing has been changed about prices or budgets yet.")
+        st.caption("No changes to prices or budgets yet.")
     else:
-        tables.show(frame, hide_index=True, column_config={"time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")})  # fmt: skip
+        tables.show(frame, hide_index=True, column_config={"time": tables.TIME})

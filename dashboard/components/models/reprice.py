@@ -1,4 +1,4 @@
-"""Calls without a known cost, and past calls charged anew: first what would change, then the deed."""
+"""Calls without a known cost, and past calls priced again: first what would change, then the deed."""
 
 from datetime import UTC, date, datetime, time
 
@@ -15,7 +15,7 @@ def unpriced() -> None:
     """Models whose calls have no known cost, each with one click to a price."""
     found, providers = prices.unpriced_models(), manager().prices.providers
     if not found:
-        st.success("Every real call on record has a cost.", icon=":material/check_circle:")
+        st.success("Every real call on record has a known cost.", icon=":material/check_circle:")
         return
     tables.show(prices.unpriced(found), hide_index=True)
     names = [f"{each.provider} {each.model}" for each in found]
@@ -27,22 +27,27 @@ def unpriced() -> None:
 
 
 def past() -> None:
-    """Charge past calls anew, with a preview first."""
+    """Reprice past calls, with a preview first."""
     providers = manager().prices.providers
     address.check("past_provider", providers, "provider")
     line = st.columns([1, 2, 1, 1, 1.4], vertical_alignment="bottom")
     provider = line[0].selectbox("Provider", providers, key="past_provider", bind="query-params") or "gemini"
     model = line[1].text_input("Model", key="past_model", bind="query-params", placeholder="gemini-2.5-flash")
     since = line[2].date_input("From", None, key="past_since", bind="query-params")
-    until = line[3].date_input("Up to, not included", None, key="past_until", bind="query-params")
-    also = line[4].toggle("Also calls with a cost", key="past_all", bind="query-params", help="Recomputes what is on record already, e.g. after a discount was agreed.")  # fmt: skip
+    until = line[3].date_input("Until (exclusive)", None, key="past_until", bind="query-params")
+    also = line[4].toggle(
+        "Include priced calls",
+        key="past_all",
+        bind="query-params",
+        help="Recalculates calls that already have a cost, for example after a discount was agreed.",
+    )
     if model:
         _preview(provider, model, (_midnight(since), _midnight(until)), only_unpriced=not also)
 
 
 def _reprice(one: UnpricedModel) -> None:
     if manager().prices.price(one.provider, one.model, one.last_at) is None:
-        st.caption("With a price, past calls can be charged too; a preview comes first.")
+        st.caption("Once a price is set, past calls can be repriced too. You see a preview first.")
         return
     _preview(one.provider, one.model, (None, None), only_unpriced=True)
 
@@ -52,20 +57,18 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
     options = {"since": span[0], "until": span[1], "only_unpriced": only_unpriced}
     days = service.preview(provider, model, **options)  # type: ignore[arg-type]
     if not days:
-        st.caption("No past call would change: none is on record, or no price is known for its day.")
+        st.caption("Nothing to reprice: no such calls on record, or no price known for their days.")
         return
     frame = prices.repriced(days)
     n, before, after = prices.repriced_total(days)
     text = formatting.plain(f"{n:,} calls on {len(days)} days, {before}")
     st.markdown(f"**Preview**: {text} → **{formatting.plain(after)}**")
     tables.show(frame, hide_index=True, height=min(300, 60 + 35 * len(frame)))
-    if st.button(
-        f"Charge these {n:,} calls so", type="primary", icon=":material/published_with_changes:", key="reprice_apply"
-    ):
-        with st.spinner("All in one transaction …"):
+    if st.button(f"Reprice {n:,} calls", type="primary", icon=":material/published_with_changes:", key="reprice_apply"):
+        with st.spinner("Repricing …"):
             done = service.reprice(provider, model, **options)  # type: ignore[arg-type]
         st.cache_data.clear()
-        st.toast(f"{done:,} calls charged anew.")
+        st.toast(f"{done:,} calls repriced.")
         st.rerun()
 
 

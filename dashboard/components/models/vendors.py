@@ -1,4 +1,4 @@
-"""Which vendors are set up, and a button for each that says exactly what is wrong."""
+"""Vendors that are set up, and a button for each that says exactly what is wrong."""
 
 import streamlit as st
 
@@ -7,25 +7,29 @@ from dashboard import formatting
 from dashboard.process import manager
 
 _NAMES = {"gemini": "Gemini", "openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"}
+SERVERS_HELP = (
+    "Any server that speaks OpenAI's API (vLLM, LM Studio, OpenRouter, …): set AIMM_SERVERS=name=address, and its key"
+    " in AIMM_SERVER_NAME_KEY. Its models are called name/model."
+)
 _HOW = {
     "gemini": "GEMINI_API_KEY, or the card above",
     "openai": "OPENAI_API_KEY (and OPENAI_BASE_URL)",
     "anthropic": "ANTHROPIC_API_KEY",
-    "ollama": "found by itself while it runs, or OLLAMA_HOST",
+    "ollama": "detected while it runs, or OLLAMA_HOST",
 }
 
 
 def show() -> None:
     mm = manager()
     with st.container(border=True):
-        st.markdown("**Vendors**", help="Any server of the OpenAI wire (vLLM, LM Studio, OpenRouter, …): AIMM_SERVERS=name=address, its key in AIMM_SERVER_NAME_KEY. Ask for its models as name/model.")  # fmt: skip
+        st.markdown("**Vendors**", help=SERVERS_HELP)
         found = mm.vendors()
         for name in [*found, *(name for name in _HOW if name not in found)]:
             _row(name, is_set_up=name in found)
         for (vendor, model), opening in sorted(mm.breakers.states().items()):
             st.warning(
-                f"{formatting.plain(model)} of {formatting.plain(vendor)} is left alone until "
-                f"{formatting.when(from_us(opening.open_until))}: {formatting.plain(opening.reason)}",
+                f"{formatting.plain(model)} of {formatting.plain(vendor)}: circuit open until "
+                f"{formatting.when(from_us(opening.open_until))}. {formatting.plain(opening.reason)}",
                 icon=":material/electrical_services:",
             )
 

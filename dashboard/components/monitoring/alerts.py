@@ -7,24 +7,28 @@ from dashboard.frames import budgets
 from dashboard.process import manager
 
 NAMES = {"webhook": "AIMM_ALERT_WEBHOOK", "slack": "AIMM_ALERT_SLACK", "email": "AIMM_ALERT_EMAIL and AIMM_SMTP_URL"}
+HELP = (
+    "One for each threshold of each budget: ok, pending (a forecast must hold for 10 minutes), firing, resolved."
+    " A firing alert is not repeated."
+)
 SHOWN = 200
 TIMES = ("since", "made", "delivered")
 
 
 def show() -> None:
-    st.subheader("Alerts", help="One for each threshold of each budget: ok, pending (a forecast must hold 10 minutes), firing, resolved. A firing one does not repeat.")  # fmt: skip
+    st.subheader("Alerts", help=HELP)
     frame = budgets.alerts_table()
     config = {name: st.column_config.DatetimeColumn(f"{name} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES}
     n_more = max(0, len(frame) - SHOWN)
     n_ok = len(budgets.alerts()) - len(frame)
     if n_ok:
-        st.caption(f"{n_ok} thresholds are not passed.")
+        st.caption(f"{n_ok} thresholds are not reached.")
     if frame.empty and not n_ok:
-        st.caption("No alerts yet: they come with the thresholds of budgets.")
+        st.caption("No alerts yet: a budget's thresholds bring them.")
     elif not frame.empty:
         tables.show(frame.head(SHOWN), hide_index=True, column_config=config)
     if n_more:
-        st.caption(f"{n_more:,} more are not shown here.")
+        st.caption(f"{n_more:,} more are not shown.")
     _channels()
     outbox = budgets.outbox()
     if not outbox.empty:
@@ -37,10 +41,10 @@ def _channels() -> None:
     line = st.container(horizontal=True, vertical_alignment="center")
     for channel, name in NAMES.items():
         if channel not in service.channels.names:
-            line.caption(f"{channel}: set {name}")
-        elif line.button(f"Send a test: {channel}", key=f"alert_test_{channel}", icon=":material/send:"):
+            line.caption(f"{channel}: set {name} to enable it")
+        elif line.button(f"Send test: {channel}", key=f"alert_test_{channel}", icon=":material/send:"):
             problem = service.test(channel)
             if problem:
                 st.error(f"{channel}: {formatting.plain(problem)}", icon=":material/error:")
             else:
-                st.success(f"{channel} took it.", icon=":material/check_circle:")
+                st.success(f"{channel} accepted it.", icon=":material/check_circle:")

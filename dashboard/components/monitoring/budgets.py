@@ -1,23 +1,24 @@
 """Budgets: a bar each, more money for a while, and a form for a new one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
 from core import AimmError
-from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, BudgetOutlook
+from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, Budget, BudgetOutlook
 from core.formats.text import folded
 from dashboard import clicks, formatting
+from dashboard.components import inputs
 from dashboard.frames import budgets, models
 from dashboard.process import manager
 
 PERIOD_LABELS = {"rolling": "rolling hours"}
 ACTION_HELP = (
-    "notify: alerts only. downgrade: once the limit is used up, another model answers. stop: calls are refused. A call's"
-    " worst case is reserved before it starts, so that calls at the same time cannot pass the limit together."
+    "notify: alerts only. downgrade: another model answers once the limit is reached. stop: calls are refused. Each"
+    " call reserves its worst-case cost before it starts, so that parallel calls cannot pass the limit together."
 )
-
+LIMITS, HOURS = (0.000001, 1e9), (1, 24 * 366)
 SHOWN = 20
 
 
@@ -25,130 +26,132 @@ def show() -> None:
     st.subheader("Budgets", help="Known cost of real calls against a limit. Simulated calls never count.")
     found = budgets.standing()
     if len(found) > SHOWN:
-        words = st.text_input("Search budgets", key="budget_search", placeholder="name or scope", icon=":material/search:")  # fmt: skip
+        words = st.text_input(
+            "Search budgets", key="budget_search", placeholder="name or scope", icon=":material/search:"
+        )
         wanted = folded(words or "")
         found = [each for each in found if wanted in folded(f"{each.status.budget.name} {each.status.budget.scope}")]
         found.sort(key=lambda each: each.status.share_spent, reverse=True)
         st.caption(f"{min(SHOWN, len(found))} of {len(found):,} budgets, the fullest first.")
     for outlook in found[:SHOWN]:
-        _bar(budgets.whole(outlook))
+        _row(budgets.whole(outlook))
     with st.expander("New budget", icon=":material/add:"), st.form("budget_form", border=False):
         _form()
 
 
-def _bar(outlook: BudgetOutlook) -> None:
+def _row(outlook: BudgetOutlook) -> None:
     status, budget = outlook.status, outlook.status.budget
     bar, more, edit, remove = st.columns([9, 1, 1, 1], vertical_alignment="center")
+    bar.progress(min(1.0, status.share_spent), text=formatting.plain(_words(outlook)))
+    with more.popover("", icon=":material/add_card:", help="Raise once", key=f"budget_raise_{budget.id}"):
+        _raise(budget)
+    with edit.popover("", icon=":material/edit:", help="Edit budget", key=f"budget_edit_{budget.id}"):
+        _edit(budget)
+    if remove.button("", icon=":material/delete:", key=f"budget_delete_{budget.id}", help="Delete budget"):
+        manager().budgets.delete(budget.id)
+        st.rerun()
+
+
+def _words(outlook: BudgetOutlook) -> str:
+    """A budget in a line: its scope, the money left, and its forecast."""
+    status, budget = outlook.status, outlook.status.budget
+    spent, limit, left = (formatting.usd(each) for each in (status.spent_usd, status.limit_usd, status.left_usd))
     raised = " (raised)" if status.limit_usd != budget.limit_usd else ""
-    text = (
-        f"**{formatting.plain(budget.name)}** ({formatting.plain(budget.scope)}, {_action(outlook)}): {formatting.usd(status.spent_usd)} of"
-        f" {formatting.usd(status.limit_usd)}{raised} {budget.period_text} ({budget.timezone}) · {formatting.usd(status.left_usd)} left"
-    )
+    action = f"downgrade to {budget.downgrade_to}" if budget.action == "downgrade" else budget.action
+    text = f"{budget.name} ({budget.scope}, {action}): {spent} of {limit}{raised} {budget.period_text}"
+    text += f" ({budget.timezone}) · {left} left"
     if status.reserved_usd:
         text += f" · {formatting.usd(status.reserved_usd)} reserved"
     if budget.period != "rolling":
         text += f" · resets {formatting.when(status.resets_at)}"
     if outlook.expected_usd is not None and outlook.interval_usd is not None:
-        low, high = outlook.interval_usd
-        text += (
-            f" · heading for {formatting.usd(outlook.expected_usd)} ({formatting.usd(low)} – {formatting.usd(high)})"
-        )
+        low, high = (formatting.usd(each) for each in outlook.interval_usd)
+        text += f" · forecast {formatting.usd(outlook.expected_usd)} ({low} – {high})"
         text += f", runs out on {outlook.runs_out_on:%d %B}" if outlook.runs_out_on else ""
     elif outlook.reason and budget.period in ("week", "month"):
         text += f" · {outlook.reason}"
-    bar.progress(min(1.0, status.share_spent), text=formatting.plain(text))
-    with more.popover("", icon=":material/add_card:", help="Raise once", key=f"budget_raise_{budget.id}"):
-        _raise(outlook)
-    with edit.popover("", icon=":material/edit:", help="Change this budget", key=f"budget_edit_{budget.id}"):
-        _edit(outlook)
-    if remove.button("", icon=":material/delete:", key=f"budget_delete_{budget.id}", help="Delete this budget"):
-        manager().budgets.delete(budget.id)
-        st.rerun()
+    return text
 
 
-def _action(outlook: BudgetOutlook) -> str:
-    budget = outlook.status.budget
-    return f"downgrade to {formatting.plain(budget.downgrade_to)}" if budget.action == "downgrade" else budget.action
-
-
-def _raise(outlook: BudgetOutlook) -> None:
-    budget = outlook.status.budget
+def _raise(budget: Budget) -> None:
     for each in budget.raises:
-        st.caption(formatting.plain(f"{formatting.usd(each.extra_usd)} until {formatting.when(each.expires_at)}: {each.reason}"))  # fmt: skip
+        extra, until = formatting.usd(each.extra_usd), formatting.when(each.expires_at)
+        st.caption(formatting.plain(f"{extra} until {until}: {each.reason}"))
     with st.form(f"raise_form_{budget.id}", border=False):
-        extra = st.number_input("More (USD)", 0.000001, 1e9, 10.0, key=f"raise_extra_{budget.id}", persist_state="session")  # fmt: skip
-        hours = st.number_input("For hours", 1, 24 * 366, 24, key=f"raise_hours_{budget.id}", persist_state="session")
-        reason = st.text_input("Reason", key=f"raise_reason_{budget.id}", persist_state="session", help="Kept in the audit trail.")  # fmt: skip
+        extra_usd = inputs.number(st, "Extra (USD)", f"raise_extra_{budget.id}", LIMITS, 10.0)
+        hours = inputs.number(st, "Duration (hours)", f"raise_hours_{budget.id}", HOURS, 24)
+        reason = inputs.text(st, "Reason", f"raise_reason_{budget.id}", help="Recorded in the audit trail.")
         raises = st.form_submit_button("Raise once", icon=":material/add_card:")
-        if clicks.first(raises, "raise", (budget.id, extra, hours, reason)):
-            try:
-                until = datetime.now(UTC) + timedelta(hours=float(hours or 1))
-                manager().budgets.raise_once(budget.id, extra or 0, reason=reason or "", expires_at=until)
-            except AimmError as error:
-                st.error(formatting.plain(error.message))
-            else:
-                st.rerun()
+        if clicks.first(raises, "raise", (budget.id, extra_usd, hours, reason)):
+            until_at = datetime.now(UTC) + timedelta(hours=float(hours or 1))
+            _do(lambda: manager().budgets.raise_once(budget.id, extra_usd or 0, reason=reason, expires_at=until_at))
 
 
-def _edit(outlook: BudgetOutlook) -> None:
-    """What changes most often; what a budget covers is better made anew."""
-    budget = outlook.status.budget
+def _edit(budget: Budget) -> None:
+    """The fields that change most often; for another scope or period a new budget is made."""
     with st.form(f"edit_form_{budget.id}", border=False):
-        name = st.text_input("Name", budget.name, key=f"edit_name_{budget.id}", persist_state="session")
-        limit = st.number_input("Limit (USD)", 0.000001, 1e9, float(budget.limit_usd), key=f"edit_limit_{budget.id}", persist_state="session")  # fmt: skip
-        action = st.selectbox("Action", ACTIONS, ACTIONS.index(budget.action), key=f"edit_action_{budget.id}", persist_state="session")  # fmt: skip
-        instead = st.text_input("Downgrade to", budget.downgrade_to, key=f"edit_downgrade_{budget.id}", persist_state="session")  # fmt: skip
+        name = inputs.text(st, "Name", f"edit_name_{budget.id}", value=budget.name)
+        limit = inputs.number(st, "Limit (USD)", f"edit_limit_{budget.id}", LIMITS, float(budget.limit_usd))
+        action = inputs.choice(st, "Action", f"edit_action_{budget.id}", ACTIONS, ACTIONS.index(budget.action))
+        instead = inputs.text(st, "Downgrade to", f"edit_downgrade_{budget.id}", value=budget.downgrade_to)
         shares = [f"{100 * share:g}" for share in budget.thresholds]
-        chips = st.multiselect("Alert at (% spent)", shares, shares, key=f"edit_thresholds_{budget.id}", persist_state="session", accept_new_options=True)  # fmt: skip
+        chips = inputs.choices(
+            st, "Alert at (% spent)", f"edit_thresholds_{budget.id}", shares, shares, accept_new_options=True
+        )
         if st.form_submit_button("Save", icon=":material/save:"):
-            changes = {
-                "name": name or "", "limit_usd": limit or 0, "action": action, "downgrade_to": instead or "",
-                "thresholds": _shares(chips),
-            }  # fmt: skip
-            try:
-                manager().budgets.change(budget.id, **changes)
-            except AimmError as error:
-                st.error(formatting.plain(error.message))
-            else:
-                st.rerun()
+            changes = {"name": name, "limit_usd": limit or 0, "action": action, "downgrade_to": instead}
+            _do(lambda: manager().budgets.change(budget.id, **changes, thresholds=_shares(chips)))
 
 
 def _form() -> None:
-    top = st.columns(4)
-    name = top[0].text_input("Name", key="budget_name", persist_state="session")
-    limit = top[1].number_input("Limit (USD)", 0.000001, 1e9, 30.0, key="budget_limit", persist_state="session")
-    period = top[2].selectbox("Period", ["month", *(p for p in PERIODS if p != "month")], key="budget_period", persist_state="session", format_func=lambda p: PERIOD_LABELS.get(p, p))  # fmt: skip
-    hours = top[3].number_input("Rolling hours", 1, 24 * 366, 24, key="budget_hours", persist_state="session", help="Only for a rolling period.")  # fmt: skip
     row = st.columns(4)
-    zone = row[0].text_input("Time zone", "UTC", key="budget_zone", persist_state="session", help="Such as Europe/Berlin; the period begins at its midnight.")  # fmt: skip
-    kind = row[1].selectbox("Scope", SCOPE_KINDS, key="budget_scope", persist_state="session") or "all"
-    value = row[2].text_input("… named", key="budget_scope_value", persist_state="session", help="The provider, model, key, tag or user; empty for all.")  # fmt: skip
-    unpriced = row[3].toggle("Refuse unpriced models", key="budget_unpriced", persist_state="session", help="They cannot be counted.")  # fmt: skip
-    low = st.columns(4)
-    action = low[0].selectbox("Action", ACTIONS, key="budget_action", persist_state="session", help=ACTION_HELP) or "notify"  # fmt: skip
-    instead = low[1].selectbox("Downgrade to", models.names(), None, key="budget_downgrade", persist_state="session", placeholder="–")  # fmt: skip
+    name = inputs.text(row[0], "Name", "budget_name")
+    limit = inputs.number(row[1], "Limit (USD)", "budget_limit", LIMITS, 30.0)
+    periods = ["month", *(period for period in PERIODS if period != "month")]
+    period = inputs.choice(
+        row[2], "Period", "budget_period", periods, format_func=lambda name: PERIOD_LABELS.get(name, name)
+    )
+    hours = inputs.number(row[3], "Rolling hours", "budget_hours", HOURS, 24, help="For a rolling period only.")
+    row = st.columns(4)
+    zone = inputs.text(
+        row[0], "Time zone", "budget_zone", value="UTC", help="Such as Europe/Berlin. Periods start at its midnight."
+    )
+    kind = inputs.choice(row[1], "Scope", "budget_scope", SCOPE_KINDS)
+    value = inputs.text(
+        row[2], "Scope name", "budget_scope_value", help="The provider, model, key, tag or user; empty for all."
+    )
+    unpriced = inputs.switch(row[3], "Refuse unpriced models", "budget_unpriced", "Their cost cannot be counted.")
+    row = st.columns(4)
+    action = inputs.choice(row[0], "Action", "budget_action", ACTIONS, help=ACTION_HELP)
+    instead = inputs.choice(row[1], "Downgrade to", "budget_downgrade", models.names(), None, placeholder="–")
     options = [25, 50, 75, 80, 90, 100]
-    chips = low[2].multiselect("Alert at (% spent)", options, [50, 80, 100], key="budget_thresholds", persist_state="session", accept_new_options=True)  # fmt: skip
-    ahead = low[3].multiselect("… and when heading for (%)", options, [], key="budget_forecasts", persist_state="session")  # fmt: skip
-    if st.form_submit_button("Add", icon=":material/add:"):
-        try:
-            manager().budgets.create(
-                name or "",
-                limit or 0,
-                period=period or "month",
-                rolling_hours=int(hours or 24) if period == "rolling" else 0,
-                timezone=zone or "UTC",
-                scope=kind if kind == "all" else f"{kind}:{value}",
-                action=action,
-                downgrade_to=instead or "",
-                thresholds=_shares(chips),
-                forecast_thresholds=_shares(ahead),
-                refuses_unpriced=unpriced,
+    chips = inputs.choices(
+        row[2], "Alert at (% spent)", "budget_thresholds", options, [50, 80, 100], accept_new_options=True
+    )
+    ahead = inputs.choices(row[3], "Alert on forecast (%)", "budget_forecasts", options)
+    if st.form_submit_button("Add budget", icon=":material/add:"):
+        fields = {
+            "rolling_hours": int(hours or 24) if period == "rolling" else 0,
+            "timezone": zone or "UTC",
+            "scope": kind if kind == "all" else f"{kind}:{value}",
+            "downgrade_to": instead or "",
+            "thresholds": _shares(chips),
+            "forecast_thresholds": _shares(ahead),
+        }
+        _do(
+            lambda: manager().budgets.create(
+                name, limit or 0, period=period, action=action, refuses_unpriced=unpriced, **fields
             )
-        except AimmError as error:
-            st.error(formatting.plain(error.message))
-        else:
-            st.rerun()
+        )
+
+
+def _do(change: Callable[[], object]) -> None:
+    try:
+        change()
+    except AimmError as error:
+        inputs.refused(st, error)
+    else:
+        st.rerun()
 
 
 def _shares(chips: Sequence[object]) -> list[float]:

@@ -12,32 +12,32 @@ CARD_WIDTH = 158
 _NUMBERS: tuple[tuple[str, Callable[[Metrics], str], Callable[[Metrics], float | None], bool, str], ...] = (
     ("Requests", lambda m: formatting.count(m.n), lambda m: m.n, False, "All calls, failed ones too."),
     (
-        "Answered",
+        "Success rate",
         lambda m: formatting.percent(m.success_rate),
         lambda m: m.success_rate,
         False,
-        "Share of calls that ended with a complete answer; stopped ones aside.",
+        "Share of calls with a complete answer, stopped ones aside.",
     ),
     (
         "Latency p50",
         lambda m: formatting.seconds(m.p50_s),
         lambda m: m.p50_s,
         True,
-        "Half of the answered calls were faster.",
+        "Half of the successful calls were faster.",
     ),
     (
         "Latency p95",
         lambda m: formatting.seconds(m.p95_s),
         lambda m: m.p95_s,
         True,
-        "95 of 100 answered calls were faster.",
+        "95 of 100 successful calls were faster.",
     ),
     (
         "First token p50",
         lambda m: formatting.seconds(m.ttft_p50_s),
         lambda m: m.ttft_p50_s,
         True,
-        "Time until the first text of half of the calls.",
+        "Half of the calls showed their first text sooner.",
     ),
     (
         "Cost",
@@ -62,22 +62,22 @@ def show(now: Metrics, before: Metrics | None) -> None:
             delta_arrow="auto" if is_number else "off",
             border=True,
             width=CARD_WIDTH,
-            help=f"{help_text} Below: against the period before.",
+            help=f"{help_text} Below: compared with the previous period.",
         )
     if now.n_unpriced:
         st.warning(
-            f"{now.n_unpriced:,} calls ({formatting.tokens(now.unpriced_tokens)}) have no known price and are not in the cost.",
+            f"{now.n_unpriced:,} calls ({formatting.tokens(now.unpriced_tokens)}) without a price are not in the cost.",
             icon=":material/help:",
         )
     if now.n_estimated:
-        st.caption(f"{now.n_estimated:,} calls broke off or came without a token count; their cost is an estimate.")
+        st.caption(f"{now.n_estimated:,} calls broke off or had no token count; their cost is estimated.")
 
 
 def _change(
     label: str, now: Metrics, before: Metrics | None, number: Callable[[Metrics], float | None]
 ) -> tuple[str, bool]:
     if before is None:
-        return "no period before", False
+        return "no previous period", False
     if label == "Cost" and (now.n_unpriced or before.n_unpriced):
         return "partly unknown", False
     return formatting.change(number(now), number(before), before.n)

@@ -1,4 +1,4 @@
-"""Reconcile: the vendor's bill against our own books, with the likely cause of each drift."""
+"""Reconcile: a vendor's bill against our own ledger, with the likely cause of each drift."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,43 +7,38 @@ import streamlit as st
 from core import AimmError
 from core.monitoring.bills.reconcile import Reconciliation
 from dashboard import formatting, tables
+from dashboard.components import inputs
 from dashboard.frames import models, spend
 from dashboard.process import manager
 
 HELP = (
-    "Google Cloud: Billing → Cost table → Download CSV, or BigQuery's export as CSV or JSON. OpenAI: Usage → Costs → Export."
-    " Anthropic: Cost → Export. OpenRouter: Activity → Export. Azure's and AWS's cost exports, FOCUS, and any other CSV with a"
-    " date, a model and a cost in US dollars work too. Nothing of the file is kept but the sums by day and by model."
+    "Google Cloud: Billing → Cost table → Download CSV, or BigQuery's export as CSV or JSON. OpenAI: Usage → Costs →"
+    " Export. Anthropic: Cost → Export. OpenRouter: Activity → Export. Azure's and AWS's cost exports, FOCUS, and any"
+    " other CSV with a date, a model and a cost in US dollars work too. Only the sums by day and by model are stored."
 )
-AS_SAID, ALL = "as the file says", "all providers"
+AS_SAID, ALL = "as in the file", "all providers"
 
 
 def show() -> None:
     st.subheader("Reconcile", help=HELP)
     left, right = st.columns(2, gap="medium")
     with left:
-        file = st.file_uploader(
-            "The vendor's bill (CSV or JSON)", ["csv", "tsv", "txt", "json", "jsonl"], key="bill_file"
-        )
-        whose = st.selectbox(
-            "Whose calls it charges", [AS_SAID, ALL, *_providers()], key="bill_whose", persist_state="session", accept_new_options=True
-        )  # fmt: skip
+        file = st.file_uploader("Vendor bill (CSV or JSON)", ["csv", "tsv", "txt", "json", "jsonl"], key="bill_file")
+        options = [AS_SAID, ALL, *_providers()]
+        whose = inputs.choice(st, "Calls of", "bill_whose", options, accept_new_options=True)
         if file is not None and st.button("Compare", type="primary", key="bill_compare", icon=":material/balance:"):
             provider = {AS_SAID: None, ALL: ""}.get(whose, whose)
             _run(lambda: manager().reconciliations.of_file(file.getvalue(), provider=provider))
     with right, st.form("bill_form", border=False):
         row = st.columns([1, 0.8, 1.6])
-        usd = row[0].number_input(
-            "… or its sum ($)", 0.0, 1e9, None, key="bill_usd", persist_state="session", placeholder="0.00"
-        )  # fmt: skip
-        provider = row[1].text_input("Provider", "gemini", key="bill_provider", persist_state="session")
+        usd = inputs.number(row[0], "Or its total (USD)", "bill_usd", (0.0, 1e9), placeholder="0.00")
+        provider = inputs.text(row[1], "Provider", "bill_provider", value="gemini")
         last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)  # the month that is over has a bill
-        days = row[2].date_input("From and to", (last.replace(day=1), last), key="bill_days", persist_state="session")  # fmt: skip
+        month = (last.replace(day=1), last)
+        days = row[2].date_input("Billing period", month, key="bill_days", persist_state="session")
         if st.form_submit_button("Compare", icon=":material/balance:"):
             both = (days[0], days[-1]) if days else (last, last)
-            _run(
-                lambda: manager().reconciliations.of_number("" if usd is None else usd, (provider or "").strip(), *both)
-            )
+            _run(lambda: manager().reconciliations.of_number("" if usd is None else usd, provider.strip(), *both))
     found = st.session_state.get("bill_found")
     if isinstance(found, Reconciliation):
         _draw(found)
@@ -55,7 +50,7 @@ def _run(compare: object) -> None:
         st.session_state.bill_found = compare()  # type: ignore[operator]
     except AimmError as error:
         st.session_state.pop("bill_found", None)
-        st.error(formatting.plain(error.message), icon=":material/error:")
+        inputs.refused(st, error)
 
 
 def _providers() -> list[str]:
@@ -72,7 +67,8 @@ def _draw(found: Reconciliation) -> None:
     ):
         cards.metric(label, value, border=True, width=180)
     st.markdown(
-        f"{found.since} to {found.until}, {formatting.plain(found.source)}, {formatting.plain(found.provider or ALL)}. **{formatting.plain(total.cause)}**"
+        f"{found.since} to {found.until}, {formatting.plain(found.source)},"
+        f" {formatting.plain(found.provider or ALL)}. **{formatting.plain(total.cause)}**"
     )
     for text in found.skipped:
         st.caption(formatting.plain(text))
@@ -89,5 +85,5 @@ def _draw(found: Reconciliation) -> None:
 def _kept() -> None:
     frame = spend.reconciliations()
     if not frame.empty:
-        st.markdown("**Earlier ones**")
+        st.markdown("**Earlier reconciliations**")
         tables.show(frame, hide_index=True)

@@ -17,7 +17,7 @@ def show(label: str, simulated: bool) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         a_day = None if budget is None else budgets.usd_a_day(budget.status)
-        text = "Known cost. A hatched cap marks days with calls that have no price: their true cost is higher. Dashed: the month budget, a day's share."  # fmt: skip
+        text = "Known cost. Hatched: days with unpriced calls, which cost more. Dashed: the month's budget, per day."
         chart_table.show(
             "Spend per day",
             daily_spend(frame, a_day, spend.day_span(label)),
@@ -33,7 +33,7 @@ def show(label: str, simulated: bool) -> None:
             st.markdown("**This month**")
             st.caption(f"No forecast: {formatting.plain(note)}")
         else:
-            text = "Spend since the first of the month (UTC), and its expected path with the pattern of the week."
+            text = "Spend since the first of the month (UTC), and its forecast with the weekly pattern."
             chart_table.show(
                 "This month", forecast(path, limit, spend.month_span()), path, help_text=text, key="forecast"
             )
@@ -55,14 +55,14 @@ def _month_budget() -> BudgetOutlook | None:
 def _unpriced(frame: object) -> None:
     n = int(frame["unpriced calls"].sum())  # type: ignore[index]
     if n:
-        models = frame[frame["unpriced calls"] > 0]["model"].nunique()  # type: ignore[index]
+        n_models = frame[frame["unpriced calls"] > 0]["model"].nunique()  # type: ignore[index]
         line = st.container(horizontal=True, vertical_alignment="center")
-        line.caption(f":violet[**unpriced** ({n:,} calls of {models} model(s))] – not in the sums, and not zero.")
+        line.caption(f":violet[**Unpriced**] calls: {n:,}, models: {n_models} – not in the totals, and not zero.")
         line.page_link(
             "pages/models.py",
             label="Set a price",
             icon=":material/sell:",
-            query_params={"prices_view": "Without a price"},
+            query_params={"prices_view": "Unpriced"},
         )
 
 
@@ -71,48 +71,49 @@ def _bridge(label: str, simulated: bool) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         frame = spend.bridge_steps(found)
-        text = "From the spend of the period before to that of this one. The parts add up to the difference exactly (Shapley values)."
+        text = "From the previous period's spend to this one's. The parts add up exactly (Shapley values)."
         chart_table.show(
-            f"Why it moved: {label} against the {label} before",
+            f"What changed: {label} against the {label} before",
             bridge(frame),
             frame,
             help_text=text,
             key="bridge",
         )
     with right:
-        st.markdown("**In words**")
+        st.markdown("**Summary**")
         if not monitoring.reaches_back(label, simulated):
-            st.caption(
-                "The records begin in the period before or after it: it is not whole, and what moved is mostly that."
-            )
+            st.caption("The records do not cover the whole previous period, which explains most of the change.")
         elif not found.before_nano:
-            st.caption("There was no priced call in the period before.")
+            st.caption("No priced calls in the previous period.")
         elif moved := found.moved_most:
             model, part, nano = moved
             parts = [
                 f"**{formatting.plain(model)}**, by *{part}*: {formatting.plain(formatting.usd_change(nano / 1e9))}"
             ]
             parts.append(
-                formatting.plain(f"In all, spend moved by {formatting.usd_change(found.difference_nano / 1e9)}.")
+                formatting.plain(f"Overall, spend changed by {formatting.usd_change(found.difference_nano / 1e9)}.")
             )
             st.markdown("  \n".join(parts))
         st.caption(
-            "volume: number of calls · mix: which models · input and answer length: tokens a call · cache share: part of the"
-            " input read from the vendor's cache · price: dollars a token"
+            "volume: number of calls · mix: which models · input and answer length: tokens per call · cache share: part"
+            " of the input read from the vendor's cache · price: dollars per token"
         )
 
 
 def _by(label: str, simulated: bool) -> None:
     address.check("spend_by", DIMENSIONS, "dimension")
-    dimension = st.segmented_control("Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True, help="Of whole days (UTC).") or "model"  # fmt: skip
+    dimension = st.segmented_control(
+        "Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True,
+        help="Whole days (UTC).",
+    ) or "model"  # fmt: skip
     frame = spend.by(dimension, label, simulated)
     if frame.empty:
         hint = {
             "tag": "Send `tags` with a call.",
             "user": "Send `user` with a call.",
-            "key": "Calls came without a key.",
+            "key": "Calls were made without a key.",
         }
-        st.caption(f"No call in this range has a {dimension}. {hint.get(dimension, '')}")
+        st.caption(f"No calls with a {dimension} in this range. {hint.get(dimension, '')}")
         return
     config = {name: st.column_config.NumberColumn(format="$%.6f") for name in frame.columns if "$" in name}
     tables.show(frame, hide_index=True, column_config=config)

@@ -16,14 +16,14 @@ KINDS = {"OpenAI Python": "python", "Google Gen AI": "python", "curl": "bash", "
 
 def show(g: Generation) -> None:
     if not g.messages:
-        st.caption("The prompt of this call was not kept.")
+        st.caption("The prompt of this call was not stored.")
         return
     request = Request(model=g.model, messages=g.messages, system=g.system, parameters=g.parameters, tools=g.tools)
     address = str(st.context.url or "http://localhost:8501").split("?")[0].rsplit("/playground")[0].rstrip("/")
     for tab, (kind, language) in zip(st.tabs(list(KINDS)), KINDS.items(), strict=True):
         tab.code(snippet(kind, request, address), language=language)
     if any(not media.data and not media.url for message in g.messages for media in message.media):
-        st.caption("Files of this conversation were not kept; put them in where `data` or `url` is empty.")
+        st.caption("Files of this conversation were not stored; add them where `data` or `url` is empty.")
 
 
 def snippet(kind: str, request: Request, address: str, key: str = "none") -> str:
@@ -61,7 +61,8 @@ def _google(model: str, body: Mapping[str, Any], address: str, key: str) -> str:
     rest = {name: value for name, value in body.items() if name not in ("contents", "generationConfig")}
     config = {**rest, **body.get("generationConfig", {})}
     return (
-        f'from google import genai\n\nclient = genai.Client(api_key="{key}", http_options={{"base_url": "{address}/gemini"}})\n'
+        "from google import genai\n\n"
+        f'client = genai.Client(api_key="{key}", http_options={{"base_url": "{address}/gemini"}})\n'
         f"answer = client.models.generate_content(\n    model={model!r},\n    contents={_literal(body['contents'])},\n"
         f"    config={_literal(config)},\n)\nprint(answer.text)"
     )

@@ -1,7 +1,7 @@
 """The Playground's conversation: its turns, what is asked next, and what can be done with each message.
 
-It stands in the address as its last call, `conversation=ID`, or as a call's first messages, `conversation=ID:N`. Each call carries
-all turns before it and says which call it follows, so that its address is all that is needed to go on anywhere.
+It stands in the address as its last call, `conversation=ID`, or as a call's first messages, `conversation=ID:N`. Each
+call carries all turns before it and says which call it follows, so that its address is enough to go on anywhere.
 """
 
 from dataclasses import replace
@@ -35,7 +35,7 @@ class Conversation(NamedTuple):
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What a next turn follows; a turn that was not answered, or is to be written anew, is left out."""
+        """Messages before the next turn; a turn that was not answered, or is to be written anew, is left out."""
         if not self.calls:
             return ()
         whole = whole_of(self.calls[-1])[: self.n]
@@ -49,7 +49,7 @@ def whole_of(g: Generation) -> tuple[Message, ...]:
 
 
 def current() -> Conversation:
-    """What the address names; said in words where there is no such call."""
+    """The conversation in the address; said in words where there is no such call."""
     given = address.value("conversation")
     if given is None:
         return Conversation()
@@ -88,7 +88,7 @@ def load(shown: Conversation) -> None:
     if last.model in models.by_name():
         state.play_model = last.model
     else:
-        st.warning(formatting.plain(f"{last.model} cannot be asked from here; another model is chosen."))
+        st.warning(formatting.plain(f"{last.model} is not available here; another model is selected."))
     parameters.set_all("play", last.parameters)
     state.play_tools_of = last.id if last.tools else ""
     if shown.n is not None and (turns := whole_of(last)[: shown.n]) and turns[-1].role == "user":
@@ -116,7 +116,7 @@ def _kept(message: Message) -> Message:
     if not any(_is_lost(part) for part in message.content):
         return message
     parts = tuple(part for part in message.content if not _is_lost(part))
-    return Message.of(message.role, parts or ("[a file that was not kept]",))
+    return Message.of(message.role, parts or ("[a file that was not stored]",))
 
 
 def _is_lost(part: Part) -> bool:
@@ -171,7 +171,7 @@ def draw(shown: Conversation) -> None:
 
 def _draw_message(g: Generation, n: int, message: Message) -> None:
     with st.chat_message("user" if message.role == "user" else "assistant"):
-        st.markdown(formatting.plain(history.text_of(message)) or "*nothing*")
+        st.markdown(formatting.plain(history.text_of(message)) or "*empty*")
         _branch(g, n)
 
 
@@ -179,13 +179,13 @@ def _draw_call(g: Generation) -> None:
     if g.messages:
         _draw_message(g, len(g.messages), g.messages[-1])
     else:
-        st.chat_message("user").markdown("*not kept*")
+        st.chat_message("user").markdown("*not stored*")
     with st.chat_message("assistant"):
         slot = answer.Slot(st)
         made_here = manager().calls.running(g.id)
         slot.settle(g, answer.error_text(g, made_here.error if made_here else None), receipt.line(g))
         if g.tool_calls:
-            st.caption("Tools it called; what you write next is given to it as their result.")
+            st.caption("Tool calls. Your next message is sent as their result.")
             st.code("\n".join(history.text_of_part(call) for call in g.tool_calls), language=None, wrap_lines=True)
         schema.verdict(g)
         with st.container(horizontal=True):
@@ -196,7 +196,8 @@ def _draw_call(g: Generation) -> None:
 def _branch(g: Generation, n: int) -> None:
     st.button(
         "Branch", key=f"branch_{g.id}_{n}", type="tertiary", icon=":material/call_split:",
-        on_click=address.put, args=("conversation", f"{g.id}:{n}"), help="Go on from here in a conversation of its own.",
+        on_click=address.put, args=("conversation", f"{g.id}:{n}"),
+        help="Continue from here in a separate conversation.",
     )  # fmt: skip
 
 
@@ -226,7 +227,7 @@ def actions(shown: Conversation) -> None:
     if last is not None and failed is None and last.status not in ("ok", "stopped") and last.messages:
         failed = Request(model=last.model, messages=last.messages, tools=last.tools)
     if failed is not None and row.button(
-        "Retry", icon=":material/replay:", key="play_again", help="With the settings and the cap as they are now."
+        "Retry", icon=":material/replay:", key="play_again", help="With the current settings and spending limit."
     ):
         now = asked(Conversation(), "")
         try:
@@ -235,24 +236,24 @@ def actions(shown: Conversation) -> None:
             give_back(failed.prompt, error.text)
         st.rerun()
     if last is not None and shown.live is None and shown.n is None:
-        with row.popover("Same call as code", icon=":material/code:"):
+        with row.popover("Copy as code", icon=":material/code:"):
             code.show(last)
 
 
 def _before_last(shown: Conversation) -> str | None:
-    """What a turn that is asked again follows: what it followed the first time."""
+    """The call before a turn that is asked again: the one it followed the first time."""
     return shown.live.origin.ref_id if shown.live is not None else _followed(shown.calls[-1])
 
 
 def tools_line() -> None:
-    """What goes along with each call besides the fields, and how to leave it out."""
+    """Name what goes along with each call besides the fields, with a button to leave it out."""
     source = manager().remembered(state.get("play_tools_of") or "")
     words = [f"tools {', '.join(tool.name for tool in source.tools)}"] if source else []
     words += [f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.carried("play").items()]
     if not words:
         return
-    st.caption(formatting.plain(f"Also sent, from the call that was opened: {'; '.join(words)}."))
-    st.button("Leave these out", key="play_leave_out", type="tertiary", icon=":material/remove:", on_click=_leave_out)
+    st.caption(formatting.plain(f"Also sent, from the opened call: {'; '.join(words)}."))
+    st.button("Remove these", key="play_leave_out", type="tertiary", icon=":material/remove:", on_click=_leave_out)
 
 
 def _leave_out() -> None:

@@ -14,19 +14,19 @@ _NUMBERS: dict[str, tuple[str, Any, Any, Any, str, str]] = {
     # label, least, most, step, what an empty field says, help
     "temperature": (
         "Temperature", 0.0, 2.0, 0.1, "default",
-        "How freely the model chooses words: 0 = the likeliest, higher = more varied. Empty = the model's default.",
+        "How freely the model chooses words: 0 is the most predictable, higher is more varied. Empty: its default.",
     ),
     "max_tokens": (
         "Max output tokens", 1, MAX_TOKENS, 64, "default",
-        "The answer is cut after this many tokens; thinking counts too. Empty = the model's default.",
+        "The answer is cut off after this many tokens, thinking included. Empty: the model's default.",
     ),
     "thinking_budget": (
         "Thinking budget (tokens)", -1, 32_768, 128, "default",
-        "Tokens the model may think before it answers: 0 = none, -1 = as it likes. Charged like output.",
+        "Tokens the model may spend thinking before it answers: 0 for none, -1 to let it decide. Billed as output.",
     ),
     "seed": (
         "Seed", 0, 2_147_483_647, 1, "random",
-        "The same seed and settings give, as far as the vendor can, the same answer.",
+        "The same seed and settings give the same answer, as far as the vendor can ensure it.",
     ),
 }  # fmt: skip
 
@@ -45,7 +45,7 @@ def controls(model: Model, page: str) -> tuple[dict[str, Any], str]:
     if "thinking_level" in model.accepts:
         values["thinking_level"] = st.selectbox(
             "Thinking level", THINKING_LEVELS, None, key=key_of(page, "thinking_level"), placeholder="default",
-            help="How long the model thinks. Charged like output.", persist_state="session",
+            help="How long the model thinks. Billed as output.", persist_state="session",
         )  # fmt: skip
     problem = ""
     if "json_schema" in model.accepts:
@@ -61,7 +61,7 @@ def _number(name: str, model: Model, page: str) -> Any:
         most = model.max_output_tokens or most
     key, state = key_of(page, name), st.session_state
     if (value := state.get(key)) is not None and not least <= value <= most:
-        st.caption(formatting.plain(f"{label} was {value:,}; {model.name} takes {least:,} to {most:,}."))
+        st.caption(formatting.plain(f"{label} was {value:,}; {model.name} accepts {least:,} to {most:,}."))
         state[key] = min(max(value, least), most)
     return st.number_input(
         label, least, most, None, step, key=key, help=help_text, placeholder=empty, persist_state="session"
@@ -71,7 +71,7 @@ def _number(name: str, model: Model, page: str) -> Any:
 def _schema(page: str) -> tuple[dict[str, Any] | None, str]:
     text = st.text_area(
         "JSON schema", key=key_of(page, "json_schema"), height=80, placeholder='{"type": "object", …}',
-        help="The answer must be JSON of this shape; it is checked when it has come.", persist_state="session",
+        help="The answer must be JSON of this shape. It is checked when it arrives.", persist_state="session",
     )  # fmt: skip
     try:
         found = schema.parsed(text or "")
@@ -81,7 +81,7 @@ def _schema(page: str) -> tuple[dict[str, Any] | None, str]:
     if unknown := schema.unknown_keywords(found or {}):
         st.warning(
             formatting.plain(
-                f"JSON Schema has no {', '.join(unknown[:5])}: a slip of the keys? Models heed it as they like."
+                f"JSON Schema has no keyword {', '.join(unknown[:5])} – a typing error? Models may ignore it."
             )
         )
     return found, ""

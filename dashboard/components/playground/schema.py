@@ -23,9 +23,9 @@ CHECK_S = 2.0
 _DRAFT = jsonschema.Draft202012Validator
 # What says something to people or to the schema itself, and nothing about the answer.
 _NOTES = set(
-    "$schema $id $anchor $comment $defs $vocabulary title description default examples deprecated readOnly writeOnly format"
-    " contentEncoding contentMediaType contentSchema definitions if then else minContains maxContains propertyOrdering nullable"
-    " id exclusiveMinimum exclusiveMaximum required $dynamicAnchor $recursiveAnchor".split()
+    "$schema $id $anchor $comment $defs $vocabulary title description default examples deprecated readOnly writeOnly"
+    " format contentEncoding contentMediaType contentSchema definitions if then else minContains maxContains"
+    " propertyOrdering nullable id exclusiveMinimum exclusiveMaximum required $dynamicAnchor $recursiveAnchor".split()
 )
 
 
@@ -54,7 +54,7 @@ def parsed(text: str) -> dict[str, Any] | None:
     if not isinstance(schema, dict):
         raise ValueError('A JSON schema is an object, such as {"type": "object"}.')
     if not isinstance(schema.get("$schema", ""), str):
-        raise ValueError("$schema is no text.")
+        raise ValueError("$schema must be a text.")
     _check_all(schema)
     return schema
 
@@ -78,20 +78,22 @@ def _check(schema: Any, draft: Any) -> None:
         place = f" (at {error.json_path})" if error.path else ""
         message = formatting.short(error.message, 200)
         if error.path and error.path[-1] == "type":
-            message = f"{formatting.short(repr(error.instance), 60)} is no type; the types are {_TYPES}"
-        raise ValueError(f"It is no JSON schema: {message}{place}.") from error
+            message = f"{formatting.short(repr(error.instance), 60)} is not a type; the types are {_TYPES}"
+        raise ValueError(f"It is not a JSON schema: {message}{place}.") from error
 
 
 def _target(ref: str, resolver: Any) -> Any:
-    """What a reference leads to, in the schema itself."""
+    """The part of the schema that a reference leads to."""
     try:
         return resolver.lookup(ref).contents
     except (Unresolvable, ValueError) as error:
-        raise ValueError(f"It refers to {ref!r}, which is nowhere in it; other addresses are not fetched.") from error
+        raise ValueError(
+            f"It refers to {ref!r}, which it does not contain; other addresses are not fetched."
+        ) from error
 
 
 def _found(pattern: str, text: str) -> bool:
-    """Whether a text holds what a pattern says, in linear time: the standard module may take years, and no thread runs meanwhile."""
+    """True if a text holds the pattern; in linear time: the standard module may take years, and stops all threads."""
     try:
         return bool(pc.match_substring_regex(pa.array([mended(text)]), pattern)[0].as_py())
     except (pa.ArrowInvalid, UnicodeEncodeError) as error:
@@ -123,7 +125,7 @@ def _additional(validator: Any, rest: Any, instance: Any, schema: Any) -> Iterat
 
 def _unique_items(validator: Any, is_asked: Any, instance: Any, _: Any) -> Iterator[jsonschema.ValidationError]:
     if is_asked and validator.is_type(instance, "array") and len({_frozen(each) for each in instance}) < len(instance):
-        yield jsonschema.ValidationError("an item stands in it twice")
+        yield jsonschema.ValidationError("an item appears twice")
 
 
 def _frozen(value: Any) -> Any:
@@ -134,7 +136,8 @@ def _frozen(value: Any) -> Any:
 
 # Those of the library look for a pattern, or for equal items, in a time that has no bound.
 _OWN = {
-    "pattern": _pattern, "patternProperties": _pattern_properties, "additionalProperties": _additional, "uniqueItems": _unique_items,
+    "pattern": _pattern, "patternProperties": _pattern_properties, "additionalProperties": _additional,
+    "uniqueItems": _unique_items,
 }  # fmt: skip
 
 
@@ -148,7 +151,7 @@ def _in_time(check: Callable[..., Any], until: float) -> Callable[..., Any]:
 
 
 def unknown_keywords(schema: Mapping[str, Any]) -> list[str]:
-    """Words that JSON Schema does not know: most often a slip of the keys, and models heed them as they like."""
+    """Words that JSON Schema does not know: most often a typing error, and models may ignore them."""
     known = _NOTES | set(_class_of(schema).VALIDATORS)
     names = (name for part, _ in _parts(schema) for name in part)
     return list(dict.fromkeys(name for name in names if name not in known and not name.startswith("x-")))
@@ -162,7 +165,7 @@ def _words(error: jsonschema.ValidationError) -> str:
 
 @lru_cache(maxsize=256)
 def violation(schema_text: str, text: str) -> str:
-    """What is wrong with an answer; empty = nothing."""
+    """The fault of an answer in words; empty = none."""
     try:
         schema = parsed(schema_text) or {}
     except ValueError as error:
@@ -171,7 +174,7 @@ def violation(schema_text: str, text: str) -> str:
         answer = json.loads(text)
     except ValueError as error:
         if text.lstrip().startswith("```"):
-            return "it is not JSON alone: it stands in a Markdown code block"
+            return "it is not only JSON: it is wrapped in a Markdown code block"
         return f"it is not JSON: {error}"
     draft, until = _class_of(schema), time.monotonic() + CHECK_S
     limited = {name: _in_time(check, until) for name, check in (dict(draft.VALIDATORS) | _OWN).items()}
@@ -197,7 +200,7 @@ def verdict(g: Generation) -> None:
     if wrong := violation(json.dumps(schema), g.text):
         st.warning(formatting.plain(f"The answer does not match the JSON schema: {wrong}"), icon=":material/rule:")
     else:
-        st.badge("matches the JSON schema", icon=":material/check:", color="green")
+        st.badge("Matches the JSON schema", icon=":material/check:", color="green")
 
 
 def _class_of(schema: Mapping[str, Any]) -> Any:

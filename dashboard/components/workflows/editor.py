@@ -16,7 +16,7 @@ from dashboard import address, formatting
 from dashboard.frames import models
 from dashboard.process import manager
 
-_DEFAULT = "(model of the run)"
+_DEFAULT = "(default model)"
 _ALWAYS = "(always)"
 _WORDS = ["contains", "does not contain"]
 
@@ -36,12 +36,13 @@ def edit(name: str, written: str) -> Workflow | None:
         state["flow_yaml"] = state.pop(f"flow_draft_{name}", written)
         state["flow_version"] = state.get("flow_version", 0) + 1
     elif state["flow_base"] != written:
-        st.warning("It was saved elsewhere after you began to change it; Save would write over that.", icon=":material/sync_problem:")  # fmt: skip
-    form, text, picture = st.tabs(["Form", "YAML", "Picture"])
-    with text:
+        text = "This workflow was saved elsewhere after you started editing. Saving will overwrite that version."
+        st.warning(text, icon=":material/sync_problem:")
+    form, source, diagram = st.tabs(["Form", "YAML", "Diagram"])
+    with source:
         st.text_area(
-            "YAML", key="flow_yaml", persist_state="session", height=420, label_visibility="collapsed", on_change=_typed,
-            help="Click outside or press Ctrl+Enter to check what you typed.",
+            "YAML", key="flow_yaml", persist_state="session", height=420, label_visibility="collapsed",
+            on_change=_typed, help="Click outside or press Ctrl+Enter to check what you typed.",
         )  # fmt: skip
     try:
         current = spec.from_yaml(state["flow_yaml"])
@@ -55,7 +56,7 @@ def edit(name: str, written: str) -> Workflow | None:
     except InvalidRequest as error:
         st.error(formatting.plain(error.message), icon=":material/error:")
         return None
-    with picture:
+    with diagram:
         st.mermaid_chart(spec.to_mermaid(current), alt=f"The steps of {current.name}")
     problems = manager().workflows.definitions.problems(current)
     for problem in problems:
@@ -64,14 +65,15 @@ def edit(name: str, written: str) -> Workflow | None:
 
 
 def prepare(texts: dict[str, str]) -> dict[str, str]:
-    """The workflows to choose from; first takes over what the form changed, which may only be done before it is drawn."""
+    """The workflows to choose from. Takes over first what the form changed, which must be done before it is drawn."""
     state = st.session_state
     if pending := state.pop("flow_pending", None):
         state["flow_yaml"] = pending
     name = state.get("flow_loaded")
     if name is None or name in texts or state["flow_yaml"] == state["flow_base"]:
         return texts
-    st.warning(formatting.plain(f"{name} was deleted elsewhere. What you changed is still here; Save keeps it."), icon=":material/delete:")  # fmt: skip
+    text = f"{name} was deleted elsewhere. Your changes are still here; save to keep them."
+    st.warning(formatting.plain(text), icon=":material/delete:")
     return {**texts, name: state["flow_base"]}
 
 
@@ -100,7 +102,7 @@ def _typed() -> None:
 
 
 def _edited(old: Any, shown: Any, given: Any, read: Callable[[Any], Any] = lambda given: given) -> Any:
-    """What a field means: the old value, to the last space, unless the field was changed."""
+    """The value of a field: the old one, to the last space, unless the field was changed."""
     return old if given == shown else read(given)
 
 
@@ -119,7 +121,7 @@ def inputs_from_lines(lines: str) -> dict[str, str]:
     for line in filter(str.strip, lines.split("\n")):
         name, _, value = (part.strip() for part in line.partition("="))
         if name in found:
-            raise InvalidRequest(f"The input {name[:60]!r} is there twice.")
+            raise InvalidRequest(f"The input {name[:60]!r} is listed twice.")
         try:
             found[name] = json.loads(value) if value.startswith('"') else value
         except ValueError:
@@ -134,16 +136,17 @@ def _form(workflow: Workflow, version: int) -> Workflow:
     description = top[1].text_input("Description", workflow.description, key=f"f{version}_description")
     lines = inputs_to_lines(workflow.inputs)
     raw = st.text_area(
-        "Named inputs (one a line: name = default)", lines, key=f"f{version}_inputs", height=68,
-        help='Used in prompts as {{input.NAME}}; the main input is {{input}}. In quotes, \\n is a new line: `"a\\nb"`.',
+        "Named inputs", lines, key=f"f{version}_inputs", height=68, placeholder="name = default",
+        help="One per line. Used in prompts as {{input.NAME}}; the main input is {{input}}. In quotes, \\n is a line"
+        ' break: `"a\\nb"`.',
     )  # fmt: skip
     steps = tuple(_step_form(step, f"f{version}_s{at}", workflow) for at, step in enumerate(workflow.steps))
     row = st.container(horizontal=True)
-    if row.button("Add a step", icon=":material/add:", key=f"f{version}_add"):
+    if row.button("Add step", icon=":material/add:", key=f"f{version}_add"):
         number = len(steps) + 1
         steps += (Step(name=f"step_{number}", prompt=f"Go on from this:\n\n{{{{steps.{steps[-1].name}.output}}}}"),)
         st.session_state["flow_version"] += 1
-    if len(steps) > 1 and row.button("Remove the last step", icon=":material/remove:", key=f"f{version}_remove"):
+    if len(steps) > 1 and row.button("Remove last step", icon=":material/remove:", key=f"f{version}_remove"):
         steps = steps[:-1]
         st.session_state["flow_version"] += 1
     return replace(
@@ -167,11 +170,15 @@ def _step_form(step: Step, key: str, workflow: Workflow) -> Step:
             CHECKS,
             CHECKS.index(step.check),
             key=f"{key}_check",
-            help="A failed check is sent back to the model with the reason.",
+            help="If a check fails, the reason is sent back to the model.",
         )
         attempts = row[3].number_input("Attempts", 1, 10, step.attempts, key=f"{key}_attempts")
         prompt = st.text_area(
-            "Prompt", step.prompt, key=f"{key}_prompt", height=140, help='Braces as text: {{"{{"}} and {{"}}"}}.'
+            "Prompt",
+            step.prompt,
+            key=f"{key}_prompt",
+            height=140,
+            help='For literal braces write {{"{{"}} and {{"}}"}}.',
         )
         system = st.text_area("System prompt", step.system or "", key=f"{key}_system", height=68)
         failure = _failure_form(step, key)
@@ -179,8 +186,8 @@ def _step_form(step: Step, key: str, workflow: Workflow) -> Step:
         when = _when_form(step, key, workflow)
     return replace(
         step, name=name or "", check=check, attempts=int(attempts or 1), prompt=prompt or "", parameters=parameters,
-        model=_edited(step.model, shown, model), system=_edited(step.system, step.system or "", system, lambda given: given or None),
-        when=when, **failure,
+        model=_edited(step.model, shown, model),
+        system=_edited(step.system, step.system or "", system, lambda given: given or None), when=when, **failure,
     )  # fmt: skip
 
 

@@ -32,17 +32,15 @@ def controls(run: WorkflowRun) -> None:
         manager().workflows.cancel(run.id)
         st.rerun()
     if run.status in ("failed", "cancelled", "paused") and row.button(
-        "Go on with the cap as it is now" if run.status == "paused" else "Resume from the failed step",
+        "Continue with the current spending limit" if run.status == "paused" else "Resume from the failed step",
         icon=":material/play_arrow:",
         key="run_resume",
-        help="Finished steps are kept and not paid again.",
+        help="Finished steps are kept and not paid for again.",
     ):
         manager().workflows.resume(run.id, cap_usd=estimates.cap("flow_cap"))
         st.rerun()
     if run.final_output:
-        row.download_button(
-            "Download the output", run.final_output, f"{run.workflow_name}.md", icon=":material/download:"
-        )
+        row.download_button("Download output", run.final_output, f"{run.workflow_name}.md", icon=":material/download:")
 
 
 def found(run_id: str | None) -> WorkflowRun | None:

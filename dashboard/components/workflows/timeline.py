@@ -32,7 +32,7 @@ def draw(run: WorkflowRun) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(run.status, color=STATUS_COLOUR[run.status])  # type: ignore[arg-type]
         text = (
-            f"{formatting.seconds(run.total_latency_s)} in steps · {formatting.tokens(run.total_tokens)} · "
+            f"{formatting.seconds(run.total_latency_s)} of step time · {formatting.tokens(run.total_tokens)} · "
             f"{formatting.usd(run.total_cost_usd)} · {formatting.when(run.created_at)}"
         )
         st.caption(formatting.plain(text))
