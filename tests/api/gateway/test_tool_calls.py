@@ -37,7 +37,7 @@ UNREADABLE = [
 
 
 def asked_by_openai(*messages: Any, **more: Any) -> Request:
-    return openai_request.chat({"model": "m", "messages": [*HELLO, *messages], **more}, None)
+    return openai_request.chat({"model": "m", "messages": [*HELLO, *messages], **more})
 
 
 def asked_by_gemini(*contents: Any, **more: Any) -> Request:
