@@ -158,7 +158,7 @@ def _was_charged(mm: ModelManager, start: Message, body: bytes) -> bool:
         return True
     generation_id = headers.get(b"x-aimm-request-id", b"").decode("latin-1") or found.get("generation_id") or ""
     try:
-        return mm.generation(str(generation_id)).may_have_cost
+        return mm.log.get(str(generation_id)).may_have_cost
     except NotFound:
         return False
 

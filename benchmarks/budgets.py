@@ -48,7 +48,7 @@ def settings(url: str, gemini: str) -> Settings:
 def run_calls(url: str, gemini: str, n: int, start_at: float) -> dict[str, Any]:
     """n parallel calls; how they ended, and how long each took."""
     with ModelManager.open(settings(url, gemini), takes_up=False) as mm:
-        mm.model(MODEL)
+        mm.models.get(MODEL)
         time.sleep(max(0.0, start_at - time.time()))
         request = mm.request("hello", model=MODEL, max_tokens=MAX_TOKENS)
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What must happen although nobody asks: other processes' changes are seen, dead ones' money is freed, alerts get out."""
+"""Work that must happen although nobody asks: other processes' changes are seen, dead ones' money is freed, alerts get out."""
 
 import logging
 import threading
@@ -11,14 +11,14 @@ logger = logging.getLogger(__name__)
 EVERY_S = 5.0
 
 
-class Housekeeper:
-    """Runs duties one after the other in a thread of its own, again and again; a failing duty does not stop the others."""
+class PeriodicJobs:
+    """Jobs that run one after the other in a thread of their own, again and again; a failing one does not stop the others."""
 
-    def __init__(self, duties: Sequence[Callable[[], object]], every_s: float = EVERY_S) -> None:
-        self._duties = duties
+    def __init__(self, jobs: Sequence[Callable[[], object]], every_s: float = EVERY_S) -> None:
+        self._jobs = jobs
         self._every_s = every_s
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="aimm-housekeeping", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="aimm-background", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -27,12 +27,12 @@ class Housekeeper:
 
     def _run(self) -> None:
         while not self._ends.wait(self._every_s):
-            for duty in self._duties:
+            for job in self._jobs:
                 if self._ends.is_set():
                     return
                 try:
-                    duty()
+                    job()
                 except DatabaseUnavailable:  # told already
                     continue
                 except Exception as error:  # noqa: BLE001 - a passing fault must not end the thread
-                    logger.warning("housekeeping failed: %s", type(error).__name__)
+                    logger.warning("a background job failed: %s", type(error).__name__)

@@ -110,11 +110,11 @@ class Running:
 
     def rows(self) -> list[Generation]:
         """All that is recorded, the newest first."""
-        return [self.mm.generation(row.id) for row in self.mm.log.latest(limit=100)]
+        return [self.mm.log.get(row.id) for row in self.mm.log.latest(limit=100)]
 
     def row(self) -> Generation:
         """The last one that was recorded."""
-        return self.mm.generation(self.mm.log.latest(limit=1)[0].id)
+        return self.mm.log.get(self.mm.log.latest(limit=1)[0].id)
 
     def forget(self) -> None:
         """What the vendors' fakes were told and asked, and how often vendors failed."""

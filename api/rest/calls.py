@@ -29,7 +29,7 @@ async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str
 
 @router.get("/generations/{generation_id}")
 def generation(generation_id: str, mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "generation": generation_view(mm.generation(generation_id))}
+    return {"status": "success", "generation": generation_view(mm.log.get(generation_id))}
 
 
 @router.get("/feedback")
@@ -48,7 +48,7 @@ def feedback(
 
 @router.get("/generations/{generation_id}/feedback")
 def feedback_on(generation_id: str, mm: Manager) -> dict[str, Any]:
-    mm.generation(generation_id)
+    mm.log.get(generation_id)
     rows = [{**asdict(each), "updated_at": each.updated_at.isoformat()} for each in mm.feedback.of(generation_id)]
     return {"status": "success", "feedback": rows}
 

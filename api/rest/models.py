@@ -19,7 +19,7 @@ def models(mm: Manager) -> dict[str, Any]:
         "models": [model.name for model in found],
         "count": len(found),
         "details": [_model_view(model) for model in found],
-        "default_model": mm.default_model(),
+        "default_model": mm.models.default(),
     }
 
 

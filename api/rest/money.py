@@ -71,7 +71,7 @@ def estimate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]
     check_model(key, request.model)
     if problem := request.parameters.problem():
         raise InvalidRequest(problem)
-    return {"status": "success", "estimate": _estimate_view(mm.estimate(request))}
+    return {"status": "success", "estimate": _estimate_view(mm.models.estimate(request))}
 
 
 @router.get("/prices")
@@ -79,7 +79,7 @@ def prices(mm: Manager) -> dict[str, Any]:
     return {
         "status": "success",
         "catalogue": mm.prices.book.catalogue.version,
-        "models": [_price_view(model, mm.price(model.name)) for model in mm.models()],
+        "models": [_price_view(model, mm.models.price(model.name)) for model in mm.models()],
         "own_rows": [_own_price_view(row) for row in mm.prices.rows],
         "unpriced": [_unpriced_view(each) for each in mm.prices.unpriced()],
         "warnings": mm.prices.warnings,

@@ -50,7 +50,7 @@ class Asking(ABC):
     _source: Source
 
     @abstractmethod
-    def default_model(self) -> str:
+    def _default_model(self) -> str:
         """The model where none is named."""
 
     def submit(self, prompt: Prompt, origin: Origin | None = None, **options: Unpack[Options]) -> Call:
@@ -143,4 +143,4 @@ class Asking(ABC):
                 "A prompt is a text, a Request, or messages of core.domain.message.Message(role, text)."
             )
         named = named_parameters(parameters)
-        return Request(model=model or self.default_model(), messages=messages, system=system or None, parameters=named)
+        return Request(model=model or self._default_model(), messages=messages, system=system or None, parameters=named)

@@ -53,13 +53,14 @@ class _Window:
 class Breakers:
     """One breaker a (provider, model). What opens or closes here is written down for other processes, which `refresh`."""
 
-    def __init__(self, database: Database, writer: Writer) -> None:
+    def __init__(self, database: Database, writer: Writer, tell: Callable[..., Work]) -> None:
+        """tell: Work that tells of an opening; see Outbox.tell."""
         self._store = BreakerStore(database)
         self._writer = writer
         self._windows: dict[Name, _Window] = {}
         self._open: dict[Name, Opening] = self._store.all()
         self._trying: dict[Name, Call] = {}
-        self.tell: Callable[..., Work] | None = None  # see AlertService.tell
+        self._tell = tell
         self._lock = threading.Lock()
 
     def check(self, provider: str, model: str, call: Call) -> None:
@@ -118,9 +119,9 @@ class Breakers:
 
     def _put(self, connection: Connection, name: Name, opening: Opening) -> None:
         BreakerStore.put(connection, name, opening)
-        if opening.n_openings == 1 and self.tell is not None:
+        if opening.n_openings == 1:
             text = f"{name[1]} of {name[0]} failed again and again and is left alone for now. The last time: {opening.reason}"
-            self.tell("circuit.opened", text, provider=name[0], model=name[1])(connection)
+            self._tell("circuit.opened", text, provider=name[0], model=name[1])(connection)
 
     def left(self, provider: str, model: str, call: Call) -> None:
         """A call has ended; if it was the one that tried and nothing is known, the next one may."""

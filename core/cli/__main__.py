@@ -138,8 +138,8 @@ def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
 def _models(mm: ModelManager, _args: argparse.Namespace) -> int:
     for model in mm.models():
         print(f"{model.name}\t{model.provider}")
-    if mm.model_list_error:
-        print(f"The vendor's list could not be read: {mm.model_list_error}", file=sys.stderr)
+    if mm.vendors.list_error:
+        print(f"The vendor's list could not be read: {mm.vendors.list_error}", file=sys.stderr)
     return 0
 
 

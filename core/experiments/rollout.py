@@ -38,14 +38,16 @@ class AliasService:
         experiments: ExperimentService,
         traffic: TrafficRouter,
         is_model: Callable[[str], bool],
+        tell: Callable[..., Work],
     ) -> None:
+        """tell: Work that writes a message down; see Outbox."""
         self._store = AliasStore(database)
         self._writer = writer
         self._experiments = experiments
         self._traffic = traffic
         self._is_model = is_model
+        self._tell = tell
         self.min_units, self.min_hours = MIN_UNITS, float(MIN_HOURS)
-        self.tell: Callable[..., Work] | None = None  # see AlertService.tell
 
     def all(self) -> list[Alias]:
         return self._store.all()
@@ -175,8 +177,8 @@ class AliasService:
             else:
                 self._store.put(connection, alias.name, target, now_us, text)
             audit(connection, "rollout ended", alias.name, {"rollout": alias.rollout_id, "how": text})
-            if is_told and self.tell is not None:
-                self.tell("rollout.rolled_back", told, alias=alias.name, rollout=alias.rollout_id)(connection)
+            if is_told:
+                self._tell("rollout.rolled_back", told, alias=alias.name, rollout=alias.rollout_id)(connection)
 
         self._writer.run(work)
         self._traffic.forget()

@@ -32,7 +32,7 @@ class FeedbackService:
 
     def own_call(self, generation_id: str, key: Key | None) -> Generation:
         """The call of an id, which a key must have made itself. Raises: NotFound."""
-        g = self._log.get(generation_id)
+        g = self._log.find(generation_id)
         if g is None or not (key is None or key.may("admin") or g.key_id == key.id):
             raise NotFound(f"There is no call {generation_id[:60]!r}{' of this key' if key else ''}.")
         return g

@@ -40,7 +40,7 @@ def one(request: Request, count_key: str) -> None:
     known = state.get(count_key) if isinstance(state.get(count_key), tuple) else None
     counted = known[1] if known and known[0] == asked else None
     place = st.container(horizontal=True, vertical_alignment="center")
-    place.caption(_line(manager().estimate(request, counted=counted)))
+    place.caption(_line(manager().models.estimate(request, counted=counted)))
     if counted is None and place.button(
         "Count exactly", key=f"{count_key}_exact", icon=":material/pin:", help="Asks the vendor, free of charge."
     ):
@@ -55,12 +55,12 @@ def one(request: Request, count_key: str) -> None:
 
 def several(requests: Sequence[Request]) -> None:
     """A table, one row a call, and their sum."""
-    found = [manager().estimate(request) for request in requests]
+    found = [manager().models.estimate(request) for request in requests]
     _table(found, [each.model for each in found], "model")
 
 
 def steps(workflow: Workflow, inputs: Mapping[str, str], model: str) -> None:
-    found = manager().workflows.estimate(workflow, inputs, model, manager().estimate_step)
+    found = manager().workflows.estimate(workflow, inputs, model, manager().models.estimate_step)
     _table(found, [f"{step.name} ({each.model})" for step, each in zip(workflow.steps, found, strict=True)], "step")
 
 

@@ -27,7 +27,7 @@ def _try(key: str) -> None:
         st.warning("Paste a key first.", icon=":material/key:")
         return
     with st.spinner("Asking the vendor …"):
-        check = manager().check_key(key)
+        check = manager().vendors.check_key(key)
     if not check.works and check.status not in ("quota", "no_tier"):
         titles = {
             "wrong_key": "Invalid key",
@@ -45,6 +45,6 @@ def _try(key: str) -> None:
             icon=_ICON.get(check.status),
         )
         return
-    manager().use_key(key)
+    manager().vendors.use_key(key)
     st.cache_data.clear()
     st.success(formatting.plain(check.message), icon=_ICON["works"])

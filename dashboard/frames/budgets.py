@@ -80,6 +80,6 @@ def outbox() -> pd.DataFrame:
             "problem": each.error,
             "text": each.title,
         }
-        for each in manager().alerts.outbox()
+        for each in manager().alerts.outbox.latest()
     ]
     return pd.DataFrame(records, columns=["channel", "made", "delivered", "attempts", "problem", "text"])

@@ -23,7 +23,7 @@ def names_to_ask() -> list[str]:
     """Names a program can give as its model, the default first: models, aliases, running experiments."""
     mm = manager()
     running = [f"exp:{e.name}" for e in mm.experiments.all(demo=False) if e.status == "running"]
-    return list(dict.fromkeys([mm.default_model(), *models.names_to_ask(), *running]))
+    return list(dict.fromkeys([mm.models.default(), *models.names_to_ask(), *running]))
 
 
 @st.cache_data(ttl=5, show_spinner=False)
@@ -33,9 +33,9 @@ def recent() -> tuple[int, datetime]:
     return manager().monitoring.n_calls(window, SOURCES), window.since
 
 
-def tail(before_us: int | None) -> list[Generation]:
+def tail(before: datetime | None) -> list[Generation]:
     """The newest calls by programs; before a moment, if one is given."""
-    return manager().log.latest(limit=TAIL, source=SOURCES, before_us=before_us)
+    return manager().log.latest(limit=TAIL, source=SOURCES, before=before)
 
 
 @st.cache_data(ttl=5, show_spinner=False)

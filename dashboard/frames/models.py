@@ -14,7 +14,7 @@ def by_name() -> dict[str, Model]:
 
 
 def default() -> str:
-    return manager().default_model()
+    return manager().models.default()
 
 
 @st.cache_data(ttl=3, show_spinner=False)
@@ -32,7 +32,7 @@ def table() -> pd.DataFrame:
     """A row a model, with its list price in USD per million tokens; NaN = no price is known."""
     records = []
     for model in by_name().values():
-        price = manager().price(model.name)
+        price = manager().models.price(model.name)
         records.append(
             {
                 "model": model.name,

@@ -40,13 +40,13 @@ if (draw := VIEWS[view or "Models"]) is not None:
 
 left, right = st.columns([2.4, 1], gap="medium")
 with right:
-    if mm.has_key:
+    if mm.vendors.has_key:
         st.success("A Gemini key is set.", icon=":material/key:")
     key_card.show()
     vendors.show()
 with left:
-    if mm.model_list_error:
-        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.model_list_error)}")
+    if mm.vendors.list_error:
+        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.vendors.list_error)}")
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
     tables.show(models.table(), hide_index=True, column_config=money, height=560)
     st.caption(

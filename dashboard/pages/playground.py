@@ -43,9 +43,9 @@ with side:
     if problem:
         st.caption("Correct or clear the JSON schema to run.")
     conversation.tools_line()
-    if mm.model_list_error:
-        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.model_list_error)}")
-    if not mm.has_key:
+    if mm.vendors.list_error:
+        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.vendors.list_error)}")
+    if not mm.vendors.has_key:
         st.badge("Simulated – costs are examples", color="orange")
         key_card.show()
 

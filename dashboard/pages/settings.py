@@ -10,11 +10,11 @@ mm = manager()
 settings = mm.settings
 st.title("Settings")
 rows = {
-    "Database": mm.database_address,
-    "Default model": mm.default_model(),
+    "Database": mm.database.address,
+    "Default model": mm.models.default(),
     "Call timeout": f"{settings.call_timeout_s:g} s",
     "Stored content": settings.log_content,
-    "Gemini key": "set" if mm.has_key else "not set",
+    "Gemini key": "set" if mm.vendors.has_key else "not set",
     "Gemini address": settings.gemini_base_url or "default",
     "Calls on record": f"{mm.log.count():,}",
 }

@@ -39,7 +39,7 @@ with left:
             for name, default in (workflow.inputs if workflow else {}).items()
         }
         names = models.names()
-        default_model = mm.default_model()
+        default_model = mm.models.default()
         at = names.index(default_model) if default_model in names else 0
         model = inputs.choice(st, "Default model", "flow_model", names, at, help="For steps that name no model.")
         estimates.cap_field(

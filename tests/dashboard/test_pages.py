@@ -195,7 +195,7 @@ def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGem
     app.text_input(key="key_field").input(wire.KEY)
     button(app, "Test key").click().run()
     assert "The key works" in texts(app)
-    assert manager.has_key
+    assert manager.vendors.has_key
 
 
 def test_a_workflow_runs_from_its_form(app: AppTest):

@@ -1,53 +1,42 @@
-"""Keeps alerts in step with the budgets and gets their messages out; a dead channel loses none of them."""
+"""Alerts in step with the budgets."""
 
-import logging
-import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from core.budgets import periods
 from core.clock import to_us
-from core.domain.alert import Alert, Channel, Delivery
+from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
-from core.errors import InvalidRequest
-from core.monitoring.alerts.delivery import Channels, DeliveryFailed
+from core.monitoring.alerts.outbox import Outbox
 from core.monitoring.alerts.rules import due, is_told, speaks, step, text_of
 from core.monitoring.spend import SpendService
 from core.pricing.receipt import to_nano
 from core.storage import alerts as store
 from core.storage.alerts import AlertStore
 from core.storage.engine.database import Connection, Database
-from core.storage.engine.writer import Work, Writer
-
-logger = logging.getLogger(__name__)
+from core.storage.engine.writer import Writer
 
 Wanted = dict[str, tuple[Alert, bool | None, BudgetOutlook]]  # by the alert's id: at rest, and whether it holds
 
-CLAIM = timedelta(seconds=60)
-FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
-
 
 class AlertService:
+    """outbox: Where an alert's message is put, and from where it is sent."""
+
     def __init__(
-        self, database: Database, writer: Writer, spend: SpendService, channels: Channels, now: Callable[[], datetime]
+        self, database: Database, writer: Writer, spend: SpendService, outbox: Outbox, now: Callable[[], datetime]
     ) -> None:
         self._store = AlertStore(database)
         self._writer = writer
         self._spend = spend
-        self.channels = channels
+        self.outbox = outbox
         self._now = now
-        self._rng = random.Random()
 
     def all(self) -> list[Alert]:
         """All alerts, the latest change first."""
         return self._store.all()
-
-    def outbox(self) -> list[Delivery]:
-        """The latest messages, newest first: delivered, waiting, and why one could not be delivered yet."""
-        return self._store.outbox()
 
     def evaluate(self) -> list[Alert]:
         """Bring all alerts up to date; returns those that fired or resolved just now."""
@@ -95,50 +84,8 @@ class AlertService:
         spoken = [alert for alert in passed if is_told(alert, passed)]
         for alert in spoken:
             outlook = words.get(alert.budget_id, (wanted[alert.id][2], ""))[0]
-            store.enqueue(connection, self.channels.names, _payload(alert, outlook), to_us(now))
+            self.outbox.enqueue(connection, _payload(alert, outlook), now)
         return spoken
-
-    def tell(self, event: str, text: str, **fields: Any) -> Work:
-        """Work that tells of something else than a budget, in the transaction that writes it down. fields: What it is of."""
-        now = self._now()
-        payload = {"event": event, "text": text, "at": now.isoformat(), **fields}
-        return lambda connection: store.tell(connection, self.channels.names, payload, to_us(now))
-
-    def deliver(self) -> int:
-        """Send what is due; returns how many messages arrived. What did not is tried again, later and later."""
-        n = 0
-        for id_, channel, payload, n_attempts in self._store.waiting(to_us(self._now())):
-            now = self._now()
-            if not self._writer.run(
-                partial(store.claim, delivery_id=id_, now_us=to_us(now), until_us=to_us(now + CLAIM))
-            ):
-                continue
-            try:
-                self.channels.send(channel, payload)
-            except DeliveryFailed as error:
-                wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(n_attempts, 10)) * self._rng.uniform(0.8, 1.2)
-                text, next_us = str(error), to_us(self._now() + wait)
-                self._writer.run(partial(store.failed, delivery_id=id_, error=text, next_us=next_us))
-                logger.warning("an alert to %s could not be delivered: %s", channel, text)
-            else:
-                self._writer.run(partial(store.delivered, delivery_id=id_, now_us=to_us(self._now())))
-                n += 1
-        return n
-
-    def test(self, channel: Channel) -> str:
-        """Send a test message now; returns what went wrong, in words; empty = it arrived.
-
-        Raises:
-            InvalidRequest: The channel is not set up.
-        """
-        if channel not in self.channels.names:
-            raise InvalidRequest(f"{channel} is not set up; see .env.example.")
-        text = "AI Model Manager: this is a test. Alerts of budgets will arrive here."
-        try:
-            self.channels.send(channel, {"event": "test", "text": text, "at": self._now().isoformat()})
-        except DeliveryFailed as error:
-            return str(error)
-        return ""
 
 
 def _changing(known: dict[str, Alert], wanted: Wanted, now: datetime) -> dict[str, BudgetOutlook]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -234,7 +235,8 @@ class GenerationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, generation_id: str) -> Generation | None:
+    def find(self, generation_id: str) -> Generation | None:
+        """A recorded call with its texts; None = there is none of this id."""
         statement = _with_body().where(generations.c.id == generation_id)
         with self._database.read() as connection:
             row = connection.execute(statement).mappings().one_or_none()
@@ -255,7 +257,7 @@ class GenerationStore:
         source: str | Sequence[str] | None = None,
         status: str | None = None,
         search: str | None = None,
-        before_us: int | None = None,
+        before: datetime | None = None,
     ) -> list[Generation]:
         """Newest first. `search` looks in prompts and answers, letter case aside (and then bodies come along)."""
         c = generations.c
@@ -265,8 +267,8 @@ class GenerationStore:
             statement = statement.where(c.request_model == model)
         if status:
             statement = statement.where(c.status == status)
-        if before_us is not None:
-            statement = statement.where(c.created_at < before_us)
+        if before is not None:
+            statement = statement.where(c.created_at < to_us(before))
         if wanted:
             # No LIKE: it gives %, _ and \\ a meaning, and has a limit on the length of what is looked for.
             position = func.instr if self._database.is_sqlite else func.strpos
@@ -283,7 +285,7 @@ class GenerationStore:
             rows = connection.execute(statement.limit(limit).offset(offset)).mappings()
             return readable("call", rows, from_row)
 
-    def previews(self, ids: list[str], n_chars: int = 120) -> dict[str, str]:
+    def previews(self, ids: Sequence[str], n_chars: int = 120) -> dict[str, str]:
         """The first characters of the last prompt of each call."""
         b = generation_bodies.c
         with self._database.read() as connection:

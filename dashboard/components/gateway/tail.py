@@ -1,5 +1,7 @@
 """The newest requests of programs, as they come in; one of them can be opened."""
 
+from datetime import datetime, timedelta
+
 import streamlit as st
 
 from core import clock
@@ -29,13 +31,14 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Requests", help="The newest 50 calls by programs, those of experiments included.")
         st.toggle("Pause", key="gateway_pause", on_change=_paused)
-    found = gateway.tail(_state.get("gateway_until"))
+    until = _state.get("gateway_until")
+    found = gateway.tail(datetime.fromisoformat(until) if until else None)
     if not found:
         text = "No program has called yet. Copy a snippet above; its call appears here at once."
         st.info(text, icon=":material/inbox:")
         history.opened()
         return
-    _state["gateway_newest"] = clock.to_us(found[0].created_at)
+    _state["gateway_newest"] = found[0].created_at.isoformat()
     pick = address.table(
         gateway.tail_frame(found), "call", _table(), column_config=_COLUMNS, then=_pause,
         height="content" if len(found) < 10 else 388,
@@ -51,7 +54,7 @@ def _table() -> str:
 
 
 def _paused() -> None:
-    _state["gateway_until"] = clock.now_us() if _state["gateway_pause"] else None
+    _state["gateway_until"] = clock.now().isoformat() if _state["gateway_pause"] else None
     if not _state["gateway_pause"]:
         address.put("call", None)
         _state["gateway_n"] = _state.get("gateway_n", 0) + 1
@@ -60,4 +63,5 @@ def _paused() -> None:
 def _pause() -> None:
     if address.value("call") and not _state.get("gateway_pause"):
         _state["gateway_pause"] = True
-        _state["gateway_until"] = _state["gateway_newest"] + 1
+        just_after = datetime.fromisoformat(_state["gateway_newest"]) + timedelta(microseconds=1)
+        _state["gateway_until"] = just_after.isoformat()

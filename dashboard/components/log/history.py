@@ -54,7 +54,7 @@ def opened() -> None:
     if call_id is None:
         return
     try:
-        g = manager().generation(call_id)
+        g = manager().log.get(call_id)
     except NotFound:
         address.missing("call", "call")
         return

@@ -23,7 +23,7 @@ def show() -> None:
     mm = manager()
     with st.container(border=True):
         st.markdown("**Vendors**", help=SERVERS_HELP)
-        found = mm.vendors()
+        found = mm.vendors.names
         for name in [*found, *(name for name in _HOW if name not in found)]:
             _row(name, is_set_up=name in found)
         for (vendor, model), opening in sorted(mm.breakers.states().items()):
@@ -43,5 +43,5 @@ def _row(name: str, *, is_set_up: bool) -> None:
     left.markdown(formatting.plain(label))
     if right.button("Test", key=f"vendor_{name}", type="tertiary"):
         with st.spinner("Asking the vendor …"):
-            check = manager().check_vendor(name)
+            check = manager().vendors.check(name)
         (st.success if check.works else st.error)(formatting.plain(check.message))

@@ -37,7 +37,7 @@ def show() -> None:
 
 
 def _channels() -> None:
-    service = manager().alerts
+    service = manager().alerts.outbox
     line = st.container(horizontal=True, vertical_alignment="center")
     for channel, name in NAMES.items():
         if channel not in service.channels.names:

@@ -28,11 +28,11 @@ def show(g: Generation) -> None:
 
 def snippet(kind: str, request: Request, address: str, key: str = "none") -> str:
     if kind == "OpenAI Python":
-        return _openai(manager().body_for("openai", request), address, key)
+        return _openai(manager().models.body_for("openai", request), address, key)
     if kind == "Google Gen AI":
-        return _google(request.model, manager().body_for("gemini", request), address, key)
+        return _google(request.model, manager().models.body_for("gemini", request), address, key)
     if kind == "curl":
-        return _curl(manager().body_for("openai", request), address, key)
+        return _curl(manager().models.body_for("openai", request), address, key)
     # A document that nothing is read out of: no line of JSON is the word that ends it.
     return f"aimm ask --request - <<'END'\n{_json(to_json(request))}\nEND"
 

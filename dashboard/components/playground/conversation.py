@@ -57,7 +57,7 @@ def current() -> Conversation:
     live = manager().calls.running(last_id)
     if live is not None and (not live.done.done() or live.done.exception() is not None):
         return Conversation(_before(live.origin.ref_id), live=live)
-    last = manager().remembered(last_id)
+    last = manager().log.remembered(last_id)
     if last is None or last.operation != "chat" or not (n == "" or n.isdecimal()):
         address.missing("conversation", "conversation")
         return Conversation()
@@ -72,7 +72,7 @@ def _followed(g: Generation) -> str | None:
 
 def _before(call_id: str | None) -> tuple[Generation, ...]:
     found: list[Generation] = []
-    while call_id and len(found) < LONGEST and (g := manager().remembered(call_id)) is not None:
+    while call_id and len(found) < LONGEST and (g := manager().log.remembered(call_id)) is not None:
         found.append(g)
         call_id = _followed(g)
     return tuple(reversed(found))
@@ -101,7 +101,7 @@ def asked(shown: Conversation, prompt: str) -> Request:
     calls = [part for part in before[-1].content if isinstance(part, ToolCall)] if before else []
     results: tuple[Part, ...] = tuple(ToolResult(call.id, call.name, prompt) for call in calls)
     turn = Message.of("user", results) if results else Message("user", prompt)
-    source = manager().remembered(state.get("play_tools_of") or "")
+    source = manager().log.remembered(state.get("play_tools_of") or "")
     return Request(
         model=state.play_model,
         messages=(*before, turn),
@@ -247,7 +247,7 @@ def _before_last(shown: Conversation) -> str | None:
 
 def tools_line() -> None:
     """Name what goes along with each call besides the fields, with a button to leave it out."""
-    source = manager().remembered(state.get("play_tools_of") or "")
+    source = manager().log.remembered(state.get("play_tools_of") or "")
     words = [f"tools {', '.join(tool.name for tool in source.tools)}"] if source else []
     words += [f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.carried("play").items()]
     if not words:

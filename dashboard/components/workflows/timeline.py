@@ -61,7 +61,7 @@ def _step(run: WorkflowRun, step: StepRun) -> None:
             else:
                 st.markdown("*waiting for the first token …*")
             st.caption(formatting.plain(view.waiting))
-        if step.generation_id and run.is_over and (g := manager().remembered(step.generation_id)) is not None:
+        if step.generation_id and run.is_over and (g := manager().log.remembered(step.generation_id)) is not None:
             receipt.button(g, f"receipt_{run.id}_{step.step}")
         if step.error:
             st.error(formatting.plain(step.error))

@@ -473,7 +473,7 @@ def test_a_budget_that_downgrades_lets_another_model_answer(with_gemini: ModelMa
     assert models[:1] == [FLASH]
     assert set(models[-2:]) == {"sim-fast"}
     assert all(g.status == "ok" for g in answers)
-    assert "sim-fast answered instead of gemini-2.5-flash" in with_gemini.generation(answers[-1].id).note
+    assert "sim-fast answered instead of gemini-2.5-flash" in with_gemini.log.get(answers[-1].id).note
 
 
 def test_the_model_that_really_runs_is_checked(with_gemini: ModelManager, gemini: FakeGemini):
@@ -504,7 +504,7 @@ def test_a_call_without_a_length_is_shortened_to_what_is_left(with_gemini: Model
 
     sent = gemini.requests[-1]["body"]["generationConfig"]["maxOutputTokens"]
     assert 3900 < sent < 4000  # a cent at $2.50 a million
-    assert f"{sent:,} tokens" in with_gemini.generation(g.id).note
+    assert f"{sent:,} tokens" in with_gemini.log.get(g.id).note
 
 
 def test_the_cap_of_a_call_is_kept_whatever_budgets_say(with_gemini: ModelManager, gemini: FakeGemini):
@@ -528,7 +528,7 @@ def test_two_budgets_that_downgrade_to_each_other_refuse(with_gemini: ModelManag
     with pytest.raises(BudgetExceeded) as caught:
         with_gemini.generate("hello", model=FLASH, max_tokens=5)
 
-    assert len(with_gemini.generation(caught.value.generation_id or "").note) < 500
+    assert len(with_gemini.log.get(caught.value.generation_id or "").note) < 500
     assert gemini.requests == []
 
 

@@ -40,7 +40,7 @@ FLASH = "gemini-2.5-flash"
 def test_an_answer_is_logged_as_it_was_given(mm: ModelManager):
     given = mm.generate("Why do cats purr?", model="sim-fast", system="Be brief.", temperature=0.5)
 
-    logged = mm.generation(given.id)
+    logged = mm.log.get(given.id)
 
     assert (logged.text, logged.usage, logged.cost_usd, logged.status) == (
         given.text,
@@ -86,7 +86,7 @@ def test_a_call_that_keeps_failing_raises_and_is_logged_without_cost(mm: ModelMa
     with pytest.raises(RateLimited) as caught:
         mm.generate("[[fail:rate_limit]] hello", model="sim-fast")
 
-    logged = mm.generation(caught.value.generation_id or "")
+    logged = mm.log.get(caught.value.generation_id or "")
     assert (logged.status, logged.error_class, logged.cost_usd) == ("error", "rate_limited", Decimal(0))
 
 
@@ -95,7 +95,7 @@ def test_a_blocked_prompt_names_its_category_and_is_not_retried(mm: ModelManager
         mm.generate("[[fail:block]] hello", model="sim-fast")
 
     assert caught.value.category == "SAFETY"
-    assert mm.generation(caught.value.generation_id or "").n_attempts == 1
+    assert mm.log.get(caught.value.generation_id or "").n_attempts == 1
 
 
 def test_a_broken_stream_keeps_its_text_and_calls_its_cost_an_estimate(mm: ModelManager):
@@ -152,7 +152,7 @@ def test_content_can_be_kept_out_of_the_database(open_manager, sqlite_url: str):
     mm = open_manager(sqlite_url, log_content="metadata")
     given = mm.generate("My secret recipe.", model="sim-fast", system="Keep quiet.")
 
-    logged = mm.generation(given.id)
+    logged = mm.log.get(given.id)
 
     assert (logged.text, logged.messages, logged.system) == ("", (), None)
     assert logged.usage == given.usage
@@ -265,7 +265,7 @@ def test_what_cannot_succeed_is_asked_once(with_gemini: ModelManager, gemini: Fa
         with_gemini.generate("Hi", model=FLASH)
 
     assert len(gemini.requests) == n_requests
-    assert with_gemini.generation(caught.value.generation_id or "").error_class == caught.value.code
+    assert with_gemini.log.get(caught.value.generation_id or "").error_class == caught.value.code
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_a_vendor_that_hangs_meets_the_deadline(open_manager, sqlite_url: str, g
     with pytest.raises(ProviderTimeout) as caught:
         mm.generate("Hi", model=FLASH)
 
-    logged = mm.generation(caught.value.generation_id or "")
+    logged = mm.log.get(caught.value.generation_id or "")
     assert logged.latency_s < 2
     assert logged.cost_status == "estimated"
 
@@ -385,7 +385,7 @@ def test_the_vendors_own_list_is_what_can_be_asked(with_gemini: ModelManager):
 
     assert names[:2] == ["gemini-2.5-flash", "gemini-2.5-pro"]
     assert names[-3:] == ["sim-fast", "sim-balanced", "sim-careful"]
-    assert with_gemini.default_model() == "gemini-3.5-flash"
+    assert with_gemini.models.default() == "gemini-3.5-flash"
 
 
 def test_an_unreachable_vendor_is_a_connection_fault(open_manager, sqlite_url: str, gemini: FakeGemini):
@@ -394,7 +394,7 @@ def test_an_unreachable_vendor_is_a_connection_fault(open_manager, sqlite_url: s
 
     with pytest.raises(ProviderUnavailable):
         mm.generate("Hi", model=FLASH)
-    assert mm.check_key("AIzaSomething0123456789").status == "network"
+    assert mm.vendors.check_key("AIzaSomething0123456789").status == "network"
 
 
 def test_a_wrong_key_is_named_and_never_shown(open_manager, sqlite_url: str, gemini: FakeGemini, caplog):
@@ -404,15 +404,15 @@ def test_a_wrong_key_is_named_and_never_shown(open_manager, sqlite_url: str, gem
     with pytest.raises(AuthenticationError) as caught:
         mm.generate("Hi", model=FLASH)
 
-    assert mm.check_key(wrong).status == "wrong_key"
-    logged = mm.generation(caught.value.generation_id or "")
+    assert mm.vendors.check_key(wrong).status == "wrong_key"
+    logged = mm.log.get(caught.value.generation_id or "")
     assert not any(wrong in text for text in (str(caught.value), repr(mm.settings), logged.error_message, caplog.text))
 
 
 def test_a_key_that_works_says_so(with_gemini: ModelManager):
     from tests.fakes.gemini import KEY
 
-    check = with_gemini.check_key(KEY)
+    check = with_gemini.vendors.check_key(KEY)
 
     assert check.works
     assert "5 text models" in check.message
@@ -466,7 +466,7 @@ def test_every_way_to_ask_takes_the_same_and_answers_alike(open_manager: Open, s
     request = mm.request("Say one.", model="sim-fast", seed=1)
 
     assert ask("Say one.", model="sim-fast", seed=1) == ask(request) == ask(request.messages, model="sim-fast", seed=1)
-    assert ask("Hi") and mm.log.latest(limit=1)[0].model == mm.default_model()
+    assert ask("Hi") and mm.log.latest(limit=1)[0].model == mm.models.default()
     assert ask("Hi", model="ours", system="Be brief.", max_tokens=5)
     assert mm.log.latest(limit=1)[0].model == "sim-careful"
     assert ask("Hi", Origin(source="cli", tags=("t",)), model="exp:Which", unit="u1")
@@ -494,7 +494,7 @@ def test_a_nul_in_an_answer_is_dropped(open_manager, database_url: str, gemini: 
 
     g = mm.generate("Hi", model=FLASH)
 
-    assert mm.generation(g.id).text == "ab and more"
+    assert mm.log.get(g.id).text == "ab and more"
 
 
 def test_whoever_stops_waiting_does_not_stop_the_call(sqlite_url: str):
@@ -532,7 +532,7 @@ def test_empty_answers_without_a_count_are_estimated_not_free(open_manager, sqli
     with pytest.raises(Exception, match="nothing at all") as caught:
         mm.generate("Hi", model=FLASH)
 
-    logged = mm.generation(caught.value.generation_id)  # type: ignore[attr-defined]
+    logged = mm.log.get(caught.value.generation_id)  # type: ignore[attr-defined]
     assert logged.cost_status == "estimated"
     assert logged.cost_usd is not None and logged.cost_usd > 0
 
@@ -544,5 +544,5 @@ def test_a_blocked_prompt_without_a_count_costs_nothing(open_manager, sqlite_url
     with pytest.raises(Exception, match="SAFETY") as caught:
         mm.generate("Hi", model=FLASH)
 
-    logged = mm.generation(caught.value.generation_id)  # type: ignore[attr-defined]
+    logged = mm.log.get(caught.value.generation_id)  # type: ignore[attr-defined]
     assert (logged.cost_usd, logged.cost_status) == (0, "priced")

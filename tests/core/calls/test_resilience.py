@@ -37,7 +37,7 @@ def forgetful(served: Running) -> None:
 
 
 def the_last(served: Running, n: int) -> list[Generation]:
-    return [served.mm.generation(row.id) for row in served.mm.log.latest(limit=n)]
+    return [served.mm.log.get(row.id) for row in served.mm.log.latest(limit=n)]
 
 
 @pytest.mark.parametrize("way", ["body", "header", "alias"])

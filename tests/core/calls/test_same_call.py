@@ -135,7 +135,7 @@ def test_a_reopened_call_goes_on_with_its_whole_conversation(app: AppTest, gemin
         assert sent[part] == first[part], part
     given = app.query_params["conversation"]
     after = given if isinstance(given, str) else given[0]
-    assert process.manager().generation(after).ref_id == made.id
+    assert process.manager().log.get(after).ref_id == made.id
 
     again = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
     again.query_params["conversation"] = after

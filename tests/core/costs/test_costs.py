@@ -484,7 +484,7 @@ def test_back_pricing_moves_budgets_and_leaves_a_trail(open_manager: Open, datab
         600,
     )
     mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 10})
-    assert mm.generation(calls[0].id).cost_usd is None  # nothing is charged before it is asked for
+    assert mm.log.get(calls[0].id).cost_usd is None  # nothing is charged before it is asked for
 
     mm.prices.reprice("gemini", "gemini-unpriced-1")
 
@@ -494,7 +494,7 @@ def test_back_pricing_moves_budgets_and_leaves_a_trail(open_manager: Open, datab
     assert mm.prices.unpriced() == []
     assert mm.prices.audit()[0].action == "calls repriced"
     assert mm.prices.audit()[0].detail["calls"] == 2
-    again = mm.generation(calls[0].id)
+    again = mm.log.get(calls[0].id)
     assert (again.cost_status, again.receipts[0].usd) == ("priced", again.cost_usd)
     assert mm.monitoring.differences() == []
     assert mm.budgets.differences() == []
@@ -574,7 +574,7 @@ def test_charging_anew_leaves_an_estimate_an_estimate(
 
     assert mm.prices.reprice("gemini", "gemini-unpriced-1") == 1
 
-    after = mm.generation(before.id)
+    after = mm.log.get(before.id)
     assert (before.status, before.cost_status) == (status, "unknown")
     assert after.cost_status == cost_status
     assert mm.monitoring.differences() == []
@@ -594,7 +594,7 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
         more = {"modelVersion": answered} if answered else {}
         gemini.next(Reply(events=[wire.event("Hi", finish="STOP", usage=wire.usage(1000, 0), **more)]))
         ids.append(mm.generate("Hi", model=model).id)
-    before = [mm.generation(id_).cost_usd for id_ in ids]
+    before = [mm.log.get(id_).cost_usd for id_ in ids]
     assert {each.model: each.n_calls for each in mm.prices.unpriced()} == {
         "gemini-new-1": 4, "gemini-new-2": 1, "gemini-none-latest": 1,
     }  # fmt: skip
@@ -605,13 +605,13 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
         mm.prices.reprice("gemini", model) for model in ("gemini-new-1", "gemini-mine-latest", "gemini-none-latest")
     ]
 
-    after = [mm.generation(id_).cost_usd for id_ in ids]
+    after = [mm.log.get(id_).cost_usd for id_ in ids]
     assert done == [4, 0, 1]
     assert after == [Decimal("0.001")] * 3 + [None, before[4], Decimal("0.004"), Decimal("0.001")]
     assert mm.monitoring.differences() == []
     gemini.next(Reply(events=[wire.event("Hi", finish="STOP", usage=wire.usage(1000, 0), modelVersion="gemini-new-1")]))
     live = mm.generate("Hi", model="gemini-mine-latest")
-    assert (live.cost_usd, live.price_id) == (after[0], mm.generation(ids[0]).price_id)
+    assert (live.cost_usd, live.price_id) == (after[0], mm.log.get(ids[0]).price_id)
     assert [day.n_calls for day in mm.prices.preview("gemini", "gemini-new-1", only_unpriced=False)] == [5]
 
 
@@ -652,7 +652,7 @@ def test_a_call_keeps_the_price_row_it_was_charged_with(open_manager: Open, sqli
 
     assert kept is not None
     assert kept.input.base == 9
-    assert mm.generation(g.id).receipts[0].usd == g.cost_usd
+    assert mm.log.get(g.id).receipts[0].usd == g.cost_usd
 
 
 def test_a_receipt_says_what_the_call_would_have_cost_elsewhere(
@@ -715,7 +715,7 @@ def test_a_call_whose_counts_cannot_be_is_on_record_as_an_estimate(
 
     g = with_gemini.generate("Hi there", model="gemini-2.5-flash")
 
-    assert with_gemini.generation(g.id).text == "Hello from the fake."
+    assert with_gemini.log.get(g.id).text == "Hello from the fake."
     assert (g.cost_status, g.cost_usd) == ("estimated", Decimal("0.0000131"))
 
 
@@ -730,7 +730,7 @@ def test_a_call_with_odd_counts_is_on_record(
 
     g = with_gemini.generate("Hi", model="gemini-2.5-flash")
 
-    assert (g.cost_status, with_gemini.generation(g.id).usage.input_tokens) == (status, recorded)
+    assert (g.cost_status, with_gemini.log.get(g.id).usage.input_tokens) == (status, recorded)
 
 
 def worked_cases() -> list[list[str]]:

@@ -705,8 +705,8 @@ def ready(mm: ModelManager) -> None:
 def test_an_alias_answers_with_its_target(mm: ModelManager):
     mm.aliases.set("helper", Target(model="sim-careful", system="Be kind.", parameters=Parameters(temperature=0.1)))
 
-    g = mm.generation(mm.generate("Hello", model="helper").id)
-    own = mm.generation(mm.generate("Hello", model="helper", system="Be brief.", temperature=0.9).id)
+    g = mm.log.get(mm.generate("Hello", model="helper").id)
+    own = mm.log.get(mm.generate("Hello", model="helper", system="Be brief.", temperature=0.9).id)
 
     assert (g.model, g.system, g.parameters.temperature) == ("sim-careful", "Be kind.", 0.1)
     assert (own.system, own.parameters.temperature) == ("Be brief.", 0.9)
@@ -760,7 +760,7 @@ def test_a_broken_guardrail_takes_a_rollout_back(with_gemini: ModelManager, gemi
     alias = mm.aliases.get("helper")
     assert (alias.target.model, alias.rollout_id) == ("sim-fast", None)
     assert "Rolled back" in alias.note
-    [told] = [each for each in mm.alerts.outbox() if "rollout of helper" in each.title]
+    [told] = [each for each in mm.alerts.outbox.latest() if "rollout of helper" in each.title]
     assert "sim-fast answers as before. Rolled back." in told.title
     assert set(traffic(mm, "helper", 5)) == {"sim-fast"}
 

@@ -226,12 +226,12 @@ def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open,
 
     [fired] = mm.alerts.evaluate()
     assert mm.alerts.evaluate() == []  # it does not repeat while it is firing
-    assert mm.alerts.deliver() == 0
-    assert {"It answered 503."} == {each.error for each in mm.alerts.outbox()}
+    assert mm.alerts.outbox.deliver() == 0
+    assert {"It answered 503."} == {each.error for each in mm.alerts.outbox.latest()}
     receiver.status = 200
-    mm.alerts._now = lambda: clock.now() + timedelta(minutes=2)
-    assert mm.alerts.deliver() == 2
-    assert mm.alerts.deliver() == 0
+    mm.alerts.outbox._now = lambda: clock.now() + timedelta(minutes=2)
+    assert mm.alerts.outbox.deliver() == 2
+    assert mm.alerts.outbox.deliver() == 0
 
     assert (fired.state, fired.budget_name) == ("firing", "team")
     slack, webhook = sorted(receiver.got, key=len)
@@ -253,7 +253,7 @@ def test_thresholds_that_are_passed_together_are_one_message(open_manager: Open,
     spend(mm, "10.4")
 
     assert {(each.budget_name, each.threshold) for each in mm.alerts.evaluate()} == {("team", 1.0), ("other", 0.1)}
-    assert mm.alerts.deliver() == 2
+    assert mm.alerts.outbox.deliver() == 2
     assert {(each["budget"]["name"], each["threshold"]) for each in receiver.got} == {("team", 1.0), ("other", 0.1)}
     assert sum(each.state == "firing" for each in mm.alerts.all()) == 5
     mm.budgets.change(made.budget.id, limit_usd="100")
@@ -267,12 +267,12 @@ def test_a_circuit_that_opens_is_told_once(open_manager: Open, sqlite_url: str, 
     for _ in range(2):  # another process that finds the same
         opening = Opening(clock.now_us() + 10**7, 1, "It is down.")
         mm._writer.run(partial(mm.breakers._put, name=("openai", "gpt-5.5"), opening=opening))
-    assert mm.alerts.deliver() == 1
+    assert mm.alerts.outbox.deliver() == 1
 
     [got] = receiver.got
     assert (got["event"], got["provider"], got["model"]) == ("circuit.opened", "openai", "gpt-5.5")
     assert "left alone" in got["text"] and "It is down." in got["text"]
-    assert "page" in {each.channel for each in mm.alerts.outbox()}  # who has no channel sees it on Monitoring
+    assert "page" in {each.channel for each in mm.alerts.outbox.latest()}  # who has no channel sees it on Monitoring
 
 
 @pytest.mark.parametrize(
@@ -352,22 +352,22 @@ def test_two_processes_that_see_a_threshold_passed_speak_once(open_manager: Open
 
     spoken = [*one.alerts.evaluate(), *two.alerts.evaluate()]
     assert len(spoken) == 1
-    one.alerts.deliver(), two.alerts.deliver()
+    one.alerts.outbox.deliver(), two.alerts.outbox.deliver()
 
     assert len(receiver.got) == 1
 
 
 def test_a_test_message_says_what_is_wrong_and_no_secret_shows(open_manager: Open, sqlite_url: str, receiver: Receiver):
     mm = open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url)
-    assert mm.alerts.test("webhook") == ""
+    assert mm.alerts.outbox.test("webhook") == ""
     receiver.close()
 
-    problem = mm.alerts.test("webhook")
+    problem = mm.alerts.outbox.test("webhook")
 
     assert "cannot be reached" in problem
-    assert "secret-token" not in problem + repr(mm.settings) + repr(mm.alerts.channels)
+    assert "secret-token" not in problem + repr(mm.settings) + repr(mm.alerts.outbox.channels)
     with pytest.raises(InvalidRequest):
-        mm.alerts.test("email")
+        mm.alerts.outbox.test("email")
 
 
 PASSWORD = "hunter2-of-the-mail"
@@ -392,7 +392,7 @@ def test_a_password_goes_over_no_plain_connection(
     server = FakeSmtp()
     mm = by_mail(open_manager, sqlite_url, f"smtp://{user}{host}:{server.port}?from=aimm@example.com")
 
-    found = mm.alerts.test("email")
+    found = mm.alerts.outbox.test("email")
     server.close()
 
     assert (problem in found) if problem else found == ""
@@ -404,7 +404,7 @@ def test_a_mail_server_that_nobody_vouches_for_gets_no_password(open_manager: Op
     server = FakeSmtp(self_signed(tmp_path))
     mm = by_mail(open_manager, sqlite_url, f"smtps://u:{PASSWORD}@localhost:{server.port}")
 
-    problem = mm.alerts.test("email")
+    problem = mm.alerts.outbox.test("email")
     server.close()
 
     assert "SSLCertVerificationError" in problem
@@ -429,10 +429,10 @@ def test_an_address_that_is_none_keeps_no_other_channel_from_its_message(
     spend(mm, "6")
     mm.alerts.evaluate()
 
-    assert mm.alerts.deliver() == 1
+    assert mm.alerts.outbox.deliver() == 1
     assert len(receiver.got) == 1
-    [problem] = [each.error for each in mm.alerts.outbox() if each.channel == "email"]
-    assert problem == mm.alerts.test("email")
+    [problem] = [each.error for each in mm.alerts.outbox.latest() if each.channel == "email"]
+    assert problem == mm.alerts.outbox.test("email")
     assert "AIMM_SMTP_URL must look like" in problem
     assert PASSWORD not in problem
 
@@ -989,8 +989,8 @@ def test_a_bad_tag_is_refused_before_anything_is_sent(with_gemini: ModelManager,
 def test_an_estimate_brackets_what_the_call_then_costs(mm: ModelManager):
     request = mm.request("Summarise the minutes of the meeting in three sentences.", model="sim-balanced")
 
-    before = mm.estimate(request)
-    exact = mm.estimate(request, counted=mm.count_tokens(request))
+    before = mm.models.estimate(request)
+    exact = mm.models.estimate(request, counted=mm.count_tokens(request))
     g = mm.generate(request.prompt, model="sim-balanced")
 
     assert before.high_usd is not None and g.cost_usd is not None

@@ -56,7 +56,7 @@ def test_what_a_server_says_it_charged_is_the_cost_until_the_team_sets_a_price(m
     own, odd = (mm.generate("Hi", model=f"openrouter/{LLAMA}") for _ in range(2))
 
     assert (said.cost_usd, said.cost_status, said.model) == (Decimal("0.0125"), "priced", LLAMA)
-    assert "charged by the vendor" in mm.generation(said.id).receipts[0].note.lower()
+    assert "charged by the vendor" in mm.log.get(said.id).receipts[0].note.lower()
     assert own.cost_usd == Decimal("0.002")  # 10 x 0.0001 + 5 x 0.0002
     assert (odd.cost_usd, "hologram_tokens (4)" in odd.note) == (None, True)
     assert mm.monitoring.differences() == [] and mm.budgets.differences() == []
@@ -74,7 +74,7 @@ def test_models_of_ones_own_machines_take_prices_and_past_calls_are_charged_anew
 
     assert before.cost_usd == {"vllm": None, "ollama": 0}[provider]
     assert after.cost_usd == Decimal("0.003")
-    assert (n, mm.generation(before.id).cost_usd) == ({"vllm": 1, "ollama": 2}[provider], Decimal("0.003"))
+    assert (n, mm.log.get(before.id).cost_usd) == ({"vllm": 1, "ollama": 2}[provider], Decimal("0.003"))
     assert mm.monitoring.differences() == []
 
 
@@ -256,5 +256,5 @@ def test_the_books_of_a_budget_that_counted_nothing_are_written_anew(open_manage
     mm = open_manager(empty_database_url)
 
     assert mm.budgets.status("b1").spent_usd == Decimal("0.25")
-    assert mm.generation("g1").usage.more == {}
+    assert mm.log.get("g1").usage.more == {}
     assert mm.budgets.differences() == [] and mm.monitoring.differences() == []

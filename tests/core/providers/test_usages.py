@@ -113,7 +113,7 @@ def test_googles_client_and_the_wire_count_the_same(
         g = mm.submit(request, Origin()).result()
 
         assert (g.cost_usd, g.service_tier) == (None if cost is None else Decimal(cost), tier)
-        assert note in g.note and mm.generation(g.id).usage == g.usage
+        assert note in g.note and mm.log.get(g.id).usage == g.usage
         assert ("vendor's own wire" in g.note) == bool(
             g.usage.output_audio_tokens or g.usage.more.get("output_image_tokens")
         )

@@ -221,8 +221,8 @@ def test_models_are_the_vendors_own_lists(mm: ModelManager):
     found = {(model.provider, model.name) for model in mm.models()}
 
     assert {("openai", GPT), ("anthropic", CLAUDE), ("ollama", LLAMA), ("vllm", GPT)} <= found
-    assert mm.vendors() == ["openai", "anthropic", "vllm", "ollama"]
-    assert all(mm.check_vendor(name).works for name in mm.vendors())
+    assert mm.vendors.names == ["openai", "anthropic", "vllm", "ollama"]
+    assert all(mm.vendors.check(name).works for name in mm.vendors.names)
 
 
 def test_tokens_are_counted_where_the_vendor_counts(mm: ModelManager):
@@ -235,12 +235,12 @@ def test_a_wrong_key_is_named_and_never_shown(open_manager: Open, sqlite_url: st
     wrong = "sk-wrong-secret-0123456789"
     mm = open_manager(sqlite_url, openai_api_key=wrong, openai_base_url=f"{vendor.url}/v1")
 
-    check, g = mm.check_vendor("openai"), ask(mm, GPT)
+    check, g = mm.vendors.check("openai"), ask(mm, GPT)
 
     assert check.status == "wrong_key"
     assert g.error_class == "authentication"
     assert wrong not in check.message + g.error_message
-    assert mm.check_vendor("anthropic").status == "missing"
+    assert mm.vendors.check("anthropic").status == "missing"
 
 
 def test_a_vendor_that_does_not_say_its_models_keeps_nobody_waiting(
@@ -253,7 +253,7 @@ def test_a_vendor_that_does_not_say_its_models_keeps_nobody_waiting(
 
         begin = time.monotonic()
         found = {model.provider for model in mm.models(wait_s=2)}
-        assert mm.model(LLAMA).provider == "vllm"  # known from a list that is there
+        assert mm.models.get(LLAMA).provider == "vllm"  # known from a list that is there
 
         assert {"vllm", "simulated"} <= found and "dead" not in found
         assert time.monotonic() - begin < 6  # after which the silent one is given up
@@ -264,7 +264,7 @@ def test_vendors_that_are_not_there_say_so(open_manager: Open, sqlite_url: str):
         sqlite_url, openai_api_key=KEY, openai_base_url="http://127.0.0.1:9/v1", finds_ollama=True, ollama_host=""
     )
 
-    assert mm.check_vendor("openai").status == "network"
+    assert mm.vendors.check("openai").status == "network"
     assert [m.provider for m in mm.models() if not m.is_simulated] == []
     with pytest.raises(AimmError, match="No key is set for anthropic"):
         mm.generate("Hello", model=CLAUDE)
@@ -465,10 +465,10 @@ def test_an_empty_key_is_no_key_of_the_environment(
     monkeypatch.setenv("GOOGLE_API_KEY", "AIzaOfTheProcess0123456789")
     mm = open_manager(sqlite_url)
 
-    assert mm.check_key(" ").status == "missing"
-    assert mm.check_key("AIza with a blank").status == "wrong_key"
+    assert mm.vendors.check_key(" ").status == "missing"
+    assert mm.vendors.check_key("AIza with a blank").status == "wrong_key"
     with pytest.raises(InvalidRequest):
-        mm.use_key("")
+        mm.vendors.use_key("")
 
 
 def test_a_budget_holds_for_every_vendor(mm: ModelManager, vendor: FakeVendor):

@@ -108,21 +108,21 @@ def test_a_database_with_the_demo_of_before_is_healed(open_manager: Open, empty_
 
     mm = open_manager(empty_database_url)
 
-    assert (mm.generation("g1").operation, mm.generation("g2").operation) == ("chat", "embeddings")
-    assert (mm.generation("g1").damaged, mm.generation("g1").text) == ((), "Ho")
-    assert [call.name for call in mm.generation("g2").tool_calls] == ["look"]
+    assert (mm.log.get("g1").operation, mm.log.get("g2").operation) == ("chat", "embeddings")
+    assert (mm.log.get("g1").damaged, mm.log.get("g1").text) == ((), "Ho")
+    assert [call.name for call in mm.log.get("g2").tool_calls] == ["look"]
 
 
 def test_a_damaged_call_is_shown_without_what_cannot_be_read(mm: ModelManager, database_url: str):
     whole = a_generation("g1", usages=(Usage(input_tokens=1), Usage(input_tokens=9)), **BODY)
     mm._writer.log(to_row(whole), to_body(whole, "full")).result()
     fields = (*COLUMNS["generation_bodies"], "usages")
-    assert mm.generation("g1").damaged == ()
+    assert mm.log.get("g1").damaged == ()
 
     for value in DAMAGE:
         for name in fields:
             damage(database_url, value, {"generations" if name == "usages" else "generation_bodies": (name,)})
-            for g in (mm.generation("g1"), *mm.log.latest(search="cat"), *mm.log.by_ref("none")):
+            for g in (mm.log.get("g1"), *mm.log.latest(search="cat"), *mm.log.by_ref("none")):
                 assert g.damaged == (name,), (name, value)
                 assert generation_view(g)["damaged"] == list(g.damaged)
                 assert (g.text, g.usage.input_tokens) == ("A cat.", 10)

@@ -372,9 +372,9 @@ def test_demo_data_come_and_go_without_a_trace(mm: ModelManager):
     assert run.status == "succeeded"
     for step in run.steps:  # as sent: filled in, and the same in the log
         assert step.generation_id is not None and "{{" not in step.prompt
-        assert mm.generation(step.generation_id).messages[-1].text == step.prompt
+        assert mm.log.get(step.generation_id).messages[-1].text == step.prompt
     assert {row["operation"] for row in mm.log.all_rows()} == {"chat"}
-    opened = [mm.generation(g.id) for g in mm.log.latest(limit=500, search="a")]
+    opened = [mm.log.get(g.id) for g in mm.log.latest(limit=500, search="a")]
     assert {(g.tools, g.tool_calls, g.damaged) for g in opened} == {((), (), ())}
     assert len(opened) > 400
 

@@ -1,0 +1,1 @@
+"""Models by name, the vendors that have them, and what asking a model may cost."""

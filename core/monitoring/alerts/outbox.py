@@ -1,0 +1,82 @@
+"""Messages on their way out: written down with what they tell of, then sent; a dead channel loses none of them."""
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from core.clock import to_us
+from core.domain.alert import Channel, Delivery
+from core.errors import InvalidRequest
+from core.monitoring.alerts.delivery import Channels, DeliveryFailed
+from core.storage import alerts as store
+from core.storage.alerts import AlertStore
+from core.storage.engine.database import Connection, Database
+from core.storage.engine.writer import Work, Writer
+
+logger = logging.getLogger(__name__)
+
+CLAIM = timedelta(seconds=60)
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
+
+
+class Outbox:
+    """Messages for the channels that are set up."""
+
+    def __init__(self, database: Database, writer: Writer, channels: Channels, now: Callable[[], datetime]) -> None:
+        self._store = AlertStore(database)
+        self._writer = writer
+        self.channels = channels
+        self._now = now
+        self._rng = random.Random()
+
+    def latest(self) -> list[Delivery]:
+        """The latest messages, newest first: delivered, waiting, and why one could not be delivered yet."""
+        return self._store.outbox()
+
+    def enqueue(self, connection: Connection, payload: dict[str, Any], now: datetime) -> None:
+        """Write down a message of a budget, in the transaction of what it tells of."""
+        store.enqueue(connection, self.channels.names, payload, to_us(now))
+
+    def tell(self, event: str, text: str, **fields: Any) -> Work:
+        """Work that tells of something else than a budget, in the transaction that writes it down. fields: What it is of."""
+        now = self._now()
+        payload = {"event": event, "text": text, "at": now.isoformat(), **fields}
+        return lambda connection: store.tell(connection, self.channels.names, payload, to_us(now))
+
+    def deliver(self) -> int:
+        """Send what is due; returns how many messages arrived. What did not is tried again, later and later."""
+        n = 0
+        for id_, channel, payload, n_attempts in self._store.waiting(to_us(self._now())):
+            now = self._now()
+            claim = partial(store.claim, delivery_id=id_, now_us=to_us(now), until_us=to_us(now + CLAIM))
+            if not self._writer.run(claim):
+                continue
+            try:
+                self.channels.send(channel, payload)
+            except DeliveryFailed as error:
+                wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(n_attempts, 10)) * self._rng.uniform(0.8, 1.2)
+                text, next_us = str(error), to_us(self._now() + wait)
+                self._writer.run(partial(store.failed, delivery_id=id_, error=text, next_us=next_us))
+                logger.warning("an alert to %s could not be delivered: %s", channel, text)
+            else:
+                self._writer.run(partial(store.delivered, delivery_id=id_, now_us=to_us(self._now())))
+                n += 1
+        return n
+
+    def test(self, channel: Channel) -> str:
+        """Send a test message now; returns what went wrong, in words; empty = it arrived.
+
+        Raises:
+            InvalidRequest: The channel is not set up.
+        """
+        if channel not in self.channels.names:
+            raise InvalidRequest(f"{channel} is not set up; see .env.example.")
+        text = "AI Model Manager: this is a test. Alerts of budgets will arrive here."
+        try:
+            self.channels.send(channel, {"event": "test", "text": text, "at": self._now().isoformat()})
+        except DeliveryFailed as error:
+            return str(error)
+        return ""
