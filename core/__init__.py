@@ -61,8 +61,8 @@ _NAMES_OF = {
     "core.domain.price": "Price TeamPrice",
     "core.domain.workflow": "Condition Step StepRun Workflow WorkflowRun",
     "core.errors": (
-        "AimmError AuthenticationError Blocked BudgetExceeded CapReached CircuitOpen Conflict ContextTooLong DamagedRecord "
-        "DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded ProviderError "
+        "AimmError AuthenticationError Blocked BudgetExceeded CapReached CircuitOpen Conflict ContextTooLong "
+        "DamagedRecord DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded ProviderError "
         "ProviderTimeout ProviderUnavailable RateLimited TooLarge"
     ),
     "core.manager": "ModelManager",

@@ -1,4 +1,7 @@
-"""Work that must happen although nobody asks: other processes' changes are seen, dead ones' money is freed, alerts get out."""
+"""Work that must happen although nobody asks for it.
+
+Other processes' changes are seen, the money of dead ones is freed, alerts get out.
+"""
 
 import logging
 import threading
@@ -12,7 +15,7 @@ EVERY_S = 5.0
 
 
 class PeriodicJobs:
-    """Jobs that run one after the other in a thread of their own, again and again; a failing one does not stop the others."""
+    """Jobs that a thread of their own runs one after the other, again and again; a failing one stops no other."""
 
     def __init__(self, jobs: Sequence[Callable[[], object]], every_s: float = EVERY_S) -> None:
         self._jobs = jobs

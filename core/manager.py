@@ -155,7 +155,7 @@ class ModelManager(Asking):
         self.log = LogService(self.database, self.prices.with_receipts, self.calls.running)
 
     def _open_features(self) -> None:
-        """What is built on calls."""
+        """The features, which are built on calls."""
         keeps_text = self.settings.log_content == "full"
         self.runs = RunEngine(self.database, self._presence)
         tools = JobTools(self.database, self._writer, self.calls, self.keys.of_id)
@@ -285,7 +285,7 @@ class ModelManager(Asking):
         return self.models.default()
 
     def is_ready(self) -> bool:
-        """Whether calls can be recorded just now."""
+        """True where calls can be recorded just now."""
         return self._writer.works()
 
     def __enter__(self) -> "ModelManager":

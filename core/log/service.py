@@ -1,4 +1,4 @@
-"""The log of calls for its readers: the stored calls, with the lines of their cost, and the live ones of this process."""
+"""The log of calls for its readers: stored calls with the lines of their cost, and the live ones."""
 
 from collections.abc import Callable
 

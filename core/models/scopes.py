@@ -22,8 +22,8 @@ def budget_check(
 ) -> Callable[[Budget], Budget]:
     """A function that gives a budget as it is kept.
 
-    It raises InvalidRequest where the scope fits no call, and AimmError where nobody answers for the model that a budget
-    downgrades to. That is a model, not an alias: it must not move.
+    It raises InvalidRequest where the scope fits no call, and AimmError where nobody answers for the model that a
+    budget downgrades to. That is a model, not an alias: it must not move.
     """
 
     def resolve(name: str) -> object:

@@ -22,7 +22,7 @@ _Named = TypeVar("_Named", Variant, Candidate)
 
 
 class ModelService:
-    """What can be asked. Calling the service lists the models."""
+    """Models that can be asked. Calling the service lists the models."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class ModelService:
         return self._resolve(alias.target.model if alias else name)
 
     def exists(self, name: str) -> bool:
-        """Whether a name is a model's that can be asked; an alias is none."""
+        """True where a name is a model's that can be asked; an alias is none."""
         try:
             self._resolve(name)
         except AimmError:

@@ -21,7 +21,7 @@ class VendorService:
 
     @property
     def has_key(self) -> bool:
-        """Whether Gemini, whose models are asked where none is named, has a key."""
+        """True where Gemini has a key; its models are asked where none is named."""
         return self._registry.has("gemini")
 
     @property

@@ -41,7 +41,7 @@ class Outbox:
         store.enqueue(connection, self.channels.names, payload, to_us(now))
 
     def tell(self, event: str, text: str, **fields: Any) -> Work:
-        """Work that tells of something else than a budget, in the transaction that writes it down. fields: What it is of."""
+        """Work that writes down a message of something else than a budget. fields: The rest of its payload."""
         now = self._now()
         payload = {"event": event, "text": text, "at": now.isoformat(), **fields}
         return lambda connection: store.tell(connection, self.channels.names, payload, to_us(now))
