@@ -33,7 +33,8 @@ class ModelService:
         usual_answer: Callable[[Model], float | None],
         default_model: str | None,
     ) -> None:
-        """find_alias: The alias of a name, if it is one. usual_answer: The output tokens that a model's answers have on average; None = it has not answered.
+        """find_alias: The alias of a name, if it is one.
+        usual_answer: The output tokens that a model's answers have on average; None = it has not answered.
         default_model: The one of the settings; None = a vendor's newest.
         """
         self._registry = registry
@@ -89,7 +90,7 @@ class ModelService:
         return self._prices.price(self.get(name).provider, name, clock.now())
 
     def estimate(self, request: Request, *, counted: int | None = None) -> Estimate:
-        """The range of what a call may cost. counted: Its input tokens, where the vendor counted them (`ModelManager.count_tokens`).
+        """The range of what a call may cost. counted: Its input tokens, where the vendor counted them.
 
         Raises:
             ModelNotFound, AuthenticationError
