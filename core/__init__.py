@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         RateLimited,
         TooLarge,
     )
+    from core.keys.issuing import Allowance
     from core.manager import ModelManager
     from core.pricing.estimate import Estimate
 
@@ -65,6 +66,7 @@ _NAMES_OF = {
         "DamagedRecord DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded ProviderError "
         "ProviderTimeout ProviderUnavailable RateLimited TooLarge"
     ),
+    "core.keys.issuing": "Allowance",
     "core.manager": "ModelManager",
     "core.pricing.estimate": "Estimate",
 }
@@ -74,6 +76,7 @@ __all__ = [
     "AimmError",
     "Alert",
     "Alias",
+    "Allowance",
     "AuthenticationError",
     "Blocked",
     "Budget",

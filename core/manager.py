@@ -26,6 +26,7 @@ from core.domain.key import Key
 from core.experiments.rollout import AliasService
 from core.experiments.service import ExperimentService
 from core.experiments.traffic import TrafficRouter
+from core.keys.issuing import KeyIssuer
 from core.keys.logins import LoginService
 from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
@@ -119,6 +120,7 @@ class ModelManager(Asking):
         )
         self.budgets = BudgetService(self.database, self._writer, self._ledger, clock.now, check)
         self.budgets.open()
+        self.issuer = KeyIssuer(self.keys, self.budgets)
 
     def _open_models(self) -> None:
         """Models by name, their vendors, and what has been called."""

@@ -9,7 +9,7 @@ from typing import Any
 from core import clock
 from core.domain.key import SCOPES, Key
 from core.errors import InvalidRequest
-from core.issuing import Allowance, issue
+from core.keys.issuing import Allowance
 from core.manager import ModelManager
 
 
@@ -40,8 +40,7 @@ def add(commands: Any) -> None:
 
 
 def _create(mm: ModelManager, args: argparse.Namespace) -> int:
-    key, secret, budget = issue(
-        mm,
+    key, secret, budget = mm.issuer.issue(
         args.name,
         allowance=None if args.budget is None else Allowance.parse(args.budget),
         scopes=tuple(args.scope or ("call",)),

@@ -1,4 +1,4 @@
-"""Why spend differs between two periods: its parts add up to the difference exactly. Pure.
+"""The causes of a difference in spend between two periods: its parts add up to the difference exactly. Pure.
 
 Spend of a model = calls x (uncached tokens x price + cached tokens x price + written tokens x price), and its calls =
 all calls x its share of them. Each part is the Shapley value of one of the six factors: its effect averaged over all
@@ -11,9 +11,12 @@ Source: Shapley (1953), A value for n-person games; for decompositions: Shorrock
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
 from typing import Literal, NamedTuple, get_args
+
+from core.pricing.receipt import from_nano
 
 Part = Literal["volume", "mix", "input length", "answer length", "cache share", "price", "other"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -46,27 +49,28 @@ NOTHING = ModelSpend(0, 0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge:
-    """From the spend of one period to that of another, in nano-dollars.
+    """From the spend of one period to that of another, in US dollars, exact.
 
-    parts: What each cause added, in the order of PARTS; by_model: the same for each model. Both add up to the difference.
+    parts: The change that each cause brought, in the order of PARTS.
+    by_model: The same for each model. Both add up to the difference.
     """
 
-    before_nano: int
-    after_nano: int
-    parts: dict[Part, int]
-    by_model: dict[str, dict[Part, int]]
+    before_usd: Decimal
+    after_usd: Decimal
+    parts: dict[Part, Decimal]
+    by_model: dict[str, dict[Part, Decimal]]
 
     @property
-    def difference_nano(self) -> int:
-        return self.after_nano - self.before_nano
+    def difference_usd(self) -> Decimal:
+        return self.after_usd - self.before_usd
 
     @property
-    def moved_most(self) -> tuple[str, Part, int] | None:
+    def moved_most(self) -> tuple[str, Part, Decimal] | None:
         """The model and cause that moved it most in the direction it went; None = it did not move."""
-        sign = 1 if self.difference_nano > 0 else -1
-        found = [(nano * sign, m, part) for m, parts in self.by_model.items() for part, nano in parts.items()]
+        sign = 1 if self.difference_usd > 0 else -1
+        found = [(usd * sign, m, part) for m, parts in self.by_model.items() for part, usd in parts.items()]
         best = max(found, default=None)
-        return None if best is None or best[0] <= 0 or not self.difference_nano else (best[1], best[2], best[0] * sign)
+        return None if best is None or best[0] <= 0 or not self.difference_usd else (best[1], best[2], best[0] * sign)
 
 
 def bridge(before: Mapping[str, ModelSpend], after: Mapping[str, ModelSpend]) -> Bridge:
@@ -77,14 +81,14 @@ def bridge(before: Mapping[str, ModelSpend], after: Mapping[str, ModelSpend]) ->
         for model in sorted({*before, *after})
     }
     return Bridge(
-        before_nano=sum(s.nano for s in before.values()),
-        after_nano=sum(s.nano for s in after.values()),
-        parts={part: sum(parts[part] for parts in by_model.values()) for part in PARTS},
+        before_usd=from_nano(sum(s.nano for s in before.values())),
+        after_usd=from_nano(sum(s.nano for s in after.values())),
+        parts={part: sum((parts[part] for parts in by_model.values()), Decimal(0)) for part in PARTS},
         by_model=by_model,
     )
 
 
-def _of_model(before: ModelSpend, after: ModelSpend, totals: tuple[int, int]) -> dict[Part, int]:
+def _of_model(before: ModelSpend, after: ModelSpend, totals: tuple[int, int]) -> dict[Part, Decimal]:
     old, new = _factors(before, after, totals), _factors(after, before, totals[::-1])
     spend = {frozenset(chosen): _spend(old, new, chosen) for chosen in _SUBSETS}
     shares: dict[Part, Fraction] = {}
@@ -100,7 +104,7 @@ def _of_model(before: ModelSpend, after: ModelSpend, totals: tuple[int, int]) ->
     # Money without tokens to hang it on, such as searches in a period without output.
     rest_before, rest_after = before.nano - spend[frozenset()], after.nano - spend[frozenset(_FACTORS)]
     shares["other"] = rest_after - rest_before
-    return _rounded(shares, after.nano - before.nano)
+    return {part: from_nano(nano) for part, nano in _rounded(shares, after.nano - before.nano).items()}
 
 
 def _factors(here: ModelSpend, there: ModelSpend, totals: tuple[int, int]) -> dict[str, Fraction]:

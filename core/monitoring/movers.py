@@ -1,8 +1,14 @@
-"""What moved the spend of a tag, a user or a key, in a sentence. Its tokens and money are kept by model, not by kind. Pure."""
+"""The model that moved the spend of a tag, a user or a key, in a sentence. Pure.
+
+Their tokens and money are kept by model, not by kind.
+"""
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Protocol
+
+from core.pricing.receipt import from_nano
 
 
 class ModelSums(Protocol):
@@ -28,14 +34,15 @@ def within(before: Mapping[str, ModelSums], after: Mapping[str, ModelSums]) -> s
         name: new.cost_nano_usd - (before[name].cost_nano_usd if name in before else 0) for name, new in after.items()
     }
     model = max(rises, key=lambda name: rises[name])
-    return f"{moved(rise, rises[model])}: {model}, {_cause(before.get(model), after[model])}."
+    return f"{moved(from_nano(rise), from_nano(rises[model]))}: {model}, {_cause(before.get(model), after[model])}."
 
 
-def moved(rise_nano: int, nano: int) -> str:
-    """What one cause is of a rise; it can be more than all of it, where others saved."""
-    if nano <= rise_nano:
-        return f"{100 * nano / rise_nano:.0f} % of the rise against the period before"
-    return f"The largest part of the rise against the period before (it alone would be {nano / rise_nano:.1f} times as much)"
+def moved(rise_usd: Decimal, usd: Decimal) -> str:
+    """The share that one cause has in a rise; it can be more than all of it, where others saved."""
+    if usd <= rise_usd:
+        return f"{100 * usd / rise_usd:.0f} % of the rise against the period before"
+    more = f"it alone would be {usd / rise_usd:.1f} times as much"
+    return f"The largest part of the rise against the period before ({more})"
 
 
 def _cause(old: ModelSums | None, new: ModelSums) -> str:

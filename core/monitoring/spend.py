@@ -147,7 +147,7 @@ class SpendService:
             sums = [{m: s for m, s in each.items() if is_meant(budget.scope_value, "", m)} for each in sums]
         found = bridge(*sums)
         sentence = _sentence(found, sums)
-        mover = self._mover(windows, found.difference_nano) if sentence and budget.scope_kind == "all" else ""
+        mover = self._mover(windows, found.difference_usd) if sentence and budget.scope_kind == "all" else ""
         return f"{sentence} {mover}".strip()
 
     def _why_within(self, budget: Budget, before: Window, now: Window) -> str:
@@ -158,7 +158,7 @@ class SpendService:
         sums = [self._by.models(budget.scope_kind, budget.scope_value, *span) for span in spans]
         return within(*sums)
 
-    def _mover(self, windows: tuple[Window, Window], rise: int) -> str:
+    def _mover(self, windows: tuple[Window, Window], rise: Decimal) -> str:
         """The tag or workflow whose spend rose most, if it is at least a fifth of the whole rise; days are of UTC."""
         rises = []
         for dimension in ("tag", "workflow"):
@@ -171,9 +171,10 @@ class SpendService:
             )
             rises += [(nano - before.get(value, 0), dimension, value) for value, nano in after.items()]
         nano, dimension, value = max(rises, default=(0, "", ""))
-        if rise <= 0 or nano < rise / 5:
+        usd = from_nano(nano)
+        if rise <= 0 or usd < rise / 5:
             return ""
-        return f"Most of it by {dimension}: {value}, ${nano / 1e9:.2f} more."
+        return f"Most of it by {dimension}: {value}, ${usd:.2f} more."
 
     def _model_spend(self, window: Window, simulated: bool) -> dict[str, ModelSpend]:
         rows = self._rollups.model_sums(to_us(window.since), to_us(window.until), simulated=simulated)
@@ -287,12 +288,12 @@ _WORDS = {
 def _sentence(found: Bridge, sums: list[dict[str, ModelSpend]]) -> str:
     """The largest mover in words, where spend has risen and there was any before."""
     mover = found.moved_most
-    if mover is None or found.difference_nano <= 0 or not found.before_nano:
+    if mover is None or found.difference_usd <= 0 or not found.before_usd:
         return ""
-    model, part, nano = mover
+    model, part, usd = mover
     before, after = (each.get(model) for each in sums)
     if before is None or not before.n:
-        return f"{moved(found.difference_nano, nano)}: {model}, which was not used before."
+        return f"{moved(found.difference_usd, usd)}: {model}, which was not used before."
     if after is None or not after.n:
         return ""
     lengths = [
@@ -303,4 +304,4 @@ def _sentence(found: Bridge, sums: list[dict[str, ModelSpend]]) -> str:
         )
     ]
     words = _WORDS[part].format(input=f"{lengths[0]:.1f} times", answer=f"{lengths[1]:.1f} times")
-    return f"{moved(found.difference_nano, nano)}: {model}, {words}."
+    return f"{moved(found.difference_usd, usd)}: {model}, {words}."

@@ -91,15 +91,14 @@ def bridge(label: str, simulated: bool) -> Bridge:
 
 def bridge_steps(found: Bridge) -> pd.DataFrame:
     """A row a step of the waterfall, in USD: where it begins and ends."""
-    records = [{"step": "before", "start": 0.0, "end": found.before_nano / 1e9, "kind": "total"}]
-    at = found.before_nano
-    for part, nano in found.parts.items():
-        if nano:
-            records.append(
-                {"step": part, "start": at / 1e9, "end": (at + nano) / 1e9, "kind": "more" if nano > 0 else "less"}
-            )
-            at += nano
-    records.append({"step": "now", "start": 0.0, "end": at / 1e9, "kind": "total"})
+    records = [{"step": "before", "start": 0.0, "end": float(found.before_usd), "kind": "total"}]
+    at = found.before_usd
+    for part, usd in found.parts.items():
+        if usd:
+            kind = "more" if usd > 0 else "less"
+            records.append({"step": part, "start": float(at), "end": float(at + usd), "kind": kind})
+            at += usd
+    records.append({"step": "now", "start": 0.0, "end": float(at), "kind": "total"})
     frame = pd.DataFrame(records)
     return frame.assign(change=frame["end"] - frame["start"])
 

@@ -24,7 +24,7 @@ import pytest
 
 from core import InvalidRequest, ModelManager
 from core.config import Settings
-from core.issuing import Allowance, issue
+from core.keys.issuing import Allowance
 from tests.api.test_request_heads import sent
 from tests.conftest import ROOT, free_port, new_database
 from tests.fakes.vendors import KEY, FakeVendor
@@ -227,7 +227,7 @@ def test_each_process_is_ready_and_counts_for_all(lines: tuple[Line, Line]):
 
 
 def test_a_revoked_key_is_refused_by_every_process(served: Served, mm: ModelManager, lines: tuple[Line, Line]):
-    _, secret, _ = issue(mm, "short-lived")
+    _, secret, _ = mm.issuer.issue("short-lived")
     wait_for_key(secret, lines)
     assert [line.chat(key=secret)[0] for line in lines] == [200, 200]
 
@@ -240,7 +240,7 @@ def test_a_revoked_key_is_refused_by_every_process(served: Served, mm: ModelMana
 
 
 def test_requests_a_minute_are_counted_over_all_processes(mm: ModelManager, served: Served, lines: tuple[Line, Line]):
-    _, secret, _ = issue(mm, "ten", rpm=10)
+    _, secret, _ = mm.issuer.issue("ten", rpm=10)
     wait_for_key(secret, lines)
 
     def ask(_: int) -> int:
@@ -254,7 +254,7 @@ def test_requests_a_minute_are_counted_over_all_processes(mm: ModelManager, serv
 
 def test_a_stop_budget_holds_over_all_processes(mm: ModelManager, served: Served, lines: tuple[Line, Line]):
     limit = Decimal("0.001")
-    _, secret, budget = issue(mm, "poor", allowance=Allowance(limit, "month"))
+    _, secret, budget = mm.issuer.issue("poor", allowance=Allowance(limit, "month"))
     assert budget is not None
     wait_for_key(secret, lines)
     made_at = time.monotonic()
@@ -354,7 +354,7 @@ def test_beyond_this_machine_a_server_needs_a_key(tmp_path: Path, workers: Seque
 def test_a_server_with_a_key_lets_only_its_holders_in(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/aimm.db"
     with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
-        _, secret, _ = issue(mm, "team")
+        _, secret, _ = mm.issuer.issue("team")
     with serving(tmp_path, url, "--host", "0.0.0.0") as served, closing(served.line()) as line:
         assert line.chat()[0] == 401
         assert line.chat(key=secret)[0] == 200

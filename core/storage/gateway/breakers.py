@@ -1,20 +1,26 @@
 """Models that are left alone for a while, for every process to see."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.clock import from_us
 from core.storage.engine.database import Database
 from core.storage.gateway.schema import breakers
 
 
 class Opening(NamedTuple):
-    """open_until: microseconds. n_openings: how often in a row."""
+    """A model that is not asked. open_until: Microseconds. n_openings: How often in a row."""
 
     open_until: int
     n_openings: int
     reason: str
+
+    @property
+    def ends_at(self) -> datetime:
+        return from_us(self.open_until)
 
 
 class BreakerStore:

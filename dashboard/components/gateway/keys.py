@@ -5,9 +5,8 @@ from decimal import Decimal
 
 import streamlit as st
 
-from core import AimmError
+from core import AimmError, Allowance
 from core.domain.key import SCOPES, Key
-from core.issuing import Allowance, issue
 from dashboard import address, formatting
 from dashboard.components import inputs
 from dashboard.frames import gateway
@@ -120,7 +119,7 @@ def _end(day: object) -> datetime | None:
 
 def _create(name: str, allowance: Allowance | None, fields: dict[str, object]) -> None:
     try:
-        key, secret, budget = issue(manager(), name, allowance=allowance, **fields)
+        key, secret, budget = manager().issuer.issue(name, allowance=allowance, **fields)
     except AimmError as error:
         inputs.refused(st, error)
         return

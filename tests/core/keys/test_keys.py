@@ -13,8 +13,8 @@ from core.cli import __main__ as command_line
 from core.domain.key import Key
 from core.errors import redact
 from core.formats.text import MAX_TAGS
-from core.issuing import Allowance, issue
 from core.keys import rules
+from core.keys.issuing import Allowance
 from core.keys.service import KeyService
 from core.storage.engine import audit
 from tests.conftest import Open
@@ -270,13 +270,13 @@ def test_a_key_asks_only_what_its_patterns_name(mm: ModelManager):
 
 
 def test_a_key_and_its_budget_are_made_together_or_not_at_all(mm: ModelManager):
-    key, _, budget = issue(mm, "ci", allowance=Allowance.parse("$5.50/month"))
+    key, _, budget = mm.issuer.issue("ci", allowance=Allowance.parse("$5.50/month"))
 
     assert budget is not None
     assert (budget.name, budget.scope, budget.action) == ("key ci", f"key:{key.id}", "stop")
     assert (f"{budget.limit_usd:f}", budget.period) == ("5.5", "month")
     with pytest.raises(InvalidRequest, match="limit_usd"):
-        issue(mm, "no budget", allowance=Allowance.parse("0/month"))
+        mm.issuer.issue("no budget", allowance=Allowance.parse("0/month"))
     assert [key.name for key in mm.keys.all() if key.revoked_at is None] == ["ci"]
 
 

@@ -27,6 +27,7 @@ from core.monitoring.bills.reading import decoded, parse_bill
 from core.monitoring.bills.reconcile import Booked, days_of, one_number, reconcile
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.spend import NOT_YET, SpendService
+from core.pricing.receipt import from_nano, to_nano
 from core.storage.calls.generations import to_row
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
@@ -57,9 +58,9 @@ periods = st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), spends, max_siz
 def test_the_parts_of_a_bridge_add_up_exactly_for_each_model_and_in_all(before, after):
     found = bridge(before, after)
 
-    assert sum(found.parts.values()) == found.difference_nano
+    assert sum(found.parts.values()) == found.difference_usd
     for model, parts in found.by_model.items():
-        assert sum(parts.values()) == after.get(model, NOTHING).nano - before.get(model, NOTHING).nano
+        assert to_nano(sum(parts.values())) == after.get(model, NOTHING).nano - before.get(model, NOTHING).nano
 
 
 BASE = ModelSpend(10, 800, 200, 500, 1600, 40, 5000)
@@ -78,7 +79,7 @@ BASE = ModelSpend(10, 800, 200, 500, 1600, 40, 5000)
 def test_what_changed_alone_is_the_whole_cause(after: ModelSpend, cause: str):
     found = bridge({"m": BASE}, {"m": after})
 
-    assert {part: nano for part, nano in found.parts.items() if nano} == {cause: after.nano - BASE.nano}
+    assert {part: usd for part, usd in found.parts.items() if usd} == {cause: from_nano(after.nano - BASE.nano)}
     assert found.moved_most is not None
     assert found.moved_most[:2] == ("m", cause)
 
