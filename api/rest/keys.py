@@ -10,7 +10,7 @@ from api.rest.dependencies import Manager, StrictRoute, moment
 from api.rest.money import budget_view
 from core import clock
 from core.domain.key import Key
-from core.issuing import Allowance, issue
+from core.keys.issuing import Allowance
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -28,7 +28,7 @@ def create_key(body: schemas.CreateKey, mm: Manager) -> dict[str, Any]:
     fields["expires_at"] = moment(body.expires_at, "expires_at")
     wanted = body.budget
     allowance = None if wanted is None else Allowance(Decimal(str(wanted.limit_usd)), wanted.period)
-    key, secret, budget = issue(mm, fields.pop("name"), allowance=allowance, **fields)
+    key, secret, budget = mm.issuer.issue(fields.pop("name"), allowance=allowance, **fields)
     status = None if budget is None else budget_view(mm.spend.of_budget(mm.budgets.status(budget.id)))
     return {"status": "success", "secret": secret, "key": _key_view(key), "budget": status}
 

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.clock import from_us
 from dashboard import formatting
 from dashboard.process import manager
 
@@ -29,7 +28,7 @@ def show() -> None:
         for (vendor, model), opening in sorted(mm.breakers.states().items()):
             st.warning(
                 f"{formatting.plain(model)} of {formatting.plain(vendor)}: circuit open until "
-                f"{formatting.when(from_us(opening.open_until))}. {formatting.plain(opening.reason)}",
+                f"{formatting.when(opening.ends_at)}. {formatting.plain(opening.reason)}",
                 icon=":material/electrical_services:",
             )
 

@@ -83,15 +83,15 @@ def _bridge(label: str, simulated: bool) -> None:
         st.markdown("**Summary**")
         if not monitoring.reaches_back(label, simulated):
             st.caption("The records do not cover the whole previous period, which explains most of the change.")
-        elif not found.before_nano:
+        elif not found.before_usd:
             st.caption("No priced calls in the previous period.")
         elif moved := found.moved_most:
-            model, part, nano = moved
+            model, part, usd = moved
             parts = [
-                f"**{formatting.plain(model)}**, by *{part}*: {formatting.plain(formatting.usd_change(nano / 1e9))}"
+                f"**{formatting.plain(model)}**, by *{part}*: {formatting.plain(formatting.usd_change(float(usd)))}"
             ]
             parts.append(
-                formatting.plain(f"Overall, spend changed by {formatting.usd_change(found.difference_nano / 1e9)}.")
+                formatting.plain(f"Overall, spend changed by {formatting.usd_change(float(found.difference_usd))}.")
             )
             st.markdown("  \n".join(parts))
         st.caption(
