@@ -39,7 +39,7 @@ RESERVED = ("gemini", "openai", "anthropic", "ollama", "simulated")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment says.
+    """The environment's settings.
 
     database_url: SQLAlchemy address; SQLite by default.
     gemini_api_key: GEMINI_API_KEY, else GOOGLE_API_KEY; None when neither is set.
@@ -48,6 +48,7 @@ class Settings:
     log_content: What of prompts and answers is kept. n_workers: Processes that serve side by side on this database.
     max_in_flight, max_waiting: Calls at once by HTTP in one process, and how many more may wait for their turn.
     allows_link_local: Whether a vendor's address may be a link-local one; a cloud's metadata service is at such an address.
+    proxies: Scheme, `all` or `no` -> address, as in the variables HTTPS_PROXY and NO_PROXY; empty = vendors are asked directly.
     simulated_speed: How much faster than life simulated models answer; 0 = at once.
     prices_file: The team's own price rows.
     finds_ollama: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
@@ -79,6 +80,7 @@ class Settings:
     max_in_flight: int = 1000
     max_waiting: int = 1000
     allows_link_local: bool = False
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     simulated_speed: float = 1.0
     prices_file: Path = Path(DEFAULT_PRICES_FILE)
     require_key: bool = False
@@ -123,6 +125,7 @@ class Settings:
             max_in_flight=_count(given, "AIMM_MAX_IN_FLIGHT", 1000),
             max_waiting=_count(given, "AIMM_MAX_WAITING", 1000),
             allows_link_local=_switch(given, "AIMM_ALLOW_LINK_LOCAL"),
+            proxies=_proxies(given),
             simulated_speed=_number(given, "AIMM_SIMULATED_SPEED", 1.0, (0, 1e6)),
             prices_file=Path(given("AIMM_PRICES_FILE") or DEFAULT_PRICES_FILE),
             require_key=_switch(given, "AIMM_REQUIRE_KEY"),
@@ -235,7 +238,7 @@ def _address(given: "_Given", name: str) -> str | None:
 
 
 def _is_address(text: str, schemes: Sequence[str] = ("http", "https")) -> bool:
-    """Whether a text is an address with a host; the password in it, if any, is kept out of all texts from now on."""
+    """True for a text that is an address with a host; the password in it, if any, is kept out of all texts from now on."""
     try:
         parts = urlsplit(text)
         register_secret(parts.password)
@@ -245,8 +248,26 @@ def _is_address(text: str, schemes: Sequence[str] = ("http", "https")) -> bool:
 
 
 def _is_base(text: str) -> bool:
-    """Whether paths can be put behind an address, and nothing of it is lost with that."""
+    """True for an address behind which paths can be put without a loss."""
     return _is_address(text) and not set("@?# ") & set(text)
+
+
+def _proxies(given: "_Given") -> dict[str, str]:
+    """The proxies to vendors: those of the environment, or one for all."""
+    wanted = given("AIMM_PROXY")
+    names = {name: given(f"{name}_proxy") or given(f"{name.upper()}_PROXY") for name in ("http", "https", "all", "no")}
+    if not wanted:
+        return {}
+    found = names if wanted == "environment" else {"all": wanted, "no": names["no"]}
+    proxies = {
+        name: text if name == "no" or "://" in text else f"http://{text}" for name, text in found.items() if text
+    }
+    if not all(name == "no" or (_is_address(address) and " " not in address) for name, address in proxies.items()):
+        raise InvalidRequest(
+            "AIMM_PROXY must be environment or an address such as http://proxy.example:3128, and so must the variables"
+            " that it points to"
+        )
+    return proxies
 
 
 def _ollama(text: str) -> str | None:
@@ -342,7 +363,7 @@ def _password(given: "_Given") -> str | None:
 
 
 def is_weak(password: str) -> bool:
-    """Whether a password is short, or little is left of it without common words, runs and repetitions."""
+    """True for a password that is short, or of which little is left without common words, runs and repetitions."""
     rest = password.lower()
     for word in _WEAK:
         rest = rest.replace(word, "")

@@ -62,8 +62,8 @@ NOT_YET: dict[str, str] = {
         core/monitoring/service.py core/monitoring/spend.py core/pricing/book.py
         core/pricing/catalogue.py core/pricing/receipt.py core/pricing/team.py
         core/providers/anthropic.py core/providers/base.py core/providers/gemini.py
-        core/providers/gemini_wire.py core/providers/http/client.py core/providers/http/events.py
-        core/providers/http/http1.py core/providers/key_check.py core/providers/openai.py
+        core/providers/gemini_wire.py
+        core/providers/key_check.py core/providers/openai.py
         core/providers/registry.py core/providers/simulated_text.py core/providers/tool_calls.py
         core/statistics/bayes.py core/statistics/histogram.py core/statistics/power.py
         core/statistics/sequential.py core/storage/calls/rollups.py core/storage/engine/database.py
@@ -72,7 +72,7 @@ NOT_YET: dict[str, str] = {
         core/storage/experiments/designs.py core/storage/experiments/schema.py
         core/storage/experiments/sums.py core/storage/experiments/units.py core/storage/money/ledger.py
         core/storage/money/prices.py core/storage/money/repricing.py core/storage/votes.py
-        core/telemetry/__init__.py core/telemetry/conventions.py core/telemetry/prometheus.py
+        core/telemetry/conventions.py core/telemetry/prometheus.py
         core/telemetry/tracing.py core/workflows/service.py
     """,
     "question": """
@@ -80,7 +80,7 @@ NOT_YET: dict[str, str] = {
         core/calls/accounting.py core/calls/admitting.py core/calls/breaker.py core/calls/cache.py
         core/calls/call.py core/calls/engine.py core/calls/observer.py core/calls/pacing.py
         core/calls/progress.py core/calls/recording.py core/calls/retry.py core/comparison/service.py
-        core/config.py core/costs/changes.py core/costs/service.py core/demo.py core/domain/budget.py
+        core/costs/changes.py core/costs/service.py core/demo.py core/domain/budget.py
         core/domain/experiment.py core/domain/feedback.py core/domain/generation.py core/domain/key.py
         core/domain/message.py core/domain/metrics.py core/domain/price.py core/errors.py
         core/experiments/analysis.py core/experiments/assignment.py core/experiments/cautions.py
@@ -93,12 +93,8 @@ NOT_YET: dict[str, str] = {
         core/monitoring/bills/notation.py core/monitoring/bills/reading.py
         core/monitoring/bills/reconcile.py core/monitoring/feedback.py core/monitoring/forecast.py
         core/monitoring/service.py core/monitoring/spend.py core/pricing/catalogue.py
-        core/pricing/estimate.py core/providers/anthropic.py core/providers/base.py
-        core/providers/gemini.py core/providers/gemini_errors.py core/providers/gemini_wire.py
-        core/providers/http/client.py core/providers/http/events.py core/providers/http/http1.py
-        core/providers/http/network.py core/providers/key_check.py core/providers/openai.py
-        core/providers/registry.py core/providers/simulated.py core/providers/simulated_text.py
-        core/providers/tool_calls.py core/statistics/moments.py core/statistics/power.py
+        core/pricing/estimate.py core/providers/base.py
+        core/statistics/moments.py core/statistics/power.py
         core/statistics/sample_ratio.py core/statistics/sequential.py core/storage/calls/generations.py
         core/storage/calls/responses.py core/storage/calls/rollups.py core/storage/calls/totals.py
         core/storage/engine/audit.py core/storage/engine/bulk.py core/storage/engine/database.py
@@ -107,9 +103,7 @@ NOT_YET: dict[str, str] = {
         core/storage/experiments/sums.py core/storage/experiments/units.py
         core/storage/gateway/keyed_requests.py core/storage/gateway/logins.py
         core/storage/money/budgets.py core/storage/money/ledger.py core/storage/money/repricing.py
-        core/storage/money/spend_by.py core/telemetry/__init__.py core/telemetry/conventions.py
-        core/telemetry/families.py core/telemetry/otlp.py core/telemetry/prometheus.py
-        core/telemetry/tally.py core/telemetry/tracing.py
+        core/storage/money/spend_by.py
     """,
 }
 

@@ -9,7 +9,9 @@ from core.domain.generation import Chunk, FinishReason, Model, Parameters, Reque
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, to_arguments
 from core.errors import InvalidRequest, ProviderError
 from core.providers.base import UNUSUAL, Counts, KeyCheck, as_input, check_results, choice_of, is_credible, tier_of
-from core.providers.http.client import HttpVendor, quota_of
+from core.providers.http.client import HttpVendor
+from core.providers.http.errors import quota_of
+from core.providers.http.network import Network
 from core.providers.openai import checked
 
 LIST_TIMEOUT_S = 6.0
@@ -34,9 +36,9 @@ class AnthropicProvider:
     name = "anthropic"
     wire = "anthropic"
 
-    def __init__(self, api_key: str, base_url: str | None = None, *, allows_link_local: bool = False) -> None:
+    def __init__(self, api_key: str, base_url: str | None = None, network: Network | None = None) -> None:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}
-        self._http = HttpVendor("Anthropic", base_url or ANTHROPIC_URL, headers, allows_link_local=allows_link_local)
+        self._http = HttpVendor("Anthropic", base_url or ANTHROPIC_URL, headers, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
         if request.operation != "chat":
@@ -134,7 +136,7 @@ def _body(request: Request) -> dict[str, Any]:
 
 
 def _thinking_budget(p: Parameters) -> int:
-    """How much may be thought; 0 = not at all. Thinking counts into the length, which the API wants to be larger, and
+    """The tokens that may be thought; 0 = none. Thinking counts into the length, which the API wants to be larger, and
     which must not grow above what the caller allows."""
     if not p.thinking_budget:
         return 0
@@ -327,7 +329,7 @@ _COUNTED = (
 
 
 def _tier(counts: dict[str, Any]) -> str | None:
-    """How a request was served and where: `fast`, `standard+us`."""
+    """The tier of a request and its place: `fast`, `standard+us`."""
     served, speed, place = (tier_of(counts.get(name)) for name in ("service_tier", "speed", "inference_geo"))
     tier = speed if speed == "fast" and served in (None, "standard") else served
     if place in (None, "global", "not_available"):

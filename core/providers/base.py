@@ -1,4 +1,4 @@
-"""What a provider is: one asynchronous stream, and a list of its models."""
+"""The interface of a provider: one asynchronous stream, and a list of its models."""
 
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ MOST_TOKENS = 1_000_000_000
 
 
 def is_credible(usage: Usage) -> bool:
-    """Whether counts can be those of one request; others are as good as none, and would not even fit into the record."""
+    """True for counts that can be those of one request; others are as good as none, and would not fit into the record."""
     if not usage.input_tokens and usage.charged_usd is None:
         return False  # every request has an input: zeros stand for counts that are not known
     counts = [value for name, value in usage.more.items() if name != CHARGED]
@@ -65,7 +65,7 @@ class Counts:
 
     @property
     def unknown(self) -> dict[str, int]:
-        """What nobody here can price, by the vendor's own words."""
+        """Counts that nobody here can price, by the vendor's own words."""
         left = {
             f"usage.{path}" if path in _OURS else path: max(1, int(min(value, MOST_TOKENS)))
             for path, value in self._left.items()
@@ -87,7 +87,7 @@ def whole(value: Any) -> int | None:
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What is in an object, by its path."""
+    """The values in an object, by their paths."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _leaves(f"{path}.{_word(name)}" if path else _word(name), inner)

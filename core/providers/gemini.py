@@ -3,23 +3,23 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from core.domain.generation import Chunk, Model, Request
-from core.errors import (
-    AimmError,
-    ProviderError,
-)
+from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
 from core.providers.gemini_errors import to_error
 from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_usage
-from core.providers.http.client import Answer, HttpVendor, translated
+from core.providers.http.answer import Answer
+from core.providers.http.client import HttpVendor
+from core.providers.http.errors import UNREADABLE, unreadable
+from core.providers.http.network import Network
 from core.providers.key_check import judged
 
 GEMINI_URL = "https://generativelanguage.googleapis.com"
@@ -33,13 +33,12 @@ class GeminiProvider:
     name = "gemini"
     wire = "gemini"
 
-    def __init__(self, api_key: str, base_url: str | None = None, *, allows_link_local: bool = False) -> None:
+    def __init__(self, api_key: str, base_url: str | None = None, network: Network | None = None) -> None:
         self._api_key = api_key
         self._base_url = base_url or GEMINI_URL
         self._client: Any = None
         self._http: Any = None
-        self._allows_link_local = allows_link_local
-        self._wire = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, allows_link_local=allows_link_local)
+        self._wire = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
         chunks = self._by_client(request, timeout_s) if request.native is None else self._by_wire(request, timeout_s)
@@ -105,23 +104,17 @@ class GeminiProvider:
     async def models(self) -> list[Model]:
         # Loading it takes seconds of a busy processor: beside the loop, on which all answers wait.
         types = await asyncio.to_thread(import_module, "google.genai.types")
-        with _translated():
-            options = types.HttpOptions(timeout=int(LIST_TIMEOUT_S * 1000))
-            pager = await self._open().models.list(config=types.ListModelsConfig(page_size=1000, http_options=options))
+        async with _asked_briefly():
+            pager = await self._open().models.list(config=types.ListModelsConfig(page_size=1000))
             found = [_to_model(model) async for model in pager]
         return [model for model in found if model is not None]
 
     async def count_tokens(self, request: Request) -> int:
-        from google.genai import types
-
         contents = to_body(request)["contents"]
         if request.system:  # the vendor's count takes no system prompt; it is read like a turn
             contents.insert(0, {"role": "user", "parts": [{"text": request.system}]})
-        with _translated():
-            options = types.HttpOptions(timeout=int(LIST_TIMEOUT_S * 1000))
-            counted = await self._open().models.count_tokens(
-                model=request.model, contents=contents, config=types.CountTokensConfig(http_options=options)
-            )
+        async with _asked_briefly():
+            counted = await self._open().models.count_tokens(model=request.model, contents=contents)
         if counted.total_tokens is None:
             raise ProviderError("Gemini counted no tokens.")
         return int(counted.total_tokens)
@@ -148,17 +141,21 @@ class GeminiProvider:
         from core.domain.generation import Message, Parameters
 
         request = Request(model=name, messages=(Message("user", "Hi"),), parameters=Parameters(max_tokens=1))
-        async for _ in self.stream(request, attempt=1, timeout_s=LIST_TIMEOUT_S):
-            pass
+        async with _asked_briefly():
+            async for _ in self.stream(request, attempt=1, timeout_s=LIST_TIMEOUT_S):
+                pass
 
     def _open(self) -> Any:
         if self._client is None:
+            import httpx2
             from google import genai
             from google.genai import client, types
 
-            from core.providers.http.guarded import make_client
+            from core.providers.gemini_transport import GenaiTransport
 
-            self._http = make_client(self._wire.as_events, allows_link_local=self._allows_link_local)
+            transport = GenaiTransport(self._wire, self._wire.as_events, urlsplit(self._base_url).path.rstrip("/"))
+            # With a client of its own, google-genai follows redirects, tries again, and asks by whatever is installed.
+            self._http = httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
             # Whatever is left out here, the client reads from the environment: another address, version or a replay.
             options = types.HttpOptions(
                 base_url=self._base_url, api_version="v1beta", timeout=60_000, httpx_async_client=self._http
@@ -169,7 +166,7 @@ class GeminiProvider:
 
 
 def guess(name: str) -> Model:
-    """What a Gemini model accepts, by its name; for models that the vendor's list did not describe."""
+    """A Gemini model with what its name says that it accepts; for models that the vendor's list did not describe."""
     bare = normalise(name)
     accepts = {"temperature", "max_tokens", "top_p", "seed", "json_schema", "json_object", "stop"}
     accepts |= {"frequency_penalty", "presence_penalty"}
@@ -237,7 +234,7 @@ class _Wire(HttpVendor):
             body = {"error": {"message": raw[:200].decode("utf-8", "replace").strip()}}
         return to_error(status, body, headers)
 
-    async def as_events(self, answer: Answer) -> AsyncIterator[bytes]:
+    async def as_events(self, answer: Answer) -> AsyncGenerator[bytes]:
         """An answer in whatever form as the events that google-genai reads."""
         if await answer.is_whole():
             _, values = await answer.whole()
@@ -261,15 +258,20 @@ def _carrying(value: Any) -> bytes:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what the client raises into our errors, once and here."""
+    """Turn what the client and its parser raise into our errors, once and here."""
     from google.genai import errors
 
-    with translated("Gemini"):
-        try:
-            yield
-        except errors.APIError as error:
-            headers = getattr(error.response, "headers", None) or {}
-            # `from` would keep the request, and with it the key, in the traceback
-            raise to_error(error.code, error.details, headers) from None
-        except errors.UnknownApiResponseError as error:
-            raise ProviderError(f"Gemini's answer could not be read ({type(error).__name__}).") from None
+    try:
+        yield
+    except (*UNREADABLE, errors.UnknownApiResponseError) as error:
+        raise unreadable("Gemini", error) from None
+
+
+@asynccontextmanager
+async def _asked_briefly() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(LIST_TIMEOUT_S):
+            with _translated():
+                yield
+    except TimeoutError:
+        raise ProviderTimeout("Gemini did not answer in time.") from None

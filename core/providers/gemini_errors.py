@@ -1,4 +1,4 @@
-"""What an error answer of Gemini's API means."""
+"""Gemini's error answers as errors of ours."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from core.errors import (
     redact,
 )
 from core.formats import strict_json as json
-from core.providers.http.client import not_an_answer
+from core.providers.http.errors import not_an_answer
 
 
 def to_error(code: int, body: Any, headers: Mapping[str, str]) -> AimmError:

@@ -101,7 +101,7 @@ def _without(values: Mapping[str, Any], words: set[str]) -> dict[str, Any]:
 
 
 def _taken(body: dict[str, Any], word: str) -> dict[str, Any]:
-    """What a body says under a word in either spelling, taken out of it."""
+    """The value of a word in either spelling, taken out of a body."""
     found = [body.pop(name, None) for name in (_snake(word), word)]
     return {k: v for each in found if isinstance(each, dict) for k, v in each.items()}
 
@@ -368,7 +368,7 @@ def _kinds(counts: Counts, n_all: int, *names: str) -> dict[str, int]:
 
 
 def _made_of(part: Mapping[str, Any]) -> str:
-    """What a piece of an answer is: text, image, audio, video; empty = none of them."""
+    """The kind of a part of an answer: text, image, audio, video; empty = none of them."""
     data = part.get("inlineData") or part.get("fileData")
     if isinstance(data, dict):
         return str(data.get("mimeType") or "").partition("/")[0]

@@ -1,4 +1,4 @@
-"""What a vendor's refusal says about a key: wrong, expired, restricted, without money, or only used up for now. Pure."""
+"""The state of a key as a vendor's refusal tells it: wrong, expired, restricted, without money, or used up for now. Pure."""
 
 import re
 
@@ -37,7 +37,7 @@ _NO_TIER = re.compile(r"limit: 0(?!\d|[.,]\d)")
 
 
 def judged(label: str, error: AimmError, model: str = "") -> KeyCheck:
-    """What an error of a test says. model: which one was asked, if one was."""
+    """The result of a test that ended with an error. model: The one that was asked, if one was."""
     upstream = error.upstream
     said = (
         f"{upstream.status} {upstream.code} {upstream.type} {upstream.message}".lower() if upstream is not None else ""

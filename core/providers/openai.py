@@ -24,8 +24,10 @@ from core.errors import (
 )
 from core.pricing.receipt import to_nano
 from core.providers.base import UNUSUAL, Counts, KeyCheck, choice_of, is_credible, tier_of
-from core.providers.http.client import HttpVendor, quota_of
+from core.providers.http.client import HttpVendor
+from core.providers.http.errors import quota_of
 from core.providers.http.events import Event
+from core.providers.http.network import Network
 from core.providers.key_check import judged
 from core.providers.tool_calls import CallReader
 
@@ -64,7 +66,7 @@ class OpenAIProvider:
         *,
         label: str = "",
         is_own: bool = False,
-        allows_link_local: bool = False,
+        network: Network | None = None,
     ) -> None:
         self.name = name
         self._is_own = is_own
@@ -72,7 +74,7 @@ class OpenAIProvider:
         self.may_charge = not is_own
         self._has_charged = False
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = HttpVendor(label or name, base_url, headers, allows_link_local=allows_link_local)
+        self._http = HttpVendor(label or name, base_url, headers, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
         native = request.native_for("openai")
@@ -143,7 +145,7 @@ class OpenAIProvider:
         return await checked(self._http.label, self.models)
 
     def guess(self, name: str) -> Model:
-        """What a model accepts, by its name: the list does not say."""
+        """A model with what its name says that it accepts: the list does not say."""
         accepts = {"max_tokens", "seed", "json_schema", "json_object", "stop"}
         if self._is_own and _REASONS.match(name):
             accepts |= {"thinking_level", "service_tier"}
@@ -257,7 +259,7 @@ def _to_part(part: Part) -> dict[str, Any]:
 
 
 async def checked(label: str, models: Any) -> KeyCheck:
-    """What reading the model list says about a key and an address."""
+    """The state of a key and an address, as reading the model list shows it."""
     try:
         found = await models()
     except AimmError as error:
@@ -277,7 +279,7 @@ def _merged(events: Sequence[Event], keeps_raw: bool, is_counted: bool) -> tuple
 
 
 def _to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota | None, calls: CallReader) -> Chunk:
-    """What several events say together; the last word on usage, finish and model counts."""
+    """One chunk of several events; the last word on usage, finish and model counts."""
     texts, thoughts = [], []
     tools: list[ToolDelta] = []
     usage: Usage | None = None
@@ -413,7 +415,7 @@ def _paths(side: tuple[str, ...], *names: str) -> list[str]:
 
 
 def _charged(usage: dict[str, Any]) -> dict[str, int]:
-    """What a server says it charged: OpenRouter, Perplexity and DeepInfra in dollars, xAI in ticks of which a dollar has 10^10.
+    """The charge that a server names: OpenRouter, Perplexity and DeepInfra in dollars, xAI in ticks of 10^-10 dollars.
 
     With a key of one's own at OpenRouter its charge is only its fee, and what the vendor behind it charges comes on top.
     Before it said so by `is_byok`, that could be told from a charge lower than the vendor's.
@@ -437,7 +439,7 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def _joined(parts: list[Any], kind: str) -> str:
-    """What parts of a kind say. Mistral's thinking models answer in parts, and think in parts of parts."""
+    """The text of parts of a kind. Mistral's thinking models answer in parts, and think in parts of parts."""
     said = [part.get(kind) for part in parts if isinstance(part, dict)]
     return "".join(_joined(each, "text") if isinstance(each, list) else _text(each) for each in said)
 

@@ -1,4 +1,4 @@
-"""Which models can be asked, and who answers for a name."""
+"""The models that can be asked, and the provider that answers for a name."""
 
 import asyncio
 import difflib
@@ -14,6 +14,7 @@ from core.errors import AimmError, AuthenticationError, ModelNotFound, ProviderU
 from core.pricing.catalogue import normalise
 from core.providers import anthropic, gemini, openai
 from core.providers.base import KeyCheck, Provider
+from core.providers.http.network import Network
 from core.providers.simulated import MODELS as SIMULATED
 from core.providers.simulated import SimulatedProvider
 
@@ -86,20 +87,20 @@ class Registry:
         servers: Mapping[str, tuple[str, str | None]] | None = None,
         finds_ollama: bool = False,
         simulated_speed: float = 1.0,
-        allows_link_local: bool = False,
+        network: Network | None = None,
     ) -> None:
         self._simulated = SimulatedProvider(speed=simulated_speed)
         self._addresses = dict(addresses or {})
-        self._link = allows_link_local
+        self._network = network or Network()
         self._vendors: dict[str, Vendor] = {}
         for name, key in (keys or {}).items():
             if key:
                 self.set_key(name, key)
         for name, (address, key) in (servers or {}).items():
-            self._vendors[name] = _of_server(name, address, key, self._link)
+            self._vendors[name] = _of_server(name, address, key, self._network)
         host = self._addresses.get("ollama")
         if host or finds_ollama:
-            self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, self._link, is_guest=not host)
+            self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, self._network, is_guest=not host)
 
     @classmethod
     def of(cls, settings: Settings, simulated_speed: float | None = None) -> "Registry":
@@ -118,7 +119,7 @@ class Registry:
             },
             servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
             finds_ollama=settings.finds_ollama,
-            allows_link_local=settings.allows_link_local,
+            network=Network(allows_link_local=settings.allows_link_local, proxies=settings.proxies),
             simulated_speed=settings.simulated_speed if simulated_speed is None else simulated_speed,
         )
 
@@ -132,12 +133,12 @@ class Registry:
 
     @property
     def list_error(self) -> str:
-        """Why a vendor's model list could not be read; empty when all could."""
+        """The reason why a vendor's model list could not be read; empty when all could."""
         return " ".join(vendor.error for vendor in self._vendors.values() if vendor.error)
 
     @property
     def takes_any(self) -> bool:
-        """Whether a server of one's own is set up: it may answer a name that is in no list."""
+        """True where a server of one's own is set up: it may answer a name that is in no list."""
         return any(name not in _PREFIXES and not vendor.is_guest for name, vendor in self._vendors.items())
 
     def set_key(self, vendor: str, key: str) -> None:
@@ -163,7 +164,7 @@ class Registry:
         return [*(model for found in lists for model in found), *SIMULATED.values()]
 
     async def resolve(self, name: str) -> tuple[Provider, Model]:
-        """Who answers for a model name; `vendor/model` and `vendor:model` say it themselves.
+        """The provider that answers for a model name; `vendor/model` and `vendor:model` name it themselves.
 
         Raises:
             ModelNotFound: No provider has it. AuthenticationError: its provider has no key.
@@ -211,13 +212,13 @@ class Registry:
         address = self._addresses.get(vendor)
         if vendor == "gemini":
             return Vendor(
-                gemini.GeminiProvider(key, address, allows_link_local=self._link), gemini.guess, gemini.fallback_models
+                gemini.GeminiProvider(key, address, network=self._network), gemini.guess, gemini.fallback_models
             )
         if vendor == "anthropic":
-            return Vendor(anthropic.AnthropicProvider(key, address, allows_link_local=self._link), anthropic.guess)
+            return Vendor(anthropic.AnthropicProvider(key, address, network=self._network), anthropic.guess)
         is_own = address is None or "api.openai.com" in address
         provider = openai.OpenAIProvider(
-            "openai", address or openai.OPENAI_URL, key, label="OpenAI", is_own=is_own, allows_link_local=self._link
+            "openai", address or openai.OPENAI_URL, key, label="OpenAI", is_own=is_own, network=self._network
         )
         return Vendor(provider, provider.guess)
 
@@ -232,7 +233,7 @@ class Registry:
 
 
 def _is_no_name(name: str) -> bool:
-    """Whether a name would mean something else in an address, or cannot be told from another by reading it."""
+    """True for a name that would mean something else in an address, or reads like another one."""
     return name != name.strip() or _ODD.search(name) is not None
 
 
@@ -240,13 +241,11 @@ def _bare(vendor: str, name: str) -> str:
     return normalise(name) if vendor == "gemini" else name
 
 
-def _of_server(name: str, address: str, key: str | None, allows_link_local: bool) -> Vendor:
-    provider = openai.OpenAIProvider(name, address, key, allows_link_local=allows_link_local)
+def _of_server(name: str, address: str, key: str | None, network: Network) -> Vendor:
+    provider = openai.OpenAIProvider(name, address, key, network=network)
     return Vendor(provider, provider.guess)
 
 
-def _of_ollama(address: str, allows_link_local: bool, *, is_guest: bool) -> Vendor:
-    provider = openai.OpenAIProvider(
-        "ollama", f"{address}/v1", None, label="Ollama", allows_link_local=allows_link_local
-    )
+def _of_ollama(address: str, network: Network, *, is_guest: bool) -> Vendor:
+    provider = openai.OpenAIProvider("ollama", f"{address}/v1", None, label="Ollama", network=network)
     return Vendor(provider, provider.guess, is_guest=is_guest)

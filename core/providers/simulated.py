@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"\s*\S{1,6}|\s+")
 
 @dataclass(frozen=True, slots=True)
 class _Character:
-    """How a simulated model behaves. Times in seconds."""
+    """The behaviour of a simulated model. Times in seconds."""
 
     label: str
     ttft_s: tuple[float, float]

@@ -1,4 +1,4 @@
-"""What the simulated models say: plausible text for the built-in workflows and for free prompts."""
+"""The answers of the simulated models: plausible text for the built-in workflows and for free prompts."""
 
 import random
 import re

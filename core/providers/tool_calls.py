@@ -24,7 +24,7 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its arguments are a whole object, so that more of them belong to another call."""
+        """True once its arguments are a whole object, so that more of them belong to another call."""
         return (
             bool(self.arguments) and bool(text := "".join(self.arguments).strip()) and read_arguments(text) is not None
         )
@@ -71,7 +71,7 @@ class CallReader:
         return self.read([{"index": 0, "function": given}], is_whole=False) if isinstance(given, dict) else []
 
     def end(self, *, is_cut: bool) -> list[ToolDelta]:
-        """What closes the texts of free-form tools. is_cut: The answer ended at its length."""
+        """The ends of the texts of free-form tools. is_cut: The answer ended at its length."""
         open_ones = [call for call in self._calls if call.is_custom and not is_cut]
         for call in open_ones:
             call.is_custom = False
@@ -118,7 +118,7 @@ def _to_piece(entry: Mapping[str, Any], place: int) -> _Piece:
 
 
 def _added(call: _Call, piece: _Piece) -> ToolDelta:
-    """What a piece adds to a call. The text of a free-form tool becomes its one argument, whose end `end` writes."""
+    """The addition of a piece to a call. A free-form tool's text becomes its one argument, whose end `end` writes."""
     new_id = piece.id if not call.id else ""
     new_name = "" if piece.name == call.name else piece.name
     text = piece.text
@@ -171,7 +171,7 @@ class PartialArguments:
 
 
 def _within(holder: Any, key: Any, default: Any) -> Any:
-    """What is at a key, made where it is new. Raises: LookupError, TypeError: It is no key of this holder."""
+    """The value at a key, made where it is new. Raises: LookupError, TypeError: It is no key of this holder."""
     if isinstance(holder, list):
         if key == len(holder):
             holder.append(default)

@@ -1,1 +1,1 @@
-"""What other systems are told of calls: figures for Prometheus, spans and metrics for OpenTelemetry. Never what was said."""
+"""Figures of calls for other systems: Prometheus, and spans and metrics for OpenTelemetry. Never what was said."""

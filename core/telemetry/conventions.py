@@ -1,4 +1,4 @@
-"""What OpenTelemetry's GenAI conventions call the facts of a call: one table, because their names still move.
+"""Names that OpenTelemetry's GenAI conventions give the facts of a call: one table, because their names still move.
 
 Each name stands as it is deployed today and, where it differs, as the newest draft has it (`latest`); which one is sent
 says OTEL_SEMCONV_STABILITY_OPT_IN. There is no standard name for money, hence `aimm.cost.*`. Prompts, answers, error
@@ -163,13 +163,13 @@ LATEST = (
 
 
 def attributes(g: Generation, seen: Seen, *, is_latest: bool = False) -> dict[str, Value]:
-    """What a span says of a call."""
+    """The attributes of a call's span."""
     found = ((row.latest if is_latest and row.latest else row.name, row.of(g, seen)) for row in ATTRIBUTES)
     return {name: value for name, value in found if value is not None}
 
 
 def labels(g: Generation, instrument: Instrument) -> dict[str, str]:
-    """What a metric is told apart by: few values, never a person."""
+    """The labels of a metric: few values, never a person."""
     found = {
         "gen_ai.operation.name": g.operation,
         "gen_ai.provider.name": provider_name(g),

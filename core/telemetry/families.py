@@ -1,4 +1,4 @@
-"""What the database holds as Prometheus families: right across processes and restarts. Pure."""
+"""The database's figures as Prometheus families: right across processes and restarts. Pure."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -53,7 +53,7 @@ _Measured = tuple[Callable[[float, dict[str, str]], None], float, dict[str, str]
 
 
 class _Told(NamedTuple):
-    """What is told of one call; small, and free of its texts, for it may wait."""
+    """The facts of one call; small, and free of its texts, for it may wait."""
 
     name: str
     traceparent: str

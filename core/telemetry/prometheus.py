@@ -80,7 +80,7 @@ class PrometheusMetrics:
 
 
 class _Collected:
-    """What prometheus_client asks for families."""
+    """The collector that prometheus_client asks for families."""
 
     def __init__(self, families: Iterable[Any]) -> None:
         self._families = families

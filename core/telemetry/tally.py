@@ -1,4 +1,4 @@
-"""What only this process knows of its calls, in ordinary Prometheus metrics of a registry of their own.
+"""Figures of calls that only this process knows, in ordinary Prometheus metrics of a registry of their own.
 
 Where several processes serve one address (PROMETHEUS_MULTIPROC_DIR), prometheus_client keeps the values in files there
 and any of them can tell the sums of all.

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class Tracing(Protocol):
-    """Who is told of each call. `observe` is an Observer; it queues and returns at once."""
+    """The listener that is told of each call. `observe` is an Observer; it queues and returns at once."""
 
     def observe(self, g: Generation, seen: Seen) -> None: ...
     def close(self) -> None: ...

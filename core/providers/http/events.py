@@ -11,7 +11,11 @@ _END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 
 class Event(NamedTuple):
-    """raw: Its bytes, with the empty line. value: the JSON of its data; None = a comment, the closing [DONE], or no object."""
+    """One event.
+
+    raw: Its bytes, with the empty line.
+    value: The JSON of its data; None = a comment, the closing [DONE], or no object.
+    """
 
     raw: bytes
     value: dict[str, Any] | None
@@ -44,13 +48,13 @@ class EventReader:
         return found
 
     def end(self) -> list[Event]:
-        """What is left when the stream ends without an empty line. Raises: ValueError: it is not JSON."""
+        """The rest where the stream ends without an empty line. Raises: ValueError: it is not JSON."""
         rest, self._rest = self._rest.strip(), b""
         return _to_events(rest) if rest else []
 
 
 def _to_events(part: bytes) -> list[Event]:
-    """What stands between two empty lines: mostly one event."""
+    """The events between two empty lines: mostly one."""
     raw = part + b"\n\n"
     if part.startswith(b"data: ") and b"\n" not in part and b"\r" not in part:
         lines = [part[6:]]

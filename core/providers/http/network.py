@@ -1,15 +1,16 @@
-"""Connections to vendors, and none to addresses that no vendor has.
+"""The way to a vendor: none to addresses that no vendor has, and through a proxy only where a setting says so.
 
 An address is checked where the connection is made, so that neither odd spellings nor a name that resolves otherwise the
-second time lead to a cloud's metadata service.
+second time lead to a cloud's metadata service. Behind a proxy it is the proxy that resolves names and answers for them.
 """
 
-import asyncio
 import ipaddress
 import socket
-import ssl
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
 
 from core.errors import ProviderUnavailable
 
@@ -31,15 +32,58 @@ class Refused(OSError):
     """The address is one that no vendor has; asking again does not help."""
 
 
-def unreachable(error: Exception) -> ProviderUnavailable:
-    """What a vendor is that cannot be connected."""
-    found = ProviderUnavailable(str(error), hint="Check the network and the address.")
-    found.is_retryable = not isinstance(error, Refused)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The way to vendors.
+
+    allows_link_local: For those whose vendor really is at a link-local address.
+    proxies: Scheme or `all` -> the proxy; `no` -> the hosts that are asked directly, as NO_PROXY lists them.
+    """
+
+    allows_link_local: bool = False
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def proxy_for(self, base_url: str) -> str | None:
+        """The proxy for an address; None = it is asked directly, as this machine's own addresses always are."""
+        parts = urlsplit(base_url)
+        host = parts.hostname or ""
+        names = [name.strip().lstrip(".").lower() for name in self.proxies.get("no", "").split(",")]
+        places = (host, parts.netloc.rpartition("@")[2].lower())
+        if "*" in names or any(f".{place}".endswith(f".{name}") for place in places for name in names if name):
+            return None
+        if _is_loopback(host):
+            return None
+        return self.proxies.get(parts.scheme) or self.proxies.get("all")
+
+    def check(self, host: str) -> None:
+        """Refuse an address that no vendor has; a name passes.
+
+        Raises:
+            Refused
+        """
+        if not self.allows_link_local and (address := _address(host)) and refuses(address):
+            raise Refused(f"{host} is a link-local or metadata address, which no vendor has")
+
+    def socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """A socket for one of the addresses of a host, whether named by a resolver or written out.
+
+        Raises:
+            Refused
+        """
+        family, kind, protocol, _, where = address
+        self.check(where[0])
+        return socket.socket(family, kind, protocol)
+
+
+def unreachable(label: str, why: object) -> ProviderUnavailable:
+    """The error for a vendor that cannot be connected."""
+    found = ProviderUnavailable(f"{label} cannot be reached ({why}).", hint="Check the network and the address.")
+    found.is_retryable = not isinstance(why, Refused)
     return found
 
 
 def refuses(address: str) -> bool:
-    """Whether an IP address is link-local or a cloud's metadata service, in whatever form it is written."""
+    """True for an IP address that is link-local or a cloud's metadata service, in whatever form it is written."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         for network, n_bits in _HOLDERS:
@@ -48,28 +92,15 @@ def refuses(address: str) -> bool:
     return ip.is_link_local or ip in _METADATA
 
 
-P = TypeVar("P", bound=asyncio.Protocol)
+def _address(host: str) -> str | None:
+    """The IP address that a host is, also in the spellings of C libraries, such as 0x7f.1; None = it is a name."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    with suppress(OSError):
+        return socket.inet_ntoa(socket.inet_aton(host))
+    return None
 
 
-async def connect(
-    make: Callable[[], P], host: str, port: int, tls: ssl.SSLContext | None, *, allows_link_local: bool
-) -> P:
-    """A connection to the first address of a host that answers.
-
-    Raises:
-        OSError: None does, or one of them is an address that no vendor has.
-    """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-    if not allows_link_local and any(refuses(address) for address in addresses):
-        raise Refused(f"{host} is a link-local or metadata address, which no vendor has")
-    problem: OSError | None = None
-    for address in addresses:
-        try:
-            name = host if tls else None
-            _, protocol = await loop.create_connection(make, address, port, ssl=tls, server_hostname=name)
-            return protocol
-        except OSError as error:
-            problem = error
-    raise problem or OSError(f"{host} has no address")
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" or (address is not None and ipaddress.ip_address(address).is_loopback)

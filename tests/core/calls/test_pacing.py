@@ -4,7 +4,7 @@ import pytest
 
 from core.calls import pacing
 from core.domain.generation import Quota
-from core.providers.http.client import quota_of
+from core.providers.http.errors import quota_of
 
 
 def test_a_far_reset_lets_one_request_in_ten_seconds_learn_the_truth(monkeypatch: pytest.MonkeyPatch):

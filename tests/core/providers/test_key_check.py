@@ -102,6 +102,6 @@ def test_google_s_words_are_understood(code: int, status: str, message: str, det
 )  # fmt: skip
 def test_other_vendors_words_are_understood(http_status: int, kind: str, code: str | None, message: str, says: str):
     raw = json.dumps({"type": "error", "error": {"type": kind, "code": code, "message": message}}).encode()
-    vendor = HttpVendor("OpenAI", "https://api.example", {}, allows_link_local=False)
+    vendor = HttpVendor("OpenAI", "https://api.example", {})
 
     assert judged("OpenAI", vendor.error(http_status, raw, {})).status == says

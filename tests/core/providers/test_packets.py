@@ -10,7 +10,8 @@ import pytest
 
 from core.errors import ProviderError
 from core.providers import gemini_errors
-from core.providers.http.client import Answer, retry_after
+from core.providers.http.answer import Answer
+from core.providers.http.errors import retry_after
 from tests.fakes.raw import ask, packet
 
 SSE, JSON, HTML = "text/event-stream", "application/json", "text/html"
