@@ -22,7 +22,7 @@ from core.experiments import allocation
 from core.experiments.analysis import analyse
 from core.statistics import moments, quantiles, sample_ratio, sequential
 from core.statistics.means import Sample
-from core.storage.experiments.designs import Sums
+from core.statistics.sums import Sums
 
 N_TOTAL, EVERY = 20_000, 20  # both sides together: a look after every 10 observations a side
 RATINGS = np.array([0.05, 0.08, 0.17, 0.35, 0.35])

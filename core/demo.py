@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import clock
+from core.assignment.placement import place
 from core.clock import DAY_US, HOUR_US
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.domain.generation import COUNTS, Usage
 from core.errors import Conflict, InvalidRequest
-from core.experiments.assignment import place
 from core.formats import strict_json as json
 from core.formats.text import folded
 from core.pricing.catalogue import SIMULATED_PRICES

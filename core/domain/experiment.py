@@ -1,12 +1,9 @@
 """An A/B test of model variants (design, phases, what is recorded), and an alias, which may roll out its winner."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from itertools import accumulate
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from core.domain.generation import Parameters
 from core.formats.text import make_lists
@@ -224,6 +221,41 @@ class RecordedOutcome:
     state: OutcomeState
 
 
+@dataclass(frozen=True, slots=True)
+class DayCounts:
+    """What came on one day (UTC) of one variant."""
+
+    day_us: int
+    phase: int
+    position: int
+    n_exposed: int
+    n_outcomes: int
+    n_successes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """One assignment, for the list of the latest."""
+
+    assignment_id: str
+    unit_id: str
+    phase: int
+    position: int
+    reason: str
+    created_at_us: int
+    n_outcomes: int
+
+
+class ShadowCalls(NamedTuple):
+    """What a shadow variant was asked. nano: The known part of its cost, in nano-dollars."""
+
+    position: int
+    n: int
+    n_failed: int
+    nano: int
+    n_unpriced: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What answers: a model with a prompt and parameters. What a request says itself comes first.
@@ -251,47 +283,3 @@ class Alias:
     changed_at: datetime
     rollout_id: str | None = None
     note: str = ""
-
-
-def assignment_id(experiment_id: str, phase: int, unit_id: str, *, is_counted: bool = True) -> str:
-    """One id a unit and phase, found without asking the database; excluded ones are apart from counted ones."""
-    kind = "c" if is_counted else "x"
-    digest = hashlib.sha256(f"{experiment_id}:{phase}:{kind}:{unit_id}".encode()).hexdigest()
-    return f"a_{digest[:28]}"
-
-
-def pick(weights: Sequence[int], key: str, name: str = "") -> int:
-    """The place that a key falls on, by weight.
-
-    Raises:
-        ValueError: The weights do not sum to a positive number.
-    """
-    total = sum(weights)
-    if total <= 0:
-        raise ValueError(f"experiment {name!r}: weights sum to {total}, must be > 0")
-    point = _point(key) * total >> 64  # whole numbers: a float could round up to `total`
-    return next(at for at, bound in enumerate(accumulate(weights)) if point < bound)
-
-
-def is_in_audience(experiment: Experiment, unit_id: str) -> bool:
-    """Whether a unit takes part; drawn apart from its variant, so that the audience may grow without moving anyone."""
-    return _point(f"{experiment.salt}:audience:{unit_id}") < int(experiment.design.audience * 2**64)
-
-
-def redraw(experiment: Experiment, unit_id: str) -> Variant:
-    """The variant of a unit that came before and whose variant is gone: drawn afresh, or all of a former half would
-    fall on the same side again."""
-    served = experiment.served
-    key = f"{experiment.salt}:{experiment.phase}:{unit_id}"
-    return served[pick([variant.weight for variant in served], key, experiment.id)]
-
-
-def excluded_because(experiment: Experiment, unit_id: str) -> str:
-    """Why a unit is served and not counted, as it is; empty = it is counted."""
-    if experiment.design.is_internal(unit_id):
-        return "internal"
-    return "" if is_in_audience(experiment, unit_id) else "outside"
-
-
-def _point(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

@@ -6,7 +6,7 @@ follow the data. Source: Thompson (1933), Biometrika 25; the floor keeps every v
 
 from core.domain.experiment import Experiment
 from core.experiments.analysis import beliefs_of
-from core.storage.experiments.designs import Sums
+from core.statistics.sums import Sums
 
 FLOOR = 0.10
 SCALE = 1000

@@ -12,8 +12,7 @@ from core.statistics.interval import Interval
 from core.statistics.means import Sample
 from core.statistics.moments import Moments
 from core.statistics.sequential import Difference
-from core.storage.experiments.designs import Look, Sums
-from core.storage.experiments.sums import metric_of_sums
+from core.statistics.sums import Look, Sums, metric_of_sums
 
 METRICS: tuple[Metric, ...] = (
     "success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost",

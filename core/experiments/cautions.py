@@ -9,7 +9,7 @@ from core.experiments.decision import Traffic
 from core.experiments.words import amount, signed
 from core.statistics import power
 from core.statistics.moments import Moments
-from core.storage.experiments.designs import Look
+from core.statistics.sums import Look
 
 MUCH = 3.0  # standard errors between early and late
 EARLY = 0.3  # share of the units that are early

@@ -4,8 +4,8 @@ import random
 import secrets
 from collections.abc import Iterator
 
+from core.assignment.placement import place
 from core.domain.experiment import Assignment, Experiment, OutcomeInput
-from core.experiments.assignment import place
 
 RATES = (0.30, 0.38, 0.34, 0.30)
 BATCH = 50  # users between two looks

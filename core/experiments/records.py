@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from core import clock
-from core.domain.experiment import Decision, Experiment
+from core.domain.experiment import Decision, Experiment, ShadowCalls
 from core.experiments import record
 from core.experiments.analysis import Analysis, VariantResult, analyse
 from core.experiments.decision import Traffic, decide
 from core.formats import strict_json as json
 from core.storage.engine.database import Database
 from core.storage.experiments import check as sums_check
-from core.storage.experiments.designs import ExperimentStore, ShadowCalls
+from core.storage.experiments.designs import ExperimentStore
 
 
 def with_shadows(results: Sequence[VariantResult], shadows: Sequence[ShadowCalls]) -> tuple[VariantResult, ...]:

@@ -9,9 +9,21 @@ from functools import partial
 from typing import Any
 
 from core import clock
+from core.assignment.placement import place
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
-from core.domain.experiment import Assignment, Decision, Experiment, OutcomeInput, Phase, RecordedOutcome, Variant
+from core.domain.experiment import (
+    Assignment,
+    DayCounts,
+    Decision,
+    Experiment,
+    OutcomeInput,
+    Phase,
+    RecordedOutcome,
+    ShadowCalls,
+    UnitRow,
+    Variant,
+)
 from core.domain.generation import Message, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
@@ -26,21 +38,14 @@ from core.experiments.records import DecisionRecords, with_shadows
 from core.experiments.traffic import PREFIX, TrafficRouter
 from core.formats.text import as_list
 from core.statistics.interval import Interval
+from core.statistics.sums import Look, Sums
 from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.idempotency import once
 from core.storage.engine.writer import Writer
 from core.storage.experiments import check as sums_check
 from core.storage.experiments import units as unit_store
-from core.storage.experiments.designs import (
-    DayCounts,
-    ExperimentStore,
-    Look,
-    ShadowCalls,
-    Sums,
-    UnitRow,
-    design_to_json,
-)
+from core.storage.experiments.designs import ExperimentStore, design_to_json
 
 MAX_OUTCOMES = 10_000
 TRAFFIC_DAYS = 14

@@ -15,7 +15,7 @@ from core.domain.experiment import Alias, Assignment, Experiment, Target, Varian
 from core.domain.generation import Parameters, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.experiments.assignment import place
+from core.assignment.placement import place
 from core.experiments.outcomes import find_variant
 from core.formats.text import is_storable
 from core.keys.rules import check_model

@@ -11,12 +11,12 @@ import streamlit as st
 from core.clock import from_us
 from core.domain.experiment import Experiment, Metric
 from core.experiments.analysis import SHARES, Analysis, VariantResult
-from core.experiments.peeking import METHODS, Peeking, simulate
 from core.experiments.planner import Plan, plan
 from core.experiments.service import ExperimentReport
 from core.experiments.words import amount, names, signed
 from core.statistics import power
 from core.statistics.interval import Interval
+from core.statistics.peeking import METHODS, Peeking, simulate
 from core.statistics.sequential import MIN_PER_SIDE
 from dashboard import formatting
 from dashboard.charts.base import Span

@@ -1,19 +1,31 @@
 """Recompute an experiment's sums from its rows: to write them anew, or to say what differs."""
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
+from core.assignment.counting import add_call, add_outcome
 from core.formats import strict_json as json
 from core.statistics import histogram
 from core.statistics.moments import Moments
+from core.statistics.sums import (
+    AT,
+    BARE_COUNTS,
+    NOT_COUNTED,
+    TOTALS,
+    GatheredSums,
+    Key,
+    Sums,
+    Totals,
+    agree,
+    are_same_totals,
+    nothing,
+)
 from core.storage.engine.database import in_batches
-from core.storage.experiments.designs import Sums
 from core.storage.experiments.schema import (
     experiment_outcomes,
     experiment_runs,
@@ -21,65 +33,10 @@ from core.storage.experiments.schema import (
     experiment_units,
     experiments,
 )
-from core.storage.experiments.sums import (
-    AT,
-    MOMENTS,
-    NOT_COUNTED,
-    PAIRS,
-    TOTALS,
-    Key,
-    Totals,
-    lock,
-    nothing,
-    pairs_of,
-    sum_row,
-    table_of,
-)
-from core.storage.experiments.units import add_call, add_outcome
+from core.storage.experiments.sums import MOMENTS, lock, sum_row
 from core.storage.schema import generations
 
 _PARTS = tuple(f"a_{first:x}" for first in range(16))  # units are read a sixteenth at a time
-_BARE = ("late", "orphan")
-
-
-class _Outcome(NamedTuple):
-    success: int | None
-    rating: float | None
-    number: float | None
-
-
-class Recomputed:
-    """Sums gathered from rows, a unit at a time."""
-
-    def __init__(self) -> None:
-        self.moments: dict[tuple[Key, str], Moments] = {}
-        self.latencies: dict[Key, dict[int, int]] = {}
-        self._waiting: dict[Key, list[Totals]] = {}
-
-    def add(self, key: Key, totals: Totals) -> None:
-        rows = self._waiting.setdefault(key, [])
-        rows.append(totals)
-        if len(rows) >= 20_000:
-            self._merge(key, self._waiting.pop(key))
-
-    def add_latency(self, key: Key, latency_us: int) -> None:
-        counts = self.latencies.setdefault(key, {})
-        bucket = histogram.bucket_of(latency_us)
-        counts[bucket] = counts.get(bucket, 0) + 1
-
-    def finish(self) -> "Recomputed":
-        for key, rows in self._waiting.items():
-            self._merge(key, rows)
-        self._waiting = {}
-        return self
-
-    def _merge(self, key: Key, rows: list[Totals]) -> None:
-        table = table_of(rows)
-        for metric in PAIRS:
-            pairs = pairs_of(table, metric)
-            if len(pairs):
-                old = self.moments.get((key, metric), Moments())
-                self.moments[(key, metric)] = old.merged(Moments().changed(pairs[:0], pairs))
 
 
 def needs_sums(connection: Connection) -> list[str]:
@@ -94,14 +51,14 @@ def needs_sums(connection: Connection) -> list[str]:
 
 def recomputed(connection: Connection, experiment_id: str) -> Sums:
     """The sums as the rows say, whatever is kept."""
-    found = Recomputed()
+    found = GatheredSums()
     for _ in _units(connection, experiment_id, found):
         continue
     _alone(connection, experiment_id, found)
     found.finish()
     moments = {(key[1], key[2], metric): m for (key, metric), m in found.moments.items()}
     o = experiment_outcomes.c
-    for state in _BARE:
+    for state in BARE_COUNTS:
         chosen = select(func.count()).where(o.experiment_id == experiment_id, o.state == state)
         if n := int(connection.execute(chosen).scalar_one()):
             moments[(0, NOT_COUNTED, state)] = Moments(n, 1.0)
@@ -134,7 +91,7 @@ def price_ids(connection: Connection, experiment_id: str) -> list[str]:
 def rebuild(connection: Connection, experiment_id: str) -> None:
     """Write the units' totals and all sums of an experiment anew."""
     lock(connection)
-    found = Recomputed()
+    found = GatheredSums()
     for unit, totals in _units(connection, experiment_id, found):
         if totals != list(unit[5:]):
             values = dict(zip(TOTALS, totals, strict=True))
@@ -142,7 +99,7 @@ def rebuild(connection: Connection, experiment_id: str) -> None:
             connection.execute(statement.values(**values), {"b_id": unit[0]})
     _alone(connection, experiment_id, found)
     found.finish()
-    kept = experiment_sums.c.metric.in_(_BARE)
+    kept = experiment_sums.c.metric.in_(BARE_COUNTS)
     connection.execute(delete(experiment_sums).where(experiment_sums.c.experiment_id == experiment_id, ~kept))
     rows = [
         sum_row(key, metric, moments, histogram.encode(found.latencies.get(key, {})) or None if metric == "latency" else None)
@@ -154,28 +111,28 @@ def rebuild(connection: Connection, experiment_id: str) -> None:
 
 def differences(connection: Connection, experiment_id: str) -> list[str]:
     """Where totals and sums disagree with the rows behind them; empty = nowhere."""
-    found, wrong = Recomputed(), []
+    found, wrong = GatheredSums(), []
     for unit, totals in _units(connection, experiment_id, found):
-        if not _same(totals, list(unit[5:])):
+        if not are_same_totals(totals, unit[5:]):
             wrong.append(f"experiment {experiment_id}: the totals of assignment {unit[0]} differ from its rows")
     _alone(connection, experiment_id, found)
     found.finish()
     c = experiment_sums.c
     kept: dict[tuple[Key, str], tuple[Moments, bytes | None]] = {}
     for row in connection.execute(select(experiment_sums).where(c.experiment_id == experiment_id)):
-        if row.metric not in _BARE:
+        if row.metric not in BARE_COUNTS:
             values = (float(getattr(row, name)) for name in MOMENTS[1:])
             moments = Moments(int(row.n), *values)
             kept[((row.experiment_id, row.phase, row.position), row.metric)] = moments, row.histogram
     for at in sorted(kept.keys() | found.moments.keys()):
         expected, (booked, blob) = found.moments.get(at, Moments()), kept.get(at, (Moments(), None))
         latencies = found.latencies.get(at[0], {}) if at[1] == "latency" else {}
-        if not _agree(expected, booked) or (at[1] == "latency" and histogram.decode(blob or b"") != latencies):
+        if not agree(expected, booked) or (at[1] == "latency" and histogram.decode(blob or b"") != latencies):
             wrong.append(f"experiment {experiment_id}: {at[1]} of phase {at[0][1]}, variant {at[0][2]} differs")
     return wrong
 
 
-def _units(connection: Connection, experiment_id: str, found: Recomputed) -> Iterator[tuple[Any, Totals]]:
+def _units(connection: Connection, experiment_id: str, found: GatheredSums) -> Iterator[tuple[Any, Totals]]:
     """Each unit's row with its totals from its outcomes and calls; what is summed goes into `found`."""
     u, o, g = experiment_units.c, experiment_outcomes.c, generations.c
     calls = (g.ref_part, g.status, g.input_tokens, g.output_tokens, g.cost_nano_usd, g.latency_us)
@@ -202,7 +159,7 @@ def _units(connection: Connection, experiment_id: str, found: Recomputed) -> Ite
         for assignment, rows in groupby(outcomes, itemgetter(0)):
             totals = by_unit.setdefault(assignment, nothing())
             for each in rows:
-                add_outcome(totals, _Outcome(*each[1:]))
+                add_outcome(totals, *each[1:])
         keys = {unit[0]: _key(unit) for unit in units}
         times: dict[str, list[int]] = {}
         for row in chain(made, ended):
@@ -227,7 +184,7 @@ def _key(unit: Any) -> Key:
     return unit[1], unit[2], NOT_COUNTED if unit[4] else unit[3]
 
 
-def _alone(connection: Connection, experiment_id: str, found: Recomputed) -> None:
+def _alone(connection: Connection, experiment_id: str, found: GatheredSums) -> None:
     """Outcomes of a variant alone are units of their own."""
     o = experiment_outcomes.c
     rows = in_batches(
@@ -237,32 +194,4 @@ def _alone(connection: Connection, experiment_id: str, found: Recomputed) -> Non
         ),
     )
     for phase, position, *values in rows:
-        totals = nothing()
-        add_outcome(totals, _Outcome(*values))
-        found.add((experiment_id, phase, position), totals)
-
-
-def _same(one: Iterable[float], other: Iterable[float]) -> bool:
-    return all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(one, other, strict=True))
-
-
-def _agree(one: Moments, other: Moments) -> bool:
-    """To the digits that a sum in another order keeps."""
-    if one.n != other.n:
-        return False
-    if not one.n:
-        return True
-    other = other.rebased(one.origin)
-    n = one.n
-    # What a value can be off by after sums in another order: relative to itself, and to what was taken off it.
-    off_x = 1e-9 * max(1.0, abs(one.mean_x))
-    off_y = 1e-9 * max(1.0, abs(one.mean_y)) + 1e-12 * abs(one.origin * one.mean_x)
-    spread_x, spread_y = math.sqrt(one.m_xx / n), math.sqrt(one.m_yy / n)
-    limits = {
-        "mean_x": off_x,
-        "mean_y": off_y,
-        "m_xx": n * off_x * (2 * spread_x + 1),
-        "m_xy": n * (off_x * (spread_y + 1) + off_y * (spread_x + 1)),
-        "m_yy": n * off_y * (2 * spread_y + 1),
-    }
-    return all(abs(getattr(one, name) - getattr(other, name)) <= limit for name, limit in limits.items())
+        found.add((experiment_id, phase, position), add_outcome(nothing(), *values))

@@ -1,16 +1,17 @@
 """Experiments as they are defined: designs, phases, variants; and what pages read of what was recorded."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from core.clock import from_us, to_us
-from core.domain.experiment import Design, Experiment, Guardrail, Phase, Variant
+from core.domain.experiment import DayCounts, Design, Experiment, Guardrail, Phase, ShadowCalls, UnitRow, Variant
 from core.domain.generation import Parameters
 from core.formats import strict_json as json
 from core.statistics.moments import Moments
+from core.statistics.sums import NOT_COUNTED, Look, Sums
 from core.storage.calls.reading import readable
 from core.storage.engine.database import Database
 from core.storage.experiments.schema import (
@@ -24,7 +25,7 @@ from core.storage.experiments.schema import (
     experiment_variants,
     experiments,
 )
-from core.storage.experiments.sums import MOMENTS, NOT_COUNTED
+from core.storage.experiments.sums import MOMENTS
 from core.storage.schema import generations
 
 _SAME = ("id", "name", "hypothesis", "unit", "salt", "status", "ended")
@@ -34,73 +35,6 @@ _TABLES = (
     experiment_looks, experiment_days, experiment_sums, experiment_outcomes, experiment_units, experiment_variants,
     experiment_phases,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """All sums of an experiment: (phase, position, metric) -> moments; latencies: (phase, position) -> histogram."""
-
-    moments: dict[tuple[int, int, str], Moments]
-    latencies: dict[tuple[int, int], bytes]
-
-    def of(self, phase: int, position: int, metric: str) -> Moments:
-        return self.moments.get((phase, position, metric), Moments())
-
-    def total(self, phases: Sequence[int], position: int, metric: str) -> Moments:
-        """Of several phases together."""
-        whole = Moments()
-        for phase in phases:
-            whole = whole.merged(self.of(phase, position, metric))
-        return whole
-
-    def not_counted(self, metric: str) -> int:
-        """Units that were served and not counted (`exposure`), or outcomes that came `late` or are an `orphan`."""
-        return sum(m.n for (_, position, name), m in self.moments.items() if position == NOT_COUNTED and name == metric)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The primary metric's sums at one moment, by position."""
-
-    phase: int
-    n: int
-    at_us: int
-    moments: dict[int, Moments]
-
-
-@dataclass(frozen=True, slots=True)
-class DayCounts:
-    """What came on one day (UTC) of one variant."""
-
-    day_us: int
-    phase: int
-    position: int
-    n_exposed: int
-    n_outcomes: int
-    n_successes: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnitRow:
-    """One assignment, for the list of the latest."""
-
-    assignment_id: str
-    unit_id: str
-    phase: int
-    position: int
-    reason: str
-    created_at_us: int
-    n_outcomes: int
-
-
-class ShadowCalls(NamedTuple):
-    """What a shadow variant was asked. nano: The known part of its cost, in nano-dollars."""
-
-    position: int
-    n: int
-    n_failed: int
-    nano: int
-    n_unpriced: int
 
 
 class ExperimentStore:

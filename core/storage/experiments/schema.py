@@ -15,15 +15,8 @@ from sqlalchemy import (
     Text,
 )
 
+from core.statistics.sums import REAL_TOTALS, TOTALS
 from core.storage.schema import metadata
-
-# What is added up for each unit of an experiment. Money in dollars, times in seconds: they feed statistics.
-UNIT_TOTALS = {
-    "n_exposed": BigInteger, "n_multiple": BigInteger, "n_outcomes": BigInteger, "n_successes": BigInteger,
-    "n_ratings": BigInteger, "rating_sum": Double, "n_numbers": BigInteger, "number_sum": Double,
-    "n_calls": BigInteger, "n_errors": BigInteger, "n_ok": BigInteger, "latency_sum_s": Double,
-    "log_latency_sum": Double, "first_latency_us": BigInteger, "n_priced": BigInteger, "cost_nano_usd": BigInteger, "tokens": BigInteger,
-}  # fmt: skip
 
 experiments = Table(
     "experiments",
@@ -80,7 +73,10 @@ experiment_units = Table(
     Column("position", Integer, nullable=False),
     Column("reason", Text, nullable=False, server_default=""),  # why it is not counted; empty = it is
     Column("created_at", BigInteger, nullable=False),
-    *(Column(name, kind, nullable=False, server_default="0") for name, kind in UNIT_TOTALS.items()),
+    *(
+        Column(name, Double if name in REAL_TOTALS else BigInteger, nullable=False, server_default="0")
+        for name in TOTALS
+    ),
     CheckConstraint("reason IN ('', 'forced', 'internal', 'outside')", name="unit_reason"),
 )
 Index("ix_experiment_units_created", experiment_units.c.experiment_id, experiment_units.c.created_at)

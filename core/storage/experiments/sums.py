@@ -1,26 +1,19 @@
-"""Totals of units and the sums over them: sufficient statistics that are written once a transaction.
+"""Rows of units and of the sums over them: read before a decision, written once a transaction after it."""
 
-A unit (user, session, request) is what was randomised; its totals are one observation, however many calls it made.
-"""
+from collections.abc import Iterable
+from typing import Any
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.clock import DAY_US
+from core.assignment.counting import Changes, Unit
 from core.formats import strict_json as json
-from core.statistics import histogram
 from core.statistics.moments import Moments
+from core.statistics.sums import NOT_COUNTED, TOTALS, Key, SumsByKey, is_look_due, metric_of_sums, moved_sums
 from core.storage.calls.reading import Parts
 from core.storage.engine.bulk import as_value, insert_many, is_among, update_many
 from core.storage.engine.prepared import Prepared
 from core.storage.experiments.schema import (
-    UNIT_TOTALS,
     experiment_days,
     experiment_looks,
     experiment_sums,
@@ -28,75 +21,10 @@ from core.storage.experiments.schema import (
     experiments,
 )
 
-TOTALS = tuple(UNIT_TOTALS)
-AT = {name: at for at, name in enumerate(TOTALS)}
-# Metric -> what is x and what is y of a unit. A ratio of sums is the estimate, Σy / Σx.
-PAIRS: dict[str, tuple[str, str | None]] = {
-    "exposure": ("n_exposed", None),
-    "multiple": ("n_multiple", None),
-    "success": ("n_outcomes", "n_successes"),
-    "rating": ("n_ratings", "rating_sum"),
-    "number": ("n_numbers", "number_sum"),
-    "error_rate": ("n_calls", "n_errors"),
-    "latency": ("n_ok", "latency_sum_s"),
-    "log_latency": ("n_ok", "log_latency_sum"),
-    "cost": ("n_priced", "cost_nano_usd"),
-    "cost_per_success": ("n_successes", "cost_nano_usd"),
-    "tokens": ("n_calls", "tokens"),
-}
 MOMENTS = ("n", "mean_x", "mean_y", "m_xx", "m_xy", "m_yy", "origin")
 KEY = ("experiment_id", "phase", "position")
 DAY_COUNTS = ("n_exposed", "n_outcomes", "n_successes")
-NOT_COUNTED = -1  # the position under which excluded units are summed
-LOOK_GROWTH = 1.05
 _LOCK = 7_264_112
-
-Key = tuple[str, int, int]  # experiment, phase, position
-Totals = list[float]
-SumsByKey = dict[tuple[Any, ...], tuple[Moments, bytes | None]]  # key and metric -> moments, histogram
-
-
-def nothing() -> Totals:
-    return [0] * len(TOTALS)
-
-
-class Unit(NamedTuple):
-    """A row of experiment_units; totals: by TOTALS, changed in place."""
-
-    id: str
-    experiment_id: str
-    phase: int
-    position: int
-    reason: str
-    totals: Totals
-
-    @property
-    def key(self) -> Key:
-        return self.experiment_id, self.phase, NOT_COUNTED if self.reason else self.position
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a transaction changes, gathered so that each row is written once."""
-
-    now_us: int
-    units: dict[str, Unit] = field(default_factory=dict)
-    before: dict[str, Totals] = field(default_factory=dict)  # the totals as they were, of units that were there
-    new: list[dict[str, Any]] = field(default_factory=list)  # rows of units that were not, without their totals
-    alone: list[tuple[Key, Totals, Totals]] = field(default_factory=list)  # outcomes of no unit: before, after
-    days: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)  # key and day -> exposed, outcomes, successes
-    latencies: dict[Key, dict[int, int]] = field(default_factory=dict)
-
-    def load(self, connection: Connection, ids: Iterable[str]) -> None:
-        missing = [one for one in dict.fromkeys(ids) if one not in self.units]
-        for unit in units_of(connection, missing):
-            self.units[unit.id] = unit
-            self.before[unit.id] = list(unit.totals)
-
-    def day(self, key: Key, at_us: int, *added: int) -> None:
-        entry = self.days.setdefault((*key, at_us // DAY_US * DAY_US), [0, 0, 0])
-        for at, value in enumerate(added):
-            entry[at] += value
 
 
 def lock(connection: Connection) -> None:
@@ -105,37 +33,31 @@ def lock(connection: Connection) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
 
-def units_of(connection: Connection, ids: Iterable[str]) -> list[Unit]:
-    """The units of these assignments that are on record."""
+def units_of(connection: Connection, ids: Iterable[str]) -> dict[str, Unit]:
+    """The units of these assignments that are on record, by assignment."""
     found = _UNITS.run(connection, {"ids": as_value(connection.dialect.name, ids)})
-    return [Unit(row[0], row[1], row[2], row[3], row[4], list(row[5:])) for row in found]
+    return {row[0]: Unit(row[0], row[1], row[2], row[3], row[4], row[5:]) for row in found}
 
 
-def save(connection: Connection, changes: Changes) -> None:
+def save(connection: Connection, changes: Changes, now_us: int) -> None:
     """Write units, sums, days and looks."""
-    moved: dict[Key, tuple[list[Totals], list[Totals]]] = {}
-    new = [row | dict(zip(TOTALS, changes.units[row["assignment_id"]].totals, strict=True)) for row in changes.new]
+    new = [
+        dict(zip(KEY, (unit.experiment_id, unit.phase, unit.position), strict=True))
+        | {"assignment_id": unit.id, "unit_id": unit_id, "reason": unit.reason, "created_at": at_us}
+        | dict(zip(TOTALS, changes.totals[unit.id], strict=True))
+        for unit, unit_id, at_us in changes.new.values()
+    ]
     insert_many(connection, experiment_units, new)
-    changed = []
-    for unit in changes.units.values():
-        before = changes.before.get(unit.id)
-        if before == unit.totals:
-            continue
-        removed, added = moved.setdefault(unit.key, ([], []))
-        if before is not None:
-            changed.append(unit)
-            removed.append(before)
-        added.append(unit.totals)
-    for key, before, after in changes.alone:
-        removed, added = moved.setdefault(key, ([], []))
-        removed.append(before)
-        added.append(after)
-    values = [{"assignment_id": unit.id, **dict(zip(TOTALS, unit.totals, strict=True))} for unit in changed]
+    values = [
+        {"assignment_id": unit.id, **dict(zip(TOTALS, totals, strict=True))} for unit, totals in changes.changed()
+    ]
     update_many(connection, experiment_units, "assignment_id", values)
-    if moved:
-        sums = _move_sums(connection, moved, changes.latencies)
+    if moved := changes.moved():
+        sums = _sums_of(connection, moved)
+        changed = moved_sums(sums, moved, changes.latencies)
+        _PUT_SUMS.run_many(connection, [sum_row(at[:3], at[3], *value) for at, value in changed.items()])
         for experiment_id, phase in sorted({key[:2] for key in moved}):
-            _look(connection, experiment_id, phase, changes.now_us, sums)
+            _look(connection, experiment_id, phase, now_us, sums | changed)
     _add_days(connection, changes.days)
 
 
@@ -173,47 +95,7 @@ _UNITS, _SUMS, _PUT_SUMS = Prepared(_units), Prepared(_sums), Prepared(_put_sums
 _ADD_DAYS, _LAST_LOOK = Prepared(_days), Prepared(_last_look)
 
 
-def table_of(totals: Sequence[Totals]) -> NDArray[np.float64]:
-    """Totals of units, shape (units, totals); dollars for money."""
-    table = np.array(totals, dtype=np.float64).reshape(len(totals), len(TOTALS))
-    table[:, AT["cost_nano_usd"]] *= 1e-9
-    return table
-
-
-def pairs_of(table: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
-    """The (x, y) of each unit that has any, shape (units, 2)."""
-    x, y = PAIRS[metric]
-    pairs = np.zeros((len(table), 2))
-    pairs[:, 0] = table[:, AT[x]]
-    if y is not None:
-        pairs[:, 1] = table[:, AT[y]]
-    kept: NDArray[np.float64] = pairs[pairs.any(axis=1)]
-    return kept
-
-
-def _move_sums(
-    connection: Connection, moved: dict[Key, tuple[list[Totals], list[Totals]]], latencies: dict[Key, dict[int, int]]
-) -> SumsByKey:
-    """Write what has changed; all sums of the phases concerned, as they are now."""
-    sums = _sums_of(connection, moved)
-    rows = []
-    for key, changed in sorted(moved.items()):
-        removed, added = (table_of(totals) for totals in changed)
-        for metric in PAIRS:
-            before, after = pairs_of(removed, metric), pairs_of(added, metric)
-            moments, blob = sums.get((*key, metric), (Moments(), None))
-            counts = latencies.get(key) if metric == "latency" else None
-            if np.array_equal(before, after) and not counts:
-                continue
-            moments = moments.changed(before, after)
-            blob = histogram.merge(blob or b"", counts) if counts else blob
-            sums[(*key, metric)] = moments, blob
-            rows.append(sum_row(key, metric, moments, blob))
-    _PUT_SUMS.run_many(connection, rows)
-    return sums
-
-
-def sum_row(key: Key, metric: str, moments: Moments, blob: bytes | None) -> dict[str, Any]:
+def sum_row(key: tuple[Any, ...], metric: str, moments: Moments, blob: bytes | None) -> dict[str, Any]:
     values = {name: getattr(moments, name) for name in MOMENTS}
     return {**dict(zip(KEY, key, strict=True)), "metric": metric, **values, "histogram": blob}
 
@@ -250,12 +132,7 @@ def _look(connection: Connection, experiment_id: str, phase: int, now_us: int, a
         if key[:2] == (experiment_id, phase) and key[3] == metric and key[2] != NOT_COUNTED
     }
     n = sum(moments.n for moments in sums.values())
-    if n and n >= LOOK_GROWTH * (last or 0) and n > (last or 0):
+    if is_look_due(n, last):
         kept = {position: [getattr(moments, name) for name in MOMENTS] for position, moments in sorted(sums.items())}
         row = {"experiment_id": experiment_id, "phase": phase, "n": n, "at": now_us, "sums": json.dumps(kept)}
         connection.execute(insert(experiment_looks), [row])
-
-
-def metric_of_sums(metric: str) -> str:
-    """The sums in which a metric is found: a p95's history is that of the typical latency."""
-    return "log_latency" if metric == "latency_p95" else metric

@@ -14,9 +14,9 @@ from scipy.stats import binomtest, chi2, chi2_contingency, chisquare, norm
 from scipy.stats import t as student
 
 from core import Conflict, InvalidRequest, ModelManager, ModelNotFound, NotFound, clock
+from core.assignment.placement import assign
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.experiments.analysis import analyse
-from core.experiments.assignment import assign
 from core.experiments.decision import Traffic, decide
 from core.experiments.outcomes import find_variant
 from core.statistics import bayes, quantiles, sequential
@@ -25,7 +25,7 @@ from core.statistics.moments import Moments
 from core.statistics.power import required_sample_size
 from core.statistics.proportions import difference_interval, wilson_interval
 from core.statistics.sample_ratio import is_mismatch, sample_ratio_test, sequential_sample_ratio
-from core.storage.experiments.designs import Sums
+from core.statistics.sums import Sums
 
 
 def experiment(*weights: int, salt: str = "s1") -> Experiment:
@@ -73,7 +73,7 @@ def test_two_experiments_assign_independently():
 
 def test_the_same_unit_gets_the_same_variant_in_another_process():
     code = (
-        "from tests.core.experiments.test_experiments import experiment; from core.experiments.assignment import assign;"
+        "from tests.core.experiments.test_experiments import experiment; from core.assignment.placement import assign;"
         "print(''.join(str(assign(experiment(1, 2, 3), f'ü{n}').position) for n in range(200)))"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

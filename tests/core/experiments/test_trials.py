@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 
 from api.rest.experiments import stats_view
 from core import Conflict, InvalidRequest, ModelManager, NotFound, clock
+from core.assignment.placement import assign, is_in_audience
 from core.calls.call import Origin
-from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant, is_in_audience
+from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
-from core.experiments import allocation, peeking, record
+from core.experiments import allocation, record
 from core.experiments.analysis import analyse
-from core.experiments.assignment import assign
 from core.experiments.decision import decide
 from core.experiments.planner import plan
-from core.statistics import histogram, moments, power
+from core.statistics import histogram, moments, peeking, power
+from core.statistics.sums import Sums
 from core.storage.engine.database import Database
-from core.storage.experiments.designs import Sums
 from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini

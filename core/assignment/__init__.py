@@ -1,0 +1,1 @@
+"""Experiments' decisions about units: who gets which variant, who is counted, what becomes of an outcome. Pure."""
