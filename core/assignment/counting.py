@@ -16,7 +16,12 @@ _FAILED = ("error", "blocked", "truncated")
 
 
 class Unit(NamedTuple):
-    """A unit on record, by the id of its assignment. reason: Why it is not counted; empty = it is. totals: By TOTALS."""
+    """A unit on record.
+
+    id: Of its assignment.
+    reason: Why it is not counted; empty = it is.
+    totals: By TOTALS.
+    """
 
     id: str
     experiment_id: str

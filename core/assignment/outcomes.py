@@ -1,4 +1,4 @@
-"""What becomes of outcomes: counted, replaced by a later one, late, of nothing on record, or of an excluded unit. Pure."""
+"""The fate of outcomes: counted, replaced by a later one, late, of nothing on record, or of an excluded unit. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Placements:
-    """Outcomes in the order they were given, the ids of earlier ones that they replace, and what units' totals become."""
+    """Outcomes in the order they were given, ids of earlier ones that they replace, and what units' totals become."""
 
     outcomes: list[PlacedOutcome]
     replaced: list[str]
@@ -99,7 +99,7 @@ def decide_outcomes(known: Known, outcomes: Given, experiment: Experiment, now_u
 
 
 def _is_late(experiment: Experiment, now_us: int) -> bool:
-    """Whether what comes now is past the window after the stop."""
+    """Past the window after the stop, in which outcomes still count."""
     if experiment.stopped_at is None:
         return False
     return now_us > to_us(experiment.stopped_at) + experiment.design.window_days * DAY_US

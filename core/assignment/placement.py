@@ -30,12 +30,12 @@ def _drawn(experiment: Experiment, variants: Sequence[Variant], key: str) -> Var
 
 
 def is_in_audience(experiment: Experiment, unit_id: str) -> bool:
-    """Whether a unit takes part; drawn apart from its variant, so that the audience may grow without moving anyone."""
+    """Tell if a unit takes part; drawn apart from its variant, so that the audience may grow without moving anyone."""
     return point(f"{experiment.salt}:audience:{unit_id}") < int(experiment.design.audience * 2**64)
 
 
 def exclusion(experiment: Experiment, unit_id: str) -> str:
-    """Why a unit is served and not counted; empty = it is counted."""
+    """The reason why a unit is served and not counted; empty = it is counted."""
     if experiment.design.is_internal(unit_id):
         return "internal"
     return "" if is_in_audience(experiment, unit_id) else "outside"
@@ -91,6 +91,6 @@ def add_units(changes: Changes, experiment: Experiment, given: Sequence[tuple[As
 
 
 def _is_still_served(experiment: Experiment, unit: Unit) -> bool:
-    """Whether a unit's variant of an earlier phase still gets traffic as it was."""
+    """Tell if a unit's variant of an earlier phase still gets traffic as it was."""
     then = [v for p in experiment.phases if p.number == unit.phase for v in p.variants if v.position == unit.position]
     return any(now.is_same_as(then[0]) for now in experiment.served) if then else False

@@ -1,4 +1,4 @@
-"""What looking again and again does to each way of calling a winner, by simulation with one's own numbers."""
+"""The price of looking again and again, for each way of calling a winner: a simulation with one's own numbers. Pure."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,11 @@ METHODS = ("higher rate wins", "z-test at each look", "probability to be best ov
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peeking:
-    """rates: method -> share of experiments in which it ever called a winner. stops: its median units a side; nan = none."""
+    """The outcome of a simulation, by method.
+
+    rates: The share of experiments in which it ever called a winner.
+    stops: Its median units a side; nan = none.
+    """
 
     rates: dict[str, float]
     stops: dict[str, float]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core.statistics import histogram
 from core.statistics.moments import Moments
 
-# What is added up for each unit of an experiment. Money in nano-dollars, times in seconds unless the name says otherwise.
+# What is added up for each unit. Money in nano-dollars, times in seconds unless the name says otherwise.
 TOTALS = (
     "n_exposed", "n_multiple", "n_outcomes", "n_successes", "n_ratings", "rating_sum", "n_numbers", "number_sum",
     "n_calls", "n_errors", "n_ok", "latency_sum_s", "log_latency_sum", "first_latency_us", "n_priced",
@@ -94,7 +94,7 @@ def metric_of_sums(metric: str) -> str:
 
 
 def is_look_due(n: int, last: int | None) -> bool:
-    """Whether n units are a twentieth more than at the last look."""
+    """Tell if n units are a twentieth more than at the last look."""
     return bool(n) and n >= LOOK_GROWTH * (last or 0) and n > (last or 0)
 
 
@@ -170,7 +170,7 @@ def are_same_totals(one: Iterable[float], other: Iterable[float]) -> bool:
 
 
 def agree(one: Moments, other: Moments) -> bool:
-    """Whether two moments are the same, to the digits that a sum in another order keeps."""
+    """Tell if two moments are the same, to the digits that a sum in another order keeps."""
     if one.n != other.n:
         return False
     if not one.n:

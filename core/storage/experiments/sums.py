@@ -28,7 +28,7 @@ _LOCK = 7_264_112
 
 
 def lock(connection: Connection) -> None:
-    """PostgreSQL: sums are read, changed and written, by one process at a time. SQLite's transaction is alone anyway."""
+    """PostgreSQL: one process at a time reads, changes and writes sums. SQLite's transaction is alone anyway."""
     if connection.dialect.name != "sqlite":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
