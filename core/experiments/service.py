@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from core import clock
-from core.assignment.placement import place
 from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
 from core.domain.experiment import (

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from core import clock
+from core.assignment.placement import place
 from core.calls.call import Origin
 from core.calls.routing import Route, Unit
 from core.domain.experiment import Alias, Assignment, Experiment, Target, Variant
 from core.domain.generation import Parameters, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.assignment.placement import place
 from core.experiments.outcomes import find_variant
 from core.formats.text import is_storable
 from core.keys.rules import check_model
