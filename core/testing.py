@@ -38,5 +38,7 @@ def record(manager: ModelManager, *generations: Generation) -> None:
 
 
 def flush(manager: ModelManager) -> None:
-    """Wait until all that was to be written so far is written."""
+    """Wait until the calls under way have ended and all that was to be written is written."""
+    for call in list(manager.calls._calls.values()):
+        call.result()
     manager._writer.run(lambda connection: None)

@@ -14,6 +14,7 @@ from typing import Any
 
 import openai
 import uvicorn
+from sqlalchemy import Engine, event
 
 from api.access import Access
 from api.limits import LimitedProtocol
@@ -132,6 +133,22 @@ class Running:
 
 def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+@contextmanager
+def statements(word: str = "") -> Iterator[list[str]]:
+    """The statements that databases are sent meanwhile, by any manager; those with a word in them."""
+    sent: list[str] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if word in statement:
+            sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
 
 
 def until(holds: Callable[[], bool], seconds: float = 3.0) -> bool:

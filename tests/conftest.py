@@ -11,13 +11,14 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit import config
 
-from core import ModelManager
+from core import ModelManager, testing
 from core.config import Settings
 from core.demo import DemoSize
 from core.storage.engine.database import Database
@@ -153,6 +154,7 @@ def gemini() -> Iterator[FakeGemini]:
 
 
 Open = Callable[..., ModelManager]
+SetClock = Callable[[datetime], None]
 
 
 @pytest.fixture
@@ -169,6 +171,13 @@ def open_manager() -> Iterator[Open]:
             return stack.enter_context(manager)
 
         yield open_
+
+
+@pytest.fixture
+def set_clock() -> Iterator[SetClock]:
+    """Sets the core's clock, as often as a test likes; it goes on after the test."""
+    with ExitStack() as stack:
+        yield lambda moment: stack.enter_context(testing.clock_at(moment))
 
 
 @pytest.fixture

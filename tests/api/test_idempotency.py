@@ -4,15 +4,15 @@ import http.client
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from core import Conflict, ModelManager, clock
 from core.domain.experiment import Target
-from core.keys import requests
 from tests.builders import FLASH, GPT, HELLO, Running, running_gateway
-from tests.conftest import Open
+from tests.conftest import Open, SetClock
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, openai_answer
 
@@ -234,12 +234,11 @@ def test_what_a_process_that_died_had_begun_may_be_begun_again(
     assert [alive.requests.claim("", "a", "d").state for _ in range(2)] == ["mine", "busy"]
 
 
-def test_an_answer_is_kept_for_a_day(mm: ModelManager, monkeypatch: pytest.MonkeyPatch):
+def test_an_answer_is_kept_for_a_day(mm: ModelManager, set_clock: SetClock):
     for name in ("a", "b"):
         mm.requests.claim("", name, "d")
         mm.requests.keep("", name, b"answer", is_written=True)
-    now_us = clock.now_us()
-    monkeypatch.setattr(requests.clock, "now_us", lambda: now_us + 24 * 3600 * 1_000_000 + 1_000_000)
+    set_clock(clock.now() + timedelta(days=1, seconds=1))
 
     assert mm.requests.claim("", "a", "other").state == "mine"
     mm.requests.keep("", "a", b"new", is_written=True)

@@ -327,8 +327,8 @@ def test_what_the_form_cannot_say_stays_in_the_form(app: AppTest):
 
 
 def test_a_saved_workflow_that_cannot_be_read_is_shown_as_such(app: AppTest):
-    writer = process.manager()._writer
-    writer.run(lambda connection: WorkflowStore.save(connection, "aaa", "name: aaa\nname: b", 1))
+    with process.manager().database.write() as connection:
+        WorkflowStore.save(connection, "aaa", "name: aaa\nname: b", 1)
     show(app, "workflows")
     app.segmented_control(key="flow_name").set_value("aaa").run()
 
@@ -713,7 +713,8 @@ def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sql
         PriceStore.add_own(connection, "p_old", row)
         audit.note(connection, "price set", "gemini m", row)
 
-    mm._writer.run(earlier)
+    with mm.database.write() as connection:
+        earlier(connection)
     mm.prices.refresh()
     for app in _app(mm):
         show(app, "models")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import AimmError, BudgetExceeded, Conflict, InvalidRequest, ModelManager, NotFound, clock
+from core import AimmError, BudgetExceeded, Conflict, InvalidRequest, ModelManager, NotFound, clock, testing
 from core.budgets.ledger import Ledger, decide
 from core.budgets.periods import bounds, bucket_us, span_us, window
 from core.budgets.service import BudgetService
@@ -699,12 +699,9 @@ SPENDERS = (
 @pytest.mark.parametrize("spender", SPENDERS)
 def test_only_budgets_that_cover_a_call_are_looked_at_and_all_of_them(mm: ModelManager, spender: Spender):
     made = [Budget(id=f"b{n}", name=f"b{n}", limit_usd=Decimal(1), scope=scope) for n, scope in enumerate(SCOPES)]
-
-    def work(connection):
+    with mm.database.write() as connection:
         for budget in made:
             BudgetStore.insert(connection, budget, 0)
-
-    mm._writer.run(work)
     covers = {budget.id for budget in made if budget.covers(spender)}
     with mm.database.read() as connection:
         read = covering(connection, [spender])
@@ -724,8 +721,7 @@ def test_standings_of_many_budgets_are_those_of_each_one(mm: ModelManager):
         )
     for n in range(4):
         g = a_generation(f"g{n}", created_at=clock.now(), cost_usd=Decimal("0.5"), user_id=f"u{n % 2}")
-        mm._writer.log(to_row(g), None).result()
-    mm.budgets.settled()
+        testing.record(mm, g)
 
     found = mm.budgets.statuses()
     assert {status.spent_usd for status in found} == {1, 2}

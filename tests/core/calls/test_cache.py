@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from core import clock
 from core.domain.experiment import Target, Variant
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
+from tests.conftest import SetClock
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 
@@ -150,13 +152,13 @@ def test_without_the_wish_nothing_is_kept(served: Running, words: list[Any]):
         served.chat(GPT, words, extra_headers={"x-aimm-cache": "soon"})
 
 
-def test_an_answer_grows_old(served: Running, words: list[Any], monkeypatch: pytest.MonkeyPatch):
+def test_an_answer_grows_old(served: Running, words: list[Any], set_clock: SetClock):
     served.chat(GPT, words, extra_headers={"x-aimm-cache": "60"})
-    now_us = clock.now_us()
+    now = clock.now()
 
-    monkeypatch.setattr(clock, "now_us", lambda: now_us + 59_000_000)
+    set_clock(now + timedelta(seconds=59))
     soon = served.chat(GPT, words, extra_headers={"x-aimm-cache": "60"})
-    monkeypatch.setattr(clock, "now_us", lambda: now_us + 61_000_000)
+    set_clock(now + timedelta(seconds=61))
     late = served.chat(GPT, words, extra_headers={"x-aimm-cache": "60"})
 
     assert (soon.headers["x-aimm-cache"], late.headers["x-aimm-cache"]) == ("hit", "miss")
@@ -207,7 +209,7 @@ def test_geminis_wire_keeps_answers_too(served: Running):
     assert n_asked(served) == 1
 
 
-def test_what_has_expired_is_deleted(served: Running, words: list[Any], monkeypatch: pytest.MonkeyPatch):
+def test_what_has_expired_is_deleted(served: Running, words: list[Any], set_clock: SetClock):
     later_us = clock.now_us() + 61_000_000
 
     def n_kept(sign: str) -> int:
@@ -219,7 +221,7 @@ def test_what_has_expired_is_deleted(served: Running, words: list[Any], monkeypa
     n_lasting = n_kept(">")
     assert n_kept("<=") > 0
 
-    monkeypatch.setattr(clock, "now_us", lambda: later_us)
+    set_clock(clock.from_us(later_us))
     served.mm.calls.forget_old_answers()
 
     assert (n_kept("<="), n_kept(">")) == (0, n_lasting)

@@ -5,19 +5,20 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import openai
 import pytest
 
-from core import AimmError, ModelManager, ProviderUnavailable
+from core import AimmError, ModelManager, ProviderUnavailable, clock, testing
 from core.calls import breaker
 from core.calls.call import Origin
 from core.domain.experiment import Target, Variant
 from core.domain.generation import Generation
 from core.errors import CircuitOpen
 from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
-from tests.conftest import Open
+from tests.conftest import Open, SetClock
 from tests.fakes.vendors import KEY, FakeVendor, failure, openai_answer
 
 DOWN = failure(503, "down", headers={"retry-after": "60"})
@@ -93,7 +94,7 @@ def test_a_fallback_that_is_none_leaves_nothing_reserved(served: Running):
     with pytest.raises(openai.InternalServerError, match="down"):
         served.chat(GPT, extra_body={"fallbacks": ["no-such-model"]})
 
-    served.mm._writer.run(lambda _: None)  # all that was to be written is
+    testing.flush(served.mm)
     assert (served.row().model, served.row().status) == (GPT, "error")
     assert served.books_agree()
 
@@ -195,7 +196,7 @@ def ask(mm: ModelManager, origin: Origin | None = None) -> Generation:
 
 
 def test_a_model_that_fails_again_and_again_is_left_alone_until_one_call_finds_it_well(
-    open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+    open_manager: Open, database_url: str, vendor: FakeVendor, set_clock: SetClock
 ):
     mm, other = (open_manager(database_url, **settings_of(vendor)) for _ in range(2))
     vendor.next(*[failure(503, "down", headers={"retry-after": "0.001"})] * 50)
@@ -210,8 +211,7 @@ def test_a_model_that_fails_again_and_again_is_left_alone_until_one_call_finds_i
     assert [(g.status, g.error_class, g.n_attempts, g.cost_usd) for g in (refused, elsewhere)] == [("error", "circuit_open", 0, 0)] * 2  # fmt: skip
     assert len(vendor.requests) == n == 50
     # When its time is up, one call tries; it finds the vendor well, for all.
-    later = breaker.clock.now_us() + (breaker.OPEN_S + 1) * 1_000_000
-    monkeypatch.setattr(breaker.clock, "now_us", lambda: later)
+    set_clock(clock.now() + timedelta(seconds=breaker.OPEN_S + 1))
     vendor.next(replace(openai_answer(), hang_s=0.3))
     probe = mm.submit(mm.request("Hello", model=GPT), Origin())
     while len(vendor.requests) == n:
@@ -219,7 +219,7 @@ def test_a_model_that_fails_again_and_again_is_left_alone_until_one_call_finds_i
     beside = ask(mm)
     assert (beside.error_class, probe.result(5).status) == ("circuit_open", "ok")
     assert ask(mm).status == "ok"
-    mm._writer.run(lambda _: None)  # all that was to be written is
+    testing.flush(mm)
     other.breakers.refresh()
     assert ask(other).status == "ok"
 
@@ -329,7 +329,7 @@ def test_a_probe_that_is_refused_has_found_the_vendor_there(
     assert ask(mm).error_class == "invalid_request"
     assert mm.breakers.states() == {}
     # The process that had counted the failures begins to count anew.
-    mm._writer.run(lambda _: None)
+    testing.flush(mm)
     other.breakers.refresh()
     vendor.next(failure(503, "down", headers={"retry-after": "60"}))
     ask(other)

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import InvalidRequest, ModelManager, NotFound, clock
+from core import InvalidRequest, ModelManager, NotFound, clock, testing
 from core.calls.accounting import settle, settle_cached
 from core.cli import __main__ as cli
 from core.config import Settings
@@ -25,7 +25,6 @@ from core.pricing.book import PriceBook
 from core.pricing.catalogue import Catalogue, is_newer, shipped
 from core.pricing.receipt import receipt_for, to_nano
 from core.pricing.team import above_from_text, row_from, rows_from_yaml
-from core.storage.calls.generations import to_row
 from core.storage.money.prices import PriceStore
 from tests.builders import a_generation
 from tests.conftest import ROOT, Open
@@ -298,7 +297,8 @@ def test_a_prices_file_that_is_wrong_is_named_and_does_not_stop_the_start(
 def test_a_stored_row_that_cannot_be_read_any_more_is_named_and_can_be_removed(open_manager: Open, sqlite_url: str):
     mm = open_manager(sqlite_url)
     old = {"provider": "gemini", "model": "gemini-x", "input": 1, "output": 2, "a field of another version": 3}
-    mm._writer.run(lambda connection: PriceStore.add_own(connection, "p_old", old))
+    with mm.database.write() as connection:
+        PriceStore.add_own(connection, "p_old", old)
 
     mm = open_manager(sqlite_url)
 
@@ -314,7 +314,8 @@ def test_a_taken_catalogue_that_cannot_be_read_leaves_the_shipped_one_in_use(
     content: str, open_manager: Open, sqlite_url: str
 ):
     mm = open_manager(sqlite_url)
-    mm._writer.run(lambda connection: PriceStore.take(connection, "0123456789", content))
+    with mm.database.write() as connection:
+        PriceStore.take(connection, "0123456789", content)
 
     mm = open_manager(sqlite_url)
 
@@ -454,8 +455,7 @@ def test_charging_anew_in_sql_is_exact_and_so_are_the_rollups(one_manager: Model
         )
         for n, each in enumerate(calls)
     ]  # fmt: skip
-    for done in [mm._writer.log(to_row(row), None) for row in rows]:
-        done.result()
+    testing.record(mm, *rows)
     mm.prices.set_price({"provider": "gemini", "model": model, **fields})
     price = mm.prices.price("gemini", model, NOW)
     assert price is not None
@@ -522,7 +522,7 @@ def test_past_calls_are_charged_with_the_price_of_their_own_day(mm: ModelManager
             f"g{n}", request_model="gemini-x", cost_usd=None, cost_status="unknown",
             usage=Usage(input_tokens=1_000_000), created_at=clock.now() - timedelta(days=days),
         )  # fmt: skip
-        mm._writer.log(to_row(row), None).result()
+        testing.record(mm, row)
     for price, days in ((1, 20), (3, 5)):
         start = (clock.now() - timedelta(days=days)).isoformat()
         mm.prices.set_price(
@@ -619,11 +619,9 @@ def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/a.db"
     with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
         rows = [
-            to_row(a_generation(f"g{n}", request_model="gemini-x", cost_usd=None, cost_status="unknown"))
-            for n in range(4000)
+            a_generation(f"g{n}", request_model="gemini-x", cost_usd=None, cost_status="unknown") for n in range(4000)
         ]
-        for done in [mm._writer.log(row, None) for row in rows]:
-            done.result()
+        testing.record(mm, *rows)
         mm.prices.set_price({"provider": "gemini", "model": "gemini-x", "input": 1, "output": 1})
     code = (
         "import os, signal, sys\n"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.rest.experiments import stats_view
-from core import Conflict, InvalidRequest, ModelManager, NotFound, clock
+from core import Conflict, InvalidRequest, ModelManager, NotFound, clock, testing
 from core.assignment.placement import assign, is_in_audience
 from core.calls.call import Origin
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant
@@ -291,7 +291,8 @@ def test_sums_that_disagree_with_the_rows_are_found(mm: ModelManager, open_manag
     made = mm.experiments.create("t", SIM)
     mm.experiments.play(made.id, 200)
     statement = "UPDATE experiment_sums SET mean_y = mean_y + 0.01 WHERE metric = 'success' AND position = 1"
-    mm._writer.run(lambda connection: connection.execute(text(statement)) and None)
+    with mm.database.write() as connection:
+        connection.execute(text(statement))
 
     assert any("success of phase 1, variant 1" in line for line in mm.experiments.differences())
 
@@ -527,8 +528,7 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
     assert served is not None
     call.result()
     shadows = [g for g in mm.log.by_ref(made.id) if (g.ref_part or "").startswith("shadow:2:")]
-    for running in list(mm.calls._calls.values()):
-        running.result()
+    testing.flush(mm)
 
     assert served.variant.position in (0, 1)
     position, n, failed, nano, _ = mm.experiments.shadow_costs(made.id)[0]
@@ -551,8 +551,7 @@ def test_what_a_shadow_is_asked_and_costs_is_in_every_account(mm: ModelManager):
     made = mm.experiments.create("t", [arm(0), arm(1), arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)])
     for n in range(3):
         mm.generate("Hello", model=f"exp:{made.id}", unit=f"u{n}")
-    for running in list(mm.calls._calls.values()):
-        running.result()
+    testing.flush(mm)
     report = mm.experiments.report(made.id)
     shadow = next(g for g in mm.log.by_ref(made.id) if "shadow" in g.tags)
     stats = stats_view(report)["variant_c"]
@@ -679,8 +678,7 @@ def test_shadows_answer_beside_a_call_also_where_another_variant_is_a_workflow(m
 
     call = mm.experiments.start(made.id, unit, "Hello")[1]
     assert not isinstance(call, str)
-    for running in (call, *mm.calls._calls.values()):
-        running.result()
+    testing.flush(mm)
 
     assert mm.experiments.shadow_costs(made.id)[0][:2] == (2, 1)
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import CapReached, InvalidRequest, ModelManager, clock
+from core import CapReached, InvalidRequest, ModelManager, clock, testing
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.call import Origin
@@ -28,15 +28,14 @@ from core.monitoring.bills.reconcile import Booked, days_of, one_number, reconci
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.spend import NOT_YET, SpendService
 from core.pricing.receipt import from_nano, to_nano
-from core.storage.calls.generations import to_row
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
-from core.storage.gateway.breakers import Opening
+from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.money.spend_by import SpendByStore
 from tests.builders import a_generation
-from tests.conftest import Open
+from tests.conftest import Open, SetClock
 from tests.fakes.gemini import FakeGemini
 from tests.fakes.smtp import FakeSmtp, self_signed
 
@@ -213,12 +212,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 def spend(mm: ModelManager, usd: str, at: datetime | None = None, **fields: object) -> None:
-    row = to_row(a_generation(f"g{clock.now_us()}", created_at=at or clock.now(), cost_usd=Decimal(usd), **fields))
-    mm._writer.log(row, None).result()
-    mm.budgets.settled()
+    g = a_generation(f"g{uuid4().hex}", created_at=at or clock.now(), cost_usd=Decimal(usd), **fields)
+    testing.record(mm, g)
 
 
-def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open, database_url: str, receiver: Receiver):
+def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(
+    open_manager: Open, database_url: str, receiver: Receiver, set_clock: SetClock
+):
     mm = open_manager(database_url, takes_up=False, alert_webhook=receiver.url, alert_slack=receiver.url)
     mm.budgets.create("team", "10", thresholds=[0.5])
     mm.alerts.evaluate()
@@ -230,7 +230,7 @@ def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open,
     assert mm.alerts.outbox.deliver() == 0
     assert {"It answered 503."} == {each.error for each in mm.alerts.outbox.latest()}
     receiver.status = 200
-    mm.alerts.outbox._now = lambda: clock.now() + timedelta(minutes=2)
+    set_clock(clock.now() + timedelta(minutes=2))
     assert mm.alerts.outbox.deliver() == 2
     assert mm.alerts.outbox.deliver() == 0
 
@@ -239,11 +239,6 @@ def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(open_manager: Open,
     assert list(slack) == ["text"]
     assert "60 % spent" in slack["text"]
     assert (webhook["event"], webhook["spent_nano_usd"], webhook["threshold"]) == ("budget.firing", 6_000_000_000, 0.5)
-
-
-def set_clock(mm: ModelManager, now: datetime) -> None:
-    for service in (mm.budgets, mm.spend, mm.alerts):
-        service._now = lambda: now
 
 
 def test_thresholds_that_are_passed_together_are_one_message(open_manager: Open, database_url: str, receiver: Receiver):
@@ -267,7 +262,8 @@ def test_a_circuit_that_opens_is_told_once(open_manager: Open, sqlite_url: str, 
     mm = open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url)
     for _ in range(2):  # another process that finds the same
         opening = Opening(clock.now_us() + 10**7, 1, "It is down.")
-        mm._writer.run(partial(mm.breakers._put, name=("openai", "gpt-5.5"), opening=opening))
+        with mm.database.write() as connection:
+            BreakerStore.put(connection, ("openai", "gpt-5.5"), opening)
     assert mm.alerts.outbox.deliver() == 1
 
     [got] = receiver.got
@@ -285,9 +281,9 @@ def test_a_circuit_that_opens_is_told_once(open_manager: Open, sqlite_url: str, 
     ],
 )
 def test_budgets_of_a_tag_a_user_or_a_key_say_why(
-    mm: ModelManager, scope: str, n: int, answer: int, usd: str, cause: str
+    mm: ModelManager, scope: str, n: int, answer: int, usd: str, cause: str, set_clock: SetClock
 ):
-    set_clock(mm, NOW)
+    set_clock(NOW)
     key, _ = mm.keys.create("k")
     made = mm.budgets.create("b", "100", period="day", scope=scope)
     fields = {"user_id": "u", "key_id": key.id, "tags": ("t",)}
@@ -297,15 +293,14 @@ def test_budgets_of_a_tag_a_user_or_a_key_say_why(
             g = a_generation(
                 f"g{day}{number}", created_at=NOW - timedelta(days=day), cost_usd=Decimal(cost), usage=usage, **fields
             )
-            mm._writer.log(to_row(g), None).result()
-    mm.budgets.settled()
+            testing.record(mm, g)
 
     why = mm.spend.why(mm.budgets.status(made.budget.id))
     assert why.startswith("100 % of the rise against the period before: m,") and cause in why
 
 
-def test_a_budget_that_has_run_out_does_not_run_out_in_the_past(mm: ModelManager):
-    set_clock(mm, NOW)
+def test_a_budget_that_has_run_out_does_not_run_out_in_the_past(mm: ModelManager, set_clock: SetClock):
+    set_clock(NOW)
     for day in range(1, 15):
         spend(mm, "10", NOW - timedelta(days=day))
     spent, left = (mm.budgets.create(name, usd) for name, usd in (("spent", "20"), ("left", "180")))
@@ -315,32 +310,33 @@ def test_a_budget_that_has_run_out_does_not_run_out_in_the_past(mm: ModelManager
     assert ahead is not None and ahead >= NOW.date()
 
 
-def test_a_threshold_that_two_days_pass_is_told_on_both(open_manager: Open, sqlite_url: str):
+def test_a_threshold_that_two_days_pass_is_told_on_both(open_manager: Open, sqlite_url: str, set_clock: SetClock):
     mm = open_manager(sqlite_url, takes_up=False)
-    set_clock(mm, NOW)
+    set_clock(NOW)
     mm.budgets.create("team", "10", period="day", thresholds=[0.5])
     spend(mm, "6", NOW)
     assert [alert.state for alert in mm.alerts.evaluate()] == ["firing"]
 
-    set_clock(mm, NOW + timedelta(days=1))  # nobody looked in between
+    set_clock(NOW + timedelta(days=1))  # nobody looked in between
     spend(mm, "7", NOW + timedelta(days=1))
 
     assert [alert.text.partition(",")[0] for alert in mm.alerts.evaluate()] == ["Budget 'team': 70 % spent"]
     assert mm.alerts.evaluate() == []
 
 
-def test_spend_that_was_read_before_midnight_is_not_told_of_the_new_day(open_manager: Open, sqlite_url: str):
+def test_spend_that_was_read_before_midnight_is_not_told_of_the_new_day(
+    open_manager: Open, sqlite_url: str, set_clock: SetClock
+):
     mm = open_manager(sqlite_url, takes_up=False)
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    set_clock(mm, midnight - timedelta(seconds=1))
+    set_clock(midnight - timedelta(seconds=1))
     mm.budgets.create("team", "10", period="day", thresholds=[0.5])
     spend(mm, "6", NOW)
     assert len(mm.alerts.evaluate()) == 1
 
-    mm.alerts._now = lambda: midnight  # what budgets have spent is kept for a second
+    set_clock(midnight)  # what budgets have spent is kept for a second
     assert mm.alerts.evaluate() == []
 
-    set_clock(mm, midnight)
     mm.budgets.settled()
     assert [alert.state for alert in mm.alerts.evaluate()] == ["resolved"]
 
@@ -1033,8 +1029,7 @@ def test_a_forecast_comes_with_the_budget_or_says_that_it_is_too_early(mm: Model
     assert early.expected_usd is None
     assert early.reason
     for days in range(1, 40):
-        row = to_row(a_generation(f"g{days}", created_at=clock.now() - timedelta(days=days), cost_usd=Decimal(2)))
-        mm._writer.log(row, None).result()
+        testing.record(mm, a_generation(f"g{days}", created_at=clock.now() - timedelta(days=days), cost_usd=Decimal(2)))
     mm.budgets.change(early.status.budget.id, limit_usd="1000")
 
     [later] = mm.spend.outlook()
@@ -1050,7 +1045,6 @@ def test_a_look_at_many_budgets_makes_few_forecasts_anew(mm: ModelManager):
     mm.budgets.create("rolling", "1", period="rolling", rolling_hours=5)
     for days in range(1, 10):
         spend(mm, "2", clock.now() - timedelta(days=days))
-    mm.budgets._forget()
 
     first = {each.status.budget.name: each for each in mm.spend.outlook()}
     second = mm.spend.outlook()
@@ -1083,9 +1077,8 @@ def test_a_budget_in_any_time_zone_has_an_outlook_at_the_ends_of_its_period(
 
 def test_the_banner_names_the_tag_that_moved_a_budget(with_gemini: ModelManager, gemini: FakeGemini):
     made = with_gemini.budgets.create("b", 5, period="rolling", rolling_hours=24)
-    row = to_row(with_gemini.generate("before", model="gemini-2.5-flash"))
-    writer = with_gemini._writer
-    writer.log(row | {"id": "g_before", "created_at": row["created_at"] - 40 * clock.HOUR_US}, None).result()
+    g = with_gemini.generate("before", model="gemini-2.5-flash")
+    testing.record(with_gemini, replace(g, id="g_before", created_at=g.created_at - timedelta(hours=40)))
     for _ in range(3):
         with_gemini.submit(with_gemini.request("hi", model="gemini-2.5-flash"), Origin(tags=("support",))).result()
 

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from api.rest.app import make_app
 from api.rest.calls import generation_view
-from core import AimmError, ModelManager, clock, demo
+from core import AimmError, ModelManager, clock, demo, testing
 from core.domain.experiment import Target, Variant
 from core.domain.generation import Message, Parameters, Usage
 from core.domain.message import Tool, ToolCall
@@ -115,7 +115,7 @@ def test_a_database_with_the_demo_of_before_is_healed(open_manager: Open, empty_
 
 def test_a_damaged_call_is_shown_without_what_cannot_be_read(mm: ModelManager, database_url: str):
     whole = a_generation("g1", usages=(Usage(input_tokens=1), Usage(input_tokens=9)), **BODY)
-    mm._writer.log(to_row(whole), to_body(whole, "full")).result()
+    testing.record(mm, whole)
     fields = (*COLUMNS["generation_bodies"], "usages")
     assert mm.log.get("g1").damaged == ()
 
@@ -127,15 +127,17 @@ def test_a_damaged_call_is_shown_without_what_cannot_be_read(mm: ModelManager, d
                 assert generation_view(g)["damaged"] == list(g.damaged)
                 assert (g.text, g.usage.input_tokens) == ("A cat.", 10)
             assert set(mm.log.previews(["g1"])) == {"g1"}
-            mm._writer.run(lambda connection: GenerationStore.delete_source(connection, "api"))
-            mm._writer.log(to_row(whole), to_body(whole, "full")).result()
+            with mm.database.write() as connection:
+                GenerationStore.delete_source(connection, "api")
+            testing.record(mm, whole)
 
 
 def fill(mm: ModelManager) -> str:
     """One record or more of each kind; gives a key."""
     rng, now_us = np.random.default_rng(1), clock.now_us()
-    mm._writer.run(lambda connection: demo._workflow_run(connection, rng, now_us))
-    mm._writer.run(lambda connection: demo._comparison(connection, rng, now_us, 1))
+    with mm.database.write() as connection:
+        demo._workflow_run(connection, rng, now_us)
+        demo._comparison(connection, rng, now_us, 1)
     mm.experiments.create("Ours", variants=[Variant(position=at, name="AB"[at], model="sim-fast") for at in (0, 1)])
     mm.workflows.save(Workflow(name="ours", steps=(Step(name="only", prompt="{{input}}"),)))
     mm.aliases.set("ours", Target(model="sim-fast"))

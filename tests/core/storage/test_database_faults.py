@@ -18,6 +18,7 @@ from core import DatabaseUnavailable, InvalidRequest, ModelManager
 from core.cli.__main__ import main
 from core.storage.engine import database as database_module
 from core.storage.engine.database import Database, _to_url
+from core.storage.engine.presence import Presence
 from tests.builders import running_gateway
 from tests.conftest import Open, free_port, new_database
 
@@ -243,11 +244,15 @@ def lock(folder: Path, _mm: ModelManager) -> Callable[[], None]:
 
 
 def stop_postgres(_folder: Path, mm: ModelManager) -> Callable[[], None]:
+    return stopped(mm.database)
+
+
+def stopped(database: Database) -> Callable[[], None]:
     """For this database's clients a server that does not let them in is one that is down."""
-    name = str(mm.database.url.database)
+    name = str(database.url.database)
 
     def as_owner(*statements: str) -> None:
-        engine = create_engine(mm.database.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+        engine = create_engine(database.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             for statement in statements:
                 connection.execute(text(statement))
@@ -339,15 +344,16 @@ def test_what_a_server_refuses_is_told(setting: str, statement: str, words: str,
 
 
 def test_a_process_is_alive_after_its_server_was_started_anew(open_manager: Open, postgres_url: str):
-    mm, other = open_manager(postgres_url, takes_up=False), open_manager(postgres_url, takes_up=False)
-    token = mm._presence.announce()
+    with closing(Database(postgres_url)) as one, closing(Database(postgres_url)) as two:
+        presence, other = Presence(one), Presence(two)
+        token = presence.announce()
 
-    stop_postgres(Path(), mm)()
-    mm._presence.renew()
+        stopped(one)()
+        presence.renew()
 
-    assert other._presence.is_alive(token)
-    mm._presence.close()
-    assert not other._presence.is_alive(token)
+        assert other.is_alive(token)
+        presence.close()
+        assert not other.is_alive(token)
 
 
 def test_a_backup_that_is_put_back_is_used_at_once(open_manager: Open, tmp_path: Path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from core import Conflict, InvalidRequest, ModelManager, NotFound, TooLarge
 from core.config import MAX_PROMPT_BYTES, Settings
@@ -19,6 +20,7 @@ from core.domain.generation import Parameters
 from core.domain.workflow import Condition, Step, Workflow
 from core.formats import yaml_text
 from core.formats.yaml_text import typed
+from core.storage.schema import workflow_runs
 from core.workflows import spec
 from core.workflows.rewriting import rewritten
 from core.workflows.template import TemplateError, references, render
@@ -533,7 +535,8 @@ def test_what_could_not_be_read_again_is_not_begun(mm_without_key: ModelManager,
 def test_a_damaged_run_ends_and_keeps_no_other_waiting(mm_without_key: ModelManager):
     service = mm_without_key.workflows
     row = {"id": "r_1", "workflow_name": "x", "spec": "[", "inputs": "{}", "source": "python", "key_id": "", "status": "queued", "n_starts": 0, "created_at": 1}  # fmt: skip
-    service._writer.run(lambda connection: service._store.insert_run(connection, row))
+    with mm_without_key.database.write() as connection:
+        connection.execute(insert(workflow_runs).values(**row))
 
     assert service.job.claim("r_1", "p1-1") is None
     assert service.job.unfinished() == []
@@ -698,7 +701,7 @@ def test_an_unexpected_fault_ends_a_run_instead_of_leaving_it_running(open_manag
     def broken(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(mm.workflows._steps, "_ask", broken)
+    monkeypatch.setattr(mm.calls, "submit", broken)
     run = mm.workflows.wait(mm.workflows.start("analysis", "x"), 20)
 
     assert run.status == "failed"
