@@ -148,6 +148,8 @@ def demo_url(demo_template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def gemini() -> Iterator[FakeGemini]:
+    import google.genai  # noqa: F401 - takes seconds on a busy machine, and the first call's time would run
+
     server = FakeGemini()
     yield server
     server.close()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import CapReached, InvalidRequest, ModelManager, clock, testing
+from core import CapReached, InvalidRequest, ModelManager, ProviderUnavailable, clock, testing
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.call import Origin
@@ -32,7 +32,6 @@ from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
-from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.money.spend_by import SpendByStore
 from tests.builders import a_generation
 from tests.conftest import Open, SetClock
@@ -260,10 +259,12 @@ def test_thresholds_that_are_passed_together_are_one_message(open_manager: Open,
 
 def test_a_circuit_that_opens_is_told_once(open_manager: Open, sqlite_url: str, receiver: Receiver):
     mm = open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url)
-    for _ in range(2):  # another process that finds the same
-        opening = Opening(clock.now_us() + 10**7, 1, "It is down.")
-        with mm.database.write() as connection:
-            BreakerStore.put(connection, ("openai", "gpt-5.5"), opening)
+    other = open_manager(sqlite_url, takes_up=False)
+    for each in (mm, other):  # another process that finds the same
+        for n in range(10):
+            call = each.submit(each.request(str(n), model="sim-fast"), Origin())
+            each.breakers.failed("openai", "gpt-5.5", ProviderUnavailable("It is down."), call)
+        testing.flush(each)
     assert mm.alerts.outbox.deliver() == 1
 
     [got] = receiver.got
