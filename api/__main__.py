@@ -6,8 +6,7 @@ import sys
 import tempfile
 
 from api.serving import serve, serve_many
-from core import AimmError
-from core.config import Settings
+from core import AimmError, Settings
 
 MAX_WORKERS = 64
 

@@ -13,8 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import Unexpected, status_of
 from api.gateway.exchange import KEY, Exchange
 from api.gateway.registry import WIRES, wire_of
-from core import AimmError, AuthenticationError, Forbidden, ModelManager
-from core.domain.key import Key
+from core import AimmError, AuthenticationError, Forbidden, Key, ModelManager
 from core.listen_policy import is_loopback
 
 _PREFIX = b"aimm_"

@@ -22,8 +22,7 @@ from api.gateway.registry import WIRES
 from api.headers import Headers
 from api.limits import LimitedProtocol
 from api.server import Server
-from core import AimmError, ModelManager
-from core.config import Settings
+from core import AimmError, ModelManager, Settings
 from core.listen_policy import check_binding, is_loopback
 
 LOOK_S = 0.2

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import CallerLeft, Unexpected, Unserved, plain_error, reason_headers
-from core import AimmError, InvalidRequest, TooLarge
-from core.domain.key import Key
+from core import AimmError, Call, InvalidRequest, Key, TooLarge
 from core.formats import strict_json as json
 
 if TYPE_CHECKING:
     from api.gateway.wire import Wire
-    from core.calls.call import Call
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 BODY_TIMEOUT_S = 60.0  # for a whole body

@@ -4,9 +4,9 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from core import InvalidRequest
+from core import InvalidRequest, Origin
 from core.calls.accounting import checked_cap
-from core.calls.call import MAX_CACHE_S, Origin
+from core.calls.call import MAX_CACHE_S
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange

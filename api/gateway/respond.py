@@ -6,9 +6,8 @@ from typing import Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
 from api.gateway.exchange import EVENTS, Exchange, error_form
-from core import AimmError, ModelManager, ProviderError, ProviderUnavailable
-from core.calls.call import Call, Origin, Pipe
-from core.domain.generation import Chunk, Generation, Request
+from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, ProviderError, ProviderUnavailable, Request
+from core.calls.call import Pipe
 
 
 class Answer(Protocol):

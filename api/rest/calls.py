@@ -9,9 +9,8 @@ from fastapi import APIRouter
 
 from api.rest import schemas
 from api.rest.dependencies import Caller, From, Manager, StrictRoute, To, moment, usd
+from core import Generation, Origin
 from core.calls.accounting import checked_cap
-from core.calls.call import Origin
-from core.domain.generation import Generation
 
 router = APIRouter(route_class=StrictRoute)
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter
 from api.rest import schemas
 from api.rest.calls import generation_view
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
-from core.calls.call import Origin
+from core import Comparison, Origin, Vote, WinRate
 from core.comparison import judging
-from core.domain.comparison import LOCAL_VOTER, Comparison, Vote, WinRate
+from core.domain.comparison import LOCAL_VOTER
 from core.keys.rules import check_model
 
 router = APIRouter(route_class=StrictRoute)

@@ -10,9 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from api.gateway.exchange import KEY
-from core import InvalidRequest, ModelManager
-from core.domain.generation import Parameters
-from core.domain.key import Key
+from core import InvalidRequest, Key, ModelManager, Parameters
 from core.formats.strict_json import loads
 
 

@@ -15,9 +15,8 @@ from api.rest.calls import generation_view
 from api.rest.dependencies import Caller, Demo, Manager, StrictRoute, parameters_of
 from api.rest.models import alias_view
 from api.rest.workflows import ended_run, run_view
-from core import Conflict, InvalidRequest, ModelManager
-from core.domain.experiment import Assignment, Experiment, OutcomeInput, Variant
-from core.domain.key import Key
+from core import Conflict, Experiment, InvalidRequest, Key, ModelManager, OutcomeInput, Variant
+from core.domain.experiment import Assignment
 from core.experiments.analysis import Analysis, VariantResult
 from core.experiments.outcomes import find_variant
 from core.experiments.service import ExperimentReport

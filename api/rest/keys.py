@@ -8,9 +8,7 @@ from fastapi import APIRouter
 from api.rest import schemas
 from api.rest.dependencies import Manager, StrictRoute, moment
 from api.rest.money import budget_view
-from core import clock
-from core.domain.key import Key
-from core.keys.issuing import Allowance
+from core import Allowance, Key, clock
 
 router = APIRouter(route_class=StrictRoute)
 

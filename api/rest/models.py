@@ -6,8 +6,7 @@ from fastapi import APIRouter
 
 from api.rest import schemas
 from api.rest.dependencies import Manager, StrictRoute, parameters_of
-from core.domain.experiment import Alias, Target
-from core.domain.generation import Model
+from core import Alias, Model, Target
 
 router = APIRouter(route_class=StrictRoute)
 

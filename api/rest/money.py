@@ -6,13 +6,9 @@ from fastapi import APIRouter
 
 from api.rest import schemas
 from api.rest.dependencies import Caller, Manager, StrictRoute, moment, usd
-from core import InvalidRequest
-from core.domain.alert import Alert
-from core.domain.budget import BudgetOutlook
-from core.domain.generation import Model
-from core.domain.price import RATE_NAMES, Price, RepricedDay, TeamPrice, UnpricedModel
+from core import Alert, BudgetOutlook, Estimate, InvalidRequest, Model, Price, TeamPrice
+from core.domain.price import RATE_NAMES, RepricedDay, UnpricedModel
 from core.keys.rules import check_model
-from core.pricing.estimate import Estimate
 
 router = APIRouter(route_class=StrictRoute)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from api.rest.dependencies import From, Manager, StrictRoute, To, moment, usd
-from core.domain.metrics import MetricsRow
+from core import MetricsRow
 
 router = APIRouter(route_class=StrictRoute)
 

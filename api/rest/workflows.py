@@ -8,9 +8,7 @@ from fastapi import APIRouter, Query
 
 from api.rest import schemas
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure, usd
-from core import ModelManager
-from core.calls.call import Origin
-from core.domain.workflow import Workflow, WorkflowRun
+from core import ModelManager, Origin, Workflow, WorkflowRun
 from core.workflows import spec
 
 RUN_POLL_S = 0.05

@@ -3,10 +3,8 @@
 from typing import Any
 
 from api.errors import status_of
-from core import AimmError, ContextTooLong, RateLimited
-from core.calls.call import Call
-from core.domain.generation import Chunk, Generation
-from core.domain.message import ToolCall, read_calls
+from core import AimmError, Call, Chunk, ContextTooLong, Generation, RateLimited, ToolCall
+from core.domain.message import read_calls
 from core.formats.strict_json import encoded
 
 _FINISH = {

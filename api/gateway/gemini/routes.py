@@ -15,8 +15,7 @@ from api.gateway.gemini.schemas import paths
 from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.wire import Wire
-from core import InvalidRequest, ModelManager, NotFound
-from core.domain.generation import Model
+from core import InvalidRequest, Model, ModelManager, NotFound
 from core.formats.strict_json import encoded
 
 # A name may hold colons itself: exp:NAME, llama3:8b.

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from core import InvalidRequest
-from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS, Native, Parameters, Request
-from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult, paired, to_arguments
+from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
+from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS
+from core.domain.message import Part, paired, to_arguments
 from core.formats.text import as_list
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)

@@ -6,10 +6,20 @@ import time
 from typing import Any
 
 from api.errors import status_of
-from core import AimmError, AuthenticationError, BudgetExceeded, ContextTooLong, ModelNotFound, Overloaded, RateLimited
-from core.calls.call import Call
-from core.domain.generation import Chunk, Generation
-from core.domain.message import ToolCall, read_arguments
+from core import (
+    AimmError,
+    AuthenticationError,
+    BudgetExceeded,
+    Call,
+    Chunk,
+    ContextTooLong,
+    Generation,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    ToolCall,
+)
+from core.domain.message import read_arguments
 from core.formats.strict_json import encoded
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}

@@ -13,9 +13,7 @@ from api.gateway.openai.schemas import paths
 from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.wire import Wire
-from core import InvalidRequest, ModelManager, NotFound
-from core.domain.experiment import OutcomeInput
-from core.domain.key import Key
+from core import InvalidRequest, Key, ModelManager, NotFound, OutcomeInput
 from core.formats.strict_json import encoded
 from core.keys.rules import check_model
 
