@@ -2,10 +2,13 @@
 
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from core import clock
 from core.errors import InvalidRequest
-from core.manager import ModelManager
+
+if TYPE_CHECKING:
+    from core.manager import ModelManager
 
 _KEY = "make a key: aimm keys create NAME"
 _LOGIN = "set AIMM_DASHBOARD_PASSWORD, or set up [auth] in .streamlit/secrets.toml"
@@ -24,7 +27,7 @@ def is_loopback(address: str) -> bool:
     return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
-def check_binding(mm: ModelManager, address: str, *, has_dashboard: bool, has_login: bool) -> None:
+def check_binding(mm: "ModelManager", address: str, *, has_dashboard: bool, has_login: bool) -> None:
     """Refuse to listen where strangers could come in. has_login: Whether people log in to the pages by st.login.
 
     Raises:

@@ -20,9 +20,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET: dict[str, str] = {
     "depth": """
-        api.__main__ api.access api.serving core.cli.__main__ dashboard.app
-        dashboard.components.compare.blind dashboard.components.compare.result
-        dashboard.components.compare.votes dashboard.components.gateway.tail
+        api.__main__ core.cli.__main__ dashboard.app dashboard.components.compare.blind
+        dashboard.components.compare.result dashboard.components.compare.votes dashboard.components.gateway.tail
         dashboard.components.log.history dashboard.components.playground.conversation dashboard.login
         dashboard.login_gate dashboard.pages.compare dashboard.pages.gateway dashboard.pages.log
         dashboard.pages.playground dashboard.pages.settings dashboard.shell dashboard.voter

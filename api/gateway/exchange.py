@@ -127,6 +127,10 @@ class Exchange:
         lines += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": lines})
 
+    async def begin_stream(self, headers: Mapping[str, str]) -> None:
+        """Begin an answer of server-sent events."""
+        await self.begin(200, EVENTS, {"cache-control": "no-cache", **headers})
+
     async def write(self, chunk: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
@@ -135,10 +139,14 @@ class Exchange:
         await self.begin(status, JSON, {**(headers or {}), "content-length": str(len(raw))})
         await self.write(raw, more=False)
 
+    def form(self, error: AimmError, call: "Call | None" = None) -> tuple[int, bytes]:
+        """The status and the body of an error, in the form that this caller reads. call: The one that failed."""
+        return error_form(self.wire, error, call)
+
     async def refuse(
         self, error: AimmError, headers: Mapping[str, str] | None = None, call: "Call | None" = None
     ) -> None:
-        await self.answer(*error_form(self.wire, error, call), {**(headers or {}), **reason_headers(error)})
+        await self.answer(*self.form(error, call), {**(headers or {}), **reason_headers(error)})
 
     @asynccontextmanager
     async def refusing(self) -> AsyncIterator[None]:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
-from api.gateway.exchange import EVENTS, Exchange, error_form
 from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, ProviderError, ProviderUnavailable, Request
 from core.calls.call import Pipe
+
+if TYPE_CHECKING:
+    from api.gateway.exchange import Exchange
 
 
 class Answer(Protocol):
@@ -22,7 +24,7 @@ class Answer(Protocol):
     def error_event(self, raw: bytes) -> bytes: ...
 
 
-async def respond(exchange: Exchange, mm: ModelManager, request: Request, origin: Origin, answer: Answer) -> None:
+async def respond(exchange: "Exchange", mm: ModelManager, request: Request, origin: Origin, answer: Answer) -> None:
     """Answer a request. A caller who leaves stops the call; what came is recorded.
 
     Raises:
@@ -47,7 +49,7 @@ async def respond(exchange: Exchange, mm: ModelManager, request: Request, origin
 
 
 async def _whole(
-    exchange: Exchange, pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
+    exchange: "Exchange", pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
 ) -> None:
     call = headers.call
     chunks: list[Chunk] = []
@@ -60,25 +62,25 @@ async def _whole(
 
 
 async def _stream(
-    exchange: Exchange, pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
+    exchange: "Exchange", pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
 ) -> None:
     call, was_raw = headers.call, False
     while (chunk := await pipe.get()) is not None:
         was_raw = was_raw or chunk.raw is not None
         if written := answer.chunk(chunk, call):
             if not exchange.has_begun:
-                await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **headers.at_start()})
+                await exchange.begin_stream(headers.at_start())
             await exchange.write(written)
     try:
         g = answered(call, has_left=leaving.done())
     except AimmError as error:
         if not exchange.has_begun:
             raise
-        _, raw = error_form(exchange.wire, error, call)
+        _, raw = exchange.form(error, call)
         await exchange.write(headers.comment(answer) + answer.error_event(raw), more=False)
         return
     if not exchange.has_begun:
-        await exchange.begin(200, EVENTS, {"cache-control": "no-cache", **headers.at_end(g)})
+        await exchange.begin_stream(headers.at_end(g))
     last = answer.end(g, call, was_raw=was_raw) + headers.comment(answer, g) + answer.done()
     await exchange.write(last, more=False)
 
