@@ -11,7 +11,7 @@ from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.asking import Asking
 from core.calls.breaker import Breakers
-from core.calls.cache import AnswerCache
+from core.calls.cache import ResponseCache
 from core.calls.call import Origin
 from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
@@ -150,7 +150,7 @@ class ModelManager(Asking):
             router=self.traffic,
             breakers=self.breakers,
             limits=RateLimits(self._writer, is_shared=self.settings.n_workers > 1 or not self.database.is_sqlite),
-            cache=AnswerCache(self.database),
+            cache=ResponseCache(self.database),
             timeout_s=self.settings.call_timeout_s,
             log_content=self.settings.log_content,
         )
@@ -210,7 +210,7 @@ class ModelManager(Asking):
             self.prices.refresh,
             self.budgets.release_dead,
             self.breakers.refresh,
-            self.calls.forget_old_answers,
+            self.calls.forget_old_responses,
             self.alerts.evaluate,
             self.alerts.outbox.deliver,
             self.experiments.settle_runs,

@@ -111,21 +111,21 @@ class CallHeaders:
         self._mm = mm
 
     def at_start(self) -> dict[str, str]:
-        call, model = self.call, self.call.answered_by
+        call, who = self.call, self.call.answerer
         found = {"x-aimm-request-id": call.id}
-        if model is not None:
-            found |= {"x-aimm-model": model.name, "x-aimm-provider": model.provider}
-        if call.price_id:
-            found["x-aimm-price-id"] = call.price_id
+        if who.model is not None:
+            found |= {"x-aimm-model": who.model.name, "x-aimm-provider": who.model.provider}
+        if who.price_id:
+            found["x-aimm-price-id"] = who.price_id
         if call.assignment is not None:
             found["x-aimm-variant"] = call.assignment.variant.key
             found["x-aimm-assignment"] = call.assignment.id
-        if call.fallback_from:
-            found["x-aimm-fallback"] = call.fallback_from
-            found[SPENT_BEFORE] = spent_before(call.spent_before_usd)
+        if who.fallback_from:
+            found["x-aimm-fallback"] = who.fallback_from
+            found[SPENT_BEFORE] = spent_before(who.spent_before_usd)
         if call.origin.cache_s:
-            found["x-aimm-cache"] = "hit" if call.is_hit else "miss"
-        found["x-aimm-overhead-ms"] = f"{1e3 * call.overhead_s:.2f}"
+            found["x-aimm-cache"] = "hit" if who.is_hit else "miss"
+        found["x-aimm-overhead-ms"] = f"{1e3 * call.state.overhead_s:.2f}"
         return _clean(found | self._budget())
 
     def at_end(self, g: Generation | None = None) -> dict[str, str]:
@@ -152,7 +152,7 @@ class CallHeaders:
         return (": " + " ".join(f"{name}={value}" for name, value in self.at_end(g).items()) + "\n").encode()
 
     def _budget(self) -> dict[str, str]:
-        left = self._mm.budgets.left_for(self.call.spender) if self.call.spender else None
+        left = self._mm.budgets.left_for(spender) if (spender := self.call.answerer.spender) else None
         return {} if left is None else {"x-aimm-budget-remaining-usd": f"{left:f}"}
 
 

@@ -105,7 +105,7 @@ class Asking(ABC):
         """`stream` for a caller with an event loop of its own."""
         call = await self.asubmit(prompt, origin, **options)
         try:
-            async for chunk in call.pieces():
+            async for chunk in call.texts():
                 yield chunk
             call.answered(await asyncio.wrap_future(call.done))
         finally:

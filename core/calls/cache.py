@@ -1,21 +1,21 @@
-"""Exact-match cache: the same request of the same scope gets the answer of before, as a stream where it was one.
+"""The cache of responses: the same request of the same scope gets the answer of before, as a stream where it was one.
 
-Opt-in by request, alias or experiment. Only whole answers are kept; what a key may see is its own, unless it shares.
+Opt-in by request, alias or experiment. Only whole answers are cached; what a key may see is its own, unless it shares.
 """
 
 import asyncio
 import base64
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from core import clock
+from core.calls.answer import Accumulator
 from core.calls.call import Call, Origin
 from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
 from core.formats import strict_json as json
 from core.storage.calls.generations import usage_to_json
-from core.storage.calls.responses import AnswerStore
+from core.storage.calls.responses import ResponseStore
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
 
@@ -26,43 +26,51 @@ _BESIDE = frozenset(
 )
 
 
-class Hit(NamedTuple):
-    """An answer from before. raw pieces are left out where the caller asks in another way than then."""
+class CachedResponse(NamedTuple):
+    """An answer from before. A vendor's own bytes are left out where the caller asks in another way than then."""
 
     chunks: list[Chunk]
     usage: Usage
-    digest: str
+
+    def replay(self, call: Call) -> None:
+        """Answer a call with it."""
+        call.state.answerer = replace(call.answerer, is_hit=True)
+        call.state.digest = ""  # it is cached already
+        for chunk in self.chunks:
+            call.feed(chunk)
+        call.state.usages.append(self.usage)
 
 
-class AnswerCache:
+class ResponseCache:
     def __init__(self, database: Database) -> None:
-        self._store = AnswerStore(database)
+        self._store = ResponseStore(database)
 
-    async def find(self, call: Call, model: Model) -> tuple[str, Hit | None]:
-        """(digest of the request, the answer if one is kept)."""
-        digest = digest_of(call.request, model, call.origin)
+    async def find(self, request: Request, model: Model, origin: Origin) -> tuple[str, CachedResponse | None]:
+        """(digest of the request, its cached response if there is one)."""
+        digest = digest_of(request, model, origin)
         found = await asyncio.to_thread(self._store.get, digest, clock.now_us())
-        return digest, None if found is None else _to_hit(found, call.request, digest)
+        return digest, None if found is None else _from_json(found, request)
 
     def forget_old(self, writer: Writer) -> None:
         """Delete what has expired."""
         now_us = clock.now_us()
         if self._store.has_old(now_us):
-            writer.run(lambda connection: AnswerStore.delete_old(connection, now_us))
+            writer.run(lambda connection: ResponseStore.delete_old(connection, now_us))
 
     @staticmethod
-    def keep(digest: str, ttl_s: int, request: Request, chunks: Sequence[Chunk], usage: Usage) -> Work | None:
-        """Work that keeps an answer; None = it is too large."""
+    def keep(state: Accumulator, request: Request, ttl_s: int, usage: Usage) -> Work | None:
+        """Work that caches an answer; None = it is too large."""
+        digest, chunks = state.digest, state.chunks or []
+        if sum(len(chunk.text) + len(chunk.raw or b"") for chunk in chunks) > MAX_BYTES:
+            return None
         answer = {
             "shape": _shape(request),
             "usage": usage_to_json(usage),
             "chunks": [_to_json(chunk) for chunk in chunks],
         }
-        if sum(len(chunk.text) + len(chunk.raw or b"") for chunk in chunks) > MAX_BYTES:
-            return None
 
         def work(connection: Connection) -> None:
-            AnswerStore.put(connection, digest, answer, clock.now_us(), ttl_s * 1_000_000)
+            ResponseStore.put(connection, digest, answer, clock.now_us(), ttl_s * 1_000_000)
 
         return work
 
@@ -108,7 +116,7 @@ def _shape(request: Request) -> list[Any] | None:
     return [native.wire, request.is_streamed, isinstance(options, dict) and bool(options.get("include_usage"))]
 
 
-def _to_hit(found: dict[str, Any], request: Request, digest: str) -> Hit:
+def _from_json(found: dict[str, Any], request: Request) -> CachedResponse:
     is_alike = _shape(request) == found.get("shape")
     chunks = []
     for value in found["chunks"]:
@@ -116,4 +124,4 @@ def _to_hit(found: dict[str, Any], request: Request, digest: str) -> Hit:
         value["tools"] = tuple(ToolDelta(**tool) for tool in value.get("tools", ()))
         value["vectors"] = tuple(value.get("vectors", ()))
         chunks.append(Chunk(**value, raw=base64.b64decode(raw) if raw and is_alike and request.native else None))
-    return Hit(chunks, Usage(**found["usage"]), digest)
+    return CachedResponse(chunks, Usage(**found["usage"]))

@@ -1,21 +1,19 @@
-"""A call while it runs: text so far, Stop, and the generation at the end. Safe to use from any thread."""
+"""The handle of a call: text so far, Stop, and the generation at the end. Safe to use from any thread."""
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.domain.budget import Spender
+from core.calls.answer import Accumulator, Answerer
 from core.domain.experiment import Assignment
-from core.domain.generation import Chunk, Generation, Model, Request, Source, ToolDelta, Usage
+from core.domain.generation import Chunk, Generation, Request, Source, Usage
 from core.domain.key import Key
-from core.domain.message import ToolCall
 from core.errors import AimmError
-from core.formats.text import is_storable, make_lists, mended, tags_problem
+from core.formats.text import is_storable, make_lists, tags_problem
 
 OnChunk = Callable[[Chunk | None], None]
 MAX_FALLBACKS = 5
@@ -96,64 +94,30 @@ class Call:
         self.request = request
         self.origin = origin
         self.assignment = assignment
-        self.started_at = time.monotonic()
-        self.first_text_at: float | None = None
-        self.finished_at: float | None = None
-        self.usage: Usage | None = None
-        self.waiting = ""
-        self.is_cancelled = False
-        self.error: AimmError | None = None  # why it failed; None for what was answered, stopped or broke off
-        self.cause: AimmError | None = None  # the same, also of what broke off
+        self.state = Accumulator()  # changed by the engine alone
+        self.cause: AimmError | None = None  # why it is not answered in full
         self.done: Future[Generation] = Future()
         self.done.set_running_or_notify_cancel()  # whoever stops waiting for it must not cancel it for the others
-        self._pieces: list[str] = []
-        self._thinking: list[str] = []
         self._lock = threading.Lock()
         self._on_chunk = on_chunk
-        self._tools: dict[int, list[ToolDelta]] = {}
-        self.chunks: list[Chunk] | None = None  # all of them, where they are to be kept
-        # Said at the end: our own share of the time; "model error" where another one answered; whether it was kept from before.
-        self.overhead_s, self.fallback_from, self.is_hit = 0.0, "", False
-        self.spent_before_usd: Decimal | None = Decimal(0)  # by models that failed before another one; None = not known
-        # Said before the first piece: who answers, on which wire, at which price, and whose money it is.
-        self.answered_by: Model | None = None
-        self.wire, self.price_id = "", ""
-        self.spender: Spender | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[str | None], None]] = []
 
     @property
-    def text(self) -> str:
-        with self._lock:
-            return mended("".join(self._pieces))
+    def answerer(self) -> Answerer:
+        """Who answers, as far as that is known."""
+        return self.state.answerer
 
     @property
-    def thinking(self) -> str:
-        with self._lock:
-            return mended("".join(self._thinking))
+    def is_cancelled(self) -> bool:
+        return self.state.is_stopped
 
     @property
-    def has_output(self) -> bool:
-        return bool(self._pieces or self._thinking or self._tools)
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """What the model called for."""
-        found = []
-        for at in sorted(self._tools):
-            deltas = self._tools[at]
-            call_id, signature = (
-                next((text for delta in deltas if (text := getattr(delta, name))), "") for name in ("id", "signature")
-            )
-            name, arguments = ("".join(getattr(delta, name) for delta in deltas) for name in ("name", "arguments"))
-            found.append(ToolCall(call_id, name, mended(arguments), signature))
-        return tuple(found)
-
-    @property
-    def written(self) -> str:
-        """All that the model wrote: its text, and what it called tools with."""
-        return self.text + "".join(called.name + called.arguments for called in self.tool_calls)
+    def error(self) -> AimmError | None:
+        """Why it failed; None of what was answered, stopped or broke off."""
+        is_failed = self.done.done() and not self.done.exception() and self.done.result().status in ("error", "blocked")
+        return self.cause if is_failed else None
 
     def result(self, timeout_s: float | None = None) -> Generation:
         """Wait for the recorded generation, whatever its status.
@@ -169,52 +133,54 @@ class Call:
         Raises:
             AimmError: The call failed or was blocked; the error names the logged generation.
         """
-        if self.error is not None:
-            self.error.generation_id, self.error.spent_before_usd = generation.id, self.spent_before_usd
-            raise self.error
+        error = self.error
+        if error is not None:
+            error.generation_id, error.spent_before_usd = generation.id, self.answerer.spent_before_usd
+            raise error
         return generation
 
     def cancel(self) -> None:
         """Stop: the vendor request is cancelled, what came is kept and recorded."""
-        self.is_cancelled = True
+        self.state.is_stopped = True
         if self._loop is not None and not self.done.done():
             self._loop.call_soon_threadsafe(self._stop)
 
     def view(self) -> CallView:
-        now = self.finished_at or time.monotonic()
-        first = self.first_text_at
+        state = self.state
+        with self._lock:
+            text, thinking = state.text, state.thinking
         return CallView(
-            text=self.text,
-            thinking=self.thinking,
-            elapsed_s=now - self.started_at,
-            ttft_s=None if first is None else first - self.started_at,
-            usage=self.usage,
-            waiting=self.waiting,
+            text=text,
+            thinking=thinking,
+            elapsed_s=state.elapsed_s(),
+            ttft_s=state.ttft_s(),
+            usage=state.usage,
+            waiting=state.waiting,
             is_done=self.done.done(),
         )
 
     def listen(self, listener: Callable[[str | None], None]) -> None:
-        """Call `listener` with all text so far, then with each piece, then with None; from the core's thread."""
+        """Call `listener` with all text so far, then with that of each chunk, then with None; from the core's thread."""
         with self._lock:
-            if self._pieces:
-                listener("".join(self._pieces))
+            if text := self.state.text:
+                listener(text)
             if self.done.done():
                 listener(None)
             else:
                 self._listeners.append(listener)
 
-    async def pieces(self) -> AsyncIterator[str]:
-        """The text piece by piece, for a caller with an event loop of its own; it ends with the call, however that ends."""
+    async def texts(self) -> AsyncIterator[str]:
+        """The text as it comes, for a caller with an event loop of its own; it ends with the call, however that ends."""
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
-        def put(piece: str | None) -> None:
-            loop.call_soon_threadsafe(queue.put_nowait, piece)
+        def put(text: str | None) -> None:
+            loop.call_soon_threadsafe(queue.put_nowait, text)
 
         self.listen(put)
-        while (piece := await queue.get()) is not None:
-            yield piece
+        while (text := await queue.get()) is not None:
+            yield text
 
-    # What follows is the engine's side.
+    # The engine's side
 
     def attach(self, task: "asyncio.Task[None]", loop: asyncio.AbstractEventLoop) -> None:
         """From now on `task` can be stopped, until `detach`."""
@@ -232,26 +198,18 @@ class Call:
             task.cancel()
 
     def feed(self, chunk: Chunk) -> None:
+        """Take a chunk in, and hand it to those who wait for it."""
         with self._lock:
-            if chunk.thinking:
-                self._thinking.append(chunk.thinking)
-            for delta in chunk.tools:
-                self._tools.setdefault(delta.index, []).append(delta)
-            if chunk.text or chunk.tools or chunk.vectors:
-                if self.first_text_at is None:
-                    self.first_text_at = time.monotonic()
-                if chunk.text:
-                    self._pieces.append(chunk.text)
-                    for listener in self._listeners:
-                        listener(chunk.text)
-            self.usage = chunk.usage or self.usage
-            self.waiting = ""
-        if self.chunks is not None:
-            self.chunks.append(chunk)
+            self.state.add(chunk)
+            if chunk.text:
+                for listener in self._listeners:
+                    listener(chunk.text)
         if self._on_chunk is not None:
             self._on_chunk(chunk)
 
-    def finish(self, result: Generation | AimmError) -> None:
+    def finish(self, result: Generation | AimmError, cause: AimmError | None = None) -> None:
+        """Say what was recorded, or why nothing was. cause: Why what was recorded is no whole answer."""
+        self.cause = cause
         with self._lock:
             if isinstance(result, Generation):
                 self.done.set_result(result)

@@ -7,26 +7,26 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypedDict, Unpack
 
 from core import clock
-from core.calls.admitting import Admission, Admitting, PriceKeeper, Resolve, check_parameters
-from core.calls.attempts import Attempts
+from core.calls.admission import Admitter, BudgetKeeper, PriceKeeper, Resolve, check_parameters
+from core.calls.answer import ModelAnswer
+from core.calls.attempts import Attempts, Times
 from core.calls.breaker import Breakers
-from core.calls.cache import AnswerCache
+from core.calls.cache import ResponseCache
 from core.calls.call import Call, OnChunk, Origin
-from core.calls.limits import RateLimits
+from core.calls.limits import Pacer, RateLimits
 from core.calls.loop import BackgroundLoop
-from core.calls.observer import Observer, Seen
-from core.calls.pacing import Pacer
-from core.calls.progress import Progress
-from core.calls.recording import Recorder
+from core.calls.recording import CallFacts, Observer, content_kept, facts_of, generation_of, told
 from core.calls.routing import Router, Unit
 from core.config import MAX_PROMPT_BYTES, LogContent
-from core.domain.generation import Chunk, Generation, Request
+from core.domain.generation import Generation, Request
+from core.domain.price import Price
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -49,7 +49,7 @@ from core.storage.engine.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
 
-KEPT_CALLS = 500
+RECENT_CALLS = 500
 # What another model may do better. A blocked request is the same everywhere, and one that was refused is so on the same wire.
 _ELSEWHERE = (
     RateLimited,
@@ -74,29 +74,19 @@ class How(TypedDict, total=False):
     also: Also | None
 
 
-@dataclass(slots=True)
-class _Course:
-    """How a call goes. digest: under which its answer may be kept. left: the model that should have answered, and its error."""
-
-    progress: Progress = field(default_factory=Progress)
-    error: AimmError | None = None
-    digest: str = ""
-    left: str = ""
-
-
 class CallEngine:
     def __init__(  # noqa: PLR0913 - what a call passes through
         self,
         loop: BackgroundLoop,
         writer: Writer,
         resolve: Resolve,
-        admission: Admission,
+        budgets: BudgetKeeper,
         prices: PriceKeeper,
         *,
         router: Router,
         breakers: Breakers,
         limits: RateLimits,
-        cache: AnswerCache,
+        cache: ResponseCache,
         timeout_s: float,
         log_content: LogContent,
     ) -> None:
@@ -104,14 +94,13 @@ class CallEngine:
         self._writer = writer
         self._resolve = resolve
         self._router = router
-        self._admission = admission
+        self._budgets = budgets
         self._prices = prices
         self._timeout_s = timeout_s
         self._limits = limits
         self._cache = cache
-        self._recorder = Recorder(prices, log_content)
-        admitting = Admitting(resolve, admission, prices, timeout_s)
-        self._attempts = Attempts(admitting, breakers, Pacer(), timeout_s)
+        self._log_content = log_content
+        self._attempts = Attempts(Admitter(resolve, budgets, prices, timeout_s), breakers, Pacer(), timeout_s)
         self._observers: list[Observer] = []
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
@@ -184,25 +173,26 @@ class CallEngine:
     def _start(self, call: Call, also: Also | None) -> Call:
         with self._lock:
             self._calls[call.id] = call
-            while len(self._calls) > KEPT_CALLS:
+            while len(self._calls) > RECENT_CALLS:
                 oldest = next(iter(self._calls))
                 if not self._calls[oldest].done.done():
                     break
                 del self._calls[oldest]
-        self.last_at = call.started_at
+        self.last_at = call.state.started_at
         self._loop.start(self._run(call, also))
         return call
 
     def record_lost(self, request: Request, origin: Origin, asked_at: datetime, also: Also) -> Generation:
         """Put a call on record that ended with the process that made it. What it cost is estimated: at least its prompt."""
         call, lost = Call(_new_id(), request, origin), Interrupted("The process ended before the answer came.")
-        call.finished_at = call.started_at  # how long it went on is not known
-        progress = Progress(created_at=asked_at, n_attempts=1)
+        state = call.state
+        state.created_at, state.n_attempts = asked_at, 1
+        state.finished_at = state.started_at  # how long it went on is not known
 
         async def record() -> None:
             with contextlib.suppress(AimmError):  # a vendor that is gone by now: then no price is known either
-                progress.provider, progress.model = await self._resolve(request.model)
-            await self._record(call, _Course(progress=progress, error=lost), also)
+                state.ask(*await self._resolve(request.model))
+            await self._record(call, lost, also)
 
         self._loop.run(record())
         return call.result()
@@ -212,8 +202,8 @@ class CallEngine:
         with self._lock:
             return self._calls.get(call_id)
 
-    def forget_old_answers(self) -> None:
-        """Delete kept answers that have expired; they would fill the database otherwise."""
+    def forget_old_responses(self) -> None:
+        """Delete cached responses that have expired; they would fill the database otherwise."""
         self._cache.forget_old(self._writer)
 
     def _forget(self, call: Call) -> None:
@@ -237,48 +227,62 @@ class CallEngine:
         assert task is not None  # noqa: S101 - this is a coroutine
         call.attach(task, asyncio.get_running_loop())
         self.n_in_flight += 1
-        course = _Course()
+        error: AimmError | None = None
         try:
-            await self._answer(call, course)
+            await self._answer(call)
         except asyncio.CancelledError:
             task.uncancel()  # Stop: what came is kept
-            course.error = None
         except AimmError as caught:
-            course.error = caught
+            error = caught
         except Exception as caught:
             logger.exception("a call failed unexpectedly")
-            course.error = ProviderError(f"The call failed unexpectedly ({type(caught).__name__}).")
+            error = ProviderError(f"The call failed unexpectedly ({type(caught).__name__}).")
         finally:
             call.detach()
             self.n_in_flight -= 1
         if call.request.native is not None:
             self._forget(call)
-        call.finished_at = time.monotonic()
-        if course.progress.model is None:  # nobody was asked: there is nothing to record
-            if course.left:
-                self._admission.release(call.id)
-            call.finish(course.error or Conflict("The call was stopped before it began."))
-            return
-        await self._record(call, course, also)
+        call.state.finished_at = time.monotonic()
+        if call.state.model is not None:
+            return await self._record(call, error, also)
+        # Nobody was asked: there is nothing to record.
+        if call.answerer.fallback_from:
+            self._budgets.release(call.id)
+        return call.finish(error or Conflict("The call was stopped before it began."))
 
-    async def _answer(self, call: Call, course: "_Course") -> None:
+    async def _answer(self, call: Call) -> None:
         """Bring an answer into the call: the model's, or one of its fallbacks'. Raises: AimmError."""
         await self._writer.check()  # nobody is asked what could not be recorded
         await self._limits.take(call.origin.key, call.origin.user_id)
         names = [call.request.model, *call.origin.fallbacks]
         while True:
             name = names.pop(0)
-            error, course.digest = await self._at_model(call, course.progress, name, 1 + len(names))
-            course.error = error
-            if error is None or not isinstance(error, _ELSEWHERE) or call.has_output:
+            try:
+                return await self._ask(call, name, 1 + len(names))
+            except _ELSEWHERE as error:
+                if call.state.has_output:
+                    raise
+                names = await self._askable(names, await self._refused_on(call, name, error))
+                if not names:
+                    raise
+                await self._fall_back(call, name, error, names[0])
+
+    async def _ask(self, call: Call, name: str, n_left: int) -> None:
+        """Let one model answer. n_left: How many may still, this one included. Raises: AimmError."""
+        state, now = call.state, time.monotonic()
+        deadline = state.started_at + self._timeout_s
+        provider, model = await self._resolve(name)
+        check_parameters(call.request, model)
+        state.ask(provider, model)
+        # Where a caller's texts must not be written down, no response is cached either.
+        if call.origin.cache_s and content_kept(self._log_content, call.origin) == "full":
+            state.digest, cached = await self._cache.find(call.request, model, call.origin)
+            if cached is not None:
+                cached.replay(call)
                 return
-            names = await self._askable(names, await self._refused_on(call, course.progress, name, error))
-            if not names:
-                return
-            failed, course.progress = course.progress, self._next(call, course.progress, name, error)
-            course.left = course.left or f"{failed.model.name if failed.model else name} {error.code}"
-            call.fallback_from = course.left
-            await self._fall_back(call, failed, error, names[0])
+            state.chunks = []
+        # Each model still to come gets its share of the time to begin in.
+        await self._attempts.run(call, Times(now + (deadline - now) / n_left, deadline))
 
     async def _askable(self, names: list[str], refused_on: tuple[str, ...]) -> list[str]:
         """The fallbacks from the first one on that somebody answers for, on none of these wires."""
@@ -292,114 +296,91 @@ class CallEngine:
             names = names[1:]
         return names
 
-    async def _refused_on(self, call: Call, progress: Progress, name: str, error: AimmError) -> tuple[str, ...]:
+    async def _refused_on(self, call: Call, name: str, error: AimmError) -> tuple[str, ...]:
         """The wires on which a request that was refused would be so again: on another one it is put in other words.
 
         What was sent on as it came is the caller's own mistake, or that model's; a simulated answer would hide it.
         """
         if not isinstance(error, InvalidRequest):
             return ()
-        wire: Any = (progress.provider or (await self._resolve(name))[0]).wire
+        wire: Any = (call.state.provider or (await self._resolve(name))[0]).wire
         return (wire,) if call.request.native_for(wire) is None else (wire, "simulated")
 
-    def _next(self, call: Call, failed: Progress, name: str, error: AimmError) -> Progress:
-        """What the next model begins with."""
-        note = f"Fell back from {name}: {self._recorder.told(call, error)[:200]}"
-        return Progress(vendor_s=failed.vendor_s, waited_s=failed.waited_s, notes=[note])
-
-    async def _at_model(self, call: Call, progress: Progress, name: str, n_left: int) -> tuple[AimmError | None, str]:
-        """Let one model answer. (why it did not, under which digest the answer may be kept)."""
-        deadline = call.started_at + self._timeout_s
-        now = time.monotonic()
-        digest = ""
-        try:
-            provider, model = await self._resolve(name)
-            check_parameters(call.request, model)
-            progress.provider, progress.model = provider, model
-            call.answered_by, call.wire = model, provider.wire
-            # Where a caller's texts must not be written down, no answer is kept either.
-            if call.origin.cache_s and self._recorder.kept(call) == "full":
-                digest, hit = await self._cache.find(call, model)
-                if hit is not None:
-                    _replay(call, progress, hit.chunks)
-                    progress.usages.append(hit.usage)
-                    return None, ""
-                call.chunks = []
-            # Each model still to come gets its share of the time to begin in.
-            first_by = now + (deadline - now) / n_left
-            await self._attempts.run(call, progress, deadline, first_by)
-        except AimmError as error:
-            return error, ""
-        return None, digest
-
-    async def _fall_back(self, call: Call, failed: Progress, error: AimmError, to: str) -> None:
-        """Record a model that failed, as a call of its own, before the next one reserves: its cost must be in the books by then."""
+    async def _fall_back(self, call: Call, name: str, error: AimmError, to: str) -> None:
+        """Turn to the next model, once the one that failed is on record: the ledger must have its cost before the next reserves."""
+        failed, state = call.state.answer(error), call.state
+        before = state.answerer
+        told_of = told(error, content_kept(self._log_content, call.origin))
+        state.fall_back(f"Fell back from {name}: {told_of[:200]}")
+        first = before.fallback_from or f"{failed.model.name if failed.model else name} {error.code}"
+        state.answerer = replace(before, fallback_from=first)
         if failed.model is None:
             return
-        generation = self._recorder.fallen_back_from(call, failed, error, _new_id(), to)
+        generation, price = self._recorded(call, failed)
         if generation.may_have_cost:
-            before, cost = call.spent_before_usd, generation.cost_usd
-            call.spent_before_usd = None if before is None or cost is None else before + cost
-        row, body = to_row(generation), to_body(generation, self._recorder.kept(call))
+            spent, cost = before.spent_before_usd, generation.cost_usd
+            both = None if spent is None or cost is None else spent + cost
+            state.answerer = replace(state.answerer, spent_before_usd=both)
+        # It is no call of an experiment: that one counts once.
+        note = f"{generation.note} Fell back to {to}; the answer is {call.id}.".strip()
+        generation = replace(generation, id=_new_id(), ref_id=None, ref_part=None, note=note)
         # What was reserved stays so, under the call's own id: the next model's reservation takes its place.
-        written = asyncio.wrap_future(self._writer.log(row, body, self._prices.pin(failed.price)))
-        self._tell(generation, Seen(overhead_s=0.0, n_retries=max(0, failed.n_attempts - 1)))
+        written = asyncio.wrap_future(self._log(call, generation, self._prices.pin(price)))
+        self._tell(generation, CallFacts(overhead_s=0.0, n_retries=max(0, failed.n_attempts - 1)))
         await asyncio.shield(written)
 
-    async def _record(self, call: Call, course: "_Course", also: Also | None) -> None:
-        progress, error, digest, left = course.progress, course.error, course.digest, course.left
+    async def _record(self, call: Call, error: AimmError | None, also: Also | None) -> None:
+        state, answer = call.state, call.state.answer(error)
         try:
-            generation = self._recorder.generation(call, progress, error)
-            row, body = to_row(generation), to_body(generation, self._recorder.kept(call))
-            works = [self._prices.pin(progress.price), also(generation) if also else None]
-            if digest and generation.status == "ok" and call.origin.cache_s and call.chunks:
-                works.append(self._cache.keep(digest, call.origin.cache_s, call.request, call.chunks, generation.usage))
-            call.overhead_s = max(0.0, generation.latency_s - progress.vendor_s - progress.waited_s)
-            if left and generation.is_simulated:
-                self._admission.release(
-                    call.id
-                )  # simulated calls settle nothing, and the model that failed had reserved
-            await asyncio.wrap_future(self._writer.log(row, body, _all(works)))
+            generation, price = self._recorded(call, answer)
+            works = [self._prices.pin(price), also(generation) if also else None]
+            if generation.status == "ok" and state.digest and state.chunks and call.origin.cache_s:
+                works.append(self._cache.keep(state, call.request, call.origin.cache_s, generation.usage))
+            state.overhead_s = answer.overhead_s
+            if call.answerer.fallback_from and generation.is_simulated:
+                # Simulated calls settle nothing, and the model that failed had reserved.
+                self._budgets.release(call.id)
+            await asyncio.wrap_future(self._log(call, generation, _all(works)))
             if not generation.is_simulated:
-                self._admission.settled()
+                self._budgets.settled()
         except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
-            self._admission.release(call.id)
+            self._budgets.release(call.id)
             if isinstance(caught, DatabaseUnavailable):
                 return call.finish(caught)
             logger.warning("a call could not be recorded: %s", type(caught).__name__)
-            call.finish(AimmError(f"The call could not be recorded ({type(caught).__name__})."))
-        else:
-            call.finish(generation)
-            model, _, reason = left.partition(" ")
-            seen = Seen(
-                overhead_s=call.overhead_s,
-                n_retries=max(0, progress.n_attempts - 1),
-                fallback_from=model,
-                fallback_reason=reason,
-                is_hit=progress.is_hit,
-                is_streamed=call.request.is_streamed,
-                traceparent=call.origin.traceparent,
-            )
-            self._tell(generation, seen)
+            return call.finish(AimmError(f"The call could not be recorded ({type(caught).__name__})."))
+        call.finish(generation, answer.outcome[1])
+        return self._tell(generation, facts_of(call, answer))
 
-    def _tell(self, generation: Generation, seen: Seen) -> None:
+    def _recorded(self, call: Call, answer: ModelAnswer) -> tuple[Generation, Price | None]:
+        price = self._price(answer, call.request.model)
+        return generation_of(call, answer, price, content_kept(self._log_content, call.origin)), price
+
+    def _price(self, answer: ModelAnswer, asked_for: str) -> Price | None:
+        """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
+        model = answer.model.name if answer.model else asked_for
+        at, tier = answer.created_at, answer.service_tier
+        asked = self._prices.price(answer.provider, model, at, tier)
+        if not model.endswith("-latest") or not answer.response_model:
+            return asked
+        found = self._prices.price(answer.provider, answer.response_model, at, tier)
+        # The catalogue may not know yet what a pointer stands for now.
+        return asked if found is None and asked is not None and asked.source != "catalogue" else found
+
+    def _log(self, call: Call, generation: Generation, work: Work | None) -> "Future[None]":
+        body = to_body(generation, content_kept(self._log_content, call.origin))
+        return self._writer.log(to_row(generation), body, work)
+
+    def _tell(self, generation: Generation, facts: CallFacts) -> None:
         for observer in self._observers:
             try:
-                observer(generation, seen)
+                observer(generation, facts)
             except Exception as error:  # noqa: BLE001 - who counts calls must not break them
                 logger.warning("an observer failed: %s", type(error).__name__)
 
 
 def _new_id() -> str:
     return f"g_{clock.now_us():x}{secrets.token_hex(5)}"
-
-
-def _replay(call: Call, progress: Progress, chunks: list[Chunk]) -> None:
-    progress.is_hit = call.is_hit = True
-    for chunk in chunks:
-        progress.finish_reason = chunk.finish_reason or progress.finish_reason
-        progress.response_model = chunk.response_model or progress.response_model
-        call.feed(chunk)
 
 
 def _all(works: list[Work | None]) -> Work | None:

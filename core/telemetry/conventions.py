@@ -8,7 +8,7 @@ messages and users have no row here, so they cannot be sent. Pure.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.domain.generation import Generation
 
 Value = str | bool | int | float | Sequence[str]
@@ -22,31 +22,31 @@ class Attribute(NamedTuple):
     """of: its value for a call; None = the call has none."""
 
     name: str
-    of: Callable[[Generation, Seen], Value | None]
+    of: Callable[[Generation, CallFacts], Value | None]
     latest: str = ""
 
 
-def _parameter(name: str) -> Callable[[Generation, Seen], Value | None]:
-    return lambda g, seen: getattr(g.parameters, name)
+def _parameter(name: str) -> Callable[[Generation, CallFacts], Value | None]:
+    return lambda g, facts: getattr(g.parameters, name)
 
 
-def _tokens(name: str) -> Callable[[Generation, Seen], Value | None]:
-    return lambda g, seen: getattr(g.usage, name) or None
+def _tokens(name: str) -> Callable[[Generation, CallFacts], Value | None]:
+    return lambda g, facts: getattr(g.usage, name) or None
 
 
-def _written(g: Generation, seen: Seen) -> int | None:
+def _written(g: Generation, facts: CallFacts) -> int | None:
     return (g.usage.cache_write_tokens + g.usage.cache_write_1h_tokens) or None
 
 
-def _ref(kind: str) -> Callable[[Generation, Seen], Value | None]:
-    return lambda g, seen: g.ref_name.partition(":")[2] if g.ref_name.startswith(f"{kind}:") else None
+def _ref(kind: str) -> Callable[[Generation, CallFacts], Value | None]:
+    return lambda g, facts: g.ref_name.partition(":")[2] if g.ref_name.startswith(f"{kind}:") else None
 
 
-def _of_experiment(name: str) -> Callable[[Generation, Seen], Value | None]:
-    return lambda g, seen: getattr(g, name) if g.ref_name.startswith("experiment:") else None
+def _of_experiment(name: str) -> Callable[[Generation, CallFacts], Value | None]:
+    return lambda g, facts: getattr(g, name) if g.ref_name.startswith("experiment:") else None
 
 
-def _output_type(g: Generation, seen: Seen) -> str | None:
+def _output_type(g: Generation, facts: CallFacts) -> str | None:
     if g.operation != "chat":
         return None
     return "json" if g.parameters.json_schema is not None or g.parameters.json_object else "text"
@@ -62,11 +62,11 @@ def error_type(g: Generation) -> str | None:
 
 
 ATTRIBUTES = (
-    Attribute("gen_ai.operation.name", lambda g, seen: g.operation),
-    Attribute("gen_ai.provider.name", lambda g, seen: provider_name(g)),
-    Attribute("gen_ai.request.model", lambda g, seen: g.request_model),
-    Attribute("gen_ai.response.model", lambda g, seen: g.response_model),
-    Attribute("error.type", lambda g, seen: error_type(g)),
+    Attribute("gen_ai.operation.name", lambda g, facts: g.operation),
+    Attribute("gen_ai.provider.name", lambda g, facts: provider_name(g)),
+    Attribute("gen_ai.request.model", lambda g, facts: g.request_model),
+    Attribute("gen_ai.response.model", lambda g, facts: g.response_model),
+    Attribute("error.type", lambda g, facts: error_type(g)),
     Attribute("gen_ai.output.type", _output_type),
     Attribute("gen_ai.request.temperature", _parameter("temperature")),
     Attribute("gen_ai.request.top_p", _parameter("top_p")),
@@ -75,9 +75,9 @@ ATTRIBUTES = (
     Attribute("gen_ai.request.frequency_penalty", _parameter("frequency_penalty")),
     Attribute("gen_ai.request.presence_penalty", _parameter("presence_penalty")),
     Attribute("gen_ai.request.reasoning.level", _parameter("thinking_level")),
-    Attribute("gen_ai.request.stream", lambda g, seen: seen.is_streamed or None),
-    Attribute("gen_ai.response.finish_reasons", lambda g, seen: (g.finish_reason,) if g.finish_reason else None),
-    Attribute("gen_ai.response.time_to_first_chunk", lambda g, seen: g.ttft_s if seen.is_streamed else None),
+    Attribute("gen_ai.request.stream", lambda g, facts: facts.is_streamed or None),
+    Attribute("gen_ai.response.finish_reasons", lambda g, facts: (g.finish_reason,) if g.finish_reason else None),
+    Attribute("gen_ai.response.time_to_first_chunk", lambda g, facts: g.ttft_s if facts.is_streamed else None),
     Attribute("gen_ai.usage.input_tokens", _tokens("input_tokens")),
     Attribute("gen_ai.usage.output_tokens", _tokens("output_tokens")),
     Attribute("gen_ai.usage.cache_read.input_tokens", _tokens("cached_tokens")),
@@ -87,17 +87,17 @@ ATTRIBUTES = (
     Attribute("feature_flag.key", _ref("experiment")),
     Attribute("feature_flag.set.id", _of_experiment("ref_id")),
     Attribute("feature_flag.context.id", _of_experiment("ref_part")),  # the assignment: it does not tell who
-    Attribute("feature_flag.provider.name", lambda g, seen: "aimm" if g.ref_name.startswith("experiment:") else None),
-    Attribute("aimm.generation.id", lambda g, seen: g.id),
-    Attribute("aimm.source", lambda g, seen: g.source),
-    Attribute("aimm.status", lambda g, seen: g.status),
-    Attribute("aimm.cost.usd", lambda g, seen: None if g.cost_usd is None else float(g.cost_usd)),
-    Attribute("aimm.cost.status", lambda g, seen: g.cost_status),
-    Attribute("aimm.price.id", lambda g, seen: g.price_id or None),
-    Attribute("aimm.attempts", lambda g, seen: g.n_attempts),
-    Attribute("aimm.overhead_s", lambda g, seen: seen.overhead_s),
-    Attribute("aimm.cache.hit", lambda g, seen: seen.is_hit or None),
-    Attribute("aimm.fallback.from", lambda g, seen: seen.fallback_from or None),
+    Attribute("feature_flag.provider.name", lambda g, facts: "aimm" if g.ref_name.startswith("experiment:") else None),
+    Attribute("aimm.generation.id", lambda g, facts: g.id),
+    Attribute("aimm.source", lambda g, facts: g.source),
+    Attribute("aimm.status", lambda g, facts: g.status),
+    Attribute("aimm.cost.usd", lambda g, facts: None if g.cost_usd is None else float(g.cost_usd)),
+    Attribute("aimm.cost.status", lambda g, facts: g.cost_status),
+    Attribute("aimm.price.id", lambda g, facts: g.price_id or None),
+    Attribute("aimm.attempts", lambda g, facts: g.n_attempts),
+    Attribute("aimm.overhead_s", lambda g, facts: facts.overhead_s),
+    Attribute("aimm.cache.hit", lambda g, facts: facts.is_hit or None),
+    Attribute("aimm.fallback.from", lambda g, facts: facts.fallback_from or None),
 )
 
 
@@ -110,23 +110,23 @@ class Instrument(NamedTuple):
     name: str
     unit: str
     text: str
-    of: Callable[[Generation, Seen], float | None]
+    of: Callable[[Generation, CallFacts], float | None]
     edges: Sequence[float] = ()
     labels: Mapping[str, str] = {}
     operation: str = ""
     has_error: bool = False
 
 
-def _count(name: str) -> Callable[[Generation, Seen], float | None]:
-    return lambda g, seen: getattr(g.usage, name) or None
+def _count(name: str) -> Callable[[Generation, CallFacts], float | None]:
+    return lambda g, facts: getattr(g.usage, name) or None
 
 
-def _duration(g: Generation, seen: Seen) -> float:
+def _duration(g: Generation, facts: CallFacts) -> float:
     return g.latency_s
 
 
-def _first_chunk(g: Generation, seen: Seen) -> float | None:
-    return g.ttft_s if seen.is_streamed else None
+def _first_chunk(g: Generation, facts: CallFacts) -> float | None:
+    return g.ttft_s if facts.is_streamed else None
 
 
 _INPUT, _OUTPUT = {"gen_ai.token.type": "input"}, {"gen_ai.token.type": "output"}
@@ -162,9 +162,9 @@ LATEST = (
 )  # fmt: skip
 
 
-def attributes(g: Generation, seen: Seen, *, is_latest: bool = False) -> dict[str, Value]:
+def attributes(g: Generation, facts: CallFacts, *, is_latest: bool = False) -> dict[str, Value]:
     """The attributes of a call's span."""
-    found = ((row.latest if is_latest and row.latest else row.name, row.of(g, seen)) for row in ATTRIBUTES)
+    found = ((row.latest if is_latest and row.latest else row.name, row.of(g, facts)) for row in ATTRIBUTES)
     return {name: value for name, value in found if value is not None}
 
 

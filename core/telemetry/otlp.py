@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from core import clock
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.config import Settings
 from core.domain.generation import Generation
 from core.errors import redact
@@ -90,24 +90,24 @@ class Otlp:
         self._thread = threading.Thread(target=self._run, name="aimm-telemetry", daemon=True)
         self._thread.start()
 
-    def observe(self, g: Generation, seen: Seen) -> None:
+    def observe(self, g: Generation, facts: CallFacts) -> None:
         """An Observer: note what is to be told. The rest takes ten times as long and is done in a thread of its own."""
         start_us = clock.to_us(g.created_at)
         told = _Told(
             name=f"{g.operation} {g.request_model}",
-            traceparent=seen.traceparent,
-            attributes=conventions.attributes(g, seen, is_latest=self._is_latest),
+            traceparent=facts.traceparent,
+            attributes=conventions.attributes(g, facts, is_latest=self._is_latest),
             is_error=conventions.error_type(g) is not None,
             start_ns=start_us * 1000,
             end_ns=(start_us + round(g.latency_s * 1e6)) * 1000,
             # Of an answer of our own cache there is nothing to measure: no vendor was asked.
-            measured=() if seen.is_hit else self._measured(g, seen),
+            measured=() if facts.is_hit else self._measured(g, facts),
         )
         with contextlib.suppress(queue.Full):  # it is better to lose a span than to hold up a call
             self._queue.put_nowait(told)
 
-    def _measured(self, g: Generation, seen: Seen) -> Sequence[_Measured]:
-        values = ((row, add, row.of(g, seen)) for row, add in self._metrics if row.operation in ("", g.operation))
+    def _measured(self, g: Generation, facts: CallFacts) -> Sequence[_Measured]:
+        values = ((row, add, row.of(g, facts)) for row, add in self._metrics if row.operation in ("", g.operation))
         return [(add, value, conventions.labels(g, row)) for row, add, value in values if value is not None]
 
     def _run(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import clock
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.domain.budget import BudgetStatus
 from core.domain.generation import Generation
 from core.storage.calls.totals import TotalsStore
@@ -36,9 +36,9 @@ class PrometheusMetrics:
         self._tally: Tally | None = None
         self._lock = threading.Lock()
 
-    def observe(self, g: Generation, seen: Seen) -> None:
+    def observe(self, g: Generation, facts: CallFacts) -> None:
         """An Observer: count what the database does not hold."""
-        (self._tally or self._started()).observe(g, seen)
+        (self._tally or self._started()).observe(g, facts)
 
     def render(self) -> bytes:
         """The whole text; a few milliseconds, whatever the number of calls."""

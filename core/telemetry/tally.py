@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.domain.generation import Generation
 from core.storage.engine.files import private_folder
 from core.telemetry.families import Bounded
@@ -47,15 +47,15 @@ class Tally:
             "aimm_inflight_requests", "Calls under way.", registry=registry, multiprocess_mode="livesum"
         )
 
-    def observe(self, g: Generation, seen: Seen) -> None:
-        self._overhead.observe(seen.overhead_s)
-        if seen.n_retries:
-            self._child(self._retries, g.provider, self._bounded(g.model)).inc(seen.n_retries)
-        if seen.is_hit:
+    def observe(self, g: Generation, facts: CallFacts) -> None:
+        self._overhead.observe(facts.overhead_s)
+        if facts.n_retries:
+            self._child(self._retries, g.provider, self._bounded(g.model)).inc(facts.n_retries)
+        if facts.is_hit:
             self._child(self._hits, g.provider, self._bounded(g.model)).inc()
-        if seen.fallback_from:
-            models = self._bounded(seen.fallback_from), self._bounded(g.model)
-            self._child(self._fallbacks, *models, seen.fallback_reason).inc()
+        if facts.fallback_from:
+            models = self._bounded(facts.fallback_from), self._bounded(g.model)
+            self._child(self._fallbacks, *models, facts.fallback_reason).inc()
         if self._folder is not None:
             self.beat()
 

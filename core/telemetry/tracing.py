@@ -3,7 +3,7 @@
 import logging
 from typing import Protocol
 
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.config import Settings
 from core.domain.generation import Generation
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 class Tracing(Protocol):
     """The listener that is told of each call. `observe` is an Observer; it queues and returns at once."""
 
-    def observe(self, g: Generation, seen: Seen) -> None: ...
+    def observe(self, g: Generation, facts: CallFacts) -> None: ...
     def close(self) -> None: ...
 
 

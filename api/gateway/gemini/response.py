@@ -32,7 +32,7 @@ class GeminiAnswer:
             parts.append({"text": chunk.text})
         if not parts:
             return b""
-        model = call.answered_by.name if call.answered_by else call.request.model
+        model = call.answerer.model.name if call.answerer.model else call.request.model
         return _event(_response(parts, None, chunk.response_model or model, call.id))
 
     def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes:

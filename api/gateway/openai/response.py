@@ -64,7 +64,7 @@ class OpenAIAnswer:
         if not delta:
             return b""
         if not self._head:
-            model = chunk.response_model or (call.answered_by.name if call.answered_by else call.request.model)
+            model = chunk.response_model or (call.answerer.model.name if call.answerer.model else call.request.model)
             self._head = _head(call.id, model)
             delta = {
                 "role": "assistant",

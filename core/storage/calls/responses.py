@@ -1,4 +1,4 @@
-"""Answers kept to be given again."""
+"""Cached responses: answers that may be given again."""
 
 import zlib
 from typing import Any
@@ -12,14 +12,14 @@ from core.storage.engine.database import Database
 from core.storage.gateway.schema import cached_answers
 
 
-class AnswerStore:
-    """An answer is JSON, compressed."""
+class ResponseStore:
+    """A response is JSON, compressed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, digest: str, now_us: int) -> Any:
-        """The answer to a request, if one is kept; else None."""
+        """The answer to a request, if one is cached; else None."""
         c = cached_answers.c
         with self._database.read() as connection:
             found = connection.execute(select(c.answer).where(c.digest == digest, c.expires_at > now_us)).scalar()

@@ -2,15 +2,15 @@
 
 import pytest
 
-from core.calls import pacing
+from core.calls import limits
 from core.domain.generation import Quota
 from core.providers.http.errors import quota_of
 
 
 def test_a_far_reset_lets_one_request_in_ten_seconds_learn_the_truth(monkeypatch: pytest.MonkeyPatch):
     now = [1000.0]
-    monkeypatch.setattr(pacing.time, "monotonic", lambda: now[0])
-    pacer = pacing.Pacer()
+    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    pacer = limits.Pacer()
     pacer.heard("openai", "m", Quota(remaining=0, reset_s=7200))
 
     assert pacer.wait_s("openai", "m") == 10

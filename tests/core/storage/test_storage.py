@@ -25,7 +25,7 @@ from core.domain.generation import Generation, Message, Usage
 from core.domain.message import Media, ToolCall, ToolResult
 from core.statistics import histogram
 from core.storage.calls.generations import GenerationStore, to_body, to_row
-from core.storage.calls.responses import AnswerStore
+from core.storage.calls.responses import ResponseStore
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database, _to_url
 from core.storage.engine.writer import Writer
@@ -425,7 +425,7 @@ def test_breakers_and_answers_are_written_over(open_manager: Open, database_url:
     with database.write() as connection:
         for n in (1, 2):
             BreakerStore.put(connection, ("openai", "m"), Opening(n, n, "why"))
-            AnswerStore.put(connection, "d", {"n": n}, 0, 100)
+            ResponseStore.put(connection, "d", {"n": n}, 0, 100)
 
     assert BreakerStore(database).all() == {("openai", "m"): Opening(2, 2, "why")}
-    assert AnswerStore(database).get("d", 50) == {"n": 2}
+    assert ResponseStore(database).get("d", 50) == {"n": 2}

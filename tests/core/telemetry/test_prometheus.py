@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from api.server import Server
 from core import ModelManager, clock
 from core.calls.call import Origin
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.domain.experiment import OutcomeInput
 from core.domain.generation import Generation, Usage
 from core.statistics.sample_ratio import sequential_sample_ratio
@@ -279,9 +279,9 @@ def test_an_observer_counts_what_the_log_does_not_hold(database: Database):
     metrics = PrometheusMetrics(TotalsStore(database), list, lambda: 3)
     g = a_generation("g_1")
 
-    metrics.observe(g, Seen(overhead_s=0.002))
-    metrics.observe(g, Seen(overhead_s=0.02, n_retries=2, is_hit=True))
-    metrics.observe(g, Seen(overhead_s=0.3, fallback_from="gpt-4o", fallback_reason="rate_limited"))
+    metrics.observe(g, CallFacts(overhead_s=0.002))
+    metrics.observe(g, CallFacts(overhead_s=0.02, n_retries=2, is_hit=True))
+    metrics.observe(g, CallFacts(overhead_s=0.3, fallback_from="gpt-4o", fallback_reason="rate_limited"))
 
     told = Figures(metrics.render())
     assert (told("aimm_overhead_seconds_count"), told("aimm_overhead_seconds_sum")) == (3, pytest.approx(0.322))
@@ -297,7 +297,7 @@ def test_an_observer_counts_what_the_log_does_not_hold(database: Database):
 def test_two_managers_of_one_process_count_apart(database: Database):
     one, other = (PrometheusMetrics(TotalsStore(database), list, lambda: 0) for _ in range(2))
 
-    one.observe(a_generation("g_1"), Seen(overhead_s=0.002))
+    one.observe(a_generation("g_1"), CallFacts(overhead_s=0.002))
 
     assert Figures(one.render())("aimm_overhead_seconds_count") == 1
     assert Figures(other.render())("aimm_overhead_seconds_count") == 0
@@ -343,7 +343,7 @@ def test_the_endpoint_answers_as_text(mm: ModelManager):
 WORKER = """
 import sys, time
 from pathlib import Path
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.telemetry.prometheus import PrometheusMetrics
 from core.storage.engine.database import Database
 from core.storage.calls.totals import TotalsStore
@@ -351,7 +351,7 @@ from tests.builders import a_generation
 folder, url, n, in_flight, then = sys.argv[1:]
 metrics = PrometheusMetrics(TotalsStore(Database(url)), list, lambda: int(in_flight), folder=Path(folder))
 for _ in range(int(n)):
-    metrics.observe(a_generation("g_1"), Seen(overhead_s=0.002, n_retries=1))
+    metrics.observe(a_generation("g_1"), CallFacts(overhead_s=0.002, n_retries=1))
 if then == "render":
     sys.stdout.write(metrics.render().decode())
     metrics.close()

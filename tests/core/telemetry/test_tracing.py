@@ -14,7 +14,7 @@ import pytest
 
 from core import InvalidRequest, ModelManager
 from core.calls.call import Origin
-from core.calls.observer import Seen
+from core.calls.recording import CallFacts
 from core.config import Settings
 from core.domain.generation import Message, Parameters, Usage
 from core.telemetry.conventions import SECONDS, TOKENS
@@ -27,7 +27,7 @@ from tests.fakes.otlp import FakeCollector, plain
 AT = datetime(2026, 11, 16, 12, 30, 0, 250_000, tzinfo=UTC)
 AT_NS = int(AT.timestamp()) * 10**9 + 250_000_000
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-SEEN = Seen(overhead_s=0.003)
+SEEN = CallFacts(overhead_s=0.003)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def settings(endpoint: str, **environ: str) -> Settings:
     return Settings.from_environ({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **environ})
 
 
-def send(collector: FakeCollector, *calls: tuple[Any, Seen], **environ: str) -> None:
+def send(collector: FakeCollector, *calls: tuple[Any, CallFacts], **environ: str) -> None:
     tracing = open_tracing(settings(collector.url, **environ))
     assert tracing is not None
     for g, seen in calls:
@@ -97,9 +97,9 @@ def test_a_span_tells_what_was_asked_and_what_it_came_to(collector: FakeCollecto
 
 
 def test_a_span_hangs_under_the_callers_trace(collector: FakeCollector):
-    seen = Seen(overhead_s=0.0, traceparent=f"00-{TRACE}-{PARENT}-01")
+    seen = CallFacts(overhead_s=0.0, traceparent=f"00-{TRACE}-{PARENT}-01")
 
-    send(collector, (a_call(), seen), (a_call(), Seen(overhead_s=0.0, traceparent="nonsense")))
+    send(collector, (a_call(), seen), (a_call(), CallFacts(overhead_s=0.0, traceparent="nonsense")))
 
     under, alone = collector.spans
     assert (under.trace_id.hex(), under.parent_span_id.hex()) == (TRACE, PARENT)
@@ -107,7 +107,7 @@ def test_a_span_hangs_under_the_callers_trace(collector: FakeCollector):
 
 
 def test_what_the_caller_does_not_sample_is_not_sent(collector: FakeCollector):
-    send(collector, (a_call(), Seen(overhead_s=0.0, traceparent=f"00-{TRACE}-{PARENT}-00")))
+    send(collector, (a_call(), CallFacts(overhead_s=0.0, traceparent=f"00-{TRACE}-{PARENT}-00")))
 
     assert collector.spans == []
     assert collector.points("gen_ai.client.operation.duration")  # metrics count every call
@@ -159,7 +159,7 @@ def test_nothing_that_was_said_and_nobody_who_said_it_is_sent(collector: FakeCol
         key_id="k_secret", tags=("secret-tag",), parameters=Parameters(stop=("secret stop",), json_schema={"title": "secret"}),
     )  # fmt: skip
 
-    send(collector, (g, Seen(overhead_s=0.0, fallback_reason="rate_limited", fallback_from="gpt-4o")))
+    send(collector, (g, CallFacts(overhead_s=0.0, fallback_reason="rate_limited", fallback_from="gpt-4o")))
 
     everything = b"".join(collector.raw)
     assert b"gemini-2.5-flash" in everything
@@ -212,14 +212,14 @@ def test_metrics_have_the_conventions_edges(collector: FakeCollector):
 
 
 def test_a_call_that_was_not_streamed_has_no_first_chunk(collector: FakeCollector):
-    send(collector, (a_call(), Seen(overhead_s=0.0, is_streamed=False)))
+    send(collector, (a_call(), CallFacts(overhead_s=0.0, is_streamed=False)))
 
     assert collector.points("gen_ai.client.operation.time_to_first_chunk") == []
     assert "gen_ai.request.stream" not in plain(collector.spans[0].attributes)
 
 
 def test_an_answer_of_our_own_cache_is_a_span_and_no_measurement(collector: FakeCollector):
-    send(collector, (a_call(cost_status="cached", cost_usd=Decimal(0)), Seen(overhead_s=0.0, is_hit=True)))
+    send(collector, (a_call(cost_status="cached", cost_usd=Decimal(0)), CallFacts(overhead_s=0.0, is_hit=True)))
 
     assert plain(collector.spans[0].attributes)["aimm.cache.hit"] is True
     assert collector.metrics == {}

@@ -1,4 +1,4 @@
-"""Whether a call may start, with what money, and as which request: caps and budgets."""
+"""The admission of calls: with what money a call may start, and as which request, by its cap and the budgets."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from typing import Protocol
 
 from core import clock
 from core.calls.accounting import ask_for, settle, within_cap
+from core.calls.answer import Accumulator
 from core.calls.call import Call
-from core.calls.progress import Progress, shortened
-from core.domain.budget import Ask, Budget, Spender, Verdict
+from core.domain.budget import Ask, Spender, Verdict
 from core.domain.generation import Model, Request
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, ProviderTimeout
@@ -24,8 +24,8 @@ from core.storage.engine.writer import Work
 Resolve = Callable[[str], Awaitable[tuple[Provider, Model]]]
 
 
-class Admission(Protocol):
-    """Who is asked before a call and told after it."""
+class BudgetKeeper(Protocol):
+    """Asked before a call, and told after it."""
 
     async def is_bound(self, spender: Spender) -> bool:
         """Whether a budget may refuse or change calls of this spender."""
@@ -39,65 +39,69 @@ class Admission(Protocol):
 
 
 class PriceKeeper(Protocol):
-    """Who knows prices, and keeps each row that was used."""
+    """Knows prices, and keeps each row that was used."""
 
     def price(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
     def possible(self, provider: str, model: str, at: datetime, service_tier: str) -> list[Price]: ...
     def pin(self, price: Price | None) -> Work | None: ...
 
 
-class Admitting:
-    def __init__(self, resolve: Resolve, admission: Admission, prices: PriceKeeper, timeout_s: float) -> None:
+class Admitter:
+    def __init__(self, resolve: Resolve, budgets: BudgetKeeper, prices: PriceKeeper, timeout_s: float) -> None:
         self._resolve = resolve
-        self._admission = admission
+        self._budgets = budgets
         self._prices = prices
         self._timeout_s = timeout_s
 
-    async def admitted(self, call: Call, progress: Progress, deadline: float) -> Request:
+    async def admitted(self, call: Call, deadline: float) -> Request:
         """The request as it may be sent: within the call's cap and the budgets, of the model that really runs.
 
         Raises:
             BudgetExceeded, CapReached, ProviderTimeout: the budget had no free money in time.
         """
-        tried: list[Model] = []
+        state, tried = call.state, list[Model]()
         while True:
-            model = progress.model
-            assert model is not None  # noqa: S101 - set by the caller
-            request, ask = self._quote(call, progress, model)
-            if model.is_simulated or not await self._admission.is_bound(ask.spender):
+            provider, model = state.provider, state.model
+            assert provider is not None and model is not None  # noqa: S101 - set by the caller
+            request, ask = self._quote(call, provider, model)
+            if model.is_simulated or not await self._budgets.is_bound(ask.spender):
                 return request
-            verdict = await self._verdict(call, ask, progress, deadline)
+            verdict = await self._judged(state, ask, deadline)
             if verdict.kind == "go":
-                return shortened(request, verdict.max_tokens, progress, "a budget's rest")
+                return shortened(request, verdict.max_tokens, state, "a budget's rest")
             tried.append(model)
             budget = verdict.budget
             if verdict.kind != "downgrade" or budget is None or any(budget.leads_to(m.provider, m.name) for m in tried):
-                raise self._admission.refusal(verdict, ask)
-            await self._downgrade(call, budget, progress)
+                raise self._budgets.refusal(verdict, ask)
+            state.ask(*await self._resolve(budget.downgrade_to))
+            assert state.model is not None  # noqa: S101 - just set
+            state.notes.append(
+                f"Budget {budget.name!r} is used up: {state.model.name} answered instead of {model.name}."
+            )
 
-    async def _verdict(self, call: Call, ask: Ask, progress: Progress, deadline: float) -> Verdict:
+    async def _judged(self, state: Accumulator, ask: Ask, deadline: float) -> Verdict:
         begun = time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, deadline - begun)):
-                return await self._admission.admit(ask, partial(setattr, call, "waiting"))
+                return await self._budgets.admit(ask, partial(setattr, state, "waiting"))
         except TimeoutError:
             raise ProviderTimeout(
                 f"The budget had no free money within {self._timeout_s:g} s: calls under way hold it reserved.",
                 hint="Set a smaller max_tokens: a call reserves its longest answer.",
             ) from None
         finally:
-            if call.waiting:
-                progress.waited_s += time.monotonic() - begun
-                call.waiting = ""
+            if state.waiting:
+                state.waited_s += time.monotonic() - begun
+                state.waiting = ""
 
-    def _quote(self, call: Call, progress: Progress, model: Model) -> tuple[Request, Ask]:
+    def _quote(self, call: Call, provider: Provider, model: Model) -> tuple[Request, Ask]:
         """The request for a model with what it may cost at worst, shortened to the call's own cap."""
-        request = _fitted(call.request, progress, model)
-        tier = progress.service_tier = _tier(request)
-        prices = self._prices.possible(model.provider, model.name, progress.created_at, tier)
-        billed = [*progress.lost, *progress.usages]
+        state, origin = call.state, call.origin
+        request = _fitted(call.request, state, provider, model)
+        tier = state.service_tier = _tier(request)
+        prices = self._prices.possible(model.provider, model.name, state.created_at, tier)
+        billed = [*state.lost, *state.usages]
         spent = [settle(billed, price, is_estimated=False).cost_usd or Decimal(0) for price in prices] if billed else []
-        origin = call.origin
         spender = Spender(
             provider=model.provider,
             model=model.name,
@@ -105,32 +109,32 @@ class Admitting:
             key_id=origin.key_id,
             tags=origin.tags,
         )
-        usual = self._prices.price(model.provider, model.name, progress.created_at, tier)
-        call.answered_by, call.spender, call.price_id = model, spender, usual.id if usual else ""
-        ask = ask_for(
-            request, model, prices, spender, call_id=call.id, at_us=clock.to_us(progress.created_at),
-            spent_nano=to_nano(max(spent, default=Decimal(0))),
-        )  # fmt: skip
+        usual = self._prices.price(model.provider, model.name, state.created_at, tier)
+        state.answerer = replace(state.answerer, spender=spender, price_id=usual.id if usual else "")
+        spent_nano = to_nano(max(spent, default=Decimal(0)))
+        at_us = clock.to_us(state.created_at)
+        ask = ask_for(request, model, prices, spender, call_id=call.id, at_us=at_us, spent_nano=spent_nano)
         if usual is None and not model.name.endswith("-latest"):
             ask = replace(ask, is_unpriced=True)
-        if ask.worst_nano is None and getattr(progress.provider, "may_charge", False):
+        if ask.worst_nano is None and getattr(provider, "may_charge", False):
             ask = replace(ask, may_be_charged=True)
-        if origin.cap_usd is not None:
-            # What models have cost that failed before is in the books already, but the caller's cap is for all of them.
-            whole = replace(ask, spent_nano=ask.spent_nano + to_nano(call.spent_before_usd or Decimal(0)))
-            longest = within_cap(whole, origin.cap_usd)
-            if longest is not None:
-                request = shortened(request, longest, progress, "the rest of its cap")
-                worst = ask.input_nano + int(ask.token_nano * longest) + 1
-                ask = replace(ask, worst_nano=worst, shortest_tokens=min(ask.shortest_tokens, longest))
+        if origin.cap_usd is None:
+            return request, ask
+        # What models have cost that failed before is in the books already, but the caller's cap is for all of them.
+        before_nano = to_nano(state.answerer.spent_before_usd or Decimal(0))
+        longest = within_cap(replace(ask, spent_nano=ask.spent_nano + before_nano), origin.cap_usd)
+        if longest is not None:
+            request = shortened(request, longest, state, "the rest of its cap")
+            worst = ask.input_nano + int(ask.token_nano * longest) + 1
+            ask = replace(ask, worst_nano=worst, shortest_tokens=min(ask.shortest_tokens, longest))
         return request, ask
 
-    async def _downgrade(self, call: Call, budget: Budget, progress: Progress) -> None:
-        assert progress.model is not None  # noqa: S101 - set by the caller
-        before = progress.model.name
-        progress.provider, progress.model = await self._resolve(budget.downgrade_to)
-        call.wire = progress.provider.wire
-        progress.notes.append(f"Budget {budget.name!r} is used up: {progress.model.name} answered instead of {before}.")
+
+def shortened(request: Request, longest: int | None, state: Accumulator, why: str) -> Request:
+    if longest is None:
+        return request
+    state.notes.append(f"The answer was limited to {longest:,} tokens by {why}.")
+    return replace(request, parameters=replace(request.parameters, max_tokens=longest))
 
 
 def _tier(request: Request) -> str:
@@ -149,15 +153,14 @@ def check_parameters(request: Request, model: Model) -> None:
         raise InvalidRequest(f"{model.name} does not take {', '.join(refused)}.", hint="Leave the parameter out.")
 
 
-def _fitted(request: Request, progress: Progress, model: Model) -> Request:
+def _fitted(request: Request, state: Accumulator, provider: Provider, model: Model) -> Request:
     """The request for this model, without the parameters that it does not take; what speaks the caller's wire judges itself."""
-    assert progress.provider is not None  # noqa: S101 - set by the caller
-    if request.native is not None and request.native.wire == progress.provider.wire:
+    if request.native is not None and request.native.wire == provider.wire:
         return request if request.model == model.name else replace(request, model=model.name)
     refused = set(request.parameters.as_dict()) - model.accepts
     if refused:
         note = f"{model.name} does not take {', '.join(sorted(refused))}; left out."
-        if note not in progress.notes:
-            progress.notes.append(note)
+        if note not in state.notes:
+            state.notes.append(note)
         return replace(request, model=model.name, parameters=replace(request.parameters, **dict.fromkeys(refused)))
     return replace(request, model=model.name)

@@ -1,0 +1,290 @@
+"""The answer of a call: one accumulator for what comes live, again or from the cache, and what that makes of it."""
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+
+from core import clock
+from core.calls.accounting import at_least
+from core.domain.budget import Spender
+from core.domain.generation import Chunk, FinishReason, Model, Status, ToolDelta, Usage
+from core.domain.message import ToolCall
+from core.errors import AimmError, Blocked, ProviderError, ProviderUnavailable, Upstream
+from core.formats.text import mended
+from core.providers.base import Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answerer:
+    """Who answers a call and at whose expense, as it is known before the first chunk.
+
+    wire: The vendor's. price_id: Of the usual price. spender: Whose budgets pay.
+    fallback_from: "model error" of the model that should have answered; empty = it does.
+    spent_before_usd: What models cost that failed before; None = not known.
+    is_hit: The answer is a cached response.
+    """
+
+    model: Model | None = None
+    wire: str = ""
+    price_id: str = ""
+    spender: Spender | None = None
+    fallback_from: str = ""
+    spent_before_usd: Decimal | None = Decimal(0)
+    is_hit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswer:
+    """What asking one model came to: its answer, whole or in part, and what may be billed for it. Times in seconds.
+
+    error: Why there is no whole answer. is_stopped: Its caller stopped it. is_waiting: It lay between two attempts then.
+    usages: The vendor's count of each attempt. is_undercounted: The answer went on after the last one.
+    lost: Our own estimate of attempts that may be billed, sent no count, and were followed by another.
+    causes: Why attempts failed. notes: What became of the call on its way.
+    vendor_s, waited_s: How long vendors had the request, and how long it lay waiting; the rest is our own.
+    """
+
+    created_at: datetime
+    provider: str
+    model: Model | None
+    text: str
+    thinking: str
+    tool_calls: tuple[ToolCall, ...]
+    has_output: bool
+    finish_reason: FinishReason | None
+    reason: str | None
+    response_model: str | None
+    service_tier: str
+    usages: tuple[Usage, ...]
+    lost: tuple[Usage, ...]
+    is_undercounted: bool
+    is_hit: bool
+    n_attempts: int
+    causes: tuple[str, ...]
+    notes: tuple[str, ...]
+    latency_s: float
+    ttft_s: float | None
+    vendor_s: float
+    waited_s: float
+    is_stopped: bool
+    is_waiting: bool
+    error: AimmError | None
+
+    @property
+    def written(self) -> str:
+        """All that the model wrote: its text, and what it called tools with."""
+        return self.text + _called_with(self.tool_calls)
+
+    @property
+    def overhead_s(self) -> float:
+        """Our own share of the time."""
+        return max(0.0, self.latency_s - self.vendor_s - self.waited_s)
+
+    @property
+    def outcome(self) -> tuple[Status, AimmError | None]:
+        """The status of the answer, and why it is no whole one."""
+        if self.is_stopped and self.finish_reason is None and self.error is None:
+            return "stopped", None
+        if self.finish_reason == "content_filter":
+            category = self.reason or "content_filter"
+            return "blocked", Blocked(f"The vendor blocked this: {category}.", category=category)
+        if isinstance(self.error, Blocked):
+            return "blocked", self.error
+        if (failed := failure_of(self.finish_reason, self.reason, has_output=self.has_output)) is not None:
+            return "truncated", failed
+        if self.finish_reason is not None:
+            return "ok", None  # whole, whatever happened to the connection afterwards
+        if self.error is not None:
+            return "truncated" if self.text or self.tool_calls else "error", self.error
+        return "truncated", ProviderError("The stream broke off before its end.")
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether a call without any count may have cost something; unknown is not zero.
+
+        A refusal and a vendor that was never reached cost nothing; a time-out and an answer that broke, was empty or
+        could not be read may well be billed.
+        """
+        if not self.n_attempts:
+            return False
+        status, error = self.outcome
+        if self.has_output or status == "ok":
+            return True
+        if status == "stopped":
+            return not self.is_waiting  # between two attempts nothing is under way
+        return is_billable(error)
+
+
+@dataclass(slots=True, kw_only=True)
+class Accumulator:
+    """The state of a running call, and its one owner: who is asked, what has come so far, what it may cost.
+
+    See ModelAnswer for what is not said here. waiting: Why nothing happens just now. digest: By which the answer may be
+    cached. chunks: All of them, where they are to be cached.
+    """
+
+    started_at: float = field(default_factory=time.monotonic)
+    created_at: datetime = field(default_factory=clock.now)
+    finished_at: float | None = None
+    answerer: Answerer = Answerer()
+    provider: Provider | None = None
+    model: Model | None = None
+    waiting: str = ""
+    is_stopped: bool = False
+    digest: str = ""
+    chunks: list[Chunk] | None = None
+    usage: Usage | None = None
+    first_text_at: float | None = None
+    finish_reason: FinishReason | None = None
+    reason: str | None = None
+    response_model: str | None = None
+    service_tier: str = "standard"
+    is_undercounted: bool = False
+    n_attempts: int = 0
+    usages: list[Usage] = field(default_factory=list)
+    lost: list[Usage] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    vendor_s: float = 0.0
+    waited_s: float = 0.0
+    overhead_s: float = 0.0
+    _texts: list[str] = field(default_factory=list)
+    _thoughts: list[str] = field(default_factory=list)
+    _tools: dict[int, list[ToolDelta]] = field(default_factory=dict)
+    _counted: Usage | None = None  # by the attempt under way
+    _is_outgrown: bool = False
+
+    @property
+    def text(self) -> str:
+        return mended("".join(self._texts))
+
+    @property
+    def thinking(self) -> str:
+        return mended("".join(self._thoughts))
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._texts or self._thoughts or self._tools)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools that the model made."""
+        found = []
+        for at in sorted(self._tools):
+            deltas = self._tools[at]
+            call_id, signature = (
+                next((text for delta in deltas if (text := getattr(delta, name))), "") for name in ("id", "signature")
+            )
+            name, arguments = ("".join(getattr(delta, name) for delta in deltas) for name in ("name", "arguments"))
+            found.append(ToolCall(call_id, name, mended(arguments), signature))
+        return tuple(found)
+
+    def ask(self, provider: Provider, model: Model) -> None:
+        """Turn to a model: the first, a fallback, or the one of a downgrade."""
+        self.provider, self.model = provider, model
+        self.answerer = replace(self.answerer, model=model, wire=provider.wire)
+
+    def fall_back(self, note: str) -> None:
+        """Begin anew for the next model; what was spent in time and money before stays known."""
+        self.created_at, self.provider, self.model, self.digest = clock.now(), None, None, ""
+        self.usage, self.finish_reason, self.reason, self.response_model = None, None, None, None
+        self.service_tier, self.is_undercounted, self.n_attempts = "standard", False, 0
+        self.usages, self.lost, self.causes, self.notes = [], [], [], [note]
+
+    def begin_attempt(self) -> None:
+        self.n_attempts += 1
+        self.waiting = ""
+        self.overhead_s = time.monotonic() - self.started_at - self.vendor_s - self.waited_s
+        self.finish_reason = self.reason = self._counted = None
+        self._is_outgrown = False
+
+    def add(self, chunk: Chunk) -> None:
+        """Take a chunk in."""
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.reason = chunk.reason or self.reason
+        self.response_model = chunk.response_model or self.response_model
+        self.service_tier = chunk.service_tier or self.service_tier
+        if chunk.usage is not None:
+            self.usage, self._counted, self._is_outgrown = chunk.usage, chunk.usage, False
+        elif chunk.text or chunk.thinking or chunk.tools:
+            self._is_outgrown = True
+        if chunk.thinking:
+            self._thoughts.append(chunk.thinking)
+        for delta in chunk.tools:
+            self._tools.setdefault(delta.index, []).append(delta)
+        if chunk.text:
+            self._texts.append(chunk.text)
+        if self.first_text_at is None and (chunk.text or chunk.tools or chunk.vectors):
+            self.first_text_at = time.monotonic()
+        if self.chunks is not None:
+            self.chunks.append(chunk)
+
+    def end_attempt(self) -> None:
+        """Note the attempt's usage: no less than what came, where the vendor's count did not see all of it."""
+        usage = self._counted
+        if usage is None:
+            return
+        written = self.text + _called_with(self.tool_calls)
+        if self._is_outgrown or (written and usage.output_tokens == usage.thinking_tokens):
+            usage, self.is_undercounted = at_least(usage, written, self.thinking), True
+        self.usages.append(usage)
+
+    def elapsed_s(self) -> float:
+        return (self.finished_at or time.monotonic()) - self.started_at
+
+    def ttft_s(self) -> float | None:
+        return None if self.first_text_at is None else self.first_text_at - self.started_at
+
+    def failure(self) -> AimmError | None:
+        """See `failure_of`."""
+        return failure_of(self.finish_reason, self.reason, has_output=self.has_output)
+
+    def answer(self, error: AimmError | None) -> ModelAnswer:
+        """What it has come to. error: Why it goes no further."""
+        return ModelAnswer(
+            created_at=self.created_at,
+            provider=self.provider.name if self.provider else "unknown",
+            model=self.model,
+            text=self.text,
+            thinking=self.thinking,
+            tool_calls=self.tool_calls,
+            has_output=self.has_output,
+            finish_reason=self.finish_reason,
+            reason=self.reason,
+            response_model=self.response_model,
+            service_tier=self.service_tier,
+            usages=tuple(self.usages),
+            lost=tuple(self.lost),
+            is_undercounted=self.is_undercounted,
+            is_hit=self.answerer.is_hit,
+            n_attempts=self.n_attempts,
+            causes=tuple(self.causes),
+            notes=tuple(self.notes),
+            latency_s=self.elapsed_s(),
+            ttft_s=self.ttft_s(),
+            vendor_s=self.vendor_s,
+            waited_s=self.waited_s,
+            is_stopped=self.is_stopped,
+            is_waiting=bool(self.waiting),
+            error=error,
+        )
+
+
+def failure_of(finish_reason: FinishReason | None, reason: str | None, *, has_output: bool) -> AimmError | None:
+    """Why an answer that its vendor ended in order is none all the same: a call of a tool that it could not make, nothing said."""
+    if finish_reason != "error" and (finish_reason != "other" or has_output):
+        return None
+    error = ProviderError(f"The model's answer ended as {reason}.", hint="Try again, or take another model.")
+    error.is_retryable = False  # it is charged for, so whether to ask again is the caller's choice
+    error.upstream = Upstream(200, (reason or "").partition(":")[0], message=error.message)
+    return error
+
+
+def is_billable(error: AimmError | None) -> bool:
+    """Whether an attempt that ended so, without any count, may be billed: it was begun, and then broke."""
+    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
+
+
+def _called_with(tool_calls: tuple[ToolCall, ...]) -> str:
+    return "".join(called.name + called.arguments for called in tool_calls)
