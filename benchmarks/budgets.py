@@ -42,7 +42,7 @@ print(json.dumps(run_calls(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys
 
 
 def settings(url: str, gemini: str) -> Settings:
-    return Settings(database_url=url, gemini_api_key=KEY, gemini_base_url=gemini, call_timeout_s=60.0)
+    return Settings(database_url=url, keys={"gemini": KEY}, addresses={"gemini": gemini}, call_timeout_s=60.0)
 
 
 def run_calls(url: str, gemini: str, n: int, start_at: float) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def fill(mm: ModelManager, n: int) -> None:
 
 @contextmanager
 def opened(url: str) -> Iterator[ModelManager]:
-    with ModelManager.open(Settings(database_url=url, gemini_api_key=KEY), takes_up=False) as mm:
+    with ModelManager.open(Settings(database_url=url, keys={"gemini": KEY}), takes_up=False) as mm:
         yield mm
 
 

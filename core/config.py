@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from dotenv import dotenv_values
 
 from core.errors import InvalidRequest, redact, register_secret
+from core.vendors import VENDORS
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ _WEAK = (
     "secret", "qwertyuiop", "qwerty", "asdfghjkl", "zxcvbnm", "streamlit", "dashboard", "aimm",
 )  # fmt: skip
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-RESERVED = ("gemini", "openai", "anthropic", "ollama", "simulated")
+RESERVED = (*VENDORS, "simulated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class Settings:
     """The environment's settings.
 
     database_url: SQLAlchemy address; SQLite by default.
-    gemini_api_key: GEMINI_API_KEY, else GOOGLE_API_KEY; None when neither is set.
+    keys, addresses: Vendor -> its key, vendor -> base address; a server's key stands beside the vendors'.
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
     log_content: What of prompts and answers is kept. n_workers: Processes that serve side by side on this database.
@@ -51,8 +52,8 @@ class Settings:
     proxies: Scheme, `all` or `no` -> address, as in the variables HTTPS_PROXY and NO_PROXY; empty = vendors are asked directly.
     simulated_speed: How much faster than life simulated models answer; 0 = at once.
     prices_file: The team's own price rows.
-    finds_ollama: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
-    servers, server_keys: Further servers of the OpenAI wire: name -> base address, name -> key.
+    finds_local: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
+    servers: Further servers of the OpenAI wire: name -> base address.
     require_key: Whether a key and a login are needed on a loopback address too, as behind a reverse proxy.
     dashboard_password: What the pages ask for; None = nothing. login_allowed: Mail addresses, or `@example.com`, that may log
         in with [auth] of Streamlit's secrets; empty = whoever the identity provider lets in.
@@ -63,16 +64,10 @@ class Settings:
     """
 
     database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)
-    gemini_api_key: str | None = field(default=None, repr=False)
-    gemini_base_url: str | None = None
-    openai_api_key: str | None = field(default=None, repr=False)
-    openai_base_url: str | None = None
-    anthropic_api_key: str | None = field(default=None, repr=False)
-    anthropic_base_url: str | None = None
-    ollama_host: str | None = None
-    finds_ollama: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    finds_local: bool = False
     servers: Mapping[str, str] = field(default_factory=dict)
-    server_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     default_model: str | None = None
     call_timeout_s: float = DEFAULT_CALL_TIMEOUT_S
     log_content: LogContent = "full"
@@ -106,18 +101,11 @@ class Settings:
         given = _Given(environ)
         servers = _servers(given("AIMM_SERVERS"))
         settings = cls(
-            openai_api_key=to_key(given("OPENAI_API_KEY"), "OPENAI_API_KEY"),
-            openai_base_url=_address(given, "OPENAI_BASE_URL"),
-            anthropic_api_key=to_key(given("ANTHROPIC_API_KEY"), "ANTHROPIC_API_KEY"),
-            anthropic_base_url=_address(given, "ANTHROPIC_BASE_URL"),
-            ollama_host=_ollama(given("OLLAMA_HOST")),
-            finds_ollama=environ.get("OLLAMA_HOST") is None,
+            keys=_keys(given, servers),
+            addresses=_addresses(given),
+            finds_local=environ.get("OLLAMA_HOST") is None,
             servers=servers,
-            server_keys=_server_keys(given, servers),
             database_url=_database(given("DATABASE_URL")),
-            gemini_api_key=to_key(given("GEMINI_API_KEY"), "GEMINI_API_KEY")
-            or to_key(given("GOOGLE_API_KEY"), "GOOGLE_API_KEY"),
-            gemini_base_url=_address(given, "GOOGLE_GEMINI_BASE_URL"),
             default_model=given("AIMM_DEFAULT_MODEL") or None,
             call_timeout_s=_number(given, "AIMM_CALL_TIMEOUT_S", DEFAULT_CALL_TIMEOUT_S, (0.001, 86_400)),
             log_content=_log_content(given("AIMM_LOG_CONTENT") or "full"),
@@ -205,9 +193,24 @@ def _servers(text: str) -> dict[str, str]:
     return found
 
 
-def _server_keys(given: "_Given", servers: Mapping[str, str]) -> dict[str, str]:
-    names = {server: _key_name(server) for server in servers}
-    return {server: key for server, name in names.items() if (key := to_key(given(name), name)) is not None}
+def _keys(given: "_Given", servers: Mapping[str, str]) -> dict[str, str]:
+    """Vendor or server -> its key, where it has one."""
+    names = {spec.name: spec.key_variables for spec in VENDORS.values()}
+    names |= {server: (_key_name(server),) for server in servers}
+    found: dict[str, str] = {}
+    for owner, variables in names.items():
+        for key in [to_key(given(variable), variable) for variable in variables]:
+            found |= {owner: key} if key and owner not in found else {}
+    return found
+
+
+def _addresses(given: "_Given") -> dict[str, str]:
+    """Vendor -> its base address, where one is set."""
+    found = {
+        spec.name: _ollama(given(spec.url_variable)) if spec.is_local else _address(given, spec.url_variable)
+        for spec in VENDORS.values()
+    }
+    return {name: address for name, address in found.items() if address}
 
 
 def _key_name(server: str) -> str:

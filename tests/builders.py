@@ -6,7 +6,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,6 +22,7 @@ from api.server import Server
 from core import ModelManager, clock
 from core.config import Settings
 from core.domain.generation import Generation, Usage
+from core.vendors import VENDORS
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 from tests.fakes.gemini import FakeGemini
@@ -161,13 +162,23 @@ def until(holds: Callable[[], bool], seconds: float = 3.0) -> bool:
     return True
 
 
+def settings_of(*, server_keys: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Settings in which `openai_api_key` and `openai_base_url` stand for the key and the address of that vendor."""
+    keys, addresses = {**given.pop("keys", {}), **(server_keys or {})}, {**given.pop("addresses", {})}
+    for spec in VENDORS.values():
+        for into, name in ((keys, f"{spec.name}_api_key"), (addresses, f"{spec.name}_base_url")):
+            if value := given.pop(name, None):
+                into[spec.name] = value
+    return Settings(keys=keys, addresses=addresses, **given)
+
+
 @contextmanager
 def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
     """Served as `aimm serve` does it: calls run on the server's own loop. Every vendor is a fake."""
     vendor, gemini = FakeVendor(), FakeGemini()
     given = {
         "openai_api_key": vendor_fake.KEY, "openai_base_url": f"{vendor.url}/v1", "anthropic_api_key": vendor_fake.KEY,
-        "anthropic_base_url": vendor.url, "ollama_host": vendor.url, "servers": {"vllm": f"{vendor.url}/v1"},
+        "anthropic_base_url": vendor.url, "ollama_base_url": vendor.url, "servers": {"vllm": f"{vendor.url}/v1"},
         "gemini_api_key": gemini_fake.KEY, "gemini_base_url": gemini.url, **settings,
     }  # fmt: skip
     ready, ends = threading.Event(), threading.Event()
@@ -175,7 +186,7 @@ def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        chosen = Settings(database_url=database_url, **given)
+        chosen = settings_of(database_url=database_url, **given)
         mm = await asyncio.to_thread(ModelManager.open, chosen, simulated_speed=0, source="api", loop=loop)
         app = Access(Server(lambda: mm), lambda: mm, is_local=True)
         config = uvicorn.Config(

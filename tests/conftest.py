@@ -22,7 +22,7 @@ from core import ModelManager, testing
 from core.config import Settings
 from core.demo import DemoSize
 from core.storage.engine.database import Database
-from tests.builders import Running, running_gateway
+from tests.builders import Running, running_gateway, settings_of
 from tests.fakes.gemini import KEY, FakeGemini
 
 ROOT = Path(__file__).parent.parent
@@ -169,7 +169,7 @@ def open_manager() -> Iterator[Open]:
         ) -> ModelManager:
             if gemini is not None:
                 settings = {"gemini_api_key": KEY, "gemini_base_url": gemini.url, **settings}
-            manager = ModelManager.open(Settings(database_url=url, **settings), simulated_speed=0, takes_up=takes_up)
+            manager = ModelManager.open(settings_of(database_url=url, **settings), simulated_speed=0, takes_up=takes_up)
             return stack.enter_context(manager)
 
         yield open_

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price
-from core.pricing.catalogue import VENDORS, Catalogue
+from core.pricing.catalogue import CATALOGUED, Catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Change:
 def changes(old: Catalogue, new: Catalogue, at: datetime) -> list[Change]:
     """By provider and model, what holds at a moment in one and not in the other."""
     found = []
-    for provider in VENDORS:
+    for provider in CATALOGUED:
         for model in sorted({*old.models(provider), *new.models(provider)}):
             before, after = old.price(provider, model, at), new.price(provider, model, at)
             if _rates(before) != _rates(after):

@@ -16,7 +16,7 @@ from core.domain.generation import Generation
 from core.domain.price import Elsewhere, Price, RepricedDay, TeamPrice, UnpricedModel
 from core.errors import InvalidRequest, NotFound
 from core.pricing.book import PriceBook
-from core.pricing.catalogue import VENDORS, Catalogue, is_newer, normalise, regions, shipped
+from core.pricing.catalogue import Catalogue, is_newer, normalise, regions, shipped
 from core.pricing.receipt import from_nano, receipt_for
 from core.pricing.team import row_from, rows_from_yaml
 from core.storage.engine import audit
@@ -27,6 +27,7 @@ from core.storage.money import repricing
 from core.storage.money.ledger import lock_books
 from core.storage.money.prices import PriceStore, pin
 from core.storage.money.repricing import Segment
+from core.vendors import VENDORS
 
 MAX_CATALOGUE_BYTES = 20_000_000
 
@@ -184,7 +185,7 @@ class PriceService:
     @property
     def providers(self) -> tuple[str, ...]:
         """Whose models may have prices."""
-        return tuple(dict.fromkeys((*VENDORS, "ollama", *self._servers)))
+        return tuple(dict.fromkeys((*VENDORS, *self._servers)))
 
     @property
     def rows(self) -> tuple[TeamPrice, ...]:

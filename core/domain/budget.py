@@ -16,7 +16,6 @@ Action = Literal["notify", "downgrade", "stop"]
 ScopeKind = Literal["all", "provider", "model", "key", "tag", "user"]
 PERIODS: tuple[str, ...] = get_args(Period)
 ACTIONS: tuple[str, ...] = get_args(Action)
-PROVIDERS = ("gemini", "openai", "anthropic", "ollama")
 SCOPE_KINDS: tuple[str, ...] = get_args(ScopeKind)
 T = TypeVar("T")
 

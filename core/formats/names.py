@@ -4,7 +4,10 @@ import re
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-_VENDOR_PREFIX = re.compile(r"^((models|google|gemini|openai|anthropic)/|(google|gemini|openai|anthropic):)+")
+from core.vendors import VENDORS
+
+_WORDS = "|".join(word for spec in VENDORS.values() if spec.catalogue for word in (spec.name, *spec.aliases))
+_VENDOR_PREFIX = re.compile(rf"^((models|{_WORDS})/|({_WORDS}):)+")
 PATTERN_SIGNS = "*?["
 
 
@@ -29,7 +32,7 @@ def is_pattern(name: str) -> bool:
 def names_of(provider: str, model: str) -> frozenset[str]:
     """Every normalised way to write the model of a provider: `vllm/Llama-3` is asked as that, and recorded as `Llama-3`."""
     ways = {model.lower(), normalise(model)}
-    vendors = ("gemini", "google") if provider == "gemini" else (provider,)
+    vendors = (provider, *(VENDORS[provider].aliases if provider in VENDORS else ()))
     return frozenset(ways | {f"{vendor}{mark}{way}" for vendor in vendors for mark in "/:" for way in ways})
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from core.budgets.scopes import Known, checked_scope
 from core.calls.loop import BackgroundLoop
 from core.costs.service import PriceService
-from core.domain.budget import PROVIDERS, Budget
+from core.domain.budget import Budget
 from core.keys.service import KeyService
 from core.providers.registry import Registry
 from core.storage.calls.rollups import RollupStore
 from core.storage.experiments.aliases import AliasStore
+from core.vendors import VENDORS
 
 
 def budget_check(
@@ -38,7 +39,7 @@ def budget_check(
         if budget.downgrade_to:
             resolve(budget.downgrade_to)
         known = Known(
-            providers=tuple(dict.fromkeys((*PROVIDERS, *registry.names))),
+            providers=tuple(dict.fromkeys((*VENDORS, *registry.names))),
             models=models,
             resolve=resolve,
             takes_any=lambda: registry.takes_any,

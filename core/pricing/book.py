@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, TeamPrice
-from core.pricing.catalogue import LOCAL_PRICE, SIMULATED_PRICES, VENDORS, Catalogue, in_region, normalise, shipped
+from core.pricing.catalogue import CATALOGUED, LOCAL_PRICE, SIMULATED_PRICES, Catalogue, in_region, normalise, shipped
+from core.vendors import VENDORS
 
 ALL_MODELS = "*"
 _RANK = {"file": 0, "team": 1}  # of two rows from the same moment, the one set on the page or by command wins
@@ -32,10 +33,10 @@ class PriceBook:
         if provider == "simulated":
             return SIMULATED_PRICES.get(model)
         name, (service_tier, _, region) = normalise(model), service_tier.partition("+")
-        if service_tier == "auto" and provider not in VENDORS:
+        if service_tier == "auto" and provider not in CATALOGUED:
             service_tier = "standard"  # one's own servers repeat the word, and have one price
         own = _over(self._latest(provider, name, at), self._latest(provider, ALL_MODELS, at))
-        if own is None and provider == "ollama":
+        if own is None and _is_local(provider):
             return LOCAL_PRICE  # one's own machine; a row of the team's says otherwise
         if own is None:
             found = self.catalogue.price(provider, name, at, service_tier)
@@ -84,7 +85,11 @@ class PriceBook:
         )
 
     def _listed(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None:
-        return LOCAL_PRICE if provider == "ollama" else self.catalogue.price(provider, model, at, service_tier)
+        return LOCAL_PRICE if _is_local(provider) else self.catalogue.price(provider, model, at, service_tier)
+
+
+def _is_local(provider: str) -> bool:
+    return provider in VENDORS and VENDORS[provider].is_local
 
 
 def _over(own: TeamPrice | None, general: TeamPrice | None) -> TeamPrice | None:

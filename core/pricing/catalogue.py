@@ -16,8 +16,9 @@ from typing import Any
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate, always_searches
 from core.formats import strict_json as json
 from core.formats.names import normalise as normalise
+from core.vendors import VENDORS
 
-VENDORS = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}
+CATALOGUED = {spec.name: spec.catalogue for spec in VENDORS.values() if spec.catalogue}  # its name here -> there
 _VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{2,4}|\d{8}))*$")
 _RATES = {
     "input": "input_mtok",
@@ -128,7 +129,7 @@ class Catalogue:
 
     def price(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
         """The price row of a model at a moment; None when none is known for it, or not at this tier."""
-        vendor = VENDORS.get(provider)
+        vendor = CATALOGUED.get(provider)
         if vendor is None:
             return None
         # Prices change at whole minutes of a day at the finest; what was found for one is kept.
@@ -141,7 +142,7 @@ class Catalogue:
 
     def models(self, provider: str) -> tuple[str, ...]:
         """Model names that are sold now, for when the vendor's own list cannot be read."""
-        vendor = VENDORS.get(provider)
+        vendor = CATALOGUED.get(provider)
         for candidate in self.snapshot.providers:
             if candidate.id == vendor:
                 return tuple(sorted(info.id for info in candidate.models if not info.deprecated))
@@ -184,7 +185,7 @@ def _id(version: str, model: str) -> str:
 
 def in_region(price: Price | None, provider: str, model: str, region: str) -> Price | None:
     """A price with what a vendor adds for keeping a request in one place; None = it is not known what that is."""
-    factor = _REGIONS.get((VENDORS.get(provider, provider), region))
+    factor = _REGIONS.get((CATALOGUED.get(provider, provider), region))
     if price is None or factor is None:
         return None
     if _WITHOUT_REGIONS.fullmatch(normalise(model)):
@@ -275,7 +276,7 @@ def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
     if input_ is None or output is None:
         # A row without one of the two would charge the missing part as free.
         return None
-    if VENDORS[provider] in _READS_SOUND_AS_TEXT and rates["audio"] is None and model not in _DEARER_SOUND:
+    if CATALOGUED[provider] in _READS_SOUND_AS_TEXT and rates["audio"] is None and model not in _DEARER_SOUND:
         rates |= {"audio": input_, "cached_audio": rates["cached_audio"] or rates["cached"]}
     for word, made in _MAKES:
         if word in model and rates[made] is None:

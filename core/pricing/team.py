@@ -15,7 +15,8 @@ from core.formats.names import is_pattern
 from core.formats.text import is_storable
 from core.formats.yaml_text import Scalar, is_null, read
 from core.pricing.book import ALL_MODELS
-from core.pricing.catalogue import VENDORS, normalise
+from core.pricing.catalogue import normalise
+from core.vendors import VENDORS
 
 MAX_USD = Decimal(1_000_000)
 MAX_PROMPT_TOKENS = 10**12
@@ -127,7 +128,7 @@ def row_from(
 def _check_provider(provider: str, servers: Collection[str]) -> None:
     if provider == "simulated":
         raise InvalidRequest("The prices of simulated models are examples and stay as they are.")
-    known = tuple(dict.fromkeys((*VENDORS, "ollama", *servers)))
+    known = tuple(dict.fromkeys((*VENDORS, *servers)))
     if provider not in known:
         raise InvalidRequest(
             f"provider == {provider!r} is not known, there are {', '.join(known)}; AIMM_SERVERS names further ones"

@@ -3,89 +3,42 @@
 import asyncio
 import difflib
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
 from core.config import Settings
 from core.domain.generation import Model
-from core.errors import AimmError, AuthenticationError, ModelNotFound, ProviderUnavailable
+from core.errors import AuthenticationError, ModelNotFound
 from core.pricing.catalogue import normalise
-from core.providers import anthropic, gemini, openai
+from core.providers import gemini
 from core.providers.base import KeyCheck, Provider
 from core.providers.http.network import Network
 from core.providers.simulated import MODELS as SIMULATED
 from core.providers.simulated import SimulatedProvider
+from core.providers.vendors import Vendor, build, build_server
+from core.vendors import VENDORS
 
-LIST_TTL_S = 600.0
-FAILED_LIST_TTL_S = 30.0
 LIST_WAIT_S = 0.5
-OLLAMA_URL = "http://127.0.0.1:11434"
 GEMINI_KEY_HINT = "Set GEMINI_API_KEY (or add a key on the Models & prices page). Simulated models need none."
-# Whose a name is before any list is read.
-_PREFIXES = {
-    "gemini": ("gemini-", "gemma-", "learnlm-"),
-    "openai": ("gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-"),
-    "anthropic": ("claude-",),
-}
 # Control characters, what begins a query or a fragment, and a step upwards.
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f?#]|(^|[/\\:])\.\.($|[/\\:])")
-_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
-
-
-@dataclass(slots=True)
-class Vendor:
-    """A provider with its list of models, kept for a while.
-
-    is_guest: It need not be there (Ollama): its silence is no error.
-    """
-
-    provider: Any
-    guess: Callable[[str], Model]
-    fallback: Callable[[], Sequence[Model]] = tuple
-    is_guest: bool = False
-    listed: list[Model] = field(default_factory=list)
-    listed_until: float = 0.0
-    error: str = ""
-    asking: asyncio.Task[None] | None = None
-
-    async def models(self, wait_s: float | None = None) -> list[Model]:
-        """Its list. wait_s: After so long, the list as far as it is known; the vendor is still being asked."""
-        if (self.asking is None or self.asking.done()) and time.monotonic() >= self.listed_until:
-            self.asking = asyncio.create_task(self._ask())
-        if self.asking is not None:
-            await asyncio.wait({self.asking}, timeout=wait_s)
-        return self.listed or list(self.fallback())
-
-    async def _ask(self) -> None:
-        try:
-            self.listed, self.error = await self.provider.models(), ""
-        except AimmError as error:
-            self.listed = []
-            is_absent = self.is_guest and isinstance(error, ProviderUnavailable)
-            self.error = "" if is_absent else error.message
-        has_failed = bool(self.error) or (self.is_guest and not self.listed)
-        self.listed_until = time.monotonic() + (FAILED_LIST_TTL_S if has_failed else LIST_TTL_S)
-
-    def model(self, name: str) -> Model:
-        """The model of a name, as listed or by its name."""
-        return next((model for model in self.listed if model.name == name), None) or self.guess(name)
 
 
 class Registry:
     """Holds the providers. Its coroutines run on the core's loop.
 
-    keys: Vendor -> key; addresses: vendor -> base address; servers: name -> (base address, key) of the OpenAI wire.
+    keys: Vendor or server -> key.
+    addresses: Vendor -> base address.
+    servers: Name -> base address of servers of the OpenAI wire.
+    finds_local: Whether vendors on this machine are looked for.
     """
 
     def __init__(
         self,
         *,
-        keys: Mapping[str, str | None] | None = None,
-        addresses: Mapping[str, str | None] | None = None,
-        servers: Mapping[str, tuple[str, str | None]] | None = None,
-        finds_ollama: bool = False,
+        keys: Mapping[str, str] | None = None,
+        addresses: Mapping[str, str] | None = None,
+        servers: Mapping[str, str] | None = None,
+        finds_local: bool = False,
         simulated_speed: float = 1.0,
         network: Network | None = None,
     ) -> None:
@@ -93,32 +46,25 @@ class Registry:
         self._addresses = dict(addresses or {})
         self._network = network or Network()
         self._vendors: dict[str, Vendor] = {}
-        for name, key in (keys or {}).items():
-            if key:
+        keys = keys or {}
+        for name in VENDORS:
+            if key := keys.get(name):
                 self.set_key(name, key)
-        for name, (address, key) in (servers or {}).items():
-            self._vendors[name] = _of_server(name, address, key, self._network)
-        host = self._addresses.get("ollama")
-        if host or finds_ollama:
-            self._vendors["ollama"] = _of_ollama(host or OLLAMA_URL, self._network, is_guest=not host)
+        for name, address in (servers or {}).items():
+            self._vendors[name] = build_server(name, address, keys.get(name), self._network)
+        for spec in VENDORS.values():
+            if spec.is_local and (self._addresses.get(spec.name) or finds_local):
+                self.set_key(spec.name, "")
+                self._vendors[spec.name].is_guest = not self._addresses.get(spec.name)
 
     @classmethod
     def of(cls, settings: Settings, simulated_speed: float | None = None) -> "Registry":
         """The vendors that the settings name. simulated_speed: None = as they say."""
         return cls(
-            keys={
-                "gemini": settings.gemini_api_key,
-                "openai": settings.openai_api_key,
-                "anthropic": settings.anthropic_api_key,
-            },
-            addresses={
-                "gemini": settings.gemini_base_url,
-                "openai": settings.openai_base_url,
-                "anthropic": settings.anthropic_base_url,
-                "ollama": settings.ollama_host,
-            },
-            servers={name: (address, settings.server_keys.get(name)) for name, address in settings.servers.items()},
-            finds_ollama=settings.finds_ollama,
+            keys=settings.keys,
+            addresses=settings.addresses,
+            servers=settings.servers,
+            finds_local=settings.finds_local,
             network=Network(allows_link_local=settings.allows_link_local, proxies=settings.proxies),
             simulated_speed=settings.simulated_speed if simulated_speed is None else simulated_speed,
         )
@@ -139,14 +85,17 @@ class Registry:
     @property
     def takes_any(self) -> bool:
         """True where a server of one's own is set up: it may answer a name that is in no list."""
-        return any(name not in _PREFIXES and not vendor.is_guest for name, vendor in self._vendors.items())
+        return any(
+            not (name in VENDORS and VENDORS[name].prefixes) and not vendor.is_guest
+            for name, vendor in self._vendors.items()
+        )
 
     def set_key(self, vendor: str, key: str) -> None:
-        self._vendors[vendor] = self._made(vendor, key)
+        self._vendors[vendor] = self._build(vendor, key)
 
     async def check_key(self, vendor: str, key: str) -> KeyCheck:
         """Try a key without keeping it."""
-        made = self._made(vendor, key)
+        made = self._build(vendor, key)
         try:
             return await made.provider.check()  # type: ignore[no-any-return]  # each provider's check gives one
         finally:
@@ -180,9 +129,9 @@ class Registry:
             if found and vendor in self._vendors:
                 return self._vendors[vendor].provider, self._vendors[vendor].model(_bare(vendor, rest))
         bare = normalise(name)
-        for vendor, prefixes in _PREFIXES.items():
-            if bare.startswith(prefixes) and vendor in self._vendors:
-                return self._vendors[vendor].provider, self._vendors[vendor].model(bare)
+        for spec in VENDORS.values():
+            if bare.startswith(spec.prefixes) and spec.name in self._vendors:
+                return self._vendors[spec.name].provider, self._vendors[spec.name].model(bare)
         for wait_s in (0, None):
             known = await self.models(wait_s)
             for each in self._vendors.values():
@@ -208,28 +157,17 @@ class Registry:
                 vendor.asking.cancel()
             await vendor.provider.close()
 
-    def _made(self, vendor: str, key: str) -> Vendor:
-        address = self._addresses.get(vendor)
-        if vendor == "gemini":
-            return Vendor(
-                gemini.GeminiProvider(key, address, network=self._network), gemini.guess, gemini.fallback_models
-            )
-        if vendor == "anthropic":
-            return Vendor(anthropic.AnthropicProvider(key, address, network=self._network), anthropic.guess)
-        is_own = address is None or "api.openai.com" in address
-        provider = openai.OpenAIProvider(
-            "openai", address or openai.OPENAI_URL, key, label="OpenAI", is_own=is_own, network=self._network
-        )
-        return Vendor(provider, provider.guess)
+    def _build(self, vendor: str, key: str) -> Vendor:
+        return build(VENDORS[vendor], key, self._addresses.get(vendor), self._network)
 
     def _refuse_without_key(self, bare: str) -> None:
-        for vendor, prefixes in _PREFIXES.items():
-            if bare.startswith(prefixes) and vendor not in self._vendors:
-                if vendor == "gemini":
-                    text = f"No key is set for Gemini, which answers for {bare!r}."
-                    raise AuthenticationError(text, hint=GEMINI_KEY_HINT)
-                text = f"No key is set for {vendor}, which answers for {bare!r}."
-                raise AuthenticationError(text, hint=f"Set {_KEYS[vendor]}. Simulated models need none.")
+        for spec in VENDORS.values():
+            if bare.startswith(spec.prefixes) and spec.name not in self._vendors:
+                hint = f"Set {spec.key_variables[0]}. Simulated models need none."
+                raise AuthenticationError(
+                    f"No key is set for {spec.label}, which answers for {bare!r}.",
+                    hint=GEMINI_KEY_HINT if spec.name == "gemini" else hint,
+                )
 
 
 def _is_no_name(name: str) -> bool:
@@ -239,13 +177,3 @@ def _is_no_name(name: str) -> bool:
 
 def _bare(vendor: str, name: str) -> str:
     return normalise(name) if vendor == "gemini" else name
-
-
-def _of_server(name: str, address: str, key: str | None, network: Network) -> Vendor:
-    provider = openai.OpenAIProvider(name, address, key, network=network)
-    return Vendor(provider, provider.guess)
-
-
-def _of_ollama(address: str, network: Network, *, is_guest: bool) -> Vendor:
-    provider = openai.OpenAIProvider("ollama", f"{address}/v1", None, label="Ollama", network=network)
-    return Vendor(provider, provider.guess, is_guest=is_guest)

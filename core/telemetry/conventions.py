@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from core.calls.recording import CallFacts
 from core.domain.generation import Generation
+from core.vendors import VENDORS
 
 Value = str | bool | int | float | Sequence[str]
 
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKENS = tuple(4**power for power in range(14))
-_PROVIDERS = {"gemini": "gcp.gemini"}
 
 
 class Attribute(NamedTuple):
@@ -53,7 +53,8 @@ def _output_type(g: Generation, facts: CallFacts) -> str | None:
 
 
 def provider_name(g: Generation) -> str:
-    return _PROVIDERS.get(g.provider, g.provider)
+    spec = VENDORS.get(g.provider)
+    return (spec.telemetry if spec else "") or g.provider
 
 
 def error_type(g: Generation) -> str | None:

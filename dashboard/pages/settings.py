@@ -15,7 +15,7 @@ rows = {
     "Call timeout": f"{settings.call_timeout_s:g} s",
     "Stored content": settings.log_content,
     "Gemini key": "set" if mm.vendors.has_key else "not set",
-    "Gemini address": settings.gemini_base_url or "default",
+    "Gemini address": settings.addresses.get("gemini") or "default",
     "Calls on record": f"{mm.log.count():,}",
 }
 st.table({name: formatting.plain(str(value)) for name, value in rows.items()})

@@ -384,7 +384,7 @@ from core import ModelManager
 from core.calls.accounting import ask_for, longest_answer, longest_input
 from core.calls.call import Origin
 from core.config import Settings
-settings = Settings(database_url=sys.argv[1], gemini_api_key=sys.argv[2], gemini_base_url=sys.argv[3], call_timeout_s=60.0)
+settings = Settings(database_url=sys.argv[1], keys={"gemini": sys.argv[2]}, addresses={"gemini": sys.argv[3]}, call_timeout_s=60.0)
 with ModelManager.open(settings, takes_up=False) as mm:
     request = mm.request("hello", model="gemini-2.5-flash", max_tokens=5)
     print("ready", flush=True)

@@ -38,7 +38,7 @@ def vendor() -> Iterator[FakeVendor]:
 def mm(open_manager: Open, sqlite_url: str, vendor: FakeVendor) -> ModelManager:
     address = f"{vendor.url}/v1"
     return open_manager(
-        sqlite_url, openai_api_key=KEY, openai_base_url=address, ollama_host=vendor.url,
+        sqlite_url, openai_api_key=KEY, openai_base_url=address, ollama_base_url=vendor.url,
         servers={"openrouter": address, "vllm": address}, call_timeout_s=20.0,
     )  # fmt: skip
 

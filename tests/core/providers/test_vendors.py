@@ -42,7 +42,7 @@ def mm(open_manager: Open, sqlite_url: str, vendor: FakeVendor) -> ModelManager:
         openai_base_url=f"{vendor.url}/v1",
         anthropic_api_key=KEY,
         anthropic_base_url=vendor.url,
-        ollama_host=vendor.url,
+        ollama_base_url=vendor.url,
         servers={"vllm": f"{vendor.url}/v1"},
         call_timeout_s=5.0,
     )
@@ -260,13 +260,11 @@ def test_a_vendor_that_does_not_say_its_models_keeps_nobody_waiting(
 
 
 def test_vendors_that_are_not_there_say_so(open_manager: Open, sqlite_url: str):
-    mm = open_manager(
-        sqlite_url, openai_api_key=KEY, openai_base_url="http://127.0.0.1:9/v1", finds_ollama=True, ollama_host=""
-    )
+    mm = open_manager(sqlite_url, openai_api_key=KEY, openai_base_url="http://127.0.0.1:9/v1", finds_local=True)
 
     assert mm.vendors.check("openai").status == "network"
     assert [m.provider for m in mm.models() if not m.is_simulated] == []
-    with pytest.raises(AimmError, match="No key is set for anthropic"):
+    with pytest.raises(AimmError, match="No key is set for Anthropic"):
         mm.generate("Hello", model=CLAUDE)
 
 
@@ -278,7 +276,7 @@ def test_settings_name_further_servers():
     settings = Settings.from_environ(environ)
 
     assert dict(settings.servers) == {"vllm": "http://gpu:8000/v1", "router": "https://r.example/api/v1"}
-    assert dict(settings.server_keys) == {"router": "sk-abcdef123456"}
+    assert dict(settings.keys) == {"router": "sk-abcdef123456"}
     assert "sk-abcdef" not in repr(settings)
     for wrong in ("vllm", "vllm=gpu:8000", "openai=http://x", "A B=http://x"):
         with pytest.raises(InvalidRequest):
@@ -364,8 +362,8 @@ def test_each_vendor_is_asked_with_its_own_key_and_no_other(
 def test_keys_are_read_as_they_were_meant(environ: dict[str, str], gemini: str | None, server: str | None):
     settings = Settings.from_environ({"AIMM_SERVERS": "my-box=http://box:8000/v1"} | environ)
 
-    assert settings.gemini_api_key == gemini
-    assert settings.server_keys.get("my-box") == server
+    assert settings.keys.get("gemini") == gemini
+    assert settings.keys.get("my-box") == server
 
 
 @pytest.mark.parametrize(
@@ -418,7 +416,7 @@ def test_what_stands_around_a_value_is_no_part_of_it(form: str):
     plain = Settings.from_environ(environ)
 
     assert Settings.from_environ({name: form.format(value) for name, value in environ.items()}) == plain
-    assert (plain.allows_link_local, plain.finds_ollama, dict(plain.otel_headers)) == (True, False, {"a": "b"})
+    assert (plain.allows_link_local, plain.finds_local, dict(plain.otel_headers)) == (True, False, {"a": "b"})
 
 
 @pytest.mark.parametrize(
@@ -429,7 +427,7 @@ def test_what_stands_around_a_value_is_no_part_of_it(form: str):
     ],
 )  # fmt: skip
 def test_ollamas_host_is_read_as_ollama_reads_it(given: str, address: str | None):
-    assert Settings.from_environ({"OLLAMA_HOST": given}).ollama_host == address
+    assert Settings.from_environ({"OLLAMA_HOST": given}).addresses.get("ollama") == address
 
 
 def test_a_misspelt_setting_is_told(caplog: pytest.LogCaptureFixture):
@@ -452,7 +450,7 @@ def test_the_databases_password_is_told_by_nothing():
 def test_a_file_of_settings_is_read_in_the_forms_that_editors_write(tmp_path: Path):
     for written in (b"GEMINI_API_KEY=G-0123456\n", b"\xef\xbb\xbfGEMINI_API_KEY='G-0123456'\r\n"):
         (tmp_path / ".env").write_bytes(written)
-        assert Settings.load(tmp_path).gemini_api_key == "G-0123456"
+        assert Settings.load(tmp_path).keys["gemini"] == "G-0123456"
 
     (tmp_path / ".env").write_text("GEMINI_API_KEY=G\n", encoding="utf-16")
     with pytest.raises(InvalidRequest, match="UTF-8"):

@@ -1,0 +1,89 @@
+"""The vendors as providers: one builder a wire, and a list of models that is kept for a while."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.domain.generation import Model
+from core.errors import AimmError, ProviderUnavailable
+from core.providers import anthropic, gemini, openai
+from core.providers.http.network import Network
+from core.vendors import VendorSpec
+
+LIST_TTL_S = 600.0
+FAILED_LIST_TTL_S = 30.0
+
+
+@dataclass(slots=True)
+class Vendor:
+    """A provider with its list of models, kept for a while.
+
+    is_guest: It need not be there (Ollama): its silence is no error.
+    """
+
+    provider: Any
+    guess: Callable[[str], Model]
+    fallback: Callable[[], Sequence[Model]] = tuple
+    is_guest: bool = False
+    listed: list[Model] = field(default_factory=list)
+    listed_until: float = 0.0
+    error: str = ""
+    asking: asyncio.Task[None] | None = None
+
+    async def models(self, wait_s: float | None = None) -> list[Model]:
+        """Its list. wait_s: After so long, the list as far as it is known; the vendor is still being asked."""
+        if (self.asking is None or self.asking.done()) and time.monotonic() >= self.listed_until:
+            self.asking = asyncio.create_task(self._ask())
+        if self.asking is not None:
+            await asyncio.wait({self.asking}, timeout=wait_s)
+        return self.listed or list(self.fallback())
+
+    async def _ask(self) -> None:
+        try:
+            self.listed, self.error = await self.provider.models(), ""
+        except AimmError as error:
+            self.listed = []
+            is_absent = self.is_guest and isinstance(error, ProviderUnavailable)
+            self.error = "" if is_absent else error.message
+        has_failed = bool(self.error) or (self.is_guest and not self.listed)
+        self.listed_until = time.monotonic() + (FAILED_LIST_TTL_S if has_failed else LIST_TTL_S)
+
+    def model(self, name: str) -> Model:
+        """The model of a name, as listed or by its name."""
+        return next((model for model in self.listed if model.name == name), None) or self.guess(name)
+
+
+def build(spec: VendorSpec, key: str, address: str | None, network: Network) -> Vendor:
+    """A vendor of the table."""
+    return _WIRES[spec.wire](spec, key, address or spec.url, network)
+
+
+def build_server(name: str, address: str, key: str | None, network: Network) -> Vendor:
+    """A server of one's own on the OpenAI wire."""
+    provider = openai.OpenAIProvider(name, address, key, network=network)
+    return Vendor(provider, provider.guess)
+
+
+def _gemini(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor:
+    return Vendor(gemini.GeminiProvider(key, url, network), gemini.guess, gemini.fallback_models)
+
+
+def _anthropic(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor:
+    return Vendor(anthropic.AnthropicProvider(key, url, network), anthropic.guess)
+
+
+def _openai(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor:
+    url = f"{url}/v1" if spec.is_local else url
+    provider = openai.OpenAIProvider(
+        spec.name, url, key or None, label=spec.label, is_own="api.openai.com" in url, network=network
+    )
+    return Vendor(provider, provider.guess)
+
+
+_WIRES: dict[str, Callable[[VendorSpec, str, str, Network], Vendor]] = {
+    "gemini": _gemini,
+    "openai": _openai,
+    "anthropic": _anthropic,
+}

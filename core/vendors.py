@@ -1,0 +1,89 @@
+"""The vendors of models: one entry says all that is particular to one, and whoever needs it looks it up here. Pure data.
+
+A vendor that speaks a wire which is known needs nothing else; one with a wire of its own has a builder in
+`core/providers/vendors.py`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorSpec:
+    """One vendor.
+
+    name: In records, prices and `name/model`.
+    label: For people.
+    wire: The wire that it speaks.
+    url: Its base address, where none is set.
+    url_variable: The environment variable of another base address.
+    key_variables: Environment variables of its key; the first that is set counts.
+    prefixes: Beginnings of names that are its models' before any list is read.
+    aliases: Other words for it before a model's name.
+    catalogue: The vendor in the price catalogue; None = it has no prices there.
+    telemetry: The provider in OpenTelemetry's conventions, where it differs from the name.
+    is_local: It runs on machines of one's own: it needs no key, costs nothing, and need not be there.
+    """
+
+    name: str
+    label: str
+    wire: str
+    url: str
+    url_variable: str
+    key_variables: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    catalogue: str | None = None
+    telemetry: str = ""
+    is_local: bool = False
+
+
+VENDORS = {
+    spec.name: spec
+    for spec in (
+        VendorSpec(
+            name="gemini",
+            label="Gemini",
+            wire="gemini",
+            url="https://generativelanguage.googleapis.com",
+            url_variable="GOOGLE_GEMINI_BASE_URL",
+            key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+            prefixes=("gemini-", "gemma-", "learnlm-"),
+            aliases=("google",),
+            catalogue="google",
+            telemetry="gcp.gemini",
+        ),
+        VendorSpec(
+            name="openai",
+            label="OpenAI",
+            wire="openai",
+            url="https://api.openai.com/v1",
+            url_variable="OPENAI_BASE_URL",
+            key_variables=("OPENAI_API_KEY",),
+            prefixes=("gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-"),
+            catalogue="openai",
+        ),
+        VendorSpec(
+            name="anthropic",
+            label="Anthropic",
+            wire="anthropic",
+            url="https://api.anthropic.com",
+            url_variable="ANTHROPIC_BASE_URL",
+            key_variables=("ANTHROPIC_API_KEY",),
+            prefixes=("claude-",),
+            catalogue="anthropic",
+        ),
+        VendorSpec(
+            name="ollama",
+            label="Ollama",
+            wire="openai",
+            url="http://127.0.0.1:11434",
+            url_variable="OLLAMA_HOST",
+            is_local=True,
+        ),
+    )
+}
+
+
+def named(name: str) -> VendorSpec | None:
+    """The vendor that is meant by a word before a model's name, such as `google`."""
+    return VENDORS.get(name) or next((spec for spec in VENDORS.values() if name in spec.aliases), None)
