@@ -20,11 +20,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET: dict[str, str] = {
     "depth": """
-        api.__main__ core.cli.__main__ dashboard.app dashboard.components.compare.blind
-        dashboard.components.compare.result dashboard.components.compare.votes dashboard.components.gateway.tail
-        dashboard.components.log.history dashboard.components.playground.conversation dashboard.login
-        dashboard.login_gate dashboard.pages.compare dashboard.pages.gateway dashboard.pages.log
-        dashboard.pages.playground dashboard.pages.settings dashboard.shell dashboard.voter
+        api.__main__ core.cli.__main__ dashboard.app
     """,
     "folder": """
         core/calls core/experiments
@@ -34,56 +30,50 @@ NOT_YET: dict[str, str] = {
         core/experiments/service.py::ExperimentService
     """,
     "function": """
-        core/calls/recording.py::generation core/cli/__main__.py::_parser
-        core/experiments/record.py::render core/monitoring/metrics.py::_metrics
+        core/cli/__main__.py::_parser core/experiments/record.py::render
+        core/monitoring/metrics.py::_metrics
         core/storage/engine/migrations/versions/0001_first.py::upgrade
         core/storage/engine/migrations/versions/0002_money.py::upgrade
         core/storage/engine/migrations/versions/0003_experiments.py::upgrade
         core/storage/engine/migrations/versions/0004_gateway.py::upgrade
     """,
     "line": """
-        core/__init__.py core/budgets/ledger.py core/calls/accounting.py core/calls/admitting.py
-        core/calls/attempts.py core/calls/breaker.py core/calls/call.py core/calls/engine.py
-        core/calls/loop.py core/calls/observer.py core/calls/pacing.py core/calls/progress.py
-        core/calls/recording.py core/cli/prices.py core/cli/records.py core/comparison/judging.py
-        core/comparison/service.py core/comparison/voting.py core/config.py core/costs/service.py
-        core/demo.py core/domain/budget.py core/domain/comparison.py core/domain/experiment.py
+        core/__init__.py core/budgets/ledger.py core/calls/accounting.py core/calls/attempts.py
+        core/calls/breaker.py core/calls/call.py core/calls/engine.py core/calls/loop.py
+        core/cli/prices.py core/cli/records.py core/comparison/judging.py core/comparison/service.py
+        core/comparison/voting.py core/config.py core/costs/service.py core/demo.py
+        core/domain/budget.py core/domain/comparison.py core/domain/experiment.py
         core/domain/feedback.py core/domain/generation.py core/domain/key.py core/domain/message.py
         core/domain/metrics.py core/domain/price.py core/errors.py core/experiments/analysis.py
-        core/experiments/assignment.py core/experiments/cautions.py core/experiments/decision.py
-        core/experiments/design.py core/experiments/peeking.py core/experiments/record.py
-        core/experiments/rollout.py core/experiments/service.py core/formats/names.py
-        core/formats/strict_json.py core/formats/text.py core/keys/logins.py core/keys/requests.py
-        core/keys/service.py core/listen_policy.py core/manager.py core/monitoring/alerts/delivery.py
-        core/monitoring/alerts/rules.py core/monitoring/bills/layouts.py core/monitoring/bills/models.py
+        core/experiments/cautions.py core/experiments/decision.py core/experiments/design.py
+        core/experiments/record.py core/experiments/rollout.py core/experiments/service.py
+        core/formats/names.py core/formats/strict_json.py core/formats/text.py core/keys/logins.py
+        core/keys/requests.py core/keys/service.py core/listen_policy.py core/manager.py
+        core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py
+        core/monitoring/bills/layouts.py core/monitoring/bills/models.py
         core/monitoring/bills/notation.py core/monitoring/bills/reading.py
         core/monitoring/bills/reconcile.py core/monitoring/bridge.py core/monitoring/feedback.py
         core/monitoring/service.py core/monitoring/spend.py core/pricing/book.py
         core/pricing/catalogue.py core/pricing/receipt.py core/pricing/team.py
         core/providers/anthropic.py core/providers/base.py core/providers/gemini.py
-        core/providers/gemini_wire.py
-        core/providers/key_check.py core/providers/openai.py
+        core/providers/gemini_wire.py core/providers/key_check.py core/providers/openai.py
         core/providers/registry.py core/providers/simulated_text.py core/providers/tool_calls.py
         core/statistics/bayes.py core/statistics/histogram.py core/statistics/power.py
         core/statistics/sequential.py core/storage/calls/rollups.py core/storage/engine/database.py
         core/storage/engine/health.py core/storage/engine/migrations/versions/0003_experiments.py
         core/storage/engine/prepared.py core/storage/engine/writer.py core/storage/experiments/check.py
-        core/storage/experiments/designs.py core/storage/experiments/schema.py
-        core/storage/experiments/sums.py core/storage/experiments/units.py core/storage/money/ledger.py
-        core/storage/money/prices.py core/storage/money/repricing.py core/storage/votes.py
-        core/telemetry/conventions.py core/telemetry/prometheus.py
-        core/telemetry/tracing.py core/workflows/service.py
+        core/storage/experiments/designs.py core/storage/money/ledger.py core/storage/money/prices.py
+        core/storage/money/repricing.py core/storage/votes.py core/telemetry/conventions.py
+        core/telemetry/prometheus.py core/telemetry/tracing.py core/workflows/service.py
     """,
     "question": """
         core/budgets/ledger.py core/budgets/periods.py core/budgets/scopes.py core/budgets/service.py
-        core/calls/accounting.py core/calls/admitting.py core/calls/breaker.py core/calls/cache.py
-        core/calls/call.py core/calls/engine.py core/calls/observer.py core/calls/pacing.py
-        core/calls/progress.py core/calls/recording.py core/calls/retry.py core/comparison/service.py
-        core/costs/changes.py core/costs/service.py core/demo.py core/domain/budget.py
-        core/domain/experiment.py core/domain/feedback.py core/domain/generation.py core/domain/key.py
-        core/domain/message.py core/domain/metrics.py core/domain/price.py core/errors.py
-        core/experiments/analysis.py core/experiments/assignment.py core/experiments/cautions.py
-        core/experiments/decision.py core/experiments/design.py core/experiments/peeking.py
+        core/calls/accounting.py core/calls/breaker.py core/calls/cache.py core/calls/call.py
+        core/calls/engine.py core/calls/recording.py core/comparison/service.py core/costs/changes.py
+        core/costs/service.py core/demo.py core/domain/budget.py core/domain/experiment.py
+        core/domain/feedback.py core/domain/generation.py core/domain/key.py core/domain/message.py
+        core/domain/metrics.py core/domain/price.py core/errors.py core/experiments/analysis.py
+        core/experiments/cautions.py core/experiments/decision.py core/experiments/design.py
         core/experiments/planner.py core/experiments/record.py core/experiments/service.py
         core/formats/names.py core/formats/strict_json.py core/formats/text.py core/formats/yaml_text.py
         core/keys/logins.py core/keys/rules.py core/listen_policy.py core/monitoring/__init__.py
@@ -92,14 +82,12 @@ NOT_YET: dict[str, str] = {
         core/monitoring/bills/notation.py core/monitoring/bills/reading.py
         core/monitoring/bills/reconcile.py core/monitoring/feedback.py core/monitoring/forecast.py
         core/monitoring/service.py core/monitoring/spend.py core/pricing/catalogue.py
-        core/pricing/estimate.py core/providers/base.py
-        core/statistics/moments.py core/statistics/power.py
-        core/statistics/sample_ratio.py core/statistics/sequential.py core/storage/calls/generations.py
-        core/storage/calls/responses.py core/storage/calls/rollups.py core/storage/calls/totals.py
+        core/pricing/estimate.py core/providers/base.py core/statistics/moments.py
+        core/statistics/power.py core/statistics/sample_ratio.py core/statistics/sequential.py
+        core/storage/calls/generations.py core/storage/calls/rollups.py core/storage/calls/totals.py
         core/storage/engine/audit.py core/storage/engine/bulk.py core/storage/engine/database.py
         core/storage/engine/health.py core/storage/engine/presence.py core/storage/engine/writer.py
         core/storage/experiments/check.py core/storage/experiments/designs.py
-        core/storage/experiments/sums.py core/storage/experiments/units.py
         core/storage/gateway/keyed_requests.py core/storage/gateway/logins.py
         core/storage/money/budgets.py core/storage/money/ledger.py core/storage/money/repricing.py
         core/storage/money/spend_by.py

@@ -1,4 +1,4 @@
-"""The books of the budgets: the worst case of a call is reserved where its limit is checked, and settled when it is recorded.
+"""The ledger of the budgets: the worst case of a call is reserved where its limit is checked, and settled when it is recorded.
 
 Reserving happens in a transaction of its own before the call; settling happens in the transaction that records it.
 Spent plus reserved is within the limit of a `stop` budget at every moment, in however many processes.
@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from core import clock
 from core.budgets import periods
-from core.domain.budget import Ask, Budget, Spender, Verdict
+from core.domain.budget import Admission, Ask, Budget, Spender
 from core.pricing.receipt import to_nano
 from core.storage.engine.database import Connection
 from core.storage.engine.presence import Presence
-from core.storage.money import ledger as books
+from core.storage.money import ledger as ledger_rows
 from core.storage.money.budgets import covering, read_all
 
 REAP_EVERY_S = 1.0
@@ -39,86 +39,90 @@ class Ledger:
         self._presence = presence
         self._reaped_at = 0.0
 
-    def reserve(self, connection: Connection, asks: Sequence[Ask]) -> list[Verdict]:
+    def reserve(self, connection: Connection, asks: Sequence[Ask]) -> list[Admission]:
         """Decide calls in the order in which they came and reserve their worst case, all in one transaction."""
-        books.lock_books(connection)  # a budget that is deleted or changed meanwhile would be reserved from in vain
+        ledger_rows.lock_ledger(
+            connection
+        )  # a budget that is deleted or changed meanwhile would be reserved from in vain
         budgets = [budget for budget in covering(connection, (ask.spender for ask in asks)) if budget.binds]
         if not budgets:
-            return [Verdict(kind="go")] * len(asks)
+            return [Admission(kind="go")] * len(asks)
         self._presence.announce()
-        books.lock_budgets(connection, [budget.id for budget in budgets])
+        ledger_rows.lock_budgets(connection, [budget.id for budget in budgets])
         now = time.monotonic()
         if now - self._reaped_at >= REAP_EVERY_S:
             self._reaped_at = now
             self.release_dead(connection)
         now_us = clock.now_us()
         rooms: dict[tuple[str, int], _Room] = {}
-        verdicts, rows = [], []
+        admissions, rows = [], []
         for ask in asks:
             mine = [budget for budget in budgets if budget.covers(ask.spender)]
             found = {budget.id: self._room(connection, budget, ask.at_us, rooms, now_us) for budget in mine}
-            verdict, amount = decide(ask, mine, found)
-            verdicts.append(verdict)
-            if verdict.kind != "go" or (amount is None and not verdict.holds_rest):
+            admission, amount = decide(ask, mine, found)
+            admissions.append(admission)
+            if admission.kind != "go" or (amount is None and not admission.holds_rest):
                 continue
             for budget in mine:
                 room = found[budget.id]
                 held = max(0, room.free_nano) if amount is None else amount
                 room.reserved_nano += held
                 rows.append(self._row(budget, ask, held))
-        books.reserve(connection, rows)
-        return verdicts
+        ledger_rows.reserve(connection, rows)
+        return admissions
 
     def settle(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Charge recorded calls to their budgets and end their reservations."""
         real = [row for row in rows if row["provider"] != "simulated"]
         if not real:
             return
-        charges: dict[tuple[str, int], books.Charge] = {}
+        charges: dict[tuple[str, int], ledger_rows.Charge] = {}
         spenders = [spender_of(row) for row in real]
         for budget in covering(connection, spenders):
             for row, spender in zip(real, spenders, strict=True):
                 if budget.covers(spender):
                     at = periods.bucket_us(budget, row["created_at"])
-                    charge = charges.setdefault((budget.id, at), books.Charge())
+                    charge = charges.setdefault((budget.id, at), ledger_rows.Charge())
                     charge.nano += row["cost_nano_usd"] or 0
                     charge.n += 1
                     charge.n_unpriced += row["cost_nano_usd"] is None
-        books.charge(connection, charges)
-        books.release(connection, [row["id"] for row in real])
+        ledger_rows.charge(connection, charges)
+        ledger_rows.release(connection, [row["id"] for row in real])
 
     def release(self, connection: Connection, call_id: str) -> None:
         """End a reservation whose call will not be recorded."""
-        books.release(connection, [call_id])
+        ledger_rows.release(connection, [call_id])
 
     def release_dead(self, connection: Connection) -> int:
         """End the reservations of processes that died; how many processes that were."""
-        others = books.owners(connection) - {self._presence.token}
+        others = ledger_rows.owners(connection) - {self._presence.token}
         dead = [owner for owner in sorted(others) if not self._presence.is_alive(owner)]
         for owner in dead:
-            books.drop_owner(connection, owner)
+            ledger_rows.drop_owner(connection, owner)
         return len(dead)
 
     def rewrite(self, connection: Connection, budget: Budget, now_us: int) -> None:
-        """Write the books of a budget's current period anew from the records, e.g. when it is made or calls were re-priced."""
+        """Write the ledger of a budget's current period anew from the records, e.g. when it is made or calls were re-priced."""
         first, last = periods.span_us(budget, now_us)
         if budget.period != "rolling":
-            charges = {(budget.id, first): books.spent_in(connection, budget, first, last)}
+            charges = {(budget.id, first): ledger_rows.spent_in(connection, budget, first, last)}
         else:
             hours = range(first, last, clock.HOUR_US)
-            charges = {(budget.id, at): books.spent_in(connection, budget, at, at + clock.HOUR_US) for at in hours}
-        books.replace_spend(connection, budget.id, {key: c for key, c in charges.items() if c.n})
-        books.move_reservations(connection, budget.id, periods.bucket_us(budget, now_us))
+            charges = {
+                (budget.id, at): ledger_rows.spent_in(connection, budget, at, at + clock.HOUR_US) for at in hours
+            }
+        ledger_rows.replace_spend(connection, budget.id, {key: c for key, c in charges.items() if c.n})
+        ledger_rows.move_reservations(connection, budget.id, periods.bucket_us(budget, now_us))
 
     def rewrite_all(self, connection: Connection, now_us: int) -> None:
-        books.lock_books(connection, alone=True)
+        ledger_rows.lock_ledger(connection, alone=True)
         for budget in read_all(connection):
             self.rewrite(connection, budget, now_us)
 
     def seed(self, connection: Connection, now_us: int) -> None:
-        """Write the books of budgets that have none yet."""
-        books.lock_books(connection, alone=True)
-        missing = set(books.unseeded(connection))
+        """Write the ledger of budgets that have none yet."""
+        ledger_rows.lock_ledger(connection, alone=True)
+        missing = set(ledger_rows.unseeded(connection))
         for budget in read_all(connection):
             if budget.id in missing:
                 self.rewrite(connection, budget, now_us)
@@ -129,7 +133,7 @@ class Ledger:
         span = periods.span_us(budget, at_us)
         key = (budget.id, span[0])
         if key not in rooms:
-            position = books.position(connection, budget.id, span)
+            position = ledger_rows.position(connection, budget.id, span)
             # A raise of this moment also helps a call that has waited for it.
             limit = budget.limit_usd + budget.raised_usd(clock.from_us(max(at_us, now_us)))
             rooms[key] = _Room(to_nano(limit), position.spent_nano, position.reserved_nano)
@@ -156,7 +160,7 @@ def spender_of(row: Mapping[str, Any]) -> Spender:
     )
 
 
-def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> tuple[Verdict, int | None]:
+def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> tuple[Admission, int | None]:
     """Whether a call may start, and the nano-dollars to reserve for it; None = nothing can be reserved.
 
     A call whose longest answer does not fit into what is unspent may still have a shorter one, if its caller set no
@@ -164,9 +168,9 @@ def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> t
     """
     is_unpriced = ask.is_unpriced or ask.worst_nano is None
     if refusing := [budget for budget in budgets if is_unpriced and budget.refuses_unpriced]:
-        return Verdict(kind="refuse", budget=refusing[0], reason="unpriced"), None
+        return Admission(kind="refuse", budget=refusing[0], reason="unpriced"), None
     if ask.worst_nano is None:
-        return (_without_price(ask, budgets, rooms) if ask.may_be_charged else Verdict(kind="go")), None
+        return (_without_price(ask, budgets, rooms) if ask.may_be_charged else Admission(kind="go")), None
     amount, waits = ask.spent_nano + ask.worst_nano, None
     for budget in budgets:
         if ask.worst_nano == 0 or not _holds(budget, ask):
@@ -179,14 +183,14 @@ def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> t
         else:
             amount = fitting
     if waits is not None:
-        return Verdict(kind="wait", budget=waits), None
+        return Admission(kind="wait", budget=waits), None
     if amount == ask.spent_nano + ask.worst_nano:
-        return Verdict(kind="go"), amount
+        return Admission(kind="go"), amount
     tokens = int((amount - ask.spent_nano - ask.input_nano) / ask.token_nano)
-    return Verdict(kind="go", max_tokens=tokens), amount
+    return Admission(kind="go", max_tokens=tokens), amount
 
 
-def _without_price(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> Verdict:
+def _without_price(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> Admission:
     """One such call at a time holds all that is left: what it costs is known only when its vendor has said it."""
     waits = None
     for budget in (budget for budget in budgets if _holds(budget, ask)):
@@ -195,7 +199,7 @@ def _without_price(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Roo
             return _refused(budget, room)
         if room.free_nano <= 0:
             waits = waits or budget
-    return Verdict(kind="go", holds_rest=True) if waits is None else Verdict(kind="wait", budget=waits)
+    return Admission(kind="go", holds_rest=True) if waits is None else Admission(kind="wait", budget=waits)
 
 
 def _holds(budget: Budget, ask: Ask) -> bool:
@@ -203,9 +207,9 @@ def _holds(budget: Budget, ask: Ask) -> bool:
     return budget.action != "notify" and not budget.leads_to(ask.spender.provider, ask.spender.model)
 
 
-def _refused(budget: Budget, room: _Room) -> Verdict:
+def _refused(budget: Budget, room: _Room) -> Admission:
     kind: Literal["downgrade", "refuse"] = "downgrade" if budget.action == "downgrade" else "refuse"
-    return Verdict(kind=kind, budget=budget, left_nano=max(0, room.limit_nano - room.spent_nano))
+    return Admission(kind=kind, budget=budget, left_nano=max(0, room.limit_nano - room.spent_nano))
 
 
 def _fit(ask: Ask, amount: int, room: _Room) -> int | Literal["later", "never"]:

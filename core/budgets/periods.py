@@ -57,7 +57,7 @@ def window(budget: Budget, now: datetime) -> tuple[datetime, datetime]:
 
 
 def bucket_us(budget: Budget, at_us: int) -> int:
-    """Under which start the books keep what was spent at a moment: the period's, or the hour's for a rolling budget."""
+    """Under which start the ledger keeps what was spent at a moment: the period's, or the hour's for a rolling budget."""
     if budget.period == "rolling":
         return at_us // HOUR_US * HOUR_US
     return _calendar_bucket(budget.period, budget.timezone, at_us // HOUR_US, at_us)

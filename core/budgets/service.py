@@ -16,6 +16,7 @@ from core.domain.budget import (
     ACTIONS,
     PERIODS,
     SCOPE_KINDS,
+    Admission,
     Ask,
     Budget,
     BudgetStatus,
@@ -23,7 +24,6 @@ from core.domain.budget import (
     Position,
     Raise,
     Spender,
-    Verdict,
 )
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
 from core.formats.names import normalise
@@ -32,7 +32,7 @@ from core.pricing.receipt import from_nano
 from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
-from core.storage.money import ledger as books
+from core.storage.money import ledger as ledger_rows
 from core.storage.money.budgets import BudgetStore
 
 STATUS_TTL_S = 1.0
@@ -70,15 +70,15 @@ class BudgetService:
         self._changed: asyncio.Event | None = None
 
     def open(self) -> None:
-        """Write the books of budgets that have none yet."""
+        """Write the ledger of budgets that have none yet."""
         with self._database.read() as connection:
-            missing = books.unseeded(connection)
+            missing = ledger_rows.unseeded(connection)
         if missing:
             self._writer.run(lambda connection: self._ledger.seed(connection, clock.to_us(self._now())))
         self._look()
 
     def create(self, name: str, limit_usd: Decimal | float | str, **fields: Any) -> BudgetStatus:
-        """Add a budget; what its period has cost so far is in its books from the start.
+        """Add a budget; what its period has cost so far is in its ledger from the start.
 
         fields: period, rolling_hours, timezone, scope, action, downgrade_to, thresholds, forecast_thresholds,
             refuses_unpriced; see Budget.
@@ -91,7 +91,7 @@ class BudgetService:
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
-            books.lock_books(connection, alone=True)
+            ledger_rows.lock_ledger(connection, alone=True)
             now_us = clock.to_us(self._now())
             self._store.insert(connection, budget, now_us)
             self._ledger.rewrite(connection, budget, now_us)
@@ -112,7 +112,7 @@ class BudgetService:
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
-            books.lock_books(connection, alone=True)
+            ledger_rows.lock_ledger(connection, alone=True)
             self._store.update(connection, budget)
             self._ledger.rewrite(connection, budget, clock.to_us(self._now()))
             note(connection, "budget changed", budget.name, _described(budget))
@@ -126,7 +126,7 @@ class BudgetService:
         budget = self.get(budget_id)
 
         def work(connection: Connection) -> None:
-            books.lock_books(connection, alone=True)
+            ledger_rows.lock_ledger(connection, alone=True)
             self._store.delete(connection, budget_id)
             note(connection, "budget deleted", budget.name, _described(budget))
 
@@ -186,14 +186,14 @@ class BudgetService:
         return found
 
     def differences(self) -> list[str]:
-        """Where the books of a budget's current period and the calls on record disagree; empty = nowhere."""
+        """The budgets whose ledger of the current period and the calls on record disagree; empty = none."""
         now_us = clock.to_us(self._now())
         found = []
         for budget in self._store.all():
             first, last = periods.span_us(budget, now_us)
             with self._database.read() as connection:
-                booked = books.position(connection, budget.id, (first, last))
-                own = books.spent_in(connection, budget, first, last)
+                booked = ledger_rows.position(connection, budget.id, (first, last))
+                own = ledger_rows.spent_in(connection, budget, first, last)
             if (booked.spent_nano, booked.n, booked.n_unpriced) != (own.nano, own.n, own.n_unpriced):
                 found.append(f"budget {budget.name!r}: booked {booked.spent_nano}, on record {own.nano} nano-dollars")
         return found
@@ -201,12 +201,12 @@ class BudgetService:
     def release_dead(self) -> None:
         """End the reservations of processes that died."""
         with self._database.read() as connection:
-            owners = books.owners(connection)
+            owners = ledger_rows.owners(connection)
         if owners:
             self._writer.run(self._ledger.release_dead)
             self._forget()
 
-    # The door's side (Admission); on the core's loop
+    # The side of the calls; on the core's loop
 
     def refresh(self) -> None:
         """Read what other processes have changed, so that the next call need not."""
@@ -226,22 +226,22 @@ class BudgetService:
             self._binding = budgets, time.monotonic() + STATUS_TTL_S
         return bool(budgets.of(spender))
 
-    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Verdict:
+    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Admission:
         """Reserve the worst case of a call. While only calls under way are in its way, it waits its turn."""
-        verdict = await self._ask(ask)
-        if verdict.kind != "wait" or verdict.budget is None:
-            return verdict
-        waiting(f"Waiting: the rest of the budget {verdict.budget.name!r} is reserved by calls under way.")
-        turn = self._turns.setdefault(verdict.budget.id, asyncio.Lock())
+        admission = await self._ask(ask)
+        if admission.kind != "wait" or admission.budget is None:
+            return admission
+        waiting(f"Waiting: the rest of the budget {admission.budget.name!r} is reserved by calls under way.")
+        turn = self._turns.setdefault(admission.budget.id, asyncio.Lock())
         async with turn:  # one asks again, the others queue up behind it
-            while (verdict := await self._ask(ask)).kind == "wait":
+            while (admission := await self._ask(ask)).kind == "wait":
                 self._changed = self._changed or asyncio.Event()
                 self._changed.clear()
                 try:
                     await asyncio.wait_for(self._changed.wait(), WAIT_POLL_S)
                 except TimeoutError:
                     continue  # another process may have settled something
-        return verdict
+        return admission
 
     def left_for(self, spender: Spender) -> Decimal | None:
         """The least that is left in a budget of this spender, a second or two old; None = there is none.
@@ -261,15 +261,15 @@ class BudgetService:
         finally:
             self._is_looking = False
 
-    def refusal(self, verdict: Verdict, ask: Ask) -> BudgetExceeded:
-        budget = verdict.budget
+    def refusal(self, admission: Admission, ask: Ask) -> BudgetExceeded:
+        budget = admission.budget
         assert budget is not None  # noqa: S101 - a refusal names its budget
         resets_at = periods.window(budget, self._now())[1].isoformat(timespec="minutes")
-        if verdict.reason == "unpriced":
+        if admission.reason == "unpriced":
             text = f"The budget {budget.name!r} takes no model without a known price, such as {ask.spender.model}."
             return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, reason="unpriced")
-        left, worst = from_nano(verdict.left_nano), from_nano(ask.spent_nano + (ask.worst_nano or 0))
-        state = "is spent" if verdict.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
+        left, worst = from_nano(admission.left_nano), from_nano(ask.spent_nano + (ask.worst_nano or 0))
+        state = "is spent" if admission.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
         text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
         return BudgetExceeded(text, budget=budget.name, resets_at=resets_at)
 
@@ -285,9 +285,9 @@ class BudgetService:
         self._writer.submit(lambda connection: self._ledger.release(connection, call_id))
         self.settled()
 
-    async def _ask(self, ask: Ask) -> Verdict:
-        verdict: Verdict = await asyncio.wrap_future(self._writer.ask(self._ledger.reserve, ask))
-        return verdict
+    async def _ask(self, ask: Ask) -> Admission:
+        admission: Admission = await asyncio.wrap_future(self._writer.ask(self._ledger.reserve, ask))
+        return admission
 
     def _forget(self) -> None:
         # No lock: this also runs on the core's loop, which must never wait for a query.
@@ -305,7 +305,7 @@ class BudgetService:
         own = {b.id: windows[b.period, b.rolling_hours, b.timezone] for b in budgets}
         with self._database.read() as connection:
             spans = {id_: (clock.to_us(start), clock.to_us(end)) for id_, (start, end) in own.items()}
-            found = books.positions(connection, spans)
+            found = ledger_rows.positions(connection, spans)
         return [_status(budget, now, own[budget.id], found[budget.id]) for budget in budgets]
 
 

@@ -13,7 +13,7 @@ from core import clock
 from core.calls.accounting import ask_for, settle, within_cap
 from core.calls.answer import Accumulator
 from core.calls.call import Call
-from core.domain.budget import Ask, Spender, Verdict
+from core.domain.budget import Admission, Ask, Spender
 from core.domain.generation import Model, Request
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest, ProviderTimeout
@@ -30,10 +30,10 @@ class BudgetKeeper(Protocol):
     async def is_bound(self, spender: Spender) -> bool:
         """Whether a budget may refuse or change calls of this spender."""
 
-    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Verdict:
+    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Admission:
         """Reserve the worst case; waits while only calls under way are in its way."""
 
-    def refusal(self, verdict: Verdict, ask: Ask) -> AimmError: ...
+    def refusal(self, admission: Admission, ask: Ask) -> AimmError: ...
     def settled(self) -> None: ...
     def release(self, call_id: str) -> None: ...
 
@@ -66,20 +66,24 @@ class Admitter:
             request, ask = self._quote(call, provider, model)
             if model.is_simulated or not await self._budgets.is_bound(ask.spender):
                 return request
-            verdict = await self._judged(state, ask, deadline)
-            if verdict.kind == "go":
-                return shortened(request, verdict.max_tokens, state, "a budget's rest")
+            admission = await self._judged(state, ask, deadline)
+            if admission.kind == "go":
+                return shortened(request, admission.max_tokens, state, "a budget's rest")
             tried.append(model)
-            budget = verdict.budget
-            if verdict.kind != "downgrade" or budget is None or any(budget.leads_to(m.provider, m.name) for m in tried):
-                raise self._budgets.refusal(verdict, ask)
+            budget = admission.budget
+            if (
+                admission.kind != "downgrade"
+                or budget is None
+                or any(budget.leads_to(m.provider, m.name) for m in tried)
+            ):
+                raise self._budgets.refusal(admission, ask)
             state.ask(*await self._resolve(budget.downgrade_to))
             assert state.model is not None  # noqa: S101 - just set
             state.notes.append(
                 f"Budget {budget.name!r} is used up: {state.model.name} answered instead of {model.name}."
             )
 
-    async def _judged(self, state: Accumulator, ask: Ask, deadline: float) -> Verdict:
+    async def _judged(self, state: Accumulator, ask: Ask, deadline: float) -> Admission:
         begun = time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, deadline - begun)):
@@ -120,7 +124,7 @@ class Admitter:
             ask = replace(ask, may_be_charged=True)
         if origin.cap_usd is None:
             return request, ask
-        # What models have cost that failed before is in the books already, but the caller's cap is for all of them.
+        # What models have cost that failed before is in the ledger already, but the caller's cap is for all of them.
         before_nano = to_nano(state.answerer.spent_before_usd or Decimal(0))
         longest = within_cap(replace(ask, spent_nano=ask.spent_nano + before_nano), origin.cap_usd)
         if longest is not None:

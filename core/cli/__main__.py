@@ -180,7 +180,7 @@ def _demo(mm: ModelManager, args: argparse.Namespace) -> int:
 def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
     found = mm.monitoring.differences() + mm.budgets.differences() + mm.experiments.differences()
     print(
-        "\n".join(found) if found else "The rollups, the budgets' books and the experiments' sums equal the raw rows."
+        "\n".join(found) if found else "The rollups, the budgets' ledger and the experiments' sums equal the raw rows."
     )
     return EXIT_ERROR if found else 0
 

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     one.add_argument("--user-rpm", type=int, metavar="N", help="requests a minute of each of its users")
     one.add_argument("--expires", metavar="WHEN", help="30d, or the day on which it ends (UTC): 2027-01-31")
     one.add_argument("--log", choices=("full", "metadata", "none"), help="what is kept of its calls' texts")
-    one.add_argument("--shared-cache", action="store_true", help="share kept answers with other keys that do so")
+    one.add_argument("--shared-cache", action="store_true", help="share cached responses with other keys that do so")
     one.set_defaults(run=_create)
 
     one = parts.add_parser("list", help="each key with what it may do")

@@ -24,7 +24,7 @@ from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
 from core.storage.experiments import check as sums_check
 from core.storage.money import repricing
-from core.storage.money.ledger import lock_books
+from core.storage.money.ledger import lock_ledger
 from core.storage.money.prices import PriceStore, pin
 from core.storage.money.repricing import Segment
 from core.vendors import VENDORS
@@ -310,7 +310,7 @@ class PriceService:
         provider, model, span = self._range(provider, model, since, until)
 
         def work(connection: Connection) -> int:
-            lock_books(connection, alone=True)
+            lock_ledger(connection, alone=True)
             segments = self._segments(connection, provider, model, span, only_unpriced)
             n = sum(int(self._refusing_overflow(repricing.apply, connection, each, only_unpriced)) for each in segments)
             touched = {one for each in segments for one in repricing.experiments_of(connection, each)} if n else set()

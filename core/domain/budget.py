@@ -171,7 +171,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Admission:
     """Whether a call may start.
 
     go: its worst case is reserved; max_tokens = the answer may not be longer than this; holds_rest = what it may cost is not
@@ -189,7 +189,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """What is in the books of a budget in one period, in nano-dollars."""
+    """What is in the ledger of a budget in one period, in nano-dollars."""
 
     spent_nano: int = 0
     reserved_nano: int = 0

@@ -16,7 +16,7 @@ class Key:
     hint: Its beginning and end. scopes: call = ask models, record outcomes; read = see metrics, costs, logs; admin = change things too.
     models: Patterns such as `gpt-4o*` of the models, aliases and `exp:NAME` it may ask; empty = all.
     rpm, user_rpm: Requests a minute, of the key and of each of its users; None = no limit.
-    log_content: full, metadata or none; None = as the server does. shares_cache: Whether it shares kept answers with
+    log_content: full, metadata or none; None = as the server does. shares_cache: Whether it shares cached responses with
         other keys that do so too. last_used_at: to about a minute.
     """
 

@@ -1,6 +1,6 @@
 """`aimm serve` as it runs for a team: several processes on one address and one database, asked from outside.
 
-What is promised of a key, a limit, a budget, an experiment and a kept answer holds whichever process answers.
+What is promised of a key, a limit, a budget, an experiment and a cached response holds whichever process answers.
 """
 
 import http.client

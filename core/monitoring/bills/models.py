@@ -20,7 +20,7 @@ _DATED = re.compile(r"[-@](?:preview(?:-\d\d-\d{2,4})?|\d{8}|\d{4}-\d{2}-\d{2}|\
 
 
 class Names:
-    """The names in our own books. groups: Those that the bill knows by one name only, such as an alias and its version."""
+    """The names in our own ledger. groups: Those that the bill knows by one name only, such as an alias and its version."""
 
     def __init__(self, models: Sequence[str]) -> None:
         self._models = {name: _canonical(name) for name in models}

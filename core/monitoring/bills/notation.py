@@ -128,7 +128,7 @@ def _whole_month(year: int, month: int) -> tuple[date, date]:
 def _day(text: str, order: Order) -> date:
     """A day as 2026-11-24, 11/24/2026, 24.11.2026 or in seconds since 1970.
 
-    A moment with an offset from UTC is of the day in UTC, as the books are. Raises: ValueError
+    A moment with an offset from UTC is of the day in UTC, as the ledger is. Raises: ValueError
     """
     if seconds := _SECONDS.fullmatch(text):
         return _of_seconds(int(seconds[1]))

@@ -138,7 +138,7 @@ def decoded(data: bytes) -> str:
 def parse_bill(text: str, models: Sequence[str] = ()) -> Bill:
     """Read a CSV, or the JSON of a costs API or BigQuery.
 
-    models: Names in our own books; a line's text is matched with the longest of them.
+    models: Names in our own ledger; a line's text is matched with the longest of them.
 
     Raises:
         InvalidRequest: It is no such file, has no dollars, is in another currency, or can be read in two ways.

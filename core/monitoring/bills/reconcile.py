@@ -1,4 +1,4 @@
-"""The vendor's bill against our own books: where they drift apart, by how much, and the likely cause. Pure."""
+"""The vendor's bill against our own ledger: where they drift apart, by how much, and the likely cause. Pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +84,7 @@ def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) ->
         raise InvalidRequest("The range ends before it begins.")
     if abs(bill.usd) > MAX_USD:
         raise InvalidRequest(f"The bill adds up to {bill.usd:,.2f} US dollars, must be at most {MAX_USD:,}")
-    books = [
+    recorded = [
         replace(row, model=bill.groups.get(row.model, row.model))
         for row in booked
         if row.on is not None and since <= row.on <= until
@@ -94,28 +94,28 @@ def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) ->
     n_ranges = sum(line.until is not None for line in lines)
     if n_ranges or all(line.on is None for line in lines):  # no day can be held against a day
         lines = [replace(line, on=None) for line in lines]
-        books = [replace(row, on=None) for row in books]
+        recorded = [replace(row, on=None) for row in recorded]
     if n_ranges:
         text = f"{n_ranges:,} lines are of several days each: the range is compared as a whole, not day by day."
         skipped = (*skipped, text)
-    ratio = _constant_ratio(_drifts(lines, books, None, lambda each: (each.on, None)))
-    by_day = _drifts(lines, books, ratio, lambda each: (each.on, None))
+    ratio = _constant_ratio(_drifts(lines, recorded, None, lambda each: (each.on, None)))
+    by_day = _drifts(lines, recorded, ratio, lambda each: (each.on, None))
     return Reconciliation(
         since=since,
         until=until,
         source=bill.source,
         provider=bill.provider,
-        total=_drift((None, None), lines, books, ratio),
-        by_model=tuple(_drifts(lines, books, ratio, lambda each: (None, each.model))),
+        total=_drift((None, None), lines, recorded, ratio),
+        by_model=tuple(_drifts(lines, recorded, ratio, lambda each: (None, each.model))),
         by_day=tuple(_across_midnight(by_day)),
-        rows=tuple(_drifts(lines, books, ratio, lambda each: (each.on, each.model))),
+        rows=tuple(_drifts(lines, recorded, ratio, lambda each: (each.on, each.model))),
         skipped=skipped,
     )
 
 
 def _drifts(
     lines: Sequence[BillLine],
-    books: Sequence[Booked],
+    recorded: Sequence[Booked],
     ratio: Decimal | None,
     key_of: Callable[[BillLine | Booked], Key],
 ) -> list[Drift]:
@@ -124,20 +124,20 @@ def _drifts(
     booked: defaultdict[Key, list[Booked]] = defaultdict(list)
     for line in lines:
         billed[key_of(line)].append(line)
-    for row in books:
+    for row in recorded:
         booked[key_of(row)].append(row)
     keys = sorted(billed.keys() | booked.keys(), key=lambda key: (key[0] or date.min, key[1] or ""))
     return [_drift(key, billed[key], booked[key], ratio) for key in keys]
 
 
-def _drift(key: Key, lines: Sequence[BillLine], books: Sequence[Booked], ratio: Decimal | None) -> Drift:
-    billed, own = sum((line.usd for line in lines), Decimal(0)), sum((row.usd for row in books), Decimal(0))
-    cause = _cause(lines, books, (billed, own), ratio)
+def _drift(key: Key, lines: Sequence[BillLine], recorded: Sequence[Booked], ratio: Decimal | None) -> Drift:
+    billed, own = sum((line.usd for line in lines), Decimal(0)), sum((row.usd for row in recorded), Decimal(0))
+    cause = _cause(lines, recorded, (billed, own), ratio)
     return Drift(on=key[0], model=key[1], billed_usd=billed, booked_usd=own, cause=cause)
 
 
 def _cause(
-    lines: Sequence[BillLine], books: Sequence[Booked], sums: tuple[Decimal, Decimal], ratio: Decimal | None
+    lines: Sequence[BillLine], recorded: Sequence[Booked], sums: tuple[Decimal, Decimal], ratio: Decimal | None
 ) -> str:
     billed, own = sums
     if abs(billed - own) <= AGREES * max(abs(billed), abs(own)):
@@ -146,21 +146,21 @@ def _cause(
         kind: sum((line.usd for line in lines if line.kind == kind), Decimal(0))
         for kind in ("storage", "grounding", "tax", "credit")
     }
-    n_unpriced, n_estimated = sum(row.n_unpriced for row in books), sum(row.n_estimated for row in books)
+    n_unpriced, n_estimated = sum(row.n_unpriced for row in recorded), sum(row.n_estimated for row in recorded)
     if billed > own and n_unpriced:
         return f"{n_unpriced:,} calls have no price"
-    if not books or not lines:
+    if not recorded or not lines:
         return _one_sided(lines)
     for kind, usd in beside.items():
         if usd and abs(usd - (billed - own)) <= Decimal("0.2") * abs(billed - own):
             return f"{kind} lines of ${usd:f}, which are not charged per call"
     if ratio is not None:
-        return f"the bill is {ratio:.3f} times the books on every day: a discount, a service tier, or another price"
+        return f"the bill is {ratio:.3f} times the ledger on every day: a discount, a service tier, or another price"
     if n_estimated and billed > own:
         return f"{n_estimated:,} calls are estimated: they broke off or came without a count"
     if billed > own:
         return "calls that did not come through here, or a higher price"
-    return "a lower price or a free allowance" if not any(row.cached_tokens for row in books) else "cached tokens billed lower, or a lower price"  # fmt: skip
+    return "a lower price or a free allowance" if not any(row.cached_tokens for row in recorded) else "cached tokens billed lower, or a lower price"  # fmt: skip
 
 
 def _one_sided(lines: Sequence[BillLine]) -> str:

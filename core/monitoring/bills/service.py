@@ -26,7 +26,7 @@ class ReconcileService:
         self._monitoring = monitoring
 
     def of_file(self, given: str | bytes, *, provider: str | None = None) -> Reconciliation:
-        """Compare a bill's file with the books of its days.
+        """Compare a bill's file with the ledger of its days.
 
         provider: Whose calls it charges; None = as the file says, `` = all of them.
 
@@ -48,7 +48,7 @@ class ReconcileService:
         return self._keep(bill, provider, *days)
 
     def of_number(self, usd: Decimal | float | str, provider: str, since: date, until: date) -> Reconciliation:
-        """Compare one sum with the books from `since` to `until`, both included. Raises: InvalidRequest"""
+        """Compare one sum with the ledger from `since` to `until`, both included. Raises: InvalidRequest"""
         try:
             amount = Decimal(str(usd))
         except InvalidOperation:

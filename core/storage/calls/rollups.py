@@ -286,7 +286,7 @@ class RollupStore:
         return [(model, n - missing, *rest) for model, (n, missing, *rest) in found.items() if n > missing]
 
     def differences(self) -> list[str]:
-        """Recompute every rollup from raw rows and say what differs; empty = the books agree."""
+        """Recompute every rollup from raw rows and say what differs; empty = they agree."""
         found: list[str] = []
         with self._database.read() as connection:
             names = (

@@ -22,9 +22,9 @@ from core.storage.calls import rollups
 from core.storage.engine.database import Database
 from core.storage.engine.prepared import Prepared
 from core.storage.experiments import units as unit_store
-from core.storage.gateway.schema import cached_answers
+from core.storage.gateway.schema import cached_responses
 from core.storage.money import spend_by
-from core.storage.money.ledger import lock_books
+from core.storage.money.ledger import lock_ledger
 from core.storage.schema import generation_bodies, generations
 
 logger = logging.getLogger(__name__)
@@ -109,10 +109,10 @@ class Writer:
     @staticmethod
     def _probe(connection: Connection) -> None:
         """Write as much as a call may need: a full disk takes an empty transaction."""
-        c = cached_answers.c
-        connection.execute(delete(cached_answers).where(c.digest == PROBE))
-        row = {"digest": PROBE, "answer": os.urandom(PROBE_BYTES), "created_at": 0, "expires_at": 0}
-        connection.execute(insert(cached_answers).values(**row))
+        c = cached_responses.c
+        connection.execute(delete(cached_responses).where(c.digest == PROBE))
+        row = {"digest": PROBE, "response": os.urandom(PROBE_BYTES), "created_at": 0, "expires_at": 0}
+        connection.execute(insert(cached_responses).values(**row))
 
     def works(self) -> bool:
         """Whether a transaction is through within a few seconds."""
@@ -184,7 +184,7 @@ class Writer:
     def _execute(self, connection: Connection, batch: Sequence[_Job]) -> list[Any]:
         rows = [job.row for job in batch if job.row is not None]
         if rows:
-            lock_books(connection)
+            lock_ledger(connection)
             log_rows(connection, rows, [job.body for job in batch if job.body is not None])
             if self._on_logged is not None:
                 self._on_logged(connection, rows)

@@ -1,4 +1,4 @@
-"""The tables of the gateway: keys, logins, kept answers, feedback, and vendors that are left alone for a while."""
+"""The tables of the gateway: keys, logins, cached responses, feedback, and vendors that are left alone for a while."""
 
 from sqlalchemy import (
     BigInteger,
@@ -38,16 +38,16 @@ api_keys = Table(
     CheckConstraint("log_content IN ('full', 'metadata', 'none')", name="api_key_log_content"),
 )
 
-# Answers kept for a while; the same request of the same scope gets the same answer.
-cached_answers = Table(
-    "cached_answers",
+# Responses cached for a while; the same request of the same scope gets the same one.
+cached_responses = Table(
+    "cached_responses",
     metadata,
     Column("digest", String(64), primary_key=True),  # SHA-256 of the scope and the whole effective request
-    Column("answer", LargeBinary, nullable=False),
+    Column("response", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
 )
-Index("ix_cached_answers_expires", cached_answers.c.expires_at)
+Index("ix_cached_responses_expires", cached_responses.c.expires_at)
 
 # Models that failed so often that they are left alone until then; every process looks here.
 breakers = Table(

@@ -1,4 +1,4 @@
-"""SQL of the budgets' books: what was spent, what is reserved. Each function runs in its caller's transaction."""
+"""SQL of the budgets' ledger: what was spent, what is reserved. Each function runs in its caller's transaction."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Charge:
     n_unpriced: int = 0
 
 
-def lock_books(connection: Connection, *, alone: bool = False) -> None:
-    """PostgreSQL: charges go side by side; making a budget needs the books alone, so that no charge slips past it."""
+def lock_ledger(connection: Connection, *, alone: bool = False) -> None:
+    """PostgreSQL: charges go side by side; making a budget needs the ledger alone, so that no charge slips past it."""
     if connection.dialect.name != "sqlite":
         kind = "" if alone else "_shared"
         connection.execute(text(f"SELECT pg_advisory_xact_lock{kind}({_BOOKS_LOCK})"))
@@ -61,7 +61,7 @@ _POSITION = Prepared(_position_statement)
 
 
 def position(connection: Connection, budget_id: str, span: tuple[int, int]) -> Position:
-    """The books of a budget over the buckets in [first, last); one statement, so that both halves are of one moment."""
+    """The ledger of a budget over the buckets in [first, last); one statement, so that both halves are of one moment."""
     values = {"id": budget_id, "first": span[0], "last": span[1]}
     [(spent, n, n_unpriced, reserved)] = _POSITION.run(connection, values)
     return Position(spent_nano=int(spent), reserved_nano=int(reserved), n=int(n), n_unpriced=int(n_unpriced))
@@ -140,7 +140,7 @@ _CHARGE = Prepared(_charge_statement, budget_spend.c.keys())
 
 
 def charge(connection: Connection, charges: Mapping[tuple[str, int], Charge]) -> None:
-    """Add to the books; in one order in every process, so that nobody waits crosswise."""
+    """Add to the ledger; in one order in every process, so that nobody waits crosswise."""
     rows = [
         {"budget_id": b, "bucket_at": at, "spent_nano_usd": c.nano, "n": c.n, "n_unpriced": c.n_unpriced}
         for (b, at), c in sorted(charges.items())
@@ -149,7 +149,7 @@ def charge(connection: Connection, charges: Mapping[tuple[str, int], Charge]) ->
 
 
 def replace_spend(connection: Connection, budget_id: str, charges: Mapping[tuple[str, int], Charge]) -> None:
-    """Write a budget's books anew, and mark them complete."""
+    """Write a budget's ledger anew, and mark them complete."""
     connection.execute(delete(budget_spend).where(budget_spend.c.budget_id == budget_id))
     charge(connection, charges)
     connection.execute(update(budgets).where(budgets.c.id == budget_id).values(is_seeded=1))

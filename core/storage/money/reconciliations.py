@@ -1,4 +1,4 @@
-"""Comparisons of a vendor's bill with our books, kept over time."""
+"""Comparisons of a vendor's bill with our ledger, kept over time."""
 
 import secrets
 from dataclasses import dataclass

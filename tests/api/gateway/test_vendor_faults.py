@@ -1,4 +1,4 @@
-"""What vendors do wrong, and what the gateway's callers, its log and its books make of it."""
+"""What vendors do wrong, and what the gateway's callers, its log and its ledger make of it."""
 
 import json
 import time

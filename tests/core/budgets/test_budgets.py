@@ -32,7 +32,7 @@ from core.storage.calls.generations import to_row
 from core.storage.engine.database import Database
 from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
-from core.storage.money import ledger as books
+from core.storage.money import ledger as ledger_rows
 from core.storage.money.budgets import BudgetStore, covering
 from tests.builders import a_generation
 from tests.conftest import ROOT, Open
@@ -340,7 +340,7 @@ def many(mm: ModelManager, n: int, **fields: object) -> list[Generation]:
 
 
 class Watch:
-    """Looks at the books from a connection of its own while calls run."""
+    """Looks at the ledger from a connection of its own while calls run."""
 
     def __init__(self, mm: ModelManager, budget: Budget) -> None:
         self.totals: list[int] = []
@@ -349,7 +349,7 @@ class Watch:
         def look() -> None:
             while not self._ends.wait(0.002):
                 with mm.database.read() as connection:
-                    found = books.position(connection, budget.id, span_us(budget, clock.now_us()))
+                    found = ledger_rows.position(connection, budget.id, span_us(budget, clock.now_us()))
                 self.totals.append(found.spent_nano + found.reserved_nano)
 
         self._thread = threading.Thread(target=look)
@@ -728,6 +728,6 @@ def test_standings_of_many_budgets_are_those_of_each_one(mm: ModelManager):
     for status in found:
         first, last = span_us(status.budget, clock.now_us())
         with mm.database.read() as connection:
-            assert books.positions(connection, {status.budget.id: (first, last)})[status.budget.id] == books.position(
-                connection, status.budget.id, (first, last)
-            )
+            assert ledger_rows.positions(connection, {status.budget.id: (first, last)})[
+                status.budget.id
+            ] == ledger_rows.position(connection, status.budget.id, (first, last))

@@ -213,7 +213,7 @@ def test_what_has_expired_is_deleted(served: Running, words: list[Any], set_cloc
     later_us = clock.now_us() + 61_000_000
 
     def n_kept(sign: str) -> int:
-        text = f"SELECT count(*) FROM cached_answers WHERE expires_at {sign} {later_us}"  # noqa: S608 - whole numbers of ours
+        text = f"SELECT count(*) FROM cached_responses WHERE expires_at {sign} {later_us}"  # noqa: S608 - whole numbers of ours
         with served.mm.database.read() as connection:
             return int(connection.exec_driver_sql(text).scalar_one())
 

@@ -649,7 +649,7 @@ def a_bill(*rows: tuple[int, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("rows", "books", "cause"),
+    ("rows", "recorded", "cause"),
     [
         ([(1, "10")], [booked(1, "10.05")], "agrees"),
         ([(1, "10")], [booked(1, "4", n_unpriced=3)], "3 calls have no price"),
@@ -658,12 +658,12 @@ def a_bill(*rows: tuple[int, str]) -> str:
         (
             [(1, "5"), (2, "10"), (3, "2.5")],
             [booked(1, "10"), booked(2, "20"), booked(3, "5")],
-            "0.500 times the books",
+            "0.500 times the ledger",
         ),
     ],
 )
-def test_a_drift_comes_with_its_likely_cause(rows, books, cause):
-    found = reconcile(parse_bill(a_bill(*rows), ["m"]), books, date(2026, 11, 1), date(2026, 11, 30))
+def test_a_drift_comes_with_its_likely_cause(rows, recorded, cause):
+    found = reconcile(parse_bill(a_bill(*rows), ["m"]), recorded, date(2026, 11, 1), date(2026, 11, 30))
 
     assert cause in found.total.cause
 
@@ -682,10 +682,10 @@ def test_neighbouring_days_that_cancel_are_cut_at_another_midnight():
     st.lists(st.tuples(st.integers(1, 9), st.integers(0, 10**6)), max_size=20),
 )
 @settings(derandomize=True, deadline=None, max_examples=60)
-def test_drifts_by_day_by_model_and_in_all_add_up(lines, books):
+def test_drifts_by_day_by_model_and_in_all_add_up(lines, recorded):
     bill = parse_bill(a_bill(*((day, f"{cents / 100 + 0.01:.2f}") for day, cents in lines)), ["m"])
     found = reconcile(
-        bill, [booked(day, str(Decimal(cents) / 100)) for day, cents in books], date(2026, 11, 1), date(2026, 11, 9)
+        bill, [booked(day, str(Decimal(cents) / 100)) for day, cents in recorded], date(2026, 11, 1), date(2026, 11, 9)
     )
 
     for parts in (found.by_day, found.by_model, found.rows):
@@ -833,9 +833,9 @@ def test_all_pages_of_an_answer_are_a_whole_bill():
 
 
 def test_a_bill_of_ranges_is_held_against_the_books_of_its_range():
-    books = [booked(day, "33", model="gemini-2.5-pro") for day in range(1, 31)]
+    recorded = [booked(day, "33", model="gemini-2.5-pro") for day in range(1, 31)]
     bill = parse_bill(TABLE, OWN)
-    found = reconcile(bill, books, date(2026, 11, 1), date(2026, 11, 30))
+    found = reconcile(bill, recorded, date(2026, 11, 1), date(2026, 11, 30))
 
     assert (found.total.billed_usd, found.total.booked_usd, found.total.cause) == (Decimal("991.24"), 990, "agrees")
     assert {(row.model, row.billed_usd, row.booked_usd) for row in found.by_model} == {
@@ -855,8 +855,8 @@ def test_what_is_billed_for_no_model_is_named_with_its_amount():
 def test_an_alias_and_its_versions_are_one_where_the_bill_knows_one_name():
     own = ["claude-haiku-4-5", "claude-haiku-4-5-20251001", "gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-mini"]
     text = "date,model,cost\n2026-11-01,Claude Haiku 4.5,3\n2026-11-01,gpt-4o-2024-08-06,3\n2026-11-01,gpt-4o-mini,1\n"
-    books = [booked(1, "1.5", model=name) for name in own[:4]] + [booked(1, "1", model="gpt-4o-mini")]
-    found = reconcile(parse_bill(text, own), books, date(2026, 11, 1), date(2026, 11, 1))
+    recorded = [booked(1, "1.5", model=name) for name in own[:4]] + [booked(1, "1", model="gpt-4o-mini")]
+    found = reconcile(parse_bill(text, own), recorded, date(2026, 11, 1), date(2026, 11, 1))
 
     assert {row.model: row.cause for row in found.by_model} == dict.fromkeys(("claude-haiku-4-5", "gpt-4o", "gpt-4o-mini"), "agrees")  # fmt: skip
 

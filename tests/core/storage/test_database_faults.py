@@ -332,12 +332,12 @@ def test_a_database_that_fails_while_it_runs_is_told_and_nobody_is_asked(
     [
         ("SET LOCAL statement_timeout = 50", "SELECT pg_sleep(1)", "due to statement timeout"),
         ("SET TRANSACTION READ ONLY", "DELETE FROM feedback", "it is read-only for this user"),
-        ("SET LOCAL lock_timeout = 50", "DELETE FROM cached_answers", "due to lock timeout"),
+        ("SET LOCAL lock_timeout = 50", "DELETE FROM cached_responses", "due to lock timeout"),
     ],
 )
 def test_what_a_server_refuses_is_told(setting: str, statement: str, words: str, postgres_url: str):
     with closing(Database(postgres_url)) as database, database.write() as other:
-        other.execute(text("LOCK TABLE cached_answers"))
+        other.execute(text("LOCK TABLE cached_responses"))
         with pytest.raises(DatabaseUnavailable, match=words), database.write() as connection:
             connection.execute(text(setting))
             connection.execute(text(statement))
