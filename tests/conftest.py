@@ -27,8 +27,9 @@ from tests.fakes.gemini import KEY, FakeGemini
 
 ROOT = Path(__file__).parent.parent
 IS_CI = os.environ.get("CI") == "true"
-# Beside the script that `streamlit run` is given stands its configuration; AppTest gives none.
+# The server finds its settings beside its script; AppTest looks only below the folder it was started in.
 config._main_script_path = str(ROOT / "dashboard" / "app.py")
+config.get_config_options(force_reparse=True)
 
 
 # Files of few tests that take long: begun last, one of them would run alone at the end.
@@ -207,6 +208,15 @@ def served(gateway: Running) -> Running:
     """That gateway, its vendors' fakes told nothing and no circuit open."""
     gateway.forget()
     return gateway
+
+
+@pytest.fixture
+def pages_as_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest goes the server's way with navigation and with errors."""
+    from tests.pages import NavigationPages, ServedRunner
+
+    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", NavigationPages)
+    monkeypatch.setattr("streamlit.testing.v1.app_test.LocalScriptRunner", ServedRunner)
 
 
 def free_port() -> int:

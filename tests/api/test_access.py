@@ -39,9 +39,9 @@ from dashboard import login, login_gate, process
 from tests.api.test_request_heads import sent
 from tests.builders import statements
 from tests.conftest import ROOT, Open, free_port, running_server
-from tests.dashboard.test_pages import _pages_as_the_server_has_them as _pages_as_the_server_has_them
-from tests.dashboard.test_pages import show
+from tests.pages import show
 
+pytestmark = pytest.mark.usefixtures("pages_as_served")
 PASSWORD = "correct horse battery"
 Answer = tuple[int, Any, dict[str, Any]]
 

@@ -1,7 +1,6 @@
 """Chromium walks the pages as a user would, and fails on any exception box or console error."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,78 +9,10 @@ import pytest
 from tests.conftest import ROOT, running_server
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
+from tests.pages import walking
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api")
-
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-class Walker:
-    """A browser page over a running server; `complaints` holds what must not be."""
-
-    def __init__(self, page: "sync_api.Page", address: str) -> None:
-        self.page = page
-        self.address = address
-        self.complaints: list[str] = []
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", self._asked)
-        page.goto(address)
-        self.settle()
-
-    def _heard(self, message: "sync_api.ConsoleMessage") -> None:
-        # Opened at a page's own address, Streamlit's client looks for its endpoints below it first.
-        url = message.location.get("url", "")
-        if message.type == "error" and "/_stcore/" not in url:
-            self.complaints.append(f"{message.text} {url}")
-
-    def _asked(self, request: "sync_api.Request") -> None:
-        if not request.url.startswith((self.address, "data:", "blob:")):
-            self.complaints.append(f"fetched from elsewhere: {request.url}")
-
-    def settle(self) -> None:
-        self.page.wait_for_selector("h1", timeout=60_000)
-        # Not by wait_for_function, which evaluates a text in the page: its policy forbids that.
-        still = self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
-        still.wait_for(state="attached", timeout=60_000)
-
-    def open(self, name: str) -> None:
-        self.page.locator("[data-testid=stSidebarNavLink]", has_text=name).click()
-        self.page.get_by_role("heading", level=1, name=name, exact=True).wait_for(timeout=60_000)
-        self.settle()
-
-    def button(self, label: str) -> None:
-        self.page.get_by_role("button", name=label).first.click()
-
-    def sees(self, text: str) -> None:
-        self.page.get_by_text(text).first.wait_for(timeout=60_000)
-
-    def first_rows(self) -> None:
-        """Select the first row of every table that is drawn."""
-        tables = self.page.locator("[data-testid=stDataFrame]:visible")
-        for at in range(tables.count()):
-            tables.nth(at).click(position={"x": 16, "y": 52})
-            self.settle()
-            self.check()
-
-    def check(self) -> None:
-        boxes = self.page.locator("[data-testid=stException], [class*=st-key-failure_]").all_inner_texts()
-        assert boxes + self.complaints == []
-
-
-@contextmanager
-def walking(chromium_path: str, address: str, *, width: int = 1440, scheme: str = "light") -> Iterator[Walker]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
-        walker = Walker(page, address)
-        yield walker
-        walker.check()
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,21 +7,19 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core import ModelManager
 from core.calls.call import Origin
 from core.keys.rules import hint_of, is_well_formed
-from dashboard import process
 from dashboard.components.gateway import snippets
 from dashboard.frames import gateway
 from tests.conftest import ROOT, Open, running_server
-from tests.dashboard.test_browser import walking
-from tests.dashboard.test_pages import _pages_as_the_server_has_them as _pages_as_the_server_has_them
-from tests.dashboard.test_pages import button, show, texts
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini
+from tests.pages import button, page_app, show, texts, walking
+
+pytestmark = pytest.mark.usefixtures("pages_as_served")
 
 
 @pytest.fixture
@@ -31,11 +29,7 @@ def mm(open_manager: Open, sqlite_url: str, gemini: FakeGemini) -> ModelManager:
 
 @pytest.fixture
 def app(mm: ModelManager) -> Iterator[AppTest]:
-    st.cache_data.clear()
-    process.use(mm)
-    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
-    process.use(None)
-    st.cache_data.clear()
+    yield from page_app(mm)
 
 
 def asked(mm: ModelManager, model: str = "sim-fast", **origin: object) -> str:

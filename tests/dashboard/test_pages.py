@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +11,8 @@ import pytest
 import streamlit as st
 from hypothesis import given, settings
 from hypothesis import strategies as st_
-from streamlit import config
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
-from core import ModelManager
 from core.calls.call import Origin
 from core.domain.comparison import Candidate
 from core.domain.experiment import OutcomeInput
@@ -26,95 +21,30 @@ from core.storage.engine import audit
 from core.storage.money.prices import PriceStore
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
-from dashboard import clicks, failure, process, voter
+from dashboard import clicks, process, voter
 from dashboard.components.compare import candidates
 from dashboard.components.workflows import editor
-from tests.conftest import ROOT
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
+from tests.pages import PAGES, button, each_page, is_broken, page_app, show, texts
 
-PAGES = tuple(sorted(path.stem for path in (ROOT / "dashboard" / "pages").glob("[!_]*.py")))
-
-
-# The server finds its settings beside its script; AppTest looks only below the folder it was started in.
-config._main_script_path = str(ROOT / "dashboard" / "app.py")
-config.get_config_options(force_reparse=True)
-
-
-class _NavigationPages(PagesManager):
-    """AppTest forgets before each run that st.navigation rules the pages; the server does not (see dashboard/app.py)."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        PagesManager.uses_pages_directory = False
-        super().__init__(*args, **kwargs)
-
-
-class _ServedRunner(LocalScriptRunner):
-    """AppTest's runner does not know the server's way with errors."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._on_script_error = failure.show
-
-
-@pytest.fixture(autouse=True)
-def _pages_as_the_server_has_them(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", _NavigationPages)
-    monkeypatch.setattr("streamlit.testing.v1.app_test.LocalScriptRunner", _ServedRunner)
+pytestmark = pytest.mark.usefixtures("pages_as_served")
 
 
 @pytest.fixture
 def app(open_manager, sqlite_url: str):
     """The dashboard over an empty database and no key."""
-    yield from _app(open_manager(sqlite_url))
+    yield from page_app(open_manager(sqlite_url))
 
 
 @pytest.fixture
 def app_with_demo(open_manager, demo_url: str):
-    yield from _app(open_manager(demo_url))
+    yield from page_app(open_manager(demo_url))
 
 
 @pytest.fixture
 def app_with_gemini(open_manager, sqlite_url: str, gemini: FakeGemini):
-    yield from _app(open_manager(sqlite_url, gemini, call_timeout_s=20.0))
-
-
-def _app(manager: ModelManager):
-    st.cache_data.clear()
-    process.use(manager)
-    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
-    process.use(None)
-    st.cache_data.clear()
-
-
-def show(app: AppTest, page: str) -> AppTest:
-    if page == "playground":
-        app.run()
-    else:
-        app.switch_page(f"pages/{page}.py").run()
-    assert not is_broken(app), f"{page}: {texts(app)}"
-    return app
-
-
-def is_broken(app: AppTest) -> bool:
-    """Whether any part of the page ended in an error that nobody expected."""
-    return bool(app.exception) or "could not be shown" in texts(app)
-
-
-def texts(app: AppTest) -> str:
-    parts = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.title, *app.subheader]
-    return "\n".join(str(part.value) for part in parts)
-
-
-def button(app: AppTest, label: str):
-    return next(b for b in app.button if label in b.label)
-
-
-def each_page(app: AppTest) -> Iterator[str]:
-    """All pages one after the other in one process, each drawn without a fault."""
-    for page in PAGES:
-        show(app, page)
-        yield page
+    yield from page_app(open_manager(sqlite_url, gemini, call_timeout_s=20.0))
 
 
 def test_every_page_renders_on_an_empty_database(app: AppTest):
@@ -699,7 +629,7 @@ def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with
 def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url: str, tmp_path):
     file = tmp_path / "prices.yaml"
     file.write_text("- {provider: google, model: m, discount_percent: 5}")
-    for app in _app(open_manager(sqlite_url, prices_file=file)):
+    for app in page_app(open_manager(sqlite_url, prices_file=file)):
         show(app, "models")
 
         assert "prices.yaml, row 1" in texts(app)
@@ -716,7 +646,7 @@ def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sql
     with mm.database.write() as connection:
         earlier(connection)
     mm.prices.refresh()
-    for app in _app(mm):
+    for app in page_app(mm):
         show(app, "models")
         for view in ("Own prices", "Changes"):
             app.button_group(key="prices_view").set_value(view).run()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core import ModelManager
@@ -19,10 +18,11 @@ from dashboard import process
 from dashboard.components.playground import code
 from tests.builders import FLASH, Running, running_gateway
 from tests.conftest import ROOT
-from tests.dashboard.test_pages import _pages_as_the_server_has_them  # noqa: F401 - pages as the server has them
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
+from tests.pages import page_app
 
+pytestmark = pytest.mark.usefixtures("pages_as_served")
 UGLY = 'It\'s "so" \\ \n\tEND\nEOF\n${HOME} $(id) `id` !! %s {x} é 漢 🎉 \'\'\'  """ </pre> \\n'
 TOOL = Tool(
     name="weather",
@@ -96,11 +96,7 @@ def test_the_code_of_a_call_sends_the_vendor_the_same(gateway: Running, tmp_path
 
 @pytest.fixture
 def app(open_manager, sqlite_url: str, gemini: FakeGemini):
-    st.cache_data.clear()
-    process.use(open_manager(sqlite_url, gemini, call_timeout_s=30.0))
-    yield AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
-    process.use(None)
-    st.cache_data.clear()
+    yield from page_app(open_manager(sqlite_url, gemini, call_timeout_s=30.0))
 
 
 def _asked_by_a_program(mm: ModelManager, gemini: FakeGemini) -> Generation:
