@@ -61,7 +61,7 @@ _HEADERS = (
     ("x-aimm-tags", TEXT, "For spend and budgets by tag: up to ten words, by commas."),
     ("x-aimm-fallbacks", TEXT, "Models to ask in turn where this one fails, by commas."),
     ("x-aimm-cap-usd", TEXT, "The most that this call may cost."),
-    ("x-aimm-cache", TEXT, "For how many seconds an answer may be kept and given again; no = not at all."),
+    ("x-aimm-cache", TEXT, "For how many seconds a response may be cached; no = not at all."),
     ("x-aimm-no-store", TEXT, "1: neither the prompt nor the answer is kept."),
     ("traceparent", TEXT, "The caller's trace (W3C)."),
 )

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from api.gateway.exchange import MAX_BODY_BYTES
 from core.formats.strict_json import problem_of
 
-Text = Annotated[str, Field(max_length=8 * 1024 * 1024)]
+Text = Annotated[str, Field(max_length=MAX_BODY_BYTES)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -96,7 +97,7 @@ class GuardrailBody(_Body):
     )
 
 
-CacheSeconds = Annotated[int, Field(ge=1, le=2_592_000, description="How long an answer may be given again.")]
+CacheSeconds = Annotated[int, Field(ge=1, le=2_592_000, description="How long a response may be cached.")]
 Metric = Literal["success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.gateway.registry import WIRES
+from api.gateway.registry import WIRES, wire_of
 from api.openapi import document
 from api.rest.app import make_app
 from tests.builders import Running, running_gateway
@@ -37,6 +37,12 @@ def test_one_document_describes_every_address(served: Running):
         "/gemini/v1beta/models/{model}", "/gemini/v1beta/models/{model}:generateContent",
         "/gemini/v1beta/models/{model}:streamGenerateContent", "/gemini/v1beta/models/{model}:countTokens",
     } == {path for path in found["paths"] if not path.startswith("/api/")}  # fmt: skip
+
+
+def test_a_wire_describes_addresses_of_its_own():
+    for wire in WIRES:
+        assert wire.paths()
+        assert {wire_of(path) for path in wire.paths()} == {wire}
 
 
 def test_what_the_document_points_at_is_in_it():

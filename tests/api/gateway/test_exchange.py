@@ -141,3 +141,10 @@ def test_a_server_that_stops_says_so(served: Running, streamed: bool):
         assert b'"error"' in heard.body and b"[DONE]" not in heard.body
     else:
         assert (heard.status, heard.json["error"]["code"]) == (503, "provider_unavailable")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/generate", "/metrics"])
+def test_a_refused_caller_is_told_an_id(served: Running, path: str):
+    heard = served.post(path, {}, {"Origin": "http://evil.example"})
+
+    assert (heard.status, heard.headers["x-aimm-request-id"][:2]) == (403, "r_")
