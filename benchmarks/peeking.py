@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from core import clock
 from core.domain.experiment import Design, Experiment, Guardrail, Phase, Variant
-from core.experiments import allocation
+from core.experiments import planner
 from core.experiments.analysis import analyse
 from core.statistics import moments, quantiles, sample_ratio, sequential
 from core.statistics.means import Sample
@@ -215,7 +215,7 @@ def thompson(job: tuple[float, int]) -> bool:
         contrast = analyse(made, sums).contrast(1, "success")
         if contrast is not None and contrast.is_told:
             return True
-        following = allocation.next_weights(made, sums)
+        following = planner.next_weights(made, sums)
         if following is not None:
             weights.append((following[0], following[1]))
     return False

@@ -24,7 +24,7 @@ from core.domain.experiment import Variant
 from core.domain.generation import Request, Source
 from core.domain.key import Key
 from core.experiments.rollout import AliasService
-from core.experiments.service import ExperimentService
+from core.experiments.service import Experiments
 from core.experiments.traffic import TrafficRouter
 from core.keys.issuing import KeyIssuer
 from core.keys.logins import LoginService
@@ -171,7 +171,7 @@ class ModelManager(Asking):
             key_of=self.keys.of_id,
             keeps_prompts=keeps_text,
         )
-        self.experiments = ExperimentService(
+        self.experiments = Experiments(
             self.database,
             self._writer,
             self.calls,
@@ -213,8 +213,8 @@ class ModelManager(Asking):
             self.calls.forget_old_responses,
             self.alerts.evaluate,
             self.alerts.outbox.deliver,
-            self.experiments.settle_runs,
-            self.experiments.reallocate,
+            self.experiments.traffic.settle_runs,
+            self.experiments.designs.reallocate,
             self.aliases.advance,
             self.comparisons.take_up,
             self.keys.flush,

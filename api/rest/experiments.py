@@ -18,8 +18,8 @@ from api.rest.workflows import ended_run, run_view
 from core import Conflict, Experiment, InvalidRequest, Key, ModelManager, OutcomeInput, Variant
 from core.domain.experiment import Assignment
 from core.experiments.analysis import Analysis, VariantResult
-from core.experiments.outcomes import find_variant
-from core.experiments.service import ExperimentReport
+from core.experiments.checks import find_variant
+from core.experiments.reports import ExperimentReport
 from core.keys.rules import check_model
 from core.statistics.interval import Interval
 
@@ -135,7 +135,7 @@ async def test_experiment(experiment_id: str, body: schemas.TestExperiment, mm: 
 
 async def _workflow_answer(experiment_id: str, assignment: Assignment, run_id: str, mm: ModelManager) -> dict[str, Any]:
     run = await ended_run(mm, run_id)
-    await asyncio.to_thread(mm.experiments.settle_runs)
+    await asyncio.to_thread(mm.experiments.traffic.settle_runs)
     return {
         "status": "success" if run.status == "succeeded" else run.status,
         "experiment_id": experiment_id,
@@ -212,7 +212,7 @@ def decide(experiment_id: str, body: schemas.Decide, mm: Manager) -> dict[str, A
 
 @router.post("/experiment/{experiment_id}/acknowledge")
 def acknowledge(experiment_id: str, mm: Manager) -> dict[str, Any]:
-    mm.experiments.acknowledge(experiment_id)
+    mm.experiments.designs.acknowledge(experiment_id)
     return {"status": "success", "experiment_id": experiment_id}
 
 

@@ -1,10 +1,17 @@
-"""How long an experiment takes: from an effect to a sample to days, and back. Pure."""
+"""Plans of an experiment's traffic: from an effect to a sample to days and back, and where the next units go. Pure."""
 
 from dataclasses import dataclass
 
 from core.domain.experiment import Experiment
-from core.experiments.analysis import MIN_FOR_MONEY, MONEY, Analysis, Contrast
+from core.experiments.analysis import MIN_FOR_MONEY, MONEY, Analysis, Contrast, beliefs_of
 from core.statistics import power
+from core.statistics.sequential import Difference
+from core.statistics.sums import Sums
+
+FLOOR = 0.10
+SCALE = 1000
+MIN_BATCH = 400  # units; the smallest variant must have enough to be compared
+GROWTH = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +99,28 @@ def _goal(experiment: Experiment, contrast: Contrast) -> float:
 
 
 def _width(n: int, alpha: float, tuned_for: int) -> float:
-    from core.statistics.sequential import Difference
-
     unit = Difference(0.0, 1.0, n, max(30, n // 2))
     return unit.interval(confidence_level=1 - alpha, tuned_for=tuned_for).upper
+
+
+def next_weights(experiment: Experiment, sums: Sums) -> list[int] | None:
+    """Thompson sampling in batches: more traffic to what looks best, with a floor for every variant.
+
+    Each batch is a phase, and phases are compared within themselves, so that the intervals stay valid while the
+    weights follow the data. Returns the weights of the next batch, in thousandths; None = it is too early for one.
+
+    Source: Thompson (1933), Biometrika 25; the floor keeps every variant measurable.
+    """
+    served = experiment.served
+    phases = [phase.number for phase in experiment.phases]
+    now = sum(sums.of(phases[-1], v.position, "exposure").n for v in served)
+    whole = sum(sums.of(number, v.position, "exposure").n for number in phases for v in served)
+    if now < max(MIN_BATCH, GROWTH * whole):
+        return None
+    beliefs = beliefs_of(experiment, sums, phases)
+    if not beliefs:
+        return None
+    shares = [FLOOR + (1 - len(served) * FLOOR) * belief.probability_best for belief in beliefs]
+    by_position = {v.position: round(SCALE * share) for v, share in zip(served, shares, strict=True)}
+    weights = [by_position.get(v.position, 0) for v in experiment.variants]
+    return None if weights == [v.weight for v in experiment.variants] else weights

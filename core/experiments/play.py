@@ -1,21 +1,22 @@
-"""Simulated users: a way to see the statistics move without asking a model."""
+"""Simulated users: a way to see the statistics move without asking a model. Pure."""
 
-import random
-import secrets
 from collections.abc import Iterator
+
+import numpy as np
 
 from core.assignment.placement import place
 from core.domain.experiment import Assignment, Experiment, OutcomeInput
 
 RATES = (0.30, 0.38, 0.34, 0.30)
+RATINGS_OF_SUCCESS, RATINGS_OF_FAILURE = (1, 2, 3, 5, 4), (4, 5, 3, 2, 1)  # weights of 1 to 5
 BATCH = 50  # users between two looks
 
 Batch = tuple[list[tuple[Assignment, int]], list[OutcomeInput]]
 
 
-def played(experiment: Experiment, n_units: int, now_us: int) -> Iterator[Batch]:
+def played(experiment: Experiment, n_units: int, now_us: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Batches of exposures and outcomes; variants that are alike succeed alike, so that an A/A test stays one."""
-    rng, tag = random.Random(), secrets.token_hex(4)
+    tag = f"{rng.integers(1 << 32):08x}"
     rates = {v.position: RATES[_first_alike(experiment, v.position) % len(RATES)] for v in experiment.variants}
     for start in range(0, n_units, BATCH):
         exposed, outcomes = [], []
@@ -23,8 +24,9 @@ def played(experiment: Experiment, n_units: int, now_us: int) -> Iterator[Batch]
             unit_id = f"sim-{tag}-{number}"
             assignment = place(experiment, unit_id)
             exposed.append((assignment, now_us))
-            success = rng.random() < rates[assignment.variant.position]
-            rating = float(rng.choices(range(1, 6), (1, 2, 3, 5, 4) if success else (4, 5, 3, 2, 1))[0])
+            success = bool(rng.random() < rates[assignment.variant.position])
+            ratings = np.array(RATINGS_OF_SUCCESS if success else RATINGS_OF_FAILURE)
+            rating = 1.0 + int(rng.choice(5, p=ratings / ratings.sum()))
             outcomes.append(OutcomeInput(success=success, rating=rating, unit_id=unit_id))
         yield exposed, outcomes
 

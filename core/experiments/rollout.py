@@ -12,8 +12,9 @@ from core import clock
 from core.calls.call import MAX_CACHE_S, MAX_FALLBACKS
 from core.domain.experiment import Alias, Experiment, Guardrail, Target, Variant
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.experiments.design import prompt_version
-from core.experiments.service import ExperimentReport, ExperimentService
+from core.experiments.checks import prompt_version
+from core.experiments.reports import ExperimentReport
+from core.experiments.service import Experiments
 from core.experiments.traffic import TrafficRouter, target_of
 from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection, Database
@@ -35,7 +36,7 @@ class AliasService:
         self,
         database: Database,
         writer: Writer,
-        experiments: ExperimentService,
+        experiments: Experiments,
         traffic: TrafficRouter,
         is_model: Callable[[str], bool],
         tell: Callable[..., Work],
@@ -151,7 +152,7 @@ class AliasService:
         # Not broken is too little: with few units a bad target looks undecided. Its estimate must be within each bound.
         if any(guard.excess.estimate > 0 for guard in report.analysis.guards):
             return False
-        return self._experiments.sums(experiment.id).of(phase.number, 1, "error_rate").n >= self.min_units
+        return self._experiments.reports.sums(experiment.id).of(phase.number, 1, "error_rate").n >= self.min_units
 
     def _step(self, alias: Alias, experiment: Experiment) -> None:
         share = experiment.variants[1].weight

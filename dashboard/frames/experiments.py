@@ -12,7 +12,7 @@ from core.clock import from_us
 from core.domain.experiment import Experiment, Metric
 from core.experiments.analysis import SHARES, Analysis, VariantResult
 from core.experiments.planner import Plan, plan
-from core.experiments.service import ExperimentReport
+from core.experiments.reports import ExperimentReport
 from core.experiments.words import amount, names, signed
 from core.statistics import power
 from core.statistics.interval import Interval
@@ -109,7 +109,7 @@ def history(experiment: Experiment) -> pd.DataFrame:
     """The primary metric's difference at each look, with the band that held then; points for shares, % for p95."""
     scale = 100 if experiment.design.primary in (*SHARES, "latency_p95") else 1
     records = []
-    found = manager().experiments.history(experiment.id)
+    found = manager().experiments.reports.history(experiment.id)
     for variant in experiment.served[1:]:
         for look, interval in found.get(variant.position, ()):
             if interval.is_finite:
@@ -137,7 +137,7 @@ def days(experiment: Experiment) -> pd.DataFrame:
             "exposed": day.n_exposed,
             "outcomes": day.n_outcomes,
         }
-        for day in manager().experiments.days(experiment.id)
+        for day in manager().experiments.reports.days(experiment.id)
     ]
     return pd.DataFrame(records, columns=["time", "variant", "exposed", "outcomes"])
 
@@ -150,7 +150,7 @@ def span(experiment: Experiment) -> Span:
 def split(found: ExperimentReport) -> pd.DataFrame:
     """Planned and seen shares of the current phase, in per cent."""
     experiment = found.experiment
-    sums = manager().experiments.sums(experiment.id)
+    sums = manager().experiments.reports.sums(experiment.id)
     counts = [sums.of(experiment.phase, v.position, "exposure").n for v in experiment.served]
     weights = [v.weight for v in experiment.served]
     records = [
@@ -264,6 +264,6 @@ def latest(experiment: Experiment) -> pd.DataFrame:
             "outcomes": row.n_outcomes,
             "not counted": row.reason,
         }
-        for row in manager().experiments.latest_units(experiment.id)
+        for row in manager().experiments.reports.latest_units(experiment.id)
     ]
     return pd.DataFrame(records, columns=["unit", "variant", "assignment", "when", "outcomes", "not counted"])

@@ -112,7 +112,7 @@ def by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
     else:
         found = manager().spend.by(dimension, _days(label), simulated=simulated)
     is_of_experiments, span = dimension == "experiment", map(to_us, astuple(_days(label)))
-    successes = manager().experiments.successes(*span, simulated=simulated) if is_of_experiments else {}
+    successes = manager().experiments.reports.successes(*span, simulated=simulated) if is_of_experiments else {}
     records = []
     for each in found:
         n_won = successes.get(each.value)

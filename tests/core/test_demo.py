@@ -111,7 +111,7 @@ def test_experiments_of_the_demo_take_no_traffic_outcomes_or_rollout(served: Run
         answer = served.post(f"/api/experiment/{demo.id}/{route}", {name: body[name] for name in names})
         assert answer.status == 409, (route, answer.body)
     assert mm.aliases.all() == []
-    mm.experiments.play(demo.id, 20)  # made-up users among made-up ones
+    mm.experiments.traffic.play(demo.id, 20)  # made-up users among made-up ones
 
 
 def test_figures_hold_either_the_real_rows_or_the_made_up_ones(served: Running):
@@ -123,8 +123,8 @@ def test_figures_hold_either_the_real_rows_or_the_made_up_ones(served: Running):
     assert not real & simulated and simulated and all(name.startswith("sim-") for name in simulated)
     assert mm.spend.by("tag", mm.monitoring.window(days=20)) == []
     span = now_us() - 40 * DAY_US, now_us() + DAY_US
-    assert set(mm.experiments.successes(*span).values()) <= {0}
-    assert mm.experiments.successes(*span, simulated=True)[made_up(served).name] > 0
+    assert set(mm.experiments.reports.successes(*span).values()) <= {0}
+    assert mm.experiments.reports.successes(*span, simulated=True)[made_up(served).name] > 0
     shown = served.get("/api/experiment?demo=true").json["experiments"]
     assert {each["demo"] for each in shown} == {True}
 

@@ -5,7 +5,7 @@ import streamlit as st
 from core import AimmError
 from core.domain.experiment import SMALLER_IS_BETTER, Experiment, OutcomeInput
 from core.experiments.analysis import SHARES
-from core.experiments.service import ExperimentReport
+from core.experiments.reports import ExperimentReport
 from core.experiments.words import names
 from dashboard import formatting, tables
 from dashboard.charts.experiments import effect_over_time, forest_plot, split_shares, units_per_day
@@ -94,10 +94,10 @@ def _verdict(found: ExperimentReport) -> None:
     if found.analysis.is_ratio_mismatch and experiment.acknowledged_at is None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Show the verdict anyway", key="exp_acknowledge", icon=":material/visibility:"):
-                manager().experiments.acknowledge(experiment.id)
+                manager().experiments.designs.acknowledge(experiment.id)
                 st.rerun()
             st.caption("Recorded in the audit trail.")
-    cautions = [*found.cautions, *manager().experiments.novelty(experiment.id)]
+    cautions = [*found.cautions, *manager().experiments.reports.novelty(experiment.id)]
     if cautions:
         st.warning("\n".join(f"- {formatting.plain(caution)}" for caution in cautions), icon=":material/info:")
 
@@ -127,7 +127,7 @@ def _actions(found: ExperimentReport) -> None:
             key="exp_play",
             help="Invents outcomes: A succeeds in 30 %, B in 38 %, C in 34 %, identical ones alike. Calls no model.",
         ):
-            manager().experiments.play(experiment.id, PLAYED)
+            manager().experiments.traffic.play(experiment.id, PLAYED)
             st.rerun()
         with row.popover("Change weights", icon=":material/balance:"):
             _weights(experiment)
@@ -223,11 +223,11 @@ def _more(found: ExperimentReport) -> None:
 def _shadows(experiment: Experiment) -> None:
     """Their cost, and the latest of them beside the served answers, to be judged."""
     mm = manager()
-    for position, n, failed, nano, unpriced in mm.experiments.shadow_costs(experiment.id):
+    for position, n, failed, nano, unpriced in mm.experiments.reports.shadow_costs(experiment.id):
         name = next((v.name for v in experiment.variants if v.position == position), f"variant {position}")
         text = f"{name}: {n:,} unseen answers, {failed:,} failed, {formatting.usd(nano / 1e9)}"
         st.caption(formatting.plain(text + (f", {unpriced:,} unpriced" if unpriced else "")))
-    for shadow_id, served_id in mm.experiments.shadow_pairs(experiment.id):
+    for shadow_id, served_id in mm.experiments.reports.shadow_pairs(experiment.id):
         shadow, served = mm.log.get(shadow_id), mm.log.get(served_id)
         if shadow is None or served is None:
             continue

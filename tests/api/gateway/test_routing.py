@@ -32,7 +32,7 @@ def test_an_experiment_says_what_was_assigned_and_takes_feedback(served: Running
     assert heard.headers["x-aimm-variant"] in ("variant_a", "variant_b")
     assert (first.status, second.status, wrong.status, unsaid.status) == (200, 200, 404, 400)
     assert unsaid.json["error"]["type"] == "invalid_request_error"
-    units = served.mm.experiments.latest_units(experiment_id)
+    units = served.mm.experiments.reports.latest_units(experiment_id)
     assert [(unit.unit_id, unit.assignment_id) for unit in units] == [("u1", assignment)]
     assert (first.json["state"], second.json["state"]) == ("counted", "counted")
     # The shadow is asked with the same words, recorded as what it is, and never returned.

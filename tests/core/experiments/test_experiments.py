@@ -17,8 +17,8 @@ from core import Conflict, InvalidRequest, ModelManager, ModelNotFound, NotFound
 from core.assignment.placement import assign
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.experiments.analysis import analyse
+from core.experiments.checks import find_variant
 from core.experiments.decision import Traffic, decide
-from core.experiments.outcomes import find_variant
 from core.statistics import bayes, quantiles, sequential
 from core.statistics.means import Sample, welch_interval
 from core.statistics.moments import Moments
@@ -445,7 +445,7 @@ def test_ten_thousand_outcomes_at_once_keep_mean_and_variance(mm: ModelManager):
     ratings = np.random.default_rng(5).integers(1, 6, 10_000)
     mm.experiments.record(made.id, [OutcomeInput(variant=0, success=True, rating=float(r)) for r in ratings])
 
-    kept = mm.experiments.sums(made.id).of(1, 0, "rating")
+    kept = mm.experiments.reports.sums(made.id).of(1, 0, "rating")
     kept = kept.rebased(0.0)
     assert kept.mean_y == pytest.approx(ratings.mean())
     assert kept.m_yy == pytest.approx(((ratings - ratings.mean()) ** 2).sum())
@@ -468,7 +468,7 @@ def test_a_stopped_experiment_takes_no_traffic(mm: ModelManager):
     for refused in (
         lambda: mm.experiments.start(made.id, "u", "Hi"),
         lambda: mm.experiments.stop(made.id),
-        lambda: mm.experiments.play(made.id),
+        lambda: mm.experiments.traffic.play(made.id),
     ):
         with pytest.raises(Conflict):
             refused()
@@ -491,12 +491,12 @@ def test_an_experiment_that_proves_nothing_is_refused(mm: ModelManager, name, va
 
 def test_playing_a_thousand_users_moves_the_numbers(mm: ModelManager):
     made = mm.experiments.create("Tone", ["sim-fast", "sim-balanced"])
-    mm.experiments.play(made.id, 1000)
+    mm.experiments.traffic.play(made.id, 1000)
 
     report = mm.experiments.report(made.id)
     assert report.analysis.n_outcomes == 1000
     assert not report.analysis.is_ratio_mismatch
-    assert sum(day.n_outcomes for day in mm.experiments.days(made.id)) == 1000
+    assert sum(day.n_outcomes for day in mm.experiments.reports.days(made.id)) == 1000
     assert mm.experiments.differences() == []
 
 

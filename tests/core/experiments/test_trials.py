@@ -21,7 +21,7 @@ from core.calls.call import Origin
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
-from core.experiments import allocation, record
+from core.experiments import planner, record
 from core.experiments.analysis import analyse
 from core.experiments.decision import decide
 from core.experiments.planner import plan
@@ -88,7 +88,7 @@ def test_a_unit_keeps_its_variant_and_its_phase_when_weights_change(mm: ModelMan
     assert report.analysis.n_multiple == 0
     assert sum(exposed(mm, made)) == 60
     mm.experiments.assign(made.id, "new")
-    assert mm.experiments.sums(made.id).of(2, assign(changed, "new").position, "exposure").n == 1
+    assert mm.experiments.reports.sums(made.id).of(2, assign(changed, "new").position, "exposure").n == 1
 
 
 def test_a_unit_whose_variant_is_gone_gets_another_and_is_shown(mm: ModelManager):
@@ -102,7 +102,7 @@ def test_a_unit_whose_variant_is_gone_gets_another_and_is_shown(mm: ModelManager
     former_b = [unit for unit in units if first[unit] == 1]
     assert all(second[unit] == 0 for unit in units if first[unit] == 0)
     assert {second[unit] for unit in former_b} == {0, 1}  # drawn afresh, or all would fall on the same side
-    sums = mm.experiments.sums(made.id)
+    sums = mm.experiments.reports.sums(made.id)
     assert sums.of(1, 0, "exposure").n == len(units) - len(former_b)
     assert sum(sums.of(2, at, "exposure").n for at in (0, 1)) == len(former_b)
     assert sums.of(2, 0, "multiple").n == sum(second[unit] == 0 for unit in former_b)
@@ -274,7 +274,7 @@ def test_everything_recorded_at_once_is_what_it_is_one_by_one(mm: ModelManager):
     for outcome in outcomes:
         mm.experiments.record(single.id, [outcome])
 
-    one, other = mm.experiments.sums(whole.id).moments, mm.experiments.sums(single.id).moments
+    one, other = mm.experiments.reports.sums(whole.id).moments, mm.experiments.reports.sums(single.id).moments
     assert one.keys() == other.keys()
     for key, found in one.items():
         assert found.n == other[key].n
@@ -289,7 +289,7 @@ def test_sums_that_disagree_with_the_rows_are_found(mm: ModelManager, open_manag
     from sqlalchemy import text
 
     made = mm.experiments.create("t", SIM)
-    mm.experiments.play(made.id, 200)
+    mm.experiments.traffic.play(made.id, 200)
     statement = "UPDATE experiment_sums SET mean_y = mean_y + 0.01 WHERE metric = 'success' AND position = 1"
     with mm.database.write() as connection:
         connection.execute(text(statement))
@@ -416,7 +416,7 @@ def test_users_with_many_calls_are_one_latency_each(mm: ModelManager):
     for _ in range(5):
         mm.generate("Hello", model=f"exp:{made.id}", unit="u1")
 
-    sums = mm.experiments.sums(made.id)
+    sums = mm.experiments.reports.sums(made.id)
     assert (
         sum(histogram.decode(blob)[bucket] for blob in sums.latencies.values() for bucket in histogram.decode(blob))
         == 1
@@ -531,11 +531,11 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
     testing.flush(mm)
 
     assert served.variant.position in (0, 1)
-    position, n, failed, nano, _ = mm.experiments.shadow_costs(made.id)[0]
+    position, n, failed, nano, _ = mm.experiments.reports.shadow_costs(made.id)[0]
     assert (position, n, failed) == (2, 1, 0)
     assert nano > 0
     assert len(shadows) <= 1
-    ((shadow_id, served_id),) = mm.experiments.shadow_pairs(made.id)
+    ((shadow_id, served_id),) = mm.experiments.reports.shadow_pairs(made.id)
     assert served_id == call.id
     (state,) = mm.experiments.record(made.id, [OutcomeInput(generation_id=shadow_id, success=True)])
     report = mm.experiments.report(made.id)
@@ -582,7 +582,7 @@ def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelMana
         made.id, [OutcomeInput(unit_id=unit, variant=n % 2, success=True) for n, unit in enumerate(units)]
     )
     seen: dict[str, set[int]] = {}
-    for row in mm.experiments.latest_units(made.id, 1000):
+    for row in mm.experiments.reports.latest_units(made.id, 1000):
         seen.setdefault(row.unit_id, set()).add(row.position)
 
     moved = mm.experiments.report(made.id).analysis.n_multiple
@@ -632,13 +632,13 @@ def test_weights_follow_the_data_with_a_floor_and_each_move_is_a_phase(mm: Model
     rows = [OutcomeInput(variant=n % 2, unit_id=f"u{n}", success=n % 2 == 1 and n % 3 > 0) for n in range(800)]
     mm.experiments.record(made.id, rows)
 
-    mm.experiments.reallocate()
-    mm.experiments.reallocate()
+    mm.experiments.designs.reallocate()
+    mm.experiments.designs.reallocate()
 
     changed = mm.experiments.get(made.id)
     assert changed.phase == 2  # a second move needs a batch of its own
     assert [v.weight for v in changed.variants] == [100, 900]
-    assert allocation.next_weights(changed, mm.experiments.sums(made.id)) is None
+    assert planner.next_weights(changed, mm.experiments.reports.sums(made.id)) is None
 
 
 # Workflows and aliases as variants
@@ -656,8 +656,8 @@ def test_a_workflow_answers_as_a_variant_and_counts_like_one_call(mm: ModelManag
     served, run_id = mm.experiments.start(made.id, unit, "Hello")
     assert isinstance(run_id, str)
     run = mm.workflows.wait(run_id, 30)
-    mm.experiments.settle_runs()
-    mm.experiments.settle_runs()
+    mm.experiments.traffic.settle_runs()
+    mm.experiments.traffic.settle_runs()
     mm.experiments.record(made.id, [OutcomeInput(assignment_id=served.assignment_id, success=True)])
 
     result = mm.experiments.report(made.id).analysis.results[1]
@@ -680,7 +680,7 @@ def test_shadows_answer_beside_a_call_also_where_another_variant_is_a_workflow(m
     assert not isinstance(call, str)
     testing.flush(mm)
 
-    assert mm.experiments.shadow_costs(made.id)[0][:2] == (2, 1)
+    assert mm.experiments.reports.shadow_costs(made.id)[0][:2] == (2, 1)
 
 
 def test_an_alias_as_a_variant_is_what_it_stands_for_today(mm: ModelManager):
@@ -778,7 +778,7 @@ def test_promoting_twice_at_a_time_is_refused(mm: ModelManager):
 
 def test_a_decision_record_holds_and_a_changed_one_does_not(mm: ModelManager, tmp_path: Path):
     made = mm.experiments.create("t | pipe", SIM, guardrails=(Guardrail(metric="error_rate", margin=0.1),))
-    mm.experiments.play(made.id, 500)
+    mm.experiments.traffic.play(made.id, 500)
     mm.generate("Hello", model=f"exp:{made.id}", unit="u1")
     mm.experiments.stop(made.id, "done")
 
@@ -796,7 +796,7 @@ def test_a_decision_record_holds_and_a_changed_one_does_not(mm: ModelManager, tm
 def test_records_are_verified_from_the_terminal(open_manager: Open, sqlite_url: str, tmp_path: Path):
     mm = open_manager(sqlite_url)
     made = mm.experiments.create("t", SIM)
-    mm.experiments.play(made.id, 100)
+    mm.experiments.traffic.play(made.id, 100)
     mm.experiments.stop(made.id)
 
     def aimm(*args: str) -> subprocess.CompletedProcess[str]:

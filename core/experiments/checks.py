@@ -1,4 +1,4 @@
-"""Whether a design proves anything, checked before it starts, and what its variants are asked. Pure but for the resolver handed in."""
+"""Designs, variants and outcomes as they are given, checked. Pure but for the resolver handed in."""
 
 import hashlib
 import math
@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from core.calls.call import MAX_CACHE_S
-from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Guardrail, Variant
+from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Experiment, Guardrail, OutcomeInput, Variant
 from core.domain.generation import Message, Request
 from core.errors import InvalidRequest
 from core.experiments.words import amount, names
+from core.formats.text import folded, is_storable
 
 MAX_VARIANTS = 10
 MAX_WEIGHT = 1_000_000
+MAX_TEXT = 20_000
 
 
 def checked_design(fields: dict[str, Any]) -> Design:
@@ -87,28 +89,28 @@ def checked_variants(given: Sequence[str | Variant], resolve: Callable[[Variant]
     """
     if not 2 <= len(given) <= MAX_VARIANTS:
         raise InvalidRequest(f"{len(given)} variants given; an experiment takes 2 to {MAX_VARIANTS}.")
-    arms = tuple(_variant(each, position, resolve) for position, each in enumerate(given))
-    served = [arm for arm in arms if arm.is_served]
-    if len(served) < 2 and not (served and any(arm.is_shadow for arm in arms)):
+    variants = tuple(_variant(each, position, resolve) for position, each in enumerate(given))
+    served = [variant for variant in variants if variant.is_served]
+    if len(served) < 2 and not (served and any(variant.is_shadow for variant in variants)):
         raise InvalidRequest("At least two variants need a weight above 0.")
-    if any(not 0 <= arm.weight <= MAX_WEIGHT for arm in arms):
+    if any(not 0 <= variant.weight <= MAX_WEIGHT for variant in variants):
         raise InvalidRequest(f"Weights are whole numbers from 0 to {MAX_WEIGHT:,}.")
-    if len({arm.name for arm in arms}) < len(arms):
+    if len({variant.name for variant in variants}) < len(variants):
         raise InvalidRequest("Two variants have the same name.")
-    return arms
+    return variants
 
 
 def _variant(given: str | Variant, position: int, resolve: Callable[[Variant], Variant]) -> Variant:
-    arm = Variant(position=position, name="", model=given) if isinstance(given, str) else given
-    what = arm.workflow or arm.model
-    name = arm.name.strip() or f"{'ABCDEFGHIJ'[position]} · {what}"
-    if not arm.model and not arm.workflow:
+    variant = Variant(position=position, name="", model=given) if isinstance(given, str) else given
+    what = variant.workflow or variant.model
+    name = variant.name.strip() or f"{'ABCDEFGHIJ'[position]} · {what}"
+    if not variant.model and not variant.workflow:
         raise InvalidRequest("A variant needs a model, an alias or a workflow.")
-    arm = resolve(arm)
-    version = arm.prompt_version.strip() or (prompt_version(arm.system) if arm.system else "")
-    if arm.workflow and arm.is_shadow:
+    variant = resolve(variant)
+    version = variant.prompt_version.strip() or (prompt_version(variant.system) if variant.system else "")
+    if variant.workflow and variant.is_shadow:
         raise InvalidRequest("A workflow cannot answer as a shadow.")
-    return replace(arm, position=position, name=name, prompt_version=version)
+    return replace(variant, position=position, name=name, prompt_version=version)
 
 
 def prompt_version(system: str) -> str:
@@ -116,13 +118,13 @@ def prompt_version(system: str) -> str:
     return hashlib.sha256(system.encode()).hexdigest()[:8]
 
 
-def made_up_hypothesis(arms: Sequence[Variant], design: Design) -> str:
+def made_up_hypothesis(variants: Sequence[Variant], design: Design) -> str:
     """For an experiment whose owner gave none: what its rule asks for, of the variants that get traffic."""
-    control, *others = (arm for arm in arms if arm.is_served)
+    control, *others = (variant for variant in variants if variant.is_served)
     if not others:
-        shadows = " and ".join(arm.name for arm in arms if arm.is_shadow)
+        shadows = " and ".join(variant.name for variant in variants if variant.is_shadow)
         return f"{shadows} would answer no worse than {control.name}; nobody sees its answers, and nothing is compared."
-    who = others[0].name if len(others) == 1 else f"At least one of {', '.join(arm.name for arm in others)}"
+    who = others[0].name if len(others) == 1 else f"At least one of {', '.join(variant.name for variant in others)}"
     larger, what = design.is_larger_better(design.primary), names(design.primary)
     article = "" if what.startswith("dollars") else "a "
     if design.rule == "superior":
@@ -138,3 +140,48 @@ def asked_of(variant: Variant, prompt: str) -> Request:
     """What a variant's model is asked."""
     messages = (Message("user", prompt),)
     return Request(model=variant.model, messages=messages, system=variant.system, parameters=variant.parameters)
+
+
+def checked_outcome(experiment: Experiment, result: OutcomeInput) -> OutcomeInput:
+    """The outcome with its variant's position. Raises: InvalidRequest"""
+    if result.rating is not None and not 1 <= result.rating <= 5:
+        raise InvalidRequest(f"rating == {result.rating}, must be from 1 to 5")
+    if result.number is not None and not abs(result.number) <= 1e15:  # neither NaN nor too large for a float
+        raise InvalidRequest(f"number == {result.number}, must be finite and at most 1e15")
+    if len(result.text) > MAX_TEXT:
+        raise InvalidRequest(f"text has {len(result.text):,} characters; at most {MAX_TEXT:,} are taken.")
+    if result.success is None and result.rating is None and result.number is None and not result.text.strip():
+        raise InvalidRequest("An outcome needs success, a rating, a number or a text.")
+    if result.variant is None and not (result.unit_id or result.generation_id or result.assignment_id):
+        raise InvalidRequest("An outcome belongs to a generation, an assignment, a unit or a variant: name one.")
+    if result.success is not None and not isinstance(result.success, bool):
+        raise InvalidRequest(f"success == {result.success!r}, must be true or false")
+    _check_texts(result)
+    position = None if result.variant is None else find_variant(experiment, result.variant).position
+    return replace(result, variant=position)
+
+
+def _check_texts(result: OutcomeInput) -> None:
+    if result.unit_id is not None and not result.unit_id.strip():
+        raise InvalidRequest("The unit (user_id) must have 1 to 500 characters.")
+    if not all(
+        is_storable(text or "") for text in (result.text, result.unit_id, result.generation_id, result.assignment_id)
+    ):
+        raise InvalidRequest("A text holds a NUL or half of a surrogate pair.")
+    for name in ("unit_id", "generation_id", "assignment_id"):
+        if len(getattr(result, name) or "") > 500:
+            raise InvalidRequest(f"{name} must have at most 500 characters")
+
+
+def find_variant(experiment: Experiment, wanted: str | int) -> Variant:
+    """A variant by position, key (variant_a), letter, name, or model where only one has it."""
+    if isinstance(wanted, int):
+        found = [variant for variant in experiment.variants if variant.position == wanted]
+    else:
+        text = folded(wanted.strip())
+        found = [v for v in experiment.variants if text in (v.key, v.key.removeprefix("variant_"), folded(v.name))]
+        found = found or [v for v in experiment.variants if v.model == wanted]
+    if len(found) != 1:
+        names = ", ".join(variant.key for variant in experiment.variants)
+        raise InvalidRequest(f"variant == {wanted!r} is not one of {names} (or their names).")
+    return found[0]
