@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from core import ModelManager
 from core.clock import DAY_US, now_us
 from core.config import Settings
-from core.storage.engine.writer import log_rows
+from core.storage.calls.record import log_rows
 from tests.fakes.gemini import KEY
 
 MODEL = "gemini-without-a-price"

@@ -26,10 +26,11 @@ from core.pricing.catalogue import SIMULATED_PRICES
 from core.pricing.receipt import receipt_for
 from core.storage.calls import rollups
 from core.storage.calls.generations import GenerationStore, receipt_to_json
+from core.storage.calls.record import log_rows
 from core.storage.calls.rollups import RollupStore
 from core.storage.comparisons import ComparisonStore
 from core.storage.engine.database import Database
-from core.storage.engine.writer import Writer, log_rows
+from core.storage.engine.writer import Writer
 from core.storage.experiments import units as unit_store
 from core.storage.experiments.designs import ExperimentStore
 from core.storage.money import spend_by

@@ -44,6 +44,7 @@ from core.monitoring.spend import SpendService
 from core.providers.registry import Registry
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
+from core.storage.calls.record import recording
 from core.storage.calls.rollups import RollupStore
 from core.storage.calls.totals import TotalsStore
 from core.storage.engine.database import Database
@@ -97,7 +98,7 @@ class ModelManager(Asking):
         self.database = Database(self.settings.database_url)
         self._presence = Presence(self.database)
         self._ledger = Ledger(self._presence)
-        self._writer = Writer(self.database, self._ledger.settle)
+        self._writer = Writer(self.database, recording(self._ledger.settle))
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
         self.traffic = TrafficRouter(self.database, self._writer)

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from core import clock
+from core import ModelManager, clock
 from core.domain.generation import Generation
-from core.manager import ModelManager
 from core.storage.calls.generations import to_body, to_row
 
 

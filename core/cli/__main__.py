@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from core import ModelManager
 from core.calls.call import Origin
 from core.cli import experiments, keys, prices, records
 from core.config import Settings
@@ -16,7 +17,6 @@ from core.demo import DemoSize
 from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.formats import strict_json as json
-from core.manager import ModelManager
 
 EXIT_ERROR = 1
 

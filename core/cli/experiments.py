@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core import ModelManager
 from core.errors import InvalidRequest
-from core.manager import ModelManager
 
 
 def add(commands: Any) -> None:

@@ -6,11 +6,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from core import clock
+from core import ModelManager, clock
 from core.domain.key import SCOPES, Key
 from core.errors import InvalidRequest
 from core.keys.issuing import Allowance
-from core.manager import ModelManager
 
 
 def add(commands: Any) -> None:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core import ModelManager
 from core.domain.price import RATE_NAMES, Price
 from core.errors import InvalidRequest
-from core.manager import ModelManager
 from core.pricing.team import above_from_text
 
 DEFAULT_URL = "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json"

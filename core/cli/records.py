@@ -5,8 +5,8 @@ import sys
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from core import ModelManager
 from core.errors import InvalidRequest
-from core.manager import ModelManager
 
 PAGE = 20
 

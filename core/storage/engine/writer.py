@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,19 +18,14 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert
 
 from core.errors import AimmError, DatabaseUnavailable
-from core.storage.calls import rollups
 from core.storage.engine.database import Database
-from core.storage.engine.prepared import Prepared
-from core.storage.experiments import units as unit_store
 from core.storage.gateway.schema import cached_responses
-from core.storage.money import spend_by
-from core.storage.money.ledger import lock_ledger
-from core.storage.schema import generation_bodies, generations
 
 logger = logging.getLogger(__name__)
 
 Work = Callable[[Connection], Any]
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[dict[str, Any]]
+Record = Callable[[Connection, Rows, Rows], None]
 Handler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 MAX_BATCH = 500
 WORKS_S = 5.0
@@ -52,12 +47,12 @@ class _Job:
 class Writer:
     """Accepts work from any thread; a future is done when its transaction is committed.
 
-    on_logged: Runs in each transaction that records calls, with their rows.
+    record: Writes the rows and the bodies of the calls that a transaction records; see core.storage.calls.record.
     """
 
-    def __init__(self, database: Database, on_logged: Callable[[Connection, Rows], None] | None = None) -> None:
+    def __init__(self, database: Database, record: Record) -> None:
         self._database = database
-        self._on_logged = on_logged
+        self._record = record
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="aimm-writer", daemon=True)
@@ -184,23 +179,5 @@ class Writer:
     def _execute(self, connection: Connection, batch: Sequence[_Job]) -> list[Any]:
         rows = [job.row for job in batch if job.row is not None]
         if rows:
-            lock_ledger(connection)
-            log_rows(connection, rows, [job.body for job in batch if job.body is not None])
-            if self._on_logged is not None:
-                self._on_logged(connection, rows)
+            self._record(connection, rows, [job.body for job in batch if job.body is not None])
         return [job.work(connection) if job.work else None for job in batch]
-
-
-_LOG = Prepared(lambda _: insert(generations), generations.c.keys())
-_LOG_BODY = Prepared(lambda _: insert(generation_bodies), generation_bodies.c.keys())
-
-
-def log_rows(connection: Connection, rows: Sequence[dict[str, Any]], bodies: Sequence[dict[str, Any]]) -> None:
-    """Insert generations with their bodies and bring the rollups up to date, in the caller's transaction."""
-    if rows:
-        _LOG.run_many(connection, rows)
-        rollups.add_rows(connection, rows)
-        spend_by.add_rows(connection, rows)
-        unit_store.log_calls(connection, rows)
-    if bodies:
-        _LOG_BODY.run_many(connection, bodies)

@@ -29,6 +29,7 @@ from core.domain.price import Price
 from core.pricing.estimate import estimate, input_range, output_range
 from core.pricing.receipt import to_nano
 from core.storage.calls.generations import to_row
+from core.storage.calls.record import recording
 from core.storage.engine.database import Database
 from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
@@ -50,7 +51,7 @@ def world(database_url: str):
     database = Database(database_url)
     presence = Presence(database)
     ledger = Ledger(presence)
-    writer = Writer(database, ledger.settle)
+    writer = Writer(database, recording(ledger.settle))
 
     def log(hours_ago: float, **changes: object) -> None:
         moment = NOW - timedelta(hours=hours_ago)

@@ -9,6 +9,7 @@ from core import InvalidRequest, clock
 from core.domain.generation import Usage
 from core.monitoring.service import MonitoringService
 from core.storage.calls.generations import to_row
+from core.storage.calls.record import recording
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
@@ -21,7 +22,7 @@ NOW = datetime(2026, 11, 16, 12, 30, tzinfo=UTC)  # a Monday, the middle of the 
 def world(database_url: str):
     """Monitoring at a fixed moment, and a function that logs a call so many hours ago."""
     database = Database(database_url)
-    writer = Writer(database)
+    writer = Writer(database, recording())
     rollups = RollupStore(database)
 
     def log(hours_ago: float, **changes: object) -> None:

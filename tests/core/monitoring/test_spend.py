@@ -28,6 +28,7 @@ from core.monitoring.bills.reconcile import Booked, days_of, one_number, reconci
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.spend import NOT_YET, SpendService
 from core.pricing.receipt import from_nano, to_nano
+from core.storage.calls.record import recording
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.presence import Presence
@@ -1065,7 +1066,7 @@ def test_a_budget_in_any_time_zone_has_an_outlook_at_the_ends_of_its_period(
 ):
     now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
     database = Database(sqlite_url)
-    writer = Writer(database)
+    writer = Writer(database, recording())
     service = BudgetService(database, writer, Ledger(Presence(database)), lambda: now)
     spend = SpendService(RollupStore(database), SpendByStore(database), service, lambda: now)
 

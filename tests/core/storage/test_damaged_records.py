@@ -25,6 +25,7 @@ from core.domain.workflow import Step, Workflow
 from core.errors import AuthenticationError, DamagedRecord
 from core.storage.calls import reading
 from core.storage.calls.generations import GenerationStore, to_body, to_row
+from core.storage.calls.record import recording
 from core.storage.engine.database import _MIGRATIONS, Database, _to_url
 from core.storage.engine.writer import Writer
 from dashboard import process
@@ -72,7 +73,7 @@ def damage(url: str, value: Any, columns: dict[str, tuple[str, ...]] = COLUMNS) 
 @pytest.mark.parametrize("missing", ["tools", "operation", "usages"])
 def test_a_row_without_one_of_its_columns_is_refused(database_url: str, missing: str):
     database = Database(database_url)
-    writer = Writer(database)
+    writer = Writer(database, recording())
     row, body = to_row(a_generation("g1")), to_body(a_generation("g1"), "full")
     for values in (row, body):
         values.pop(missing, None)

@@ -25,6 +25,7 @@ from core.domain.generation import Generation, Message, Usage
 from core.domain.message import Media, ToolCall, ToolResult
 from core.statistics import histogram
 from core.storage.calls.generations import GenerationStore, to_body, to_row
+from core.storage.calls.record import recording
 from core.storage.calls.responses import ResponseStore
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database, _to_url
@@ -44,7 +45,7 @@ def database(database_url: str):
 
 @pytest.fixture
 def writer(database: Database):
-    opened = Writer(database)
+    opened = Writer(database, recording())
     yield opened
     opened.close()
 
@@ -127,7 +128,7 @@ def test_one_bad_row_does_not_take_its_batch_with_it(database: Database, writer:
 
 def test_two_processes_worth_of_writers_share_one_database(database: Database, database_url: str, writer: Writer):
     other_database = Database(database_url)
-    other = Writer(other_database)
+    other = Writer(other_database, recording())
     waiting = []
     for n in range(300):
         waiting.append((writer if n % 2 else other).log(to_row(a_generation(f"g{n}")), None))

@@ -24,6 +24,7 @@ from core.domain.experiment import OutcomeInput
 from core.domain.generation import Generation, Usage
 from core.statistics.sample_ratio import sequential_sample_ratio
 from core.storage.calls.generations import to_row
+from core.storage.calls.record import recording
 from core.storage.calls.totals import ArmTotals, CallTotals, TotalsStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
@@ -71,7 +72,7 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def log(database: Database) -> Iterator[Log]:
     """Records a call as the engine does."""
-    writer = Writer(database)
+    writer = Writer(database, recording())
 
     def log_(**changes: Any) -> Generation:
         g = a_generation(f"g_{random.random()}", **{"created_at": clock.now(), **changes})

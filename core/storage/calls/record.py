@@ -1,0 +1,42 @@
+"""The record of calls: their rows, bodies, sums and charges, written in one transaction."""
+
+from collections.abc import Callable
+from functools import partial
+
+from sqlalchemy import Connection, insert
+
+from core.storage.calls import rollups
+from core.storage.engine.prepared import Prepared
+from core.storage.engine.writer import Record, Rows
+from core.storage.experiments import units
+from core.storage.money import spend_by
+from core.storage.money.ledger import lock_ledger
+from core.storage.schema import generation_bodies, generations
+
+Settle = Callable[[Connection, Rows], None]
+
+_LOG = Prepared(lambda _: insert(generations), generations.c.keys())
+_LOG_BODY = Prepared(lambda _: insert(generation_bodies), generation_bodies.c.keys())
+
+
+def recording(settle: Settle | None = None) -> Record:
+    """The writer's way to record calls. settle: Charges them to their budgets, in the same transaction."""
+    return partial(_record, settle)
+
+
+def _record(settle: Settle | None, connection: Connection, rows: Rows, bodies: Rows) -> None:
+    lock_ledger(connection)
+    log_rows(connection, rows, bodies)
+    if settle is not None:
+        settle(connection, rows)
+
+
+def log_rows(connection: Connection, rows: Rows, bodies: Rows) -> None:
+    """Insert generations with their bodies and bring the rollups up to date, in the caller's transaction."""
+    if rows:
+        _LOG.run_many(connection, rows)
+        rollups.add_rows(connection, rows)
+        spend_by.add_rows(connection, rows)
+        units.log_calls(connection, rows)
+    if bodies:
+        _LOG_BODY.run_many(connection, bodies)
