@@ -241,7 +241,7 @@ def test_what_is_typed_into_a_workflow_is_not_lost_and_loses_nothing(app: AppTes
     assert "Choose another name" in texts(app)
     yaml().input(text.format("one", "Mine")).run()
     button(app, "Save").click().run()
-    assert service.texts()["one"] == text.format("one", "Mine")
+    assert service.definitions.texts()["one"] == text.format("one", "Mine")
     assert not is_broken(app)
 
 
