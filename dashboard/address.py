@@ -5,6 +5,7 @@ is kept here. A page that is come back to shows what it showed: each remembers i
 """
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -59,7 +60,7 @@ def missing(name: str, what: str) -> None:
 
 
 def table(
-    frame: pd.DataFrame, name: str, key: str, *, then: Callable[[], None] | None = None, **options: object
+    frame: pd.DataFrame, name: str, key: str, *, then: Callable[[], None] | None = None, **options: Any
 ) -> str | None:
     """Draw a table with a column `id`; the id of the row that was selected stands in the address under `name`."""
     st.session_state[f"{key}_ids"] = " ".join(frame["id"])  # as drawn: by the time of the click there may be newer rows
@@ -70,7 +71,7 @@ def table(
         if then is not None:
             then()
 
-    tables.show(frame, hide_index=True, on_select=picked, selection_mode="single-row", key=key, **options)
+    tables.show(frame, on_select=picked, selection_mode="single-row", key=key, **options)
     return value(name)
 
 

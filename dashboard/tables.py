@@ -1,6 +1,7 @@
 """Tables as they are drawn and as they leave: no cell of a file or of the clipboard is a formula to a spreadsheet."""
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -9,9 +10,34 @@ from dashboard import formatting
 
 TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")
 
+_Row = TypeVar("_Row")
+_UNITS = ("$/M", "$", "%", "s")
 
-def show(frame: pd.DataFrame, **options: Any) -> Any:
-    """`st.dataframe`: shows the cells as they are; what is downloaded or copied from it is harmless."""
+
+def frame(rows: Iterable[_Row], columns: Mapping[str, Callable[[_Row], object]]) -> pd.DataFrame:
+    """A data frame of values: for each column its name and how a row gives it."""
+    found = list(rows)
+    return pd.DataFrame({name: [of(row) for row in found] for name, of in columns.items()})
+
+
+def heading(name: str) -> str:
+    """The name of a column as people read it: `latency s` is Latency (s)."""
+    words, _, unit = name.rpartition(" ")
+    text = f"{words} ({unit})" if words and unit in _UNITS else name
+    return text[:1].upper() + text[1:]
+
+
+def _headed(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    for name in map(str, frame.columns):
+        own = given.get(name, {})
+        config[name] = own if own is None or own.get("label") else {**own, "label": heading(name)}
+    return config
+
+
+def show(frame: pd.DataFrame, *, column_config: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    """`st.dataframe` with headings; shows the cells as they are, and what is copied or downloaded is harmless."""
+    options |= {"column_config": _headed(frame, column_config or {}), "hide_index": True}
     safe, changed = formatting.defused(frame)
     if not changed:
         return st.dataframe(frame, **options)

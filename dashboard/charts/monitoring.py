@@ -29,7 +29,7 @@ def latency_over_time(frame: pd.DataFrame, span: Span) -> Any:
 
 
 def ttft_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    names = {"TTFT p50 s": "p50", "TTFT p95 s": "p95", "TTFT p99 s": "p99"}
+    names = {"first token p50 s": "p50", "first token p95 s": "p95", "first token p99 s": "p99"}
     return _lines(frame, names, span, "Time to first token (s)")
 
 

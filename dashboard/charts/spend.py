@@ -36,11 +36,7 @@ def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> An
         height = max(float(by_day["cost $"].max()) * 0.12, 1e-6)
         lows = [missing["cost $"] + height * n / 5 for n in range(5)]
         steps = pd.concat([missing.assign(low=low, high=low + height / 10) for low in lows])
-        tips = [
-            time_tip("day"),
-            alt.Tooltip("unpriced calls:Q", title="unpriced calls"),
-            alt.Tooltip("unpriced tokens:Q", format=","),
-        ]
+        tips = [time_tip("day"), "unpriced calls:Q", alt.Tooltip("unpriced tokens:Q", format=",")]
         hatch = alt.Chart(steps).mark_bar(color=UNPRICED, opacity=0.75)
         layers.append(
             hatch.encode(x=time_axis(span), y=alt.Y("low:Q", title="Cost (USD per day)"), y2="high:Q", tooltip=tips)
@@ -57,10 +53,7 @@ def forecast(frame: pd.DataFrame, limit_usd: float | None, span: Span) -> Any:
     layers = []
     if "expected" in frame:
         path = frame.dropna(subset=["expected"])
-        tips = [
-            time_tip("day"),
-            *(alt.Tooltip(f"{name}:Q", format="$,.4f") for name in ("expected", "lower", "upper")),
-        ]
+        tips = [time_tip("day"), *(alt.Tooltip(f"{name}:Q", format="$,.4f") for name in ("expected", "lower", "upper"))]
         fan = alt.Chart(path).mark_area(opacity=0.25, color=PALETTE[0])
         layers.append(fan.encode(x=x, y=alt.Y("lower:Q", title="Spend of the month (USD)"), y2="upper:Q", tooltip=tips))
         layers.append(
@@ -79,27 +72,15 @@ def forecast(frame: pd.DataFrame, limit_usd: float | None, span: Span) -> Any:
 def bridge(frame: pd.DataFrame) -> Any:
     """A waterfall from one period's spend to another's."""
     order = frame["step"].tolist()
-    x = alt.X(
-        "step:N",
-        sort=order,
-        scale=alt.Scale(domain=order),
-        title=None,
-        axis=alt.Axis(labelAngle=-35, labelOverlap=False),
-    )
-    colour = alt.Scale(domain=["total", "more", "less"], range=["#7c7f86", "#dc2626", "#0d9488"])
-    bars = (
-        alt.Chart(frame)
-        .mark_bar(size=34)
-        .encode(
-            x=x,
+    axis = alt.Axis(labelAngle=-35, labelOverlap=False)
+    colour = alt.Scale(domain=["total", "more", "less"], range=["#7c7f86", ERROR_COLOUR, PALETTE[1]])
+    bars = alt.Chart(frame).mark_bar(size=34)
+    return finish(
+        bars.encode(
+            x=alt.X("step:N", sort=order, scale=alt.Scale(domain=order), title=None, axis=axis),
             y=alt.Y("start:Q", title="Spend (USD)"),
             y2="end:Q",
             color=alt.Color("kind:N", scale=colour, legend=None),
-            tooltip=[
-                "step:N",
-                alt.Tooltip("change:Q", format="+$,.6f"),
-                alt.Tooltip("end:Q", format="$,.6f"),
-            ],
+            tooltip=["step:N", alt.Tooltip("change:Q", format="+$,.6f"), alt.Tooltip("end:Q", format="$,.6f")],
         )
     )
-    return finish(bars)

@@ -12,5 +12,5 @@ def show(title: str, chart: Any, frame: pd.DataFrame, *, help_text: str, key: st
     st.markdown(f"**{title}**", help=help_text)
     st.altair_chart(chart)
     with st.expander("Table", icon=":material/table:"):
-        tables.show(frame, hide_index=True)
+        tables.show(frame)
         tables.csv(frame, key)

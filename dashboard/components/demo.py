@@ -16,23 +16,27 @@ def switch() -> None:
             help="Made-up data, marked simulated, never counted in real totals.",
         )
         if st.button("Remove", key="demo_remove", type="tertiary"):
-            manager().demo.remove()
-            st.cache_data.clear()
-            st.rerun()
+            remove()
     elif not monitoring.has_calls(simulated=False) and st.button(
         "Load demo data", key="demo_fill", type="tertiary", icon=":material/science:"
     ):
-        _fill()
+        fill()
 
 
 def offer(text: str, key: str) -> None:
     """Say what is missing, and offer the demo data."""
     st.info(text, icon=":material/inbox:")
     if not monitoring.has_demo() and st.button("Load demo data", key=key, icon=":material/science:"):
-        _fill()
+        fill()
 
 
-def _fill() -> None:
+def remove() -> None:
+    manager().demo.remove()
+    st.cache_data.clear()
+    st.rerun()
+
+
+def fill() -> None:
     with st.spinner("Creating thirty days of history …"):
         manager().demo.fill()
     st.cache_data.clear()

@@ -74,6 +74,6 @@ def _line(found: Estimate) -> str:
 
 
 def _table(found: Sequence[Estimate], names: Sequence[str], first: str) -> None:
-    tables.show(prices.estimates(found, names, first), hide_index=True)
+    tables.show(prices.estimates(found, names, first))
     low, expected, high = (formatting.usd(each) for each in total(list(found)))
     st.caption(formatting.plain(f"Total: expected {expected} (from {low}), at most {high}"), help=HELP)

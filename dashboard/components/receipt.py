@@ -11,12 +11,14 @@ from dashboard.formatting import UNKNOWN
 from dashboard.frames import prices
 
 HELP = {
-    "input": "Prompt tokens that did not come from the vendor's cache.",
-    "cached": "Prompt tokens that came from the vendor's cache, at a lower price.",
-    "thinking": "Tokens the model spent thinking and did not show. Billed as output.",
-    "output": "Tokens of the visible answer.",
-    "ttft": "From the request to the first text.",
-    "speed": "Visible output tokens per second, from the first text to the end.",
+    "Input": "Prompt tokens that did not come from the vendor's cache.",
+    "Cached": "Prompt tokens that came from the vendor's cache, at a lower price.",
+    "Thinking": "Tokens the model spent thinking and did not show. Billed as output.",
+    "Output": "Tokens of the visible answer.",
+    "First token": "From the request to the first text.",
+    "Speed": "Visible output tokens per second, from the first text to the end.",
+    "Total time": "From the request to the last byte, retries included.",
+    "Cost": "In USD. ≈ marks an estimate, – an unknown price.",
 }
 
 
@@ -72,7 +74,7 @@ def _elsewhere(g: Generation) -> None:
         )
     )
     with st.expander("All models", icon=":material/compare_arrows:"):
-        tables.show(prices.elsewhere_table(g, others), hide_index=True)
+        tables.show(prices.elsewhere_table(g, others))
 
 
 def _other_tier(g: Generation, others: Sequence[Elsewhere]) -> str:
@@ -89,18 +91,18 @@ def button(g: Generation, key: str) -> None:
 def show(g: Generation) -> None:
     """The whole receipt."""
     u = g.usage
-    top = st.columns(4)
-    top[0].metric("Input", formatting.count(u.input_tokens - u.cached_tokens), help=HELP["input"])
-    top[1].metric("Cached", formatting.count(u.cached_tokens), help=HELP["cached"])
-    top[2].metric("Thinking", formatting.count(u.thinking_tokens), help=HELP["thinking"])
-    top[3].metric("Output", formatting.count(u.output_tokens - u.thinking_tokens), help=HELP["output"])
-    low = st.columns(4)
-    low[0].metric("First token", formatting.seconds(g.ttft_s), help=HELP["ttft"])
-    low[1].metric("Speed", formatting.rate(g.tokens_per_s), help=HELP["speed"])
-    low[2].metric(
-        "Total time", formatting.seconds(g.latency_s), help="From the request to the last byte, retries included."
-    )
-    low[3].metric("Cost", cost_text(g), help="In USD. ≈ marks an estimate, – an unknown price.")
+    numbers = {
+        "Input": formatting.count(u.input_tokens - u.cached_tokens),
+        "Cached": formatting.count(u.cached_tokens),
+        "Thinking": formatting.count(u.thinking_tokens),
+        "Output": formatting.count(u.output_tokens - u.thinking_tokens),
+        "First token": formatting.seconds(g.ttft_s),
+        "Speed": formatting.rate(g.tokens_per_s),
+        "Total time": formatting.seconds(g.latency_s),
+        "Cost": cost_text(g),
+    }
+    for place, (label, value) in zip([*st.columns(4), *st.columns(4)], numbers.items(), strict=True):
+        place.metric(label, value, help=HELP[label])
     for receipt in g.receipts:
         terms = [
             f"{part.count:>9,} {part.kind:<15} × ${part.price_usd.normalize():f}{_PER.get(part.per, '')}"
@@ -118,10 +120,7 @@ def show(g: Generation) -> None:
     if g.cost_usd is None:
         st.caption("No price is known for this model, so its cost is unknown – not zero.")
         st.page_link(
-            "pages/models.py",
-            label="Set a price",
-            icon=":material/sell:",
-            query_params={"prices_view": "Unpriced"},
+            "pages/models.py", label="Set a price", icon=":material/sell:", query_params={"prices_view": "Unpriced"}
         )
     attempts = f" · {g.n_attempts} attempts" if g.n_attempts > 1 else ""
     text = f"finish reason: {g.finish_reason or UNKNOWN} · answered by {g.response_model or UNKNOWN}{attempts}"

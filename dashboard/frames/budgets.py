@@ -9,6 +9,7 @@ import streamlit as st
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook, BudgetStatus
 from core.monitoring.forecast import Forecast, TooEarly
+from dashboard import tables
 from dashboard.process import manager
 
 
@@ -56,30 +57,27 @@ def usd_a_day(status: BudgetStatus) -> float:
 
 def alerts_table() -> pd.DataFrame:
     """Alerts that are not at rest."""
-    records = [
+    return tables.frame(
+        [alert for alert in alerts() if alert.state != "ok"],
         {
-            "state": alert.state,
-            "budget": alert.budget_name,
-            "at": f"{'forecast ' if alert.is_forecast else ''}{100 * alert.threshold:g} %",
-            "since": alert.since,
-            "text": alert.text,
-        }
-        for alert in alerts()
-        if alert.state != "ok"
-    ]
-    return pd.DataFrame(records, columns=["state", "budget", "at", "since", "text"])
+            "state": lambda alert: alert.state,
+            "budget": lambda alert: alert.budget_name,
+            "at": lambda alert: f"{'forecast ' if alert.is_forecast else ''}{100 * alert.threshold:g} %",
+            "since": lambda alert: alert.since,
+            "text": lambda alert: alert.text,
+        },
+    )
 
 
 def outbox() -> pd.DataFrame:
-    records = [
+    return tables.frame(
+        manager().alerts.outbox.latest(),
         {
-            "channel": each.channel,
-            "made": each.created_at,
-            "delivered": each.delivered_at,
-            "attempts": each.n_attempts,
-            "problem": each.error,
-            "text": each.title,
-        }
-        for each in manager().alerts.outbox.latest()
-    ]
-    return pd.DataFrame(records, columns=["channel", "made", "delivered", "attempts", "problem", "text"])
+            "channel": lambda each: each.channel,
+            "made": lambda each: each.created_at,
+            "delivered": lambda each: each.delivered_at,
+            "attempts": lambda each: each.n_attempts,
+            "problem": lambda each: each.error,
+            "text": lambda each: each.title,
+        },
+    )

@@ -18,7 +18,7 @@ from core.statistics import power
 from core.statistics.interval import Interval
 from core.statistics.peeking import METHODS, Peeking, simulate
 from core.statistics.sequential import MIN_PER_SIDE
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.charts.base import Span
 from dashboard.process import manager
 
@@ -89,20 +89,23 @@ def _relative(analysis: Analysis, metric: Metric, difference: Interval) -> Inter
 
 def contrasts(analysis: Analysis) -> pd.DataFrame:
     """The table behind the forest plot, in each metric's own unit."""
-    records = [
+    return tables.frame(
+        analysis.contrasts,
         {
-            "variant": c.variant.name,
-            "metric": names(c.metric),
-            "difference": signed(c.metric, c.difference.estimate),
-            "from": signed(c.metric, c.difference.lower) if math.isfinite(c.difference.lower) else formatting.UNKNOWN,
-            "to": signed(c.metric, c.difference.upper) if math.isfinite(c.difference.upper) else formatting.UNKNOWN,
-            "p (any look)": None if math.isnan(c.p_value) else min(1.0, c.p_value * analysis.n_comparisons),
-            "units": c.n,
-            "claimed": c.is_claimed,
-        }
-        for c in analysis.contrasts
-    ]
-    return pd.DataFrame(records)
+            "variant": lambda c: c.variant.name,
+            "metric": lambda c: names(c.metric),
+            "difference": lambda c: signed(c.metric, c.difference.estimate),
+            "from": lambda c: (
+                signed(c.metric, c.difference.lower) if math.isfinite(c.difference.lower) else formatting.UNKNOWN
+            ),
+            "to": lambda c: (
+                signed(c.metric, c.difference.upper) if math.isfinite(c.difference.upper) else formatting.UNKNOWN
+            ),
+            "p (any look)": lambda c: None if math.isnan(c.p_value) else min(1.0, c.p_value * analysis.n_comparisons),
+            "units": lambda c: c.n,
+            "claimed": lambda c: c.is_claimed,
+        },
+    )
 
 
 def history(experiment: Experiment) -> pd.DataFrame:
@@ -130,16 +133,15 @@ def history(experiment: Experiment) -> pd.DataFrame:
 def days(experiment: Experiment) -> pd.DataFrame:
     """Exposures and outcomes per day and variant."""
     name = {variant.position: variant.name for variant in experiment.variants}
-    records = [
+    return tables.frame(
+        manager().experiments.reports.days(experiment.id),
         {
-            "time": pd.Timestamp(day.day_us, unit="us", tz="UTC"),
-            "variant": name.get(day.position, f"variant {day.position}"),
-            "exposed": day.n_exposed,
-            "outcomes": day.n_outcomes,
-        }
-        for day in manager().experiments.reports.days(experiment.id)
-    ]
-    return pd.DataFrame(records, columns=["time", "variant", "exposed", "outcomes"])
+            "time": lambda day: pd.Timestamp(day.day_us, unit="us", tz="UTC"),
+            "variant": lambda day: name.get(day.position, f"variant {day.position}"),
+            "exposed": lambda day: day.n_exposed,
+            "outcomes": lambda day: day.n_outcomes,
+        },
+    )
 
 
 def span(experiment: Experiment) -> Span:
@@ -241,29 +243,27 @@ def units_per_day() -> int:
 @st.cache_data(ttl=600, show_spinner="Simulating …")
 def peeking(rate: float, effect: float, n_per_side: int) -> pd.DataFrame:
     found: Peeking = simulate(rate, effect, n_per_side, np.random.default_rng(12345))
-    records = [
+    return tables.frame(
+        METHODS,
         {
-            "method": method,
-            "declares a winner %": 100 * found.rates[method],
-            "median units per variant": None if math.isnan(found.stops[method]) else found.stops[method],
-        }
-        for method in METHODS
-    ]
-    return pd.DataFrame(records)
+            "method": lambda method: method,
+            "declares a winner %": lambda method: 100 * found.rates[method],
+            "median units per variant": lambda method: None if math.isnan(found.stops[method]) else found.stops[method],
+        },
+    )
 
 
 def latest(experiment: Experiment) -> pd.DataFrame:
     """The last assignments."""
     name = {variant.position: variant.name for variant in experiment.variants}
-    records = [
+    return tables.frame(
+        manager().experiments.reports.latest_units(experiment.id),
         {
-            "unit": row.unit_id,
-            "variant": name.get(row.position, str(row.position)),
-            "assignment": row.assignment_id,
-            "when": formatting.when(from_us(row.created_at_us)),
-            "outcomes": row.n_outcomes,
-            "not counted": row.reason,
-        }
-        for row in manager().experiments.reports.latest_units(experiment.id)
-    ]
-    return pd.DataFrame(records, columns=["unit", "variant", "assignment", "when", "outcomes", "not counted"])
+            "unit": lambda row: row.unit_id,
+            "variant": lambda row: name.get(row.position, str(row.position)),
+            "assignment": lambda row: row.assignment_id,
+            "when": lambda row: formatting.when(from_us(row.created_at_us)),
+            "outcomes": lambda row: row.n_outcomes,
+            "not counted": lambda row: row.reason,
+        },
+    )

@@ -9,7 +9,7 @@ import streamlit as st
 from core.domain.generation import Generation, Source
 from core.domain.key import Key
 from core.monitoring.service import Window
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.frames import models
 from dashboard.process import manager
 
@@ -45,23 +45,20 @@ def key_names() -> dict[str, str]:
 
 def tail_frame(generations: Sequence[Generation]) -> pd.DataFrame:
     keys = key_names()
-    records = [
+    return tables.frame(
+        generations,
         {
-            "time": g.created_at,
-            "key": keys.get(g.key_id, g.key_id) or formatting.UNKNOWN,
-            "model": g.model,
-            "status": g.error_class or g.status,
-            "TTFT s": g.ttft_s,
-            "latency s": g.latency_s,
-            "tokens": g.usage.total_tokens,
-            "cost": formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
-            "note": g.note or (g.ref_name.replace(":", " ", 1)),
-            "id": g.id,
-        }
-        for g in generations
-    ]
-    return pd.DataFrame(
-        records, columns=["time", "key", "model", "status", "TTFT s", "latency s", "tokens", "cost", "note", "id"]
+            "time": lambda g: g.created_at,
+            "key": lambda g: keys.get(g.key_id, g.key_id) or formatting.UNKNOWN,
+            "model": lambda g: g.model,
+            "status": lambda g: g.error_class or g.status,
+            "first token s": lambda g: g.ttft_s,
+            "latency s": lambda g: g.latency_s,
+            "tokens": lambda g: g.usage.total_tokens,
+            "cost": lambda g: formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
+            "note": lambda g: g.note or (g.ref_name.replace(":", " ", 1)),
+            "id": lambda g: g.id,
+        },
     )
 
 
@@ -79,23 +76,22 @@ def spend_by_key() -> dict[str, str]:
 
 def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
     now, spent = datetime.now(UTC), spend_by_key()
-    records = [
+    return tables.frame(
+        keys,
         {
-            "id": key.id,
-            "name": key.name,
-            "key": key.hint,
-            "state": "active" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
-            "scopes": ", ".join(key.scopes),
-            "models": ", ".join(key.models) or "all",
-            "tags": ", ".join(key.tags),
-            "per minute": _rates(key),
-            "expires": _moment(key.expires_at),
-            "last used": _moment(key.last_used_at),
-            "month": spent.get(key.id, formatting.usd(0)),
-        }
-        for key in keys
-    ]
-    return pd.DataFrame(records, columns=["id", *KEY_COLUMNS])
+            "id": lambda key: key.id,
+            "name": lambda key: key.name,
+            "key": lambda key: key.hint,
+            "state": lambda key: "active" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
+            "scopes": lambda key: ", ".join(key.scopes),
+            "models": lambda key: ", ".join(key.models) or "all",
+            "tags": lambda key: ", ".join(key.tags),
+            "per minute": lambda key: _rates(key),
+            "expires": lambda key: _moment(key.expires_at),
+            "last used": lambda key: _moment(key.last_used_at),
+            "month": lambda key: spent.get(key.id, formatting.usd(0)),
+        },
+    )
 
 
 def _moment(moment: datetime | None) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.domain.feedback import Feedback
 from core.domain.generation import Generation
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.process import manager
 from dashboard.voter import voter
 
@@ -32,24 +32,22 @@ def table(generations: Sequence[Generation]) -> pd.DataFrame:
     ids = [g.id for g in shown]
     previews = manager().log.previews(ids)
     marks = formatting.marks(manager().feedback.of(*ids))
-    records = [
+    return tables.frame(
+        shown,
         {
-            "time": g.created_at,
-            "model": g.model,
-            "source": g.source,
-            "status": g.error_class or g.status,
-            "prompt": formatting.short(previews.get(g.id, "")),
-            "tokens": g.usage.total_tokens,
-            "latency s": g.latency_s,
-            "TTFT s": g.ttft_s,
-            "cost": formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
-            "feedback": marks.get(g.id, ""),
-            "id": g.id,
-        }
-        for g in shown
-    ]
-    columns = ["time", "model", "source", "status", "prompt", "tokens", "latency s", "TTFT s", "cost", "feedback", "id"]
-    return pd.DataFrame(records, columns=columns)
+            "time": lambda g: g.created_at,
+            "model": lambda g: g.model,
+            "source": lambda g: g.source,
+            "status": lambda g: g.error_class or g.status,
+            "prompt": lambda g: formatting.short(previews.get(g.id, "")),
+            "tokens": lambda g: g.usage.total_tokens,
+            "latency s": lambda g: g.latency_s,
+            "first token s": lambda g: g.ttft_s,
+            "cost": lambda g: formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
+            "feedback": lambda g: marks.get(g.id, ""),
+            "id": lambda g: g.id,
+        },
+    )
 
 
 def feedback(g: Generation) -> list[tuple[Feedback, str]]:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.domain.metrics import Metrics, MetricsRow
 from core.monitoring.service import Bucket, Window
+from dashboard import tables
 from dashboard.charts.base import Span
 from dashboard.process import manager
 
@@ -85,28 +86,25 @@ def errors_over_time(label: str, model: str | None, simulated: bool) -> pd.DataF
 
 
 def metrics_frame(rows: Sequence[MetricsRow]) -> pd.DataFrame:
-    records = [
+    return tables.frame(
+        rows,
         {
-            "time": row.bucket,
-            "model": row.model,
-            "requests": row.metrics.n,
-            "success %": None if row.metrics.success_rate is None else 100 * row.metrics.success_rate,
-            "p50 s": row.metrics.p50_s,
-            "p95 s": row.metrics.p95_s,
-            "p99 s": row.metrics.p99_s,
-            "TTFT p50 s": row.metrics.ttft_p50_s,
-            "TTFT p95 s": row.metrics.ttft_p95_s,
-            "TTFT p99 s": row.metrics.ttft_p99_s,
-            "input": row.metrics.input_tokens - row.metrics.cached_tokens,
-            "cached": row.metrics.cached_tokens,
-            "thinking": row.metrics.thinking_tokens,
-            "output": row.metrics.output_tokens - row.metrics.thinking_tokens,
-            "cost $": float(row.metrics.cost_usd),
-            "unpriced calls": row.metrics.n_unpriced,
-            "errors": sum(row.metrics.errors.values()),
-        }
-        for row in rows
-    ]
-    columns = "time model requests success_% p50_s p95_s p99_s TTFT_p50_s TTFT_p95_s TTFT_p99_s input cached thinking"
-    names = [name.replace("_", " ") for name in f"{columns} output cost_$ unpriced_calls errors".split()]
-    return pd.DataFrame(records, columns=names)
+            "time": lambda row: row.bucket,
+            "model": lambda row: row.model,
+            "requests": lambda row: row.metrics.n,
+            "success %": lambda row: None if row.metrics.success_rate is None else 100 * row.metrics.success_rate,
+            "p50 s": lambda row: row.metrics.p50_s,
+            "p95 s": lambda row: row.metrics.p95_s,
+            "p99 s": lambda row: row.metrics.p99_s,
+            "first token p50 s": lambda row: row.metrics.ttft_p50_s,
+            "first token p95 s": lambda row: row.metrics.ttft_p95_s,
+            "first token p99 s": lambda row: row.metrics.ttft_p99_s,
+            "input": lambda row: row.metrics.input_tokens - row.metrics.cached_tokens,
+            "cached": lambda row: row.metrics.cached_tokens,
+            "thinking": lambda row: row.metrics.thinking_tokens,
+            "output": lambda row: row.metrics.output_tokens - row.metrics.thinking_tokens,
+            "cost $": lambda row: float(row.metrics.cost_usd),
+            "unpriced calls": lambda row: row.metrics.n_unpriced,
+            "errors": lambda row: sum(row.metrics.errors.values()),
+        },
+    )

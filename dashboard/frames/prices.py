@@ -9,7 +9,7 @@ from core.costs.changes import Change
 from core.domain.generation import Generation
 from core.domain.price import Elsewhere, Price, RepricedDay, UnpricedModel
 from core.pricing.estimate import Estimate
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.frames.models import by_name
 from dashboard.process import manager
 
@@ -41,16 +41,15 @@ def estimates(estimates: Sequence[Estimate], names: Sequence[str], first: str) -
 
 def elsewhere_table(g: Generation, others: Sequence[Elsewhere]) -> pd.DataFrame:
     """A row a model: what the call's tokens would have cost there, and how many times its own cost."""
-    records = [
+    return tables.frame(
+        others,
         {
-            "model": other.model,
-            "cost": formatting.usd(other.usd),
-            "times": float(other.usd / g.cost_usd) if g.cost_usd else None,
-            "service tier": other.service_tier,
-        }
-        for other in others
-    ]
-    return pd.DataFrame(records)
+            "model": lambda other: other.model,
+            "cost": lambda other: formatting.usd(other.usd),
+            "times": lambda other: float(other.usd / g.cost_usd) if g.cost_usd else None,
+            "service tier": lambda other: other.service_tier,
+        },
+    )
 
 
 def own() -> pd.DataFrame:
@@ -83,34 +82,32 @@ def unpriced_models() -> list[UnpricedModel]:
 
 
 def unpriced(found: Sequence[UnpricedModel]) -> pd.DataFrame:
-    records = [
+    return tables.frame(
+        found,
         {
-            "provider": each.provider,
-            "model": each.model,
-            "calls": each.n_calls,
-            "input tokens": each.input_tokens,
-            "output tokens": each.output_tokens,
-            "first": each.first_at.date(),
-            "last": each.last_at.date(),
-        }
-        for each in found
-    ]
-    return pd.DataFrame(records)
+            "provider": lambda each: each.provider,
+            "model": lambda each: each.model,
+            "calls": lambda each: each.n_calls,
+            "input tokens": lambda each: each.input_tokens,
+            "output tokens": lambda each: each.output_tokens,
+            "first": lambda each: each.first_at.date(),
+            "last": lambda each: each.last_at.date(),
+        },
+    )
 
 
 def repriced(days: Sequence[RepricedDay]) -> pd.DataFrame:
     """A row a day: what its calls cost on record, and what they would."""
-    records = [
+    return tables.frame(
+        days,
         {
-            "day (UTC)": day.on,
-            "calls": day.n_calls,
-            "without a cost": day.n_unpriced,
-            "on record": _known(day.before_usd, day.n_calls, day.n_unpriced),
-            "would be": formatting.usd(day.after_usd),
-        }
-        for day in days
-    ]
-    return pd.DataFrame(records)
+            "day (UTC)": lambda day: day.on,
+            "calls": lambda day: day.n_calls,
+            "without a cost": lambda day: day.n_unpriced,
+            "on record": lambda day: _known(day.before_usd, day.n_calls, day.n_unpriced),
+            "would be": lambda day: formatting.usd(day.after_usd),
+        },
+    )
 
 
 def repriced_total(days: Sequence[RepricedDay]) -> tuple[int, str, str]:
@@ -142,13 +139,12 @@ def changes(changes: Sequence[Change]) -> pd.DataFrame:
 
 
 def audit() -> pd.DataFrame:
-    records = [
+    return tables.frame(
+        manager().prices.audit(),
         {
-            "time": entry.created_at,
-            "what": entry.action,
-            "of": entry.subject,
-            "detail": ", ".join(f"{name}: {value}" for name, value in entry.detail.items()),
-        }
-        for entry in manager().prices.audit()
-    ]
-    return pd.DataFrame(records, columns=["time", "what", "of", "detail"])
+            "time": lambda entry: entry.created_at,
+            "what": lambda entry: entry.action,
+            "of": lambda entry: entry.subject,
+            "detail": lambda entry: ", ".join(f"{name}: {value}" for name, value in entry.detail.items()),
+        },
+    )

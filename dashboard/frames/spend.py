@@ -14,7 +14,7 @@ from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from core.monitoring.service import Window
 from core.monitoring.spend import SpendOf
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.charts.base import Span
 from dashboard.frames.monitoring import window
 from dashboard.process import manager
@@ -40,18 +40,17 @@ def month_span() -> Span:
 def daily(label: str, simulated: bool) -> pd.DataFrame:
     """Known cost a day and model in USD, and the calls without a price."""
     rows = manager().monitoring.by_model(_days(label), bucket="day", simulated=simulated)
-    records = [
+    return tables.frame(
+        rows,
         {
-            "time": row.bucket,
-            "model": row.model,
-            "cost $": float(row.metrics.cost_usd),
-            "calls": row.metrics.n,
-            "unpriced calls": row.metrics.n_unpriced,
-            "unpriced tokens": row.metrics.unpriced_tokens,
-        }
-        for row in rows
-    ]
-    return pd.DataFrame(records, columns=["time", "model", "cost $", "calls", "unpriced calls", "unpriced tokens"])
+            "time": lambda row: row.bucket,
+            "model": lambda row: row.model,
+            "cost $": lambda row: float(row.metrics.cost_usd),
+            "calls": lambda row: row.metrics.n,
+            "unpriced calls": lambda row: row.metrics.n_unpriced,
+            "unpriced tokens": lambda row: row.metrics.unpriced_tokens,
+        },
+    )
 
 
 @st.cache_data(ttl=30, show_spinner=False)
@@ -141,31 +140,31 @@ def _spend_of(row: MetricsRow) -> SpendOf:
 
 def drift(drifts: Sequence[Drift], of: str) -> pd.DataFrame:
     """A row a model or day; drift as a share of the bill in per cent."""
-    records = [
+    return tables.frame(
+        drifts,
         {
-            of: (each.model if of == "model" else each.on) or "not said",
-            "billed": formatting.usd(each.billed_usd),
-            "on record": formatting.usd(each.booked_usd),
-            "drift %": None if each.share is None else float(100 * each.share),
-            "likely cause": each.cause,
-        }
-        for each in drifts
-    ]
-    return pd.DataFrame(records)
+            of: lambda each: (each.model if of == "model" else each.on) or "not said",
+            "billed": lambda each: formatting.usd(each.billed_usd),
+            "on record": lambda each: formatting.usd(each.booked_usd),
+            "drift %": lambda each: None if each.share is None else float(100 * each.share),
+            "likely cause": lambda each: each.cause,
+        },
+    )
 
 
 def reconciliations() -> pd.DataFrame:
-    records = [
+    return tables.frame(
+        manager().reconciliations.latest(),
         {
-            "made": kept.created_at.date(),
-            "provider": kept.provider,
-            "from": kept.since,
-            "to": kept.until,
-            "source": kept.source,
-            "billed": formatting.usd(kept.billed_usd),
-            "on record": formatting.usd(kept.booked_usd),
-            "drift %": float(100 * (kept.billed_usd - kept.booked_usd) / kept.billed_usd) if kept.billed_usd else None,
-        }
-        for kept in manager().reconciliations.latest()
-    ]
-    return pd.DataFrame(records)
+            "made": lambda kept: kept.created_at.date(),
+            "provider": lambda kept: kept.provider,
+            "from": lambda kept: kept.since,
+            "to": lambda kept: kept.until,
+            "source": lambda kept: kept.source,
+            "billed": lambda kept: formatting.usd(kept.billed_usd),
+            "on record": lambda kept: formatting.usd(kept.booked_usd),
+            "drift %": lambda kept: (
+                float(100 * (kept.billed_usd - kept.booked_usd) / kept.billed_usd) if kept.billed_usd else None
+            ),
+        },
+    )

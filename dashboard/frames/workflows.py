@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.workflow import WorkflowRun
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.process import manager
 
 
@@ -17,22 +17,19 @@ def names() -> list[str]:
 
 def runs() -> pd.DataFrame:
     """A row a run, the newest first."""
-    records = [
+    return tables.frame(
+        manager().workflows.runs(limit=50),
         {
-            "time": run.created_at,
-            "workflow": run.workflow_name,
-            "source": run.source,
-            "status": run.status,
-            "input": formatting.short(run.inputs.get("", "")),
-            "time s": run.total_latency_s,
-            "tokens": run.total_tokens,
-            "cost": formatting.usd(run.total_cost_usd),
-            "id": run.id,
-        }
-        for run in manager().workflows.runs(limit=50)
-    ]
-    return pd.DataFrame(
-        records, columns=["time", "workflow", "source", "status", "input", "time s", "tokens", "cost", "id"]
+            "time": lambda run: run.created_at,
+            "workflow": lambda run: run.workflow_name,
+            "source": lambda run: run.source,
+            "status": lambda run: run.status,
+            "input": lambda run: formatting.short(run.inputs.get("", "")),
+            "time s": lambda run: run.total_latency_s,
+            "tokens": lambda run: run.total_tokens,
+            "cost": lambda run: formatting.usd(run.total_cost_usd),
+            "id": lambda run: run.id,
+        },
     )
 
 
@@ -44,15 +41,14 @@ def steps(run: WorkflowRun, now: datetime) -> pd.DataFrame:
     def after(moment: datetime | None) -> float:
         return ((moment or now) - origin).total_seconds()
 
-    records = [
+    return tables.frame(
+        begun,
         {
-            "step": step.step,
-            "start": after(step.started_at),
-            "end": after(step.finished_at),
-            "model": step.model or "…",
-            "label": f"{formatting.usd(step.cost_usd)} · {formatting.tokens(step.tokens)}",
-            "status": step.status,
-        }
-        for step in begun
-    ]
-    return pd.DataFrame(records, columns=["step", "start", "end", "model", "label", "status"])
+            "step": lambda step: step.step,
+            "start": lambda step: after(step.started_at),
+            "end": lambda step: after(step.finished_at),
+            "model": lambda step: step.model or "…",
+            "label": lambda step: f"{formatting.usd(step.cost_usd)} · {formatting.tokens(step.tokens)}",
+            "status": lambda step: step.status,
+        },
+    )

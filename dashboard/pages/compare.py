@@ -54,12 +54,7 @@ def history() -> None:
     if frame.empty:
         st.caption("No comparisons yet.")
         return
-    address.table(
-        frame,
-        "comparison",
-        "compare_history",
-        column_config={"time": tables.TIME, "id": None},
-    )
+    address.table(frame, "comparison", "compare_history", column_config={"time": tables.TIME, "id": None})
 
 
 st.title("Compare")

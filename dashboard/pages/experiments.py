@@ -41,7 +41,7 @@ def simulator() -> None:
         return
     frame = experiments.peeking(float(rate or 0) / 100, float(effect or 0) / 100, int(n or 5000))
     columns = {c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if c != "method"}
-    tables.show(frame, hide_index=True, column_config=columns)
+    tables.show(frame, column_config=columns)
     st.caption("300 simulated experiments, 200 looks each.")
 
 

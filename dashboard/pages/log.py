@@ -12,9 +12,9 @@ STATUSES = ("ok", "error", "blocked", "truncated", "stopped")
 PAGE_SIZE, MAX_PAGE = 100, 100_000
 
 st.title("Log")
-address.check("log_model", models.names(), "model")
-address.check("log_source", SOURCES, "source")
-address.check("log_status", STATUSES, "status")
+FILTERS = {"model": models.names(), "source": SOURCES, "status": STATUSES}
+for name, options in FILTERS.items():
+    address.check(f"log_{name}", options, name)
 address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= MAX_PAGE, "page")
 
 
@@ -33,14 +33,17 @@ search = row[0].text_input(
     max_chars=1000,  # all of it stands in the address, which a server takes up to 64 KiB of
     on_change=first_page,
 )
-model = row[1].selectbox(
-    "Model", models.names(), None, key="log_model", placeholder="all", bind="query-params", on_change=first_page
-)
-source = row[2].selectbox(
-    "Source", SOURCES, None, key="log_source", placeholder="all", bind="query-params", on_change=first_page
-)
-status = row[3].selectbox(
-    "Status", STATUSES, None, key="log_status", placeholder="all", bind="query-params", on_change=first_page
+model, source, status = (
+    place.selectbox(
+        name.capitalize(),
+        options,
+        None,
+        key=f"log_{name}",
+        placeholder="all",
+        bind="query-params",
+        on_change=first_page,
+    )
+    for place, (name, options) in zip(row[1:4], FILTERS.items(), strict=True)
 )
 page = int(row[4].number_input("Page", 1, MAX_PAGE, 1, key="log_page", bind="query-params") or 1)
 

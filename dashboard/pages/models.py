@@ -48,7 +48,7 @@ with left:
     if mm.vendors.list_error:
         st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.vendors.list_error)}")
     money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
-    tables.show(models.table(), hide_index=True, column_config=money, height=560)
+    tables.show(models.table(), column_config=money, height=560)
     st.caption(
         "USD per million tokens. Your own prices take precedence over the catalogue of the installed genai-prices;"
         " nothing is fetched. A prompt longer than “long prompt from” pays a higher price for the whole call. Thinking"

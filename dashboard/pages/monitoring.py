@@ -3,7 +3,15 @@
 import streamlit as st
 
 from dashboard import address, tables
-from dashboard.charts import monitoring as charts
+from dashboard.charts.monitoring import (
+    cost_over_time,
+    errors_over_time,
+    latency_over_time,
+    requests_over_time,
+    success_over_time,
+    tokens_over_time,
+    ttft_over_time,
+)
 from dashboard.components import chart_table, demo
 from dashboard.components.monitoring import alerts, budgets, headline, reconcile, spend
 from dashboard.frames import models, monitoring
@@ -68,36 +76,36 @@ errors = monitoring.errors_over_time(label, chosen, simulated)
 left, right = st.columns(2, gap="medium")
 with left:
     text = "Known cost in USD. Unpriced calls are in the tooltip."
-    chart_table.show("Cost by model", charts.cost_over_time(models, span), models, help_text=text, key="cost")
+    chart_table.show("Cost by model", cost_over_time(models, span), models, help_text=text, key="cost")
     table = times[["time", "requests", "errors"]]
     text = "All calls, failed ones too."
-    chart_table.show("Requests", charts.requests_over_time(times, span), table, help_text=text, key="requests")
+    chart_table.show("Requests", requests_over_time(times, span), table, help_text=text, key="requests")
     table = times[["time", "input", "cached", "thinking", "output"]]
     text = "Input without its cached part, output without thinking: the four add up."
-    chart_table.show("Tokens by type", charts.tokens_over_time(times, span), table, help_text=text, key="tokens")
+    chart_table.show("Tokens by type", tokens_over_time(times, span), table, help_text=text, key="tokens")
 with right:
     table = times[["time", "p50 s", "p95 s", "p99 s"]]
     text = "Successful calls, from the request to the last byte. Percentiles are within 1.1 % of the exact ones."
-    chart_table.show("Latency", charts.latency_over_time(times, span), table, help_text=text, key="latency")
-    table = times[["time", "TTFT p50 s", "TTFT p95 s", "TTFT p99 s"]]
+    chart_table.show("Latency", latency_over_time(times, span), table, help_text=text, key="latency")
+    table = times[["time", "first token p50 s", "first token p95 s", "first token p99 s"]]
     text = "From the request to the first text."
-    chart_table.show("Time to first token", charts.ttft_over_time(times, span), table, help_text=text, key="ttft")
+    chart_table.show("Time to first token", ttft_over_time(times, span), table, help_text=text, key="ttft")
     if errors.empty:
         st.markdown("**Errors by type**")
         st.caption("No errors in this range.")
     else:
         text = "Calls without a complete answer, after all retries."
-        chart = charts.errors_over_time(errors, span)
+        chart = errors_over_time(errors, span)
         chart_table.show("Errors by type", chart, errors, help_text=text, key="errors")
 table = times[["time", "success %", "requests"]]
 text = "Share of calls with a complete answer, stopped ones aside."
-chart_table.show("Success rate", charts.success_over_time(times, span), table, help_text=text, key="success")
+chart_table.show("Success rate", success_over_time(times, span), table, help_text=text, key="success")
 
 st.subheader("By model")
 table = monitoring.by_model(label, chosen, simulated).drop(columns=["time"])
 formats = {name: st.column_config.NumberColumn(format="%.3f") for name in table.columns if name.endswith(" s")}
-formats["cost $"] = st.column_config.NumberColumn("Cost", format="$%.6f")
+formats["cost $"] = st.column_config.NumberColumn(format="$%.6f")
 formats["success %"] = st.column_config.NumberColumn(format="%.2f")
-tables.show(table, hide_index=True, column_config=formats)
+tables.show(table, column_config=formats)
 tables.csv(table, "by_model")
 budgets.show()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting, login
+from dashboard.components import demo
 from dashboard.frames import monitoring
 from dashboard.process import manager
 
@@ -26,16 +27,11 @@ st.subheader("Demo data")
 if monitoring.has_demo():
     st.caption("Thirty made-up days are loaded. They are marked simulated and never count in real totals.")
     if st.button("Remove demo data", icon=":material/delete:", key="settings_remove"):
-        mm.demo.remove()
-        st.cache_data.clear()
-        st.rerun()
+        demo.remove()
 else:
     st.caption(
         "Thirty made-up days: calls with an incident on one of them, a workflow run, comparisons with votes, and two"
         " experiments."
     )
     if st.button("Load demo data", icon=":material/science:", key="settings_fill"):
-        with st.spinner("Creating thirty days of history …"):
-            mm.demo.fill()
-        st.cache_data.clear()
-        st.rerun()
+        demo.fill()

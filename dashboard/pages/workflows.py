@@ -108,6 +108,6 @@ if frame.empty:
 address.table(
     frame, "run", "flow_runs",
     column_config={
-        "time": tables.TIME, "time s": st.column_config.NumberColumn("Time (s)", format="%.2f"), "id": None,
+        "time": tables.TIME, "time s": st.column_config.NumberColumn(format="%.2f"), "id": None,
     },
 )  # fmt: skip

@@ -17,7 +17,7 @@ SPANS = {
     "day": Span("day", datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC), NOW),
     "hour": Span("hour", datetime(2026, 3, 7, 16, tzinfo=UTC), datetime(2026, 3, 8, 16, tzinfo=UTC), NOW),
 }
-COLUMNS = ("requests", "success %", "p50 s", "p95 s", "p99 s", "TTFT p50 s", "TTFT p95 s", "TTFT p99 s", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "unpriced tokens", "calls", "errors")  # fmt: skip
+COLUMNS = ("requests", "success %", "p50 s", "p95 s", "p99 s", "first token p50 s", "first token p95 s", "first token p99 s", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "unpriced tokens", "calls", "errors")  # fmt: skip
 DRAWN = {
     "cost": monitoring.cost_over_time, "requests": monitoring.requests_over_time, "tokens": monitoring.tokens_over_time,
     "latency": monitoring.latency_over_time, "ttft": monitoring.ttft_over_time, "errors": monitoring.errors_over_time,

@@ -462,7 +462,7 @@ def test_a_key_that_comes_later_changes_what_a_comparison_begins_with(app: AppTe
     assert app.session_state["compare_start"]["model"].tolist() == ["sim-fast", "sim-balanced", "sim-careful"]
     found = process.manager().models()
     own = [Model(name=name, provider="own") for name in ("m1", "m2")]
-    monkeypatch.setattr(process.manager(), "models", lambda *_: [*own, *found])
+    monkeypatch.setattr(type(process.manager().models), "__call__", lambda *_: [*own, *found])
 
     app.run()
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.domain.comparison import Criterion
+from core.domain.comparison import Criterion, Metric
 from dashboard import formatting
+from dashboard.components import inputs
 
-LABELS = {
+LABELS: dict[Metric, str] = {
     "cost": "cheapest",
     "latency": "fastest",
     "ttft": "fastest first token",
@@ -24,26 +25,12 @@ def words(rule: Sequence[Criterion]) -> str:
 def edit(key: str) -> list[Criterion]:
     with st.expander("Winner rule", icon=":material/rule:"):
         st.caption("Each criterion breaks the ties of the one before. Empty, failed and stopped answers cannot win.")
-        first, second, band = st.columns(3)
-        one = first.selectbox(
-            "First", list(LABELS), 0, format_func=LABELS.__getitem__, key=f"{key}_first", persist_state="session"
+        row = st.columns(3)
+        first = inputs.choice(row[0], "First", f"{key}_first", list(LABELS), format_func=LABELS.__getitem__)
+        then = inputs.choice(
+            row[1], "Then", f"{key}_second", ["–", *LABELS], 2, format_func=lambda metric: LABELS.get(metric, metric)
         )
-        two = second.selectbox(
-            "Then",
-            ["–", *LABELS],
-            2,
-            format_func=lambda m: LABELS.get(m, m),
-            key=f"{key}_second",
-            persist_state="session",
-        )
-        tie = band.number_input(
-            "Tie band (%)",
-            0,
-            100,
-            5,
-            key=f"{key}_band",
-            persist_state="session",
-            help="Values this close to the best count as equal.",
-        )
-    chosen = [metric for metric in dict.fromkeys((one, two)) if metric in LABELS]
-    return [Criterion(metric, (tie or 0) / 100, metric in _LARGER) for metric in chosen]  # type: ignore[arg-type]
+        help_text = "Values this close to the best count as equal."
+        tie = inputs.number(row[2], "Tie band (%)", f"{key}_band", (0, 100), 5, help=help_text)
+    chosen = [metric for metric in dict.fromkeys((first, then)) if metric in LABELS]
+    return [Criterion(metric, (tie or 0) / 100, metric in _LARGER) for metric in chosen]

@@ -66,7 +66,6 @@ def standings() -> None:
             st.caption(formatting.plain(f"{model}: not enough votes – {decided} decided pairs, {missing} more needed."))
         tables.show(
             frame,
-            hide_index=True,
             column_config={
                 c: st.column_config.NumberColumn(format="%.1f") for c in ("win rate %", "lower %", "upper %")
             },

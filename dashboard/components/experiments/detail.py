@@ -55,8 +55,8 @@ def show(found: ExperimentReport) -> None:
             st.caption(FEW)
         else:
             st.altair_chart(effect_over_time(history, f"{names(primary)} ({unit})"))
-    config = {"latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f")}
-    tables.show(experiments.variants(found.results), hide_index=True, column_config=config)
+    config = {"latency s": st.column_config.NumberColumn(format="%.2f")}
+    tables.show(experiments.variants(found.results), column_config=config)
     left, right = st.columns(2, gap="medium")
     with left:
         days = experiments.days(experiment)
@@ -203,7 +203,7 @@ def _split(found: ExperimentReport) -> None:
 def _more(found: ExperimentReport) -> None:
     experiment, analysis = found.experiment, found.analysis
     with st.expander("All differences", icon=":material/table:"):
-        tables.show(experiments.contrasts(analysis), hide_index=True)
+        tables.show(experiments.contrasts(analysis))
         better = "smaller" if experiment.design.primary in SMALLER_IS_BETTER else "larger"
         st.caption(
             f"Primary metric: {names(experiment.design.primary)}; {better} is better. All intervals on this page are"
@@ -212,12 +212,12 @@ def _more(found: ExperimentReport) -> None:
     with st.expander("Bayesian view", icon=":material/casino:"):
         st.caption(BAYES)
         config = {"probability to be best %": st.column_config.NumberColumn(format="%.1f")}
-        tables.show(experiments.beliefs(analysis, experiment.design.primary), hide_index=True, column_config=config)
+        tables.show(experiments.beliefs(analysis, experiment.design.primary), column_config=config)
     if any(variant.is_shadow for variant in experiment.variants):
         with st.expander("Shadow answers", icon=":material/visibility_off:"):
             _shadows(experiment)
     with st.expander("Latest assignments", icon=":material/list:"):
-        tables.show(experiments.latest(experiment), hide_index=True)
+        tables.show(experiments.latest(experiment))
 
 
 def _shadows(experiment: Experiment) -> None:

@@ -155,7 +155,7 @@ def _planner(n_variants: int) -> None:
         baseline, traffic = float(rate or 30) / 100, float(per_day or 0)
         frame = experiments.plans(baseline, [p for p in points if p], traffic, n_variants, n_variants - 1)
         config = {c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if "days" in c}
-        tables.show(frame, hide_index=True, column_config=config)
+        tables.show(frame, column_config=config)
         st.caption(experiments.reach(baseline, traffic, int(days or 14), n_variants))
         st.caption(
             "80 % power, 95 % confidence. *Any look*: the interval used here. Stop as soon as it decides, on average"

@@ -14,7 +14,6 @@ from dashboard.process import manager
 
 _COLUMNS = {
     "id": None,
-    **{name: st.column_config.TextColumn(name.capitalize()) for name in gateway.KEY_COLUMNS},
     "expires": st.column_config.TextColumn("Expires (UTC)"),
     "last used": st.column_config.TextColumn("Last used (UTC)", help="Accurate to about a minute."),
     "month": st.column_config.TextColumn(

@@ -12,14 +12,10 @@ from dashboard.frames import gateway
 EVERY_S = 2
 _COLUMNS = {
     "time": st.column_config.DatetimeColumn("Time (UTC)", format="HH:mm:ss.SSS"),
-    "key": st.column_config.TextColumn("Key"),
-    "model": st.column_config.TextColumn("Model"),
-    "status": st.column_config.TextColumn("Status"),
-    "TTFT s": st.column_config.NumberColumn("First token (s)", format="%.2f"),
-    "latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f"),
-    "tokens": st.column_config.NumberColumn("Tokens", format="localized"),
-    "cost": st.column_config.TextColumn("Cost"),
-    "note": st.column_config.TextColumn("Note", width="medium"),
+    "first token s": st.column_config.NumberColumn(format="%.2f"),
+    "latency s": st.column_config.NumberColumn(format="%.2f"),
+    "tokens": st.column_config.NumberColumn(format="localized"),
+    "note": st.column_config.TextColumn(width="medium"),
     "id": None,
 }
 _state = st.session_state

@@ -25,4 +25,4 @@ def sums() -> None:
     if found := log.feedback_sums():
         with st.expander(f"Feedback from the last {log.FEEDBACK_DAYS} days", icon=":material/thumbs_up_down:"):
             for frame in found:
-                tables.show(frame, hide_index=True, column_config=_COLUMNS)
+                tables.show(frame, column_config=_COLUMNS)

@@ -15,15 +15,9 @@ from dashboard.process import manager
 PAGE_SIZE = 50
 _COLUMNS = {
     "time": tables.TIME,
-    "model": "Model",
-    "source": "Source",
-    "status": "Status",
-    "prompt": "Prompt",
-    "cost": "Cost",
-    "feedback": "Feedback",
-    "tokens": st.column_config.NumberColumn("Tokens", format="localized"),
-    "latency s": st.column_config.NumberColumn("Latency (s)", format="%.2f"),
-    "TTFT s": st.column_config.NumberColumn("First token (s)", format="%.2f"),
+    "tokens": st.column_config.NumberColumn(format="localized"),
+    "latency s": st.column_config.NumberColumn(format="%.2f"),
+    "first token s": st.column_config.NumberColumn(format="%.2f"),
     "id": None,
 }
 

@@ -25,7 +25,7 @@ def show() -> None:
         st.success("No price would change.", icon=":material/check_circle:")
         return
     st.markdown(f"**{len(changes)} models would change**")
-    tables.show(prices.changes(changes), hide_index=True)
+    tables.show(prices.changes(changes))
     if st.button("Use this catalogue", type="primary", key="catalogue_take", icon=":material/download_done:"):
         service.take(content)
         st.rerun()
@@ -36,4 +36,4 @@ def audit() -> None:
     if frame.empty:
         st.caption("No changes to prices or budgets yet.")
     else:
-        tables.show(frame, hide_index=True, column_config={"time": tables.TIME})
+        tables.show(frame, column_config={"time": tables.TIME})

@@ -31,7 +31,7 @@ def show() -> None:
     """The rows that are set here or in the file, and a form for a new one."""
     service = manager().prices
     if service.rows:
-        tables.show(prices.own(), hide_index=True)
+        tables.show(prices.own())
     here = {_label(row): row.id for row in service.rows if row.source == "team"}
     here |= {f"cannot be read ({id_})": id_ for id_ in service.unreadable}
     if here:

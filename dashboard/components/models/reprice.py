@@ -17,7 +17,7 @@ def unpriced() -> None:
     if not found:
         st.success("Every real call on record has a known cost.", icon=":material/check_circle:")
         return
-    tables.show(prices.unpriced(found), hide_index=True)
+    tables.show(prices.unpriced(found))
     names = [f"{each.provider} {each.model}" for each in found]
     chosen = st.selectbox("Set a price for", names, key="unpriced_model", bind="query-params")
     one = found[names.index(chosen or names[0])]
@@ -63,7 +63,7 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
     n, before, after = prices.repriced_total(days)
     text = formatting.plain(f"{n:,} calls on {len(days)} days, {before}")
     st.markdown(f"**Preview**: {text} → **{formatting.plain(after)}**")
-    tables.show(frame, hide_index=True, height=min(300, 60 + 35 * len(frame)))
+    tables.show(frame, height=min(300, 60 + 35 * len(frame)))
     if st.button(f"Reprice {n:,} calls", type="primary", icon=":material/published_with_changes:", key="reprice_apply"):
         with st.spinner("Repricing …"):
             done = service.reprice(provider, model, **options)  # type: ignore[arg-type]

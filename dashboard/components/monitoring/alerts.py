@@ -26,14 +26,14 @@ def show() -> None:
     if frame.empty and not n_ok:
         st.caption("No alerts yet: a budget's thresholds bring them.")
     elif not frame.empty:
-        tables.show(frame.head(SHOWN), hide_index=True, column_config=config)
+        tables.show(frame.head(SHOWN), column_config=config)
     if n_more:
         st.caption(f"{n_more:,} more are not shown.")
     _channels()
     outbox = budgets.outbox()
     if not outbox.empty:
         with st.expander("Messages", icon=":material/outbox:"):
-            tables.show(outbox, hide_index=True, column_config=config)
+            tables.show(outbox, column_config=config)
 
 
 def _channels() -> None:

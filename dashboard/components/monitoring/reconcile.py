@@ -75,15 +75,15 @@ def _draw(found: Reconciliation) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**By model**")
-        tables.show(spend.drift(found.by_model, "model"), hide_index=True)
+        tables.show(spend.drift(found.by_model, "model"))
     if any(day.on is not None for day in found.by_day):
         with right:
             st.markdown("**By day (UTC)**")
-            tables.show(spend.drift(found.by_day, "day"), hide_index=True)
+            tables.show(spend.drift(found.by_day, "day"))
 
 
 def _kept() -> None:
     frame = spend.reconciliations()
     if not frame.empty:
         st.markdown("**Earlier reconciliations**")
-        tables.show(frame, hide_index=True)
+        tables.show(frame)

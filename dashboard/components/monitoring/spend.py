@@ -19,11 +19,7 @@ def show(label: str, simulated: bool) -> None:
         a_day = None if budget is None else budgets.usd_a_day(budget.status)
         text = "Known cost. Hatched: days with unpriced calls, which cost more. Dashed: the month's budget, per day."
         chart_table.show(
-            "Spend per day",
-            daily_spend(frame, a_day, spend.day_span(label)),
-            frame,
-            help_text=text,
-            key="daily_spend",
+            "Spend per day", daily_spend(frame, a_day, spend.day_span(label)), frame, help_text=text, key="daily_spend"
         )
         _unpriced(frame)
     with right:
@@ -59,10 +55,7 @@ def _unpriced(frame: object) -> None:
         line = st.container(horizontal=True, vertical_alignment="center")
         line.caption(f":violet[**Unpriced**] calls: {n:,}, models: {n_models} – not in the totals, and not zero.")
         line.page_link(
-            "pages/models.py",
-            label="Set a price",
-            icon=":material/sell:",
-            query_params={"prices_view": "Unpriced"},
+            "pages/models.py", label="Set a price", icon=":material/sell:", query_params={"prices_view": "Unpriced"}
         )
 
 
@@ -73,11 +66,7 @@ def _bridge(label: str, simulated: bool) -> None:
         frame = spend.bridge_steps(found)
         text = "From the previous period's spend to this one's. The parts add up exactly (Shapley values)."
         chart_table.show(
-            f"What changed: {label} against the {label} before",
-            bridge(frame),
-            frame,
-            help_text=text,
-            key="bridge",
+            f"What changed: {label} against the {label} before", bridge(frame), frame, help_text=text, key="bridge"
         )
     with right:
         st.markdown("**Summary**")
@@ -116,5 +105,5 @@ def _by(label: str, simulated: bool) -> None:
         st.caption(f"No calls with a {dimension} in this range. {hint.get(dimension, '')}")
         return
     config = {name: st.column_config.NumberColumn(format="$%.6f") for name in frame.columns if "$" in name}
-    tables.show(frame, hide_index=True, column_config=config)
+    tables.show(frame, column_config=config)
     tables.csv(frame, f"spend_by_{dimension}")
