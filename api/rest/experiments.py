@@ -33,16 +33,18 @@ router = APIRouter(route_class=StrictRoute)
 
 @router.post("/experiment", status_code=201)
 def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, Any]:
-    given = (
-        body.variants if body.variants is not None else [v for v in (body.variant_a, body.variant_b) if v is not None]
-    )
-    if body.variants is None and len(given) < 2:
+    pair = [v for v in (body.variant_a, body.variant_b) if v is not None]
+    if body.variants is None and len(pair) < 2:
         raise InvalidRequest("An experiment needs variant_a and variant_b, or a list of variants.")
     beside = {"name", "hypothesis", "unit", "variant_a", "variant_b", "variants"}
     design = body.model_dump(exclude=beside)
     design["secondary"], design["internal_units"] = tuple(design["secondary"]), tuple(design["internal_units"])
     experiment = mm.experiments.create(
-        body.name, [_variant(v) for v in given], hypothesis=body.hypothesis, unit=body.unit, **design
+        body.name,
+        [_variant(v) for v in (pair if body.variants is None else body.variants)],
+        hypothesis=body.hypothesis,
+        unit=body.unit,
+        **design,
     )
     return {
         "status": "success",
@@ -86,20 +88,20 @@ def change_experiment(experiment_id: str, body: schemas.ChangeExperiment, mm: Ma
     return {"status": "success", "experiment": _experiment_view(experiment)}
 
 
-def _variant(given: str | schemas.VariantBody) -> str | Variant:
-    if isinstance(given, str):
-        return given
-    parameters = parameters_of(given.parameters)
+def _variant(body: str | schemas.VariantBody) -> str | Variant:
+    if isinstance(body, str):
+        return body
+    parameters = parameters_of(body.parameters)
     return Variant(
         position=0,
-        name=given.name,
-        model=given.model,
-        system=given.system,
-        weight=given.weight,
+        name=body.name,
+        model=body.model,
+        system=body.system,
+        weight=body.weight,
         parameters=parameters,
-        prompt_version=given.prompt_version,
-        is_shadow=given.is_shadow,
-        workflow=given.workflow,
+        prompt_version=body.prompt_version,
+        is_shadow=body.is_shadow,
+        workflow=body.workflow,
     )
 
 
@@ -167,8 +169,8 @@ def record(experiment_id: str, body: schemas.Record, mm: Manager, key: Caller, o
     _check_experiment(mm, key, experiment_id)
     if body.results is not None and body.model_dump(exclude={"results"}, exclude_defaults=True):
         raise InvalidRequest("Either one outcome, or several in `results`; not both.")
-    given = [body] if body.results is None else body.results
-    made = mm.experiments.record(experiment_id, [_outcome(each) for each in given], idempotency_key=once, by=key)
+    outcomes = [_outcome(each) for each in ([body] if body.results is None else body.results)]
+    made = mm.experiments.record(experiment_id, outcomes, idempotency_key=once, by=key)
     if body.results is None:
         return {"status": "success", "result_id": made[0].id, "state": made[0].state}
     states = Counter(each.state for each in made)
