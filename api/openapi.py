@@ -81,10 +81,7 @@ def operation(summary: str, answer: Schema, error: Schema, **more: Any) -> Schem
     if more.get("stream"):
         content["text/event-stream"] = {}
     failures = {
-        str(status): {
-            "description": told,
-            "content": {"application/json": {"schema": error}},
-        }
+        str(status): {"description": told, "content": {"application/json": {"schema": error}}}
         for status, told in _FAILURES.items()
     }
     operation: Schema = {

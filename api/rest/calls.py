@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 
 from api.rest import schemas
-from api.rest.dependencies import Caller, From, Manager, StrictRoute, To, moment, usd
+from api.rest.dependencies import Caller, Manager, Span, StrictRoute, usd
 from core import Generation, Origin
 from core.calls.accounting import checked_cap
 
@@ -17,9 +17,7 @@ router = APIRouter(route_class=StrictRoute)
 
 @router.post("/generate")
 async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]:
-    beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
-    parameters = body.model_dump(exclude=beside, exclude_none=True)
-    request = await asyncio.to_thread(mm.request, body.prompt, model=body.model, system=body.system, **parameters)
+    request = await asyncio.to_thread(mm.request, **body.request())
     cap = None if body.max_cost_usd is None else checked_cap(Decimal(str(body.max_cost_usd)))
     origin = Origin(source="api", key=key, user_id=body.user, tags=tuple(body.tags), cap_usd=cap)
     g = await mm.agenerate(request, origin)
@@ -33,14 +31,9 @@ def generation(generation_id: str, mm: Manager) -> dict[str, Any]:
 
 @router.get("/feedback")
 def feedback(
-    mm: Manager,
-    by: Literal["model", "tag"] = "model",
-    from_: From = None,
-    to: To = None,
-    simulated: bool = False,
+    mm: Manager, window: Span, by: Literal["model", "tag"] = "model", simulated: bool = False
 ) -> dict[str, Any]:
     """The opinions of the answers of a window, by model or tag."""
-    window = mm.monitoring.window(moment(from_, "from"), moment(to, "to"))
     found = mm.feedback.sums(window.since, window.until, by=by, simulated=simulated)
     return {"status": "success", "by": by, "feedback": [asdict(each) for each in found]}
 

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from api.gateway.exchange import KEY
 from core import InvalidRequest, Key, ModelManager, Parameters
 from core.formats.strict_json import loads
+from core.monitoring.service import Window
 
 
 class _Strict(Request):
@@ -46,8 +47,6 @@ Caller = Annotated[Key | None, Depends(_caller)]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Before = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
 Demo = Annotated[bool, Query(description="Those of the demo instead of the others.")]
-From = Annotated[str | None, Query(alias="from", description="ISO 8601; without a zone it is UTC.", max_length=40)]
-To = Annotated[str | None, Query(alias="to", description="ISO 8601, not included.", max_length=40)]
 
 
 def failure(http_status: int, code: str, text: str, **more: object) -> JSONResponse:
@@ -82,3 +81,16 @@ def moment(text: str | None, name: str) -> datetime | None:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (OverflowError, ValueError):
         raise InvalidRequest(f"{name} == {text[:40]!r} is out of range") from None
+
+
+def _span(
+    mm: Manager,
+    from_: Annotated[
+        str | None, Query(alias="from", description="ISO 8601; without a zone it is UTC.", max_length=40)
+    ] = None,
+    to: Annotated[str | None, Query(description="ISO 8601, not included.", max_length=40)] = None,
+) -> Window:
+    return mm.monitoring.window(moment(from_, "from"), moment(to, "to"))
+
+
+Span = Annotated[Window, Depends(_span)]

@@ -20,11 +20,7 @@ def list_budgets(mm: Manager) -> dict[str, Any]:
 
 @router.post("/budgets", status_code=201)
 def create_budget(body: schemas.CreateBudget, mm: Manager) -> dict[str, Any]:
-    status = mm.budgets.create(
-        body.name,
-        body.limit_usd,
-        **body.model_dump(exclude={"name", "limit_usd"}),
-    )
+    status = mm.budgets.create(body.name, body.limit_usd, **body.model_dump(exclude={"name", "limit_usd"}))
     everything = [budget_view(each) for each in mm.spend.outlook()]
     return {"status": "success", "budget": budget_view(mm.spend.of_budget(status)), "budgets": everything}
 
@@ -60,10 +56,7 @@ def alerts(mm: Manager) -> dict[str, Any]:
 
 @router.post("/cost/estimate")
 def estimate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]:
-    beside = {"prompt", "model", "system", "user", "tags", "max_cost_usd"}
-    request = mm.request(
-        body.prompt, model=body.model, system=body.system, **body.model_dump(exclude=beside, exclude_none=True)
-    )
+    request = mm.request(**body.request())
     check_model(key, request.model)
     if problem := request.parameters.problem():
         raise InvalidRequest(problem)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from api.rest.dependencies import From, Manager, StrictRoute, To, moment, usd
+from api.rest.dependencies import Manager, Span, StrictRoute, usd
 from core import MetricsRow
 
 router = APIRouter(route_class=StrictRoute)
@@ -13,13 +13,11 @@ router = APIRouter(route_class=StrictRoute)
 @router.get("/metrics")
 def metrics(
     mm: Manager,
+    window: Span,
     model: Annotated[str | None, Query(max_length=200)] = None,
-    from_: From = None,
-    to: To = None,
     bucket: Literal["hour", "day"] | None = None,
     simulated: bool = False,
 ) -> dict[str, Any]:
-    window = mm.monitoring.window(moment(from_, "from"), moment(to, "to"))
     rows = mm.monitoring.by_model(window, bucket=bucket, model=model, simulated=simulated)
     return {
         "status": "success",
@@ -30,8 +28,7 @@ def metrics(
 
 
 @router.get("/costs")
-def costs(mm: Manager, from_: From = None, to: To = None, simulated: bool = False) -> dict[str, Any]:
-    window = mm.monitoring.window(moment(from_, "from"), moment(to, "to"))
+def costs(mm: Manager, window: Span, simulated: bool = False) -> dict[str, Any]:
     rows = mm.monitoring.by_model(window, simulated=simulated)
     total = sum((row.metrics.cost_usd for row in rows), start=0)
     return {

@@ -55,6 +55,10 @@ class Generate(_Body):
     tags: list[str] = Field(default_factory=list, max_length=10, description="For spend and budgets by tag.")
     max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on this call; it is kept by max_tokens.")
 
+    def request(self) -> dict[str, Any]:
+        """The part of it that asks the model."""
+        return self.model_dump(exclude={"user", "tags", "max_cost_usd"}, exclude_none=True)
+
 
 class RunWorkflow(_Body):
     template: Name

@@ -19,8 +19,7 @@ from api.openapi import (
 )
 
 _ERROR = object_of(
-    {"error": object_of({"message": TEXT, "type": TEXT, "param": maybe(TEXT), "code": maybe(TEXT)}, "message")},
-    "error",
+    {"error": object_of({"message": TEXT, "type": TEXT, "param": maybe(TEXT), "code": maybe(TEXT)}, "message")}, "error"
 )
 _CONTENT = maybe(either(TEXT, list_of(object_of({"type": TEXT}, "type"))))
 _MESSAGE = object_of(
