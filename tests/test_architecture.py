@@ -20,7 +20,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET: dict[str, str] = {
     "depth": """
-        api.__main__
+
     """,
     "folder": """
         core/calls core/experiments
