@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core import InvalidRequest, Origin
 from core.calls.accounting import checked_cap
-from core.calls.call import MAX_CACHE_S
+from core.domain.generation import MAX_CACHE_S
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange

@@ -10,14 +10,12 @@ from decimal import Decimal
 
 from core.calls.answer import Accumulator, Answerer
 from core.domain.experiment import Assignment
-from core.domain.generation import Chunk, Generation, Request, Source, Usage
+from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS, Chunk, Generation, Request, Source, Usage
 from core.domain.key import Key
 from core.errors import AimmError
 from core.formats.text import is_storable, make_lists, tags_problem
 
 OnChunk = Callable[[Chunk | None], None]
-MAX_FALLBACKS = 5
-MAX_CACHE_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,10 @@ from core.calls.accounting import Account, estimated_usage, settle, settle_cache
 from core.calls.answer import ModelAnswer
 from core.calls.call import Call, Origin
 from core.config import LogContent
-from core.domain.generation import Generation, Usage
+from core.domain.generation import CONTRADICTORY, ESTIMATED, Generation, Usage
 from core.domain.price import Price
 from core.errors import AimmError
 from core.formats.text import storable
-from core.storage.calls.generations import CONTRADICTORY, ESTIMATED
 
 _CONTENT: tuple[LogContent, ...] = ("none", "metadata", "full")
 _MEDIA = ("output_image_tokens", "output_video_tokens")

@@ -32,6 +32,11 @@ _LIMITS: dict[str, tuple[bool, float, float]] = {
     "frequency_penalty": (False, -2, 2), "presence_penalty": (False, -2, 2),
 }  # fmt: skip
 _TRUTHS = {"true": True, "false": False}
+MAX_FALLBACKS = 5
+MAX_CACHE_S = 30 * 86_400
+CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
+# The note of a call whose cost is unknown and, once it is known, will be an estimate.
+ESTIMATED = "No final token count came: the tokens are our own estimate, or a lower bound."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

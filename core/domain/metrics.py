@@ -1,8 +1,14 @@
-"""What monitoring says of a window of time."""
+"""The figures of a window of time, and the summed rows that they are made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +72,81 @@ class Projection:
     spent_usd: Decimal
     projected_usd: Decimal | None
     n_days: float
+
+
+class RollupKey(NamedTuple):
+    """One row of the rollups. bucket_at: start of the hour or day (µs)."""
+
+    bucket_at: int
+    model: str
+    provider: str
+    source: str
+    status: str
+    error_class: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollupRows:
+    """Rollup rows as columns. The first `n_answered` are of answered calls (status ok); only they carry times.
+
+    counts[name]: int64, as long as `keys`. times[name]: as long as n_answered.
+    """
+
+    keys: list[RollupKey]
+    counts: dict[str, "NDArray[np.int64]"]
+    n_answered: int
+    times: dict[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class CallTotals(NamedTuple):
+    """Of all calls that have these first six in common. first_at: the first day (µs) on which there was one."""
+
+    model: str
+    provider: str
+    source: str
+    status: str
+    error_class: str
+    first_at: int
+    n: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    thinking_tokens: int
+    cost_nano_usd: int
+    n_unpriced: int
+    n_estimated: int
+
+
+class Times(NamedTuple):
+    """Of answered calls of one model. Sums in microseconds; histograms as core.statistics.histogram has them."""
+
+    model: str
+    provider: str
+    latency_sum_us: int
+    ttft_sum_us: int
+    latency_histogram: bytes
+    ttft_histogram: bytes
+
+
+class Totals(NamedTuple):
+    """All that was recorded. One thing may have several rows, to be added up."""
+
+    calls: list[CallTotals]
+    times: list[Times]
+
+
+class VariantTotals(NamedTuple):
+    """A variant in one phase of an experiment. is_served: The split promises it traffic."""
+
+    experiment_id: str
+    experiment: str
+    is_running: bool
+    phase: int
+    variant: str
+    weight: int
+    is_served: bool
+    n_assigned: int
+    n_outcomes: int

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.calls.call import MAX_CACHE_S
 from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Experiment, Guardrail, OutcomeInput, Variant
-from core.domain.generation import Message, Request
+from core.domain.generation import MAX_CACHE_S, Message, Request
 from core.errors import InvalidRequest
 from core.experiments.words import amount, names
 from core.formats.text import folded, is_storable

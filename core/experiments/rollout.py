@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from core import clock
-from core.calls.call import MAX_CACHE_S, MAX_FALLBACKS
 from core.domain.experiment import Alias, Experiment, Guardrail, Target, Variant
+from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import prompt_version
 from core.experiments.reports import ExperimentReport

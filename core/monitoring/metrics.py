@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.clock import from_us
-from core.domain.metrics import Metrics, MetricsRow
+from core.domain.metrics import Metrics, MetricsRow, RollupRows
 from core.statistics.histogram import merge_groups, percentiles_us
-from core.storage.calls.rollups import RollupRows
 
 SHARES = (0.50, 0.95, 0.99)
 _TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")

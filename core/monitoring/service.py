@@ -10,10 +10,10 @@ from typing import Literal
 from core import clock
 from core.clock import DAY_US, HOUR_US, to_us
 from core.domain.generation import Source
-from core.domain.metrics import Metrics, MetricsRow, Projection
+from core.domain.metrics import Metrics, MetricsRow, Projection, RollupRows
 from core.errors import InvalidRequest
 from core.monitoring import metrics
-from core.storage.calls.rollups import RollupRows, RollupStore
+from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
 
 Bucket = Literal["hour", "day"]

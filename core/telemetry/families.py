@@ -9,10 +9,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from core.domain.budget import BudgetStatus
+from core.domain.metrics import CallTotals, Times, VariantTotals
 from core.errors import BudgetExceeded
 from core.statistics.histogram import PER_DOUBLING, merge_groups
 from core.statistics.sample_ratio import sequential_sample_ratio
-from core.storage.calls.totals import ArmTotals, CallTotals, Times
 from core.telemetry.conventions import SECONDS
 
 NANO = 1_000_000_000
@@ -112,14 +112,14 @@ def of_budgets(statuses: Sequence[BudgetStatus]) -> Iterator[Metric]:
         yield family
 
 
-def of_experiments(arms: Sequence[ArmTotals]) -> Iterator[Metric]:
+def of_experiments(variants: Sequence[VariantTotals]) -> Iterator[Metric]:
     assigned, outcomes = _Sums(), _Sums()
-    phases: dict[tuple[str, str, int], list[ArmTotals]] = {}
-    for arm in arms:
-        assigned.add((arm.experiment, arm.variant), arm.n_assigned)
-        outcomes.add((arm.experiment, arm.variant), arm.n_outcomes)
-        if arm.is_running and arm.is_served:
-            phases.setdefault((arm.experiment_id, arm.experiment, arm.phase), []).append(arm)
+    phases: dict[tuple[str, str, int], list[VariantTotals]] = {}
+    for variant in variants:
+        assigned.add((variant.experiment, variant.variant), variant.n_assigned)
+        outcomes.add((variant.experiment, variant.variant), variant.n_outcomes)
+        if variant.is_running and variant.is_served:
+            phases.setdefault((variant.experiment_id, variant.experiment, variant.phase), []).append(variant)
     names = ("experiment", "variant")
     yield _counter("experiment_assignments", "Units that were given a variant, counted once a phase.", names, assigned)
     yield _counter("experiment_outcomes", "Outcomes that count.", names, outcomes)
@@ -130,7 +130,9 @@ def of_experiments(arms: Sequence[ArmTotals]) -> Iterator[Metric]:
     )
     evidence: dict[tuple[str, str], float] = {}  # by id first: two experiments may have one name
     for (experiment_id, name, _), served in phases.items():
-        log_e = sequential_sample_ratio([arm.n_assigned for arm in served], [arm.weight for arm in served])
+        log_e = sequential_sample_ratio(
+            [variant.n_assigned for variant in served], [variant.weight for variant in served]
+        )
         evidence[experiment_id, name] = evidence.get((experiment_id, name), 0.0) + log_e
     worst: dict[str, float] = {}
     for (_, name), log_e in evidence.items():

@@ -65,7 +65,7 @@ class PrometheusMetrics:
             *families.of_calls(calls, bounded),
             *families.of_times(times, bounded),
             *families.of_budgets(self._budgets()),
-            *families.of_experiments(self._totals.arms()),
+            *families.of_experiments(self._totals.variants()),
             *families.of_runs(self._totals.open_runs()),
             *(self._tally or self._started()).families(),
         ]

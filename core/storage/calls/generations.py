@@ -19,9 +19,6 @@ from core.storage.calls.reading import Parts, as_text, each, readable, whole
 from core.storage.engine.database import Database, in_batches
 from core.storage.schema import generation_bodies, generations
 
-CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
-# The note of a call whose cost is unknown and, once it is known, will be an estimate.
-ESTIMATED = "No final token count came: the tokens are our own estimate, or a lower bound."
 _SAME = (
     "id",
     "request_model",

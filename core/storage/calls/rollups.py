@@ -6,11 +6,11 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US, HOUR_US
+from core.domain.metrics import RollupKey, RollupRows
 from core.statistics import histogram
 from core.storage.calls.reading import UNREADABLE, readable
 from core.storage.engine.database import Database, in_batches
@@ -43,15 +43,6 @@ KEY = ("bucket_at", "model", "provider", "source", "status", "error_class")
 TABLES = ((rollups_hour, HOUR_US), (rollups_day, DAY_US))
 
 Row = dict[str, Any]
-
-
-class Key(NamedTuple):
-    bucket_at: int
-    model: str
-    provider: str
-    source: str
-    status: str
-    error_class: str
 
 
 @dataclass(slots=True)
@@ -93,10 +84,10 @@ def _count(counts: dict[int, int], duration_us: int) -> None:
     counts[bucket] = counts.get(bucket, 0) + 1
 
 
-def deltas_of(rows: Iterable[Row], width_us: int) -> dict[Key, Delta]:
-    deltas: dict[Key, Delta] = {}
+def deltas_of(rows: Iterable[Row], width_us: int) -> dict[RollupKey, Delta]:
+    deltas: dict[RollupKey, Delta] = {}
     for row in rows:
-        key = Key(
+        key = RollupKey(
             row["created_at"] // width_us * width_us,
             row["request_model"],
             row["provider"],
@@ -142,7 +133,7 @@ def _statements(table: Table) -> _Statements:
     )
 
 
-def apply(connection: Connection, table: Table, deltas: dict[Key, Delta]) -> None:
+def apply(connection: Connection, table: Table, deltas: dict[RollupKey, Delta]) -> None:
     """Add deltas to a rollup table, inside the caller's transaction."""
     statements = _statements(table)
     changes = []
@@ -170,22 +161,6 @@ def _merged(old: Sequence[Any], delta: Delta) -> dict[str, Any]:
         "d_latency_histogram": histogram.merge(old[2], delta.latency),
         "d_ttft_histogram": histogram.merge(old[3], delta.ttft),
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollupRows:
-    """Rollup rows as columns. The first `n_answered` are of answered calls (status ok); only they carry times.
-
-    counts[name]: int64, as long as `keys`. times[name]: as long as n_answered.
-    """
-
-    keys: list[Key]
-    counts: dict[str, NDArray[np.int64]]
-    n_answered: int
-    times: dict[str, Sequence[Any]]
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
 
 class RollupStore:
@@ -313,7 +288,7 @@ class RollupStore:
                 raw = in_batches(connection, select(*columns)).mappings()
                 expected = deltas_of((dict(row) for row in raw), width_us)
                 for row in connection.execute(select(table)).mappings():
-                    key = Key(*(row[name] for name in KEY))
+                    key = RollupKey(*(row[name] for name in KEY))
                     if not _agrees(row, expected.pop(key, Delta())):
                         found.append(f"{table.name} {tuple(key)} differs from the raw rows")
                 found += [f"{table.name} {tuple(key)} is missing" for key in expected]
@@ -407,7 +382,7 @@ def _columns(answered: Sequence[Any], others: Sequence[Any]) -> RollupRows:
     for texts in (*first[1:n], *second[1:n]):
         "".join(texts)
     return RollupRows(
-        keys=list(map(Key._make, keys)),
+        keys=list(map(RollupKey._make, keys)),
         counts={name: np.array(a + b, dtype=np.int64) for name, (a, b) in zip(COUNTS, both, strict=True)},
         n_answered=len(answered),
         times=times,

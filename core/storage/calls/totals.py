@@ -5,11 +5,12 @@ The demo is left out of all of it: it comes with one click and goes with one, an
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
 from core.clock import DAY_US
+from core.domain.metrics import CallTotals, Times, Totals, VariantTotals
 from core.statistics import histogram
 from core.storage.engine.database import Database
 from core.storage.experiments.schema import experiment_sums, experiment_variants, experiments
@@ -17,57 +18,6 @@ from core.storage.schema import rollups_day, workflow_runs
 
 MAX_EXPERIMENTS = 200  # the newest; a dashboard of more is not read
 KEPT_US = 60_000_000
-
-
-class CallTotals(NamedTuple):
-    """Of all calls that have these first six in common. first_at: the first day (µs) on which there was one."""
-
-    model: str
-    provider: str
-    source: str
-    status: str
-    error_class: str
-    first_at: int
-    n: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    thinking_tokens: int
-    cost_nano_usd: int
-    n_unpriced: int
-    n_estimated: int
-
-
-class Times(NamedTuple):
-    """Of answered calls of one model. Sums in microseconds; histograms as core.statistics.histogram has them."""
-
-    model: str
-    provider: str
-    latency_sum_us: int
-    ttft_sum_us: int
-    latency_histogram: bytes
-    ttft_histogram: bytes
-
-
-class Totals(NamedTuple):
-    """What belongs together may be in several rows; they are to be added up."""
-
-    calls: list[CallTotals]
-    times: list[Times]
-
-
-class ArmTotals(NamedTuple):
-    """A variant in one phase of an experiment. is_served: whether the split promises it traffic."""
-
-    experiment_id: str
-    experiment: str
-    is_running: bool
-    phase: int
-    variant: str
-    weight: int
-    is_served: bool
-    n_assigned: int
-    n_outcomes: int
 
 
 class TotalsStore:
@@ -94,24 +44,24 @@ class TotalsStore:
             calls, times = _calls(connection, at >= yesterday), _times(connection, at >= yesterday)
             return Totals(self._past.calls + calls, self._past.times + times)
 
-    def arms(self) -> list[ArmTotals]:
+    def variants(self) -> list[VariantTotals]:
         """Of the newest experiments."""
         e, v = experiments.c, experiment_variants.c
         newest = select(e.id).where(e.is_demo == 0).order_by(e.created_at.desc(), e.id).limit(MAX_EXPERIMENTS)
         newest = newest.correlate(None)
         exposure, success = experiment_sums.alias(), experiment_sums.alias()
-        arms = experiment_variants.join(experiments, v.experiment_id == e.id)
+        variants = experiment_variants.join(experiments, v.experiment_id == e.id)
         for sums, metric in ((exposure, "exposure"), (success, "success")):
-            arms = arms.outerjoin(sums, _of_arm(sums, metric))
+            variants = variants.outerjoin(sums, _of_variant(sums, metric))
         columns = (
             e.id, e.name, e.status, v.phase, v.name, v.weight, v.is_shadow,
             exposure.c.n, success.c.n, success.c.mean_x,
         )  # fmt: skip
-        statement = select(*columns).select_from(arms).where(e.id.in_(newest)).order_by(e.id, v.phase, v.position)
+        statement = select(*columns).select_from(variants).where(e.id.in_(newest)).order_by(e.id, v.phase, v.position)
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
         return [
-            ArmTotals(
+            VariantTotals(
                 experiment_id, name, status == "running", phase, variant, weight, weight > 0 and not is_shadow,
                 int(n_exposed or 0), round((n_units or 0) * (mean or 0.0)),
             )
@@ -160,7 +110,7 @@ def _together(rows: Sequence[Times]) -> list[Times]:
     ]
 
 
-def _of_arm(sums: Any, metric: str) -> Any:
+def _of_variant(sums: Any, metric: str) -> Any:
     v, s = experiment_variants.c, sums.c
     same = (s.experiment_id == v.experiment_id, s.phase == v.phase, s.position == v.position)
     return and_(*same, s.metric == metric)

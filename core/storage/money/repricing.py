@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, false, func, literal, or_, select, update
 
 from core.clock import DAY_US
-from core.domain.generation import COUNTS
+from core.domain.generation import CONTRADICTORY, COUNTS, ESTIMATED
 from core.domain.price import Price, Rate
 from core.pricing.receipt import fees, parts, receipt_for
 from core.storage.calls import rollups
-from core.storage.calls.generations import CONTRADICTORY, ESTIMATED, money_of, usages_of
+from core.storage.calls.generations import money_of, usages_of
 from core.storage.calls.reading import readable
 from core.storage.money import spend_by
 from core.storage.money.prices import is_charged_as, pin

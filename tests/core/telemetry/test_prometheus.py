@@ -22,10 +22,11 @@ from core.calls.call import Origin
 from core.calls.recording import CallFacts
 from core.domain.experiment import OutcomeInput
 from core.domain.generation import Generation, Usage
+from core.domain.metrics import CallTotals, VariantTotals
 from core.statistics.sample_ratio import sequential_sample_ratio
 from core.storage.calls.generations import to_row
 from core.storage.calls.record import recording
-from core.storage.calls.totals import ArmTotals, CallTotals, TotalsStore
+from core.storage.calls.totals import TotalsStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
 from core.storage.schema import workflow_runs
@@ -233,28 +234,30 @@ def test_experiments_are_told_by_variant(mm: ModelManager):
 # What is made of totals
 
 
-def an_arm(variant: str, n: int, **changes: Any) -> ArmTotals:
-    arm = ArmTotals("e1", "Tone", True, 1, variant, 1, True, n, 0)
-    return arm._replace(**changes)
+def a_variant(variant: str, n: int, **changes: Any) -> VariantTotals:
+    variant = VariantTotals("e1", "Tone", True, 1, variant, 1, True, n, 0)
+    return variant._replace(**changes)
 
 
-def p_value(*arms: ArmTotals) -> float:
-    (family,) = [f for f in families.of_experiments(arms) if f.name == "aimm_experiment_srm_pvalue"]
+def p_value(*variants: VariantTotals) -> float:
+    (family,) = [f for f in families.of_experiments(variants) if f.name == "aimm_experiment_srm_pvalue"]
     return float(family.samples[0].value)
 
 
 def test_a_wrong_split_has_a_small_p_value():
-    wrong = an_arm("A", 500), an_arm("B", 700)
+    wrong = a_variant("A", 500), a_variant("B", 700)
 
     assert p_value(*wrong) == pytest.approx(2.718281828 ** -sequential_sample_ratio([500, 700], [1, 1]))
     assert p_value(*wrong) < 0.01
-    assert p_value(an_arm("A", 500), an_arm("B", 510)) == 1.0
-    assert p_value(an_arm("A", 500), an_arm("B", 700), an_arm("C", 0, is_served=False, weight=0)) == p_value(*wrong)
+    assert p_value(a_variant("A", 500), a_variant("B", 510)) == 1.0
+    assert p_value(a_variant("A", 500), a_variant("B", 700), a_variant("C", 0, is_served=False, weight=0)) == p_value(
+        *wrong
+    )
 
 
 def test_of_two_experiments_of_one_name_the_counts_add_up_and_the_worse_split_shows():
-    fine = [an_arm("A", 10, experiment_id="e2"), an_arm("B", 11, experiment_id="e2")]
-    wrong = [an_arm("A", 500), an_arm("B", 700)]
+    fine = [a_variant("A", 10, experiment_id="e2"), a_variant("B", 11, experiment_id="e2")]
+    wrong = [a_variant("A", 500), a_variant("B", 700)]
 
     assigned = next(iter(families.of_experiments(fine + wrong)))
 
