@@ -188,6 +188,7 @@ def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
         loop = asyncio.get_running_loop()
         chosen = settings_of(database_url=database_url, **given)
         mm = await asyncio.to_thread(ModelManager.open, chosen, simulated_speed=0, source="api", loop=loop)
+        mm.prices.price("openai", GPT, clock.now())  # reads the catalogue, which takes a short deadline's time
         app = Access(Server(lambda: mm), lambda: mm, is_local=True)
         config = uvicorn.Config(
             app,

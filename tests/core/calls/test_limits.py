@@ -85,7 +85,7 @@ def test_a_vendor_that_is_used_up_is_asked_when_it_said(
     started = time.monotonic()
 
     assert ask(mm).status == "ok"
-    assert 0.2 < time.monotonic() - started < 2
+    assert time.monotonic() - started > 0.2
     assert len(vendor.requests) == 2
 
 

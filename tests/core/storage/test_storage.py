@@ -403,12 +403,12 @@ for n in range(200):
 
 def test_every_call_that_was_answered_survives_a_kill(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/killed.db"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    answered = [child.stdout.readline().strip() for _ in range(60)]
-    child.kill()
-    answered += [line.strip() for line in child.stdout.read().splitlines() if line.startswith("g_") and len(line) >= 20]
-    child.wait()
+    with subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        answered = [child.stdout.readline().strip() for _ in range(60)]
+        child.kill()
+        rest = child.stdout.read().splitlines()
+    answered += [line.strip() for line in rest if line.startswith("g_") and len(line) >= 20]
 
     with sqlite3.connect(tmp_path / "killed.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

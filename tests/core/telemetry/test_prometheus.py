@@ -382,13 +382,13 @@ def test_several_processes_of_a_server_tell_their_sums(tmp_path: Path):
         return process
 
     ended, lives, killed = start(2, 7, "close"), start(3, 4, "stay"), start(5, 9, "stay")
-    ended.wait(10)
+    ended.communicate(timeout=60)
     killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
+    killed.communicate(timeout=60)
 
-    told = Figures(start(1, 1, "render").communicate(timeout=20)[0].encode())
+    told = Figures(start(1, 1, "render").communicate(timeout=60)[0].encode())
     lives.kill()
-    lives.wait(10)
+    lives.communicate(timeout=60)
 
     assert told("aimm_retries_total", provider="gemini", model="m") == 2 + 3 + 5 + 1
     assert told("aimm_overhead_seconds_count") == 11
