@@ -1,4 +1,4 @@
-"""The vendors of models: one entry says all that is particular to one, and whoever needs it looks it up here. Pure data.
+"""The vendors of models: one entry says all that is particular to it, for all who need it. Pure data.
 
 A vendor that speaks a wire which is known needs nothing else; one with a wire of its own has a builder in
 `core/providers/vendors.py`.

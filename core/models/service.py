@@ -14,8 +14,8 @@ from core.domain.generation import Message, Model, Parameters, Request, Wire
 from core.domain.price import Price
 from core.errors import AimmError
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
-from core.providers import gemini_wire
-from core.providers.openai import OpenAIProvider
+from core.providers.gemini import request as gemini
+from core.providers.openai import request as openai
 from core.providers.registry import Registry
 
 _Named = TypeVar("_Named", Variant, Candidate)
@@ -109,8 +109,8 @@ class ModelService:
     def body_for(self, wire: Wire, request: Request) -> dict[str, Any]:
         """The body that a program sends to this server for the same request, in the wire of `openai` or `gemini`."""
         if wire == "gemini":
-            return gemini_wire.to_body(request)
-        body = OpenAIProvider("gateway", "http://localhost", None).to_body(replace(request, is_streamed=False))
+            return gemini.to_body(request)
+        body = openai.to_body(replace(request, is_streamed=False))
         budget = request.parameters.thinking_budget
         return body if budget is None else {**body, "thinking_budget": budget}
 

@@ -12,10 +12,9 @@ from core.providers.base import UNUSUAL, Counts, KeyCheck, as_input, check_resul
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
 from core.providers.http.network import Network
-from core.providers.openai import checked
+from core.providers.key_check import checked
 
 LIST_TIMEOUT_S = 6.0
-ANTHROPIC_URL = "https://api.anthropic.com"
 VERSION = "2023-06-01"
 LEAST_THINKING = 1024  # the API takes no less
 LONGEST = 4096  # the API wants a length; where the caller names none
@@ -36,9 +35,9 @@ class AnthropicProvider:
     name = "anthropic"
     wire = "anthropic"
 
-    def __init__(self, api_key: str, base_url: str | None = None, network: Network | None = None) -> None:
+    def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}
-        self._http = HttpVendor("Anthropic", base_url or ANTHROPIC_URL, headers, network)
+        self._http = HttpVendor("Anthropic", base_url, headers, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
         if request.operation != "chat":

@@ -1,7 +1,9 @@
 """The state of a key as a vendor's refusal tells it: wrong, expired, restricted, without money, or used up for now. Pure."""
 
 import re
+from collections.abc import Awaitable, Callable
 
+from core.domain.generation import Model
 from core.errors import AimmError, AuthenticationError, ProviderTimeout, ProviderUnavailable, RateLimited
 from core.providers.base import KeyCheck
 
@@ -56,3 +58,14 @@ def judged(label: str, error: AimmError, model: str = "") -> KeyCheck:
         what = "cannot be reached" if upstream is None else "is down or overloaded"
         return KeyCheck("network", f"{label} {what}: {error.message}")
     return KeyCheck("error", error.message)
+
+
+async def checked(label: str, models: Callable[[], Awaitable[list[Model]]]) -> KeyCheck:
+    """The state of a key and an address, as reading the model list shows it."""
+    try:
+        found = await models()
+    except AimmError as error:
+        return judged(label, error)
+    if not found:
+        return KeyCheck("error", f"{label} answered, but lists no text model.")
+    return KeyCheck("works", f"{label} works: {len(found)} models.")

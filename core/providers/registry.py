@@ -9,8 +9,8 @@ from core.config import Settings
 from core.domain.generation import Model
 from core.errors import AuthenticationError, ModelNotFound
 from core.pricing.catalogue import normalise
-from core.providers import gemini
 from core.providers.base import KeyCheck, Provider
+from core.providers.gemini import provider as gemini
 from core.providers.http.network import Network
 from core.providers.simulated import MODELS as SIMULATED
 from core.providers.simulated import SimulatedProvider

@@ -8,8 +8,10 @@ from typing import Any
 
 from core.domain.generation import Model
 from core.errors import AimmError, ProviderUnavailable
-from core.providers import anthropic, gemini, openai
+from core.providers import anthropic
+from core.providers.gemini import provider as gemini
 from core.providers.http.network import Network
+from core.providers.openai.provider import OpenAIProvider
 from core.vendors import VendorSpec
 
 LIST_TTL_S = 600.0
@@ -62,7 +64,7 @@ def build(spec: VendorSpec, key: str, address: str | None, network: Network) -> 
 
 def build_server(name: str, address: str, key: str | None, network: Network) -> Vendor:
     """A server of one's own on the OpenAI wire."""
-    provider = openai.OpenAIProvider(name, address, key, network=network)
+    provider = OpenAIProvider(name, address, key, network=network)
     return Vendor(provider, provider.guess)
 
 
@@ -76,7 +78,7 @@ def _anthropic(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor
 
 def _openai(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor:
     url = f"{url}/v1" if spec.is_local else url
-    provider = openai.OpenAIProvider(
+    provider = OpenAIProvider(
         spec.name, url, key or None, label=spec.label, is_own="api.openai.com" in url, network=network
     )
     return Vendor(provider, provider.guess)

@@ -9,8 +9,8 @@ from typing import Any
 from core.domain.generation import Message, Native, Parameters, Request
 from core.errors import AimmError
 from core.providers.anthropic import AnthropicProvider
-from core.providers.gemini import GeminiProvider
-from core.providers.openai import OpenAIProvider
+from core.providers.gemini.provider import GeminiProvider
+from core.providers.openai.provider import OpenAIProvider
 
 Make = Callable[[str], Any]
 

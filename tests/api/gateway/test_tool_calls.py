@@ -10,7 +10,10 @@ from api.gateway.openai import request as openai_request
 from core import InvalidRequest
 from core.domain.generation import Request
 from core.formats.text import mended
-from core.providers import anthropic, gemini_wire, openai
+from core.providers import anthropic
+from core.providers.gemini.request import to_body as gemini_body
+from core.providers.gemini.response import Reader
+from core.providers.openai import request as openai
 from core.providers.tool_calls import CallReader
 from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running
 from tests.fakes import gemini as gemini_fake
@@ -48,7 +51,7 @@ def asked_by_gemini(*contents: Any, **more: Any) -> Request:
 def told(request: Request) -> tuple[list[Any], list[Any], list[Any]]:
     """(calls, results) as Anthropic, Gemini and servers of the OpenAI wire get them."""
     blocks = [b for m in anthropic._body(request)["messages"] if isinstance(m["content"], list) for b in m["content"]]
-    parts = [part for content in gemini_wire.to_body(request)["contents"] for part in content["parts"]]
+    parts = [part for content in gemini_body(request)["contents"] for part in content["parts"]]
     messages = [each for message in request.messages for each in openai._to_messages(message)]
     return (
         [b.get("input", b.get("content")) for b in blocks if b["type"] in ("tool_use", "tool_result")],
@@ -154,7 +157,7 @@ def test_calls_and_results_find_each_other():
 def test_results_without_a_name_get_their_calls():
     calls = [{"functionCall": {"id": i, "name": name}} for i, name in (("c1", "weather"), ("c2", "now"))]
     results = [{"functionResponse": {"id": i, "response": {"output": ""}}} for i in ("c2", "c1")]
-    turns = gemini_wire.to_body(asked_by_gemini({"role": "model", "parts": calls}, {"parts": results}))["contents"]
+    turns = gemini_body(asked_by_gemini({"role": "model", "parts": calls}, {"parts": results}))["contents"]
 
     assert [part["functionResponse"]["name"] for part in turns[2]["parts"]] == ["weather", "now"]
 
@@ -163,7 +166,7 @@ def test_a_result_without_its_call_is_refused_where_calls_are_objects():
     result = {"role": "tool", "tool_call_id": "call_9", "content": "7"}
 
     for turns in ([result], [called("{}", "call_9"), result, result]):
-        for make in (anthropic._body, gemini_wire.to_body):
+        for make in (anthropic._body, gemini_body):
             with pytest.raises(InvalidRequest, match="call_9"):
                 make(asked_by_openai(*turns))
 
@@ -189,12 +192,12 @@ def test_which_tools_may_be_called_reaches_every_vendor_or_is_refused(
     given: Any, claude: Any, gemini: Any, offered: Any
 ):
     if offered is None:
-        for make in (anthropic._body, gemini_wire.to_body):
+        for make in (anthropic._body, gemini_body):
             with pytest.raises(InvalidRequest, match="tool_choice"):
                 make(asked_by_openai(tools=TOOLS, tool_choice=given))
         return
     request = asked_by_openai(tools=TOOLS, tool_choice=given)
-    by_claude, by_gemini = anthropic._body(request), gemini_wire.to_body(request)
+    by_claude, by_gemini = anthropic._body(request), gemini_body(request)
 
     assert by_claude.get("tool_choice") == claude
     assert by_gemini.get("toolConfig", {}).get("functionCallingConfig") == gemini
@@ -311,7 +314,7 @@ NAME = {"name": "w", "id": "a", "willContinue": True}
 def test_arguments_that_gemini_streams_one_by_one_are_put_together(calls: list[Any], finish: str, arguments: list[str]):
     values = [{"candidates": [{"content": {"parts": [{"functionCall": call}]}}]} for call in calls]
     values.append({"candidates": [{"finishReason": finish}]})
-    reader, found = gemini_wire.Reader(), {}  # type: ignore[var-annotated]
+    reader, found = Reader(), {}  # type: ignore[var-annotated]
     for tool in [tool for value in values for tool in reader.read([value]).tools]:
         found[tool.index] = found.get(tool.index, "") + tool.arguments
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.providers.gemini_errors import to_error
+from core.providers.gemini.errors import to_error
 from core.providers.http.client import HttpVendor
 from core.providers.key_check import judged
 

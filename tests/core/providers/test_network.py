@@ -9,7 +9,7 @@ import pytest
 
 from core.config import Settings
 from core.errors import AimmError, InvalidRequest, ProviderUnavailable, redact
-from core.providers.gemini import GeminiProvider
+from core.providers.gemini.provider import GeminiProvider
 from core.providers.http.network import Network, refuses
 from core.providers.http.session import Session
 

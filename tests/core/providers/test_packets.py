@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import ProviderError
-from core.providers import gemini_errors
+from core.providers.gemini import errors as gemini_errors
 from core.providers.http.answer import Answer
 from core.providers.http.errors import retry_after
 from tests.fakes.raw import ask, packet

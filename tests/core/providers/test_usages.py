@@ -17,7 +17,11 @@ from core.domain.generation import Native, Usage
 from core.pricing.book import PriceBook
 from core.pricing.receipt import to_nano
 from core.pricing.team import row_from
-from core.providers import anthropic, gemini_wire, openai
+from core.providers import anthropic
+from core.providers.gemini import usage as gemini
+from core.providers.gemini.response import Reader
+from core.providers.openai import usage as openai
+from core.providers.openai.response import to_chunk
 from core.providers.tool_calls import CallReader
 from tests.builders import a_generation
 from tests.conftest import Open
@@ -33,11 +37,11 @@ def read(answer: dict[str, Any]) -> tuple[Usage | None, str]:
     """Usage and tier as the wire's own reader gives them."""
     usage = answer["usage"]
     if answer["wire"] == "gemini":
-        chunk = gemini_wire.Reader().read(
+        chunk = Reader().read(
             [{"usageMetadata": usage, "candidates": [answer.get("candidate", {})], "modelVersion": answer["model"]}]
         )
     elif answer["wire"] == "openai":
-        chunk = openai._to_chunk([{"usage": usage, "service_tier": answer.get("tier")}], None, None, CallReader())
+        chunk = to_chunk([{"usage": usage, "service_tier": answer.get("tier")}], None, None, CallReader())
     else:
         chunk = anthropic._Reader().whole({"usage": usage})[0]
     return chunk.usage, chunk.service_tier or "standard"
@@ -58,7 +62,7 @@ def test_an_answer_costs_what_its_vendor_counted(answer: dict[str, Any]):
 
 
 def test_what_grounds_an_answer_is_remembered_to_its_end():
-    counts, reader = {"promptTokenCount": 10, "candidatesTokenCount": 1}, gemini_wire.Reader()
+    counts, reader = {"promptTokenCount": 10, "candidatesTokenCount": 1}, Reader()
     grounding = {"groundingMetadata": {"webSearchQueries": ["a", "b"]}}
     for candidate in (grounding, {}):
         value = {"usageMetadata": counts, "modelVersion": "gemini-3-flash-preview", "candidates": [candidate]}
@@ -75,8 +79,8 @@ def test_what_grounds_an_answer_is_remembered_to_its_end():
         (openai.to_usage, {"prompt_tokens": True, "completion_tokens": 9}),
         (openai.to_usage, {"prompt_tokens": 2**53 + 1, "completion_tokens": 9}),
         (anthropic.to_usage, {"input_tokens": 0, "output_tokens": 0}),
-        (gemini_wire.to_usage, {"trafficType": "ON_DEMAND"}),
-        (gemini_wire.to_usage, {"promptTokenCount": 0, "totalTokenCount": 0}),
+        (gemini.to_usage, {"trafficType": "ON_DEMAND"}),
+        (gemini.to_usage, {"promptTokenCount": 0, "totalTokenCount": 0}),
     ],
 )  # fmt: skip
 def test_a_request_without_an_input_was_not_counted(read: Any, usage: dict[str, Any]):
@@ -135,7 +139,7 @@ def test_what_a_vendor_counted_is_handed_on_to_callers_of_other_wires(usage: Usa
     more = {name: n for name, n in usage.more.items() if name != "citation_tokens"}
 
     assert openai.to_usage(openai_response.usage(g)) == usage
-    assert gemini_wire.to_usage(gemini_response.usage(g)) == replace(usage, **gemini_has_no_word_for, more=more)
+    assert gemini.to_usage(gemini_response.usage(g)) == replace(usage, **gemini_has_no_word_for, more=more)
     assert set(openai_response.usage(a_generation("g", usage=PLAIN))["prompt_tokens_details"]) == {
         "cached_tokens",
         "audio_tokens",

@@ -14,15 +14,16 @@ from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import known_models, normalise
 from core.providers.base import KeyCheck
-from core.providers.gemini_errors import to_error
-from core.providers.gemini_wire import Reader, as_came, as_ended, to_body, to_usage
+from core.providers.gemini.errors import to_error
+from core.providers.gemini.request import as_came, to_body
+from core.providers.gemini.response import Reader, as_ended
+from core.providers.gemini.usage import to_usage
 from core.providers.http.answer import Answer
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import UNREADABLE, unreadable
 from core.providers.http.network import Network
 from core.providers.key_check import judged
 
-GEMINI_URL = "https://generativelanguage.googleapis.com"
 LIST_TIMEOUT_S = 6.0
 _NOT_TEXT = re.compile(r"embedding|tts|image|live|audio|robotics|aqa|veo|imagen|banana|omni|computer-use")
 
@@ -33,9 +34,9 @@ class GeminiProvider:
     name = "gemini"
     wire = "gemini"
 
-    def __init__(self, api_key: str, base_url: str | None = None, network: Network | None = None) -> None:
+    def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         self._api_key = api_key
-        self._base_url = base_url or GEMINI_URL
+        self._base_url = base_url
         self._client: Any = None
         self._http: Any = None
         self._wire = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
@@ -151,7 +152,7 @@ class GeminiProvider:
             from google import genai
             from google.genai import client, types
 
-            from core.providers.gemini_transport import GenaiTransport
+            from core.providers.gemini.transport import GenaiTransport
 
             transport = GenaiTransport(self._wire, self._wire.as_events, urlsplit(self._base_url).path.rstrip("/"))
             # With a client of its own, google-genai follows redirects, tries again, and asks by whatever is installed.

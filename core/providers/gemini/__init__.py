@@ -1,0 +1,1 @@
+"""Gemini, by its own client and by its wire."""

@@ -1,0 +1,129 @@
+"""The OpenAI wire: OpenAI itself, Ollama, and any server that speaks the same (vLLM, LM Studio, OpenRouter, …)."""
+
+import re
+from collections.abc import AsyncIterator
+
+from core.domain.generation import Chunk, Model, Native, Request
+from core.errors import InvalidRequest
+from core.providers.base import KeyCheck
+from core.providers.http.client import HttpVendor
+from core.providers.http.errors import quota_of
+from core.providers.http.network import Network
+from core.providers.key_check import checked
+from core.providers.openai.request import as_came, to_body
+from core.providers.openai.response import merged, to_chunk, to_text
+from core.providers.openai.usage import to_usage
+from core.providers.tool_calls import CallReader
+
+LIST_TIMEOUT_S = 6.0
+_NOT_TEXT = re.compile(r"whisper|tts|dall-e|image|audio|realtime|moderation|transcribe|sora|babbage|davinci|instruct")
+_REASONS = re.compile(r"^(o\d|gpt-5)")  # these take no temperature of their own, and efforts of thinking
+
+
+class OpenAIProvider:
+    """One server of the OpenAI wire.
+
+    name: The provider in records and prices. is_own: OpenAI itself, whose newer names for parameters others do not know.
+    """
+
+    wire = "openai"
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        api_key: str | None,
+        *,
+        label: str = "",
+        is_own: bool = False,
+        network: Network | None = None,
+    ) -> None:
+        self.name = name
+        self._is_own = is_own
+        # Whether it may say what it charged: what it has done so far tells, and a vendor of prices never does.
+        self.may_charge = not is_own
+        self._has_charged = False
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = HttpVendor(label or name, base_url, headers, network)
+
+    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
+        native = request.native_for("openai")
+        if request.operation == "embeddings":
+            async for chunk in self._embeddings(request, native, timeout_s):
+                yield chunk
+            return
+        body = (
+            to_body(request, is_own=self._is_own) if native is None else as_came(request, native, is_own=self._is_own)
+        )
+        keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
+        is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
+        calls = CallReader()
+        async with self._http.answer("/chat/completions", body) as answer:
+            quota = quota_of(answer.headers)
+            if await answer.is_whole():
+                raw, values = await answer.whole()
+                self._http.refuse_errors(values)
+                chunk = self._learnt(to_chunk(values, raw if keeps_whole else None, quota, calls))
+                self.may_charge = self._has_charged
+                if chunk.finish_reason is None and (chunk.text or chunk.tools):
+                    chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
+                yield chunk
+                return
+            async for events in answer.events():
+                good, error = self._http.until_error(events)
+                # To be written anew for another wire, each event stays a piece of its own.
+                for together in [good] if keeps_raw else [[event] for event in good]:
+                    if together:
+                        values, raw = merged(together, keeps_raw, is_counted)
+                        yield self._learnt(to_chunk(values, raw, quota, calls))
+                        quota = None
+                if error is not None:
+                    raise error
+            self.may_charge = self._has_charged
+
+    def _learnt(self, chunk: Chunk) -> Chunk:
+        self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
+        return chunk
+
+    async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
+        body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
+        async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
+            raw, [value, *_] = await answer.whole()
+            self._http.refuse_errors([value])
+            usage = to_usage(value.get("usage"))
+            vectors = tuple(each["embedding"] for each in value.get("data") or ())
+            if not all(isinstance(vector, str | list) for vector in vectors):
+                raise TypeError("a vector is a list of numbers, or their bytes as text")
+            yield Chunk(
+                raw=raw if native else None,
+                vectors=vectors,
+                usage=usage,
+                finish_reason="stop" if vectors else None,
+                response_model=to_text(value.get("model")) or None,
+                quota=quota_of(answer.headers),
+            )
+
+    async def models(self) -> list[Model]:
+        body = await self._http.get("/models", LIST_TIMEOUT_S)
+        found = body.get("data") if isinstance(body, dict) else None
+        names = [str(each["id"]) for each in found or () if isinstance(each, dict) and each.get("id")]
+        return [self.guess(name) for name in sorted(set(names)) if not (self._is_own and _NOT_TEXT.search(name))]
+
+    async def count_tokens(self, request: Request) -> int:
+        raise InvalidRequest(f"{self._http.label} counts no tokens before a call.", hint="The estimate brackets them.")
+
+    async def check(self) -> KeyCheck:
+        """Try the address and the key: read the model list."""
+        return await checked(self._http.label, self.models)
+
+    def guess(self, name: str) -> Model:
+        """A model with what its name says that it accepts: the list does not say."""
+        accepts = {"max_tokens", "seed", "json_schema", "json_object", "stop"}
+        if self._is_own and _REASONS.match(name):
+            accepts |= {"thinking_level", "service_tier"}
+        else:
+            accepts |= {"temperature", "top_p", "frequency_penalty", "presence_penalty"}
+        return Model(name=name, provider=self.name, label=name, accepts=frozenset(accepts))
+
+    async def close(self) -> None:
+        await self._http.close()

@@ -1,0 +1,113 @@
+"""Requests on the OpenAI wire."""
+
+from typing import Any
+
+from core.domain.generation import Native, Parameters, Request
+from core.domain.message import Media, Message, Part, ToolCall, ToolResult
+from core.providers.base import choice_of
+
+# OpenAI calls its tiers otherwise; "default" is what is standard elsewhere.
+_TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "fast": "fast"}
+# Our parameters by the names that a body may have for them.
+_WORDS = {
+    "temperature": ("temperature",), "top_p": ("top_p",), "seed": ("seed",), "max_tokens": ("max_tokens", "max_completion_tokens"),
+    "thinking_level": ("reasoning_effort",), "thinking_budget": (), "service_tier": ("service_tier",), "stop": ("stop",),
+    "json_schema": ("response_format",), "json_object": ("response_format",), "frequency_penalty": ("frequency_penalty",),
+    "presence_penalty": ("presence_penalty",),
+}  # fmt: skip
+
+
+def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
+    """The body of a chat completion. is_own: For OpenAI itself, whose newer names others do not know."""
+    messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
+    for message in request.messages:
+        messages += _to_messages(message)
+    body: dict[str, Any] = {"model": request.model, "messages": messages, **_parameters(request.parameters, is_own)}
+    if request.is_streamed:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    if request.tools:
+        body["tools"] = [
+            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": dict(t.parameters)}}
+            for t in request.tools
+        ]  # fmt: skip
+        kind, name = choice_of(request)
+        choice = {"type": "function", "function": {"name": name}} if kind == "tool" else kind
+        body |= {"tool_choice": choice} if choice else {}
+    return body
+
+
+def as_came(request: Request, native: Native, *, is_own: bool) -> dict[str, Any]:
+    """The body as it came, with the model that really answers and what was decided otherwise since."""
+    body = dict(native.body)
+    body["model"] = request.model
+    if body.get("stream"):
+        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    if request.parameters != native.parameters:
+        before, now = native.parameters.as_dict(), request.parameters.as_dict()
+        for name in before.keys() - now.keys():
+            for word in _WORDS[name]:
+                body.pop(word, None)
+        changed = {name: value for name, value in now.items() if before.get(name) != value}
+        for word in [word for name in changed for word in _WORDS[name]]:
+            body.pop(word, None)
+        body |= _parameters(Parameters(**changed), is_own)
+    if request.system != native.system:
+        rest = [m for m in body["messages"] if m.get("role") not in ("system", "developer")]
+        body["messages"] = [{"role": "system", "content": request.system}, *rest] if request.system else rest
+    return body
+
+
+def _parameters(p: Parameters, is_own: bool) -> dict[str, Any]:
+    """Parameters by OpenAI's names; only what is set."""
+    body: dict[str, Any] = {
+        "temperature": p.temperature,
+        "top_p": p.top_p,
+        "seed": p.seed,
+        "max_completion_tokens" if is_own else "max_tokens": p.max_tokens,
+        "reasoning_effort": p.thinking_level,
+        "service_tier": _TIERS.get(p.service_tier or ""),
+        "stop": list(p.stop) if p.stop else None,
+        "frequency_penalty": p.frequency_penalty,
+        "presence_penalty": p.presence_penalty,
+    }
+    if p.json_schema is not None:
+        schema = {"name": "answer", "schema": dict(p.json_schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif p.json_object:
+        body["response_format"] = {"type": "json_object"}
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _to_messages(message: Message) -> list[dict[str, Any]]:
+    """A turn as OpenAI's messages: results of tools are messages of their own, before what the user says with them."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    found: list[dict[str, Any]] = [
+        {"role": "tool", "tool_call_id": r.call_id, "content": f"Error: {r.text}" if r.is_error else r.text}
+        for r in results
+    ]
+    calls = [part for part in message.parts if isinstance(part, ToolCall)]
+    if message.role == "model":
+        said: dict[str, Any] = {"role": "assistant", "content": message.text or (None if calls else "")}
+        if calls:
+            said["tool_calls"] = [
+                {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}} for c in calls
+            ]
+        return [*found, said]
+    rest = [part for part in message.content if isinstance(part, str | Media)]
+    if any(isinstance(part, Media) for part in rest):
+        found.append({"role": "user", "content": [_to_part(part) for part in rest]})
+    elif rest or not results:
+        found.append({"role": "user", "content": message.text})
+    return found
+
+
+def _to_part(part: Part) -> dict[str, Any]:
+    if not isinstance(part, Media):
+        return {"type": "text", "text": part}
+    if part.media_type.startswith("audio/"):
+        sound = {"data": part.data, "format": part.media_type.removeprefix("audio/").replace("mpeg", "mp3")}
+        return {"type": "input_audio", "input_audio": sound}
+    url = part.url or f"data:{part.media_type};base64,{part.data}"
+    if part.media_type == "application/pdf":
+        return {"type": "file", "file": {"filename": "document.pdf", "file_data": url}}
+    return {"type": "image_url", "image_url": {"url": url, **({"detail": part.detail} if part.detail else {})}}
