@@ -37,9 +37,10 @@ class _Request(aiohttp.ClientRequest):
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         handler: ResponseHandler = conn.protocol
-        if handler in _USED and (handler.should_close or not _is_quiet(conn.transport)):
+        if handler not in _USED:
+            _USED.add(handler)
+        elif handler.should_close or not _is_quiet(conn.transport):
             raise _Stale
-        _USED.add(handler)
         return await super().send(conn)
 
 
