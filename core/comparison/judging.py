@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 
 from core.domain.comparison import Candidate, Contestant, Criterion, Metric, Vote, VoteChoice, WinRate
 from core.domain.generation import Generation
@@ -13,8 +14,9 @@ SAME_SHARE = 0.01  # one run does not tell 1 % apart
 _FLIPPED: dict[VoteChoice, VoteChoice] = {"a": "b", "b": "a"}
 
 _FAMILIES = (
-    "anthropic", "claude", "chatgpt", "gpt-", "openai", "gemini", "gemma", "google deepmind", "large language model trained by",
-    "llama", "meta ai", "mistral", "mixtral", "qwen", "alibaba cloud", "deepseek", "grok", "cohere", "command-r", "phi-4",
+    "anthropic", "claude", "chatgpt", "gpt-", "openai", "gemini", "gemma", "google deepmind",
+    "large language model trained by", "llama", "meta ai", "mistral", "mixtral", "qwen", "alibaba cloud", "deepseek",
+    "grok", "cohere", "command-r", "phi-4",
 )  # fmt: skip
 
 _VALUE: dict[Metric, Callable[[Generation], float | None]] = {
@@ -57,7 +59,7 @@ def _best(groups: list[list[Candidate]], criterion: Criterion) -> list[list[Cand
 
 
 def sole(candidates: Iterable[Candidate], metric: Metric, *, larger_is_better: bool = False) -> Candidate | None:
-    """The first answer of the contestant that is best of at least two; a tie, or what cannot be told from one, is not crowned."""
+    """The first answer of the contestant that is best of at least two; None = they are tied, as far as can be told."""
     groups = _contestants(candidates)
     tops = _best(groups, Criterion(metric, SAME_SHARE, larger_is_better)) if len(groups) > 1 else []
     return tops[0][0] if len(tops) == 1 else None
@@ -123,6 +125,26 @@ def win_rates(votes: Iterable[Vote], *, by_model: bool = False) -> list[WinRate]
     return sorted(rates, key=lambda rate: (rate.rate is None, -(rate.rate or 0), rate.contestant.label))
 
 
+def win_rate_history(votes: Iterable[Vote], *, by_model: bool = False) -> dict[tuple[date, str], float]:
+    """(day, contestant) -> its win rate so far at the end of that day, from MIN_DECIDED decided pairs on.
+
+    votes: oldest first. by_model: as in `win_rates`.
+    """
+    tally: dict[str, list[int]] = {}
+    by_day: dict[tuple[date, str], float] = {}
+    for vote in votes:
+        names = (vote.a.model, vote.b.model) if by_model else (vote.a.label, vote.b.label)
+        if not vote.is_decided or names[0] == names[1]:
+            continue
+        for name, won in zip(names, (vote.choice == "a", vote.choice == "b"), strict=True):
+            counts = tally.setdefault(name, [0, 0])
+            counts[0] += won
+            counts[1] += 1
+            if counts[1] >= MIN_DECIDED:
+                by_day[vote.created_at.date(), name] = counts[0] / counts[1]
+    return by_day
+
+
 def _rate(contestant: Contestant, wins: int, losses: int, ties: int) -> WinRate:
     decided = wins + losses
     interval = wilson_interval(wins, decided) if decided >= MIN_DECIDED else None
@@ -138,7 +160,7 @@ def _rate(contestant: Contestant, wins: int, losses: int, ties: int) -> WinRate:
 
 
 def first_shown(votes: Iterable[Vote]) -> tuple[int, Interval | None]:
-    """Of decided blind votes: how many there are, and the share that the answer shown first won; it should be a half."""
+    """The number of decided blind votes, and the share that the answer shown first won; it should be a half."""
     won = [vote.shown_first == (vote.position_a if vote.choice == "a" else vote.position_b) for vote in votes
            if vote.is_decided and vote.shown_first is not None]  # fmt: skip
     return len(won), wilson_interval(sum(won), len(won)) if len(won) >= MIN_DECIDED else None

@@ -1,7 +1,6 @@
 """Comparisons, and what votes on them add up to."""
 
 from collections.abc import Sequence
-from datetime import date
 
 import pandas as pd
 
@@ -57,21 +56,10 @@ def win_rates(demo: bool, by_model: bool = False) -> pd.DataFrame:
 
 def win_rate_over_time(demo: bool, by_model: bool = False) -> pd.DataFrame:
     """Each contestant's running win rate in percent at the end of each day, once there are enough decided pairs."""
-    tally: dict[str, list[int]] = {}
-    by_day: dict[tuple[date, str], float] = {}
-    for vote in manager().comparisons.votes(demo=demo):
-        names = (vote.a.model, vote.b.model) if by_model else (vote.a.label, vote.b.label)
-        if not vote.is_decided or names[0] == names[1]:
-            continue
-        for model, won in zip(names, (vote.choice == "a", vote.choice == "b"), strict=True):
-            counts = tally.setdefault(model, [0, 0])
-            counts[0] += won
-            counts[1] += 1
-            if counts[1] >= judging.MIN_DECIDED:
-                by_day[vote.created_at.date(), model] = 100 * counts[0] / counts[1]
+    rates = judging.win_rate_history(manager().comparisons.votes(demo=demo), by_model=by_model)
     records = [
-        {"time": pd.Timestamp(day, tz="UTC"), "model": model, "win rate %": rate}
-        for (day, model), rate in by_day.items()
+        {"time": pd.Timestamp(day, tz="UTC"), "model": model, "win rate %": 100 * rate}
+        for (day, model), rate in rates.items()
     ]
     return pd.DataFrame(records, columns=["time", "model", "win rate %"])
 
