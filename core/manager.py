@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from core import clock
-from core.background import PeriodicJobs
+from core.background import BackgroundLoop, PeriodicJobs
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.asking import Asking
@@ -15,7 +15,6 @@ from core.calls.cache import ResponseCache
 from core.calls.call import Origin
 from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
-from core.calls.loop import BackgroundLoop
 from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.costs.service import PriceService

@@ -23,7 +23,7 @@ NOT_YET: dict[str, str] = {
 
     """,
     "folder": """
-        core/calls core/experiments
+        core/experiments
     """,
     "class": """
         core/budgets/service.py::BudgetService core/costs/service.py::PriceService
@@ -38,8 +38,7 @@ NOT_YET: dict[str, str] = {
         core/storage/engine/migrations/versions/0004_gateway.py::upgrade
     """,
     "line": """
-        core/__init__.py core/budgets/ledger.py core/calls/accounting.py core/calls/attempts.py
-        core/calls/breaker.py core/calls/call.py core/calls/engine.py core/calls/loop.py
+        core/__init__.py core/budgets/ledger.py
         core/cli/prices.py core/cli/records.py core/comparison/judging.py core/comparison/service.py
         core/comparison/voting.py core/config.py core/costs/service.py core/demo.py
         core/domain/budget.py core/domain/comparison.py core/domain/experiment.py
@@ -68,8 +67,7 @@ NOT_YET: dict[str, str] = {
     """,
     "question": """
         core/budgets/ledger.py core/budgets/periods.py core/budgets/scopes.py core/budgets/service.py
-        core/calls/accounting.py core/calls/breaker.py core/calls/cache.py core/calls/call.py
-        core/calls/engine.py core/calls/recording.py core/comparison/service.py core/costs/changes.py
+        core/comparison/service.py core/costs/changes.py
         core/costs/service.py core/demo.py core/domain/budget.py core/domain/experiment.py
         core/domain/feedback.py core/domain/generation.py core/domain/key.py core/domain/message.py
         core/domain/metrics.py core/domain/price.py core/errors.py core/experiments/analysis.py

@@ -1,4 +1,4 @@
-"""From what an attempt reported to what a call cost, and before that: what it may cost. Pure but for the price handed in."""
+"""The money of a call: from what attempts reported to what it cost, and before that what it may cost. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count
 TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare
 TOKENS_PER_IMAGE = 8_192  # no image costs more, but at the one model that makes up for its price by more tokens
 TOKENS_OF_MINI = 48_169
-# Sound and film are counted by the second, and hardly any have fewer bytes for a token than these; of a page of a document
-# there may be only its text, compressed.
+# Sound and film are counted by the second, and hardly any have fewer bytes for a token than these; of a page of
+# a document there may be only its text, compressed.
 BYTES_PER_MEDIA_TOKEN = {"audio": 16, "video": 16}
 MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
 LONGEST_PROMPT = 1_048_576  # for models that state no limit
@@ -30,7 +30,10 @@ SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a call used and cost; cost_usd None = unknown. unknown_for: Why there is a price and yet no cost."""
+    """The usage and cost of a call.
+
+    cost_usd: None = unknown. unknown_for: Why there is a price and yet no cost.
+    """
 
     usage: Usage
     cost_usd: Decimal | None
@@ -167,7 +170,7 @@ def media_of(request: Request) -> set[str]:
 
 
 def _may_search(request: Request) -> bool:
-    """Whether a request as it came lets the vendor search the web, which is charged by the search."""
+    """Tell whether a request as it came lets the vendor search the web, which is charged by the search."""
     body = request.native.body if request.native is not None else {}
     words = {word for tool in as_list(body.get("tools")) if isinstance(tool, dict) for word in tool}
     return any("search" in word.lower() for word in (*words, *body))
@@ -192,7 +195,7 @@ def ask_for(  # noqa: PLR0913 - a call and its money
     at_us: int,
     spent_nano: int,
 ) -> Ask:
-    """What the call may cost at worst, at the dearest of the prices that it may turn out to have."""
+    """The most that a call can cost, at the dearest of the prices that it may turn out to have."""
     n_input, media = longest_input(request, model), media_of(request)
     n_searches = MOST_SEARCHES if _may_search(request) else 0
     worst = []
@@ -227,7 +230,7 @@ def checked_cap(cap_usd: Decimal) -> Decimal:
 
 
 def within_cap(ask: Ask, cap_usd: Decimal) -> int | None:
-    """How long an answer may be so that the call cannot pass its cap; None = as long as asked for.
+    """The tokens that an answer may have so that the call cannot pass its cap; None = as many as asked for.
 
     Raises:
         CapReached: Not even a short answer fits, or the model has no price to hold against the cap.
@@ -241,6 +244,7 @@ def within_cap(ask: Ask, cap_usd: Decimal) -> int | None:
     if not ask.shortest_tokens or least > cap:
         left = Decimal(max(cap - ask.spent_nano, 0)) / NANO
         raise CapReached(
-            f"A call of {ask.spender.model} may cost ${Decimal(ask.worst_nano) / NANO:.6f}; ${left:.6f} of the cap is left."
+            f"A call of {ask.spender.model} may cost ${Decimal(ask.worst_nano) / NANO:.6f};"
+            f" ${left:.6f} of the cap is left."
         )
     return int((cap - ask.spent_nano - ask.input_nano) / ask.token_nano)

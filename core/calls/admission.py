@@ -28,7 +28,7 @@ class BudgetKeeper(Protocol):
     """Asked before a call, and told after it."""
 
     async def is_bound(self, spender: Spender) -> bool:
-        """Whether a budget may refuse or change calls of this spender."""
+        """Tell whether a budget may refuse or change calls of this spender."""
 
     async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Admission:
         """Reserve the worst case; waits while only calls under way are in its way."""
@@ -142,14 +142,14 @@ def shortened(request: Request, longest: int | None, state: Accumulator, why: st
 
 
 def _tier(request: Request) -> str:
-    """The tier asked for; of a request that is sent as it came, what it says. `auto` is what the vendor takes it for."""
+    """The tier asked for; `auto` is what the vendor takes it for."""
     body = request.native.body if request.native is not None else {}
     said = request.parameters.service_tier or tier_of(body.get("service_tier") or body.get("serviceTier"))
     return "standard" if said in (None, "auto") else said
 
 
 def check_parameters(request: Request, model: Model) -> None:
-    """Raises: InvalidRequest: A parameter is set that the model does not take. What came over a wire is fitted instead."""
+    """Refuse what the model does not take; what came over a wire is fitted instead. Raises: InvalidRequest"""
     if request.native is not None:
         return
     refused = sorted(set(request.parameters.as_dict()) - model.accepts)
@@ -158,7 +158,7 @@ def check_parameters(request: Request, model: Model) -> None:
 
 
 def _fitted(request: Request, state: Accumulator, provider: Provider, model: Model) -> Request:
-    """The request for this model, without the parameters that it does not take; what speaks the caller's wire judges itself."""
+    """The request without the parameters that this model does not take; who speaks the caller's wire judges itself."""
     if request.native is not None and request.native.wire == provider.wire:
         return request if request.model == model.name else replace(request, model=model.name)
     refused = set(request.parameters.as_dict()) - model.accepts

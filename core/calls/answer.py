@@ -17,7 +17,7 @@ from core.providers.base import Provider
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answerer:
-    """Who answers a call and at whose expense, as it is known before the first chunk.
+    """The model that answers a call and who pays for it, as far as that is known before the first chunk.
 
     wire: The vendor's. price_id: Of the usual price. spender: Whose budgets pay.
     fallback_from: "model error" of the model that should have answered; empty = it does.
@@ -36,12 +36,16 @@ class Answerer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """What asking one model came to: its answer, whole or in part, and what may be billed for it. Times in seconds.
+    """The answer of one model, whole, in part or none, and what may be billed for it. Times in seconds.
 
-    error: Why there is no whole answer. is_stopped: Its caller stopped it. is_waiting: It lay between two attempts then.
-    usages: The vendor's count of each attempt. is_undercounted: The answer went on after the last one.
+    error: Why there is no whole answer.
+    is_stopped: Its caller stopped it.
+    is_waiting: It lay between two attempts then.
+    usages: The vendor's count of each attempt.
+    is_undercounted: The answer went on after the last count.
     lost: Our own estimate of attempts that may be billed, sent no count, and were followed by another.
-    causes: Why attempts failed. notes: What became of the call on its way.
+    causes: Why attempts failed.
+    notes: What became of the call on its way.
     vendor_s, waited_s: How long vendors had the request, and how long it lay waiting; the rest is our own.
     """
 
@@ -101,7 +105,7 @@ class ModelAnswer:
 
     @property
     def may_be_billed(self) -> bool:
-        """Whether a call without any count may have cost something; unknown is not zero.
+        """True if a call without any count may have cost something; unknown is not zero.
 
         A refusal and a vendor that was never reached cost nothing; a time-out and an answer that broke, was empty or
         could not be read may well be billed.
@@ -241,7 +245,7 @@ class Accumulator:
         return failure_of(self.finish_reason, self.reason, has_output=self.has_output)
 
     def answer(self, error: AimmError | None) -> ModelAnswer:
-        """What it has come to. error: Why it goes no further."""
+        """The answer as it stands. error: Why it goes no further."""
         return ModelAnswer(
             created_at=self.created_at,
             provider=self.provider.name if self.provider else "unknown",
@@ -272,7 +276,7 @@ class Accumulator:
 
 
 def failure_of(finish_reason: FinishReason | None, reason: str | None, *, has_output: bool) -> AimmError | None:
-    """Why an answer that its vendor ended in order is none all the same: a call of a tool that it could not make, nothing said."""
+    """The error of an answer that its vendor ended in order and that is none: nothing said, a tool not called."""
     if finish_reason != "error" and (finish_reason != "other" or has_output):
         return None
     error = ProviderError(f"The model's answer ended as {reason}.", hint="Try again, or take another model.")
@@ -282,7 +286,7 @@ def failure_of(finish_reason: FinishReason | None, reason: str | None, *, has_ou
 
 
 def is_billable(error: AimmError | None) -> bool:
-    """Whether an attempt that ended so, without any count, may be billed: it was begun, and then broke."""
+    """Tell whether an attempt that ended so, without any count, may be billed: it was begun, and then broke."""
     return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
 
 

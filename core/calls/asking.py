@@ -1,4 +1,4 @@
-"""Every way to ask a model from Python: submit, generate, stream, and the same for callers with an event loop of their own."""
+"""Every way to ask a model from Python: submit, generate, stream, and their twins for callers with an event loop."""
 
 import asyncio
 import queue
@@ -16,7 +16,7 @@ Prompt = str | Sequence[Message] | Request
 
 
 class Options(TypedDict, total=False):
-    """What may be said beside a prompt.
+    """All that may be said beside a prompt.
 
     model: None = the default one. A model `exp:NAME` lets that experiment choose who answers `unit`.
     unit: Who an experiment assigns. force: Its variant, for trying it out; then nothing is counted.
@@ -130,6 +130,7 @@ class Asking(ABC):
         Raises:
             InvalidRequest: The prompt is none, a parameter has no such name, or a Request comes with more than itself.
         """
+        named = named_parameters(parameters, Options.__annotations__)
         if isinstance(prompt, Request):
             more = {"model": model, "system": system, **parameters}
             if said := [name for name, value in more.items() if value is not None]:
@@ -142,5 +143,4 @@ class Asking(ABC):
             raise InvalidRequest(
                 "A prompt is a text, a Request, or messages of core.domain.message.Message(role, text)."
             )
-        named = named_parameters(parameters)
         return Request(model=model or self._default_model(), messages=messages, system=system or None, parameters=named)

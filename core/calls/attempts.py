@@ -160,7 +160,7 @@ def wait_before_retry_s(error: AimmError, attempt: int, remaining_s: float, rng:
 
 
 def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
-    """A vendor's bytes wait for the first that say something: until then another attempt, or another model, may answer."""
+    """Hold a vendor's bytes back until the first that say something: so far another attempt or model may answer."""
     if chunk.raw is None:
         return held, chunk
     says = chunk.text or chunk.thinking or chunk.tools or chunk.vectors or chunk.finish_reason is not None

@@ -1,10 +1,10 @@
-"""Leaves a model alone that fails again and again, so that callers hear at once and the vendor can recover.
+"""Circuit breakers: a model that fails again and again is not asked for a while, so that callers hear at once.
 
-Only faults of the vendor count: what is down, breaks, hangs or cannot be read. A wrong request, a missing model, a bad key and
-a rate limit say nothing about the next call. A circuit opens when at least half of the last requests failed, and ten did:
-requests, not their attempts. A fault that a request may itself have caused (a 500, an answer that cannot be read or does not
-come in the time that the caller's fallbacks leave) counts once for the same request of the same caller, however often it is
-repeated. After a while one call may try; the others wait for what it finds.
+Only faults of the vendor count: what is down, breaks, hangs or cannot be read. A wrong request, a missing model, a bad
+key and a rate limit say nothing about the next call. A circuit opens when at least half of the last requests failed,
+and ten did: requests, not their attempts. A fault that a request may itself have caused (a 500, an answer that cannot
+be read or does not come in the time that the caller's fallbacks leave) counts once for the same request of the same
+caller, however often it is repeated. After a while one call may try; the others wait for what it finds.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ Name = tuple[str, str]
 
 
 class _Window:
-    """How the last requests ended, the latest of each."""
+    """The ends of the last requests, the latest of each."""
 
     def __init__(self) -> None:
         self._ended: OrderedDict[str, tuple[float, bool]] = OrderedDict()
@@ -51,7 +51,7 @@ class _Window:
 
 
 class Breakers:
-    """One breaker a (provider, model). What opens or closes here is written down for other processes, which `refresh`."""
+    """One breaker a (provider, model). Other processes see what opens or closes here when they `refresh`."""
 
     def __init__(self, database: Database, writer: Writer, tell: Callable[..., Work]) -> None:
         """tell: Work that tells of an opening; see Outbox.tell."""
@@ -64,7 +64,7 @@ class Breakers:
         self._lock = threading.Lock()
 
     def check(self, provider: str, model: str, call: Call) -> None:
-        """Let a call ask a model. Raises: CircuitOpen: the model is left alone for now."""
+        """Let a call ask a model. Raises: CircuitOpen."""
         if not self._open:
             return
         name = (provider, model)
@@ -75,7 +75,7 @@ class Breakers:
             now_us = clock.now_us()
             if now_us < opening.open_until:
                 raise CircuitOpen(
-                    f"{model} of {provider} has failed too often and is left alone for now; the last time: {opening.reason}",
+                    f"{model} of {provider} has failed too often: its circuit is open. The last time: {opening.reason}",
                     retry_after_s=(opening.open_until - now_us) / 1e6,
                 )
             self._open[name] = opening._replace(open_until=now_us + PROBE_S * 1_000_000)
@@ -114,13 +114,15 @@ class Breakers:
             open_s = min(LONGEST_S, OPEN_S * 2 ** (n_openings - 1))
             opening = Opening(clock.now_us() + open_s * 1_000_000, n_openings, error.message[:300])
             self._open[name] = opening
-        logger.warning("%s of %s is left alone for %d s: %s", model, provider, open_s, error.code)
+        logger.warning("the circuit of %s of %s is open for %d s: %s", model, provider, open_s, error.code)
         self._writer.submit(lambda connection: self._put(connection, name, opening))
 
     def _put(self, connection: Connection, name: Name, opening: Opening) -> None:
         BreakerStore.put(connection, name, opening)
         if opening.n_openings == 1:
-            text = f"{name[1]} of {name[0]} failed again and again and is left alone for now. The last time: {opening.reason}"
+            text = (
+                f"{name[1]} of {name[0]} failed again and again: its circuit is open. The last time: {opening.reason}"
+            )
             self._tell("circuit.opened", text, provider=name[0], model=name[1])(connection)
 
     def left(self, provider: str, model: str, call: Call) -> None:
@@ -146,20 +148,20 @@ class Breakers:
             }
 
     def states(self) -> dict[Name, Opening]:
-        """What is left alone now."""
+        """The circuits that are open now."""
         with self._lock:
             return dict(self._open)
 
 
 def _is_fault(error: AimmError) -> bool:
-    """Whether an error is the vendor's: never one that says what was wrong with the request, its key or its size, or
+    """Tell whether an error is the vendor's: never one that says what was wrong with the request, its key or its size,
     that comes of what the model wrote."""
     is_refusal = error.upstream is not None and (error.upstream.status == 200 or 400 <= error.upstream.status < 500)
     return isinstance(error, ProviderError) and not isinstance(error, CircuitOpen) and not is_refusal
 
 
 def _is_down(error: AimmError) -> bool:
-    """Whether any other request would have failed too."""
+    """Tell whether any other request would have failed too."""
     if error.upstream is not None:
         return error.upstream.status in _DOWN
     return error.code == "provider_unavailable"

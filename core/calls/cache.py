@@ -108,7 +108,7 @@ def _to_json(chunk: Chunk) -> dict[str, Any]:
 
 
 def _shape(request: Request) -> list[Any] | None:
-    """What the bytes of an answer look like: wire, whether as a stream, and whether with its count."""
+    """The form of an answer's bytes: wire, whether as a stream, and whether with its count."""
     native = request.native
     if native is None:
         return None

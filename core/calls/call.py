@@ -20,14 +20,16 @@ OnChunk = Callable[[Chunk | None], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a call comes from. ref_id, ref_part, user_id, key_id, tags: see Generation.
+    """The caller of a model and what it is for. ref_id, ref_part, user_id, key_id, tags: see Generation.
 
-    ref_name: `workflow:` or `experiment:` with its name. cap_usd: What this call may cost at most.
-    key: With which key it was asked for. fallbacks: Models that answer, in this order, where the one asked for fails.
-    cache_s: For how long an answer may be kept and given again; 0 = not at all, None = not said.
+    ref_name: `workflow:` or `experiment:` with its name.
+    cap_usd: What this call may cost at most.
+    key: With which key it was asked for.
+    fallbacks: Models that answer, in this order, where the one asked for fails.
+    cache_s: For how long its response may be cached; 0 = not at all, None = not said.
     is_private: Keep no text of it.
-    is_permitted: The key's rules were applied to what was asked for, and this is what that stands for: an alias of a comparison,
-        the workflow of an experiment.
+    is_permitted: The key's rules were applied to what was asked for, and this is what that stands for: the target of a
+        comparison's alias, the workflow of an experiment.
     traceparent: The caller's trace, as W3C writes it.
     """
 
@@ -53,7 +55,7 @@ class Origin:
             object.__setattr__(self, "tags", tuple(dict.fromkeys((*self.key.tags, *self.tags))))
 
     def problem(self) -> str:
-        """What is wrong with it, in words; empty = nothing."""
+        """The first thing that is wrong with it, in words; empty = nothing."""
         if len(self.user_id) > 500 or not is_storable(self.user_id):
             return "user must have at most 500 characters, and no NUL or half of a surrogate pair"
         if len(self.fallbacks) > MAX_FALLBACKS:
@@ -87,7 +89,7 @@ class Call:
         on_chunk: OnChunk | None = None,
         assignment: Assignment | None = None,
     ) -> None:
-        """on_chunk: Gets each chunk, and None at the end, in the core's loop. assignment: The variant that an experiment chose."""
+        """on_chunk: Gets each chunk, and None at the end, in the core's loop. assignment: An experiment's choice."""
         self.id = call_id
         self.request = request
         self.origin = origin
@@ -104,7 +106,7 @@ class Call:
 
     @property
     def answerer(self) -> Answerer:
-        """Who answers, as far as that is known."""
+        """The model that answers, as far as that is known."""
         return self.state.answerer
 
     @property
@@ -113,7 +115,7 @@ class Call:
 
     @property
     def error(self) -> AimmError | None:
-        """Why it failed; None of what was answered, stopped or broke off."""
+        """The error of a call that failed; None of what was answered, stopped or broke off."""
         is_failed = self.done.done() and not self.done.exception() and self.done.result().status in ("error", "blocked")
         return self.cause if is_failed else None
 
@@ -158,7 +160,7 @@ class Call:
         )
 
     def listen(self, listener: Callable[[str | None], None]) -> None:
-        """Call `listener` with all text so far, then with that of each chunk, then with None; from the core's thread."""
+        """Call `listener` with all text so far, then with each chunk's, then with None; from the core's thread."""
         with self._lock:
             if text := self.state.text:
                 listener(text)
@@ -168,7 +170,7 @@ class Call:
                 self._listeners.append(listener)
 
     async def texts(self) -> AsyncIterator[str]:
-        """The text as it comes, for a caller with an event loop of its own; it ends with the call, however that ends."""
+        """The text as it comes, for a caller with an event loop of its own; it ends with the call."""
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
         def put(text: str | None) -> None:
@@ -177,6 +179,8 @@ class Call:
         self.listen(put)
         while (text := await queue.get()) is not None:
             yield text
+
+    pieces = texts  # its older name
 
     # The engine's side
 
@@ -187,7 +191,7 @@ class Call:
             loop.call_soon(self._stop)
 
     def detach(self) -> None:
-        """What follows must not be stopped: the call is recorded."""
+        """From now on it cannot be stopped: it is recorded."""
         self._task = None
 
     def _stop(self) -> None:
@@ -221,7 +225,7 @@ class Call:
 
 
 class Pipe:
-    """Chunks from the core's loop to a reader on a loop, most often the same one. Give `put` to a call as its `on_chunk`."""
+    """Chunks from the core's loop to a reader on a loop, often the same. Give `put` to a call as its `on_chunk`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

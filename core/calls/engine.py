@@ -1,4 +1,7 @@
-"""The one door to models: `submit` checks, applies the key's rules, routes, admits, asks, records. Nothing else asks a provider."""
+"""The one door to models: `submit` checks, applies the key's rules, routes, admits, asks and records.
+
+Nothing else asks a provider.
+"""
 
 import asyncio
 import contextlib
@@ -14,6 +17,7 @@ from functools import partial
 from typing import Any, TypedDict, Unpack
 
 from core import clock
+from core.background import BackgroundLoop
 from core.calls.admission import Admitter, BudgetKeeper, PriceKeeper, Resolve, check_parameters
 from core.calls.answer import ModelAnswer
 from core.calls.attempts import Attempts, Times
@@ -21,7 +25,6 @@ from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
 from core.calls.call import Call, OnChunk, Origin
 from core.calls.limits import Pacer, RateLimits
-from core.calls.loop import BackgroundLoop
 from core.calls.recording import CallFacts, Observer, content_kept, facts_of, generation_of, told
 from core.calls.routing import Router, Unit
 from core.config import MAX_PROMPT_BYTES, LogContent
@@ -50,7 +53,8 @@ from core.storage.engine.writer import Work, Writer
 logger = logging.getLogger(__name__)
 
 RECENT_CALLS = 500
-# What another model may do better. A blocked request is the same everywhere, and one that was refused is so on the same wire.
+# Errors of which another model may be free. A blocked request is the same everywhere, and one that was refused is so
+# on the same wire.
 _ELSEWHERE = (
     RateLimited,
     ProviderError,
@@ -66,7 +70,7 @@ Also = Callable[[Generation], Work]
 
 
 class How(TypedDict, total=False):
-    """What is said of a call beside its request and origin; see CallEngine.submit."""
+    """All that is said of a call beside its request and origin; see CallEngine.submit."""
 
     unit: Unit
     force: str | int | None
@@ -123,8 +127,10 @@ class CallEngine:
     ) -> Call:
         """Start a call and return its handle: with `asubmit`, the only way to ask a model.
 
-        unit: Who an experiment assigns to a variant, or an assignment that was made. force: The variant, for trying it out.
-        on_chunk: See Call. also: Gives work for the transaction that records the call.
+        unit: Who an experiment assigns to a variant, or an assignment that was made.
+        force: The variant, for trying it out.
+        on_chunk: See Call.
+        also: Gives work for the transaction that records the call.
 
         Raises:
             InvalidRequest: The request cannot be sent as it is; nothing was recorded.
@@ -183,7 +189,7 @@ class CallEngine:
         return call
 
     def record_lost(self, request: Request, origin: Origin, asked_at: datetime, also: Also) -> Generation:
-        """Put a call on record that ended with the process that made it. What it cost is estimated: at least its prompt."""
+        """Put a call on record that ended with its process, at an estimated cost: at least its prompt's."""
         call, lost = Call(_new_id(), request, origin), Interrupted("The process ended before the answer came.")
         state = call.state
         state.created_at, state.n_attempts = asked_at, 1
@@ -207,7 +213,7 @@ class CallEngine:
         self._cache.forget_old(self._writer)
 
     def _forget(self, call: Call) -> None:
-        """What came over a wire is drawn by no page; its body, which may be large, goes with its exchange."""
+        """Let go of a call that came over a wire: no page draws it, and its body may be large."""
         with self._lock:
             self._calls.pop(call.id, None)
 
@@ -307,7 +313,7 @@ class CallEngine:
         return (wire,) if call.request.native_for(wire) is None else (wire, "simulated")
 
     async def _fall_back(self, call: Call, name: str, error: AimmError, to: str) -> None:
-        """Turn to the next model, once the one that failed is on record: the ledger must have its cost before the next reserves."""
+        """Turn to the next model, once the cost of the one that failed is in the ledger."""
         failed, state = call.state.answer(error), call.state
         before = state.answerer
         told_of = told(error, content_kept(self._log_content, call.origin))

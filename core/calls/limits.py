@@ -76,7 +76,7 @@ class Pacer:
 
     One room a model: how many requests are left until when.
 
-    What a vendor says may be wrong, and hours away: every MAX_WAIT_S one request goes nevertheless and learns the truth.
+    What a vendor says may be wrong, and hours away: every MAX_WAIT_S one request goes nevertheless, to learn the truth.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Pacer:
         return min(room.until, room.asks_at) - now
 
     def heard(self, provider: str, model: str, quota: Quota) -> None:
-        """What a vendor has said with an answer."""
+        """Note what a vendor has said with an answer."""
         if quota.reset_s > 0:
             now = time.monotonic()
             self._rooms[provider, model] = _Room(quota.remaining, now + quota.reset_s, now + MAX_WAIT_S)

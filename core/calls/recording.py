@@ -20,7 +20,7 @@ _NOT_KEPT = "The answer has pictures, video or sound: callers of the vendor's ow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
-    """What can be told of a call beside its record, for those who count calls or trace them.
+    """The facts of a call beside its record, for those who count calls or trace them.
 
     overhead_s: Our own share of the latency.
     n_retries: Attempts after the first.
@@ -57,7 +57,7 @@ def facts_of(call: Call, answer: ModelAnswer) -> CallFacts:
 
 
 def content_kept(log_content: LogContent, origin: Origin) -> LogContent:
-    """What may be kept of a call's texts: the least of what the server, its key and its caller allow."""
+    """The content that may be kept of a call: the least of what the server, its key and its caller allow."""
     said: list[Any] = [log_content]
     if origin.key is not None and origin.key.log_content is not None:
         said.append(origin.key.log_content)
@@ -68,7 +68,7 @@ def content_kept(log_content: LogContent, origin: Origin) -> LogContent:
 
 
 def told(error: AimmError, kept: LogContent) -> str:
-    """What may be written down of an error: a vendor's own words may quote the prompt."""
+    """The text that may be written down of an error: a vendor's own words may quote the prompt."""
     upstream = error.upstream
     if upstream is None or kept == "full":
         return error.message
@@ -138,7 +138,7 @@ def _counted(call: Call, answer: ModelAnswer) -> tuple[list[Usage], bool]:
 
 
 def _remarks(answer: ModelAnswer, account: Account, usages: Sequence[Usage], *, is_estimated: bool) -> list[str]:
-    """What is to be said of a call's cost, answer and attempts."""
+    """Remarks on a call's cost, answer and attempts."""
     found = []
     if account.is_contradictory:
         found.append(CONTRADICTORY)

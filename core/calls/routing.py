@@ -1,4 +1,4 @@
-"""The routing of calls, as the door to models asks for it: what a request is really sent as, and what is asked beside it."""
+"""The routing of calls, as the door to models asks for it: what a request is sent as, and what is asked beside it."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -36,11 +36,11 @@ class Router(Protocol):
     """The part of a feature that decides who answers: aliases, experiments, rollouts."""
 
     def is_quick(self, request: Request) -> bool:
-        """Whether `route` can answer at once, without the database."""
+        """Tell whether `route` can answer at once, without the database."""
         ...
 
     def route(self, request: Request, origin: Origin, unit: Unit, force: str | int | None) -> Route:
-        """What a request is sent as. force: a variant for trying it out; it is served and not counted.
+        """The route of a request. force: A variant for trying it out; it is served and not counted.
 
         Raises:
             AimmError: The name asked for stands for nothing, or nothing that takes this request.

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -103,15 +103,17 @@ class Parameters:
         return {name: value for name, value in pairs if value is not None}
 
 
-def named_parameters(values: Mapping[str, Any]) -> Parameters:
+def named_parameters(values: Mapping[str, Any], others: Iterable[str] = ()) -> Parameters:
     """Parameters of what a caller wrote.
+
+    others: Names that may be meant besides.
 
     Raises:
         InvalidRequest: One has no such name.
     """
     for name in values:
         if name not in Parameters.__slots__:
-            close = difflib.get_close_matches(name, Parameters.__slots__, n=1)
+            close = difflib.get_close_matches(name, (*Parameters.__slots__, *others), n=1)
             hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(Parameters.__slots__)}."
             raise InvalidRequest(f"{name[:60]!r} is no parameter.", hint=hint)
     return Parameters(**values)

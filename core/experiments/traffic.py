@@ -1,6 +1,7 @@
 """Traffic of aliases and experiments: which model answers a call, and which variant a unit is given.
 
-An alias becomes what answers it today, also while a rollout runs. `exp:NAME` in place of a model lets that experiment choose.
+An alias becomes what answers it today, also while a rollout runs. `exp:NAME` in place of a model lets that
+experiment choose.
 """
 
 import secrets
@@ -80,14 +81,14 @@ class TrafficRouter:
     # Routing
 
     def is_quick(self, request: Request) -> bool:
-        """Whether `route` needs no database: an experiment, and so a rollout, writes down who was given what."""
+        """Tell whether `route` needs no database: an experiment, and so a rollout, writes down who was given what."""
         if request.model.startswith(PREFIX) or self._is_old:
             return False
         alias = self.alias(request.model)
         return alias is None or alias.rollout_id is None
 
     def route(self, request: Request, origin: Origin, unit: Unit = "", force: str | int | None = None) -> Route:
-        """What a request for an alias or an experiment is sent as; any other stays as it is. unit, force: see `assign`.
+        """The route of a request for an alias or an experiment; any other stays as it is. unit, force: see `assign`.
 
         Raises:
             NotFound: No such experiment runs. InvalidRequest: nobody to assign, or a workflow is a variant. Conflict.
@@ -98,7 +99,7 @@ class TrafficRouter:
         return Route(request=request, origin=origin) if alias is None else self._to_target(alias, request, origin)
 
     def _to_variant(self, request: Request, origin: Origin, unit: Unit, force: str | int | None) -> Route:
-        """Put a unit's variant in the place of the request's model; what the variant sets comes before what is asked."""
+        """Put a unit's variant in the place of the request's model; what the variant sets comes first."""
         made = unit if isinstance(unit, Assignment) else None
         experiment = self._named(request.model.removeprefix(PREFIX) if made is None else made.experiment_id)
         assignment = made or self._assigned(experiment, str(unit), force)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from core.background import BackgroundLoop
 from core.budgets.scopes import Known, checked_scope
-from core.calls.loop import BackgroundLoop
 from core.costs.service import PriceService
 from core.domain.budget import Budget
 from core.keys.service import KeyService

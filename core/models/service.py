@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from core import clock
+from core.background import BackgroundLoop
 from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input, media_of
-from core.calls.loop import BackgroundLoop
 from core.costs.service import PriceService
 from core.domain.comparison import Candidate
 from core.domain.experiment import Alias, Variant

@@ -1,6 +1,6 @@
 """The vendors that are set up: tried as they are, and given another key while the process runs."""
 
-from core.calls.loop import BackgroundLoop
+from core.background import BackgroundLoop
 from core.config import to_key
 from core.errors import InvalidRequest
 from core.providers.base import KeyCheck

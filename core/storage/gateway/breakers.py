@@ -1,4 +1,4 @@
-"""Models that are left alone for a while, for every process to see."""
+"""Open circuits, for every process to see."""
 
 from datetime import datetime
 from typing import NamedTuple

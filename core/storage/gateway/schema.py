@@ -1,4 +1,4 @@
-"""The tables of the gateway: keys, logins, cached responses, feedback, and vendors that are left alone for a while."""
+"""The tables of the gateway: keys, logins, cached responses, feedback, and open circuits."""
 
 from sqlalchemy import (
     BigInteger,
@@ -49,7 +49,7 @@ cached_responses = Table(
 )
 Index("ix_cached_responses_expires", cached_responses.c.expires_at)
 
-# Models that failed so often that they are left alone until then; every process looks here.
+# Models that failed so often that their circuit is open until then; every process looks here.
 breakers = Table(
     "breakers",
     metadata,

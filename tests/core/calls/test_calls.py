@@ -475,6 +475,8 @@ def test_every_way_to_ask_takes_the_same_and_answers_alike(open_manager: Open, s
 
     for refused, names in (
         (lambda: ask("Hi", model="sim-fast", temprature=1), "'temprature' is no parameter. Did you mean temperature"),
+        (lambda: ask("Hi", modle="sim-fast"), "'modle' is no parameter. Did you mean model"),
+        (lambda: ask(mm.request("Hi", model="sim-fast"), tempurature=1), "'tempurature' is no parameter"),
         (lambda: ask("Hi", model="sim-fast", temperature=9), "temperature == 9, must be"),
         (lambda: ask(request, model="sim-careful"), "model: a Request says this itself"),
         (lambda: ask(request, top_p=1), "top_p: a Request says this itself"),

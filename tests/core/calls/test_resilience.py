@@ -1,4 +1,4 @@
-"""Models that step in for others, and models that are left alone."""
+"""Models that step in for others, and circuits that open."""
 
 import asyncio
 import contextlib
@@ -177,7 +177,7 @@ def test_an_experiment_counts_the_call_once(served: Running):
     assert served.mm.experiments.differences() == []
 
 
-# Models that are left alone
+# Circuits that open
 
 
 @pytest.fixture

@@ -270,7 +270,7 @@ def test_a_circuit_that_opens_is_told_once(open_manager: Open, sqlite_url: str, 
 
     [got] = receiver.got
     assert (got["event"], got["provider"], got["model"]) == ("circuit.opened", "openai", "gpt-5.5")
-    assert "left alone" in got["text"] and "It is down." in got["text"]
+    assert "circuit is open" in got["text"] and "It is down." in got["text"]
     assert "page" in {each.channel for each in mm.alerts.outbox.latest()}  # who has no channel sees it on Monitoring
 
 
