@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.calls.call import Call, Origin
+from core import AimmError, Call, Origin
 from core.domain.generation import Generation, Message, Parameters, Request
 from core.domain.message import Media, Part, ToolCall, ToolResult
-from core.errors import AimmError
 from core.formats import strict_json as json
 from dashboard import address, formatting
 from dashboard.components import answer, estimates, receipt
