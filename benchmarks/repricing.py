@@ -31,7 +31,7 @@ from core import ModelManager
 from core.config import Settings
 mm = ModelManager.open(Settings(database_url=sys.argv[1]), takes_up=False)
 print("go", flush=True)
-mm.prices.reprice("gemini", sys.argv[2])
+mm.repricing.reprice("gemini", sys.argv[2])
 """
 
 
@@ -90,10 +90,10 @@ def main() -> None:
         rows = [("kill -9", *killed(f"sqlite:///{folder}/killed.db", number)) for number in range(args.kills)]
         with opened(url) as mm:
             began = time.perf_counter()
-            days = mm.prices.preview("gemini", MODEL)
+            days = mm.repricing.preview("gemini", MODEL)
             previewed = time.perf_counter() - began
             began = time.perf_counter()
-            n = mm.prices.reprice("gemini", MODEL)
+            n = mm.repricing.reprice("gemini", MODEL)
             took = time.perf_counter() - began
             total = sum(day.after_usd for day in days)
             recorded = sum(row["cost_nano_usd"] for row in mm.log.all_rows()) / 1e9

@@ -17,6 +17,7 @@ from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
 from core.comparison.service import ComparisonService
 from core.config import Settings
+from core.costs.repricing import RepriceService
 from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.experiment import Variant
@@ -113,6 +114,12 @@ class ModelManager(Asking):
             clock.now,
             file=self.settings.prices_file,
             servers=self.settings.servers,
+        )
+        self.repricing = RepriceService(
+            self.database,
+            self._writer,
+            self.prices,
+            clock.now,
             on_repriced=lambda connection: self._ledger.rewrite_all(connection, clock.now_us()),
         )
         check = budget_check(

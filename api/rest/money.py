@@ -69,8 +69,8 @@ def prices(mm: Manager) -> dict[str, Any]:
         "status": "success",
         "catalogue": mm.prices.book.catalogue.version,
         "models": [_price_view(model, mm.models.price(model.name)) for model in mm.models()],
-        "own_rows": [_own_price_view(row) for row in mm.prices.rows],
-        "unpriced": [_unpriced_view(each) for each in mm.prices.unpriced()],
+        "own_rows": [_own_price_view(row) for row in mm.prices.book.rows],
+        "unpriced": [_unpriced_view(each) for each in mm.repricing.unpriced()],
         "warnings": mm.prices.warnings,
     }
 
@@ -83,8 +83,8 @@ def set_price(body: schemas.PriceRow, mm: Manager) -> dict[str, Any]:
 @router.post("/prices/reprice")
 def reprice(body: schemas.Reprice, mm: Manager) -> dict[str, Any]:
     span = {"since": moment(body.since, "since"), "until": moment(body.until, "until")}
-    days = mm.prices.preview(body.provider, body.model, only_unpriced=body.only_unpriced, **span)
-    n = mm.prices.reprice(body.provider, body.model, only_unpriced=body.only_unpriced, **span) if body.apply else 0
+    days = mm.repricing.preview(body.provider, body.model, only_unpriced=body.only_unpriced, **span)
+    n = mm.repricing.reprice(body.provider, body.model, only_unpriced=body.only_unpriced, **span) if body.apply else 0
     return {"status": "success", "applied": body.apply, "calls": n, "days": [_repriced_view(day) for day in days]}
 
 

@@ -68,7 +68,7 @@ def _list(mm: ModelManager, args: argparse.Namespace) -> int:
     for provider, model in pairs:
         price = mm.prices.price(provider, model, now)
         print(f"{provider}\t{model}\t{'unknown' if price is None else _text(price)}")
-    for row in mm.prices.rows:
+    for row in mm.prices.book.rows:
         off = f" -{100 * row.discount:f} %" if row.discount is not None else ""
         rates = " ".join(f"{name} {rate}" for name, rate in row.rates.items())
         print(f"own\t{row.provider}\t{row.model}\tfrom {row.effective_from:%Y-%m-%d}\t{rates}{off}\t{row.id}")
@@ -141,7 +141,7 @@ def _content(where: str) -> str:
 
 
 def _unpriced(mm: ModelManager, _args: argparse.Namespace) -> int:
-    for each in mm.prices.unpriced():
+    for each in mm.repricing.unpriced():
         print(
             f"{each.provider}\t{each.model}\t{each.n_calls:,} calls\t{each.input_tokens:,} in\t{each.output_tokens:,} out"
             f"\t{each.first_at:%Y-%m-%d} to {each.last_at:%Y-%m-%d}"
@@ -151,14 +151,14 @@ def _unpriced(mm: ModelManager, _args: argparse.Namespace) -> int:
 
 def _apply(mm: ModelManager, args: argparse.Namespace) -> int:
     span = {"since": _moment(args.since), "until": _moment(args.until)}
-    days = mm.prices.preview(args.provider, args.model, only_unpriced=not args.all, **span)
+    days = mm.repricing.preview(args.provider, args.model, only_unpriced=not args.all, **span)
     for day in days:
         print(f"{day.on}\t{day.n_calls:,} calls\t${day.before_usd:f} -> ${day.after_usd:f}")
     n, before, after = sum(d.n_calls for d in days), sum(d.before_usd for d in days), sum(d.after_usd for d in days)
     print(f"{n:,} calls on {len(days)} days: ${before:f} -> ${after:f}")
     if not n or not _agreed(args, "Apply?"):
         return 0
-    done = mm.prices.reprice(args.provider, args.model, only_unpriced=not args.all, **span)
+    done = mm.repricing.reprice(args.provider, args.model, only_unpriced=not args.all, **span)
     print(f"{done:,} calls charged anew.")
     return 0
 

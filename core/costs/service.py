@@ -1,40 +1,33 @@
-"""Prices for their users: what holds now, the team's rows, models without a price, past calls charged anew."""
+"""Prices for their users: the rows that hold now, the team's own, and newer catalogues."""
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from core.clock import DAY_US, from_us, to_us
 from core.config import DEFAULT_PRICES_FILE
 from core.costs.changes import Change, changes
 from core.domain.generation import Generation
-from core.domain.price import Elsewhere, Price, RepricedDay, TeamPrice, UnpricedModel
+from core.domain.price import Elsewhere, Price, TeamPrice
 from core.errors import InvalidRequest, NotFound
 from core.pricing.book import PriceBook
-from core.pricing.catalogue import Catalogue, is_newer, normalise, regions, shipped
-from core.pricing.receipt import from_nano, receipt_for
+from core.pricing.catalogue import Catalogue, is_newer, regions, shipped
+from core.pricing.receipt import receipt_for
 from core.pricing.team import row_from, rows_from_yaml
 from core.storage.engine import audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
-from core.storage.experiments import check as sums_check
-from core.storage.money import repricing
-from core.storage.money.ledger import lock_ledger
 from core.storage.money.prices import PriceStore, pin
-from core.storage.money.repricing import Segment
 from core.vendors import VENDORS
 
 MAX_CATALOGUE_BYTES = 20_000_000
 
 
 class PriceService:
-    """file: The team's `prices.yaml`, read when it changes. servers: Names of own servers, which may have prices too.
-    on_repriced: Runs in the transaction that charges anew."""
+    """file: The team's `prices.yaml`, read when it changes. servers: Names of own servers, which may have prices too."""
 
     def __init__(
         self,
@@ -44,7 +37,6 @@ class PriceService:
         *,
         file: Path | None = None,
         servers: Collection[str] = (),
-        on_repriced: Callable[[Connection], None] | None = None,
     ) -> None:
         self._database = database
         self._store = PriceStore(database)
@@ -52,7 +44,6 @@ class PriceService:
         self._now = now
         self._file = file
         self._servers = tuple(servers)
-        self._on_repriced = on_repriced
         self._pinned: set[str] = set()
         self._seen: Any = None
         self._taken: Catalogue | None = None
@@ -187,11 +178,6 @@ class PriceService:
         """Whose models may have prices."""
         return tuple(dict.fromkeys((*VENDORS, *self._servers)))
 
-    @property
-    def rows(self) -> tuple[TeamPrice, ...]:
-        """The team's own rows, of the file and of the page, in the order in which they begin to hold."""
-        return self.book.rows
-
     def set_price(self, row: Mapping[str, Any]) -> TeamPrice:
         """Add a row of the team's own; fields as in prices.yaml (core.pricing.team).
 
@@ -257,73 +243,7 @@ class PriceService:
         self._writer.run(work)
         self.refresh()
 
-    # Calls without a price, and past calls
-
-    def unpriced(self) -> list[UnpricedModel]:
-        """Models with calls whose cost is unknown, the most tokens first."""
-        return self._store.unpriced()
-
-    def preview(
-        self,
-        provider: str,
-        model: str,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        only_unpriced: bool = True,
-    ) -> list[RepricedDay]:
-        """What charging past calls with the prices that held then, as known now, would do; a row a day."""
-        provider, model, span = self._range(provider, model, since, until)
-        days: dict[int, list[int]] = {}
-        with self._database.read() as connection:
-            for segment in self._segments(connection, provider, model, span, only_unpriced):
-                for row in self._refusing_overflow(repricing.preview, connection, segment, only_unpriced):
-                    entry = days.setdefault(row.day_us, [0, 0, 0, 0])
-                    for at, value in enumerate((row.n, row.n_unpriced, row.before_nano, row.after_nano)):
-                        entry[at] += value
-        return [
-            RepricedDay(
-                on=from_us(at).date(),
-                provider=provider,
-                model=model,
-                n_calls=n,
-                n_unpriced=missing,
-                before_usd=from_nano(before),
-                after_usd=from_nano(after),
-            )
-            for at, (n, missing, before, after) in sorted(days.items())
-        ]
-
-    def reprice(
-        self,
-        provider: str,
-        model: str,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        only_unpriced: bool = True,
-    ) -> int:
-        """Charge past calls anew: calls, rollups and budgets change in one transaction, with an entry in the audit trail.
-
-        Returns the number of calls.
-        """
-        provider, model, span = self._range(provider, model, since, until)
-
-        def work(connection: Connection) -> int:
-            lock_ledger(connection, alone=True)
-            segments = self._segments(connection, provider, model, span, only_unpriced)
-            n = sum(int(self._refusing_overflow(repricing.apply, connection, each, only_unpriced)) for each in segments)
-            touched = {one for each in segments for one in repricing.experiments_of(connection, each)} if n else set()
-            for experiment_id in sorted(touched):
-                sums_check.rebuild(connection, experiment_id)
-            if n and self._on_repriced is not None:
-                self._on_repriced(connection)
-            detail = {"calls": n, "since": from_us(span[0]).isoformat(), "until": from_us(span[1]).isoformat()}
-            detail |= {"only_unpriced": only_unpriced, "prices": sorted({each.price.id for each in segments})}
-            audit.note(connection, "calls repriced", f"{provider} {model}", detail)
-            return n
-
-        return int(self._writer.run(work))
+    # Looked at
 
     def audit(self, limit: int = 100) -> list[audit.AuditEntry]:
         """What was changed about prices and budgets, newest first."""
@@ -355,50 +275,6 @@ class PriceService:
                     continue
                 found.append(Elsewhere(model, usd, price.service_tier))
         return sorted(found, key=lambda each: each.usd)
-
-    def _range(
-        self, provider: str, model: str, since: datetime | None, until: datetime | None
-    ) -> tuple[str, str, tuple[int, int]]:
-        start = to_us(since) if since else 0
-        end = to_us(until) if until else to_us(self._now() + timedelta(seconds=1))
-        if start >= end:
-            raise InvalidRequest("The range ends before it begins.")
-        return provider.strip().lower(), normalise(model), (start, end)
-
-    def _segments(
-        self, connection: Connection, provider: str, model: str, span: tuple[int, int], only_unpriced: bool
-    ) -> list[Segment]:
-        """The calls, cut where their price changes."""
-        found: list[Segment] = []
-        for day, tier in repricing.days_with_calls(connection, provider, model, span, only_unpriced=only_unpriced):
-            starts = {day} | {at for row in self.rows if day < (at := to_us(row.effective_from)) < day + DAY_US}
-            cuts = [*sorted(starts), day + DAY_US]
-            for start, end in pairwise(cuts):
-                price = self.price(provider, model, from_us(start), tier)
-                since, until = max(start, span[0]), min(end, span[1])
-                if price is not None and since < until:
-                    found.append(Segment(provider=provider, model=model, service_tier=tier, since_us=since, until_us=until, price=price))  # fmt: skip
-        return _joined(found)
-
-    @staticmethod
-    def _refusing_overflow(step: Any, connection: Connection, segment: Segment, only_unpriced: bool) -> Any:
-        try:
-            return step(connection, segment, only_unpriced=only_unpriced)
-        except OverflowError as error:
-            raise InvalidRequest(f"{segment.model}: {error}; use a price with fewer decimals.") from None
-
-
-def _joined(segments: Sequence[Segment]) -> list[Segment]:
-    """Neighbouring days of one price in one piece: a year is then one statement, not 365."""
-    joined: list[Segment] = []
-    for segment in sorted(segments, key=lambda each: (each.service_tier, each.since_us)):
-        last = joined[-1] if joined else None
-        same = last is not None and (last.price.id, last.service_tier) == (segment.price.id, segment.service_tier)
-        if last is not None and same:
-            joined[-1] = replace(last, until_us=segment.until_us)
-        else:
-            joined.append(segment)
-    return joined
 
 
 def _parsed(content: str) -> Catalogue:

@@ -72,13 +72,13 @@ def own() -> pd.DataFrame:
             "set in": "data/prices.yaml" if row.source == "file" else "here",
             "note": row.note,
         }
-        for row in manager().prices.rows
+        for row in manager().prices.book.rows
     ]
     return pd.DataFrame(records)
 
 
 def unpriced_models() -> list[UnpricedModel]:
-    return manager().prices.unpriced()
+    return manager().repricing.unpriced()
 
 
 def unpriced(found: Sequence[UnpricedModel]) -> pd.DataFrame:

@@ -602,7 +602,7 @@ def test_a_price_row_is_set_from_its_form_with_every_price(app: AppTest):
     button(app, "Set price").click().run()
 
     assert not app.exception
-    [row] = process.manager().prices.rows
+    [row] = process.manager().prices.book.rows
     assert {name: rate.base for name, rate in row.rates.items()} == {"input": 1, "output": 2, "output_audio": 8}
     assert [rate.above for rate in row.rates.values()] == [((200_000, 4),), ((200_000, 18),), ()]
     assert row.tiers == {"batch": 0}

@@ -30,9 +30,9 @@ RATE_HELP = (
 def show() -> None:
     """The rows that are set here or in the file, and a form for a new one."""
     service = manager().prices
-    if service.rows:
+    if service.book.rows:
         tables.show(prices.own())
-    here = {_label(row): row.id for row in service.rows if row.source == "team"}
+    here = {_label(row): row.id for row in service.book.rows if row.source == "team"}
     here |= {f"cannot be read ({id_})": id_ for id_ in service.unreadable}
     if here:
         line = st.container(horizontal=True, vertical_alignment="bottom")
@@ -40,9 +40,9 @@ def show() -> None:
         if line.button("Remove", icon=":material/delete:", key="own_remove") and chosen:
             service.remove_price(here[chosen])
             st.rerun()
-    if not service.rows:
+    if not service.book.rows:
         st.caption("No own prices yet. Enter your contract prices here or in data/prices.yaml.")
-    with st.expander("New price", icon=":material/add:", expanded=not service.rows):
+    with st.expander("New price", icon=":material/add:", expanded=not service.book.rows):
         form("own")
 
 

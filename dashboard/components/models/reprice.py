@@ -53,7 +53,7 @@ def _reprice(one: UnpricedModel) -> None:
 
 
 def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | None], *, only_unpriced: bool) -> None:
-    service = manager().prices
+    service = manager().repricing
     options = {"since": span[0], "until": span[1], "only_unpriced": only_unpriced}
     days = service.preview(provider, model, **options)  # type: ignore[arg-type]
     if not days:

@@ -232,7 +232,7 @@ def test_a_row_is_set_from_the_command_line_with_every_price(sqlite_url: str, mo
     assert cli.main(["prices", "set", "gemini", "gemini-x", *options, *above, "--tier", "batch=0"]) == 0
 
     with ModelManager.open(Settings(database_url=sqlite_url), takes_up=False) as mm:
-        [row] = mm.prices.rows
+        [row] = mm.prices.book.rows
         assert {name: rate.base for name, rate in row.rates.items()} == rates
         assert row.rates["input"].above == ((200_000, 4), (500_000, 5))
         assert row.rates["output"].above == ((200_000, 18),)
@@ -304,7 +304,7 @@ def test_a_stored_row_that_cannot_be_read_any_more_is_named_and_can_be_removed(o
 
     [warning] = mm.prices.warnings
     assert "p_old" in warning and "a field of another version" in warning
-    assert mm.prices.rows == ()
+    assert mm.prices.book.rows == ()
     mm.prices.remove_price("p_old")
     assert mm.prices.warnings == []
 
@@ -461,8 +461,8 @@ def test_charging_anew_in_sql_is_exact_and_so_are_the_rollups(one_manager: Model
     assert price is not None
     expected = {g.id: nano for g in rows if g.usage.total_tokens and (nano := nano_of(g.usages, price)) is not None}
 
-    days = mm.prices.preview("gemini", model)
-    n = mm.prices.reprice("gemini", model)
+    days = mm.repricing.preview("gemini", model)
+    n = mm.repricing.reprice("gemini", model)
 
     found = {row["id"]: row["cost_nano_usd"] for row in mm.log.all_rows() if row["request_model"] == model}
     assert {id_: nano for id_, nano in found.items() if nano is not None} == expected
@@ -476,7 +476,7 @@ def test_back_pricing_moves_budgets_and_leaves_a_trail(open_manager: Open, datab
     budget = mm.budgets.create("b", "1")
     gemini.next(wire.answer(prompt=1000, candidates=500), wire.answer(prompt=2000, candidates=100))
     calls = [mm.generate("Hi", model="gemini-unpriced-1") for _ in range(2)]
-    [unpriced] = mm.prices.unpriced()
+    [unpriced] = mm.repricing.unpriced()
     assert (unpriced.model, unpriced.n_calls, unpriced.input_tokens, unpriced.output_tokens) == (
         "gemini-unpriced-1",
         2,
@@ -486,19 +486,19 @@ def test_back_pricing_moves_budgets_and_leaves_a_trail(open_manager: Open, datab
     mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 10})
     assert mm.log.get(calls[0].id).cost_usd is None  # nothing is charged before it is asked for
 
-    mm.prices.reprice("gemini", "gemini-unpriced-1")
+    mm.repricing.reprice("gemini", "gemini-unpriced-1")
 
     cost = Decimal("0.009")
     assert mm.budgets.status(budget.budget.id).spent_usd == cost
     assert mm.budgets.status(budget.budget.id).n_unpriced == 0
-    assert mm.prices.unpriced() == []
+    assert mm.repricing.unpriced() == []
     assert mm.prices.audit()[0].action == "calls repriced"
     assert mm.prices.audit()[0].detail["calls"] == 2
     again = mm.log.get(calls[0].id)
     assert (again.cost_status, again.receipts[0].usd) == ("priced", again.cost_usd)
     assert mm.monitoring.differences() == []
     assert mm.budgets.differences() == []
-    assert mm.prices.reprice("gemini", "gemini-unpriced-1") == 0
+    assert mm.repricing.reprice("gemini", "gemini-unpriced-1") == 0
 
 
 def test_calls_that_have_a_cost_are_charged_anew_only_when_asked(
@@ -507,10 +507,10 @@ def test_calls_that_have_a_cost_are_charged_anew_only_when_asked(
     mm = open_manager(sqlite_url, gemini)
     mm.generate("Hi", model="gemini-2.5-flash")
     mm.prices.set_price({"provider": "gemini", "model": "gemini-2.5-flash", "discount_percent": 50})
-    assert mm.prices.preview("gemini", "gemini-2.5-flash") == []
+    assert mm.repricing.preview("gemini", "gemini-2.5-flash") == []
 
-    [day] = mm.prices.preview("gemini", "gemini-2.5-flash", only_unpriced=False)
-    mm.prices.reprice("gemini", "gemini-2.5-flash", only_unpriced=False)
+    [day] = mm.repricing.preview("gemini", "gemini-2.5-flash", only_unpriced=False)
+    mm.repricing.reprice("gemini", "gemini-2.5-flash", only_unpriced=False)
 
     assert (day.before_usd, day.after_usd) == (Decimal("0.0000155"), Decimal("0.000007750"))
     assert mm.monitoring.differences() == []
@@ -529,7 +529,7 @@ def test_past_calls_are_charged_with_the_price_of_their_own_day(mm: ModelManager
             {"provider": "gemini", "model": "gemini-x", "input": price, "output": 1, "effective_from": start}
         )
 
-    mm.prices.reprice("gemini", "gemini-x")
+    mm.repricing.reprice("gemini", "gemini-x")
 
     costs = {row["id"]: row["cost_nano_usd"] for row in mm.log.all_rows()}
     assert costs == {"g0": None, "g1": 1_000_000_000, "g2": 3_000_000_000}
@@ -543,7 +543,7 @@ def test_contradictory_counts_stay_unknown_whatever_the_price(open_manager: Open
     g = mm.generate("Hi", model="gemini-2.5-flash")
 
     assert g.cost_usd is None
-    assert mm.prices.reprice("gemini", "gemini-2.5-flash") == 0
+    assert mm.repricing.reprice("gemini", "gemini-2.5-flash") == 0
 
 
 @pytest.mark.parametrize(
@@ -572,7 +572,7 @@ def test_charging_anew_leaves_an_estimate_an_estimate(
     before = call.result(10)
     mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 10})
 
-    assert mm.prices.reprice("gemini", "gemini-unpriced-1") == 1
+    assert mm.repricing.reprice("gemini", "gemini-unpriced-1") == 1
 
     after = mm.log.get(before.id)
     assert (before.status, before.cost_status) == (status, "unknown")
@@ -595,14 +595,14 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
         gemini.next(Reply(events=[wire.event("Hi", finish="STOP", usage=wire.usage(1000, 0), **more)]))
         ids.append(mm.generate("Hi", model=model).id)
     before = [mm.log.get(id_).cost_usd for id_ in ids]
-    assert {each.model: each.n_calls for each in mm.prices.unpriced()} == {
+    assert {each.model: each.n_calls for each in mm.repricing.unpriced()} == {
         "gemini-new-1": 4, "gemini-new-2": 1, "gemini-none-latest": 1,
     }  # fmt: skip
     for usd, model in enumerate(("gemini-new-1", "gemini-new-2", "gemini-mine-latest", "gemini-none-latest"), 1):
         mm.prices.set_price({"provider": "gemini", "model": model, "input": usd, "output": 0})
 
     done = [
-        mm.prices.reprice("gemini", model) for model in ("gemini-new-1", "gemini-mine-latest", "gemini-none-latest")
+        mm.repricing.reprice("gemini", model) for model in ("gemini-new-1", "gemini-mine-latest", "gemini-none-latest")
     ]
 
     after = [mm.log.get(id_).cost_usd for id_ in ids]
@@ -612,7 +612,7 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
     gemini.next(Reply(events=[wire.event("Hi", finish="STOP", usage=wire.usage(1000, 0), modelVersion="gemini-new-1")]))
     live = mm.generate("Hi", model="gemini-mine-latest")
     assert (live.cost_usd, live.price_id) == (after[0], mm.log.get(ids[0]).price_id)
-    assert [day.n_calls for day in mm.prices.preview("gemini", "gemini-new-1", only_unpriced=False)] == [5]
+    assert [day.n_calls for day in mm.repricing.preview("gemini", "gemini-new-1", only_unpriced=False)] == [5]
 
 
 def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
@@ -634,9 +634,9 @@ def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
     assert subprocess.run([sys.executable, "-c", code, url], cwd=ROOT).returncode == -9
 
     with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
-        assert mm.prices.unpriced()[0].n_calls == 4000
+        assert mm.repricing.unpriced()[0].n_calls == 4000
         assert mm.monitoring.differences() == []
-        assert mm.prices.reprice("gemini", "gemini-x") == 4000
+        assert mm.repricing.reprice("gemini", "gemini-x") == 4000
         assert mm.monitoring.differences() == []
 
 

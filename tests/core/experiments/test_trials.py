@@ -345,7 +345,7 @@ def test_back_priced_calls_change_what_a_variant_costs(with_gemini: ModelManager
     before = with_gemini.experiments.report(made.id)
     with_gemini.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": "1", "output": "2"})
 
-    with_gemini.prices.reprice("gemini", "gemini-unpriced-1")
+    with_gemini.repricing.reprice("gemini", "gemini-unpriced-1")
 
     assert before.analysis.results[0].cost_usd is None
     assert with_gemini.experiments.report(made.id).analysis.results[0].cost_usd

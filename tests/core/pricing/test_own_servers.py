@@ -70,7 +70,7 @@ def test_models_of_ones_own_machines_take_prices_and_past_calls_are_charged_anew
     mm.prices.set_price({"provider": provider, "model": LLAMA, "input": 100, "output": 200, "request_per_1000": 1})
 
     after = mm.generate("Hi", model=f"{provider}/{LLAMA}")
-    n = mm.prices.reprice(provider, LLAMA, only_unpriced=provider == "vllm")
+    n = mm.repricing.reprice(provider, LLAMA, only_unpriced=provider == "vllm")
 
     assert before.cost_usd == {"vllm": None, "ollama": 0}[provider]
     assert after.cost_usd == Decimal("0.003")
