@@ -73,7 +73,7 @@ class Watch:
         self._thread.start()
 
     def _run(self) -> None:
-        budget = self.mm.budgets.get(self.budget_id)
+        budget = self.mm.budgets.status(self.budget_id).budget
         limit = to_nano(budget.limit_usd)
         while not self._stop.is_set():
             span = periods.span_us(budget, now_us())

@@ -126,7 +126,6 @@ class ModelManager(Asking):
             self._registry, self._loop, self.prices, self._rollups, AliasStore(self.database), self.keys
         )
         self.budgets = BudgetService(self.database, self._writer, self._ledger, clock.now, check)
-        self.budgets.open()
         self.issuer = KeyIssuer(self.keys, self.budgets)
 
     def _open_models(self) -> None:

@@ -1,4 +1,6 @@
-"""The ledger of the budgets: the worst case of a call is reserved where its limit is checked, and settled when it is recorded.
+"""The ledger of the budgets.
+
+The worst case of a call is reserved where its limit is checked, and settled when it is recorded.
 
 Reserving happens in a transaction of its own before the call; settling happens in the transaction that records it.
 Spent plus reserved is within the limit of a `stop` budget at every moment, in however many processes.
@@ -23,7 +25,7 @@ REAP_EVERY_S = 1.0
 
 @dataclass(slots=True)
 class _Room:
-    """What a budget has left for one period, while a batch of asks is decided."""
+    """The money that a budget has left for one period, while a batch of asks is decided."""
 
     limit_nano: int
     spent_nano: int
@@ -102,7 +104,7 @@ class Ledger:
         return len(dead)
 
     def rewrite(self, connection: Connection, budget: Budget, now_us: int) -> None:
-        """Write the ledger of a budget's current period anew from the records, e.g. when it is made or calls were re-priced."""
+        """Write the ledger of a budget's current period anew from the records, as when it is made or calls were repriced."""
         first, last = periods.span_us(budget, now_us)
         if budget.period != "rolling":
             charges = {(budget.id, first): ledger_rows.spent_in(connection, budget, first, last)}
@@ -161,7 +163,7 @@ def spender_of(row: Mapping[str, Any]) -> Spender:
 
 
 def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> tuple[Admission, int | None]:
-    """Whether a call may start, and the nano-dollars to reserve for it; None = nothing can be reserved.
+    """The admission of a call, and the nano-dollars to reserve for it; None = nothing can be reserved.
 
     A call whose longest answer does not fit into what is unspent may still have a shorter one, if its caller set no
     length. What fits only once others' reservations are settled waits. Pure.
@@ -203,7 +205,7 @@ def _without_price(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Roo
 
 
 def _holds(budget: Budget, ask: Ask) -> bool:
-    """Whether a budget can stop a call; the way out of a spent one stays open."""
+    """True where a budget can stop a call; the way out of a spent one stays open."""
     return budget.action != "notify" and not budget.leads_to(ask.spender.provider, ask.spender.model)
 
 
@@ -213,7 +215,7 @@ def _refused(budget: Budget, room: _Room) -> Admission:
 
 
 def _fit(ask: Ask, amount: int, room: _Room) -> int | Literal["later", "never"]:
-    """How much of `amount` a budget can reserve now; later = once others are settled."""
+    """The part of `amount` that a budget can reserve now; later = once others are settled."""
     unspent, free = room.limit_nano - room.spent_nano, room.free_nano
     if amount <= free:
         return amount

@@ -57,7 +57,7 @@ def window(budget: Budget, now: datetime) -> tuple[datetime, datetime]:
 
 
 def bucket_us(budget: Budget, at_us: int) -> int:
-    """Under which start the ledger keeps what was spent at a moment: the period's, or the hour's for a rolling budget."""
+    """The start under which the ledger keeps what was spent at a moment: the period's, or a rolling budget's hour."""
     if budget.period == "rolling":
         return at_us // HOUR_US * HOUR_US
     return _calendar_bucket(budget.period, budget.timezone, at_us // HOUR_US, at_us)
@@ -83,5 +83,5 @@ def _bounds_of_hour(period: Period, timezone: str, hour: int) -> tuple[int, int]
 
 
 def share_gone(start: datetime, end: datetime, now: datetime) -> float:
-    """How much of the period is over, in [0, 1]."""
+    """The share of the period that is over, in [0, 1]."""
     return min(1.0, max(0.0, (now - start) / (end - start)))

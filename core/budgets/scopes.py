@@ -1,4 +1,4 @@
-"""Whether a budget's scope can fit any call: one that cannot would be a limit that holds nothing."""
+"""The check that a budget's scope fits some call: one that fits none would be a limit that holds nothing."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from core.formats.names import PATTERN_SIGNS, is_meant, is_pattern, normalise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What there is.
+    """The names that there are.
 
     models: (provider, model) of those that are listed, priced or on record. resolve: Raises AimmError for a name that
     nobody answers. takes_any: Whether a server that is set up answers names that are in no list.
@@ -68,7 +68,7 @@ def _unfit(value: str, known: Known) -> str:
 
 
 def _may_begin(pattern: str, known: Known) -> bool:
-    """Whether a name of some vendor begins as the pattern does."""
+    """True where a name of some vendor begins as the pattern does."""
     start = pattern[: min(at for mark in PATTERN_SIGNS if (at := pattern.find(mark)) >= 0)]
     try:
         known.resolve(f"{start}x")

@@ -68,14 +68,15 @@ class BudgetService:
         self._binding: tuple[ByScope[Budget], float] = ByScope(), 0.0
         self._turns: dict[str, asyncio.Lock] = {}
         self._changed: asyncio.Event | None = None
+        self._seed()
+        self._look()
 
-    def open(self) -> None:
+    def _seed(self) -> None:
         """Write the ledger of budgets that have none yet."""
         with self._database.read() as connection:
             missing = ledger_rows.unseeded(connection)
         if missing:
             self._writer.run(lambda connection: self._ledger.seed(connection, clock.to_us(self._now())))
-        self._look()
 
     def create(self, name: str, limit_usd: Decimal | float | str, **fields: Any) -> BudgetStatus:
         """Add a budget; what its period has cost so far is in its ledger from the start.
@@ -104,7 +105,7 @@ class BudgetService:
 
     def change(self, budget_id: str, **fields: Any) -> BudgetStatus:
         """Change fields of a budget; `name` and `limit_usd` among them. Raises: see create, and NotFound."""
-        old = self.get(budget_id)
+        old = self._get(budget_id)
         if "limit_usd" in fields:
             fields["limit_usd"] = _usd(fields["limit_usd"])
         base = replace(old, **{key: fields.pop(key) for key in ("name", "limit_usd") if key in fields})
@@ -123,7 +124,7 @@ class BudgetService:
         return self.status(budget_id)
 
     def delete(self, budget_id: str) -> None:
-        budget = self.get(budget_id)
+        budget = self._get(budget_id)
 
         def work(connection: Connection) -> None:
             ledger_rows.lock_ledger(connection, alone=True)
@@ -141,7 +142,7 @@ class BudgetService:
         Raises:
             InvalidRequest: No reason, no money, or an end that is past or more than a year away. NotFound.
         """
-        budget, now = self.get(budget_id), self._now()
+        budget, now = self._get(budget_id), self._now()
         until = expires_at or periods.window(budget, now)[1]
         if not reason.strip() or len(reason) > 500:
             raise InvalidRequest("Raising a budget needs a reason of 1 to 500 characters.")
@@ -165,17 +166,17 @@ class BudgetService:
         self._look()
         return self.status(budget_id)
 
-    def get(self, budget_id: str) -> Budget:
+    def _get(self, budget_id: str) -> Budget:
         found = next((budget for budget in self._store.all() if budget.id == budget_id), None)
         if found is None:
             raise NotFound(f"There is no budget {budget_id[:60]!r}.")
         return found
 
     def status(self, budget_id: str) -> BudgetStatus:
-        return self._statuses([self.get(budget_id)])[0]
+        return self._statuses([self._get(budget_id)])[0]
 
     def statuses(self) -> list[BudgetStatus]:
-        """Where each budget stands; at most a second old."""
+        """The standing of each budget; at most a second old."""
         cached, until = self._cached
         if time.monotonic() < until:
             return list(cached)

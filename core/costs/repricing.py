@@ -53,7 +53,7 @@ class RepriceService:
         until: datetime | None = None,
         only_unpriced: bool = True,
     ) -> list[RepricedDay]:
-        """What charging past calls with the prices that held then, as known now, would do; a row a day."""
+        """The effect that charging past calls anew would have; a row a day."""
         provider, model, span = self._range(provider, model, since, until)
         days: dict[int, list[int]] = {}
         with self._database.read() as connection:
@@ -84,7 +84,7 @@ class RepriceService:
         until: datetime | None = None,
         only_unpriced: bool = True,
     ) -> int:
-        """Charge past calls anew: calls, rollups and budgets change in one transaction, with an entry in the audit trail.
+        """Charge past calls anew: calls, rollups and budgets change in one transaction, which the audit trail names.
 
         Returns the number of calls.
         """
@@ -129,7 +129,8 @@ class RepriceService:
                 price = self._prices.price(provider, model, from_us(start), tier)
                 since, until = max(start, span[0]), min(end, span[1])
                 if price is not None and since < until:
-                    found.append(Segment(provider=provider, model=model, service_tier=tier, since_us=since, until_us=until, price=price))  # fmt: skip
+                    span_of = {"since_us": since, "until_us": until}
+                    found.append(Segment(provider=provider, model=model, service_tier=tier, price=price, **span_of))
         return _joined(found)
 
     @staticmethod

@@ -27,7 +27,9 @@ MAX_CATALOGUE_BYTES = 20_000_000
 
 
 class PriceService:
-    """file: The team's `prices.yaml`, read when it changes. servers: Names of own servers, which may have prices too."""
+    """file: The team's `prices.yaml`, read when it changes.
+    servers: Names of own servers, which may have prices too.
+    """
 
     def __init__(
         self,
@@ -60,8 +62,11 @@ class PriceService:
         return self.book.price(provider, model, at, service_tier)
 
     def possible(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> list[Price]:
-        """The prices that a call may turn out to have: of any model that a `-latest` name may stand for, at the tier asked
-        for or the standard one that a vendor may serve instead."""
+        """The prices that a call may turn out to have.
+
+        They are of any model that a `-latest` name may stand for, at the tier asked for or the standard one that a vendor
+        may serve instead.
+        """
         names = [model]
         if model.endswith("-latest"):
             family = set(model.removesuffix("-latest").split("-"))
@@ -100,7 +105,7 @@ class PriceService:
 
     @property
     def warnings(self) -> list[str]:
-        """What of the prices does not hold as it was meant to, in sentences for people."""
+        """The prices that do not hold as they were meant to, in sentences for people."""
         rows = [f"The price row {id_} cannot be read and does not hold: {why}" for id_, why in self.unreadable.items()]
         return [text for text in (self.file_error, *rows, self.catalogue_error, self.catalogue_notice) if text]
 
@@ -175,7 +180,7 @@ class PriceService:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Whose models may have prices."""
+        """The vendors and servers whose models may have prices."""
         return tuple(dict.fromkeys((*VENDORS, *self._servers)))
 
     def set_price(self, row: Mapping[str, Any]) -> TeamPrice:
@@ -209,7 +214,7 @@ class PriceService:
     # A newer catalogue
 
     def compare(self, content: str) -> list[Change]:
-        """What would change if a newer catalogue (genai-prices' data.json) were taken.
+        """The changes if a newer catalogue (genai-prices' data.json) were taken.
 
         Raises:
             InvalidRequest: The text is not a catalogue.
@@ -246,7 +251,7 @@ class PriceService:
     # Looked at
 
     def audit(self, limit: int = 100) -> list[audit.AuditEntry]:
-        """What was changed about prices and budgets, newest first."""
+        """The changes of prices and budgets, newest first."""
         return audit.latest(self._database, limit)
 
     def with_receipts(self, g: Generation) -> Generation:
@@ -262,7 +267,7 @@ class PriceService:
             return g
 
     def elsewhere(self, g: Generation, models: Sequence[tuple[str, str]]) -> list[Elsewhere]:
-        """What the same tokens would have cost on other (provider, model)s, the cheapest first; unpriced ones are left out."""
+        """The cost of the same tokens on other (provider, model)s, the cheapest first, without unpriced ones."""
         found = []
         for provider, model in models:
             price = self.price(provider, model, g.created_at, g.service_tier) or self.price(

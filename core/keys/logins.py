@@ -36,15 +36,17 @@ class LoginService:
         return token
 
     def cached(self, token: str, password: str) -> bool | None:
-        """Whether a token's login holds, where that was looked up less than a second ago; else None, and `holds` tells."""
+        """True where a token's login holds, as looked up less than a second ago; None = `holds` has to tell."""
         if not _TOKEN.fullmatch(token):
             return False
         held, at = self._known.get(_id_of(token, password), (False, 0.0))
         return held if time.monotonic() - at < FRESH_S else None
 
     def holds(self, token: str, password: str) -> bool:
-        """Whether a token's login was begun with this password, and has not ended; what was known last where the database
-        cannot be read: nothing can have ended it since."""
+        """True where a token's login was begun with this password and has not ended.
+
+        Where the database cannot be read, the last that was known holds: nothing can have ended the login since.
+        """
         if (known := self.cached(token, password)) is not None:
             return known
         login_id = _id_of(token, password)

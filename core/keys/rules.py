@@ -1,4 +1,4 @@
-"""What a key looks like, what its fields may be, and what it may ask. Pure, but for the making of a new one."""
+"""The form of a key, the range of its fields, and the models it may ask. Pure, but for the making of a new one."""
 
 import hashlib
 import re
@@ -38,7 +38,7 @@ def is_well_formed(secret: str) -> bool:
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a key. A fast hash will do: nobody guesses 256 random bits."""
+    """The digest that is kept of a key. A fast hash will do: nobody guesses 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
