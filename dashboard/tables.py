@@ -24,7 +24,7 @@ def heading(name: str) -> str:
     """The name of a column as people read it: `latency s` is Latency (s)."""
     words, _, unit = name.rpartition(" ")
     text = f"{words} ({unit})" if words and unit in _UNITS else name
-    return text[:1].upper() + text[1:]
+    return text if text[1:2].isdigit() else text[:1].upper() + text[1:]  # p95 stays as it is
 
 
 def _headed(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,14 @@ def test_a_table_without_formulas_is_drawn_as_it_is(drawn: list[object]):
     assert drawn[0] is frame
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("latency s", "Latency (s)"), ("cost $", "Cost ($)"), ("p95 s", "p95 (s)"), ("unpriced calls", "Unpriced calls"), ("x", "X")],
+)  # fmt: skip
+def test_a_column_is_headed_by_its_name_and_unit(name: str, text: str):
+    assert tables.heading(name) == text
+
+
 def test_every_table_and_file_goes_the_same_way():
     wrong = [
         path.name
