@@ -34,7 +34,7 @@ config.get_config_options(force_reparse=True)
 
 # Files of few tests that take long: begun last, one of them would run alone at the end.
 LONG = (
-    "test_trials",
+    "test_units_and_outcomes",
     "test_pages",
     "test_serve",
     "test_browser",

@@ -22,7 +22,7 @@ SMALLER_IS_BETTER: tuple[Metric, ...] = ("cost_per_success", "latency_p95", "err
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One arm. The first one with a weight is the control.
+    """One of what is compared. The first one with a weight is the control.
 
     workflow: The template that answers instead of one call of the model. is_shadow: It answers silently beside the
     variant that was assigned, is never returned, and takes no part in the comparison.
@@ -40,7 +40,7 @@ class Variant:
 
     @property
     def key(self) -> str:
-        """The name of the arm in HTTP answers: variant_a, variant_b …"""
+        """The name of the variant in HTTP answers: variant_a, variant_b …"""
         return f"variant_{'abcdefghij'[self.position]}"
 
     @property
@@ -49,11 +49,11 @@ class Variant:
 
     @property
     def is_served(self) -> bool:
-        """Whether it gets traffic that is counted."""
+        """True where it gets traffic that is counted."""
         return self.weight > 0 and not self.is_shadow
 
     def is_same_as(self, other: "Variant") -> bool:
-        """Whether both answer alike, so that what was recorded of one may count for the other."""
+        """True where both answer alike, so that what was recorded of one may count for the other."""
         return (self.position, self.model, self.system, self.parameters, self.workflow) == (
             other.position, other.model, other.system, other.parameters, other.workflow,
         )  # fmt: skip
@@ -61,7 +61,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guardrail:
-    """What a variant must not break. margin: for error_rate in points (0.01 = one), else a share of the control's value."""
+    """A bound that a variant must not break.
+
+    margin: For error_rate in points (0.01 = one), else a share of the control's value.
+    """
 
     metric: Metric
     margin: float
@@ -69,7 +72,7 @@ class Guardrail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """What is fixed before the first unit comes, so that looking at the data cannot change it.
+    """The choices that are fixed before the first unit comes, so that looking at the data cannot change it.
 
     audience: Share of units that take part, in (0, 1]; the others get the control and are not counted.
     internal_units: Patterns (`qa-*`) of units that are served and not counted.
@@ -180,7 +183,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the data carry. winner: a variant's position, only where action is ship.
+    """The decision that the data carry. winner: a variant's position, only where action is ship.
 
     days_left: About how long it still takes at today's traffic; None = not told. money: the verdict on cost, in words.
     """
@@ -223,7 +226,7 @@ class RecordedOutcome:
 
 @dataclass(frozen=True, slots=True)
 class DayCounts:
-    """What came on one day (UTC) of one variant."""
+    """Arrivals on one day (UTC) of one variant."""
 
     day_us: int
     phase: int
@@ -247,7 +250,7 @@ class UnitRow:
 
 
 class ShadowCalls(NamedTuple):
-    """What a shadow variant was asked. nano: The known part of its cost, in nano-dollars."""
+    """Calls of a shadow variant. nano: The known part of its cost, in nano-dollars."""
 
     position: int
     n: int
@@ -258,7 +261,7 @@ class ShadowCalls(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What answers: a model with a prompt and parameters. What a request says itself comes first.
+    """A model that answers, with a prompt and parameters. What a request says itself comes first.
 
     fallbacks: Models that answer, in this order, where it fails. cache_s: For how many seconds its answers may be given again.
     """

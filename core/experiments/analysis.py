@@ -69,7 +69,7 @@ class Contrast:
 
     @property
     def is_told(self) -> bool:
-        """Whether the difference is told apart from 0."""
+        """True where the difference is told apart from 0."""
         return self.is_claimed and self.difference.excludes(0.0)
 
 
@@ -174,7 +174,7 @@ def history(experiment: Experiment, looks: Sequence[Look], position: int) -> lis
 
 
 def _shared(experiment: Experiment) -> tuple[int, float]:
-    """How many comparisons share the error, and the level that is left for each."""
+    """The number of comparisons that share the error, and the level that is left for each."""
     design = experiment.design
     n = max(1, (len(experiment.served) - 1) * len({design.primary, *design.secondary}))
     return n, 1 - (1 - design.confidence_level) / n
@@ -250,7 +250,7 @@ def _together(blobs: Sequence[bytes]) -> bytes:
 
 
 def _is_plain(moments: Moments) -> bool:
-    """Whether every unit has exactly one observation, so that counts are binomial."""
+    """True where every unit has exactly one observation, so that counts are binomial."""
     return moments.m_xx < 0.5 and abs(moments.mean_x - 1) < 1e-9
 
 
@@ -388,7 +388,7 @@ def _guards(
 def _excess(
     experiment: Experiment, sums: Sums, pair: tuple[Variant, Variant], guardrail: Guardrail, level: float
 ) -> Interval:
-    """How far beyond its bound a variant is; each end is a one-sided bound of its own."""
+    """The distance of a variant beyond its bound; each end is a one-sided bound of its own."""
     metric, margin, tuned_for = guardrail.metric, guardrail.margin, experiment.design.tuned_for
     phases = _phases_of(experiment, pair)
     if metric == "latency_p95":
@@ -417,7 +417,7 @@ def _excess(
 
 
 def _at_bound(part: Difference, control: Moments, treatment: Moments, margin: float) -> Difference:
-    """The difference less its margin, with at least the error that it would have exactly at the bound: an arm that has seen
+    """The difference less its margin, with at least the error that it would have exactly at the bound: a variant that has seen
     no failure yet is not the surer for it."""
     a, b = control.ratio(), treatment.ratio()
     assert a is not None and b is not None  # noqa: S101 - there is a difference of them
@@ -441,7 +441,7 @@ def _beliefs(
 
 
 def beliefs_of(experiment: Experiment, sums: Sums, phases: Sequence[int]) -> list[Belief]:
-    """How likely each served variant is to be best in the primary metric, and what choosing it gives away.
+    """The chance of each served variant to be best in the primary metric, and what choosing it gives away.
 
     Rows of the phases are put together; empty = some variant has fewer than two units.
     """

@@ -136,7 +136,7 @@ def made_up_hypothesis(variants: Sequence[Variant], design: Design) -> str:
 
 
 def asked_of(variant: Variant, prompt: str) -> Request:
-    """What a variant's model is asked."""
+    """The request for a variant's model."""
     messages = (Message("user", prompt),)
     return Request(model=variant.model, messages=messages, system=variant.system, parameters=variant.parameters)
 

@@ -20,7 +20,7 @@ EARLY = 0.3  # share of the units that are early
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What comes a day, from the last days: units of all variants together, and calls."""
+    """Arrivals a day, from the last days: units of all variants together, and calls."""
 
     units: float = 0.0
     calls: float = 0.0
@@ -177,7 +177,7 @@ def _guard_words(guard: GuardResult) -> str:
 
 
 def _money(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> str:
-    """What the most promising variant would save, and what it risks."""
+    """The savings of the most promising variant, and its risk."""
     found = [c for c in analysis.contrasts if c.metric == "cost" and c.relative is not None]
     primary = {c.variant.position: c for c in analysis.contrasts if c.metric == experiment.design.primary}
     if any(result.n_unpriced for result in analysis.results):
@@ -247,7 +247,7 @@ def cautions(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> li
 
 
 def novelty(experiment: Experiment, looks: Sequence[Look], position: int) -> str:
-    """Whether the effect was another one among the first units than later: novelty, learning or drift; empty = no sign."""
+    """A sentence where the effect among the first units was another than later: novelty or drift; empty = no sign."""
     mine = [look for look in looks if look.phase == experiment.phase]
     if len(mine) < 4:
         return ""

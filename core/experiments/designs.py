@@ -98,7 +98,7 @@ class ExperimentDesigns:
         def work(connection: Connection) -> None:
             if not self._store.insert_phase(connection, experiment.id, phase):
                 raise Conflict("The experiment was changed by someone else meanwhile.")
-            detail = {"phase": phase.number, "weights": [arm.weight for arm in chosen]}
+            detail = {"phase": phase.number, "weights": [variant.weight for variant in chosen]}
             note(connection, "experiment changed", experiment.name, detail)
 
         self._writer.run(work)

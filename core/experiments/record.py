@@ -1,4 +1,4 @@
-"""The decision record: what was tested, found and decided, in one Markdown file that can be checked against the database."""
+"""The decision record: what was tested, found and decided, in a Markdown file that can be checked."""
 
 import math
 import re
@@ -199,13 +199,13 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def counts_shadows(stated: dict[str, Any]) -> bool:
-    """Whether a record knows what shadows were asked: those from before it do not, and stay true."""
+    """Tell if a record knows what shadows were asked: those from before it do not, and stay true."""
     shadows = {v["name"] for phase in stated["phases"] for v in phase["variants"] if v["shadow"]}
     return any(v["calls"] for v in stated["variants"] if v["name"] in shadows)
 
 
 def compare(stated: Any, found: Any, path: str = "") -> list[str]:
-    """Where two records disagree, each as a sentence."""
+    """Disagreements of two records, each as a sentence."""
     if isinstance(stated, dict) and isinstance(found, dict):
         keys = sorted(stated.keys() | found.keys())
         return [line for key in keys for line in compare(stated.get(key), found.get(key), f"{path}.{key}".strip("."))]

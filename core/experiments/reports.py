@@ -65,7 +65,7 @@ class ExperimentReports:
         return [sentence for sentence in found if sentence]
 
     def history(self, experiment_id: str) -> dict[int, list[tuple[Look, Interval]]]:
-        """How each variant's difference in the primary metric stood over time, with the interval that held then."""
+        """Each variant's difference in the primary metric over time, with the interval that held then."""
         experiment, looks = self._designs.get(experiment_id), self._store.looks(experiment_id)
         return {variant.position: history(experiment, looks, variant.position) for variant in experiment.served[1:]}
 
@@ -93,7 +93,7 @@ class ExperimentReports:
         return self._store.successes(since_us, until_us, simulated=simulated)
 
     def differences(self) -> list[str]:
-        """Where sums and rows disagree; empty = nowhere. Reads everything."""
+        """Disagreements of sums and rows; empty = nowhere. Reads everything."""
         found = []
         for experiment in self._store.all():
             with self._database.read() as connection:

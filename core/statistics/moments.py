@@ -93,7 +93,7 @@ class Moments:
         )
 
     def without(self, part: "Moments") -> "Moments":
-        """What is left when a part of it is taken out."""
+        """The rest when a part of it is taken out."""
         n = self.n - part.n
         if n <= 0 or not part.n:
             return self if not part.n else Moments()

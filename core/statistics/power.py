@@ -1,4 +1,4 @@
-"""How many observations an effect needs, and which effect a number of observations can show."""
+"""Sample sizes: the observations that an effect needs, and the effect that a number of them can show."""
 
 import math
 from statistics import NormalDist

@@ -1,4 +1,4 @@
-"""Whether units fell on the variants as the weights say; valid however often one looks."""
+"""A test that units fell on the variants as the weights say; valid however often one looks."""
 
 import math
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Intervals that hold at every look, however often one looks.
 
 A normal-mixture confidence sequence (also known as the mixture sequential probability ratio test), with a standard
-error that is guarded against small arms and rare outcomes.
+error that is guarded against small variants and rare outcomes.
 Source: Robbins (1970), Ann. Math. Stat. 41; Howard, Ramdas, McAuliffe, Sekhon (2021), Ann. Stat. 49;
 Johari, Pekelis, Walsh, arXiv:1512.04922; Waudby-Smith et al., arXiv:2103.06476, eq. 9 and 134.
 """
@@ -72,7 +72,7 @@ def of_proportions(control: tuple[int, int], treatment: tuple[int, int]) -> Diff
     """Two proportions, each (successes, trials)."""
     control, treatment = check_counts(*control), check_counts(*treatment)
     samples = [_of_counts(*control), _of_counts(*treatment)]
-    # One success and one failure more keep an arm that has seen none (or nothing else) from claiming certainty.
+    # One success and one failure more keep a variant that has seen none (or nothing else) from claiming certainty.
     shrunk = [(successes + 1) / (trials + 2) for successes, trials in (control, treatment)]
     smoothed = sum(p * (1 - p) / sample.n for p, sample in zip(shrunk, samples, strict=True))
     return _guarded(*samples, at_least=smoothed)
@@ -194,7 +194,7 @@ def proportion_interval(successes: int, trials: int, *, confidence_level: float 
 
 
 def _crossing(is_against: Callable[[float], bool], outside: float, inside: float) -> float:
-    """Where the evidence against p crosses its limit, between a value that is refused and one that is not."""
+    """The point at which the evidence against p crosses its limit, between a value that is refused and one that is not."""
     for _ in range(60):
         middle = (outside + inside) / 2
         if middle in (outside, inside):
@@ -212,7 +212,7 @@ def _of_counts(successes: int, trials: int) -> Sample:
 
 
 def _guarded(control: Sample, treatment: Sample, *, at_least: float) -> Difference:
-    """With the larger of Welch's and the pooled squared standard error: the pooled one protects the small arm."""
+    """With the larger of Welch's and the pooled squared standard error: the pooled one protects the small variant."""
     welch = control.variance / control.n + treatment.variance / treatment.n
     freedom = control.n + treatment.n - 2
     pooled = 0.0

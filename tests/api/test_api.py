@@ -257,8 +257,8 @@ def test_experiment_from_beginning_to_end(client: Client):
     assert (status, stats["name"], stats["status"], stats["winner"]) == (200, "Tone", "running", None)
     assert stats["variant_a"]["total"] + stats["variant_b"]["total"] == 3
     assert stats[served["variant"]]["avg_rating"] == 4
-    for arm in (stats["variant_a"], stats["variant_b"]):
-        assert arm["conversion_rate"] == pytest.approx(100 * arm["successes"] / max(1, arm["total"]))
+    for variant in (stats["variant_a"], stats["variant_b"]):
+        assert variant["conversion_rate"] == pytest.approx(100 * variant["successes"] / max(1, variant["total"]))
 
     assert client.post(f"{path}/stop")[0] == 200
     assert client.post(f"{path}/test", {"user_id": "u_1", "prompt": "Hello"})[0] == 409
@@ -505,8 +505,14 @@ def test_an_experiment_from_assignment_to_decision(client: Client):
     assert tested["assignment_id"] == given["assignment_id"]
     assert (status, recorded["states"]) == (200, {"counted": 2, "orphan": 1})
     stats = client.get(f"/api/experiment/{name}/stats")[1]["stats"]
-    arm = stats[given["variant"]]
-    assert (arm["total"], arm["successes"], arm["calls"], arm["avg_rating"], arm["exposures"]) == (1, 1, 1, 5.0, 1)
+    variant = stats[given["variant"]]
+    assert (variant["total"], variant["successes"], variant["calls"], variant["avg_rating"], variant["exposures"]) == (
+        1,
+        1,
+        1,
+        5.0,
+        1,
+    )
     assert stats["not_counted"]["orphaned_outcomes"] == 1
     assert client.get(f"/api/experiment/{name}/decision")[0] == 200
 

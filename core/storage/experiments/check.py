@@ -110,7 +110,7 @@ def rebuild(connection: Connection, experiment_id: str) -> None:
 
 
 def differences(connection: Connection, experiment_id: str) -> list[str]:
-    """Where totals and sums disagree with the rows behind them; empty = nowhere."""
+    """Disagreements of totals and sums with the rows behind them; empty = nowhere."""
     found, wrong = GatheredSums(), []
     for unit, totals in _units(connection, experiment_id, found):
         if not are_same_totals(totals, unit[5:]):

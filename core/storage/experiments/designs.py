@@ -103,17 +103,17 @@ class ExperimentStore:
             phases = connection.execute(
                 select(experiment_phases).where(p.experiment_id.in_(ids)).order_by(p.phase)
             ).mappings()
-            arms: dict[tuple[str, int], list[Any]] = {}
+            by_phase: dict[tuple[str, int], list[Any]] = {}
             chosen = select(experiment_variants).where(v.experiment_id.in_(ids)).order_by(v.phase, v.position)
             by_id: dict[str, list[Any]] = {}
             for row in phases.all():
                 by_id.setdefault(row["experiment_id"], []).append(row)
-            for arm in connection.execute(chosen).mappings():
-                arms.setdefault((arm["experiment_id"], arm["phase"]), []).append(arm)
-        return readable("experiment", rows, lambda row: _to_experiment(row, by_id[row["id"]], arms))
+            for variant in connection.execute(chosen).mappings():
+                by_phase.setdefault((variant["experiment_id"], variant["phase"]), []).append(variant)
+        return readable("experiment", rows, lambda row: _to_experiment(row, by_id[row["id"]], by_phase))
 
     def sums(self, experiment_id: str) -> Sums:
-        """What the analysis needs; as many rows at ten outcomes as at ten million."""
+        """All that the analysis needs; as many rows at ten outcomes as at ten million."""
         c = experiment_sums.c
         with self._database.read() as connection:
             rows = connection.execute(select(experiment_sums).where(c.experiment_id == experiment_id)).all()
@@ -254,13 +254,13 @@ def _to_look(row: Any) -> Look:
     return Look(row.phase, int(row.n), row.at, sums)
 
 
-def _to_experiment(row: Any, phases: Sequence[Any], arms: dict[tuple[str, int], list[Any]]) -> Experiment:
+def _to_experiment(row: Any, phases: Sequence[Any], by_phase: dict[tuple[str, int], list[Any]]) -> Experiment:
     spans = tuple(
         Phase(
             number=phase["phase"],
             started_at=from_us(phase["started_at"]),
             ended_at=None if phase["ended_at"] is None else from_us(phase["ended_at"]),
-            variants=tuple(_to_variant(arm) for arm in arms[(row["id"], phase["phase"])]),
+            variants=tuple(_to_variant(variant) for variant in by_phase[(row["id"], phase["phase"])]),
         )
         for phase in phases
     )

@@ -43,11 +43,11 @@ def test_an_experiment_says_what_was_assigned_and_takes_feedback(served: Running
 
 
 def test_a_shadow_keeps_the_tags_of_its_call(served: Running):
-    arms = (
+    variants = (
         Variant(position=0, name="A", model="sim-fast"),
         Variant(position=1, name="S", model=GPT, weight=0, is_shadow=True),
     )
-    served.mm.experiments.create("shaded", arms)
+    served.mm.experiments.create("shaded", variants)
     tags = [f"t{at}" for at in range(10)]
 
     assert served.complete({"model": "exp:shaded", "user": "u"}, x_aimm_tags=",".join(tags)).status == 200

@@ -29,11 +29,11 @@ from core.statistics.sums import Sums
 
 
 def experiment(*weights: int, salt: str = "s1") -> Experiment:
-    arms = tuple(
+    variants = tuple(
         Variant(position=at, name="ABCD"[at], model="sim-fast", weight=weight) for at, weight in enumerate(weights)
     )
     return Experiment(
-        id="e1", name="e", hypothesis="h", unit="user", salt=salt, status="running", created_at=clock.now(), stopped_at=None, variants=arms
+        id="e1", name="e", hypothesis="h", unit="user", salt=salt, status="running", created_at=clock.now(), stopped_at=None, variants=variants
     )  # fmt: skip
 
 
@@ -386,10 +386,10 @@ def test_no_difference_that_matters_is_a_finding():
 
 def test_phases_are_compared_within_themselves():
     """Quality rose for all when B got more traffic: pooled, B looks better by 16 points; it is not."""
-    arms = experiment(1, 1).variants
-    later = tuple(replace(arm, weight=weight) for arm, weight in zip(arms, (1, 9), strict=True))
+    variants = experiment(1, 1).variants
+    later = tuple(replace(variant, weight=weight) for variant, weight in zip(variants, (1, 9), strict=True))
     phases = tuple(
-        Phase(number=n, started_at=clock.now(), ended_at=None, variants=v) for n, v in ((1, arms), (2, later))
+        Phase(number=n, started_at=clock.now(), ended_at=None, variants=v) for n, v in ((1, variants), (2, later))
     )
     made = replace(experiment(1, 1), variants=later, phases=phases)
     first = sums({0: (5000, 1000), 1: (5000, 1000)})

@@ -35,7 +35,7 @@ from tests.fakes.gemini import FakeGemini
 SIM = ["sim-fast", "sim-balanced"]
 
 
-def arm(at: int, **changes: object) -> Variant:
+def a_variant(at: int, **changes: object) -> Variant:
     return replace(Variant(position=at, name="AB"[at] if at < 2 else "C", model="sim-fast"), **changes)  # type: ignore[arg-type]
 
 
@@ -96,7 +96,7 @@ def test_a_unit_whose_variant_is_gone_gets_another_and_is_shown(mm: ModelManager
     units = [f"u{n}" for n in range(40)]
     first = {unit: mm.experiments.assign(made.id, unit).variant.position for unit in units}
 
-    mm.experiments.change(made.id, [arm(0), arm(1, model="sim-careful", name="B2")])
+    mm.experiments.change(made.id, [a_variant(0), a_variant(1, model="sim-careful", name="B2")])
     second = {unit: mm.experiments.assign(made.id, unit).variant.position for unit in units}
 
     former_b = [unit for unit in units if first[unit] == 1]
@@ -115,7 +115,9 @@ def test_returning_units_do_not_set_off_the_alarm(open_manager: Open, sqlite_url
     for n in range(500):
         mm.experiments.assign(made.id, f"u{n}")
 
-    mm.experiments.change(made.id, [arm(0, name=made.variants[0].name), arm(1, model="sim-careful", name="B2")])
+    mm.experiments.change(
+        made.id, [a_variant(0, name=made.variants[0].name), a_variant(1, model="sim-careful", name="B2")]
+    )
     for n in range(600):
         mm.experiments.assign(made.id, f"u{n}")
 
@@ -374,10 +376,10 @@ def test_each_forced_variant_is_served(mm: ModelManager):
 
 
 def analysed(sums: Sums, **design: object):
-    arms = (arm(0), arm(1))
+    variants = (a_variant(0), a_variant(1))
     made = Experiment(
         id="e", name="e", hypothesis="h", unit="user", salt="s", status="running", created_at=clock.now(), stopped_at=None,
-        variants=arms, design=Design(**design),  # type: ignore[arg-type]
+        variants=variants, design=Design(**design),  # type: ignore[arg-type]
     )  # fmt: skip
     return made, analyse(made, sums)
 
@@ -468,10 +470,10 @@ def test_better_and_dearer_does_not_meet_not_worse_and_cheaper():
 
 
 def test_rates_of_variants_agree_with_their_difference_over_phases():
-    arms = (arm(0), arm(1))
+    variants = (a_variant(0), a_variant(1))
     weights = ((9, 1), (1, 9))
     phases = tuple(
-        Phase(number=n + 1, started_at=clock.now(), ended_at=None, variants=tuple(replace(v, weight=w) for v, w in zip(arms, pair, strict=True)))
+        Phase(number=n + 1, started_at=clock.now(), ended_at=None, variants=tuple(replace(v, weight=w) for v, w in zip(variants, pair, strict=True)))
         for n, pair in enumerate(weights)
     )  # fmt: skip
     found = {}
@@ -521,7 +523,9 @@ def test_a_record_of_odd_words_and_of_a_running_experiment_holds(mm: ModelManage
 
 
 def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
-    made = mm.experiments.create("t", [arm(0), arm(1), arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)])
+    made = mm.experiments.create(
+        "t", [a_variant(0), a_variant(1), a_variant(2, name="C", model="sim-careful", weight=0, is_shadow=True)]
+    )
 
     call = mm.submit("Hello", model=f"exp:{made.id}", unit="u1")
     served = call.assignment
@@ -548,7 +552,9 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
 
 
 def test_what_a_shadow_is_asked_and_costs_is_in_every_account(mm: ModelManager):
-    made = mm.experiments.create("t", [arm(0), arm(1), arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)])
+    made = mm.experiments.create(
+        "t", [a_variant(0), a_variant(1), a_variant(2, name="C", model="sim-careful", weight=0, is_shadow=True)]
+    )
     for n in range(3):
         mm.generate("Hello", model=f"exp:{made.id}", unit=f"u{n}")
     testing.flush(mm)
@@ -577,7 +583,9 @@ def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelMana
     for round_ in range(3):
         for unit in units:
             mm.experiments.assign(made.id, unit)
-        mm.experiments.change(made.id, [arm(0, name=f"A{round_}"), arm(1, model="sim-careful", name=f"B{round_}")])
+        mm.experiments.change(
+            made.id, [a_variant(0, name=f"A{round_}"), a_variant(1, model="sim-careful", name=f"B{round_}")]
+        )
     mm.experiments.record(
         made.id, [OutcomeInput(unit_id=unit, variant=n % 2, success=True) for n, unit in enumerate(units)]
     )
@@ -615,13 +623,13 @@ def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelMana
     ],
 )
 def test_a_generated_hypothesis_says_what_the_rule_asks_for(mm: ModelManager, design: dict, hypothesis: str):
-    arms = [arm(0, name="A"), arm(1, name="B"), arm(2, name="S", weight=0, is_shadow=True)]
-    assert mm.experiments.create("t", arms, **design).hypothesis == hypothesis
+    variants = [a_variant(0, name="A"), a_variant(1, name="B"), a_variant(2, name="S", weight=0, is_shadow=True)]
+    assert mm.experiments.create("t", variants, **design).hypothesis == hypothesis
 
 
 def test_a_generated_hypothesis_names_who_is_compared(mm: ModelManager):
-    several = [arm(at, name=name) for at, name in enumerate("ABC")]
-    unseen = [arm(0, name="A"), arm(1, name="S", weight=0, is_shadow=True)]
+    several = [a_variant(at, name=name) for at, name in enumerate("ABC")]
+    unseen = [a_variant(0, name="A"), a_variant(1, name="S", weight=0, is_shadow=True)]
 
     assert mm.experiments.create("t", several).hypothesis.startswith("At least one of B, C has a higher success rate")
     assert "nothing is compared" in mm.experiments.create("u", unseen).hypothesis
@@ -650,7 +658,7 @@ def test_a_workflow_answers_as_a_variant_and_counts_like_one_call(mm: ModelManag
         Step(name="b", prompt="{{steps.a.output}}", model="sim-fast"),
     )
     mm.workflows.save(Workflow(name="twice", steps=steps))
-    made = mm.experiments.create("t", [arm(0), arm(1, model="", workflow="twice")])
+    made = mm.experiments.create("t", [a_variant(0), a_variant(1, model="", workflow="twice")])
     unit = next(f"u{n}" for n in range(50) if assign(made, f"u{n}").position == 1)
 
     served, run_id = mm.experiments.start(made.id, unit, "Hello")
@@ -672,8 +680,8 @@ def test_a_workflow_answers_as_a_variant_and_counts_like_one_call(mm: ModelManag
 
 def test_shadows_answer_beside_a_call_also_where_another_variant_is_a_workflow(mm: ModelManager):
     mm.workflows.save(Workflow(name="once", steps=(Step(name="a", prompt="{{input}}", model="sim-fast"),)))
-    shadow = arm(2, name="C", model="sim-careful", weight=0, is_shadow=True)
-    made = mm.experiments.create("t", [arm(0), arm(1, model="", workflow="once"), shadow])
+    shadow = a_variant(2, name="C", model="sim-careful", weight=0, is_shadow=True)
+    made = mm.experiments.create("t", [a_variant(0), a_variant(1, model="", workflow="once"), shadow])
     unit = next(f"u{n}" for n in range(50) if assign(made, f"u{n}").position == 0)
 
     call = mm.experiments.start(made.id, unit, "Hello")[1]
@@ -690,7 +698,7 @@ def test_an_alias_as_a_variant_is_what_it_stands_for_today(mm: ModelManager):
 
     assert (made.variants[1].model, made.variants[1].system) == ("sim-careful", "Be kind.")
     with pytest.raises(InvalidRequest):
-        mm.experiments.create("t", [arm(0), arm(1, model="")])
+        mm.experiments.create("t", [a_variant(0), a_variant(1, model="")])
 
 
 # Aliases and rollouts
@@ -821,9 +829,9 @@ def test_the_published_assignments_are_what_the_code_gives():
     rows = re.findall(r"^\| `([^`]*)` \| `([^`]*)` \| ([\d:]+) \| ([A-C]) \|$", (ROOT / "docs" / "experiments.md").read_text("utf-8"), re.M)  # fmt: skip
     assert len(rows) >= 10
     for salt, unit, weights, letter in rows:
-        arms = tuple(arm(at, weight=int(w)) for at, w in enumerate(weights.split(":")))
+        variants = tuple(a_variant(at, weight=int(w)) for at, w in enumerate(weights.split(":")))
         made = Experiment(
-            id="e", name="e", hypothesis="h", unit="user", salt=salt, status="running", created_at=clock.now(), stopped_at=None, variants=arms
+            id="e", name="e", hypothesis="h", unit="user", salt=salt, status="running", created_at=clock.now(), stopped_at=None, variants=variants
         )  # fmt: skip
         assert assign(made, unit).letter == letter
 
