@@ -91,7 +91,6 @@ class ModelManager(Asking):
         self._jobs = self._begin_jobs(takes_up=takes_up, serves=loop is not None)
         if takes_up:
             self.runs.watch()
-            self.comparisons.take_up()
 
     def _open_records(self) -> None:
         """The database, its one writer, and what stands alone upon them."""
@@ -168,15 +167,8 @@ class ModelManager(Asking):
         self.runs = RunEngine(self.database, self._presence)
         tools = JobTools(self.database, self._writer, self.calls, self.keys.of_id)
         self.workflows = WorkflowService(tools, self.runs, default_model=self.models.default, resolve=self.models.get)
-        self.comparisons = ComparisonService(
-            self.database,
-            self._writer,
-            self.calls,
-            self._presence,
-            resolve=self.models.named,
-            key_of=self.keys.of_id,
-            keeps_prompts=keeps_text,
-        )
+        self.comparisons = ComparisonService(tools, self.runs, resolve=self.models.named, keeps_prompts=keeps_text)
+        self.runs.register(self.workflows.job, self.comparisons.job)
         self.experiments = Experiments(
             self.database,
             self._writer,
@@ -190,7 +182,6 @@ class ModelManager(Asking):
         self.aliases = AliasService(
             self.database, self._writer, self.experiments, self.traffic, self.models.exists, self.alerts.outbox.tell
         )
-        self.runs.register(self.workflows.job)
         self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
         self.feedback = FeedbackService(self.database, self._writer, self.log, keeps_text=keeps_text)
         self.demo = Demo(self.database, self._writer)
@@ -222,7 +213,6 @@ class ModelManager(Asking):
             self.experiments.traffic.settle_runs,
             self.experiments.designs.reallocate,
             self.aliases.advance,
-            self.comparisons.take_up,
             self.keys.flush,
             self.metrics.beat,
         )

@@ -1,67 +1,60 @@
-"""Comparisons for their users: started, watched, resumed, listed."""
+"""Comparisons for their users: started, watched, stopped, resumed, listed."""
 
-import contextlib
 import secrets
-import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, get_args
+from functools import partial
+from typing import get_args
 
 from core import clock
 from core.calls.accounting import checked_cap
-from core.calls.call import Call, Origin
-from core.calls.engine import CallEngine, check_request
-from core.comparison import judging
+from core.calls.call import Origin
+from core.calls.engine import check_request
+from core.comparison.job import ComparisonJob, request_of
 from core.comparison.voting import VoteService
 from core.domain.comparison import (
     DEFAULT_RULE,
     INTERRUPTED,
+    STOPPED,
     Candidate,
     Comparison,
     Criterion,
     Metric,
     prompt_digest,
 )
-from core.domain.generation import Generation, Message, Request
-from core.domain.key import Key
-from core.errors import AimmError, Conflict, DamagedRecord, InvalidRequest, NotFound
+from core.errors import AimmError, Conflict, InvalidRequest
 from core.formats.text import as_list
-from core.storage.calls.generations import GenerationStore
-from core.storage.comparisons import ComparisonStore
-from core.storage.engine.database import Database
-from core.storage.engine.presence import Presence
-from core.storage.engine.writer import Work, Writer
+from core.runs.engine import RunEngine
+from core.runs.job import JobTools
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
-KEPT_COMPARISONS = 200
 _HERE = Origin(source="compare")
 _ASKED_AGAIN = ("cap_reached", "budget_exceeded", INTERRUPTED)
+WAIT_POLL_S = 0.05
 
 
 class ComparisonService:
-    def __init__(  # noqa: PLR0913 - what a comparison is made with
+    def __init__(
         self,
-        database: Database,
-        writer: Writer,
-        calls: CallEngine,
-        presence: Presence,
+        tools: JobTools,
+        engine: RunEngine,
         *,
         resolve: Callable[[Candidate], Candidate],
-        key_of: Callable[[str], Key | None],
         keeps_prompts: bool = True,
     ) -> None:
-        """resolve: A candidate with the model that is really asked. key_of: The key of an id; None = there is none."""
-        self._store = ComparisonStore(database, GenerationStore(database))
-        self._writer = writer
-        self._calls = calls
-        self._presence = presence
+        """resolve: A candidate with the model that is really asked."""
+        self.job = ComparisonJob(tools, engine.is_closing)
+        self._calls = tools.calls
+        self._writer = tools.writer
+        self._engine = engine
         self._resolve = resolve
-        self._key_of = key_of
         self._keeps_prompts = keeps_prompts
-        self._running: dict[str, dict[int, Call]] = {}
-        self.voting = VoteService(database, writer, self.get)
+        self.voting = VoteService(tools.database, tools.writer, self.get)
         self.vote, self.votes, self.win_rates = self.voting.vote, self.voting.all, self.voting.win_rates
+        self.calls = self.job.calls
 
     def start(  # noqa: PLR0913 - what is asked, by whom and how
         self,
@@ -91,9 +84,9 @@ class ComparisonService:
                 f"{len(candidates)} models given; a comparison takes {MIN_CANDIDATES} to {MAX_CANDIDATES}."
             )
         check_rule(rule)
-        asked = [_candidate(given, position) for position, given in enumerate(candidates)]
-        self._calls.check_models(origin, *(candidate.model for candidate in asked))
-        chosen = [self._resolve(candidate) for candidate in asked]
+        named = [_candidate(given, position) for position, given in enumerate(candidates)]
+        self._calls.check_models(origin, *(candidate.model for candidate in named))
+        chosen = [self._resolve(candidate) for candidate in named]
         comparison = Comparison(
             id=f"c_{clock.now_us():x}{secrets.token_hex(4)}",
             created_at=clock.now(),
@@ -104,111 +97,77 @@ class ComparisonService:
             candidates=tuple(replace(c, prompt=prompt_digest(c.system or system)) for c in chosen),
             is_blind=is_blind,
             key_id=origin.key_id,
-            owner=self._presence.announce(),
+            owner=self._engine.token,
+            status="running",
+            cap_usd=None if cap_usd is None else checked_cap(cap_usd),
         )
-        requests = {candidate.position: _request(comparison, candidate) for candidate in comparison.candidates}
-        for request in requests.values():
+        asked = {candidate.position: (request_of(comparison, candidate), origin) for candidate in comparison.candidates}
+        for request, _ in asked.values():
             check_request(request)
         bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
         kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None, candidates=bare)
-        self._writer.run(lambda connection: self._store.insert(connection, kept))
-        self._ask(comparison, {position: (request, origin) for position, request in requests.items()}, cap_usd)
+
+        def begin() -> None:
+            self.job.insert(kept)
+            self.job.ask(comparison, asked, comparison.cap_usd)
+
+        self._engine.begin_here(self.job.kind, comparison.id, 1, begin)
         return comparison.id
 
-    def _ask(self, comparison: Comparison, asked: dict[int, tuple[Request, Origin]], cap_usd: Decimal | None) -> None:
-        """Begin these calls, which share the cap, and name the winner when the last answer is in, also when nobody watches."""
-        share = None if cap_usd is None else checked_cap(cap_usd) / len(asked)
-        calls = dict(self._running.get(comparison.id, {}))
-        for at, (request, origin) in asked.items():
-            origin = replace(origin, ref_id=comparison.id, ref_part=str(at), cap_usd=share, is_permitted=True)
-            calls[at] = self._calls.submit(request, origin, also=self._recorder(comparison.id, at))
-        self._running[comparison.id] = calls
-        for old in list(self._running)[:-KEPT_COMPARISONS]:
-            if all(call.done.done() for call in self.calls(old).values()):
-                self._running.pop(old, None)
-
-        def wait() -> None:
-            with contextlib.suppress(AimmError):  # the database is closed: the process is going down
-                self.wait(comparison.id)
-
-        threading.Thread(target=wait, name="aimm-comparison", daemon=True).start()
+    def stop(self, comparison_id: str) -> None:
+        """Stop all its calls; what came is kept, and `resume` asks again for the answers that were cut short."""
+        comparison = self.get(comparison_id)
+        if not self.job.move(comparison_id, "stopped", ("queued", "running"), owner=""):
+            raise Conflict(f"The comparison is {comparison.status}; only a running one can be stopped.")
+        for call in self.calls(comparison_id).values():
+            call.cancel()
+        if comparison.is_running:
+            self.job.await_recorded(comparison_id)
 
     def resume(self, comparison_id: str, *, cap_usd: Decimal | None = None) -> int:
-        """Ask those again that are without an answer because of a cap, a budget or the end of a process; returns how many.
+        """Ask those again that are without an answer because of a stop, a cap, a budget or the end of a process.
+
+        Returns how many.
 
         cap_usd: For these together.
 
         Raises:
             NotFound; Conflict: it still runs, its prompt was not kept, or its key is no more.
         """
-        comparison = self._taken_up(self.get(comparison_id))
-        waiting = [c for c in comparison.candidates if is_waiting(c)]
-        calls = self._running.get(comparison_id, {})
-        if comparison.is_running:
+        comparison = self.job.read(comparison_id)
+        waiting = [candidate for candidate in comparison.candidates if is_waiting(candidate)]
+        if self._seen(comparison).is_running:
             raise Conflict("The comparison still runs.")
         if not waiting:
             return 0
-        if not comparison.prompt and not all(c.position in calls for c in waiting):
-            raise Conflict("The prompt of this comparison was not kept, so it cannot be asked again.")
-        key = self._key_of(comparison.key_id)
-        if comparison.key_id and (key is None or not key.is_valid_at(clock.now())):
-            raise Conflict("The key that asked for this comparison is no longer valid.")
-        origin = Origin(source=comparison.source, key=key)  # type: ignore[arg-type]
-        known = {at: (call.request, call.origin) for at, call in calls.items()}
-        asked = {c.position: known.get(c.position) or (_request(comparison, c), origin) for c in waiting}
-        owner = self._presence.announce()
+        if problem := self.job.problem(comparison, waiting):
+            raise Conflict(problem)
+        cap = None if cap_usd is None else self.job.spent(comparison_id) + checked_cap(cap_usd)
+        start = comparison.n_starts + 1
 
-        def take(connection: Any) -> bool:
-            if not self._store.hand_over(connection, comparison_id, "", owner):
-                return False
-            for position in asked:
-                self._store.set_candidate(connection, comparison_id, position, None)
-            return True
+        def begin() -> None:
+            if not self.job.reopen(comparison, waiting, self._engine.token, cap):
+                raise Conflict("The comparison still runs.")
+            self.job.ask_missing(comparison_id, start)
 
-        if not self._writer.run(take):
-            raise Conflict("The comparison still runs.")
-        self._ask(comparison, asked, cap_usd)
+        self._engine.begin_here(self.job.kind, comparison_id, start, begin)
         return len(waiting)
 
-    def take_up(self) -> None:
-        """Put on record what comparisons lost with a process that died; they can be resumed."""
-        for comparison_id, owner in self._store.owned():
-            if not self._presence.is_alive(owner):
-                with contextlib.suppress(DamagedRecord):  # the others are taken up all the same
-                    self._taken_up(self.get(comparison_id))
-
-    def _taken_up(self, comparison: Comparison) -> Comparison:
-        """The comparison, after the calls that died with its process are on record."""
-        dead = comparison.owner
-        if not dead or self._presence.is_alive(dead):
-            return comparison
-        mine = self._presence.announce()
-        if self._writer.run(lambda connection: self._store.hand_over(connection, comparison.id, dead, mine)):
-            origin = Origin(source=comparison.source, key=self._key_of(comparison.key_id), ref_id=comparison.id)  # type: ignore[arg-type]
-            for c in comparison.candidates:
-                if not c.generation_id:
-                    record = self._recorder(comparison.id, c.position, INTERRUPTED)
-                    request, lost = _request(comparison, c), replace(origin, ref_part=str(c.position))
-                    self._calls.record_lost(request, lost, comparison.created_at, record)
-            self.settle(comparison.id)
-        return self.get(comparison.id)
-
-    def calls(self, comparison_id: str) -> dict[int, Call]:
-        """The calls of this process by position, running or recent; empty where another process asked."""
-        return dict(self._running.get(comparison_id, {}))
-
     def is_here(self, comparison: Comparison) -> bool:
-        """Whether it is this process that asks, or has asked and not yet written down that it is over."""
-        return comparison.owner == self._presence.token
+        """Tell whether it is this process that asks, or has asked and not yet written down that it is over."""
+        return comparison.owner == self._engine.token and bool(self.calls(comparison.id))
 
-    def wait(self, comparison_id: str) -> Comparison:
-        """Wait for all answers that this process asks for, name the winner by the rule, and return the comparison."""
+    def wait(self, comparison_id: str, timeout_s: float = 3600.0) -> Comparison:
+        """Wait until all answers are in or it was stopped, and return it; after the time-out, as it stands."""
+        deadline = time.monotonic() + timeout_s
         for call in self.calls(comparison_id).values():
-            with contextlib.suppress(
-                AimmError
-            ):  # not recordable, e.g. a parameter the model refuses: the column says so
-                call.result()
-        return self.settle(comparison_id)
+            # Not recordable, e.g. a parameter that the model refuses: its column says so.
+            with suppress(AimmError, TimeoutError):
+                call.result(deadline - time.monotonic())
+        self.job.settle_if_over(comparison_id)
+        while self.job.read(comparison_id).status in ("queued", "running") and time.monotonic() < deadline:
+            time.sleep(WAIT_POLL_S)
+        return self.get(comparison_id)
 
     def settle(self, comparison_id: str, rule: Sequence[Criterion] | None = None) -> Comparison:
         """Apply the rule (a new one, if given) to the answers that are there, and keep what comes out.
@@ -216,43 +175,22 @@ class ComparisonService:
         Raises:
             InvalidRequest: The rule is empty or names no metric. NotFound: no such comparison.
         """
-        comparison, is_stored = self.get(comparison_id), rule is None
-        rule = tuple(comparison.rule if rule is None else rule)
-        check_rule(rule)
-        best = judging.winner(comparison.candidates, rule)
-        position = best.position if best else None
-        new_rule = None if is_stored else rule  # a winner found at the end must not undo a rule set meanwhile
-        calls = self.calls(comparison_id)
-        is_over = all(call.done.done() for call in calls.values())
-        errors = {at: str(call.done.exception()) for at, call in calls.items() if is_over and call.done.exception()}
-
-        def work(connection: Any) -> None:
-            self._store.set_winner(connection, comparison_id, new_rule, position)
-            if is_over and self._store.hand_over(connection, comparison_id, self._presence.token, ""):
-                for at, error in errors.items():
-                    self._store.set_candidate(connection, comparison_id, at, None, error)
-
-        self._writer.run(work)
-        return replace(self.get(comparison_id), rule=rule, winner=position)
+        if rule is None and self.job.settle_if_over(comparison_id):
+            return self.get(comparison_id)
+        comparison = self.get(comparison_id)
+        check_rule(comparison.rule if rule is None else rule)
+        work = partial(self.job.name_winner, comparison=comparison, rule=rule)
+        return replace(comparison, rule=tuple(rule or comparison.rule), winner=self._writer.run(work))
 
     def get(self, comparison_id: str) -> Comparison:
-        found = self._store.get(comparison_id)
-        if found is None:
-            raise NotFound(f"There is no comparison {comparison_id[:60]!r}.")
-        return replace(
-            self._seen(found),
-            candidates=tuple(self._with_answer(found.id, candidate) for candidate in found.candidates),
-        )
+        return self._seen(self.job.known(comparison_id))
 
     def _seen(self, comparison: Comparison) -> Comparison:
-        return replace(comparison, is_running=bool(comparison.owner) and self._presence.is_alive(comparison.owner))
-
-    def _with_answer(self, comparison_id: str, candidate: Candidate) -> Candidate:
-        """With the answer as this process still knows it, also where the log keeps no texts."""
-        call = self.calls(comparison_id).get(candidate.position)
-        if call is None or not call.done.done() or call.done.exception() is not None:
-            return candidate
-        return replace(candidate, generation=call.result(), generation_id=call.result().id)
+        """As users see it: what nobody asks for any more is interrupted."""
+        if comparison.status in ("queued", "running"):
+            return replace(comparison, status="running" if self._engine.is_alive(comparison.owner) else INTERRUPTED)
+        is_whole = comparison.status == STOPPED or not any(c.is_lost for c in comparison.candidates)
+        return comparison if is_whole else replace(comparison, status=INTERRUPTED)
 
     def latest(self, limit: int = 50, *, demo: bool | None = None) -> list[Comparison]:
         """Newest first, without the answers. demo: None = those of the demo among the others."""
@@ -262,35 +200,18 @@ class ComparisonService:
         self, limit: int, before: str | None = None, *, demo: bool | None = None
     ) -> tuple[list[Comparison], str | None]:
         """`latest`, and what to give as `before` for the next page. Raises: InvalidRequest: `before` is no page's end."""
-        found, after = self._store.page(limit, before, demo=demo)
+        found, after = self.job.page(limit, before, demo=demo)
         return [self._seen(comparison) for comparison in found], after
-
-    def _recorder(self, comparison_id: str, position: int, error: str = "") -> Callable[[Generation], Work]:
-        def record(generation: Generation) -> Work:
-            return lambda connection: self._store.set_candidate(
-                connection, comparison_id, position, generation.id, error
-            )
-
-        return record
 
 
 def is_waiting(candidate: Candidate) -> bool:
-    """Whether its answer is missing for a reason that may be gone by now: money, a limit, or the end of a process."""
+    """Tell whether its answer is missing for a reason that may be gone by now: money, a stop, the end of a process."""
     g = candidate.generation
-    return not candidate.generation_id or (g is not None and g.error_class in _ASKED_AGAIN)
+    return not candidate.generation_id or candidate.is_lost or (g is not None and g.error_class in _ASKED_AGAIN)
 
 
 def _candidate(given: str | Candidate, position: int) -> Candidate:
     return Candidate(position=position, model=given) if isinstance(given, str) else replace(given, position=position)
-
-
-def _request(comparison: Comparison, candidate: Candidate) -> Request:
-    return Request(
-        model=candidate.model,
-        messages=(Message("user", comparison.prompt),),
-        system=candidate.system or comparison.system,
-        parameters=candidate.parameters,
-    )
 
 
 def check_rule(rule: Sequence[Criterion]) -> None:

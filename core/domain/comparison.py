@@ -4,17 +4,19 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from core.domain.generation import Generation, Parameters
 from core.formats import strict_json as json
 
 Metric = Literal["cost", "latency", "ttft", "tokens", "length"]
 VoteChoice = Literal["a", "b", "tie", "both_bad", "skip"]
-ComparisonStatus = Literal["running", "interrupted", "finished"]
+ComparisonStatus = Literal["queued", "running", "interrupted", "stopped", "finished"]
 LOCAL_VOTER = "local"  # whoever sits at this machine, where nobody has to say who they are
-INTERRUPTED = "interrupted"
+INTERRUPTED: Final = "interrupted"
+STOPPED: Final = "stopped"
 
 
 def prompt_digest(system: str | None) -> str:
@@ -55,7 +57,8 @@ class Candidate:
     """One answer of a comparison. system None = the comparison's own; generation None = not there (yet), or not read.
 
     prompt: The digest of the system prompt that it is asked with, kept also where texts are not.
-    error: Why there is no record of a call; `interrupted` where the process that asked ended before the answer.
+    error: The reason why there is no record of a call; `interrupted` or `stopped` where its process or the comparison
+        ended before the answer. Neither this nor a generation = it is asked now.
     """
 
     position: int
@@ -74,6 +77,11 @@ class Candidate:
     @property
     def contestant(self) -> Contestant:
         return Contestant(self.model, self.prompt, _settings(self.parameters))
+
+    @property
+    def is_lost(self) -> bool:
+        """True where its answer is still to be asked for when the comparison goes on."""
+        return self.error in (INTERRUPTED, STOPPED) or not (self.generation_id or self.error)
 
     @property
     def can_win(self) -> bool:
@@ -95,10 +103,15 @@ DEFAULT_RULE: tuple[Criterion, ...] = (Criterion("cost", 0.05), Criterion("laten
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """winner: Position by the rule; None = nobody, or a tie to the end of the rule.
+    """One prompt, asked of several candidates.
 
+    winner: Position by the rule; None = nobody, or a tie to the end of the rule.
     is_blind: Voters see the answers alone, in an order of their own, until they have voted on each pair.
-    key_id: The key that asked for it. owner: The process that asks just now; empty = none. is_running: It lives.
+    key_id: The key that asked for it.
+    owner: The process that asks just now; empty = none.
+    status: `interrupted` = its process ended before all answers were there; it can go on.
+    n_starts: How often it was begun or taken up.
+    cap_usd: The most that all its calls may cost.
     """
 
     id: str
@@ -112,14 +125,13 @@ class Comparison:
     is_blind: bool = False
     key_id: str = ""
     owner: str = ""
-    is_running: bool = False
+    status: ComparisonStatus = "finished"
+    n_starts: int = 1
+    cap_usd: Decimal | None = None
 
     @property
-    def status(self) -> ComparisonStatus:
-        if self.is_running:
-            return "running"
-        lost = (c.error == INTERRUPTED or not (c.generation_id or c.error) for c in self.candidates)
-        return "interrupted" if any(lost) else "finished"
+    def is_running(self) -> bool:
+        return self.status == "running"
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:

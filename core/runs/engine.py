@@ -30,18 +30,29 @@ class RunEngine:
         self._poller: threading.Thread | None = None
         self.is_closing = threading.Event()
 
+    @property
+    def token(self) -> str:
+        """This process's name as the owner of runs."""
+        return self._presence.token
+
+    def is_alive(self, owner: str) -> bool:
+        return bool(owner) and self._presence.is_alive(owner)
+
     def register(self, *jobs: Job) -> None:
         """Make kinds of runs known, before any is begun."""
         self._jobs |= {job.kind: job for job in jobs}
 
-    def begin(self, kind: str, run_id: str) -> None:
-        """Start a queued run, or leave it to the process that executes runs on this SQLite file.
+    def owner_of_new(self) -> str:
+        """The owner to queue a new run with: this process, or nobody where another one executes them on this file.
 
         Raises:
             Conflict: Another manager of this process executes runs.
         """
-        if self.launch():
-            self._start(self._jobs[kind], run_id)
+        return self.token if self.launch() else ""
+
+    def begin(self, kind: str, run_id: str) -> None:
+        """Start a queued run, if this process is to execute it."""
+        self._start(self._jobs[kind], run_id)
 
     def begin_here(self, kind: str, run_id: str, start: int, begin: Callable[[], None]) -> None:
         """Execute a run in this process at once, without DBOS, so that it can be watched from the first word.
@@ -88,7 +99,7 @@ class RunEngine:
             if not self._dbos.is_launched:
                 return
             self._dbos.renew()
-            start = job.claim(run_id, self._presence.token)
+            start = job.claim(run_id, self.token)
             if start is None:
                 return
             self._executing.add((run_id, start))
@@ -131,7 +142,9 @@ class RunEngine:
             self._dbos.renew()
             found = [(job, run) for job in self._jobs.values() for run in job.unfinished()]
             lost = [(job, run) for job, run in found if run.status == "running" and self._is_lost(run)]
-        waiting = [(job, run) for job, run in found if run.status == "queued"]
+            # One that another process queued just now is its own to start.
+            queued = [(job, run) for job, run in found if run.status == "queued"]
+            waiting = [(job, run) for job, run in queued if run.owner == self.token or not self.is_alive(run.owner)]
         if (lost or waiting) and self.launch():
             for job, run in lost:
                 job.requeue(run.run_id, run.start)
@@ -140,6 +153,6 @@ class RunEngine:
 
     def _is_lost(self, run: Unfinished) -> bool:
         """Tell whether nobody executes a running run: its process is dead, or this one has given it up."""
-        if run.owner == self._presence.token:
+        if run.owner == self.token:
             return (run.run_id, run.start) not in self._executing
-        return not self._presence.is_alive(run.owner)
+        return not self.is_alive(run.owner)

@@ -1,6 +1,7 @@
 """Comparisons and their candidates."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -9,13 +10,15 @@ from core.clock import from_us, to_us
 from core.domain.comparison import Candidate, Comparison, Criterion, prompt_digest
 from core.domain.generation import Generation, Parameters
 from core.formats import strict_json as json
+from core.pricing.receipt import from_nano, to_nano
 from core.storage.calls.generations import GenerationStore
 from core.storage.calls.reading import each, readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
+from core.storage.runs import Unfinished, move, read_unfinished
 from core.storage.schema import candidates, comparisons, votes
 
-_SAME = ("id", "source", "prompt", "system", "winner", "key_id", "owner")
+_SAME = ("id", "source", "prompt", "system", "winner", "key_id", "owner", "status", "n_starts")
 
 
 class ComparisonStore:
@@ -31,6 +34,7 @@ class ComparisonStore:
                 created_at=to_us(comparison.created_at),
                 rule=rule_to_json(comparison.rule),
                 is_blind=int(comparison.is_blind),
+                cap_nano_usd=None if comparison.cap_usd is None else to_nano(comparison.cap_usd),
             )
         )
         rows = [
@@ -71,17 +75,23 @@ class ComparisonStore:
         connection.execute(update(comparisons).where(comparisons.c.id == comparison_id).values(**values))
 
     @staticmethod
-    def hand_over(connection: Connection, comparison_id: str, owner: str, to: str) -> bool:
-        """Let another process ask; False = it was not `owner` who did. Empty = nobody."""
-        c = comparisons.c
-        found = connection.execute(update(comparisons).where(c.id == comparison_id, c.owner == owner).values(owner=to))
-        return found.rowcount > 0
+    def move(connection: Connection, comparison_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
+        """See `core.storage.runs.move`."""
+        return move(connection, comparisons, comparison_id, to, came_from, **values)
 
-    def owned(self) -> list[tuple[str, str]]:
-        """(id, owner) of the comparisons that some process asks, or was asking when it died."""
+    @staticmethod
+    def standing(connection: Connection, comparison_id: str) -> tuple[str, int]:
+        """Its status, and how often it was started; ("", 0) where there is none."""
         c = comparisons.c
-        with self._database.read() as connection:
-            return [(row.id, row.owner) for row in connection.execute(select(c.id, c.owner).where(c.owner != ""))]
+        row = connection.execute(select(c.status, c.n_starts).where(c.id == comparison_id)).one_or_none()
+        return (row.status, row.n_starts) if row else ("", 0)
+
+    def unfinished(self) -> list[Unfinished]:
+        return read_unfinished(self._database, comparisons)
+
+    def spent(self, comparison_id: str) -> Decimal:
+        """The cost of all its calls so far; an unknown one counts as nothing."""
+        return sum((g.cost_usd or Decimal(0) for g in self._generations.by_ref(comparison_id)), Decimal(0))
 
     def get(self, comparison_id: str) -> Comparison | None:
         with self._database.read() as connection:
@@ -154,4 +164,5 @@ def _to_comparison(row: Any, parts: Sequence[Any], by_id: Mapping[str, Generatio
         rule=_CRITERIA(row["rule"]),
         candidates=tuple(to_candidate(p, row["system"], by_id.get(p["generation_id"] or "")) for p in parts),
         is_blind=bool(row["is_blind"]),
+        cap_usd=None if row["cap_nano_usd"] is None else from_nano(row["cap_nano_usd"]),
     )

@@ -95,6 +95,7 @@ class WorkflowService:
             "status": "queued",
             "cap_nano_usd": None if cap_usd is None else to_nano(checked_cap(cap_usd)),
             "n_starts": 0,
+            "owner": self._engine.owner_of_new(),
             "created_at": clock.now_us(),
         }
         self._writer.run(lambda connection: self._store.insert_run(connection, row))
@@ -146,6 +147,7 @@ class WorkflowService:
         """
         run = self.run(run_id)
         changes: dict[str, Any] = {"error": "", "finished_at": None, "is_paused": 0}
+        changes["owner"] = self._engine.owner_of_new()
         if cap_usd is not None:
             changes["cap_nano_usd"] = to_nano(checked_cap(cap_usd))
 

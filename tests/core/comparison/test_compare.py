@@ -1,8 +1,6 @@
 """Comparisons: at the same time, errors in their column, a rule that mixes no units, votes that need company."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -410,52 +408,6 @@ def test_votes_of_the_last_version_become_one_a_pair(open_manager: Open, empty_d
     assert [(v.a.prompt, v.b.prompt) for v in kept] == [(ours, mine), (mine, ours)]
     assert mm.comparisons.get("c_1").status == "interrupted"
     assert mm.comparisons.resume("c_1") == 3
-
-
-CHILD = """
-import os, sys, time
-from core import ModelManager
-from core.config import Settings
-mm = ModelManager.open(Settings(database_url=sys.argv[1]))
-one = mm.comparisons.start("Why?", ["sim-fast", "sim-careful", "sim-careful"], is_blind=True)
-calls = mm.comparisons.calls(one)
-while not (calls[0].done.done() and calls[1].view().text):
-    time.sleep(0.005)
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_a_killed_comparison_has_its_calls_on_record_and_goes_on(open_manager: Open, database_url: str):
-    subprocess.run([sys.executable, "-c", CHILD, database_url], timeout=60, check=False)
-
-    looks_only = open_manager(database_url, takes_up=False)
-    [listed] = looks_only.comparisons.latest()
-    assert (listed.status, looks_only.comparisons.get(listed.id).status) == ("interrupted", "interrupted")
-    mm = open_manager(database_url)
-    found = mm.comparisons.get(listed.id)
-    assert found.status == "interrupted"
-    assert [(c.generation.status, c.generation.error_class, c.generation.cost_status) for c in found.candidates if c.generation] == [
-        ("ok", "", "priced"), *[("error", "interrupted", "estimated")] * 2
-    ]  # fmt: skip
-    assert all(c.generation and c.generation.cost_usd for c in found.candidates)
-    with pytest.raises(InvalidRequest):
-        mm.comparisons.vote(found.id, "a")
-
-    def resume(_: int) -> int:
-        try:
-            return mm.comparisons.resume(found.id)
-        except Conflict:
-            return 0
-
-    with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(resume, range(4))) == [0, 0, 0, 2]
-    whole = mm.comparisons.wait(found.id)
-
-    assert [c.can_win for c in whole.candidates] == [True] * 3
-    assert whole.candidates[0].generation_id == found.candidates[0].generation_id
-    assert sorted(call.ref_part for call in mm.log.by_ref(found.id)) == ["0", "1", "1", "2", "2"]
-    assert (mm.comparisons.get(found.id).status, mm.comparisons.resume(found.id)) == ("finished", 0)
-    assert mm.monitoring.differences() == []
 
 
 def test_a_comparison_that_another_process_asks_is_left_to_it(open_manager: Open, database_url: str):
