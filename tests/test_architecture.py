@@ -56,7 +56,7 @@ NOT_YET: dict[str, str] = {
         core/telemetry/prometheus.py core/telemetry/tracing.py core/workflows/service.py
     """,
     "question": """
-        core/budgets/scopes.py core/comparison/service.py core/costs/changes.py core/costs/service.py
+        core/budgets/scopes.py core/costs/changes.py core/costs/service.py
         core/demo.py core/domain/budget.py core/domain/experiment.py core/domain/feedback.py
         core/domain/generation.py core/domain/key.py core/domain/message.py core/domain/price.py
         core/errors.py core/experiments/analysis.py core/experiments/decision.py

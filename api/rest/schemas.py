@@ -81,6 +81,13 @@ class CastVote(_Body):
     pair: tuple[int, int] = Field(default=(0, 1), description="The positions of the answers a and b.")
 
 
+class ResumeComparison(_Body):
+    max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on the answers that are asked for now.")
+
+
+NO_NEW_CAP = ResumeComparison()
+
+
 class VariantBody(_Body):
     model: Name | Literal[""] = Field(
         default="", description="A model or an alias; of a workflow, for steps that name none."

@@ -13,7 +13,8 @@ from core import clock
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
 from core.calls.engine import check_request
-from core.comparison.job import ComparisonJob, request_of
+from core.comparison.asking import CandidateCalls, request_of
+from core.comparison.job import ComparisonJob
 from core.comparison.voting import VoteService
 from core.domain.comparison import (
     DEFAULT_RULE,
@@ -29,6 +30,8 @@ from core.errors import AimmError, Conflict, InvalidRequest
 from core.formats.text import as_list
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
+from core.storage.calls.generations import GenerationStore
+from core.storage.comparisons import ComparisonStore
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 _HERE = Origin(source="compare")
@@ -46,7 +49,9 @@ class ComparisonService:
         keeps_prompts: bool = True,
     ) -> None:
         """resolve: A candidate with the model that is really asked."""
-        self.job = ComparisonJob(tools, engine.is_closing)
+        self._store = ComparisonStore(tools.database, GenerationStore(tools.database))
+        self._asking = CandidateCalls(tools, self._store, engine.is_closing)
+        self.job = ComparisonJob(tools, self._store, self._asking)
         self._calls = tools.calls
         self._writer = tools.writer
         self._engine = engine
@@ -54,7 +59,7 @@ class ComparisonService:
         self._keeps_prompts = keeps_prompts
         self.voting = VoteService(tools.database, tools.writer, self.get)
         self.vote, self.votes, self.win_rates = self.voting.vote, self.voting.all, self.voting.win_rates
-        self.calls = self.job.calls
+        self.calls = self._asking.calls
 
     def start(  # noqa: PLR0913 - what is asked, by whom and how
         self,
@@ -108,8 +113,8 @@ class ComparisonService:
         kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None, candidates=bare)
 
         def begin() -> None:
-            self.job.insert(kept)
-            self.job.ask(comparison, asked, comparison.cap_usd)
+            self._writer.run(lambda connection: self._store.insert(connection, kept))
+            self._asking.ask(comparison, asked, comparison.cap_usd)
 
         self._engine.begin_here(self.job.kind, comparison.id, 1, begin)
         return comparison.id
@@ -122,7 +127,7 @@ class ComparisonService:
         for call in self.calls(comparison_id).values():
             call.cancel()
         if comparison.is_running:
-            self.job.await_recorded(comparison_id)
+            self._asking.await_recorded(comparison_id)
 
     def resume(self, comparison_id: str, *, cap_usd: Decimal | None = None) -> int:
         """Ask those again that are without an answer because of a stop, a cap, a budget or the end of a process.
@@ -134,21 +139,21 @@ class ComparisonService:
         Raises:
             NotFound; Conflict: it still runs, its prompt was not kept, or its key is no more.
         """
-        comparison = self.job.read(comparison_id)
+        comparison = self._asking.read(comparison_id)
         waiting = [candidate for candidate in comparison.candidates if is_waiting(candidate)]
         if self._seen(comparison).is_running:
             raise Conflict("The comparison still runs.")
         if not waiting:
             return 0
-        if problem := self.job.problem(comparison, waiting):
+        if problem := self._asking.problem(comparison, waiting):
             raise Conflict(problem)
-        cap = None if cap_usd is None else self.job.spent(comparison_id) + checked_cap(cap_usd)
+        cap = None if cap_usd is None else self._store.spent(comparison_id) + checked_cap(cap_usd)
         start = comparison.n_starts + 1
 
         def begin() -> None:
             if not self.job.reopen(comparison, waiting, self._engine.token, cap):
                 raise Conflict("The comparison still runs.")
-            self.job.ask_missing(comparison_id, start)
+            self._asking.ask_missing(comparison_id, start)
 
         self._engine.begin_here(self.job.kind, comparison_id, start, begin)
         return len(waiting)
@@ -165,7 +170,7 @@ class ComparisonService:
             with suppress(AimmError, TimeoutError):
                 call.result(deadline - time.monotonic())
         self.job.settle_if_over(comparison_id)
-        while self.job.read(comparison_id).status in ("queued", "running") and time.monotonic() < deadline:
+        while self._asking.read(comparison_id).status in ("queued", "running") and time.monotonic() < deadline:
             time.sleep(WAIT_POLL_S)
         return self.get(comparison_id)
 
@@ -183,7 +188,7 @@ class ComparisonService:
         return replace(comparison, rule=tuple(rule or comparison.rule), winner=self._writer.run(work))
 
     def get(self, comparison_id: str) -> Comparison:
-        return self._seen(self.job.known(comparison_id))
+        return self._seen(self._asking.known(comparison_id))
 
     def _seen(self, comparison: Comparison) -> Comparison:
         """As users see it: what nobody asks for any more is interrupted."""
@@ -200,7 +205,7 @@ class ComparisonService:
         self, limit: int, before: str | None = None, *, demo: bool | None = None
     ) -> tuple[list[Comparison], str | None]:
         """`latest`, and what to give as `before` for the next page. Raises: InvalidRequest: `before` is no page's end."""
-        found, after = self.job.page(limit, before, demo=demo)
+        found, after = self._store.page(limit, before, demo=demo)
         return [self._seen(comparison) for comparison in found], after
 
 

@@ -179,6 +179,7 @@ def test_the_scopes_of_a_key_hold_wherever_it_is_used(mm: ModelManager, is_local
         ("POST", "/api/experiment/e_1/record", "call"),
         ("GET", "/api/experiment/e_1/stats", "read"),
         ("POST", "/api/comparisons/c_1/vote", "call"),
+        ("POST", "/api/comparisons/c_1/resume", "call"),
         ("GET", "/api/comparisons/c_1/votes", "read"),
         ("GET", "/api/keys", "read"),
         ("GET", "/api/openapi.json", "read"),
@@ -460,6 +461,8 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     made = mm.log.count()
     refused = [
         api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/vote", {"choice": "a"}),
+        api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/stop"),
+        api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/resume"),
         api.send("POST", "/api/generate", {"prompt": "Why?", "model": "sim-careful"}),
         api.send("POST", "/api/cost/estimate", {"prompt": "Why?", "model": "sim-careful"}),
         api.send("POST", "/api/compare", {"prompt": "Why?", "models": ["sim-fast", "sim-careful"]}),
@@ -474,7 +477,8 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     # Whatever a key with `call` may ask has been tried: a route that is added must be, too.
     routes = make_app(lambda: mm).openapi()["paths"]
     assert {path for path in routes if scope_needed("POST", f"/api{path}") == "call"} == {
-        "/generate", "/cost/estimate", "/compare", "/workflow", "/comparisons/{comparison_id}/vote", *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
+        "/generate", "/cost/estimate", "/compare", "/workflow",
+        *(f"/comparisons/{{comparison_id}}/{word}" for word in ("vote", "stop", "resume")), *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
     }  # fmt: skip
     assert mm.log.count() == made
     assert mm.experiments.report(other).analysis.results[0].n_outcomes == 0

@@ -7,6 +7,7 @@ import streamlit as st
 from core.comparison import judging
 from core.domain.comparison import Comparison
 from dashboard.components import answer
+from dashboard.components.compare import controls
 from dashboard.process import manager
 from dashboard.voter import voter
 
@@ -34,6 +35,7 @@ def draw(comparison: Comparison) -> None:
         st.caption(f"Pair {len(pairs) - len(left) + 1} of {len(pairs)}")
     else:
         st.info("Fewer than two complete answers: nothing to vote on.", icon=":material/inbox:")
+    controls.resume(comparison, st)
     if st.button("Show names without voting", key="blind_reveal", type="tertiary", icon=":material/visibility:"):
         manager().comparisons.voting.reveal(comparison.id, voter())
         st.rerun()

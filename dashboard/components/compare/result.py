@@ -3,11 +3,10 @@
 import streamlit as st
 
 from core.comparison import judging
-from core.comparison.service import is_waiting
 from core.domain.comparison import Candidate, Comparison, Metric
 from dashboard import formatting
-from dashboard.components import answer, estimates, receipt
-from dashboard.components.compare import blind, candidates, form, rule_editor, votes
+from dashboard.components import answer, receipt
+from dashboard.components.compare import blind, candidates, controls, form, rule_editor, votes
 from dashboard.process import manager
 
 METRICS: tuple[tuple[Metric, str, bool], ...] = (
@@ -31,6 +30,7 @@ def asked(comparison: Comparison) -> None:
 
 def draw(comparison: Comparison) -> None:
     if comparison.is_running and not manager().comparisons.is_here(comparison):
+        controls.stop(comparison, st)
         blind.wait(comparison.id, "Another process is running this comparison.")
         return
     if comparison.is_running:
@@ -49,18 +49,13 @@ def draw(comparison: Comparison) -> None:
     row = st.container(horizontal=True)
     with row:
         form.reuse(comparison)
-    waiting = [c for c in comparison.candidates if is_waiting(c)]
-    if waiting and row.button(
-        "Ask for the missing answers", icon=":material/play_arrow:", key="compare_resume",
-        help="Only those without an answer are asked, with the cap as it is now.",
-    ):  # fmt: skip
-        manager().comparisons.resume(comparison.id, cap_usd=estimates.cap("compare_cap"))
-        st.rerun()
+    controls.resume(comparison, row)
 
 
 def _watch(comparison: Comparison) -> None:
     calls = manager().comparisons.calls(comparison.id)
     bar = st.container(horizontal=True)
+    controls.stop(comparison, bar)
     for position, call in calls.items():
         letter = comparison.candidates[position].letter
         if bar.button(f"Stop {letter}", key=f"stop_{position}", icon=":material/stop:"):
