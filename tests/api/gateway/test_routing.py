@@ -10,6 +10,7 @@ import pytest
 
 from core import InvalidRequest
 from core.domain.experiment import Variant
+from core.domain.generation import Generation
 from tests.builders import CLAUDE, GPT, HELLO, Running, until
 from tests.fakes.vendors import Reply, failure
 
@@ -51,9 +52,12 @@ def test_a_shadow_keeps_the_tags_of_its_call(served: Running):
     tags = [f"t{at}" for at in range(10)]
 
     assert served.complete({"model": "exp:shaded", "user": "u"}, x_aimm_tags=",".join(tags)).status == 200
-    assert until(lambda: any("shadow" in row.tags for row in served.rows()))
-    shadow = next(row for row in served.rows() if "shadow" in row.tags)
-    assert shadow.tags == (*tags[:9], "shadow")
+
+    def shadows() -> list[Generation]:
+        return [row for row in served.rows() if "shadow" in row.tags and row.ref_name == "experiment:shaded"]
+
+    assert until(lambda: bool(shadows()))
+    assert shadows()[0].tags == (*tags[:9], "shadow")
 
 
 def test_an_alias_and_an_experiment_are_told_by_http_to_cache_and_fall_back(served: Running):
