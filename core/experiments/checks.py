@@ -50,11 +50,15 @@ def _check_choices(design: Design, secondary: Sequence[str]) -> None:
 
 def _check_numbers(design: Design) -> None:
     numbers = (
-        ("margin", design.margin, 0, 1e9), ("audience", design.audience, 1e-6, 1), ("tuned_for", design.tuned_for, 100, 10**7),
-        ("confidence_level", design.confidence_level, 0.5, 0.999), ("window_days", design.window_days, 0, 365),
-        ("max_days", design.max_days, 1, 3650), ("cache_s", 1 if design.cache_s is None else design.cache_s, 1, MAX_CACHE_S),
+        ("margin", design.margin, 0, 1e9),
+        ("audience", design.audience, 1e-6, 1),
+        ("tuned_for", design.tuned_for, 100, 10**7),
+        ("confidence_level", design.confidence_level, 0.5, 0.999),
+        ("window_days", design.window_days, 0, 365),
+        ("max_days", design.max_days, 1, 3650),
+        ("cache_s", 1 if design.cache_s is None else design.cache_s, 1, MAX_CACHE_S),
         ("smallest_effect", design.smallest_effect or 1.0, 1e-12, 1e9),
-    )  # fmt: skip
+    )
     for name, value, low, high in numbers:
         if not (isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high):
             raise InvalidRequest(f"{name} == {value}, must be from {low:g} to {high:g}")

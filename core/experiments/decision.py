@@ -46,7 +46,9 @@ def decide(experiment: Experiment, analysis: Analysis, traffic: Traffic = Traffi
     treatments = experiment.served[1:]
     if treatments and {guard.variant.position for guard in broken} >= {v.position for v in treatments}:
         reasons = tuple(_guard_words(guard) for guard in broken)
-        return Decision(action="stop", headline=f"Stop: guardrail {names(broken[0].guardrail.metric)}", reasons=reasons, money=money)  # fmt: skip
+        return Decision(
+            action="stop", headline=f"Stop: guardrail {names(broken[0].guardrail.metric)}", reasons=reasons, money=money
+        )
     primary = [c for c in analysis.contrasts if c.metric == experiment.design.primary]
     out = {guard.variant.position for guard in broken}
     better = [c for c in primary if c.variant.position not in out and _is_good(experiment, analysis, c)]
@@ -120,7 +122,11 @@ def _inconclusive(
     primary = [c for c in analysis.contrasts if c.metric == design.primary]
     reasons = [effect(contrast, analysis.confidence_level) for contrast in primary]
     if design.rule == "not_worse_and_cheaper":
-        reasons += [_not_both(analysis, contrast) for contrast in primary if contrast.is_told and _gain(experiment, contrast) > 0]  # fmt: skip
+        reasons += [
+            _not_both(analysis, contrast)
+            for contrast in primary
+            if contrast.is_told and _gain(experiment, contrast) > 0
+        ]
     smallest = (
         min((contrast.smallest for contrast in primary), default=0) if len(primary) == len(experiment.served) - 1 else 0
     )
@@ -129,9 +135,13 @@ def _inconclusive(
         return Decision(
             action="inconclusive",
             headline="Inconclusive: too few outcomes" if ended else "Keep running: too few outcomes",
-            reasons=(f"The smallest variant has {smallest:,} of the {needed} units from which on anything is claimed.", *reasons, *warnings),
+            reasons=(
+                f"The smallest variant has {smallest:,} of the {needed} units from which on anything is claimed.",
+                *reasons,
+                *warnings,
+            ),
             money=money,
-        )  # fmt: skip
+        )
     small = design.smallest_effect
     if small is not None and primary and all(abs(b) < small for c in primary for b in c.difference[1:]):
         text = amount(design.primary, small, is_difference=True)
@@ -166,7 +176,11 @@ def _days(days: float) -> str:
 
 def _guard_words(guard: GuardResult) -> str:
     metric = guard.guardrail.metric
-    bound = amount(metric, guard.guardrail.margin, is_difference=True) if metric in SHARES else f"{100 * guard.guardrail.margin:g} %"  # fmt: skip
+    bound = (
+        amount(metric, guard.guardrail.margin, is_difference=True)
+        if metric in SHARES
+        else f"{100 * guard.guardrail.margin:g} %"
+    )
     head = f"{guard.variant.name}: {names(metric)}"
     unit = 100
     if guard.state == "broken":
@@ -203,7 +217,8 @@ def _money(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> str:
         words += " so far"
     if traffic.calls:
         month = abs(usd) * traffic.calls * DAYS_A_MONTH
-        words += f", {'saves' if usd < 0 else 'costs'} {amount('cost', month)}{' more' if usd > 0 else ''} a month at today's traffic"  # fmt: skip
+        what, more = ("saves", "") if usd < 0 else ("costs", " more")
+        words += f", {what} {amount('cost', month)}{more} a month at today's traffic"
     other = primary.get(best.variant.position)
     if usd < 0 and other is not None and other.at_most_worse < float("inf"):
         level = 100 - 100 * (1 - analysis.confidence_level) / 2
@@ -230,20 +245,23 @@ def cautions(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> li
         found.append(f"Low power: in {design.max_days} days at this traffic {least} can be told, not {small}.")
     if analysis.n_phases > 1:
         found.append(
-            f"Rates of variants are means of {analysis.n_phases} phases, weighted by their units; differences are within phases."
+            f"Rates of variants are means of {analysis.n_phases} phases, weighted by their units;"
+            " differences are within phases."
         )
     if design.allocation == "thompson":
         found.append(
-            "The weights follow the data: estimates of what gets little traffic stay rough. Use it to earn, not to learn."
+            "The weights follow the data: estimates of what gets little traffic stay rough."
+            " Use it to earn, not to learn."
         )
     if analysis.n_late or analysis.n_orphans:
         found.append(
-            f"Not counted: {analysis.n_late:,} outcomes that came late, {analysis.n_orphans:,} that belong to nothing on record."
+            f"Not counted: {analysis.n_late:,} outcomes that came late,"
+            f" {analysis.n_orphans:,} that belong to nothing on record."
         )
     if any(result.n_unpriced for result in analysis.results):
         n = sum(result.n_unpriced for result in analysis.results)
         found.append(f"{n:,} calls have no price: what variants cost is only partly known.")
-    return found  # fmt: skip
+    return found
 
 
 def novelty(experiment: Experiment, looks: Sequence[Look], position: int) -> str:
