@@ -31,8 +31,8 @@ NOT_YET: dict[str, str] = {
         core/comparison/service.py core/comparison/voting.py core/config.py core/costs/service.py core/demo.py
         core/domain/budget.py core/domain/comparison.py core/domain/experiment.py core/domain/feedback.py
         core/domain/generation.py core/domain/key.py core/domain/message.py core/domain/metrics.py
-        core/domain/price.py core/errors.py core/experiments/analysis.py core/experiments/checks.py
-        core/experiments/decision.py core/experiments/record.py core/experiments/rollout.py
+        core/domain/price.py core/errors.py core/experiments/analysis.py
+        core/experiments/record.py core/experiments/rollout.py
         core/formats/names.py core/formats/strict_json.py core/formats/text.py core/keys/logins.py
         core/keys/requests.py core/keys/service.py core/listen_policy.py core/manager.py
         core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py core/monitoring/bills/layouts.py
@@ -54,20 +54,19 @@ NOT_YET: dict[str, str] = {
     """,
     "question": """
         core/budgets/scopes.py core/costs/changes.py core/costs/service.py
-        core/demo.py core/domain/budget.py core/domain/experiment.py core/domain/feedback.py
+        core/demo.py core/domain/budget.py core/domain/feedback.py
         core/domain/generation.py core/domain/key.py core/domain/message.py core/domain/price.py core/errors.py
-        core/experiments/analysis.py core/experiments/checks.py core/experiments/decision.py
-        core/experiments/record.py core/experiments/reports.py core/formats/names.py core/formats/strict_json.py
+        core/formats/names.py core/formats/strict_json.py
         core/formats/text.py core/formats/yaml_text.py core/listen_policy.py core/monitoring/__init__.py
         core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py core/monitoring/bills/layouts.py
         core/monitoring/bills/models.py core/monitoring/bills/notation.py core/monitoring/bills/reading.py
         core/monitoring/bills/reconcile.py core/monitoring/feedback.py core/monitoring/forecast.py
         core/monitoring/service.py core/monitoring/spend.py core/pricing/catalogue.py core/pricing/estimate.py
-        core/providers/base.py core/statistics/moments.py core/statistics/power.py
-        core/statistics/sample_ratio.py core/statistics/sequential.py core/storage/calls/generations.py
+        core/providers/base.py
+        core/storage/calls/generations.py
         core/storage/calls/rollups.py core/storage/engine/audit.py core/storage/engine/bulk.py
         core/storage/engine/database.py core/storage/engine/health.py core/storage/engine/presence.py
-        core/storage/engine/writer.py core/storage/experiments/check.py core/storage/experiments/designs.py
+        core/storage/engine/writer.py
         core/storage/gateway/keyed_requests.py core/storage/gateway/logins.py core/storage/money/budgets.py
         core/storage/money/ledger.py core/storage/money/repricing.py core/storage/money/spend_by.py
     """,
