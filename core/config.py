@@ -31,8 +31,8 @@ MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is s
 _SERVER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 MIN_PASSWORD = 12
 _WEAK = (
-    "password", "passw0rd", "p@ssw0rd", "p@ssword", "passwort", "changeme", "letmein", "administrator", "admin", "welcome",
-    "secret", "qwertyuiop", "qwerty", "asdfghjkl", "zxcvbnm", "streamlit", "dashboard", "aimm",
+    "password", "passw0rd", "p@ssw0rd", "p@ssword", "passwort", "changeme", "letmein", "administrator", "admin",
+    "welcome", "secret", "qwertyuiop", "qwerty", "asdfghjkl", "zxcvbnm", "streamlit", "dashboard", "aimm",
 )  # fmt: skip
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 RESERVED = (*VENDORS, "simulated")
@@ -46,21 +46,26 @@ class Settings:
     keys, addresses: Vendor -> its key, vendor -> base address; a server's key stands beside the vendors'.
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
-    log_content: What of prompts and answers is kept. n_workers: Processes that serve side by side on this database.
-    max_in_flight, max_waiting: Calls at once by HTTP in one process, and how many more may wait for their turn.
-    allows_link_local: Whether a vendor's address may be a link-local one; a cloud's metadata service is at such an address.
-    proxies: Scheme, `all` or `no` -> address, as in the variables HTTPS_PROXY and NO_PROXY; empty = vendors are asked directly.
-    simulated_speed: How much faster than life simulated models answer; 0 = at once.
+    log_content: The part of prompts and answers that is kept.
+    n_workers: Processes that serve side by side on this database.
+    max_in_flight: Calls at once by HTTP in one process.
+    max_waiting: Further calls that may wait for their turn.
+    allows_link_local: A vendor's address may be a link-local one, where a cloud's metadata service is too.
+    proxies: Scheme, `all` or `no` -> address, as in HTTPS_PROXY and NO_PROXY; empty = vendors are asked directly.
+    simulated_speed: Speed of simulated models, as a multiple of real life; 0 = at once.
     prices_file: The team's own price rows.
-    finds_local: Whether to look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
+    finds_local: Look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
     servers: Further servers of the OpenAI wire: name -> base address.
-    require_key: Whether a key and a login are needed on a loopback address too, as behind a reverse proxy.
-    dashboard_password: What the pages ask for; None = nothing. login_allowed: Mail addresses, or `@example.com`, that may log
-        in with [auth] of Streamlit's secrets; empty = whoever the identity provider lets in.
-    alert_webhook, alert_slack: Where alerts are posted. alert_email, smtp_url: To whom and by which server they are mailed.
-    metrics_folder: Where the processes of one server keep their figures for Prometheus; None = there is one process.
-    otel_endpoint: Where spans and metrics are sent, with otel_headers; None = nowhere. otel_is_latest: Whether by the newest
-        names of the GenAI conventions.
+    require_key: A key and a login are needed on a loopback address too, as behind a reverse proxy.
+    dashboard_password: The password of the pages; None = they ask for none.
+    login_allowed: Mail addresses, or `@example.com`, that may log in with [auth] of Streamlit's secrets;
+        empty = whoever the identity provider lets in.
+    alert_webhook, alert_slack: Addresses to which alerts are posted.
+    alert_email, smtp_url: The person to whom alerts are mailed, and the server that mails them.
+    metrics_folder: The folder in which the processes of one server share their figures for Prometheus;
+        None = there is one process.
+    otel_endpoint, otel_headers: Address to which spans and metrics go (None = nowhere), and the headers sent along.
+    otel_is_latest: Use the newest names of the GenAI conventions.
     """
 
     database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)
@@ -235,13 +240,14 @@ def _address(given: "_Given", name: str) -> str | None:
     address = given(name)
     if address and not _is_base(address):
         raise InvalidRequest(
-            f"{name} == {redact(address)[:80]!r}, must look like https://host or http://host:8000/v1, without user, ? and #"
+            f"{name} == {redact(address)[:80]!r}, must look like https://host or http://host:8000/v1,"
+            " without user, ? and #"
         )
     return address or None
 
 
 def _is_address(text: str, schemes: Sequence[str] = ("http", "https")) -> bool:
-    """True for a text that is an address with a host; the password in it, if any, is kept out of all texts from now on."""
+    """True for an address with a host; a password in it is kept out of all texts from now on."""
     try:
         parts = urlsplit(text)
         register_secret(parts.password)
@@ -359,8 +365,8 @@ def _password(given: "_Given") -> str | None:
     register_secret(value)
     if value and is_weak(value):
         raise InvalidRequest(
-            f"AIMM_DASHBOARD_PASSWORD can be guessed: it must have {MIN_PASSWORD} characters at least, and be more than a"
-            " common word, a row of keys or a repetition. Make one with: openssl rand -base64 18"
+            f"AIMM_DASHBOARD_PASSWORD can be guessed: it must have {MIN_PASSWORD} characters at least, and be more than"
+            " a common word, a row of keys or a repetition. Make one with: openssl rand -base64 18"
         )
     return value or None
 

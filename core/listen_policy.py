@@ -16,7 +16,7 @@ _LOGIN = "set AIMM_DASHBOARD_PASSWORD, or set up [auth] in .streamlit/secrets.to
 
 @lru_cache(maxsize=256)
 def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach an address; no address means all of them, a name other than localhost any."""
+    """True if only this machine can reach an address; an empty one stands for all, and a name may stand for any."""
     host = address.strip().lower().removeprefix("[").removesuffix("]").removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):  # browsers and resolvers never ask the network for these
         return True
@@ -28,11 +28,11 @@ def is_loopback(address: str) -> bool:
 
 
 def check_binding(mm: "ModelManager", address: str, *, has_dashboard: bool, has_login: bool) -> None:
-    """Refuse to listen where strangers could come in. has_login: Whether people log in to the pages by st.login.
+    """Refuse to listen where strangers could come in. has_login: People log in to the pages by st.login.
 
     Raises:
-        InvalidRequest: The address is not a loopback one (or a key is required there too), and there is no valid key, or
-            pages without a login.
+        InvalidRequest: The address is not a loopback one (or a key is required there too), and there is no valid key,
+            or there are pages without a login.
     """
     if is_loopback(address) and not mm.settings.require_key:
         return

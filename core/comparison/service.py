@@ -204,7 +204,7 @@ class ComparisonService:
     def page(
         self, limit: int, before: str | None = None, *, demo: bool | None = None
     ) -> tuple[list[Comparison], str | None]:
-        """`latest`, and what to give as `before` for the next page. Raises: InvalidRequest: `before` is no page's end."""
+        """`latest`, and the `before` of the next page. Raises: InvalidRequest: `before` is no page's end."""
         found, after = self._store.page(limit, before, demo=demo)
         return [self._seen(comparison) for comparison in found], after
 

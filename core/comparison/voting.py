@@ -29,10 +29,10 @@ class VoteService:
         blind: bool = False,
         voter: str = LOCAL_VOTER,
     ) -> Vote:
-        """Record which of two answers a voter prefers: a is pair[0], b is pair[1]. A second vote on a pair replaces the first.
+        """Record which of two answers a voter prefers: a is pair[0], b is pair[1]. A second vote replaces the first.
 
-        blind: The voter was shown no names. It counts as that only of a blind comparison whose names were still hidden, and
-            where neither answer says which model wrote it.
+        blind: The voter was shown no names. The vote counts as blind only if the comparison is blind, its names were
+            still hidden, and neither answer says which model wrote it.
 
         Raises:
             NotFound; InvalidRequest: the choice or the pair does not exist, or one of the two has no whole answer.

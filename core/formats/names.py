@@ -1,4 +1,4 @@
-"""Names of models as people write them, and as calls are recorded under: one rule for prices, budgets and keys' patterns."""
+"""Names of models as people write them and as calls record them: one rule for prices, budgets and keys' patterns."""
 
 import re
 from fnmatch import fnmatchcase
@@ -30,13 +30,13 @@ def is_pattern(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def names_of(provider: str, model: str) -> frozenset[str]:
-    """Every normalised way to write the model of a provider: `vllm/Llama-3` is asked as that, and recorded as `Llama-3`."""
+    """Every normalised way to write a provider's model: `vllm/Llama-3` is asked for, and `Llama-3` recorded."""
     ways = {model.lower(), normalise(model)}
     vendors = (provider, *(VENDORS[provider].aliases if provider in VENDORS else ()))
     return frozenset(ways | {f"{vendor}{mark}{way}" for vendor in vendors for mark in "/:" for way in ways})
 
 
 def is_meant(wanted: str, provider: str, model: str) -> bool:
-    """Whether a normalised name, or a pattern such as `gpt-4o*`, stands for the model of a provider."""
+    """True if a normalised name, or a pattern such as `gpt-4o*`, stands for the model of a provider."""
     names = names_of(provider, model)
     return wanted in names or (is_pattern(wanted) and any(fnmatchcase(name, wanted) for name in names))

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, to be used as the standard module is: NaN, Infinity and numbers beyond a double are refused."""
+"""JSON as RFC 8259 has it, used like the standard module: NaN, Infinity and numbers beyond a double are refused."""
 
 import json
 import math
@@ -72,7 +72,7 @@ def dumps(value: Any, **options: Any) -> str:
 
 
 def encoded(value: Any) -> bytes:
-    """The shortest JSON of a value in UTF-8; half a character becomes U+FFFD. Raises: ValueError: JSON cannot say it."""
+    """The shortest JSON of a value in UTF-8; half a character becomes U+FFFD. Raises: ValueError: there is none."""
     try:
         text = _compact(value)
     except RecursionError:
@@ -81,7 +81,7 @@ def encoded(value: Any) -> bytes:
 
 
 def problem_of(value: Any) -> str:
-    """What of a decoded value no database can keep, wherever it stands; empty = nothing."""
+    """The part of a decoded value that no database can keep, at any depth, in words; empty = there is none."""
     left = [value]
     while left:
         part = left.pop()
@@ -95,7 +95,7 @@ def problem_of(value: Any) -> str:
 
 
 def unwritable(value: Any) -> str:
-    """Why JSON cannot say a value; empty = it can."""
+    """The reason that JSON cannot say a value; empty = it can."""
     try:
         dumps(value)
     except (TypeError, ValueError) as error:

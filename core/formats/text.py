@@ -1,4 +1,4 @@
-"""Which texts can be kept, and which can be tags."""
+"""Rules for texts: those that can be kept, and those that can be tags."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def is_storable(text: str) -> bool:
-    """Whether every database and every answer can hold a text: it has no NUL and no half of a surrogate pair."""
+    """True if every database and every answer can hold a text: it has no NUL and no half of a surrogate pair."""
     return _UNFIT.search(text) is None
 
 
@@ -34,7 +34,7 @@ def folded(text: str) -> str:
 
 
 def mended(text: str) -> str:
-    """The text with characters whose halves came apart put together again; a half that stays alone becomes one of ours."""
+    """The text with the halves of split characters joined again; a half that stays alone becomes U+FFFD."""
     if text.isascii() or _HALF.search(text) is None:
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -54,7 +54,7 @@ def make_lists(record: Any, *names: str) -> None:
 
 
 def tags_problem(tags: Sequence[str]) -> str:
-    """What is wrong with the tags of a call or a key, in words; empty = nothing."""
+    """The fault in the tags of a call or a key, in words; empty = there is none."""
     if len(tags) > MAX_TAGS or any(_TAG.fullmatch(tag) is None for tag in tags):
         return f"tags must be at most {MAX_TAGS} words of letters, digits and . _ - / : @ +, 64 characters each"
     return ""

@@ -39,7 +39,7 @@ class _Loader(yaml.BaseLoader):
             super().scan_to_next_token()
 
     def _is_separated(self) -> bool:
-        """Whether the tab stands in brackets, after something in its line, or in a line with nothing but a comment."""
+        """True if the tab stands in brackets, after something in its line, or in a line with only a comment."""
         before = self.buffer[self.pointer - self.column : self.pointer]
         return bool(self.flow_level or before.strip()) or self.peek(self._n_blanks()) in "\0\r\n#"
 
@@ -182,7 +182,7 @@ def _line_of(key: str, found: Mapping[Scalar, Any]) -> int:
 
 
 def is_null(value: Any) -> bool:
-    """Whether nothing is said: null, ~ or nothing at all, without quotes."""
+    """True for no value: null, ~ or nothing at all, without quotes."""
     return value is None or (isinstance(value, Scalar) and value.is_plain and _WORDS.get(value, value) is None)
 
 

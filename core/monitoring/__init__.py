@@ -1,1 +1,1 @@
-"""What happened, what it cost: read from rollups."""
+"""Traffic, errors and spend, read from rollups."""

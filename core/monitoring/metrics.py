@@ -50,8 +50,7 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
     def add(values: NDArray[np.int64], where: NDArray[np.int64]) -> list[int]:
         sums = np.zeros(n_groups, dtype=np.int64)
         np.add.at(sums, where, values)
-        result: list[int] = sums.tolist()
-        return result
+        return list(sums.tolist())
 
     sums = {name: add(values, groups) for name, values in rows.counts.items()}
     n_ok = add(rows.counts["n"][: rows.n_answered], answered)
@@ -72,8 +71,7 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
 
     results = []
     for g in range(n_groups):
-        p50, p95, p99 = latency[g]
-        t50, t95, t99 = ttft[g]
+        p50, p95, p99, ttft_p50, ttft_p95, ttft_p99 = latency[g] + ttft[g]
         results.append(
             Metrics(
                 n=sums["n"][g],
@@ -89,9 +87,9 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
                 p50_s=p50,
                 p95_s=p95,
                 p99_s=p99,
-                ttft_p50_s=t50,
-                ttft_p95_s=t95,
-                ttft_p99_s=t99,
+                ttft_p50_s=ttft_p50,
+                ttft_p95_s=ttft_p95,
+                ttft_p99_s=ttft_p99,
                 errors=errors[g],
             )
         )

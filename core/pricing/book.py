@@ -93,7 +93,7 @@ def _is_local(provider: str) -> bool:
 
 
 def _over(own: TeamPrice | None, general: TeamPrice | None) -> TeamPrice | None:
-    """The row of a model over the row for all: one with prices decides alone, another leaves open what it does not say."""
+    """A model's row over the row for all models; a row with prices decides alone, another only on what it states."""
     if own is None or general is None or own.rates:
         return own or general
     return replace(

@@ -51,7 +51,8 @@ _DEARER_SOUND = frozenset({"gemini-2.5-flash-preview"})  # it had a price for so
 # Models whose answers are of one kind, so that their output rate is the rate of that kind.
 _MAKES = (("tts", "output_audio"), ("image", "output_image"))
 # Under which word the catalogue keeps a tier.
-_CONTEXT = {("google", "batch"): "processing", ("openai", "batch"): "processing", ("anthropic", "batch"): "processing", ("anthropic", "fast"): "speed"}  # fmt: skip
+_CONTEXT = {(vendor, "batch"): "processing" for vendor in ("google", "openai", "anthropic")}
+_CONTEXT["anthropic", "fast"] = "speed"
 # Where the catalogue names no price for a tier and the vendor has one rule for all its models.
 _TIER_RULES = {("google", "batch"): Decimal("0.5"), ("google", "flex"): Decimal("0.5")}
 # What every token costs more where a request was kept in one country. A tier is written with it: `standard+us`.
@@ -196,7 +197,7 @@ def in_region(price: Price | None, provider: str, model: str, region: str) -> Pr
 
 
 def regions(provider: str, model: str) -> list[str]:
-    """Where a vendor may keep a request for more money, by a setting of its own."""
+    """The regions in which a vendor keeps a request for more money, by a setting of its own."""
     if _WITHOUT_REGIONS.fullmatch(normalise(model)):
         return []
     return [region for vendor, region in _REGIONS if vendor == provider]
@@ -223,7 +224,7 @@ def shipped() -> Catalogue:
 
 
 def is_newer(version: str, than: str) -> bool:
-    """Whether one release of genai-prices follows another."""
+    """True if one release of genai-prices follows another."""
     first, second = ([int(part) for part in re.findall(r"\d+", text)] for text in (version, than))
     return first > second
 
@@ -236,7 +237,7 @@ def _is_same_model(name: str, info: Any) -> bool:
 
 
 def _is_version(begin: str, rest: str) -> bool:
-    """Whether what follows only dates or versions the name; some rules of the catalogue end in the middle of a date."""
+    """True if the rest only dates or versions the name; some rules of the catalogue end in the middle of a date."""
     return (
         _VERSION_SUFFIX.fullmatch(rest) is not None or re.fullmatch(r".*-\d{4}\+\d{4}", f"{begin}+{rest}") is not None
     )
@@ -249,7 +250,7 @@ def _names(clause: Any, kind: str) -> set[str]:
 
 
 def _has_variant(info: Any, context: Mapping[str, str], at: datetime) -> bool:
-    """Whether the catalogue has prices of its own for this context; without them it would charge the standard ones."""
+    """True if the catalogue has prices of its own for this context; without them it would charge the standard ones."""
     return any(
         dict(variant.when) == context and (variant.constraint is None or variant.constraint.active(at))
         for variant in info.price_variants or ()

@@ -1,4 +1,4 @@
-"""What a call may cost before it is sent: low, expected, high. Pure."""
+"""The cost of a call before it is sent: low, expected, high. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

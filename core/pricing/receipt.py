@@ -72,10 +72,10 @@ def unknown_counts(usage: Usage) -> list[str]:
 
 
 def parts(usage: Any, price: Price) -> list[Part]:
-    """The tokens of a request by kind, each once. usage: A Usage, or columns by the same names with `more` for the rest."""
-    more = usage.more
+    """The tokens of a request by kind, each once. usage: A Usage, or columns of the same names and `more`."""
     modalities = [("audio", usage.audio_tokens, usage.cached_audio_tokens, usage.output_audio_tokens)]
-    modalities += [(name, *(more.get(f"{side}{name}_tokens", 0) for side in ("", "cached_", "output_"))) for name in ("image", "video")]  # fmt: skip
+    for name in ("image", "video"):
+        modalities.append((name, *(usage.more.get(f"{side}{name}_tokens", 0) for side in ("", "cached_", "output_"))))
     written = usage.cache_write_tokens + usage.cache_write_1h_tokens
     plain, cached = usage.input_tokens - usage.cached_tokens - written, usage.cached_tokens
     shown = usage.output_tokens - usage.thinking_tokens

@@ -1,4 +1,4 @@
-"""The team's own price rows as text: `data/prices.yaml`, forms and the command line. Pure; the caller reads the file."""
+"""The team's own price rows as text: `data/prices.yaml`, forms, the command line. Pure; the caller reads the file."""
 
 import hashlib
 import re

@@ -19,7 +19,11 @@ N_NODES = 2001
 
 
 class Belief(NamedTuple):
-    """One variant. probability_best in [0, 1]; expected_loss: what choosing it gives away on average, in the metric's unit."""
+    """One variant.
+
+    probability_best: In [0, 1].
+    expected_loss: The average loss from choosing it, in the metric's unit.
+    """
 
     probability_best: float
     expected_loss: float

@@ -86,7 +86,7 @@ def merge_groups(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: in
 
 
 def percentiles_us(counts: Counts, first: int, shares: Sequence[float]) -> NDArray[np.float64]:
-    """Percentiles of each row of `counts`, whose first column is bucket `first`; each the geometric middle of its bucket.
+    """Percentiles of each row of `counts`, as the geometric middle of a bucket; its first column is bucket `first`.
 
     Returns:
         Microseconds, shape (rows, shares); nan where a row is empty.

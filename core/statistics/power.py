@@ -75,7 +75,7 @@ def sequential_sample_size(
 def detectable_effect(
     spread: float, n: int, *, power: float = 0.8, significance: float = 0.05, tuned_for: int | None = None
 ) -> float:
-    """The smallest difference that n observations a side show: at one look, or at every look where `tuned_for` is given.
+    """The smallest difference that n observations a side show: at one look, or with `tuned_for` at every look.
 
     Raises:
         ValueError: An argument is out of its range.

@@ -33,7 +33,7 @@ class Difference(NamedTuple):
         return self.smallest >= MIN_PER_SIDE
 
     def interval(self, *, confidence_level: float = 0.95, tuned_for: int = TUNED_FOR) -> Interval:
-        """Two-sided; infinite before 30 a side, and while nothing has varied: how much it can vary is then not known."""
+        """Two-sided; infinite before 30 a side, and while nothing has varied, since the spread is then unknown."""
         alpha = alpha_of(confidence_level)
         if not self.is_enough or self.squared_error == 0:
             return Interval(self.estimate, -math.inf, math.inf)
@@ -194,7 +194,7 @@ def proportion_interval(successes: int, trials: int, *, confidence_level: float 
 
 
 def _crossing(is_against: Callable[[float], bool], outside: float, inside: float) -> float:
-    """The point at which the evidence against p crosses its limit, between a value that is refused and one that is not."""
+    """The point at which the evidence against p crosses its limit, between a refused value and one that is not."""
     for _ in range(60):
         middle = (outside + inside) / 2
         if middle in (outside, inside):

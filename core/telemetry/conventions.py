@@ -135,7 +135,9 @@ _UNTOLD = {"gen_ai.token.modality": "unknown"}
 _USED = "Number of input and output tokens used."
 _TOOK = "GenAI operation duration."
 _FIRST = "Time to receive the first chunk."
-_INFERENCE = "gen_ai.client.inference"
+_READ, _MADE = "Input tokens of an operation.", "Output tokens of an operation."
+_INFERENCE, _EMBEDDINGS = "gen_ai.client.inference", "gen_ai.client.embeddings"
+_N_READ, _N_MADE = _count("input_tokens"), _count("output_tokens")
 
 TODAY = (
     Instrument("gen_ai.client.token.usage", "{token}", _USED, _count("input_tokens"), TOKENS, _INPUT),
@@ -154,13 +156,13 @@ LATEST = (
             ("reasoning.output_tokens", "Output tokens used for reasoning.", _count("thinking_tokens")),
         )
     ),
-    Instrument(f"{_INFERENCE}.operation.input_tokens", "{token}", "Input tokens of an operation.", _count("input_tokens"), TOKENS, operation="chat"),
-    Instrument(f"{_INFERENCE}.operation.output_tokens", "{token}", "Output tokens of an operation.", _count("output_tokens"), TOKENS, operation="chat"),
+    Instrument(f"{_INFERENCE}.operation.input_tokens", "{token}", _READ, _N_READ, TOKENS, operation="chat"),
+    Instrument(f"{_INFERENCE}.operation.output_tokens", "{token}", _MADE, _N_MADE, TOKENS, operation="chat"),
     Instrument(f"{_INFERENCE}.duration", "s", _TOOK, _duration, SECONDS, operation="chat", has_error=True),
     Instrument(f"{_INFERENCE}.time_to_first_chunk", "s", _FIRST, _first_chunk, SECONDS, operation="chat"),
-    Instrument("gen_ai.client.embeddings.operation.input_tokens", "{token}", "Input tokens of an operation.", _count("input_tokens"), TOKENS, operation="embeddings"),
-    Instrument("gen_ai.client.embeddings.duration", "s", _TOOK, _duration, SECONDS, operation="embeddings", has_error=True),
-)  # fmt: skip
+    Instrument(f"{_EMBEDDINGS}.operation.input_tokens", "{token}", _READ, _N_READ, TOKENS, operation="embeddings"),
+    Instrument(f"{_EMBEDDINGS}.duration", "s", _TOOK, _duration, SECONDS, operation="embeddings", has_error=True),
+)
 
 
 def attributes(g: Generation, facts: CallFacts, *, is_latest: bool = False) -> dict[str, Value]:

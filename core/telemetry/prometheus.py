@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PrometheusMetrics:
-    """prometheus_client is loaded at the first call or question, not with the core: it takes a twentieth of a second."""
+    """Figures for Prometheus. prometheus_client takes a twentieth of a second to load, so it is loaded on first use."""
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -25,7 +25,8 @@ def open_tracing(settings: Settings) -> Tracing | None:
         from core.telemetry.otlp import Otlp
     except ImportError as error:
         logger.warning(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but %s is missing: nothing is sent. Install it with: pip install -e '.[otel]'",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but %s is missing: nothing is sent."
+            " Install it with: pip install -e '.[otel]'",
             error.name,
         )
         return None
