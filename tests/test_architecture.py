@@ -15,60 +15,44 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGES = ("core", "api", "dashboard")
-MIGRATIONS = "core/storage/migrations/versions"
+MIGRATIONS = "core/storage/engine/migrations/versions"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET: dict[str, str] = {
     "function": """
-        core/cli/__main__.py::_parser core/experiments/record.py::render core/monitoring/metrics.py::_metrics
-        core/storage/engine/migrations/versions/0001_first.py::upgrade
-        core/storage/engine/migrations/versions/0002_money.py::upgrade
-        core/storage/engine/migrations/versions/0003_experiments.py::upgrade
-        core/storage/engine/migrations/versions/0004_gateway.py::upgrade
+        core/cli/__main__.py::_parser core/experiments/record.py::render
     """,
     "line": """
-        core/__init__.py core/budgets/ledger.py core/cli/prices.py core/cli/records.py
-        core/comparison/service.py core/comparison/voting.py core/config.py core/costs/service.py core/demo.py
+        core/__init__.py core/budgets/ledger.py core/cli/prices.py core/cli/records.py core/costs/service.py
         core/domain/budget.py core/domain/comparison.py core/domain/experiment.py core/domain/feedback.py
         core/domain/generation.py core/domain/key.py core/domain/message.py core/domain/metrics.py
-        core/domain/price.py core/errors.py core/experiments/analysis.py
-        core/experiments/record.py core/experiments/rollout.py
-        core/formats/names.py core/formats/strict_json.py core/formats/text.py core/keys/logins.py
-        core/keys/requests.py core/keys/service.py core/listen_policy.py core/manager.py
+        core/domain/price.py core/errors.py core/experiments/analysis.py core/experiments/record.py
+        core/experiments/rollout.py core/keys/logins.py core/keys/requests.py core/keys/service.py core/manager.py
         core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py core/monitoring/bills/layouts.py
         core/monitoring/bills/models.py core/monitoring/bills/notation.py core/monitoring/bills/reading.py
         core/monitoring/bills/reconcile.py core/monitoring/bridge.py core/monitoring/feedback.py
-        core/monitoring/service.py core/monitoring/spend.py core/pricing/book.py core/pricing/catalogue.py
-        core/pricing/receipt.py core/pricing/team.py core/providers/anthropic.py core/providers/base.py
+        core/monitoring/service.py core/monitoring/spend.py core/providers/anthropic.py core/providers/base.py
         core/providers/gemini/provider.py core/providers/gemini/request.py core/providers/gemini/response.py
         core/providers/gemini/usage.py core/providers/key_check.py core/providers/openai/provider.py
         core/providers/openai/request.py core/providers/openai/response.py core/providers/openai/usage.py
         core/providers/registry.py core/providers/simulated_text.py core/providers/tool_calls.py
-        core/statistics/bayes.py core/statistics/histogram.py core/statistics/power.py
-        core/statistics/sequential.py core/storage/calls/rollups.py core/storage/engine/database.py
-        core/storage/engine/health.py core/storage/engine/migrations/versions/0003_experiments.py
+        core/storage/calls/rollups.py core/storage/engine/database.py core/storage/engine/health.py
         core/storage/engine/prepared.py core/storage/engine/writer.py core/storage/experiments/check.py
         core/storage/experiments/designs.py core/storage/money/ledger.py core/storage/money/prices.py
-        core/storage/money/repricing.py core/storage/votes.py core/telemetry/conventions.py
-        core/telemetry/prometheus.py core/telemetry/tracing.py core/workflows/service.py
+        core/storage/money/repricing.py core/storage/votes.py core/workflows/service.py
     """,
     "question": """
-        core/budgets/scopes.py core/costs/changes.py core/costs/service.py
-        core/demo.py core/domain/budget.py core/domain/feedback.py
-        core/domain/generation.py core/domain/key.py core/domain/message.py core/domain/price.py core/errors.py
-        core/formats/names.py core/formats/strict_json.py
-        core/formats/text.py core/formats/yaml_text.py core/listen_policy.py core/monitoring/__init__.py
-        core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py core/monitoring/bills/layouts.py
-        core/monitoring/bills/models.py core/monitoring/bills/notation.py core/monitoring/bills/reading.py
-        core/monitoring/bills/reconcile.py core/monitoring/feedback.py core/monitoring/forecast.py
-        core/monitoring/service.py core/monitoring/spend.py core/pricing/catalogue.py core/pricing/estimate.py
-        core/providers/base.py
-        core/storage/calls/generations.py
-        core/storage/calls/rollups.py core/storage/engine/audit.py core/storage/engine/bulk.py
-        core/storage/engine/database.py core/storage/engine/health.py core/storage/engine/presence.py
-        core/storage/engine/writer.py
-        core/storage/gateway/keyed_requests.py core/storage/gateway/logins.py core/storage/money/budgets.py
-        core/storage/money/ledger.py core/storage/money/repricing.py core/storage/money/spend_by.py
+        core/budgets/scopes.py core/costs/changes.py core/costs/service.py core/domain/budget.py
+        core/domain/feedback.py core/domain/generation.py core/domain/key.py core/domain/message.py
+        core/domain/price.py core/errors.py core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py
+        core/monitoring/bills/layouts.py core/monitoring/bills/models.py core/monitoring/bills/notation.py
+        core/monitoring/bills/reading.py core/monitoring/bills/reconcile.py core/monitoring/feedback.py
+        core/monitoring/forecast.py core/monitoring/service.py core/monitoring/spend.py core/providers/base.py
+        core/storage/calls/generations.py core/storage/calls/rollups.py core/storage/engine/audit.py
+        core/storage/engine/bulk.py core/storage/engine/database.py core/storage/engine/health.py
+        core/storage/engine/presence.py core/storage/engine/writer.py core/storage/gateway/keyed_requests.py
+        core/storage/gateway/logins.py core/storage/money/budgets.py core/storage/money/ledger.py
+        core/storage/money/repricing.py core/storage/money/spend_by.py
     """,
 }
 
@@ -151,7 +135,7 @@ def test_a_function_has_at_most_fifty_lines():
 def test_no_line_is_longer_than_120_characters():
     longest = {path: max(map(len, text.splitlines()), default=0) for path, text in sources().items()}
 
-    check("line", {path: n for path, n in longest.items() if n > 120})
+    check("line", {path: n for path, n in longest.items() if n > 120 and not path.startswith(MIGRATIONS)})
 
 
 @pytest.mark.parametrize(("folder", "most"), [("", 400), ("dashboard/pages", 120)])
