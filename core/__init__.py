@@ -63,8 +63,8 @@ _NAMES_OF = {
     "core.domain.workflow": "Condition Step StepRun Workflow WorkflowRun",
     "core.errors": (
         "AimmError AuthenticationError Blocked BudgetExceeded CapReached CircuitOpen Conflict ContextTooLong "
-        "DamagedRecord DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded ProviderError "
-        "ProviderTimeout ProviderUnavailable RateLimited TooLarge"
+        "DamagedRecord DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded "
+        "ProviderError ProviderTimeout ProviderUnavailable RateLimited TooLarge"
     ),
     "core.keys.issuing": "Allowance",
     "core.manager": "ModelManager",

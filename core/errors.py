@@ -23,7 +23,7 @@ def redact(text: str) -> str:
 
 
 class Upstream(NamedTuple):
-    """How a vendor put an error: HTTP status, and its own code, type, parameter and words; free of keys."""
+    """A vendor's own account of an error: HTTP status, code, type, parameter and words; free of keys."""
 
     status: int
     code: str = ""
@@ -33,10 +33,13 @@ class Upstream(NamedTuple):
 
 
 class AimmError(Exception):
-    """What happened; `hint` says what to do; `generation_id` names the logged call, if there was one.
+    """An error that this project raises, with a message for people; free of keys.
 
-    `code` is the name that HTTP answers and log rows carry. The text is free of keys. `upstream`: how the vendor put it, if it did.
-    `spent_before_usd`: what models cost that were asked before the one that failed; None = not known.
+    code: The name that HTTP answers and log rows carry.
+    hint: What to do about it.
+    generation_id: The logged call, if there was one.
+    spent_before_usd: What models cost that were asked before the one that failed; None = not known.
+    upstream: The vendor's own account of it, if it gave one.
     """
 
     code = "error"
@@ -56,7 +59,7 @@ class AimmError(Exception):
 
     @property
     def text(self) -> str:
-        """What happened and what to do, as whole sentences: a vendor's words often end without a full stop."""
+        """Message and hint as whole sentences: a vendor's words often end without a full stop."""
         if not self.hint:
             return self.message
         end = "" if self.message.rstrip().endswith((".", "!", "?", "…", ":")) else "."
@@ -70,7 +73,7 @@ class InvalidRequest(AimmError):
 
 
 class TooLarge(InvalidRequest):
-    """What was sent is longer than this server or the model takes."""
+    """The request is longer than this server or the model takes."""
 
     code = "too_large"
 
@@ -112,7 +115,7 @@ class AuthenticationError(AimmError):
 
 
 class Forbidden(AimmError):
-    """Who asks is known, and may not do this."""
+    """The caller is known, and may not do this."""
 
     code = "forbidden"
 

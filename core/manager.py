@@ -249,8 +249,8 @@ class ModelManager(Asking):
         """Open with the settings of the environment and of `.env`, unless others are given.
 
         simulated_speed: How much faster than life simulated models answer; 0 = at once; None = as the settings say.
-        source: What calls are logged under. takes_up: Whether to do what nobody asks for: go on with workflow runs that a dead process
-            left, keep alerts up to date and send them.
+        source: The source that calls are logged under.
+        takes_up: Do what nobody asks for: continue workflow runs that a dead process left, evaluate and send alerts.
         loop: A server's running loop, for calls to run on; then the manager is opened and closed in another thread.
         """
         chosen = settings or Settings.load()

@@ -20,14 +20,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET: dict[str, str] = {
     "function": """
-        core/cli/__main__.py::_parser core/experiments/record.py::render
     """,
     "line": """
-        core/__init__.py core/budgets/ledger.py core/cli/prices.py core/cli/records.py core/costs/service.py
-        core/domain/budget.py core/domain/comparison.py core/domain/experiment.py core/domain/feedback.py
-        core/domain/generation.py core/domain/key.py core/domain/message.py core/domain/metrics.py
-        core/domain/price.py core/errors.py core/experiments/analysis.py core/experiments/record.py
-        core/experiments/rollout.py core/keys/logins.py core/keys/requests.py core/keys/service.py core/manager.py
         core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py core/monitoring/bills/layouts.py
         core/monitoring/bills/models.py core/monitoring/bills/notation.py core/monitoring/bills/reading.py
         core/monitoring/bills/reconcile.py core/monitoring/bridge.py core/monitoring/feedback.py
@@ -39,12 +33,10 @@ NOT_YET: dict[str, str] = {
         core/storage/calls/rollups.py core/storage/engine/database.py core/storage/engine/health.py
         core/storage/engine/prepared.py core/storage/engine/writer.py core/storage/experiments/check.py
         core/storage/experiments/designs.py core/storage/money/ledger.py core/storage/money/prices.py
-        core/storage/money/repricing.py core/storage/votes.py core/workflows/service.py
+        core/storage/money/repricing.py core/storage/votes.py
     """,
     "question": """
-        core/budgets/scopes.py core/costs/changes.py core/costs/service.py core/domain/budget.py
-        core/domain/feedback.py core/domain/generation.py core/domain/key.py core/domain/message.py
-        core/domain/price.py core/errors.py core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py
+        core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py
         core/monitoring/bills/layouts.py core/monitoring/bills/models.py core/monitoring/bills/notation.py
         core/monitoring/bills/reading.py core/monitoring/bills/reconcile.py core/monitoring/feedback.py
         core/monitoring/forecast.py core/monitoring/service.py core/monitoring/spend.py core/providers/base.py

@@ -104,7 +104,7 @@ class Ledger:
         return len(dead)
 
     def rewrite(self, connection: Connection, budget: Budget, now_us: int) -> None:
-        """Write the ledger of a budget's current period anew from the records, as when it is made or calls were repriced."""
+        """Write the ledger of a budget's current period anew from the records: it is new, or calls were repriced."""
         first, last = periods.span_us(budget, now_us)
         if budget.period != "rolling":
             charges = {(budget.id, first): ledger_rows.spent_in(connection, budget, first, last)}

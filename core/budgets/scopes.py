@@ -41,7 +41,7 @@ def checked_scope(budget: Budget, known: Known) -> Budget:
 
 
 def _unfit(value: str, known: Known) -> str:
-    """Why no call can be booked under a model's name or pattern; empty = one can."""
+    """The reason why no call can be booked under a model's name or pattern; empty = one can."""
     if value.startswith("exp:"):
         return "calls of an experiment are booked under the models of its variants. Name those."
     stands_for = {normalise(name): model for name, model in known.aliases().items()}

@@ -7,7 +7,7 @@ import queue
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from core import ModelManager
 from core.calls.call import Origin
@@ -38,22 +38,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_calls(commands)
+    for group in (prices, experiments, keys, records):
+        group.add(commands)
+    _add_servers(commands)
+    check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
+    check.set_defaults(run=_check)
+    return parser
 
+
+def _add_calls(commands: Any) -> None:
+    """Add the commands that make calls or list them, real or made up."""
     ask = commands.add_parser("ask", help="ask a model; the prompt is read from standard input where it is -")
     ask.add_argument("prompt", nargs="?", default="-")
     ask.add_argument("-m", "--model")
     ask.add_argument("-s", "--system")
     ask.add_argument(
-        "-r",
-        "--request",
-        action="store_true",
+        "-r", "--request", action="store_true",
         help="the prompt is a whole request as JSON: model, messages, parameters, tools",
-    )
+    )  # fmt: skip
     ask.add_argument("--json", action="store_true", help="the whole record as JSON instead of the streamed text")
     ask.set_defaults(run=_ask)
 
-    models = commands.add_parser("models", help="list the models that can be asked")
-    models.set_defaults(run=_models)
+    commands.add_parser("models", help="list the models that can be asked").set_defaults(run=_models)
 
     logs = commands.add_parser("logs", help="the latest calls")
     logs.add_argument("-n", type=int, default=10)
@@ -72,15 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--remove", action="store_true", help="take the demo data away")
     demo.set_defaults(run=_demo)
 
-    prices.add(commands)
-    experiments.add(commands)
-    keys.add(commands)
-    records.add(commands)
 
+def _add_servers(commands: Any) -> None:
+    """Add the commands that become a server."""
     serve = commands.add_parser("serve", help="the HTTP API and the gateway, without the dashboard")
-    serve.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen at; beyond this machine only with a key"
-    )
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen at; beyond this machine with a key")
     serve.add_argument("--port", type=int, default=8501)
     serve.add_argument("--workers", type=int, default=1, help="processes that share the address and the database")
     serve.set_defaults(run=_serve)
@@ -89,10 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     pages.add_argument("--host", default="localhost", help="the address to listen at; beyond this machine with a login")
     pages.add_argument("--port", type=int, default=8501)
     pages.set_defaults(run=_dashboard)
-
-    check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
-    check.set_defaults(run=_check)
-    return parser
 
 
 def _serve(args: argparse.Namespace) -> NoReturn:

@@ -142,10 +142,9 @@ def _content(where: str) -> str:
 
 def _unpriced(mm: ModelManager, _args: argparse.Namespace) -> int:
     for each in mm.repricing.unpriced():
-        print(
-            f"{each.provider}\t{each.model}\t{each.n_calls:,} calls\t{each.input_tokens:,} in\t{each.output_tokens:,} out"
-            f"\t{each.first_at:%Y-%m-%d} to {each.last_at:%Y-%m-%d}"
-        )
+        tokens = f"{each.input_tokens:,} in\t{each.output_tokens:,} out"
+        days = f"{each.first_at:%Y-%m-%d} to {each.last_at:%Y-%m-%d}"
+        print(f"{each.provider}\t{each.model}\t{each.n_calls:,} calls\t{tokens}\t{days}")
     return 0
 
 

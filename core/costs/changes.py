@@ -1,4 +1,4 @@
-"""What a newer catalogue changes, so that it can be looked at before it is taken. Pure."""
+"""The changes that a newer catalogue brings, to be looked at before it is taken. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -64,8 +64,8 @@ class PriceService:
     def possible(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> list[Price]:
         """The prices that a call may turn out to have.
 
-        They are of any model that a `-latest` name may stand for, at the tier asked for or the standard one that a vendor
-        may serve instead.
+        They are of any model that a `-latest` name may stand for, at the tier asked for or the standard one, which a
+        vendor may serve instead.
         """
         names = [model]
         if model.endswith("-latest"):
@@ -110,7 +110,7 @@ class PriceService:
         return [text for text in (self.file_error, *rows, self.catalogue_error, self.catalogue_notice) if text]
 
     def _stamp(self) -> int | None:
-        """When the file was changed; None = there is none."""
+        """The time of the file's last change, in nanoseconds; None = there is no file."""
         if self._file is None:
             return None
         try:

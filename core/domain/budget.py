@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spender:
-    """Who a call's money is charged to."""
+    """The parties that a call's money is charged to."""
 
     provider: str
     model: str
@@ -59,9 +59,9 @@ class Budget:
     """A limit in USD for a period.
 
     period: A calendar day, week (from Monday) or month in `timezone`, or the last `rolling_hours`.
-    scope: `all`, or `provider:`, `model:`, `key:`, `tag:` or `user:` with a name; of a model also a pattern (`gpt-4o*`).
-    thresholds: Shares of the limit at which spend raises an alert, ascending; forecast_thresholds: the same for the
-        forecast of the period's end.
+    scope: `all`, or `provider:`, `model:`, `key:`, `tag:` or `user:` with a name; a model may be a pattern (`gpt-4o*`).
+    thresholds: Shares of the limit at which spend raises an alert, ascending.
+    forecast_thresholds: The same for the forecast of the period's end.
     action: notify = say so; downgrade = once the limit is used up, `downgrade_to` answers instead; stop = refuse calls.
     refuses_unpriced: Whether a model without a price is refused, because it cannot be counted.
     """
@@ -97,7 +97,7 @@ class Budget:
 
     @property
     def binds(self) -> bool:
-        """Whether a call can be refused or changed by it."""
+        """True if it can refuse or change a call."""
         return self.action != "notify" or self.refuses_unpriced
 
     @property
@@ -119,12 +119,12 @@ class Budget:
         return bool(getattr(spender, attribute) == value)
 
     def covers_model(self, provider: str, model: str) -> bool:
-        """Whether the scope is this model, its provider, or everything."""
+        """True if the scope is this model, its provider, or everything."""
         kind, value = self.scope_kind, self.scope_value
         return kind == "all" or (provider == value if kind == "provider" else is_meant(value, provider, model))
 
     def leads_to(self, provider: str, model: str) -> bool:
-        """Whether this is the model that it downgrades to."""
+        """True if this is the model that it downgrades to."""
         return self.action == "downgrade" and is_meant(normalise(self.downgrade_to), provider, model)
 
     def raised_usd(self, at: datetime) -> Decimal:
@@ -132,7 +132,7 @@ class Budget:
 
 
 class ByScope(Generic[T]):
-    """What belongs to budgets, found by who spends: among hundreds, only those are looked at that can cover a call."""
+    """Items of budgets, found by spender: of hundreds of budgets only those are looked at that can cover a call."""
 
     def __init__(self, items: Iterable[tuple[Budget, T]] = ()) -> None:
         self._named: dict[str, list[tuple[Budget, T]]] = {}
@@ -148,14 +148,15 @@ class ByScope(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What a call may cost at worst, in nano-dollars.
+    """The most that a call may cost, in nano-dollars.
 
     worst_nano: Input and the longest answer; None = the model has no price.
-    input_nano: The part for the input. token_nano: A token of the answer.
+    input_nano: The part for the input.
+    token_nano: A token of the answer.
     shortest_tokens: The shortest answer worth sending, where the caller set no length; 0 = the length is fixed.
     spent_nano: What earlier attempts of the same call have cost already.
     may_be_charged: Without a price, whether the vendor may say afterwards what it charged.
-    is_unpriced: Whether what was asked for has no price; worst_nano is then of what may be served instead, or None.
+    is_unpriced: Whether the model asked for has no price; worst_nano is then of the one served instead, or None.
     """
 
     call_id: str
@@ -172,11 +173,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whether a call may start.
+    """The answer of the budgets to a call that wants to start.
 
-    go: its worst case is reserved; max_tokens = the answer may not be longer than this; holds_rest = what it may cost is not
-        known, so that all that is left is reserved for it.
-    wait: money is there but reserved by calls under way. downgrade, refuse: `budget` has no room for it.
+    kind: go = its worst case is reserved; wait = there is money, but calls under way have reserved it;
+        downgrade, refuse = `budget` has no room for it.
+    max_tokens: The answer may not be longer than this.
+    holds_rest: Its worst case is not known, so all that is left is reserved for it.
     """
 
     kind: Literal["go", "wait", "downgrade", "refuse"]
@@ -189,7 +191,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """What is in the ledger of a budget in one period, in nano-dollars."""
+    """The sums in a budget's ledger in one period, in nano-dollars."""
 
     spent_nano: int = 0
     reserved_nano: int = 0
@@ -202,7 +204,8 @@ class BudgetStatus:
     """A budget in its current period [starts_at, resets_at).
 
     resets_at: For a rolling budget, when the oldest hour in it falls out.
-    limit_usd: With what it was raised by. n_unpriced: Calls of the period whose cost is unknown: the true spend is higher.
+    limit_usd: The limit, with all that it is raised by now.
+    n_unpriced: Calls of the period whose cost is unknown: the true spend is higher.
     reached: The highest threshold passed by spend; None = none.
     """
 
@@ -226,10 +229,11 @@ class BudgetStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetOutlook:
-    """Where a budget stands, and where it is heading at the period's end.
+    """A budget's standing now, and its forecast for the period's end.
 
     expected_usd, interval_usd: Forecast with its 80 % interval; None = too early to say, and `reason` says why.
-    runs_out_on: The day on which the expected spend passes the limit. n_days: Complete days the forecast is made from.
+    runs_out_on: The day on which the expected spend passes the limit.
+    n_days: Complete days the forecast is made from.
     forecast_reached: The highest forecast threshold that the expected spend passes.
     """
 

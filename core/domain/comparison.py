@@ -28,7 +28,8 @@ def prompt_digest(system: str | None) -> str:
 class Contestant:
     """The thing that votes count for: a model with its system prompt and parameters, whatever it is asked.
 
-    prompt: See `prompt_digest`. settings: The parameters as JSON, by name; a seed is none, it only draws another answer.
+    prompt: See `prompt_digest`.
+    settings: The parameters as JSON, by name, without the seed, which only draws another answer.
     """
 
     model: str
@@ -91,7 +92,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """A step of the winner rule: the smaller (or larger) value wins; values within `tie_share` of the best are equal."""
+    """A step of the winner rule: the smaller (or larger) value wins; values within `tie_share` of the best tie."""
 
     metric: Metric
     tie_share: float = 0.05
@@ -149,8 +150,10 @@ class Vote:
     """A voter's word on two answers of a comparison; position_a is the smaller one.
 
     voter: `user:` and a login's name, `browser:` and an id, `key:` and an API key's id, or `local`; empty = not known.
-    choice: a, b, tie or both_bad; skip = no opinion, which counts for nothing. is_blind: The names were hidden.
-    shown_first: The position that stood first; None = not known, or not hidden. is_mixed: A simulated against a real model.
+    choice: a, b, tie or both_bad; skip = no opinion, which counts for nothing.
+    is_blind: The names were hidden.
+    shown_first: The position that stood first; None = not known, or not hidden.
+    is_mixed: A simulated against a real model.
     """
 
     id: str

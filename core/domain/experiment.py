@@ -218,7 +218,10 @@ OutcomeState = Literal["counted", "replaced", "late", "orphan", "excluded"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedOutcome:
-    """state: counted; replaced (a later one of the same generation counts); late, orphan, excluded: kept, not counted."""
+    """An outcome as it was kept.
+
+    state: counted; replaced = a later one of the same generation counts; late, orphan, excluded = kept, not counted.
+    """
 
     id: str
     state: OutcomeState
@@ -263,7 +266,8 @@ class ShadowCalls(NamedTuple):
 class Target:
     """A model that answers, with a prompt and parameters. What a request says itself comes first.
 
-    fallbacks: Models that answer, in this order, where it fails. cache_s: For how many seconds its answers may be given again.
+    fallbacks: Models that answer, in this order, where it fails.
+    cache_s: Seconds for which its answers may be given again.
     """
 
     model: str
@@ -279,7 +283,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
-    """rollout_id: the experiment that brings in another target step by step; None = none runs."""
+    """A team's own name for a target.
+
+    rollout_id: The experiment that brings in another target step by step; None = none runs.
+    """
 
     name: str
     target: Target

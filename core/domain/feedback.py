@@ -1,4 +1,4 @@
-"""What people thought of an answer."""
+"""People's opinions of an answer."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """One person's opinion of one answer. thumb: up, down or None; rating: 1 to 5. key_id, user_id: by whom; empty = not said."""
+    """One person's opinion of one answer.
+
+    thumb: up, down or None.
+    rating: 1 to 5.
+    key_id, user_id: Its author; empty = not said.
+    """
 
     generation_id: str
     key_id: str = ""

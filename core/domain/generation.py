@@ -41,12 +41,13 @@ ESTIMATED = "No final token count came: the tokens are our own estimate, or a lo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
-    """What may be set on a call; None = the model's own default. A number may come as its text, a list of one as its item.
+    """Settings of a call; None = the model's own default. A number may come as its text, a list of one as its item.
 
     thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
     thinking_level: minimal, low, medium or high, for models that take levels.
     service_tier: standard, batch, flex, priority or fast, for vendors that sell the same model at several speeds.
-    json_schema: The answer must be JSON of this schema. json_object: It must be JSON of any kind.
+    json_schema: The answer must be JSON of this schema.
+    json_object: The answer must be JSON of any kind.
     stop: Up to 16 texts that end the answer where they come up.
     """
 
@@ -74,7 +75,7 @@ class Parameters:
             object.__setattr__(self, "json_object", _TRUTHS.get(self.json_object.lower(), self.json_object))
 
     def problem(self) -> str:
-        """What is wrong with a value, in words; empty = nothing."""
+        """The fault of a value, in words; empty = all are right."""
         for name, (is_whole, low, high) in _LIMITS.items():
             value = getattr(self, name)
             if value is None:
@@ -149,10 +150,12 @@ class Native:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a caller asks of a model. messages ends with the user's turn; of embeddings each is a text of its own.
+    """A caller's request to a model.
 
-    tool_choice: auto, none, required or `tool:NAME`; empty = the model's default. is_one_call: Not more than one call at once.
-    is_streamed: Whether the caller wants the answer piece by piece.
+    messages: The turns, the user's last; for embeddings each is a text of its own.
+    tool_choice: auto, none, required or `tool:NAME`; empty = the model's default.
+    is_one_call: The model may not ask for several tools at once.
+    is_streamed: Whether the caller wants the answer in chunks.
     """
 
     model: str
@@ -193,7 +196,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a vendor counted, as billed.
+    """A vendor's counts, as billed.
 
     input_tokens: The whole input: cached, cache-write, audio and tool-use tokens included.
     cached_tokens: The part of the input that came from the vendor's cache.
@@ -204,7 +207,7 @@ class Usage:
     output_audio_tokens: The audio part of the output.
     n_searches: Grounding or web-search queries, billed by the query.
     storage_token_hours: Tokens kept in the vendor's cache x hours.
-    more: Counts of other kinds by name: MORE_TOKENS, CHARGED, and by the vendor's own word what nobody here knows.
+    more: Counts of other kinds by name: MORE_TOKENS, CHARGED, and unknown ones by the vendor's own word.
     """
 
     input_tokens: int = 0
@@ -226,7 +229,7 @@ class Usage:
 
     @property
     def charged_usd(self) -> Decimal | None:
-        """What the vendor says it charged for the request; None = it does not say."""
+        """The charge for the request as the vendor states it; None = it does not."""
         nano = self.more.get(CHARGED)
         return None if nano is None else Decimal(nano) / 1_000_000_000
 
@@ -258,7 +261,7 @@ class ToolDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What a vendor says is left of its rate limit. reset_s: seconds until there is more."""
+    """The rest of a vendor's rate limit, as the vendor states it. reset_s: Seconds until there is more."""
 
     remaining: int
     reset_s: float
@@ -301,10 +304,10 @@ class ReceiptLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """How the cost of one request came about.
+    """The sum behind the cost of one request.
 
     price_id: The price row that was used; it is kept under this id for good.
-    note: What to know, e.g. that the long-prompt price applies to the whole request.
+    note: A remark, e.g. that the long-prompt price applies to the whole request.
     """
 
     lines: tuple[ReceiptLine, ...]
@@ -326,12 +329,14 @@ class Generation:
     cost_usd: None = no price is known; never 0 for that.
     cost_status: estimated = from our own count because the vendor sent no usage, or a lower bound of a broken-off call.
     saved_usd: What an answer from our own cache would have cost.
-    latency_s: From the request to the last byte, retries included. ttft_s: to the first text; None = none came.
-    ref_id, ref_part: What it belongs to: run and step, comparison and position, experiment and variant.
-    ref_name: The workflow's or experiment's name. user_id, key_id, tags: Who asked, with which key, and for what.
+    latency_s: From the request to the last byte, retries included.
+    ttft_s: From the request to the first text; None = none came.
+    ref_id, ref_part: The whole it belongs to: run and step, comparison and position, experiment and variant.
+    ref_name: The workflow's or experiment's name.
+    user_id, key_id, tags: Who asked, with which key, and for what.
     usages: The usage of each billed attempt, where there were several: tiers are per request.
-    note: What became of the call on its way, e.g. that a budget chose another model.
-    operation: chat, or embeddings. tools, tool_calls: What was offered, and what the model called.
+    note: Events on its way, e.g. that a budget chose another model.
+    tools, tool_calls: The tools offered, and the model's calls of them.
     damaged: The fields that the database holds in a form that cannot be read; they are empty here.
     """
 
@@ -397,7 +402,8 @@ class Generation:
 class Model:
     """A model that can be asked for.
 
-    accepts: Names of the Parameters it takes. max_output_tokens, context_tokens: None = not stated.
+    accepts: Names of the Parameters it takes.
+    context_tokens, max_output_tokens: None = not stated.
     """
 
     name: str

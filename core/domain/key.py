@@ -11,13 +11,15 @@ SCOPES: tuple[str, ...] = get_args(Scope)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What a key may do. The key itself is known to nobody but its holder.
+    """A key and what it may do. Nobody but its holder knows its text.
 
-    hint: Its beginning and end. scopes: call = ask models, record outcomes; read = see metrics, costs, logs; admin = change things too.
+    hint: Its beginning and end.
+    scopes: call = ask models, record outcomes; read = see metrics, costs, logs; admin = change things too.
     models: Patterns such as `gpt-4o*` of the models, aliases and `exp:NAME` it may ask; empty = all.
     rpm, user_rpm: Requests a minute, of the key and of each of its users; None = no limit.
-    log_content: full, metadata or none; None = as the server does. shares_cache: Whether it shares cached responses with
-        other keys that do so too. last_used_at: to about a minute.
+    log_content: full, metadata or none; None = as the server does.
+    shares_cache: Whether it shares cached responses with other keys that do so too.
+    last_used_at: To about a minute.
     """
 
     id: str
@@ -41,7 +43,7 @@ class Key:
 
     @property
     def keeps_text(self) -> bool:
-        """Whether texts of its calls may be kept, where the server keeps any."""
+        """True if texts of its calls may be kept, where the server keeps any."""
         return self.log_content in (None, "full")
 
     def may_ask(self, model: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a turn of a conversation is made of: text, media, calls of tools and their results."""
+"""A turn of a conversation and its parts: text, media, calls of tools and their results."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,11 @@ from core.formats import strict_json as json
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An image, a sound or a document: base64 `data`, or a `url` that the vendor fetches. detail: how closely to look."""
+    """An image, a sound or a document.
+
+    data: Base64; empty = the vendor fetches `url`.
+    detail: How closely to look at it.
+    """
 
     media_type: str
     data: str = ""
@@ -23,7 +27,11 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A model asks for a tool. arguments: JSON text, as the model wrote it. signature: what Gemini wants back with it, base64."""
+    """A model asks for a tool.
+
+    arguments: JSON text, as the model wrote it.
+    signature: Base64 that Gemini wants back with the call.
+    """
 
     id: str
     name: str
@@ -33,7 +41,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool gave. is_error: It failed, and the text says why."""
+    """The result of a tool. is_error: It failed, and the text says why."""
 
     call_id: str
     name: str

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 class Metrics:
     """Sums and percentiles over [since, until). Times in seconds; None = there is nothing to measure.
 
-    success_rate: share in [0, 1] of calls that were answered (ok), stopped ones aside. cost_usd: the known part; see n_unpriced.
-    latency: of answered calls. p50 … p99 are within 1.1 % of the exact percentile.
+    success_rate: Share in [0, 1] of calls that were answered (ok), stopped ones aside.
+    cost_usd: The known part; see n_unpriced.
+    latency_mean_s, latency_max_s: Of answered calls.
+    p50_s … ttft_p99_s: Of answered calls, within 1.1 % of the exact percentile.
     """
 
     n: int = 0

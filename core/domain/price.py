@@ -1,4 +1,4 @@
-"""What a model costs at one moment, and the rows a team sets itself."""
+"""The price of a model at one moment, and the rows a team sets itself."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -54,8 +54,10 @@ class Rate:
 class Price:
     """The price row of one model. See `rate` for what a row does not name.
 
-    search_usd: per query; storage_usd: per million tokens and hour; None = not known. request_usd: per request.
-    unknown_units: What the row also charges for, in a unit that is not counted here: no call has a known cost then.
+    search_usd: Per query; None = not known.
+    storage_usd: Per million tokens and hour; None = not known.
+    request_usd: Per request.
+    unknown_units: Other units that the row charges by and nobody here counts: no call has a known cost then.
     """
 
     id: str
@@ -115,7 +117,7 @@ class Price:
         return max(rate.at(prompt_tokens) for rate in rates if rate is not None)
 
     def fee(self, n_searches: int = 0) -> Decimal | None:
-        """What a call costs besides its tokens, with so many searches of its vendor; None = it is not known."""
+        """The cost of a call besides its tokens, with so many searches by its vendor; None = not known."""
         searches = max(n_searches, int(self.always_searches))
         if self.unknown_units or (searches and self.search_usd is None):
             return None
@@ -128,7 +130,7 @@ class Price:
 
 
 def always_searches(model: str) -> bool:
-    """Whether it is a chat model that searches the web on every call, and is charged for it without counting it."""
+    """True for chat models that search the web on every call, and charge for it without counting it."""
     return _ALWAYS_SEARCHES.match(model) is not None
 
 
@@ -138,7 +140,8 @@ class TeamPrice:
 
     model: One name, or `*` for all of the provider; then it can only hold a discount, tiers and fees.
     rates: USD per million tokens by name (RATE_NAMES); empty = the catalogue's, with the discount.
-    discount: Share off, in [0, 1]; None = not said. tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
+    discount: Share off, in [0, 1]; None = not said.
+    tiers: Factor on the standard rates by service tier, such as {"batch": 0.5}.
     effective_from: The row holds from this moment until a later one of the same model does.
     """
 
@@ -157,7 +160,10 @@ class TeamPrice:
 
 
 class Elsewhere(NamedTuple):
-    """What a call would have cost on another model, at its own service tier or, where that has no price there, standard."""
+    """The cost that a call would have had on another model.
+
+    service_tier: The call's own, or standard where that has no price there.
+    """
 
     model: str
     usd: Decimal
@@ -179,7 +185,11 @@ class UnpricedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepricedDay:
-    """What back-pricing would do to one day (UTC) of a model. before_usd: the known part; n_unpriced: without a cost."""
+    """The change that back-pricing would make to one day (UTC) of a model.
+
+    n_unpriced: Calls without a cost before.
+    before_usd: The known part.
+    """
 
     on: date
     provider: str

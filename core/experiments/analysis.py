@@ -51,10 +51,11 @@ class VariantResult:
 class Contrast:
     """A variant against the control in one metric.
 
-    difference: treatment − control in the metric's unit; of latency_p95 the ratio − 1. Infinite until there is enough.
-    relative: as a share of the control's mean; None where there are several phases. p_value: always valid, of one
-    comparison; multiply it by Analysis.n_comparisons as the interval is. is_claimed: whether it shares the error, so that an interval
-    without 0 is a finding. n: units of both sides.
+    difference: Treatment − control in the metric's unit; of latency_p95 the ratio − 1. Infinite until there is enough.
+    relative: As a share of the control's mean; None where there are several phases.
+    p_value: Always valid, of one comparison; multiply it by Analysis.n_comparisons as the interval is.
+    is_claimed: Whether it shares the error, so that an interval without 0 is a finding.
+    n: Units of both sides.
     """
 
     variant: Variant
@@ -216,7 +217,8 @@ def _result(experiment: Experiment, sums: Sums, variant: Variant, phases: Sequen
     estimates: dict[Metric, Interval] = {}
     for metric in METRICS:
         if metric == "latency_p95":
-            blobs = [sums.latencies[(p.number, variant.position)] for p in mine if (p.number, variant.position) in sums.latencies]  # fmt: skip
+            places = ((number, variant.position) for number in numbers)
+            blobs = [sums.latencies[place] for place in places if place in sums.latencies]
             if blobs:
                 counts, edges = histogram.dense([_together(blobs)])
                 estimates[metric] = quantiles.quantile_interval(counts[0], edges, P95, confidence_level=level)
@@ -259,7 +261,7 @@ def _units_in(sums: Sums, phase: Phase, metric: Metric) -> int:
 
 
 def _estimate(metric: Metric, parts: Sequence[tuple[Moments, int]], level: float, tuned_for: int) -> Interval | None:
-    """Of one variant; over several phases the mean of their estimates, each weighted by the units of all variants in it.
+    """Of one variant; over several phases the mean of their estimates, weighted by the units of all variants in each.
 
     Its own units as weights would be a pool of rows: variants would then differ by when they got their traffic.
     """
@@ -417,8 +419,10 @@ def _excess(
 
 
 def _at_bound(part: Difference, control: Moments, treatment: Moments, margin: float) -> Difference:
-    """The difference less its margin, with at least the error that it would have exactly at the bound: a variant that has seen
-    no failure yet is not the surer for it."""
+    """The difference less its margin, with at least the error that it would have exactly at the bound.
+
+    A variant that has seen no failure yet is not the surer for it.
+    """
     a, b = control.ratio(), treatment.ratio()
     assert a is not None and b is not None  # noqa: S101 - there is a difference of them
     p = min(0.5, (a.n * a.mean + 1) / (a.n + 2) + margin)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -16,9 +17,9 @@ from core.statistics.interval import Interval
 
 _OPEN, _CLOSE = "```json aimm-experiment\n", "\n```"
 METHOD = (
-    "Differences come with a normal-mixture confidence sequence: an interval that holds at every look, however often and for"
-    " whatever reason one looks or stops. Shares of single units are exact beta-binomial sequences; p95 by counts in bins."
-    " Phases are compared within themselves. See docs/statistics.md."
+    "Differences come with a normal-mixture confidence sequence: an interval that holds at every look, however often"
+    " and for whatever reason one looks or stops. Shares of single units are exact beta-binomial sequences;"
+    " p95 by counts in bins. Phases are compared within themselves. See docs/statistics.md."
 )
 
 
@@ -39,7 +40,7 @@ def to_data(  # noqa: PLR0913 - all that a record states
         "variants": [_result(result) for result in analysis.results],
         "contrasts": [_contrast(contrast) for contrast in analysis.contrasts],
         "guardrails": [
-            {"variant": g.variant.name, "metric": g.guardrail.metric, "margin": g.guardrail.margin, "state": g.state, "excess": _bounds(g.excess)}
+            {"variant": g.variant.name, **asdict(g.guardrail), "state": g.state, "excess": _bounds(g.excess)}
             for g in analysis.guards
         ],
         "level": analysis.confidence_level,
@@ -49,7 +50,10 @@ def to_data(  # noqa: PLR0913 - all that a record states
             "units": analysis.n_not_counted, "in_two_variants": analysis.n_multiple,
             "late": analysis.n_late, "orphans": analysis.n_orphans,
         },
-        "decision": {"action": decision.action, "headline": decision.headline, "reasons": list(decision.reasons), "winner": decision.winner},
+        "decision": {
+            "action": decision.action, "headline": decision.headline,
+            "reasons": list(decision.reasons), "winner": decision.winner,
+        },
         "traffic": {"units": traffic.units, "calls": traffic.calls},
         "written_at": written_at,
         "price_rows": price_ids,
@@ -126,60 +130,67 @@ def _design(experiment: Experiment) -> dict[str, Any]:
 
 def render(data: dict[str, Any]) -> str:
     """The record as Markdown, with its data in a block at the end."""
-    e, design = data["experiment"], data["experiment"]["design"]
-    lines = [
-        f"# Decision record: {_cell(e['name'])}",
-        "",
-        f"**{_cell(data['decision']['headline'])}**",
-        "",
-        *(f"- {_cell(reason)}" for reason in data["decision"]["reasons"]),
-        "",
-        f"Hypothesis: {_cell(e['hypothesis'])}",
-        "",
-        f"Unit: {e['unit']}. Primary metric: {names(design['primary'])}. Rule: {design['rule'].replace('_', ' ')}"
-        + (f" (margin {design['margin']:g})" if design["margin"] else "")
-        + f". Status: {e['status']}. Written {data['written_at']}.",
-        "",
+    paragraphs = (
+        *_finding(data),
         "## Method",
-        "",
         f"{METHOD} Level {100 * data['level']:.4g} % shared by {data['comparisons']} comparisons.",
-        "",
         "## Phases",
-        "",
-        "| phase | variants (weight) |",
-        "|---|---|",
-        *(f"| {p['phase']} | {', '.join(_cell(_weighted(v)) for v in p['variants'])} |" for p in data["phases"]),
-        "",
+        _table("phase | variants (weight)", map(_phase_row, data["phases"])),
         "## Variants",
-        "",
-        "| variant | units | outcomes | successes | calls | errors | cost USD |",
-        "|---|---|---|---|---|---|---|",
-        *(
-            f"| {_cell(v['name'])} | {v['exposed']} | {v['outcomes']} | {v['successes']} | {v['calls']} | {v['errors']} |"
-            f" {'unknown' if v['cost_usd'] is None else format(v['cost_usd'], '.6f')} |"
-            for v in data["variants"]
+        _table(
+            "variant | units | outcomes | successes | calls | errors | cost USD", map(_variant_row, data["variants"])
         ),
-        "",
         "## Differences to the control",
-        "",
-        "| variant | metric | difference | lower | upper | p (always valid) | claimed |",
-        "|---|---|---|---|---|---|---|",
-        *(
-            f"| {_cell(c['variant'])} | {names(c['metric'])} | {_text(c['difference'][0])} | {_text(c['difference'][1])} |"
-            f" {_text(c['difference'][2])} | {_text(c['p_value'])} | {'yes' if c['claimed'] else 'no'} |"
-            for c in data["contrasts"]
+        _table(
+            "variant | metric | difference | lower | upper | p (always valid) | claimed",
+            map(_difference_row, data["contrasts"]),
         ),
-        "",
-        f"Sample ratio: log e-value {_text(data['sample_ratio']['log_e_value'])}"
-        f" (alarm from 4.605 on): {'mismatch' if data['sample_ratio']['mismatch'] else 'as planned'}.",
-        f"Data: SHA-256 {data['data_hash']}. Price rows: {', '.join(data['price_rows']) or 'none'}.",
-        "",
+        _evidence(data),
         "## Data",
-        "",
         "Check it with `aimm experiments verify FILE`.",
-        "",
-    ]
-    return "\n".join(lines) + "\n" + _OPEN + json.dumps(data, indent=1, sort_keys=True) + _CLOSE + "\n"
+        _OPEN + json.dumps(data, indent=1, sort_keys=True) + _CLOSE + "\n",
+    )
+    return "\n\n".join(paragraphs)
+
+
+def _finding(data: dict[str, Any]) -> Iterator[str]:
+    e, design, decision = data["experiment"], data["experiment"]["design"], data["decision"]
+    yield f"# Decision record: {_cell(e['name'])}"
+    yield f"**{_cell(decision['headline'])}**"
+    yield "\n".join(f"- {_cell(reason)}" for reason in decision["reasons"])
+    yield f"Hypothesis: {_cell(e['hypothesis'])}"
+    rule = design["rule"].replace("_", " ") + (f" (margin {design['margin']:g})" if design["margin"] else "")
+    written = f"Status: {e['status']}. Written {data['written_at']}."
+    yield f"Unit: {e['unit']}. Primary metric: {names(design['primary'])}. Rule: {rule}. {written}"
+
+
+def _evidence(data: dict[str, Any]) -> str:
+    ratio, prices = data["sample_ratio"], ", ".join(data["price_rows"])
+    return (
+        f"Sample ratio: log e-value {_text(ratio['log_e_value'])}"
+        f" (alarm from 4.605 on): {'mismatch' if ratio['mismatch'] else 'as planned'}.\n"
+        f"Data: SHA-256 {data['data_hash']}. Price rows: {prices or 'none'}."
+    )
+
+
+def _table(columns: str, rows: Iterable[tuple[Any, ...]]) -> str:
+    """A table of Markdown; columns: Their names between bars."""
+    ruler = "---".join("|" * (columns.count("|") + 2))
+    return "\n".join([f"| {columns} |", ruler, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+
+
+def _phase_row(p: dict[str, Any]) -> tuple[Any, ...]:
+    return p["phase"], ", ".join(_cell(f"{v['name']}: {v['model']} ({v['weight']})") for v in p["variants"])
+
+
+def _variant_row(v: dict[str, Any]) -> tuple[Any, ...]:
+    counts = (v[name] for name in ("exposed", "outcomes", "successes", "calls", "errors"))
+    return _cell(v["name"]), *counts, "unknown" if v["cost_usd"] is None else f"{v['cost_usd']:.6f}"
+
+
+def _difference_row(c: dict[str, Any]) -> tuple[Any, ...]:
+    numbers = map(_text, (*c["difference"], c["p_value"]))
+    return _cell(c["variant"]), names(c["metric"]), *numbers, "yes" if c["claimed"] else "no"
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -210,7 +221,8 @@ def compare(stated: Any, found: Any, path: str = "") -> list[str]:
         keys = sorted(stated.keys() | found.keys())
         return [line for key in keys for line in compare(stated.get(key), found.get(key), f"{path}.{key}".strip("."))]
     if isinstance(stated, list) and isinstance(found, list) and len(stated) == len(found):
-        return [line for at, (a, b) in enumerate(zip(stated, found, strict=True)) for line in compare(a, b, f"{path}[{at}]")]  # fmt: skip
+        pairs = enumerate(zip(stated, found, strict=True))
+        return [line for at, (a, b) in pairs for line in compare(a, b, f"{path}[{at}]")]
     if isinstance(stated, float) and isinstance(found, (int, float)):
         if math.isclose(stated, found, rel_tol=1e-6, abs_tol=1e-9):
             return []
@@ -229,10 +241,6 @@ def _number(value: float) -> float | None:
 
 def _text(value: float | None) -> str:
     return "–" if value is None else f"{value:.6g}"
-
-
-def _weighted(variant: dict[str, Any]) -> str:
-    return f"{variant['name']}: {variant['model']} ({variant['weight']})"
 
 
 def _cell(text: str) -> str:

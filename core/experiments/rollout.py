@@ -1,4 +1,4 @@
-"""Aliases, and the winner of an experiment brought in step by step: 5, 25, 100 % of traffic, back at a broken guardrail.
+"""Aliases, and the winner of an experiment brought in by steps: 5, 25, 100 % of traffic, back at a broken guardrail.
 
 A rollout is an experiment between what an alias answers with today and what it shall answer with; each step is a phase.
 """
@@ -70,7 +70,8 @@ class AliasService:
 
         def work(connection: Connection) -> None:
             self._store.put(connection, name, _versioned(target), clock.now_us(), note[:500])
-            audit(connection, "alias set", name, {"model": target.model, "prompt_version": target.prompt_version, "note": note[:200]})  # fmt: skip
+            detail = {"model": target.model, "prompt_version": target.prompt_version, "note": note[:200]}
+            audit(connection, "alias set", name, detail)
 
         self._writer.run(work)
         self._traffic.forget()
@@ -111,7 +112,7 @@ class AliasService:
         if alias.target == _versioned(target):
             return alias
         guarded = tuple(guardrails) or experiment.design.guardrails or GUARDRAILS
-        old, new = (_variant(at, label, each) for at, (label, each) in enumerate((("today", alias.target), ("new", target))))  # fmt: skip
+        old, new = _variant(0, "today", alias.target), _variant(1, "new", target)
         rollout = self._experiments.create(
             f"Rollout of {name}",
             [replace(old, weight=100 - STEPS[0]), replace(new, weight=STEPS[0])],

@@ -1,4 +1,4 @@
-"""Logins by password: begun, looked up, ended. They outlive a restart, and end with the password they were begun with."""
+"""Logins by password: begun, looked up, ended. They outlive a restart, and end when the password is changed."""
 
 import hashlib
 import hmac
@@ -19,8 +19,9 @@ _TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 
 
 class LoginService:
-    """A browser holds a random token. What is kept is its digest, keyed with the password: it opens nothing, and another
-    password finds nothing.
+    """Logins by their tokens, which are random and held by browsers.
+
+    Only a token's digest, keyed with the password, is kept: it opens nothing, and another password finds nothing.
     """
 
     def __init__(self, database: Database, writer: Writer) -> None:

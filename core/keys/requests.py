@@ -57,7 +57,7 @@ class RequestKeeper:
         return claim
 
     def keep(self, scope: str, key: str, answer: bytes, *, is_written: bool) -> None:
-        """Keep an answer for a day. is_written: whether its texts may be written down; else it is kept in memory only."""
+        """Keep an answer for a day. is_written: Its texts may be written down; else it is kept in memory only."""
         now_us = clock.now_us()
         if not is_written:
             self._unwritten[scope, key] = answer

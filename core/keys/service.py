@@ -107,7 +107,11 @@ class KeyService:
         return next((key for key in self.all() if key.id == key_id), None) if key_id else None
 
     def named(self, id_or_name: str) -> Key:
-        """The key of an id, or the one of a name that is not revoked. Raises: NotFound; Conflict: several have the name."""
+        """The key of an id, or the one of a name that is not revoked.
+
+        Raises:
+            NotFound. Conflict: several have the name.
+        """
         keys = self.all()
         named = [key for key in keys if key.name == id_or_name and key.revoked_at is None]
         if len(named) > 1:

@@ -122,7 +122,7 @@ class WorkflowService:
     def estimate(
         self, workflow: Workflow, inputs: Mapping[str, str], model: str, estimate_call: EstimateCall
     ) -> list[Estimate]:
-        """Say what each step may cost; the main input is under ''. Raises: InvalidRequest: a template cannot be read."""
+        """Estimate each step's cost; the main input is under ''. Raises: InvalidRequest: a template cannot be read."""
         return estimate_run(workflow, {**workflow.inputs, **inputs}, model, estimate_call)
 
     def wait(self, run_id: str, timeout_s: float = 3600.0) -> WorkflowRun:
