@@ -122,14 +122,9 @@ def _inconclusive(
     primary = [c for c in analysis.contrasts if c.metric == design.primary]
     reasons = [effect(contrast, analysis.confidence_level) for contrast in primary]
     if design.rule == "not_worse_and_cheaper":
-        reasons += [
-            _not_both(analysis, contrast)
-            for contrast in primary
-            if contrast.is_told and _gain(experiment, contrast) > 0
-        ]
-    smallest = (
-        min((contrast.smallest for contrast in primary), default=0) if len(primary) == len(experiment.served) - 1 else 0
-    )
+        reasons += [_not_both(analysis, c) for c in primary if c.is_told and _gain(experiment, c) > 0]
+    is_whole = len(primary) == len(experiment.served) - 1
+    smallest = min((c.smallest for c in primary), default=0) if is_whole else 0
     needed = MIN_FOR_MONEY if design.primary in MONEY else MIN_PER_SIDE
     if smallest < needed:
         return Decision(
