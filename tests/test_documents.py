@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from core import errors
 from core.cli.__main__ import main
 from core.pricing.team import rows_from_yaml
 from core.workflows import spec
@@ -158,3 +160,24 @@ def test_json_of_the_documents_holds_no_secret_and_can_be_read():
     for block in re.findall(r"```json\n(.*?)```", API, re.DOTALL):
         if "…" not in block:
             json.loads(block)
+
+
+def test_the_tree_of_errors_is_the_one_drawn():
+    tree = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Errors")[2].partition("\n## ")[0]
+    drawn: list[type] = []
+    for rule, name in re.findall(r"^    ([│├└─ ]*)([A-Z]\w+)", tree, re.MULTILINE):
+        depth, error = len(rule) // 4, getattr(errors, name)
+        drawn[depth:] = [error]
+
+        assert depth == 0 or error.__base__ is drawn[depth - 1], name
+    names = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.AimmError)
+    }
+    assert names == set(re.findall(r"[A-Z][a-z]\w+", tree)) & set(vars(errors)) - {"Upstream"}
+
+
+def test_the_layers_are_those_that_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+
+    assert "".join(f"    {layer}\n" for layer in layers) in (ROOT / "docs" / "architecture.md").read_text("utf-8")
