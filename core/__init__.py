@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.calls.call import Call, Origin
+    from core.calls.call import Call, CallView, Origin, Pipe
     from core.config import Settings
     from core.domain.alert import Alert
     from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
@@ -43,12 +43,14 @@ if TYPE_CHECKING:
         RateLimited,
         TooLarge,
     )
+    from core.experiments.reports import ExperimentReport
     from core.keys.issuing import Allowance
     from core.manager import ModelManager
+    from core.monitoring.spend import SpendOf
     from core.pricing.estimate import Estimate
 
 _NAMES_OF = {
-    "core.calls.call": "Call Origin",
+    "core.calls.call": "Call CallView Origin Pipe",
     "core.config": "Settings",
     "core.domain.alert": "Alert",
     "core.domain.budget": "Budget BudgetOutlook BudgetStatus",
@@ -66,7 +68,9 @@ _NAMES_OF = {
         "DamagedRecord DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded "
         "ProviderError ProviderTimeout ProviderUnavailable RateLimited TooLarge"
     ),
+    "core.experiments.reports": "ExperimentReport",
     "core.keys.issuing": "Allowance",
+    "core.monitoring.spend": "SpendOf",
     "core.manager": "ModelManager",
     "core.pricing.estimate": "Estimate",
 }
@@ -84,6 +88,7 @@ __all__ = [
     "BudgetOutlook",
     "BudgetStatus",
     "Call",
+    "CallView",
     "Candidate",
     "CapReached",
     "Chunk",
@@ -97,6 +102,7 @@ __all__ = [
     "DatabaseUnavailable",
     "Estimate",
     "Experiment",
+    "ExperimentReport",
     "Feedback",
     "Forbidden",
     "Generation",
@@ -117,6 +123,7 @@ __all__ = [
     "OutcomeInput",
     "Overloaded",
     "Parameters",
+    "Pipe",
     "Price",
     "ProviderError",
     "ProviderTimeout",
@@ -125,6 +132,7 @@ __all__ = [
     "Receipt",
     "Request",
     "Settings",
+    "SpendOf",
     "Step",
     "StepRun",
     "Target",

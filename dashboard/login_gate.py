@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 from streamlit import auth_util, runtime
 
 from core import AimmError
-from core.keys.logins import LIFE_S
+from core.domain.key import LOGIN_LIFE_S
 from dashboard import login, voter
 from dashboard.process import manager
 
@@ -181,7 +181,7 @@ async def _tried(request: Request, target: str) -> Response:
     token = await asyncio.to_thread(manager().logins.begin, password)
     answer = RedirectResponse(target, 303)
     is_secure = request.url.scheme == "https"
-    answer.set_cookie(login.COOKIE, token, LIFE_S, path="/", secure=is_secure, httponly=True, samesite="lax")
+    answer.set_cookie(login.COOKIE, token, LOGIN_LIFE_S, path="/", secure=is_secure, httponly=True, samesite="lax")
     return answer
 
 

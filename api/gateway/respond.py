@@ -5,8 +5,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
-from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, ProviderError, ProviderUnavailable, Request
-from core.calls.call import Pipe
+from core import (
+    AimmError,
+    Call,
+    Chunk,
+    Generation,
+    ModelManager,
+    Origin,
+    Pipe,
+    ProviderError,
+    ProviderUnavailable,
+    Request,
+)
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange

@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 
 from api.gateway.exchange import KEY
 from core import InvalidRequest, Key, ModelManager, Parameters
+from core.domain.metrics import Window
 from core.formats.strict_json import loads
-from core.monitoring.service import Window
 
 
 class _Strict(Request):

@@ -15,11 +15,10 @@ from api.rest.calls import generation_view
 from api.rest.dependencies import Caller, Demo, Manager, StrictRoute, parameters_of
 from api.rest.models import alias_view
 from api.rest.workflows import ended_run, run_view
-from core import Conflict, Experiment, InvalidRequest, Key, ModelManager, OutcomeInput, Variant
+from core import Conflict, Experiment, ExperimentReport, InvalidRequest, Key, ModelManager, OutcomeInput, Variant
 from core.domain.experiment import Assignment
 from core.experiments.analysis import Analysis, VariantResult
 from core.experiments.checks import find_variant
-from core.experiments.reports import ExperimentReport
 from core.keys.rules import check_model
 from core.statistics.interval import Interval
 

@@ -35,7 +35,6 @@ from core.storage.comparisons import ComparisonStore
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 _HERE = Origin(source="compare")
-_ASKED_AGAIN = ("cap_reached", "budget_exceeded", INTERRUPTED)
 WAIT_POLL_S = 0.05
 
 
@@ -140,7 +139,7 @@ class ComparisonService:
             NotFound; Conflict: it still runs, its prompt was not kept, or its key is no more.
         """
         comparison = self._asking.read(comparison_id)
-        waiting = [candidate for candidate in comparison.candidates if is_waiting(candidate)]
+        waiting = [candidate for candidate in comparison.candidates if candidate.is_waiting]
         if self._seen(comparison).is_running:
             raise Conflict("The comparison still runs.")
         if not waiting:
@@ -207,12 +206,6 @@ class ComparisonService:
         """`latest`, and the `before` of the next page. Raises: InvalidRequest: `before` is no page's end."""
         found, after = self._store.page(limit, before, demo=demo)
         return [self._seen(comparison) for comparison in found], after
-
-
-def is_waiting(candidate: Candidate) -> bool:
-    """Tell whether its answer is missing for a reason that may be gone by now: money, a stop, the end of a process."""
-    g = candidate.generation
-    return not candidate.generation_id or candidate.is_lost or (g is not None and g.error_class in _ASKED_AGAIN)
 
 
 def _candidate(given: str | Candidate, position: int) -> Candidate:

@@ -53,6 +53,9 @@ def _settings(parameters: Parameters) -> str:
     return json.dumps(values | whole, sort_keys=True)
 
 
+_ASKED_AGAIN = ("cap_reached", "budget_exceeded", INTERRUPTED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """One answer of a comparison. system None = the comparison's own; generation None = not there (yet), or not read.
@@ -83,6 +86,12 @@ class Candidate:
     def is_lost(self) -> bool:
         """True where its answer is still to be asked for when the comparison goes on."""
         return self.error in (INTERRUPTED, STOPPED) or not (self.generation_id or self.error)
+
+    @property
+    def is_waiting(self) -> bool:
+        """True where its answer is missing for a reason that may be gone by now: money, a stop, the end of a process."""
+        g = self.generation
+        return not self.generation_id or self.is_lost or (g is not None and g.error_class in _ASKED_AGAIN)
 
     @property
     def can_win(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 Scope = Literal["call", "read", "admin"]
 SCOPES: tuple[str, ...] = get_args(Scope)
+LOGIN_LIFE_S = 30 * 86_400  # of a login by password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+Bucket = Literal["hour", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of whole hours: [since, until)."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def previous(self) -> "Window":
+        return Window(self.since - (self.until - self.since), self.since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ TRAFFIC_DAYS = 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentReport:
+    """An experiment with its analysis, its decision, its traffic, and what to be careful about."""
+
     experiment: Experiment
     analysis: Analysis
     decision: Decision

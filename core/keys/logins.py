@@ -7,12 +7,12 @@ import secrets
 import time
 
 from core import clock
+from core.domain.key import LOGIN_LIFE_S
 from core.errors import DatabaseUnavailable
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
 from core.storage.gateway.logins import LoginStore
 
-LIFE_S = 30 * 86_400
 FRESH_S = 1.0  # for so long what was looked up is believed
 KEPT = 1000
 _TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
@@ -32,7 +32,7 @@ class LoginService:
     def begin(self, password: str) -> str:
         """The token of a new login."""
         token, now_us = secrets.token_urlsafe(32), clock.now_us()
-        login_id, expires_at = _id_of(token, password), now_us + LIFE_S * 1_000_000
+        login_id, expires_at = _id_of(token, password), now_us + LOGIN_LIFE_S * 1_000_000
         self._writer.run(lambda connection: self._store.insert(connection, login_id, now_us, expires_at))
         return token
 

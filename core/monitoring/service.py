@@ -2,37 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
 
 from core import clock
 from core.clock import DAY_US, HOUR_US, to_us
 from core.domain.generation import Source
-from core.domain.metrics import Metrics, MetricsRow, Projection, RollupRows
+from core.domain.metrics import Bucket, Metrics, MetricsRow, Projection, RollupRows, Window
 from core.errors import InvalidRequest
 from core.monitoring import metrics
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
 
-Bucket = Literal["hour", "day"]
 DEFAULT_DAYS = 30
 MAX_HOURS = 24 * 366
 USUAL_TTL_S = 60.0
 _WIDTH_US = {"hour": HOUR_US, "day": DAY_US}
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """[since, until), whole hours."""
-
-    since: datetime
-    until: datetime
-
-    @property
-    def previous(self) -> "Window":
-        return Window(self.since - (self.until - self.since), self.since)
 
 
 class MonitoringService:

@@ -6,8 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import AimmError
-from core.calls.call import Call, CallView
+from core import AimmError, Call, CallView
 from core.domain.generation import Generation
 from dashboard import answer_markdown, formatting
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core import ExperimentReport
 from core.clock import from_us
 from core.domain.experiment import Experiment, Metric
 from core.experiments.analysis import SHARES, Analysis, VariantResult
 from core.experiments.planner import Plan, plan
-from core.experiments.reports import ExperimentReport
 from core.experiments.words import amount, names, signed
 from core.statistics import power
 from core.statistics.interval import Interval

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.domain.generation import Generation, Source
 from core.domain.key import Key
-from core.monitoring.service import Window
+from core.domain.metrics import Window
 from dashboard import formatting, tables
 from dashboard.frames import models
 from dashboard.process import manager

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import streamlit as st
 
-from core.domain.metrics import Metrics, MetricsRow
-from core.monitoring.service import Bucket, Window
+from core.domain.metrics import Bucket, Metrics, MetricsRow, Window
 from dashboard import tables
 from dashboard.charts.base import Span
 from dashboard.process import manager

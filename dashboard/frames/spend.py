@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import streamlit as st
 
+from core import SpendOf
 from core.clock import to_us
-from core.domain.metrics import MetricsRow
+from core.domain.metrics import MetricsRow, Window
 from core.monitoring.bills.reconcile import Drift
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
-from core.monitoring.service import Window
-from core.monitoring.spend import SpendOf
 from dashboard import formatting, tables
 from dashboard.charts.base import Span
 from dashboard.frames.monitoring import window

@@ -797,7 +797,7 @@ def test_a_login_outlives_a_restart_and_ends_with_the_password_a_logout_and_its_
     assert not again.is_in(**{login.COOKIE: token})  # also for whoever copied it
     assert not restarted(PASSWORD).is_in(**{login.COOKIE: token})
 
-    monkeypatch.setattr("core.keys.logins.LIFE_S", 0)
+    monkeypatch.setattr("core.keys.logins.LOGIN_LIFE_S", 0)
     again.log_in()
     assert not again.is_in()
     process.use(None)

@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from core.domain.metrics import MetricsRow
+from core.domain.metrics import MetricsRow, Window
 from core.errors import InvalidRequest, NotFound
 from core.monitoring.bills.reading import Bill, decoded, parse_bill
 from core.monitoring.bills.reconcile import Booked, Drift, Reconciliation, days_of, one_number, reconcile
-from core.monitoring.service import MonitoringService, Window
+from core.monitoring.service import MonitoringService
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
 from core.storage.money import reconciliations as store

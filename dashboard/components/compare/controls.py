@@ -5,7 +5,6 @@ from typing import Any
 import streamlit as st
 
 from core import Conflict
-from core.comparison.service import is_waiting
 from core.domain.comparison import Comparison
 from dashboard.components import estimates
 from dashboard.process import manager
@@ -22,7 +21,7 @@ def stop(comparison: Comparison, place: Any) -> None:
 
 def resume(comparison: Comparison, place: Any) -> None:
     """A button, where answers are missing for a reason that may be gone by now."""
-    waiting = [candidate for candidate in comparison.candidates if is_waiting(candidate)]
+    waiting = [candidate for candidate in comparison.candidates if candidate.is_waiting]
     label = "Ask for the missing answers" if comparison.status == "finished" else "Resume"
     if waiting and place.button(
         label,

@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from core import AimmError
+from core import AimmError, ExperimentReport
 from core.domain.experiment import SMALLER_IS_BETTER, Experiment, OutcomeInput
 from core.experiments.analysis import SHARES
-from core.experiments.reports import ExperimentReport
 from core.experiments.words import names
 from dashboard import formatting, tables
 from dashboard.charts.experiments import effect_over_time, forest_plot, split_shares, units_per_day
