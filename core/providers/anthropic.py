@@ -19,8 +19,8 @@ VERSION = "2023-06-01"
 LEAST_THINKING = 1024  # the API takes no less
 LONGEST = 4096  # the API wants a length; where the caller names none
 _FINISH: dict[str, FinishReason] = {
-    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls", "refusal": "content_filter",
-    "model_context_window_exceeded": "length", "unknown": "unknown",
+    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls", "refusal": "content_filter", "unknown": "unknown",
 }  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def _thinking_budget(p: Parameters) -> int:
 
 
 def _strict(schema: Any) -> Any:
-    """A JSON Schema as Anthropic takes it: objects are closed, and Gemini's order of properties is none of its words."""
+    """A JSON Schema as Anthropic takes it: objects are closed, and Gemini's order of properties is left out."""
     if isinstance(schema, list | tuple):
         return [_strict(each) for each in schema]
     if not isinstance(schema, Mapping):
@@ -204,13 +204,13 @@ def _source(media: Media) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads a message's events. Usage comes in two halves, the input's first; calls of tools are counted by themselves."""
+    """Reads a message's events. Usage comes in two halves, the input's first; tool calls have numbers of their own."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Any] = {}
         self._tools: dict[Any, int] = {}  # number of the content block -> number of the call
-        # Number of the content block -> its input, until a piece of it has come. Nothing at all means no arguments, which is
-        # known once another block begins, or the message ends and not at its length.
+        # Number of the content block -> its input, until a piece of it has come. Nothing at all means no arguments,
+        # which is known once another block begins, or the message ends and not at its length.
         self._inputs: dict[Any, Any] = {}
 
     def read(self, event: dict[str, Any]) -> Chunk | None:
@@ -322,8 +322,9 @@ def to_usage(given: dict[str, Any]) -> Usage | None:
 
 _ROUNDS = ("message", "compaction")
 _COUNTED = (
-    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation.ephemeral_5m_input_tokens",
-    "cache_creation.ephemeral_1h_input_tokens", "output_tokens", "output_tokens_details.thinking_tokens",
+    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens",
+    "cache_creation.ephemeral_5m_input_tokens", "cache_creation.ephemeral_1h_input_tokens",
+    "output_tokens_details.thinking_tokens",
 )  # fmt: skip
 
 

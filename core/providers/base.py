@@ -14,7 +14,7 @@ MOST_TOKENS = 1_000_000_000
 
 
 def is_credible(usage: Usage) -> bool:
-    """True for counts that can be those of one request; others are as good as none, and would not fit into the record."""
+    """True for counts that can be those of one request; others are as good as none, and would not fit a record."""
     if not usage.input_tokens and usage.charged_usd is None:
         return False  # every request has an input: zeros stand for counts that are not known
     counts = [value for name, value in usage.more.items() if name != CHARGED]
@@ -41,7 +41,7 @@ class Counts:
         return self._left.get(name) is not None
 
     def take(self, *names: str) -> int:
-        """A count that stands under any of these names. One that is no number, or contradicts the first, stays unknown."""
+        """A count by any of these names. One that is no number, or contradicts the first, stays unknown."""
         found = 0
         for name in names:
             value = self._left.pop(name, None)
@@ -123,8 +123,10 @@ def as_object(text: str) -> dict[str, Any]:
 
 
 def as_input(arguments: str) -> dict[str, Any]:
-    """The arguments of a past call for vendors that take objects only. What cannot be read goes as the text it is, under
-    the name that Anthropic gives for that; it must not be taken for a call without arguments."""
+    """The arguments of a past call for vendors that take objects only.
+
+    What cannot be read goes as its text, by the name that Anthropic has for that: it is no call without arguments.
+    """
     found = read_arguments(arguments)
     return {"INVALID_JSON": arguments} if found is None else found
 
@@ -149,15 +151,16 @@ def check_results(messages: Iterable[Message]) -> None:
             called.add(part.id)
         elif isinstance(part, ToolResult):
             if part.call_id not in called:
-                raise InvalidRequest(
-                    f"A tool's result is for the call {part.call_id[:80]!r}, which no turn before it made, or which has one."
-                )
+                of = f"the call {part.call_id[:80]!r}"
+                raise InvalidRequest(f"A tool's result is for {of}, which no turn before it made, or which has one.")
             called.remove(part.call_id)
 
 
 class KeyCheck(NamedTuple):
-    """What a key can do. status: works, missing, wrong_key, expired, suspended, restricted, billing, region, api_off, no_tier,
-    quota, network or error.
+    """The result of trying a key.
+
+    status: works, missing, wrong_key, expired, suspended, restricted, billing, region, api_off, no_tier, quota,
+        network or error.
     """
 
     status: str
@@ -169,7 +172,10 @@ class KeyCheck(NamedTuple):
 
 
 class Provider(Protocol):
-    """wire: Which wire it speaks; a request that came in the same one is sent on as it came."""
+    """A vendor or server that answers.
+
+    wire: The wire it speaks; a request that came in the same one is sent on as it came.
+    """
 
     name: str
     wire: str

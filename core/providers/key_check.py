@@ -1,4 +1,4 @@
-"""The state of a key as a vendor's refusal tells it: wrong, expired, restricted, without money, or used up for now. Pure."""
+"""The state of a key by its vendor's refusal: wrong, expired, restricted, without money, or used up for now. Pure."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -11,28 +11,27 @@ from core.providers.base import KeyCheck
 _SAID = tuple(
     (re.compile(pattern), status, sentence)
     for pattern, status, sentence in (
-        (r"api_key_expired|(key|token) (has )?expired|expired api key|token_expired", "expired", "The key has expired; make a new one."),
-        (r"service_disabled|has not been used in project|accessnotconfigured", "api_off", "The API is not enabled for the key's project."),
-        (
-            r"billing_disabled|billing to be enabled|enable billing|billing_not_active|billing_hard_limit|insufficient_quota"
-            r"|billing account\b.{0,80}\b(disabled|closed)|(absent|closed) billing account|credit balance is too low|credits are depleted"
-            r"|insufficient (balance|credits|funds)|any credits|all available credits|spend(ing)? (cap|limit)|specified api usage limits"
-            r"|key limit exceeded|budget has been exceeded|inactive subscription|^402 ",
-            "billing", "The key is known, but its account has no billing, no money left, or has reached its spending limit.",
-        ),
-        (
-            r"reported as leaked|consumer_suspended|(organization|workspace|account|project|consumer)\b.{0,80}\b(disabled|suspended|archived)"
-            r"|organization has been restricted|deactivated|denied access|access was terminated",
-            "suspended", "The vendor has blocked the key or its account.",
-        ),
-        (r"location is not supported|unsupported_country|country, region, or territory|in your (country|region)", "region", "The vendor does not serve this country."),
+        (r"api_key_expired|(key|token) (has )?expired|expired api key|token_expired",
+         "expired", "The key has expired; make a new one."),
+        (r"service_disabled|has not been used in project|accessnotconfigured",
+         "api_off", "The API is not enabled for the key's project."),
+        (r"billing_disabled|billing to be enabled|enable billing|billing_not_active|billing_hard_limit"
+         r"|insufficient_quota|billing account\b.{0,80}\b(disabled|closed)|(absent|closed) billing account"
+         r"|credit balance is too low|credits are depleted|insufficient (balance|credits|funds)|any credits"
+         r"|all available credits|spend(ing)? (cap|limit)|specified api usage limits|key limit exceeded"
+         r"|budget has been exceeded|inactive subscription|^402 ", "billing",
+         "The key is known, but its account has no billing, no money left, or has reached its spending limit."),
+        (r"(organization|workspace|account|project|consumer)\b.{0,80}\b(disabled|suspended|archived)|denied access"
+         r"|reported as leaked|consumer_suspended|organization has been restricted|deactivated"
+         r"|access was terminated",
+         "suspended", "The vendor has blocked the key or its account."),
+        (r"location is not supported|unsupported_country|country, region, or territory|in your (country|region)",
+         "region", "The vendor does not serve this country."),
         (r"^400 .*(incorrect|invalid) api key", "wrong_key", "The vendor does not know this key."),
-        (
-            r"_blocked\b|referr?er .{0,200}blocked|are blocked|ip address restriction|ip_not_authorized|insufficient permissions"
-            r"|missing scopes|does not have permission|permission_error|member of an organization|mismatched_organization"
-            r"|invalid_organization|not allowed for this organization",
-            "restricted", "The key is known, but restricted to other callers, addresses, services or rights.",
-        ),
+        (r"_blocked\b|referr?er .{0,200}blocked|are blocked|ip address restriction|ip_not_authorized|missing scopes"
+         r"|insufficient permissions|does not have permission|permission_error|member of an organization"
+         r"|mismatched_organization|invalid_organization|not allowed for this organization",
+         "restricted", "The key is known, but restricted to other callers, addresses, services or rights."),
     )
 )  # fmt: skip
 _NO_TIER = re.compile(r"limit: 0(?!\d|[.,]\d)")

@@ -108,7 +108,7 @@ class Registry:
         return await self._vendors[vendor].provider.check()  # type: ignore[no-any-return]
 
     async def models(self, wait_s: float | None = None) -> list[Model]:
-        """Vendors' models first, then the simulated ones. wait_s: After so long, without those that have not answered."""
+        """Vendors' models first, then the simulated ones. wait_s: After so long, without vendors that are silent."""
         lists = await asyncio.gather(*(vendor.models(wait_s) for vendor in self._vendors.values()))
         return [*(model for found in lists for model in found), *SIMULATED.values()]
 

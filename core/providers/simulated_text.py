@@ -9,10 +9,11 @@ from core.domain.generation import Request
 from core.formats import strict_json as json
 
 _STOP = frozenset(
-    "about above after again all also and any are because been before being below both but can could does down each few"
-    " for from further have having here how into its just more most must not now only other our out over own same should"
-    " some such text than that the their them then there these they this those through too under until very was were what"
-    " when where which while who why will with would write you your please following answer given input return give make".split()
+    "about above after again all also and any are because been before being below both but can could does down each"
+    " few for from further have having here how into its just more most must not now only other our out over own same"
+    " should some such text than that the their them then there these they this those through too under until very"
+    " was were what when where which while who why will with would write you your please following answer given input"
+    " return give make".split()
 )
 _FRENCH = (
     "le la un une de et à pour avec dans sur est sont plus bien très équipe résultat travail temps valeur choix".split()
@@ -122,9 +123,9 @@ def _essay(topic: list[str], depth: int, rng: random.Random) -> str:
     parts = [
         f"In short: {a} matters here because it decides how {b} turns out. "
         f"A good first step is to look at {c} on a small scale and to write down what is seen.",
-        f"Seen from the other side, {d} sets the limit. In {rng.randint(55, 95)} of 100 cases the cheaper way is enough, "
-        f"and the rest can be told apart early by asking what {b} would look like if it failed.",
-        f"What to keep in mind:\n\n1. Name the goal of {a} in one sentence.\n2. Change {c} or {d}, never both at once.\n"
-        f"3. Stop when the answer no longer changes what you would do.",
+        f"Seen from the other side, {d} sets the limit. In {rng.randint(55, 95)} of 100 cases the cheaper way is "
+        f"enough, and the rest can be told apart early by asking what {b} would look like if it failed.",
+        f"What to keep in mind:\n\n1. Name the goal of {a} in one sentence.\n2. Change {c} or {d}, never both at "
+        f"once.\n3. Stop when the answer no longer changes what you would do.",
     ]
     return "\n\n".join(parts[:depth])

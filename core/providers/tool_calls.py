@@ -43,8 +43,8 @@ class _Piece:
 class CallReader:
     """Reads the pieces of one answer.
 
-    Some servers number all calls 0 or none at all, repeat ids and names, or send an id late: another call begins where the
-    id changes, or where a name comes after arguments. The numbers that are given on are our own.
+    Some servers number all calls 0 or none at all, repeat ids and names, or send an id late: another call begins where
+    the id changes, or where a name comes after arguments. The numbers that are given on are our own.
     """
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class PartialArguments:
                 self._is_odd = True
 
     def text(self, *, is_cut: bool) -> str:
-        """Their JSON: without its last bracket where more was to come, and the pieces themselves where they fit nowhere."""
+        """Their JSON, without its last bracket where more was to come; or the pieces themselves if they fit nowhere."""
         if self._is_odd:
             return json.dumps(self._pieces, ensure_ascii=False)
         return json.dumps(self._root, ensure_ascii=False)[: -1 if is_cut else None]

@@ -1,4 +1,4 @@
-"""Gemini through google-genai's asynchronous client, with the client's own retries, redirects and loops switched off."""
+"""Gemini through google-genai's asynchronous client, whose own retries, redirects and loops are switched off."""
 
 import asyncio
 import re
@@ -62,8 +62,10 @@ class GeminiProvider:
                 await responses.aclose()
 
     async def _by_wire(self, request: Request, timeout_s: float) -> AsyncGenerator[Chunk]:
-        """For requests that came by HTTP: as bytes where they came in this wire, and without the client's objects, which
-        would cost ten times as much."""
+        """Answer a request that came by HTTP without the client's objects, which would cost ten times as much.
+
+        A request of this wire is answered in the vendor's own bytes.
+        """
         native = request.native_for("gemini")
         if request.operation == "embeddings":
             yield await self._embeddings(request, timeout_s)
@@ -252,8 +254,10 @@ class _Wire(HttpVendor):
 
 
 def _carrying(value: Any) -> bytes:
-    """An event whole, as a text that google-genai hands on: its own form of one drops counts, finish messages and fields that
-    it does not know, and refuses other shapes."""
+    """A whole event as a text that google-genai hands on.
+
+    Its own form of one drops counts, finish messages and fields that it does not know, and refuses other shapes.
+    """
     return b"data: " + json.encoded({"responseId": json.dumps(value)}) + b"\n\n"
 
 

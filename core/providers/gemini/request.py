@@ -108,7 +108,7 @@ def _to_content(message: Message, before: Message | None) -> dict[str, Any]:
 
 
 def _in_order(message: Message, before: Message | None) -> tuple[Part, ...]:
-    """A turn with its results of tools in the order of their calls: Gemini tells calls of one tool apart by nothing else."""
+    """A turn with tools' results in the order of their calls: Gemini tells calls of one tool apart by that alone."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     if len(results) < 2 or before is None:
         return message.content

@@ -21,14 +21,15 @@ _FAILED = (
     " NO_IMAGE IMAGE_OTHER"
 ).split()
 _FINISH: dict[str, FinishReason] = {
-    "STOP": "stop", "MAX_TOKENS": "length", **dict.fromkeys(_BLOCKING, "content_filter"), **dict.fromkeys(_FAILED, "error"),
+    "STOP": "stop", "MAX_TOKENS": "length",
+    **dict.fromkeys(_BLOCKING, "content_filter"), **dict.fromkeys(_FAILED, "error"),
 }  # fmt: skip
 _NONE = "FINISH_REASON_UNSPECIFIED"
 _UNSAID = "The vendor did not say why."  # of our own making
 
 
 def as_ended(values: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """The values of an answer that came as a whole: it is no broken one, where it says something and not why it ended."""
+    """The values of an answer that came as a whole: one with content is not broken for want of a finish reason."""
     candidates = [each for value in values for each in (value.get("candidates") or ())[:1]]
     if not candidates or any(each.get("finishReason", _NONE) != _NONE for each in candidates):
         return values
@@ -100,8 +101,10 @@ class Reader:
         )
 
     def _with_searches(self, usage: Usage | None, grounding: Any, model: str | None) -> Usage | None:
-        """Grounding is billed by the different query from Gemini 3 on; before, by the grounded answer. What it costs to look
-        into maps and pictures is not known."""
+        """Count searches: from Gemini 3 on each different query is billed; before, the grounded answer.
+
+        The cost of looking into maps and pictures is not known.
+        """
         if isinstance(grounding, Mapping):
             self._grounds |= {kind for each in grounding.get("groundingChunks") or () for kind in each}
             self._grounds |= {f"query {query}" for query in grounding.get("webSearchQueries") or () if query}

@@ -90,7 +90,7 @@ def of_one_kind(usage: Usage | None, metadata: Any, made: set[str]) -> Usage | N
 
 
 def _kept(prompt: int, cached: int, read: Mapping[str, int]) -> dict[str, int]:
-    """Cached tokens of which the vendor does not say what they were: first text, and as little of what is dear as can be."""
+    """Cached tokens by kind where the vendor does not say: text first, and as few of the dear kinds as can be."""
     kinds = ("image", "video", "audio")
     left = cached - max(0, prompt - sum(read[name] for name in kinds))
     found = {}

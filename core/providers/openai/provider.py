@@ -23,7 +23,8 @@ _REASONS = re.compile(r"^(o\d|gpt-5)")  # these take no temperature of their own
 class OpenAIProvider:
     """One server of the OpenAI wire.
 
-    name: The provider in records and prices. is_own: OpenAI itself, whose newer names for parameters others do not know.
+    name: The provider in records and prices.
+    is_own: OpenAI itself, whose newer names for parameters others do not know.
     """
 
     wire = "openai"

@@ -10,10 +10,9 @@ from core.providers.base import choice_of
 _TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "fast": "fast"}
 # Our parameters by the names that a body may have for them.
 _WORDS = {
-    "temperature": ("temperature",), "top_p": ("top_p",), "seed": ("seed",), "max_tokens": ("max_tokens", "max_completion_tokens"),
-    "thinking_level": ("reasoning_effort",), "thinking_budget": (), "service_tier": ("service_tier",), "stop": ("stop",),
-    "json_schema": ("response_format",), "json_object": ("response_format",), "frequency_penalty": ("frequency_penalty",),
-    "presence_penalty": ("presence_penalty",),
+    **{n: (n,) for n in "temperature top_p seed service_tier stop frequency_penalty presence_penalty".split()},
+    "max_tokens": ("max_tokens", "max_completion_tokens"), "thinking_level": ("reasoning_effort",),
+    "thinking_budget": (), "json_schema": ("response_format",), "json_object": ("response_format",),
 }  # fmt: skip
 
 
@@ -26,10 +25,10 @@ def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
     if request.is_streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if request.tools:
-        body["tools"] = [
-            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": dict(t.parameters)}}
-            for t in request.tools
-        ]  # fmt: skip
+        tools = (
+            {"name": t.name, "description": t.description, "parameters": dict(t.parameters)} for t in request.tools
+        )
+        body["tools"] = [{"type": "function", "function": tool} for tool in tools]
         kind, name = choice_of(request)
         choice = {"type": "function", "function": {"name": name}} if kind == "tool" else kind
         body |= {"tool_choice": choice} if choice else {}

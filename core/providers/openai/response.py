@@ -15,8 +15,8 @@ _WORDS_OF_END: dict[FinishReason, str] = {
     "length": "length max_tokens max_length model_length max_output_tokens model_context_window_exceeded",
     "content_filter": "content_filter safety sensitive refusal recitation blocklist prohibited_content spii",
     "tool_calls": "tool_calls function_call tool_use",
-    "error": "error abort aborted cancelled timeout load network_error insufficient_system_resource malformed_function_call"
-    " unexpected_tool_call malformed_response",
+    "error": "error abort aborted cancelled timeout load network_error insufficient_system_resource"
+    " malformed_function_call unexpected_tool_call malformed_response",
 }
 _FINISH: dict[str, FinishReason] = {word: end for end, words in _WORDS_OF_END.items() for word in words.split()}
 
@@ -75,7 +75,7 @@ def to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota |
 
 
 def _ended(said: str) -> tuple[FinishReason, str | None]:
-    """(finish reason, what a server said, where that is not usual). Google's says `function_call_filter: MALFORMED_FUNCTION_CALL`."""
+    """(finish reason, the server's own word if it is unusual); Google's is `function_call_filter: MALFORMED_…`."""
     finish = _FINISH.get(said.rpartition(":")[2].strip().lower().replace("-", "_"), "other")
     return finish, said[:300] if finish in UNUSUAL else None
 

@@ -90,7 +90,7 @@ def _paths(side: tuple[str, ...], *names: str) -> list[str]:
 def _charged(usage: dict[str, Any]) -> dict[str, int]:
     """The charge that a server names: OpenRouter, Perplexity and DeepInfra in dollars, xAI in ticks of 10^-10 dollars.
 
-    With a key of one's own at OpenRouter its charge is only its fee, and what the vendor behind it charges comes on top.
+    With a key of one's own at OpenRouter its charge is only its fee, and that of the vendor behind it comes on top.
     Before it said so by `is_byok`, that could be told from a charge lower than the vendor's.
     """
     cost, details, ticks = usage.get("cost"), usage.get("cost_details"), _amount(usage.get("cost_in_usd_ticks"))
