@@ -5,7 +5,8 @@ all calls x its share of them. Each part is the Shapley value of one of the six 
 orders in which the factors may change from one period to the other, so that no order is preferred and nothing is left
 over. Whole nano-dollars; what rounding leaves goes to the parts with the largest remainders.
 
-Source: Shapley (1953), A value for n-person games; for decompositions: Shorrocks (2013), J. Econ. Inequality 11, 99-126.
+Sources: Shapley (1953), A value for n-person games; for decompositions, Shorrocks (2013), J. Econ. Inequality 11,
+99-126.
 """
 
 import math

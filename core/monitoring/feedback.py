@@ -38,11 +38,13 @@ class FeedbackService:
         return g
 
     def give(
-        self, generation_id: str, given: dict[str, Any], *, key: Key | None = None, user_id: str = "", is_private: bool = False
+        self, generation_id: str, given: dict[str, Any], *,
+        key: Key | None = None, user_id: str = "", is_private: bool = False,
     ) -> Feedback:  # fmt: skip
-        """Record what somebody thought of an answer; what is given takes the place of what the same person said before.
+        """Record an opinion of an answer; it takes the place of what the same person said before.
 
-        given: thumb (up or down), rating (1 to 5), text. is_private: Keep no text.
+        given: thumb (up or down), rating (1 to 5), text.
+        is_private: Keep no text.
 
         Raises:
             InvalidRequest: See kept. NotFound: there is no such call, or it is another key's.
@@ -56,7 +58,7 @@ class FeedbackService:
         )
 
     def withdraw(self, generation_id: str, *, key: Key | None = None, user_id: str = "") -> None:
-        """Forget what somebody thought of an answer. Raises: NotFound: there is no such call, or it is another key's."""
+        """Forget an opinion of an answer. Raises: NotFound: there is no such call, or it is another key's."""
         self.own_call(generation_id, key)
         whose = {"generation_id": generation_id, "key_id": key.id if key else "", "user_id": user_id}
         self._writer.run(lambda connection: self._store.remove(connection, whose))
@@ -64,7 +66,7 @@ class FeedbackService:
     def kept(
         self, given: dict[str, Any], *, key: Key | None = None, user_id: str = "", is_private: bool = False
     ) -> dict[str, Any]:
-        """What of an opinion is kept.
+        """The part of an opinion that is kept.
 
         Raises:
             InvalidRequest: Nothing is said that may be kept, or a value cannot be.

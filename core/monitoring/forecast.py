@@ -1,4 +1,4 @@
-"""What a period will have cost at its end: the expected spend and the range it should fall into. Pure.
+"""The cost of a period at its end: the expected spend and the range it should fall into. Pure.
 
 Method: spend of a day = level x weekday factor x noise. The level is followed by a discount local-level model with
 unknown noise, once per half-life; these are averaged by how well each foretold every day from the days before it, so
@@ -95,7 +95,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooEarly:
-    """Why there is no forecast; `reason` is a sentence for the user."""
+    """The answer where no forecast can be made yet; `reason` is a sentence for the user."""
 
     n_days: int
     needed_days: int

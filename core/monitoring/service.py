@@ -65,7 +65,7 @@ class MonitoringService:
         return metrics.total(self._read(window, None, model, simulated))
 
     def usual_answer(self, model: str, *, simulated: bool = False) -> float | None:
-        """Output tokens of a model's answers of the last 30 days, on average; None = it has not answered. Kept a minute."""
+        """Mean output tokens of a model's answers of the last 30 days; None = it has not answered. Kept a minute."""
         known, until = self._usual.get(model, (None, 0.0))
         if time.monotonic() >= until:
             found = self.total(self.window(), model=model, simulated=simulated)
@@ -92,20 +92,20 @@ class MonitoringService:
         )
 
     def n_calls(self, window: Window, sources: Sequence[Source]) -> int:
-        """How many calls came from these sources, simulated ones included."""
+        """The number of calls from these sources, simulated ones included."""
         return self._rollups.n_calls(to_us(window.since), to_us(window.until), sources)
 
     def has_any(self, *, simulated: bool) -> bool:
-        """Whether anything at all was recorded."""
+        """True if anything at all was recorded."""
         return self._rollups.has_any(simulated=simulated)
 
     def reaches_back(self, since: datetime, *, simulated: bool) -> bool:
-        """Whether what was called from a moment on is on record: the first day with a call may have begun without records."""
+        """True if all calls from a moment on are on record; the first day with a call may have begun without."""
         first_us, since_us = self._rollups.first_day_us(simulated=simulated), to_us(since)
         return first_us is not None and (first_us == since_us or first_us + DAY_US <= since_us)
 
     def differences(self) -> list[str]:
-        """Where rollups and raw rows disagree; empty = nowhere. Reads everything."""
+        """Differences between rollups and raw rows; empty = they agree. Reads everything."""
         return self._rollups.differences() + (self._by.differences() if self._by is not None else [])
 
     def _spend(self, since: datetime, until: datetime) -> Decimal:

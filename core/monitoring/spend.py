@@ -34,7 +34,7 @@ Subject = tuple[Budget, Decimal, datetime]  # a budget with its limit and its pe
 
 
 class SpendOf(NamedTuple):
-    """What was spent on one value of a dimension; cost_usd: the known part, None = no call has a price.
+    """Spend on one value of a dimension; cost_usd: the known part, None = no call has a price.
 
     usd_per_ok: Known cost over answered calls; None = none was answered, or some have no price.
     """
@@ -62,15 +62,15 @@ class SpendService:
         self._forecasts: dict[str, tuple[Subject, float, Forecast | TooEarly]] = {}  # by budget; of what, and when made
 
     def outlook(self) -> list[BudgetOutlook]:
-        """Where each budget stands and where it is heading."""
+        """The standing of each budget, with a forecast."""
         return self._looked(lambda _: True, OUTLOOK_TTL_S)
 
     def standing(self) -> list[BudgetOutlook]:
-        """`outlook` with a forecast only where an alert rests on one, a few minutes old: it is asked again and again."""
+        """`outlook`, asked again and again: a forecast only where an alert rests on one, and up to minutes old."""
         return self._looked(lambda status: bool(status.budget.forecast_thresholds), STANDING_TTL_S)
 
     def _looked(self, is_forecast: Callable[[BudgetStatus], bool], max_age_s: float) -> list[BudgetOutlook]:
-        """Of hundreds of budgets a look makes only so many forecasts anew: those made longest ago, the fullest first."""
+        """Renew only so many forecasts a look, the oldest first and of these the fullest budgets."""
         statuses = self._budgets.statuses()
         if len(self._forecasts) > len(statuses):
             known = {status.budget.id for status in statuses}
@@ -87,12 +87,12 @@ class SpendService:
         ]
 
     def _made_at(self, status: BudgetStatus) -> float:
-        """When the forecast was made that still holds for a budget as it is now; 0 = there is none."""
+        """The moment of the forecast that still holds for a budget as it is now; 0 = there is none."""
         kept = self._forecasts.get(status.budget.id)
         return kept[1] if kept is not None and kept[0] == _subject(status) else 0.0
 
     def of_budget(self, status: BudgetStatus, *, max_age_s: float = OUTLOOK_TTL_S) -> BudgetOutlook:
-        """max_age_s: How old a forecast may be; infinity = none is made."""
+        """max_age_s: The greatest age of a forecast; infinity = none is made."""
         budget, made_at, now = status.budget, self._made_at(status), time.monotonic()
         if budget.period in _NO_FORECAST or (not made_at and max_age_s == math.inf):
             return BudgetOutlook(status=status, reason=_NO_FORECAST.get(budget.period, NOT_YET))
@@ -122,12 +122,12 @@ class SpendService:
         return [_spend_of(row) for row in rows]
 
     def bridge(self, window: Window, before: Window | None = None, *, simulated: bool = False) -> Bridge:
-        """Why the spend of a window differs from that of the one before it, or of another."""
+        """The causes of a difference in spend between a window and the one before it, or another."""
         sums = [self._model_spend(each, simulated) for each in (before or window.previous, window)]
         return bridge(*sums)
 
     def why(self, status: BudgetStatus) -> str:
-        """What moved a budget: this period so far against the same stretch of the one before; empty = it has not risen.
+        """The cause of a rise: this period so far against the same stretch of the one before; empty = no rise.
 
         The model and the cause, where the rollups know them, and the tag or workflow that rose most.
         """
@@ -212,7 +212,7 @@ class SpendService:
         *,
         simulated: bool,
     ) -> History:
-        """Spend per local day. Hours are the finest there is: in zones off by half an hour, a day is cut at the hour."""
+        """Spend per local day. It is known by the hour: in zones off by half an hour, a day is cut at the hour."""
         since = to_us(now - timedelta(days=HISTORY_DAYS)) // HOUR_US * HOUR_US
         hours = self._rollups.hourly_spend(since, to_us(now) + 1, covers, simulated=simulated)
         by_day: Counter[date] = Counter()

@@ -1,4 +1,4 @@
-"""Sends an alert's message: a webhook (JSON), Slack's incoming webhook, or e-mail. Raises DeliveryFailed, without secrets."""
+"""Sends an alert's message to a webhook (JSON), to Slack or by mail. Raises DeliveryFailed, without secrets."""
 
 import smtplib
 import ssl
@@ -23,7 +23,7 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channels:
-    """Where messages go. All of it may hold secrets: it lives in the environment, never in the database."""
+    """The addresses of messages. All may hold secrets: they live in the environment, never in the database."""
 
     webhook: str | None = field(default=None, repr=False)
     slack: str | None = field(default=None, repr=False)
@@ -71,7 +71,7 @@ def _post(url: str, body: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Server:
-    """Where mail is handed in; user: empty = without a login."""
+    """The server that takes mail; user: empty = without a login."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""When an alert fires, stays silent and resolves. Pure.
+"""Rules by which an alert fires, stays silent and resolves. Pure.
 
 ok -> pending -> firing -> resolved -> ok. Spend cannot fall within a period, so its thresholds fire at once; a forecast
 wavers, so it must hold for a while first. While an alert is firing it does not speak again. A new period starts afresh.
@@ -57,15 +57,15 @@ def step(alert: Alert, holds: bool | None, bucket_us: int, now: datetime) -> Ale
 
 
 def speaks(before: Alert, after: Alert) -> bool:
-    """Whether a step is worth a message: it fired or resolved, in this period."""
+    """True if a step is worth a message: the alert fired or resolved, in this period."""
     return after.state in ("firing", "resolved") and (after.state, after.since) != (before.state, before.since)
 
 
 def is_told(alert: Alert, passed: Sequence[Alert]) -> bool:
-    """Whether an alert is the one that is told of those that a budget passed at the same moment.
+    """True for the one alert to send of all that a budget passed at the same moment.
 
-    The highest threshold of spend says all of it, and so does the lowest that spend has fallen below; a forecast is told
-    where spend itself passed none.
+    The highest threshold that spend has passed says it all, and so does the lowest that spend has fallen below;
+    a forecast is sent only where spend itself passed none.
     """
     same = [each for each in passed if each.budget_id == alert.budget_id and each.state == alert.state]
     sign = 1 if alert.state == "firing" else -1

@@ -1,4 +1,4 @@
-"""How vendors lay out their bills: which column is what. A new vendor's export is one more entry here. Pure."""
+"""Layouts of vendors' bills: the meaning of each column. A new vendor's export is one more entry here. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,14 @@ _FOREIGN_CELL = re.compile(rf"(?<![a-z])({_SIGNS}|{_CODES})(?![a-z])", re.IGNORE
 class Layout:
     """The columns of an export, each under all its names, in `column` form; the first that is there counts.
 
-    needs: Columns that tell it from others. until: The end of a line's usage. model, kind: All that are there, together.
-    service: Who is charged for; lines of other services than models are left out. credits: To be added to the cost.
-    inside: Money that is in the cost already, or that nobody is charged. scale: Dollars of one unit of the amounts.
-    order: How it writes days that could be read in two ways; None = the file must tell.
+    needs: Columns that tell it from others.
+    since, until: The start and the end of a line's usage.
+    model, kind: All that are there, together.
+    service: The service that is charged for; lines of other services than models are left out.
+    credits: Amounts to be added to the cost.
+    inside: Money that is in the cost already, or that nobody is charged.
+    scale: Dollars of one unit of the amounts.
+    order: The order of day and month where both readings are possible; None = the file must tell.
     """
 
     source: Source
@@ -47,93 +51,95 @@ class Layout:
     order: Order | None = None
 
 
+def _layout(
+    source: Source, *, provider: str = "", scale: Decimal = Decimal(1), order: Order | None = None, **columns: str
+) -> Layout:
+    parts = {part: tuple(names.split()) for part, names in columns.items()}
+    return Layout(source=source, provider=provider, scale=scale, order=order, **parts)
+
+
 NET = ("unroundedsubtotal", "subtotal", "total")  # credits are in it already
-IN_DOLLARS = (
-    "costusd",
-    "costinusd",
-    "usd",
-    "spendusd",
-    "totalcostusd",
-    "xbilledcostinusd",
-)  # whatever the currency of the account
+_DOLLARS = "costusd costinusd usd spendusd totalcostusd xbilledcostinusd"  # whatever the currency of the account
+IN_DOLLARS = tuple(_DOLLARS.split())
 PLAIN_MODEL = ("model", "modelname", "modelpermaslug", "modelversion")  # holds a name and nothing else
 _INSIDE_GOOGLES = (
-    "costatlist",
-    "listcost",
-    "negotiatedsavings",
-    "priceeffectiveprice",
-    "costatlistconsumptionmodel",
-    "costateffectivepricedefault",
+    "costatlist listcost negotiatedsavings priceeffectiveprice costatlistconsumptionmodel costateffectivepricedefault"
 )
-_CREDITS = ("credits", "credit", "creditsamount", "discounts", "savingsprograms", "othersavings", "promotionsandothers")
+_CREDITS = "credits credit creditsamount discounts savingsprograms othersavings promotionsandothers"
 LAYOUTS = (
-    Layout(
-        source="anthropic-costs-csv", provider="anthropic", needs=("usagedateutc", "tokentype"), since=("usagedateutc",),
-        cost=("costusd",), model=("model", "modelversion"), kind=("tokentype", "usagetype", "costtype"), inside=("listpriceusd",),
+    _layout(
+        "anthropic-costs-csv", provider="anthropic", needs="usagedateutc tokentype", since="usagedateutc",
+        cost="costusd", model="model modelversion", kind="tokentype usagetype costtype", inside="listpriceusd",
     ),
-    Layout(
-        source="anthropic-costs-api", provider="anthropic", needs=("startingat", "amount"), since=("startingat",),
-        until=("endingat",), cost=("amount",), model=("model", "description"), kind=("tokentype", "costtype"), scale=Decimal("0.01"),
+    _layout(
+        "anthropic-costs-api", provider="anthropic", needs="startingat amount", since="startingat", until="endingat",
+        cost="amount", model="model description", kind="tokentype costtype", scale=Decimal("0.01"),
     ),
-    Layout(
-        source="openrouter-csv", provider="openrouter", needs=("modelpermaslug",), since=("createdat", "date"),
-        cost=("costtotal", "usage"), model=("modelpermaslug",),
-        inside=("costwebsearch", "costcache", "costfileprocessing", "byokusageinference"),
+    _layout(
+        "openrouter-csv", provider="openrouter", needs="modelpermaslug", since="createdat date",
+        cost="costtotal usage", model="modelpermaslug",
+        inside="costwebsearch costcache costfileprocessing byokusageinference",
     ),
-    Layout(
-        source="openai-costs-csv", provider="openai", needs=("amountvalue",), since=("starttimeiso", "starttime", "date"),
-        until=("endtimeiso", "endtime"), cost=("amountvalue",), model=("lineitem", "model"), currency=("amountcurrency",),
+    _layout(
+        "openai-costs-csv", provider="openai", needs="amountvalue", since="starttimeiso starttime date",
+        until="endtimeiso endtime", cost="amountvalue", model="lineitem model", currency="amountcurrency",
     ),
-    Layout(
-        source="azure-csv", needs=("metercategory",), since=("date", "usagedatetime", "usagedate", "usagestartdate"), until=("usageenddate",),
-        cost=("costinusd", "costinbillingcurrency", "pretaxcost", "cost"), model=("metername", "metersubcategory", "productname", "product"),
-        kind=("chargetype",), service=("metercategory", "productname"), currency=("billingcurrencycode", "billingcurrency", "currency"),
-        inside=("costinbillingcurrency", "costinpricingcurrency", "paygcostinusd", "paygcostinbillingcurrency", "effectiveprice", "unitprice", "paygprice"),
+    _layout(
+        "azure-csv", needs="metercategory", since="date usagedatetime usagedate usagestartdate", until="usageenddate",
+        cost="costinusd costinbillingcurrency pretaxcost cost", model="metername metersubcategory productname product",
+        kind="chargetype", service="metercategory productname",
+        currency="billingcurrencycode billingcurrency currency",
+        inside="costinbillingcurrency costinpricingcurrency paygcostinusd paygcostinbillingcurrency"
+        " effectiveprice unitprice paygprice",
         order="month first",
     ),
-    Layout(
-        source="aws-csv", needs=("lineitemusagestartdate",), since=("lineitemusagestartdate",), until=("lineitemusageenddate",),
-        cost=("lineitemunblendedcost", "lineitemblendedcost"), model=("lineitemlineitemdescription", "lineitemusagetype", "productmodel", "productproductname"),
-        kind=("lineitemlineitemtype",), service=("lineitemproductcode", "productproductname"), currency=("lineitemcurrencycode",),
-        inside=("lineitemblendedcost", "lineitemnetunblendedcost", "pricingpublicondemandcost", "lineitemtaxtype"),
+    _layout(
+        "aws-csv", needs="lineitemusagestartdate", since="lineitemusagestartdate", until="lineitemusageenddate",
+        cost="lineitemunblendedcost lineitemblendedcost", kind="lineitemlineitemtype",
+        model="lineitemlineitemdescription lineitemusagetype productmodel productproductname",
+        service="lineitemproductcode productproductname", currency="lineitemcurrencycode",
+        inside="lineitemblendedcost lineitemnetunblendedcost pricingpublicondemandcost lineitemtaxtype",
     ),
-    Layout(
-        source="focus-csv", needs=("chargeperiodstart", "billedcost"), since=("chargeperiodstart",), until=("chargeperiodend",),
-        cost=("xbilledcostinusd", "billedcost"), model=("chargedescription", "resourcename", "skuid"), kind=("chargecategory", "chargeclass"), service=("servicename",),
-        inside=(
-            "billedcost", "effectivecost", "listcost", "contractedcost", "contractedunitprice", "listunitprice", "pricingcurrencyeffectivecost",
-            "xeffectivecostinusd", "xlistcostinusd", "xcontractedcostinusd",
-        ),
+    _layout(
+        "focus-csv", needs="chargeperiodstart billedcost", since="chargeperiodstart", until="chargeperiodend",
+        cost="xbilledcostinusd billedcost", model="chargedescription resourcename skuid",
+        kind="chargecategory chargeclass", service="servicename",
+        inside="billedcost effectivecost listcost contractedcost contractedunitprice listunitprice"
+        " pricingcurrencyeffectivecost xeffectivecostinusd xlistcostinusd xcontractedcostinusd",
     ),
-    Layout(
-        source="google-cloud-csv", provider="gemini", needs=("skudescription",), since=("usagestartdate", "usagestarttime", "date", "day", "month"),
-        until=("usageenddate", "usageendtime"), cost=("unroundedsubtotal", "subtotal", "unroundedcost", "cost"), model=("skudescription",),
-        kind=("costtype", "credittype"), service=("servicedescription",), credits=_CREDITS,
-        inside=_INSIDE_GOOGLES,
+    _layout(
+        "google-cloud-csv", provider="gemini", needs="skudescription",
+        since="usagestartdate usagestarttime date day month", until="usageenddate usageendtime",
+        cost="unroundedsubtotal subtotal unroundedcost cost", model="skudescription", kind="costtype credittype",
+        service="servicedescription", credits=_CREDITS, inside=_INSIDE_GOOGLES,
     ),
-    Layout(  # the same of a report by SKU
-        source="google-cloud-csv", provider="gemini", needs=("sku", "service", "skuid"), since=("date", "day", "month"),
-        cost=("unroundedsubtotal", "subtotal", "unroundedcost", "cost"), model=("sku",), kind=("costtype",), service=("service",),
+    _layout(  # the same of a report by SKU
+        "google-cloud-csv", provider="gemini", needs="sku service skuid", since="date day month",
+        cost="unroundedsubtotal subtotal unroundedcost cost", model="sku", kind="costtype", service="service",
         credits=_CREDITS, inside=_INSIDE_GOOGLES,
     ),
-    Layout(
-        source="generic-csv", since=("usagestartdate", "usagestarttime", "startdate", "starttime", "date", "day", "usagedate", "usagedateutc", "utcdate", "datetime", "timestamp", "createdat", "month"),
-        until=("usageenddate", "usageendtime", "enddate", "endtime"),
-        cost=(*IN_DOLLARS, "unroundedsubtotal", "subtotal", "unroundedcost", "cost", "totalcost", "amountvalue", "amount", "total", "spend", "debit"),
-        model=("skudescription", "lineitem", "model", "modelname", "sku"), kind=("tokentype", "costtype", "description"), service=("servicedescription", "servicename"), credits=_CREDITS,
-        inside=("inputcost", "outputcost", "promptcost", "completioncost", "cachedcost"),
+    _layout(
+        "generic-csv",
+        since="usagestartdate usagestarttime startdate starttime date day usagedate usagedateutc utcdate datetime"
+        " timestamp createdat month",
+        until="usageenddate usageendtime enddate endtime",
+        cost=f"{_DOLLARS} unroundedsubtotal subtotal unroundedcost cost totalcost amountvalue amount total spend debit",
+        model="skudescription lineitem model modelname sku", kind="tokentype costtype description",
+        service="servicedescription servicename", credits=_CREDITS,
+        inside="inputcost outputcost promptcost completioncost cachedcost",
     ),
 )  # fmt: skip
 _USAGE = (
     ("OpenAI", "Costs", {"ncontexttokenstotal", "nummodelrequests"}),
     ("Anthropic", "Cost", {"usageinputtokensnocache", "uncachedinputtokens"}),
 )
-KNOWN = frozenset(name for each in LAYOUTS for names in (each.since, each.cost, each.model, each.service, each.currency) for name in names)  # fmt: skip
+_TOLD_BY = ("since", "cost", "model", "service", "currency")
+KNOWN = frozenset(name for layout in LAYOUTS for part in _TOLD_BY for name in getattr(layout, part))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """Where a file's header is, and which columns are what. columns: `one` of each part; all of `model` and `kind`."""
+    """The place of a file's header and the columns of each part: several of `model` and `kind`, else one at most."""
 
     at: int
     names: tuple[str, ...]
@@ -141,7 +147,7 @@ class Header:
     columns: Mapping[str, tuple[int, ...]]
 
     def cell(self, row: Sequence[str], part: str) -> str:
-        """What a row says under a part; several columns are joined."""
+        """The text of a row under a part; several columns are joined."""
         return " ".join(row[at] for at in self.columns[part] if at < len(row) and row[at])
 
     @property
@@ -164,7 +170,8 @@ def header(rows: Sequence[Sequence[str]]) -> Header:
         if names[0] in ("currency", "billingcurrency") and len(row) > 1 and "cost" not in names:
             check_currency(row[1])
         layout = next(each for each in LAYOUTS if set(each.needs) <= set(names))
-        columns = {part: _found(names, getattr(layout, part), part) for part in ("since", "until", "cost", "model", "kind", "service", "currency", "credits")}  # fmt: skip
+        parts = ("since", "until", "cost", "model", "kind", "service", "currency", "credits")
+        columns = {part: _found(names, getattr(layout, part), part) for part in parts}
         if columns["cost"] and (columns["since"] or columns["model"]):
             _check_cost(row[columns["cost"][0]].strip(), names)
             if names[columns["cost"][0]] in NET:
@@ -203,7 +210,7 @@ def _found(names: Sequence[str], wanted: Sequence[str], part: str) -> tuple[int,
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a column's name says that its amounts are in another currency."""
+    """True if a column's name says that its amounts are in another currency."""
     return _FOREIGN.search(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""Which of our models a line of a bill speaks of, however the vendor words it. Pure."""
+"""Finds the model that a line of a bill speaks of, however the vendor words it. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _VARIANT = (
 )
 _SLUG = re.compile(
     r"\b((?:ft:)?(?:gemini|gpt|claude|o\d))[ -][\w.: -]*?"
-    r"(?=,| (?:input|output|text|audio input|audio output|image input|video|batch|cach|short|long|thinking|token|usage)|$)"
+    r"(?=,| (?:input|output|text|audio (?:in|out)put|image input|video|batch|cach|short|long|thinking|token|usage)|$)"
 )
 _VENDOR = re.compile(
     r"^(?:.*/)?(?:(?:us|eu|apac|global)\.)?(?:(?:anthropic|amazon|meta|mistral|cohere|deepseek|openai)\.)?"
@@ -20,7 +20,7 @@ _DATED = re.compile(r"[-@](?:preview(?:-\d\d-\d{2,4})?|\d{8}|\d{4}-\d{2}-\d{2}|\
 
 
 class Names:
-    """The names in our own ledger. groups: Those that the bill knows by one name only, such as an alias and its version."""
+    """The names in our own ledger. groups: Names that share one on the bill, such as an alias and its version."""
 
     def __init__(self, models: Sequence[str]) -> None:
         self._models = {name: _canonical(name) for name in models}

@@ -1,4 +1,4 @@
-"""How a file writes its amounts and dates: decided once for all of it, because one cell alone can be read in two ways. Pure."""
+"""The notation of a file's amounts and dates: decided once for the file, as a single cell may be ambiguous. Pure."""
 
 import calendar
 import re
@@ -16,7 +16,8 @@ MAX_USD = Decimal(1_000_000_000)
 _GROUP: dict[Mark, Mark] = {".": ",", ",": "."}  # the other of the two groups thousands
 _FORMS = {
     mark: re.compile(
-        rf"[+-]?(?:[1-9]\d{{0,2}}(?:\{group}\d{{3}})+(?:\{mark}\d+)?|(?:\d+(?:\{mark}\d+)?|\{mark}\d+)(?:e[+-]?\d{{1,4}})?)",
+        rf"[+-]?(?:[1-9]\d{{0,2}}(?:\{group}\d{{3}})+(?:\{mark}\d+)?"
+        rf"|(?:\d+(?:\{mark}\d+)?|\{mark}\d+)(?:e[+-]?\d{{1,4}})?)",
         re.IGNORECASE,
     )
     for mark, group in _GROUP.items()
@@ -33,7 +34,7 @@ _OFFSET = re.compile(r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*[+-]\d\d:?\d\d$")
 
 
 def decimal_mark(amounts: Iterable[str], default: Mark) -> Mark:
-    """What the amounts that can be read in only one way have for a decimal mark; the default where there are none.
+    """The decimal mark of the amounts that can be read in only one way; the default where there are none.
 
     `0,0123` and `1.234,5` show a comma, `1,234,567` and `0.5` a point; `1,234` and `12` could be either.
 
@@ -46,7 +47,8 @@ def decimal_mark(amounts: Iterable[str], default: Mark) -> Mark:
         if len(marks) == 1:
             shown.setdefault(marks[0], text)
     if len(shown) == 2:
-        raise InvalidRequest(f"The amounts {shown['.'][:_LONGEST]!r} and {shown[','][:_LONGEST]!r} have different decimal marks.")  # fmt: skip
+        first, second = shown["."][:_LONGEST], shown[","][:_LONGEST]
+        raise InvalidRequest(f"The amounts {first!r} and {second!r} have different decimal marks.")
     return next(iter(shown), default)
 
 
@@ -68,7 +70,7 @@ def checked(found: Decimal, text: str) -> Decimal:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a cell of amounts says nothing: empty, a dash as bookkeepers write it, or n/a."""
+    """True for a cell without an amount: empty, a dash as bookkeepers write it, or n/a."""
     return re.fullmatch(r"[-–—]*|n/?a", _bare(text), re.IGNORECASE) is not None
 
 
@@ -81,7 +83,7 @@ def _bare(text: str) -> str:
 
 
 def day_order(dates: Iterable[str], default: Order | None = None) -> Order:
-    """Whether 11/5/2026 is in November or in May: told by the dates of which only one reading exists.
+    """The reading of 11/5/2026, in November or in May, as told by the dates that can be read in only one way.
 
     Raises:
         InvalidRequest: No date tells and there is no default, or they tell different things.

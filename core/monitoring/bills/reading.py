@@ -1,4 +1,4 @@
-"""Reads a vendor's bill in any layout of `bill_layouts`: nothing that was charged is dropped without being named. Pure."""
+"""Reads a vendor's bill in any layout of `layouts`: nothing that was charged is dropped without being named. Pure."""
 
 import csv
 import io
@@ -29,8 +29,8 @@ _TOTAL = re.compile(
     r"(grand |sub[ -]?|filtered |invoice )?total\b(\W*(usd|costs?|amount|charges)?\W*$)?", re.IGNORECASE
 )
 _OF_MODELS = re.compile(
-    r"gemini|generative|vertex|gemma|imagen|veo|openai|gpt|claude|anthropic|bedrock|foundry|cognitive|ai (services|gateway)|tokens?\b"
-    r"|mistral|llama|cohere|deepseek|grok|qwen", re.IGNORECASE
+    r"gemini|generative|vertex|gemma|imagen|veo|openai|gpt|claude|anthropic|bedrock|foundry|cognitive"
+    r"|ai (services|gateway)|tokens?\b|mistral|llama|cohere|deepseek|grok|qwen", re.IGNORECASE
 )  # fmt: skip
 _MONEY = re.compile(r"cost|charge|amount|fee|credit|discount|tax|saving|refund|adjust|usd|\$", re.IGNORECASE)
 _MINUS = re.compile(r"(?<!\de)[-−]|\(", re.IGNORECASE)
@@ -39,14 +39,20 @@ _NO_MONEY = re.compile(
 )
 _KINDS: tuple[tuple[Kind, str], ...] = (
     ("tax", r"\btax\b|\bvat\b"), ("credit", r"credit|discount|promotion|refund|adjustment|saving|free (trial|tier)"),
-    ("grounding", r"grounding|search"), ("storage", r"storage"), ("input", r"no[ _]cache|uncached"), ("cached", r"cach"),
-    ("thinking", r"thinking|reasoning"), ("output", r"output|completion"), ("input", r"input|prompt"),
+    ("grounding", r"grounding|search"), ("storage", r"storage"), ("input", r"no[ _]cache|uncached"),
+    ("cached", r"cach"), ("thinking", r"thinking|reasoning"), ("output", r"output|completion"),
+    ("input", r"input|prompt"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLine:
-    """One line; on, model: None where the bill does not say. until: Its last day. text: What it is charged for, as billed."""
+    """One line of a bill.
+
+    on, model: None where the bill does not say.
+    until: Its last day.
+    text: The item that is charged for, as the bill words it.
+    """
 
     on: date | None
     model: str | None
@@ -62,7 +68,11 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """A bill in US dollars. skipped: What was left out and why, in words. groups: Names of ours that it knows as one."""
+    """A bill in US dollars.
+
+    skipped: Sentences on each kind of line that was left out, and why.
+    groups: Names of ours that it knows as one.
+    """
 
     source: Source
     provider: str
@@ -77,7 +87,7 @@ class Bill:
 
 @dataclass(slots=True)
 class _Left:
-    """What is left out for one reason: lines, dollars, and dollars by name."""
+    """Lines left out for one reason: their number, their dollars, and dollars by name."""
 
     n: int = 0
     usd: Decimal = Decimal(0)
@@ -108,7 +118,7 @@ class _File:
         self.left.setdefault(why, _Left()).add(usd, name)
 
     def charges(self, row: Sequence[str]) -> list[tuple[bool, Decimal]]:
-        """(is it the cost itself, dollars) of what a row charges and credits; empty = nothing is said. Raises: InvalidRequest"""
+        """A row's charges and credits as (is the cost itself, dollars); empty = it has none. Raises: InvalidRequest"""
         found = []
         for part in ("cost", "credits"):
             for at in self.header.columns[part]:
@@ -203,7 +213,7 @@ def _rows(text: str, separator: str) -> list[list[str]]:
 
 
 def _by_day(rows: list[list[str]]) -> list[list[str]]:
-    """A table with a row a day and a column a service or usage type, as AWS's Cost Explorer writes it, with a row for each."""
+    """One row for each cell of a table with a row a day and a column a service, as AWS's Cost Explorer writes it."""
     at = next((at for at, row in enumerate(rows[:MAX_PREAMBLE]) if column(row[-1]) == "totalcosts"), None)
     if at is None:
         return rows
@@ -258,7 +268,7 @@ def _cells(rows: Iterable[Sequence[str]], header: Header, *parts: str) -> Iterat
 
 
 def _lines(row: Sequence[str], file: _File) -> list[BillLine]:
-    """What a row charges, and beside it what it credits; neither where it is left out."""
+    """The charge of a row and beside it its credits; none where the row is left out."""
     header = file.header
     if header.cost not in IN_DOLLARS:
         layouts.check_currency(header.cell(row, "currency"))
@@ -276,17 +286,18 @@ def _lines(row: Sequence[str], file: _File) -> list[BillLine]:
     if on is None and re.search(r"\d", since):
         raise InvalidRequest(f"date == {since[:40]!r}, must be a day such as 2026-11-24")
     model, kind = file.names.find(said or label) or _named(row, header), _kind(label)
+    text = (label or service)[:120]
     return [
-        BillLine(on=on, until=until, model=model, usd=usd, kind=kind if is_cost else "credit", text=(label or service)[:120])
+        BillLine(on=on, until=until, model=model, usd=usd, kind=kind if is_cost else "credit", text=text)
         for is_cost, usd in charges
         if usd
-    ]  # fmt: skip
+    ]
 
 
 def _why_not(
     row: Sequence[str], said: tuple[str, str], charges: Sequence[tuple[bool, Decimal]], on: date | None
 ) -> str | None:
-    """Why a line is left out; None = it counts."""
+    """The reason to leave a line out; None = it counts."""
     label, service = said
     if not charges or _is_total(row, on) or (on is None and not (label or service)):
         return WITHOUT
@@ -327,7 +338,7 @@ def _kind(text: str) -> Kind:
 
 
 def _in_words(file: _File, lines: Sequence[BillLine]) -> list[str]:
-    """What was left out, with its sums; and whether the file's own total is that of its lines."""
+    """Sentences on the lines that were left out, and on a total of the file that is not that of its lines."""
     found = []
     for why, left in file.left.items():
         names = ", ".join(f"{name} ${usd:f}" for name, usd in list(left.names.items())[:20])
@@ -346,9 +357,12 @@ def _unread_columns(rows: Sequence[Sequence[str]], file: _File) -> list[str]:
     """Columns that look like money and are not read, with what they add up to."""
     header, layout = file.header, file.header.layout
     known = {*layout.cost, *layout.inside, *layout.credits, *layouts.NET}
+    read = {at for columns in header.columns.values() for at in columns}
     found = []
     for at, name in enumerate(header.names):
-        if column(name) in known or layouts.is_foreign(name) or not _MONEY.search(name) or _NO_MONEY.search(name) or any(at in cells for cells in header.columns.values()):  # fmt: skip
+        if at in read or column(name) in known or layouts.is_foreign(name):
+            continue
+        if not _MONEY.search(name) or _NO_MONEY.search(name):
             continue
         try:
             total = sum(
@@ -367,7 +381,7 @@ def _unread_columns(rows: Sequence[Sequence[str]], file: _File) -> list[str]:
 
 
 def _is_total(row: Sequence[str], on: date | None) -> bool:
-    """Whether a row is a sum of others; one that begins with the word and has a day may be a customer's."""
+    """True for a row that is a sum of others; a row with a day that only begins with the word may be a customer's."""
     is_one = _TOTAL.match if on is None else _TOTAL.fullmatch
     return any(is_one(cell) for cell in row if cell[:1].isalpha())
 

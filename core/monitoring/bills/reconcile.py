@@ -17,7 +17,7 @@ CONSTANT = Decimal("0.02")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
-    """What is on record for a day (UTC) and model; on: None = for the whole range."""
+    """Our own record of a day (UTC) and model; on: None = of the whole range."""
 
     on: date | None
     model: str
@@ -30,7 +30,7 @@ class Booked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What was billed beside what is booked; on, model: None = all, or not said by the bill."""
+    """A billed amount beside the booked one; on, model: None = all, or not said by the bill."""
 
     on: date | None
     model: str | None
@@ -160,11 +160,13 @@ def _cause(
         return f"{n_estimated:,} calls are estimated: they broke off or came without a count"
     if billed > own:
         return "calls that did not come through here, or a higher price"
-    return "a lower price or a free allowance" if not any(row.cached_tokens for row in recorded) else "cached tokens billed lower, or a lower price"  # fmt: skip
+    if any(row.cached_tokens for row in recorded):
+        return "cached tokens billed lower, or a lower price"
+    return "a lower price or a free allowance"
 
 
 def _one_sided(lines: Sequence[BillLine]) -> str:
-    """Why something is only billed (lines), or only on record (no line)."""
+    """The cause of an amount that is only billed (lines), or only on record (no line)."""
     if not lines:
         return "recorded but not billed: free tier, or the bill is not complete yet (bills lag by a day or two)"
     if any(line.model is not None or not line.text for line in lines):
