@@ -22,20 +22,12 @@ NOT_YET: dict[str, str] = {
     "function": """
     """,
     "line": """
-        core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py core/monitoring/bills/layouts.py
-        core/monitoring/bills/models.py core/monitoring/bills/notation.py core/monitoring/bills/reading.py
-        core/monitoring/bills/reconcile.py core/monitoring/bridge.py core/monitoring/feedback.py
-        core/monitoring/service.py core/monitoring/spend.py
         core/storage/calls/rollups.py core/storage/engine/database.py core/storage/engine/health.py
         core/storage/engine/prepared.py core/storage/engine/writer.py core/storage/experiments/check.py
         core/storage/experiments/designs.py core/storage/money/ledger.py core/storage/money/prices.py
         core/storage/money/repricing.py core/storage/votes.py
     """,
     "question": """
-        core/monitoring/alerts/delivery.py core/monitoring/alerts/rules.py
-        core/monitoring/bills/layouts.py core/monitoring/bills/models.py core/monitoring/bills/notation.py
-        core/monitoring/bills/reading.py core/monitoring/bills/reconcile.py core/monitoring/feedback.py
-        core/monitoring/forecast.py core/monitoring/service.py core/monitoring/spend.py
         core/storage/calls/generations.py core/storage/calls/rollups.py core/storage/engine/audit.py
         core/storage/engine/bulk.py core/storage/engine/database.py core/storage/engine/health.py
         core/storage/engine/presence.py core/storage/engine/writer.py core/storage/gateway/keyed_requests.py
