@@ -39,7 +39,7 @@ class VoteStore:
 
     @staticmethod
     def put(connection: Connection, row: Mapping[str, Any], *, replaces: bool = True) -> str:
-        """Write a vote, or change the one of that voter and pair; replaces=False: leave that as it is. Gives the vote's id."""
+        """Write a vote, or change the one of that voter and pair unless replaces is False. Gives the vote's id."""
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         statement = dialect.insert(votes).values(**row)
         if replaces:

@@ -117,7 +117,7 @@ def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
 
 
 def search_text(messages: Sequence[Message], answer: str) -> str:
-    """What a search looks through, and what it looks for with `folded`: databases fold letters each in its own way."""
+    """The text that a search looks through, `folded` as the words searched for are: databases differ in folding."""
     found = [text for message in messages for part in message.content for text in _texts(part)]
     return _storable(folded("\n".join([*found, answer])))
 

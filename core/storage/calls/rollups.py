@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Delta:
-    """What a batch adds to one rollup row."""
+    """The sum that a batch adds to one rollup row."""
 
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SUMS, 0))
     latency_min_us: int = 1 << 62
@@ -106,7 +106,7 @@ def add_rows(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 class _Statements(NamedTuple):
-    """What `apply` runs on one table."""
+    """Statements that `apply` runs on one table."""
 
     insert: Prepared
     select: Prepared
@@ -188,7 +188,7 @@ class RollupStore:
         return _to_columns(answered, others)
 
     def has_any(self, *, simulated: bool | None = None, source: str | None = None) -> bool:
-        """Whether any call was ever recorded, simulated or real, or of one source."""
+        """True if any call was ever recorded: any at all, simulated or real ones, or those of one source."""
         c = rollups_day.c
         statement = select(c.bucket_at).limit(1)
         if simulated is not None:
@@ -244,12 +244,13 @@ class RollupStore:
             return {int(at): int(nano) for at, nano in connection.execute(statement.group_by(h.bucket_at))}
 
     def model_sums(self, since_us: int, until_us: int, *, simulated: bool) -> list[tuple[Any, ...]]:
-        """(model, priced calls, input, cached, output tokens, cost, its parts for input and cached input) in [since, until).
+        """(model, priced calls, input, cached, output tokens, cost, its parts for input and cached input) of a window.
 
-        Both must be whole hours. Models without a priced call are left out.
+        Both ends must be whole hours. Models without a priced call are left out.
         """
         found: dict[str, list[int]] = {}
-        names = ("n", "n_unpriced", "input_tokens", "cached_tokens", "output_tokens", "cost_nano_usd", "input_nano_usd", "cached_nano_usd")  # fmt: skip
+        names = ["n", "n_unpriced", "input_tokens", "cached_tokens", "output_tokens", "cost_nano_usd"]
+        names += ["input_nano_usd", "cached_nano_usd"]
         with self._database.read() as connection:
             for table, start, end in _spans(since_us, until_us):
                 columns = [func.sum(table.c[name]) for name in names]

@@ -36,7 +36,7 @@ def note(connection: Connection, action: str, subject: str, detail: dict[str, An
 
 
 def last_detail(connection: Connection, action: str, subject: str) -> dict[str, Any]:
-    """What was noted when something was last done; empty = it is not on record."""
+    """The note of the last time that something was done; empty = it is not on record."""
     c = audit.c
     statement = select(c.detail).where(c.action == action, c.subject == subject).order_by(c.created_at.desc()).limit(1)
     found = connection.execute(statement).scalar_one_or_none()

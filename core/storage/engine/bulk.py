@@ -32,7 +32,7 @@ def update_many(connection: Connection, table: Table, key: str, rows: Rows) -> N
 
 
 def is_one_of(connection: Connection, what: Any, ids: Iterable[str]) -> ColumnElement[bool]:
-    """Whether a text is one of many, which go over as one value."""
+    """A condition that a text is one of many, which go over as one value."""
     dialect = connection.dialect.name
     return is_among(dialect, what, bindparam(None, as_value(dialect, ids), unique=True))
 

@@ -94,7 +94,7 @@ class Database:
     def write_soon(self) -> Iterator[Connection]:
         """A transaction that others see at its end, and that a power cut right after may undo: no wait for the disk.
 
-        For one thread, the writer's: on SQLite its connection is kept, because fetching one costs more than the transaction.
+        For the writer's thread only: on SQLite its connection is kept, as fetching one costs more than the transaction.
         """
         with self._used_for("writing"):
             if not self.is_sqlite:
@@ -123,7 +123,7 @@ class Database:
         return self._n_files, engine.connect()
 
     def _adopt(self) -> bool:
-        """Whether the file that stands there now is a database of this version, as a restored backup is; then it is used."""
+        """Use the file that stands there now, such as a restored backup; False = it is no database of this version."""
         with self._lock:
             if not self.health.has_moved():  # another thread was first
                 return True
@@ -183,7 +183,8 @@ class Database:
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self._writers.connect() as connection:
             if self.is_sqlite:
-                connection.connection.driver_connection.execute(f"PRAGMA busy_timeout={MIGRATION_MS}")  # type: ignore[union-attr]
+                driver: Any = connection.connection.driver_connection
+                driver.execute(f"PRAGMA busy_timeout={MIGRATION_MS}")
             connection.begin()
             if not self.is_sqlite:  # two processes may start at once; SQLite's write lock already orders them
                 connection.execute(text("SELECT pg_advisory_xact_lock(7264110)"))

@@ -1,4 +1,4 @@
-"""Why a database cannot be used, in a sentence; said in the log once, not for each request."""
+"""The reason that a database cannot be used, in a sentence; said in the log once, not for each request."""
 
 import logging
 import os
@@ -64,12 +64,12 @@ def reason(error: BaseException) -> tuple[str, str] | None:
 
 
 def is_new(error: DBAPIError) -> bool:
-    """Whether a statement failed because its table is not there."""
+    """True if a statement failed because its table is not there."""
     return "no such table" in str(error.orig) or getattr(error.orig, "sqlstate", None) == "42P01"
 
 
 def is_there(error: BaseException) -> bool:
-    """Whether a table could not be made because there is one of its name."""
+    """True if a table could not be made because there is one of its name."""
     return getattr(getattr(error, "orig", None), "sqlstate", None) == "42P07"
 
 
@@ -81,14 +81,18 @@ def wrong_option(error: BaseException) -> tuple[str, str] | None:
 
 
 def _last_words(orig: BaseException | None) -> str:
-    """What a server or its driver says in the end: several addresses may have been tried, and the last line has the cause."""
+    """The last words of a server or its driver: it may have tried several addresses, and these tell the cause."""
     lines = [line for line in str(orig).splitlines() if line.strip()] or ["it does not answer"]
     words = next((line for line in reversed(lines) if "FATAL:" in line), lines[0])
     return re.split(r"FATAL:|failed:", words)[-1].strip(" -.") or "it does not answer"
 
 
 class Health:
-    """What is known of a database. address: as it may be shown. file: of SQLite, whose name must go on to mean the same."""
+    """The state of a database.
+
+    address: As it may be shown.
+    file: SQLite's file, whose name must keep meaning the same file; None = a server.
+    """
 
     def __init__(self, address: str, file: Path | None) -> None:
         self._address = address
@@ -136,7 +140,7 @@ class Health:
             logger.warning("the database %s can be used again", self._address)
 
     def has_moved(self) -> str:
-        """Why the file's name no longer means what was opened: GONE, OTHER or NO_LOG; empty = it does."""
+        """GONE, OTHER or NO_LOG where the file's name no longer means the file that was opened; empty = it does."""
         if self._file is None:
             return ""
         try:
@@ -154,7 +158,7 @@ class Health:
 
     @property
     def has_its_log(self) -> bool:
-        """Whether the write-ahead log of what was opened still has its name: SQLite would write it into another file there."""
+        """True while the opened file's write-ahead log has its name: SQLite would write it into another file there."""
         return self._wal != 0 and _inode(f"{self._file}-wal") == self._wal
 
     def forget(self) -> None:

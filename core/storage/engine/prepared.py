@@ -1,5 +1,7 @@
-"""Statements that every call runs, compiled once and given to the driver itself: what SQLAlchemy does around a statement costs
-several times what the database takes for it."""
+"""Statements that every call runs, compiled once and given to the driver itself.
+
+SQLAlchemy's work around a statement costs several times what the database takes for it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

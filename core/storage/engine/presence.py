@@ -1,4 +1,4 @@
-"""Which processes are alive: each holds a lock that the operating system or the database server frees when it dies."""
+"""Signs of life: each process holds a lock that the operating system or the database server frees when it dies."""
 
 import os
 import re
@@ -96,7 +96,7 @@ class Presence:
 
 
 def is_held(connection: Any) -> bool:
-    """Whether a connection, and with it the locks of its session, is still there; if not, it is closed."""
+    """True while a connection, and with it the locks of its session, is there; a lost one is closed."""
     try:
         connection.execute(text("SELECT 1"))
         connection.commit()

@@ -1,4 +1,4 @@
-"""The one writer: a thread that commits whatever has gathered, so that a commit's cost is shared by all who wait for it.
+"""The one writer: a thread that commits whatever has gathered, so that all who wait share the cost of a commit.
 
 Two lanes. What must be durable (recorded calls, changes) is committed to the disk. What only must be seen by others
 (reservations of a budget) goes first and does not wait for the disk: a process that dies takes its calls with it.
@@ -89,11 +89,11 @@ class Writer:
 
     @property
     def is_troubled(self) -> bool:
-        """Whether the database could not be used the last time, or its file has moved."""
+        """True if the database could not be used the last time, or its file has moved."""
         return self._database.health.is_troubled or bool(self._database.health.has_moved())
 
     async def check(self) -> None:
-        """Where the database could not be used the last time, see whether it can be now.
+        """Try the database again if it could not be used the last time.
 
         Raises:
             DatabaseUnavailable
@@ -110,7 +110,7 @@ class Writer:
         connection.execute(insert(cached_responses).values(**row))
 
     def works(self) -> bool:
-        """Whether a transaction is through within a few seconds."""
+        """True if a transaction is through within a few seconds."""
         try:
             self.submit(self._probe if self.is_troubled else lambda connection: None).result(WORKS_S)
         except Exception:  # noqa: BLE001 - whatever it is, it does not
@@ -142,7 +142,7 @@ class Writer:
     def _answer(self, jobs: Sequence[_Job]) -> None:
         by_handler: dict[Handler, list[_Job]] = {}
         for job in jobs:
-            by_handler.setdefault(job.handler, []).append(job)  # type: ignore[arg-type]  # the quick lane's jobs have one
+            by_handler.setdefault(job.handler, []).append(job)  # type: ignore[arg-type]  # every quick job has one
         for handler, asking in by_handler.items():
             try:
                 with self._database.write_soon() as connection:
@@ -155,7 +155,7 @@ class Writer:
                 job.done.set_result(answer)
 
     def _commit(self, batch: Sequence[_Job]) -> Sequence[_Job]:
-        """Those of the batch that are to be tried again: whoever asked was told, but a call's record is not given up at once."""
+        """The jobs to try again: whoever asked was told of the failure, but a call's record is not given up at once."""
         try:
             with self._database.write_kept() as connection:
                 results = self._execute(connection, batch)

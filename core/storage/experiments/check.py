@@ -101,10 +101,11 @@ def rebuild(connection: Connection, experiment_id: str) -> None:
     found.finish()
     kept = experiment_sums.c.metric.in_(BARE_COUNTS)
     connection.execute(delete(experiment_sums).where(experiment_sums.c.experiment_id == experiment_id, ~kept))
+    times = {(key, "latency"): histogram.encode(counts) or None for key, counts in found.latencies.items()}
     rows = [
-        sum_row(key, metric, moments, histogram.encode(found.latencies.get(key, {})) or None if metric == "latency" else None)
+        sum_row(key, metric, moments, times.get((key, metric)))
         for (key, metric), moments in sorted(found.moments.items())
-    ]  # fmt: skip
+    ]
     if rows:
         connection.execute(experiment_sums.insert(), rows)
 
@@ -170,7 +171,7 @@ def _units(connection: Connection, experiment_id: str, found: GatheredSums) -> I
         for unit in units:
             totals = by_unit.get(unit[0], nothing())
             if unit[0] in times:
-                # Which call was recorded first is only known from the unit itself; that it was one of them can be checked.
+                # Only the unit itself knows which call was recorded first; that it was one of them can be checked.
                 kept = unit[5 + AT["first_latency_us"]]
                 totals[AT["first_latency_us"]] = kept if kept in times[unit[0]] else times[unit[0]][0]
                 found.add_latency(keys[unit[0]], int(totals[AT["first_latency_us"]]))

@@ -72,7 +72,8 @@ class ExperimentStore:
             return False
         row = {"experiment_id": experiment_id, "phase": phase.number, "started_at": started_at, "ended_at": None}
         connection.execute(insert(experiment_phases), [row])
-        connection.execute(insert(experiment_variants), [_variant_row(experiment_id, phase.number, v) for v in phase.variants])  # fmt: skip
+        variants = [_variant_row(experiment_id, phase.number, variant) for variant in phase.variants]
+        connection.execute(insert(experiment_variants), variants)
         return True
 
     @staticmethod
@@ -117,10 +118,10 @@ class ExperimentStore:
         c = experiment_sums.c
         with self._database.read() as connection:
             rows = connection.execute(select(experiment_sums).where(c.experiment_id == experiment_id)).all()
-        moments = {
-            (row.phase, row.position, row.metric): Moments(int(row.n), *(float(getattr(row, name)) for name in MOMENTS[1:]))
-            for row in rows
-        }  # fmt: skip
+        moments = {}
+        for row in rows:
+            sums = (float(getattr(row, name)) for name in MOMENTS[1:])
+            moments[row.phase, row.position, row.metric] = Moments(int(row.n), *sums)
         return Sums(moments, {(row.phase, row.position): row.histogram for row in rows if row.histogram})
 
     def looks(self, experiment_id: str) -> list[Look]:

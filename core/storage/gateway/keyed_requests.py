@@ -26,7 +26,7 @@ def read(connection: Connection, scope: str, key: str) -> KeyedRow | None:
 
 
 def take(connection: Connection, scope: str, key: str, digest: str, owner: str, now_us: int) -> bool:
-    """Whether the key was free, and is now this owner's."""
+    """Take a key for this owner; False = it was not free."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     values = {"scope": scope, "key": key, "digest": digest, "owner": owner, "created_at": now_us}
     statement = dialect.insert(keyed_requests).values(values).on_conflict_do_nothing().returning(_c.key)

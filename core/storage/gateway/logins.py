@@ -1,4 +1,4 @@
-"""Who is logged in to the pages."""
+"""People who are logged in to the pages."""
 
 from sqlalchemy import Connection, delete, insert, select
 

@@ -97,7 +97,7 @@ def _budgets(rows: Rows) -> list[Budget]:
 
 
 def _of_rows(row: tuple[Any, ...], raises: tuple[tuple[Any, ...], ...]) -> Budget:
-    """What a budget allows must be known: one that cannot be read is not passed over. Raises: DamagedRecord."""
+    """A budget from its rows. Its limit must hold, so one that cannot be read is an error. Raises: DamagedRecord."""
     return whole("budget", row, lambda row: _from_row(row, raises))
 
 

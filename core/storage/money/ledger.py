@@ -18,7 +18,7 @@ _BOOKS_LOCK = 7_264_111
 
 @dataclass(slots=True)
 class Charge:
-    """What a batch of calls adds to a budget's period."""
+    """The sum that a batch of calls adds to a budget's period."""
 
     nano: int = 0
     n: int = 0
@@ -33,7 +33,7 @@ def lock_ledger(connection: Connection, *, alone: bool = False) -> None:
 
 
 def lock_budgets(connection: Connection, ids: Collection[str]) -> None:
-    """Let nobody else reserve from these until the end of the transaction; in one order, so that nobody waits crosswise.
+    """Let nobody else reserve from these until the transaction ends; locked in one order, which excludes deadlocks.
 
     SQLite's transaction has the whole file already.
     """
@@ -61,7 +61,7 @@ _POSITION = Prepared(_position_statement)
 
 
 def position(connection: Connection, budget_id: str, span: tuple[int, int]) -> Position:
-    """The ledger of a budget over the buckets in [first, last); one statement, so that both halves are of one moment."""
+    """The ledger of a budget over the buckets in [first, last), in one statement: both halves are of one moment."""
     values = {"id": budget_id, "first": span[0], "last": span[1]}
     [(spent, n, n_unpriced, reserved)] = _POSITION.run(connection, values)
     return Position(spent_nano=int(spent), reserved_nano=int(reserved), n=int(n), n_unpriced=int(n_unpriced))
@@ -94,7 +94,7 @@ def positions(connection: Connection, spans: Mapping[str, tuple[int, int]]) -> d
 
 
 def owners(connection: Connection) -> set[str]:
-    """Whose reservations there are."""
+    """The owners of all reservations."""
     return set(connection.execute(select(reservations.c.owner).distinct()).scalars())
 
 
@@ -167,7 +167,7 @@ def unseeded(connection: Connection) -> list[str]:
 
 
 def spent_in(connection: Connection, budget: Budget, since_us: int, until_us: int) -> Charge:
-    """What the calls of [since, until) cost, from the records themselves."""
+    """The cost of the calls of [since, until), from the records themselves."""
     kind, value = budget.scope_kind, budget.scope_value
     if kind == "all":
         return Charge(*rollups.spend(connection, since_us, until_us))

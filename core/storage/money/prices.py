@@ -18,8 +18,8 @@ from core.storage.schema import catalogues, generations, price_rows, rollups_day
 
 _c = generations.c
 _answered = func.replace(func.lower(func.coalesce(_c.response_model, "")), "models/", "")
-# Which model's price a call is charged with: `-latest` names are pointers, and the answer says where to. The same rule as
-# for a call under way (core.calls.engine).
+# The model whose price a call is charged with: `-latest` names are pointers, and the answer says where to. The same
+# rule as for a call under way (core.calls.engine).
 charged_model = case((and_(_c.request_model.endswith("-latest"), _answered != ""), _answered), else_=_c.request_model)
 
 
@@ -84,8 +84,9 @@ class PriceStore:
         tokens = func.sum(c.input_tokens + c.output_tokens)
         statement = (
             select(
-                c.provider, charged_model.label("model"), func.count().label("n"), func.sum(c.input_tokens).label("i"),
-                func.sum(c.output_tokens).label("o"), func.min(c.created_at).label("a"), func.max(c.created_at).label("z"),
+                c.provider, charged_model.label("model"), func.count().label("n"),
+                func.sum(c.input_tokens).label("i"), func.sum(c.output_tokens).label("o"),
+                func.min(c.created_at).label("a"), func.max(c.created_at).label("z"),
             )
             .where(c.cost_nano_usd.is_(None), c.provider != "simulated")
             .group_by(c.provider, charged_model)

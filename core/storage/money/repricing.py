@@ -46,7 +46,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaySum:
-    """What a segment comes to on one day. before_nano: the known part of what is on record."""
+    """The sums of a segment on one day. before_nano: the known part of the cost on record."""
 
     day_us: int
     n: int
@@ -146,7 +146,7 @@ def _of(connection: Connection, segment: Segment, only_unpriced: bool) -> Column
 
 
 def _in_columns(price: Price) -> ColumnElement[bool]:
-    """The calls whose cost is an expression over their columns; without a price for what it used, a call stays as it is."""
+    """The calls whose cost is an expression over their columns; a call that used what has no price stays as it is."""
     unpriced = [literal(0) == part.count for part in parts(_COLUMNS, price) if part.rate is None]
     unpriced += [literal(0) == count for _, count, usd, _ in fees(_COLUMNS, price) if usd is None]
     return and_(g.usages == "", g.more_usage == "", *unpriced, *([false()] if price.unknown_units else []))
@@ -217,9 +217,9 @@ def _rounded(scaled: Any, scale: int) -> Any:
 def _rows_by_hand(
     connection: Connection, segment: Segment, where: ColumnElement[bool]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Calls of several billed attempts, as tiers are per request, or with counts that have no column: each with its money.
+    """Calls and their money: those of several billed attempts, as tiers are per request, or of counts without a column.
 
-    One that the price does not cover, or whose counts are damaged, stays as it is.
+    A call that the price does not cover, or whose counts are damaged, stays as it is.
     """
     statement = select(generations).where(where, or_(g.usages != "", g.more_usage != ""))
     found = []
@@ -234,7 +234,7 @@ def _rows_by_hand(
 
 
 def _changes(money: tuple[Any, Any, Any]) -> list[Any]:
-    """What changes in a sum of calls: cost and its parts, calls and tokens without a price, estimated calls."""
+    """Changes to a sum of calls: cost and its parts, calls and tokens without a price, estimated calls."""
     was_unpriced = g.cost_nano_usd.is_(None)
     changes = [func.sum(new - func.coalesce(g[name], 0)) for new, name in zip(money, _MONEY, strict=True)]
     changes.append(func.sum(case((was_unpriced, -1), else_=0)))

@@ -25,7 +25,7 @@ Row = Any  # a mapping: a row to insert, or one that was read
 
 
 class SpendBy(NamedTuple):
-    """What the calls of one value of a dimension came to. cost_nano_usd: the known part."""
+    """The sums of the calls of one value of a dimension. cost_nano_usd: the known part."""
 
     value: str
     n: int
