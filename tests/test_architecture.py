@@ -21,19 +21,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 NOT_YET: dict[str, str] = {
     "function": """
     """,
-    "line": """
-        core/storage/calls/rollups.py core/storage/engine/database.py core/storage/engine/health.py
-        core/storage/engine/prepared.py core/storage/engine/writer.py core/storage/experiments/check.py
-        core/storage/experiments/designs.py core/storage/money/ledger.py core/storage/money/prices.py
-        core/storage/money/repricing.py core/storage/votes.py
-    """,
-    "question": """
-        core/storage/calls/generations.py core/storage/calls/rollups.py core/storage/engine/audit.py
-        core/storage/engine/bulk.py core/storage/engine/database.py core/storage/engine/health.py
-        core/storage/engine/presence.py core/storage/engine/writer.py core/storage/gateway/keyed_requests.py
-        core/storage/gateway/logins.py core/storage/money/budgets.py core/storage/money/ledger.py
-        core/storage/money/repricing.py core/storage/money/spend_by.py
-    """,
 }
 
 
