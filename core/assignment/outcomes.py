@@ -15,7 +15,11 @@ Given = Sequence[tuple[str, OutcomeInput]]
 
 
 class PlacedOutcome(NamedTuple):
-    """An outcome with what it belongs to. position: None = no variant; assignment_id: None = no unit on record."""
+    """An outcome with its place in the experiment.
+
+    position: None = no variant.
+    assignment_id: None = no unit on record.
+    """
 
     id: str
     experiment_id: str
@@ -38,7 +42,8 @@ class PlacedOutcome(NamedTuple):
 class Known(NamedTuple):
     """The facts on record that outcomes are decided by.
 
-    units: By assignment, those of `assignments_of`. assignments: Generation -> its assignment.
+    units: By assignment, those of `assignments_of`.
+    assignments: Generation -> its assignment.
     earlier: Generation -> its outcome that counts so far.
     """
 

@@ -12,9 +12,11 @@ from core.formats.names import PATTERN_SIGNS, is_meant, is_pattern, normalise
 class Known:
     """The names that there are.
 
-    models: (provider, model) of those that are listed, priced or on record. resolve: Raises AimmError for a name that
-    nobody answers. takes_any: Whether a server that is set up answers names that are in no list.
-    aliases: Name -> model that it stands for now. key_id: The id of a key by its id or name; raises AimmError.
+    models: (provider, model) of those that are listed, priced or on record.
+    resolve: Raises AimmError for a name that nobody answers.
+    takes_any: Whether a server that is set up answers names that are in no list.
+    aliases: Name -> model that it stands for now.
+    key_id: The id of a key by its id or name; raises AimmError.
     """
 
     providers: Collection[str]

@@ -32,7 +32,8 @@ SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses th
 class Account:
     """The usage and cost of a call.
 
-    cost_usd: None = unknown. unknown_for: Why there is a price and yet no cost.
+    cost_usd: None = unknown.
+    unknown_for: The reason why there is a price and yet no cost.
     """
 
     usage: Usage

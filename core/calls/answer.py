@@ -19,7 +19,9 @@ from core.providers.base import Provider
 class Answerer:
     """The model that answers a call and who pays for it, as far as that is known before the first chunk.
 
-    wire: The vendor's. price_id: Of the usual price. spender: Whose budgets pay.
+    wire: The vendor's.
+    price_id: Of the usual price.
+    spender: The one whose budgets pay.
     fallback_from: "model error" of the model that should have answered; empty = it does.
     spent_before_usd: What models cost that failed before; None = not known.
     is_hit: The answer is a cached response.
@@ -124,8 +126,11 @@ class ModelAnswer:
 class Accumulator:
     """The state of a running call, and its one owner: who is asked, what has come so far, what it may cost.
 
-    See ModelAnswer for what is not said here. waiting: Why nothing happens just now. digest: By which the answer may be
-    cached. chunks: All of them, where they are to be cached.
+    See ModelAnswer for the other fields.
+
+    waiting: The reason why nothing happens just now.
+    digest: The name by which the answer may be cached.
+    chunks: All of them, where they are to be cached.
     """
 
     started_at: float = field(default_factory=time.monotonic)

@@ -19,7 +19,8 @@ class Options(TypedDict, total=False):
     """All that may be said beside a prompt.
 
     model: None = the default one. A model `exp:NAME` lets that experiment choose who answers `unit`.
-    unit: Who an experiment assigns. force: Its variant, for trying it out; then nothing is counted.
+    unit: The user, session or request that an experiment assigns.
+    force: The experiment's variant, for trying it out; then nothing is counted.
     on_chunk: Gets each chunk, and None at the end, in the core's loop.
     The others are parameters of the call; see core.domain.generation.Parameters.
     """
@@ -57,7 +58,8 @@ class Asking(ABC):
         """Start a call in the background and return its handle; pages draw it, closing them does not stop it.
 
         prompt: A text, messages, or a whole Request, which says model, system prompt and parameters itself.
-        origin: Who asks, and for what. options: See Options.
+        origin: Who asks, and for what.
+        options: See Options.
 
         Raises:
             InvalidRequest, NotFound; Forbidden: the key may not ask this model.

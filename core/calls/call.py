@@ -89,7 +89,11 @@ class Call:
         on_chunk: OnChunk | None = None,
         assignment: Assignment | None = None,
     ) -> None:
-        """on_chunk: Gets each chunk, and None at the end, in the core's loop. assignment: An experiment's choice."""
+        """Describe a call that has not begun.
+
+        on_chunk: Gets each chunk, and None at the end, in the core's loop.
+        assignment: An experiment's choice.
+        """
         self.id = call_id
         self.request = request
         self.origin = origin

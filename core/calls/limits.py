@@ -64,7 +64,7 @@ class RateLimits:
 
 @dataclass(slots=True)
 class _Room:
-    """asks_at: When one request may go although nothing should be left."""
+    """The rest of a vendor's rate limit. asks_at: When one request may go although nothing should be left."""
 
     remaining: int
     until: float

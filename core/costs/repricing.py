@@ -23,7 +23,7 @@ from core.storage.money.repricing import Segment
 
 
 class RepriceService:
-    """on_repriced: Runs in the transaction that charges anew."""
+    """Charges past calls with the prices known now. on_repriced: Runs in the same transaction."""
 
     def __init__(
         self,

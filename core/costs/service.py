@@ -27,7 +27,9 @@ MAX_CATALOGUE_BYTES = 20_000_000
 
 
 class PriceService:
-    """file: The team's `prices.yaml`, read when it changes.
+    """The prices that hold: the catalogue's and the team's own.
+
+    file: The team's `prices.yaml`, read when it changes.
     servers: Names of own servers, which may have prices too.
     """
 

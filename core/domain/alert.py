@@ -10,9 +10,12 @@ Channel = Literal["webhook", "slack", "email", "page"]  # page: shown on Monitor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """threshold: A share of the limit; is_forecast: of the forecast of the period's end, not of what is spent.
+    """A budget's threshold, and whether it is passed.
 
-    since: When it came into this state. bucket_us: Start of the period that it speaks of.
+    threshold: A share of the limit.
+    is_forecast: It is held against the forecast of the period's end, not against the spend.
+    since: When it came into this state.
+    bucket_us: Start of the period that it speaks of.
     """
 
     budget_id: str

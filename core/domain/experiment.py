@@ -22,10 +22,10 @@ SMALLER_IS_BETTER: tuple[Metric, ...] = ("cost_per_success", "latency_p95", "err
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One of what is compared. The first one with a weight is the control.
+    """One of the models, prompts or workflows compared. The first one with a weight is the control.
 
-    workflow: The template that answers instead of one call of the model. is_shadow: It answers silently beside the
-    variant that was assigned, is never returned, and takes no part in the comparison.
+    workflow: The template that answers instead of one call of the model.
+    is_shadow: It answers silently beside the variant that was assigned, is never returned, and is not compared.
     """
 
     position: int
@@ -79,8 +79,9 @@ class Design:
     secondary: Further metrics that share the error with the primary one; others are shown and claim nothing.
     margin: For the rule not_worse_and_cheaper, how much worse the primary metric may be, in its unit.
     smallest_effect: The smallest difference of the primary metric that would matter, in its unit; None = not said.
-    tuned_for: Observations at which the intervals are tightest. window_days: How long after the stop outcomes count.
-    cache_s: For how many seconds an answer may be given again to the same request of the same key; None = not at all.
+    tuned_for: Observations at which the intervals are tightest.
+    window_days: Days after the stop in which outcomes still count.
+    cache_s: Seconds for which an answer may be given again to the same request of the same key; None = not at all.
     """
 
     primary: Metric = "success"
@@ -121,9 +122,12 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """salt: Makes its assignment independent of every other experiment's. variants: those of the current phase.
+    """A test of variants on live traffic.
 
-    acknowledged_at: When someone said that a wrong split was seen. ended: Why it was stopped, in words.
+    salt: Makes its assignment independent of every other experiment's.
+    variants: Those of the current phase.
+    acknowledged_at: When someone said that a wrong split was seen.
+    ended: Why it was stopped, in words.
     """
 
     id: str
@@ -183,9 +187,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The decision that the data carry. winner: a variant's position, only where action is ship.
+    """The decision that the data carry.
 
-    days_left: About how long it still takes at today's traffic; None = not told. money: the verdict on cost, in words.
+    winner: A variant's position, only where action is ship.
+    days_left: About how long it still takes at today's traffic; None = not told.
+    money: The judgement on cost, in words.
     """
 
     action: Action
@@ -200,7 +206,8 @@ class Decision:
 class OutcomeInput:
     """An outcome to record: of a generation, an assignment, a unit, or just of a variant (position, key or name).
 
-    rating: 1 to 5; number: any finite one; text: free.
+    rating: 1 to 5.
+    number: Any finite one.
     """
 
     variant: str | int | None = None

@@ -33,9 +33,10 @@ class Condition:
 class Step:
     """One call of a workflow.
 
-    model: None = the model of the run. check: what the answer must be; a failed check is tried again with the
-    reason, `attempts` times in all. on_failure: stop the run, skip the step (its output is then empty), ask
-    `fallback_model` once, or go on with `default` as the output.
+    model: None = the model of the run.
+    check: The form that the answer must have; a failed check is tried again with the reason, `attempts` times in all.
+    on_failure: Stop the run, skip the step (its output is then empty), ask `fallback_model` once, or go on with
+        `default` as the output.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """inputs: Named inputs beside the main one, with their defaults."""
+    """Steps that are run in order. inputs: Named ones beside the main one, with their defaults."""
 
     name: str
     steps: tuple[Step, ...]
@@ -87,7 +88,7 @@ class StepRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRun:
-    """key_id: The key that asked for it, which its calls are charged to; empty = none."""
+    """One execution of a workflow. key_id: The key that asked for it and pays for its calls; empty = none."""
 
     id: str
     workflow_name: str

@@ -30,7 +30,8 @@ class VariantResult:
     """One variant's numbers over the phases in which it was the same.
 
     estimates: Intervals that hold at every look; shares in [0, 1], dollars a call or a success, seconds.
-    cost_usd: of all its calls; None = some have no price. latency_mean_s, tokens_mean: None = no call was answered.
+    cost_usd: Of all its calls; None = some have no price.
+    latency_mean_s, tokens_mean: None = no call was answered.
     """
 
     variant: Variant
@@ -86,9 +87,11 @@ class GuardResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """confidence_level: of each claimed interval, after correction for n_comparisons. Phases: those that were compared.
+    """An experiment's numbers over the phases that can be compared.
 
-    log_ratio_evidence: log e-value against the promised split. beliefs: by position, of the primary metric.
+    beliefs: By position, of the primary metric.
+    confidence_level: Of each claimed interval, after correction for n_comparisons.
+    log_ratio_evidence: Log e-value against the promised split.
     """
 
     results: tuple[VariantResult, ...]

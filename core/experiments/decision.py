@@ -29,8 +29,10 @@ class Traffic:
 def decide(experiment: Experiment, analysis: Analysis, traffic: Traffic = Traffic()) -> Decision:
     """A decision with its reasons; a higher rate alone never makes a winner.
 
-    hold: the split is off, and nobody has said that this was seen. stop: a guardrail is broken by every variant.
-    ship: the rule is met by an interval that holds at every look. inconclusive: everything else.
+    hold: The split is off, and nobody has said that this was seen.
+    stop: A guardrail is broken by every variant.
+    ship: The rule is met by an interval that holds at every look.
+    inconclusive: Everything else.
     """
     if analysis.is_ratio_mismatch and experiment.acknowledged_at is None:
         return Decision(

@@ -16,9 +16,10 @@ GROWTH = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One effect with what it needs, per side and in days; days None = the traffic is not known.
+    """The units, per side, and the days that one effect needs; days None = the traffic is not known.
 
-    fixed: one look at a planned size. always: the interval that holds at every look.
+    fixed_n, fixed_days: For one look at a planned size.
+    always_n, always_days: For the interval that holds at every look.
     """
 
     effect: float

@@ -168,7 +168,8 @@ class TrafficRouter:
     ) -> Assignment:
         """Assign a unit and record its exposure.
 
-        force: A variant for trying it out; it is served and not counted. key: Who asks.
+        force: A variant for trying it out; it is served and not counted.
+        key: The caller's.
 
         Raises:
             NotFound, Conflict (stopped, or a demo), InvalidRequest; Forbidden: the key may not ask this experiment.

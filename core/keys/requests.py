@@ -16,7 +16,11 @@ MAX_UNWRITTEN_BYTES = 64 * 1024 * 1024  # answers that may not be written down, 
 
 
 class Claim(NamedTuple):
-    """state: mine (answer it), busy (another one answers it now) or answered. answer: None = it is not kept here."""
+    """The state of a request that came with an idempotency key.
+
+    state: mine (answer it), busy (another one answers it now) or answered.
+    answer: None = it is not kept here.
+    """
 
     state: str
     answer: bytes | None = None

@@ -18,7 +18,11 @@ class LogService(GenerationStore):
         with_receipts: Callable[[Generation], Generation],
         running: Callable[[str], Call | None],
     ) -> None:
-        """with_receipts: A call with the lines of its cost. running: The call of an id in this process."""
+        """Open the log of a database.
+
+        with_receipts: Adds the lines of its cost to a call.
+        running: Finds the call of an id in this process.
+        """
         super().__init__(database)
         self._with_receipts = with_receipts
         self._running = running

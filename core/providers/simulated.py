@@ -56,7 +56,7 @@ def count_tokens(text: str) -> int:
 
 
 class SimulatedProvider:
-    """speed: How much faster than life; 0 = no waiting at all."""
+    """Models that answer without a vendor. speed: Times as fast as life; 0 = no waiting at all."""
 
     name = "simulated"
     wire = "simulated"

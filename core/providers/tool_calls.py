@@ -13,7 +13,7 @@ from core.formats import strict_json as json
 
 @dataclass(slots=True)
 class _Call:
-    """number: The vendor's own, None = it gave none."""
+    """A call as far as it was read. number: The vendor's own; None = it gave none."""
 
     position: int
     number: int | None

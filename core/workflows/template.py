@@ -67,7 +67,8 @@ def _where(template: str, at: int) -> str:
 def render(template: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> str:
     """Fill a template. Values are put in as they are: braces inside them are text.
 
-    inputs: The main input under ''. outputs: Step name -> output.
+    inputs: By name, the main one under ''.
+    outputs: Step name -> output.
 
     Raises:
         TemplateError: A variable has no value.
