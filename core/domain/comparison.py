@@ -89,7 +89,7 @@ class Candidate:
 
     @property
     def is_waiting(self) -> bool:
-        """True where its answer is missing for a reason that may be gone by now: money, a stop, the end of a process."""
+        """True if its answer is missing for a reason that may be gone by now: money, a stop, an ended process."""
         g = self.generation
         return not self.generation_id or self.is_lost or (g is not None and g.error_class in _ASKED_AGAIN)
 
