@@ -1,7 +1,4 @@
-"""Limits that keep the code readable, held against its text: how deep, how many, how long, and what each module says of itself.
-
-`NOT_YET` names what does not hold a limit yet. It may only shrink: an entry that is no longer needed fails its test too.
-"""
+"""Limits that keep the code readable, held against its text: how deep, how many, how long, and what modules say."""
 
 import ast
 from collections import Counter
@@ -17,11 +14,6 @@ from tests.conftest import ROOT
 PACKAGES = ("core", "api", "dashboard")
 MIGRATIONS = "core/storage/engine/migrations/versions"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-NOT_YET: dict[str, str] = {
-    "function": """
-    """,
-}
 
 
 @cache
@@ -53,14 +45,6 @@ def code_lines(text: str) -> int:
     return sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.splitlines())
 
 
-def check(rule: str, offenders: dict[str, object]) -> None:
-    """No offenders but those of `NOT_YET`, and none there that holds the rule by now."""
-    allowed = set(NOT_YET.get(rule, "").split())
-
-    assert {name: found for name, found in offenders.items() if name not in allowed} == {}
-    assert sorted(allowed - offenders.keys()) == [], f"no longer needed in NOT_YET[{rule!r}]"
-
-
 def test_imports_are_at_most_sixteen_deep():
     graph = grimp.build_graph(*PACKAGES, cache_dir=None, exclude_type_checking_imports=True)
 
@@ -68,14 +52,14 @@ def test_imports_are_at_most_sixteen_deep():
     def depth(module: str) -> int:
         return 1 + max(map(depth, graph.find_modules_directly_imported_by(module)), default=0)
 
-    check("depth", {module: depth(module) for module in sorted(graph.modules) if depth(module) > 16})
+    assert {module: depth(module) for module in sorted(graph.modules) if depth(module) > 16} == {}
 
 
 def test_a_folder_holds_at_most_twelve_modules():
     modules = Counter(str(Path(path).parent) for path in sources() if not path.endswith("/__init__.py"))
     del modules[MIGRATIONS]
 
-    check("folder", {folder: n for folder, n in modules.items() if n > 12})
+    assert {folder: n for folder, n in modules.items() if n > 12} == {}
 
 
 def test_a_class_has_at_most_fifteen_public_methods():
@@ -86,7 +70,7 @@ def test_a_class_has_at_most_fifteen_public_methods():
         if n > 15:
             found[f"{path}::{node.name}"] = n
 
-    check("class", found)
+    assert found == {}
 
 
 def test_a_function_has_at_most_fifty_lines():
@@ -96,26 +80,26 @@ def test_a_function_has_at_most_fifty_lines():
         if length(node) > 50 and not path.startswith(MIGRATIONS):
             found[f"{path}::{node.name}"] = length(node)
 
-    check("function", found)
+    assert found == {}
 
 
 def test_no_line_is_longer_than_120_characters():
     longest = {path: max(map(len, text.splitlines()), default=0) for path, text in sources().items()}
 
-    check("line", {path: n for path, n in longest.items() if n > 120 and not path.startswith(MIGRATIONS)})
+    assert {path: n for path, n in longest.items() if n > 120 and not path.startswith(MIGRATIONS)} == {}
 
 
 @pytest.mark.parametrize(("folder", "most"), [("", 400), ("dashboard/pages", 120)])
 def test_a_file_is_short(folder: str, most: int):
     lengths = {path: code_lines(text) for path, text in sources().items() if path.startswith(folder)}
 
-    check(f"file {most}", {path: n for path, n in lengths.items() if n > most})
+    assert {path: n for path, n in lengths.items() if n > most} == {}
 
 
 def test_each_module_says_what_it_holds():
     silent = {path: "" for path, tree in trees().items() if not ast.get_docstring(tree)}
 
-    check("docstring", dict(silent))
+    assert silent == {}
 
 
 def test_docstrings_do_not_open_like_questions():
@@ -126,4 +110,4 @@ def test_docstrings_do_not_open_like_questions():
         assert isinstance(node, ast.Module | ast.ClassDef | Function)
         found[path] += (ast.get_docstring(node) or "").startswith(questions)
 
-    check("question", {path: n for path, n in found.items() if n})
+    assert {path: n for path, n in found.items() if n} == {}
