@@ -321,10 +321,10 @@ def to_usage(given: dict[str, Any]) -> Usage | None:
 
 
 _ROUNDS = ("message", "compaction")
-_COUNTED = (
-    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens",
+_COUNTED = (  # in the order in which they are summed
+    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
     "cache_creation.ephemeral_5m_input_tokens", "cache_creation.ephemeral_1h_input_tokens",
-    "output_tokens_details.thinking_tokens",
+    "output_tokens", "output_tokens_details.thinking_tokens",
 )  # fmt: skip
 
 
