@@ -25,7 +25,7 @@ from core.formats.text import folded
 from core.pricing.catalogue import SIMULATED_PRICES
 from core.pricing.receipt import receipt_for
 from core.storage.calls import rollups
-from core.storage.calls.generations import GenerationStore, receipt_to_json
+from core.storage.calls.generations import GenerationStore, empty_row, receipt_to_json
 from core.storage.calls.record import log_rows
 from core.storage.calls.rollups import RollupStore
 from core.storage.comparisons import ComparisonStore
@@ -57,12 +57,7 @@ _PROMPTS = (
     "Translate the product description to French.",
 )
 _TAGS = ("support", "search", "reports")
-# Columns that demo calls leave empty; one statement inserts many rows, so each must name them all.
-_NOTHING: dict[str, Any] = dict.fromkeys(
-    ("audio_tokens", "cached_audio_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_audio_tokens",
-     "n_searches", "storage_token_hours", "saved_nano_usd"), 0,
-) | dict.fromkeys(("more_usage", "usages", "ref_name", "key_id", "note"), "")  # fmt: skip
-_NOTHING |= {"service_tier": "standard", "operation": "chat"}
+_NOTHING = empty_row()
 _ANSWER = "Key points:\n- The order arrived late and one part was missing.\n- The customer asks for a replacement."
 
 
@@ -172,6 +167,7 @@ def _row(  # noqa: PLR0913 - one value a column
         prompt = cached = output = thinking = 0
     usage = Usage(input_tokens=prompt, cached_tokens=cached, output_tokens=output, thinking_tokens=thinking)
     return {
+        **_NOTHING,
         "id": f"g_demo{number:09x}",
         "created_at": moment,
         "request_model": name,
@@ -186,15 +182,12 @@ def _row(  # noqa: PLR0913 - one value a column
         "cached_tokens": cached,
         "output_tokens": output,
         "thinking_tokens": thinking,
-        **_NOTHING,
         **_money(name, usage),
         "cost_status": "estimated" if status == "truncated" else "priced",
         "price_id": f"simulated:{name}",
         "latency_us": latency,
         "ttft_us": None if status in ("error", "blocked") else ttft,
         "n_attempts": 5 if error in ("rate_limited", "provider_unavailable") else 1,
-        "ref_id": None,
-        "ref_part": None,
         "tags": f",{_TAGS[number % len(_TAGS)]},",
         "user_id": f"demo-{number % 97}",
     }

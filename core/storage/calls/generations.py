@@ -60,6 +60,12 @@ def to_row(generation: Generation) -> dict[str, Any]:
     }
 
 
+def empty_row() -> dict[str, Any]:
+    """A row with each column as the table leaves it, for those who fill in the rest without a generation."""
+    defaults: dict[Any, Any] = {column: column.server_default for column in generations.c}
+    return {c.name: None if given is None else c.type.python_type(given.arg) for c, given in defaults.items()}
+
+
 def money_of(receipts: Sequence[Receipt], cost: Decimal | None) -> dict[str, Any]:
     """The columns of a cost: the whole, and the parts for uncached and for cached input."""
     media = ("audio", "image", "video")
