@@ -21,7 +21,7 @@ from core.costs.repricing import RepriceService
 from core.costs.service import PriceService
 from core.demo import Demo
 from core.domain.experiment import Variant
-from core.domain.generation import Request, Source
+from core.domain.generation import Source
 from core.domain.key import Key
 from core.experiments.rollout import AliasService
 from core.experiments.service import Experiments
@@ -98,25 +98,19 @@ class ModelManager(Asking):
         self._presence = Presence(self.database)
         self._ledger = Ledger(self._presence)
         self._writer = Writer(self.database, recording(self._ledger.settle))
+        self._db = self.database, self._writer
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
-        self.traffic = TrafficRouter(self.database, self._writer)
-        self.keys = KeyService(self.database, self._writer, clock.now)
-        self.logins = LoginService(self.database, self._writer)
-        self.requests = RequestKeeper(self.database, self._writer, self._presence)
+        self.traffic = TrafficRouter(*self._db)
+        self.keys = KeyService(*self._db, clock.now)
+        self.logins = LoginService(*self._db)
+        self.requests = RequestKeeper(*self._db, self._presence)
 
     def _open_money(self) -> None:
         """Prices and budgets."""
-        self.prices = PriceService(
-            self.database,
-            self._writer,
-            clock.now,
-            file=self.settings.prices_file,
-            servers=self.settings.servers,
-        )
+        self.prices = PriceService(*self._db, clock.now, file=self.settings.prices_file, servers=self.settings.servers)
         self.repricing = RepriceService(
-            self.database,
-            self._writer,
+            *self._db,
             self.prices,
             clock.now,
             on_repriced=lambda connection: self._ledger.rewrite_all(connection, clock.now_us()),
@@ -124,7 +118,7 @@ class ModelManager(Asking):
         check = budget_check(
             self._registry, self._loop, self.prices, self._rollups, AliasStore(self.database), self.keys
         )
-        self.budgets = BudgetService(self.database, self._writer, self._ledger, clock.now, check)
+        self.budgets = BudgetService(*self._db, self._ledger, clock.now, check)
         self.issuer = KeyIssuer(self.keys, self.budgets)
 
     def _open_models(self) -> None:
@@ -142,10 +136,10 @@ class ModelManager(Asking):
 
     def _open_calls(self) -> None:
         """The way to the models, and the log of what was asked."""
-        outbox = Outbox(self.database, self._writer, Channels.of(self.settings), clock.now)
+        outbox = Outbox(*self._db, Channels.of(self.settings), clock.now)
         self.spend = SpendService(self._rollups, self._spend_by, self.budgets, clock.now)
-        self.alerts = AlertService(self.database, self._writer, self.spend, outbox, clock.now)
-        self.breakers = Breakers(self.database, self._writer, outbox.tell)
+        self.alerts = AlertService(*self._db, self.spend, outbox, clock.now)
+        self.breakers = Breakers(*self._db, outbox.tell)
         self.calls = CallEngine(
             self._loop,
             self._writer,
@@ -165,26 +159,18 @@ class ModelManager(Asking):
         """The features, which are built on calls."""
         keeps_text = self.settings.log_content == "full"
         self.runs = RunEngine(self.database, self._presence)
-        tools = JobTools(self.database, self._writer, self.calls, self.keys.of_id)
+        tools = JobTools(*self._db, self.calls, self.keys.of_id)
         self.workflows = WorkflowService(tools, self.runs, default_model=self.models.default, resolve=self.models.get)
         self.comparisons = ComparisonService(tools, self.runs, resolve=self.models.named, keeps_prompts=keeps_text)
         self.runs.register(self.workflows.job, self.comparisons.job)
-        self.experiments = Experiments(
-            self.database,
-            self._writer,
-            self.calls,
-            self.traffic,
-            self._resolved_variant,
-            self._run_variant,
-            keeps_text=keeps_text,
-        )
+        variants = self._resolved_variant, self._run_variant
+        self.experiments = Experiments(*self._db, self.calls, self.traffic, *variants, keeps_text=keeps_text)
         self.experiments.open()
-        self.aliases = AliasService(
-            self.database, self._writer, self.experiments, self.traffic, self.models.exists, self.alerts.outbox.tell
-        )
-        self.reconciliations = ReconcileService(self.database, self._writer, self.monitoring)
-        self.feedback = FeedbackService(self.database, self._writer, self.log, keeps_text=keeps_text)
-        self.demo = Demo(self.database, self._writer)
+        exists, tell = self.models.exists, self.alerts.outbox.tell
+        self.aliases = AliasService(*self._db, self.experiments, self.traffic, exists, tell)
+        self.reconciliations = ReconcileService(*self._db, self.monitoring)
+        self.feedback = FeedbackService(*self._db, self.log, keeps_text=keeps_text)
+        self.demo = Demo(*self._db)
 
     def _open_telemetry(self, *, is_asked: bool) -> None:
         """is_asked: Whether anyone may ask this process for its figures; a command that ends at once is never asked."""
@@ -274,10 +260,6 @@ class ModelManager(Asking):
             self._tracing.close()
         self._presence.close()
         self.database.close()
-
-    def count_tokens(self, request: Request, key: Key | None = None) -> int:
-        """The exact input tokens of a request, counted by its vendor. key: Who asks. Raises: AimmError"""
-        return self.calls.count_tokens(request, Origin(source=self._source, key=key))
 
     def _default_model(self) -> str:
         return self.models.default()

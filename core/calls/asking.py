@@ -10,6 +10,7 @@ from core.calls.call import Call, OnChunk, Origin
 from core.calls.engine import CallEngine, How
 from core.calls.routing import Unit
 from core.domain.generation import Generation, Message, Request, Source, named_parameters
+from core.domain.key import Key
 from core.errors import InvalidRequest
 
 Prompt = str | Sequence[Message] | Request
@@ -112,6 +113,10 @@ class Asking(ABC):
             call.answered(await asyncio.wrap_future(call.done))
         finally:
             call.cancel()
+
+    def count_tokens(self, request: Request, key: Key | None = None) -> int:
+        """The exact input tokens of a request, counted by its vendor. key: Who asks. Raises: AimmError"""
+        return self.calls.count_tokens(request, Origin(source=self._source, key=key))
 
     def _asked(self, prompt: Prompt, options: Options) -> tuple[Request, How]:
         """The request that is meant, and how it is to be asked."""
