@@ -115,10 +115,10 @@ def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
     request = from_json(prompt) if args.request else mm.request(prompt, model=args.model, system=args.system)
     call = mm.submit(replace(request, model=args.model) if args.model else request)
     if not args.json:
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        call.listen(pieces.put)
-        while (piece := pieces.get()) is not None:
-            print(piece, end="", flush=True)
+        chunks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        call.listen(chunks.put)
+        while (chunk := chunks.get()) is not None:
+            print(chunk, end="", flush=True)
         g = call.answered(call.result())
         print("".join(f"{called.name}({called.arguments})" for called in g.tool_calls))
         return 0

@@ -250,7 +250,7 @@ CHARGED = "charged_nano_usd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDelta:
-    """A piece of the `index`-th call of a tool: its first piece has its id and name, the arguments come in parts."""
+    """A fragment of the `index`-th call of a tool: the first one has its id and name, the arguments come in parts."""
 
     index: int
     id: str = ""
@@ -269,7 +269,7 @@ class Quota:
 
 @dataclass(slots=True, kw_only=True)  # not frozen: there are thousands a second, and that doubles what one costs
 class Chunk:
-    """A piece of a stream. Usage, where a vendor repeats it, is running: the last one counts.
+    """A part of an answer, as its vendor streams it. Usage, where a vendor repeats it, is running: the last one counts.
 
     raw: The vendor's own bytes of it, whole events, for a caller who speaks the same wire; None = to be written anew.
     reason: The vendor's own word for an end that is not a good one.

@@ -51,7 +51,7 @@ MODELS = {
 
 
 def count_tokens(text: str) -> int:
-    """Simulated tokens: pieces of up to six characters."""
+    """Simulated tokens: parts of up to six characters."""
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
@@ -86,33 +86,33 @@ class SimulatedProvider:
             return
 
         text = "" if fault == "empty" else answer(request, depth=character.depth, rng=rng)
-        pieces = _TOKEN.findall(text)
+        words = _TOKEN.findall(text)
         limit, thinking = request.parameters.max_tokens, character.thinking_tokens
         finish: FinishReason = "stop"
         if limit is not None:  # thinking counts towards the limit, as with real models
             thinking = min(thinking, limit // 2)
-            if len(pieces) > limit - thinking:
-                pieces, finish = pieces[: limit - thinking], "length"
+            if len(words) > limit - thinking:
+                words, finish = words[: limit - thinking], "length"
         if fault == "break":
-            pieces = pieces[: max(1, len(pieces) // 2)]
-        async for chunk in self._paced(pieces, character, rng):
+            words = words[: max(1, len(words) // 2)]
+        async for chunk in self._paced(words, character, rng):
             yield chunk
         if fault in ("break", "empty"):
             return
         prompt_tokens = await self.count_tokens(request)
         usage = Usage(
             input_tokens=prompt_tokens,
-            output_tokens=len(pieces) + thinking,
+            output_tokens=len(words) + thinking,
             thinking_tokens=thinking,
         )
         yield Chunk(usage=usage, finish_reason=finish, response_model=request.model)
 
-    async def _paced(self, pieces: list[str], character: _Character, rng: random.Random) -> AsyncIterator[Chunk]:
-        """Pieces in small bursts, as vendors send them."""
+    async def _paced(self, words: list[str], character: _Character, rng: random.Random) -> AsyncIterator[Chunk]:
+        """Tokens in small bursts, as vendors send them."""
         at = 0
-        while at < len(pieces):
+        while at < len(words):
             size = rng.randint(3, 9)
-            burst = pieces[at : at + size]
+            burst = words[at : at + size]
             at += size
             yield Chunk(text="".join(burst))
             await self._sleep(len(burst) / character.tokens_per_s)

@@ -31,7 +31,7 @@ class _Call:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _Fragment:
     number: int | None
     place: int
     id: str
@@ -41,7 +41,7 @@ class _Piece:
 
 
 class CallReader:
-    """Reads the pieces of one answer.
+    """Reads the fragments of one answer.
 
     Some servers number all calls 0 or none at all, repeat ids and names, or send an id late: another call begins where
     the id changes, or where a name comes after arguments. The numbers that are given on are our own.
@@ -57,13 +57,13 @@ class CallReader:
         for place, entry in enumerate(given if isinstance(given, list) else ()):
             if not isinstance(entry, dict):
                 continue
-            piece = _to_piece(entry, place)
-            call = None if is_whole else self._belongs_to(piece, touched)
+            fragment = _to_fragment(entry, place)
+            call = None if is_whole else self._belongs_to(fragment, touched)
             if call is None:
-                call = _Call(len(self._calls), piece.number, is_custom=piece.is_custom)
+                call = _Call(len(self._calls), fragment.number, is_custom=fragment.is_custom)
                 self._calls.append(call)
             touched.add(call.position)
-            found.append(_added(call, piece))
+            found.append(_added(call, fragment))
         return found
 
     def read_legacy(self, given: Any) -> list[ToolDelta]:
@@ -77,37 +77,37 @@ class CallReader:
             call.is_custom = False
         return [ToolDelta(index=call.position, arguments='"}') for call in open_ones]
 
-    def _belongs_to(self, piece: _Piece, touched: set[int]) -> _Call | None:
-        call = self._named_by(piece, reversed(self._calls))
-        if call is None or not piece.name or not call.name:
+    def _belongs_to(self, fragment: _Fragment, touched: set[int]) -> _Call | None:
+        call = self._named_by(fragment, reversed(self._calls))
+        if call is None or not fragment.name or not call.name:
             return call
-        has_new_id = piece.id not in ("", call.id)
-        begins = call.position in touched or (piece.name != call.name and (call.arguments or has_new_id))
-        return None if begins or (piece.text.strip() and call.is_whole) else call
+        has_new_id = fragment.id not in ("", call.id)
+        begins = call.position in touched or (fragment.name != call.name and (call.arguments or has_new_id))
+        return None if begins or (fragment.text.strip() and call.is_whole) else call
 
-    def _named_by(self, piece: _Piece, calls: Iterable[_Call]) -> _Call | None:
-        """The call that a piece names by id or number; without either, the last."""
+    def _named_by(self, fragment: _Fragment, calls: Iterable[_Call]) -> _Call | None:
+        """The call that a fragment names by id or number; without either, the last."""
         for call in calls:
-            if piece.id and call.id:
-                is_apart = None not in (piece.number, call.number) and piece.number != call.number
-                if piece.id == call.id and not is_apart:
+            if fragment.id and call.id:
+                is_apart = None not in (fragment.number, call.number) and fragment.number != call.number
+                if fragment.id == call.id and not is_apart:
                     return call
-            elif piece.number is not None and call.number is not None:
-                if piece.number == call.number:
+            elif fragment.number is not None and call.number is not None:
+                if fragment.number == call.number:
                     return call
-            elif not piece.name or not call.name or piece.id:
+            elif not fragment.name or not call.name or fragment.id:
                 return call
             else:
-                return call if piece.place == 0 else None
+                return call if fragment.place == 0 else None
         return None
 
 
-def _to_piece(entry: Mapping[str, Any], place: int) -> _Piece:
+def _to_fragment(entry: Mapping[str, Any], place: int) -> _Fragment:
     function, custom = entry.get("function"), entry.get("custom")
     inner: Mapping[str, Any] = next((each for each in (function, custom) if isinstance(each, dict)), {})
     number, given_id, name = entry.get("index"), entry.get("id"), inner.get("name")
     is_custom = not isinstance(function, dict) and isinstance(custom, dict)
-    return _Piece(
+    return _Fragment(
         number=number if isinstance(number, int) and not isinstance(number, bool) else None,
         place=place,
         id=str(given_id) if isinstance(given_id, str | int) else "",
@@ -117,11 +117,11 @@ def _to_piece(entry: Mapping[str, Any], place: int) -> _Piece:
     )
 
 
-def _added(call: _Call, piece: _Piece) -> ToolDelta:
-    """The addition of a piece to a call. A free-form tool's text becomes its one argument, whose end `end` writes."""
-    new_id = piece.id if not call.id else ""
-    new_name = "" if piece.name == call.name else piece.name
-    text = piece.text
+def _added(call: _Call, fragment: _Fragment) -> ToolDelta:
+    """The addition of a fragment to a call. A free-form tool's text becomes its one argument, whose end `end` writes."""
+    new_id = fragment.id if not call.id else ""
+    new_name = "" if fragment.name == call.name else fragment.name
+    text = fragment.text
     if call.is_custom:
         text = ("" if call.arguments else '{"input": "') + json.dumps(text)[1:-1]
     call.id, call.name = call.id or new_id, call.name + new_name
@@ -134,35 +134,37 @@ _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,4})\]|\['([^'\\]*)'\]|\["([^"\\]*)"
 
 
 class PartialArguments:
-    """Arguments that come value by value (`partialArgs`), each under its JSON path, texts in pieces."""
+    """Arguments that come value by value (`partialArgs`), each under its JSON path, texts in fragments."""
 
     def __init__(self) -> None:
-        self._pieces: list[Any] = []
+        self._fragments: list[Any] = []
         self._root: dict[str, Any] = {}
         self._is_odd = False
 
     def add(self, given: Any) -> None:
-        for piece in given if isinstance(given, list) else ():
-            self._pieces.append(piece)
+        for fragment in given if isinstance(given, list) else ():
+            self._fragments.append(fragment)
             try:
-                self._put(piece)
+                self._put(fragment)
             except (LookupError, TypeError, ValueError):
                 self._is_odd = True
 
     def text(self, *, is_cut: bool) -> str:
-        """Their JSON, without its last bracket where more was to come; or the pieces themselves if they fit nowhere."""
+        """Their JSON, without its last bracket where more was to come; or the fragments themselves if they fit nowhere."""
         if self._is_odd:
-            return json.dumps(self._pieces, ensure_ascii=False)
+            return json.dumps(self._fragments, ensure_ascii=False)
         return json.dumps(self._root, ensure_ascii=False)[: -1 if is_cut else None]
 
-    def _put(self, piece: Mapping[str, Any]) -> None:
-        path = piece["jsonPath"]
+    def _put(self, fragment: Mapping[str, Any]) -> None:
+        path = fragment["jsonPath"]
         steps = list(_STEP.finditer(path))
         if path != "$" + "".join(step[0] for step in steps):
             raise ValueError("not a path that is understood")
         keys = [int(step[2]) if step[2] else step[1] or step[3] or step[4] for step in steps]
-        [value] = [piece[f"{kind}Value"] for kind in ("string", "number", "bool", "null") if f"{kind}Value" in piece]
-        value = None if "nullValue" in piece else value
+        [value] = [
+            fragment[f"{kind}Value"] for kind in ("string", "number", "bool", "null") if f"{kind}Value" in fragment
+        ]
+        value = None if "nullValue" in fragment else value
         at: Any = self._root
         for key, following in pairwise(keys):
             at = _within(at, key, [] if isinstance(following, int) else {})

@@ -83,7 +83,7 @@ class GeminiProvider:
                 # Only what says something: google-genai takes a comment for a broken answer.
                 said, error = self._wire.until_error([event for event in events if event.value is not None])
                 is_passed = native is not None and request.is_streamed
-                # To be written anew for another wire, each event stays a piece of its own.
+                # To be written anew for another wire, each event stays a chunk of its own.
                 for together in [said] if is_passed else [[event] for event in said]:
                     values = [event.value for event in together if event.value is not None]
                     passed = b"".join(event.raw for event in together) if is_passed else None

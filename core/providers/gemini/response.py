@@ -43,7 +43,7 @@ def as_ended(values: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 
 
 class Reader:
-    """Reads the pieces of one answer; calls of tools are counted through all of them, and kinds of content noted."""
+    """Reads the fragments of one answer; calls of tools are counted through all of them, and kinds of content noted."""
 
     def __init__(self) -> None:
         self._n_tools = 0

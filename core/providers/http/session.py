@@ -24,7 +24,7 @@ IDLE_S = 30.0
 END_S = 1.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # of what is read whole, or unpacked at once
 MAX_HEADER_BYTES = 64 * 1024  # of one line of the head
-_AT_ONCE = 1024 * 1024  # aiohttp warns of a body that is larger and comes in one piece
+_AT_ONCE = 1024 * 1024  # aiohttp warns of a body that is larger and comes in one part
 _USED: WeakSet[ResponseHandler] = WeakSet()  # connections that have been asked before
 
 
@@ -88,11 +88,11 @@ class Incoming:
         """
         while data := await self._received():
             try:
-                piece = data if self._unpacker is None else self._unpacker.feed(data)
+                part = data if self._unpacker is None else self._unpacker.feed(data)
             except (zlib.error, ValueError) as error:
                 raise broken(self._label, f"its packed body cannot be read: {error}") from None
-            if piece:
-                return piece
+            if part:
+                return part
         if self._unpacker is not None and self._unpacker.is_cut:
             raise broken(self._label, "its packed body is cut off")
         return b""
@@ -140,10 +140,10 @@ class _Unpacker:
                 zlib.decompressobj(47).decompress(data, 1)
             except zlib.error:
                 self._decoder = zlib.decompressobj(-15)  # what some call deflate, without its frame
-        piece: bytes = self._decoder.decompress(data, MAX_ANSWER_BYTES)
-        if len(piece) >= MAX_ANSWER_BYTES or self._decoder.unused_data:
+        part: bytes = self._decoder.decompress(data, MAX_ANSWER_BYTES)
+        if len(part) >= MAX_ANSWER_BYTES or self._decoder.unused_data:
             raise ValueError("it unpacks to too much, or more follows it")
-        return piece
+        return part
 
 
 class Session:

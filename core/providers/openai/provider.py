@@ -72,7 +72,7 @@ class OpenAIProvider:
                 return
             async for events in answer.events():
                 good, error = self._http.until_error(events)
-                # To be written anew for another wire, each event stays a piece of its own.
+                # To be written anew for another wire, each event stays a chunk of its own.
                 for together in [good] if keeps_raw else [[event] for event in good]:
                     if together:
                         values, raw = merged(together, keeps_raw, is_counted)

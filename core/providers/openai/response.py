@@ -81,7 +81,7 @@ def _ended(said: str) -> tuple[FinishReason, str | None]:
 
 
 def _counted(value: dict[str, Any], choices: Any) -> Any:
-    """The usage of an event; in streams Groq has it in `x_groq`, Moonshot beside the last piece."""
+    """The usage of an event; in streams Groq has it in `x_groq`, Moonshot beside the last chunk."""
     if (usage := value.get("usage")) is not None:
         return usage
     groq = value.get("x_groq")
