@@ -1,7 +1,7 @@
 """The vendors of models: one entry says all that is particular to it, for all who need it. Pure data.
 
 A vendor that speaks a wire which is known needs nothing else; one with a wire of its own has a builder in
-`core/providers/vendors.py`.
+`core/providers/builders.py`.
 """
 
 from dataclasses import dataclass

@@ -10,11 +10,11 @@ from core.domain.generation import Model
 from core.errors import AuthenticationError, ModelNotFound
 from core.pricing.catalogue import normalise
 from core.providers.base import KeyCheck, Provider
+from core.providers.builders import Vendor, build, build_server
 from core.providers.gemini import provider as gemini
 from core.providers.http.network import Network
 from core.providers.simulated import MODELS as SIMULATED
 from core.providers.simulated import SimulatedProvider
-from core.providers.vendors import Vendor, build, build_server
 from core.vendors import VENDORS
 
 LIST_WAIT_S = 0.5

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.clock import from_us, to_us
 from core.domain.alert import Alert, Delivery
 from core.formats import strict_json as json
-from core.storage.calls.reading import readable
+from core.storage.engine.damaged import readable
 from core.storage.engine.database import Connection, Database
 from core.storage.schema import alerts, budgets, deliveries
 

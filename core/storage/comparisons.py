@@ -12,7 +12,7 @@ from core.domain.generation import Generation, Parameters
 from core.formats import strict_json as json
 from core.pricing.receipt import from_nano, to_nano
 from core.storage.calls.generations import GenerationStore
-from core.storage.calls.reading import each, readable, whole
+from core.storage.engine.damaged import each, readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
 from core.storage.runs import Unfinished, move, read_unfinished

@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
 from core.domain.comparison import Vote, VoteChoice
-from core.storage.calls.reading import readable, whole
 from core.storage.comparisons import to_candidate
+from core.storage.engine.damaged import readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
 from core.storage.schema import candidates, comparisons, generations, votes

@@ -9,7 +9,7 @@ from core.clock import from_us
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.formats import strict_json as json
 from core.pricing.receipt import from_nano
-from core.storage.calls.reading import readable, whole
+from core.storage.engine.damaged import readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
 from core.storage.runs import Unfinished, move, read_unfinished

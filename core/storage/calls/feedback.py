@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
 from core.domain.feedback import Feedback
-from core.storage.calls.reading import readable
+from core.storage.engine.damaged import readable
 from core.storage.engine.database import Database
 from core.storage.gateway.schema import feedback
 from core.storage.schema import generations

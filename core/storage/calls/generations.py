@@ -15,7 +15,7 @@ from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.formats import strict_json as json
 from core.formats.text import folded, storable
 from core.pricing.receipt import from_nano, to_nano
-from core.storage.calls.reading import Parts, as_text, each, readable, whole
+from core.storage.engine.damaged import Parts, as_text, each, readable, whole
 from core.storage.engine.database import Database, in_batches
 from core.storage.schema import generation_bodies, generations
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.formats import strict_json as json
-from core.storage.calls.reading import Parts
+from core.storage.engine.damaged import Parts
 from core.storage.engine.database import Database
 from core.storage.gateway.schema import cached_responses
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.clock import DAY_US, HOUR_US
 from core.domain.metrics import RollupKey, RollupRows
 from core.statistics import histogram
-from core.storage.calls.reading import UNREADABLE, readable
+from core.storage.engine.damaged import UNREADABLE, readable
 from core.storage.engine.database import Database, in_batches
 from core.storage.engine.prepared import Prepared
 from core.storage.schema import generations, rollups_day, rollups_hour

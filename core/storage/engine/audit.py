@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from core.clock import from_us, now_us
 from core.formats import strict_json as json
 from core.formats.text import storable
-from core.storage.calls.reading import Parts, readable
+from core.storage.engine.damaged import Parts, readable
 from core.storage.engine.database import Connection, Database
 from core.storage.schema import audit
 

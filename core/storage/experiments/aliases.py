@@ -9,7 +9,7 @@ from core.clock import from_us
 from core.domain.experiment import Alias, Target
 from core.domain.generation import Parameters
 from core.formats import strict_json as json
-from core.storage.calls.reading import readable
+from core.storage.engine.damaged import readable
 from core.storage.engine.database import Database
 from core.storage.experiments.schema import aliases
 

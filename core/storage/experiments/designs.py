@@ -12,7 +12,7 @@ from core.domain.generation import Parameters
 from core.formats import strict_json as json
 from core.statistics.moments import Moments
 from core.statistics.sums import NOT_COUNTED, Look, Sums
-from core.storage.calls.reading import readable
+from core.storage.engine.damaged import readable
 from core.storage.engine.database import Database
 from core.storage.experiments.schema import (
     experiment_days,

@@ -10,8 +10,8 @@ from core.assignment.counting import Changes, Unit
 from core.formats import strict_json as json
 from core.statistics.moments import Moments
 from core.statistics.sums import NOT_COUNTED, TOTALS, Key, SumsByKey, is_look_due, metric_of_sums, moved_sums
-from core.storage.calls.reading import Parts
 from core.storage.engine.bulk import as_value, insert_many, is_among, update_many
+from core.storage.engine.damaged import Parts
 from core.storage.engine.prepared import Prepared
 from core.storage.experiments.schema import (
     experiment_days,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 from core.clock import from_us, to_us
 from core.domain.key import Key
 from core.formats import strict_json as json
-from core.storage.calls.reading import readable, texts
+from core.storage.engine.damaged import readable, texts
 from core.storage.engine.database import Database
 from core.storage.engine.prepared import Prepared
 from core.storage.gateway.schema import api_keys

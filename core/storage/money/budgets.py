@@ -11,7 +11,7 @@ from core.clock import from_us, to_us
 from core.domain.budget import PATTERN_SIGNS, Budget, Raise, Spender
 from core.formats import strict_json as json
 from core.pricing.receipt import from_nano, to_nano
-from core.storage.calls.reading import Parts, each, readable, whole
+from core.storage.engine.damaged import Parts, each, readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.prepared import Prepared, Rows
 from core.storage.schema import budget_raises, budgets

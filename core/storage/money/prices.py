@@ -12,7 +12,7 @@ from core.clock import from_us, now_us
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate, UnpricedModel
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise
-from core.storage.calls.reading import Parts, readable
+from core.storage.engine.damaged import Parts, readable
 from core.storage.engine.database import Database
 from core.storage.schema import catalogues, generations, price_rows, rollups_day, team_prices
 

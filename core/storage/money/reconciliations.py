@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select
 from core.clock import from_us, now_us
 from core.formats import strict_json as json
 from core.pricing.receipt import from_nano, to_nano
-from core.storage.calls.reading import readable
+from core.storage.engine.damaged import readable
 from core.storage.engine.database import Connection, Database
 from core.storage.schema import reconciliations
 

@@ -17,7 +17,7 @@ from core.domain.price import Price, Rate
 from core.pricing.receipt import fees, parts, receipt_for
 from core.storage.calls import rollups
 from core.storage.calls.generations import money_of, usages_of
-from core.storage.calls.reading import readable
+from core.storage.engine.damaged import readable
 from core.storage.money import spend_by
 from core.storage.money.prices import is_charged_as, pin
 from core.storage.schema import generations

@@ -23,9 +23,9 @@ from core.domain.generation import Message, Parameters, Usage
 from core.domain.message import Tool, ToolCall
 from core.domain.workflow import Step, Workflow
 from core.errors import AuthenticationError, DamagedRecord
-from core.storage.calls import reading
 from core.storage.calls.generations import GenerationStore, to_body, to_row
 from core.storage.calls.record import recording
+from core.storage.engine import damaged
 from core.storage.engine.database import _MIGRATIONS, Database, _to_url
 from core.storage.engine.writer import Writer
 from dashboard import process
@@ -195,7 +195,7 @@ def test_everything_else_goes_on_where_every_record_is_damaged(
 ):
     with open_manager(database_url) as mm:
         secret = fill(mm)
-    reading._told.clear()
+    damaged._told.clear()
 
     with caplog.at_level(logging.WARNING):
         for value in DAMAGE[::3]:
