@@ -179,10 +179,10 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1
         ("[" * 300, "not JSON"),
         ("true", "is an object"),
         ('["a"]', "is an object"),
-        ('{"type": "objekt"}', "no JSON schema"),
-        ('{"properties": {"a": {"minimum": "1"}}}', "no JSON schema"),
-        ('{"$ref": "#/$defs/missing"}', "nowhere in it"),
-        ('{"$ref": "http://localhost:1/x.json"}', "nowhere in it"),
+        ('{"type": "objekt"}', "not a JSON schema"),
+        ('{"properties": {"a": {"minimum": "1"}}}', "not a JSON schema"),
+        ('{"$ref": "#/$defs/missing"}', "which it does not contain"),
+        ('{"$ref": "http://localhost:1/x.json"}', "which it does not contain"),
     ],
 )
 def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(app: AppTest, gemini: FakeGemini, typed: str, why: str):
@@ -201,8 +201,8 @@ def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(app: AppTest, gemini:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"n": 3}', "matches the JSON schema"), ('{"n": 0}', "less than the minimum"), ('{"n": "3"}', "not of type"),
-        ("{}", "required"), ("```json\n{}\n```", "not JSON"), ('{"n": 3', "not JSON"), ('{"n": NaN}', "not JSON"),
+        ('{"n": 3}', "Matches the JSON schema"), ('{"n": 0}', "less than the minimum"), ('{"n": "3"}', "not of type"),
+        ("{}", "required"), ("```json\n{}\n```", "not only JSON"), ('{"n": 3', "not JSON"), ('{"n": NaN}', "not JSON"),
     ],
 )  # fmt: skip
 def test_an_answer_is_held_against_its_schema(app: AppTest, gemini: FakeGemini, text: str, said: str):

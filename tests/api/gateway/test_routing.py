@@ -21,8 +21,8 @@ def test_an_experiment_says_what_was_assigned_and_takes_feedback(served: Running
         Variant(position=1, name="B", model=GPT, system="Be brief."),
         Variant(position=2, name="S", model=CLAUDE, weight=0, is_shadow=True),
     )
-    experiment_id = served.mm.experiments.create("tone", hypothesis="h", variants=variants).id
-    heard = served.chat("exp:tone", user="u1")
+    experiment_id = served.mm.experiments.create("tone of u1", hypothesis="h", variants=variants).id
+    heard = served.chat("exp:tone of u1", user="u1")
     answer_id, assignment = heard.headers["x-aimm-request-id"], heard.headers["x-aimm-assignment"]
 
     first = served.post("/v1/feedback", {"generation_id": answer_id, "success": True})

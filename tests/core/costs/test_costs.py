@@ -565,7 +565,7 @@ def test_charging_anew_leaves_an_estimate_an_estimate(
     mm = open_manager(database_url, gemini)
     gemini.next(*replies)
     call = mm.submit(mm.request("Hi", model="gemini-unpriced-1"))
-    while status == "stopped" and not call.text:
+    while status == "stopped" and not call.view().text:
         time.sleep(0.01)
     if status == "stopped":
         call.cancel()
@@ -629,7 +629,7 @@ def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
         "original = repricing._move_spend_by\n"
         "def killed(*args):\n    original(*args)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
         "repricing._move_spend_by = killed\n"
-        "ModelManager.open(Settings(database_url=sys.argv[1]), takes_up=False).prices.reprice('gemini', 'gemini-x')\n"
+        "ModelManager.open(Settings(database_url=sys.argv[1]), takes_up=False).repricing.reprice('gemini', 'gemini-x')\n"
     )
     assert subprocess.run([sys.executable, "-c", code, url], cwd=ROOT).returncode == -9
 

@@ -46,7 +46,9 @@ class Kind:
         return calls[0].done.done() and calls[3].done.done() and bool(calls[1].view().text) and not calls[1].done.done()
 
     def reach_the_middle(self, mm: ModelManager, run_id: str) -> None:
+        deadline = time.monotonic() + 60
         while not self.is_in_the_middle(mm, run_id):
+            assert time.monotonic() < deadline, "the run was never in its middle"
             time.sleep(0.002)
 
 

@@ -151,7 +151,7 @@ def test_a_stop_reaches_the_process_that_asks(open_manager: Open, database_url: 
 
 
 def test_what_is_left_of_the_cap_holds_after_a_restart(open_manager: Open, sqlite_url: str):
-    cap = Decimal("0.01")
+    cap = Decimal("0.6")
     with ModelManager.open(Settings(database_url=sqlite_url)) as first:
         run_id = first.comparisons.start("Tell of the sea.", CANDIDATES, cap_usd=cap)
         COMPARISON.reach_the_middle(first, run_id)

@@ -698,7 +698,7 @@ def test_a_parameter_of_the_wrong_kind_is_refused_where_it_is_written(parameters
 def test_an_unexpected_fault_ends_a_run_instead_of_leaving_it_running(open_manager, sqlite_url: str, monkeypatch):
     mm = open_manager(sqlite_url)
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(mm.calls, "submit", broken)
