@@ -58,7 +58,8 @@ class Idempotent:
         try:
             await self._answer(exchange, scope, raw, mine)
         finally:
-            del self._running[mine]
+            if self._running.get(mine) is ended:  # another may have begun since this one gave up its claim
+                del self._running[mine]
             ended.set()
 
     async def _claimed(
