@@ -118,7 +118,7 @@ def _to_fragment(entry: Mapping[str, Any], place: int) -> _Fragment:
 
 
 def _added(call: _Call, fragment: _Fragment) -> ToolDelta:
-    """The addition of a fragment to a call. A free-form tool's text becomes its one argument, whose end `end` writes."""
+    """The addition of a fragment to a call. A free-form tool's text becomes its one argument; `end` closes it."""
     new_id = fragment.id if not call.id else ""
     new_name = "" if fragment.name == call.name else fragment.name
     text = fragment.text
@@ -150,7 +150,7 @@ class PartialArguments:
                 self._is_odd = True
 
     def text(self, *, is_cut: bool) -> str:
-        """Their JSON, without its last bracket where more was to come; or the fragments themselves if they fit nowhere."""
+        """Their JSON, without its last bracket where more was to come; or the fragments if they fit nowhere."""
         if self._is_odd:
             return json.dumps(self._fragments, ensure_ascii=False)
         return json.dumps(self._root, ensure_ascii=False)[: -1 if is_cut else None]

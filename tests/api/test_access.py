@@ -355,7 +355,8 @@ def test_keys_that_cannot_be_read_let_nobody_in(mm: ModelManager, caplog: pytest
     assert secret not in caplog.text
 
 
-def test_a_known_key_asks_the_database_nothing(mm: ModelManager):
+def test_a_known_key_asks_the_database_nothing(open_manager: Open, database_url: str):
+    mm = open_manager(database_url, takes_up=False)  # nothing else is asked in the background
     _, secret = mm.keys.create("ci")
     assert ask(remote(mm), "/v1/chat/completions", "POST", authorization=f"Bearer {secret}")[0] == 200
 
