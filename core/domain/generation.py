@@ -103,6 +103,10 @@ class Parameters:
         pairs = ((name, getattr(self, name)) for name in self.__slots__)
         return {name: value for name, value in pairs if value is not None}
 
+    def over(self, others: "Parameters") -> "Parameters":
+        """These, and the others where these say nothing."""
+        return Parameters(**(others.as_dict() | self.as_dict()))
+
 
 def named_parameters(values: Mapping[str, Any], others: Iterable[str] = ()) -> Parameters:
     """Parameters of what a caller wrote.

@@ -19,7 +19,7 @@ from core.calls.call import Call, Origin
 from core.calls.engine import CallEngine, check_request
 from core.calls.routing import Route, Unit
 from core.domain.experiment import Alias, Assignment, Experiment, OutcomeInput, RecordedOutcome, Target, Variant
-from core.domain.generation import Message, Parameters, Request
+from core.domain.generation import Message, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import asked_of, checked_outcome, find_variant
@@ -143,7 +143,7 @@ class TrafficRouter:
                 if origin.ref_id is None:
                     target = replace(target, fallbacks=alias.target.fallbacks, cache_s=alias.target.cache_s)
                     origin = replace(origin, ref_id=alias.rollout_id, ref_part=assignment.id)
-        parameters = Parameters(**(target.parameters.as_dict() | request.parameters.as_dict()))
+        parameters = request.parameters.over(target.parameters)
         system = request.system if request.system is not None else target.system
         if (target.fallbacks and not origin.fallbacks) or (target.cache_s and origin.cache_s is None):
             origin = replace(
@@ -346,6 +346,6 @@ def target_of(variant: Variant) -> Target:
 
 
 def _as_variant(request: Request, variant: Variant) -> Request:
-    parameters = Parameters(**(request.parameters.as_dict() | variant.parameters.as_dict()))
     system = variant.system if variant.system is not None else request.system
+    parameters = variant.parameters.over(request.parameters)
     return replace(request, model=variant.model, system=system, parameters=parameters)

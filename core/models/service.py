@@ -82,7 +82,7 @@ class ModelService:
             asked,
             model=target.model,
             system=asked.system if asked.system is not None else target.system,
-            parameters=Parameters(**(target.parameters.as_dict() | asked.parameters.as_dict())),
+            parameters=asked.parameters.over(target.parameters),
         )
 
     def price(self, name: str) -> Price | None:

@@ -15,7 +15,6 @@ from dashboard.process import manager
 
 SOURCES: tuple[Source, ...] = ("api", "experiment")
 TAIL = 50
-KEY_COLUMNS = ["name", "key", "state", "scopes", "models", "tags", "per minute", "expires", "last used", "month"]
 
 
 @st.cache_data(ttl=5, show_spinner=False)
