@@ -174,7 +174,12 @@ class TrafficRouter:
         Raises:
             NotFound, Conflict (stopped, or a demo), InvalidRequest; Forbidden: the key may not ask this experiment.
         """
-        experiment = self.open_to_traffic(experiment_id)
+        return self.assign_to(self.open_to_traffic(experiment_id), unit_id, force=force, key=key)
+
+    def assign_to(
+        self, experiment: Experiment, unit_id: str, *, force: str | int | None = None, key: Key | None = None
+    ) -> Assignment:
+        """`assign`, for an experiment that was just found open to traffic."""
         check_model(key, f"{PREFIX}{experiment.name}")
         if not unit_id.strip() or len(unit_id) > 500 or not is_storable(unit_id):
             raise InvalidRequest(
@@ -251,7 +256,7 @@ class ExperimentTraffic:
         for variant in experiment.variants:  # nobody is assigned for what no variant's model could answer
             if not variant.workflow:
                 check_request(asked_of(variant, prompt))
-        assignment = self._router.assign(experiment_id, unit_id, force=force, key=key)
+        assignment = self._router.assign_to(experiment, unit_id, force=force, key=key)
         if not assignment.variant.workflow:
             user_id = unit_id if experiment.unit == "user" else ""
             origin = Origin(source="experiment", key=key, user_id=user_id, cache_s=0)

@@ -33,8 +33,11 @@ class WorkflowJob:
 
     def end(self, run_id: str, status: str, came_from: tuple[str, ...], **values: Any) -> bool:
         """Say that a run is over, if its status is one of `came_from`; False when it is not."""
-        values |= {"finished_at": clock.now_us(), "owner": ""}
-        return bool(self._writer.run(lambda link: self._store.move(link, run_id, status, came_from, **values)))
+        return self._move(run_id, status, came_from, **values, finished_at=clock.now_us(), owner="")
+
+    def _move(self, run_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
+        """Change where it stands; see `core.storage.runs.move`."""
+        return bool(self._writer.run(lambda link: self._store.move(link, run_id, to, came_from, **values)))
 
     def unfinished(self) -> list[Unfinished]:
         return self._store.unfinished()
@@ -45,13 +48,10 @@ class WorkflowJob:
         except DamagedRecord as error:  # it would be looked at again and again
             self.end(run_id, "failed", ("queued",), error=error.message)
             return None
-        values = {"n_starts": start, "owner": owner}
-        taken = self._writer.run(lambda link: self._store.move(link, run_id, "running", ("queued",), **values))
-        return start if taken else None
+        return start if self._move(run_id, "running", ("queued",), n_starts=start, owner=owner) else None
 
     def requeue(self, run_id: str, start: int) -> None:
-        values = {"start": start, "owner": ""}
-        self._writer.run(lambda link: self._store.move(link, run_id, "queued", ("running",), **values))
+        self._move(run_id, "queued", ("running",), start=start, owner="")
 
     def steps(self, run_id: str, start: int) -> Sequence[str]:
         run = self.run(run_id)
