@@ -4,50 +4,26 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Protocol
 
 from core import clock
+from core.budgets.service import BudgetService
 from core.calls.accounting import ask_for, settle, within_cap
 from core.calls.answer import Accumulator
 from core.calls.call import Call
+from core.costs.service import PriceService
 from core.domain.budget import Admission, Ask, Spender
 from core.domain.generation import Model, Request
-from core.domain.price import Price
-from core.errors import AimmError, InvalidRequest, ProviderTimeout
+from core.errors import InvalidRequest, ProviderTimeout
 from core.pricing.receipt import to_nano
 from core.providers.base import Provider, tier_of
-from core.storage.engine.writer import Work
 
 Resolve = Callable[[str], Awaitable[tuple[Provider, Model]]]
 
 
-class BudgetKeeper(Protocol):
-    """Asked before a call, and told after it."""
-
-    async def is_bound(self, spender: Spender) -> bool:
-        """Tell whether a budget may refuse or change calls of this spender."""
-
-    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Admission:
-        """Reserve the worst case; waits while only calls under way are in its way."""
-
-    def refusal(self, admission: Admission, ask: Ask) -> AimmError: ...
-    def settled(self) -> None: ...
-    def release(self, call_id: str) -> None: ...
-
-
-class PriceKeeper(Protocol):
-    """Knows prices, and keeps each row that was used."""
-
-    def price(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None: ...
-    def possible(self, provider: str, model: str, at: datetime, service_tier: str) -> list[Price]: ...
-    def pin(self, price: Price | None) -> Work | None: ...
-
-
 class Admitter:
-    def __init__(self, resolve: Resolve, budgets: BudgetKeeper, prices: PriceKeeper, timeout_s: float) -> None:
+    def __init__(self, resolve: Resolve, budgets: BudgetService, prices: PriceService, timeout_s: float) -> None:
         self._resolve = resolve
         self._budgets = budgets
         self._prices = prices

@@ -18,7 +18,8 @@ from typing import Any, TypedDict, Unpack
 
 from core import clock
 from core.background import BackgroundLoop
-from core.calls.admission import Admitter, BudgetKeeper, PriceKeeper, Resolve, check_parameters
+from core.budgets.service import BudgetService
+from core.calls.admission import Admitter, Resolve, check_parameters
 from core.calls.answer import ModelAnswer
 from core.calls.attempts import Attempts, Times
 from core.calls.breaker import Breakers
@@ -28,6 +29,7 @@ from core.calls.limits import Pacer, RateLimits
 from core.calls.recording import CallFacts, Observer, content_kept, facts_of, generation_of, told
 from core.calls.routing import Router, Unit
 from core.config import MAX_PROMPT_BYTES, LogContent
+from core.costs.service import PriceService
 from core.domain.generation import Generation, Request
 from core.domain.price import Price
 from core.errors import (
@@ -84,8 +86,8 @@ class CallEngine:
         loop: BackgroundLoop,
         writer: Writer,
         resolve: Resolve,
-        budgets: BudgetKeeper,
-        prices: PriceKeeper,
+        budgets: BudgetService,
+        prices: PriceService,
         *,
         router: Router,
         breakers: Breakers,

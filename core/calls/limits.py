@@ -34,8 +34,6 @@ class RateLimits:
         limits: tuple[tuple[str, int], ...] = () if key.rpm is None else ((f"key:{key.id}", key.rpm),)
         if key.user_rpm is not None:  # calls without a user are one user's
             limits += ((f"user:{key.id}:{user_id}", key.user_rpm),)
-        if not limits:
-            return
         if self._is_shared:
             found = await asyncio.wrap_future(self._writer.ask(take, Hit(clock.now_us(), limits)))
         else:

@@ -271,9 +271,7 @@ def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
     rates["cache_write"] = _rate(getattr(price, _WRITE_5M, None)) or rates["cache_write"]
     input_, output = rates.pop("input"), rates.pop("output")
     if output is None and "embed" in model:
-        output = Rate(
-            base=Decimal(0)
-        )  # vectors are no output that is paid for; tokens beside them would be (see receipt_for)
+        output = Rate(base=Decimal(0))  # vectors are not paid for; tokens beside them would be (see receipt_for)
     if input_ is None or output is None:
         # A row without one of the two would charge the missing part as free.
         return None
@@ -299,15 +297,6 @@ def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
 
 
 def _rate(value: Any) -> Rate | None:
-    return None if value is None else _rate_of(value)
-
-
-def _rate_of(value: Any) -> Rate:
-    if isinstance(value, Decimal):
-        return Rate(base=value)
+    if value is None or isinstance(value, Decimal):
+        return None if value is None else Rate(base=value)
     return Rate(base=value.base, above=tuple((tier.start, tier.price) for tier in value.tiers))
-
-
-def known_models(provider: str) -> tuple[str, ...]:
-    """Model names of the shipped catalogue."""
-    return shipped().models(provider)

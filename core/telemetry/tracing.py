@@ -1,23 +1,17 @@
 """Decides whether calls are told to an OpenTelemetry collector."""
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from core.calls.recording import CallFacts
 from core.config import Settings
-from core.domain.generation import Generation
+
+if TYPE_CHECKING:
+    from core.telemetry.otlp import Otlp
 
 logger = logging.getLogger(__name__)
 
 
-class Tracing(Protocol):
-    """The listener that is told of each call. `observe` is an Observer; it queues and returns at once."""
-
-    def observe(self, g: Generation, facts: CallFacts) -> None: ...
-    def close(self) -> None: ...
-
-
-def open_tracing(settings: Settings) -> Tracing | None:
+def open_tracing(settings: Settings) -> "Otlp | None":
     """None where no endpoint is set, or where the packages for it are missing, which is said once."""
     if settings.otel_endpoint is None:
         return None

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from core.domain.generation import Chunk, Model, Request
 from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
-from core.pricing.catalogue import known_models, normalise
+from core.pricing.catalogue import normalise, shipped
 from core.providers.base import KeyCheck
 from core.providers.gemini.errors import to_error
 from core.providers.gemini.request import as_came, to_body
@@ -185,7 +185,7 @@ def guess(name: str) -> Model:
 
 def fallback_models() -> list[Model]:
     """Models of the price catalogue, for when the vendor's list cannot be read."""
-    names = (name for name in known_models("gemini") if name.startswith("gemini-") and not _NOT_TEXT.search(name))
+    names = (name for name in shipped().models("gemini") if name.startswith("gemini-") and not _NOT_TEXT.search(name))
     return [guess(name) for name in names]
 
 

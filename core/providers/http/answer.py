@@ -1,26 +1,15 @@
 """A vendor's answer while it comes in: whole, or as events."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from core.errors import ProviderError
 from core.providers.http.events import Event, EventReader, json_values
-from core.providers.http.session import MAX_ANSWER_BYTES
+from core.providers.http.session import MAX_ANSWER_BYTES, Incoming
 
 _BOM = b"\xef\xbb\xbf"
 _PACKINGS = ("br", "zstd", "compress", "x-compress", "x-gzip", "lz4")  # only gzip and deflate are unpacked
 _FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")  # with which a line of an event stream begins
-
-
-class Incoming(Protocol):
-    """An answer whose headers have come. is_ending: Nothing more is said, and only the end of the body is missing."""
-
-    headers: Mapping[str, str]
-    is_ending: bool
-
-    async def read(self) -> bytes:
-        """The bytes that have come since; empty = that was all."""
-        ...
 
 
 class Answer:
