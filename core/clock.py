@@ -29,5 +29,11 @@ def to_us(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
+def from_iso(text: str) -> datetime:
+    """The moment of an ISO text, of UTC where it names no zone. Raises: ValueError, OverflowError: It has none."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def from_us(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)

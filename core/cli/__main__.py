@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from core import ModelManager
 from core.calls.call import Origin
 from core.cli import experiments, keys, prices, records
+from core.cli.parts import command
 from core.config import Settings
 from core.demo import DemoSize
 from core.domain.request_json import from_json
@@ -42,56 +43,43 @@ def _parser() -> argparse.ArgumentParser:
     for group in (prices, experiments, keys, records):
         group.add(commands)
     _add_servers(commands)
-    check = commands.add_parser("check", help="recompute all sums from the raw rows and say what differs")
-    check.set_defaults(run=_check)
+    command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)
     return parser
 
 
 def _add_calls(commands: Any) -> None:
     """Add the commands that make calls or list them, real or made up."""
-    ask = commands.add_parser("ask", help="ask a model; the prompt is read from standard input where it is -")
+    ask = command(commands, "ask", "ask a model; the prompt is read from standard input where it is -", _ask)
     ask.add_argument("prompt", nargs="?", default="-")
     ask.add_argument("-m", "--model")
     ask.add_argument("-s", "--system")
-    ask.add_argument(
-        "-r", "--request", action="store_true",
-        help="the prompt is a whole request as JSON: model, messages, parameters, tools",
-    )  # fmt: skip
+    told = "the prompt is a whole request as JSON: model, messages, parameters, tools"
+    ask.add_argument("-r", "--request", action="store_true", help=told)
     ask.add_argument("--json", action="store_true", help="the whole record as JSON instead of the streamed text")
-    ask.set_defaults(run=_ask)
 
-    commands.add_parser("models", help="list the models that can be asked").set_defaults(run=_models)
+    command(commands, "models", "list the models that can be asked", _models)
+    command(commands, "logs", "the latest calls", _logs).add_argument("-n", type=int, default=10)
 
-    logs = commands.add_parser("logs", help="the latest calls")
-    logs.add_argument("-n", type=int, default=10)
-    logs.set_defaults(run=_logs)
-
-    run = commands.add_parser("run", help="run a workflow by name")
-    run.add_argument("workflow")
-    run.add_argument("input")
+    run = command(commands, "run", "run a workflow by name", _run, "workflow", "input")
     run.add_argument("-m", "--model")
     run.add_argument("-i", "--set", action="append", default=[], metavar="NAME=VALUE")
-    run.set_defaults(run=_run)
 
-    demo = commands.add_parser("demo", help="fill in plausible history, marked as simulated")
+    demo = command(commands, "demo", "fill in plausible history, marked as simulated", _demo)
     demo.add_argument("--generations", type=int, default=DemoSize().generations)
     demo.add_argument("--days", type=int, default=DemoSize().days)
     demo.add_argument("--remove", action="store_true", help="take the demo data away")
-    demo.set_defaults(run=_demo)
 
 
 def _add_servers(commands: Any) -> None:
     """Add the commands that become a server."""
-    serve = commands.add_parser("serve", help="the HTTP API and the gateway, without the dashboard")
+    serve = command(commands, "serve", "the HTTP API and the gateway, without the dashboard", _serve)
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen at; beyond this machine with a key")
     serve.add_argument("--port", type=int, default=8501)
     serve.add_argument("--workers", type=int, default=1, help="processes that share the address and the database")
-    serve.set_defaults(run=_serve)
 
-    pages = commands.add_parser("dashboard", help="the pages and the API on one port")
+    pages = command(commands, "dashboard", "the pages and the API on one port", _dashboard)
     pages.add_argument("--host", default="localhost", help="the address to listen at; beyond this machine with a login")
     pages.add_argument("--port", type=int, default=8501)
-    pages.set_defaults(run=_dashboard)
 
 
 def _serve(args: argparse.Namespace) -> NoReturn:
@@ -110,7 +98,7 @@ def _dashboard(args: argparse.Namespace) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", app, *where])  # noqa: S606 - no shell
 
 
-def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
+def _ask(mm: ModelManager, args: argparse.Namespace) -> None:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
     request = from_json(prompt) if args.request else mm.request(prompt, model=args.model, system=args.system)
     call = mm.submit(replace(request, model=args.model) if args.model else request)
@@ -121,33 +109,26 @@ def _ask(mm: ModelManager, args: argparse.Namespace) -> int:
             print(chunk, end="", flush=True)
         g = call.answered(call.result())
         print("".join(f"{called.name}({called.arguments})" for called in g.tool_calls))
-        return 0
+        return
     g = call.answered(call.result())
     cost = None if g.cost_usd is None else str(g.cost_usd)
     record: dict[str, object] = {"id": g.id, "model": g.model, "text": g.text, "status": g.status, "cost_usd": cost}
-    record |= {
-        "input_tokens": g.usage.input_tokens,
-        "output_tokens": g.usage.output_tokens,
-        "latency_s": g.latency_s,
-    }
-    print(json.dumps(record, ensure_ascii=False))
-    return 0
+    tokens = {name: getattr(g.usage, name) for name in ("input_tokens", "output_tokens")}
+    print(json.dumps({**record, **tokens, "latency_s": g.latency_s}, ensure_ascii=False))
 
 
-def _models(mm: ModelManager, _args: argparse.Namespace) -> int:
+def _models(mm: ModelManager, _args: argparse.Namespace) -> None:
     for model in mm.models():
         print(f"{model.name}\t{model.provider}")
     if mm.vendors.list_error:
         print(f"The vendor's list could not be read: {mm.vendors.list_error}", file=sys.stderr)
-    return 0
 
 
-def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
+def _logs(mm: ModelManager, args: argparse.Namespace) -> None:
     for g in mm.log.latest(limit=max(1, min(args.n, 10_000))):
         cost = "unknown" if g.cost_usd is None else f"${g.cost_usd:f}"
         mark = "  (demo)" if g.source == "demo" else ""
         print(f"{g.created_at:%Y-%m-%d %H:%M:%S}  {g.model}  {g.status}  {g.latency_s:.2f} s  {cost}  {g.id}{mark}")
-    return 0
 
 
 def _run(mm: ModelManager, args: argparse.Namespace) -> int:
@@ -164,16 +145,15 @@ def _run(mm: ModelManager, args: argparse.Namespace) -> int:
     return 0 if run.status == "succeeded" else EXIT_ERROR
 
 
-def _demo(mm: ModelManager, args: argparse.Namespace) -> int:
+def _demo(mm: ModelManager, args: argparse.Namespace) -> None:
     if args.remove:
         mm.demo.remove()
         print("The demo data are gone.")
-        return 0
+        return
     mm.demo.fill(DemoSize(args.generations, args.days))
     print(
         f"{args.generations:,} simulated generations over {args.days} days are in. Remove them with: aimm demo --remove"
     )
-    return 0
 
 
 def _check(mm: ModelManager, _args: argparse.Namespace) -> int:

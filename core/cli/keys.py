@@ -3,10 +3,11 @@
 import argparse
 import re
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from core import ModelManager, clock
+from core.cli.parts import command, group
 from core.domain.key import SCOPES, Key
 from core.errors import InvalidRequest
 from core.keys.issuing import Allowance
@@ -14,11 +15,9 @@ from core.keys.issuing import Allowance
 
 def add(commands: Any) -> None:
     """Add the command and its parts to the parser."""
-    keys = commands.add_parser("keys", help="keys for your own programs")
-    parts = keys.add_subparsers(required=True, metavar="WHAT")
-
-    one = parts.add_parser("create", help="make a key; it is written to standard output, this once")
-    one.add_argument("name")
+    parts = group(commands, "keys", "keys for your own programs")
+    command(parts, "list", "each key with what it may do", _list)
+    one = command(parts, "create", "make a key; it is written to standard output, this once", _create, "name")
     one.add_argument("--scope", action="append", choices=SCOPES, help="what it may do; several may be given (call)")
     one.add_argument("--model", action="append", default=[], metavar="PATTERN", help="what it may ask, such as gpt-4o*")
     one.add_argument("--tag", action="append", default=[], help="put on each of its calls")
@@ -28,17 +27,11 @@ def add(commands: Any) -> None:
     one.add_argument("--expires", metavar="WHEN", help="30d, or the day on which it ends (UTC): 2027-01-31")
     one.add_argument("--log", choices=("full", "metadata", "none"), help="what is kept of its calls' texts")
     one.add_argument("--shared-cache", action="store_true", help="share cached responses with other keys that do so")
-    one.set_defaults(run=_create)
-
-    one = parts.add_parser("list", help="each key with what it may do")
-    one.set_defaults(run=_list)
-
-    one = parts.add_parser("revoke", help="end a key; it holds everywhere within a second")
+    one = command(parts, "revoke", "end a key; it holds everywhere within a second", _revoke)
     one.add_argument("key", metavar="ID_OR_NAME")
-    one.set_defaults(run=_revoke)
 
 
-def _create(mm: ModelManager, args: argparse.Namespace) -> int:
+def _create(mm: ModelManager, args: argparse.Namespace) -> None:
     key, secret, budget = mm.issuer.issue(
         args.name,
         allowance=None if args.budget is None else Allowance.parse(args.budget),
@@ -54,20 +47,17 @@ def _create(mm: ModelManager, args: argparse.Namespace) -> int:
     print(secret)
     stops = f"; stops at ${budget.limit_usd:f} a {budget.period}" if budget else ""
     print(f"Made {key.id} {key.name!r}: {_described(key)}{stops}. The key is shown this once.", file=sys.stderr)
-    return 0
 
 
-def _list(mm: ModelManager, _args: argparse.Namespace) -> int:
+def _list(mm: ModelManager, _args: argparse.Namespace) -> None:
     for key in mm.keys.all():
         used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
         print(f"{key.id}\t{key.hint}\t{key.name}\t{_described(key)}\tlast used {used}")
-    return 0
 
 
-def _revoke(mm: ModelManager, args: argparse.Namespace) -> int:
+def _revoke(mm: ModelManager, args: argparse.Namespace) -> None:
     key = mm.keys.revoke(mm.keys.named(args.key).id)
     print(f"Revoked {key.id} {key.name!r}.")
-    return 0
 
 
 def _described(key: Key) -> str:
@@ -91,7 +81,6 @@ def _moment(text: str) -> datetime:
     try:
         if days := re.fullmatch(r"(\d{1,5})d", text.strip()):
             return clock.now() + timedelta(days=int(days[1]))
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return clock.from_iso(text)
     except (ValueError, OverflowError):
         raise InvalidRequest(f"{text[:40]!r} is neither days, such as 30d, nor a day such as 2027-01-31.") from None

@@ -4,10 +4,11 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from core import clock
 from core.domain.generation import SERVICE_TIERS
 from core.domain.price import RATE_NAMES, PriceSource, Rate, TeamPrice
 from core.errors import InvalidRequest
@@ -206,13 +207,10 @@ def _number(value: Any, name: str, most: Decimal = MAX_USD) -> Decimal:
 def _moment(value: Any) -> datetime:
     """Midnight UTC of a date; a moment as it is. Without one, the row holds from the beginning of time."""
     if value is None or value == "":
-        return datetime(1970, 1, 1, tzinfo=UTC)
+        return clock.EPOCH
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if isinstance(moment, datetime):
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if isinstance(value, str | date):
+            return clock.from_iso(str(value))
     except (ValueError, OverflowError):  # the last moments of the year 9999 have no UTC
-        moment = None
-    if isinstance(moment, date):
-        return datetime.combine(moment, time(), tzinfo=UTC)
+        pass
     raise InvalidRequest(f"effective_from == {str(value)[:60]!r}, must be a date such as 2026-12-01")
