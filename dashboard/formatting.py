@@ -1,7 +1,7 @@
 """Numbers as people read them, and cells as spreadsheets do. The only place that knows percent."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -53,6 +53,13 @@ def tokens(value: float | None) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
+
+
+# Of a figure in a unit, such as those of core.domain.metrics.MEASURES.
+BY_UNIT: dict[str, Callable[[float | None], str]] = {
+    "s": seconds, "$": usd, "%": lambda value: percent(None if value is None else value / 100),
+}  # fmt: skip
+COLUMN_FORMATS = {"s": "%.3f", "$": "$%.6f", "%": "%.2f"}
 
 
 def rate(value: float | None) -> str:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from api.rest.dependencies import Manager, Span, StrictRoute, usd
 from core import MetricsRow
+from core.domain.metrics import MEASURES
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -48,14 +49,8 @@ def _metrics_view(row: MetricsRow) -> dict[str, Any]:
         "provider": row.provider,
         "total_requests": m.n,
         "avg_latency": m.latency_mean_s,
-        "success_rate": None if m.success_rate is None else 100 * m.success_rate,
         "avg_tokens": m.total_tokens / m.n if m.n else None,
-        "p50": m.p50_s,
-        "p95": m.p95_s,
-        "p99": m.p99_s,
-        "ttft_p50": m.ttft_p50_s,
-        "ttft_p95": m.ttft_p95_s,
-        "ttft_p99": m.ttft_p99_s,
+        **{measure.name: measure.of(m) for measure in MEASURES},
         "tokens": {
             "input": m.input_tokens,
             "cached": m.cached_tokens,

@@ -1,6 +1,6 @@
 """The figures of a window of time, and the summed rows that they are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -70,6 +70,44 @@ class Metrics:
     def cost_per_call_usd(self) -> Decimal | None:
         priced = self.n - self.n_unpriced
         return self.cost_usd / priced if priced else None
+
+
+class Measure(NamedTuple):
+    """A figure made of metrics, for all who show it: the API, the tables by model and over time, the headline.
+
+    name: Its field in the API.
+    column: In tables, its unit last.
+    of: Its value in that unit; None = there is nothing to measure.
+    label, help: For people, where the headline has it.
+    """
+
+    name: str
+    column: str
+    of: Callable[[Metrics], float | None]
+    label: str = ""
+    help: str = ""
+    rise_is_bad: bool = True
+
+    @property
+    def unit(self) -> str:
+        return self.column.rpartition(" ")[2]
+
+
+MEASURES = (
+    Measure(
+        "success_rate", "success %", lambda m: None if m.success_rate is None else 100 * m.success_rate,
+        "Success rate", "Share of calls with a complete answer, stopped ones aside.", rise_is_bad=False,
+    ),
+    Measure("p50", "p50 s", lambda m: m.p50_s, "Latency p50", "Half of the successful calls were faster."),
+    Measure("p95", "p95 s", lambda m: m.p95_s, "Latency p95", "95 of 100 successful calls were faster."),
+    Measure("p99", "p99 s", lambda m: m.p99_s),
+    Measure(
+        "ttft_p50", "first token p50 s", lambda m: m.ttft_p50_s,
+        "First token p50", "Half of the calls showed their first text sooner.",
+    ),
+    Measure("ttft_p95", "first token p95 s", lambda m: m.ttft_p95_s),
+    Measure("ttft_p99", "first token p99 s", lambda m: m.ttft_p99_s),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

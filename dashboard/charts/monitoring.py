@@ -15,7 +15,7 @@ def cost_over_time(frame: pd.DataFrame, span: Span) -> Any:
     return over_time(span, bars(frame, span, y, tips, color=by_model(frame["model"])))
 
 
-def _lines(frame: pd.DataFrame, names: dict[str, str], span: Span, title: str) -> Any:
+def lines_over_time(frame: pd.DataFrame, names: dict[str, str], span: Span, title: str) -> Any:
     wide = whole(frame, span)[["time", *names]].rename(columns=names)
     long = wide.melt("time", var_name="series", value_name="value")
     tips = ["series:N", alt.Tooltip("value:Q", format=".3f")]
@@ -25,12 +25,12 @@ def _lines(frame: pd.DataFrame, names: dict[str, str], span: Span, title: str) -
 
 def latency_over_time(frame: pd.DataFrame, span: Span) -> Any:
     names = {"p50 s": "p50", "p95 s": "p95", "p99 s": "p99"}
-    return _lines(frame, names, span, "Latency (s)")
+    return lines_over_time(frame, names, span, "Latency (s)")
 
 
 def ttft_over_time(frame: pd.DataFrame, span: Span) -> Any:
     names = {"first token p50 s": "p50", "first token p95 s": "p95", "first token p99 s": "p99"}
-    return _lines(frame, names, span, "Time to first token (s)")
+    return lines_over_time(frame, names, span, "Time to first token (s)")
 
 
 def requests_over_time(frame: pd.DataFrame, span: Span) -> Any:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from core.domain.metrics import Bucket, Metrics, MetricsRow, Window
+from core.domain.metrics import MEASURES, Bucket, Measure, Metrics, MetricsRow, Window
 from dashboard import tables
 from dashboard.charts.base import Span
 from dashboard.process import manager
@@ -84,6 +85,10 @@ def errors_over_time(label: str, model: str | None, simulated: bool) -> pd.DataF
     return pd.DataFrame(records, columns=["time", "class", "errors"])
 
 
+def _measured(row: MetricsRow, measure: Measure) -> float | None:
+    return measure.of(row.metrics)
+
+
 def metrics_frame(rows: Sequence[MetricsRow]) -> pd.DataFrame:
     return tables.frame(
         rows,
@@ -91,13 +96,7 @@ def metrics_frame(rows: Sequence[MetricsRow]) -> pd.DataFrame:
             "time": lambda row: row.bucket,
             "model": lambda row: row.model,
             "requests": lambda row: row.metrics.n,
-            "success %": lambda row: None if row.metrics.success_rate is None else 100 * row.metrics.success_rate,
-            "p50 s": lambda row: row.metrics.p50_s,
-            "p95 s": lambda row: row.metrics.p95_s,
-            "p99 s": lambda row: row.metrics.p99_s,
-            "first token p50 s": lambda row: row.metrics.ttft_p50_s,
-            "first token p95 s": lambda row: row.metrics.ttft_p95_s,
-            "first token p99 s": lambda row: row.metrics.ttft_p99_s,
+            **{measure.column: partial(_measured, measure=measure) for measure in MEASURES},
             "input": lambda row: row.metrics.input_tokens - row.metrics.cached_tokens,
             "cached": lambda row: row.metrics.cached_tokens,
             "thinking": lambda row: row.metrics.thinking_tokens,

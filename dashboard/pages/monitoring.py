@@ -14,6 +14,7 @@ from dashboard.charts.monitoring import (
 )
 from dashboard.components import chart_table, demo
 from dashboard.components.monitoring import alerts, budgets, headline, reconcile, spend
+from dashboard.formatting import COLUMN_FORMATS
 from dashboard.frames import models, monitoring
 
 ALL = "all models"
@@ -103,9 +104,11 @@ chart_table.show("Success rate", success_over_time(times, span), table, help_tex
 
 st.subheader("By model")
 table = monitoring.by_model(label, chosen, simulated).drop(columns=["time"])
-formats = {name: st.column_config.NumberColumn(format="%.3f") for name in table.columns if name.endswith(" s")}
-formats["cost $"] = st.column_config.NumberColumn(format="$%.6f")
-formats["success %"] = st.column_config.NumberColumn(format="%.2f")
+formats = {
+    name: st.column_config.NumberColumn(format=COLUMN_FORMATS[unit])
+    for name in table.columns
+    if (unit := name.rpartition(" ")[2]) in COLUMN_FORMATS
+}
 tables.show(table, column_config=formats)
 tables.csv(table, "by_model")
 budgets.show()

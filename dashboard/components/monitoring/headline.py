@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.domain.metrics import Metrics
+from core.domain.metrics import MEASURES, Measure, Metrics
 from dashboard import formatting
 
 CARD_WIDTH = 158
@@ -25,17 +25,14 @@ def _cost(m: Metrics) -> str:
     return "unknown" if m.n and m.n_unpriced == m.n else formatting.usd(m.cost_usd)
 
 
-def _time(label: str, value: Callable[[Metrics], float | None], help_text: str) -> Tile:
-    return Tile(label, lambda m: formatting.seconds(value(m)), value, help_text, rise_is_bad=True)
+def _measured(measure: Measure) -> Tile:
+    shown = formatting.BY_UNIT[measure.unit]
+    return Tile(measure.label, lambda m: shown(measure.of(m)), measure.of, measure.help, measure.rise_is_bad)
 
 
-SUCCESS_HELP = "Share of calls with a complete answer, stopped ones aside."
 TILES = (
     Tile("Requests", lambda m: formatting.count(m.n), lambda m: m.n, "All calls, failed ones too."),
-    Tile("Success rate", lambda m: formatting.percent(m.success_rate), lambda m: m.success_rate, SUCCESS_HELP),
-    _time("Latency p50", lambda m: m.p50_s, "Half of the successful calls were faster."),
-    _time("Latency p95", lambda m: m.p95_s, "95 of 100 successful calls were faster."),
-    _time("First token p50", lambda m: m.ttft_p50_s, "Half of the calls showed their first text sooner."),
+    *(_measured(measure) for measure in MEASURES if measure.label),
     Tile("Cost", _cost, lambda m: float(m.cost_usd), "Known cost in USD.", rise_is_bad=True),
 )
 
