@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from api.gateway.clients import Client
 from core import AimmError, ModelManager
 
 if TYPE_CHECKING:
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """One entry of `api.gateway.registry.WIRES`; server, access, errors and the OpenAPI document go by it.
+    """One entry of `api.gateway.registry.WIRES`; server, access, errors, the OpenAPI document and the pages go by it.
 
     prefix: The beginning of its addresses, such as /v1.
     name: Its name in the core. Errors of a vendor that speaks the same wire are quoted word for word.
     handle: Answers a request; raises AimmError, or CallerLeft.
     error: The status and the body of an error. is_quoted: whether its vendor speaks this wire.
     paths: Its addresses, as the OpenAPI document describes them.
+    clients: Programs that speak it, as the pages show them.
     key_headers: Headers in which its clients send a key, besides Authorization and x-api-key.
     """
 
@@ -27,6 +29,7 @@ class Wire:
     handle: "Callable[[Exchange, ModelManager], Awaitable[None]]"
     error: "Callable[[AimmError, bool], tuple[int, bytes]]"
     paths: Callable[[], dict[str, Any]]
+    clients: tuple[Client, ...] = ()
     key_headers: tuple[bytes, ...] = ()
 
     def owns(self, path: str) -> bool:

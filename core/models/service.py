@@ -10,7 +10,7 @@ from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_in
 from core.costs.service import PriceService
 from core.domain.comparison import Candidate
 from core.domain.experiment import Alias, Variant
-from core.domain.generation import Message, Model, Parameters, Request, Wire
+from core.domain.generation import Message, Model, Parameters, Request
 from core.domain.price import Price
 from core.errors import AimmError
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
@@ -106,8 +106,8 @@ class ModelService:
         request = Request(model=model.name, messages=(Message("user", ""),), parameters=parameters)
         return self._estimated(model, inputs, request)
 
-    def body_for(self, wire: Wire, request: Request) -> dict[str, Any]:
-        """The body that a program sends to this server for the same request, in the wire of `openai` or `gemini`."""
+    def body_for(self, wire: str, request: Request) -> dict[str, Any]:
+        """The body that a program sends to this server for the same request: Gemini's, or for other wires OpenAI's."""
         if wire == "gemini":
             return gemini.to_body(request)
         body = openai.to_body(replace(request, is_streamed=False))

@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 from core import ModelManager
 from core.calls.call import Origin
 from core.keys.rules import hint_of, is_well_formed
+from dashboard import process
+from dashboard.components import clients
 from dashboard.components.gateway import snippets
 from dashboard.frames import gateway
 from tests.conftest import ROOT, Open, running_server
@@ -49,10 +51,18 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running
 
 
+@pytest.fixture
+def opened(mm: ModelManager) -> Iterator[None]:
+    process.use(mm)
+    yield
+    process.use(None)
+
+
+@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("model", ["sim-fast", "exp:it's a test"])
 @pytest.mark.parametrize("client", ["curl", "OpenAI Python", "Google Gen AI"])
 def test_a_snippet_works_as_it_stands(address: str, client: str, model: str):
-    language, code = snippets.snippet(client, address, model, "none")
+    code, language = snippets.snippet(client, address, model, "none"), clients.KNOWN[client].language
     if language == "bash" and shutil.which("curl") is None:
         pytest.skip("no curl on this machine")
     command = [sys.executable, "-c", code] if language == "python" else ["bash", "-c", f"{code} -sS --fail"]
@@ -63,20 +73,22 @@ def test_a_snippet_works_as_it_stands(address: str, client: str, model: str):
     assert "In short" in ran.stdout
 
 
+@pytest.mark.usefixtures("opened")
 def test_a_header_of_a_snippet_is_taken(address: str):
     if shutil.which("curl") is None:
         pytest.skip("no curl on this machine")
-    for header in ("x-aimm-cache: 3600", "x-aimm-fallbacks: sim-balanced, sim-careful"):
-        code = snippets.curl(address, "sim-fast", "none", header)
+    for header in ({"x-aimm-cache": "3600"}, {"x-aimm-fallbacks": "sim-balanced, sim-careful"}):
+        code = snippets.snippet("curl", address, "sim-fast", "none", header)
 
         ran = subprocess.run(["bash", "-c", f"{code} -sS --fail"], capture_output=True, text=True, timeout=60)
 
         assert "In short" in ran.stdout, ran.stderr
 
 
-@pytest.mark.parametrize("client", snippets.CLIENTS)
+@pytest.mark.usefixtures("opened")
+@pytest.mark.parametrize("client", clients.KNOWN)
 def test_each_snippet_names_the_address_the_model_and_the_key(client: str):
-    _, code = snippets.snippet(client, "https://aimm.example", 'say "hi"', "aimm_…")
+    code = snippets.snippet(client, "https://aimm.example", 'say "hi"', "aimm_…")
 
     assert "https://aimm.example/" in code and "aimm_…" in code
     assert 'say \\"hi\\"' in code
@@ -100,12 +112,12 @@ def test_each_client_has_its_snippet(app: AppTest, mm: ModelManager):
 
     app.selectbox(key="gateway_model").select("exp:checkout").run()
     codes = {}
-    for client in snippets.CLIENTS:
+    for client in clients.KNOWN:
         app.button_group(key="gateway_client").set_value(client).run()
         assert not app.exception
         codes[client] = app.code[0].value
 
-    assert len(set(codes.values())) == len(snippets.CLIENTS)
+    assert len(set(codes.values())) == len(clients.KNOWN)
     assert all("exp:checkout" in code and snippets.USER in code for code in codes.values())
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from api.gateway.exchange import Exchange
 from api.gateway.gemini import request as read
+from api.gateway.gemini.clients import CLIENTS
 from api.gateway.gemini.response import GeminiAnswer, error_form
 from api.gateway.gemini.schemas import paths
 from api.gateway.options import origin_of
@@ -78,5 +79,11 @@ def _model(model: Model) -> dict[str, Any]:
 
 
 WIRE = Wire(
-    prefix="/gemini", name="gemini", handle=handle, error=error_form, paths=paths, key_headers=(b"x-goog-api-key",)
+    prefix="/gemini",
+    name="gemini",
+    handle=handle,
+    error=error_form,
+    paths=paths,
+    clients=CLIENTS,
+    key_headers=(b"x-goog-api-key",),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from api.gateway.exchange import Exchange
 from api.gateway.openai import request as read
+from api.gateway.openai.clients import CLIENTS
 from api.gateway.openai.feedback import give
 from api.gateway.openai.response import OpenAIAnswer, error_form
 from api.gateway.openai.schemas import paths
@@ -65,4 +66,4 @@ def _names(mm: ModelManager, key: Key | None) -> list[tuple[str, str]]:
 
 
 _POSTS = {"/chat/completions": _chat, "/embeddings": _embeddings, "/feedback": give}
-WIRE = Wire(prefix="/v1", name="openai", handle=handle, error=error_form, paths=paths)
+WIRE = Wire(prefix="/v1", name="openai", handle=handle, error=error_form, paths=paths, clients=CLIENTS)

@@ -1,0 +1,18 @@
+"""Programs that speak Gemini's wire."""
+
+from api.gateway.clients import Asking, Client, literal, python_call
+
+
+def _python(a: Asking) -> str:
+    config = {name: value for name, value in a.body.items() if name not in ("contents", "generationConfig")}
+    config |= a.body.get("generationConfig", {})
+    asked = {"model": a.request.model, "contents": a.body["contents"], **({"config": config} if config else {})}
+    options = {"base_url": f"{a.server}/gemini", **({"headers": {"x-aimm-user": a.user}} if a.user else {})}
+    return f"""from google import genai
+
+client = genai.Client(api_key="{a.key}", http_options={literal(options)})
+answer = {python_call("client.models.generate_content", asked)}
+print(answer.text)"""
+
+
+CLIENTS = (Client("Google Gen AI", "python", _python),)
