@@ -43,7 +43,7 @@ def to_body(request: Request) -> dict[str, Any]:
 
 def as_came(request: Request, native: Native) -> dict[str, Any]:
     """A body as it came, with what was decided otherwise since written over it."""
-    body = dict(native.body)
+    body = _without(native.body, {"model"})  # the address names it
     if request.parameters != native.parameters:
         before, now = native.parameters.as_dict(), request.parameters.as_dict()
         names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}

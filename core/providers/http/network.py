@@ -6,7 +6,7 @@ second time lead to a cloud's metadata service. Behind a proxy it is the proxy t
 
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,12 +24,19 @@ _METADATA = frozenset(
 # Networks whose addresses hold an IPv4 address, and how many bits stand behind it.
 _HOLDERS = tuple(
     (ipaddress.IPv6Network(network), n_bits)
-    for network, n_bits in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80), ("::/96", 0))
+    for network, n_bits in (
+        ("::ffff:0:0/96", 0),
+        ("::ffff:0:0:0/96", 0),
+        ("64:ff9b::/96", 0),
+        ("64:ff9b:1::/48", 0),
+        ("2002::/16", 80),
+        ("::/96", 0),
+    )
 )
 
 
 class Refused(OSError):
-    """The address is one that no vendor has; asking again does not help."""
+    """The address is one that no vendor has, or the proxy lets nobody through to it; asking again does not help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +53,10 @@ class Network:
     def proxy_for(self, base_url: str) -> str | None:
         """The proxy for an address; None = it is asked directly, as this machine's own addresses always are."""
         parts = urlsplit(base_url)
-        host = parts.hostname or ""
-        names = [name.strip().lstrip(".").lower() for name in self.proxies.get("no", "").split(",")]
+        host = (parts.hostname or "").rstrip(".")
         places = (host, parts.netloc.rpartition("@")[2].lower())
-        if "*" in names or any(f".{place}".endswith(f".{name}") for place in places for name in names if name):
-            return None
-        if _is_loopback(host):
+        names = (name.strip().lower() for name in self.proxies.get("no", "").split(","))
+        if _is_loopback(host) or any(_means(name, places) for name in names if name):
             return None
         return self.proxies.get(parts.scheme) or self.proxies.get("all")
 
@@ -77,7 +82,8 @@ class Network:
 
 def unreachable(label: str, why: object) -> ProviderUnavailable:
     """The error for a vendor that cannot be connected."""
-    found = ProviderUnavailable(f"{label} cannot be reached ({why}).", hint="Check the network and the address.")
+    said = str(why) or type(why).__name__
+    found = ProviderUnavailable(f"{label} cannot be reached ({said}).", hint="Check the network and the address.")
     found.is_retryable = not isinstance(why, Refused)
     return found
 
@@ -90,6 +96,15 @@ def refuses(address: str) -> bool:
             if ip in network:
                 return refuses(str(ipaddress.IPv4Address((int(ip) >> n_bits) & 0xFFFFFFFF)))
     return ip.is_link_local or ip in _METADATA
+
+
+def _means(name: str, places: Iterable[str]) -> bool:
+    """True where an entry of NO_PROXY, a domain, an address, a network or `*`, stands for one of these."""
+    with suppress(ValueError):
+        network = ipaddress.ip_network(name, strict=False)
+        return any(ipaddress.ip_address(address) in network for address in map(_address, places) if address)
+    domain = name.removeprefix("*").strip(".")
+    return name == "*" or any(f".{place}".endswith(f".{domain}") for place in places if domain)
 
 
 def _address(host: str) -> str | None:

@@ -178,6 +178,11 @@ class Session:
                     response = await self._session.request(
                         method, url, data=data or None, headers=headers, allow_redirects=False, proxy=self._proxy
                     )
+                    if response.status == 407:  # to a proxy that is asked without a tunnel
+                        response.close()
+                        raise aiohttp.ClientHttpProxyError(
+                            response.request_info, (), status=407, message=response.reason or ""
+                        )
                     return Incoming(response, self._label)
                 except _Stale:
                     continue
@@ -225,7 +230,9 @@ class Session:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return unreachable(self._label, "no connection in time")
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return unreachable(self._label, f"the proxy refused: {error.status} {error.message}")
+            said = f"the proxy refused: {error.status} {error.message}"
+            helps = error.status >= 500 or error.status in (408, 429)
+            return unreachable(self._label, said if helps else Refused(said))
         if isinstance(error, aiohttp.ClientConnectorError):
             return unreachable(self._label, error.__cause__ or "no connection")
         if isinstance(error, Refused):

@@ -92,7 +92,8 @@ class Proxy:
                 self.heads.append(head)
                 length = int(head.lower().partition("content-length: ")[2].split("\r\n")[0] or 0)
                 await reader.readexactly(length)
-                status = "407 Proxy Authentication Required" if head.startswith("CONNECT") else "200 OK"
+                is_refused = head.startswith("CONNECT") or "locked.invalid" in head
+                status = "407 Proxy Authentication Required" if is_refused else "200 OK"
                 writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}".encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -170,6 +171,46 @@ def test_a_tunnel_shows_the_proxy_no_key_and_its_refusal_is_told():
     assert heads[0].startswith("CONNECT vendor.invalid:443 HTTP/1.1")
     assert "Proxy-Authorization: Basic" in heads[0] and "sk-key" not in heads[0]
     assert "s3cret" not in said + redact("http://ada:s3cret-of-ada@proxy")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_a_proxy_lets_nobody_through_to_is_not_asked_for_again(scheme: str):
+    async def ask(network: Network) -> AimmError:
+        return await failure(f"{scheme}://locked.invalid", network)
+
+    error, heads = through({"AIMM_PROXY": "PROXY"}, ask)
+
+    assert isinstance(error, ProviderUnavailable) and not error.is_retryable
+    assert "the proxy refused: 407 Proxy Authentication Required" in error.message
+    assert len(heads) == 1
+
+
+def test_a_tunnel_that_ends_without_a_word_is_told_as_what_it_is():
+    async def main() -> AimmError:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            return await failure("https://vendor.invalid", Network(proxies={"all": proxy}))
+
+    assert "()" not in asyncio.run(main()).message
+
+
+@pytest.mark.parametrize(
+    ("host", "no", "is_direct"),
+    [("10.1.2.3", "10.0.0.0/8", True), ("11.1.2.3", "10.0.0.0/8", False), ("192.168.1.5", "192.168.1.9/24", True),
+     ("[2001:db8::1]", "2001:db8::/32", True), ("[2001:db8::1]", "2001:DB8:0::1", True), ("10.example", "10.0.0.0/8", False),
+     ("api.example.com", "*.example.com", True), ("api.example.com.", "example.com", True),
+     ("notexample.com", "*.example.com", False), ("h.example:8081", "h.example:8080", False)],
+)  # fmt: skip
+def test_no_proxy_is_read_in_the_forms_that_other_tools_read(host: str, no: str, is_direct: bool):
+    network = Network(proxies={"all": "http://proxy.example:3128", "no": no})
+
+    assert (network.proxy_for(f"http://{host}/v1") is None) == is_direct
 
 
 def test_google_genai_goes_the_same_way():

@@ -55,6 +55,12 @@ def test_what_is_written_over_a_gemini_body_holds_in_both_spellings():
     }
 
 
+def test_a_gemini_body_does_not_name_another_model_than_its_address():
+    native = Native(wire="gemini", body={"model": "models/dearer", "contents": []}, parameters=Parameters())
+
+    assert as_came(Request(model="m", messages=(), native=native), native) == {"contents": []}
+
+
 def test_a_schema_taken_away_leaves_json_and_the_rest():
     body = {
         "generationConfig": {"response_mime_type": "application/json", "responseSchema": {"type": "OBJECT"}, "topK": 3}
