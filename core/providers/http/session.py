@@ -141,8 +141,11 @@ class _Unpacker:
             except zlib.error:
                 self._decoder = zlib.decompressobj(-15)  # what some call deflate, without its frame
         part: bytes = self._decoder.decompress(data, MAX_ANSWER_BYTES)
-        if len(part) >= MAX_ANSWER_BYTES or self._decoder.unused_data:
-            raise ValueError("it unpacks to too much, or more follows it")
+        while len(part) < MAX_ANSWER_BYTES and (rest := self._decoder.unused_data):
+            self._decoder = zlib.decompressobj(31)  # gzip may come in several members
+            part += self._decoder.decompress(rest, MAX_ANSWER_BYTES - len(part))
+        if len(part) >= MAX_ANSWER_BYTES:
+            raise ValueError("it unpacks to too much")
         return part
 
 

@@ -171,6 +171,15 @@ def test_a_packed_body_is_whole_or_broken(cut: int):
         run(raw, asked)
 
 
+def test_a_packed_body_may_come_in_several_members_and_nothing_else_behind_them():
+    packed, kind = gzip.compress(b"hello ") + gzip.compress(b"again"), b"content-encoding: gzip\r\n"
+
+    assert run(Raw(answer(packed, kind)), asked)[1] == b"hello again"
+    for behind, says in ((b"rubbish", "cannot be read"), (packed[:9], "cut off")):
+        with pytest.raises(ProviderError, match=says):
+            run(Raw(answer(packed + behind, kind)), asked)
+
+
 def test_a_packed_body_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 100_000)
 
