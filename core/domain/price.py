@@ -47,7 +47,7 @@ class Rate:
 
     @property
     def highest(self) -> Decimal:
-        return max((self.base, *(price for _, price in self.above)))
+        return max((self.base, *(price for _, price in self.above))) if self.above else self.base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Price:
         own: Rate | None = getattr(self, name)
         if own is not None:
             return own
-        if self.input.highest == self.output.highest == 0:
+        if not self.input.highest and not self.output.highest:
             return self.input  # what costs nothing costs nothing in any kind
         like = _LIKE.get(name, ())
         named = next((rate for each in like if (rate := getattr(self, each)) is not None), None)

@@ -1,5 +1,6 @@
 """The formula behind a cost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -29,10 +30,11 @@ def receipt_for(usage: Usage, price: Price) -> Receipt:
     Raises:
         ValueError: A part is larger than its whole. LookupError: Something was used that the row has no price for.
     """
-    check(usage)
+    found = parts(usage, price)
+    _check(usage, found)
     _refuse_unknown(usage, price)
     lines = []
-    for part in (*parts(usage, price), Part("citations", usage.more.get("citation_tokens", 0), price.rate("citation"))):
+    for part in (*found, Part("citations", usage.more.get("citation_tokens", 0), price.rate("citation"))):
         if part.count and part.rate is None:
             raise LookupError(f"there is no price for {part.kind}")
         if part.rate is not None and (part.count or part.kind in ALWAYS_SHOWN):
@@ -107,15 +109,12 @@ def fees(usage: Any, price: Price) -> list[tuple[str, Any, Decimal | None, int]]
     ]
 
 
-_WITHOUT_PRICE = Price(id="", model="", input=Rate(base=Decimal(1)), output=Rate(base=Decimal(1)))
-
-
-def check(usage: Usage) -> None:
+def _check(usage: Usage, found: Iterable[Part]) -> None:
     """Raises: ValueError: A count is negative, or a part is larger than its whole."""
     counts = [*(getattr(usage, name) for name in COUNTS), *usage.more.values()]
     if min(counts) < 0:
         raise ValueError(f"{usage}: counts must be >= 0")
-    if any(part.count < 0 for part in parts(usage, _WITHOUT_PRICE)):
+    if any(part.count < 0 for part in found):
         raise ValueError(f"{usage}: a part is larger than its whole")
 
 

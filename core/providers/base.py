@@ -45,8 +45,10 @@ class Counts:
         found = 0
         for name in names:
             value = self._left.pop(name, None)
+            if value is None or value == "":
+                continue
             count = whole(value)
-            if count is None and value not in (None, ""):
+            if count is None:
                 self._odd[name] = 1
             elif count and found and count != found:
                 self._odd[name] = count
