@@ -56,20 +56,26 @@ class Ledger:
             self._reaped_at = now
             self.release_dead(connection)
         now_us = clock.now_us()
+        held = ledger_rows.held(connection, [ask.call_id for ask in asks if ask.is_again])
         rooms: dict[tuple[str, int], _Room] = {}
         admissions, rows = [], []
         for ask in asks:
             mine = [budget for budget in budgets if budget.covers(ask.spender)]
             found = {budget.id: self._room(connection, budget, ask.at_us, rooms, now_us) for budget in mine}
+            earlier = self._earlier(ask, mine, held)
+            for budget_id, nano in earlier.items():
+                found[budget_id].reserved_nano -= nano
             admission, amount = decide(ask, mine, found)
             admissions.append(admission)
             if admission.kind != "go" or (amount is None and not admission.holds_rest):
+                for budget_id, nano in earlier.items():
+                    found[budget_id].reserved_nano += nano
                 continue
             for budget in mine:
                 room = found[budget.id]
-                held = max(0, room.free_nano) if amount is None else amount
-                room.reserved_nano += held
-                rows.append(self._row(budget, ask, held))
+                nano = max(0, room.free_nano) if amount is None else amount
+                room.reserved_nano += nano
+                rows.append(self._row(budget, ask, nano))
         ledger_rows.reserve(connection, rows)
         return admissions
 
@@ -140,6 +146,18 @@ class Ledger:
             limit = budget.limit_usd + budget.raised_usd(clock.from_us(max(at_us, now_us)))
             rooms[key] = _Room(to_nano(limit), position.spent_nano, position.reserved_nano)
         return rooms[key]
+
+    def _earlier(
+        self, ask: Ask, budgets: Sequence[Budget], held: Mapping[tuple[str, str], tuple[int, int]]
+    ) -> dict[str, int]:
+        """The nano-dollars by budget that the call itself holds in the period of its ask."""
+        found = {}
+        for budget in budgets if ask.is_again else ():
+            at, nano = held.get((ask.call_id, budget.id), (0, 0))
+            first, last = periods.span_us(budget, ask.at_us)
+            if first <= at < last:
+                found[budget.id] = nano
+        return found
 
     def _row(self, budget: Budget, ask: Ask, amount: int) -> dict[str, Any]:
         return {

@@ -94,6 +94,7 @@ class Admitter:
         spent_nano = to_nano(max(spent, default=Decimal(0)))
         at_us = clock.to_us(state.created_at)
         ask = ask_for(request, model, prices, spender, call_id=call.id, at_us=at_us, spent_nano=spent_nano)
+        ask = replace(ask, is_again=bool(billed or state.answerer.fallback_from))
         if usual is None and not model.name.endswith("-latest"):
             ask = replace(ask, is_unpriced=True)
         if ask.worst_nano is None and getattr(provider, "may_charge", False):

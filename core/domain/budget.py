@@ -157,6 +157,7 @@ class Ask:
     spent_nano: What earlier attempts of the same call have cost already.
     may_be_charged: Without a price, whether the vendor may say afterwards what it charged.
     is_unpriced: Whether the model asked for has no price; worst_nano is then of the one served instead, or None.
+    is_again: Whether the same call may hold a reservation for an earlier attempt or model, which makes way for this.
     """
 
     call_id: str
@@ -169,6 +170,7 @@ class Ask:
     spent_nano: int = 0
     may_be_charged: bool = False
     is_unpriced: bool = False
+    is_again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,15 @@ def reserve(connection: Connection, rows: list[dict[str, Any]]) -> None:
     _RESERVE.run_many(connection, rows)
 
 
+def held(connection: Connection, call_ids: Collection[str]) -> dict[tuple[str, str], tuple[int, int]]:
+    """The bucket and the nano-dollars of what calls have reserved, by call and budget."""
+    if not call_ids:
+        return {}
+    r = reservations.c
+    statement = select(r.call_id, r.budget_id, r.bucket_at, r.amount_nano_usd).where(r.call_id.in_(call_ids))
+    return {(call, budget): (at, nano) for call, budget, at, nano in connection.execute(statement)}
+
+
 _RELEASE = Prepared(lambda _: delete(reservations).where(reservations.c.call_id == bindparam("call")))
 
 

@@ -449,6 +449,20 @@ def test_a_failed_call_gives_back_what_it_reserved(with_gemini: ModelManager, ge
     assert with_gemini.budgets.status(status.budget.id).reserved_usd == 0
 
 
+def test_a_call_that_is_tried_again_does_not_wait_for_its_own_reservation(
+    open_manager: Open, database_url: str, gemini: FakeGemini
+):
+    mm = open_manager(database_url, gemini, call_timeout_s=5.0)
+    status = mm.budgets.create("one and a half", WORST * 3 / 2, action="stop")
+    gemini.next(replace(wire.answer(), break_after=0))
+
+    generation = many(mm, 1)[0]
+
+    after = mm.budgets.status(status.budget.id)
+    assert (generation.status, generation.n_attempts) == ("ok", 2)
+    assert (after.reserved_usd, after.spent_usd) == (0, generation.cost_usd)
+
+
 def test_a_stopped_call_gives_back_what_it_reserved(with_gemini: ModelManager, gemini: FakeGemini):
     status = with_gemini.budgets.create("one", "1", action="stop")
     gemini.next(wire.Reply(hang_s=3.0))

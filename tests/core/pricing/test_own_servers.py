@@ -48,6 +48,18 @@ def charging(usd: float | None, **more: object):
     return openai_answer(usage=usage if usd is None else usage | {"cost": usd})
 
 
+def test_a_first_call_that_is_tried_again_does_not_wait_for_the_rest_that_it_holds(
+    mm: ModelManager, vendor: FakeVendor
+):
+    status = mm.budgets.create("all", "1", action="stop")
+    vendor.next(replace(openai_answer(), break_after=0), charging(0.0125))
+
+    said = mm.generate("Hi", model=f"openrouter/{LLAMA}")
+
+    assert mm.log.get(said.id).n_attempts == 2
+    assert mm.budgets.status(status.budget.id).reserved_usd == 0
+
+
 def test_what_a_server_says_it_charged_is_the_cost_until_the_team_sets_a_price(mm: ModelManager, vendor: FakeVendor):
     vendor.next(charging(0.0125), charging(0.0125), charging(None, hologram_tokens=4))
 
