@@ -8,11 +8,19 @@ from typing import Any, Literal
 from fastapi import APIRouter
 
 from api.rest import schemas
-from api.rest.dependencies import Caller, Manager, Span, StrictRoute, usd
+from api.rest.dependencies import Caller, Manager, Span, StrictRoute
+from api.rest.views import View, plain, tokens_view
 from core import Generation, Origin
 from core.calls.accounting import checked_cap
 
 router = APIRouter(route_class=StrictRoute)
+
+generation_view = View(
+    Generation,
+    "id model response=text tokens=usage.total_tokens latency=latency_s ttft=ttft_s cost=cost_usd cost_status price_id"
+    " service_tier note? damaged usage finish_reason simulated=is_simulated",
+    usage=tokens_view,
+)
 
 
 @router.post("/generate")
@@ -41,30 +49,5 @@ def feedback(
 @router.get("/generations/{generation_id}/feedback")
 def feedback_on(generation_id: str, mm: Manager) -> dict[str, Any]:
     mm.log.get(generation_id)
-    rows = [{**asdict(each), "updated_at": each.updated_at.isoformat()} for each in mm.feedback.of(generation_id)]
-    return {"status": "success", "feedback": rows}
-
-
-def generation_view(g: Generation) -> dict[str, Any]:
-    return {
-        "id": g.id,
-        "model": g.model,
-        "response": g.text,
-        "tokens": g.usage.total_tokens,
-        "latency": g.latency_s,
-        "ttft": g.ttft_s,
-        "cost": usd(g.cost_usd),
-        "cost_status": g.cost_status,
-        "price_id": g.price_id,
-        "service_tier": g.service_tier,
-        "note": g.note or None,
-        "damaged": list(g.damaged),
-        "usage": {
-            "input": g.usage.input_tokens,
-            "cached": g.usage.cached_tokens,
-            "thinking": g.usage.thinking_tokens,
-            "output": g.usage.output_tokens,
-        },
-        "finish_reason": g.finish_reason,
-        "simulated": g.is_simulated,
-    }
+    found = mm.feedback.of(generation_id)
+    return {"status": "success", "feedback": [asdict(each) | {"updated_at": plain(each.updated_at)} for each in found]}

@@ -11,7 +11,8 @@ from fastapi import APIRouter
 from api.rest import schemas
 from api.rest.calls import generation_view
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
-from core import Comparison, ModelManager, Origin, Vote, WinRate
+from api.rest.views import View
+from core import Comparison, Criterion, ModelManager, Origin, Vote, WinRate
 from core.comparison import judging
 from core.domain.comparison import LOCAL_VOTER
 from core.domain.key import Key
@@ -19,6 +20,25 @@ from core.errors import Forbidden
 from core.keys.rules import check_model
 
 router = APIRouter(route_class=StrictRoute)
+
+_rule_view = View(Criterion, "metric tie_share larger_is_better")
+_vote_view = View(
+    Vote,
+    "id comparison_id created_at voter? pair=. choice blind=is_blind shown_first a=a.label b=b.label",
+    pair=lambda vote: [vote.position_a, vote.position_b],
+)
+_counts_view = View(
+    WinRate, "contestant=contestant.label model=contestant.model wins=n_wins losses=n_losses ties=n_ties"
+)
+_summary_view = View(
+    Comparison,
+    "id created_at status source demo=source blind=is_blind prompt system models=candidates"
+    " winner=. winner_position=winner rule",
+    demo=lambda source: source == "demo",
+    models=lambda candidates: [candidate.model for candidate in candidates],
+    winner=lambda c: next((each.model for each in c.candidates if each.position == c.winner), None),
+    rule=_rule_view.each,
+)
 
 
 @router.post("/compare")
@@ -39,7 +59,7 @@ async def compare(body: schemas.Compare, mm: Manager, key: Caller) -> Any:
 @router.get("/comparisons")
 def comparisons(mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = False) -> dict[str, Any]:
     found, after = mm.comparisons.page(limit, before, demo=demo)
-    return {"status": "success", "comparisons": [_summary_view(c) for c in found], "next": after}
+    return {"status": "success", "comparisons": _summary_view.each(found), "next": after}
 
 
 @router.get("/comparisons/{comparison_id}")
@@ -51,7 +71,7 @@ def comparison(comparison_id: str, mm: Manager) -> dict[str, Any]:
 def votes_on(comparison_id: str, mm: Manager, limit: Limit = 50, before: Before = None) -> dict[str, Any]:
     mm.comparisons.get(comparison_id)
     found, after = mm.comparisons.voting.page(limit, before, comparison_id=comparison_id)
-    return {"status": "success", "votes": [_vote_view(vote) for vote in found], "next": after}
+    return {"status": "success", "votes": _vote_view.each(found), "next": after}
 
 
 @router.post("/comparisons/{comparison_id}/vote")
@@ -95,7 +115,7 @@ def _check_key(mm: ModelManager, key: Key | None, comparison_id: str, *, is_own:
 @router.get("/votes")
 def votes(mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = False) -> dict[str, Any]:
     found, after = mm.comparisons.voting.page(limit, before, demo=demo)
-    return {"status": "success", "votes": [_vote_view(vote) for vote in found], "next": after}
+    return {"status": "success", "votes": _vote_view.each(found), "next": after}
 
 
 @router.get("/votes/{vote_id}")
@@ -112,25 +132,6 @@ def win_rates(mm: Manager, demo: Demo = False, by_model: bool = False) -> dict[s
         "status": "success",
         "win_rates": [_win_rate_view(rate) for rate in rates],
         "first_shown": {"decided": n_blind, **_percent(share or (None, None, None))},
-    }
-
-
-def _summary_view(c: Comparison) -> dict[str, Any]:
-    return {
-        "id": c.id,
-        "created_at": c.created_at.isoformat(),
-        "status": c.status,
-        "source": c.source,
-        "demo": c.source == "demo",
-        "blind": c.is_blind,
-        "prompt": c.prompt,
-        "system": c.system,
-        "models": [candidate.model for candidate in c.candidates],
-        "winner": next((candidate.model for candidate in c.candidates if candidate.position == c.winner), None),
-        "winner_position": c.winner,
-        "rule": [
-            {"metric": r.metric, "tie_share": r.tie_share, "larger_is_better": r.larger_is_better} for r in c.rule
-        ],
     }
 
 
@@ -163,31 +164,9 @@ def _mean(values: "list[float] | list[int]") -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _vote_view(v: Vote) -> dict[str, Any]:
-    return {
-        "id": v.id,
-        "comparison_id": v.comparison_id,
-        "created_at": v.created_at.isoformat(),
-        "voter": v.voter or None,
-        "pair": [v.position_a, v.position_b],
-        "choice": v.choice,
-        "blind": v.is_blind,
-        "shown_first": v.shown_first,
-        "a": v.a.label,
-        "b": v.b.label,
-    }
-
-
 def _win_rate_view(rate: WinRate) -> dict[str, Any]:
-    share = (rate.rate, rate.lower, rate.upper)
-    return {
-        "contestant": rate.contestant.label,
-        "model": rate.contestant.model,
-        "wins": rate.n_wins,
-        "losses": rate.n_losses,
-        "ties": rate.n_ties,
-        **_percent(share),
-    }
+    share = _percent((rate.rate, rate.lower, rate.upper))
+    return _counts_view(rate) | share
 
 
 def _percent(share: Iterable[float | None]) -> dict[str, float | None]:

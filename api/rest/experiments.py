@@ -1,7 +1,6 @@
 """Experiments: designed, run on live traffic, reported and decided."""
 
 import asyncio
-import math
 from collections import Counter
 from dataclasses import asdict
 from functools import partial
@@ -14,20 +13,66 @@ from api.rest import schemas
 from api.rest.calls import generation_view
 from api.rest.dependencies import Caller, Demo, Manager, StrictRoute, parameters_of
 from api.rest.models import alias_view
+from api.rest.views import View, percent, plain
 from api.rest.workflows import ended_run, run_view
 from core import Conflict, Experiment, ExperimentReport, InvalidRequest, Key, ModelManager, OutcomeInput, Variant
-from core.domain.experiment import Assignment
-from core.experiments.analysis import Analysis, VariantResult
+from core.domain.experiment import Assignment, Decision, Phase
+from core.experiments.analysis import Analysis, GuardResult, VariantResult
 from core.experiments.checks import find_variant
 from core.keys.rules import check_model
-from core.statistics.interval import Interval
 
 Once = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
+METHOD = "always-valid confidence sequence (normal mixture)"
 _MARKDOWN: dict[int | str, dict[str, Any]] = {
     200: {"description": "The record", "content": {"text/markdown": {"schema": {"type": "string"}}}}
 }
 
 router = APIRouter(route_class=StrictRoute)
+
+_listed_view = View(
+    Experiment,
+    "experiment_id=id name status demo=is_demo variants",
+    variants=lambda variants: [variant.key for variant in variants],
+)
+_assignment_view = View(
+    Assignment,
+    "variant=variant.key variant_name=variant.name assignment_id=id counted=is_counted not_counted_because=reason?",
+)
+_variant_view = View(Variant, "variant=key name model system parameters prompt_version weight workflow? is_shadow")
+_phase_view = View(Phase, "phase=number started_at variants", variants=_variant_view.each)
+_experiment_view = View(
+    Experiment,
+    "experiment_id=id name hypothesis unit salt status ended? created_at stopped_at simulated=is_simulated demo=is_demo"
+    " design phases",
+    design=asdict,
+    phases=_phase_view.each,
+)
+_decision_view = View(Decision, "action headline reasons days_left money?")
+_not_counted_view = View(
+    Analysis, "units=n_not_counted in_two_variants=n_multiple late_outcomes=n_late orphaned_outcomes=n_orphans"
+)
+_guard_view = View(GuardResult, "variant=variant.key metric=guardrail.metric margin=guardrail.margin state excess")
+_stats_view = View(
+    ExperimentReport,
+    "primary=experiment.design.primary rule=experiment.design.rule phase=experiment.phase"
+    " confidence_level=analysis.confidence_level comparisons=analysis.n_comparisons method=."
+    " sample_ratio_mismatch=analysis.is_ratio_mismatch sample_ratio_log_e=analysis.log_ratio_evidence"
+    " not_counted=analysis warnings=cautions guardrails=analysis.guards contrasts=.",
+    method=lambda _: METHOD,
+    not_counted=_not_counted_view,
+    guardrails=_guard_view.each,
+    contrasts=lambda report: [_contrasts_view(report.analysis, each) for each in report.experiment.served[1:]],
+)
+_result_view = View(
+    VariantResult,
+    "name=variant.name model=variant.model weight=variant.weight total=n_outcomes successes=n_successes"
+    " conversion_rate=estimates conversion_rate_interval=estimates avg_rating=estimates exposures=n_exposed"
+    " calls=n_calls errors=n_errors avg_latency=latency_mean_s avg_tokens=tokens_mean total_cost=cost_usd estimates",
+    conversion_rate=lambda found: 100 * found["success"].estimate if "success" in found else 0.0,
+    conversion_rate_interval=lambda found: percent(found.get("success")),
+    avg_rating=lambda found: found["rating"].estimate if "rating" in found else None,
+    estimates=lambda found: {metric: plain(interval) for metric, interval in found.items()},
+)
 
 
 @router.post("/experiment", status_code=201)
@@ -35,16 +80,10 @@ def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, 
     pair = [v for v in (body.variant_a, body.variant_b) if v is not None]
     if body.variants is None and len(pair) < 2:
         raise InvalidRequest("An experiment needs variant_a and variant_b, or a list of variants.")
-    beside = {"name", "hypothesis", "unit", "variant_a", "variant_b", "variants"}
-    design = body.model_dump(exclude=beside)
+    variants = [_variant(v) for v in (pair if body.variants is None else body.variants)]
+    design = body.model_dump(exclude={"variant_a", "variant_b", "variants"})
     design["secondary"], design["internal_units"] = tuple(design["secondary"]), tuple(design["internal_units"])
-    experiment = mm.experiments.create(
-        body.name,
-        [_variant(v) for v in (pair if body.variants is None else body.variants)],
-        hypothesis=body.hypothesis,
-        unit=body.unit,
-        **design,
-    )
+    experiment = mm.experiments.create(design.pop("name"), variants, **design)
     return {
         "status": "success",
         "experiment_id": experiment.id,
@@ -56,17 +95,7 @@ def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, 
 @router.get("/experiment")
 def list_experiments(mm: Manager, demo: Demo = False) -> dict[str, Any]:
     found = [experiment for experiment in mm.experiments.all() if experiment.is_demo == demo]
-    rows = [
-        {
-            "experiment_id": e.id,
-            "name": e.name,
-            "status": e.status,
-            "demo": e.is_demo,
-            "variants": [v.key for v in e.variants],
-        }
-        for e in found
-    ]
-    return {"status": "success", "experiments": rows}
+    return {"status": "success", "experiments": _listed_view.each(found)}
 
 
 @router.get("/experiment/{experiment_id}")
@@ -90,18 +119,8 @@ def change_experiment(experiment_id: str, body: schemas.ChangeExperiment, mm: Ma
 def _variant(body: str | schemas.VariantBody) -> str | Variant:
     if isinstance(body, str):
         return body
-    parameters = parameters_of(body.parameters)
-    return Variant(
-        position=0,
-        name=body.name,
-        model=body.model,
-        system=body.system,
-        weight=body.weight,
-        parameters=parameters,
-        prompt_version=body.prompt_version,
-        is_shadow=body.is_shadow,
-        workflow=body.workflow,
-    )
+    said = body.model_dump() | {"parameters": parameters_of(body.parameters)}
+    return Variant(position=0, **said)
 
 
 @router.post("/experiment/{experiment_id}/assign")
@@ -153,40 +172,18 @@ def _check_experiment(mm: ModelManager, key: Key | None, experiment_id: str) -> 
         check_model(key, f"exp:{mm.experiments.get(experiment_id).name}")
 
 
-def _assignment_view(assignment: Assignment) -> dict[str, Any]:
-    return {
-        "variant": assignment.variant.key,
-        "variant_name": assignment.variant.name,
-        "assignment_id": assignment.id,
-        "counted": assignment.is_counted,
-        "not_counted_because": assignment.reason or None,
-    }
-
-
 @router.post("/experiment/{experiment_id}/record")
 def record(experiment_id: str, body: schemas.Record, mm: Manager, key: Caller, once: Once = None) -> dict[str, Any]:
     _check_experiment(mm, key, experiment_id)
     if body.results is not None and body.model_dump(exclude={"results"}, exclude_defaults=True):
         raise InvalidRequest("Either one outcome, or several in `results`; not both.")
-    outcomes = [_outcome(each) for each in ([body] if body.results is None else body.results)]
+    said = [each.model_dump(exclude={"results"}) for each in ([body] if body.results is None else body.results)]
+    outcomes = [OutcomeInput(unit_id=each.pop("user_id"), **each) for each in said]
     made = mm.experiments.record(experiment_id, outcomes, idempotency_key=once, by=key)
     if body.results is None:
         return {"status": "success", "result_id": made[0].id, "state": made[0].state}
     states = Counter(each.state for each in made)
     return {"status": "success", "result_ids": [each.id for each in made], "states": dict(states)}
-
-
-def _outcome(body: schemas.Outcome) -> OutcomeInput:
-    return OutcomeInput(
-        variant=body.variant,
-        success=body.success,
-        rating=body.rating,
-        number=body.number,
-        text=body.text,
-        unit_id=body.user_id,
-        generation_id=body.generation_id,
-        assignment_id=body.assignment_id,
-    )
 
 
 @router.get("/experiment/{experiment_id}/stats")
@@ -234,49 +231,9 @@ def stop_experiment(experiment_id: str, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "experiment_id": experiment_id}
 
 
-def _experiment_view(e: Experiment) -> dict[str, Any]:
-    design = asdict(e.design)
-    return {
-        "experiment_id": e.id,
-        "name": e.name,
-        "hypothesis": e.hypothesis,
-        "unit": e.unit,
-        "salt": e.salt,
-        "status": e.status,
-        "ended": e.ended or None,
-        "created_at": e.created_at.isoformat(),
-        "stopped_at": e.stopped_at.isoformat() if e.stopped_at else None,
-        "simulated": e.is_simulated,
-        "demo": e.is_demo,
-        "design": design,
-        "phases": [
-            {
-                "phase": phase.number,
-                "started_at": phase.started_at.isoformat(),
-                "variants": [
-                    {
-                        "variant": v.key,
-                        "name": v.name,
-                        "model": v.model,
-                        "system": v.system,
-                        "parameters": v.parameters.as_dict(),
-                        "prompt_version": v.prompt_version,
-                        "weight": v.weight,
-                        "workflow": v.workflow or None,
-                        "is_shadow": v.is_shadow,
-                    }
-                    for v in phase.variants
-                ],
-            }
-            for phase in e.phases
-        ],
-    }
-
-
 def stats_view(report: ExperimentReport) -> dict[str, Any]:
     """Rates and their differences in per cent and points; money in dollars; times in seconds."""
-    experiment, analysis, decision = report.experiment, report.analysis, report.decision
-    variants = {result.variant.key: _variant_view(analysis, result) for result in report.results}
+    experiment, decision = report.experiment, report.decision
     winner = next((v.key for v in experiment.variants if v.position == decision.winner), None)
     return {
         "experiment_id": experiment.id,
@@ -284,57 +241,34 @@ def stats_view(report: ExperimentReport) -> dict[str, Any]:
         "hypothesis": experiment.hypothesis,
         "status": experiment.status,
         "simulated": experiment.is_simulated,
-        **variants,
+        **{result.variant.key: _variant_stats(report.analysis, result) for result in report.results},
         "winner": winner,
-        "decision": {
-            "action": decision.action,
-            "headline": decision.headline,
-            "reasons": list(decision.reasons),
-            "days_left": decision.days_left,
-            "money": decision.money or None,
-        },
-        "primary": experiment.design.primary,
-        "rule": experiment.design.rule,
-        "phase": experiment.phase,
-        "confidence_level": analysis.confidence_level,
-        "comparisons": analysis.n_comparisons,
-        "method": "always-valid confidence sequence (normal mixture)",
-        "sample_ratio_mismatch": analysis.is_ratio_mismatch,
-        "sample_ratio_log_e": analysis.log_ratio_evidence,
-        "not_counted": {
-            "units": analysis.n_not_counted,
-            "in_two_variants": analysis.n_multiple,
-            "late_outcomes": analysis.n_late,
-            "orphaned_outcomes": analysis.n_orphans,
-        },
-        "warnings": list(report.cautions),
-        "guardrails": [
-            {
-                "variant": guard.variant.key,
-                "metric": guard.guardrail.metric,
-                "margin": guard.guardrail.margin,
-                "state": guard.state,
-                "excess": _bounds(guard.excess),
-            }
-            for guard in analysis.guards
-        ],
-        "contrasts": [_variant_contrasts(analysis, variant) for variant in experiment.served[1:]],
+        "decision": _decision_view(decision),
+        **_stats_view(report),
     }
 
 
-def _variant_contrasts(analysis: Analysis, variant: Variant) -> dict[str, Any]:
+def _variant_stats(analysis: Analysis, result: VariantResult) -> dict[str, Any]:
+    belief = analysis.beliefs.get(result.variant.position)
+    return _result_view(result) | {
+        "probability_best": belief.probability_best if belief else None,
+        "expected_loss": belief.expected_loss if belief else None,
+    }
+
+
+def _contrasts_view(analysis: Analysis, variant: Variant) -> dict[str, Any]:
     found = {c.metric: c for c in analysis.contrasts if c.variant.position == variant.position}
     success, rating = found.get("success"), found.get("rating")
     return {
         "variant": variant.key,
-        "success_rate_difference": _percent(success.difference) if success else None,
-        "rating_difference": _bounds(rating.difference) if rating else None,
+        "success_rate_difference": percent(success.difference) if success else None,
+        "rating_difference": plain(rating.difference) if rating else None,
         "confidence_level": analysis.confidence_level,
-        "method": "always-valid confidence sequence (normal mixture)",
+        "method": METHOD,
         "metrics": {
             metric: {
-                "difference": _bounds(c.difference),
-                "relative": _bounds(c.relative) if c.relative else None,
+                "difference": plain(c.difference),
+                "relative": plain(c.relative),
                 "p_value": min(1.0, c.p_value * analysis.n_comparisons) if c.p_value == c.p_value else None,
                 "claimed": c.is_claimed,
                 "told": c.is_told,
@@ -342,39 +276,3 @@ def _variant_contrasts(analysis: Analysis, variant: Variant) -> dict[str, Any]:
             for metric, c in found.items()
         },
     }
-
-
-def _variant_view(analysis: Analysis, result: VariantResult) -> dict[str, Any]:
-    rate, rating = result.estimates.get("success"), result.estimates.get("rating")
-    belief = analysis.beliefs.get(result.variant.position)
-    return {
-        "name": result.variant.name,
-        "model": result.variant.model,
-        "weight": result.variant.weight,
-        "total": result.n_outcomes,
-        "successes": result.n_successes,
-        "conversion_rate": 100 * rate.estimate if rate else 0.0,
-        "conversion_rate_interval": _percent(rate),
-        "avg_rating": rating.estimate if rating else None,
-        "exposures": result.n_exposed,
-        "calls": result.n_calls,
-        "errors": result.n_errors,
-        "avg_latency": result.latency_mean_s,
-        "avg_tokens": result.tokens_mean,
-        "total_cost": result.cost_usd,
-        "estimates": {metric: _bounds(interval) for metric, interval in result.estimates.items()},
-        "probability_best": belief.probability_best if belief else None,
-        "expected_loss": belief.expected_loss if belief else None,
-    }
-
-
-def _percent(interval: Interval | None) -> dict[str, float | None] | None:
-    return _bounds(Interval(*(100 * value for value in interval))) if interval else None
-
-
-def _bounds(interval: Interval | None) -> dict[str, float | None] | None:
-    """JSON has no infinity: a bound that is not there is null."""
-    if interval is None:
-        return None
-    estimate, lower, upper = (value if math.isfinite(value) else None for value in interval)
-    return {"estimate": estimate, "lower": lower, "upper": upper}

@@ -8,14 +8,22 @@ from fastapi import APIRouter
 from api.rest import schemas
 from api.rest.dependencies import Manager, StrictRoute, moment
 from api.rest.money import budget_view
+from api.rest.views import View
 from core import Allowance, Key, clock
 
 router = APIRouter(route_class=StrictRoute)
 
+_key_view = View(
+    Key,
+    "id name hint valid=. scopes models tags rpm user_rpm log_content shares_cache"
+    " created_at expires_at revoked_at last_used_at",
+    valid=lambda key: key.is_valid_at(clock.now()),
+)
+
 
 @router.get("/keys")
 def list_keys(mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "keys": [_key_view(key) for key in mm.keys.all()]}
+    return {"status": "success", "keys": _key_view.each(mm.keys.all())}
 
 
 @router.post("/keys", status_code=201)
@@ -43,21 +51,3 @@ def change_key(key_id: str, body: schemas.ChangeKey, mm: Manager) -> dict[str, A
 @router.delete("/keys/{key_id}")
 def revoke_key(key_id: str, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "key": _key_view(mm.keys.revoke(key_id))}
-
-
-def _key_view(key: Key) -> dict[str, Any]:
-    moments = ("created_at", "expires_at", "revoked_at", "last_used_at")
-    return {
-        "id": key.id,
-        "name": key.name,
-        "hint": key.hint,
-        "valid": key.is_valid_at(clock.now()),
-        "scopes": list(key.scopes),
-        "models": list(key.models),
-        "tags": list(key.tags),
-        "rpm": key.rpm,
-        "user_rpm": key.user_rpm,
-        "log_content": key.log_content,
-        "shares_cache": key.shares_cache,
-        **{name: at.isoformat() if (at := getattr(key, name)) else None for name in moments},
-    }

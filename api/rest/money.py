@@ -6,11 +6,34 @@ from fastapi import APIRouter
 
 from api.rest import schemas
 from api.rest.dependencies import Caller, Manager, StrictRoute, moment, usd
-from core import Alert, BudgetOutlook, Estimate, InvalidRequest, Model, Price, TeamPrice
+from api.rest.views import View
+from core import Alert, Budget, BudgetOutlook, Estimate, InvalidRequest, Model, Price, TeamPrice
 from core.domain.price import RATE_NAMES, RepricedDay, UnpricedModel
 from core.keys.rules import check_model
+from core.pricing.estimate import Range
 
 router = APIRouter(route_class=StrictRoute)
+
+_budget_view = View(
+    Budget,
+    "id name limit_usd raised_usd=limit_usd period rolling_hours? timezone scope action downgrade_to? refuses_unpriced"
+    " thresholds forecast_thresholds",
+)
+_spent_view = View(
+    BudgetOutlook,
+    "spent=status.spent_usd reserved=status.reserved_usd left=status.left_usd unpriced_requests=status.n_unpriced"
+    " projected=expected_usd projected_interval=interval_usd projection_note=reason? runs_out_on"
+    " threshold_reached=status.reached resets_at=status.resets_at",
+)
+_alert_view = View(Alert, "budget=budget_name threshold of_forecast=is_forecast state since text")
+_estimate_view = View(
+    Estimate,
+    "model low=low_usd expected=expected_usd high=high_usd input_tokens output_tokens",
+    input_tokens=Range._asdict,
+    output_tokens=Range._asdict,
+)
+_unpriced_view = View(UnpricedModel, "provider model requests=n_calls input_tokens output_tokens")
+_repriced_view = View(RepricedDay, "day=on requests=n_calls unpriced=n_unpriced before=before_usd after=after_usd")
 
 
 @router.get("/budgets")
@@ -51,7 +74,7 @@ def raise_budget(budget_id: str, body: schemas.RaiseBudget, mm: Manager) -> dict
 
 @router.get("/alerts")
 def alerts(mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "alerts": [_alert_view(alert) for alert in mm.alerts.all()]}
+    return {"status": "success", "alerts": _alert_view.each(mm.alerts.all())}
 
 
 @router.post("/cost/estimate")
@@ -70,7 +93,7 @@ def prices(mm: Manager) -> dict[str, Any]:
         "catalogue": mm.prices.book.catalogue.version,
         "models": [_price_view(model, mm.models.price(model.name)) for model in mm.models()],
         "own_rows": [_own_price_view(row) for row in mm.prices.book.rows],
-        "unpriced": [_unpriced_view(each) for each in mm.repricing.unpriced()],
+        "unpriced": _unpriced_view.each(mm.repricing.unpriced()),
         "warnings": mm.prices.warnings,
     }
 
@@ -85,7 +108,7 @@ def reprice(body: schemas.Reprice, mm: Manager) -> dict[str, Any]:
     span = {"since": moment(body.since, "since"), "until": moment(body.until, "until")}
     days = mm.repricing.preview(body.provider, body.model, only_unpriced=body.only_unpriced, **span)
     n = mm.repricing.reprice(body.provider, body.model, only_unpriced=body.only_unpriced, **span) if body.apply else 0
-    return {"status": "success", "applied": body.apply, "calls": n, "days": [_repriced_view(day) for day in days]}
+    return {"status": "success", "applied": body.apply, "calls": n, "days": _repriced_view.each(days)}
 
 
 @router.delete("/prices/{row_id}")
@@ -95,54 +118,9 @@ def delete_price(row_id: str, mm: Manager) -> dict[str, Any]:
 
 
 def budget_view(outlook: BudgetOutlook) -> dict[str, Any]:
-    status, b = outlook.status, outlook.status.budget
-    return {
-        "id": b.id,
-        "name": b.name,
-        "limit_usd": usd(b.limit_usd),
-        "raised_usd": usd(status.limit_usd - b.limit_usd),
-        "period": b.period,
-        "rolling_hours": b.rolling_hours or None,
-        "timezone": b.timezone,
-        "scope": b.scope,
-        "action": b.action,
-        "downgrade_to": b.downgrade_to or None,
-        "refuses_unpriced": b.refuses_unpriced,
-        "thresholds": list(b.thresholds),
-        "forecast_thresholds": list(b.forecast_thresholds),
-        "spent": usd(status.spent_usd),
-        "reserved": usd(status.reserved_usd),
-        "left": usd(status.left_usd),
-        "unpriced_requests": status.n_unpriced,
-        "projected": usd(outlook.expected_usd),
-        "projected_interval": None if outlook.interval_usd is None else [usd(each) for each in outlook.interval_usd],
-        "projection_note": outlook.reason or None,
-        "runs_out_on": outlook.runs_out_on.isoformat() if outlook.runs_out_on else None,
-        "threshold_reached": status.reached,
-        "resets_at": status.resets_at.isoformat(),
-    }
-
-
-def _alert_view(a: Alert) -> dict[str, Any]:
-    return {
-        "budget": a.budget_name,
-        "threshold": a.threshold,
-        "of_forecast": a.is_forecast,
-        "state": a.state,
-        "since": a.since.isoformat(),
-        "text": a.text,
-    }
-
-
-def _estimate_view(e: Estimate) -> dict[str, Any]:
-    return {
-        "model": e.model,
-        "low": usd(e.low_usd),
-        "expected": usd(e.expected_usd),
-        "high": usd(e.high_usd),
-        "input_tokens": e.input_tokens._asdict(),
-        "output_tokens": e.output_tokens._asdict(),
-    }
+    budget = outlook.status.budget
+    raised = {"raised_usd": usd(outlook.status.limit_usd - budget.limit_usd)}
+    return _budget_view(budget) | raised | _spent_view(outlook)
 
 
 def _price_view(m: Model, p: Price | None) -> dict[str, Any]:
@@ -166,24 +144,4 @@ def _own_price_view(row: TeamPrice) -> dict[str, Any]:
         },
         "discount_percent": None if row.discount is None else float(100 * row.discount),
         "tiers": {tier: float(factor) for tier, factor in row.tiers.items()},
-    }
-
-
-def _unpriced_view(each: UnpricedModel) -> dict[str, Any]:
-    return {
-        "provider": each.provider,
-        "model": each.model,
-        "requests": each.n_calls,
-        "input_tokens": each.input_tokens,
-        "output_tokens": each.output_tokens,
-    }
-
-
-def _repriced_view(day: RepricedDay) -> dict[str, Any]:
-    return {
-        "day": day.on.isoformat(),
-        "requests": day.n_calls,
-        "unpriced": day.n_unpriced,
-        "before": usd(day.before_usd),
-        "after": usd(day.after_usd),
     }

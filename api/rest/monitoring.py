@@ -5,10 +5,29 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from api.rest.dependencies import Manager, Span, StrictRoute, usd
-from core import MetricsRow
+from api.rest.views import View, tokens_view
+from core import Metrics, MetricsRow
 from core.domain.metrics import MEASURES
 
 router = APIRouter(route_class=StrictRoute)
+
+_head_view = View(
+    MetricsRow,
+    "model_name=model provider total_requests=metrics.n avg_latency=metrics.latency_mean_s avg_tokens=metrics",
+    avg_tokens=lambda m: m.total_tokens / m.n if m.n else None,
+)
+_sums_view = View(
+    MetricsRow,
+    "tokens=metrics total_cost=metrics unpriced_requests=metrics.n_unpriced errors=metrics.errors",
+    tokens=tokens_view,
+    total_cost=lambda m: _known_cost(m),
+)
+_costs_view = View(
+    MetricsRow,
+    "model_name=model provider total_requests=metrics.n total_cost=metrics avg_cost=metrics.cost_per_call_usd"
+    " total_tokens=metrics.total_tokens unpriced_requests=metrics.n_unpriced unpriced_tokens=metrics.unpriced_tokens",
+    total_cost=lambda m: _known_cost(m),
+)
 
 
 @router.get("/metrics")
@@ -36,46 +55,18 @@ def costs(mm: Manager, window: Span, simulated: bool = False) -> dict[str, Any]:
         "status": "success",
         "from": window.since.isoformat(),
         "to": window.until.isoformat(),
-        "costs": [_costs_view(row) for row in rows],
+        "costs": _costs_view.each(rows),
         "total_cost": float(total),
         "unpriced_requests": sum(row.metrics.n_unpriced for row in rows),
     }
 
 
 def _metrics_view(row: MetricsRow) -> dict[str, Any]:
-    m = row.metrics
-    value: dict[str, Any] = {
-        "model_name": row.model,
-        "provider": row.provider,
-        "total_requests": m.n,
-        "avg_latency": m.latency_mean_s,
-        "avg_tokens": m.total_tokens / m.n if m.n else None,
-        **{measure.name: measure.of(m) for measure in MEASURES},
-        "tokens": {
-            "input": m.input_tokens,
-            "cached": m.cached_tokens,
-            "thinking": m.thinking_tokens,
-            "output": m.output_tokens,
-        },
-        "total_cost": None if m.n and m.n_unpriced == m.n else usd(m.cost_usd),
-        "unpriced_requests": m.n_unpriced,
-        "errors": m.errors,
-    }
-    if row.bucket is not None:
-        value["bucket"] = row.bucket.isoformat()
-    return value
+    measured = {measure.name: measure.of(row.metrics) for measure in MEASURES}
+    value = _head_view(row) | measured | _sums_view(row)
+    return value if row.bucket is None else value | {"bucket": row.bucket.isoformat()}
 
 
-def _costs_view(row: MetricsRow) -> dict[str, Any]:
-    m = row.metrics
-    is_unknown = m.n > 0 and m.n_unpriced == m.n
-    return {
-        "model_name": row.model,
-        "provider": row.provider,
-        "total_requests": m.n,
-        "total_cost": None if is_unknown else usd(m.cost_usd),
-        "avg_cost": usd(m.cost_per_call_usd),
-        "total_tokens": m.total_tokens,
-        "unpriced_requests": m.n_unpriced,
-        "unpriced_tokens": m.unpriced_tokens,
-    }
+def _known_cost(m: Metrics) -> float | None:
+    """null where no call has a price."""
+    return None if m.n and m.n_unpriced == m.n else usd(m.cost_usd)

@@ -7,13 +7,27 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from api.rest import schemas
-from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure, usd
-from core import ModelManager, Origin, Workflow, WorkflowRun
+from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
+from api.rest.views import View
+from core import ModelManager, Origin, StepRun, Workflow, WorkflowRun
 from core.workflows import spec
 
 RUN_POLL_S = 0.05
 
 router = APIRouter(route_class=StrictRoute)
+
+_step_view = View(
+    StepRun,
+    "step status model? prompt response=output tokens latency=latency_s cost=cost_usd attempts=n_attempts error?",
+)
+run_view = View(
+    WorkflowRun,
+    "run_id=id workflow_name status source demo=source created_at finished_at inputs error? steps final_output"
+    " total_tokens total_latency=total_latency_s total_cost=total_cost_usd",
+    demo=lambda source: source == "demo",
+    inputs=lambda inputs: {name or "input": value for name, value in inputs.items()},
+    steps=_step_view.each,
+)
 
 
 @router.post("/workflow", name="workflow")
@@ -58,13 +72,13 @@ def runs_of(name: str, mm: Manager, limit: Limit = 50, before: Before = None, de
     found, after = mm.workflows.page(limit, before, workflow_name=name, demo=demo)
     if not found and before is None:
         mm.workflows.get(name)  # one that is removed still has its runs
-    return {"status": "success", "runs": [run_view(run) for run in found], "next": after}
+    return {"status": "success", "runs": run_view.each(found), "next": after}
 
 
 @router.get("/runs")
 def runs(mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = False) -> dict[str, Any]:
     found, after = mm.workflows.page(limit, before, demo=demo)
-    return {"status": "success", "runs": [run_view(run) for run in found], "next": after}
+    return {"status": "success", "runs": run_view.each(found), "next": after}
 
 
 @router.get("/runs/{run_id}")
@@ -87,36 +101,3 @@ async def ended_run(mm: ModelManager, run_id: str) -> WorkflowRun:
     while not (run := await asyncio.to_thread(mm.workflows.run, run_id)).is_over:
         await asyncio.sleep(RUN_POLL_S)
     return run
-
-
-def run_view(run: WorkflowRun) -> dict[str, Any]:
-    return {
-        "run_id": run.id,
-        "workflow_name": run.workflow_name,
-        "status": run.status,
-        "source": run.source,
-        "demo": run.source == "demo",
-        "created_at": run.created_at.isoformat(),
-        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
-        "inputs": {name or "input": value for name, value in run.inputs.items()},
-        "error": run.error or None,
-        "steps": [
-            {
-                "step": step.step,
-                "status": step.status,
-                "model": step.model or None,
-                "prompt": step.prompt,
-                "response": step.output,
-                "tokens": step.tokens,
-                "latency": step.latency_s,
-                "cost": usd(step.cost_usd),
-                "attempts": step.n_attempts,
-                "error": step.error or None,
-            }
-            for step in run.steps
-        ],
-        "final_output": run.final_output,
-        "total_tokens": run.total_tokens,
-        "total_latency": run.total_latency_s,
-        "total_cost": usd(run.total_cost_usd),
-    }
