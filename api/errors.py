@@ -4,45 +4,24 @@ import logging
 import math
 from decimal import Decimal
 
-from core import (
-    AimmError,
-    AuthenticationError,
-    Blocked,
-    BudgetExceeded,
-    CapReached,
-    Conflict,
-    ContextTooLong,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    Overloaded,
-    ProviderError,
-    ProviderTimeout,
-    ProviderUnavailable,
-    RateLimited,
-    TooLarge,
-)
+from core import AimmError, InvalidRequest, errors
 from core.formats import strict_json as json
 
 logger = logging.getLogger(__name__)
 
 SPENT_BEFORE = "x-aimm-fallback-cost-usd"
-# The first class that fits gives the status.
-_STATUS: tuple[tuple[type[AimmError], int], ...] = (
-    (TooLarge, 413),
-    (ContextTooLong, 413),
-    (InvalidRequest, 422),
-    (Blocked, 422),
-    (NotFound, 404),
-    (Conflict, 409),
-    (AuthenticationError, 401),
-    (Forbidden, 403),
-    (BudgetExceeded, 429),
-    (CapReached, 422),
-    (RateLimited, 429),
-    (ProviderTimeout, 504),
-    (ProviderUnavailable, 503),
-    (ProviderError, 502),
+# The first line that fits gives the status.
+_STATUS: tuple[tuple[int, tuple[type[AimmError], ...]], ...] = (
+    (413, (errors.TooLarge, errors.ContextTooLong)),
+    (422, (InvalidRequest, errors.Blocked, errors.CapReached)),
+    (404, (errors.NotFound,)),
+    (409, (errors.Conflict,)),
+    (401, (errors.AuthenticationError,)),
+    (403, (errors.Forbidden,)),
+    (429, (errors.BudgetExceeded, errors.RateLimited)),
+    (504, (errors.ProviderTimeout,)),
+    (503, (errors.ProviderUnavailable,)),
+    (502, (errors.ProviderError,)),
 )
 
 
@@ -73,7 +52,15 @@ class CallerLeft(Exception):
 def status_of(error: AimmError) -> int:
     if isinstance(error, Unserved):
         return error.status
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
+    return next((status for status, kinds in _STATUS if isinstance(error, kinds)), 503)
+
+
+def wire_statuses(error: AimmError) -> tuple[int, int]:
+    """(ours, the one to answer with: a vendor's own as it came). Clients of vendors know no 422."""
+    status = status_of(error)
+    ours = 400 if status == 422 or isinstance(error, errors.ContextTooLong) else status
+    theirs = 0 if error.upstream is None else error.upstream.status
+    return ours, theirs if 400 <= theirs < 600 else ours
 
 
 def plain_error(error: AimmError) -> tuple[int, bytes]:
@@ -96,10 +83,10 @@ def retry_headers(error: AimmError) -> dict[str, str]:
 def reason_headers(error: AimmError) -> dict[str, str]:
     """Retry-After, and the reason of a 429."""
     found = retry_headers(error)
-    if isinstance(error, BudgetExceeded):
+    if isinstance(error, errors.BudgetExceeded):
         found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
-    elif isinstance(error, Overloaded):
+    elif isinstance(error, errors.Overloaded):
         found["x-aimm-reason"] = "overloaded"
-    elif isinstance(error, RateLimited):
+    elif isinstance(error, errors.RateLimited):
         found["x-aimm-reason"] = "upstream_rate_limited" if error.upstream is not None else "rate_limited"
     return found

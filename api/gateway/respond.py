@@ -5,18 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
-from core import (
-    AimmError,
-    Call,
-    Chunk,
-    Generation,
-    ModelManager,
-    Origin,
-    Pipe,
-    ProviderError,
-    ProviderUnavailable,
-    Request,
-)
+from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, Pipe, Request, errors
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange
@@ -102,12 +91,12 @@ def answered(call: Call, *, has_left: bool) -> Generation:
         AimmError: There is none, or it broke off. CallerLeft: the caller did; else the server has stopped the call.
     """
     if call.is_cancelled and (call.done.exception(0) is not None or call.result(0).status == "stopped"):
-        raise CallerLeft if has_left else ProviderUnavailable("The server is stopping.")
+        raise CallerLeft if has_left else errors.ProviderUnavailable("The server is stopping.")
     g = call.result(0)
     if g.status == "truncated" and g.finish_reason is None:
         if call.cause is not None and call.cause.upstream is not None:
             raise call.cause
-        raise ProviderError(f"The answer broke off before its end; what came is recorded as {g.id}.")
+        raise errors.ProviderError(f"The answer broke off before its end; what came is recorded as {g.id}.")
     if g.status == "blocked" and g.finish_reason == "content_filter":
         return g
     return call.answered(g)

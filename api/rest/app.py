@@ -8,8 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
+from api import reference
 from api.errors import SPENT_BEFORE, Unexpected, plain_error, retry_headers, spent_before
-from api.rest import calls, comparisons, experiments, keys, models, money, monitoring, reference, workflows
+from api.rest import calls, comparisons, experiments, keys, models, money, monitoring, workflows
 from api.rest.dependencies import failure, manager
 from core import AimmError, ModelManager
 

@@ -32,6 +32,16 @@ _estimate_view = View(
     input_tokens=Range._asdict,
     output_tokens=Range._asdict,
 )
+_own_price_view = View(
+    TeamPrice,
+    "id provider model effective_from source usd_per_mtok=rates above=rates discount_percent=discount tiers",
+    usd_per_mtok=lambda rates: {name: usd(rate.base) for name, rate in rates.items()},
+    above=lambda rates: {
+        name: {start: usd(price) for start, price in rate.above} for name, rate in rates.items() if rate.above
+    },
+    discount_percent=lambda discount: None if discount is None else float(100 * discount),
+    tiers=lambda tiers: {tier: float(factor) for tier, factor in tiers.items()},
+)
 _unpriced_view = View(UnpricedModel, "provider model requests=n_calls input_tokens output_tokens")
 _repriced_view = View(RepricedDay, "day=on requests=n_calls unpriced=n_unpriced before=before_usd after=after_usd")
 
@@ -92,7 +102,7 @@ def prices(mm: Manager) -> dict[str, Any]:
         "status": "success",
         "catalogue": mm.prices.book.catalogue.version,
         "models": [_price_view(model, mm.models.price(model.name)) for model in mm.models()],
-        "own_rows": [_own_price_view(row) for row in mm.prices.book.rows],
+        "own_rows": _own_price_view.each(mm.prices.book.rows),
         "unpriced": _unpriced_view.each(mm.repricing.unpriced()),
         "warnings": mm.prices.warnings,
     }
@@ -129,19 +139,3 @@ def _price_view(m: Model, p: Price | None) -> dict[str, Any]:
         return value
     rates = {name: usd(rate.base) for name in RATE_NAMES if (rate := getattr(p, name)) is not None}
     return value | {"price_id": p.id, "source": p.source, "usd_per_mtok": rates, "search_usd": usd(p.search_usd)}
-
-
-def _own_price_view(row: TeamPrice) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "provider": row.provider,
-        "model": row.model,
-        "effective_from": row.effective_from.isoformat(),
-        "source": row.source,
-        "usd_per_mtok": {name: usd(rate.base) for name, rate in row.rates.items()},
-        "above": {
-            name: {start: usd(price) for start, price in rate.above} for name, rate in row.rates.items() if rate.above
-        },
-        "discount_percent": None if row.discount is None else float(100 * row.discount),
-        "tiers": {tier: float(factor) for tier, factor in row.tiers.items()},
-    }

@@ -226,11 +226,13 @@ class KeyBudget(_Body):
     period: Literal["day", "week", "month"] = "month"
 
 
-class CreateKey(_Body):
+class ChangeKey(_Body):
+    """The fields of a key that change; the rest stays. null takes a limit away."""
+
     model_config = ConfigDict(extra="forbid")  # a key with a misspelt limit would have none
 
-    name: Annotated[str, Field(min_length=1, max_length=80)]
-    scopes: Scopes = Field(default=["call"], min_length=1)
+    name: Annotated[str, Field(min_length=1, max_length=80)] = ""
+    scopes: Scopes = Field(default_factory=list, min_length=1)
     models: list[Name] = Field(default_factory=list, max_length=50, description="Patterns such as gpt-4o*; none = all.")
     tags: list[str] = Field(default_factory=list, max_length=10, description="Put on each of its calls.")
     rpm: Rate | None = Field(default=None, description="Requests a minute.")
@@ -238,23 +240,12 @@ class CreateKey(_Body):
     log_content: LogContent | None = Field(default=None, description="What is kept of texts; by default as the server.")
     shares_cache: bool = Field(default=False, description="Shares cached responses with other keys that do so.")
     expires_at: str | None = Field(default=None, max_length=40, description="ISO 8601; by default never.")
+
+
+class CreateKey(ChangeKey):
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    scopes: Scopes = Field(default=["call"], min_length=1)
     budget: KeyBudget | None = None
-
-
-class ChangeKey(_Body):
-    """The fields of a key that change; the rest stays. null takes a limit away."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Annotated[str, Field(min_length=1, max_length=80)] = ""
-    scopes: Scopes = Field(default_factory=list, min_length=1)
-    models: list[Name] = Field(default_factory=list, max_length=50)
-    tags: list[str] = Field(default_factory=list, max_length=10)
-    rpm: Rate | None = None
-    user_rpm: Rate | None = None
-    log_content: LogContent | None = None
-    shares_cache: bool = False
-    expires_at: str | None = Field(default=None, max_length=40)
 
 
 class RaiseBudget(_Body):

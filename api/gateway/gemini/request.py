@@ -1,6 +1,8 @@
 """Requests of ours, read from Gemini's JSON."""
 
+import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
@@ -15,12 +17,12 @@ _CHOICES = {"AUTO": "auto", "VALIDATED": "auto", "NONE": "none", "ANY": "require
 def content(model: str, body: dict[str, Any], *, is_streamed: bool) -> Request:
     """Raises: InvalidRequest."""
     messages = _turns(body.get("contents"))
-    system = _system(_either(body, "systemInstruction", "system_instruction"))
+    system = _system(_said(body, "systemInstruction"))
     parameters = _parameters(body)
     if problem := parameters.problem():
         raise InvalidRequest(problem)
     tools, is_plain = _tools(body.get("tools"))
-    choice, allowed = _tool_choice(_either(body, "toolConfig", "tool_config"))
+    choice, allowed = _tool_choice(_said(body, "toolConfig"))
     return Request(
         model=model,
         messages=messages,
@@ -33,8 +35,15 @@ def content(model: str, body: dict[str, Any], *, is_streamed: bool) -> Request:
     )
 
 
-def _either(body: Mapping[str, Any], *names: str) -> Any:
-    return next((body[name] for name in names if body.get(name) is not None), None)
+def _said(body: Mapping[str, Any], name: str) -> Any:
+    """A field in either of its spellings: maxOutputTokens or max_output_tokens."""
+    value = body.get(name)
+    return body.get(_snake(name)) if value is None else value
+
+
+@cache
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", name)
 
 
 def _turns(given: Any) -> tuple[Message, ...]:
@@ -60,19 +69,17 @@ def _parts(given: Any) -> tuple[Part, ...]:
         return ()
     if isinstance(given.get("text"), str):
         return (str(given["text"]),)
-    data, file = _either(given, "inlineData", "inline_data"), _either(given, "fileData", "file_data")
+    data, file = _said(given, "inlineData"), _said(given, "fileData")
     if isinstance(data, dict):
-        return (Media(str(_either(data, "mimeType", "mime_type") or ""), data=_standard(str(data.get("data") or ""))),)
+        return (Media(str(_said(data, "mimeType") or ""), data=_standard(str(data.get("data") or ""))),)
     if isinstance(file, dict):
-        return (
-            Media(str(_either(file, "mimeType", "mime_type") or ""), url=str(_either(file, "fileUri", "file_uri"))),
-        )
-    called = _either(given, "functionCall", "function_call")
+        return (Media(str(_said(file, "mimeType") or ""), url=str(_said(file, "fileUri"))),)
+    called = _said(given, "functionCall")
     if isinstance(called, dict):
         name, arguments = str(called.get("name") or ""), to_arguments(called.get("args")) or "{}"
-        signature = str(_either(given, "thoughtSignature", "thought_signature") or "")
+        signature = str(_said(given, "thoughtSignature") or "")
         return (ToolCall(str(called.get("id") or ""), name, arguments, signature),)
-    result = _either(given, "functionResponse", "function_response")
+    result = _said(given, "functionResponse")
     return _result(result) if isinstance(result, dict) else ()
 
 
@@ -111,7 +118,7 @@ def _tools(given: Any) -> tuple[tuple[Tool, ...], bool]:
     """(functions, whether there is nothing else): search and code are Gemini's own."""
     found, is_plain = [], True
     for each in as_list(given):
-        declared = _either(each, "functionDeclarations", "function_declarations") if isinstance(each, dict) else None
+        declared = _said(each, "functionDeclarations") if isinstance(each, dict) else None
         declared = [declared] if isinstance(declared, dict) else declared
         if not isinstance(declared, list):
             is_plain = False
@@ -119,7 +126,7 @@ def _tools(given: Any) -> tuple[tuple[Tool, ...], bool]:
         for function in declared:
             if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                 raise InvalidRequest("A function declaration needs a name.")
-            schema = _either(function, "parametersJsonSchema", "parameters_json_schema")
+            schema = _said(function, "parametersJsonSchema")
             schema = schema or _lower(function.get("parameters")) or {}
             description = str(function.get("description") or "")
             found.append(Tool(name=function["name"], description=description, parameters=schema))
@@ -140,10 +147,10 @@ def _lower(schema: Any) -> Any:
 
 def _tool_choice(given: Any) -> tuple[str, tuple[Any, ...]]:
     """(the choice, the names of the tools that alone may be called; empty = all)."""
-    config = _either(given, "functionCallingConfig", "function_calling_config") if isinstance(given, dict) else None
+    config = _said(given, "functionCallingConfig") if isinstance(given, dict) else None
     if not isinstance(config, dict):
         return "", ()
-    allowed = as_list(_either(config, "allowedFunctionNames", "allowed_function_names"))
+    allowed = as_list(_said(config, "allowedFunctionNames"))
     mode = str(config.get("mode") or "").upper()
     if mode == "ANY" and len(allowed) == 1:
         return f"tool:{allowed[0]}", ()
@@ -151,31 +158,34 @@ def _tool_choice(given: Any) -> tuple[str, tuple[Any, ...]]:
 
 
 def _parameters(body: Mapping[str, Any]) -> Parameters:
-    config = _either(body, "generationConfig", "generation_config") or {}
+    config = _said(body, "generationConfig") or {}
     if not isinstance(config, dict):
         raise InvalidRequest("generationConfig must be an object.")
-    if (n := _either(config, "candidateCount", "candidate_count")) not in (None, 1):
+    if (n := _said(config, "candidateCount")) not in (None, 1):
         raise InvalidRequest(f"candidateCount == {n!r}, must be 1.")
-    thinking = _either(config, "thinkingConfig", "thinking_config") or {}
+    thinking = _said(config, "thinkingConfig") or {}
     if not isinstance(thinking, dict):
         raise InvalidRequest("thinkingConfig must be an object.")
-    level = str(_either(thinking, "thinkingLevel", "thinking_level") or "").lower()
-    schema = _either(config, "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
-    if schema is None:
-        schema = _lower(_either(config, "responseSchema", "response_schema"))
-    is_json = schema is None and _either(config, "responseMimeType", "response_mime_type") == "application/json"
-    tier = str(_either(body, "serviceTier", "service_tier") or "")
+    level = str(_said(thinking, "thinkingLevel") or "").lower()
+    schemas = (
+        _said(config, "responseJsonSchema"),
+        config.get("_responseJsonSchema"),
+        _lower(_said(config, "responseSchema")),
+    )
+    schema = next((each for each in schemas if each is not None), None)
+    is_json = schema is None and _said(config, "responseMimeType") == "application/json"
+    tier = str(_said(body, "serviceTier") or "")
     return Parameters(
         temperature=config.get("temperature"),
-        top_p=_either(config, "topP", "top_p"),
-        max_tokens=_either(config, "maxOutputTokens", "max_output_tokens"),
+        top_p=_said(config, "topP"),
+        max_tokens=_said(config, "maxOutputTokens"),
         seed=config.get("seed"),
-        thinking_budget=_either(thinking, "thinkingBudget", "thinking_budget"),
+        thinking_budget=_said(thinking, "thinkingBudget"),
         thinking_level=level if level in THINKING_LEVELS else None,
         service_tier=tier if tier in SERVICE_TIERS else None,
         json_schema=schema if isinstance(schema, dict) else None,
         json_object=is_json or None,
-        stop=_either(config, "stopSequences", "stop_sequences"),
-        frequency_penalty=_either(config, "frequencyPenalty", "frequency_penalty"),
-        presence_penalty=_either(config, "presencePenalty", "presence_penalty"),
+        stop=_said(config, "stopSequences"),
+        frequency_penalty=_said(config, "frequencyPenalty"),
+        presence_penalty=_said(config, "presencePenalty"),
     )

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api.errors import status_of
-from core import AimmError, Call, Chunk, ContextTooLong, Generation, RateLimited, ToolCall
+from api.errors import wire_statuses
+from core import AimmError, Call, Chunk, Generation, RateLimited, ToolCall
 from core.domain.message import read_calls
 from core.formats.strict_json import encoded
 
@@ -54,13 +54,9 @@ class GeminiAnswer:
 
 def error_form(error: AimmError, is_quoted: bool) -> tuple[int, bytes]:
     """The status and the body of an error. is_quoted: Whether its vendor speaks this wire."""
-    status = status_of(error)
-    status = 400 if status == 422 or isinstance(error, ContextTooLong) else status
-    text, name = error.text, ""
-    if error.upstream is not None:
-        status = error.upstream.status if 400 <= error.upstream.status < 600 else status
-        if is_quoted:
-            text, name = error.upstream.message or text, error.upstream.code
+    (_, status), text, name = wire_statuses(error), error.text, ""
+    if error.upstream is not None and is_quoted:
+        text, name = error.upstream.message or text, error.upstream.code
     inner: dict[str, Any] = {
         "code": status,
         "message": text,

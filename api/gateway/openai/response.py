@@ -5,32 +5,20 @@ import struct
 import time
 from typing import Any
 
-from api.errors import status_of
-from core import (
-    AimmError,
-    AuthenticationError,
-    BudgetExceeded,
-    Call,
-    Chunk,
-    ContextTooLong,
-    Generation,
-    ModelNotFound,
-    Overloaded,
-    RateLimited,
-    ToolCall,
-)
+from api.errors import wire_statuses
+from core import AimmError, Call, Chunk, Generation, ToolCall, errors
 from core.domain.message import read_arguments
 from core.formats.strict_json import encoded
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 # OpenAI's own codes, which clients look for.
 _CODES: tuple[tuple[type[AimmError], str], ...] = (
-    (BudgetExceeded, "budget_exceeded"),
-    (Overloaded, "overloaded"),
-    (RateLimited, "rate_limit_exceeded"),
-    (ContextTooLong, "context_length_exceeded"),
-    (AuthenticationError, "invalid_api_key"),
-    (ModelNotFound, "model_not_found"),
+    (errors.BudgetExceeded, "budget_exceeded"),
+    (errors.Overloaded, "overloaded"),
+    (errors.RateLimited, "rate_limit_exceeded"),
+    (errors.ContextTooLong, "context_length_exceeded"),
+    (errors.AuthenticationError, "invalid_api_key"),
+    (errors.ModelNotFound, "model_not_found"),
 )
 
 
@@ -140,18 +128,16 @@ class OpenAIAnswer:
 
 def error_form(error: AimmError, is_quoted: bool) -> tuple[int, bytes]:
     """The status and the body of an error. is_quoted: Whether its vendor speaks this wire."""
-    status = status_of(error)
-    status = 400 if status == 422 or isinstance(error, ContextTooLong) else status
+    ours, status = wire_statuses(error)
     code: str | None = next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    kind = _TYPES.get(ours, "invalid_request_error" if ours < 500 else "api_error")
     text, param = error.text, None
     upstream = error.upstream
     if upstream is not None:
-        status = upstream.status if 400 <= upstream.status < 600 else status
         if is_quoted:
             text, param = upstream.message or text, upstream.param or None
             code, kind = upstream.code or None, upstream.type or kind
-        elif isinstance(error, AuthenticationError):
+        elif isinstance(error, errors.AuthenticationError):
             status = 401
     return status, encoded({"error": {"message": text, "type": kind, "param": param, "code": code}})
 
