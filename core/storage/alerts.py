@@ -5,22 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from core.clock import from_us, to_us
 from core.domain.alert import Alert, Delivery
 from core.formats import strict_json as json
 from core.storage.engine.damaged import readable
-from core.storage.engine.database import Connection, Database
+from core.storage.engine.database import Connection, Store
+from core.storage.engine.records import from_row, to_row
+from core.storage.engine.records import put as put_row
 from core.storage.schema import alerts, budgets, deliveries
 
 QUIET_US = 900_000_000
 
 
-class AlertStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class AlertStore(Store):
     def all(self) -> list[Alert]:
         """Of all budgets, the latest change first."""
         with self._database.read() as connection:
@@ -29,8 +26,7 @@ class AlertStore:
     def outbox(self, *, limit: int = 50) -> list[Delivery]:
         """Newest first, delivered ones too."""
         statement = select(deliveries).order_by(deliveries.c.created_at.desc()).limit(limit)
-        with self._database.read() as connection:
-            return readable("message", connection.execute(statement), _to_delivery)
+        return readable("message", self._database.rows(statement), _to_delivery)
 
     def waiting(self, now_us: int, *, limit: int = 20) -> list[tuple[str, str, dict[str, Any], int]]:
         """(id, channel, payload, attempts so far) of what is due, oldest first."""
@@ -38,8 +34,7 @@ class AlertStore:
         statement = select(d.id, d.channel, d.payload, d.n_attempts).where(
             d.delivered_at.is_(None), d.next_at <= now_us
         )
-        with self._database.read() as connection:
-            rows = connection.execute(statement.order_by(d.created_at).limit(limit)).all()
+        rows = self._database.rows(statement.order_by(d.created_at).limit(limit))
         return readable(
             "message", rows, lambda row: (row.id, row.channel, dict(json.loads(row.payload)), row.n_attempts)
         )
@@ -51,31 +46,13 @@ def read_all(connection: Connection) -> list[Alert]:
 
 
 def _to_alert(row: Any) -> Alert:
-    return Alert(
-        budget_id=row.budget_id,
-        budget_name=row.budget_name,
-        threshold=float(row.threshold),
-        is_forecast=":forecast:" in row.id,
-        state=row.state,
-        since=from_us(row.since),
-        bucket_us=int(row.bucket_at),
-        text=row.text,
-    )
+    is_forecast = ":forecast:" in row.id
+    return from_row(Alert, row, threshold=float(row.threshold), is_forecast=is_forecast, bucket_us=int(row.bucket_at))
 
 
 def put(connection: Connection, alert: Alert) -> None:
-    module = sqlite if connection.dialect.name == "sqlite" else postgresql
-    values = {
-        "id": alert.id,
-        "budget_id": alert.budget_id,
-        "threshold": f"{alert.threshold:g}",
-        "state": alert.state,
-        "since": to_us(alert.since),
-        "bucket_at": alert.bucket_us,
-        "text": alert.text,
-    }
-    statement = module.insert(alerts).values(**values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+    row = to_row(alerts, alert, id=alert.id, threshold=f"{alert.threshold:g}", bucket_at=alert.bucket_us)
+    put_row(connection, alerts, row)
 
 
 def drop(connection: Connection, ids: Sequence[str]) -> None:
@@ -84,16 +61,9 @@ def drop(connection: Connection, ids: Sequence[str]) -> None:
 
 def enqueue(connection: Connection, channels: Sequence[str], payload: dict[str, Any], now_us: int) -> None:
     """Put a message into the outbox of each channel, in the transaction that changes the alert."""
+    message = {"payload": json.dumps(payload), "created_at": now_us, "next_at": now_us}
     for channel in channels:
-        connection.execute(
-            insert(deliveries).values(
-                id=f"d_{secrets.token_hex(8)}",
-                channel=channel,
-                payload=json.dumps(payload),
-                created_at=now_us,
-                next_at=now_us,
-            )
-        )
+        connection.execute(insert(deliveries).values(id=f"d_{secrets.token_hex(8)}", channel=channel, **message))
 
 
 def tell(connection: Connection, channels: Sequence[str], payload: dict[str, Any], now_us: int) -> bool:
@@ -131,13 +101,4 @@ def failed(connection: Connection, delivery_id: str, error: str, next_us: int) -
 
 
 def _to_delivery(row: Any) -> Delivery:
-    return Delivery(
-        id=row.id,
-        channel=row.channel,
-        created_at=from_us(row.created_at),
-        n_attempts=row.n_attempts,
-        next_at=from_us(row.next_at),
-        delivered_at=None if row.delivered_at is None else from_us(row.delivered_at),
-        error=row.error,
-        title=json.loads(row.payload).get("text", ""),
-    )
+    return from_row(Delivery, row, title=json.loads(row.payload).get("text", ""))

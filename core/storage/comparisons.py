@@ -6,19 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from core.clock import from_us, to_us
 from core.domain.comparison import Candidate, Comparison, Criterion, prompt_digest
 from core.domain.generation import Generation, Parameters
 from core.formats import strict_json as json
-from core.pricing.receipt import from_nano, to_nano
 from core.storage.calls.generations import GenerationStore
 from core.storage.engine.damaged import each, readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
+from core.storage.engine.records import from_row, grouped, to_row
 from core.storage.runs import Unfinished, move, read_unfinished
 from core.storage.schema import candidates, comparisons, votes
-
-_SAME = ("id", "source", "prompt", "system", "winner", "key_id", "owner", "status", "n_starts")
 
 
 class ComparisonStore:
@@ -28,30 +25,15 @@ class ComparisonStore:
 
     @staticmethod
     def insert(connection: Connection, comparison: Comparison) -> None:
-        connection.execute(
-            insert(comparisons).values(
-                **{name: getattr(comparison, name) for name in _SAME},
-                created_at=to_us(comparison.created_at),
-                rule=rule_to_json(comparison.rule),
-                is_blind=int(comparison.is_blind),
-                cap_nano_usd=None if comparison.cap_usd is None else to_nano(comparison.cap_usd),
-            )
-        )
-        rows = [
-            {
-                "comparison_id": comparison.id,
-                "position": candidate.position,
-                "model": candidate.model,
-                "settings": json.dumps(
-                    {
-                        "system": candidate.system,
-                        "parameters": candidate.parameters.as_dict(),
-                        "prompt": candidate.prompt,
-                    }
-                ),
-            }
-            for candidate in comparison.candidates
-        ]
+        row = to_row(comparisons, comparison, rule=rule_to_json(comparison.rule))
+        connection.execute(insert(comparisons).values(**row))
+        rows = []
+        for candidate in comparison.candidates:
+            settings = {"system": candidate.system, "parameters": candidate.parameters.as_dict()}
+            rows.append({
+                "comparison_id": comparison.id, "position": candidate.position, "model": candidate.model,
+                "settings": json.dumps(settings | {"prompt": candidate.prompt}),
+            })  # fmt: skip
         connection.execute(insert(candidates), rows)
 
     @staticmethod
@@ -95,11 +77,7 @@ class ComparisonStore:
 
     def get(self, comparison_id: str) -> Comparison | None:
         with self._database.read() as connection:
-            row = (
-                connection.execute(select(comparisons).where(comparisons.c.id == comparison_id))
-                .mappings()
-                .one_or_none()
-            )
+            row = connection.execute(select(comparisons).where(comparisons.c.id == comparison_id)).one_or_none()
             if row is None:
                 return None
             parts = _parts(connection, [comparison_id])
@@ -113,13 +91,9 @@ class ComparisonStore:
             statement = statement.where((comparisons.c.source == "demo") == demo)
         with self._database.read() as connection:
             rows, after = read_page(connection, statement, (comparisons.c.created_at, comparisons.c.id), limit, before)
-            parts = _parts(connection, [row["id"] for row in rows])
-        by_comparison: dict[str, list[Any]] = {}
-        for part in parts:
-            by_comparison.setdefault(part["comparison_id"], []).append(part)
-        return readable(
-            "comparison", rows, lambda row: _to_comparison(row, by_comparison.get(row["id"], []), {})
-        ), after
+            parts = _parts(connection, [row.id for row in rows])
+        by_comparison = grouped(parts, "comparison_id")
+        return readable("comparison", rows, lambda row: _to_comparison(row, by_comparison.get(row.id, ()), {})), after
 
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:
@@ -140,14 +114,13 @@ def to_candidate(part: Mapping[Any, Any], shared_system: str | None, generation:
     """Of a row; a digest that was not yet kept is that of the system prompt as it stands there."""
     settings = json.loads(part["settings"])
     system = settings.get("system")
-    return Candidate(
-        position=part["position"],
-        model=part["model"],
+    return from_row(
+        Candidate,
+        part,
         system=system,
         parameters=Parameters(**settings.get("parameters", {})),
         prompt=settings.get("prompt", prompt_digest(system or shared_system)),
         generation_id=part["generation_id"] or "",
-        error=part["error"],
         generation=generation,
     )
 
@@ -158,11 +131,5 @@ def _parts(connection: Connection, ids: Sequence[str]) -> Sequence[Any]:
 
 
 def _to_comparison(row: Any, parts: Sequence[Any], by_id: Mapping[str, Generation]) -> Comparison:
-    return Comparison(
-        **{name: row[name] for name in _SAME},
-        created_at=from_us(row["created_at"]),
-        rule=_CRITERIA(row["rule"]),
-        candidates=tuple(to_candidate(p, row["system"], by_id.get(p["generation_id"] or "")) for p in parts),
-        is_blind=bool(row["is_blind"]),
-        cap_usd=None if row["cap_nano_usd"] is None else from_nano(row["cap_nano_usd"]),
-    )
+    answers = tuple(to_candidate(p, row.system, by_id.get(p["generation_id"] or "")) for p in parts)
+    return from_row(Comparison, row, rule=_CRITERIA(row.rule), candidates=answers)

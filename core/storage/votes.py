@@ -4,25 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from core.clock import from_us
 from core.domain.comparison import Vote, VoteChoice
 from core.storage.comparisons import to_candidate
 from core.storage.engine.damaged import readable, whole
-from core.storage.engine.database import Database
+from core.storage.engine.database import Store
 from core.storage.engine.paging import read_page
+from core.storage.engine.records import from_row, upsert
 from core.storage.schema import candidates, comparisons, generations, votes
 
 _PAIR = ["comparison_id", "voter", "position_a", "position_b"]
-_SAME = ("id", "comparison_id", "voter", "position_a", "position_b", "choice", "shown_first")
 _OF_A_CANDIDATE = ("position", "model", "settings", "generation_id", "error")
 
 
-class VoteStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class VoteStore(Store):
     @staticmethod
     def lock(connection: Connection, comparison_id: str) -> None:
         """Let no other vote on a comparison in until the transaction ends."""
@@ -40,14 +35,8 @@ class VoteStore:
     @staticmethod
     def put(connection: Connection, row: Mapping[str, Any], *, replaces: bool = True) -> str:
         """Write a vote, or change the one of that voter and pair unless replaces is False. Gives the vote's id."""
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(votes).values(**row)
-        if replaces:
-            changed = {name: row[name] for name in ("created_at", "choice", "is_blind", "shown_first")}
-            statement = statement.on_conflict_do_update(index_elements=_PAIR, set_=changed)
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=_PAIR)
-        connection.execute(statement)
+        changed = ("created_at", "choice", "is_blind", "shown_first") if replaces else ()
+        connection.execute(upsert(connection.dialect.name, votes, changed, key=_PAIR), dict(row))
         same = [votes.c[name] == row[name] for name in _PAIR]
         return str(connection.execute(select(votes.c.id).where(*same)).scalar_one())
 
@@ -57,8 +46,7 @@ class VoteStore:
         statement = select(c.position_a, c.position_b, c.choice).where(
             c.comparison_id == comparison_id, c.voter == voter
         )
-        with self._database.read() as connection:
-            return {(row.position_a, row.position_b): row.choice for row in connection.execute(statement)}
+        return {(row.position_a, row.position_b): row.choice for row in self._database.rows(statement)}
 
     def unvoted(self, voter: str) -> frozenset[str]:
         """The blind comparisons of which a voter has not voted on each pair."""
@@ -66,19 +54,16 @@ class VoteStore:
         n = select(func.count()).select_from(candidates).where(of[0]).scalar_subquery()
         n_votes = select(func.count()).select_from(votes).where(of[1], votes.c.voter == voter).scalar_subquery()
         statement = select(comparisons.c.id).where(comparisons.c.is_blind == 1, 2 * n_votes < n * (n - 1))
-        with self._database.read() as connection:
-            return frozenset(connection.execute(statement).scalars())
+        return frozenset(row.id for row in self._database.rows(statement))
 
     def get(self, vote_id: str) -> Vote | None:
-        with self._database.read() as connection:
-            row = connection.execute(_whole().where(votes.c.id == vote_id)).mappings().one_or_none()
-        return None if row is None else whole("vote", row, _to_vote)
+        rows = self._database.rows(_whole().where(votes.c.id == vote_id))
+        return whole("vote", rows[0], _to_vote) if rows else None
 
     def all(self, *, demo: bool = False) -> list[Vote]:
         """All votes, oldest first; those on demo comparisons only if asked for."""
         statement = _whole(demo=demo).order_by(votes.c.created_at, votes.c.id)
-        with self._database.read() as connection:
-            return readable("vote", connection.execute(statement).mappings(), _to_vote)
+        return readable("vote", self._database.rows(statement), _to_vote)
 
     def page(
         self, limit: int, before: str | None, *, demo: bool = False, comparison_id: str | None = None
@@ -111,16 +96,10 @@ def _whole(*, demo: bool | None = None) -> Select[Any]:
     return statement
 
 
-def _to_vote(row: Mapping[Any, Any]) -> Vote:
+def _to_vote(row: Any) -> Vote:
     a, b = (
-        to_candidate({name: row[f"{side}_{name}"] for name in _OF_A_CANDIDATE}, row["system"]).contestant
+        to_candidate({name: getattr(row, f"{side}_{name}") for name in _OF_A_CANDIDATE}, row.system).contestant
         for side in "ab"
     )
-    return Vote(
-        **{name: row[name] for name in _SAME},
-        created_at=from_us(row["created_at"]),
-        a=a,
-        b=b,
-        is_blind=bool(row["is_blind"]),
-        is_mixed=(row["a_provider"] == "simulated") != (row["b_provider"] == "simulated"),
-    )
+    is_mixed = (row.a_provider == "simulated") != (row.b_provider == "simulated")
+    return from_row(Vote, row, a=a, b=b, is_mixed=is_mixed)

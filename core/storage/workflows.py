@@ -5,13 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from core.clock import from_us
 from core.domain.workflow import StepRun, Workflow, WorkflowRun
 from core.formats import strict_json as json
-from core.pricing.receipt import from_nano
 from core.storage.engine.damaged import readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
+from core.storage.engine.records import from_row, grouped
 from core.storage.runs import Unfinished, move, read_unfinished
 from core.storage.schema import step_runs, workflow_runs, workflows
 
@@ -25,8 +24,7 @@ class WorkflowStore:
 
     def definitions(self) -> dict[str, str]:
         """Name -> YAML of the workflows that users saved."""
-        with self._database.read() as connection:
-            rows = connection.execute(select(workflows.c.name, workflows.c.yaml).order_by(workflows.c.name)).all()
+        rows = self._database.rows(select(workflows.c.name, workflows.c.yaml).order_by(workflows.c.name))
         return {row.name: row.yaml for row in rows}
 
     @staticmethod
@@ -90,14 +88,11 @@ class WorkflowStore:
 
     def run(self, run_id: str) -> WorkflowRun | None:
         with self._database.read() as connection:
-            row = connection.execute(select(workflow_runs).where(workflow_runs.c.id == run_id)).mappings().one_or_none()
+            row = connection.execute(select(workflow_runs).where(workflow_runs.c.id == run_id)).one_or_none()
             if row is None:
                 return None
-            c = step_runs.c
-            steps = (
-                connection.execute(select(step_runs).where(c.run_id == run_id).order_by(c.position)).mappings().all()
-            )
-        return whole("workflow run", row, lambda row: self._to_run(row, steps))
+            steps = _steps(connection, [run_id])
+        return whole("workflow run", row, lambda row: self._to_run(row, steps.get(run_id, ())))
 
     def page(
         self, limit: int, before: str | None = None, *, workflow_name: str | None = None, demo: bool | None = None
@@ -111,16 +106,8 @@ class WorkflowStore:
             statement = statement.where((c.source == "demo") == demo)
         with self._database.read() as connection:
             rows, after = read_page(connection, statement, (c.created_at, c.id), limit, before)
-            ids = [row["id"] for row in rows]
-            steps = (
-                connection.execute(select(step_runs).where(step_runs.c.run_id.in_(ids)).order_by(step_runs.c.position))
-                .mappings()
-                .all()
-            )
-        by_run: dict[str, list[Any]] = {run_id: [] for run_id in ids}
-        for step in steps:
-            by_run[step["run_id"]].append(step)
-        return readable("workflow run", rows, lambda row: self._to_run(row, by_run[row["id"]])), after
+            steps = _steps(connection, [row.id for row in rows])
+        return readable("workflow run", rows, lambda row: self._to_run(row, steps.get(row.id, ()))), after
 
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:
@@ -129,26 +116,18 @@ class WorkflowStore:
         connection.execute(delete(workflow_runs).where(workflow_runs.c.source == source))
 
     def _to_run(self, row: Any, steps: Sequence[Any]) -> WorkflowRun:
-        return WorkflowRun(
-            **{name: row[name] for name in ("id", "workflow_name", "error", "source", "n_starts", "key_id")},
-            status="paused" if row["is_paused"] else row["status"],
-            cap_usd=None if row["cap_nano_usd"] is None else from_nano(row["cap_nano_usd"]),
-            created_at=from_us(row["created_at"]),
-            finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
-            inputs=dict(json.loads(row["inputs"])),
-            spec=self._read_spec(row["spec"]),
-            steps=tuple(_to_step(step) for step in steps),
+        return from_row(
+            WorkflowRun,
+            row,
+            status="paused" if row.is_paused else row.status,
+            inputs=dict(json.loads(row.inputs)),
+            spec=self._read_spec(row.spec),
+            steps=tuple(from_row(StepRun, step) for step in steps),
         )
 
 
-def _to_step(row: Any) -> StepRun:
-    cost = row["cost_nano_usd"]
-    same = ("step", "status", "prompt", "output", "error", "model", "generation_id")
-    return StepRun(
-        **{name: row[name] for name in same},
-        n_attempts=int(row["n_attempts"]),
-        tokens=int(row["tokens"]),
-        cost_usd=None if cost is None else from_nano(cost),
-        started_at=None if row["started_at"] is None else from_us(row["started_at"]),
-        finished_at=None if row["finished_at"] is None else from_us(row["finished_at"]),
-    )
+def _steps(connection: Connection, run_ids: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+    """The rows of the steps of runs, by run."""
+    c = step_runs.c
+    statement = select(step_runs).where(c.run_id.in_(run_ids)).order_by(c.position)
+    return grouped(connection.execute(statement).mappings(), "run_id")

@@ -1,6 +1,6 @@
 """Generation rows and their bodies: codec, one, list, search."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -8,56 +8,33 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, select, union_all
 
-from core.clock import from_us, to_us
+from core.clock import to_us
 from core.config import LogContent
 from core.domain.generation import COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.formats import strict_json as json
 from core.formats.text import folded, storable
-from core.pricing.receipt import from_nano, to_nano
+from core.pricing.receipt import to_nano
+from core.storage.engine import records
 from core.storage.engine.damaged import Parts, as_text, each, readable, whole
-from core.storage.engine.database import Database, in_batches
+from core.storage.engine.database import Store, in_batches
 from core.storage.schema import generation_bodies, generations
-
-_SAME = (
-    "id",
-    "request_model",
-    "response_model",
-    "provider",
-    "source",
-    "operation",
-    "status",
-    "error_class",
-    "error_message",
-    "finish_reason",
-    "cost_status",
-    "price_id",
-    "n_attempts",
-    "service_tier",
-    "ref_id",
-    "ref_part",
-    "ref_name",
-    "user_id",
-    "key_id",
-    "note",
-)
 
 
 def to_row(generation: Generation) -> dict[str, Any]:
-    cost, ttft_s = generation.cost_usd, generation.ttft_s
-    return {
-        **{name: getattr(generation, name) for name in _SAME},
+    ttft_s = generation.ttft_s
+    return records.to_row(
+        generations,
+        generation,
         **{name: getattr(generation.usage, name) for name in COUNTS},
-        "more_usage": json.dumps(more) if (more := dict(generation.usage.more)) else "",
-        "error_message": _storable(generation.error_message),
-        "created_at": to_us(generation.created_at),
-        "tags": to_tags(generation.tags),
-        "usages": json.dumps([usage_to_json(u) for u in generation.usages]) if len(generation.usages) > 1 else "",
-        **money_of(generation.receipts, cost),
-        "saved_nano_usd": to_nano(generation.saved_usd),
-        "latency_us": round(generation.latency_s * 1e6),
-        "ttft_us": None if ttft_s is None else round(ttft_s * 1e6),
-    }
+        more_usage=json.dumps(more) if (more := dict(generation.usage.more)) else "",
+        error_message=_storable(generation.error_message),
+        tags=to_tags(generation.tags),
+        usages=json.dumps([usage_to_json(u) for u in generation.usages]) if len(generation.usages) > 1 else "",
+        **money_of(generation.receipts, generation.cost_usd),
+        latency_us=round(generation.latency_s * 1e6),
+        ttft_us=None if ttft_s is None else round(ttft_s * 1e6),
+    )
 
 
 def empty_row() -> dict[str, Any]:
@@ -188,28 +165,17 @@ def _receipt_from_json(value: dict[str, Any]) -> Receipt:
 
 def from_row(row: Any) -> Generation:
     """A generation from a row of the numbers, with the body's columns where the query joined them."""
-    cost, ttft_us = row["cost_nano_usd"], row["ttft_us"]
+    ttft_us = row["ttft_us"]
     parts = Parts(row)
     body: dict[str, Any] = {}
     if "messages" in row:
-        body = {
-            "messages": parts.read("messages", _MESSAGES, ()),
-            "system": parts.read("system", as_text, None),
-            "parameters": parts.read("parameters", lambda text: Parameters(**json.loads(text)), Parameters()),
-            "text": parts.read("text", as_text, ""),
-            "thinking": parts.read("thinking", as_text, ""),
-            "tools": parts.read("tools", _TOOLS, ()),
-            "tool_calls": parts.read("tool_calls", _TOOL_CALLS, ()),
-            "receipts": parts.read("receipts", _RECEIPTS, ()),
-        }
-    return Generation(
-        **{name: row[name] for name in _SAME},
+        body = {name: parts.read(name, read, empty) for name, (read, empty) in _BODY.items()}
+    return records.from_row(
+        Generation,
+        row,
         usage=_counts_of(row, parts.read("more_usage", _more, {})),
         tags=tuple(tag for tag in row["tags"].split(",") if tag),
         usages=parts.read("usages", _USAGES, ()),
-        saved_usd=from_nano(row["saved_nano_usd"]),
-        created_at=from_us(row["created_at"]),
-        cost_usd=None if cost is None else from_nano(cost),
         latency_s=row["latency_us"] / 1e6,
         ttft_s=None if ttft_us is None else ttft_us / 1e6,
         **body,
@@ -221,29 +187,32 @@ def _more(text: Any) -> dict[str, int]:
     return {str(name): int(count) for name, count in json.loads(text).items()}
 
 
-_MESSAGES = each(_turn_from_json)
-_TOOLS = each(lambda tool: Tool(**tool))
-_TOOL_CALLS = each(lambda call: ToolCall(*call))
-_RECEIPTS = each(_receipt_from_json)
 _USAGES = each(lambda value: Usage(**value))
+# Column of the body -> its reader, and what stands for nothing.
+_BODY: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "messages": (each(_turn_from_json), ()),
+    "system": (as_text, None),
+    "parameters": (lambda text: Parameters(**json.loads(text)), Parameters()),
+    "text": (as_text, ""),
+    "thinking": (as_text, ""),
+    "tools": (each(lambda tool: Tool(**tool)), ()),
+    "tool_calls": (each(lambda call: ToolCall(*call)), ()),
+    "receipts": (each(_receipt_from_json), ()),
+}
 
 
 def _preview(messages: str) -> str:
     return str(json.loads(messages)[-1][1])
 
 
-class GenerationStore:
+class GenerationStore(Store):
     """Reads generations; writing goes through the Writer."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def find(self, generation_id: str) -> Generation | None:
         """A recorded call with its texts; None = there is none of this id."""
         statement = _with_body().where(generations.c.id == generation_id)
-        with self._database.read() as connection:
-            row = connection.execute(statement).mappings().one_or_none()
-        return whole("call", row, from_row) if row else None
+        rows = self._database.rows(statement)
+        return whole("call", rows[0]._mapping, from_row) if rows else None
 
     def by_ref(self, ref_id: str) -> list[Generation]:
         """All calls of one run, comparison or experiment, oldest first, with bodies."""
@@ -291,8 +260,7 @@ class GenerationStore:
     def previews(self, ids: Sequence[str], n_chars: int = 120) -> dict[str, str]:
         """The first characters of the last prompt of each call."""
         b = generation_bodies.c
-        with self._database.read() as connection:
-            rows = connection.execute(select(b.generation_id, b.messages).where(b.generation_id.in_(ids))).all()
+        rows = self._database.rows(select(b.generation_id, b.messages).where(b.generation_id.in_(ids)))
         return {row[0]: Parts(row._mapping).read("messages", _preview, "")[:n_chars] for row in rows}
 
     def count(self) -> int:
@@ -312,5 +280,4 @@ class GenerationStore:
 
 
 def _with_body() -> Select[Any]:
-    body = [column for column in generation_bodies.c if column.name not in ("generation_id", "search_text")]
-    return select(generations, *body).outerjoin(generation_bodies)
+    return select(generations, *(generation_bodies.c[name] for name in _BODY)).outerjoin(generation_bodies)

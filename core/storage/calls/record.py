@@ -15,8 +15,8 @@ from core.storage.schema import generation_bodies, generations
 
 Settle = Callable[[Connection, Rows], None]
 
-_LOG = Prepared(lambda _: insert(generations), generations.c.keys())
-_LOG_BODY = Prepared(lambda _: insert(generation_bodies), generation_bodies.c.keys())
+_LOG = Prepared(lambda _: insert(generations))
+_LOG_BODY = Prepared(lambda _: insert(generation_bodies))
 
 
 def recording(settle: Settle | None = None) -> Record:

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from core.clock import from_us, now_us
+from core.clock import now_us
 from core.formats import strict_json as json
 from core.formats.text import storable
 from core.storage.engine.damaged import Parts, readable
 from core.storage.engine.database import Connection, Database
+from core.storage.engine.records import from_row
 from core.storage.schema import audit
 
 
@@ -24,15 +25,8 @@ class AuditEntry:
 
 
 def note(connection: Connection, action: str, subject: str, detail: dict[str, Any]) -> None:
-    connection.execute(
-        insert(audit).values(
-            id=f"a_{secrets.token_hex(8)}",
-            created_at=now_us(),
-            action=action,
-            subject=subject,
-            detail=json.dumps(detail),
-        )
-    )
+    row = {"id": f"a_{secrets.token_hex(8)}", "created_at": now_us(), "action": action, "subject": subject}
+    connection.execute(insert(audit).values(**row, detail=json.dumps(detail)))
 
 
 def last_detail(connection: Connection, action: str, subject: str) -> dict[str, Any]:
@@ -52,14 +46,9 @@ def _shown(value: Any) -> Any:
 def latest(database: Database, limit: int = 100) -> list[AuditEntry]:
     """Newest first."""
     statement = select(audit).order_by(audit.c.created_at.desc(), audit.c.id).limit(limit)
-    with database.read() as connection:
-        return readable("audit entry", connection.execute(statement), _to_entry)
+    return readable("audit entry", database.rows(statement), _to_entry)
 
 
 def _to_entry(row: Any) -> AuditEntry:
-    return AuditEntry(
-        created_at=from_us(row.created_at),
-        action=row.action,
-        subject=row.subject,
-        detail={name: _shown(value) for name, value in json.loads(row.detail).items()},
-    )
+    detail = {name: _shown(value) for name, value in json.loads(row.detail).items()}
+    return from_row(AuditEntry, row, detail=detail)

@@ -4,7 +4,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -72,6 +72,16 @@ class Database:
         """Raises: DatabaseUnavailable; so do those that write."""
         with self._used_for("reading"), self._readers.connect() as connection:
             yield connection
+
+    def rows(self, statement: Any) -> Sequence[Any]:
+        """All rows that a selection gives, in a reading of its own."""
+        with self.read() as connection:
+            return connection.execute(statement).all()
+
+    def value(self, statement: Any) -> Any | None:
+        """The first column of the first row; None = there is no row."""
+        with self.read() as connection:
+            return connection.execute(statement).scalar()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -232,6 +242,13 @@ class Database:
         if names - {"alembic_version"} and version is None:
             raise self._foreign()
         self._refuse_others(version and version[0])
+
+
+class Store:
+    """A reader of one family of tables; what is written takes the connection of its transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
 def in_batches(connection: Connection, statement: Any) -> Any:

@@ -26,6 +26,7 @@ def read_page(
             raise InvalidRequest(f"before == {before[:60]!r}, must be the `next` of the page before")
         statement = statement.where(tuple_(*key) < tuple_(int(found[1]), found[2]))
     ordered = statement.order_by(*(column.desc() for column in key)).limit(limit + 1)
-    rows = connection.execute(ordered).mappings().all()
-    moment, name = (column.name for column in key)
-    return rows[:limit], f"{rows[limit - 1][moment]}.{rows[limit - 1][name]}" if len(rows) > limit else None
+    rows = connection.execute(ordered).all()
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], ".".join(str(getattr(rows[limit - 1], column.name)) for column in key)

@@ -12,15 +12,13 @@ Rows = list[tuple[Any, ...]]
 
 
 class Prepared:
-    """build: dialect name -> statement. Values go to the driver as they are: whole numbers, texts and bytes.
+    """A statement that runs in the transaction of the connection it is given; an insert takes whole rows.
 
-    It runs in the transaction of the connection it is given.
+    build: dialect name -> statement. Values go to the driver as they are: whole numbers, texts and bytes.
     """
 
-    def __init__(self, build: Callable[[str], Any], columns: Sequence[str] | None = None) -> None:
-        """columns: Of an insert of whole rows, those that are given; each row must have them all."""
+    def __init__(self, build: Callable[[str], Any]) -> None:
         self._build = build
-        self._columns = columns
         self._compiled: dict[str, tuple[str, Sequence[str] | None, dict[str, Any]]] = {}
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Rows:
@@ -42,8 +40,7 @@ class Prepared:
         dialect = connection.dialect
         found = self._compiled.get(dialect.name)
         if found is None:
-            keys = list(self._columns) if self._columns is not None else None
-            compiled: Any = self._build(dialect.name).compile(dialect=dialect, column_keys=keys)
+            compiled: Any = self._build(dialect.name).compile(dialect=dialect)
             names = list(compiled.positiontup) if compiled.positional else None
             # What a caller has to give has a marker for a value there, a number, which no row may ever hold.
             fixed = {name: compiled.params[name] for bind, name in compiled.bind_names.items() if not bind.required}

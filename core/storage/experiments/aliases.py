@@ -3,33 +3,27 @@
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from core.clock import from_us
 from core.domain.experiment import Alias, Target
 from core.domain.generation import Parameters
 from core.formats import strict_json as json
 from core.storage.engine.damaged import readable
-from core.storage.engine.database import Database
+from core.storage.engine.database import Store
+from core.storage.engine.records import from_row
+from core.storage.engine.records import put as put_row
 from core.storage.experiments.schema import aliases
 
 
-class AliasStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class AliasStore(Store):
     def all(self) -> list[Alias]:
         """By name."""
-        with self._database.read() as connection:
-            return readable("alias", connection.execute(select(aliases).order_by(aliases.c.name)).mappings(), _to_alias)
+        return readable("alias", self._database.rows(select(aliases).order_by(aliases.c.name)), _to_alias)
 
     @staticmethod
     def put(connection: Connection, name: str, target: Target, now_us: int, note: str) -> None:
         """Make or change an alias; a rollout that runs for it is over."""
         values = {"target": _to_json(target), "changed_at": now_us, "note": note, "rollout_id": None}
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(aliases).values(name=name, **values)
-        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+        put_row(connection, aliases, {"name": name, **values})
 
     @staticmethod
     def roll(connection: Connection, name: str, rollout_id: str | None, now_us: int, note: str) -> None:
@@ -49,12 +43,6 @@ def _to_json(target: Target) -> str:
 
 
 def _to_alias(row: Any) -> Alias:
-    values = json.loads(row["target"])
+    values = json.loads(row.target)
     values["parameters"] = Parameters(**values["parameters"])
-    return Alias(
-        name=row["name"],
-        target=Target(**values),
-        changed_at=from_us(row["changed_at"]),
-        rollout_id=row["rollout_id"],
-        note=row["note"],
-    )
+    return from_row(Alias, row, target=Target(**values))

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Integer, delete, func, insert, select, update
 
-from core.clock import from_us, to_us
+from core.clock import to_us
 from core.domain.experiment import DayCounts, Design, Experiment, Guardrail, Phase, ShadowCalls, UnitRow, Variant
 from core.domain.generation import Parameters
 from core.formats import strict_json as json
 from core.statistics.moments import Moments
 from core.statistics.sums import NOT_COUNTED, Look, Sums
 from core.storage.engine.damaged import readable
-from core.storage.engine.database import Database
+from core.storage.engine.database import Store
+from core.storage.engine.records import from_row, grouped, to_row
 from core.storage.experiments.schema import (
     experiment_days,
     experiment_looks,
@@ -28,8 +29,6 @@ from core.storage.experiments.schema import (
 from core.storage.experiments.sums import MOMENTS
 from core.storage.schema import generations
 
-_SAME = ("id", "name", "hypothesis", "unit", "salt", "status", "ended")
-_VARIANT = ("position", "name", "model", "system", "weight", "prompt_version", "workflow")
 _TABLES = (
     experiment_runs,
     experiment_looks, experiment_days, experiment_sums, experiment_outcomes, experiment_units, experiment_variants,
@@ -37,22 +36,11 @@ _TABLES = (
 )  # fmt: skip
 
 
-class ExperimentStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class ExperimentStore(Store):
     @staticmethod
     def insert(connection: Connection, experiment: Experiment) -> None:
-        values = {name: getattr(experiment, name) for name in _SAME}
-        connection.execute(
-            insert(experiments).values(
-                **values,
-                created_at=to_us(experiment.created_at),
-                stopped_at=to_us(experiment.stopped_at) if experiment.stopped_at else None,
-                is_demo=int(experiment.is_demo),
-                design=design_to_json(experiment.design),
-            )
-        )
+        row = to_row(experiments, experiment, design=design_to_json(experiment.design))
+        connection.execute(insert(experiments).values(**row))
         phases = experiment.phases or (
             Phase(number=1, started_at=experiment.created_at, ended_at=None, variants=experiment.variants),
         )
@@ -98,26 +86,20 @@ class ExperimentStore:
     def _select(self, *where: Any) -> list[Experiment]:
         statement = select(experiments).where(*where).order_by(experiments.c.status, experiments.c.created_at.desc())
         with self._database.read() as connection:
-            rows = connection.execute(statement).mappings().all()
-            ids = [row["id"] for row in rows]
+            rows = connection.execute(statement).all()
+            ids = [row.id for row in rows]
             p, v = experiment_phases.c, experiment_variants.c
-            phases = connection.execute(
-                select(experiment_phases).where(p.experiment_id.in_(ids)).order_by(p.phase)
-            ).mappings()
-            by_phase: dict[tuple[str, int], list[Any]] = {}
-            chosen = select(experiment_variants).where(v.experiment_id.in_(ids)).order_by(v.phase, v.position)
-            by_id: dict[str, list[Any]] = {}
-            for row in phases.all():
-                by_id.setdefault(row["experiment_id"], []).append(row)
-            for variant in connection.execute(chosen).mappings():
-                by_phase.setdefault((variant["experiment_id"], variant["phase"]), []).append(variant)
-        return readable("experiment", rows, lambda row: _to_experiment(row, by_id[row["id"]], by_phase))
+            phases = select(experiment_phases).where(p.experiment_id.in_(ids)).order_by(p.phase)
+            variants = select(experiment_variants).where(v.experiment_id.in_(ids)).order_by(v.position)
+            phases_of, variants_of = (
+                grouped(connection.execute(chosen).mappings(), "experiment_id") for chosen in (phases, variants)
+            )
+        return readable("experiment", rows, lambda row: _to_experiment(row, phases_of[row.id], variants_of[row.id]))
 
     def sums(self, experiment_id: str) -> Sums:
         """All that the analysis needs; as many rows at ten outcomes as at ten million."""
         c = experiment_sums.c
-        with self._database.read() as connection:
-            rows = connection.execute(select(experiment_sums).where(c.experiment_id == experiment_id)).all()
+        rows = self._database.rows(select(experiment_sums).where(c.experiment_id == experiment_id))
         moments = {}
         for row in rows:
             sums = (float(getattr(row, name)) for name in MOMENTS[1:])
@@ -128,9 +110,7 @@ class ExperimentStore:
         """The history of the primary metric, oldest first."""
         c = experiment_looks.c
         statement = select(experiment_looks).where(c.experiment_id == experiment_id).order_by(c.phase, c.n)
-        with self._database.read() as connection:
-            rows = connection.execute(statement).all()
-        return readable("look", rows, _to_look)
+        return readable("look", self._database.rows(statement), _to_look)
 
     def days(self, experiment_id: str) -> list[DayCounts]:
         """Oldest first."""
@@ -140,16 +120,14 @@ class ExperimentStore:
             .where(c.experiment_id == experiment_id, c.position != NOT_COUNTED)
             .order_by(c.day_at, c.phase, c.position)
         )
-        with self._database.read() as connection:
-            return [DayCounts(*(int(value) for value in row)) for row in connection.execute(statement)]
+        return [DayCounts(*map(int, row)) for row in self._database.rows(statement)]
 
     def latest_units(self, experiment_id: str, limit: int = 10) -> list[UnitRow]:
         """The last assignments, newest first."""
         c = experiment_units.c
         columns = (c.assignment_id, c.unit_id, c.phase, c.position, c.reason, c.created_at, c.n_outcomes)
         statement = select(*columns).where(c.experiment_id == experiment_id).order_by(c.created_at.desc()).limit(limit)
-        with self._database.read() as connection:
-            return [UnitRow(*row) for row in connection.execute(statement)]
+        return [UnitRow(*row) for row in self._database.rows(statement)]
 
     def successes(self, since_us: int, until_us: int, *, simulated: bool) -> dict[str, int]:
         """Successful outcomes recorded on the days that begin in [since, until), by experiment name."""
@@ -163,22 +141,19 @@ class ExperimentStore:
             select(experiments.c.name, func.sum(d.n_successes))
             .select_from(joined)
             .where(d.day_at >= since_us, d.day_at < until_us, d.position != NOT_COUNTED)
-            .where(is_made_up if simulated else ~is_made_up)
+            .where(is_made_up == simulated)
             .group_by(experiments.c.name)
         )
-        with self._database.read() as connection:
-            return {name: int(n) for name, n in connection.execute(statement)}
+        return {name: int(n) for name, n in self._database.rows(statement)}
 
     def owner(self, generation_id: str | None, assignment_id: str | None) -> str | None:
         """The experiment of a generation or, without one, of an assignment."""
-        by_call = select(experiments.c.id).join(generations, generations.c.ref_id == experiments.c.id)
+        u = experiment_units.c
+        statement = select(u.experiment_id).where(u.assignment_id == assignment_id)
         if generation_id is not None:
+            by_call = select(experiments.c.id).join(generations, generations.c.ref_id == experiments.c.id)
             statement = by_call.where(generations.c.id == generation_id)
-        else:
-            u = experiment_units.c
-            statement = select(u.experiment_id).where(u.assignment_id == assignment_id)
-        with self._database.read() as connection:
-            return connection.execute(statement).scalar()
+        return self._database.value(statement)
 
     def shadow_pairs(self, experiment_id: str, limit: int) -> list[tuple[str, str]]:
         """(shadow generation, served generation) of answered shadows, the latest first."""
@@ -189,22 +164,20 @@ class ExperimentStore:
             .order_by(c.created_at.desc())
             .limit(limit)
         )
-        with self._database.read() as connection:
-            return [(row.id, row.ref_part.split(":", 2)[2]) for row in connection.execute(chosen)]
+        return [(row.id, row.ref_part.split(":", 2)[2]) for row in self._database.rows(chosen)]
 
     def shadow_calls(self, experiment_id: str) -> list[ShadowCalls]:
         """Of each shadow variant."""
         c = generations.c
         position = func.substr(c.ref_part, len("shadow:") + 1, 1)  # of at most ten variants
-        failed, nano = func.sum((c.status != "ok").cast(_integer())), func.coalesce(func.sum(c.cost_nano_usd), 0)
+        failed, nano = func.sum((c.status != "ok").cast(Integer)), func.coalesce(func.sum(c.cost_nano_usd), 0)
         statement = (
             select(position, func.count(), failed, nano, func.count() - func.count(c.cost_nano_usd))
             .where(c.ref_id == experiment_id, c.ref_part.like("shadow:%"))
             .group_by(position)
             .order_by(position)
         )
-        with self._database.read() as connection:
-            return [ShadowCalls(*(int(value) for value in row)) for row in connection.execute(statement)]
+        return [ShadowCalls(*map(int, row)) for row in self._database.rows(statement)]
 
     @staticmethod
     def delete_demo(connection: Connection) -> None:
@@ -212,12 +185,6 @@ class ExperimentStore:
         for table in _TABLES:
             connection.execute(delete(table).where(table.c.experiment_id.in_(ids)))
         connection.execute(delete(experiments).where(experiments.c.is_demo == 1))
-
-
-def _integer() -> Any:
-    from sqlalchemy import Integer
-
-    return Integer
 
 
 def design_to_json(design: Design) -> str:
@@ -233,21 +200,12 @@ def design_from_json(text: str) -> Design:
 
 
 def _variant_row(experiment_id: str, phase: int, variant: Variant) -> dict[str, Any]:
-    return {
-        "experiment_id": experiment_id,
-        "phase": phase,
-        **{name: getattr(variant, name) for name in _VARIANT},
-        "parameters": json.dumps(variant.parameters.as_dict()),
-        "is_shadow": int(variant.is_shadow),
-    }
+    parameters = json.dumps(variant.parameters.as_dict())
+    return to_row(experiment_variants, variant, experiment_id=experiment_id, phase=phase, parameters=parameters)
 
 
 def _to_variant(row: Any) -> Variant:
-    return Variant(
-        **{name: row[name] for name in _VARIANT},
-        parameters=Parameters(**json.loads(row["parameters"])),
-        is_shadow=bool(row["is_shadow"]),
-    )
+    return from_row(Variant, row, parameters=Parameters(**json.loads(row["parameters"])))
 
 
 def _to_look(row: Any) -> Look:
@@ -255,23 +213,11 @@ def _to_look(row: Any) -> Look:
     return Look(row.phase, int(row.n), row.at, sums)
 
 
-def _to_experiment(row: Any, phases: Sequence[Any], by_phase: dict[tuple[str, int], list[Any]]) -> Experiment:
+def _to_experiment(row: Any, phases: Sequence[Any], variants: Sequence[Any]) -> Experiment:
+    by_phase = grouped(variants, "phase")
     spans = tuple(
-        Phase(
-            number=phase["phase"],
-            started_at=from_us(phase["started_at"]),
-            ended_at=None if phase["ended_at"] is None else from_us(phase["ended_at"]),
-            variants=tuple(_to_variant(variant) for variant in by_phase[(row["id"], phase["phase"])]),
-        )
+        from_row(Phase, phase, number=phase["phase"], variants=tuple(map(_to_variant, by_phase[phase["phase"]])))
         for phase in phases
     )
-    return Experiment(
-        **{name: row[name] for name in _SAME},
-        created_at=from_us(row["created_at"]),
-        stopped_at=None if row["stopped_at"] is None else from_us(row["stopped_at"]),
-        is_demo=bool(row["is_demo"]),
-        acknowledged_at=None if row["acknowledged_at"] is None else from_us(row["acknowledged_at"]),
-        design=design_from_json(row["design"]),
-        phases=spans,
-        variants=spans[-1].variants,
-    )
+    design = design_from_json(row.design)
+    return from_row(Experiment, row, design=design, phases=spans, variants=spans[-1].variants)

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.assignment.counting import Changes, Unit
 from core.formats import strict_json as json
@@ -13,6 +12,7 @@ from core.statistics.sums import NOT_COUNTED, TOTALS, Key, SumsByKey, is_look_du
 from core.storage.engine.bulk import as_value, insert_many, is_among, update_many
 from core.storage.engine.damaged import Parts
 from core.storage.engine.prepared import Prepared
+from core.storage.engine.records import upsert
 from core.storage.experiments.schema import (
     experiment_days,
     experiment_looks,
@@ -23,7 +23,6 @@ from core.storage.experiments.schema import (
 
 MOMENTS = ("n", "mean_x", "mean_y", "m_xx", "m_xy", "m_yy", "origin")
 KEY = ("experiment_id", "phase", "position")
-DAY_COUNTS = ("n_exposed", "n_outcomes", "n_successes")
 _LOCK = 7_264_112
 
 
@@ -73,26 +72,15 @@ def _sums(_: str) -> Any:
     return select(*columns).where(c.experiment_id == bindparam("experiment_id"), c.phase == bindparam("phase"))
 
 
-def _put_sums(dialect: str) -> Any:
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(experiment_sums)
-    changes = {name: statement.excluded[name] for name in (*MOMENTS, "histogram")}
-    return statement.on_conflict_do_update(index_elements=[*KEY, "metric"], set_=changes)
-
-
-def _days(dialect: str) -> Any:
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(experiment_days)
-    changes = {name: experiment_days.c[name] + statement.excluded[name] for name in DAY_COUNTS}
-    return statement.on_conflict_do_update(index_elements=[*KEY, "day_at"], set_=changes)
-
-
 def _last_look(_: str) -> Any:
     c, e = experiment_looks.c, experiments.c
     last = select(func.max(c.n)).where(c.experiment_id == e.id, c.phase == bindparam("phase")).scalar_subquery()
     return select(e.design, last).where(e.id == bindparam("experiment_id"))
 
 
-_UNITS, _SUMS, _PUT_SUMS = Prepared(_units), Prepared(_sums), Prepared(_put_sums)
-_ADD_DAYS, _LAST_LOOK = Prepared(_days), Prepared(_last_look)
+_UNITS, _SUMS, _LAST_LOOK = Prepared(_units), Prepared(_sums), Prepared(_last_look)
+_PUT_SUMS = Prepared(lambda dialect: upsert(dialect, experiment_sums))
+_ADD_DAYS = Prepared(lambda dialect: upsert(dialect, experiment_days, adds=True))
 
 
 def sum_row(key: tuple[Any, ...], metric: str, moments: Moments, blob: bytes | None) -> dict[str, Any]:
@@ -116,7 +104,7 @@ def add_to_sum(connection: Connection, key: Key, metric: str, n: int) -> None:
 
 
 def _add_days(connection: Connection, days: dict[tuple[Any, ...], list[int]]) -> None:
-    names = (*KEY, "day_at", *DAY_COUNTS)
+    names = experiment_days.c.keys()
     rows = [dict(zip(names, (*key, *added), strict=True)) for key, added in sorted(days.items())]
     _ADD_DAYS.run_many(connection, rows)
 

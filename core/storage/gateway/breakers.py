@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us
-from core.storage.engine.database import Database
+from core.storage.engine.database import Store
+from core.storage.engine.records import put as put_row
 from core.storage.gateway.schema import breakers
 
 
@@ -23,21 +23,14 @@ class Opening(NamedTuple):
         return from_us(self.open_until)
 
 
-class BreakerStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class BreakerStore(Store):
     def all(self) -> dict[tuple[str, str], Opening]:
-        with self._database.read() as connection:
-            rows = connection.execute(select(breakers)).all()
+        rows = self._database.rows(select(breakers))
         return {(row.provider, row.model): Opening(row.open_until, row.n_openings, row.reason) for row in rows}
 
     @staticmethod
     def put(connection: Connection, key: tuple[str, str], opening: Opening) -> None:
-        values = opening._asdict()
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(breakers).values(provider=key[0], model=key[1], **values)
-        connection.execute(statement.on_conflict_do_update(index_elements=["provider", "model"], set_=values))
+        put_row(connection, breakers, {"provider": key[0], "model": key[1], **opening._asdict()})
 
     @staticmethod
     def remove(connection: Connection, key: tuple[str, str]) -> None:

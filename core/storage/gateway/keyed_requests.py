@@ -1,10 +1,10 @@
 """Requests with an Idempotency-Key: who answers one, and the answer."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from core.storage.engine.records import upsert
 from core.storage.gateway.schema import keyed_requests
 
 _c = keyed_requests.c
@@ -19,18 +19,16 @@ class KeyedRow(NamedTuple):
 
 
 def read(connection: Connection, scope: str, key: str) -> KeyedRow | None:
-    row = connection.execute(
-        select(_c.digest, _c.owner, _c.created_at, _c.answered_at, _c.answer).where(_c.scope == scope, _c.key == key)
-    ).first()
+    columns = (_c[name] for name in KeyedRow._fields)
+    row = connection.execute(select(*columns).where(_c.scope == scope, _c.key == key)).first()
     return None if row is None else KeyedRow(*row)
 
 
 def take(connection: Connection, scope: str, key: str, digest: str, owner: str, now_us: int) -> bool:
     """Take a key for this owner; False = it was not free."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    values = {"scope": scope, "key": key, "digest": digest, "owner": owner, "created_at": now_us}
-    statement = dialect.insert(keyed_requests).values(values).on_conflict_do_nothing().returning(_c.key)
-    return connection.execute(statement).first() is not None
+    row = {"scope": scope, "key": key, "digest": digest, "owner": owner, "created_at": now_us}
+    statement = upsert(connection.dialect.name, keyed_requests, ()).returning(_c.key)
+    return connection.execute(statement, row).first() is not None
 
 
 def take_over(connection: Connection, scope: str, key: str, old_owner: str, owner: str) -> bool:

@@ -2,18 +2,14 @@
 
 from sqlalchemy import Connection, delete, insert, select
 
-from core.storage.engine.database import Database
+from core.storage.engine.database import Store
 from core.storage.gateway.schema import logins
 
 
-class LoginStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class LoginStore(Store):
     def expires_at(self, login_id: str) -> int | None:
         """Microseconds; None = there is no such login."""
-        with self._database.read() as connection:
-            return connection.scalar(select(logins.c.expires_at).where(logins.c.id == login_id))
+        return self._database.value(select(logins.c.expires_at).where(logins.c.id == login_id))
 
     @staticmethod
     def insert(connection: Connection, login_id: str, now_us: int, expires_at: int) -> None:

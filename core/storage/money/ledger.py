@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, literal_column, select, text, union_all, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.domain.budget import Budget, Position
 from core.storage.calls import rollups
 from core.storage.engine.bulk import is_one_of
 from core.storage.engine.prepared import Prepared
+from core.storage.engine.records import upsert
 from core.storage.schema import budget_spend, budgets, generations, reservations
 
 _BOOKS_LOCK = 7_264_111
@@ -102,16 +102,7 @@ def drop_owner(connection: Connection, owner: str) -> None:
     connection.execute(delete(reservations).where(reservations.c.owner == owner))
 
 
-def _upsert_reservation(dialect: str) -> Any:
-    module = sqlite if dialect == "sqlite" else postgresql
-    statement = module.insert(reservations)
-    return statement.on_conflict_do_update(
-        index_elements=["call_id", "budget_id"],
-        set_={name: statement.excluded[name] for name in ("bucket_at", "amount_nano_usd", "owner")},
-    )
-
-
-_RESERVE = Prepared(_upsert_reservation, reservations.c.keys())
+_RESERVE = Prepared(lambda dialect: upsert(dialect, reservations))
 
 
 def reserve(connection: Connection, rows: list[dict[str, Any]]) -> None:
@@ -135,17 +126,7 @@ def release(connection: Connection, call_ids: Iterable[str]) -> None:
     _RELEASE.run_many(connection, [{"call": call_id} for call_id in sorted(call_ids)])
 
 
-def _charge_statement(dialect: str) -> Any:
-    module = sqlite if dialect == "sqlite" else postgresql
-    statement = module.insert(budget_spend)
-    names = ("spent_nano_usd", "n", "n_unpriced")
-    return statement.on_conflict_do_update(
-        index_elements=["budget_id", "bucket_at"],
-        set_={name: budget_spend.c[name] + statement.excluded[name] for name in names},
-    )
-
-
-_CHARGE = Prepared(_charge_statement, budget_spend.c.keys())
+_CHARGE = Prepared(lambda dialect: upsert(dialect, budget_spend, adds=True))
 
 
 def charge(connection: Connection, charges: Mapping[tuple[str, int], Charge]) -> None:

@@ -1,19 +1,18 @@
 """Price rows: those calls were charged with, the team's own, and catalogues that were taken."""
 
 from collections.abc import Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, delete, func, insert, or_, select
 
-from core.clock import from_us, now_us
+from core.clock import now_us
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate, UnpricedModel
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise
 from core.storage.engine.damaged import Parts, readable
-from core.storage.engine.database import Database
+from core.storage.engine.database import Store
+from core.storage.engine.records import from_row, to_row, upsert
 from core.storage.schema import catalogues, generations, price_rows, rollups_day, team_prices
 
 _c = generations.c
@@ -33,15 +32,11 @@ def is_charged_as(connection: Connection, provider: str, model: str) -> ColumnEl
     return and_(is_asked, charged_model.in_([model, *names]))
 
 
-class PriceStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PriceStore(Store):
     def own_rows(self) -> list[tuple[str, dict[str, Any]]]:
         """(id, row as given) of the team's rows, oldest first."""
-        with self._database.read() as connection:
-            found = connection.execute(select(team_prices).order_by(team_prices.c.created_at, team_prices.c.id))
-            return [(row.id, Parts(row._mapping).read("row", lambda text: dict(json.loads(text)), {})) for row in found]
+        found = self._database.rows(select(team_prices).order_by(team_prices.c.created_at, team_prices.c.id))
+        return [(row.id, Parts(row._mapping).read("row", lambda text: dict(json.loads(text)), {})) for row in found]
 
     @staticmethod
     def add_own(connection: Connection, id_: str, row: dict[str, Any]) -> None:
@@ -54,13 +49,10 @@ class PriceStore:
     def taken_version(self) -> str | None:
         """The version of the catalogue that was taken last."""
         newest = select(catalogues.c.version).order_by(catalogues.c.taken_at.desc()).limit(1)
-        with self._database.read() as connection:
-            return connection.execute(newest).scalar_one_or_none()
+        return self._database.value(newest)
 
     def taken_content(self, version: str) -> str | None:
-        statement = select(catalogues.c.content).where(catalogues.c.version == version)
-        with self._database.read() as connection:
-            return connection.execute(statement).scalar_one_or_none()
+        return self._database.value(select(catalogues.c.content).where(catalogues.c.version == version))
 
     @staticmethod
     def take(connection: Connection, version: str, content: str) -> None:
@@ -73,10 +65,8 @@ class PriceStore:
 
     def pinned(self, price_id: str) -> Price | None:
         """The row a call was charged with, as it was; None where it is not kept, or damaged."""
-        with self._database.read() as connection:
-            row = connection.execute(select(price_rows).where(price_rows.c.id == price_id)).one_or_none()
-        prices = readable("price row", () if row is None else (row,), _from_row)
-        return prices[0] if prices else None
+        found = self._database.rows(select(price_rows).where(price_rows.c.id == price_id))
+        return next(iter(readable("price row", found, _to_price)), None)
 
     def unpriced(self) -> list[UnpricedModel]:
         """Models as which calls are charged and whose cost is unknown, the most tokens first."""
@@ -84,72 +74,40 @@ class PriceStore:
         tokens = func.sum(c.input_tokens + c.output_tokens)
         statement = (
             select(
-                c.provider, charged_model.label("model"), func.count().label("n"),
-                func.sum(c.input_tokens).label("i"), func.sum(c.output_tokens).label("o"),
-                func.min(c.created_at).label("a"), func.max(c.created_at).label("z"),
+                c.provider, charged_model.label("model"), func.count().label("n_calls"),
+                func.sum(c.input_tokens).cast(BigInteger).label("input_tokens"),
+                func.sum(c.output_tokens).cast(BigInteger).label("output_tokens"),
+                func.min(c.created_at).label("first_at"), func.max(c.created_at).label("last_at"),
             )
             .where(c.cost_nano_usd.is_(None), c.provider != "simulated")
             .group_by(c.provider, charged_model)
             .order_by(tokens.desc())
         )  # fmt: skip
-        with self._database.read() as connection:
-            return [
-                UnpricedModel(
-                    provider=row.provider,
-                    model=row.model,
-                    n_calls=row.n,
-                    input_tokens=int(row.i),
-                    output_tokens=int(row.o),
-                    first_at=from_us(row.a),
-                    last_at=from_us(row.z),
-                )
-                for row in connection.execute(statement)
-            ]
+        return [from_row(UnpricedModel, row) for row in self._database.rows(statement)]
 
 
 def pin(connection: Connection, prices: Sequence[Price]) -> None:
     """Keep the rows that calls are charged with, in the caller's transaction."""
     if prices:
-        module = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = module.insert(price_rows).on_conflict_do_nothing(index_elements=["id"])
+        statement = upsert(connection.dialect.name, price_rows, ())
         connection.execute(statement, [_to_row(price) for price in prices])
 
 
 def _to_row(price: Price) -> dict[str, Any]:
     rates: dict[str, Any] = {name: _rate_to_json(rate) for name in RATE_NAMES if (rate := getattr(price, name))}
     rates |= {name: str(usd) for name in FEE_NAMES if (usd := getattr(price, name)) is not None}
-    return {
-        "id": price.id,
-        "provider": price.provider,
-        "model": price.model,
-        "rates": json.dumps(rates),
-        "service_tier": price.service_tier,
-        "effective_from": price.effective_from.isoformat() if price.effective_from else None,
-        "source": price.source,
-        "note": price.note,
-        "first_used_at": now_us(),
-    }
+    return to_row(price_rows, price, rates=json.dumps(rates), first_used_at=now_us())
 
 
 def _rate_to_json(rate: Rate) -> list[Any]:
     return [str(rate.base), [[start, str(usd)] for start, usd in rate.above]]
 
 
-def _from_row(row: Any) -> Price:
+def _to_price(row: Any) -> Price:
     rates = json.loads(row.rates)
     extras: dict[str, Any] = {name: Decimal(rates.pop(name)) for name in FEE_NAMES if name in rates}
     known: dict[str, Any] = {
         name: Rate(base=Decimal(base), above=tuple((start, Decimal(usd)) for start, usd in above))
         for name, (base, above) in rates.items()
     }
-    return Price(
-        id=row.id,
-        provider=row.provider,
-        model=row.model,
-        service_tier=row.service_tier,
-        effective_from=date.fromisoformat(row.effective_from) if row.effective_from else None,
-        source=row.source,
-        note=row.note,
-        **known,
-        **extras,
-    )
+    return from_row(Price, row, **known, **extras)

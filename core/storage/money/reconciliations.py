@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from core.clock import from_us, now_us
+from core.clock import now_us
 from core.formats import strict_json as json
-from core.pricing.receipt import from_nano, to_nano
+from core.pricing.receipt import to_nano
 from core.storage.engine.damaged import readable
 from core.storage.engine.database import Connection, Database
+from core.storage.engine.records import from_row
 from core.storage.schema import reconciliations
 
 
@@ -59,19 +60,5 @@ def drop(connection: Connection, id_: str) -> bool:
 def latest(database: Database, limit: int) -> list[Kept]:
     """Newest first."""
     statement = select(reconciliations).order_by(reconciliations.c.created_at.desc()).limit(limit)
-    with database.read() as connection:
-        return readable("reconciliation", connection.execute(statement), _to_kept)
-
-
-def _to_kept(row: Any) -> Kept:
-    return Kept(
-        id=row.id,
-        created_at=from_us(row.created_at),
-        provider=row.provider,
-        source=row.source,
-        since=date.fromisoformat(row.since),
-        until=date.fromisoformat(row.until),
-        billed_usd=from_nano(row.billed_nano_usd),
-        booked_usd=from_nano(row.booked_nano_usd),
-        detail=json.loads(row.detail),
-    )
+    rows = database.rows(statement)
+    return readable("reconciliation", rows, lambda row: from_row(Kept, row, detail=json.loads(row.detail)))

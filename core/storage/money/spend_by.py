@@ -1,20 +1,19 @@
 """Spend per day by tag, user, key, workflow and experiment: what the rollups by model do not hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US
-from core.storage.engine.database import Database, in_batches
+from core.storage.engine.database import Store, in_batches
 from core.storage.engine.prepared import Prepared
+from core.storage.engine.records import upsert
 from core.storage.schema import generations
 from core.storage.schema import spend_by as table
 
 DIMENSIONS = ("tag", "user", "key", "workflow", "experiment")
-SUMS = ("n", "n_ok", "input_tokens", "output_tokens", "cost_nano_usd", "n_unpriced")
-KEY = ("bucket_at", "dimension", "value", "model", "provider")
+KEY = tuple(table.primary_key.columns.keys())
 # What of a generation row is needed here.
 COLUMNS = (
     "created_at", "request_model", "provider", "status", "input_tokens", "output_tokens", "cost_nano_usd",
@@ -34,6 +33,9 @@ class SpendBy(NamedTuple):
     output_tokens: int
     cost_nano_usd: int
     n_unpriced: int
+
+
+SUMS = SpendBy._fields[1:]
 
 
 def _values(row: Row) -> list[tuple[str, str]]:
@@ -66,16 +68,10 @@ def sums_of(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
     return sums
 
 
-def _statement(dialect: str) -> Any:
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
-    changes = {name: table.c[name] + statement.excluded[name] for name in SUMS}
-    return statement.on_conflict_do_update(index_elements=list(KEY), set_=changes)
+_ADD = Prepared(lambda dialect: upsert(dialect, table, adds=True))
 
 
-_ADD = Prepared(_statement, KEY + SUMS)
-
-
-def add_rows(connection: Connection, rows: Sequence[Row]) -> None:
+def add_rows(connection: Connection, rows: Iterable[Row]) -> None:
     """Add freshly logged generation rows, inside the caller's transaction."""
     # In one order in every process: two writers on PostgreSQL would otherwise lock rows crosswise.
     values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sorted(sums_of(rows).items())]
@@ -85,65 +81,53 @@ def add_rows(connection: Connection, rows: Sequence[Row]) -> None:
 def rebuild(connection: Connection) -> None:
     """Write the table anew from the generations."""
     connection.execute(delete(table))
-    columns = [generations.c[name] for name in COLUMNS]
-    raw = in_batches(connection, select(*columns)).mappings()
-    values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sums_of(raw).items()]
-    if values:
-        connection.execute(_statement(connection.dialect.name), values)
+    add_rows(connection, _raw(connection))
 
 
-class SpendByStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+def _raw(connection: Connection) -> Iterable[Row]:
+    """All calls on record, with what is needed here."""
+    return in_batches(connection, select(*(generations.c[name] for name in COLUMNS))).mappings()  # type: ignore[no-any-return]
 
+
+class SpendByStore(Store):
     def read(self, dimension: str, since_us: int, until_us: int, *, simulated: bool) -> list[SpendBy]:
         """Days that begin in [since, until), the most expensive value first."""
-        c = table.c
-        is_simulated = c.provider == "simulated"
-        statement = (
-            select(c.value, *(func.sum(c[name]).label(name) for name in SUMS))
-            .where(c.dimension == dimension, c.bucket_at >= since_us, c.bucket_at < until_us)
-            .where(is_simulated if simulated else ~is_simulated)
-            .group_by(c.value)
-            .order_by(func.sum(c.cost_nano_usd).desc(), c.value)
-            .limit(1000)
-        )
-        with self._database.read() as connection:
-            return [SpendBy(row[0], *(int(value) for value in row[1:])) for row in connection.execute(statement)]
+        of, c = _days(dimension, since_us, until_us, simulated=simulated), table.c
+        sums = select(c.value, *_SUMMED).where(*of).group_by(c.value)
+        statement = sums.order_by(func.sum(c.cost_nano_usd).desc(), c.value).limit(1000)
+        return [_to_sums(row) for row in self._database.rows(statement)]
 
     def models(self, dimension: str, value: str, since_us: int, until_us: int) -> dict[str, SpendBy]:
         """Real spend of one value by model, over the days that begin in [since, until)."""
-        c = table.c
-        statement = (
-            select(c.model, *(func.sum(c[name]) for name in SUMS))
-            .where(c.dimension == dimension, c.value == value, c.provider != "simulated")
-            .where(c.bucket_at >= since_us, c.bucket_at < until_us)
-            .group_by(c.model)
-        )
-        with self._database.read() as connection:
-            return {
-                row[0]: SpendBy(*row[:1], *(int(each) for each in row[1:])) for row in connection.execute(statement)
-            }
+        of, c = _days(dimension, since_us, until_us), table.c
+        statement = select(c.model, *_SUMMED).where(*of, c.value == value).group_by(c.model)
+        return {row.model: _to_sums(row) for row in self._database.rows(statement)}
 
     def daily(self, dimension: str, value: str, since_us: int, until_us: int) -> dict[int, int]:
         """Real spend in nano-dollars of one value by day start."""
-        c = table.c
-        statement = (
-            select(c.bucket_at, func.sum(c.cost_nano_usd))
-            .where(c.dimension == dimension, c.value == value, c.provider != "simulated")
-            .where(c.bucket_at >= since_us, c.bucket_at < until_us)
-            .group_by(c.bucket_at)
-        )
-        with self._database.read() as connection:
-            return {int(at): int(nano) for at, nano in connection.execute(statement)}
+        of, c = _days(dimension, since_us, until_us), table.c
+        sums = select(c.bucket_at, func.sum(c.cost_nano_usd)).where(*of, c.value == value).group_by(c.bucket_at)
+        return {int(at): int(nano) for at, nano in self._database.rows(sums)}
 
     def differences(self) -> list[str]:
         """Recompute from raw rows and say what differs; empty = nothing."""
         with self._database.read() as connection:
-            columns = [generations.c[name] for name in COLUMNS]
-            raw = in_batches(connection, select(*columns)).mappings()
-            expected = sums_of(raw)
-            rows = connection.execute(select(*(table.c[name] for name in KEY + SUMS))).all()
+            expected = sums_of(_raw(connection))
+            rows = connection.execute(select(table)).all()
         found = {tuple(row[: len(KEY)]): list(row[len(KEY) :]) for row in rows}
         wrong = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
         return [f"spend_by {key} differs from the raw rows" for key in sorted(wrong, key=str)]
+
+
+_SUMMED = [func.sum(table.c[name]) for name in SUMS]
+
+
+def _to_sums(row: Any) -> SpendBy:
+    return SpendBy(row[0], *map(int, row[1:]))
+
+
+def _days(dimension: str, since_us: int, until_us: int, *, simulated: bool = False) -> tuple[Any, ...]:
+    """The rows of a dimension on the days that begin in [since, until)."""
+    c = table.c
+    is_kind = (c.provider == "simulated") == simulated
+    return c.dimension == dimension, c.bucket_at >= since_us, c.bucket_at < until_us, is_kind
