@@ -25,8 +25,7 @@ def read_unfinished(database: Database, runs: Table) -> list[Unfinished]:
     """Oldest first."""
     c = runs.c
     statement = select(c.id, c.status, c.n_starts, c.owner).where(c.status.in_(("queued", "running")))
-    with database.read() as connection:
-        return [Unfinished(*row) for row in connection.execute(statement.order_by(c.created_at))]
+    return [Unfinished(*row) for row in database.rows(statement.order_by(c.created_at))]
 
 
 def move(

@@ -7,40 +7,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import DAY_US, HOUR_US
 from core.domain.metrics import RollupKey, RollupRows
 from core.statistics import histogram
 from core.storage.engine.damaged import UNREADABLE, readable
-from core.storage.engine.database import Database, in_batches
+from core.storage.engine.database import Store, in_batches
 from core.storage.engine.prepared import Prepared
+from core.storage.engine.records import upsert
 from core.storage.schema import generations, rollups_day, rollups_hour
 
-SUMS = (
-    "n",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "thinking_tokens",
-    "cost_nano_usd",
-    "n_unpriced",
-    "unpriced_tokens",
-    "n_estimated",
-    "latency_sum_us",
-    "ttft_n",
-    "ttft_sum_us",
-    "input_nano_usd",
-    "cached_nano_usd",
-    "saved_nano_usd",
-)
-COUNTS = SUMS[:9]
+TABLES = ((rollups_hour, HOUR_US), (rollups_day, DAY_US))
+KEY = RollupKey._fields
 EXTREMES = ("latency_min_us", "latency_max_us")
 HISTOGRAMS = ("latency_histogram", "ttft_histogram")
+SUMS = tuple(c.name for c in rollups_hour.c if c.name not in KEY + EXTREMES + HISTOGRAMS)
+COUNTS = SUMS[:9]  # from n to n_estimated
 _BLANK = (1 << 62, 0, b"", b"")  # extremes and histograms of no calls
 TIMES = ("latency_sum_us", "latency_max_us", "latency_histogram", "ttft_histogram")
-KEY = ("bucket_at", "model", "provider", "source", "status", "error_class")
-TABLES = ((rollups_hour, HOUR_US), (rollups_day, DAY_US))
+# What of a generation row is needed here: for the key, added as it is, and looked at.
+_KEYED = ("request_model", "provider", "source", "status", "error_class")
+_TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
+_PARTS = ("input_nano_usd", "cached_nano_usd", "saved_nano_usd")
+_COLUMNS = ("created_at", *_KEYED, *_TOKENS, *_PARTS, "cost_nano_usd", "cost_status", "latency_us", "ttft_us")
 
 Row = dict[str, Any]
 
@@ -58,14 +47,14 @@ class Delta:
     def add(self, row: Row) -> None:
         sums, cost, ttft_us = self.sums, row["cost_nano_usd"], row["ttft_us"]
         sums["n"] += 1
-        for name in ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens"):
+        for name in _TOKENS:
             sums[name] += row[name]
         if cost is None:
             sums["n_unpriced"] += 1
             sums["unpriced_tokens"] += row["input_tokens"] + row["output_tokens"]
         else:
             sums["cost_nano_usd"] += cost
-        for name in ("input_nano_usd", "cached_nano_usd", "saved_nano_usd"):
+        for name in _PARTS:
             sums[name] += row[name]
         sums["n_estimated"] += row["cost_status"] == "estimated"
         latency_us = row["latency_us"]
@@ -87,14 +76,7 @@ def _count(counts: dict[int, int], duration_us: int) -> None:
 def deltas_of(rows: Iterable[Row], width_us: int) -> dict[RollupKey, Delta]:
     deltas: dict[RollupKey, Delta] = {}
     for row in rows:
-        key = RollupKey(
-            row["created_at"] // width_us * width_us,
-            row["request_model"],
-            row["provider"],
-            row["source"],
-            row["status"],
-            row["error_class"],
-        )
+        key = RollupKey(row["created_at"] // width_us * width_us, *[row[name] for name in _KEYED])
         deltas.setdefault(key, Delta()).add(row)
     return deltas
 
@@ -121,13 +103,9 @@ def _statements(table: Table) -> _Statements:
     new_row: dict[str, Any] = {name: bindparam(f"k_{name}") for name in KEY} | dict.fromkeys(SUMS, 0)
     new_row |= dict(zip(EXTREMES + HISTOGRAMS, _BLANK, strict=True))
 
-    def insert(dialect: str) -> Any:
-        module = sqlite if dialect == "sqlite" else postgresql
-        return module.insert(table).values(**new_row).on_conflict_do_nothing(index_elements=list(KEY))
-
     columns = [table.c[name] for name in EXTREMES + HISTOGRAMS]
     return _Statements(
-        insert=Prepared(insert),
+        insert=Prepared(lambda dialect: upsert(dialect, table, ()).values(**new_row)),
         select=Prepared(lambda _: select(*columns).where(where).with_for_update()),
         update=Prepared(lambda _: update(table).where(where).values(**changes)),
     )
@@ -163,11 +141,8 @@ def _merged(old: Sequence[Any], delta: Delta) -> dict[str, Any]:
     }
 
 
-class RollupStore:
+class RollupStore(Store):
     """Reads rollups for a window; whole days come from the day table, the edges from the hour table."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def read(
         self, since_us: int, until_us: int, *, simulated: bool, model: str | None = None, by_hour: bool = False
@@ -192,33 +167,25 @@ class RollupStore:
         c = rollups_day.c
         statement = select(c.bucket_at).limit(1)
         if simulated is not None:
-            statement = statement.where(c.provider == "simulated" if simulated else c.provider != "simulated")
+            statement = statement.where((c.provider == "simulated") == simulated)
         if source is not None:
             statement = statement.where(c.source == source)
-        with self._database.read() as connection:
-            return connection.execute(statement).first() is not None
+        return self._database.value(statement) is not None
 
     def first_day_us(self, *, simulated: bool) -> int | None:
         c = rollups_day.c
-        of = c.provider == "simulated" if simulated else c.provider != "simulated"
-        with self._database.read() as connection:
-            first: int | None = connection.execute(select(func.min(c.bucket_at)).where(of)).scalar_one()
-        return first
+        return self._database.value(select(func.min(c.bucket_at)).where((c.provider == "simulated") == simulated))
 
     def models(self) -> set[tuple[str, str]]:
         """(provider, model) of every call on record."""
-        with self._database.read() as connection:
-            return {
-                (row[0], row[1])
-                for row in connection.execute(select(rollups_day.c.provider, rollups_day.c.model).distinct())
-            }
+        rows = self._database.rows(select(rollups_day.c.provider, rollups_day.c.model).distinct())
+        return {(provider, model) for provider, model in rows}
 
     def n_calls(self, since_us: int, until_us: int, sources: Sequence[str]) -> int:
         """Calls of these sources in [since, until), simulated ones too. Both must be whole hours."""
         h = rollups_hour.c
         where = and_(h.bucket_at >= since_us, h.bucket_at < until_us, h.source.in_(sources))
-        with self._database.read() as connection:
-            return int(connection.execute(select(func.coalesce(func.sum(h.n), 0)).where(where)).scalar_one())
+        return int(self._database.value(select(func.sum(h.n)).where(where)) or 0)
 
     def spend_nano_usd(self, since_us: int, until_us: int) -> tuple[int, int]:
         """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond."""
@@ -265,26 +232,7 @@ class RollupStore:
         """Recompute every rollup from raw rows and say what differs; empty = they agree."""
         found: list[str] = []
         with self._database.read() as connection:
-            names = (
-                "created_at",
-                "request_model",
-                "provider",
-                "source",
-                "status",
-                "error_class",
-                "input_tokens",
-                "cached_tokens",
-                "output_tokens",
-                "thinking_tokens",
-                "cost_nano_usd",
-                "input_nano_usd",
-                "cached_nano_usd",
-                "saved_nano_usd",
-                "cost_status",
-                "latency_us",
-                "ttft_us",
-            )
-            columns = [generations.c[name] for name in names]
+            columns = [generations.c[name] for name in _COLUMNS]
             for table, width_us in TABLES:
                 raw = in_batches(connection, select(*columns)).mappings()
                 expected = deltas_of((dict(row) for row in raw), width_us)
@@ -300,10 +248,8 @@ def models_in(connection: Connection, since_us: int, until_us: int) -> list[tupl
     """(provider, model) of the calls in [since, until), and of those of the hours that these cut."""
     h = rollups_hour.c
     window = and_(h.bucket_at >= since_us // HOUR_US * HOUR_US, h.bucket_at < until_us)
-    return [
-        (provider, model)
-        for provider, model in connection.execute(select(h.provider, h.model).where(window).distinct())
-    ]
+    found = connection.execute(select(h.provider, h.model).where(window).distinct())
+    return [(provider, model) for provider, model in found]
 
 
 def spend(
@@ -403,8 +349,6 @@ def _spans(since_us: int, until_us: int) -> list[tuple[Table, int, int]]:
 
 
 def _window(table: Table, since_us: int, until_us: int, simulated: bool, model: str | None) -> Any:
-    is_simulated = table.c.provider == "simulated"
-    window = and_(
-        table.c.bucket_at >= since_us, table.c.bucket_at < until_us, is_simulated if simulated else ~is_simulated
-    )
-    return window if model is None else and_(window, table.c.model == model)
+    c = table.c
+    window = and_(c.bucket_at >= since_us, c.bucket_at < until_us, (c.provider == "simulated") == simulated)
+    return window if model is None else and_(window, c.model == model)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, func, select
 from core.clock import DAY_US
 from core.domain.metrics import CallTotals, Times, Totals, VariantTotals
 from core.statistics import histogram
-from core.storage.engine.database import Database
+from core.storage.engine.database import Database, Store
 from core.storage.experiments.schema import experiment_sums, experiment_variants, experiments
 from core.storage.schema import rollups_day, workflow_runs
 
@@ -20,14 +20,14 @@ MAX_EXPERIMENTS = 200  # the newest; a dashboard of more is not read
 KEPT_US = 60_000_000
 
 
-class TotalsStore:
+class TotalsStore(Store):
     """Days that are over are read once a minute: only new prices, imports and made-up history still change them.
 
     A year of twenty models is a hundred thousand rows of days; today and yesterday are some hundred.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._lock = threading.Lock()
         self._past = Totals([], [])
         self._past_of = 0, 0  # until when it reaches, and when it was read (µs)
@@ -58,8 +58,7 @@ class TotalsStore:
             exposure.c.n, success.c.n, success.c.mean_x,
         )  # fmt: skip
         statement = select(*columns).select_from(variants).where(e.id.in_(newest)).order_by(e.id, v.phase, v.position)
-        with self._database.read() as connection:
-            rows = connection.execute(statement).all()
+        rows = self._database.rows(statement)
         return [
             VariantTotals(
                 experiment_id, name, status == "running", phase, variant, weight, weight > 0 and not is_shadow,
@@ -73,8 +72,7 @@ class TotalsStore:
         c = workflow_runs.c
         states = ("queued", "running")
         statement = select(c.status, func.count()).where(c.status.in_(states)).group_by(c.status)
-        with self._database.read() as connection:
-            return dict.fromkeys(states, 0) | {status: int(n) for status, n in connection.execute(statement)}
+        return dict.fromkeys(states, 0) | {status: int(n) for status, n in self._database.rows(statement)}
 
 
 def _calls(connection: Connection, where: Any) -> list[CallTotals]:

@@ -1,110 +1,85 @@
 """The tables of the gateway: keys, logins, cached responses, feedback, and open circuits."""
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    String,
-    Table,
-    Text,
-)
+from sqlalchemy import CheckConstraint, Column, Float, Index, LargeBinary, String
 
-from core.storage.schema import metadata
+from core.storage.columns import ID, flag, key, number, reference, small, table, text
 
-api_keys = Table(
+api_keys = table(
     "api_keys",
-    metadata,
-    Column("id", String(40), primary_key=True),
-    Column("name", Text, nullable=False),
+    key("id", kind=ID),
+    text("name"),
     Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the key; the key itself is nowhere
-    Column("hint", Text, nullable=False),  # its beginning and end, to tell keys apart
-    Column("scopes", Text, nullable=False),  # JSON list
-    Column("models", Text, nullable=False, server_default="[]"),  # JSON list of patterns; empty = all
-    Column("tags", Text, nullable=False, server_default="[]"),  # JSON list, put on every call
-    Column("rpm", Integer),  # requests a minute; NULL = no limit
-    Column("user_rpm", Integer),  # the same for each of its users
-    Column("log_content", Text),  # full, metadata or none; NULL = as the server does
-    Column("shares_cache", Integer, nullable=False, server_default="0"),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("revoked_at", BigInteger),
-    Column("last_used_at", BigInteger),
+    text("hint"),  # its beginning and end, to tell keys apart
+    text("scopes"),  # JSON list
+    text("models", default="[]"),  # JSON list of patterns; empty = all
+    text("tags", default="[]"),  # JSON list, put on every call
+    small("rpm", optional=True),  # requests a minute; NULL = no limit
+    small("user_rpm", optional=True),  # the same for each of its users
+    text("log_content", optional=True),  # full, metadata or none; NULL = as the server does
+    flag("shares_cache"),
+    number("created_at"),
+    number("expires_at", "revoked_at", "last_used_at", optional=True),
     CheckConstraint("rpm > 0 AND user_rpm > 0", name="api_key_rates"),
     CheckConstraint("log_content IN ('full', 'metadata', 'none')", name="api_key_log_content"),
 )
 
 # Responses cached for a while; the same request of the same scope gets the same one.
-cached_responses = Table(
+cached_responses = table(
     "cached_responses",
-    metadata,
-    Column("digest", String(64), primary_key=True),  # SHA-256 of the scope and the whole effective request
+    key("digest", kind=String(64)),  # SHA-256 of the scope and the whole effective request
     Column("response", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
+    number("created_at", "expires_at"),
 )
 Index("ix_cached_responses_expires", cached_responses.c.expires_at)
 
 # Models that failed so often that their circuit is open until then; every process looks here.
-breakers = Table(
+breakers = table(
     "breakers",
-    metadata,
-    Column("provider", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
-    Column("open_until", BigInteger, nullable=False),
-    Column("n_openings", Integer, nullable=False),  # in a row; each waits longer
-    Column("reason", Text, nullable=False),
+    key("provider", "model"),
+    number("open_until"),
+    small("n_openings"),  # in a row; each waits longer
+    text("reason"),
 )
 
 # The requests of the last minute that count against a limit, where several processes share it.
-rate_hits = Table(
+rate_hits = table(
     "rate_hits",
-    metadata,
-    Column("id", String(40), primary_key=True),
-    Column("name", Text, nullable=False),  # whose limit
-    Column("at", BigInteger, nullable=False),
+    key("id", kind=ID),
+    text("name"),  # whose limit
+    number("at"),
 )
 Index("ix_rate_hits_name", rate_hits.c.name, rate_hits.c.at)
 
 # Who is logged in to the pages. The id is a digest of what the browser holds together with the password.
-logins = Table(
+logins = table(
     "logins",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
+    key("id", kind=String(64)),
+    number("created_at", "expires_at"),
 )
 
 # Requests with an Idempotency-Key: claimed while they are answered, then kept with their answer for a while.
-keyed_requests = Table(
+keyed_requests = table(
     "keyed_requests",
-    metadata,
-    Column("scope", Text, primary_key=True),  # whose key: an API key's id, or none
-    Column("key", Text, primary_key=True),
+    key("scope"),  # whose key: an API key's id, or none
+    key("key"),
     Column("digest", String(64), nullable=False),  # of the request: another one with the same key is refused
-    Column("owner", Text, nullable=False),  # the process that answers it
-    Column("created_at", BigInteger, nullable=False),
-    Column("answered_at", BigInteger),  # NULL = not yet
+    text("owner"),  # the process that answers it
+    number("created_at"),
+    number("answered_at", optional=True),  # NULL = not yet
     Column("answer", LargeBinary),  # status, headers and body; NULL = not kept
 )
 Index("ix_keyed_requests_created", keyed_requests.c.created_at)
 
 # What people thought of an answer: one a person and answer, the last one counts.
-feedback = Table(
+feedback = table(
     "feedback",
-    metadata,
-    Column("generation_id", String(40), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
-    Column("key_id", Text, primary_key=True),  # of which key it came; empty = none
-    Column("user_id", Text, primary_key=True),  # whose opinion it is; empty = not said
-    Column("thumb", Text),
+    reference("generation_id", "generations.id", is_key=True),
+    key("key_id"),  # of which key it came; empty = none
+    key("user_id"),  # whose opinion it is; empty = not said
+    text("thumb", optional=True),
     Column("rating", Float),
-    Column("text", Text),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
+    text("text", optional=True),
+    number("created_at", "updated_at"),
     CheckConstraint("thumb IN ('up', 'down')", name="feedback_thumb"),
     CheckConstraint("rating BETWEEN 1 AND 5", name="feedback_rating"),
 )
