@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from core import clock
 from core.calls.accounting import at_least
@@ -120,6 +121,12 @@ class ModelAnswer:
         if status == "stopped":
             return not self.is_waiting  # between two attempts nothing is under way
         return is_billable(error)
+
+
+_TAKEN = (  # over from an accumulator as they are
+    "created_at", "model", "text", "thinking", "tool_calls", "has_output", "finish_reason", "reason", "response_model",
+    "service_tier", "is_undercounted", "n_attempts", "vendor_s", "waited_s", "is_stopped",
+)  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
@@ -251,30 +258,14 @@ class Accumulator:
 
     def answer(self, error: AimmError | None) -> ModelAnswer:
         """The answer as it stands. error: Why it goes no further."""
+        taken: dict[str, Any] = {name: getattr(self, name) for name in _TAKEN}
+        taken |= {name: tuple(getattr(self, name)) for name in ("usages", "lost", "causes", "notes")}
         return ModelAnswer(
-            created_at=self.created_at,
+            **taken,
             provider=self.provider.name if self.provider else "unknown",
-            model=self.model,
-            text=self.text,
-            thinking=self.thinking,
-            tool_calls=self.tool_calls,
-            has_output=self.has_output,
-            finish_reason=self.finish_reason,
-            reason=self.reason,
-            response_model=self.response_model,
-            service_tier=self.service_tier,
-            usages=tuple(self.usages),
-            lost=tuple(self.lost),
-            is_undercounted=self.is_undercounted,
             is_hit=self.answerer.is_hit,
-            n_attempts=self.n_attempts,
-            causes=tuple(self.causes),
-            notes=tuple(self.notes),
             latency_s=self.elapsed_s(),
             ttft_s=self.ttft_s(),
-            vendor_s=self.vendor_s,
-            waited_s=self.waited_s,
-            is_stopped=self.is_stopped,
             is_waiting=bool(self.waiting),
             error=error,
         )

@@ -75,6 +75,13 @@ def told(error: AimmError, kept: LogContent) -> str:
     return f"{upstream.status} {upstream.code or upstream.type}".strip()
 
 
+# Fields of a generation, by whom they are taken from as they are.
+_OF_ANSWER = "created_at provider service_tier latency_s ttft_s n_attempts text thinking tool_calls".split()
+_OF_ORIGIN = "source ref_id ref_part ref_name user_id key_id tags".split()
+_OF_REQUEST = "operation messages system parameters tools".split()
+_OF_ACCOUNT = "usage cost_usd cost_status price_id saved_usd receipts".split()
+
+
 def generation_of(call: Call, answer: ModelAnswer, price: Price | None, kept: LogContent) -> Generation:
     """The record of a call."""
     status, error = answer.outcome
@@ -84,44 +91,27 @@ def generation_of(call: Call, answer: ModelAnswer, price: Price | None, kept: Lo
     else:
         account = settle(usages, price, is_estimated=is_estimated)
     notes = [*answer.notes, *_remarks(answer, account, usages, is_estimated=is_estimated)]
-    origin, request = call.origin, call.request
+    same: dict[str, Any] = {
+        name: getattr(given, name)
+        for given, names in (
+            (answer, _OF_ANSWER),
+            (call.origin, _OF_ORIGIN),
+            (call.request, _OF_REQUEST),
+            (account, _OF_ACCOUNT),
+        )
+        for name in names
+    }
     return Generation(
+        **same,
         id=call.id,
-        created_at=answer.created_at,
-        request_model=answer.model.name if answer.model else request.model,
+        request_model=answer.model.name if answer.model else call.request.model,
         response_model=storable(answer.response_model) if answer.response_model else None,
-        provider=answer.provider,
-        source=origin.source,
-        operation=request.operation,
-        ref_id=origin.ref_id,
-        ref_part=origin.ref_part,
-        ref_name=origin.ref_name,
-        user_id=origin.user_id,
-        key_id=origin.key_id,
-        tags=origin.tags,
         note=storable(" ".join(notes)),
         status=status,
         error_class=error.code if error else "",
         error_message=storable(told(error, kept)) if error else "",
         finish_reason="error" if status == "error" else answer.finish_reason,
-        usage=account.usage,
-        cost_usd=account.cost_usd,
-        cost_status=account.cost_status,
-        price_id=account.price_id,
-        saved_usd=account.saved_usd,
-        service_tier=answer.service_tier,
         usages=tuple(usages) if len(usages) > 1 else (),
-        receipts=account.receipts,
-        latency_s=answer.latency_s,
-        ttft_s=answer.ttft_s,
-        n_attempts=answer.n_attempts,
-        text=answer.text,
-        thinking=answer.thinking,
-        messages=request.messages,
-        system=request.system,
-        parameters=request.parameters,
-        tools=request.tools,
-        tool_calls=answer.tool_calls,
     )
 
 

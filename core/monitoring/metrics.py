@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,11 @@ from core.domain.metrics import Metrics, MetricsRow, RollupRows
 from core.statistics.histogram import merge_groups, percentiles_us
 
 SHARES = (0.50, 0.95, 0.99)
-_TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
+_SUMS = (
+    "n", "input_tokens", "cached_tokens", "output_tokens", "thinking_tokens", "n_unpriced", "unpriced_tokens",
+    "n_estimated",
+)  # fmt: skip
+_PERCENTILES = ("p50_s", "p95_s", "p99_s", "ttft_p50_s", "ttft_p95_s", "ttft_p99_s")
 
 
 def summarise(rows: RollupRows, *, width_us: int | None, by_model: bool) -> list[MetricsRow]:
@@ -69,31 +74,22 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
             name = key.error_class or key.status
             errors[group][name] = errors[group].get(name, 0) + n
 
-    results = []
-    for g in range(n_groups):
-        p50, p95, p99, ttft_p50, ttft_p95, ttft_p99 = latency[g] + ttft[g]
-        results.append(
-            Metrics(
-                n=sums["n"][g],
-                n_ok=n_ok[g],
-                n_stopped=n_stopped[g],
-                **{name: sums[name][g] for name in _TOKENS},
-                cost_usd=Decimal(sums["cost_nano_usd"][g]) / 1_000_000_000,
-                n_unpriced=sums["n_unpriced"][g],
-                unpriced_tokens=sums["unpriced_tokens"][g],
-                n_estimated=sums["n_estimated"][g],
-                latency_mean_s=latency_sum[g] / n_ok[g] / 1e6 if n_ok[g] else None,
-                latency_max_s=int(latency_max[g]) / 1e6 if n_ok[g] else None,
-                p50_s=p50,
-                p95_s=p95,
-                p99_s=p99,
-                ttft_p50_s=ttft_p50,
-                ttft_p95_s=ttft_p95,
-                ttft_p99_s=ttft_p99,
-                errors=errors[g],
-            )
+    measured: list[dict[str, Any]] = [
+        dict(zip(_PERCENTILES, latency[g] + ttft[g], strict=True)) for g in range(n_groups)
+    ]
+    return [
+        Metrics(
+            **{name: sums[name][g] for name in _SUMS},
+            n_ok=n_ok[g],
+            n_stopped=n_stopped[g],
+            cost_usd=Decimal(sums["cost_nano_usd"][g]) / 1_000_000_000,
+            latency_mean_s=latency_sum[g] / n_ok[g] / 1e6 if n_ok[g] else None,
+            latency_max_s=int(latency_max[g]) / 1e6 if n_ok[g] else None,
+            **measured[g],
+            errors=errors[g],
         )
-    return results
+        for g in range(n_groups)
+    ]
 
 
 def _percentiles_s(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int) -> list[list[float | None]]:

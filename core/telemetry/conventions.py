@@ -30,7 +30,7 @@ def _parameter(name: str) -> Callable[[Generation, CallFacts], Value | None]:
     return lambda g, facts: getattr(g.parameters, name)
 
 
-def _tokens(name: str) -> Callable[[Generation, CallFacts], Value | None]:
+def _tokens(name: str) -> Callable[[Generation, CallFacts], int | None]:
     return lambda g, facts: getattr(g.usage, name) or None
 
 
@@ -50,6 +50,10 @@ def _output_type(g: Generation, facts: CallFacts) -> str | None:
     if g.operation != "chat":
         return None
     return "json" if g.parameters.json_schema is not None or g.parameters.json_object else "text"
+
+
+def _first_chunk(g: Generation, facts: CallFacts) -> float | None:
+    return g.ttft_s if facts.is_streamed else None
 
 
 def provider_name(g: Generation) -> str:
@@ -78,7 +82,7 @@ ATTRIBUTES = (
     Attribute("gen_ai.request.reasoning.level", _parameter("thinking_level")),
     Attribute("gen_ai.request.stream", lambda g, facts: facts.is_streamed or None),
     Attribute("gen_ai.response.finish_reasons", lambda g, facts: (g.finish_reason,) if g.finish_reason else None),
-    Attribute("gen_ai.response.time_to_first_chunk", lambda g, facts: g.ttft_s if facts.is_streamed else None),
+    Attribute("gen_ai.response.time_to_first_chunk", _first_chunk),
     Attribute("gen_ai.usage.input_tokens", _tokens("input_tokens")),
     Attribute("gen_ai.usage.output_tokens", _tokens("output_tokens")),
     Attribute("gen_ai.usage.cache_read.input_tokens", _tokens("cached_tokens")),
@@ -118,16 +122,8 @@ class Instrument(NamedTuple):
     has_error: bool = False
 
 
-def _count(name: str) -> Callable[[Generation, CallFacts], float | None]:
-    return lambda g, facts: getattr(g.usage, name) or None
-
-
 def _duration(g: Generation, facts: CallFacts) -> float:
     return g.latency_s
-
-
-def _first_chunk(g: Generation, facts: CallFacts) -> float | None:
-    return g.ttft_s if facts.is_streamed else None
 
 
 _INPUT, _OUTPUT = {"gen_ai.token.type": "input"}, {"gen_ai.token.type": "output"}
@@ -137,11 +133,11 @@ _TOOK = "GenAI operation duration."
 _FIRST = "Time to receive the first chunk."
 _READ, _MADE = "Input tokens of an operation.", "Output tokens of an operation."
 _INFERENCE, _EMBEDDINGS = "gen_ai.client.inference", "gen_ai.client.embeddings"
-_N_READ, _N_MADE = _count("input_tokens"), _count("output_tokens")
+_N_READ, _N_MADE = _tokens("input_tokens"), _tokens("output_tokens")
 
 TODAY = (
-    Instrument("gen_ai.client.token.usage", "{token}", _USED, _count("input_tokens"), TOKENS, _INPUT),
-    Instrument("gen_ai.client.token.usage", "{token}", _USED, _count("output_tokens"), TOKENS, _OUTPUT),
+    Instrument("gen_ai.client.token.usage", "{token}", _USED, _tokens("input_tokens"), TOKENS, _INPUT),
+    Instrument("gen_ai.client.token.usage", "{token}", _USED, _tokens("output_tokens"), TOKENS, _OUTPUT),
     Instrument("gen_ai.client.operation.duration", "s", _TOOK, _duration, SECONDS, has_error=True),
     Instrument("gen_ai.client.operation.time_to_first_chunk", "s", _FIRST, _first_chunk, SECONDS),
 )
@@ -149,11 +145,11 @@ LATEST = (
     *(
         Instrument(f"{_INFERENCE}.usage.{name}", "{token}", text, of, labels=_UNTOLD, operation="chat")
         for name, text, of in (
-            ("input_tokens", "Input tokens used, cached ones included.", _count("input_tokens")),
-            ("output_tokens", "Output tokens used, reasoning included.", _count("output_tokens")),
-            ("cache_read.input_tokens", "Input tokens read from a cache.", _count("cached_tokens")),
+            ("input_tokens", "Input tokens used, cached ones included.", _tokens("input_tokens")),
+            ("output_tokens", "Output tokens used, reasoning included.", _tokens("output_tokens")),
+            ("cache_read.input_tokens", "Input tokens read from a cache.", _tokens("cached_tokens")),
             ("cache_write.input_tokens", "Input tokens written to a cache.", _written),
-            ("reasoning.output_tokens", "Output tokens used for reasoning.", _count("thinking_tokens")),
+            ("reasoning.output_tokens", "Output tokens used for reasoning.", _tokens("thinking_tokens")),
         )
     ),
     Instrument(f"{_INFERENCE}.operation.input_tokens", "{token}", _READ, _N_READ, TOKENS, operation="chat"),
