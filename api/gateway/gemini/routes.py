@@ -50,7 +50,10 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     """All models, or the one that is wanted."""
     key = exchange.key
-    found = [_model(each) for each in await asyncio.to_thread(mm.models) if key is None or key.may_ask(each.name)]
+    known: dict[str, Model] = {}
+    for each in await asyncio.to_thread(mm.models):
+        known.setdefault(each.name, each)  # of vendors with a model of one name the first is asked
+    found = [_model(each) for name, each in known.items() if key is None or key.may_ask(name)]
     if not wanted:
         return await exchange.answer(200, encoded({"models": found}))
     for model in found:

@@ -62,7 +62,10 @@ def _names(mm: ModelManager, key: Key | None) -> list[tuple[str, str]]:
     found = [(model.name, model.provider) for model in mm.models()]
     found += [(alias.name, "alias") for alias in mm.aliases.all()]
     found += [(f"exp:{experiment.name}", "experiment") for experiment in mm.traffic.running()]
-    return [(name, owner) for name, owner in found if key is None or key.may_ask(name)]
+    owners: dict[str, str] = {}
+    for name, owner in found:
+        owners.setdefault(name, owner)  # of vendors with a model of one name the first is asked
+    return [(name, owner) for name, owner in owners.items() if key is None or key.may_ask(name)]
 
 
 _POSTS = {"/chat/completions": _chat, "/embeddings": _embeddings, "/feedback": give}

@@ -108,3 +108,11 @@ def test_a_cap_is_for_all_models_of_a_call(served: Running):
             found = error.status_code
             assert "of the cap is left" in error.message and cap not in error.message
         assert found == status
+
+
+def test_a_name_that_several_vendors_have_is_listed_once_as_the_first_of_them(served: Running):
+    listed = served.get("/v1/models").json["data"]
+    names = [model["name"] for model in served.get("/gemini/v1beta/models").json["models"]]
+
+    assert len({model["id"] for model in listed}) == len(listed) and len(set(names)) == len(names)
+    assert [model["owned_by"] for model in listed if model["id"] == GPT] == ["openai"]
