@@ -47,6 +47,7 @@ _experiment_view = View(
     design=asdict,
     phases=_phase_view.each,
 )
+_head_view = View(Experiment, "experiment_id=id name hypothesis status simulated=is_simulated")
 _decision_view = View(Decision, "action headline reasons days_left money?")
 _not_counted_view = View(
     Analysis, "units=n_not_counted in_two_variants=n_multiple late_outcomes=n_late orphaned_outcomes=n_orphans"
@@ -82,7 +83,6 @@ def create_experiment(body: schemas.CreateExperiment, mm: Manager) -> dict[str, 
         raise InvalidRequest("An experiment needs variant_a and variant_b, or a list of variants.")
     variants = [_variant(v) for v in (pair if body.variants is None else body.variants)]
     design = body.model_dump(exclude={"variant_a", "variant_b", "variants"})
-    design["secondary"], design["internal_units"] = tuple(design["secondary"]), tuple(design["internal_units"])
     experiment = mm.experiments.create(design.pop("name"), variants, **design)
     return {
         "status": "success",
@@ -236,11 +236,7 @@ def stats_view(report: ExperimentReport) -> dict[str, Any]:
     experiment, decision = report.experiment, report.decision
     winner = next((v.key for v in experiment.variants if v.position == decision.winner), None)
     return {
-        "experiment_id": experiment.id,
-        "name": experiment.name,
-        "hypothesis": experiment.hypothesis,
-        "status": experiment.status,
-        "simulated": experiment.is_simulated,
+        **_head_view(experiment),
         **{result.variant.key: _variant_stats(report.analysis, result) for result in report.results},
         "winner": winner,
         "decision": _decision_view(decision),

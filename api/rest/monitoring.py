@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from api.rest.dependencies import Manager, Span, StrictRoute, usd
 from api.rest.views import View, tokens_view
 from core import Metrics, MetricsRow
-from core.domain.metrics import MEASURES
+from core.domain.metrics import MEASURES, Window
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -39,12 +39,7 @@ def metrics(
     simulated: bool = False,
 ) -> dict[str, Any]:
     rows = mm.monitoring.by_model(window, bucket=bucket, model=model, simulated=simulated)
-    return {
-        "status": "success",
-        "from": window.since.isoformat(),
-        "to": window.until.isoformat(),
-        "metrics": [_metrics_view(row) for row in rows],
-    }
+    return _answered(window) | {"metrics": [_metrics_view(row) for row in rows]}
 
 
 @router.get("/costs")
@@ -52,13 +47,15 @@ def costs(mm: Manager, window: Span, simulated: bool = False) -> dict[str, Any]:
     rows = mm.monitoring.by_model(window, simulated=simulated)
     total = sum((row.metrics.cost_usd for row in rows), start=0)
     return {
-        "status": "success",
-        "from": window.since.isoformat(),
-        "to": window.until.isoformat(),
+        **_answered(window),
         "costs": _costs_view.each(rows),
         "total_cost": float(total),
         "unpriced_requests": sum(row.metrics.n_unpriced for row in rows),
     }
+
+
+def _answered(window: Window) -> dict[str, Any]:
+    return {"status": "success", "from": window.since.isoformat(), "to": window.until.isoformat()}
 
 
 def _metrics_view(row: MetricsRow) -> dict[str, Any]:
