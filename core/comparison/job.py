@@ -68,14 +68,14 @@ class ComparisonJob:
             return
         comparison = self._asking.known(run_id)
         calls = self._asking.calls(run_id) if self._asking.start_of(run_id) == start else {}
-        done = {at: call.done.exception() for at, call in calls.items()}
+        failures = {at: failure for at, call in calls.items() if (failure := call.done.exception()) is not None}
 
         def work(connection: Any) -> None:
             self.name_winner(connection, comparison)
             self._store.move(connection, run_id, "finished", ("running",), start=start, owner="")
-            status, now = self._store.standing(connection, run_id)
-            for at, failure in done.items():
-                if failure is not None and now == start:
+            status, now = self._store.standing(connection, run_id) if failures else ("", 0)
+            for at, failure in failures.items():
+                if now == start:
                     said = STOPPED if status == "stopped" and isinstance(failure, Conflict) else str(failure)
                     self._store.set_candidate(connection, run_id, at, None, said)
 
@@ -95,12 +95,6 @@ class ComparisonJob:
         position = best.position if best else None
         self._store.set_winner(connection, comparison.id, rule, position)
         return position
-
-    def settle_if_over(self, comparison_id: str) -> bool:
-        """Settle a comparison of this process whose answers are all in; False where it is none."""
-        if is_over := self._asking.is_over(comparison_id):
-            self.settle(comparison_id, self._asking.start_of(comparison_id))
-        return is_over
 
     def reopen(self, comparison: Comparison, again: Sequence[Candidate], owner: str, cap_usd: Decimal | None) -> bool:
         """Begin its next start, in which these are asked again; False = somebody else has done something with it."""

@@ -36,6 +36,7 @@ from core.storage.comparisons import ComparisonStore
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 _HERE = Origin(source="compare")
 WAIT_POLL_S = 0.05
+SETTLED_S = 30.0
 
 
 class ComparisonService:
@@ -111,9 +112,10 @@ class ComparisonService:
         bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
         kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None, candidates=bare)
 
-        def begin() -> None:
+        def begin() -> list[str]:
             self._writer.run(lambda connection: self._store.insert(connection, kept))
             self._asking.ask(comparison, asked, comparison.cap_usd)
+            return [str(position) for position in asked]
 
         self._engine.begin_here(self.job.kind, comparison.id, 1, begin)
         return comparison.id
@@ -149,10 +151,11 @@ class ComparisonService:
         cap = None if cap_usd is None else self._store.spent(comparison_id) + checked_cap(cap_usd)
         start = comparison.n_starts + 1
 
-        def begin() -> None:
+        def begin() -> list[str]:
             if not self.job.reopen(comparison, waiting, self._engine.token, cap):
                 raise Conflict("The comparison still runs.")
             self._asking.ask_missing(comparison_id, start)
+            return [str(candidate.position) for candidate in comparison.candidates]
 
         self._engine.begin_here(self.job.kind, comparison_id, start, begin)
         return len(waiting)
@@ -168,10 +171,12 @@ class ComparisonService:
             # Not recordable, e.g. a parameter that the model refuses: its column says so.
             with suppress(AimmError, TimeoutError):
                 call.result(deadline - time.monotonic())
-        self.job.settle_if_over(comparison_id)
-        while self._asking.read(comparison_id).status in ("queued", "running") and time.monotonic() < deadline:
+        self._await_settled(comparison_id, deadline)
+        while (found := self._asking.known(comparison_id)).status in ("queued", "running"):
+            if time.monotonic() >= deadline:
+                break
             time.sleep(WAIT_POLL_S)
-        return self.get(comparison_id)
+        return self._seen(found)
 
     def settle(self, comparison_id: str, rule: Sequence[Criterion] | None = None) -> Comparison:
         """Apply the rule (a new one, if given) to the answers that are there, and keep what comes out.
@@ -179,12 +184,18 @@ class ComparisonService:
         Raises:
             InvalidRequest: The rule is empty or names no metric. NotFound: no such comparison.
         """
-        if rule is None and self.job.settle_if_over(comparison_id):
+        if rule is None and self._asking.is_over(comparison_id):
+            self._await_settled(comparison_id, time.monotonic() + SETTLED_S)
             return self.get(comparison_id)
         comparison = self.get(comparison_id)
         check_rule(comparison.rule if rule is None else rule)
         work = partial(self.job.name_winner, comparison=comparison, rule=rule)
         return replace(comparison, rule=tuple(rule or comparison.rule), winner=self._writer.run(work))
+
+    def _await_settled(self, comparison_id: str, deadline: float) -> None:
+        """Wait until this process, if it asks, has named the winner."""
+        start = self._asking.start_of(comparison_id)
+        self._engine.await_end(comparison_id, start, deadline - time.monotonic())
 
     def get(self, comparison_id: str) -> Comparison:
         return self._seen(self._asking.known(comparison_id))

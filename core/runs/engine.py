@@ -6,7 +6,8 @@ on both databases: a running run that no living process executes is queued again
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 from core.errors import Conflict, DatabaseUnavailable
 from core.runs.dbos_runtime import DbosRuntime
@@ -26,7 +27,7 @@ class RunEngine:
         self._dbos = DbosRuntime(database, presence.token, self._execute)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        self._executing: set[tuple[str, int]] = set()
+        self._executing: dict[tuple[str, int], threading.Event] = {}  # set once that start is over here
         self._poller: threading.Thread | None = None
         self.is_closing = threading.Event()
 
@@ -54,20 +55,28 @@ class RunEngine:
         """Start a queued run, if this process is to execute it."""
         self._start(self._jobs[kind], run_id)
 
-    def begin_here(self, kind: str, run_id: str, start: int, begin: Callable[[], None]) -> None:
+    def begin_here(self, kind: str, run_id: str, start: int, begin: Callable[[], Sequence[str]]) -> None:
         """Execute a run in this process at once, without DBOS, so that it can be watched from the first word.
 
-        begin: Writes the run down as running in this start, and as this process's.
+        begin: Writes the run down as running in this start, and as this process's, and returns its steps.
         """
         self._presence.announce()
-        self._executing.add((run_id, start))
-        try:
-            begin()
-        except BaseException:
-            self._executing.discard((run_id, start))
-            raise
-        target, given = self._execute, (kind, run_id, start)
+        begun: Future[Sequence[str]] = Future()
+        self._executing[run_id, start] = threading.Event()
+        # Before there is work: beside calls that run already, each switch to a new thread and back takes milliseconds.
+        target, given = self._execute_begun, (kind, run_id, start, begun)
         threading.Thread(target=target, args=given, name=f"aimm-{kind}", daemon=True).start()
+        try:
+            begun.set_result(begin())
+        except BaseException as error:
+            self._ended(run_id, start)
+            begun.set_exception(error)
+            raise
+
+    def await_end(self, run_id: str, start: int, timeout_s: float) -> None:
+        """Wait until this process is done with a start; not at all for one that it does not execute."""
+        if (is_over := self._executing.get((run_id, start))) is not None:
+            is_over.wait(timeout_s)
 
     def launch(self) -> bool:
         """Be ready to execute what is queued; False where another process of this file does, or we are closing."""
@@ -102,17 +111,22 @@ class RunEngine:
             start = job.claim(run_id, self.token)
             if start is None:
                 return
-            self._executing.add((run_id, start))
+            self._executing[run_id, start] = threading.Event()
             try:
                 self._dbos.start(job.kind, run_id, start)
             except BaseException:  # it is queued again at the next look
-                self._executing.discard((run_id, start))
+                self._ended(run_id, start)
                 raise
 
-    def _execute(self, kind: str, run_id: str, start: int) -> None:
+    def _execute_begun(self, kind: str, run_id: str, start: int, begun: Future[Sequence[str]]) -> None:
+        if begun.exception() is None:
+            self._execute(kind, run_id, start, begun.result())
+
+    def _execute(self, kind: str, run_id: str, start: int, steps: Sequence[str] | None = None) -> None:
+        """steps: None = as they are on record."""
         job = self._jobs[kind]
         try:
-            for step in job.steps(run_id, start):
+            for step in job.steps(run_id, start) if steps is None else steps:
                 if not job.do_step(run_id, start, step):
                     break
             job.settle(run_id, start)
@@ -123,7 +137,11 @@ class RunEngine:
                 logger.exception("a run failed unexpectedly")
                 job.settle(run_id, start, f"The run failed unexpectedly ({type(error).__name__}).")
         finally:
-            self._executing.discard((run_id, start))
+            self._ended(run_id, start)
+
+    def _ended(self, run_id: str, start: int) -> None:
+        if (is_over := self._executing.pop((run_id, start), None)) is not None:
+            is_over.set()
 
     def _poll(self) -> None:
         while True:

@@ -456,5 +456,5 @@ def test_the_terminal_lists_shows_and_resumes(
         ("comparisons win-rates", "1 won"), ("workflows list", "translation  translate"), ("workflows show analysis", "name: analysis"), ("workflows runs", ""),
     ):  # fmt: skip
         args = cli._parser().parse_args(words.split())
-        assert args.run(mm, args) == 0
+        assert not args.run(mm, args)
         assert seen in capsys.readouterr().out
