@@ -21,7 +21,9 @@ _OPEN = frozenset({"/health", "/healthz", "/readyz", "/api/health"})
 _OURS = re.compile(r"/api(/.*)?|/metrics|/openapi\.json", re.DOTALL)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _ASKING = frozenset({"/api/generate", "/api/workflow", "/api/compare", "/api/cost/estimate"})
-_SERVING = re.compile(r"/api/(experiment/[^/]+/(test|record|assign)|comparisons/[^/]+/(vote|stop|resume))")
+_SERVING = re.compile(
+    r"/api/(experiment/[^/]+/(test|record|assign)|comparisons/[^/]+/(vote|stop|resume)|runs/[^/]+/(stop|resume))"
+)
 _KEY_HEADERS = frozenset({b"x-api-key", b"api-key", *(header for wire in WIRES for header in wire.key_headers)})
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")

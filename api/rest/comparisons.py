@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -12,12 +11,8 @@ from api.rest import schemas
 from api.rest.calls import generation_view
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
 from api.rest.views import View
-from core import Comparison, Criterion, ModelManager, Origin, Vote, WinRate
+from core import Comparison, Criterion, Origin, Vote, WinRate
 from core.comparison import judging
-from core.domain.comparison import LOCAL_VOTER
-from core.domain.key import Key
-from core.errors import Forbidden
-from core.keys.rules import check_model
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -77,39 +72,21 @@ def votes_on(comparison_id: str, mm: Manager, limit: Limit = 50, before: Before 
 @router.post("/comparisons/{comparison_id}/vote")
 def cast(comparison_id: str, body: schemas.CastVote, mm: Manager, key: Caller) -> dict[str, Any]:
     """One vote a key and pair; without a key the one of whoever sits at the machine, on the page or here."""
-    _check_key(mm, key, comparison_id)
-    voter = LOCAL_VOTER if key is None else f"key:{key.id}"
-    vote = mm.comparisons.vote(comparison_id, body.choice, pair=body.pair, voter=voter)
+    vote = mm.comparisons.vote(comparison_id, body.choice, pair=body.pair, key=key)
     return {"status": "success", "vote": _vote_view(vote)}
 
 
 @router.post("/comparisons/{comparison_id}/stop")
 def stop(comparison_id: str, mm: Manager, key: Caller) -> dict[str, Any]:
-    _check_key(mm, key, comparison_id, is_own=True)
-    mm.comparisons.stop(comparison_id)
+    mm.comparisons.stop(comparison_id, key=key)
     return comparison(comparison_id, mm)
 
 
 @router.post("/comparisons/{comparison_id}/resume")
-def resume(
-    comparison_id: str, mm: Manager, key: Caller, body: schemas.ResumeComparison = schemas.NO_NEW_CAP
-) -> dict[str, Any]:
+def resume(comparison_id: str, mm: Manager, key: Caller, body: schemas.Resume = schemas.NO_NEW_CAP) -> dict[str, Any]:
     """The missing answers are asked for; the answer to this request does not wait for them."""
-    _check_key(mm, key, comparison_id, is_own=True)
-    cap = None if body.max_cost_usd is None else Decimal(str(body.max_cost_usd))
-    n_asked = mm.comparisons.resume(comparison_id, cap_usd=cap)
+    n_asked = mm.comparisons.resume(comparison_id, cap_usd=body.cap_usd, key=key)
     return comparison(comparison_id, mm) | {"asked": n_asked}
-
-
-def _check_key(mm: ModelManager, key: Key | None, comparison_id: str, *, is_own: bool = False) -> None:
-    """Refuse a key that may not ask each model of it. is_own: Only who asked for it may, or a key with `admin`."""
-    if key is None:
-        return
-    found = mm.comparisons.get(comparison_id)
-    for candidate in found.candidates:
-        check_model(key, candidate.model)
-    if is_own and key.id != found.key_id and "admin" not in key.scopes:
-        raise Forbidden(f"The key {key.name!r} did not ask for this comparison.")
 
 
 @router.get("/votes")

@@ -15,11 +15,10 @@ from api.rest.dependencies import Caller, Demo, Manager, StrictRoute, parameters
 from api.rest.models import alias_view
 from api.rest.views import View, percent, plain
 from api.rest.workflows import ended_run, run_view
-from core import Conflict, Experiment, ExperimentReport, InvalidRequest, Key, ModelManager, OutcomeInput, Variant
+from core import Conflict, Experiment, ExperimentReport, InvalidRequest, ModelManager, OutcomeInput, Variant
 from core.domain.experiment import Assignment, Decision, Phase
 from core.experiments.analysis import Analysis, GuardResult, VariantResult
 from core.experiments.checks import find_variant
-from core.keys.rules import check_model
 
 Once = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
 METHOD = "always-valid confidence sequence (normal mixture)"
@@ -167,14 +166,8 @@ async def _workflow_answer(experiment_id: str, assignment: Assignment, run_id: s
     }
 
 
-def _check_experiment(mm: ModelManager, key: Key | None, experiment_id: str) -> None:
-    if key is not None and key.models:
-        check_model(key, f"exp:{mm.experiments.get(experiment_id).name}")
-
-
 @router.post("/experiment/{experiment_id}/record")
 def record(experiment_id: str, body: schemas.Record, mm: Manager, key: Caller, once: Once = None) -> dict[str, Any]:
-    _check_experiment(mm, key, experiment_id)
     if body.results is not None and body.model_dump(exclude={"results"}, exclude_defaults=True):
         raise InvalidRequest("Either one outcome, or several in `results`; not both.")
     said = [each.model_dump(exclude={"results"}) for each in ([body] if body.results is None else body.results)]

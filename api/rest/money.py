@@ -7,9 +7,8 @@ from fastapi import APIRouter
 from api.rest import schemas
 from api.rest.dependencies import Caller, Manager, StrictRoute, moment, usd
 from api.rest.views import View
-from core import Alert, Budget, BudgetOutlook, Estimate, InvalidRequest, Model, Price, TeamPrice
+from core import Alert, Budget, BudgetOutlook, Estimate, Model, Price, TeamPrice
 from core.domain.price import RATE_NAMES, RepricedDay, UnpricedModel
-from core.keys.rules import check_model
 from core.pricing.estimate import Range
 
 router = APIRouter(route_class=StrictRoute)
@@ -90,10 +89,7 @@ def alerts(mm: Manager) -> dict[str, Any]:
 @router.post("/cost/estimate")
 def estimate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]:
     request = mm.request(**body.request())
-    check_model(key, request.model)
-    if problem := request.parameters.problem():
-        raise InvalidRequest(problem)
-    return {"status": "success", "estimate": _estimate_view(mm.models.estimate(request))}
+    return {"status": "success", "estimate": _estimate_view(mm.models.estimate(request, key=key))}
 
 
 @router.get("/prices")

@@ -1,5 +1,6 @@
 """The bodies of requests. Pydantic lives here only."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
@@ -81,11 +82,17 @@ class CastVote(_Body):
     pair: tuple[int, int] = Field(default=(0, 1), description="The positions of the answers a and b.")
 
 
-class ResumeComparison(_Body):
-    max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on the answers that are asked for now.")
+class Resume(_Body):
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, description="A cap: of a comparison on the answers asked for now, of a run on the whole."
+    )
+
+    @property
+    def cap_usd(self) -> Decimal | None:
+        return None if self.max_cost_usd is None else Decimal(str(self.max_cost_usd))
 
 
-NO_NEW_CAP = ResumeComparison()
+NO_NEW_CAP = Resume()
 
 
 class VariantBody(_Body):

@@ -86,6 +86,19 @@ def run(run_id: str, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "run": run_view(mm.workflows.run(run_id))}
 
 
+@router.post("/runs/{run_id}/stop")
+def stop_run(run_id: str, mm: Manager, key: Caller) -> dict[str, Any]:
+    mm.workflows.cancel(run_id, key=key)
+    return run(run_id, mm)
+
+
+@router.post("/runs/{run_id}/resume")
+def resume_run(run_id: str, mm: Manager, key: Caller, body: schemas.Resume = schemas.NO_NEW_CAP) -> dict[str, Any]:
+    """The run goes on; the answer to this request does not wait for its end."""
+    mm.workflows.resume(run_id, cap_usd=body.cap_usd, key=key)
+    return run(run_id, mm)
+
+
 def _workflow_view(w: Workflow, is_saved: bool) -> dict[str, Any]:
     return {
         "name": w.name,

@@ -15,7 +15,7 @@ from core.calls.call import Origin
 from core.calls.engine import check_request
 from core.comparison.asking import CandidateCalls, request_of
 from core.comparison.job import ComparisonJob
-from core.comparison.voting import VoteService
+from core.comparison.voting import VoteService, check_models
 from core.domain.comparison import (
     DEFAULT_RULE,
     INTERRUPTED,
@@ -26,8 +26,10 @@ from core.domain.comparison import (
     Metric,
     prompt_digest,
 )
+from core.domain.key import Key
 from core.errors import AimmError, Conflict, InvalidRequest
 from core.formats.text import as_list
+from core.keys.rules import check_owner
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
 from core.storage.calls.generations import GenerationStore
@@ -120,9 +122,16 @@ class ComparisonService:
         self._engine.begin_here(self.job.kind, comparison.id, 1, begin)
         return comparison.id
 
-    def stop(self, comparison_id: str) -> None:
-        """Stop all its calls; what came is kept, and `resume` asks again for the answers that were cut short."""
+    def stop(self, comparison_id: str, *, key: Key | None = None) -> None:
+        """Stop all its calls; what came is kept, and `resume` asks again for the answers that were cut short.
+
+        key: The caller's.
+
+        Raises:
+            NotFound; Conflict: it does not run; Forbidden: the key may not ask its models, or did not ask for it.
+        """
         comparison = self.get(comparison_id)
+        check_asker(key, comparison)
         if not self.job.move(comparison_id, "stopped", ("queued", "running"), owner=""):
             raise Conflict(f"The comparison is {comparison.status}; only a running one can be stopped.")
         for call in self.calls(comparison_id).values():
@@ -130,17 +139,19 @@ class ComparisonService:
         if comparison.is_running:
             self._asking.await_recorded(comparison_id)
 
-    def resume(self, comparison_id: str, *, cap_usd: Decimal | None = None) -> int:
+    def resume(self, comparison_id: str, *, cap_usd: Decimal | None = None, key: Key | None = None) -> int:
         """Ask those again that are without an answer because of a stop, a cap, a budget or the end of a process.
 
         Returns how many.
 
         cap_usd: For these together.
+        key: The caller's.
 
         Raises:
-            NotFound; Conflict: it still runs, its prompt was not kept, or its key is no more.
+            NotFound; Conflict: it still runs, its prompt was not kept, or its key is no more; Forbidden: see `stop`.
         """
         comparison = self._asking.read(comparison_id)
+        check_asker(key, comparison)
         waiting = [candidate for candidate in comparison.candidates if candidate.is_waiting]
         if self._seen(comparison).is_running:
             raise Conflict("The comparison still runs.")
@@ -221,6 +232,12 @@ class ComparisonService:
 
 def _candidate(given: str | Candidate, position: int) -> Candidate:
     return Candidate(position=position, model=given) if isinstance(given, str) else replace(given, position=position)
+
+
+def check_asker(key: Key | None, comparison: Comparison) -> None:
+    """Refuse a key that did not ask for it and has no `admin`, or may not ask its models. Raises: Forbidden."""
+    check_models(key, comparison)
+    check_owner(key, comparison.key_id, "comparison")
 
 
 def check_rule(rule: Sequence[Criterion]) -> None:

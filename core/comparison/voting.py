@@ -7,8 +7,10 @@ from typing import Any, get_args
 from core import clock
 from core.comparison import judging
 from core.domain.comparison import LOCAL_VOTER, Comparison, Vote, VoteChoice, WinRate
+from core.domain.key import Key
 from core.errors import InvalidRequest, NotFound
 from core.formats.text import is_storable
+from core.keys.rules import check_model
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
 from core.storage.votes import VoteStore
@@ -27,17 +29,24 @@ class VoteService:
         *,
         pair: tuple[int, int] = (0, 1),
         blind: bool = False,
-        voter: str = LOCAL_VOTER,
+        voter: str | None = None,
+        key: Key | None = None,
     ) -> Vote:
         """Record which of two answers a voter prefers: a is pair[0], b is pair[1]. A second vote replaces the first.
 
+        voter: None = the key, or without one whoever sits at this machine.
+        key: The caller's.
         blind: The voter was shown no names. The vote counts as blind only if the comparison is blind, its names were
             still hidden, and neither answer says which model wrote it.
 
         Raises:
             NotFound; InvalidRequest: the choice or the pair does not exist, or one of the two has no whole answer.
+            Forbidden: The key may not ask the models of the comparison.
         """
         comparison = self._comparison_of(comparison_id)
+        check_models(key, comparison)
+        if voter is None:
+            voter = LOCAL_VOTER if key is None else f"key:{key.id}"
         if choice not in get_args(VoteChoice):
             raise InvalidRequest(f"choice == {choice!r}, must be one of {', '.join(get_args(VoteChoice))}")
         if not voter or len(voter) > 500 or not is_storable(voter):
@@ -104,6 +113,12 @@ class VoteService:
         # Of all pairs, also those without two answers: what is answered later has no hidden names any more.
         for pair in comparison.pairs:
             self._store.put(connection, _row(comparison, voter, pair, "skip"), replaces=False)
+
+
+def check_models(key: Key | None, comparison: Comparison) -> None:
+    """Refuse a key that may not ask each model of a comparison. Raises: Forbidden."""
+    for candidate in comparison.candidates:
+        check_model(key, candidate.model)
 
 
 def _row(comparison: Comparison, voter: str, pair: tuple[int, int], choice: VoteChoice) -> dict[str, Any]:

@@ -280,15 +280,23 @@ class ExperimentTraffic:
         *,
         idempotency_key: str | None = None,
         by: Key | None = None,
+        is_own: bool = False,
     ) -> list[RecordedOutcome]:
         """Record outcomes, all or none, and say what became of each. The same idempotency key of the same caller again
         records nothing.
 
+        by: The caller's key.
+        is_own: The outcomes are of an answer that was asked for with this key, whatever it may ask.
+
         Raises:
+            Forbidden: The key may not ask this experiment.
             InvalidRequest: A variant is unknown, a rating is not in [1, 5], a number not finite, or nothing is said.
             NotFound. Conflict: it is a demo, or the key came before with another request.
         """
-        experiment = not_of_demo(self._designs.get(experiment_id))
+        experiment = self._designs.get(experiment_id)
+        if not is_own:
+            check_model(by, f"{PREFIX}{experiment.name}")
+        not_of_demo(experiment)
         if not 1 <= len(results) <= MAX_OUTCOMES:
             raise InvalidRequest(f"{len(results)} outcomes given; one request takes 1 to {MAX_OUTCOMES:,}.")
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:

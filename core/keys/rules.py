@@ -57,6 +57,16 @@ def check_model(key: Key | None, model: str) -> None:
         raise Forbidden(f"The key {key.name!r} may not ask {model[:80]!r}; it may ask: {allowed}.")
 
 
+def check_owner(key: Key | None, key_id: str, what: str) -> None:
+    """Refuse a key that did not ask for this itself, unless it has `admin`. key_id: Of the key that asked.
+
+    Raises:
+        Forbidden
+    """
+    if key is not None and key.id != key_id and "admin" not in key.scopes:
+        raise Forbidden(f"The key {key.name!r} did not ask for this {what}.")
+
+
 def checked(key: Key, fields: Mapping[str, Any], now: datetime) -> Key:
     """The key with these fields, if all of them are in range. Raises: InvalidRequest."""
     if unknown := sorted(set(fields) - set(_FIELDS)):

@@ -11,8 +11,10 @@ from core.costs.service import PriceService
 from core.domain.comparison import Candidate
 from core.domain.experiment import Alias, Variant
 from core.domain.generation import Message, Model, Parameters, Request
+from core.domain.key import Key
 from core.domain.price import Price
-from core.errors import AimmError
+from core.errors import AimmError, InvalidRequest
+from core.keys.rules import check_model
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
 from core.providers.gemini import request as gemini
 from core.providers.openai import request as openai
@@ -89,12 +91,18 @@ class ModelService:
         """The price row that holds now; None when none is known."""
         return self._prices.price(self.get(name).provider, name, clock.now())
 
-    def estimate(self, request: Request, *, counted: int | None = None) -> Estimate:
-        """The range of what a call may cost. counted: Its input tokens, where the vendor counted them.
+    def estimate(self, request: Request, *, counted: int | None = None, key: Key | None = None) -> Estimate:
+        """The range of what a call may cost.
+
+        counted: Its input tokens, where the vendor counted them.
+        key: The caller's.
 
         Raises:
-            ModelNotFound, AuthenticationError
+            ModelNotFound, AuthenticationError; Forbidden: the key may not ask this model. InvalidRequest: a parameter.
         """
+        check_model(key, request.model)
+        if problem := request.parameters.problem():
+            raise InvalidRequest(problem)
         model = self.get(request.model)
         inputs = input_range(request.n_bytes, longest_input(request, model), counted)
         return self._estimated(model, inputs, request, is_exact=counted is not None)

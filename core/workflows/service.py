@@ -12,10 +12,12 @@ from core.calls.accounting import checked_cap
 from core.calls.call import CallView, Origin
 from core.config import MAX_PROMPT_BYTES
 from core.domain.generation import Model
+from core.domain.key import Key
 from core.domain.workflow import Workflow, WorkflowRun
 from core.errors import Conflict, InvalidRequest, TooLarge
 from core.formats import strict_json as json
 from core.formats.text import is_storable
+from core.keys.rules import check_owner
 from core.pricing.estimate import Estimate
 from core.pricing.receipt import to_nano
 from core.runs.engine import RunEngine
@@ -75,7 +77,7 @@ class WorkflowService:
             Forbidden: The key may not ask the model of a step.
         """
         chosen = self.get(workflow) if isinstance(workflow, str) else workflow
-        self._check_models(chosen, model, origin)
+        self._check_models(chosen, origin, model)
         if model:
             self._resolve(model)
         self.definitions.check(chosen)
@@ -132,20 +134,30 @@ class WorkflowService:
             time.sleep(WAIT_POLL_S)
         return run
 
-    def cancel(self, run_id: str) -> None:
-        """Stop a run; finished steps stay, and `resume` can take it up again."""
-        run = self.run(run_id)
+    def cancel(self, run_id: str, *, key: Key | None = None) -> None:
+        """Stop a run; finished steps stay, and `resume` can take it up again.
+
+        key: The caller's.
+
+        Raises:
+            NotFound; Conflict: it is over; Forbidden: the key may not ask its models, or did not ask for it.
+        """
+        run = self._of_key(run_id, key)
         if not self.job.end(run_id, "cancelled", ("queued", "running"), error="Stopped."):
             raise Conflict(f"The run is {run.status}; only a running one can be stopped.")
         if (call := self._steps.active_call(run_id)) is not None:
             call.cancel()
 
-    def resume(self, run_id: str, *, cap_usd: Decimal | None = None) -> None:
+    def resume(self, run_id: str, *, cap_usd: Decimal | None = None, key: Key | None = None) -> None:
         """Go on with a failed, stopped or paused run from its first unfinished step; finished steps are not paid again.
 
         cap_usd: A new cap on the whole run, what it has cost already included; None = the cap stays.
+        key: The caller's.
+
+        Raises:
+            NotFound; Conflict: it runs, or has succeeded; Forbidden: see `cancel`.
         """
-        run = self.run(run_id)
+        run = self._of_key(run_id, key)
         changes: dict[str, Any] = {"error": "", "finished_at": None, "is_paused": 0}
         changes["owner"] = self._engine.owner_of_new()
         if cap_usd is not None:
@@ -161,8 +173,15 @@ class WorkflowService:
             raise Conflict(f"The run is {run.status}; only a failed or stopped one can be resumed.")
         self._engine.begin(self.job.kind, run_id)
 
-    def _check_models(self, workflow: Workflow, model: str | None, origin: Origin) -> None:
-        """Refuse a run before it begins, if the caller's key may not ask the model of a step."""
+    def _of_key(self, run_id: str, key: Key | None) -> WorkflowRun:
+        """A run as it stands, if a key asked for it or has `admin`, and may ask its models."""
+        run = self.run(run_id)
+        self._check_models(run.spec, replace(_HERE, key=key))
+        check_owner(key, run.key_id, "run")
+        return run
+
+    def _check_models(self, workflow: Workflow, origin: Origin, model: str | None = None) -> None:
+        """Refuse a run, before it begins or goes on, if the caller's key may not ask the model of a step."""
         if origin.key is not None:
             default = model or self._default_model()
             named = ((step.model or default, step.fallback_model) for step in workflow.steps)

@@ -32,6 +32,7 @@ from api.rest.app import make_app
 from api.server import Server
 from core import InvalidRequest, ModelManager
 from core.config import Settings
+from core.domain.workflow import Step, Workflow
 from core.keys import logins
 from core.keys.rules import new_secret
 from core.listen_policy import check_binding, is_loopback
@@ -180,6 +181,7 @@ def test_the_scopes_of_a_key_hold_wherever_it_is_used(mm: ModelManager, is_local
         ("GET", "/api/experiment/e_1/stats", "read"),
         ("POST", "/api/comparisons/c_1/vote", "call"),
         ("POST", "/api/comparisons/c_1/resume", "call"),
+        ("POST", "/api/runs/r_1/resume", "call"),
         ("GET", "/api/comparisons/c_1/votes", "read"),
         ("GET", "/api/keys", "read"),
         ("GET", "/api/openapi.json", "read"),
@@ -203,7 +205,9 @@ def test_every_route_of_the_api_is_read_call_or_admin_as_its_method_says(keyless
 
     for path, methods in make_app(lambda: keyless).openapi()["paths"].items():
         for method in map(str.upper, methods):
-            asks = path.rsplit("/", 1)[1] in asking or path.startswith("/comparisons/{comparison_id}/")
+            asks = path.rsplit("/", 1)[1] in asking or path.startswith(
+                ("/comparisons/{comparison_id}/", "/runs/{run_id}/")
+            )
             expected = "read" if method == "GET" else "call" if asks else "admin"
             assert scope_needed(method, f"/api{path}") == expected, path
 
@@ -459,9 +463,14 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     mine = api.send("POST", "/api/experiment", {"name": "mine", **bodies})[1]["experiment_id"]
     other = api.send("POST", "/api/experiment", {"name": "other", **bodies})[1]["experiment_id"]
 
+    steps = (Step(name="a", prompt="{input}", model="sim-careful"),)
+    mm.workflows.save(Workflow(name="one", description="", steps=steps))
     compared = Api(mm).send("POST", "/api/compare", {"prompt": "Why?", "models": ["sim-careful", "sim-balanced"]})[1]
+    run_id = Api(mm).send("POST", "/api/workflow", {"template": "one", "input": "Hi"})[1]["workflow"]["run_id"]
     made = mm.log.count()
     refused = [
+        api.send("POST", f"/api/runs/{run_id}/stop"),
+        api.send("POST", f"/api/runs/{run_id}/resume"),
         api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/vote", {"choice": "a"}),
         api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/stop"),
         api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/resume"),
@@ -480,13 +489,28 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     routes = make_app(lambda: mm).openapi()["paths"]
     assert {path for path in routes if scope_needed("POST", f"/api{path}") == "call"} == {
         "/generate", "/cost/estimate", "/compare", "/workflow",
-        *(f"/comparisons/{{comparison_id}}/{word}" for word in ("vote", "stop", "resume")), *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
+        *(f"/comparisons/{{comparison_id}}/{word}" for word in ("vote", "stop", "resume")), *(f"/runs/{{run_id}}/{word}" for word in ("stop", "resume")), *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
     }  # fmt: skip
     assert mm.log.count() == made
     assert mm.experiments.report(other).analysis.results[0].n_outcomes == 0
     assert api.send("POST", f"/api/experiment/{mine}/record", {"variant": "variant_a", "success": True})[0] == 200
     assert api.send("POST", f"/api/experiment/{mine}/test", {"prompt": "Why?", "user_id": "u_1"})[0] == 200
     assert api.send("POST", "/api/generate", {"prompt": "Why?", "model": "sim-fast"})[0] == 200
+
+
+def test_a_key_resumes_the_run_that_it_asked_for(mm: ModelManager):
+    api = Api(mm, mm.keys.create("ci", scopes=("call", "read"))[1])
+    body = {"template": "translation", "input": "Hello", "model": "sim-fast", "max_cost_usd": 0.000001}
+    paused = api.send("POST", "/api/workflow", body)[1]["workflow"]
+    path = f"/api/runs/{paused['run_id']}"
+
+    status, resumed = api.send("POST", f"{path}/resume", {"max_cost_usd": 1})
+    ended = mm.workflows.wait(paused["run_id"], timeout_s=20)
+
+    assert (paused["status"], status, resumed["run"]["run_id"]) == ("paused", 200, paused["run_id"])
+    assert ended.status == "succeeded"
+    assert [api.send("POST", f"{path}/{deed}")[0] for deed in ("stop", "resume")] == [409, 409]
+    assert [api.send("POST", f"/api/runs/r_none/{deed}")[0] for deed in ("stop", "resume")] == [404, 404]
 
 
 # Where a server may listen --------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from typing import Any
 from api.gateway.exchange import Exchange
 from core import InvalidRequest, ModelManager, NotFound, OutcomeInput
 from core.formats.strict_json import encoded
-from core.keys.rules import check_model
 
 _OPINION = ("thumb", "rating", "text")
 _OUTCOME = ("success", "rating", "number", "text", "generation_id", "assignment_id")
@@ -68,10 +67,9 @@ def _record(
             raise
         mm.feedback.give(generation_id, opinion, key=key, user_id=user)
         return {"id": generation_id, "state": "recorded"}
-    if generation_id is None and key is not None and key.models:
-        check_model(key, f"exp:{mm.experiments.get(experiment_id).name}")
-    once = exchange.header(b"idempotency-key") or None
-    [recorded] = mm.experiments.record(experiment_id, [OutcomeInput(**outcome)], idempotency_key=once, by=key)
+    once, is_own = exchange.header(b"idempotency-key") or None, generation_id is not None
+    outcomes = [OutcomeInput(**outcome)]
+    [recorded] = mm.experiments.record(experiment_id, outcomes, idempotency_key=once, by=key, is_own=is_own)
     if generation_id is not None and opinion:
         mm.feedback.give(generation_id, opinion, key=key, user_id=user)
     return {"id": recorded.id, "state": recorded.state}

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from core import Forbidden, ModelManager, Origin
-from core.domain.experiment import Target, Variant
+from core import Conflict, Forbidden, ModelManager, Origin
+from core.domain.experiment import OutcomeInput, Target, Variant
 from core.domain.workflow import Step, Workflow
 from tests.builders import FLASH, GPT, HELLO, Running, running_gateway
 
@@ -34,6 +34,11 @@ class Door:
         self.chained = self.mm.experiments.create("Chain", [_variant(0, GPT), chain])
         self.mm.aliases.set("best", Target(model=GPT))
         self.mm.aliases.promote(self.tone.id, 1, "rolling")
+        self.assignment_id = self.mm.experiments.assign(self.tone.id, "somebody").id
+        self.compared = self.mm.comparisons.start("Hi", [GPT, FLASH])
+        self.mm.comparisons.wait(self.compared)
+        self.run_id = self.mm.workflows.start("one", "Hi", model=GPT)
+        self.mm.workflows.wait(self.run_id)
 
     def refuses(self, way: Callable[["Door"], Any]) -> bool:
         try:
@@ -93,6 +98,21 @@ WAYS: dict[str, Callable[[Door], Any]] = {
     "REST experiment": lambda d: d.post(f"/api/experiment/{d.tone.id}/test", {"user_id": "u", "prompt": "Hi"}),
     "REST assign": lambda d: d.post(f"/api/experiment/{d.tone.id}/assign", {"user_id": "u"}),
     "REST workflow with a step's model": lambda d: d.post("/api/workflow", {"template": "one", "input": "Hi"}),
+    "vote": lambda d: d.mm.comparisons.vote(d.compared, "a", key=d.key),
+    "stop a comparison": lambda d: d.mm.comparisons.stop(d.compared, key=d.key),
+    "resume a comparison": lambda d: d.mm.comparisons.resume(d.compared, key=d.key),
+    "stop a run": lambda d: d.mm.workflows.cancel(d.run_id, key=d.key),
+    "resume a run": lambda d: d.mm.workflows.resume(d.run_id, key=d.key),
+    "outcome": lambda d: d.mm.experiments.record(d.tone.id, [OutcomeInput(variant=0, success=True)], by=d.key),
+    "estimate": lambda d: d.mm.models.estimate(d.mm.request("Hi", model=GPT), key=d.key),
+    "REST vote": lambda d: d.post(f"/api/comparisons/{d.compared}/vote", {"choice": "a"}),
+    "REST stop a comparison": lambda d: d.post(f"/api/comparisons/{d.compared}/stop", {}),
+    "REST resume a comparison": lambda d: d.post(f"/api/comparisons/{d.compared}/resume", {}),
+    "REST stop a run": lambda d: d.post(f"/api/runs/{d.run_id}/stop", {}),
+    "REST resume a run": lambda d: d.post(f"/api/runs/{d.run_id}/resume", {}),
+    "REST outcome": lambda d: d.post(f"/api/experiment/{d.tone.id}/record", {"variant": "variant_a", "success": True}),
+    "REST estimate": lambda d: d.post("/api/cost/estimate", {"prompt": "Hi", "model": GPT}),
+    "feedback": lambda d: d.post("/v1/feedback", {"assignment_id": d.assignment_id, "success": True}),
     "OpenRouter's fallbacks": lambda d: d.post(CHAT, {"model": "sim-fast", "messages": HELLO, "models": [GPT]}),
 }
 
@@ -147,6 +167,23 @@ def test_the_same_ways_are_open_to_a_key_that_may(door: Door, monkeypatch: pytes
         assert way(door).status == 200, name
     for name in ("REST experiment", "REST assign"):
         assert WAYS[name](door).status == 200, name
+
+
+def test_only_the_key_that_asked_or_one_with_admin_stops_and_resumes(door: Door):
+    asker, _ = door.with_key("sim-*")
+    _, secret = door.with_key("*")
+    compared = door.mm.comparisons.start("Hi", ["sim-fast", "sim-careful"], origin=asker)
+    run_id = door.mm.workflows.start("translation", "Hi", model="sim-fast", origin=asker)
+    door.mm.comparisons.wait(compared)
+    door.mm.workflows.wait(run_id, timeout_s=20)
+
+    for path in (f"/api/comparisons/{compared}", f"/api/runs/{run_id}"):
+        for deed in ("stop", "resume"):
+            refused = door.served.post(f"{path}/{deed}", {}, {"authorization": f"Bearer {secret}"})
+            assert (refused.status, b"did not ask for this" in refused.body) == (403, True)
+    with pytest.raises(Conflict):
+        door.mm.workflows.cancel(run_id, key=asker.key)
+    assert door.mm.comparisons.resume(compared, key=asker.key) == 0
 
 
 def test_what_a_name_stands_for_needs_no_permission_of_its_own(door: Door):
