@@ -26,7 +26,7 @@ from core.budgets import periods
 from core.calls.call import Origin
 from core.clock import now_us
 from core.config import Settings
-from core.pricing.receipt import to_nano
+from core.formats.money import to_nano
 from core.storage.money import ledger
 from tests.fakes.gemini import KEY, FakeGemini, Reply, event, usage
 

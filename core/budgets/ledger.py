@@ -14,7 +14,7 @@ from typing import Any, Literal
 from core import clock
 from core.budgets import periods
 from core.domain.budget import Admission, Ask, Budget, Spender
-from core.pricing.receipt import to_nano
+from core.formats.money import to_nano
 from core.storage.engine.database import Connection
 from core.storage.engine.presence import Presence
 from core.storage.money import ledger as ledger_rows

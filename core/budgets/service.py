@@ -26,9 +26,9 @@ from core.domain.budget import (
     Spender,
 )
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
+from core.formats.money import from_nano
 from core.formats.names import normalise
 from core.formats.text import tags_problem
-from core.pricing.receipt import from_nano
 from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer

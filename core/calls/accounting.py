@@ -11,8 +11,9 @@ from core.domain.message import Media, Tool
 from core.domain.price import Price
 from core.errors import CapReached, InvalidRequest
 from core.formats import strict_json as json
+from core.formats.money import NANO, to_nano
 from core.formats.text import as_list
-from core.pricing.receipt import NANO, charged, receipt_for, to_nano
+from core.pricing.receipt import charged, receipt_for
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated
 TOKENS_PER_MESSAGE = 32  # what vendors add around a turn, with room to spare

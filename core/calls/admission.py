@@ -16,7 +16,7 @@ from core.costs.service import PriceService
 from core.domain.budget import Admission, Ask, Spender
 from core.domain.generation import Model, Request
 from core.errors import InvalidRequest, ProviderTimeout
-from core.pricing.receipt import to_nano
+from core.formats.money import to_nano
 from core.providers.base import Provider, tier_of
 
 Resolve = Callable[[str], Awaitable[tuple[Provider, Model]]]

@@ -10,7 +10,7 @@ from core.comparison import judging
 from core.comparison.asking import CandidateCalls
 from core.domain.comparison import INTERRUPTED, STOPPED, Candidate, Comparison, Criterion
 from core.errors import AimmError, Conflict, DamagedRecord
-from core.pricing.receipt import to_nano
+from core.formats.money import to_nano
 from core.runs.job import Closing, JobTools
 from core.storage.comparisons import ComparisonStore
 from core.storage.runs import Unfinished

@@ -10,8 +10,8 @@ from core.clock import DAY_US, from_us, to_us
 from core.costs.service import PriceService
 from core.domain.price import RepricedDay, UnpricedModel
 from core.errors import InvalidRequest
+from core.formats.money import from_nano
 from core.formats.names import normalise
-from core.pricing.receipt import from_nano
 from core.storage.engine import audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer

@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Literal, NamedTuple, get_args
 
-from core.pricing.receipt import from_nano
+from core.formats.money import from_nano
 
 Part = Literal["volume", "mix", "input length", "answer length", "cache share", "price", "other"]
 PARTS: tuple[Part, ...] = get_args(Part)

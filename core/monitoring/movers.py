@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Protocol
 
-from core.pricing.receipt import from_nano
+from core.formats.money import from_nano
 
 
 class ModelSums(Protocol):

@@ -15,11 +15,11 @@ from core.budgets.service import BudgetService
 from core.clock import DAY_US, HOUR_US, from_us, to_us
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.domain.metrics import Window
+from core.formats.money import from_nano
 from core.formats.names import is_meant
 from core.monitoring.bridge import Bridge, ModelSpend, bridge
 from core.monitoring.forecast import Forecast, History, TooEarly, forecast
 from core.monitoring.movers import moved, within
-from core.pricing.receipt import from_nano
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import DIMENSIONS, SpendBy, SpendByStore
 

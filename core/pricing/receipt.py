@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Any
 
 from core.domain.generation import CHARGED, COUNTS, MORE_TOKENS, Receipt, ReceiptLine, Usage
 from core.domain.price import Price, Rate
 
-NANO = 1_000_000_000
 ALWAYS_SHOWN = ("input", "output")
 VENDORS_CHARGE = "charged by the vendor"
 
@@ -116,12 +115,3 @@ def _check(usage: Usage, found: Iterable[Part]) -> None:
         raise ValueError(f"{usage}: counts must be >= 0")
     if any(part.count < 0 for part in found):
         raise ValueError(f"{usage}: a part is larger than its whole")
-
-
-def to_nano(usd: Decimal) -> int:
-    """Whole nano-dollars, half to even."""
-    return int((usd * NANO).to_integral_value(rounding=ROUND_HALF_EVEN))
-
-
-def from_nano(nano_usd: int) -> Decimal:
-    return Decimal(nano_usd) / NANO

@@ -16,10 +16,10 @@ from core.domain.key import Key
 from core.domain.workflow import Workflow, WorkflowRun
 from core.errors import Conflict, InvalidRequest, TooLarge
 from core.formats import strict_json as json
+from core.formats.money import to_nano
 from core.formats.text import is_storable
 from core.keys.rules import check_owner
 from core.pricing.estimate import Estimate
-from core.pricing.receipt import to_nano
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
 from core.storage.workflows import WorkflowStore

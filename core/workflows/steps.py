@@ -10,7 +10,7 @@ from core.domain.generation import Generation, Message, Request
 from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
 from core.formats import strict_json as json
-from core.pricing.receipt import to_nano
+from core.formats.money import to_nano
 from core.runs.job import Closing, JobTools
 from core.storage.engine.writer import Work
 from core.storage.workflows import WorkflowStore

@@ -10,10 +10,10 @@ from core.budgets import periods
 from core.clock import to_us
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
+from core.formats.money import to_nano
 from core.monitoring.alerts.outbox import Outbox
 from core.monitoring.alerts.rules import due, is_told, speaks, step, text_of
 from core.monitoring.spend import SpendService
-from core.pricing.receipt import to_nano
 from core.storage import alerts as store
 from core.storage.alerts import AlertStore
 from core.storage.engine.database import Connection, Database

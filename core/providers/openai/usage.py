@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.domain.generation import CHARGED, Usage
-from core.pricing.receipt import to_nano
+from core.formats.money import to_nano
 from core.providers.base import Counts, is_credible
 
 MOST_USD = 1_000_000  # that a request can be believed to have cost

@@ -13,8 +13,8 @@ from core.config import LogContent
 from core.domain.generation import COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.formats import strict_json as json
+from core.formats.money import to_nano
 from core.formats.text import folded, storable
-from core.pricing.receipt import to_nano
 from core.storage.engine import records
 from core.storage.engine.damaged import Parts, as_text, each, readable, whole
 from core.storage.engine.database import Store, in_batches

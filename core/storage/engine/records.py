@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.clock import from_us, to_us
-from core.pricing.receipt import from_nano, to_nano
+from core.formats.money import from_nano, to_nano
 
 T = TypeVar("T")
 Change = Callable[[Any], Any] | None

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select
 
 from core.clock import now_us
 from core.formats import strict_json as json
-from core.pricing.receipt import to_nano
+from core.formats.money import to_nano
 from core.storage.engine.damaged import readable
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.records import from_row

@@ -26,8 +26,8 @@ from core.domain.budget import Ask, Budget, ByScope, Spender
 from core.domain.generation import Generation, Model, Native
 from core.domain.message import Media, Message
 from core.domain.price import Price
+from core.formats.money import to_nano
 from core.pricing.estimate import estimate, input_range, output_range
-from core.pricing.receipt import to_nano
 from core.storage.calls.generations import to_row
 from core.storage.calls.record import recording
 from core.storage.engine.database import Database

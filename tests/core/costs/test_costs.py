@@ -21,9 +21,10 @@ from core.config import Settings
 from core.costs.service import PriceService
 from core.domain.generation import Usage
 from core.domain.price import Price, Rate
+from core.formats.money import to_nano
 from core.pricing.book import PriceBook
 from core.pricing.catalogue import Catalogue, is_newer, shipped
-from core.pricing.receipt import receipt_for, to_nano
+from core.pricing.receipt import receipt_for
 from core.pricing.team import above_from_text, row_from, rows_from_yaml
 from core.storage.money.prices import PriceStore
 from tests.builders import a_generation

@@ -22,12 +22,12 @@ from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.domain.generation import Usage
+from core.formats.money import from_nano, to_nano
 from core.monitoring.alerts.rules import due, speaks, step, text_of
 from core.monitoring.bills.reading import decoded, parse_bill
 from core.monitoring.bills.reconcile import Booked, days_of, one_number, reconcile
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.spend import NOT_YET, SpendService
-from core.pricing.receipt import from_nano, to_nano
 from core.storage.calls.record import recording
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.generation import Usage
+from core.formats.money import from_nano, to_nano
 from core.pricing.book import PriceBook
-from core.pricing.receipt import from_nano, receipt_for, to_nano
+from core.pricing.receipt import receipt_for
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from api.gateway.openai import response as openai_response
 from core.calls.accounting import settle
 from core.calls.call import Origin
 from core.domain.generation import Native, Usage
+from core.formats.money import to_nano
 from core.pricing.book import PriceBook
-from core.pricing.receipt import to_nano
 from core.pricing.team import row_from
 from core.providers import anthropic
 from core.providers.gemini import usage as gemini
