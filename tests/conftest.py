@@ -32,15 +32,27 @@ config._main_script_path = str(ROOT / "dashboard" / "app.py")
 config.get_config_options(force_reparse=True)
 
 
-# Files of few tests that take long: begun last, one of them would run alone at the end.
+# The files that take longest, by the processor time of their tests and children: begun last, one would run alone at the end.
 LONG = (
-    "test_units_and_outcomes",
-    "test_pages",
-    "test_serve",
     "test_browser",
-    "test_packaging",
+    "test_serve",
+    "test_pages",
+    "test_units_and_outcomes",
+    "test_runs",
+    "test_budgets",
+    "test_playground",
     "test_gateway_page",
+    "test_access",
+    "test_packaging",
+    "test_workflows",
+    "test_costs",
+    "test_prometheus",
     "test_storage",
+    "test_experiments",
+    "test_answers",
+    "test_api",
+    "test_documents",
+    "test_damaged_records",
 )
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from core import Conflict, ModelManager, clock
 from core.domain.experiment import Target
 from tests.builders import FLASH, GPT, HELLO, Running, running_gateway
-from tests.conftest import Open, SetClock
+from tests.conftest import Open, SetClock, copied
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.vendors import Reply, openai_answer
 
@@ -42,8 +43,8 @@ def fresh() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_gateway(f"sqlite:///{tmp_path_factory.mktemp('once')}/aimm.db", call_timeout_s=6.0) as running:
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_gateway(copied(sqlite_template, tmp_path_factory.mktemp("once")), call_timeout_s=6.0) as running:
         yield running
 
 

@@ -1,6 +1,7 @@
 """The document of all addresses, and requests that schemathesis or a bad value once brought to a fault here."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from api.gateway.registry import WIRES, wire_of
 from api.openapi import document
 from api.rest.app import make_app
 from tests.builders import Running, running_gateway
+from tests.conftest import copied
 
 HELLO = [{"role": "user", "content": "Hello"}]
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -22,8 +24,8 @@ def _nested(levels: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_gateway(f"sqlite:///{tmp_path_factory.mktemp('openapi')}/aimm.db") as running:
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_gateway(copied(sqlite_template, tmp_path_factory.mktemp("openapi"))) as running:
         yield running
 
 

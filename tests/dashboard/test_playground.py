@@ -17,7 +17,7 @@ from core.domain.message import Media, Tool, ToolCall, ToolResult
 from dashboard import process
 from dashboard.components.playground import code
 from tests.builders import FLASH, Running, running_gateway
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copied
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
 from tests.pages import page_app
@@ -48,8 +48,8 @@ REQUESTS = {
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory):
-    with running_gateway(f"sqlite:///{tmp_path_factory.mktemp('same')}/aimm.db") as served:
+def gateway(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory):
+    with running_gateway(copied(sqlite_template, tmp_path_factory.mktemp("same"))) as served:
         process.use(served.mm)
         yield served
         process.use(None)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from google import genai
 from google.genai import errors, types
 
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
+from tests.conftest import copied
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.gemini import event, usage
 from tests.fakes.vendors import anthropic_answer, failure, openai_answer
@@ -20,8 +22,8 @@ both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "st
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('gemini')}/aimm.db"
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = copied(sqlite_template, tmp_path_factory.mktemp("gemini"))
     with running_gateway(url, call_timeout_s=1.0) as running:
         running.mm.budgets.create("all", "1000", action="stop")
         yield running

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import openai
@@ -14,12 +15,13 @@ import pytest
 from api.errors import CallerLeft
 from api.gateway.queue import Queue
 from tests.builders import GPT, Running, running_gateway, until
+from tests.conftest import copied
 from tests.fakes import vendors as vendor_fake
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('narrow')}/aimm.db"
+def narrow(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = copied(sqlite_template, tmp_path_factory.mktemp("narrow"))
     with running_gateway(url, call_timeout_s=6.0, max_in_flight=1, max_waiting=1) as running:
         yield running
 

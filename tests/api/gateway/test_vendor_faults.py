@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
 from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, VLLM, Running, running_gateway
+from tests.conftest import copied
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 
@@ -22,8 +24,8 @@ Reply = Any
 
 
 @pytest.fixture(scope="module")
-def hasty_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('hasty')}/aimm.db"
+def hasty_gateway(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = copied(sqlite_template, tmp_path_factory.mktemp("hasty"))
     with running_gateway(url, call_timeout_s=0.4) as running:
         running.mm.budgets.create("all", "1000", action="stop")
         yield running

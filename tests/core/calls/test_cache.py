@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -12,7 +13,7 @@ import pytest
 from core import clock
 from core.domain.experiment import Target, Variant
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
-from tests.conftest import SetClock
+from tests.conftest import SetClock, copied
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 
@@ -22,8 +23,8 @@ _n = iter(range(1000))
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('cache')}/aimm.db"
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = copied(sqlite_template, tmp_path_factory.mktemp("cache"))
     with running_gateway(url, call_timeout_s=6.0) as running:
         yield running
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -13,13 +14,13 @@ from core import ModelManager, RateLimited
 from core.calls.call import Origin
 from core.domain.generation import Generation
 from tests.builders import GPT, Running, running_gateway
-from tests.conftest import Open
+from tests.conftest import Open, copied
 from tests.fakes.vendors import KEY, FakeVendor, openai_answer
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_gateway(f"sqlite:///{tmp_path_factory.mktemp('limits')}/aimm.db") as running:
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_gateway(copied(sqlite_template, tmp_path_factory.mktemp("limits"))) as running:
         yield running
 
 

@@ -13,6 +13,7 @@ from core import Conflict, Forbidden, ModelManager, Origin
 from core.domain.experiment import OutcomeInput, Target, Variant
 from core.domain.workflow import Step, Workflow
 from tests.builders import FLASH, GPT, HELLO, Running, running_gateway
+from tests.conftest import copied
 
 ROOT = Path(__file__).parents[3]
 PARTS = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
@@ -67,8 +68,8 @@ def _variant(position: int, model: str) -> Variant:
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with running_gateway(f"sqlite:///{tmp_path_factory.mktemp('door')}/aimm.db", require_key=True) as running:
+def door(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with running_gateway(copied(sqlite_template, tmp_path_factory.mktemp("door")), require_key=True) as running:
         yield Door(running)
 
 

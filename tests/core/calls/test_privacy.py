@@ -12,7 +12,7 @@ from core import AimmError, ModelManager
 from core.calls.call import Origin
 from core.config import Settings
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
-from tests.conftest import Open
+from tests.conftest import Open, copied
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 
@@ -86,8 +86,8 @@ def test_otherwise_it_is(tmp_path: Path):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('privacy')}/aimm.db"
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = copied(sqlite_template, tmp_path_factory.mktemp("privacy"))
     with running_gateway(url, call_timeout_s=6.0) as running:
         yield running
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -18,15 +19,15 @@ from core.domain.experiment import Target, Variant
 from core.domain.generation import Generation
 from core.errors import CircuitOpen
 from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running, running_gateway
-from tests.conftest import Open, SetClock
+from tests.conftest import Open, SetClock, copied
 from tests.fakes.vendors import KEY, FakeVendor, failure, openai_answer
 
 DOWN = failure(503, "down", headers={"retry-after": "60"})
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('resilience')}/aimm.db"
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = copied(sqlite_template, tmp_path_factory.mktemp("resilience"))
     with running_gateway(url, call_timeout_s=2.0) as running:
         running.mm.budgets.create("all", "1000", action="stop")
         yield running

@@ -18,6 +18,7 @@ from api.rest.experiments import stats_view
 from core import Conflict, InvalidRequest, ModelManager, NotFound, clock, testing
 from core.assignment.placement import assign, is_in_audience
 from core.calls.call import Origin
+from core.cli import __main__ as cli
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
@@ -801,24 +802,31 @@ def test_a_decision_record_holds_and_a_changed_one_does_not(mm: ModelManager, tm
             mm.experiments.verify(broken)
 
 
-def test_records_are_verified_from_the_terminal(open_manager: Open, sqlite_url: str, tmp_path: Path):
+def test_records_are_verified_from_the_terminal(
+    open_manager: Open,
+    sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
     mm = open_manager(sqlite_url)
     made = mm.experiments.create("t", SIM)
     mm.experiments.traffic.play(made.id, 100)
     mm.experiments.stop(made.id)
 
-    def aimm(*args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "core.cli.__main__", "experiments", *args]
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"DATABASE_URL": sqlite_url}, check=False)  # fmt: skip
+    def aimm(*args: str) -> tuple[int, str]:
+        status = cli.main(["experiments", *args])
+        return status, capsys.readouterr().out
 
     file = tmp_path / "record.md"
-    file.write_text(aimm("record", made.id).stdout, "utf-8")
+    file.write_text(aimm("record", made.id)[1], "utf-8")
 
-    assert made.id in aimm("list").stdout
-    assert aimm("verify", str(file)).returncode == 0
+    assert made.id in aimm("list")[1]
+    assert aimm("verify", str(file))[0] == 0
     file.write_text(file.read_text("utf-8").replace('"units": 100', '"units": 101'), "utf-8")
-    assert aimm("verify", str(file)).returncode == 1
-    assert aimm("verify", str(tmp_path / "none")).returncode != 0
+    assert aimm("verify", str(file))[0] == 1
+    assert aimm("verify", str(tmp_path / "none"))[0] != 0
 
 
 # Pure parts

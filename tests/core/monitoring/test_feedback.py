@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from sqlalchemy import text
 from core import ModelManager, NotFound, clock
 from core.calls.call import Origin
 from tests.builders import Heard, Running, running_gateway
-from tests.conftest import Open
+from tests.conftest import Open, copied
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_gateway(f"sqlite:///{tmp_path_factory.mktemp('feedback')}/aimm.db") as running:
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_gateway(copied(sqlite_template, tmp_path_factory.mktemp("feedback"))) as running:
         yield running
 
 

@@ -351,11 +351,16 @@ from core.calls.recording import CallFacts
 from core.telemetry.prometheus import PrometheusMetrics
 from core.storage.engine.database import Database
 from core.storage.calls.totals import TotalsStore
-from tests.builders import a_generation
+from core import clock
+from core.domain.generation import Generation
 folder, url, n, in_flight, then = sys.argv[1:]
 metrics = PrometheusMetrics(TotalsStore(Database(url)), list, lambda: int(in_flight), folder=Path(folder))
+made = Generation(
+    id="g_1", created_at=clock.now(), request_model="m", response_model="m", provider="gemini", source="api", status="ok",
+    latency_s=0.5, ttft_s=0.1,
+)
 for _ in range(int(n)):
-    metrics.observe(a_generation("g_1"), CallFacts(overhead_s=0.002, n_retries=1))
+    metrics.observe(made, CallFacts(overhead_s=0.002, n_retries=1))
 if then == "render":
     sys.stdout.write(metrics.render().decode())
     metrics.close()
@@ -368,13 +373,13 @@ else:
 """
 
 
-def test_several_processes_of_a_server_tell_their_sums(tmp_path: Path):
-    folder, url = tmp_path / "figures", f"sqlite:///{tmp_path}/aimm.db"
+def test_several_processes_of_a_server_tell_their_sums(sqlite_url: str, tmp_path: Path):
+    folder = tmp_path / "figures"
     folder.mkdir()
     environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
     def start(*args: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", WORKER, str(folder), url, *map(str, args)]
+        command = [sys.executable, "-c", WORKER, str(folder), sqlite_url, *map(str, args)]
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         if args[2] != "render":
