@@ -32,6 +32,7 @@ from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
 from core.log.service import LogService
 from core.models.scopes import budget_check
+from core.models.seen import SeenModels
 from core.models.service import ModelService
 from core.models.vendors import VendorService
 from core.monitoring.alerts.delivery import Channels
@@ -133,6 +134,7 @@ class ModelManager(Asking):
             default_model=self.settings.default_model,
         )
         self.vendors = VendorService(self._registry, self._loop)
+        self.seen_models = SeenModels(*self._db)
 
     def _open_calls(self) -> None:
         """The way to the models, and the log of what was asked."""

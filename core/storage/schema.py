@@ -92,6 +92,13 @@ spend_by = table(
 )
 Index("ix_spend_by_value", spend_by.c.dimension, spend_by.c.value, spend_by.c.bucket_at)
 
+# Each vendor's models in the order in which they were first seen.
+seen_models = table(
+    "seen_models",
+    key("provider", "model"),
+    small("place"),
+)
+
 workflows = table(
     "workflows",
     key("name"),

@@ -57,6 +57,15 @@ class Span(NamedTuple):
         return cls(bucket, pd.Timestamp(since).floor(width), pd.Timestamp(until).ceil(width), datetime.now(UTC))
 
     @property
+    def step(self) -> timedelta:
+        return timedelta(days=1) if self.bucket == "day" else timedelta(hours=1)
+
+    @property
+    def n(self) -> int:
+        """The number of buckets."""
+        return max(1, round((self.until - self.since) / self.step))
+
+    @property
     def last(self) -> datetime:
         """The start of the bucket that is not over; `until` where all are."""
         start = self.now.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,305 @@
+"""Panels over one axis of time: one rule under the mouse, one brush, all plots equally high.
+
+Specifications are written as Vega-Lite itself and not through Altair, which takes over a second to build and check
+four panels; the tests check them against Vega-Lite's schema.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from dashboard import formatting
+from dashboard.charts.base import Span
+from dashboard.charts.colours import Ink
+
+PANEL_PX, AXIS_PX, MAX_BAR_PX, MAX_LABELS = 110, 46, 40, 8
+LETTER_PX, SYMBOL_PX = 6.6, 30  # a legend's width is told from its letters
+Spec = dict[str, Any]
+
+
+class Series(NamedTuple):
+    """A column of the frame as it is drawn: its name there, in the legend, and its colour."""
+
+    column: str
+    label: str
+    colour: str
+
+
+class Tip(NamedTuple):
+    """A line of the tooltip: a column of texts or numbers, its heading, and a format of d3 for numbers."""
+
+    column: str
+    title: str
+    form: str = ""
+
+
+class Stack:
+    """Collects panels of one frame: a row a bucket, without gaps, with a column `time`.
+
+    incidents: Spans of time to be shaded.
+    tips: What the tooltip of every panel says.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        span: Span,
+        ink: Ink,
+        *,
+        tips: Sequence[Tip] = (),
+        incidents: Sequence[tuple[datetime, datetime]] = (),
+        height: int = PANEL_PX,
+    ) -> None:
+        self._span, self._ink, self._tips, self._height = span, ink, tips, height
+        self._incidents = incidents
+        self._width_ms = span.step.total_seconds() * 1000
+        self._panels: list[Spec] = []
+        self._rows = self._dated(frame)
+
+    @property
+    def selections(self) -> list[str]:
+        """The names under which clicks and brushes come back."""
+        return [f"{kind}{at}" for kind in ("pick", "zoom") for at in range(len(self._panels))]
+
+    def bars(self, title: str, series: Sequence[Series], form: str, *, is_count: bool = False) -> None:
+        """Bars stacked in the order of the series; the bucket that is not over is hatched."""
+        labels = [each.label for each in series]
+        columns = {each.label: each.column for each in series}
+        y = self._y(form, is_count=is_count)
+        bars = self._layer(
+            {"type": "bar", "size": self._bar_px(), "stroke": self._ink.ground, "strokeWidth": 0.5},
+            self._long(columns),
+            y=y | {"field": "value", "aggregate": "sum", "stack": "zero"},
+            color=self._colour(series),
+            order={"field": "order", "type": "quantitative"},
+        )
+        whole = [
+            {"mid": row["mid"], "value": sum(row[each.column] or 0 for each in series)}
+            for row in self._rows
+            if row["part"]
+        ]
+        hatch = self._layer({"type": "bar", "size": self._bar_px(), "fill": self._stripes()}, whole, y=y | {"field": "value"})
+        self._add(title, [bars, hatch] if any(row["value"] for row in whole) else [bars], labels)
+
+    def lines(self, title: str, series: Sequence[Series], form: str, *, domain: Sequence[float] | None = None) -> None:
+        """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""
+        columns = {each.label: each.column for each in series}
+        y = self._y(form, domain=domain) | {"field": "value"}
+        mark = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
+        rows = self._long(columns)
+        last = max((row["mid"] for row in rows if row["part"]), default=None)
+        whole = [row for row in rows if not row["part"]]
+        layers = [
+            self._layer(mark | {"point": {"size": 14, "filled": True}}, whole, y=y, color=self._colour(series)),
+        ]
+        if last is not None:
+            way = [row for row in rows if row["mid"] >= last - self._width_ms - 1]
+            dashed = mark | {"strokeDash": [3, 3], "opacity": 0.75}
+            layers.append(self._layer(dashed, way, y=y, color=self._colour(series)))
+        self._add(title, layers, list(columns))
+
+    def rule(self, y: float, text: str, form: str) -> None:
+        """A dashed line across the panel that was added last, such as a budget's share of a day."""
+        rule = {
+            "data": {"values": [{"y": y, "text": formatting.cell(text)}]},
+            "mark": {"type": "rule", "strokeDash": [6, 4], "color": self._ink.muted},
+            "encoding": {"y": self._y(form) | {"field": "y"}, "tooltip": {"field": "text", "type": "nominal"}},
+        }
+        self._panels[-1]["layer"].insert(-2, rule)
+
+    def spec(self) -> Spec:
+        hovered = {"or": [{"param": f"hover{at}", "empty": False} for at in range(len(self._panels))]}
+        for panel in self._panels:
+            rule = panel["layer"][-2]
+            rule["encoding"]["opacity"] = {"condition": {"test": hovered, "value": 0.9}, "value": 0}
+        if self._panels:
+            self._label(self._panels[-1])
+        return {
+            "vconcat": self._panels,
+            "spacing": 10,
+            "resolve": {"scale": {"color": "independent"}},
+            "padding": {"left": 0, "right": 6, "top": 4, "bottom": 4},
+            "config": config(self._ink),
+        }
+
+    # The parts of a panel
+
+    def _add(self, title: str, layers: list[Spec], labels: Sequence[str]) -> None:
+        px = legend_px(labels)
+        is_beside = len(labels) > 1 and 7.3 * len(title) + px < 960
+        self._panels.append(
+            {
+                "height": self._height,
+                "title": {
+                    "text": title,
+                    "anchor": "start",
+                    "frame": "bounds",
+                    "offset": -17 if is_beside else 8,
+                    "fontSize": 13,
+                    "fontWeight": 600,
+                    "color": self._ink.text,
+                },
+                "layer": [*self._bands(), *layers, *self._over()],
+                "resolve": {"scale": {"color": "independent"}},
+            }
+        )
+
+    def _layer(self, mark: Spec, rows: Sequence[Spec], **encoding: Spec) -> Spec:
+        return {"data": {"values": list(rows)}, "mark": mark, "encoding": {"x": self._x(), **encoding}}
+
+    def _over(self) -> list[Spec]:
+        """The rule under the mouse in all panels, and what catches the mouse: an invisible bar a bucket.
+
+        Each panel has selections of its own names: one name in several views makes a chart that stays blank.
+        """
+        at, ink = len(self._panels), self._ink
+        rule = self._layer({"type": "rule", "strokeWidth": 1, "color": ink.muted}, self._rows)
+        pick = {"type": "point", "fields": ["at"], "toggle": False}
+        brush = {"fill": ink.brand, "fillOpacity": 0.15, "stroke": ink.brand}
+        catch = self._layer(
+            {"type": "bar", "size": {"expr": f"width / {self._span.n}"}, "opacity": 0.001, "color": ink.muted},
+            self._rows,
+            y={"value": 0},
+            y2={"value": self._height},
+        )
+        catch["encoding"]["tooltip"] = [
+            {"field": "when", "type": "nominal", "title": "UTC"},
+            *(
+                {"field": tip.column, "title": tip.title, "type": "quantitative", "format": tip.form}
+                if tip.form
+                else {"field": tip.column, "title": tip.title, "type": "nominal"}
+                for tip in self._tips
+            ),
+        ]
+        catch["params"] = [
+            {"name": f"hover{at}", "select": {"type": "point", "fields": ["at"], "on": "mouseover", "clear": "mouseout"}},
+            {"name": f"pick{at}", "select": pick | {"on": "click"}},
+            {"name": f"zoom{at}", "select": {"type": "interval", "encodings": ["x"], "mark": brush}},
+        ]
+        return [rule, catch]
+
+    def _bands(self) -> list[Spec]:
+        rows = [
+            {
+                "a": max(_ms(since), _ms(self._span.since)),
+                "b": min(_ms(until), _ms(self._span.until)),
+            }
+            for since, until in self._incidents
+        ]
+        if not rows:
+            return []
+        mark = {"type": "rect", "color": self._ink.fail, "opacity": 0.1, "tooltip": None}
+        layer = {"data": {"values": rows}, "mark": mark, "encoding": {"x": self._x("a"), "x2": {"field": "b"}}}
+        return [layer]
+
+    def _x(self, field: str = "mid") -> Spec:
+        """The whole chosen range, whatever the data; milliseconds, which no browser's time zone shifts."""
+        domain = [_ms(self._span.since), _ms(self._span.until)]
+        axis = {"labels": False, "ticks": False, "grid": False, "title": None, "domain": True}
+        scale = {"domain": domain, "nice": False, "zero": False}
+        return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
+
+    def _label(self, panel: Spec) -> None:
+        """Write the times below a panel: at most eight, days under their middle and hours at their start."""
+        by_day = self._span.bucket == "day"
+        every = max(1, -(-self._span.n // MAX_LABELS))
+        if not by_day:
+            every = -(-every // 3) * 3
+        shift = self._width_ms / 2 if by_day else 0
+        starts = [_ms(self._span.since) + at * self._width_ms + shift for at in range(0, self._span.n, every)]
+        day = "%-d %b" if self._span.since.year == (self._span.until - timedelta(hours=1)).year else "%-d %b %Y"
+        form = f"utcFormat(datum.value, '{day}')"
+        if not by_day:
+            hour = "utcFormat(datum.value, '%H:%M')"
+            form = f"utcFormat(datum.value, '%H') == '00' || datum.index == 0 ? {form} + ' ' + {hour} : {hour}"
+        named = {"values": starts, "labelExpr": form, "labels": True, "ticks": True, "tickSize": 4, "labelPadding": 4}
+        named |= {"labelOverlap": "greedy", "labelFlush": False, "labelBound": False}
+        for layer in panel["layer"]:
+            if "x" in layer["encoding"]:
+                layer["encoding"]["x"]["axis"] |= named
+
+    def _y(self, form: str, *, is_count: bool = False, domain: Sequence[float] | None = None) -> Spec:
+        axis = {"format": form, "title": None, "tickCount": 3, "domain": False, "ticks": False, "labelPadding": 6}
+        axis |= {"minExtent": AXIS_PX, "maxExtent": AXIS_PX} | ({"tickMinStep": 1} if is_count else {})
+        scale: Spec = {"nice": True} | ({"domain": list(domain)} if domain else {"zero": True})
+        return {"type": "quantitative", "axis": axis, "scale": scale}
+
+    def _colour(self, series: Sequence[Series]) -> Spec:
+        names = [str(formatting.cell(each.label)) for each in series]
+        scale = {"domain": names, "range": [each.colour for each in series]}
+        return {"field": "series", "type": "nominal", "scale": scale, "sort": names, "legend": _legend(names)}
+
+    def _bar_px(self) -> Spec:
+        return {"expr": f"min({MAX_BAR_PX}, max(2, 0.72 * width / {self._span.n}))"}
+
+    def _stripes(self) -> Spec:
+        """A hatch: hard stops across a bar's own box. Vega has no patterns."""
+        stops = []
+        for at in range(12):
+            colour = self._ink.ground if at % 2 else "rgba(0,0,0,0)"
+            stops += [{"offset": at / 12, "color": colour}, {"offset": (at + 1) / 12 - 0.001, "color": colour}]
+        return {"gradient": "linear", "x1": 0, "y1": 1, "x2": 0, "y2": 0, "stops": stops}
+
+    # The rows
+
+    def _dated(self, frame: pd.DataFrame) -> list[Spec]:
+        """The frame's rows with where they are on the axis; texts that are no formulas to a spreadsheet."""
+        form = "%a %-d %b" if self._span.bucket == "day" else "%a %-d %b %H:%M"
+        safe = formatting.defused(frame)[0]
+        rows = []
+        for row in safe.astype(object).where(safe.notna(), None).to_dict("records"):
+            start = row.pop("time").to_pydatetime()
+            is_part = start <= self._span.now < start + self._span.step
+            when = start.strftime(form) + (" · so far" if is_part else "")
+            at = _ms(start)
+            rows.append({**row, "at": at, "mid": at + self._width_ms / 2, "when": when, "part": is_part})
+        return rows
+
+    def _long(self, columns: Mapping[str, str]) -> list[Spec]:
+        """A row a bucket and series."""
+        return [
+            {
+                "mid": row["mid"],
+                "part": row["part"],
+                "series": formatting.cell(label),
+                "value": row[column],
+                "order": order,
+            }
+            for order, (label, column) in enumerate(columns.items())
+            for row in self._rows
+        ]
+
+
+def _ms(moment: datetime) -> float:
+    return moment.timestamp() * 1000
+
+
+def legend_px(labels: Sequence[str]) -> float:
+    return sum(LETTER_PX * len(label) + SYMBOL_PX for label in labels)
+
+
+def _legend(names: Sequence[str]) -> Spec | None:
+    """One line at the right of the title; none for a single series, which the title names."""
+    if len(names) < 2:
+        return None
+    place: Spec = {"orient": "none", "direction": "horizontal", "title": None, "legendY": -23}
+    place |= {"legendX": {"expr": f"max(0, width - {legend_px(names):.0f})"}, "symbolType": "square", "symbolSize": 80}
+    return place | {"labelFontSize": 12, "columnPadding": 10, "padding": 0, "rowPadding": 0, "labelLimit": 160}
+
+
+def config(ink: Ink) -> Spec:
+    """What all charts have in common."""
+    return {
+        "view": {"strokeWidth": 0},
+        "axis": {
+            "gridColor": ink.grid,
+            "domainColor": ink.axis,
+            "tickColor": ink.axis,
+            "labelColor": ink.muted,
+            "titleColor": ink.muted,
+            "labelFontSize": 11,
+        },
+        "legend": {"labelColor": ink.text},
+    }
