@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from core.domain.feedback import Feedback
 from core.pricing.dollars import dollars
 
 UNKNOWN = "–"
-FEW = 20  # calls, below which a change in per cent is chance
+FEW = 30  # calls, below which a change in per cent is chance
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # spreadsheets take leading spaces off
 # Where a semicolon parts cells, as in much of Europe: a formula after one, as it is and made harmless.
 _NEXT_FORMULA, _NEXT_TEXT = (re.compile(rf"(;\s*){mark}(?=[=+\-@＝＋－＠])") for mark in ("", "'"))
@@ -37,14 +38,22 @@ def seconds(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """318, 18.3 k, 2.41 M."""
+    """318, 9,999, 10.1k, 376k, 1.0M."""
     if value is None:
         return UNKNOWN
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            scaled = value / (1e3 if unit == "k" else size)
-            return f"{scaled:.3g} {unit}"
-    return f"{value:,.0f}"
+    size = abs(value)
+    if size < 9_999.5:
+        return f"{value:,.0f}"
+    for scale, unit in ((1e3, "k"), (1e6, "M"), (1e9, "B")):
+        if size < 999.5 * scale or unit == "B":
+            scaled = value / scale
+            return f"{scaled:,.0f}{unit}" if abs(scaled) >= 99.95 else f"{scaled:.1f}{unit}"
+    raise AssertionError
+
+
+def mean(value: float | None) -> str:
+    """A mean of counts: 0.4, 12.3, 1,204."""
+    return UNKNOWN if value is None else f"{value:,.1f}" if value < 100 else count(value)
 
 
 def tokens(value: float | None) -> str:
@@ -52,7 +61,13 @@ def tokens(value: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
+    """A share as 99.2%; a share of less than all is never shown as 100%, nor one of more than nothing as 0%."""
+    if share is None:
+        return UNKNOWN
+    text = f"{100 * share:.{digits}f}"
+    if share not in (0, 1) and float(text) in (0, 100) and digits < 3:
+        return percent(share, digits + 1)
+    return f"{100 * share:.0f}%" if share in (0, 1) else f"{text}%"
 
 
 # Of a figure in a unit, such as those of core.domain.metrics.MEASURES.
@@ -70,23 +85,41 @@ def when(moment: datetime | None) -> str:
     return UNKNOWN if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def change(now: float | None, before: float | None, n_before: int) -> tuple[str, bool]:
-    """The relative change against the period before, and whether it is a number.
+class Change(NamedTuple):
+    """A change against the period before: its text, and its size as a share (of per cents: in points)."""
 
-    Of few calls, of nothing and of what is many times larger, per cent say nothing.
-    """
-    if n_before == 0 or before is None:
-        return "none before", False
-    if now is None:
-        return "none now", False
-    if n_before < FEW:
-        return f"only {n_before} before", False
-    if before == 0:
-        return ("as before" if now == 0 else "0 before"), False
-    if now >= 10 * before:
-        return f"× {now / before:,.0f}", True
-    share = round(100 * (now - before) / before)
-    return (f"{share:+} %", True) if share else ("± 0 %", False)
+    text: str
+    size: float
+
+
+def change(
+    now: float | None, before: float | None, n_now: int, n_before: int, *, in_points: bool = False
+) -> Change | None:
+    """+13%, −0.4 pts; None where a comparison would mislead: of few calls, of nothing, or more than tenfold."""
+    if now is None or before is None or min(n_now, n_before) < FEW:
+        return None
+    if in_points:
+        size = now - before
+        return Change("0 pts" if abs(size) < 0.05 else f"{size:+.1f} pts".replace("-", "−"), size)
+    if not before or not 0.1 <= now / before <= 10:
+        return None
+    size = (now - before) / before
+    return Change("0%" if abs(size) < 0.005 else f"{100 * size:+.0f}%".replace("-", "−"), size)
+
+
+_FAILURES = {
+    "rate_limited": "Rate limited",
+    "provider_timeout": "Timeout",
+    "provider_unavailable": "Provider down",
+    "blocked": "Blocked by provider",
+    "truncated": "Cut at max tokens",
+    "other": "Other failures",
+}
+
+
+def failure_text(name: str) -> str:
+    """A class of failure as people read it."""
+    return _FAILURES.get(name) or short(name.replace("_", " ")).capitalize()
 
 
 def short(text: str, n: int = 80) -> str:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dashboard import address, failure, login
+from dashboard import address, failure, login, style
 from dashboard.components import header
 
 
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
         return st.Page(f"pages/{self.file}.py", title=self.title, **given)
 
 
-MONITORING = "range monitor_model monitor_simulated monitor_view spend_by"
+MONITORING = "range zoom monitor_model monitor_simulated monitor_view spend_by week_of"
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model"
 PAGES = (
     Entry("Work", "playground", "Playground", "chat", "conversation call playground_search"),
@@ -38,7 +38,7 @@ PAGES = (
     Entry("Work", "compare", "Compare", "compare", "comparison"),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
     Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),
-    Entry("Records", "log", "Log", "list", "call log_search log_model log_source log_status log_page"),
+    Entry("Records", "log", "Log", "list", "call log_search log_model log_source log_status log_range log_page"),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),
     Entry("Records", "settings", "Settings", "settings"),
@@ -60,6 +60,7 @@ def run() -> None:
     page = st.navigation(sections, position="sidebar" if is_in else "hidden")
     if not is_in:
         return
+    style.apply()
     for part in (header.strip, header.banners):
         with failure.contained():
             part()

@@ -50,6 +50,35 @@ def editor(frame: pd.DataFrame, key: str, **options: Any) -> Any:
     return st.data_editor(frame, key=key, **options)
 
 
+def chips(names: Iterable[str]) -> list[list[str]]:
+    """A column of names as it is drawn in coloured chips; no formulas to a spreadsheet."""
+    return [[str(formatting.cell(name))] for name in names]
+
+
+def model_column(names: Iterable[str], colours: Mapping[str, str], *, label: str = "Model", **options: Any) -> Any:
+    """The configuration of a column of `chips`, each in its model's colour."""
+    known = list(dict.fromkeys(names))
+    return st.column_config.MultiselectColumn(
+        label,
+        options=[str(formatting.cell(name)) for name in known],
+        color=[colours.get(name, "gray") for name in known],
+        **options,
+    )
+
+
+def opened(frame: pd.DataFrame, key: str, **options: Any) -> int | None:
+    """Draw a table of which a click on any cell opens the row; the row that was clicked, once."""
+    state = f"{key}_row"
+
+    def clicked() -> None:
+        cells = st.session_state[key].selection.cells
+        st.session_state[state] = cells[0][0] if cells else None
+
+    show(frame, key=key, on_select=clicked, selection_mode="single-cell", placeholder=formatting.UNKNOWN, **options)
+    at = st.session_state.pop(state, None)
+    return at if at is not None and at < len(frame) else None
+
+
 def csv(frame: pd.DataFrame, key: str) -> None:
     """A button that downloads it, with the mark by which spreadsheets know UTF-8."""
     data = formatting.defused(frame)[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")

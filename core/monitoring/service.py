@@ -95,6 +95,10 @@ class MonitoringService:
         """The number of calls from these sources, simulated ones included."""
         return self._rollups.n_calls(to_us(window.since), to_us(window.until), sources)
 
+    def models(self) -> set[tuple[str, str]]:
+        """(vendor, model) of every call on record."""
+        return self._rollups.models()
+
     def has_any(self, *, simulated: bool) -> bool:
         """True if anything at all was recorded."""
         return self._rollups.has_any(simulated=simulated)

@@ -1,62 +1,205 @@
-"""Calls over time: how many, how fast, how they went, what they cost."""
+"""Calls over time: what they cost, how they went, how fast they were, how much they read and wrote."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from dashboard.charts.base import PALETTE, Span, bars, by_model, legend, line, of_frame, over_time, whole
+from dashboard import formatting
+from dashboard.charts.base import Span
+from dashboard.charts.colours import Ink
+from dashboard.charts.stack import AXIS_PX, Series, Stack, Tip, config
+from dashboard.formatting import failure_text
+
+MODELS_SHOWN, FAILURES_SHOWN = 5, 2
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+Incident = tuple[datetime, datetime, int, str]
+TIPS = (
+    Tip("calls text", "Calls"),
+    Tip("failed text", "Failed"),
+    Tip("cost text", "Cost"),
+    Tip("p50 text", "p50"),
+    Tip("p95 text", "p95"),
+    Tip("p99 text", "p99"),
+    Tip("tokens text", "Tokens"),
+)
 
 
-@of_frame
-def cost_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    tips = ["model:N", alt.Tooltip("cost $:Q", format="$.6f"), "requests:Q", "unpriced calls:Q"]
-    y = alt.Y("sum(cost $):Q", title="Cost (USD)")
-    return over_time(span, bars(frame, span, y, tips, color=by_model(frame["model"])))
+def overview(
+    times: pd.DataFrame,
+    models: pd.DataFrame,
+    span: Span,
+    ink: Ink,
+    colours: Mapping[str, str],
+    incidents: Sequence[Incident],
+) -> tuple[dict[str, Any], list[str]]:
+    """The specification of the four panels, and the names of its selections.
+
+    times: A row a bucket, without gaps. models: A row a bucket and model.
+    """
+    frame, shown = _with_models(times, models)
+    frame, failures = _with_failures(frame)
+    frame = frame.assign(
+        **{
+            "calls text": frame["requests"].map(formatting.count),
+            "failed text": [f"{n:,.0f}" for n in frame["errors"]],
+            "cost text": frame["cost $"].map(formatting.usd),
+            "tokens text": frame[["input", "cached", "output", "thinking"]].sum(axis=1).map(formatting.count),
+            **{f"{p} text": _seconds(frame[f"{p} s"]) for p in ("p50", "p95", "p99")},
+        }
+    ).drop(columns=["failures", "model"])
+    stack = Stack(frame, span, ink, tips=TIPS, incidents=[each[:2] for each in incidents])
+    series = [
+        Series(column, name, colours.get(name, ink.muted) if name != "other" else ink.answered)
+        for column, name in shown.items()
+    ]
+    stack.bars(_cost_title(times, shown, frame), series, "$~s")
+    counted = [Series("answered", "OK", ink.answered)]
+    counted += [
+        Series(column, failure_text(name), ink.failures.get(name, ink.failures["other"]))
+        for column, name in failures.items()
+    ]
+    stack.bars(_calls_title(times, incidents), counted, "~s", is_count=True)
+    percentiles = [
+        Series(f"{p} s", p, colour) for p, colour in zip(("p50", "p95", "p99"), ink.percentiles, strict=True)
+    ]
+    stack.lines(_latency_title(times), percentiles, "~s")
+    kinds = ("input", "cached", "thinking", "output")
+    tokens = [Series(kind, kind, colour) for kind, colour in zip(kinds, ink.tokens, strict=True) if times[kind].any()]
+    stack.bars(_tokens_title(times), tokens or [Series("input", "input", ink.tokens[0])], "~s", is_count=True)
+    return stack.spec(), stack.selections
 
 
-def lines_over_time(frame: pd.DataFrame, names: dict[str, str], span: Span, title: str) -> Any:
-    wide = whole(frame, span)[["time", *names]].rename(columns=names)
-    long = wide.melt("time", var_name="series", value_name="value")
-    tips = ["series:N", alt.Tooltip("value:Q", format=".3f")]
-    color = alt.Color("series:N", sort=list(names.values()), legend=legend())
-    return line(long, span, alt.Y("value:Q", title=title), tips, "linear", color=color)
+def _seconds(column: pd.Series) -> list[str]:
+    return [formatting.seconds(None if pd.isna(value) else float(value)) for value in column]
 
 
-def latency_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    names = {"p50 s": "p50", "p95 s": "p95", "p99 s": "p99"}
-    return lines_over_time(frame, names, span, "Latency (s)")
+def _with_models(times: pd.DataFrame, models: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Cost by model as columns: the dearest, and the rest together; their names by column."""
+    cost = models.groupby("model")["cost $"].sum().sort_values(ascending=False)
+    top = list(cost.index[:MODELS_SHOWN])
+    wide = models.pivot_table(index="time", columns="model", values="cost $", aggfunc="sum", fill_value=0.0)
+    wide = wide.reindex(times["time"], fill_value=0.0).reset_index(drop=True)
+    named = {f"model {at}": wide[name] for at, name in enumerate(top)}
+    shown = {f"model {at}": name for at, name in enumerate(top)}
+    if len(cost) > len(top):
+        named["model other"] = wide.drop(columns=top).sum(axis=1)
+        shown["model other"] = "other"
+    return times.reset_index(drop=True).assign(**named), shown
 
 
-def ttft_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    names = {"first token p50 s": "p50", "first token p95 s": "p95", "first token p99 s": "p99"}
-    return lines_over_time(frame, names, span, "Time to first token (s)")
+def _with_failures(times: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Failures by class as columns: the most frequent, and the rest together; the class by column."""
+    total = Counter[str]()
+    for each in times["failures"]:
+        total.update(each)
+    top = [name for name, _ in total.most_common(FAILURES_SHOWN)]
+    columns = {f"failed {at}": name for at, name in enumerate(top)}
+    named = {column: [each.get(name, 0) for each in times["failures"]] for column, name in columns.items()}
+    if len(total) > len(top):
+        columns["failed other"] = "other"
+        named["failed other"] = [sum(n for name, n in each.items() if name not in top) for each in times["failures"]]
+    return times.assign(**named, answered=times["requests"] - times["errors"]), columns
 
 
-def requests_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    chart = bars(frame, span, alt.Y("requests:Q", title="Requests"), ["requests:Q", "success %:Q"])
-    return over_time(span, chart.encode(color=alt.value(PALETTE[0])))
+def _cost_title(times: pd.DataFrame, shown: Mapping[str, str], frame: pd.DataFrame) -> str:
+    total = float(times["cost $"].sum())
+    text = f"Cost {formatting.usd(total)}"
+    first = next(iter(shown.items()), None)
+    if first is not None and total:
+        text += f" · {first[1]} is {formatting.percent(float(frame[first[0]].sum()) / total, 0)}"
+    n = int(times["unpriced calls"].sum())
+    return f"{text} · {n:,} calls without a price are not in it" if n else text
 
 
-def success_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    lowest = min([90.0, *frame["success %"].dropna()])
-    y = alt.Y("success %:Q", title="Success rate (%)", scale=alt.Scale(domain=[lowest, 100]))
-    tips = [alt.Tooltip("success %:Q", format=".2f"), "requests:Q"]
-    return line(whole(frame, span), span, y, tips, "linear", color=alt.value("#0d9488"))
+def _calls_title(times: pd.DataFrame, incidents: Sequence[Incident]) -> str:
+    n, failed = int(times["requests"].sum()), int(times["errors"].sum())
+    text = f"{n:,} calls · " + (f"{failed:,} failed ({formatting.percent(failed / n)})" if failed else "none failed")
+    if not incidents or not failed:
+        return text
+    since, until, n_in, cause = max(incidents, key=lambda each: each[2])
+    end = f"{until:%H:%M}" if since.date() == (until - timedelta(seconds=1)).date() else f"{until:%-d %b %H:%M}"
+    share = formatting.percent(n_in / failed, 0)
+    return f"{text} · {share} of them on {since:%-d %b %H:%M}–{end}, mostly {failure_text(cause).lower()}"
 
 
-def errors_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    scale = alt.Scale(range=["#dc2626", "#ea7317", "#ca8a04", "#8b5cf6", "#0891b2", "#7c7f86"])
-    color = alt.Color("class:N", scale=scale, legend=legend())
-    y = alt.Y("sum(errors):Q", title="Failed requests")
-    return over_time(span, bars(frame, span, y, ["class:N", "errors:Q"], color=color))
+def _latency_title(times: pd.DataFrame) -> str:
+    known = times.dropna(subset=["p50 s"])
+    if known.empty:
+        return "No answered call to measure"
+    slowest = known.loc[known["p95 s"].idxmax()]
+    moment = f"{slowest['time']:%-d %b}" + (f" {slowest['time']:%H:%M}" if _is_hourly(times) else "")
+    usual, worst = float(known["p95 s"].median()), float(slowest["p95 s"])
+    text = f"Latency: p95 usually {formatting.seconds(usual)}"
+    return f"{text}, at most {formatting.seconds(worst)} on {moment}" if len(known) > 1 else text
 
 
-def tokens_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    kinds = ["input", "cached", "thinking", "output"]
-    long = frame[["time", *kinds]].melt("time", var_name="kind", value_name="tokens")
-    scale = alt.Scale(domain=kinds, range=["#3b82f6", "#93c5fd", "#c4b5fd", "#8b5cf6"])
-    color = alt.Color("kind:N", scale=scale, sort=kinds, legend=legend())
-    y = alt.Y("sum(tokens):Q", title="Tokens", axis=alt.Axis(format="~s"))
-    tips = ["kind:N", alt.Tooltip("tokens:Q", format=",")]
-    return over_time(span, bars(long, span, y, tips, color=color, order=alt.Order("kind:N")))
+def _is_hourly(times: pd.DataFrame) -> bool:
+    return len(times) > 1 and times["time"].iloc[1] - times["time"].iloc[0] < timedelta(days=1)
+
+
+def _tokens_title(times: pd.DataFrame) -> str:
+    sums = times[["input", "cached", "thinking", "output"]].sum()
+    read = float(sums["input"] + sums["cached"])
+    text = f"{formatting.count(float(sums.sum()))} tokens"
+    return (
+        f"{text} · {formatting.percent(float(sums['cached']) / read, 0)} of the input from the vendor's cache"
+        if sums["cached"]
+        else text
+    )
+
+
+def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
+    """A heat map, hour by weekday. what: Calls, Cost or Failures; frame: a row an hour of the week."""
+    column = {"Calls": "requests", "Cost": "cost $", "Failures": "errors"}[what]
+    text = formatting.usd if what == "Cost" else formatting.mean
+    rows = [
+        {"day": WEEKDAYS[int(day)], "hour": int(hour), "value": float(value), "text": text(float(value))}
+        for day, hour, value in zip(frame["day"], frame["hour"], frame[column], strict=True)
+    ]
+    strong = ink.fail if what == "Failures" else ink.brand
+    hour = "datum.value % 3 == 0 ? (datum.value < 10 ? '0' : '') + datum.value + ':00' : ''"
+    axis = {"ticks": False, "domain": False, "title": None}
+    pale = "#f5f7fa" if ink.mode == "light" else "#171e27"
+    return {
+        "data": {"values": rows},
+        "height": 190,
+        "mark": {"type": "rect", "cornerRadius": 2},
+        "encoding": {
+            "x": {
+                "field": "hour",
+                "type": "ordinal",
+                "scale": {"domain": list(range(24)), "paddingInner": 0.08},
+                "axis": axis | {"labelAngle": 0, "labelExpr": hour},
+            },
+            "y": {
+                "field": "day",
+                "type": "ordinal",
+                "scale": {"domain": list(WEEKDAYS), "paddingInner": 0.08},
+                "axis": axis | {"minExtent": AXIS_PX, "maxExtent": AXIS_PX},
+            },
+            "color": {
+                "field": "value",
+                "type": "quantitative",
+                "legend": None,
+                "scale": {"range": [pale, strong], "zero": True},
+            },
+            "tooltip": [
+                {"field": "day", "type": "nominal", "title": "Weekday"},
+                {"field": "hour", "type": "ordinal", "title": "Hour (UTC)"},
+                {"field": "text", "type": "nominal", "title": f"{what} an hour"},
+            ],
+        },
+        "config": config(ink),
+    }
+
+
+def busiest(frame: pd.DataFrame, what: str) -> str:
+    """The hour of the week that has most, as a sentence."""
+    column = {"Calls": "requests", "Cost": "cost $", "Failures": "errors"}[what]
+    if frame.empty or not frame[column].any():
+        return f"{what} by hour of the week"
+    top = frame.loc[frame[column].idxmax()]
+    return f"{what} by hour of the week (UTC) · most on {WEEKDAYS[int(top['day'])]} {int(top['hour']):02d}:00"

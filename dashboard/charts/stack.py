@@ -80,7 +80,9 @@ class Stack:
             for row in self._rows
             if row["part"]
         ]
-        hatch = self._layer({"type": "bar", "size": self._bar_px(), "fill": self._stripes()}, whole, y=y | {"field": "value"})
+        hatch = self._layer(
+            {"type": "bar", "size": self._bar_px(), "fill": self._stripes()}, whole, y=y | {"field": "value"}
+        )
         self._add(title, [bars, hatch] if any(row["value"] for row in whole) else [bars], labels)
 
     def lines(self, title: str, series: Sequence[Series], form: str, *, domain: Sequence[float] | None = None) -> None:
@@ -174,7 +176,10 @@ class Stack:
             ),
         ]
         catch["params"] = [
-            {"name": f"hover{at}", "select": {"type": "point", "fields": ["at"], "on": "mouseover", "clear": "mouseout"}},
+            {
+                "name": f"hover{at}",
+                "select": {"type": "point", "fields": ["at"], "on": "mouseover", "clear": "mouseout"},
+            },
             {"name": f"pick{at}", "select": pick | {"on": "click"}},
             {"name": f"zoom{at}", "select": {"type": "interval", "encodings": ["x"], "mark": brush}},
         ]

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.generation import Model
+from dashboard.charts.colours import Mode, Ordered, of_model
 from dashboard.process import manager
 
 VENDOR_WAIT_S = 1.0  # for a first list of models; it is asked for on, and the page shows it when it is drawn again
@@ -46,3 +47,16 @@ def table() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(records)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def order() -> Ordered:
+    """Every model by name: its vendor, and its place among the vendor's, from which its colour follows."""
+    known = manager()
+    names = [*sorted(known.monitoring.models()), *((model.provider, model.name) for model in by_name().values())]
+    return {name: (vendor, place) for (vendor, name), place in known.seen_models.places(names).items()}
+
+
+def colours(mode: Mode) -> dict[str, str]:
+    """Every model's colour on light or dark ground."""
+    return {name: of_model(name, order(), mode) for name in order()}

@@ -3,21 +3,78 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import MEASURES, Bucket, Measure, Metrics, MetricsRow, Window
 from dashboard import tables
-from dashboard.charts.base import Span
+from dashboard.charts.base import Span, whole
 from dashboard.process import manager
 
 RANGES: dict[str, timedelta] = {
-    "24 h": timedelta(hours=24),
-    "7 days": timedelta(days=7),
-    "30 days": timedelta(days=30),
-    "90 days": timedelta(days=90),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
 }
+ROUNDED_S = 10  # what is drawn is shared by all who look within so many seconds
+HOURS_UP_TO = timedelta(days=4)
+FEW_CALLS, FAILED_SHARE = 20, 0.1  # of an hour, from which it is an incident
+
+
+class Range(NamedTuple):
+    """A range of time as it is looked at: its length, its whole buckets, and what it is compared with.
+
+    length: Of the whole range, to the end of the bucket under way.
+    window: The part of it that has been; whole hours.
+    before: As long a part of the range before, up to the same moment.
+    """
+
+    label: str
+    bucket: Bucket
+    span: Span
+    window: Window
+    before: Window
+    length: timedelta
+
+
+# For all viewers of the same range; told apart by its text, which is quicker than by its parts.
+kept = st.cache_data(ttl=ROUNDED_S, show_spinner=False, max_entries=60, hash_funcs={Range: repr})
+
+
+def chosen(label: str, zoom: str | None = None) -> Range:
+    """The range of a label, or of `zoom`: two moments in Unix seconds with a dash between. A bad zoom is none."""
+    now = _rounded(datetime.now(UTC))
+    ends = _zoomed(zoom)
+    if ends is None:
+        length = RANGES[label]
+        bucket: Bucket = "hour" if length <= timedelta(days=2) else "day"
+        start = now.replace(hour=now.hour if bucket == "hour" else 0, minute=0, second=0, microsecond=0)
+        until = start + (timedelta(hours=1) if bucket == "hour" else timedelta(days=1))
+        since = until - length
+    else:
+        since, until = ends
+        bucket = "hour" if until - since <= HOURS_UP_TO else "day"
+    span = Span.around(bucket, since, until)
+    span = span._replace(now=now)
+    window = manager().monitoring.window(span.since, min(span.until, now))
+    length = span.until - span.since
+    before = Window(window.since - length, window.until - length)
+    return Range(label if ends is None else "zoom", bucket, span, window, before, length)
+
+
+def _zoomed(zoom: str | None) -> tuple[datetime, datetime] | None:
+    try:
+        since, until = (datetime.fromtimestamp(int(each), UTC) for each in (zoom or "").split("-"))
+    except (ValueError, OverflowError, OSError):
+        return None
+    return (since, until) if since < until and since < datetime.now(UTC) else None
+
+
+def _rounded(moment: datetime) -> datetime:
+    return moment.replace(second=moment.second // ROUNDED_S * ROUNDED_S, microsecond=0)
 
 
 @st.cache_data(ttl=5, show_spinner=False)
@@ -30,59 +87,74 @@ def has_calls(simulated: bool) -> bool:
     return manager().monitoring.has_any(simulated=simulated)
 
 
-def window(label: str) -> Window:
-    """Whole buckets up to now, the one under way included: 24 hours, 7 days, today with them."""
-    bucket, now = bucket_of(label), datetime.now(UTC)
-    start = now.replace(hour=now.hour if bucket == "hour" else 0, minute=0, second=0, microsecond=0)
-    width = timedelta(hours=1) if bucket == "hour" else timedelta(days=1)
-    return manager().monitoring.window(start - RANGES[label] + width, now)
-
-
-def span(label: str) -> Span:
-    """The same as an axis: to the end of the bucket under way."""
-    chosen, bucket = window(label), bucket_of(label)
-    return Span.around(bucket, chosen.since, chosen.until)
-
-
-def bucket_of(label: str) -> Bucket:
-    return "hour" if RANGES[label] <= timedelta(days=2) else "day"
-
-
-@st.cache_data(ttl=3, show_spinner=False)
-def totals(label: str, model: str | None, simulated: bool) -> tuple[Metrics, Metrics | None]:
+@kept
+def totals(of: Range, model: str | None, simulated: bool) -> tuple[Metrics, Metrics | None]:
     """Of the range, and of the range before it; None = the records do not reach back so far."""
-    monitoring, now = manager().monitoring, window(label)
-    before = now.previous if reaches_back(label, simulated) else None
-    found = [monitoring.total(w, model=model, simulated=simulated) for w in (now, before) if w is not None]
-    return found[0], found[1] if before is not None else None
+    monitoring = manager().monitoring
+    now = monitoring.total(of.window, model=model, simulated=simulated)
+    if not reaches_back(of, simulated):
+        return now, None
+    return now, monitoring.total(of.before, model=model, simulated=simulated)
 
 
-def reaches_back(label: str, simulated: bool) -> bool:
+def reaches_back(of: Range, simulated: bool) -> bool:
     """True if the whole of the range before is on record."""
-    return manager().monitoring.reaches_back(window(label).previous.since, simulated=simulated)
+    return manager().monitoring.reaches_back(of.before.since, simulated=simulated)
 
 
-@st.cache_data(ttl=3, show_spinner=False)
-def over_time(label: str, model: str | None, simulated: bool) -> pd.DataFrame:
-    """One row a bucket: requests, success rate, latency and first-token percentiles, tokens by kind, cost."""
-    rows = manager().monitoring.over_time(window(label), bucket=bucket_of(label), model=model, simulated=simulated)
+@kept
+def over_time(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
+    """A row a bucket, those without calls too: requests, success rate, percentiles, tokens by kind, cost, failures."""
+    rows = manager().monitoring.over_time(of.window, bucket=of.bucket, model=model, simulated=simulated)
+    frame = whole(metrics_frame(rows), of.span)
+    errors = {row.bucket: row.metrics.errors for row in rows}
+    frame["failures"] = [errors.get(time.to_pydatetime(), {}) for time in frame["time"]]
+    counts = ["requests", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "errors"]
+    return frame.assign(**{name: frame[name].fillna(0) for name in counts})
+
+
+@kept
+def by_model(of: Range, model: str | None, simulated: bool, bucket: Bucket | None = None) -> pd.DataFrame:
+    rows = manager().monitoring.by_model(of.window, bucket=bucket, model=model, simulated=simulated)
     return metrics_frame(rows)
 
 
-@st.cache_data(ttl=3, show_spinner=False)
-def by_model(label: str, model: str | None, simulated: bool, bucket: Bucket | None = None) -> pd.DataFrame:
-    return metrics_frame(manager().monitoring.by_model(window(label), bucket=bucket, model=model, simulated=simulated))
+@kept
+def by_model_before(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
+    return metrics_frame(manager().monitoring.by_model(of.before, model=model, simulated=simulated))
 
 
-@st.cache_data(ttl=3, show_spinner=False)
-def errors_over_time(label: str, model: str | None, simulated: bool) -> pd.DataFrame:
-    rows = manager().monitoring.over_time(window(label), bucket=bucket_of(label), model=model, simulated=simulated)
-    records = [
-        {"time": row.bucket, "class": name.replace("_", " "), "errors": n}
-        for row in rows
-        for name, n in row.metrics.errors.items()
-    ]
-    return pd.DataFrame(records, columns=["time", "class", "errors"])
+@kept
+def incidents(of: Range, model: str | None, simulated: bool) -> list[tuple[datetime, datetime, int, str]]:
+    """Stretches of hours in which over a tenth of the calls failed: since, until, failures, and the class of most."""
+    if of.length > timedelta(days=92):
+        return []
+    rows = manager().monitoring.over_time(of.window, bucket="hour", model=model, simulated=simulated)
+    found: list[tuple[datetime, datetime, int, dict[str, int]]] = []
+    for row in rows:
+        n = sum(row.metrics.errors.values())
+        if row.bucket is None or row.metrics.n < FEW_CALLS or n <= FAILED_SHARE * row.metrics.n:
+            continue
+        until = row.bucket + timedelta(hours=1)
+        if found and row.bucket - found[-1][1] <= timedelta(hours=1):
+            since, _, n_before, classes = found.pop()
+            merged = {
+                name: classes.get(name, 0) + row.metrics.errors.get(name, 0) for name in classes | row.metrics.errors
+            }
+            found.append((since, until, n_before + n, merged))
+        else:
+            found.append((row.bucket, until, n, dict(row.metrics.errors)))
+    return [(since, until, n, max(classes, key=lambda each: classes[each])) for since, until, n, classes in found]
+
+
+@kept
+def by_weekday(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
+    """A row an hour of the week (UTC) with calls, cost and failures an hour, as a mean of the weeks."""
+    rows = manager().monitoring.over_time(of.window, bucket="hour", model=model, simulated=simulated)
+    frame = metrics_frame(rows)
+    times = pd.date_range(of.window.since, of.window.until, freq="h", inclusive="left")
+    hours = frame.set_index("time").reindex(times)[["requests", "cost $", "errors"]].fillna(0.0)
+    return hours.groupby([hours.index.dayofweek, hours.index.hour]).mean().rename_axis(["day", "hour"]).reset_index()
 
 
 def _measured(row: MetricsRow, measure: Measure) -> float | None:

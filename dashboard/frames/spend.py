@@ -15,19 +15,18 @@ from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from dashboard import formatting, tables
 from dashboard.charts.base import Span
-from dashboard.frames.monitoring import window
+from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager
 
 
-def day_span(label: str) -> Span:
+def day_span(of: Range) -> Span:
     """The whole days of a range."""
-    chosen = window(label)
-    return Span.around("day", chosen.since, chosen.until)
+    return Span.around("day", of.span.since, of.span.until)
 
 
-def _days(label: str) -> Window:
+def _days(of: Range) -> Window:
     """The same up to now: spend by what it was for is kept by days of UTC."""
-    return Window(day_span(label).since, window(label).until)
+    return Window(day_span(of).since, of.window.until)
 
 
 def month_span() -> Span:
@@ -35,10 +34,10 @@ def month_span() -> Span:
     return Span.around("day", start, (start + timedelta(days=32)).replace(day=1))
 
 
-@st.cache_data(ttl=3, show_spinner=False)
-def daily(label: str, simulated: bool) -> pd.DataFrame:
+@kept
+def daily(of: Range, simulated: bool) -> pd.DataFrame:
     """Known cost a day and model in USD, and the calls without a price."""
-    rows = manager().monitoring.by_model(_days(label), bucket="day", simulated=simulated)
+    rows = manager().monitoring.by_model(_days(of), bucket="day", simulated=simulated)
     return tables.frame(
         rows,
         {
@@ -82,9 +81,9 @@ def forecast(simulated: bool) -> tuple[pd.DataFrame, str]:
     return pd.DataFrame([*records, *path]), text
 
 
-@st.cache_data(ttl=10, show_spinner=False)
-def bridge(label: str, simulated: bool) -> Bridge:
-    return manager().spend.bridge(window(label), simulated=simulated)
+@kept
+def bridge(of: Range, simulated: bool) -> Bridge:
+    return manager().spend.bridge(of.window, of.before, simulated=simulated)
 
 
 def bridge_steps(found: Bridge) -> pd.DataFrame:
@@ -101,15 +100,15 @@ def bridge_steps(found: Bridge) -> pd.DataFrame:
     return frame.assign(change=frame["end"] - frame["start"])
 
 
-@st.cache_data(ttl=5, show_spinner=False)
-def by(dimension: str, label: str, simulated: bool) -> pd.DataFrame:
+@kept
+def by(dimension: str, of: Range, simulated: bool) -> pd.DataFrame:
     """A row a value: calls, tokens, cost, and dollars per answered call (per success, for experiments)."""
     if dimension == "model":
-        rows = manager().monitoring.by_model(_days(label), simulated=simulated)
+        rows = manager().monitoring.by_model(_days(of), simulated=simulated)
         found = sorted(map(_spend_of, rows), key=lambda each: each.cost_usd or 0, reverse=True)
     else:
-        found = manager().spend.by(dimension, _days(label), simulated=simulated)
-    is_of_experiments, span = dimension == "experiment", map(to_us, astuple(_days(label)))
+        found = manager().spend.by(dimension, _days(of), simulated=simulated)
+    is_of_experiments, span = dimension == "experiment", map(to_us, astuple(_days(of)))
     successes = manager().experiments.reports.successes(*span, simulated=simulated) if is_of_experiments else {}
     records = []
     for each in found:

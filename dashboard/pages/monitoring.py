@@ -2,33 +2,25 @@
 
 import streamlit as st
 
-from dashboard import address, tables
-from dashboard.charts.monitoring import (
-    cost_over_time,
-    errors_over_time,
-    latency_over_time,
-    requests_over_time,
-    success_over_time,
-    tokens_over_time,
-    ttft_over_time,
-)
-from dashboard.components import chart_table, demo
-from dashboard.components.monitoring import alerts, budgets, headline, reconcile, spend
-from dashboard.formatting import COLUMN_FORMATS
+from dashboard import address, theme
+from dashboard.components import demo, head
+from dashboard.components.monitoring import alerts, budgets, overview, reconcile, spend
 from dashboard.frames import models, monitoring
 
-ALL = "all models"
+ALL = "All models"
 VIEWS = ("Overview", "Spend", "Budgets & alerts", "Reconcile")
 
-st.title("Monitoring")
+top = head.show("Monitoring")
 address.check("range", monitoring.RANGES, "range")
 address.check("monitor_model", [ALL, *models.names()], "model")
 address.check("monitor_view", VIEWS, "view")
-top = st.container(horizontal=True, vertical_alignment="bottom")
-ranges = list(monitoring.RANGES)
-label = top.segmented_control("Range", ranges, default="30 days", key="range", required=True, bind="query-params")
-label = label or "30 days"
-model = top.selectbox("Model", [ALL, *models.names()], key="monitor_model", bind="query-params", width=240)
+label = top.segmented_control(
+    "Range", list(monitoring.RANGES), default="30d", key="range", required=True, bind="query-params",
+    label_visibility="collapsed", on_change=lambda: st.query_params.pop("zoom", None),
+) or "30d"  # fmt: skip
+name = top.selectbox(
+    "Model", [ALL, *models.names()], key="monitor_model", bind="query-params", width=220, label_visibility="collapsed"
+)
 simulated = top.toggle(
     "Simulated",
     value=not monitoring.has_calls(simulated=False),
@@ -36,17 +28,20 @@ simulated = top.toggle(
     bind="query-params",
     help="Show simulated calls instead of real ones. The two are never added together.",
 )
-chosen = None if model == ALL else model
+model = None if name == ALL else name
+of = monitoring.chosen(label, st.query_params.get("zoom"))
 
-view = st.segmented_control(
-    "View",
-    VIEWS,
-    default=VIEWS[0],
-    key="monitor_view",
-    required=True,
-    bind="query-params",
+row = st.container(horizontal=True, vertical_alignment="center")
+view = row.segmented_control(
+    "View", VIEWS, default=VIEWS[0], key="monitor_view", required=True, bind="query-params",
     label_visibility="collapsed",
-)
+)  # fmt: skip
+if of.label == "zoom":
+    form = "%-d %b %H:%M" if of.bucket == "hour" else "%-d %b"
+    last = of.span.until - of.span.step
+    if row.button(f"Zoomed: {of.span.since:{form}} – {last:{form}}", icon=":material/close:", key="unzoom"):
+        st.query_params.pop("zoom", None)
+        st.rerun()
 if view == "Budgets & alerts":
     budgets.show()
     alerts.show()
@@ -55,60 +50,13 @@ if view == "Reconcile":
     reconcile.show()
     st.stop()
 
-now, before = monitoring.totals(label, chosen, simulated)
-if now.n == 0:
+if monitoring.totals(of, model, simulated)[0].n == 0:
     kind = "simulated" if simulated else "real"
-    demo.offer(
-        f"No {kind} calls in the last {label}. Ask something in the Playground or through the API.", "monitor_demo"
-    )
-    budgets.show()
+    demo.offer(f"No {kind} calls in this range. Ask something in the Playground or through the API.", "monitor_demo")
     st.stop()
 if simulated:
-    st.badge("Simulated – costs are examples", color="orange")
-headline.show(now, before)
+    row.badge("Simulated – costs are examples", color="orange")
 if view == "Spend":
-    spend.show(label, simulated)
-    st.stop()
-
-bucket, span = monitoring.bucket_of(label), monitoring.span(label)
-times = monitoring.over_time(label, chosen, simulated)
-models = monitoring.by_model(label, chosen, simulated, bucket)
-errors = monitoring.errors_over_time(label, chosen, simulated)
-left, right = st.columns(2, gap="medium")
-with left:
-    text = "Known cost in USD. Unpriced calls are in the tooltip."
-    chart_table.show("Cost by model", cost_over_time(models, span), models, help_text=text, key="cost")
-    table = times[["time", "requests", "errors"]]
-    text = "All calls, failed ones too."
-    chart_table.show("Requests", requests_over_time(times, span), table, help_text=text, key="requests")
-    table = times[["time", "input", "cached", "thinking", "output"]]
-    text = "Input without its cached part, output without thinking: the four add up."
-    chart_table.show("Tokens by type", tokens_over_time(times, span), table, help_text=text, key="tokens")
-with right:
-    table = times[["time", "p50 s", "p95 s", "p99 s"]]
-    text = "Successful calls, from the request to the last byte. Percentiles are within 1.1 % of the exact ones."
-    chart_table.show("Latency", latency_over_time(times, span), table, help_text=text, key="latency")
-    table = times[["time", "first token p50 s", "first token p95 s", "first token p99 s"]]
-    text = "From the request to the first text."
-    chart_table.show("Time to first token", ttft_over_time(times, span), table, help_text=text, key="ttft")
-    if errors.empty:
-        st.markdown("**Errors by type**")
-        st.caption("No errors in this range.")
-    else:
-        text = "Calls without a complete answer, after all retries."
-        chart = errors_over_time(errors, span)
-        chart_table.show("Errors by type", chart, errors, help_text=text, key="errors")
-table = times[["time", "success %", "requests"]]
-text = "Share of calls with a complete answer, stopped ones aside."
-chart_table.show("Success rate", success_over_time(times, span), table, help_text=text, key="success")
-
-st.subheader("By model")
-table = monitoring.by_model(label, chosen, simulated).drop(columns=["time"])
-formats = {
-    name: st.column_config.NumberColumn(format=COLUMN_FORMATS[unit])
-    for name in table.columns
-    if (unit := name.rpartition(" ")[2]) in COLUMN_FORMATS
-}
-tables.show(table, column_config=formats)
-tables.csv(table, "by_model")
-budgets.show()
+    spend.show(of, simulated)
+else:
+    overview.show(of, model, simulated, theme.mode())

@@ -1,24 +1,35 @@
-"""The row of numbers on top of Monitoring, each against the period before."""
+"""The row of numbers on top of Monitoring, each with its course and against the period before."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import MEASURES, Measure, Metrics
 from dashboard import formatting
+from dashboard.formatting import Change
 
-CARD_WIDTH = 158
+# From these changes on a rise is worth a look, and worth an alarm; success in points of a hundred.
+NOTABLE, ALARMING = 0.25, 1.0
+NOTABLE_POINTS, ALARMING_POINTS = -0.5, -2.0
+
+
+Compared = Literal["rise", "points", "plain"]
 
 
 class Tile(NamedTuple):
-    """A number of the row: its label, its text, the value that is compared, and its help."""
+    """A number of the row: its label, its text, the value that is compared, the column of its course, its help.
+
+    compared: rise: a rise is worse; points: a rate, where a fall is worse; plain: neither is.
+    """
 
     label: str
     text: Callable[[Metrics], str]
     value: Callable[[Metrics], float | None]
+    column: str
     help: str
-    rise_is_bad: bool = False
+    compared: Compared = "plain"
 
 
 def _cost(m: Metrics) -> str:
@@ -27,30 +38,40 @@ def _cost(m: Metrics) -> str:
 
 def _measured(measure: Measure) -> Tile:
     shown = formatting.BY_UNIT[measure.unit]
-    return Tile(measure.label, lambda m: shown(measure.of(m)), measure.of, measure.help, measure.rise_is_bad)
+    compared: Compared = "points" if measure.unit == "%" else "rise" if measure.rise_is_bad else "plain"
+    return Tile(measure.label, lambda m: shown(measure.of(m)), measure.of, measure.column, measure.help, compared)
 
 
 TILES = (
-    Tile("Requests", lambda m: formatting.count(m.n), lambda m: m.n, "All calls, failed ones too."),
+    Tile("Cost", _cost, lambda m: float(m.cost_usd), "cost $", "Known cost in USD.", "rise"),
+    Tile("Calls", lambda m: formatting.count(m.n), lambda m: m.n, "requests", "All calls, failed ones too."),
     *(_measured(measure) for measure in MEASURES if measure.label),
-    Tile("Cost", _cost, lambda m: float(m.cost_usd), "Known cost in USD.", rise_is_bad=True),
+    Tile(
+        "Tokens",
+        lambda m: formatting.count(m.total_tokens),
+        lambda m: m.total_tokens,
+        "tokens",
+        "Input and output, cached and thinking tokens included.",
+    ),
 )
 
 
-def show(now: Metrics, before: Metrics | None) -> None:
-    """before: Of the period before; None = the records do not reach back so far."""
-    cards = st.container(horizontal=True)
+def show(now: Metrics, before: Metrics | None, times: pd.DataFrame) -> None:
+    """before: Of the period before; None = the records do not reach back so far. times: A row a bucket."""
+    courses = times.assign(tokens=times[["input", "cached", "thinking", "output"]].sum(axis=1))
+    grid = st.grid("auto", min_column_width=150)
     for tile in TILES:
-        change, is_number = _change(tile, now, before)
-        cards.metric(
+        found = _change(tile, now, before)
+        grid.metric(
             tile.label,
             tile.text(now),
-            change,
-            delta_color="off" if not is_number else "inverse" if tile.rise_is_bad else "normal",
-            delta_arrow="auto" if is_number else "off",
+            found.text if found else None,
+            delta_color=_colour(tile, found),
+            delta_arrow="off",
             border=True,
-            width=CARD_WIDTH,
-            help=f"{tile.help} Below: compared with the previous period.",
+            help=tile.help,
+            chart_data=[None if pd.isna(value) else float(value) for value in courses[tile.column]],
+            chart_type="bar" if tile.column in ("cost $", "requests", "tokens") else "line",
         )
     if now.n_unpriced:
         st.warning(
@@ -61,9 +82,16 @@ def show(now: Metrics, before: Metrics | None) -> None:
         st.caption(f"{now.n_estimated:,} calls broke off or had no token count; their cost is estimated.")
 
 
-def _change(tile: Tile, now: Metrics, before: Metrics | None) -> tuple[str, bool]:
-    if before is None:
-        return "no previous period", False
-    if tile.label == "Cost" and (now.n_unpriced or before.n_unpriced):
-        return "partly unknown", False
-    return formatting.change(tile.value(now), tile.value(before), before.n)
+def _change(tile: Tile, now: Metrics, before: Metrics | None) -> Change | None:
+    if before is None or (tile.label == "Cost" and (now.n_unpriced or before.n_unpriced)):
+        return None
+    values = tile.value(now), tile.value(before)
+    return formatting.change(*values, now.n, before.n, in_points=tile.compared == "points")
+
+
+def _colour(tile: Tile, found: Change | None) -> Literal["gray", "orange", "red"]:
+    if found is None or tile.compared == "plain":
+        return "gray"
+    if tile.compared == "points":
+        return "red" if found.size <= ALARMING_POINTS else "orange" if found.size <= NOTABLE_POINTS else "gray"
+    return "red" if found.size >= ALARMING else "orange" if found.size >= NOTABLE else "gray"

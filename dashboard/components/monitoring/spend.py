@@ -7,19 +7,20 @@ from dashboard import address, formatting, tables
 from dashboard.charts.spend import bridge, daily_spend, forecast
 from dashboard.components import chart_table
 from dashboard.frames import budgets, monitoring, spend
+from dashboard.frames.monitoring import Range
 
 DIMENSIONS = ("model", "tag", "user", "key", "workflow", "experiment")
 
 
-def show(label: str, simulated: bool) -> None:
+def show(of: Range, simulated: bool) -> None:
     budget = None if simulated else _month_budget()
-    frame = spend.daily(label, simulated)
+    frame = spend.daily(of, simulated)
     left, right = st.columns(2, gap="medium")
     with left:
         a_day = None if budget is None else budgets.usd_a_day(budget.status)
         text = "Known cost. Hatched: days with unpriced calls, which cost more. Dashed: the month's budget, per day."
         chart_table.show(
-            "Spend per day", daily_spend(frame, a_day, spend.day_span(label)), frame, help_text=text, key="daily_spend"
+            "Spend per day", daily_spend(frame, a_day, spend.day_span(of)), frame, help_text=text, key="daily_spend"
         )
         _unpriced(frame)
     with right:
@@ -36,8 +37,8 @@ def show(label: str, simulated: bool) -> None:
             st.caption(formatting.plain(note))
             if budget is not None and budget.runs_out_on is not None:
                 st.caption(f"**{formatting.plain(budget.status.budget.name)}** runs out on {budget.runs_out_on:%d %B}.")
-    _bridge(label, simulated)
-    _by(label, simulated)
+    _bridge(of, simulated)
+    _by(of, simulated)
 
 
 def _month_budget() -> BudgetOutlook | None:
@@ -59,18 +60,16 @@ def _unpriced(frame: object) -> None:
         )
 
 
-def _bridge(label: str, simulated: bool) -> None:
-    found = spend.bridge(label, simulated)
+def _bridge(of: Range, simulated: bool) -> None:
+    found = spend.bridge(of, simulated)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         frame = spend.bridge_steps(found)
         text = "From the previous period's spend to this one's. The parts add up exactly (Shapley values)."
-        chart_table.show(
-            f"What changed: {label} against the {label} before", bridge(frame), frame, help_text=text, key="bridge"
-        )
+        chart_table.show("What changed against the period before", bridge(frame), frame, help_text=text, key="bridge")
     with right:
         st.markdown("**Summary**")
-        if not monitoring.reaches_back(label, simulated):
+        if not monitoring.reaches_back(of, simulated):
             st.caption("The records do not cover the whole previous period, which explains most of the change.")
         elif not found.before_usd:
             st.caption("No priced calls in the previous period.")
@@ -89,13 +88,13 @@ def _bridge(label: str, simulated: bool) -> None:
         )
 
 
-def _by(label: str, simulated: bool) -> None:
+def _by(of: Range, simulated: bool) -> None:
     address.check("spend_by", DIMENSIONS, "dimension")
     dimension = st.segmented_control(
         "Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True,
         help="Whole days (UTC).",
     ) or "model"  # fmt: skip
-    frame = spend.by(dimension, label, simulated)
+    frame = spend.by(dimension, of, simulated)
     if frame.empty:
         hint = {
             "tag": "Send `tags` with a call.",
