@@ -65,7 +65,7 @@ def overview(
     percentiles = [
         Series(f"{p} s", p, colour) for p, colour in zip(("p50", "p95", "p99"), ink.percentiles, strict=True)
     ]
-    stack.lines(_latency_title(times), percentiles, "~s")
+    stack.lines(_latency_title(times), percentiles, "~r", unit="s")
     kinds = ("input", "cached", "thinking", "output")
     tokens = [Series(kind, kind, colour) for kind, colour in zip(kinds, ink.tokens, strict=True) if times[kind].any()]
     stack.bars(_tokens_title(times), tokens or [Series("input", "input", ink.tokens[0])], "~s", is_count=True)

@@ -85,10 +85,12 @@ class Stack:
         )
         self._add(title, [bars, hatch] if any(row["value"] for row in whole) else [bars], labels)
 
-    def lines(self, title: str, series: Sequence[Series], form: str, *, domain: Sequence[float] | None = None) -> None:
+    def lines(
+        self, title: str, series: Sequence[Series], form: str, *, unit: str = "", domain: Sequence[float] | None = None
+    ) -> None:
         """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""
         columns = {each.label: each.column for each in series}
-        y = self._y(form, domain=domain) | {"field": "value"}
+        y = self._y(form, domain=domain, unit=unit) | {"field": "value"}
         mark = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
         rows = self._long(columns)
         last = max((row["mid"] for row in rows if row["part"]), default=None)
@@ -225,8 +227,9 @@ class Stack:
             if "x" in layer["encoding"]:
                 layer["encoding"]["x"]["axis"] |= named
 
-    def _y(self, form: str, *, is_count: bool = False, domain: Sequence[float] | None = None) -> Spec:
+    def _y(self, form: str, *, is_count: bool = False, domain: Sequence[float] | None = None, unit: str = "") -> Spec:
         axis = {"format": form, "title": None, "tickCount": 3, "domain": False, "ticks": False, "labelPadding": 6}
+        axis |= {"labelExpr": f"datum.label + ' {unit}'"} if unit else {}
         axis |= {"minExtent": AXIS_PX, "maxExtent": AXIS_PX} | ({"tickMinStep": 1} if is_count else {})
         scale: Spec = {"nice": True} | ({"domain": list(domain)} if domain else {"zero": True})
         return {"type": "quantitative", "axis": axis, "scale": scale}
@@ -290,7 +293,7 @@ def _legend(names: Sequence[str]) -> Spec | None:
     if len(names) < 2:
         return None
     place: Spec = {"orient": "none", "direction": "horizontal", "title": None, "legendY": -23}
-    place |= {"legendX": {"expr": f"max(0, width - {legend_px(names):.0f})"}, "symbolType": "square", "symbolSize": 80}
+    place |= {"legendX": {"expr": f"max(0, width - {legend_px(names):.0f})"}, "symbolType": "square", "symbolSize": 50}
     return place | {"labelFontSize": 12, "columnPadding": 10, "padding": 0, "rowPadding": 0, "labelLimit": 160}
 
 
