@@ -74,7 +74,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 BY_UNIT: dict[str, Callable[[float | None], str]] = {
     "s": seconds, "$": usd, "%": lambda value: percent(None if value is None else value / 100),
 }  # fmt: skip
-COLUMN_FORMATS = {"s": "%.3f", "$": "$%.6f", "%": "%.2f"}
+COLUMN_FORMATS = {"s": "%.2f s", "$": "$%.6f", "%": "%.2f%%"}
 
 
 def rate(value: float | None) -> str:

@@ -27,6 +27,12 @@ def heading(name: str) -> str:
     return text if text[1:2].isdigit() else text[:1].upper() + text[1:]  # p95 stays as it is
 
 
+def bare(name: str) -> str:
+    """The same without its unit, for a column whose cells have it: `latency s` is Latency."""
+    words, _, unit = name.rpartition(" ")
+    return heading(words if words and unit in _UNITS else name)
+
+
 def _headed(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for name in map(str, frame.columns):

@@ -79,6 +79,7 @@ class Measure(NamedTuple):
     column: In tables, its unit last.
     of: Its value in that unit; None = there is nothing to measure.
     label, help: For people, where the headline has it.
+    is_wide: It is one of those for which tables by model have no room.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Measure(NamedTuple):
     label: str = ""
     help: str = ""
     rise_is_bad: bool = True
+    is_wide: bool = False
 
     @property
     def unit(self) -> str:
@@ -100,13 +102,13 @@ MEASURES = (
     ),
     Measure("p50", "p50 s", lambda m: m.p50_s),
     Measure("p95", "p95 s", lambda m: m.p95_s, "Latency p95", "95 of 100 successful calls were faster, from the request to the last byte."),
-    Measure("p99", "p99 s", lambda m: m.p99_s),
+    Measure("p99", "p99 s", lambda m: m.p99_s, is_wide=True),
     Measure(
         "ttft_p50", "first token p50 s", lambda m: m.ttft_p50_s,
         "First token p50", "Half of the calls showed their first text sooner.",
     ),
-    Measure("ttft_p95", "first token p95 s", lambda m: m.ttft_p95_s),
-    Measure("ttft_p99", "first token p99 s", lambda m: m.ttft_p99_s),
+    Measure("ttft_p95", "first token p95 s", lambda m: m.ttft_p95_s, is_wide=True),
+    Measure("ttft_p99", "first token p99 s", lambda m: m.ttft_p99_s, is_wide=True),
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.domain.metrics import Metrics
+from core.domain.metrics import MEASURES, Metrics
 from dashboard import formatting, tables
 from dashboard.charts import colours
 from dashboard.charts import monitoring as charts
@@ -15,6 +15,7 @@ from dashboard.frames import models, monitoring
 from dashboard.frames.monitoring import Range
 
 FEW_BUCKETS = 3
+_MEASURES = [measure for measure in MEASURES if not measure.is_wide]
 
 
 def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:
@@ -115,10 +116,7 @@ def _by_model(of: Range, model: str | None, simulated: bool, mode: colours.Mode,
             "change": [_change(row, before) for row in found.to_dict("records")],
             "per call $": (found["cost $"] / priced).where(priced > 0),
             "calls": found["requests"],
-            "success %": found["success %"],
-            "p50 s": found["p50 s"],
-            "p95 s": found["p95 s"],
-            "first token s": found["first token p50 s"],
+            **{measure.column: found[measure.column] for measure in _MEASURES},
             "tokens": found[["input", "cached", "thinking", "output"]].sum(axis=1),
             "cost $": found["cost $"].where(priced > 0),
         }
@@ -131,10 +129,12 @@ def _by_model(of: Range, model: str | None, simulated: bool, mode: colours.Mode,
         "change": c.TextColumn("Change", width=74, alignment="right", help=_HELP_CHANGE),
         "per call $": c.NumberColumn("Cost per call", format="$%.6f", width=100),
         "calls": c.NumberColumn("Calls", format="localized", width=76),
-        "success %": c.NumberColumn("Success", format="%.2f%%", width=76),
-        "p50 s": c.NumberColumn("p50", format="%.2f s", width=68),
-        "p95 s": c.NumberColumn("p95", format="%.2f s", width=68),
-        "first token s": c.NumberColumn("First token", format="%.2f s", width=84),
+        **{
+            measure.column: c.NumberColumn(
+                tables.bare(measure.column), format=formatting.COLUMN_FORMATS[measure.unit], width=78
+            )
+            for measure in _MEASURES
+        },
         "tokens": c.NumberColumn("Tokens", format="compact", width=76),
         "cost $": c.NumberColumn("Cost", format="dollar", width=84),
     }
