@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dashboard import address, failure, login, style
+from dashboard import address, failure, login, theme
 from dashboard.components import header
 
 
@@ -60,7 +60,7 @@ def run() -> None:
     page = st.navigation(sections, position="sidebar" if is_in else "hidden")
     if not is_in:
         return
-    style.apply()
+    theme.apply()
     for part in (header.strip, header.banners):
         with failure.contained():
             part()

@@ -98,10 +98,13 @@ class Measure(NamedTuple):
 MEASURES = (
     Measure(
         "success_rate", "success %", lambda m: None if m.success_rate is None else 100 * m.success_rate,
-        "Success rate", "Share of calls with a complete answer, stopped ones are left out.", rise_is_bad=False,
+        "Success rate", "Share of calls with a complete answer; stopped ones are left out.", rise_is_bad=False,
     ),
     Measure("p50", "p50 s", lambda m: m.p50_s),
-    Measure("p95", "p95 s", lambda m: m.p95_s, "Latency p95", "95 of 100 successful calls were faster, from the request to the last byte."),
+    Measure(
+        "p95", "p95 s", lambda m: m.p95_s,
+        "Latency p95", "95 of 100 successful calls were faster, from the request to the last byte.",
+    ),
     Measure("p99", "p99 s", lambda m: m.p99_s, is_wide=True),
     Measure(
         "ttft_p50", "first token p50 s", lambda m: m.ttft_p50_s,

@@ -298,7 +298,7 @@ def _legend(names: Sequence[str]) -> Spec | None:
 
 
 def config(ink: Ink) -> Spec:
-    """What all charts have in common."""
+    """The look that all charts have in common."""
     return {
         "view": {"strokeWidth": 0},
         "axis": {

@@ -154,7 +154,7 @@ def by_weekday(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
     frame = metrics_frame(rows)
     times = pd.date_range(of.window.since, of.window.until, freq="h", inclusive="left")
     hours = frame.set_index("time").reindex(times)[["requests", "cost $", "errors"]].fillna(0.0)
-    return hours.groupby([hours.index.dayofweek, hours.index.hour]).mean().rename_axis(["day", "hour"]).reset_index()
+    return hours.groupby([hours.index.day_of_week, hours.index.hour]).mean().rename_axis(["day", "hour"]).reset_index()
 
 
 def _measured(row: MetricsRow, measure: Measure) -> float | None:

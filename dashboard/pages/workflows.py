@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard import address, clicks, formatting, tables
-from dashboard.components import estimates, inputs
+from dashboard import address, formatting, tables
+from dashboard.components import clicks, estimates, inputs
 from dashboard.components.workflows import editor, run
 from dashboard.frames import models, workflows
 from dashboard.process import manager

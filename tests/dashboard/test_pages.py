@@ -21,7 +21,8 @@ from core.storage.engine import audit
 from core.storage.money.prices import PriceStore
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
-from dashboard import clicks, process, voter
+from dashboard import process, voter
+from dashboard.components import clicks
 from dashboard.components.compare import candidates
 from dashboard.components.workflows import editor
 from tests.fakes import gemini as wire

@@ -4,8 +4,7 @@ import streamlit as st
 
 from core import AimmError
 from core.domain.comparison import Comparison, Criterion
-from dashboard import clicks
-from dashboard.components import estimates, inputs
+from dashboard.components import clicks, estimates, inputs
 from dashboard.components.compare import candidates, rule_editor
 from dashboard.process import manager
 

@@ -8,8 +8,8 @@ import streamlit as st
 from core import AimmError
 from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, Budget, BudgetOutlook
 from core.formats.text import folded
-from dashboard import clicks, formatting
-from dashboard.components import inputs
+from dashboard import formatting
+from dashboard.components import clicks, inputs
 from dashboard.frames import budgets, models
 from dashboard.process import manager
 

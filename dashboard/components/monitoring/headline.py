@@ -70,7 +70,7 @@ def show(now: Metrics, before: Metrics | None, times: pd.DataFrame) -> None:
             delta_arrow="off",
             border=True,
             help=tile.help,
-            chart_data=[None if pd.isna(value) else float(value) for value in courses[tile.column]],
+            chart_data=courses[tile.column].dropna().astype(float).tolist() or None,
             chart_type="bar" if tile.column in ("cost $", "requests", "tokens") else "line",
         )
     if now.n_unpriced:
