@@ -5,11 +5,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import altair as alt
 import pandas as pd
 import pytest
 
 from dashboard import formatting
-from dashboard.charts import base, compare, experiments, monitoring, spend, workflows
+from dashboard.charts import base, colours, compare, experiments, monitoring, spend, workflows
 from dashboard.charts.base import Span
 
 NOW = datetime(2026, 3, 8, 15, 30, tzinfo=UTC)
@@ -18,18 +19,14 @@ SPANS = {
     "hour": Span("hour", datetime(2026, 3, 7, 16, tzinfo=UTC), datetime(2026, 3, 8, 16, tzinfo=UTC), NOW),
 }
 COLUMNS = ("requests", "success %", "p50 s", "p95 s", "p99 s", "first token p50 s", "first token p95 s", "first token p99 s", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "unpriced tokens", "calls", "errors")  # fmt: skip
-DRAWN = {
-    "cost": monitoring.cost_over_time, "requests": monitoring.requests_over_time, "tokens": monitoring.tokens_over_time,
-    "latency": monitoring.latency_over_time, "ttft": monitoring.ttft_over_time, "errors": monitoring.errors_over_time,
-    "success": monitoring.success_over_time, "spend": lambda frame, span: spend.daily_spend(frame, None, span),
-}  # fmt: skip
+DRAWN = {"spend": lambda frame, span: spend.daily_spend(frame, None, span), "units": experiments.units_per_day}
 
 
 @pytest.mark.parametrize("bucket", SPANS)
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_chart_covers_its_range_and_shades_the_bucket_under_way(name: str, bucket: str):
     span = SPANS[bucket]
-    frame = pd.DataFrame({"time": [pd.Timestamp(span.since)], "model": ["sim-fast"], "class": ["timeout"], **dict.fromkeys(COLUMNS, 1.0)})  # fmt: skip
+    frame = pd.DataFrame({"time": [pd.Timestamp(span.since)], "model": ["sim-fast"], "variant": ["A"], **dict.fromkeys(COLUMNS, 1.0)})  # fmt: skip
 
     layers = DRAWN[name](frame, span).to_dict()["layer"]
 
@@ -42,22 +39,116 @@ def test_a_chart_covers_its_range_and_shades_the_bucket_under_way(name: str, buc
     assert span.last == NOW.replace(minute=0, hour=15 if bucket == "hour" else 0)
 
 
+def drawn_overview(span: Span, model: str = "gpt-5", **cells: Any) -> dict[str, Any]:
+    """The stack of a range in which only the first and the last bucket had calls."""
+    row = {"model": model, "failures": {"rate_limited": 1}, **dict.fromkeys(COLUMNS, 1.0), **cells}
+    times = pd.DataFrame([{"time": pd.Timestamp(at), **row} for at in (span.since, span.last)])
+    whole = base.whole(times, span)
+    whole["failures"] = [each if isinstance(each, dict) else {} for each in whole["failures"]]
+    counts = ["requests", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "errors"]
+    whole = whole.assign(**{name: whole[name].fillna(0) for name in counts})
+    incident = (span.since, span.since + span.step, 1, "rate_limited")
+    spec, selections = monitoring.overview(whole, times, span, colours.LIGHT, {model: "#1f5fd0"}, [incident])
+    assert len(selections) == len(set(selections)) == 2 * len(spec["vconcat"])
+    return spec
+
+
+def layers_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [layer for panel in spec["vconcat"] for layer in panel["layer"]]
+
+
+@pytest.mark.parametrize("bucket", SPANS)
+def test_the_stack_is_a_chart_of_vega_lite(bucket: str):
+    alt.VConcatChart.from_dict(
+        {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **drawn_overview(SPANS[bucket])}
+    )
+
+
+@pytest.mark.parametrize("bucket", SPANS)
+def test_all_panels_show_the_whole_range_in_plots_of_one_height(bucket: str):
+    span = SPANS[bucket]
+    spec = drawn_overview(span)
+
+    domains = [layer["encoding"]["x"]["scale"]["domain"] for layer in layers_of(spec)]
+    assert domains == [[1000 * span.since.timestamp(), 1000 * span.until.timestamp()]] * len(domains)
+    assert len({panel["height"] for panel in spec["vconcat"]}) == 1
+    shown = [layer["encoding"]["x"]["axis"]["values"] for layer in spec["vconcat"][-1]["layer"]]
+    assert all(0 < len(each) <= 8 for each in shown)
+
+
+def test_the_bucket_under_way_is_hatched_and_its_line_dashed_and_no_line_is_smoothed():
+    marks = [layer["mark"] for layer in layers_of(drawn_overview(SPANS["day"]))]
+
+    assert sum(isinstance(mark.get("fill"), dict) for mark in marks) == 3  # cost, calls and tokens
+    lines = [mark for mark in marks if mark["type"] == "line"]
+    assert [mark.get("strokeDash") for mark in lines] == [None, [3, 3]]
+    assert {mark["interpolate"] for mark in lines} == {"linear"}
+
+
+def test_a_line_breaks_where_nothing_was_measured():
+    (line, _) = (layer for layer in layers_of(drawn_overview(SPANS["day"])) if layer["mark"]["type"] == "line")
+    p50 = [row["value"] for row in line["data"]["values"] if row["series"] == "p50"]
+
+    assert p50 == [1.0, None, None, None, None, None]  # and the last is dashed
+
+
+def test_titles_say_what_the_data_say():
+    cost, calls, latency, tokens = (panel["title"]["text"] for panel in drawn_overview(SPANS["day"])["vconcat"])
+
+    assert cost == "Cost $2.00 · gpt-5 is 100% · 2 calls without a price are not in it"
+    assert calls == "2 calls · 2 failed (100%) · 50% of them on 2 Mar 00:00–00:00, mostly rate limited"
+    assert latency.startswith("Latency: p95 usually 1.00 s")
+    assert tokens == "8 tokens · 50% of the input from the vendor's cache"
+
+
+def test_the_stack_hands_out_no_formula():
+    formula = '=HYPERLINK("http://x")'
+    drawn = json.dumps(drawn_overview(SPANS["day"], model=formula)["vconcat"][0]["layer"])
+
+    assert json.dumps(formula) not in drawn
+    assert json.dumps(f"'{formula}") in drawn
+
+
 @pytest.mark.parametrize(
-    ("now", "before", "n_before", "text"),
+    ("now", "before", "n_now", "n_before", "text"),
     [
-        (120, 100, 100, "+20 %"), (80, 100, 100, "-20 %"), (100, 100, 100, "± 0 %"), (99.7, 100, 100, "± 0 %"), (11109, 10, 100, "× 1,111"),
-        (11109, 10, 10, "only 10 before"), (5, 0, 0, "none before"), (5, 0, 100, "0 before"), (0, 0, 100, "as before"),
-        (5, None, 100, "none before"), (None, 5, 100, "none now"), (1e-9, 1e-12, 50, "× 1,000"),
+        (120, 100, 100, 100, "+20%"), (80, 100, 100, 100, "−20%"), (100, 100, 100, 100, "0%"), (99.7, 100, 99, 99, "0%"),
+        (11109, 10, 99, 99, None), (1, 100, 99, 99, None), (120, 100, 100, 29, None), (120, 100, 29, 100, None),
+        (5, 0, 99, 99, None), (5, None, 99, 99, None), (None, 5, 99, 99, None),
     ],
 )  # fmt: skip
-def test_a_change_in_per_cent_stands_on_something(now: float | None, before: float | None, n_before: int, text: str):
-    assert formatting.change(now, before, n_before)[0] == text
+def test_a_change_in_per_cent_stands_on_something(
+    now: float | None, before: float | None, n_now: int, n_before: int, text: str | None
+):
+    found = formatting.change(now, before, n_now, n_before)
+
+    assert (found.text if found else None) == text
+
+
+def test_a_rate_changes_by_points():
+    found = [formatting.change(now, 99.2, 100, 100, in_points=True) for now in (99.2, 98.8, 99.96)]
+
+    assert [each.text for each in found if each] == ["0 pts", "−0.4 pts", "+0.8 pts"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (formatting.count(9_999), "9,999"), (formatting.count(10_100), "10.1k"), (formatting.count(375_991), "376k"),
+        (formatting.count(999_600), "1.0M"), (formatting.count(353_000_000), "353M"), (formatting.count(2.2e9), "2.2B"),
+        (formatting.percent(0.992), "99.2%"), (formatting.percent(1.0), "100%"), (formatting.percent(0.99991), "99.99%"),
+        (formatting.percent(0.0), "0%"), (formatting.percent(0.0004), "0.04%"), (formatting.percent(None), "–"),
+        (formatting.seconds(0.559), "559 ms"), (formatting.seconds(1.84), "1.84 s"), (formatting.seconds(12.34), "12.3 s"),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_in_one_way(shown: str, text: str):
+    assert shown == text
 
 
 @pytest.mark.parametrize(
     ("draw", "columns"),
     [
-        (lambda f: monitoring.cost_over_time(f, SPANS["day"]), "model"), (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
+        (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
         (lambda f: compare.win_rate_over_time(f, SPANS["day"]), "model"), (compare.win_rates, "model"),
         (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"), (experiments.forest_plot, "variant metric"),
         (lambda f: experiments.effect_over_time(f, "title"), "variant"), (lambda f: experiments.units_per_day(f, SPANS["day"]), "variant"), (experiments.split_shares, "variant"),
