@@ -552,7 +552,7 @@ def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: Fa
     for page in PAGES:
         st.cache_data.clear()
         show(app_with_gemini, page)
-        assert "Budget Team: 80 % spent" in texts(app_with_gemini), page
+        assert "Budget Team: 80% spent" in texts(app_with_gemini), page
 
 
 def test_many_budgets_are_a_searched_list_and_a_few_banners(app_with_gemini: AppTest, gemini: FakeGemini):
@@ -568,6 +568,7 @@ def test_many_budgets_are_a_searched_list_and_a_few_banners(app_with_gemini: App
     assert sum("**Budget" in text for text in banners) == 3
     assert any("21 more budgets have passed a threshold" in text for text in banners)
     assert all("Calls continue: this budget only notifies." in text for text in banners if "**Budget" in text)
+    app_with_gemini.button_group(key="monitor_view").set_value("Budgets & alerts").run()
     assert "20 of 25 budgets, the fullest first." in texts(app_with_gemini)
     app_with_gemini.text_input(key="budget_search").set_value("nobody").run()
     assert "1 of 1 budgets" in texts(app_with_gemini)
@@ -578,7 +579,7 @@ def test_monitoring_shows_what_was_called(app_with_gemini: AppTest):
     st.cache_data.clear()
     show(app_with_gemini, "monitoring")
 
-    assert next(m.value for m in app_with_gemini.metric if m.label == "Requests") == "1"
+    assert next(m.value for m in app_with_gemini.metric if m.label == "Calls") == "1"
     assert next(m.value for m in app_with_gemini.metric if m.label == "Cost") == "unknown"
     assert "without a price" in texts(app_with_gemini)
 
