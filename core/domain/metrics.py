@@ -125,6 +125,15 @@ class MetricsRow:
     metrics: Metrics
 
 
+class Counted(NamedTuple):
+    """Calls that a filter of the log finds. cost_usd: The known part; see n_unpriced."""
+
+    n: int
+    n_failed: int
+    cost_usd: Decimal
+    n_unpriced: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
     """Spend of this month so far, and at its end if it goes on as so far; None = too early to say."""

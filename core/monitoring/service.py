@@ -8,9 +8,10 @@ from decimal import Decimal
 from core import clock
 from core.clock import DAY_US, HOUR_US, to_us
 from core.domain.generation import Source
-from core.domain.metrics import Bucket, Metrics, MetricsRow, Projection, RollupRows, Window
+from core.domain.metrics import Bucket, Counted, Metrics, MetricsRow, Projection, RollupRows, Window
 from core.errors import InvalidRequest
 from core.monitoring import metrics
+from core.pricing.dollars import from_nano
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
 
@@ -94,6 +95,20 @@ class MonitoringService:
     def n_calls(self, window: Window, sources: Sequence[Source]) -> int:
         """The number of calls from these sources, simulated ones included."""
         return self._rollups.n_calls(to_us(window.since), to_us(window.until), sources)
+
+    def counted(
+        self,
+        window: Window | None = None,
+        *,
+        model: str | None = None,
+        source: str | None = None,
+        status: str | None = None,
+    ) -> Counted:
+        """The calls of a window, or of all time, that a filter of the log finds; simulated ones too."""
+        equal = {"model": model, "source": source, "status": status}
+        span = None if window is None else (to_us(window.since), to_us(window.until))
+        n, n_failed, nano, n_unpriced = self._rollups.counted(span, **{k: v for k, v in equal.items() if v})
+        return Counted(n, n_failed, from_nano(nano), n_unpriced)
 
     def models(self) -> set[tuple[str, str]]:
         """(vendor, model) of every call on record."""

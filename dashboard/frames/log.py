@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import streamlit as st
 
 from core.domain.feedback import Feedback
 from core.domain.generation import Generation
+from core.domain.metrics import Counted
 from dashboard import formatting, tables
 from dashboard.process import manager
 from dashboard.voter import voter
@@ -18,6 +20,24 @@ FEEDBACK_DAYS = 30
 def latest(**filters: Any) -> list[Generation]:
     """The newest first; filters as of the log."""
     return manager().log.latest(**filters)
+
+
+@st.cache_data(ttl=10, show_spinner=False, max_entries=100)
+def counted(since: datetime | None, until: datetime | None, **equal: str | None) -> Counted:
+    """All calls that the filters find, but for a search."""
+    monitoring = manager().monitoring
+    return monitoring.counted(None if since is None else monitoring.window(since, until), **equal)
+
+
+def between(text: str | None) -> tuple[datetime, datetime] | None:
+    """The whole hours around two moments in Unix seconds with a dash between; None where there are none."""
+    try:
+        since, until = (int(each) for each in (text or "").split("-"))
+        hours = since // 3600 * 3600, -(-until // 3600) * 3600
+        found = datetime.fromtimestamp(hours[0], UTC), datetime.fromtimestamp(hours[1], UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if found[0] < found[1] else None
 
 
 def hidden() -> Collection[str]:
@@ -36,15 +56,14 @@ def table(generations: Sequence[Generation]) -> pd.DataFrame:
         shown,
         {
             "time": lambda g: g.created_at,
-            "model": lambda g: g.model,
-            "source": lambda g: g.source,
             "status": lambda g: g.error_class or g.status,
-            "prompt": lambda g: formatting.short(previews.get(g.id, "")),
+            "model": lambda g: g.model,
+            "prompt": lambda g: formatting.short(previews.get(g.id, ""), 120),
+            "source": lambda g: g.source,
+            "feedback": lambda g: marks.get(g.id, ""),
             "tokens": lambda g: g.usage.total_tokens,
             "latency s": lambda g: g.latency_s,
-            "first token s": lambda g: g.ttft_s,
             "cost": lambda g: formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
-            "feedback": lambda g: marks.get(g.id, ""),
             "id": lambda g: g.id,
         },
     )

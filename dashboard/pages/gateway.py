@@ -5,11 +5,13 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from dashboard import formatting, login
+from dashboard.components import head
 from dashboard.components.gateway import keys, snippets, tail
+from dashboard.components.log import drawer
 from dashboard.frames import gateway
 from dashboard.process import manager
 
-st.title("Gateway")
+head.show("Gateway")
 
 url = urlsplit(str(st.context.url or ""))
 port = st.get_option("server.port")
@@ -32,3 +34,4 @@ with st.container(horizontal=True, vertical_alignment="center"):
 snippets.show(address, needs_key=needs_key)
 tail.show()
 keys.show()
+drawer.show()

@@ -4,8 +4,7 @@ import streamlit as st
 
 from dashboard import formatting
 from dashboard.components import estimates, inputs, key_card
-from dashboard.components.log import history
-from dashboard.components.playground import conversation, parameters
+from dashboard.components.playground import conversation, parameters, past
 from dashboard.frames import models
 from dashboard.process import manager
 
@@ -88,4 +87,4 @@ with main:
     if shown.calls or shown.live is not None:
         conversation.actions(shown)
 
-history.show("playground")
+past.show("playground")

@@ -229,9 +229,10 @@ class GenerationStore(Store):
         source: str | Sequence[str] | None = None,
         status: str | None = None,
         search: str | None = None,
+        since: datetime | None = None,
         before: datetime | None = None,
     ) -> list[Generation]:
-        """Newest first. `search` looks in prompts and answers, letter case aside (and then bodies come along)."""
+        """Newest first, of [since, before). `search` looks in prompts and answers, letter case aside (and then bodies come along)."""
         c = generations.c
         wanted = storable(folded(search or "")).strip()  # what is pasted has spaces around it
         statement = _with_body() if wanted else select(generations)
@@ -239,6 +240,8 @@ class GenerationStore(Store):
             statement = statement.where(c.request_model == model)
         if status:
             statement = statement.where(c.status == status)
+        if since is not None:
+            statement = statement.where(c.created_at >= to_us(since))
         if before is not None:
             statement = statement.where(c.created_at < to_us(before))
         if wanted:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, bindparam, case, delete, func, select, tuple_, update
 
 from core.clock import DAY_US, HOUR_US
 from core.domain.metrics import RollupKey, RollupRows
@@ -186,6 +186,21 @@ class RollupStore(Store):
         h = rollups_hour.c
         where = and_(h.bucket_at >= since_us, h.bucket_at < until_us, h.source.in_(sources))
         return int(self._database.value(select(func.sum(h.n)).where(where)) or 0)
+
+    def counted(self, span: tuple[int, int] | None, **equal: str) -> tuple[int, int, int, int]:
+        """Calls, failed ones, known cost in nano-dollars and unpriced ones of a span of whole hours; None = of all.
+
+        equal: Columns of the key and the values that they must have.
+        """
+        sums = [0, 0, 0, 0]
+        for table, since_us, until_us in _spans(*span) if span else [(rollups_day, 0, 1 << 62)]:
+            c = table.c
+            failed = case((c.status.in_(("ok", "stopped")), 0), else_=c.n)
+            found = select(*(func.sum(each) for each in (c.n, failed, c.cost_nano_usd, c.n_unpriced)))
+            found = found.where(c.bucket_at >= since_us, c.bucket_at < until_us)
+            found = found.where(*(c[name] == value for name, value in equal.items()))
+            sums = [a + int(b or 0) for a, b in zip(sums, self._database.rows(found)[0], strict=True)]
+        return sums[0], sums[1], sums[2], sums[3]
 
     def spend_nano_usd(self, since_us: int, until_us: int) -> tuple[int, int]:
         """Known real spend in [since, until) and the number of unpriced calls, exact at any microsecond."""

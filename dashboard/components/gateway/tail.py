@@ -6,7 +6,6 @@ import streamlit as st
 
 from core import clock
 from dashboard import address
-from dashboard.components.log import history
 from dashboard.frames import gateway
 
 EVERY_S = 2
@@ -32,7 +31,6 @@ def show() -> None:
     if not found:
         text = "No program has called yet. Copy a snippet above; its call appears here at once."
         st.info(text, icon=":material/inbox:")
-        history.opened()
         return
     _state["gateway_newest"] = found[0].created_at.isoformat()
     pick = address.table(
@@ -41,7 +39,9 @@ def show() -> None:
     )  # fmt: skip
     if pick is None:
         st.caption("Select a row to open the call.")
-    history.opened()
+    if pick != _state.get("gateway_opened"):  # the drawer is the page's: it is drawn outside of this fragment
+        _state["gateway_opened"] = pick
+        st.rerun()
 
 
 def _table() -> str:

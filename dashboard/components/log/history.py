@@ -1,66 +1,52 @@
-"""Past calls: search, filter, open."""
+"""Past calls as a table, and what was said in them."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 import streamlit as st
 
-from core import NotFound
 from core.domain.generation import Generation
 from core.domain.message import Message, Part, ToolCall, ToolResult
-from dashboard import address, formatting, tables
-from dashboard.components import answer, receipt
-from dashboard.components.log import feedback
-from dashboard.components.playground import schema
-from dashboard.frames import log
-from dashboard.process import manager
-
-PAGE_SIZE = 50
-_COLUMNS = {
-    "time": tables.TIME,
-    "tokens": st.column_config.NumberColumn(format="localized"),
-    "latency s": st.column_config.NumberColumn(format="%.2f"),
-    "first token s": st.column_config.NumberColumn(format="%.2f"),
-    "id": None,
-}
+from dashboard import address, formatting, tables, theme
+from dashboard.frames import log, models
 
 
-def table(generations: list[Generation], key: str) -> str | None:
-    """Draw them; the id of the call that was selected, which stands in the address."""
-    return address.table(log.table(generations), "call", key, column_config=_COLUMNS)
+def table(generations: Sequence[Generation], key: str, *, height: int | Literal["auto"] = "auto") -> list[str]:
+    """Draw calls, of which a click on any cell opens one; the ids of those that are shown, in their order."""
+    frame = log.table(generations)
+    latencies = frame["latency s"].dropna()
+    slowest = max(1.0, float(latencies.quantile(0.99))) if len(latencies) else 1.0
+    statuses = [name if name == "ok" else str(name) for name in frame["status"]]
+    shown = frame.assign(
+        status=[[_status(name)] for name in statuses],
+        model=tables.chips(frame["model"]),
+        **{"latency s": frame["latency s"].clip(upper=slowest)},
+    ).drop(columns=["id", *([] if frame["feedback"].any() else ["feedback"])])
+    c, ink = st.column_config, theme.ink()
+    names = list(dict.fromkeys(_status(name) for name in statuses))
+    pale = "#e3f1ea" if ink.mode == "light" else "#17382a"
+    config = {
+        "time": c.DatetimeColumn("Time (UTC)", format="D MMM HH:mm:ss", width=124),
+        "status": c.MultiselectColumn(
+            "Status", options=names, color=[pale if name == "OK" else ink.fail for name in names], width=116
+        ),
+        "model": tables.model_column(frame["model"], models.colours(theme.mode()), width=150),
+        "prompt": c.TextColumn("Prompt", width=280),
+        "source": c.TextColumn("Source", width=84),
+        "feedback": c.TextColumn("Feedback", width=76),
+        "tokens": c.NumberColumn("Tokens", format="localized", width=70),
+        "latency s": c.ProgressColumn("Latency", format="%.2f s", min_value=0, max_value=slowest, width=116),
+        "cost": c.TextColumn("Cost", width=88, alignment="right"),
+    }
+    ids = [str(each) for each in frame["id"]]
+    at = tables.opened(shown, key, column_config=config, row_height=32, height=height)
+    if at is not None:
+        address.put("call", ids[at])
+    return ids
 
 
-def show(source: str) -> None:
-    """The history of one page."""
-    with st.expander("History", icon=":material/history:", expanded=address.value("call") is not None):
-        search = st.text_input(
-            "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:",
-            bind="query-params", max_chars=1000,
-        )  # fmt: skip
-        found = log.latest(limit=PAGE_SIZE, source=source, search=search or None)
-        if not found:
-            st.caption("No calls match." if search else "No calls yet.")
-        elif table(found, f"{source}_history") is None:
-            st.caption("Select a row to open the call.")
-        opened()
-
-
-def opened() -> None:
-    """The call that the address names, whole; said in words where there is none of this id."""
-    call_id = address.value("call")
-    if call_id is None:
-        return
-    try:
-        g = manager().log.get(call_id)
-    except NotFound:
-        address.missing("call", "call")
-        return
-    if says_hidden(g):
-        return
-    if g.operation == "chat" and g.messages:
-        st.page_link(
-            "pages/playground.py", label="Open in Playground", icon=":material/open_in_new:",
-            query_params={"conversation": g.id},
-            help="With its conversation, model, system prompt and parameters. Your next message continues it.",
-        )  # fmt: skip
-    detail(g)
+def _status(name: str) -> str:
+    return "OK" if name == "ok" else formatting.failure_text(name)
 
 
 def says_hidden(g: Generation) -> bool:
@@ -73,43 +59,7 @@ def says_hidden(g: Generation) -> bool:
     return True
 
 
-def detail(g: Generation) -> None:
-    """A call, whole."""
-    if g.damaged:
-        st.warning(
-            f"Damaged in the database and left out here: {', '.join(g.damaged)}. The rest of the call is intact.",
-            icon=":material/warning:",
-        )
-    left, right = st.columns([1.4, 1])
-    with left:
-        for message in g.messages:
-            _turn(message)
-        if g.system:
-            st.caption("System prompt")
-            st.code(g.system, language=None, wrap_lines=True)
-        if not g.messages and "messages" not in g.damaged:
-            st.caption("The prompt and the answer of this call were not stored.")
-        if g.error_message:
-            st.error(formatting.plain(f"{g.error_class}: {g.error_message}"))
-        if g.text:
-            st.caption("Answer")
-            answer.show(st, g.text)
-            schema.verdict(g)
-        if g.tool_calls:
-            st.caption("Tool calls")
-            st.code(
-                "\n".join(f"{call.name}({call.arguments})" for call in g.tool_calls), language=None, wrap_lines=True
-            )
-        if g.tools:
-            st.caption("Available tools: " + formatting.plain(", ".join(tool.name for tool in g.tools)))
-    with right:
-        receipt.show(g)
-        feedback.of_call(g)
-        if parameters := g.parameters.as_dict():
-            st.json(parameters)
-
-
-def _turn(message: Message) -> None:
+def turn(message: Message) -> None:
     """A turn of the conversation; media, calls and results of tools in words."""
     st.caption("Prompt" if message.role == "user" else "Earlier answer")
     text = text_of(message)
