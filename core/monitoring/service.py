@@ -10,8 +10,8 @@ from core.clock import DAY_US, HOUR_US, to_us
 from core.domain.generation import Source
 from core.domain.metrics import Bucket, Counted, Metrics, MetricsRow, Projection, RollupRows, Window
 from core.errors import InvalidRequest
+from core.formats.money import from_nano
 from core.monitoring import metrics
-from core.pricing.dollars import from_nano
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
 

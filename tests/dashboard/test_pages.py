@@ -695,7 +695,7 @@ def test_the_drawer_steps_through_the_calls_of_the_table(app: AppTest):
     assert "Second" in [code.value for code in app.code]
 
     app.button(key="drawer_down").click().run()
-    assert app.query_params["call"] == [first.id]
+    assert app.query_params["call"] in (first.id, [first.id])
     assert "First" in [code.value for code in app.code]
 
 
