@@ -12,6 +12,8 @@ _VEIL = "color-mix(in srgb, currentColor 5%, transparent)"
 CSS = f"""<style>
 [data-testid="stMainBlockContainer"] {{padding-left: 2.5rem; padding-right: 2.5rem;}}
 [data-testid="stMetricValue"], .aimm-numbers {{font-variant-numeric: tabular-nums;}}
+/* A chart's plot is as wide as its container, and its axis stands outside of it. */
+[class*="st-key-plots_"] {{padding-right: 54px;}}
 .st-key-head h1 {{padding: 0;}}
 .aimm-title {{font-weight: 600; font-size: 13px; line-height: 1.4;}}
 .aimm-muted {{opacity: .75; font-size: .86rem;}}

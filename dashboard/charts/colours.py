@@ -113,8 +113,8 @@ SHADES: Mapping[str, Mapping[Mode, tuple[str, ...]]] = {
         "dark": ("#6a4cc0", "#b79bff", "#dccfff", "#523c93"),
     },
     "simulated": {
-        "light": ("#5a6675", "#9db3ad", "#a0879b", "#c7ced6"),
-        "dark": ("#9aa7b6", "#5f7a73", "#b79fb1", "#465260"),
+        "light": ("#5a6675", "#4f7d74", "#8a6584", "#c7ced6"),
+        "dark": ("#9aa7b6", "#5f8a80", "#8f6f8a", "#465260"),
     },
     _OTHERS: {
         "light": ("#8c3f86", "#c186bc", "#5b2456", "#e3c3e0"),

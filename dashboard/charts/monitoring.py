@@ -55,7 +55,7 @@ def overview(
         Series(column, name, colours.get(name, ink.muted) if name != "other" else ink.answered)
         for column, name in shown.items()
     ]
-    stack.bars(_cost_title(times, shown, frame), series, "$~s")
+    stack.bars(_cost_title(times, shown, frame), series, "$,~r")
     counted = [Series("answered", "OK", ink.answered)]
     counted += [
         Series(column, failure_text(name), ink.failures.get(name, ink.failures["other"]))

@@ -79,7 +79,7 @@ def show(now: Metrics, before: Metrics | None, times: pd.DataFrame) -> None:
             icon=":material/help:",
         )
     if now.n_estimated:
-        st.caption(f"{now.n_estimated:,} calls broke off or had no token count; their cost is estimated.")
+        st.caption(f"Calls that broke off or had no token count, so that their cost is estimated: {now.n_estimated:,}.")
 
 
 def _change(tile: Tile, now: Metrics, before: Metrics | None) -> Change | None:

@@ -60,13 +60,12 @@ def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode, ti
     row.caption(
         f"Per {of.bucket}, UTC · drag over a chart to zoom · click a bar for its calls{shaded}", width="content"
     )
-    row.space("stretch")
     with row.popover("Table", icon=":material/table:", type="tertiary"):
         table = times.drop(columns=["model", "failures"])
         tables.show(table, width=900)
         tables.csv(table, "over_time")
     spec, selections = _drawn(of, model, simulated, mode)
-    with st.container(key="stack_overview"):
+    with st.container(key="plots_overview"):
         key = f"stack_{of.span.since:%Y%m%d%H}_{of.span.until:%Y%m%d%H}_{model}_{simulated}"
         picked = st.vega_lite_chart(
             spec, width="stretch", on_select="rerun", selection_mode=selections, key=key,
