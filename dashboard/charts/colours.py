@@ -117,8 +117,8 @@ SHADES: Mapping[str, Mapping[Mode, tuple[str, ...]]] = {
         "dark": ("#9aa7b6", "#5f8a80", "#8f6f8a", "#465260"),
     },
     _OTHERS: {
-        "light": ("#8c3f86", "#c186bc", "#5b2456", "#e3c3e0"),
-        "dark": ("#d68fd0", "#96508f", "#ecc6e8", "#633060"),
+        "light": ("#bc84d6", "#8c3f86", "#5b2456", "#e3c3e0"),
+        "dark": ("#823e57", "#d68fd0", "#ecc6e8", "#633060"),
     },
 }
 

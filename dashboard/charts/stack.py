@@ -132,7 +132,7 @@ class Stack:
 
     def _add(self, title: str, layers: list[Spec], labels: Sequence[str]) -> None:
         px = legend_px(labels)
-        is_beside = len(labels) > 1 and 7.3 * len(title) + px < 960
+        one_line = 7.3 * len(title) + px  # where the plot is as wide, the legend stands beside the title
         self._panels.append(
             {
                 "height": self._height,
@@ -140,7 +140,8 @@ class Stack:
                     "text": title,
                     "anchor": "start",
                     "frame": "bounds",
-                    "offset": -17 if is_beside else 8,
+                    "offset": {"expr": f"width > {one_line:.0f} ? -17 : 8"} if len(labels) > 1 else 8,
+                    "limit": {"expr": f"width + {AXIS_PX}"},
                     "fontSize": 13,
                     "fontWeight": 600,
                     "color": self._ink.text,
