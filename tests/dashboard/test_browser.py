@@ -55,7 +55,8 @@ def test_demo_data_come_with_one_click(chromium_path: str, address: str):
         walker.button("Load demo data")
         walker.sees("Demo data on")
         walker.open("Monitoring")
-        walker.page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").nth(5).wait_for()
+        walker.sees("By model")
+        walker.page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas).marks").nth(1).wait_for()
         walker.open("Experiments")
         walker.sees("points of success rate")
         walker.sees("cheaper a call")
@@ -108,4 +109,4 @@ def test_a_user_with_a_key_sees_real_costs_stops_and_reads_clear_errors(
 
         walker.open("Log")
         walker.open("Monitoring")
-        walker.sees("Requests")
+        walker.sees("First token p50")

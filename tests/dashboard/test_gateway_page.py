@@ -212,7 +212,8 @@ def test_a_request_appears_by_itself_and_opening_it_pauses_the_others(chromium_p
         walker.settle()
 
         walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 20, "y": 52})
-        walker.sees("Does it show by itself?")
+        walker.page.get_by_role("tab", name="Prompt").click()
+        walker.page.get_by_role("dialog").get_by_text("Does it show by itself?").wait_for()
         assert walker.page.get_by_role("switch", name="Pause").is_checked()
 
 

@@ -232,7 +232,10 @@ class GenerationStore(Store):
         since: datetime | None = None,
         before: datetime | None = None,
     ) -> list[Generation]:
-        """Newest first, of [since, before). `search` looks in prompts and answers, letter case aside (and then bodies come along)."""
+        """Newest first, of [since, before).
+
+        search: In prompts and answers, letter case aside (and then bodies come along).
+        """
         c = generations.c
         wanted = storable(folded(search or "")).strip()  # what is pasted has spaces around it
         statement = _with_body() if wanted else select(generations)
