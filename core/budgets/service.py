@@ -87,21 +87,8 @@ class BudgetService:
         Raises:
             InvalidRequest: A field is out of range. Conflict: the name is taken.
         """
-        budget = checked(Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd)), fields)
-        budget = self._check(budget)
-
-        def work(connection: Connection) -> None:
-            self._refuse_taken(budget)
-            ledger_rows.lock_ledger(connection, alone=True)
-            now_us = clock.to_us(self._now())
-            self._store.insert(connection, budget, now_us)
-            self._ledger.rewrite(connection, budget, now_us)
-            note(connection, "budget created", budget.name, _described(budget))
-
-        self._writer.run(work)
-        self._forget()
-        self._look()
-        return self.status(budget.id)
+        bare = Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd))
+        return self._save(checked(bare, fields), "budget created", self._store.insert)
 
     def change(self, budget_id: str, **fields: Any) -> BudgetStatus:
         """Change fields of a budget; `name` and `limit_usd` among them. Raises: see create, and NotFound."""
@@ -109,15 +96,27 @@ class BudgetService:
         if "limit_usd" in fields:
             fields["limit_usd"] = _usd(fields["limit_usd"])
         base = replace(old, **{key: fields.pop(key) for key in ("name", "limit_usd") if key in fields})
-        budget = self._check(checked(base, fields))
+        return self._save(
+            checked(base, fields),
+            "budget changed",
+            lambda connection, budget, _: self._store.update(connection, budget),
+        )
+
+    def _save(self, budget: Budget, deed: str, write: Callable[[Connection, Budget, int], object]) -> BudgetStatus:
+        budget = self._check(budget)
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
             ledger_rows.lock_ledger(connection, alone=True)
-            self._store.update(connection, budget)
-            self._ledger.rewrite(connection, budget, clock.to_us(self._now()))
-            note(connection, "budget changed", budget.name, _described(budget))
+            now_us = clock.to_us(self._now())
+            write(connection, budget, now_us)
+            self._ledger.rewrite(connection, budget, now_us)
+            note(connection, deed, budget.name, _described(budget))
 
+        return self._applied(work, budget.id)
+
+    def _applied(self, work: Callable[[Connection], None], budget_id: str) -> BudgetStatus:
+        """The budget's standing after a change, which calls see from now on."""
         self._writer.run(work)
         self._forget()
         self._look()
@@ -161,10 +160,7 @@ class BudgetService:
             detail = {"extra_usd": str(more.extra_usd), "expires_at": until.isoformat(), "reason": more.reason}
             note(connection, "budget raised", budget.name, detail)
 
-        self._writer.run(work)
-        self._forget()
-        self._look()
-        return self.status(budget_id)
+        return self._applied(work, budget_id)
 
     def _get(self, budget_id: str) -> Budget:
         found = next((budget for budget in self._store.all() if budget.id == budget_id), None)
