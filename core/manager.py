@@ -81,7 +81,7 @@ class ModelManager(Asking):
         self.settings = settings
         self._source: Source = source
         self._loop = BackgroundLoop(loop)
-        self._registry = Registry.of(settings, simulated_speed)
+        self._registry = Registry(settings, simulated_speed)
         self._closed = threading.Event()
         self._open_records()
         self._open_money()

@@ -3,7 +3,6 @@
 import asyncio
 import difflib
 import re
-from collections.abc import Mapping
 
 from core.config import Settings
 from core.domain.generation import Model
@@ -24,50 +23,27 @@ _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f?#]|(^|[/\\:])\.\.($|[/\\:])")
 
 
 class Registry:
-    """Holds the providers. Its coroutines run on the core's loop.
+    """Holds the providers that the settings name. Its coroutines run on the core's loop.
 
-    keys: Vendor or server -> key.
-    addresses: Vendor -> base address.
-    servers: Name -> base address of servers of the OpenAI wire.
-    finds_local: Whether vendors on this machine are looked for.
+    simulated_speed: None = as the settings say.
     """
 
-    def __init__(
-        self,
-        *,
-        keys: Mapping[str, str] | None = None,
-        addresses: Mapping[str, str] | None = None,
-        servers: Mapping[str, str] | None = None,
-        finds_local: bool = False,
-        simulated_speed: float = 1.0,
-        network: Network | None = None,
-    ) -> None:
-        self._simulated = SimulatedProvider(speed=simulated_speed)
-        self._addresses = dict(addresses or {})
-        self._network = network or Network()
+    def __init__(self, settings: Settings, simulated_speed: float | None = None) -> None:
+        self._simulated = SimulatedProvider(
+            speed=settings.simulated_speed if simulated_speed is None else simulated_speed
+        )
+        self._addresses = dict(settings.addresses)
+        self._network = Network(allows_link_local=settings.allows_link_local, proxies=settings.proxies)
         self._vendors: dict[str, Vendor] = {}
-        keys = keys or {}
         for name in VENDORS:
-            if key := keys.get(name):
+            if key := settings.keys.get(name):
                 self.set_key(name, key)
-        for name, address in (servers or {}).items():
-            self._vendors[name] = build_server(name, address, keys.get(name), self._network)
+        for name, address in settings.servers.items():
+            self._vendors[name] = build_server(name, address, settings.keys.get(name), self._network)
         for spec in VENDORS.values():
-            if spec.is_local and (self._addresses.get(spec.name) or finds_local):
+            if spec.is_local and (self._addresses.get(spec.name) or settings.finds_local):
                 self.set_key(spec.name, "")
                 self._vendors[spec.name].is_guest = not self._addresses.get(spec.name)
-
-    @classmethod
-    def of(cls, settings: Settings, simulated_speed: float | None = None) -> "Registry":
-        """The vendors that the settings name. simulated_speed: None = as they say."""
-        return cls(
-            keys=settings.keys,
-            addresses=settings.addresses,
-            servers=settings.servers,
-            finds_local=settings.finds_local,
-            network=Network(allows_link_local=settings.allows_link_local, proxies=settings.proxies),
-            simulated_speed=settings.simulated_speed if simulated_speed is None else simulated_speed,
-        )
 
     @property
     def names(self) -> list[str]:

@@ -13,7 +13,7 @@ from core.vendors import VENDORS, VendorSpec
 
 @pytest.mark.parametrize("name", ["a?b", "vllm/a#b", "gemini/../x", "vllm:..", " a", "a\n", "a\x00b", "gemini/a\r\nb"])
 def test_a_name_that_means_something_else_in_an_address_is_refused(name: str):
-    registry = Registry(keys={"gemini": "k"}, servers={"vllm": "http://127.0.0.1:9"})
+    registry = Registry(Settings(keys={"gemini": "k"}, servers={"vllm": "http://127.0.0.1:9"}))
 
     with pytest.raises(ModelNotFound, match="no model's name"):
         asyncio.run(registry.resolve(name))
@@ -21,7 +21,7 @@ def test_a_name_that_means_something_else_in_an_address_is_refused(name: str):
 
 @pytest.mark.parametrize("name", ["vllm/org/model", "vllm:org/model:7b", "vllm//models/a..b"])
 def test_a_servers_models_may_have_slashes_and_colons(name: str):
-    registry = Registry(servers={"vllm": "http://127.0.0.1:9"})
+    registry = Registry(Settings(servers={"vllm": "http://127.0.0.1:9"}))
 
     assert asyncio.run(registry.resolve(name))[1].name == name[5:]
 
@@ -31,7 +31,7 @@ def test_a_vendor_needs_its_entry_alone(spec: VendorSpec):
     """Its key and address are read, its names lead to it, and the price catalogue knows it."""
     key = "sk-0123456789abcdef"
     environ = dict.fromkeys(spec.key_variables[:1], key) | {spec.url_variable: "http://127.0.0.1:9"}
-    registry = Registry.of(Settings.from_environ({"OLLAMA_HOST": ""} | environ))
+    registry = Registry(Settings.from_environ({"OLLAMA_HOST": ""} | environ))
 
     assert registry.names == [spec.name]
     for name in (f"{spec.name}/m", *(f"{prefix}m" for prefix in spec.prefixes)):
@@ -39,4 +39,4 @@ def test_a_vendor_needs_its_entry_alone(spec: VendorSpec):
     assert spec.catalogue is None or shipped().models(spec.name)
     if spec.key_variables:
         with pytest.raises(AuthenticationError, match=f"No key is set for {spec.label}"):
-            asyncio.run(Registry().resolve(f"{spec.prefixes[0]}m"))
+            asyncio.run(Registry(Settings()).resolve(f"{spec.prefixes[0]}m"))

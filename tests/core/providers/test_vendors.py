@@ -312,7 +312,7 @@ def test_each_vendor_is_asked_with_its_own_key_and_no_other(
         monkeypatch.setenv(name, value)
 
     async def ask_all(given: frozenset[str]) -> dict[str, str]:
-        registry = Registry.of(Settings.from_environ(addresses | {KEY_NAMES[name]: keys[name] for name in given}))
+        registry = Registry(Settings.from_environ(addresses | {KEY_NAMES[name]: keys[name] for name in given}))
         found = {}
         for name, model in ASKED.items():
             try:
