@@ -120,8 +120,13 @@ def _refuse(error: AimmError) -> int:
 
 
 def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
-    """Several processes on one address; one that dies is started again. Ends with all of them."""
+    """Several processes on one address; one that dies is started again. Ends with all of them; 1 = refused to start."""
     shared = replace(settings, n_workers=n_workers)
+    try:  # here, so that it is said once
+        with ModelManager.open(shared, source="api", takes_up=False) as mm:
+            check_binding(mm, host, has_dashboard=False, has_login=False)
+    except AimmError as error:
+        return _refuse(error)
     context = multiprocessing.get_context("spawn")
     bound = uvicorn.Config(_nothing, host, port).bind_socket()
     ends = threading.Event()

@@ -348,7 +348,7 @@ def test_beyond_this_machine_a_server_needs_a_key(tmp_path: Path, workers: Seque
     served = started(tmp_path, f"sqlite:///{tmp_path}/aimm.db", "--host", "0.0.0.0", *workers)
 
     assert served.process.wait(30) == 1
-    assert "aimm keys create" in (tmp_path / f"server-{served.port}.log").read_text()
+    assert (tmp_path / f"server-{served.port}.log").read_text().count("aimm keys create") == 1
 
 
 def test_a_server_with_a_key_lets_only_its_holders_in(tmp_path: Path):
