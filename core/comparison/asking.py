@@ -13,6 +13,7 @@ from core.calls.call import Call, Origin
 from core.domain.comparison import INTERRUPTED, STOPPED, Candidate, Comparison
 from core.domain.generation import Generation, Message, Request
 from core.errors import AimmError, NotFound
+from core.keys.rules import problem_of
 from core.runs.job import JobTools
 from core.storage.comparisons import ComparisonStore
 from core.storage.engine.writer import Work
@@ -119,9 +120,7 @@ class CandidateCalls:
         if not comparison.prompt and not all(candidate.position in calls for candidate in missing):
             return "The prompt of this comparison was not kept, so it cannot be asked again."
         key = self._tools.key_of(comparison.key_id)
-        if comparison.key_id and (key is None or not key.is_valid_at(clock.now())):
-            return "The key that asked for this comparison is no longer valid."
-        return ""
+        return problem_of(comparison.key_id, key, clock.now(), *(candidate.name for candidate in missing))
 
     def await_recorded(self, comparison_id: str) -> None:
         """Wait until each call of a comparison that was stopped is on record, whichever process made it."""

@@ -13,6 +13,7 @@ from core import clock
 from core.calls.accounting import checked_cap
 from core.calls.call import Origin
 from core.calls.engine import check_request
+from core.calls.recording import content_kept
 from core.comparison.asking import CandidateCalls, request_of
 from core.comparison.job import ComparisonJob
 from core.comparison.voting import VoteService, check_models
@@ -93,7 +94,7 @@ class ComparisonService:
         check_rule(rule)
         named = [_candidate(given, position) for position, given in enumerate(candidates)]
         self._calls.check_models(origin, *(candidate.model for candidate in named))
-        chosen = [self._resolve(candidate) for candidate in named]
+        chosen = [_resolved(candidate, self._resolve(candidate)) for candidate in named]
         comparison = Comparison(
             id=f"c_{clock.now_us():x}{secrets.token_hex(4)}",
             created_at=clock.now(),
@@ -112,7 +113,8 @@ class ComparisonService:
         for request, _ in asked.values():
             check_request(request)
         bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
-        kept = comparison if self._keeps_prompts else replace(comparison, prompt="", system=None, candidates=bare)
+        keeps = content_kept("full" if self._keeps_prompts else "metadata", origin) == "full"
+        kept = comparison if keeps else replace(comparison, prompt="", system=None, candidates=bare)
 
         def begin() -> list[str]:
             self._writer.run(lambda connection: self._store.insert(connection, kept))
@@ -232,6 +234,10 @@ class ComparisonService:
 
 def _candidate(given: str | Candidate, position: int) -> Candidate:
     return Candidate(position=position, model=given) if isinstance(given, str) else replace(given, position=position)
+
+
+def _resolved(named: Candidate, found: Candidate) -> Candidate:
+    return found if found.model == named.model else replace(found, asked=named.model)
 
 
 def check_asker(key: Key | None, comparison: Comparison) -> None:

@@ -118,7 +118,7 @@ class VoteService:
 def check_models(key: Key | None, comparison: Comparison) -> None:
     """Refuse a key that may not ask each model of a comparison. Raises: Forbidden."""
     for candidate in comparison.candidates:
-        check_model(key, candidate.model)
+        check_model(key, candidate.name)
 
 
 def _row(comparison: Comparison, voter: str, pair: tuple[int, int], choice: VoteChoice) -> dict[str, Any]:

@@ -67,6 +67,16 @@ def check_owner(key: Key | None, key_id: str, what: str) -> None:
         raise Forbidden(f"The key {key.name!r} did not ask for this {what}.")
 
 
+def problem_of(key_id: str, key: Key | None, now: datetime, *models: str) -> str:
+    """The reason why work that a key began may not go on in its name; empty = it may. key: As it stands now."""
+    if not key_id:
+        return ""
+    if key is None or not key.is_valid_at(now):
+        return "The key that asked for this is no longer valid."
+    refused = next((model for model in models if not key.may_ask(model)), None)
+    return "" if refused is None else f"The key that asked for this may no longer ask {refused[:80]!r}."
+
+
 def checked(key: Key, fields: Mapping[str, Any], now: datetime) -> Key:
     """The key with these fields, if all of them are in range. Raises: InvalidRequest."""
     if unknown := sorted(set(fields) - set(_FIELDS)):

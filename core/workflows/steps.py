@@ -11,6 +11,7 @@ from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
 from core.formats import strict_json as json
 from core.formats.money import to_nano
+from core.keys.rules import problem_of
 from core.runs.job import Closing, JobTools
 from core.storage.engine.writer import Work
 from core.storage.workflows import WorkflowStore
@@ -93,14 +94,16 @@ class StepRunner:
         """Give what the step came to, why it failed, and whether there was an answer at all."""
         model, prompt, system = ask
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
-        now = self._store.run(run.id)
+        key, now = self._key_of(run.key_id), self._store.run(run.id)
+        if problem := problem_of(run.key_id, key, clock.now()):
+            return "failed", problem, False
         origin = Origin(
             source="workflow",
             ref_id=run.id,
             ref_part=step.name,
             ref_name=f"workflow:{run.workflow_name}",
             cap_usd=None if now is None else now.left_of_cap_usd,
-            key=self._key_of(run.key_id),
+            key=key,
             is_permitted=run.source == "experiment",  # its key was judged by the experiment's name
         )
         verdict: list[tuple[StepStatus, str, bool]] = []

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sqlalchemy import MetaData, Table, create_engine
 
-from core import Conflict, InvalidRequest, ModelManager, ModelNotFound, NotFound, clock
+from core import Conflict, Forbidden, InvalidRequest, ModelManager, ModelNotFound, NotFound, clock
 from core.calls.call import Origin
 from core.cli import __main__ as cli
 from core.comparison import judging
@@ -458,3 +458,40 @@ def test_the_terminal_lists_shows_and_resumes(
         args = cli._parser().parse_args(words.split())
         assert not args.run(mm, args)
         assert seen in capsys.readouterr().out
+
+
+def test_a_key_that_may_ask_an_alias_has_to_do_with_what_it_compared(mm: ModelManager):
+    mm.aliases.set("chat", Target(model="sim-fast"))
+    key, _ = mm.keys.create("ci", models=["chat", "sim-careful"])
+    one = mm.comparisons.start("Why?", ["chat", "sim-careful"], origin=Origin(source="api", key=key))
+    mm.comparisons.wait(one)
+
+    mm.comparisons.vote(one, "a", key=key)
+    with pytest.raises(Conflict, match="only a running one"):
+        mm.comparisons.stop(one, key=key)
+    stranger, _ = mm.keys.create("stranger", models=["sim-careful"])
+    with pytest.raises(Forbidden, match="chat"):
+        mm.comparisons.vote(one, "b", key=stranger)
+
+
+def test_what_a_key_may_no_longer_ask_is_not_asked_again(mm: ModelManager):
+    key, _ = mm.keys.create("ci")
+    one = mm.comparisons.start(
+        "Why?", ["sim-fast", "sim-careful"], origin=Origin(source="api", key=key), cap_usd=Decimal("0.000001")
+    )
+    mm.comparisons.wait(one)
+    mm.keys.change(key.id, models=["sim-fast"])
+
+    with pytest.raises(Conflict, match="may no longer ask 'sim-careful'"):
+        mm.comparisons.resume(one, cap_usd=Decimal(1))
+
+
+def test_a_key_whose_content_is_not_kept_leaves_no_prompt(mm: ModelManager):
+    key, _ = mm.keys.create("quiet", log_content="none")
+    one = mm.comparisons.start(
+        "The secret plan", ["sim-fast", "sim-careful"], system="Be brief.", origin=Origin(source="api", key=key)
+    )
+    found = mm.comparisons.wait(one)
+
+    assert (found.prompt, found.system, [c.system for c in found.candidates]) == ("", None, [None, None])
+    assert mm.comparisons.get(one).prompt == ""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from core import Conflict, InvalidRequest, ModelManager, NotFound, TooLarge
+from core import Conflict, InvalidRequest, ModelManager, NotFound, Origin, TooLarge
 from core.config import MAX_PROMPT_BYTES, Settings
 from core.domain.generation import Parameters
 from core.domain.workflow import Condition, Step, Workflow
@@ -706,3 +706,13 @@ def test_an_unexpected_fault_ends_a_run_instead_of_leaving_it_running(open_manag
 
     assert run.status == "failed"
     assert "RuntimeError" in run.error
+
+
+def test_a_run_of_a_revoked_key_asks_no_further_step(mm_without_key: ModelManager):
+    mm = mm_without_key
+    key, _ = mm.keys.create("ci")
+    mm.keys.revoke(key.id)  # between the start of the run and its first step
+    run = mm.workflows.wait(mm.workflows.start("route", "Hello", origin=Origin(source="api", key=key)), 60)
+
+    assert run.status == "failed" and "no longer valid" in run.error
+    assert mm.log.by_ref(run.id) == []
