@@ -5,6 +5,7 @@ is kept here. A page that is come back to shows what it showed: each remembers i
 """
 
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -50,6 +51,15 @@ def check(name: str, options: Collection[str] | Callable[[str], bool], what: str
     if given and not (options(given) if callable(options) else given in options):
         text = f"The address names the {what} {given[:60]!r}, which does not exist."
         st.warning(formatting.plain(text), icon=":material/link_off:")
+
+
+def moments(text: str | None) -> tuple[datetime, datetime] | None:
+    """Two moments in an address: Unix seconds with a dash between; None where there are none."""
+    try:
+        since, until = (datetime.fromtimestamp(int(each), UTC) for each in (text or "").split("-"))
+    except (ValueError, OverflowError, OSError):
+        return None
+    return (since, until) if since < until else None
 
 
 def missing(name: str, what: str) -> None:

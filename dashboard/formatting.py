@@ -117,6 +117,11 @@ _FAILURES = {
 }
 
 
+def status_text(name: str) -> str:
+    """How a call went: OK, or its class of failure."""
+    return "OK" if name == "ok" else failure_text(name)
+
+
 def failure_text(name: str) -> str:
     """A class of failure as people read it."""
     return _FAILURES.get(name) or short(name.replace("_", " ")).capitalize()

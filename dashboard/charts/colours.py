@@ -16,6 +16,8 @@ Ordered = Mapping[str, tuple[str, int]]  # by the name of a model: its vendor, a
 class Ink:
     """The colours of a theme.
 
+    panel: The ground of what stands out a little, as in the theme.
+    pale_good: The ground of what is as it should be, so that the rest stands out.
     ground, text, muted, grid, axis: Of a chart; `ground` parts what lies on each other.
     fail, warn, good: Of states; `fail` for failure alone.
     brand: Of what is neither a model nor a state.
@@ -28,6 +30,8 @@ class Ink:
 
     mode: Mode
     ground: str
+    panel: str
+    pale_good: str
     text: str
     muted: str
     grid: str
@@ -46,6 +50,8 @@ class Ink:
 LIGHT = Ink(
     mode="light",
     ground="#ffffff",
+    panel="#f5f7fa",
+    pale_good="#e3f1ea",
     text="#1a2330",
     muted="#5a6675",
     grid="#e8ecf1",
@@ -70,6 +76,8 @@ LIGHT = Ink(
 DARK = Ink(
     mode="dark",
     ground="#0f141b",
+    panel="#171e27",
+    pale_good="#17382a",
     text="#e6eaf0",
     muted="#9aa7b6",
     grid="#222b36",

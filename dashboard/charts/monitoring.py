@@ -9,12 +9,13 @@ import pandas as pd
 
 from dashboard import formatting
 from dashboard.charts.base import Span
-from dashboard.charts.colours import Ink
+from dashboard.charts.colours import Ink, of_failure
 from dashboard.charts.stack import AXIS_PX, Series, Stack, Tip, config
 from dashboard.formatting import failure_text
 
 MODELS_SHOWN, FAILURES_SHOWN = 5, 2
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+OF_WEEK = {"Calls": "requests", "Cost": "cost $", "Failures": "errors"}
 Incident = tuple[datetime, datetime, int, str]
 TIPS = (
     Tip("calls text", "Calls"),
@@ -57,10 +58,7 @@ def overview(
     ]
     stack.bars(_cost_title(times, shown, frame), series, "$,~r")
     counted = [Series("answered", "OK", ink.answered)]
-    counted += [
-        Series(column, failure_text(name), ink.failures.get(name, ink.failures["other"]))
-        for column, name in failures.items()
-    ]
+    counted += [Series(column, failure_text(name), of_failure(name, ink)) for column, name in failures.items()]
     stack.bars(_calls_title(times, incidents), counted, "~s", is_count=True)
     percentiles = [
         Series(f"{p} s", p, colour) for p, colour in zip(("p50", "p95", "p99"), ink.percentiles, strict=True)
@@ -153,7 +151,7 @@ def _tokens_title(times: pd.DataFrame) -> str:
 
 def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
     """A heat map, hour by weekday. what: Calls, Cost or Failures; frame: a row an hour of the week."""
-    column = {"Calls": "requests", "Cost": "cost $", "Failures": "errors"}[what]
+    column = OF_WEEK[what]
     text = formatting.usd if what == "Cost" else formatting.mean
     rows = [
         {"day": WEEKDAYS[int(day)], "hour": int(hour), "value": float(value), "text": text(float(value))}
@@ -162,7 +160,6 @@ def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
     strong = ink.fail if what == "Failures" else ink.brand
     hour = "datum.value % 3 == 0 ? (datum.value < 10 ? '0' : '') + datum.value + ':00' : ''"
     axis = {"ticks": False, "domain": False, "title": None}
-    pale = "#f5f7fa" if ink.mode == "light" else "#171e27"
     return {
         "data": {"values": rows},
         "height": 190,
@@ -184,7 +181,7 @@ def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
                 "field": "value",
                 "type": "quantitative",
                 "legend": None,
-                "scale": {"range": [pale, strong], "zero": True},
+                "scale": {"range": [ink.panel, strong], "zero": True},
             },
             "tooltip": [
                 {"field": "day", "type": "nominal", "title": "Weekday"},
@@ -198,7 +195,7 @@ def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
 
 def busiest(frame: pd.DataFrame, what: str) -> str:
     """The hour of the week that has most, as a sentence."""
-    column = {"Calls": "requests", "Cost": "cost $", "Failures": "errors"}[what]
+    column = OF_WEEK[what]
     if frame.empty or not frame[column].any():
         return f"{what} by hour of the week"
     top = frame.loc[frame[column].idxmax()]

@@ -28,11 +28,10 @@ class Series(NamedTuple):
 
 
 class Tip(NamedTuple):
-    """A line of the tooltip: a column of texts or numbers, its heading, and a format of d3 for numbers."""
+    """A line of the tooltip: a column of texts, and its heading."""
 
     column: str
     title: str
-    form: str = ""
 
 
 class Stack:
@@ -85,12 +84,10 @@ class Stack:
         )
         self._add(title, [bars, hatch] if any(row["value"] for row in whole) else [bars], labels)
 
-    def lines(
-        self, title: str, series: Sequence[Series], form: str, *, unit: str = "", domain: Sequence[float] | None = None
-    ) -> None:
+    def lines(self, title: str, series: Sequence[Series], form: str, *, unit: str = "") -> None:
         """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""
         columns = {each.label: each.column for each in series}
-        y = self._y(form, domain=domain, unit=unit) | {"field": "value"}
+        y = self._y(form, unit=unit) | {"field": "value"}
         mark = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
         rows = self._long(columns)
         last = max((row["mid"] for row in rows if row["part"]), default=None)
@@ -103,15 +100,6 @@ class Stack:
             dashed = mark | {"strokeDash": [3, 3], "opacity": 0.75}
             layers.append(self._layer(dashed, way, y=y, color=self._colour(series)))
         self._add(title, layers, list(columns))
-
-    def rule(self, y: float, text: str, form: str) -> None:
-        """A dashed line across the panel that was added last, such as a budget's share of a day."""
-        rule = {
-            "data": {"values": [{"y": y, "text": formatting.cell(text)}]},
-            "mark": {"type": "rule", "strokeDash": [6, 4], "color": self._ink.muted},
-            "encoding": {"y": self._y(form) | {"field": "y"}, "tooltip": {"field": "text", "type": "nominal"}},
-        }
-        self._panels[-1]["layer"].insert(-2, rule)
 
     def spec(self) -> Spec:
         hovered = {"or": [{"param": f"hover{at}", "empty": False} for at in range(len(self._panels))]}
@@ -171,12 +159,7 @@ class Stack:
         )
         catch["encoding"]["tooltip"] = [
             {"field": "when", "type": "nominal", "title": "UTC"},
-            *(
-                {"field": tip.column, "title": tip.title, "type": "quantitative", "format": tip.form}
-                if tip.form
-                else {"field": tip.column, "title": tip.title, "type": "nominal"}
-                for tip in self._tips
-            ),
+            *({"field": tip.column, "title": tip.title, "type": "nominal"} for tip in self._tips),
         ]
         catch["params"] = [
             {
@@ -228,12 +211,11 @@ class Stack:
             if "x" in layer["encoding"]:
                 layer["encoding"]["x"]["axis"] |= named
 
-    def _y(self, form: str, *, is_count: bool = False, domain: Sequence[float] | None = None, unit: str = "") -> Spec:
+    def _y(self, form: str, *, is_count: bool = False, unit: str = "") -> Spec:
         axis = {"format": form, "title": None, "tickCount": 3, "domain": False, "ticks": False, "labelPadding": 6}
         axis |= {"labelExpr": f"datum.label + ' {unit}'"} if unit else {}
         axis |= {"minExtent": AXIS_PX, "maxExtent": AXIS_PX} | ({"tickMinStep": 1} if is_count else {})
-        scale: Spec = {"nice": True} | ({"domain": list(domain)} if domain else {"zero": True})
-        return {"type": "quantitative", "axis": axis, "scale": scale}
+        return {"type": "quantitative", "axis": axis, "scale": {"nice": True, "zero": True}}
 
     def _colour(self, series: Sequence[Series]) -> Spec:
         names = [str(formatting.cell(each.label)) for each in series]

@@ -29,15 +29,12 @@ def counted(since: datetime | None, until: datetime | None, **equal: str | None)
     return monitoring.counted(None if since is None else monitoring.window(since, until), **equal)
 
 
-def between(text: str | None) -> tuple[datetime, datetime] | None:
-    """The whole hours around two moments in Unix seconds with a dash between; None where there are none."""
-    try:
-        since, until = (int(each) for each in (text or "").split("-"))
-        hours = since // 3600 * 3600, -(-until // 3600) * 3600
-        found = datetime.fromtimestamp(hours[0], UTC), datetime.fromtimestamp(hours[1], UTC)
-    except (ValueError, OverflowError, OSError):
+def whole_hours(span: tuple[datetime, datetime] | None) -> tuple[datetime, datetime] | None:
+    """The hours around two moments: sums are kept by the hour."""
+    if span is None:
         return None
-    return found if found[0] < found[1] else None
+    window = manager().monitoring.window(*span)
+    return window.since, window.until
 
 
 def hidden() -> Collection[str]:

@@ -59,4 +59,5 @@ def order() -> Ordered:
 
 def colours(mode: Mode) -> dict[str, str]:
     """Every model's colour on light or dark ground."""
-    return {name: of_model(name, order(), mode) for name in order()}
+    ordered = order()
+    return {name: of_model(name, ordered, mode) for name in ordered}

@@ -1,5 +1,6 @@
 """Calls of a range of time: totals, over time, by model. Reads rollups, never single calls."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import MEASURES, Bucket, Measure, Metrics, MetricsRow, Window
-from dashboard import tables
+from dashboard import address, tables
 from dashboard.charts.base import Span, whole
 from dashboard.process import manager
 
@@ -20,24 +21,33 @@ RANGES: dict[str, timedelta] = {
     "90d": timedelta(days=90),
 }
 ROUNDED_S = 10  # what is drawn is shared by all who look within so many seconds
-HOURS_UP_TO = timedelta(days=4)
+HOURS_UP_TO, MAX_ZOOM = timedelta(days=4), timedelta(days=366)
 FEW_CALLS, FAILED_SHARE = 20, 0.1  # of an hour, from which it is an incident
 
 
 class Range(NamedTuple):
-    """A range of time as it is looked at: its length, its whole buckets, and what it is compared with.
+    """A range of time as it is looked at.
 
-    length: Of the whole range, to the end of the bucket under way.
+    span: All of it, in whole buckets.
     window: The part of it that has been; whole hours.
-    before: As long a part of the range before, up to the same moment.
     """
 
-    label: str
-    bucket: Bucket
     span: Span
     window: Window
-    before: Window
-    length: timedelta
+    is_zoomed: bool
+
+    @property
+    def bucket(self) -> Bucket:
+        return "hour" if self.span.bucket == "hour" else "day"
+
+    @property
+    def length(self) -> timedelta:
+        return self.span.until - self.span.since
+
+    @property
+    def before(self) -> Window:
+        """As long a part of the range before, up to the same moment."""
+        return Window(self.window.since - self.length, self.window.until - self.length)
 
 
 # For all viewers of the same range; told apart by its text, which is quicker than by its parts.
@@ -57,20 +67,14 @@ def chosen(label: str, zoom: str | None = None) -> Range:
     else:
         since, until = ends
         bucket = "hour" if until - since <= HOURS_UP_TO else "day"
-    span = Span.around(bucket, since, until)
-    span = span._replace(now=now)
+    span = Span.around(bucket, since, until)._replace(now=now)
     window = manager().monitoring.window(span.since, min(span.until, now))
-    length = span.until - span.since
-    before = Window(window.since - length, window.until - length)
-    return Range(label if ends is None else "zoom", bucket, span, window, before, length)
+    return Range(span, window, ends is not None)
 
 
 def _zoomed(zoom: str | None) -> tuple[datetime, datetime] | None:
-    try:
-        since, until = (datetime.fromtimestamp(int(each), UTC) for each in (zoom or "").split("-"))
-    except (ValueError, OverflowError, OSError):
-        return None
-    return (since, until) if since < until and since < datetime.now(UTC) else None
+    ends = address.moments(zoom)
+    return ends if ends and ends[0] < datetime.now(UTC) and ends[1] - ends[0] <= MAX_ZOOM else None
 
 
 def _rounded(moment: datetime) -> datetime:
@@ -103,9 +107,14 @@ def reaches_back(of: Range, simulated: bool) -> bool:
 
 
 @kept
+def _rows(of: Range, bucket: Bucket, model: str | None, simulated: bool) -> list[MetricsRow]:
+    return manager().monitoring.over_time(of.window, bucket=bucket, model=model, simulated=simulated)
+
+
+@kept
 def over_time(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
     """A row a bucket, those without calls too: requests, success rate, percentiles, tokens by kind, cost, failures."""
-    rows = manager().monitoring.over_time(of.window, bucket=of.bucket, model=model, simulated=simulated)
+    rows = _rows(of, of.bucket, model, simulated)
     frame = whole(metrics_frame(rows), of.span)
     errors = {row.bucket: row.metrics.errors for row in rows}
     frame["failures"] = [errors.get(time.to_pydatetime(), {}) for time in frame["time"]]
@@ -127,31 +136,25 @@ def by_model_before(of: Range, model: str | None, simulated: bool) -> pd.DataFra
 @kept
 def incidents(of: Range, model: str | None, simulated: bool) -> list[tuple[datetime, datetime, int, str]]:
     """Stretches of hours in which over a tenth of the calls failed: since, until, failures, and the class of most."""
-    if of.length > timedelta(days=92):
-        return []
-    rows = manager().monitoring.over_time(of.window, bucket="hour", model=model, simulated=simulated)
-    found: list[tuple[datetime, datetime, int, dict[str, int]]] = []
+    rows = _rows(of, "hour", model, simulated)
+    found: list[tuple[datetime, datetime, Counter[str]]] = []
     for row in rows:
         n = sum(row.metrics.errors.values())
         if row.bucket is None or row.metrics.n < FEW_CALLS or n <= FAILED_SHARE * row.metrics.n:
             continue
         until = row.bucket + timedelta(hours=1)
+        since, classes = row.bucket, Counter(row.metrics.errors)
         if found and row.bucket - found[-1][1] <= timedelta(hours=1):
-            since, _, n_before, classes = found.pop()
-            merged = {
-                name: classes.get(name, 0) + row.metrics.errors.get(name, 0) for name in classes | row.metrics.errors
-            }
-            found.append((since, until, n_before + n, merged))
-        else:
-            found.append((row.bucket, until, n, dict(row.metrics.errors)))
-    return [(since, until, n, max(classes, key=lambda each: classes[each])) for since, until, n, classes in found]
+            since, _, earlier = found.pop()
+            classes += earlier
+        found.append((since, until, classes))
+    return [(since, until, classes.total(), classes.most_common(1)[0][0]) for since, until, classes in found]
 
 
 @kept
 def by_weekday(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
     """A row an hour of the week (UTC) with calls, cost and failures an hour, as a mean of the weeks."""
-    rows = manager().monitoring.over_time(of.window, bucket="hour", model=model, simulated=simulated)
-    frame = metrics_frame(rows)
+    frame = metrics_frame(_rows(of, "hour", model, simulated))
     times = pd.date_range(of.window.since, of.window.until, freq="h", inclusive="left")
     hours = frame.set_index("time").reindex(times)[["requests", "cost $", "errors"]].fillna(0.0)
     return hours.groupby([hours.index.day_of_week, hours.index.hour]).mean().rename_axis(["day", "hour"]).reset_index()

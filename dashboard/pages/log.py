@@ -36,7 +36,7 @@ row = head.show("Log")
 for name, options in FILTERS.items():
     address.check(f"log_{name}", options, name)
 address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= MAX_PAGE, "page")
-span = log.between(address.value("log_range"))
+span = log.whole_hours(address.moments(address.value("log_range")))
 if span is None and address.value("log_range"):
     address.missing("log_range", "range of time")
 

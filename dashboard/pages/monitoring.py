@@ -36,7 +36,7 @@ view = row.segmented_control(
     "View", VIEWS, default=VIEWS[0], key="monitor_view", required=True, bind="query-params",
     label_visibility="collapsed",
 )  # fmt: skip
-if of.label == "zoom":
+if of.is_zoomed:
     form = "%-d %b %H:%M" if of.bucket == "hour" else "%-d %b"
     last = of.span.until - of.span.step
     if row.button(f"Zoomed: {of.span.since:{form}} – {last:{form}}", icon=":material/close:", key="unzoom"):

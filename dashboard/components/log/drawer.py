@@ -78,9 +78,7 @@ def _inside() -> None:
 def _head(g: Generation, ids: Sequence[str]) -> None:
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     is_good = g.status == "ok"
-    row.badge(
-        "OK" if is_good else formatting.failure_text(g.error_class or g.status), color="green" if is_good else "red"
-    )
+    row.badge(formatting.status_text(g.error_class or g.status), color="green" if is_good else "red")
     colour = models.colours(theme.mode()).get(g.model, theme.ink().muted)
     row.html(f'<i class="aimm-dot" style="background:{colour}"></i>', width="content")
     row.markdown(f"**{formatting.plain(g.model)}** · {formatting.when(g.created_at)}", width="content")

@@ -16,21 +16,19 @@ def table(generations: Sequence[Generation], key: str, *, height: int | Literal[
     frame = log.table(generations)
     latencies = frame["latency s"].dropna()
     slowest = max(1.0, float(latencies.quantile(0.99))) if len(latencies) else 1.0
-    statuses = [name if name == "ok" else str(name) for name in frame["status"]]
+    statuses = [formatting.status_text(name) for name in frame["status"]]
     shown = frame.assign(
-        status=[[_status(name)] for name in statuses],
+        status=[[name] for name in statuses],
         model=tables.chips(frame["model"]),
-        **{"latency s": frame["latency s"].clip(upper=slowest)},
     ).drop(columns=["id", *([] if frame["feedback"].any() else ["feedback"])])
     c, ink = st.column_config, theme.ink()
-    names = list(dict.fromkeys(_status(name) for name in statuses))
-    pale = "#e3f1ea" if ink.mode == "light" else "#17382a"
+    names = list(dict.fromkeys(statuses))
     config = {
         "time": c.DatetimeColumn("Time (UTC)", format="D MMM HH:mm:ss", width=124),
         "status": c.MultiselectColumn(
-            "Status", options=names, color=[pale if name == "OK" else ink.fail for name in names], width=116
+            "Status", options=names, color=[ink.pale_good if name == "OK" else ink.fail for name in names], width=116
         ),
-        "model": tables.model_column(frame["model"], models.colours(theme.mode()), width=150),
+        "model": tables.model_column(frame["model"], models.colours(ink.mode), width=150),
         "prompt": c.TextColumn("Prompt", width=280),
         "source": c.TextColumn("Source", width=84),
         "feedback": c.TextColumn("Feedback", width=76),
@@ -43,10 +41,6 @@ def table(generations: Sequence[Generation], key: str, *, height: int | Literal[
     if at is not None:
         address.put("call", ids[at])
     return ids
-
-
-def _status(name: str) -> str:
-    return "OK" if name == "ok" else formatting.failure_text(name)
 
 
 def says_hidden(g: Generation) -> bool:

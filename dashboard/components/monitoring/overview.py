@@ -15,6 +15,7 @@ from dashboard.frames import models, monitoring
 from dashboard.frames.monitoring import Range
 
 FEW_BUCKETS = 3
+_HELP_CHANGE = "Of the cost, against the period before. Empty where there are too few calls to compare."
 _MEASURES = [measure for measure in MEASURES if not measure.is_wide]
 
 
@@ -144,9 +145,6 @@ def _by_model(of: Range, model: str | None, simulated: bool, mode: colours.Mode,
     tables.csv(found.drop(columns=["time"]), "by_model")
 
 
-_HELP_CHANGE = "Of the cost, against the period before. Empty where there are too few calls to compare."
-
-
 def _change(row: Mapping[Hashable, Any], before: pd.DataFrame) -> str | None:
     """The change of a model's cost as a text; None where there is nothing to compare."""
     if row["model"] not in before.index:
@@ -158,7 +156,7 @@ def _change(row: Mapping[Hashable, Any], before: pd.DataFrame) -> str | None:
 
 def _week(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:
     what = st.segmented_control(
-        "By hour of the week", ["Calls", "Cost", "Failures"], default="Calls", key="week_of", required=True,
+        "By hour of the week", list(charts.OF_WEEK), default="Calls", key="week_of", required=True,
         bind="query-params", label_visibility="collapsed",
     ) or "Calls"  # fmt: skip
     frame = monitoring.by_weekday(of, model, simulated)
