@@ -1,4 +1,4 @@
-"""Seams for tests, the project's and those of its users: a clock that can be set, and calls put on record.
+"""Seams for tests, the project's and those of its users: a clock that can be set, retries at once, calls put on record.
 
 with testing.clock_at(datetime(2026, 3, 1, tzinfo=UTC)):
     testing.record(mm, yesterdays_call)
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from core import ModelManager, clock
+from core.calls import attempts
 from core.domain.generation import Generation
 from core.storage.calls.generations import to_body, to_row
 
@@ -26,6 +27,16 @@ def clock_at(moment: datetime) -> Iterator[None]:
         yield
     finally:
         clock._time_ns = before
+
+
+@contextmanager
+def retries_at_once() -> Iterator[None]:
+    """Let no call of this process wait before it tries again, unless its vendor names a time (Retry-After)."""
+    before, attempts.WAIT_INITIAL_S = attempts.WAIT_INITIAL_S, 0.0
+    try:
+        yield
+    finally:
+        attempts.WAIT_INITIAL_S = before
 
 
 def record(manager: ModelManager, *generations: Generation) -> None:

@@ -118,7 +118,7 @@ _FAILURES = {
 
 
 def status_text(name: str) -> str:
-    """How a call went: OK, or its class of failure."""
+    """OK, or the class of failure, as people read it."""
     return "OK" if name == "ok" else failure_text(name)
 
 

@@ -197,6 +197,13 @@ def set_clock() -> Iterator[SetClock]:
 
 
 @pytest.fixture
+def retries_at_once() -> Iterator[None]:
+    """Calls that fail are tried again without a wait, unless the vendor names one."""
+    with testing.retries_at_once():
+        yield
+
+
+@pytest.fixture
 def mm(open_manager: Open, database_url: str) -> ModelManager:
     """A manager on each of the two databases, without a key."""
     return open_manager(database_url)
