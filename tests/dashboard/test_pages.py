@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st_
 from streamlit.testing.v1 import AppTest
 
-from core.calls.call import Origin
 from core.domain.comparison import Candidate
 from core.domain.experiment import OutcomeInput
 from core.domain.generation import Model, Parameters
@@ -31,22 +29,6 @@ from tests.fakes.gemini import KEY, FakeGemini
 from tests.pages import PAGES, button, each_page, is_broken, page_app, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
-
-
-@pytest.fixture
-def app(open_manager, sqlite_url: str):
-    """The dashboard over an empty database and no key."""
-    yield from page_app(open_manager(sqlite_url))
-
-
-@pytest.fixture
-def app_with_demo(open_manager, demo_url: str):
-    yield from page_app(open_manager(demo_url))
-
-
-@pytest.fixture
-def app_with_gemini(open_manager, sqlite_url: str, gemini: FakeGemini):
-    yield from page_app(open_manager(sqlite_url, gemini, call_timeout_s=20.0))
 
 
 def test_every_page_renders_on_an_empty_database(app: AppTest):
@@ -575,16 +557,6 @@ def test_many_budgets_are_a_searched_list_and_a_few_banners(app_with_gemini: App
     assert "1 of 1 budgets" in texts(app_with_gemini)
 
 
-def test_monitoring_shows_what_was_called(app_with_gemini: AppTest):
-    process.manager().generate("Hi", model="gemini-unpriced-1")
-    st.cache_data.clear()
-    show(app_with_gemini, "monitoring")
-
-    assert next(m.value for m in app_with_gemini.metric if m.label == "Calls") == "1"
-    assert next(m.value for m in app_with_gemini.metric if m.label == "Cost") == "unknown"
-    assert "without a price" in texts(app_with_gemini)
-
-
 def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
     show(app, "monitoring")
     app.button(key="monitor_demo").click().run()
@@ -656,47 +628,6 @@ def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sql
             assert not app.exception
         assert "cannot be kept" in texts(app)
         assert "a?b" in app.dataframe[0].value["detail"][0]
-
-
-def test_the_log_opens_a_call(app: AppTest):
-    process.manager().generate("Find me in the log", model="sim-fast")
-    show(app, "log")
-    app.session_state["log_page"] = 2
-    app.text_input(key="log_search").input("find me").run()  # from the first page on
-
-    assert app.dataframe[0].value["prompt"].tolist() == ["Find me in the log"]
-
-
-def test_the_log_shows_the_calls_of_a_range_and_their_sums(app: AppTest):
-    mm = process.manager()
-    mm.generate("Hello", model="sim-fast")
-    mm.generate("Hello", model="sim-careful")
-    now = int(time.time())
-    app.query_params["log_range"] = f"{now - 60}-{now + 60}"
-    show(app, "log")
-    assert "**2** calls" in texts(app)
-    app.selectbox(key="log_model").set_value("sim-fast").run()
-    assert "**1** calls" in texts(app)
-    assert len(app.dataframe[0].value) == 1
-
-    app.button(key="log_clear").click().run()
-    app.query_params["log_range"] = "0-3600"
-    app.run()
-    assert "No call matches. Take a filter away." in texts(app)
-    app.button(key="log_any_time").click().run()
-    assert "**2** calls" in texts(app)
-
-
-def test_the_drawer_steps_through_the_calls_of_the_table(app: AppTest):
-    mm = process.manager()
-    first, second = (mm.generate(text, model="sim-fast") for text in ("First", "Second"))
-    app.query_params["call"] = second.id
-    show(app, "log")
-    assert "Second" in [code.value for code in app.code]
-
-    app.button(key="drawer_down").click().run()
-    assert app.query_params["call"] in (first.id, [first.id])
-    assert "First" in [code.value for code in app.code]
 
 
 @pytest.mark.parametrize(
@@ -814,23 +745,3 @@ def test_what_was_typed_survives_a_change_of_page(app_with_demo: AppTest, page: 
 
     assert not is_broken(app)
     assert {key: widget.value for key, widget in _inputs(app).items() if key in typed} == typed
-
-
-def test_feedback_shows_in_the_log_and_at_its_call(app: AppTest):
-    mm = process.manager()
-    g = mm.submit(mm.request("Hello", model="sim-fast"), Origin(source="playground", tags=("team-a",))).result(10)
-    mm.feedback.give(g.id, {"thumb": "down", "rating": 2, "text": "Wrong *year*."}, user_id="ada")
-    show(app, "log")
-    app.query_params["call"] = g.id
-    app.run()
-
-    log, by_model, by_tag = (
-        frame.value for frame in app.dataframe if "feedback" in frame.value or "opinions" in frame.value
-    )
-    assert list(log["feedback"]) == ["down 2/5"]
-    assert [list(each.iloc[0])[:2] for each in (by_model, by_tag)] == [
-        ["sim-fast (simulated)", 1],
-        ["team-a (simulated)", 1],
-    ]
-    assert "down 2/5 by ada" in texts(app)
-    assert "Wrong *year*." in [code.value for code in app.code]
