@@ -125,7 +125,8 @@ def consistent(usage: Usage) -> Usage:
     whole = {name: max(0, getattr(usage, name)) for name in COUNTS}
     whole["cached_tokens"] = min(whole["cached_tokens"], whole["input_tokens"])
     whole["thinking_tokens"] = min(whole["thinking_tokens"], whole["output_tokens"])
-    return Usage(**whole, more={name: max(0, count) for name, count in usage.more.items()})
+    more = {name: max(0, count) for name, count in usage.more.items()}
+    return Usage(**whole, more=more, charged_usd=usage.charged_usd)
 
 
 def longest_input(request: Request, model: Model) -> int:

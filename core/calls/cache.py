@@ -14,7 +14,7 @@ from core.calls.answer import Accumulator
 from core.calls.call import Call, Origin
 from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
 from core.formats import strict_json as json
-from core.storage.calls.generations import usage_to_json
+from core.storage.calls.generations import usage_from_json, usage_to_json
 from core.storage.calls.responses import ResponseStore
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
@@ -124,4 +124,4 @@ def _from_json(found: dict[str, Any], request: Request) -> CachedResponse:
         value["tools"] = tuple(ToolDelta(**tool) for tool in value.get("tools", ()))
         value["vectors"] = tuple(value.get("vectors", ()))
         chunks.append(Chunk(**value, raw=base64.b64decode(raw) if raw and is_alike and request.native else None))
-    return CachedResponse(chunks, Usage(**found["usage"]))
+    return CachedResponse(chunks, usage_from_json(found["usage"]))

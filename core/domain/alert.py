@@ -15,7 +15,7 @@ class Alert:
     threshold: A share of the limit.
     is_forecast: It is held against the forecast of the period's end, not against the spend.
     since: When it came into this state.
-    bucket_us: Start of the period that it speaks of.
+    period_start: Of the period that it speaks of; None = a rolling budget has none.
     """
 
     budget_id: str
@@ -24,7 +24,7 @@ class Alert:
     is_forecast: bool
     state: AlertState
     since: datetime
-    bucket_us: int
+    period_start: datetime | None
     text: str = ""
 
     @property

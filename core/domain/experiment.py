@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
@@ -238,7 +239,7 @@ class RecordedOutcome:
 class DayCounts:
     """Arrivals on one day (UTC) of one variant."""
 
-    day_us: int
+    day_at: datetime
     phase: int
     position: int
     n_exposed: int
@@ -255,17 +256,17 @@ class UnitRow:
     phase: int
     position: int
     reason: str
-    created_at_us: int
+    created_at: datetime
     n_outcomes: int
 
 
 class ShadowCalls(NamedTuple):
-    """Calls of a shadow variant. nano: The known part of its cost, in nano-dollars."""
+    """Calls of a shadow variant. cost_usd: The known part of its cost."""
 
     position: int
     n: int
     n_failed: int
-    nano: int
+    cost_usd: Decimal
     n_unpriced: int
 
 

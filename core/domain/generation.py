@@ -211,7 +211,8 @@ class Usage:
     output_audio_tokens: The audio part of the output.
     n_searches: Grounding or web-search queries, billed by the query.
     storage_token_hours: Tokens kept in the vendor's cache x hours.
-    more: Counts of other kinds by name: MORE_TOKENS, CHARGED, and unknown ones by the vendor's own word.
+    more: Counts of other kinds by name: MORE_TOKENS, and unknown ones by the vendor's own word.
+    charged_usd: The charge for the request as the vendor states it; None = it does not.
     """
 
     input_tokens: int = 0
@@ -226,30 +227,27 @@ class Usage:
     n_searches: int = 0
     storage_token_hours: int = 0
     more: Mapping[str, int] = field(default_factory=dict)
+    charged_usd: Decimal | None = None
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
-    @property
-    def charged_usd(self) -> Decimal | None:
-        """The charge for the request as the vendor states it; None = it does not."""
-        nano = self.more.get(CHARGED)
-        return None if nano is None else Decimal(nano) / 1_000_000_000
-
     def __add__(self, other: "Usage") -> "Usage":
         counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
         names = (*self.more, *(name for name in other.more if name not in self.more))
-        return Usage(**counts, more={name: self.more.get(name, 0) + other.more.get(name, 0) for name in names})
+        more = {name: self.more.get(name, 0) + other.more.get(name, 0) for name in names}
+        charges = [usage.charged_usd for usage in (self, other) if usage.charged_usd is not None]
+        return Usage(**counts, more=more, charged_usd=sum(charges, Decimal(0)) if charges else None)
 
 
-COUNTS: tuple[str, ...] = tuple(name for name in Usage.__slots__ if name != "more")
+COUNTS: tuple[str, ...] = tuple(name for name in Usage.__slots__ if name not in ("more", "charged_usd"))
 # Parts of the input, of its cached part and of the output, and tokens that vendors count beside them.
 MORE_TOKENS = (
     "image_tokens", "cached_image_tokens", "output_image_tokens",
     "video_tokens", "cached_video_tokens", "output_video_tokens", "citation_tokens",
 )  # fmt: skip
-CHARGED = "charged_nano_usd"
+CHARGED = "charged_nano_usd"  # among the counts of a record; no vendor's word may be taken for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

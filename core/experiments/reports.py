@@ -7,6 +7,7 @@ from typing import Any
 
 from core import clock
 from core.domain.experiment import DayCounts, Decision, Experiment, ShadowCalls, UnitRow
+from core.domain.metrics import Window
 from core.experiments import record
 from core.experiments.analysis import Analysis, VariantResult, analyse, history
 from core.experiments.decision import Traffic, cautions, decide, novelty
@@ -87,12 +88,12 @@ class ExperimentReports:
     def shadow_costs(self, experiment_id: str) -> list[ShadowCalls]:
         return self._store.shadow_calls(experiment_id)
 
-    def successes(self, since_us: int, until_us: int, *, simulated: bool = False) -> dict[str, int]:
+    def successes(self, window: Window, *, simulated: bool = False) -> dict[str, int]:
         """Successful outcomes of the days in a window by experiment name; of the same name together.
 
         simulated: Those of simulated models and of the demo instead of the real ones.
         """
-        return self._store.successes(since_us, until_us, simulated=simulated)
+        return self._store.successes(window, simulated=simulated)
 
     def differences(self) -> list[str]:
         """Disagreements of sums and rows; empty = nowhere. Reads everything."""
@@ -151,8 +152,7 @@ class ExperimentReports:
         end = experiment.stopped_at or clock.now()
         since = max(experiment.created_at, end - timedelta(days=TRAFFIC_DAYS))
         span = max(1.0, (end - since) / timedelta(days=1))
-        first_day = clock.to_us(since) // clock.DAY_US * clock.DAY_US
-        days = [day for day in self._store.days(experiment.id) if day.day_us >= first_day]
+        days = [day for day in self._store.days(experiment.id) if day.day_at.date() >= since.date()]
         units = sum(max(day.n_exposed, 0) for day in days) or sum(day.n_outcomes for day in days)
         exposed = sum(result.n_exposed for result in analysis.results)
         calls = sum(result.n_calls for result in analysis.results)
@@ -170,7 +170,7 @@ def with_shadows(results: Sequence[VariantResult], shadows: Sequence[ShadowCalls
             n_unpriced=result.n_unpriced + calls.n_unpriced,
             cost_usd=None
             if calls.n_unpriced or result.cost_usd is None
-            else round(result.cost_usd + calls.nano / 1e9, 9),
+            else round(result.cost_usd + float(calls.cost_usd), 9),
         )
         if (calls := made.get(result.variant.position)) is not None
         else result

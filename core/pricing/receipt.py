@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from core.domain.generation import CHARGED, COUNTS, MORE_TOKENS, Receipt, ReceiptLine, Usage
+from core.domain.generation import COUNTS, MORE_TOKENS, Receipt, ReceiptLine, Usage
 from core.domain.price import Price, Rate
 
 ALWAYS_SHOWN = ("input", "output")
@@ -68,8 +68,7 @@ def charged(usd: Decimal) -> Receipt:
 
 def unknown_counts(usage: Usage) -> list[str]:
     """By the vendor's own words what it counted and nobody here knows."""
-    known = (*MORE_TOKENS, CHARGED)
-    return [f"{name} ({count:,})" for name, count in usage.more.items() if count and name not in known]
+    return [f"{name} ({count:,})" for name, count in usage.more.items() if count and name not in MORE_TOKENS]
 
 
 def parts(usage: Any, price: Price) -> list[Part]:

@@ -17,8 +17,8 @@ def is_credible(usage: Usage) -> bool:
     """True for counts that can be those of one request; others are as good as none, and would not fit a record."""
     if not usage.input_tokens and usage.charged_usd is None:
         return False  # every request has an input: zeros stand for counts that are not known
-    counts = [value for name, value in usage.more.items() if name != CHARGED]
-    return all(abs(value) <= MOST_TOKENS for value in (*counts, *(getattr(usage, name) for name in COUNTS)))
+    counts = (*usage.more.values(), *(getattr(usage, name) for name in COUNTS))
+    return all(abs(value) <= MOST_TOKENS for value in counts)
 
 
 UNUSUAL: tuple[FinishReason, ...] = ("content_filter", "error", "other")  # ends that are told in the vendor's own words

@@ -7,6 +7,7 @@ Sums are kept per phase, variant (by position) and metric, as moments of pairs (
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Look:
 
     phase: int
     n: int
-    at_us: int
+    at: datetime
     moments: dict[int, Moments]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
+from core.clock import from_us, to_us
 from core.domain.alert import Alert, Delivery
 from core.formats import strict_json as json
 from core.storage.engine.damaged import readable
@@ -46,12 +47,14 @@ def read_all(connection: Connection) -> list[Alert]:
 
 
 def _to_alert(row: Any) -> Alert:
+    start = from_us(row.bucket_at) if row.bucket_at else None
     is_forecast = ":forecast:" in row.id
-    return from_row(Alert, row, threshold=float(row.threshold), is_forecast=is_forecast, bucket_us=int(row.bucket_at))
+    return from_row(Alert, row, threshold=float(row.threshold), is_forecast=is_forecast, period_start=start)
 
 
 def put(connection: Connection, alert: Alert) -> None:
-    row = to_row(alerts, alert, id=alert.id, threshold=f"{alert.threshold:g}", bucket_at=alert.bucket_us)
+    start = to_us(alert.period_start) if alert.period_start else 0
+    row = to_row(alerts, alert, id=alert.id, threshold=f"{alert.threshold:g}", bucket_at=start)
     put_row(connection, alerts, row)
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from core import ExperimentReport
-from core.clock import from_us
 from core.domain.experiment import Experiment, Metric
 from core.experiments.analysis import SHARES, Analysis, VariantResult
 from core.experiments.planner import Plan, plan
@@ -119,7 +118,7 @@ def history(experiment: Experiment) -> pd.DataFrame:
                 records.append(
                     {
                         "units": look.n,
-                        "at": from_us(look.at_us).isoformat(timespec="minutes"),
+                        "at": look.at.isoformat(timespec="minutes"),
                         "phase": look.phase,
                         "variant": variant.name,
                         "effect": scale * interval.estimate,
@@ -136,7 +135,7 @@ def days(experiment: Experiment) -> pd.DataFrame:
     return tables.frame(
         manager().experiments.reports.days(experiment.id),
         {
-            "time": lambda day: pd.Timestamp(day.day_us, unit="us", tz="UTC"),
+            "time": lambda day: pd.Timestamp(day.day_at),
             "variant": lambda day: name.get(day.position, f"variant {day.position}"),
             "exposed": lambda day: day.n_exposed,
             "outcomes": lambda day: day.n_outcomes,
@@ -262,7 +261,7 @@ def latest(experiment: Experiment) -> pd.DataFrame:
             "unit": lambda row: row.unit_id,
             "variant": lambda row: name.get(row.position, str(row.position)),
             "assignment": lambda row: row.assignment_id,
-            "when": lambda row: formatting.when(from_us(row.created_at_us)),
+            "when": lambda row: formatting.when(row.created_at),
             "outcomes": lambda row: row.n_outcomes,
             "not counted": lambda row: row.reason,
         },

@@ -1,14 +1,12 @@
 """Spend by day and by what it was for, why it moved, and what a vendor's bill says of it."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import streamlit as st
 
 from core import SpendOf
-from core.clock import to_us
 from core.domain.metrics import MetricsRow, Window
 from core.monitoring.bills.reconcile import Drift
 from core.monitoring.bridge import Bridge
@@ -108,8 +106,8 @@ def by(dimension: str, of: Range, simulated: bool) -> pd.DataFrame:
         found = sorted(map(_spend_of, rows), key=lambda each: each.cost_usd or 0, reverse=True)
     else:
         found = manager().spend.by(dimension, _days(of), simulated=simulated)
-    is_of_experiments, span = dimension == "experiment", map(to_us, astuple(_days(of)))
-    successes = manager().experiments.reports.successes(*span, simulated=simulated) if is_of_experiments else {}
+    is_of_experiments = dimension == "experiment"
+    successes = manager().experiments.reports.successes(_days(of), simulated=simulated) if is_of_experiments else {}
     records = []
     for each in found:
         n_won = successes.get(each.value)

@@ -7,12 +7,9 @@ from typing import Any
 import pytest
 
 from core.cli import __main__ as cli
-from core.clock import now_us
 from core.errors import Conflict, NotFound
 from tests.builders import HELLO, Running, running_gateway
 from tests.conftest import copied
-
-DAY_US = 86_400_000_000
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +119,9 @@ def test_figures_hold_either_the_real_rows_or_the_made_up_ones(served: Running):
     )
     assert not real & simulated and simulated and all(name.startswith("sim-") for name in simulated)
     assert mm.spend.by("tag", mm.monitoring.window(days=20)) == []
-    span = now_us() - 40 * DAY_US, now_us() + DAY_US
-    assert set(mm.experiments.reports.successes(*span).values()) <= {0}
-    assert mm.experiments.reports.successes(*span, simulated=True)[made_up(served).name] > 0
+    days = mm.monitoring.window(days=40)
+    assert set(mm.experiments.reports.successes(days).values()) <= {0}
+    assert mm.experiments.reports.successes(days, simulated=True)[made_up(served).name] > 0
     shown = served.get("/api/experiment?demo=true").json["experiments"]
     assert {each["demo"] for each in shown} == {True}
 

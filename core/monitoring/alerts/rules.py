@@ -16,7 +16,7 @@ FORECAST_PENDING = timedelta(minutes=10)
 RESOLVED_FOR = timedelta(hours=1)
 
 
-def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Alert, bool | None]]:
+def due(outlook: BudgetOutlook, period_start: datetime | None, now: datetime) -> list[tuple[Alert, bool | None]]:
     """Each threshold of a budget as an alert at rest, and whether it is passed now; None = there is no forecast."""
     budget = outlook.status.budget
     shares = [(share, False) for share in budget.thresholds] + [(share, True) for share in budget.forecast_thresholds]
@@ -31,18 +31,18 @@ def due(outlook: BudgetOutlook, bucket_us: int, now: datetime) -> list[tuple[Ale
             is_forecast=is_forecast,
             state="ok",
             since=now,
-            bucket_us=bucket_us,
+            period_start=period_start,
         )
         found.append((alert, None if spent is None else spent >= share))
     return found
 
 
-def step(alert: Alert, holds: bool | None, bucket_us: int, now: datetime) -> Alert:
+def step(alert: Alert, holds: bool | None, period_start: datetime | None, now: datetime) -> Alert:
     """The alert a moment later. A state that did not change keeps its `since`, unless it was reached anew."""
     if holds is None:  # not known: nothing has passed or come back
         return alert
-    if alert.bucket_us != bucket_us:  # what holds in a new period is passed for the first time there
-        alert = replace(alert, state="ok" if holds else alert.state, bucket_us=bucket_us)
+    if alert.period_start != period_start:  # what holds in a new period is passed for the first time there
+        alert = replace(alert, state="ok" if holds else alert.state, period_start=period_start)
     if holds and alert.state in ("ok", "resolved"):
         return replace(alert, state="pending" if alert.is_forecast else "firing", since=now)
     if holds and alert.state == "pending" and now - alert.since >= FORECAST_PENDING:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from core.budgets import periods
-from core.clock import to_us
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
 from core.formats.money import to_nano
@@ -58,10 +57,10 @@ class AlertService:
             return {}  # read a moment before its period ended: that spend is not the new period's
         wanted: Wanted = {}
         for outlook in outlooks:
-            bucket = periods.span_us(outlook.status.budget, to_us(now))[0]
-            if outlook.status.budget.period == "rolling":
-                bucket = 0  # it has no periods: an alert stays until spend falls below its threshold
-            for alert, holds in due(outlook, bucket, now):
+            budget = outlook.status.budget
+            # A rolling one has no periods: its alert stays until spend falls below its threshold.
+            start = None if budget.period == "rolling" else periods.window(budget, now)[0]
+            for alert, holds in due(outlook, start, now):
                 wanted[alert.id] = alert, holds, outlook
         return wanted
 
@@ -74,7 +73,7 @@ class AlertService:
         passed: list[Alert] = []
         for id_, (fresh, holds, outlook) in wanted.items():
             before = current.get(id_, fresh)
-            after = step(before, holds, fresh.bucket_us, now)
+            after = step(before, holds, fresh.period_start, now)
             if after == before and id_ in current:
                 continue
             if speaks(before, after):
@@ -93,7 +92,7 @@ def _changing(known: dict[str, Alert], wanted: Wanted, now: datetime) -> dict[st
     return {
         fresh.budget_id: outlook
         for id_, (fresh, holds, outlook) in wanted.items()
-        if step(known.get(id_, fresh), holds, fresh.bucket_us, now) != known.get(id_, fresh)
+        if step(known.get(id_, fresh), holds, fresh.period_start, now) != known.get(id_, fresh)
     }
 
 

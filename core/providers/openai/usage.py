@@ -4,8 +4,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from core.domain.generation import CHARGED, Usage
-from core.formats.money import to_nano
+from core.domain.generation import Usage
+from core.formats.money import from_nano, to_nano
 from core.providers.base import Counts, is_credible
 
 MOST_USD = 1_000_000  # that a request can be believed to have cost
@@ -55,7 +55,8 @@ def to_usage(usage: Any) -> Usage | None:
         thinking_tokens=thinking,
         output_audio_tokens=made["audio"],
         n_searches=searches,
-        more={name: count for name, count in more.items() if count} | _charged(usage) | counts.unknown,
+        more={name: count for name, count in more.items() if count} | counts.unknown,
+        charged_usd=_charged(usage),
     )
     return found if is_credible(found) else None
 
@@ -87,7 +88,7 @@ def _paths(side: tuple[str, ...], *names: str) -> list[str]:
     return [f"{details}.{name}" for details in side for name in names]
 
 
-def _charged(usage: dict[str, Any]) -> dict[str, int]:
+def _charged(usage: dict[str, Any]) -> Decimal | None:
     """The charge that a server names: OpenRouter, Perplexity and DeepInfra in dollars, xAI in ticks of 10^-10 dollars.
 
     With a key of one's own at OpenRouter its charge is only its fee, and that of the vendor behind it comes on top.
@@ -101,7 +102,7 @@ def _charged(usage: dict[str, Any]) -> dict[str, int]:
     is_byok = usage.get("is_byok")
     if is_byok is True or (is_byok is None and usd is not None and upstream is not None and upstream > usd):
         usd = None if upstream is None else (usd or Decimal(0)) + upstream
-    return {} if usd is None or usd > MOST_USD else {CHARGED: to_nano(usd)}
+    return None if usd is None or usd > MOST_USD else from_nano(to_nano(usd))
 
 
 def _amount(value: Any) -> Decimal | None:

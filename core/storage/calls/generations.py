@@ -1,6 +1,6 @@
 """Generation rows and their bodies: codec, one, list, search."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Select, delete, func, select, union_all
 
 from core.clock import to_us
 from core.config import LogContent
-from core.domain.generation import COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
+from core.domain.generation import CHARGED, COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
 from core.formats import strict_json as json
-from core.formats.money import to_nano
+from core.formats.money import from_nano, to_nano
 from core.formats.text import folded, storable
 from core.storage.engine import records
 from core.storage.engine.damaged import Parts, as_text, each, readable, whole
@@ -27,7 +27,7 @@ def to_row(generation: Generation) -> dict[str, Any]:
         generations,
         generation,
         **{name: getattr(generation.usage, name) for name in COUNTS},
-        more_usage=json.dumps(more) if (more := dict(generation.usage.more)) else "",
+        more_usage=json.dumps(more) if (more := _more_to_json(generation.usage)) else "",
         error_message=_storable(generation.error_message),
         tags=to_tags(generation.tags),
         usages=json.dumps([usage_to_json(u) for u in generation.usages]) if len(generation.usages) > 1 else "",
@@ -63,22 +63,35 @@ def to_tags(tags: Sequence[str]) -> str:
 
 def usage_to_json(usage: Usage) -> dict[str, Any]:
     counts: dict[str, Any] = {name: value for name in COUNTS if (value := getattr(usage, name))}
-    return counts | ({"more": dict(usage.more)} if usage.more else {})
+    more = _more_to_json(usage)
+    return counts | ({"more": more} if more else {})
+
+
+def usage_from_json(value: Mapping[str, Any]) -> Usage:
+    counts = dict(value)
+    more = counts.pop("more", {})
+    return _usage(counts, more)
+
+
+def _more_to_json(usage: Usage) -> dict[str, int]:
+    return dict(usage.more) | ({} if usage.charged_usd is None else {CHARGED: to_nano(usage.charged_usd)})
 
 
 def usages_of(row: Any) -> tuple[Usage, ...]:
     """The usage of each billed attempt of a row."""
     if row["usages"]:
-        return tuple(Usage(**value) for value in json.loads(row["usages"]))
-    return (_usage_of(row),)
-
-
-def _usage_of(row: Any) -> Usage:
-    return _counts_of(row, _more(row["more_usage"] or "{}"))
+        return tuple(map(usage_from_json, json.loads(row["usages"])))
+    return (_counts_of(row, _more(row["more_usage"] or "{}")),)
 
 
 def _counts_of(row: Any, more: dict[str, int]) -> Usage:
-    return Usage(**{name: int(row[name]) for name in COUNTS}, more=more)
+    return _usage({name: int(row[name]) for name in COUNTS}, more)
+
+
+def _usage(counts: Mapping[str, int], more: Mapping[str, int]) -> Usage:
+    charged = more.get(CHARGED)
+    others = {name: count for name, count in more.items() if name != CHARGED}
+    return Usage(**counts, more=others, charged_usd=None if charged is None else from_nano(charged))
 
 
 def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
@@ -187,7 +200,7 @@ def _more(text: Any) -> dict[str, int]:
     return {str(name): int(count) for name, count in json.loads(text).items()}
 
 
-_USAGES = each(lambda value: Usage(**value))
+_USAGES = each(usage_from_json)
 # Column of the body -> its reader, and what stands for nothing.
 _BODY: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "messages": (each(_turn_from_json), ()),

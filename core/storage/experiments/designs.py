@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, delete, func, insert, select, update
 
-from core.clock import to_us
+from core.clock import from_us, to_us
 from core.domain.experiment import DayCounts, Design, Experiment, Guardrail, Phase, ShadowCalls, UnitRow, Variant
 from core.domain.generation import Parameters
+from core.domain.metrics import Window
 from core.formats import strict_json as json
 from core.statistics.moments import Moments
 from core.statistics.sums import NOT_COUNTED, Look, Sums
@@ -120,17 +121,17 @@ class ExperimentStore(Store):
             .where(c.experiment_id == experiment_id, c.position != NOT_COUNTED)
             .order_by(c.day_at, c.phase, c.position)
         )
-        return [DayCounts(*map(int, row)) for row in self._database.rows(statement)]
+        return [from_row(DayCounts, row) for row in self._database.rows(statement)]
 
     def latest_units(self, experiment_id: str, limit: int = 10) -> list[UnitRow]:
         """The last assignments, newest first."""
         c = experiment_units.c
         columns = (c.assignment_id, c.unit_id, c.phase, c.position, c.reason, c.created_at, c.n_outcomes)
         statement = select(*columns).where(c.experiment_id == experiment_id).order_by(c.created_at.desc()).limit(limit)
-        return [UnitRow(*row) for row in self._database.rows(statement)]
+        return [from_row(UnitRow, row) for row in self._database.rows(statement)]
 
-    def successes(self, since_us: int, until_us: int, *, simulated: bool) -> dict[str, int]:
-        """Successful outcomes recorded on the days that begin in [since, until), by experiment name."""
+    def successes(self, window: Window, *, simulated: bool) -> dict[str, int]:
+        """Successful outcomes recorded on the days that begin in a window, by experiment name."""
         d, v = experiment_days.c, experiment_variants.c
         joined = experiment_days.join(experiments, d.experiment_id == experiments.c.id).join(
             experiment_variants,
@@ -140,7 +141,7 @@ class ExperimentStore(Store):
         statement = (
             select(experiments.c.name, func.sum(d.n_successes))
             .select_from(joined)
-            .where(d.day_at >= since_us, d.day_at < until_us, d.position != NOT_COUNTED)
+            .where(d.day_at >= to_us(window.since), d.day_at < to_us(window.until), d.position != NOT_COUNTED)
             .where(is_made_up == simulated)
             .group_by(experiments.c.name)
         )
@@ -169,15 +170,22 @@ class ExperimentStore(Store):
     def shadow_calls(self, experiment_id: str) -> list[ShadowCalls]:
         """Of each shadow variant."""
         c = generations.c
-        position = func.substr(c.ref_part, len("shadow:") + 1, 1)  # of at most ten variants
-        failed, nano = func.sum((c.status != "ok").cast(Integer)), func.coalesce(func.sum(c.cost_nano_usd), 0)
+        position = func.substr(c.ref_part, len("shadow:") + 1, 1).label("position")  # of at most ten variants
+        n, failed = func.count(), func.sum((c.status != "ok").cast(Integer))
+        cost, unpriced = func.coalesce(func.sum(c.cost_nano_usd), 0), n - func.count(c.cost_nano_usd)
         statement = (
-            select(position, func.count(), failed, nano, func.count() - func.count(c.cost_nano_usd))
+            select(
+                position,
+                n.label("n"),
+                failed.label("n_failed"),
+                cost.label("cost_nano_usd"),
+                unpriced.label("n_unpriced"),
+            )
             .where(c.ref_id == experiment_id, c.ref_part.like("shadow:%"))
             .group_by(position)
             .order_by(position)
         )
-        return [ShadowCalls(*map(int, row)) for row in self._database.rows(statement)]
+        return [from_row(ShadowCalls, row) for row in self._database.rows(statement)]
 
     @staticmethod
     def delete_demo(connection: Connection) -> None:
@@ -210,7 +218,7 @@ def _to_variant(row: Any) -> Variant:
 
 def _to_look(row: Any) -> Look:
     sums = {int(position): Moments(*values) for position, values in json.loads(row.sums).items()}
-    return Look(row.phase, int(row.n), row.at, sums)
+    return Look(row.phase, int(row.n), from_us(row.at), sums)
 
 
 def _to_experiment(row: Any, phases: Sequence[Any], variants: Sequence[Any]) -> Experiment:

@@ -222,9 +222,9 @@ def _more(found: ExperimentReport) -> None:
 def _shadows(experiment: Experiment) -> None:
     """Their cost, and the latest of them beside the served answers, to be judged."""
     mm = manager()
-    for position, n, failed, nano, unpriced in mm.experiments.reports.shadow_costs(experiment.id):
+    for position, n, failed, cost, unpriced in mm.experiments.reports.shadow_costs(experiment.id):
         name = next((v.name for v in experiment.variants if v.position == position), f"variant {position}")
-        text = f"{name}: {n:,} unseen answers, {failed:,} failed, {formatting.usd(nano / 1e9)}"
+        text = f"{name}: {n:,} unseen answers, {failed:,} failed, {formatting.usd(cost)}"
         st.caption(formatting.plain(text + (f", {unpriced:,} unpriced" if unpriced else "")))
     for shadow_id, served_id in mm.experiments.reports.shadow_pairs(experiment.id):
         shadow, served = mm.log.get(shadow_id), mm.log.get(served_id)

@@ -105,19 +105,19 @@ def outlook(spent: str, expected: str | None = None, limit: str = "10") -> Budge
 
 
 def test_each_threshold_of_spend_and_forecast_is_an_alert():
-    found = [(alert.threshold, alert.is_forecast, holds) for alert, holds in due(outlook("6", "12"), 1, NOW)]
+    found = [(alert.threshold, alert.is_forecast, holds) for alert, holds in due(outlook("6", "12"), None, NOW)]
 
     assert found == [(0.5, False, True), (0.8, False, False), (1.0, True, True)]
-    assert due(replace(outlook("6", "12"), expected_usd=None), 1, NOW)[2][1] is None
+    assert due(replace(outlook("6", "12"), expected_usd=None), None, NOW)[2][1] is None
 
 
-def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, bucket: int = 1) -> Alert:
+def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, day: int = 1) -> Alert:
     since = NOW - timedelta(minutes=minutes_ago)
-    return Alert(budget_id="b", budget_name="team", threshold=0.5, is_forecast=is_forecast, state=state, since=since, bucket_us=bucket)  # type: ignore[arg-type]  # fmt: skip
+    return Alert(budget_id="b", budget_name="team", threshold=0.5, is_forecast=is_forecast, state=state, since=since, period_start=NOW.replace(day=day))  # type: ignore[arg-type]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("alert", "holds", "bucket", "state"),
+    ("alert", "holds", "day", "state"),
     [
         (an_alert("ok"), True, 1, "firing"),
         (an_alert("ok"), False, 1, "ok"),
@@ -139,12 +139,12 @@ def an_alert(state: str, *, is_forecast: bool = False, minutes_ago: int = 0, buc
         (an_alert("firing", is_forecast=True, minutes_ago=5), None, 2, "firing"),
     ],
 )
-def test_an_alert_goes_through_its_states(alert: Alert, holds: bool | None, bucket: int, state: str):
-    assert step(alert, holds, bucket, NOW).state == state
+def test_an_alert_goes_through_its_states(alert: Alert, holds: bool | None, day: int, state: str):
+    assert step(alert, holds, NOW.replace(day=day), NOW).state == state
 
 
 @pytest.mark.parametrize(
-    ("alert", "holds", "bucket", "does"),
+    ("alert", "holds", "day", "does"),
     [
         (an_alert("ok"), True, 1, True),
         (an_alert("firing", minutes_ago=5), True, 1, False),
@@ -154,11 +154,11 @@ def test_an_alert_goes_through_its_states(alert: Alert, holds: bool | None, buck
         (an_alert("firing", is_forecast=True, minutes_ago=5), True, 2, False),
     ],
 )
-def test_an_alert_speaks_once_in_each_period(alert: Alert, holds: bool, bucket: int, does: bool):
-    after = step(alert, holds, bucket, NOW)
+def test_an_alert_speaks_once_in_each_period(alert: Alert, holds: bool, day: int, does: bool):
+    after = step(alert, holds, NOW.replace(day=day), NOW)
 
     assert speaks(alert, after) == does
-    assert not speaks(after, step(after, holds, bucket, NOW + timedelta(minutes=1)))
+    assert not speaks(after, step(after, holds, NOW.replace(day=day), NOW + timedelta(minutes=1)))
 
 
 @pytest.mark.parametrize(
