@@ -17,10 +17,38 @@ CSS = """<style>
 .st-key-head h1 {padding: 0;}
 .aimm-title {font-weight: 600; font-size: 13px; line-height: 1.4;}
 .aimm-dot {display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px;}
+/* A table with intervals; narrow ones show a row as a card. */
+.aimm-wide {container-type: inline-size;}
+.aimm-table {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums;}
+.aimm-table th, .aimm-table td {padding: 8px 10px; text-align: left; border-bottom: 1px solid LINE;}
+.aimm-table th {font-weight: 400; font-size: 12px; opacity: 0.75;}
+.aimm-table .aimm-number {text-align: right;}
+.aimm-table .aimm-scale {text-align: center; min-width: 200px; width: 32%;}
+.aimm-note {font-size: 12px; opacity: 0.75;}
+.aimm-pill {display: inline-block; padding: 1px 9px; border-radius: 10px; font-size: 12px; white-space: nowrap;
+  color: color-mix(in srgb, var(--tone) 65%, currentColor);
+  background: color-mix(in srgb, var(--tone) 14%, transparent);}
+.aimm-interval {position: relative; height: 22px;}
+.aimm-interval i, .aimm-interval b, .aimm-interval u {position: absolute;}
+.aimm-interval i {left: 50%; top: 0; bottom: 0; border-left: 1px solid LINE;}
+.aimm-interval b {top: 7px; height: 8px; border-radius: 4px;
+  background: color-mix(in srgb, var(--tone) 38%, transparent);}
+.aimm-interval u {top: 6px; width: 10px; height: 10px; margin-left: -5px; border-radius: 5px; background: var(--tone);}
+.aimm-interval .aimm-open-left {border-top-left-radius: 0; border-bottom-left-radius: 0;}
+.aimm-interval .aimm-open-right {border-top-right-radius: 0; border-bottom-right-radius: 0;}
+.aimm-pale {opacity: 0.5;}
+@container (max-width: 660px) {
+  .aimm-table, .aimm-table tbody, .aimm-table td {display: block;}
+  .aimm-table thead {display: none;}
+  .aimm-table tr {display: flex; flex-wrap: wrap; column-gap: 16px; padding: 8px 0; border-bottom: 1px solid LINE;}
+  .aimm-table td, .aimm-table .aimm-number {border: 0; padding: 2px 0; text-align: left;}
+  .aimm-table td:first-child, .aimm-table .aimm-scale {flex-basis: 100%; width: 100%;}
+  .aimm-table .aimm-number::before {content: attr(data-head) " "; font-size: 12px; opacity: 0.75;}
+}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}
 }
-</style>"""
+</style>""".replace("LINE", _LINE)
 
 
 def apply() -> None:
