@@ -71,6 +71,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._has_upgraded = True
+        self._disarm()  # no other head will come
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from websockets.sync.client import connect
 
 from api import limits
 from api.limits import MAX_HEAD_BYTES, MAX_HEADERS, LimitedProtocol
@@ -22,7 +23,12 @@ EXTENDED = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Tell how many headers and bytes of a body came; `/slow` takes its time."""
+    """Tell how many headers and bytes of a body came; `/slow` takes its time. A WebSocket stays until its client goes."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
     if scope["path"] == "/slow":
         await asyncio.sleep(0.3)
     if scope["path"] in ("/early", "/large"):  # answered before the body's end
@@ -170,3 +176,10 @@ def test_a_slow_answer_and_a_slow_body_are_not_a_slow_head(port: int, monkeypatc
 
     assert sent(port, b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     assert sent(port, POST, b"3\r\nabc\r\n", b"0\r\n\r\n", wait_s=0.15).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_websocket_stays_open_though_nothing_else_is_asked(port: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT_S", 0.1)
+
+    with connect(f"ws://127.0.0.1:{port}") as line, pytest.raises(TimeoutError):  # else it would be closed
+        line.recv(timeout=0.4)
