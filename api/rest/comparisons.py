@@ -83,9 +83,11 @@ def stop(comparison_id: str, mm: Manager, key: Caller) -> dict[str, Any]:
 
 
 @router.post("/comparisons/{comparison_id}/resume")
-def resume(comparison_id: str, mm: Manager, key: Caller, body: schemas.Resume = schemas.NO_NEW_CAP) -> dict[str, Any]:
+def resume(
+    comparison_id: str, mm: Manager, key: Caller, body: schemas.ResumeComparison = schemas.ALL_MISSING
+) -> dict[str, Any]:
     """The missing answers are asked for; the answer to this request does not wait for them."""
-    n_asked = mm.comparisons.resume(comparison_id, cap_usd=body.cap_usd, key=key)
+    n_asked = mm.comparisons.resume(comparison_id, positions=body.positions, cap_usd=body.cap_usd, key=key)
     return comparison(comparison_id, mm) | {"asked": n_asked}
 
 

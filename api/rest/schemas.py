@@ -95,6 +95,15 @@ class Resume(_Body):
 NO_NEW_CAP = Resume()
 
 
+class ResumeComparison(Resume):
+    positions: tuple[int, ...] | None = Field(
+        default=None, description="The answers to ask for again, failed ones too. By default those that are missing."
+    )
+
+
+ALL_MISSING = ResumeComparison()
+
+
 class VariantBody(_Body):
     model: Name | Literal[""] = Field(
         default="", description="A model or an alias; of a workflow, for steps that name none."

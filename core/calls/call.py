@@ -77,6 +77,19 @@ class CallView:
     waiting: str
     is_done: bool
 
+    def left_s(self, usual_tokens: int) -> float | None:
+        """The time left at the speed so far if the answer gets as long as usual; None before its first text."""
+        if self.is_done:
+            return 0.0
+        if self.ttft_s is None or not self.text:
+            return None
+        return (self.elapsed_s - self.ttft_s) * max(0.0, usual_tokens / self.n_tokens - 1)
+
+    @property
+    def n_tokens(self) -> int:
+        """The output tokens so far, as the vendor says or by the usual four letters a token."""
+        return self.usage.output_tokens if self.usage else max(1, len(self.text) // 4)
+
 
 class Call:
     """The handle of one call. `done` is set once its row is durable."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -86,21 +86,25 @@ class CandidateCalls:
             if self.is_over(old):
                 self._asked.pop(old, None)
 
-    def ask_missing(self, comparison_id: str, start: int) -> None:
-        """Put on record what was lost with another process, and ask for it again if that may be."""
+    def ask_missing(self, comparison_id: str, start: int, wanted: Collection[int] | None = None) -> None:
+        """Put on record what was lost with another process, and ask for it again if that may be.
+
+        wanted: The positions to ask for; None = all but those that a stop has ended.
+        """
         comparison = self.read(comparison_id)
         calls = self.calls(comparison_id)
         running = {at for at, call in calls.items() if not call.done.done()}
-        missing = [c for c in comparison.candidates if c.is_lost and c.position not in running]
+        lost = [c for c in comparison.candidates if c.is_lost and c.position not in running]
+        missing = [c for c in lost if (c.error != STOPPED if wanted is None else c.position in wanted)]
         known = {at: (call.request, call.origin) for at, call in calls.items()}
         own = Origin(source=comparison.source, key=self._tools.key_of(comparison.key_id))  # type: ignore[arg-type]
         for candidate in missing:
             if not candidate.error:
                 at = candidate.position
                 record = self._recorder(comparison_id, at, INTERRUPTED)
-                lost = replace(own, ref_id=comparison_id, ref_part=str(at))
+                origin = replace(own, ref_id=comparison_id, ref_part=str(at))
                 request = request_of(comparison, candidate)
-                self._tools.calls.record_lost(request, lost, comparison.created_at, record)
+                self._tools.calls.record_lost(request, origin, comparison.created_at, record)
         if not missing or self.problem(comparison, missing):
             self._asked[comparison_id] = (start, calls)
             return

@@ -1,13 +1,15 @@
 """Judges answers: the fastest, cheapest and longest, the winner by the rule, how often each contestant wins. Pure."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from itertools import combinations
+from typing import NamedTuple
 
-from core.domain.comparison import Candidate, Contestant, Criterion, Metric, Vote, VoteChoice, WinRate
+from core.domain.comparison import Best, Candidate, Contestant, Criterion, Metric, Vote, VoteChoice, WinRate
 from core.domain.generation import Generation
 from core.statistics.interval import Interval
-from core.statistics.proportions import wilson_interval
+from core.statistics.sequential import proportion_interval
 
 MIN_DECIDED = 6
 SAME_SHARE = 0.01  # one run does not tell 1 % apart
@@ -103,26 +105,74 @@ def flipped(choice: VoteChoice) -> VoteChoice:
     return _FLIPPED.get(choice, choice)
 
 
+def choices_of(best: Best, able: Sequence[int]) -> dict[tuple[int, int], VoteChoice]:
+    """A choice among all answers as votes on their pairs; pairs without the best one are skipped."""
+    pairs = list(combinations(sorted(able), 2))
+    if isinstance(best, str):
+        return dict.fromkeys(pairs, best)
+    return {(a, b): "a" if a == best else "b" if b == best else "skip" for a, b in pairs}
+
+
+def best_of(cast: Mapping[tuple[int, int], VoteChoice], able: Sequence[int]) -> Best | None:
+    """The choice among all answers that votes on their pairs come from; None = they say something else."""
+    options: tuple[Best, ...] = (*able, "tie", "both_bad")
+    said = {pair: cast.get(pair) for pair in combinations(sorted(able), 2)}
+    return next((best for best in options if said == choices_of(best, able)), None)
+
+
+class HeadToHead(NamedTuple):
+    """Two contestants against each other, `a` the one that won more often.
+
+    share: Of the decided votes, those that `a` won, valid at every look; None where none is decided.
+    """
+
+    a: Contestant
+    b: Contestant
+    n_decided: int
+    n_ties: int
+    share: Interval | None
+
+    @property
+    def is_decided(self) -> bool:
+        return self.share is not None and self.share.excludes(0.5)
+
+
+def head_to_head(votes: Iterable[Vote], *, by_model: bool = False) -> list[HeadToHead]:
+    """Each pair of contestants, those with the most decided votes first. by_model: as in `win_rates`."""
+    found = []
+    for (one, two), (won, lost, ties) in _tally(votes, by_model=by_model).items():
+        a, b, n = (one, two, won) if won >= lost else (two, one, lost)
+        decided = won + lost
+        share = proportion_interval(n, decided) if decided else None
+        found.append(HeadToHead(a, b, decided, ties, share))
+    return sorted(found, key=lambda pair: (-pair.n_decided, pair.a.label, pair.b.label))
+
+
 def win_rates(votes: Iterable[Vote], *, by_model: bool = False) -> list[WinRate]:
     """Per contestant, over pairs of different ones; ties and both-bad decide nothing. Best first, the undecided last.
 
     by_model: Whatever prompt and parameters a model had; pairs of the same model then decide nothing.
     """
     table: dict[Contestant, list[int]] = {}
+    for (one, two), (won, lost, ties) in _tally(votes, by_model=by_model).items():
+        for contestant, counts in ((one, (won, lost, ties)), (two, (lost, won, ties))):
+            table[contestant] = [a + b for a, b in zip(table.get(contestant, (0, 0, 0)), counts, strict=True)]
+    rates = [_rate(contestant, *counts) for contestant, counts in table.items()]
+    return sorted(rates, key=lambda rate: (rate.rate is None, -(rate.rate or 0), rate.contestant.label))
+
+
+def _tally(votes: Iterable[Vote], *, by_model: bool) -> dict[tuple[Contestant, Contestant], list[int]]:
+    """Of each pair of different contestants: how often the first won, the second, and neither."""
+    found: dict[tuple[Contestant, Contestant], list[int]] = {}
     for vote in votes:
         one, two = (Contestant(vote.a.model), Contestant(vote.b.model)) if by_model else (vote.a, vote.b)
         if one == two or vote.is_mixed or vote.choice == "skip":
             continue
-        a, b = table.setdefault(one, [0, 0, 0]), table.setdefault(two, [0, 0, 0])
-        if vote.choice in ("a", "b"):
-            won, lost = (a, b) if vote.choice == "a" else (b, a)
-            won[0] += 1
-            lost[1] += 1
-        else:
-            a[2] += 1
-            b[2] += 1
-    rates = [_rate(contestant, *counts) for contestant, counts in table.items()]
-    return sorted(rates, key=lambda rate: (rate.rate is None, -(rate.rate or 0), rate.contestant.label))
+        is_turned = (two, one) in found
+        counts = found.setdefault((two, one) if is_turned else (one, two), [0, 0, 0])
+        choice = flipped(vote.choice) if is_turned else vote.choice
+        counts[{"a": 0, "b": 1}.get(choice, 2)] += 1
+    return found
 
 
 def win_rate_history(votes: Iterable[Vote], *, by_model: bool = False) -> dict[tuple[date, str], float]:
@@ -147,7 +197,7 @@ def win_rate_history(votes: Iterable[Vote], *, by_model: bool = False) -> dict[t
 
 def _rate(contestant: Contestant, wins: int, losses: int, ties: int) -> WinRate:
     decided = wins + losses
-    interval = wilson_interval(wins, decided) if decided >= MIN_DECIDED else None
+    interval = proportion_interval(wins, decided) if decided >= MIN_DECIDED else None
     return WinRate(
         contestant=contestant,
         n_wins=wins,
@@ -163,4 +213,4 @@ def first_shown(votes: Iterable[Vote]) -> tuple[int, Interval | None]:
     """The number of decided blind votes, and the share that the answer shown first won; it should be a half."""
     won = [vote.shown_first == (vote.position_a if vote.choice == "a" else vote.position_b) for vote in votes
            if vote.is_decided and vote.shown_first is not None]  # fmt: skip
-    return len(won), wilson_interval(sum(won), len(won)) if len(won) >= MIN_DECIDED else None
+    return len(won), proportion_interval(sum(won), len(won)) if len(won) >= MIN_DECIDED else None

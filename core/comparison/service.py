@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -141,24 +141,35 @@ class ComparisonService:
         if comparison.is_running:
             self._asking.await_recorded(comparison_id)
 
-    def resume(self, comparison_id: str, *, cap_usd: Decimal | None = None, key: Key | None = None) -> int:
+    def resume(
+        self,
+        comparison_id: str,
+        *,
+        positions: Collection[int] | None = None,
+        cap_usd: Decimal | None = None,
+        key: Key | None = None,
+    ) -> int:
         """Ask those again that are without an answer because of a stop, a cap, a budget or the end of a process.
 
-        Returns how many.
+        Returns how many. A whole answer is never asked for again.
 
+        positions: Those to ask instead, whatever the reason that they have no whole answer, a failure too.
         cap_usd: For these together.
         key: The caller's.
 
         Raises:
-            NotFound; Conflict: it still runs, its prompt was not kept, or its key is no more; Forbidden: see `stop`.
+            NotFound; Conflict: it still runs, the answer is there, its prompt was not kept, or its key is no more;
+            Forbidden: see `stop`.
         """
         comparison = self._asking.read(comparison_id)
         check_asker(key, comparison)
-        waiting = [candidate for candidate in comparison.candidates if candidate.is_waiting]
+        waiting = [c for c in comparison.candidates if (c.is_waiting if positions is None else c.position in positions)]
         if self._seen(comparison).is_running:
             raise Conflict("The comparison still runs.")
         if not waiting:
             return 0
+        if there := [c.letter for c in waiting if c.is_whole]:
+            raise Conflict(f"The answer {there[0]} is there already; it is not asked for again.")
         if problem := self._asking.problem(comparison, waiting):
             raise Conflict(problem)
         cap = None if cap_usd is None else self._store.spent(comparison_id) + checked_cap(cap_usd)
@@ -167,7 +178,7 @@ class ComparisonService:
         def begin() -> list[str]:
             if not self.job.reopen(comparison, waiting, self._engine.token, cap):
                 raise Conflict("The comparison still runs.")
-            self._asking.ask_missing(comparison_id, start)
+            self._asking.ask_missing(comparison_id, start, [candidate.position for candidate in waiting])
             return [str(candidate.position) for candidate in comparison.candidates]
 
         self._engine.begin_here(self.job.kind, comparison_id, start, begin)

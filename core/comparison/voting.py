@@ -1,12 +1,12 @@
 """Votes for their users: cast, changed, kept blind, counted."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from core import clock
 from core.comparison import judging
-from core.domain.comparison import LOCAL_VOTER, Comparison, Vote, VoteChoice, WinRate
+from core.domain.comparison import LOCAL_VOTER, Best, Comparison, Vote, VoteChoice, WinRate
 from core.domain.key import Key
 from core.errors import InvalidRequest, NotFound
 from core.formats.text import is_storable
@@ -14,6 +14,8 @@ from core.keys.rules import check_model
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
 from core.storage.votes import VoteStore
+
+MIN_ABLE = 2  # answers that are complete, for a vote
 
 
 class VoteService:
@@ -45,33 +47,53 @@ class VoteService:
         """
         comparison = self._comparison_of(comparison_id)
         check_models(key, comparison)
-        if voter is None:
-            voter = LOCAL_VOTER if key is None else f"key:{key.id}"
         if choice not in get_args(VoteChoice):
             raise InvalidRequest(f"choice == {choice!r}, must be one of {', '.join(get_args(VoteChoice))}")
-        if not voter or len(voter) > 500 or not is_storable(voter):
-            raise InvalidRequest(f"voter == {voter[:60]!r}, must have 1 to 500 characters")
         low, high = min(pair), max(pair)
         if (low, high) not in comparison.pairs:
             raise InvalidRequest(f"pair == {pair}, must be two positions of the comparison")
         if (low, high) not in comparison.able_pairs:
             raise InvalidRequest("A vote needs two different answers that are complete.")
-        row = _row(comparison, voter, (low, high), choice if (low, high) == pair else judging.flipped(choice))
+        chosen = {(low, high): choice if (low, high) == pair else judging.flipped(choice)}
+        return self.get(self._cast(comparison, _checked(voter, key), chosen, blind=blind))
+
+    def choose(self, comparison_id: str, best: Best, *, blind: bool = False, voter: str = LOCAL_VOTER) -> None:
+        """Record which of all answers a voter prefers, as votes on their pairs; it replaces all earlier ones.
+
+        best: A position, or that none is better, or good, at all. blind: As in `vote`.
+
+        Raises:
+            NotFound; InvalidRequest: That answer is not whole, or there is no other one.
+        """
+        comparison = self._comparison_of(comparison_id)
+        able = [candidate.position for candidate in comparison.candidates if candidate.can_win]
+        if len(able) < MIN_ABLE or not (best in able or best in ("tie", "both_bad")):
+            raise InvalidRequest("A vote needs two different answers that are complete.")
+        self._cast(comparison, _checked(voter, None), judging.choices_of(best, able), blind=blind)
+
+    def _cast(
+        self, comparison: Comparison, voter: str, chosen: Mapping[tuple[int, int], VoteChoice], *, blind: bool
+    ) -> str:
+        """Write votes down together; the id of the last one."""
         texts = f"{comparison.prompt}\n{comparison.system or ''}"
-        is_given_away = any(judging.names_itself(comparison.candidates[at], texts) for at in (low, high))
-        order = judging.shown_order(comparison_id, voter, len(comparison.candidates))
+        given_away = {c.position for c in comparison.candidates if judging.names_itself(c, texts)}
+        order = judging.shown_order(comparison.id, voter, len(comparison.candidates))
 
         def work(connection: Any) -> str:
-            self._store.lock(connection, comparison_id)
-            before = self._store.pairs(connection, comparison_id, voter)
-            if blind and comparison.is_blind and not is_given_away and len(before) < len(comparison.pairs):
-                row.update(is_blind=1, shown_first=min((low, high), key=order.index))
-            vote_id = self._store.put(connection, row)
-            if comparison.is_blind and set(comparison.able_pairs) <= before | {(low, high)}:
+            self._store.lock(connection, comparison.id)
+            before = self._store.pairs(connection, comparison.id, voter)
+            is_hidden = blind and comparison.is_blind and len(before) < len(comparison.pairs)
+            vote_id = ""
+            for pair, choice in chosen.items():
+                row = _row(comparison, voter, pair, choice)
+                if is_hidden and not given_away & set(pair):
+                    row.update(is_blind=1, shown_first=min(pair, key=order.index))
+                vote_id = self._store.put(connection, row)
+            if comparison.is_blind and set(comparison.able_pairs) <= before | set(chosen):
                 self._skip_rest(connection, comparison, voter)
             return vote_id
 
-        return self.get(self._writer.run(work))
+        return str(self._writer.run(work))
 
     def reveal(self, comparison_id: str, voter: str = LOCAL_VOTER) -> None:
         """Let a voter see the names: pairs without a vote are skipped, and later votes on them are not blind."""
@@ -119,6 +141,14 @@ def check_models(key: Key | None, comparison: Comparison) -> None:
     """Refuse a key that may not ask each model of a comparison. Raises: Forbidden."""
     for candidate in comparison.candidates:
         check_model(key, candidate.name)
+
+
+def _checked(voter: str | None, key: Key | None) -> str:
+    """The name under which a vote is kept: a given one, or that of the caller's key. Raises: InvalidRequest"""
+    name = voter if voter is not None else LOCAL_VOTER if key is None else f"key:{key.id}"
+    if not name or len(name) > 500 or not is_storable(name):
+        raise InvalidRequest(f"voter == {name[:60]!r}, must have 1 to 500 characters")
+    return name
 
 
 def _row(comparison: Comparison, voter: str, pair: tuple[int, int], choice: VoteChoice) -> dict[str, Any]:

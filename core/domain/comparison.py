@@ -13,6 +13,7 @@ from core.formats import strict_json as json
 
 Metric = Literal["cost", "latency", "ttft", "tokens", "length"]
 VoteChoice = Literal["a", "b", "tie", "both_bad", "skip"]
+Best = int | Literal["tie", "both_bad"]  # of all answers of a comparison: the position of the best, or none
 ComparisonStatus = Literal["queued", "running", "interrupted", "stopped", "finished"]
 LOCAL_VOTER = "local"  # whoever sits at this machine, where nobody has to say who they are
 INTERRUPTED: Final = "interrupted"
@@ -101,9 +102,13 @@ class Candidate:
         return not self.generation_id or self.is_lost or (g is not None and g.error_class in _ASKED_AGAIN)
 
     @property
+    def is_whole(self) -> bool:
+        """True if its call went well: it is never asked again."""
+        return self.generation is not None and self.generation.status == "ok"
+
+    @property
     def can_win(self) -> bool:
-        g = self.generation
-        return g is not None and g.status == "ok" and bool(g.text.strip())
+        return self.is_whole and self.generation is not None and bool(self.generation.text.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,11 @@ from core.calls.call import Origin
 from core.cli import __main__ as cli
 from core.comparison import judging
 from core.config import Settings
-from core.domain.comparison import DEFAULT_RULE, Candidate, Contestant, Criterion, Vote, prompt_digest
+from core.domain.comparison import DEFAULT_RULE, Best, Candidate, Contestant, Criterion, Vote, prompt_digest
 from core.domain.experiment import Target
 from core.domain.generation import Generation, Parameters
+from core.statistics.sequential import proportion_interval
+from core.storage.comparisons import ComparisonStore
 from core.storage.engine.database import _MIGRATIONS, _to_url
 from tests.conftest import Open
 
@@ -132,8 +134,7 @@ def test_a_win_rate_needs_six_decided_pairs():
 
     assert few["x"].rate is None and few["x"].n_decided == 5
     assert enough["x"].rate == pytest.approx(4 / 6)
-    wilson = binomtest(4, 6).proportion_ci(method="wilson")
-    assert (enough["x"].lower, enough["x"].upper) == pytest.approx((wilson.low, wilson.high))
+    assert (enough["x"].lower, enough["x"].upper) == pytest.approx(proportion_interval(4, 6)[1:])
     assert enough["y"].rate == pytest.approx(2 / 6)
 
 
@@ -348,10 +349,77 @@ def test_win_rates_agree_with_counting_by_hand(cast: list[tuple[int, int, str]])
         assert (rate.n_wins, rate.n_decided) == (won, n)
         assert rate.n_ties == sum(vote.choice in ("tie", "both_bad") for vote in met)
         if n >= judging.MIN_DECIDED:
-            known = binomtest(won, n).proportion_ci(method="wilson")
-            assert (rate.rate, rate.lower, rate.upper) == pytest.approx((won / n, known.low, known.high), abs=1e-9)
+            assert (rate.rate, rate.lower, rate.upper) == pytest.approx(proportion_interval(won, n), abs=1e-9)
         else:
             assert (rate.rate, rate.lower, rate.upper) == (None, None, None)
+
+
+def test_two_contestants_are_decided_where_the_interval_leaves_out_a_half():
+    cast = [*votes(*"a" * 30, *"b" * 5, "tie"), *votes(*"aaab", a="z", b="y"), *votes(*"bb", a="y", b="x"), *votes("skip", a="x", b="z")]  # fmt: skip
+
+    first, second = judging.head_to_head(cast)
+
+    assert (first.a.model, first.b.model, first.n_decided, first.n_ties) == ("x", "y", 37, 1)
+    assert first.is_decided and first.share == proportion_interval(32, 37)
+    assert (second.a.model, second.n_decided, second.is_decided) == ("z", 4, False)
+
+
+@given(st.sampled_from([0, 1, 2, "tie", "both_bad"]), st.sets(st.sampled_from([0, 1, 2, 4]), min_size=2))
+def test_the_best_of_all_is_read_back_from_votes_on_pairs(best: Best, able: set[int]):
+    if isinstance(best, str) or best in able:
+        assert judging.best_of(judging.choices_of(best, sorted(able)), sorted(able)) == best
+    assert judging.best_of({}, sorted(able)) is None
+
+
+def test_the_best_of_all_is_chosen_blind_and_changed_with_the_names_in_sight(mm: ModelManager):
+    broken = Candidate(position=0, model="sim-fast", parameters=Parameters(thinking_budget=5))
+    chosen = ["sim-fast", broken, "sim-careful", "sim-balanced"]
+    one = mm.comparisons.wait(mm.comparisons.start("Why?", chosen, is_blind=True)).id
+    voting, able = mm.comparisons.voting, (0, 2, 3)
+
+    with pytest.raises(InvalidRequest):
+        voting.choose(one, 1)
+    voting.choose(one, 2, blind=True)
+    assert not voting.hides_names(mm.comparisons.get(one))
+    assert [(v.choice, v.is_blind) for v in mm.comparisons.votes() if v.choice != "skip"] == [("b", True), ("a", True)]
+    voting.choose(one, "tie", blind=True)
+
+    assert {(v.choice, v.is_blind) for v in mm.comparisons.votes() if v.choice != "skip"} == {("tie", False)}
+    assert judging.best_of(voting.of(one), able) == "tie"
+
+
+def test_a_failed_answer_is_asked_again_and_nothing_else(mm: ModelManager):
+    broken = Candidate(position=0, model="sim-fast", parameters=Parameters(thinking_budget=5))
+    one = mm.comparisons.wait(mm.comparisons.start("[[fail:block]] Why?", ["sim-fast", "sim-careful", broken])).id
+    before = mm.comparisons.get(one)
+    with pytest.raises(Conflict):
+        other = mm.comparisons.wait(mm.comparisons.start("Why?", ["sim-fast", "sim-careful"])).id
+        mm.comparisons.resume(other, positions=[0])
+
+    assert mm.comparisons.resume(one, positions=[1]) == 1
+    after = mm.comparisons.wait(one)
+
+    assert after.status == "finished" and after.n_starts == 2
+    assert [a.generation_id == b.generation_id for a, b in zip(before.candidates, after.candidates, strict=True)] == [True, False, True]  # fmt: skip
+    assert len(mm.log.by_ref(one)) == 3  # the failure stays on record
+    assert mm.comparisons.resume(one, positions=[2]) == 1
+    assert "thinking_budget" in mm.comparisons.wait(one).candidates[2].error
+
+
+def test_an_answer_that_was_stopped_is_not_asked_with_another_one(open_manager: Open, database_url: str):
+    mm = open_manager(database_url)
+    one = mm.comparisons.start("[[fail:block]] Why?", ["sim-fast", "sim-careful"])
+    mm.comparisons.wait(one)
+    with create_engine(_to_url(database_url)).begin() as link:  # as a stop in the middle of it leaves it
+        ComparisonStore.set_candidate(link, one, 1, mm.comparisons.get(one).candidates[1].generation_id, "stopped")
+    later = open_manager(database_url)  # a process without its calls
+
+    assert later.comparisons.resume(one, positions=[0]) == 1
+    later.comparisons.wait(one)
+
+    assert later.comparisons.get(one).candidates[1].error == "stopped"
+    assert len(later.log.by_ref(one)) == 3
+    assert later.comparisons.resume(one) == 1
 
 
 def test_the_answer_shown_first_should_win_half(mm: ModelManager):
