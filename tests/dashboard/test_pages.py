@@ -1,22 +1,17 @@
 """Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
 
-import asyncio
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.domain.comparison import Candidate
-from core.domain.generation import Model, Parameters
 from core.storage.engine import audit
 from core.storage.money.prices import PriceStore
-from dashboard import process, voter
+from dashboard import process
 from dashboard.components import clicks
-from dashboard.components.compare import candidates
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
 from tests.pages import PAGES, button, each_page, is_broken, page_app, show, texts
@@ -105,37 +100,6 @@ def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGem
     assert manager.vendors.has_key
 
 
-def test_a_comparison_is_drawn_once_its_last_answer_is_in(app: AppTest, monkeypatch: pytest.MonkeyPatch):
-    comparisons = process.manager().comparisons
-    monkeypatch.setattr(comparisons, "wait", lambda _: None)  # what writes down that it is over is late
-    comparison_id = comparisons.start("Hello", ["sim-fast", "sim-careful"])
-    for call in comparisons.calls(comparison_id).values():
-        call.result(10)
-
-    show(app, "compare")
-    app.query_params["comparison"] = comparison_id
-    app.run()
-
-    assert "Cheapest" in texts(app) and "Another process" not in texts(app)
-
-
-def test_models_are_compared_and_a_vote_counts(app: AppTest):
-    show(app, "compare")
-    button(app, "Compare").click().run()
-    assert not app.exception
-    [comparison] = process.manager().comparisons.latest()
-    assert comparison.winner is not None
-    assert "Cheapest" in texts(app)
-
-    app.button(key="vote_a").click().run()
-    app.button(key="vote_a").click().run()
-    app.button(key="vote_b").click().run()
-
-    [vote] = process.manager().comparisons.votes()
-    assert (vote.choice, vote.is_blind, vote.voter) == ("b", False, "local")
-    assert "not enough votes" in texts(app)
-
-
 def test_a_double_click_asks_once_and_a_changed_prompt_again(app: AppTest, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(clicks, "DOUBLE_S", 600.0)  # here each run of the page ends before the next click
     comparisons = process.manager().comparisons
@@ -151,171 +115,6 @@ def test_a_double_click_asks_once_and_a_changed_prompt_again(app: AppTest, monke
     for _ in range(2):
         button(app, "Run").click().run()
     assert len(process.manager().workflows.runs()) == 1
-
-
-def test_a_blind_vote_shows_nothing_but_the_answers(app_with_demo: AppTest):
-    app = show(app_with_demo, "compare")
-    app.toggle(key="compare_hidden").set_value(True)
-    button(app, "Compare").click().run()
-    comparison = process.manager().comparisons.wait(process.manager().comparisons.latest()[0].id)
-    app.run()
-
-    for n in range(3):
-        seen = page_of(app)
-        assert "Answer 1" in seen
-        assert not [
-            word
-            for word in (
-                "sim-",
-                "Sim ",
-                "cost",
-                "Cheapest",
-                "irst token",
-                " s ·",
-                "tok",
-                "Win rate",
-                "History",
-                "rule",
-                "receipt_",
-                "stop_",
-            )
-            if word in seen
-        ]
-        assert len(app.dataframe) + len(app.metric) == 0
-        app.button(key=f"blind_first_{n}").click().run()
-
-    assert "Cheapest" in texts(app)
-    votes = process.manager().comparisons.votes()
-    assert [vote.is_blind for vote in votes] == [True] * 3
-    assert all((vote.choice == "a") == (vote.shown_first == vote.position_a) for vote in votes)
-    app.button(key="vote_tie").click().run()  # the names are known by now
-    assert [vote.is_blind for vote in process.manager().comparisons.votes() if vote.choice == "tie"] == [False]
-    assert comparison.candidates[0].generation is not None
-    assert app.text_area(key="compare_prompt").value in comparison.prompt
-
-
-def page_of(app: AppTest) -> str:
-    """All that the page sent to the browser, the strip above its title aside."""
-    return "\n".join(str(element.proto) for element in app.main).partition('body: "Compare"')[2]
-
-
-def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: AppTest):
-    comparisons = process.manager().comparisons
-    one = comparisons.wait(comparisons.start("Why?", ["sim-fast", "sim-careful"], is_blind=True)).id
-    show(app, "compare")
-    assert app.dataframe[-1].value["models"].tolist() == ["hidden until you vote"]
-    show(app, "log")
-    assert app.dataframe[0].value.empty  # nor do the calls say whose the answers are
-    call_id = str(comparisons.get(one).candidates[0].generation_id)
-    for page, name in (("log", "call"), ("playground", "conversation")):
-        show(app, page)
-        app.query_params[name] = call_id
-        app.run()
-        assert "It appears here after you have voted" in texts(app) and "Receipt" not in texts(app)
-
-    show(app, "compare")
-    app.query_params["comparison"] = one
-    app.run()
-    app.button(key="blind_reveal").click().run()
-    show(app, "log")
-    assert app.dataframe[0].value["model"].tolist() == ["sim-careful", "sim-fast"]
-    show(app, "compare")
-
-    assert app.dataframe[-1].value["models"].tolist() == ["sim-fast, sim-careful"]
-    assert [vote.choice for vote in comparisons.votes()] == ["skip"]
-    assert "No votes yet" in texts(app)
-
-
-def test_a_voter_is_a_login_a_browser_or_whoever_sits_at_the_machine(
-    open_manager, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-):
-    process.use(open_manager(sqlite_url))
-    monkeypatch.setattr("dashboard.login.is_local", lambda: True)
-    assert voter.voter() == "local"
-    process.use(open_manager(sqlite_url, dashboard_password="a long password"))
-    seen = []
-    for cookies in ({"aimm_browser": "b" * 32}, {"aimm_browser": "b" * 32}, {"aimm_browser": "forged; x"}, {}, {}):
-        monkeypatch.setattr(voter.st, "context", SimpleNamespace(cookies=cookies))
-        seen.append(voter.voter())
-    assert seen == [f"browser:{'b' * 32}"] * 2 + ["browser:without a cookie"] * 3
-    monkeypatch.setattr("dashboard.login.providers", lambda: ["default"])
-    monkeypatch.setattr(voter.st, "user", {"is_logged_in": True, "email": "ada@example.org"})
-    assert voter.voter() == "user:ada@example.org"
-    process.use(None)
-
-
-@pytest.mark.parametrize(
-    ("kind", "cookie", "is_needed", "is_set"),
-    [
-        ("text/html; charset=utf-8", "", True, True),
-        ("text/html", "other=1; aimm_browser=short", True, True),
-        ("text/html", f"aimm_browser={'b' * 32}", True, False),
-        ("text/html", "", False, False),
-        ("application/json", "", True, False),
-    ],
-)
-def test_a_browser_gets_an_id_with_its_first_page(kind: str, cookie: str, is_needed: bool, is_set: bool):
-    async def page(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind.encode())]})
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "GET", "scheme": "https", "headers": [(b"cookie", cookie.encode())]}
-    asyncio.run(voter.BrowserId(page, is_needed=lambda: is_needed)(scope, None, send))  # type: ignore[arg-type]
-
-    given = dict(sent[0]["headers"]).get(b"set-cookie", b"").decode()
-    assert bool(given) is is_set
-    assert not given or all(part in given for part in ("HttpOnly", "SameSite=Lax", "Secure", "Max-Age="))
-
-
-def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTest):
-    comparisons = process.manager().comparisons
-    mine = Candidate(position=0, model="sim-fast", system="Be brief.", parameters=Parameters(temperature=0.5))
-    one = comparisons.wait(comparisons.start("Why do cats purr?", [mine, "sim-fast"], system="Be kind.")).id
-    show(app, "compare")
-    app.query_params["comparison"] = one
-    app.run()
-
-    seen = texts(app) + str([block.value for block in app.code])
-    assert all(words in seen for words in ("Why do cats purr?", "Be brief.", "Be kind.", "temperature 0.5"))
-    app.button(key="compare_reuse").click().run()
-    button(app, "Compare").click().run()
-    again = comparisons.get(comparisons.latest()[0].id)
-    assert again.id != one
-    assert [c.contestant for c in again.candidates] == [c.contestant for c in comparisons.get(one).candidates]
-    assert (again.prompt, again.system) == ("Why do cats purr?", "Be kind.")
-
-
-def test_a_key_that_comes_later_changes_what_a_comparison_begins_with(app: AppTest, monkeypatch: pytest.MonkeyPatch):
-    show(app, "compare")
-    assert app.session_state["compare_start"]["model"].tolist() == ["sim-fast", "sim-balanced", "sim-careful"]
-    found = process.manager().models()
-    own = [Model(name=name, provider="own") for name in ("m1", "m2")]
-    monkeypatch.setattr(type(process.manager().models), "__call__", lambda *_: [*own, *found])
-
-    app.run()
-
-    assert app.session_state["compare_start"]["model"].tolist() == ["m1", "m2"]
-
-
-@pytest.mark.parametrize(
-    ("real", "first"),
-    [
-        ("", ["sim-fast", "sim-balanced", "sim-careful"]),
-        ("g:1", ["g1", "sim-fast"]),
-        ("g:1 g:2 g:3 g:4", ["g3", "g1", "g2"]),
-        ("g:3 g:1 o:5 o:6 a:7", ["g3", "o5", "a7"]),
-        ("o:5 o:6", ["o5", "o6"]),
-    ],
-)
-def test_a_comparison_begins_with_the_models_that_have_a_key(real: str, first: list[str]):
-    models = [Model(name=name.replace(":", ""), provider=name[0]) for name in real.split()]
-    simulated = [Model(name=f"sim-{name}", provider="simulated") for name in ("fast", "balanced", "careful")]
-
-    assert candidates.first_models([*models, *simulated], "g3") == first
 
 
 def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: FakeGemini):
