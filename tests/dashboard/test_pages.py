@@ -35,56 +35,6 @@ def test_every_page_renders_while_the_vendor_cannot_be_reached(app_with_gemini: 
     assert tuple(each_page(app_with_gemini)) == PAGES
 
 
-def test_a_simulated_model_answers_with_a_receipt(app: AppTest):
-    show(app, "playground")
-    app.text_area(key="play_prompt").input("Why do cats purr?")
-    button(app, "Run").click().run()
-
-    assert not app.exception
-    assert "In short" in texts(app)
-    assert "simulated" in texts(app)
-    logged = process.manager().log.latest()[0]
-    assert f"{logged.usage.total_tokens} tokens" in texts(app)
-
-
-def test_a_second_turn_carries_the_first(app_with_gemini: AppTest, gemini: FakeGemini):
-    show(app_with_gemini, "playground")
-    for prompt, reply in (("My name is Ada.", "Hello Ada."), ("What is my name?", "Ada.")):
-        gemini.next(wire.answer(reply))
-        app_with_gemini.text_area(key="play_prompt").input(prompt)
-        button(app_with_gemini, "Run").click().run()
-
-    sent = [content["parts"][0]["text"] for content in gemini.requests[-1]["body"]["contents"]]
-    assert sent == ["My name is Ada.", "Hello Ada.", "What is my name?"]
-
-
-def test_a_failed_call_says_what_happened_and_what_to_do(app_with_gemini: AppTest, gemini: FakeGemini):
-    show(app_with_gemini, "playground")
-    gemini.next(wire.rate_limited(99))
-    app_with_gemini.text_area(key="play_prompt").input("Hi")
-    button(app_with_gemini, "Run").click().run()
-
-    assert not app_with_gemini.exception
-    assert "quota is used up" in texts(app_with_gemini)
-
-    broken = wire.error(400, "INVALID_ARGUMENT", "Bad argument")  # a vendor's words without a full stop
-    cut = wire.Reply(events=[wire.event('{"a": "unfin', finish="MAX_TOKENS", usage=wire.usage())])
-    for reply, words in ((broken, "Bad argument. It cost "), (cut, "cut off at max output tokens")):
-        gemini.next(reply)
-        app_with_gemini.text_area(key="play_prompt").input("Hi")
-        button(app_with_gemini, "Run").click().run()
-        assert words in texts(app_with_gemini)
-
-
-def test_only_parameters_that_the_model_accepts_are_shown(app_with_gemini: AppTest):
-    show(app_with_gemini, "playground")
-    app_with_gemini.selectbox(key="play_model").select("gemini-2.5-flash").run()
-    assert "Thinking budget (tokens)" in [n.label for n in app_with_gemini.number_input]
-
-    app_with_gemini.selectbox(key="play_model").select("sim-fast").run()
-    assert "Thinking budget (tokens)" not in [n.label for n in app_with_gemini.number_input]
-
-
 def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGemini, open_manager, tmp_path):
     manager = open_manager(f"sqlite:///{tmp_path}/k.db", gemini_base_url=gemini.url)
     process.use(manager)
@@ -172,24 +122,6 @@ def test_a_price_row_is_set_from_its_form_with_every_price(app: AppTest):
     assert {name: rate.base for name, rate in row.rates.items()} == {"input": 1, "output": 2, "output_audio": 8}
     assert [rate.above for rate in row.rates.values()] == [((200_000, 4),), ((200_000, 18),), ()]
     assert row.tiers == {"batch": 0}
-
-
-def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(app_with_gemini: AppTest, gemini: FakeGemini):
-    mm = process.manager()
-    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 1})
-    mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
-
-    def script() -> None:
-        from dashboard import process
-        from dashboard.components import receipt
-
-        receipt.show(process.manager().log.latest()[0])
-
-    app = AppTest.from_function(script).run()
-
-    assert "Models without a flex price, shown at the standard one: 1" in texts(app)
-    tiers = app.dataframe[0].value.set_index("model")["service tier"]
-    assert (tiers["gemini-unpriced-1"], tiers["gemini-2.5-pro"]) == ("standard", "flex")
 
 
 def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url: str, tmp_path):

@@ -20,7 +20,7 @@ from tests.builders import FLASH, Running, running_gateway
 from tests.conftest import ROOT, copied
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
-from tests.pages import page_app
+from tests.pages import button, page_app, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
 UGLY = 'It\'s "so" \\ \n\tEND\nEOF\n${HOME} $(id) `id` !! %s {x} é 漢 🎉 \'\'\'  """ </pre> \\n'
@@ -95,7 +95,7 @@ def test_the_code_of_a_call_sends_the_vendor_the_same(gateway: Running, tmp_path
 
 
 @pytest.fixture
-def app(open_manager, sqlite_url: str, gemini: FakeGemini):
+def chat(open_manager, sqlite_url: str, gemini: FakeGemini):
     yield from page_app(open_manager(sqlite_url, gemini, call_timeout_s=30.0))
 
 
@@ -106,21 +106,21 @@ def _asked_by_a_program(mm: ModelManager, gemini: FakeGemini) -> Generation:
     return made
 
 
-def _send(app: AppTest, gemini: FakeGemini, prompt: str) -> dict[str, Any]:
+def _send(chat: AppTest, gemini: FakeGemini, prompt: str) -> dict[str, Any]:
     gemini.next(wire.answer("Like this."))
-    app.text_area(key="play_prompt").input(prompt)
-    app.button(key="play_run").click().run()
-    assert not app.exception
+    chat.text_area(key="play_prompt").input(prompt)
+    chat.button(key="play_run").click().run()
+    assert not chat.exception
     return _received(gemini)
 
 
-def test_a_reopened_call_goes_on_with_its_whole_conversation(app: AppTest, gemini: FakeGemini):
+def test_a_reopened_call_goes_on_with_its_whole_conversation(chat: AppTest, gemini: FakeGemini):
     made = _asked_by_a_program(process.manager(), gemini)
     first = _received(gemini)
-    app.query_params["conversation"] = made.id
-    app.run()
+    chat.query_params["conversation"] = made.id
+    chat.run()
 
-    sent = _send(app, gemini, "And now?")
+    sent = _send(chat, gemini, "And now?")
 
     assert [turn["role"] for turn in sent["contents"]] == ["user", "model", "user", "model", "user", "model", "user"]
     assert sent["contents"][:4] == first["contents"][:4]
@@ -129,7 +129,7 @@ def test_a_reopened_call_goes_on_with_its_whole_conversation(app: AppTest, gemin
     ]  # fmt: skip
     for part in ("systemInstruction", "generationConfig", "tools"):
         assert sent[part] == first[part], part
-    given = app.query_params["conversation"]
+    given = chat.query_params["conversation"]
     after = given if isinstance(given, str) else given[0]
     assert process.manager().log.get(after).ref_id == made.id
 
@@ -140,29 +140,29 @@ def test_a_reopened_call_goes_on_with_its_whole_conversation(app: AppTest, gemin
 
 
 @pytest.mark.parametrize(("n", "draft", "sent"), [(5, "And this? " + UGLY, 5), (4, "", 5), (1, UGLY, 1), (2, "", 3)])
-def test_a_conversation_is_branched_at_any_message(app: AppTest, gemini: FakeGemini, n: int, draft: str, sent: int):
+def test_a_conversation_is_branched_at_any_message(chat: AppTest, gemini: FakeGemini, n: int, draft: str, sent: int):
     made = _asked_by_a_program(process.manager(), gemini)
-    app.query_params["conversation"] = made.id
-    app.run()
-    app.button(key=f"branch_{made.id}_{n}").click().run()
+    chat.query_params["conversation"] = made.id
+    chat.run()
+    chat.button(key=f"branch_{made.id}_{n}").click().run()
 
-    assert (app.text_area(key="play_prompt").value or "") == draft
-    assert len(_send(app, gemini, draft or "Go on")["contents"]) == sent
+    assert (chat.text_area(key="play_prompt").value or "") == draft
+    assert len(_send(chat, gemini, draft or "Go on")["contents"]) == sent
 
 
-def test_a_failed_turn_can_be_asked_again_and_loses_nothing(app: AppTest, gemini: FakeGemini):
-    app.run()
-    app.selectbox(key="play_model").select(FLASH).run()
+def test_a_failed_turn_can_be_asked_again_and_loses_nothing(chat: AppTest, gemini: FakeGemini):
+    chat.run()
+    chat.selectbox(key="play_model").select(FLASH).run()
     gemini.next(wire.answer("Hello Ada."))
-    app.text_area(key="play_prompt").input("I am Ada.")
-    app.button(key="play_run").click().run()
+    chat.text_area(key="play_prompt").input("I am Ada.")
+    chat.button(key="play_run").click().run()
     gemini.next(wire.error(400, "INVALID_ARGUMENT", "No."))
-    app.text_area(key="play_prompt").input("Who am I?")
-    app.button(key="play_run").click().run()
-    assert "Who am I?" in "\n".join(each.value for each in app.markdown)
+    chat.text_area(key="play_prompt").input("Who am I?")
+    chat.button(key="play_run").click().run()
+    assert "Who am I?" in "\n".join(each.value for each in chat.markdown)
 
     gemini.next(wire.answer("Ada."))
-    app.button(key="play_again").click().run()
+    chat.button(key="play_again").click().run()
 
     texts = [turn["parts"][0]["text"] for turn in gemini.requests[-1]["body"]["contents"]]
     assert texts == ["I am Ada.", "Hello Ada.", "Who am I?"]
@@ -185,16 +185,16 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1
         ('{"$ref": "http://localhost:1/x.json"}', "which it does not contain"),
     ],
 )
-def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(app: AppTest, gemini: FakeGemini, typed: str, why: str):
-    app.run()
-    app.selectbox(key="play_model").select(FLASH).run()
-    app.text_area(key="play_parameter_json_schema").input(typed)
-    app.text_area(key="play_prompt").input("Count.")
+def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(chat: AppTest, gemini: FakeGemini, typed: str, why: str):
+    chat.run()
+    chat.selectbox(key="play_model").select(FLASH).run()
+    chat.text_area(key="play_parameter_json_schema").input(typed)
+    chat.text_area(key="play_prompt").input("Count.")
     before = len(gemini.requests)
-    app.button(key="play_run").click().run()
+    chat.button(key="play_run").click().run()
 
-    assert why in "\n".join(error.value for error in app.error)
-    assert app.button(key="play_run").disabled and app.text_area(key="play_prompt").value == "Count."
+    assert why in "\n".join(error.value for error in chat.error)
+    assert chat.button(key="play_run").disabled and chat.text_area(key="play_prompt").value == "Count."
     assert len([r for r in gemini.requests[before:] if "contents" in (r.get("body") or {})]) == 0
 
 
@@ -205,15 +205,83 @@ def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(app: AppTest, gemini:
         ("{}", "required"), ("```json\n{}\n```", "not only JSON"), ('{"n": 3', "not JSON"), ('{"n": NaN}', "not JSON"),
     ],
 )  # fmt: skip
-def test_an_answer_is_held_against_its_schema(app: AppTest, gemini: FakeGemini, text: str, said: str):
-    app.run()
-    app.selectbox(key="play_model").select(FLASH).run()
-    app.text_area(key="play_parameter_json_schema").input(json.dumps(SCHEMA)).run()
-    app.number_input(key="play_parameter_temperature").set_value(0.5)
+def test_an_answer_is_held_against_its_schema(chat: AppTest, gemini: FakeGemini, text: str, said: str):
+    chat.run()
+    chat.selectbox(key="play_model").select(FLASH).run()
+    chat.text_area(key="play_parameter_json_schema").input(json.dumps(SCHEMA)).run()
+    chat.number_input(key="play_parameter_temperature").set_value(0.5)
     gemini.next(wire.answer(text))
-    app.text_area(key="play_prompt").input("Count.")
-    app.button(key="play_run").click().run()
+    chat.text_area(key="play_prompt").input("Count.")
+    chat.button(key="play_run").click().run()
 
-    assert said in "\n".join(str(each.value) for each in (*app.warning, *app.markdown)).replace("\\", "")
+    assert said in "\n".join(str(each.value) for each in (*chat.warning, *chat.markdown)).replace("\\", "")
     config = gemini.requests[-1]["body"]["generationConfig"]
     assert config["responseJsonSchema"] == SCHEMA and config["temperature"] == 0.5
+
+
+def test_a_simulated_model_answers_with_a_receipt(app: AppTest):
+    show(app, "playground")
+    app.text_area(key="play_prompt").input("Why do cats purr?")
+    button(app, "Run").click().run()
+
+    assert not app.exception
+    assert "In short" in texts(app)
+    assert "simulated" in texts(app)
+    logged = process.manager().log.latest()[0]
+    assert f"{logged.usage.total_tokens} tokens" in texts(app)
+
+
+def test_a_second_turn_carries_the_first(chat: AppTest, gemini: FakeGemini):
+    show(chat, "playground")
+    for prompt, reply in (("My name is Ada.", "Hello Ada."), ("What is my name?", "Ada.")):
+        gemini.next(wire.answer(reply))
+        chat.text_area(key="play_prompt").input(prompt)
+        button(chat, "Run").click().run()
+
+    sent = [content["parts"][0]["text"] for content in gemini.requests[-1]["body"]["contents"]]
+    assert sent == ["My name is Ada.", "Hello Ada.", "What is my name?"]
+
+
+def test_a_failed_call_says_what_happened_and_what_to_do(chat: AppTest, gemini: FakeGemini):
+    show(chat, "playground")
+    gemini.next(wire.rate_limited(99))
+    chat.text_area(key="play_prompt").input("Hi")
+    button(chat, "Run").click().run()
+
+    assert not chat.exception
+    assert "quota is used up" in texts(chat)
+
+    broken = wire.error(400, "INVALID_ARGUMENT", "Bad argument")  # a vendor's words without a full stop
+    cut = wire.Reply(events=[wire.event('{"a": "unfin', finish="MAX_TOKENS", usage=wire.usage())])
+    for reply, words in ((broken, "Bad argument. It cost "), (cut, "cut off at max output tokens")):
+        gemini.next(reply)
+        chat.text_area(key="play_prompt").input("Hi")
+        button(chat, "Run").click().run()
+        assert words in texts(chat)
+
+
+def test_only_parameters_that_the_model_accepts_are_shown(chat: AppTest):
+    show(chat, "playground")
+    chat.selectbox(key="play_model").select("gemini-2.5-flash").run()
+    assert "Thinking budget (tokens)" in [n.label for n in chat.number_input]
+
+    chat.selectbox(key="play_model").select("sim-fast").run()
+    assert "Thinking budget (tokens)" not in [n.label for n in chat.number_input]
+
+
+def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(chat: AppTest, gemini: FakeGemini):
+    mm = process.manager()
+    mm.prices.set_price({"provider": "gemini", "model": "gemini-unpriced-1", "input": 1, "output": 1})
+    mm.generate("Hi", model="gemini-2.5-flash", service_tier="flex")
+
+    def script() -> None:
+        from dashboard import process
+        from dashboard.components import receipt
+
+        receipt.show(process.manager().log.latest()[0])
+
+    app = AppTest.from_function(script).run()
+
+    assert "Models without a flex price, shown at the standard one: 1" in texts(app)
+    tiers = app.dataframe[0].value.set_index("model")["service tier"]
+    assert (tiers["gemini-unpriced-1"], tiers["gemini-2.5-pro"]) == ("standard", "flex")
