@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dashboard import address, failure, login, theme
+from dashboard import address, failure, login, process, theme
 from dashboard.components import header
 
 
@@ -51,6 +51,7 @@ ICON = (
 
 
 def run() -> None:
+    process.put_aside()
     is_in = login.lets_in()
     sections: dict[str, list[st.Page]] = {}
     for entry in PAGES:
