@@ -29,7 +29,7 @@ def run_on(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def put_aside() -> None:
-    """Leave what is loaded out of garbage collections, each time modules have come: a run of a page ends with a full one.
+    """Leave what is loaded out of collections of garbage, each time modules have come: a run of a page ends with one.
 
     Modules, classes and compiled statements are half a million objects that stay, 0.15 s to go through. What is put aside
     is still freed once nothing refers to it; only a circle in it would stay.
