@@ -31,8 +31,8 @@ def run_on(loop: asyncio.AbstractEventLoop) -> None:
 def put_aside() -> None:
     """Leave what is loaded out of collections of garbage, each time modules have come: a run of a page ends with one.
 
-    Modules, classes and compiled statements are half a million objects that stay, 0.15 s to go through. What is put aside
-    is still freed once nothing refers to it; only a circle in it would stay.
+    Modules, classes and compiled statements are half a million objects that stay, 0.15 s to go through. What is put
+    aside is still freed once nothing refers to it; only a circle in it would stay.
     """
     global _n_modules
     if len(sys.modules) > _n_modules:
