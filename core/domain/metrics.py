@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 Bucket = Literal["hour", "day"]
+FAILED = "failed"  # as a status to look for: neither ok nor stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,10 @@ class MetricsRow:
 
 
 class Counted(NamedTuple):
-    """Calls that a filter of the log finds. cost_usd: The known part; see n_unpriced."""
+    """Calls that a filter of the log finds. n_failed: None = not kept. cost_usd: The known part; see n_unpriced."""
 
     n: int
-    n_failed: int
+    n_failed: int | None
     cost_usd: Decimal
     n_unpriced: int
 

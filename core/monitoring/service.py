@@ -110,6 +110,18 @@ class MonitoringService:
         n, n_failed, nano, n_unpriced = self._rollups.counted(span, **{k: v for k, v in equal.items() if v})
         return Counted(n, n_failed, from_nano(nano), n_unpriced)
 
+    def counted_of(
+        self, dimension: str, value: str, window: Window | None = None, *, model: str | None = None
+    ) -> Counted | None:
+        """The same of a tag, user, key or workflow. None = not kept: its sums are of whole days (UTC)."""
+        since, until = (0, 1 << 62) if window is None else (to_us(window.since), to_us(window.until))
+        if self._by is None or since % DAY_US or (until % DAY_US and until <= to_us(self._now())):
+            return None
+        by_model = self._by.models(dimension, value, since, until, simulated=None)
+        found = [each for name, each in by_model.items() if model in (None, name)]
+        nano, n_unpriced = sum(each.cost_nano_usd for each in found), sum(each.n_unpriced for each in found)
+        return Counted(sum(each.n for each in found), None, from_nano(nano), n_unpriced)
+
     def models(self) -> set[tuple[str, str]]:
         """(vendor, model) of every call on record."""
         return self._rollups.models()

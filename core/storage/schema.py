@@ -2,6 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table, Text
 from sqlalchemy import UniqueConstraint as Unique
+from sqlalchemy.sql.expression import literal_column
 
 from core.storage.columns import ID, flag, key, number, reference, small, table, text
 from core.storage.columns import metadata as metadata  # named by the migrations
@@ -47,6 +48,21 @@ Index("ix_generations_created", generations.c.created_at)
 Index("ix_generations_model_created", generations.c.request_model, generations.c.created_at)
 Index("ix_generations_source_created", generations.c.source, generations.c.created_at)
 Index("ix_generations_ref", generations.c.ref_id, generations.c.ref_part)
+IS_NOT_OK = generations.c.status != literal_column("'ok'")
+Index("ix_generations_not_ok", generations.c.created_at, sqlite_where=IS_NOT_OK, postgresql_where=IS_NOT_OK)
+# What a call was made for, by its column; most have none. Queries say these conditions too, that an index may serve.
+IS_NAMED = {
+    name: generations.c[column] != literal_column("''")
+    for name, column in (("key", "key_id"), ("user", "user_id"), ("workflow", "ref_name"))
+}
+for _is_named in IS_NAMED.values():
+    _column = _is_named.left
+    Index(
+        f"ix_generations_{_column.name}_created", _column, generations.c.created_at,
+        sqlite_where=_is_named, postgresql_where=_is_named,
+    )  # fmt: skip
+# A row a tag of a call.
+call_tags = table("call_tags", key("tag"), key("created_at", kind=BigInteger), key("generation_id", kind=ID))
 
 # 98 % of the bytes; lists and counts never read it.
 generation_bodies = table(

@@ -12,13 +12,14 @@ from core.clock import to_us
 from core.config import LogContent
 from core.domain.generation import CHARGED, COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
+from core.domain.metrics import FAILED
 from core.formats import strict_json as json
 from core.formats.money import from_nano, to_nano
 from core.formats.text import folded, storable
 from core.storage.engine import records
 from core.storage.engine.damaged import Parts, as_text, each, readable, whole
 from core.storage.engine.database import Store, in_batches
-from core.storage.schema import generation_bodies, generations
+from core.storage.schema import IS_NAMED, IS_NOT_OK, call_tags, generation_bodies, generations
 
 
 def to_row(generation: Generation) -> dict[str, Any]:
@@ -244,27 +245,32 @@ class GenerationStore(Store):
         search: str | None = None,
         since: datetime | None = None,
         before: datetime | None = None,
+        tag: str | None = None,
+        key: str | None = None,
+        user: str | None = None,
+        workflow: str | None = None,
     ) -> list[Generation]:
         """Newest first, of [since, before).
 
+        status: One of the record, or `failed`: all but ok and stopped.
         search: In prompts and answers, letter case aside (and then bodies come along).
         """
         c = generations.c
         wanted = storable(folded(search or "")).strip()  # what is pasted has spaces around it
-        statement = _with_body() if wanted else select(generations)
-        if model:
-            statement = statement.where(c.request_model == model)
-        if status:
-            statement = statement.where(c.status == status)
+        statement, made_at = _with_body() if wanted else select(generations), c.created_at
+        if tag:
+            statement, made_at = statement.join(call_tags, call_tags.c.generation_id == c.id), call_tags.c.created_at
+            statement = statement.where(call_tags.c.tag == tag)
+        statement = statement.where(*_equal(model=model, status=status, key=key, user=user, workflow=workflow))
         if since is not None:
-            statement = statement.where(c.created_at >= to_us(since))
+            statement = statement.where(made_at >= to_us(since))
         if before is not None:
-            statement = statement.where(c.created_at < to_us(before))
+            statement = statement.where(made_at < to_us(before))
         if wanted:
             # No LIKE: it gives %, _ and \\ a meaning, and has a limit on the length of what is looked for.
             position = func.instr if self._database.is_sqlite else func.strpos
             statement = statement.where(position(generation_bodies.c.search_text, wanted) > 0)
-        statement = statement.order_by(c.created_at.desc())
+        statement = statement.order_by(made_at.desc())
         sources = [source] if isinstance(source, str) else source or ()
         if len(sources) == 1:
             statement = statement.where(c.source == sources[0])
@@ -294,8 +300,21 @@ class GenerationStore(Store):
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:
         ids = select(generations.c.id).where(generations.c.source == source)
-        connection.execute(delete(generation_bodies).where(generation_bodies.c.generation_id.in_(ids)))
+        for of in (generation_bodies, call_tags):
+            connection.execute(delete(of).where(of.c.generation_id.in_(ids)))
         connection.execute(delete(generations).where(generations.c.source == source))
+
+
+def _equal(*, model: str | None, status: str | None, workflow: str | None, **named: str | None) -> list[Any]:
+    """The conditions of those that are given."""
+    named["workflow"] = f"workflow:{workflow}" if workflow else None
+    conditions: list[Any] = [generations.c.request_model == model] if model else []
+    if status:
+        is_status = generations.c.status == status if status != FAILED else generations.c.status != "stopped"
+        conditions += [is_status] if status == "ok" else [IS_NOT_OK, is_status]
+    for name, value in named.items():
+        conditions += [IS_NAMED[name], IS_NAMED[name].left == value] if value else []
+    return conditions
 
 
 def _with_body() -> Select[Any]:

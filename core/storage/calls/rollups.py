@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, Table, and_, bindparam, case, delete, func, select, tuple_, update
 
 from core.clock import DAY_US, HOUR_US
-from core.domain.metrics import RollupKey, RollupRows
+from core.domain.metrics import FAILED, RollupKey, RollupRows
 from core.statistics import histogram
 from core.storage.engine.damaged import UNREADABLE, readable
 from core.storage.engine.database import Store, in_batches
@@ -23,6 +23,7 @@ EXTREMES = ("latency_min_us", "latency_max_us")
 HISTOGRAMS = ("latency_histogram", "ttft_histogram")
 SUMS = tuple(c.name for c in rollups_hour.c if c.name not in KEY + EXTREMES + HISTOGRAMS)
 COUNTS = SUMS[:9]  # from n to n_estimated
+IS_FAILED = ("status", FAILED)
 _BLANK = (1 << 62, 0, b"", b"")  # extremes and histograms of no calls
 TIMES = ("latency_sum_us", "latency_max_us", "latency_histogram", "ttft_histogram")
 # What of a generation row is needed here: for the key, added as it is, and looked at.
@@ -195,10 +196,12 @@ class RollupStore(Store):
         sums = [0, 0, 0, 0]
         for table, since_us, until_us in _spans(*span) if span else [(rollups_day, 0, 1 << 62)]:
             c = table.c
-            failed = case((c.status.in_(("ok", "stopped")), 0), else_=c.n)
+            is_failed = c.status.not_in(("ok", "stopped"))
+            failed = case((is_failed, c.n), else_=0)
             found = select(*(func.sum(each) for each in (c.n, failed, c.cost_nano_usd, c.n_unpriced)))
             found = found.where(c.bucket_at >= since_us, c.bucket_at < until_us)
-            found = found.where(*(c[name] == value for name, value in equal.items()))
+            found = found.where(*(c[name] == value for name, value in equal.items() if (name, value) != IS_FAILED))
+            found = found.where(is_failed) if IS_FAILED in equal.items() else found
             sums = [a + int(b or 0) for a, b in zip(sums, self._database.rows(found)[0], strict=True)]
         return sums[0], sums[1], sums[2], sums[3]
 

@@ -97,9 +97,11 @@ class SpendByStore(Store):
         statement = sums.order_by(func.sum(c.cost_nano_usd).desc(), c.value).limit(1000)
         return [_to_sums(row) for row in self._database.rows(statement)]
 
-    def models(self, dimension: str, value: str, since_us: int, until_us: int) -> dict[str, SpendBy]:
-        """Real spend of one value by model, over the days that begin in [since, until)."""
-        of, c = _days(dimension, since_us, until_us), table.c
+    def models(
+        self, dimension: str, value: str, since_us: int, until_us: int, *, simulated: bool | None = False
+    ) -> dict[str, SpendBy]:
+        """Spend of one value by model, over the days that begin in [since, until). simulated: None = both kinds."""
+        of, c = _days(dimension, since_us, until_us, simulated=simulated), table.c
         statement = select(c.model, *_SUMMED).where(*of, c.value == value).group_by(c.model)
         return {row.model: _to_sums(row) for row in self._database.rows(statement)}
 
@@ -126,8 +128,8 @@ def _to_sums(row: Any) -> SpendBy:
     return SpendBy(row[0], *map(int, row[1:]))
 
 
-def _days(dimension: str, since_us: int, until_us: int, *, simulated: bool = False) -> tuple[Any, ...]:
+def _days(dimension: str, since_us: int, until_us: int, *, simulated: bool | None = False) -> tuple[Any, ...]:
     """The rows of a dimension on the days that begin in [since, until)."""
     c = table.c
-    is_kind = (c.provider == "simulated") == simulated
-    return c.dimension == dimension, c.bucket_at >= since_us, c.bucket_at < until_us, is_kind
+    is_kind = () if simulated is None else ((c.provider == "simulated") == simulated,)
+    return c.dimension == dimension, c.bucket_at >= since_us, c.bucket_at < until_us, *is_kind

@@ -257,6 +257,38 @@ def test_calls_of_an_earlier_version_are_found_too(empty_database_url: str):
         assert found(GenerationStore(database), "[[1") == ["g0000"]
 
 
+def test_calls_are_found_by_what_they_were_made_for_without_a_look_at_all_others(empty_database_url: str):
+    named = {"key": "key_id", "user": "user_id", "workflow": "ref_name"}
+    calls = [
+        a_generation(
+            f"g{n}", created_at=NOON + timedelta(seconds=n), tags=("a", "b")[: n % 3], key_id="k" * (n % 2),
+            user_id="ada" if n > 7 else "", ref_name="workflow:digest" if n < 2 else "", status="error" if n == 4 else "ok",
+        )
+        for n in range(10)
+    ]  # fmt: skip
+
+    def put(connection: Connection) -> None:
+        columns = {column["name"] for column in inspect(connection).get_columns("generations")}
+        for call in calls[:5]:
+            row = {name: value for name, value in to_row(call).items() if name in columns}
+            connection.execute(metadata.tables["generations"].insert().values(row))
+
+    at_revision(empty_database_url, "0013", put)
+
+    with closing(Database(empty_database_url)) as database, closing(Writer(database, recording())) as writer:
+        log(writer, *calls[5:])
+        wanted = {"tag": ("b", "g8 g5 g2"), "key": ("k", "g9 g7 g5 g3 g1"), "user": ("ada", "g9 g8"), "workflow": ("digest", "g1 g0"), "status": ("failed", "g4")}  # fmt: skip
+        for name, (value, ids) in wanted.items():
+            assert " ".join(g.id for g in GenerationStore(database).latest(**{name: value})) == ids, name
+        assert [g.id for g in GenerationStore(database).latest(tag="a", key="k", since=NOON + timedelta(seconds=5))] == ["g7", "g5"]  # fmt: skip
+        if database.is_sqlite:
+            with database.read() as connection:
+                for name, column in named.items():
+                    one = f"SELECT id FROM generations WHERE {column} != '' AND {column} = '{name}' ORDER BY created_at"  # noqa: S608
+                    plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}").all())
+                    assert f"ix_generations_{column}_created" in plan and "TEMP B-TREE" not in plan
+
+
 @pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite:////proc/none/x.db", "sqlite:///:memory:"])
 def test_an_address_that_cannot_be_opened_is_named(url: str):
     with pytest.raises((AimmError, OSError), match=r"DATABASE_URL|cannot|No such|mysql"):
