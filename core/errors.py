@@ -143,7 +143,7 @@ class BudgetExceeded(AimmError):
 
     def __init__(self, message: str, *, budget: str, resets_at: str, reason: str = "spent") -> None:
         ways = {
-            "spent": f"The budget resets at {resets_at}; it can be raised once on the Monitoring page.",
+            "spent": f"The budget resets at {resets_at}; it can be raised once on the Budgets page.",
             "reserved": "Try again when they have ended, or set a smaller max_tokens.",
             "unpriced": "Set a price on the Models & prices page, or let the budget admit unpriced models.",
         }

@@ -38,6 +38,7 @@ PAGES = (
     Entry("Work", "compare", "Compare", "compare", "comparison"),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
     Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),
+    Entry("Work", "budgets", "Budgets", "savings", "budget budget_search"),
     Entry("Records", "log", "Log", "list", "call log_search log_model log_source log_status log_range log_page"),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),

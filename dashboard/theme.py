@@ -45,6 +45,23 @@ CSS = """<style>
   .aimm-table td:first-child, .aimm-table .aimm-scale {flex-basis: 100%; width: 100%;}
   .aimm-table .aimm-number::before {content: attr(data-head) " "; font-size: 12px; opacity: 0.75;}
 }
+/* Rows that are read like a table, with a bar in them. */
+.aimm-budget {display: grid; grid-template-columns: 1.3fr 2fr 1.2fr 1.1fr 1.3fr; gap: 4px 20px; padding: 6px 0;
+  overflow-wrap: anywhere; font-variant-numeric: tabular-nums;}
+.aimm-budget small {display: block; opacity: .72; line-height: 1.35;}
+.aimm-heads {font-size: 12px; opacity: .72; padding-right: 44px;}
+.aimm-ends {display: flex; justify-content: space-between;}
+.aimm-bar {display: block; position: relative; height: 8px; margin: 4px 0; border-radius: 4px; overflow: hidden;
+  background: color-mix(in srgb, currentColor 12%, transparent);}
+.aimm-bar b {position: absolute; top: 0; bottom: 0; left: 0;}
+.aimm-bar i {position: absolute; top: 0; bottom: 0; width: 2px; background: currentColor; opacity: .55;}
+/* Read by screen readers; to the eye the icon says it. */
+[class*="st-key-icon_"] button p {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);}
+@media (max-width: 1100px) {
+  .aimm-budget {grid-template-columns: 1fr 1fr;}
+  .aimm-budget > :nth-child(2) {grid-row: 2; grid-column: 1 / -1;}
+  .aimm-heads {display: none;}
+}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}
 }

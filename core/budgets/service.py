@@ -29,6 +29,7 @@ from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
 from core.formats.money import from_nano
 from core.formats.names import normalise
 from core.formats.text import tags_problem
+from core.pricing.dollars import dollars
 from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
@@ -78,19 +79,22 @@ class BudgetService:
         if missing:
             self._writer.run(lambda connection: self._ledger.seed(connection, clock.to_us(self._now())))
 
-    def create(self, name: str, limit_usd: Decimal | float | str, **fields: Any) -> BudgetStatus:
+    def create(
+        self, name: str, limit_usd: Decimal | float | str, *, unless_refusing: bool = False, **fields: Any
+    ) -> BudgetStatus:
         """Add a budget; what its period has cost so far is in its ledger from the start.
 
+        unless_refusing: Leave it be where it would refuse calls from its first moment on.
         fields: period, rolling_hours, timezone, scope, action, downgrade_to, thresholds, forecast_thresholds,
             refuses_unpriced; see Budget.
 
         Raises:
-            InvalidRequest: A field is out of range. Conflict: the name is taken.
+            InvalidRequest: A field is out of range. Conflict: the name is taken. BudgetExceeded: see `unless_refusing`.
         """
         bare = Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd))
-        return self._save(checked(bare, fields), "budget created", self._store.insert)
+        return self._save(checked(bare, fields), "budget created", self._store.insert, unless_refusing)
 
-    def change(self, budget_id: str, **fields: Any) -> BudgetStatus:
+    def change(self, budget_id: str, *, unless_refusing: bool = False, **fields: Any) -> BudgetStatus:
         """Change fields of a budget; `name` and `limit_usd` among them. Raises: see create, and NotFound."""
         old = self._get(budget_id)
         if "limit_usd" in fields:
@@ -100,9 +104,12 @@ class BudgetService:
             checked(base, fields),
             "budget changed",
             lambda connection, budget, _: self._store.update(connection, budget),
+            unless_refusing,
         )
 
-    def _save(self, budget: Budget, deed: str, write: Callable[[Connection, Budget, int], object]) -> BudgetStatus:
+    def _save(
+        self, budget: Budget, deed: str, write: Callable[[Connection, Budget, int], object], unless_refusing: bool
+    ) -> BudgetStatus:
         budget = self._check(budget)
 
         def work(connection: Connection) -> None:
@@ -111,6 +118,8 @@ class BudgetService:
             now_us = clock.to_us(self._now())
             write(connection, budget, now_us)
             self._ledger.rewrite(connection, budget, now_us)
+            if unless_refusing:
+                self._refuse_refusing(connection, budget)
             note(connection, deed, budget.name, _described(budget))
 
         return self._applied(work, budget.id)
@@ -295,6 +304,16 @@ class BudgetService:
     def _refuse_taken(self, budget: Budget) -> None:
         if any(other.name == budget.name and other.id != budget.id for other in self._store.all()):
             raise Conflict(f"There is a budget named {budget.name!r} already.")
+
+    def _refuse_refusing(self, connection: Connection, budget: Budget) -> None:
+        now = self._now()
+        window = periods.window(budget, now)
+        found = ledger_rows.position(connection, budget.id, (clock.to_us(window[0]), clock.to_us(window[1])))
+        status = _status(budget, now, window, found)
+        if status.is_refusing:
+            spent, limit = dollars(status.spent_usd), dollars(status.limit_usd)
+            text = f"{spent} of {limit} is spent {budget.period_text} already, so that calls would be refused at once."
+            raise BudgetExceeded(text, budget=budget.name, resets_at=window[1].isoformat(timespec="minutes"))
 
     def _statuses(self, budgets: Sequence[Budget]) -> list[BudgetStatus]:
         now = self._now()

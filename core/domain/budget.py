@@ -228,6 +228,11 @@ class BudgetStatus:
     def share_spent(self) -> float:
         return float(self.spent_usd / self.limit_usd)
 
+    @property
+    def is_refusing(self) -> bool:
+        """True if calls that cost anything are refused now."""
+        return self.budget.action == "stop" and self.spent_usd >= self.limit_usd
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetOutlook:

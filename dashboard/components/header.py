@@ -8,6 +8,7 @@ from core.domain.budget import BudgetOutlook
 from core.monitoring.forecast import Forecast
 from dashboard import formatting
 from dashboard.components import demo
+from dashboard.components.budgets import words
 from dashboard.frames import budgets
 
 MAX_BANNERS = 3
@@ -30,7 +31,7 @@ def strip() -> None:
         note = "" if isinstance(forecast, Forecast) else f"No forecast yet: {forecast.reason}"
     month.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
     n_firing = sum(alert.state == "firing" for alert in budgets.alerts())
-    alerts.caption(f"Alerts **{n_firing}**", help="Budget thresholds that are exceeded now; see Monitoring.")
+    alerts.caption(f"Alerts **{n_firing}**", help="Budget thresholds that are exceeded now; see Budgets.")
     with end.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         demo.switch()
 
@@ -45,14 +46,14 @@ def banners() -> None:
         _banner(budgets.whole(outlook))
     if len(reached) > MAX_BANNERS:
         st.warning(
-            f"{len(reached) - MAX_BANNERS:,} more budgets have passed a threshold; see Monitoring.",
+            f"{len(reached) - MAX_BANNERS:,} more budgets have passed a threshold; see Budgets.",
             icon=":material/warning:",
         )
 
 
 def _banner(outlook: BudgetOutlook) -> None:
     status, budget = outlook.status, outlook.status.budget
-    scope = "" if budget.scope == "all" else f" for {formatting.plain(budget.scope.replace(':', ' '))}"
+    scope = "" if budget.scope == "all" else f" for {formatting.plain(words.scope(budget, in_sentence=True))}"
     text = (
         f"**Budget {formatting.plain(budget.name)}{scope}: {formatting.percent(status.share_spent, 0)} spent** – "
         f"{_money(status.spent_usd)} of {_money(status.limit_usd)} {budget.period_text}"
@@ -78,7 +79,7 @@ def _banner(outlook: BudgetOutlook) -> None:
 def _consequence(outlook: BudgetOutlook) -> str:
     budget = outlook.status.budget
     if budget.action == "stop":
-        return "Further calls are refused; free and simulated models keep working. Raise it once on Monitoring."
+        return "Further calls are refused; free and simulated models keep working. Raise it once on Budgets."
     if budget.action == "downgrade":
         return f"Calls now go to {formatting.plain(budget.downgrade_to)}."
     return "Calls continue: this budget only notifies."

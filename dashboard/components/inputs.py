@@ -1,7 +1,10 @@
 """Inputs whose value stays while other pages are looked at. `place` is a column, a container or `st` itself."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import streamlit as st
 
 from core import AimmError
 from dashboard import formatting
@@ -24,10 +27,22 @@ def choices(place: Any, label: str, key: str, options: Sequence[Any], given: Seq
     return place.multiselect(label, options, given, key=key, persist_state="session", **more)
 
 
-def switch(place: Any, label: str, key: str, help_text: str) -> bool:
-    return bool(place.toggle(label, key=key, persist_state="session", help=help_text))
+def switch(place: Any, label: str, key: str, help_text: str, value: bool = False) -> bool:
+    return bool(place.toggle(label, value, key=key, persist_state="session", help=help_text))
 
 
 def refused(place: Any, error: AimmError) -> None:
     """Say why something was not done, and what to do about it."""
     place.error(formatting.plain(error.text), icon=":material/error:")
+
+
+def refused_at(places: Mapping[str, Any], error: AimmError, otherwise: Any) -> None:
+    """The same below the first field that the error names; `otherwise` where it names none of them."""
+    named = (place for name, place in places.items() if re.search(rf"\b{name}", error.message))
+    refused(next(named, otherwise), error)
+
+
+def forget(prefix: str) -> None:
+    """Empty the inputs whose keys begin so: what was typed there has been done."""
+    for key in [key for key in st.session_state if str(key).startswith(prefix)]:
+        del st.session_state[key]

@@ -9,7 +9,7 @@ import streamlit as st
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook, BudgetStatus
 from core.monitoring.forecast import Forecast, TooEarly
-from dashboard import tables
+from dashboard import formatting, tables
 from dashboard.process import manager
 
 
@@ -60,9 +60,9 @@ def alerts_table() -> pd.DataFrame:
     return tables.frame(
         [alert for alert in alerts() if alert.state != "ok"],
         {
-            "state": lambda alert: alert.state,
+            "state": lambda alert: alert.state.capitalize(),
             "budget": lambda alert: alert.budget_name,
-            "at": lambda alert: f"{'forecast ' if alert.is_forecast else ''}{100 * alert.threshold:g} %",
+            "at": lambda alert: f"{'Forecast ' if alert.is_forecast else ''}{formatting.percent(alert.threshold, 0)}",
             "since": lambda alert: alert.since,
             "text": lambda alert: alert.text,
         },

@@ -4,11 +4,11 @@ import streamlit as st
 
 from dashboard import address, theme
 from dashboard.components import demo, head
-from dashboard.components.monitoring import alerts, budgets, overview, reconcile, spend
+from dashboard.components.monitoring import overview, reconcile, spend
 from dashboard.frames import models, monitoring
 
 ALL = "All models"
-VIEWS = ("Overview", "Spend", "Budgets & alerts", "Reconcile")
+VIEWS = ("Overview", "Spend", "Reconcile")
 
 top = head.show("Monitoring")
 address.check("range", monitoring.RANGES, "range")
@@ -42,10 +42,6 @@ if of.is_zoomed:
     if row.button(f"Zoomed: {of.span.since:{form}} – {last:{form}}", icon=":material/close:", key="unzoom"):
         st.query_params.pop("zoom", None)
         st.rerun()
-if view == "Budgets & alerts":
-    budgets.show()
-    alerts.show()
-    st.stop()
 if view == "Reconcile":
     reconcile.show()
     st.stop()

@@ -8,13 +8,11 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.storage.engine import audit
-from core.storage.money.prices import PriceStore
 from dashboard import process
 from dashboard.components import clicks
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
-from tests.pages import PAGES, button, each_page, is_broken, page_app, show, texts
+from tests.pages import PAGES, button, each_page, is_broken, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
 
@@ -33,21 +31,6 @@ def test_every_page_renders_while_the_vendor_cannot_be_reached(app_with_gemini: 
     gemini.close()
 
     assert tuple(each_page(app_with_gemini)) == PAGES
-
-
-def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGemini, open_manager, tmp_path):
-    manager = open_manager(f"sqlite:///{tmp_path}/k.db", gemini_base_url=gemini.url)
-    process.use(manager)
-    show(app, "models")
-    app.text_input(key="key_field").input("AIzaNotTheRightKey000000000000")
-    button(app, "Test key").click().run()
-    assert "Invalid key" in texts(app)
-    assert "AIzaNotTheRightKey" not in texts(app)
-
-    app.text_input(key="key_field").input(wire.KEY)
-    button(app, "Test key").click().run()
-    assert "The key works" in texts(app)
-    assert manager.vendors.has_key
 
 
 def test_a_double_click_asks_once_and_a_changed_prompt_again(app: AppTest, monkeypatch: pytest.MonkeyPatch):
@@ -79,25 +62,6 @@ def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: Fa
         assert "Budget Team: 80% spent" in texts(app_with_gemini), page
 
 
-def test_many_budgets_are_a_searched_list_and_a_few_banners(app_with_gemini: AppTest, gemini: FakeGemini):
-    manager = process.manager()
-    for n in range(25):
-        manager.budgets.create(f"Team {n}", "0.0001", scope="all" if n else "user:nobody")
-    gemini.next(wire.answer(prompt=1000, candidates=200))
-    manager.generate("Hi", model="gemini-2.5-flash")
-    st.cache_data.clear()
-    show(app_with_gemini, "monitoring")
-
-    banners = [each.value for each in (*app_with_gemini.error, *app_with_gemini.warning)]
-    assert sum("**Budget" in text for text in banners) == 3
-    assert any("21 more budgets have passed a threshold" in text for text in banners)
-    assert all("Calls continue: this budget only notifies." in text for text in banners if "**Budget" in text)
-    app_with_gemini.button_group(key="monitor_view").set_value("Budgets & alerts").run()
-    assert "20 of 25 budgets, the fullest first." in texts(app_with_gemini)
-    app_with_gemini.text_input(key="budget_search").set_value("nobody").run()
-    assert "1 of 1 budgets" in texts(app_with_gemini)
-
-
 def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
     show(app, "monitoring")
     app.button(key="monitor_demo").click().run()
@@ -106,51 +70,6 @@ def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
     app.button(key="demo_remove").click().run()
     assert not process.manager().demo.is_present()
     assert not app.exception
-
-
-def test_a_price_row_is_set_from_its_form_with_every_price(app: AppTest):
-    show(app, "models")
-    app.button_group(key="prices_view").set_value("Own prices").run()
-    app.text_input(key="own_model").input("gemini-x")
-    app.text_input(key="own_above").input("200000:input=4,output=18")
-    for name, value in (("input", 1.0), ("output", 2.0), ("output_audio", 8.0), ("batch", 0.0)):
-        app.number_input(key=f"own_{name}").set_value(value)
-    button(app, "Set price").click().run()
-
-    assert not app.exception
-    [row] = process.manager().prices.book.rows
-    assert {name: rate.base for name, rate in row.rates.items()} == {"input": 1, "output": 2, "output_audio": 8}
-    assert [rate.above for rate in row.rates.values()] == [((200_000, 4),), ((200_000, 18),), ()]
-    assert row.tiers == {"batch": 0}
-
-
-def test_what_is_wrong_with_the_prices_is_on_their_page(open_manager, sqlite_url: str, tmp_path):
-    file = tmp_path / "prices.yaml"
-    file.write_text("- {provider: google, model: m, discount_percent: 5}")
-    for app in page_app(open_manager(sqlite_url, prices_file=file)):
-        show(app, "models")
-
-        assert "prices.yaml, row 1" in texts(app)
-
-
-def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sqlite_url: str):
-    mm = open_manager(sqlite_url)
-    row = {"provider": "gemini", "model": "m", "input": 1, "output": 2, "note": "a\ud800b"}
-
-    def earlier(connection: Any) -> None:
-        PriceStore.add_own(connection, "p_old", row)
-        audit.note(connection, "price set", "gemini m", row)
-
-    with mm.database.write() as connection:
-        earlier(connection)
-    mm.prices.refresh()
-    for app in page_app(mm):
-        show(app, "models")
-        for view in ("Own prices", "Changes"):
-            app.button_group(key="prices_view").set_value(view).run()
-            assert not app.exception
-        assert "cannot be kept" in texts(app)
-        assert "a?b" in app.dataframe[0].value["detail"][0]
 
 
 @pytest.mark.parametrize(
@@ -212,6 +131,7 @@ BAD_ADDRESSES = {
     "log": {"call": "'; --", "log_status": "nothing", "log_source": "nothing", "log_model": "<b>", "log_page": "-1"},
     "gateway": {"call": "g_nothing", "gateway_client": "nothing"},
     "models": {"prices_view": "nothing"},
+    "budgets": {"budget": "change:nothing"},
 }
 
 

@@ -127,4 +127,4 @@ def _create(name: str, allowance: Allowance | None, fields: dict[str, object]) -
     st.code(secret, language=None)
     if budget is not None:
         limit = formatting.plain(f"{formatting.usd(budget.limit_usd)} per {budget.period}")
-        st.caption(f"Limited to {limit} by the budget {formatting.plain(budget.name)}; see Monitoring.")
+        st.caption(f"Limited to {limit} by the budget {formatting.plain(budget.name)}; see Budgets.")

@@ -18,7 +18,9 @@ TIMES = ("since", "made", "delivered")
 def show() -> None:
     st.subheader("Alerts", help=HELP)
     frame = budgets.alerts_table()
-    config = {name: st.column_config.DatetimeColumn(f"{name} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES}
+    config = {
+        name: st.column_config.DatetimeColumn(f"{name.capitalize()} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES
+    }
     n_more = max(0, len(frame) - SHOWN)
     n_ok = len(budgets.alerts()) - len(frame)
     if n_ok:
@@ -41,8 +43,8 @@ def _channels() -> None:
     line = st.container(horizontal=True, vertical_alignment="center")
     for channel, name in NAMES.items():
         if channel not in service.channels.names:
-            line.caption(f"{channel}: set {name} to enable it")
-        elif line.button(f"Send test: {channel}", key=f"alert_test_{channel}", icon=":material/send:"):
+            line.caption(f"{channel.capitalize()}: set {name} to enable it", width="content")
+        elif line.button(f"Send test by {channel}", key=f"alert_test_{channel}", icon=":material/send:"):
             problem = service.test(channel)
             if problem:
                 st.error(f"{channel}: {formatting.plain(problem)}", icon=":material/error:")

@@ -1,0 +1,48 @@
+"""Budgets: limits on spend, where they stand and are heading, and the alerts they give."""
+
+import streamlit as st
+
+from core.formats.text import folded
+from dashboard import formatting
+from dashboard.components import head
+from dashboard.components.budgets import alerts, form, rows, words
+from dashboard.frames import budgets
+
+SHOWN, SEARCHED_FROM = 20, 8
+
+row = head.show("Budgets")
+found = sorted(budgets.standing(), key=lambda each: each.status.share_spent, reverse=True)
+n_all = len(found)
+if n_all >= SEARCHED_FROM or st.query_params.get("budget_search"):
+    typed = row.text_input(
+        "Search budgets", key="budget_search", placeholder="Search by name or scope", icon=":material/search:",
+        label_visibility="collapsed", bind="query-params", width=240, max_chars=200,
+    )  # fmt: skip
+    wanted = folded(typed or "")
+    found = [each for each in found if wanted in folded(words.searched(each.status.budget))]
+row.button("New budget", type="primary", icon=":material/add:", key="budget_new", on_click=form.open_for, args=("new",))
+
+if not n_all:
+    spent = formatting.plain(formatting.usd(budgets.spent_this_month()))
+    st.info(
+        "No budgets yet. A budget holds spend against a limit: it sends alerts on the way, and at the limit notifies,"
+        f" sends calls to a cheaper model or refuses them. Spent this month so far: {spent}. Begin with **New budget**.",
+        icon=":material/savings:",
+    )
+elif not found:
+    st.info("No budget matches. Change the search.", icon=":material/search:")
+else:
+    if len(found) > SHOWN:
+        st.caption(f"{SHOWN} of {len(found):,} budgets, the fullest first.")
+    rows.show(found[:SHOWN])
+    st.caption(
+        "Known cost of real calls in UTC periods unless a budget names another time zone; simulated calls never count."
+    )
+    if any(each.status.n_unpriced for each in found[:SHOWN]):
+        st.page_link(
+            "pages/models.py", label="Set prices for unpriced models", icon=":material/sell:",
+            query_params={"prices_view": "Unpriced"},
+        )  # fmt: skip
+if n_all:
+    alerts.show()
+form.show()
