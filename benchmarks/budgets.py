@@ -160,7 +160,7 @@ def overhead(url: str, n_in_flight: int, n_rounds: int) -> list[tuple[object, ..
     """The wait between a call's start and its first byte sent, with and without a budget that binds it."""
     import asyncio
 
-    from core.domain.budget import Ask, Spender
+    from core.domain.budget import Quote, Spender
 
     rows = []
     sys.setswitchinterval(0.001)  # as the server does
@@ -174,11 +174,11 @@ def overhead(url: str, n_in_flight: int, n_rounds: int) -> list[tuple[object, ..
                 began = time.perf_counter()
                 spender = Spender(provider="gemini", model=MODEL)
                 await mm.budgets.is_bound(spender)
-                ask = Ask(call_id=f"x{number}-{turn}", at_us=now_us(), spender=spender, worst_nano=33_000)
-                await mm.budgets.admit(ask, lambda _text: None)
+                quote = Quote(call_id=f"x{number}-{turn}", at_us=now_us(), spender=spender, worst_nano=33_000)
+                await mm.budgets.admit(quote, lambda _text: None)
                 waits.append(time.perf_counter() - began)
                 await asyncio.sleep(0.2 * (0.75 + (number * 7919 + turn * 104729) % 1000 / 2000))
-                row = template | {"id": ask.call_id, "created_at": ask.at_us}
+                row = template | {"id": quote.call_id, "created_at": quote.at_us}
                 await asyncio.wrap_future(mm._writer.log(row, None))
 
         async def all_() -> None:

@@ -103,7 +103,7 @@ class Settings:
         Raises:
             InvalidRequest: A value is not what its name promises.
         """
-        given = _Given(environ)
+        given = _Environment(environ)
         servers = _servers(given("AIMM_SERVERS"))
         settings = cls(
             keys=_keys(given, servers),
@@ -155,15 +155,15 @@ class Settings:
         return cls.from_environ({**from_file, **os.environ})
 
 
-class _Given:
+class _Environment:
     """Values by name, as they were meant; empty where there is none."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._asked: set[str] = set()
+        self._known: set[str] = set()
 
     def __call__(self, name: str) -> str:
-        self._asked.add(name)
+        self._known.add(name)
         value = _bare(self._environ.get(name))
         if not all(character.isprintable() or character.isspace() for character in value):
             raise InvalidRequest(f"{name} holds an invisible character; type it instead of pasting it.")
@@ -171,12 +171,12 @@ class _Given:
 
     def tell_of_others(self) -> None:
         """Name what looks like a setting and is none: a misspelt one would be off without a word."""
-        for name in sorted(self._environ.keys() - self._asked):
+        for name in sorted(self._environ.keys() - self._known):
             if name.startswith("AIMM_"):
                 if name.startswith("AIMM_SERVER_"):
                     logger.warning("%s is the key of no server in AIMM_SERVERS", name)
                     continue
-                close = get_close_matches(name, self._asked, n=1)
+                close = get_close_matches(name, self._known, n=1)
                 logger.warning("%s is no setting%s", name, f"; did you mean {close[0]}?" if close else "")
 
 
@@ -198,7 +198,7 @@ def _servers(text: str) -> dict[str, str]:
     return found
 
 
-def _keys(given: "_Given", servers: Mapping[str, str]) -> dict[str, str]:
+def _keys(given: _Environment, servers: Mapping[str, str]) -> dict[str, str]:
     """Vendor or server -> its key, where it has one."""
     names = {spec.name: spec.key_variables for spec in VENDORS.values()}
     names |= {server: (_key_name(server),) for server in servers}
@@ -209,7 +209,7 @@ def _keys(given: "_Given", servers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _addresses(given: "_Given") -> dict[str, str]:
+def _addresses(given: _Environment) -> dict[str, str]:
     """Vendor -> its base address, where one is set."""
     found = {
         spec.name: _ollama(given(spec.url_variable)) if spec.is_local else _address(given, spec.url_variable)
@@ -235,7 +235,7 @@ def to_key(text: str | None, name: str = "The key") -> str | None:
     return key or None
 
 
-def _address(given: "_Given", name: str) -> str | None:
+def _address(given: _Environment, name: str) -> str | None:
     """A vendor's base address."""
     address = given(name)
     if address and not _is_base(address):
@@ -261,7 +261,7 @@ def _is_base(text: str) -> bool:
     return _is_address(text) and not set("@?# ") & set(text)
 
 
-def _proxies(given: "_Given") -> dict[str, str]:
+def _proxies(given: _Environment) -> dict[str, str]:
     """The proxies to vendors: those of the environment, or one for all."""
     wanted = given("AIMM_PROXY")
     names = {name: given(f"{name}_proxy") or given(f"{name.upper()}_PROXY") for name in ("http", "https", "all", "no")}
@@ -337,7 +337,7 @@ def _headers(text: str) -> dict[str, str]:
     return found
 
 
-def _secret_address(given: "_Given", name: str, schemes: Sequence[str] = ("http", "https")) -> str | None:
+def _secret_address(given: _Environment, name: str, schemes: Sequence[str] = ("http", "https")) -> str | None:
     """An address that may hold a password or be one."""
     value = given(name)
     register_secret(value)
@@ -353,14 +353,14 @@ def _logins(text: str) -> tuple[str, ...]:
     return found
 
 
-def _switch(given: "_Given", name: str) -> bool:
+def _switch(given: _Environment, name: str) -> bool:
     text = (given(name) or "0").lower()
     if text not in _ON + _OFF:
         raise InvalidRequest(f"{name} == {text[:20]!r}, must be 1 or 0")
     return text in _ON
 
 
-def _password(given: "_Given") -> str | None:
+def _password(given: _Environment) -> str | None:
     value = given("AIMM_DASHBOARD_PASSWORD")
     register_secret(value)
     if value and is_weak(value):
@@ -380,14 +380,14 @@ def is_weak(password: str) -> bool:
     return len(password) < MIN_PASSWORD or len(fresh) < 5
 
 
-def _count(given: "_Given", name: str, default: int) -> int:
+def _count(given: _Environment, name: str, default: int) -> int:
     text = given(name) or str(default)
     if not re.fullmatch(r"[1-9]\d{0,5}", text):
         raise InvalidRequest(f"{name} == {text[:20]!r}, must be a whole number from 1 to 999999")
     return int(text)
 
 
-def _number(given: "_Given", name: str, default: float, bounds: tuple[float, float]) -> float:
+def _number(given: _Environment, name: str, default: float, bounds: tuple[float, float]) -> float:
     text = given(name)
     try:
         number = float(text) if text else default

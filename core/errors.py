@@ -189,7 +189,7 @@ class ProviderError(AimmError):
 
 
 class Interrupted(ProviderError):
-    """The process that asked ended before the answer: nobody knows how far that came, nor what it cost."""
+    """The process that made the call ended before the answer came; what it cost can only be estimated."""
 
     code = "interrupted"
 

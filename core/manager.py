@@ -9,12 +9,12 @@ from core import clock
 from core.background import BackgroundLoop, PeriodicJobs
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
-from core.calls.asking import Asking
 from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
 from core.calls.call import Origin
 from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
+from core.calls.methods import CallMethods
 from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.costs.repricing import RepriceService
@@ -24,8 +24,8 @@ from core.domain.experiment import Variant
 from core.domain.generation import Source
 from core.domain.key import Key
 from core.experiments.rollout import AliasService
+from core.experiments.routing import TrafficRouter
 from core.experiments.service import Experiments
-from core.experiments.traffic import TrafficRouter
 from core.keys.issuing import KeyIssuer
 from core.keys.logins import LoginService
 from core.keys.requests import RequestKeeper
@@ -61,7 +61,7 @@ BUSY_S = 60.0
 LOOK_UP_S = 0.6  # what a server's requests look up is read again before it is a second old
 
 
-class ModelManager(Asking):
+class ModelManager(CallMethods):
     """Models, calls and their records.
 
     with ModelManager.open() as mm:
@@ -108,7 +108,7 @@ class ModelManager(Asking):
         self.requests = RequestKeeper(*self._db, self._presence)
 
     def _open_money(self) -> None:
-        """Prices and budgets."""
+        """Prices, budgets, and the keys that are issued with a budget of their own."""
         self.prices = PriceService(*self._db, clock.now, file=self.settings.prices_file, servers=self.settings.servers)
         self.repricing = RepriceService(
             *self._db,

@@ -1,23 +1,20 @@
-"""One HTTP exchange in plain ASGI: the body within limits, an answer whole or in chunks, a caller who leaves."""
+"""One HTTP exchange in plain ASGI: the body, an answer whole or in chunks, a caller who leaves."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from api.errors import CallerLeft, Unexpected, Unserved, plain_error, reason_headers
-from core import AimmError, Call, InvalidRequest, Key, TooLarge
+from api.body import read_body
+from api.errors import CallerLeft, Unexpected, plain_error, reason_headers
+from core import AimmError, Call, InvalidRequest, Key
 from core.formats import strict_json as json
 
 if TYPE_CHECKING:
     from api.gateway.wire import Wire
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
-BODY_TIMEOUT_S = 60.0  # for a whole body
-DRAIN_BYTES, DRAIN_S = 256 * 1024 * 1024, 20.0
 KEY = "aimm.key"  # of a scope: the caller's Key, or None where none is needed
 REQUEST_ID = "x-aimm-request-id"
 JSON = b"application/json"
@@ -70,39 +67,8 @@ class Exchange:
     async def body(self) -> bytes:
         """The body, whole; read once. Raises: InvalidRequest, TooLarge; CallerLeft."""
         if self._raw is None:
-            length = self.headers.get(b"content-length", b"0")
-            if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-                await self._refuse_body()
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    self._raw = await self._read()
-            except TimeoutError:
-                raise Unserved(f"The body did not come within {BODY_TIMEOUT_S:g} s.", 408) from None
+            self._raw = await read_body(self._receive, self.headers.get(b"content-length", b"0"))
         return self._raw
-
-    async def _read(self) -> bytes:
-        parts, size = [], 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise CallerLeft
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > MAX_BODY_BYTES:
-                await self._refuse_body()
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def _refuse_body(self) -> None:
-        """Read the rest and drop it: a client that is still sending would see a reset connection, not the answer."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
-                left, more = DRAIN_BYTES, True
-                while more and left > 0:
-                    message = await self._receive()
-                    left -= len(message.get("body", b""))
-                    more = message.get("more_body", False)
-        raise TooLarge(f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
 
     async def again(self) -> Message:
         """The body that was read, for an application that reads it itself; then whether the caller leaves."""

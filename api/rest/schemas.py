@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from api.gateway.exchange import MAX_BODY_BYTES
+from api.body import MAX_BODY_BYTES
 from core.formats.strict_json import problem_of
 
 Text = Annotated[str, Field(max_length=MAX_BODY_BYTES)]

@@ -1,4 +1,4 @@
-"""The fate of outcomes: counted, replaced by a later one, late, of nothing on record, or of an excluded unit. Pure."""
+"""Decides which outcomes count: not those replaced by a later one, late, of an unknown or of an excluded unit. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class PlacedOutcome(NamedTuple):
         return self.success, self.rating, self.number
 
 
-class Known(NamedTuple):
+class Records(NamedTuple):
     """The facts on record that outcomes are decided by.
 
     units: By assignment, those of `assignments_of`.
@@ -74,18 +74,18 @@ def assignments_of(experiment: Experiment, outcomes: Given, assignments: Mapping
     return found
 
 
-def decide_outcomes(known: Known, outcomes: Given, experiment: Experiment, now_us: int) -> Placements:
+def decide_outcomes(records: Records, outcomes: Given, experiment: Experiment, now_us: int) -> Placements:
     """Decide what becomes of outcomes, each with its id; `variant` is a position or None.
 
     Of a generation the last outcome counts. What comes after the window, belongs to nothing on record, or to a unit
     that is not counted, is kept and not counted. A variant named for a unit that was never seen makes it seen.
     """
-    changes = Changes(dict(known.units))
+    changes = Changes(dict(records.units))
     served = {variant.position for variant in experiment.served}
-    wanted = [_wanted(experiment, outcome, known.assignments) for _, outcome in outcomes]
+    wanted = [_wanted(experiment, outcome, records.assignments) for _, outcome in outcomes]
     _add_claimed(changes, experiment, outcomes, wanted, served, now_us)
     is_late = _is_late(experiment, now_us)
-    latest, placed, replaced = dict(known.earlier), list[PlacedOutcome](), dict[str, None]()
+    latest, placed, replaced = dict(records.earlier), list[PlacedOutcome](), dict[str, None]()
     for (outcome_id, outcome), ids in zip(outcomes, wanted, strict=True):
         place = _place(changes, experiment, outcome, ids, served)
         state = _state(place, is_late=is_late)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from core import clock
 from core.budgets import periods
-from core.domain.budget import Admission, Ask, Budget, Spender
+from core.domain.budget import Admission, Budget, Quote, Spender
 from core.formats.money import to_nano
 from core.storage.engine.database import Connection
 from core.storage.engine.presence import Presence
@@ -25,7 +25,7 @@ REAP_EVERY_S = 1.0
 
 @dataclass(slots=True)
 class _Room:
-    """The money that a budget has left for one period, while a batch of asks is decided."""
+    """The money that a budget has left for one period, while a batch of quotes is decided."""
 
     limit_nano: int
     spent_nano: int
@@ -41,14 +41,14 @@ class Ledger:
         self._presence = presence
         self._reaped_at = 0.0
 
-    def reserve(self, connection: Connection, asks: Sequence[Ask]) -> list[Admission]:
+    def reserve(self, connection: Connection, quotes: Sequence[Quote]) -> list[Admission]:
         """Decide calls in the order in which they came and reserve their worst case, all in one transaction."""
         ledger_rows.lock_ledger(
             connection
         )  # a budget that is deleted or changed meanwhile would be reserved from in vain
-        budgets = [budget for budget in covering(connection, (ask.spender for ask in asks)) if budget.binds]
+        budgets = [budget for budget in covering(connection, (quote.spender for quote in quotes)) if budget.binds]
         if not budgets:
-            return [Admission(kind="go")] * len(asks)
+            return [Admission(kind="go")] * len(quotes)
         self._presence.announce()
         ledger_rows.lock_budgets(connection, [budget.id for budget in budgets])
         now = time.monotonic()
@@ -56,16 +56,16 @@ class Ledger:
             self._reaped_at = now
             self.release_dead(connection)
         now_us = clock.now_us()
-        held = ledger_rows.held(connection, [ask.call_id for ask in asks if ask.is_again])
+        held = ledger_rows.held(connection, [quote.call_id for quote in quotes if quote.is_again])
         rooms: dict[tuple[str, int], _Room] = {}
         admissions, rows = [], []
-        for ask in asks:
-            mine = [budget for budget in budgets if budget.covers(ask.spender)]
-            found = {budget.id: self._room(connection, budget, ask.at_us, rooms, now_us) for budget in mine}
-            earlier = self._earlier(ask, mine, held)
+        for quote in quotes:
+            mine = [budget for budget in budgets if budget.covers(quote.spender)]
+            found = {budget.id: self._room(connection, budget, quote.at_us, rooms, now_us) for budget in mine}
+            earlier = self._earlier(quote, mine, held)
             for budget_id, nano in earlier.items():
                 found[budget_id].reserved_nano -= nano
-            admission, amount = decide(ask, mine, found)
+            admission, amount = decide(quote, mine, found)
             admissions.append(admission)
             if admission.kind != "go" or (amount is None and not admission.holds_rest):
                 for budget_id, nano in earlier.items():
@@ -75,7 +75,7 @@ class Ledger:
                 room = found[budget.id]
                 nano = max(0, room.free_nano) if amount is None else amount
                 room.reserved_nano += nano
-                rows.append(self._row(budget, ask, nano))
+                rows.append(self._row(budget, quote, nano))
         ledger_rows.reserve(connection, rows)
         return admissions
 
@@ -148,22 +148,22 @@ class Ledger:
         return rooms[key]
 
     def _earlier(
-        self, ask: Ask, budgets: Sequence[Budget], held: Mapping[tuple[str, str], tuple[int, int]]
+        self, quote: Quote, budgets: Sequence[Budget], held: Mapping[tuple[str, str], tuple[int, int]]
     ) -> dict[str, int]:
-        """The nano-dollars by budget that the call itself holds in the period of its ask."""
+        """The nano-dollars by budget that the call itself holds in the period of its quote."""
         found = {}
-        for budget in budgets if ask.is_again else ():
-            at, nano = held.get((ask.call_id, budget.id), (0, 0))
-            first, last = periods.span_us(budget, ask.at_us)
+        for budget in budgets if quote.is_again else ():
+            at, nano = held.get((quote.call_id, budget.id), (0, 0))
+            first, last = periods.span_us(budget, quote.at_us)
             if first <= at < last:
                 found[budget.id] = nano
         return found
 
-    def _row(self, budget: Budget, ask: Ask, amount: int) -> dict[str, Any]:
+    def _row(self, budget: Budget, quote: Quote, amount: int) -> dict[str, Any]:
         return {
-            "call_id": ask.call_id,
+            "call_id": quote.call_id,
             "budget_id": budget.id,
-            "bucket_at": periods.bucket_us(budget, ask.at_us),
+            "bucket_at": periods.bucket_us(budget, quote.at_us),
             "amount_nano_usd": amount,
             "owner": self._presence.token,
         }
@@ -180,22 +180,22 @@ def spender_of(row: Mapping[str, Any]) -> Spender:
     )
 
 
-def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> tuple[Admission, int | None]:
+def decide(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> tuple[Admission, int | None]:
     """The admission of a call, and the nano-dollars to reserve for it; None = nothing can be reserved.
 
     A call whose longest answer does not fit into what is unspent may still have a shorter one, if its caller set no
     length. What fits only once others' reservations are settled waits. Pure.
     """
-    is_unpriced = ask.is_unpriced or ask.worst_nano is None
+    is_unpriced = quote.is_unpriced or quote.worst_nano is None
     if refusing := [budget for budget in budgets if is_unpriced and budget.refuses_unpriced]:
         return Admission(kind="refuse", budget=refusing[0], reason="unpriced"), None
-    if ask.worst_nano is None:
-        return (_without_price(ask, budgets, rooms) if ask.may_be_charged else Admission(kind="go")), None
-    amount, waits = ask.spent_nano + ask.worst_nano, None
+    if quote.worst_nano is None:
+        return (_without_price(quote, budgets, rooms) if quote.may_be_charged else Admission(kind="go")), None
+    amount, waits = quote.spent_nano + quote.worst_nano, None
     for budget in budgets:
-        if ask.worst_nano == 0 or not _holds(budget, ask):
+        if quote.worst_nano == 0 or not _holds(budget, quote):
             continue
-        fitting = _fit(ask, amount, rooms[budget.id])
+        fitting = _fit(quote, amount, rooms[budget.id])
         if fitting == "never":
             return _refused(budget, rooms[budget.id]), None
         if fitting == "later":
@@ -204,27 +204,27 @@ def decide(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> t
             amount = fitting
     if waits is not None:
         return Admission(kind="wait", budget=waits), None
-    if amount == ask.spent_nano + ask.worst_nano:
+    if amount == quote.spent_nano + quote.worst_nano:
         return Admission(kind="go"), amount
-    tokens = int((amount - ask.spent_nano - ask.input_nano) / ask.token_nano)
+    tokens = int((amount - quote.spent_nano - quote.input_nano) / quote.token_nano)
     return Admission(kind="go", max_tokens=tokens), amount
 
 
-def _without_price(ask: Ask, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> Admission:
+def _without_price(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> Admission:
     """One such call at a time holds all that is left: what it costs is known only when its vendor has said it."""
     waits = None
-    for budget in (budget for budget in budgets if _holds(budget, ask)):
+    for budget in (budget for budget in budgets if _holds(budget, quote)):
         room = rooms[budget.id]
-        if room.spent_nano + ask.spent_nano >= room.limit_nano:
+        if room.spent_nano + quote.spent_nano >= room.limit_nano:
             return _refused(budget, room)
         if room.free_nano <= 0:
             waits = waits or budget
     return Admission(kind="go", holds_rest=True) if waits is None else Admission(kind="wait", budget=waits)
 
 
-def _holds(budget: Budget, ask: Ask) -> bool:
+def _holds(budget: Budget, quote: Quote) -> bool:
     """True where a budget can stop a call; the way out of a spent one stays open."""
-    return budget.action != "notify" and not budget.leads_to(ask.spender.provider, ask.spender.model)
+    return budget.action != "notify" and not budget.leads_to(quote.spender.provider, quote.spender.model)
 
 
 def _refused(budget: Budget, room: _Room) -> Admission:
@@ -232,14 +232,14 @@ def _refused(budget: Budget, room: _Room) -> Admission:
     return Admission(kind=kind, budget=budget, left_nano=max(0, room.limit_nano - room.spent_nano))
 
 
-def _fit(ask: Ask, amount: int, room: _Room) -> int | Literal["later", "never"]:
+def _fit(quote: Quote, amount: int, room: _Room) -> int | Literal["later", "never"]:
     """The part of `amount` that a budget can reserve now; later = once others are settled."""
     unspent, free = room.limit_nano - room.spent_nano, room.free_nano
     if amount <= free:
         return amount
     if amount <= unspent:
         return "later"
-    least = ask.spent_nano + ask.input_nano + int(ask.token_nano * ask.shortest_tokens) + 1
-    if not ask.shortest_tokens or least > unspent:
+    least = quote.spent_nano + quote.input_nano + int(quote.token_nano * quote.shortest_tokens) + 1
+    if not quote.shortest_tokens or least > unspent:
         return "never"
     return free if least <= free else "later"

@@ -9,7 +9,7 @@ from core.formats.names import PATTERN_SIGNS, is_meant, is_pattern, normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Names:
     """The names that there are.
 
     models: (provider, model) of those that are listed, priced or on record.
@@ -27,41 +27,41 @@ class Known:
     key_id: Callable[[str], str]
 
 
-def checked_scope(budget: Budget, known: Known) -> Budget:
+def checked_scope(budget: Budget, names: Names) -> Budget:
     """The budget, with a key by its id. Raises: InvalidRequest: Its scope fits no call."""
     kind, value = budget.scope_kind, budget.scope_value
-    if kind == "provider" and value not in known.providers:
-        raise InvalidRequest(f"scope == {budget.scope!r}: the providers are {', '.join(known.providers)}.")
+    if kind == "provider" and value not in names.providers:
+        raise InvalidRequest(f"scope == {budget.scope!r}: the providers are {', '.join(names.providers)}.")
     if kind == "key":
         try:
-            return replace(budget, scope=f"key:{known.key_id(value)}")
+            return replace(budget, scope=f"key:{names.key_id(value)}")
         except AimmError as error:
             raise InvalidRequest(f"scope == {budget.scope!r} fits no call: {error.message}") from None
-    if kind == "model" and (why := _unfit(value, known)):
+    if kind == "model" and (why := _unfit(value, names)):
         raise InvalidRequest(f"scope == {budget.scope!r} fits no call: {why}")
     return budget
 
 
-def _unfit(value: str, known: Known) -> str:
+def _unfit(value: str, names: Names) -> str:
     """The reason why no call can be booked under a model's name or pattern; empty = one can."""
     if value.startswith("exp:"):
         return "calls of an experiment are booked under the models of its variants. Name those."
-    stands_for = {normalise(name): model for name, model in known.aliases().items()}
+    stands_for = {normalise(name): model for name, model in names.aliases().items()}
     if value in stands_for:
         return f"it is an alias, and calls are booked under the model that answers, now {stands_for[value]}. Name that."
-    met = {provider for provider, model in known.models() if is_meant(value, provider, model)}
+    met = {provider for provider, model in names.models() if is_meant(value, provider, model)}
     if met - {"simulated"}:
         return ""
     if met:
         return "simulated models cost nothing, and no budget counts them."
     if is_pattern(value):
-        return "" if known.takes_any() or _may_begin(value, known) else "no known model has such a name."
+        return "" if names.takes_any() or _may_begin(value, names) else "no known model has such a name."
     try:
-        known.resolve(value)
+        names.resolve(value)
     except ModelNotFound as error:
         return (
             ""
-            if known.takes_any() and not error.message.endswith("no model's name.")
+            if names.takes_any() and not error.message.endswith("no model's name.")
             else f"{error.message} {error.hint}".strip()
         )
     except AimmError:
@@ -69,11 +69,11 @@ def _unfit(value: str, known: Known) -> str:
     return ""
 
 
-def _may_begin(pattern: str, known: Known) -> bool:
+def _may_begin(pattern: str, names: Names) -> bool:
     """True where a name of some vendor begins as the pattern does."""
     start = pattern[: min(at for mark in PATTERN_SIGNS if (at := pattern.find(mark)) >= 0)]
     try:
-        known.resolve(f"{start}x")
+        names.resolve(f"{start}x")
     except ModelNotFound:
         return False
     except AimmError:

@@ -17,11 +17,11 @@ from core.domain.budget import (
     PERIODS,
     SCOPE_KINDS,
     Admission,
-    Ask,
     Budget,
     BudgetStatus,
     ByScope,
     Position,
+    Quote,
     Raise,
     Spender,
 )
@@ -232,15 +232,15 @@ class BudgetService:
             self._binding = budgets, time.monotonic() + STATUS_TTL_S
         return bool(budgets.of(spender))
 
-    async def admit(self, ask: Ask, waiting: Callable[[str], None]) -> Admission:
+    async def admit(self, quote: Quote, waiting: Callable[[str], None]) -> Admission:
         """Reserve the worst case of a call. While only calls under way are in its way, it waits its turn."""
-        admission = await self._ask(ask)
+        admission = await self._reserve(quote)
         if admission.kind != "wait" or admission.budget is None:
             return admission
         waiting(f"Waiting: the rest of the budget {admission.budget.name!r} is reserved by calls under way.")
         turn = self._turns.setdefault(admission.budget.id, asyncio.Lock())
         async with turn:  # one asks again, the others queue up behind it
-            while (admission := await self._ask(ask)).kind == "wait":
+            while (admission := await self._reserve(quote)).kind == "wait":
                 self._changed = self._changed or asyncio.Event()
                 self._changed.clear()
                 try:
@@ -267,14 +267,14 @@ class BudgetService:
         finally:
             self._is_looking = False
 
-    def refusal(self, admission: Admission, ask: Ask) -> BudgetExceeded:
+    def refusal(self, admission: Admission, quote: Quote) -> BudgetExceeded:
         budget = admission.budget
         assert budget is not None  # noqa: S101 - a refusal names its budget
         resets_at = periods.window(budget, self._now())[1].isoformat(timespec="minutes")
         if admission.reason == "unpriced":
-            text = f"The budget {budget.name!r} takes no model without a known price, such as {ask.spender.model}."
+            text = f"The budget {budget.name!r} takes no model without a known price, such as {quote.spender.model}."
             return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, reason="unpriced")
-        left, worst = from_nano(admission.left_nano), from_nano(ask.spent_nano + (ask.worst_nano or 0))
+        left, worst = from_nano(admission.left_nano), from_nano(quote.spent_nano + (quote.worst_nano or 0))
         state = "is spent" if admission.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
         text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
         return BudgetExceeded(text, budget=budget.name, resets_at=resets_at)
@@ -291,8 +291,8 @@ class BudgetService:
         self._writer.submit(lambda connection: self._ledger.release(connection, call_id))
         self.settled()
 
-    async def _ask(self, ask: Ask) -> Admission:
-        admission: Admission = await asyncio.wrap_future(self._writer.ask(self._ledger.reserve, ask))
+    async def _reserve(self, quote: Quote) -> Admission:
+        admission: Admission = await asyncio.wrap_future(self._writer.submit_gathered(self._ledger.reserve, quote))
         return admission
 
     def _forget(self) -> None:

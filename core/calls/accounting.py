@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from core.domain.budget import Ask, Spender
+from core.domain.budget import Quote, Spender
 from core.domain.generation import COUNTS, CostStatus, Model, Receipt, Request, Usage
 from core.domain.message import Media, Tool
 from core.domain.price import Price
@@ -188,7 +188,7 @@ def longest_answer(request: Request, model: Model) -> int:
     return max(model.max_output_tokens or LONGEST_ANSWER, (request.parameters.thinking_budget or 0) + SHORT_ANSWER)
 
 
-def ask_for(  # noqa: PLR0913 - a call and its money
+def quote_for(  # noqa: PLR0913 - a call and its money
     request: Request,
     model: Model,
     prices: Sequence[Price],
@@ -197,7 +197,7 @@ def ask_for(  # noqa: PLR0913 - a call and its money
     call_id: str,
     at_us: int,
     spent_nano: int,
-) -> Ask:
+) -> Quote:
     """The most that a call can cost, at the dearest of the prices that it may turn out to have."""
     n_input, media = longest_input(request, model), media_of(request)
     n_searches = MOST_SEARCHES if _may_search(request) else 0
@@ -209,11 +209,11 @@ def ask_for(  # noqa: PLR0913 - a call and its money
                 (reading * NANO / 1_000_000 * n_input + fee * NANO, price.dearest_output(n_input) * NANO / 1_000_000)
             )
     if not worst:
-        return Ask(call_id=call_id, at_us=at_us, spender=spender, worst_nano=None, spent_nano=spent_nano)
+        return Quote(call_id=call_id, at_us=at_us, spender=spender, worst_nano=None, spent_nano=spent_nano)
     token_nano = max(token for _, token in worst)
     input_nano = int(max(reading for reading, _ in worst).to_integral_value(ROUND_CEILING))
     may_shorten = request.parameters.max_tokens is None and "max_tokens" in model.accepts and token_nano > 0
-    return Ask(
+    return Quote(
         call_id=call_id,
         at_us=at_us,
         spent_nano=spent_nano,
@@ -232,22 +232,22 @@ def checked_cap(cap_usd: Decimal) -> Decimal:
     return cap_usd
 
 
-def within_cap(ask: Ask, cap_usd: Decimal) -> int | None:
+def within_cap(quote: Quote, cap_usd: Decimal) -> int | None:
     """The tokens that an answer may have so that the call cannot pass its cap; None = as many as asked for.
 
     Raises:
         CapReached: Not even a short answer fits, or the model has no price to hold against the cap.
     """
     cap = to_nano(cap_usd)
-    if ask.worst_nano is None or ask.is_unpriced:
-        raise CapReached(f"{ask.spender.model} has no known price, so a cap of ${cap_usd:f} cannot be kept.")
-    if ask.spent_nano + ask.worst_nano <= cap:
+    if quote.worst_nano is None or quote.is_unpriced:
+        raise CapReached(f"{quote.spender.model} has no known price, so a cap of ${cap_usd:f} cannot be kept.")
+    if quote.spent_nano + quote.worst_nano <= cap:
         return None
-    least = ask.spent_nano + ask.input_nano + ask.token_nano * ask.shortest_tokens
-    if not ask.shortest_tokens or least > cap:
-        left = Decimal(max(cap - ask.spent_nano, 0)) / NANO
+    least = quote.spent_nano + quote.input_nano + quote.token_nano * quote.shortest_tokens
+    if not quote.shortest_tokens or least > cap:
+        left = Decimal(max(cap - quote.spent_nano, 0)) / NANO
         raise CapReached(
-            f"A call of {ask.spender.model} may cost ${Decimal(ask.worst_nano) / NANO:.6f};"
+            f"A call of {quote.spender.model} may cost ${Decimal(quote.worst_nano) / NANO:.6f};"
             f" ${left:.6f} of the cap is left."
         )
-    return int((cap - ask.spent_nano - ask.input_nano) / ask.token_nano)
+    return int((cap - quote.spent_nano - quote.input_nano) / quote.token_nano)

@@ -9,11 +9,11 @@ from functools import partial
 
 from core import clock
 from core.budgets.service import BudgetService
-from core.calls.accounting import ask_for, settle, within_cap
+from core.calls.accounting import quote_for, settle, within_cap
 from core.calls.answer import Accumulator
 from core.calls.call import Call
 from core.costs.service import PriceService
-from core.domain.budget import Admission, Ask, Spender
+from core.domain.budget import Admission, Quote, Spender
 from core.domain.generation import Model, Request
 from core.errors import InvalidRequest, ProviderTimeout
 from core.formats.money import to_nano
@@ -39,10 +39,10 @@ class Admitter:
         while True:
             provider, model = state.provider, state.model
             assert provider is not None and model is not None  # noqa: S101 - set by the caller
-            request, ask = self._quote(call, provider, model)
-            if model.is_simulated or not await self._budgets.is_bound(ask.spender):
+            request, quote = self._quote(call, provider, model)
+            if model.is_simulated or not await self._budgets.is_bound(quote.spender):
                 return request
-            admission = await self._judged(state, ask, deadline)
+            admission = await self._judged(state, quote, deadline)
             if admission.kind == "go":
                 return shortened(request, admission.max_tokens, state, "a budget's rest")
             tried.append(model)
@@ -52,18 +52,18 @@ class Admitter:
                 or budget is None
                 or any(budget.leads_to(m.provider, m.name) for m in tried)
             ):
-                raise self._budgets.refusal(admission, ask)
-            state.ask(*await self._resolve(budget.downgrade_to))
+                raise self._budgets.refusal(admission, quote)
+            state.turn_to(*await self._resolve(budget.downgrade_to))
             assert state.model is not None  # noqa: S101 - just set
             state.notes.append(
                 f"Budget {budget.name!r} is used up: {state.model.name} answered instead of {model.name}."
             )
 
-    async def _judged(self, state: Accumulator, ask: Ask, deadline: float) -> Admission:
+    async def _judged(self, state: Accumulator, quote: Quote, deadline: float) -> Admission:
         begun = time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, deadline - begun)):
-                return await self._budgets.admit(ask, partial(setattr, state, "waiting"))
+                return await self._budgets.admit(quote, partial(setattr, state, "waiting"))
         except TimeoutError:
             raise ProviderTimeout(
                 f"The budget had no free money within {self._timeout_s:g} s: calls under way hold it reserved.",
@@ -74,7 +74,7 @@ class Admitter:
                 state.waited_s += time.monotonic() - begun
                 state.waiting = ""
 
-    def _quote(self, call: Call, provider: Provider, model: Model) -> tuple[Request, Ask]:
+    def _quote(self, call: Call, provider: Provider, model: Model) -> tuple[Request, Quote]:
         """The request for a model with what it may cost at worst, shortened to the call's own cap."""
         state, origin = call.state, call.origin
         request = _fitted(call.request, state, provider, model)
@@ -93,22 +93,22 @@ class Admitter:
         state.answerer = replace(state.answerer, spender=spender, price_id=usual.id if usual else "")
         spent_nano = to_nano(max(spent, default=Decimal(0)))
         at_us = clock.to_us(state.created_at)
-        ask = ask_for(request, model, prices, spender, call_id=call.id, at_us=at_us, spent_nano=spent_nano)
-        ask = replace(ask, is_again=bool(billed or state.answerer.fallback_from))
+        quote = quote_for(request, model, prices, spender, call_id=call.id, at_us=at_us, spent_nano=spent_nano)
+        quote = replace(quote, is_again=bool(billed or state.answerer.fallback_from))
         if usual is None and not model.name.endswith("-latest"):
-            ask = replace(ask, is_unpriced=True)
-        if ask.worst_nano is None and getattr(provider, "may_charge", False):
-            ask = replace(ask, may_be_charged=True)
+            quote = replace(quote, is_unpriced=True)
+        if quote.worst_nano is None and getattr(provider, "may_charge", False):
+            quote = replace(quote, may_be_charged=True)
         if origin.cap_usd is None:
-            return request, ask
+            return request, quote
         # What models have cost that failed before is in the ledger already, but the caller's cap is for all of them.
         before_nano = to_nano(state.answerer.spent_before_usd or Decimal(0))
-        longest = within_cap(replace(ask, spent_nano=ask.spent_nano + before_nano), origin.cap_usd)
+        longest = within_cap(replace(quote, spent_nano=quote.spent_nano + before_nano), origin.cap_usd)
         if longest is not None:
             request = shortened(request, longest, state, "the rest of its cap")
-            worst = ask.input_nano + int(ask.token_nano * longest) + 1
-            ask = replace(ask, worst_nano=worst, shortest_tokens=min(ask.shortest_tokens, longest))
-        return request, ask
+            worst = quote.input_nano + int(quote.token_nano * longest) + 1
+            quote = replace(quote, worst_nano=worst, shortest_tokens=min(quote.shortest_tokens, longest))
+        return request, quote
 
 
 def shortened(request: Request, longest: int | None, state: Accumulator, why: str) -> Request:

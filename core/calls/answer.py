@@ -196,7 +196,7 @@ class Accumulator:
             found.append(ToolCall(call_id, name, mended(arguments), signature))
         return tuple(found)
 
-    def ask(self, provider: Provider, model: Model) -> None:
+    def turn_to(self, provider: Provider, model: Model) -> None:
         """Turn to a model: the first, a fallback, or the one of a downgrade."""
         self.provider, self.model = provider, model
         self.answerer = replace(self.answerer, model=model, wire=provider.wire)

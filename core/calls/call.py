@@ -28,8 +28,8 @@ class Origin:
     fallbacks: Models that answer, in this order, where the one asked for fails.
     cache_s: For how long its response may be cached; 0 = not at all, None = not said.
     is_private: Keep no text of it.
-    is_permitted: The key's rules were applied to what was asked for, and this is what that stands for: the target of a
-        comparison's alias, the workflow of an experiment.
+    is_permitted: The key's rules need no second look: they were applied to the alias, experiment or comparison that
+        this call is made for.
     traceparent: The caller's trace, as W3C writes it.
     """
 
@@ -196,8 +196,6 @@ class Call:
         self.listen(put)
         while (text := await queue.get()) is not None:
             yield text
-
-    pieces = texts  # its older name
 
     # The engine's side
 

@@ -26,8 +26,8 @@ from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
 from core.calls.call import Call, OnChunk, Origin
 from core.calls.limits import Pacer, RateLimits
-from core.calls.recording import CallFacts, Observer, content_kept, facts_of, generation_of, told
-from core.calls.routing import Router, Unit
+from core.calls.recording import CallFacts, Observer, content_kept, error_text, facts_of, generation_of
+from core.calls.route import Router, Unit
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
 from core.domain.generation import Generation, Request
@@ -68,16 +68,16 @@ _ELSEWHERE = (
 )
 
 
-Also = Callable[[Generation], Work]
+OnRecord = Callable[[Generation], Work]
 
 
-class How(TypedDict, total=False):
+class CallOptions(TypedDict, total=False):
     """All that is said of a call beside its request and origin; see CallEngine.submit."""
 
     unit: Unit
     force: str | int | None
     on_chunk: OnChunk | None
-    also: Also | None
+    on_record: OnRecord | None
 
 
 class CallEngine:
@@ -125,14 +125,14 @@ class CallEngine:
         unit: Unit = "",
         force: str | int | None = None,
         on_chunk: OnChunk | None = None,
-        also: Also | None = None,
+        on_record: OnRecord | None = None,
     ) -> Call:
         """Start a call and return its handle: with `asubmit`, the only way to ask a model.
 
         unit: Who an experiment assigns to a variant, or an assignment that was made.
         force: The variant, for trying it out.
         on_chunk: See Call.
-        also: Gives work for the transaction that records the call.
+        on_record: Gives work for the transaction that records the call.
 
         Raises:
             InvalidRequest: The request cannot be sent as it is; nothing was recorded.
@@ -145,16 +145,16 @@ class CallEngine:
         route = self._router.route(request, origin, unit, force)
         if route.request is not request:
             check_request(route.request)
-        call = self._start(Call(_new_id(), route.request, route.origin, on_chunk, route.assignment), also)
+        call = self._start(Call(_new_id(), route.request, route.origin, on_chunk, route.assignment), on_record)
         for position, shadow in route.shadows:
             self._start(Call(_new_id(), shadow, route.shadow_origin(position, call.id)), None)
         return call
 
-    async def asubmit(self, request: Request, origin: Origin, **how: Unpack[How]) -> Call:
+    async def asubmit(self, request: Request, origin: Origin, **options: Unpack[CallOptions]) -> Call:
         """`submit` for a caller with an event loop of its own, which never waits for the database."""
         if self._router.is_quick(request):
-            return self.submit(request, origin, **how)
-        return await asyncio.to_thread(partial(self.submit, request, origin, **how))
+            return self.submit(request, origin, **options)
+        return await asyncio.to_thread(partial(self.submit, request, origin, **options))
 
     def check_models(self, origin: Origin, *models: str) -> None:
         """Refuse models, aliases and experiments that the key of a caller may not ask.
@@ -178,7 +178,7 @@ class CallEngine:
 
         return self._loop.run(count())
 
-    def _start(self, call: Call, also: Also | None) -> Call:
+    def _start(self, call: Call, on_record: OnRecord | None) -> Call:
         with self._lock:
             self._calls[call.id] = call
             while len(self._calls) > RECENT_CALLS:
@@ -187,10 +187,10 @@ class CallEngine:
                     break
                 del self._calls[oldest]
         self.last_at = call.state.started_at
-        self._loop.start(self._run(call, also))
+        self._loop.start(self._run(call, on_record))
         return call
 
-    def record_lost(self, request: Request, origin: Origin, asked_at: datetime, also: Also) -> Generation:
+    def record_lost(self, request: Request, origin: Origin, asked_at: datetime, on_record: OnRecord) -> Generation:
         """Put a call on record that ended with its process, at an estimated cost: at least its prompt's."""
         call, lost = Call(_new_id(), request, origin), Interrupted("The process ended before the answer came.")
         state = call.state
@@ -199,8 +199,8 @@ class CallEngine:
 
         async def record() -> None:
             with contextlib.suppress(AimmError):  # a vendor that is gone by now: then no price is known either
-                state.ask(*await self._resolve(request.model))
-            await self._record(call, lost, also)
+                state.turn_to(*await self._resolve(request.model))
+            await self._record(call, lost, on_record)
 
         self._loop.run(record())
         return call.result()
@@ -230,7 +230,7 @@ class CallEngine:
             except (AimmError, TimeoutError):
                 continue
 
-    async def _run(self, call: Call, also: Also | None) -> None:
+    async def _run(self, call: Call, on_record: OnRecord | None) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is a coroutine
         call.attach(task, asyncio.get_running_loop())
@@ -252,7 +252,7 @@ class CallEngine:
             self._forget(call)
         call.state.finished_at = time.monotonic()
         if call.state.model is not None:
-            return await self._record(call, error, also)
+            return await self._record(call, error, on_record)
         # Nobody was asked: there is nothing to record.
         if call.answerer.fallback_from:
             self._budgets.release(call.id)
@@ -266,22 +266,22 @@ class CallEngine:
         while True:
             name = names.pop(0)
             try:
-                return await self._ask(call, name, 1 + len(names))
+                return await self._try(call, name, 1 + len(names))
             except _ELSEWHERE as error:
                 if call.state.has_output:
                     raise
-                names = await self._askable(names, await self._refused_on(call, name, error))
+                names = await self._answerable(names, await self._refused_on(call, name, error))
                 if not names:
                     raise
                 await self._fall_back(call, name, error, names[0])
 
-    async def _ask(self, call: Call, name: str, n_left: int) -> None:
+    async def _try(self, call: Call, name: str, n_left: int) -> None:
         """Let one model answer. n_left: How many may still, this one included. Raises: AimmError."""
         state, now = call.state, time.monotonic()
         deadline = state.started_at + self._timeout_s
         provider, model = await self._resolve(name)
         check_parameters(call.request, model)
-        state.ask(provider, model)
+        state.turn_to(provider, model)
         # Where a caller's texts must not be written down, no response is cached either.
         if call.origin.cache_s and content_kept(self._log_content, call.origin) == "full":
             state.digest, cached = await self._cache.find(call.request, model, call.origin)
@@ -292,7 +292,7 @@ class CallEngine:
         # Each model still to come gets its share of the time to begin in.
         await self._attempts.run(call, Times(now + (deadline - now) / n_left, deadline))
 
-    async def _askable(self, names: list[str], refused_on: tuple[str, ...]) -> list[str]:
+    async def _answerable(self, names: list[str], refused_on: tuple[str, ...]) -> list[str]:
         """The fallbacks from the first one on that somebody answers for, on none of these wires."""
         while names:
             try:
@@ -318,8 +318,8 @@ class CallEngine:
         """Turn to the next model, once the cost of the one that failed is in the ledger."""
         failed, state = call.state.answer(error), call.state
         before = state.answerer
-        told_of = told(error, content_kept(self._log_content, call.origin))
-        state.fall_back(f"Fell back from {name}: {told_of[:200]}")
+        words = error_text(error, content_kept(self._log_content, call.origin))
+        state.fall_back(f"Fell back from {name}: {words[:200]}")
         first = before.fallback_from or f"{failed.model.name if failed.model else name} {error.code}"
         state.answerer = replace(before, fallback_from=first)
         if failed.model is None:
@@ -337,11 +337,11 @@ class CallEngine:
         self._tell(generation, CallFacts(overhead_s=0.0, n_retries=max(0, failed.n_attempts - 1)))
         await asyncio.shield(written)
 
-    async def _record(self, call: Call, error: AimmError | None, also: Also | None) -> None:
+    async def _record(self, call: Call, error: AimmError | None, on_record: OnRecord | None) -> None:
         state, answer = call.state, call.state.answer(error)
         try:
             generation, price = self._recorded(call, answer)
-            works = [self._prices.pin(price), also(generation) if also else None]
+            works = [self._prices.pin(price), on_record(generation) if on_record else None]
             if generation.status == "ok" and state.digest and state.chunks and call.origin.cache_s:
                 works.append(self._cache.keep(state, call.request, call.origin.cache_s, generation.usage))
             state.overhead_s = answer.overhead_s

@@ -57,7 +57,7 @@ def facts_of(call: Call, answer: ModelAnswer) -> CallFacts:
 
 
 def content_kept(log_content: LogContent, origin: Origin) -> LogContent:
-    """The content that may be kept of a call: the least of what the server, its key and its caller allow."""
+    """The texts of a call that may be kept: as few as the server, its key and its caller each allow."""
     said: list[Any] = [log_content]
     if origin.key is not None and origin.key.log_content is not None:
         said.append(origin.key.log_content)
@@ -67,7 +67,7 @@ def content_kept(log_content: LogContent, origin: Origin) -> LogContent:
     return least
 
 
-def told(error: AimmError, kept: LogContent) -> str:
+def error_text(error: AimmError, kept: LogContent) -> str:
     """The text that may be written down of an error: a vendor's own words may quote the prompt."""
     upstream = error.upstream
     if upstream is None or kept == "full":
@@ -109,7 +109,7 @@ def generation_of(call: Call, answer: ModelAnswer, price: Price | None, kept: Lo
         note=storable(" ".join(notes)),
         status=status,
         error_class=error.code if error else "",
-        error_message=storable(told(error, kept)) if error else "",
+        error_message=storable(error_text(error, kept)) if error else "",
         finish_reason="error" if status == "error" else answer.finish_reason,
         usages=tuple(usages) if len(usages) > 1 else (),
     )

@@ -77,7 +77,8 @@ def _set(mm: ModelManager, args: argparse.Namespace) -> None:
     row = {name: getattr(args, name) for name in ("provider", "model", *_NUMBERS, "effective_from", "note")}
     tiers = dict(text.partition("=")[::2] for text in args.tier)
     made = mm.prices.set_price(row | {"tiers": tiers, "above": above_from_text(" ".join(args.above))})
-    print(f"Set {made.provider} {made.model} ({made.id}). Past calls: aimm prices apply {made.provider} {made.model}")
+    of = f"{made.provider} {made.model}"
+    print(f"Set {of} ({made.id}). Recalculate costs: aimm prices apply {of}")
 
 
 def _diff(mm: ModelManager, args: argparse.Namespace) -> None:

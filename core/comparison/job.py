@@ -7,7 +7,7 @@ from typing import Any
 
 from core.calls.call import Call
 from core.comparison import judging
-from core.comparison.asking import CandidateCalls
+from core.comparison.candidate_calls import CandidateCalls
 from core.domain.comparison import INTERRUPTED, STOPPED, Candidate, Comparison, Criterion
 from core.errors import AimmError, Conflict, DamagedRecord
 from core.formats.money import to_nano
@@ -21,11 +21,11 @@ LOOK_S = 0.5  # how soon a stop is seen that another process was asked for
 class ComparisonJob:
     kind = "comparison"
 
-    def __init__(self, tools: JobTools, store: ComparisonStore, asking: CandidateCalls) -> None:
+    def __init__(self, tools: JobTools, store: ComparisonStore, calls: CandidateCalls) -> None:
         self._database = tools.database
         self._writer = tools.writer
         self._store = store
-        self._asking = asking
+        self._calls = calls
 
     # The engine's questions
 
@@ -34,7 +34,7 @@ class ComparisonJob:
 
     def claim(self, run_id: str, owner: str) -> int | None:
         try:
-            start = self._asking.read(run_id).n_starts + 1
+            start = self._calls.read(run_id).n_starts + 1
         except DamagedRecord:  # it would be looked at again and again
             self.move(run_id, "finished", ("queued",), owner="")
             return None
@@ -44,20 +44,20 @@ class ComparisonJob:
         self.move(run_id, "queued", ("running",), start=start, owner="")
 
     def steps(self, run_id: str, start: int) -> Sequence[str]:
-        comparison = self._asking.read(run_id)
+        comparison = self._calls.read(run_id)
         is_ours = comparison.n_starts == start and comparison.status == "running"
         return [str(candidate.position) for candidate in comparison.candidates] if is_ours else []
 
     def do_step(self, run_id: str, start: int, step: str) -> bool:
-        if self._asking.start_of(run_id) != start:
-            self._asking.ask_missing(run_id, start)
-        call = self._asking.calls(run_id).get(int(step))
+        if self._calls.start_of(run_id) != start:
+            self._calls.submit_missing(run_id, start)
+        call = self._calls.calls(run_id).get(int(step))
         while call is not None and not call.done.done():
             with suppress(TimeoutError, AimmError):  # what cannot be recorded is told by `settle`
                 call.result(timeout_s=LOOK_S)
             if not call.done.done() and not self._is_wanted(run_id, start):
                 call.cancel()
-        if self._asking.is_closing.is_set() and call is not None and self._is_cut(call):
+        if self._calls.is_closing.is_set() and call is not None and self._is_cut(call):
             raise Closing
         return True
 
@@ -66,8 +66,8 @@ class ComparisonJob:
         if error:
             self.move(run_id, "finished", ("running",), start=start, owner="")
             return
-        comparison = self._asking.known(run_id)
-        calls = self._asking.calls(run_id) if self._asking.start_of(run_id) == start else {}
+        comparison = self._calls.known(run_id)
+        calls = self._calls.calls(run_id) if self._calls.start_of(run_id) == start else {}
         failures = {at: failure for at, call in calls.items() if (failure := call.done.exception()) is not None}
 
         def work(connection: Any) -> None:

@@ -14,7 +14,7 @@ from core.calls.accounting import checked_cap
 from core.calls.call import Origin
 from core.calls.engine import check_request
 from core.calls.recording import content_kept
-from core.comparison.asking import CandidateCalls, request_of
+from core.comparison.candidate_calls import CandidateCalls, request_of
 from core.comparison.job import ComparisonJob
 from core.comparison.voting import VoteService, check_models
 from core.domain.comparison import (
@@ -53,16 +53,16 @@ class ComparisonService:
     ) -> None:
         """resolve: A candidate with the model that is really asked."""
         self._store = ComparisonStore(tools.database, GenerationStore(tools.database))
-        self._asking = CandidateCalls(tools, self._store, engine.is_closing)
-        self.job = ComparisonJob(tools, self._store, self._asking)
-        self._calls = tools.calls
+        self._calls = CandidateCalls(tools, self._store, engine.is_closing)
+        self.job = ComparisonJob(tools, self._store, self._calls)
+        self._check_models = tools.calls.check_models
         self._writer = tools.writer
         self._engine = engine
         self._resolve = resolve
         self._keeps_prompts = keeps_prompts
         self.voting = VoteService(tools.database, tools.writer, self.get)
         self.vote, self.votes, self.win_rates = self.voting.vote, self.voting.all, self.voting.win_rates
-        self.calls = self._asking.calls
+        self.calls = self._calls.calls
 
     def start(  # noqa: PLR0913 - what is asked, by whom and how
         self,
@@ -93,7 +93,7 @@ class ComparisonService:
             )
         check_rule(rule)
         named = [_candidate(given, position) for position, given in enumerate(candidates)]
-        self._calls.check_models(origin, *(candidate.model for candidate in named))
+        self._check_models(origin, *(candidate.model for candidate in named))
         chosen = [_resolved(candidate, self._resolve(candidate)) for candidate in named]
         comparison = Comparison(
             id=f"c_{clock.now_us():x}{secrets.token_hex(4)}",
@@ -109,8 +109,10 @@ class ComparisonService:
             status="running",
             cap_usd=None if cap_usd is None else checked_cap(cap_usd),
         )
-        asked = {candidate.position: (request_of(comparison, candidate), origin) for candidate in comparison.candidates}
-        for request, _ in asked.values():
+        requests = {
+            candidate.position: (request_of(comparison, candidate), origin) for candidate in comparison.candidates
+        }
+        for request, _ in requests.values():
             check_request(request)
         bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
         keeps = content_kept("full" if self._keeps_prompts else "metadata", origin) == "full"
@@ -118,8 +120,8 @@ class ComparisonService:
 
         def begin() -> list[str]:
             self._writer.run(lambda connection: self._store.insert(connection, kept))
-            self._asking.ask(comparison, asked, comparison.cap_usd)
-            return [str(position) for position in asked]
+            self._calls.submit(comparison, requests, comparison.cap_usd)
+            return [str(position) for position in requests]
 
         self._engine.begin_here(self.job.kind, comparison.id, 1, begin)
         return comparison.id
@@ -139,7 +141,7 @@ class ComparisonService:
         for call in self.calls(comparison_id).values():
             call.cancel()
         if comparison.is_running:
-            self._asking.await_recorded(comparison_id)
+            self._calls.await_recorded(comparison_id)
 
     def resume(
         self,
@@ -161,7 +163,7 @@ class ComparisonService:
             NotFound; Conflict: it still runs, the answer is there, its prompt was not kept, or its key is no more;
             Forbidden: see `stop`.
         """
-        comparison = self._asking.read(comparison_id)
+        comparison = self._calls.read(comparison_id)
         check_asker(key, comparison)
         waiting = [c for c in comparison.candidates if (c.is_waiting if positions is None else c.position in positions)]
         if self._seen(comparison).is_running:
@@ -170,7 +172,7 @@ class ComparisonService:
             return 0
         if there := [c.letter for c in waiting if c.is_whole]:
             raise Conflict(f"The answer {there[0]} is there already; it is not asked for again.")
-        if problem := self._asking.problem(comparison, waiting):
+        if problem := self._calls.problem(comparison, waiting):
             raise Conflict(problem)
         cap = None if cap_usd is None else self._store.spent(comparison_id) + checked_cap(cap_usd)
         start = comparison.n_starts + 1
@@ -178,7 +180,7 @@ class ComparisonService:
         def begin() -> list[str]:
             if not self.job.reopen(comparison, waiting, self._engine.token, cap):
                 raise Conflict("The comparison still runs.")
-            self._asking.ask_missing(comparison_id, start, [candidate.position for candidate in waiting])
+            self._calls.submit_missing(comparison_id, start, [candidate.position for candidate in waiting])
             return [str(candidate.position) for candidate in comparison.candidates]
 
         self._engine.begin_here(self.job.kind, comparison_id, start, begin)
@@ -196,7 +198,7 @@ class ComparisonService:
             with suppress(AimmError, TimeoutError):
                 call.result(deadline - time.monotonic())
         self._await_settled(comparison_id, deadline)
-        while (found := self._asking.known(comparison_id)).status in ("queued", "running"):
+        while (found := self._calls.known(comparison_id)).status in ("queued", "running"):
             if time.monotonic() >= deadline:
                 break
             time.sleep(WAIT_POLL_S)
@@ -208,7 +210,7 @@ class ComparisonService:
         Raises:
             InvalidRequest: The rule is empty or names no metric. NotFound: no such comparison.
         """
-        if rule is None and self._asking.is_over(comparison_id):
+        if rule is None and self._calls.is_over(comparison_id):
             self._await_settled(comparison_id, time.monotonic() + SETTLED_S)
             return self.get(comparison_id)
         comparison = self.get(comparison_id)
@@ -218,11 +220,11 @@ class ComparisonService:
 
     def _await_settled(self, comparison_id: str, deadline: float) -> None:
         """Wait until this process, if it asks, has named the winner."""
-        start = self._asking.start_of(comparison_id)
+        start = self._calls.start_of(comparison_id)
         self._engine.await_end(comparison_id, start, deadline - time.monotonic())
 
     def get(self, comparison_id: str) -> Comparison:
-        return self._seen(self._asking.known(comparison_id))
+        return self._seen(self._calls.known(comparison_id))
 
     def _seen(self, comparison: Comparison) -> Comparison:
         """As users see it: what nobody asks for any more is interrupted."""
@@ -248,7 +250,7 @@ def _candidate(given: str | Candidate, position: int) -> Candidate:
 
 
 def _resolved(named: Candidate, found: Candidate) -> Candidate:
-    return found if found.model == named.model else replace(found, asked=named.model)
+    return found if found.model == named.model else replace(found, alias=named.model)
 
 
 def check_asker(key: Key | None, comparison: Comparison) -> None:

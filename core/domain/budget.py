@@ -1,4 +1,4 @@
-"""A limit on spend, what a call asks of it, and where it stands."""
+"""A limit on spend, what a call may take of it, and where it stands."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -147,7 +147,7 @@ class ByScope(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Quote:
     """The most that a call may cost, in nano-dollars.
 
     worst_nano: Input and the longest answer; None = the model has no price.

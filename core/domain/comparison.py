@@ -62,7 +62,7 @@ class Candidate:
     """One answer of a comparison. system None = the comparison's own; generation None = not there (yet), or not read.
 
     prompt: The digest of the system prompt that it is asked with, kept also where texts are not.
-    asked: The name that was asked for, where the model is what that stood for: an alias.
+    alias: The name that was asked for, where the model is what that stood for.
     error: The reason why there is no record of a call; `interrupted` or `stopped` where its process or the comparison
         ended before the answer. Neither this nor a generation = it is asked now.
     """
@@ -72,7 +72,7 @@ class Candidate:
     system: str | None = None
     parameters: Parameters = field(default_factory=Parameters)
     prompt: str = ""
-    asked: str = ""
+    alias: str = ""
     generation_id: str = ""
     error: str = ""
     generation: Generation | None = None
@@ -84,7 +84,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """The name by which the rules of a key judge it."""
-        return self.asked or self.model
+        return self.alias or self.model
 
     @property
     def contestant(self) -> Contestant:

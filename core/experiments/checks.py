@@ -139,7 +139,7 @@ def made_up_hypothesis(variants: Sequence[Variant], design: Design) -> str:
     return f"{claim}{', and breaks no guardrail' if design.guardrails else ''}."
 
 
-def asked_of(variant: Variant, prompt: str) -> Request:
+def request_to(variant: Variant, prompt: str) -> Request:
     """The request for a variant's model."""
     messages = (Message("user", prompt),)
     return Request(model=variant.model, messages=messages, system=variant.system, parameters=variant.parameters)

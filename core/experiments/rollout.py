@@ -14,8 +14,8 @@ from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import prompt_version
 from core.experiments.reports import ExperimentReport
+from core.experiments.routing import TrafficRouter, target_of
 from core.experiments.service import Experiments
-from core.experiments.traffic import TrafficRouter, target_of
 from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer

@@ -8,7 +8,8 @@ from core.domain.experiment import Variant
 from core.domain.key import Key
 from core.experiments.designs import ExperimentDesigns
 from core.experiments.reports import ExperimentReports
-from core.experiments.traffic import ExperimentTraffic, TrafficRouter
+from core.experiments.routing import TrafficRouter
+from core.experiments.traffic import ExperimentTraffic
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
 from core.storage.experiments import check as sums_check

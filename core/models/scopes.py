@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from core.background import BackgroundLoop
-from core.budgets.scopes import Known, checked_scope
+from core.budgets.scopes import Names, checked_scope
 from core.costs.service import PriceService
 from core.domain.budget import Budget
 from core.keys.service import KeyService
@@ -38,7 +38,7 @@ def budget_check(
     def check(budget: Budget) -> Budget:
         if budget.downgrade_to:
             resolve(budget.downgrade_to)
-        known = Known(
+        names = Names(
             providers=tuple(dict.fromkeys((*VENDORS, *registry.names))),
             models=models,
             resolve=resolve,
@@ -46,6 +46,6 @@ def budget_check(
             aliases=lambda: {alias.name: alias.target.model for alias in aliases.all()},
             key_id=lambda name: keys.named(name).id,
         )
-        return checked_scope(budget, known)
+        return checked_scope(budget, names)
 
     return check

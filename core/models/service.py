@@ -74,17 +74,17 @@ class ModelService:
         """The model that answers where none is named."""
         return self._default_model or self._loop.run(self._registry.default_model())
 
-    def named(self, asked: _Named) -> _Named:
+    def named(self, wanted: _Named) -> _Named:
         """A variant or candidate with the model that it really asks; of an alias, what that stands for today."""
-        alias = self._find_alias(asked.model)
+        alias = self._find_alias(wanted.model)
         if alias is None:
-            return replace(asked, model=self._resolve(asked.model).name)
+            return replace(wanted, model=self._resolve(wanted.model).name)
         target = alias.target
         return replace(
-            asked,
+            wanted,
             model=target.model,
-            system=asked.system if asked.system is not None else target.system,
-            parameters=asked.parameters.over(target.parameters),
+            system=wanted.system if wanted.system is not None else target.system,
+            parameters=wanted.parameters.over(target.parameters),
         )
 
     def price(self, name: str) -> Price | None:

@@ -32,17 +32,17 @@ class Vendor:
     listed: list[Model] = field(default_factory=list)
     listed_until: float = 0.0
     error: str = ""
-    asking: asyncio.Task[None] | None = None
+    listing: asyncio.Task[None] | None = None
 
     async def models(self, wait_s: float | None = None) -> list[Model]:
         """Its list. wait_s: After so long, the list as far as it is known; the vendor is still being asked."""
-        if (self.asking is None or self.asking.done()) and time.monotonic() >= self.listed_until:
-            self.asking = asyncio.create_task(self._ask())
-        if self.asking is not None:
-            await asyncio.wait({self.asking}, timeout=wait_s)
+        if (self.listing is None or self.listing.done()) and time.monotonic() >= self.listed_until:
+            self.listing = asyncio.create_task(self._list())
+        if self.listing is not None:
+            await asyncio.wait({self.listing}, timeout=wait_s)
         return self.listed or list(self.fallback())
 
-    async def _ask(self) -> None:
+    async def _list(self) -> None:
         try:
             self.listed, self.error = await self.provider.models(), ""
         except AimmError as error:

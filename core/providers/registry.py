@@ -129,8 +129,8 @@ class Registry:
 
     async def close(self) -> None:
         for vendor in self._vendors.values():
-            if vendor.asking is not None:
-                vendor.asking.cancel()
+            if vendor.listing is not None:
+                vendor.listing.cancel()
             await vendor.provider.close()
 
     def _build(self, vendor: str, key: str) -> Vendor:

@@ -114,7 +114,7 @@ class DbosRuntime:
         from dbos import DBOS
 
         _workflow()
-        with self._database.health.told("writing"):
+        with self._database.health.explained("writing"):
             DBOS(config=self._config())
             DBOS.launch()
 

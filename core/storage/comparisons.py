@@ -32,7 +32,7 @@ class ComparisonStore:
             settings = {"system": candidate.system, "parameters": candidate.parameters.as_dict()}
             rows.append({
                 "comparison_id": comparison.id, "position": candidate.position, "model": candidate.model,
-                "settings": json.dumps(settings | {"prompt": candidate.prompt, "asked": candidate.asked}),
+                "settings": json.dumps(settings | {"prompt": candidate.prompt, "asked": candidate.alias}),
             })  # fmt: skip
         connection.execute(insert(candidates), rows)
 
@@ -120,7 +120,7 @@ def to_candidate(part: Mapping[Any, Any], shared_system: str | None, generation:
         system=system,
         parameters=Parameters(**settings.get("parameters", {})),
         prompt=settings.get("prompt", prompt_digest(system or shared_system)),
-        asked=settings.get("asked", ""),
+        alias=settings.get("asked", ""),
         generation_id=part["generation_id"] or "",
         generation=generation,
     )

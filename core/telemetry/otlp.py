@@ -52,7 +52,7 @@ def _without_keys(record: logging.LogRecord) -> bool:
 _Measured = tuple[Callable[[float, dict[str, str]], None], float, dict[str, str]]
 
 
-class _Told(NamedTuple):
+class _CallRecord(NamedTuple):
     """The facts of one call; small, and free of its texts, for it may wait."""
 
     name: str
@@ -86,14 +86,14 @@ class Otlp:
         self._meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self._metrics = self._instruments(conventions.LATEST if self._is_latest else conventions.TODAY)
         self._propagator = TraceContextTextMapPropagator()
-        self._queue: queue.Queue[_Told | None] = queue.Queue(MAX_QUEUE)
+        self._queue: queue.Queue[_CallRecord | None] = queue.Queue(MAX_QUEUE)
         self._thread = threading.Thread(target=self._run, name="aimm-telemetry", daemon=True)
         self._thread.start()
 
     def observe(self, g: Generation, facts: CallFacts) -> None:
         """An Observer: note what is to be told. The rest takes ten times as long and is done in a thread of its own."""
         start_us = clock.to_us(g.created_at)
-        told = _Told(
+        record = _CallRecord(
             name=f"{g.operation} {g.request_model}",
             traceparent=facts.traceparent,
             attributes=conventions.attributes(g, facts, is_latest=self._is_latest),
@@ -104,27 +104,27 @@ class Otlp:
             measured=() if facts.is_hit else self._measured(g, facts),
         )
         with contextlib.suppress(queue.Full):  # it is better to lose a span than to hold up a call
-            self._queue.put_nowait(told)
+            self._queue.put_nowait(record)
 
     def _measured(self, g: Generation, facts: CallFacts) -> Sequence[_Measured]:
         values = ((row, add, row.of(g, facts)) for row, add in self._metrics if row.operation in ("", g.operation))
         return [(add, value, conventions.labels(g, row)) for row, add, value in values if value is not None]
 
     def _run(self) -> None:
-        while (told := self._queue.get()) is not None:
-            self._tell(told)
+        while (record := self._queue.get()) is not None:
+            self._tell(record)
 
-    def _tell(self, told: _Told) -> None:
+    def _tell(self, record: _CallRecord) -> None:
         context = Context()
-        if told.traceparent:
-            context = self._propagator.extract({"traceparent": told.traceparent}, context)
+        if record.traceparent:
+            context = self._propagator.extract({"traceparent": record.traceparent}, context)
         span = self._tracer.start_span(
-            told.name, context=context, kind=SpanKind.CLIENT, attributes=told.attributes, start_time=told.start_ns
+            record.name, context=context, kind=SpanKind.CLIENT, attributes=record.attributes, start_time=record.start_ns
         )
-        if told.is_error:
+        if record.is_error:
             span.set_status(Status(StatusCode.ERROR))
-        span.end(told.end_ns)
-        for add, value, labels in told.measured:
+        span.end(record.end_ns)
+        for add, value, labels in record.measured:
             add(value, labels)
 
     def close(self) -> None:

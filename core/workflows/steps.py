@@ -64,9 +64,11 @@ class StepRunner:
             return self._failed(run, step, error.message)
         first_attempt = already.n_attempts if already else 0
         self._put(run, step, status="running", prompt=prompt, started_at=clock.now_us())
-        return self._ask(run, step, prompt, system, first_attempt)
+        return self._call_with_retries(run, step, prompt, system, first_attempt)
 
-    def _ask(self, run: WorkflowRun, step: Step, prompt: str, system: str | None, n_before: int) -> StepStatus:
+    def _call_with_retries(
+        self, run: WorkflowRun, step: Step, prompt: str, system: str | None, n_before: int
+    ) -> StepStatus:
         model = step.model or self._default_model()
         asked, error = prompt, ""
         for attempt in range(n_before + 1, max(step.attempts, n_before + 1) + 1):
@@ -89,10 +91,10 @@ class StepRunner:
         return self._failed(run, step, error)
 
     def _call(
-        self, run: WorkflowRun, step: Step, ask: tuple[str, str, str | None], attempt: int
+        self, run: WorkflowRun, step: Step, sent: tuple[str, str, str | None], attempt: int
     ) -> tuple[StepStatus, str, bool]:
         """Give what the step came to, why it failed, and whether there was an answer at all."""
-        model, prompt, system = ask
+        model, prompt, system = sent
         request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
         key, now = self._key_of(run.key_id), self._store.run(run.id)
         if problem := problem_of(run.key_id, key, clock.now()):
@@ -119,7 +121,7 @@ class StepRunner:
             return lambda connection: self._store.put_step(connection, run.id, run.n_starts, step.name, values)
 
         try:
-            call = self._calls.submit(request, origin, also=record)
+            call = self._calls.submit(request, origin, on_record=record)
             self._active[run.id] = call
             if not self._is_wanted(run):  # stopped between the look and the call
                 call.cancel()

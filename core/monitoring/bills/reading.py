@@ -86,7 +86,7 @@ class Bill:
 
 
 @dataclass(slots=True)
-class _Left:
+class _LeftOut:
     """Lines left out for one reason: their number, their dollars, and dollars by name."""
 
     n: int = 0
@@ -111,11 +111,11 @@ class _File:
     order: Order
     names: Names
     signs: Mapping[int, int]
-    left: dict[str, _Left] = field(default_factory=dict)
+    left: dict[str, _LeftOut] = field(default_factory=dict)
     totals: list[Decimal] = field(default_factory=list)
 
     def leave(self, why: str, usd: Decimal, name: str = "") -> None:
-        self.left.setdefault(why, _Left()).add(usd, name)
+        self.left.setdefault(why, _LeftOut()).add(usd, name)
 
     def charges(self, row: Sequence[str]) -> list[tuple[bool, Decimal]]:
         """A row's charges and credits as (is the cost itself, dollars); empty = it has none. Raises: InvalidRequest"""

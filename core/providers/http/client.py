@@ -45,7 +45,7 @@ class HttpVendor:
         self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Answer]:
         """A request and its good answer, whose connection goes back in the end. Raises AimmError only."""
-        incoming = await self._session.ask(method, path, body, headers)
+        incoming = await self._session.request(method, path, body, headers)
         try:
             answer = Answer(incoming, self.label)
             if incoming.status != 200:

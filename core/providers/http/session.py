@@ -164,7 +164,7 @@ class Session:
         self._proxy: str | None = None
         self._urls: dict[str, URL] = {}
 
-    async def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Incoming:
+    async def request(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Incoming:
         """Send a request and wait for the head of its answer, which whoever takes it releases.
 
         Raises:

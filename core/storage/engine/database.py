@@ -121,7 +121,7 @@ class Database:
         moved = self.health.has_moved()
         if moved and not (moved == OTHER and self._adopt()):
             raise self.health.fail(deed, moved, MOVED)
-        with self.health.told(deed):
+        with self.health.explained(deed):
             yield
 
     def _current(self, kept: tuple[int, Connection] | None, engine: Engine) -> tuple[int, Connection]:

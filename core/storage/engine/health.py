@@ -110,7 +110,7 @@ class Health:
         return self._troubles.get("writing") == LOCKED
 
     @contextmanager
-    def told(self, deed: str) -> Iterator[None]:
+    def explained(self, deed: str) -> Iterator[None]:
         """Turn what says that the database cannot be used into one error. deed: reading or writing.
 
         Raises:

@@ -38,7 +38,7 @@ class Presence:
                 self._file = open(path, "w", opener=private_opener)  # noqa: SIM115 - it is held while the process lives
                 fcntl.flock(self._file, fcntl.LOCK_EX)
             elif not self._database.is_sqlite and self._connection is None:
-                with self._database.health.told("reading"):
+                with self._database.health.explained("reading"):
                     connection = self._database.engine_for_runs.connect()
                     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key(self.token)})
                     connection.commit()

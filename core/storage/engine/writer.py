@@ -69,7 +69,7 @@ class Writer:
     def run(self, work: Work) -> Any:
         return self.submit(work).result()
 
-    def ask(self, handler: Handler, question: Any) -> "Future[Any]":
+    def submit_gathered(self, handler: Handler, question: Any) -> "Future[Any]":
         """The quick lane: `handler(connection, questions)` answers all that have gathered, in one transaction."""
         return self._put(_Job(handler=handler, question=question))
 
@@ -143,15 +143,15 @@ class Writer:
         by_handler: dict[Handler, list[_Job]] = {}
         for job in jobs:
             by_handler.setdefault(job.handler, []).append(job)  # type: ignore[arg-type]  # every quick job has one
-        for handler, asking in by_handler.items():
+        for handler, gathered in by_handler.items():
             try:
                 with self._database.write_soon() as connection:
-                    answers = handler(connection, [job.question for job in asking])
+                    answers = handler(connection, [job.question for job in gathered])
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-                for job in asking:
+                for job in gathered:
                     job.done.set_exception(error)
                 continue
-            for job, answer in zip(asking, answers, strict=True):
+            for job, answer in zip(gathered, answers, strict=True):
                 job.done.set_result(answer)
 
     def _commit(self, batch: Sequence[_Job]) -> Sequence[_Job]:

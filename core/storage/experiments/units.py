@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from core.assignment.counting import Changes, Unit, count_calls
-from core.assignment.outcomes import Given, Known, PlacedOutcome, assignments_of, decide_outcomes
+from core.assignment.outcomes import Given, PlacedOutcome, Records, assignments_of, decide_outcomes
 from core.assignment.placement import add_units, ids_of_units
 from core.domain.experiment import Assignment, Experiment, OutcomeState
 from core.statistics.sums import NOT_COUNTED
@@ -91,8 +91,8 @@ def record(connection: Connection, experiment: Experiment, given: Given, now_us:
     of_generations = [outcome.generation_id for _, outcome in given if outcome.generation_id]
     assignments = _assignments_of(connection, experiment.id, of_generations)
     units = units_of(connection, assignments_of(experiment, given, assignments))
-    known = Known(units, assignments, _earlier(connection, experiment.id, of_generations))
-    placed = decide_outcomes(known, given, experiment, now_us)
+    records = Records(units, assignments, _earlier(connection, experiment.id, of_generations))
+    placed = decide_outcomes(records, given, experiment, now_us)
     replaced = [{"id": outcome_id, "state": "replaced"} for outcome_id in placed.replaced]
     update_many(connection, experiment_outcomes, "id", replaced)
     insert_many(connection, experiment_outcomes, [outcome._asdict() for outcome in placed.outcomes])

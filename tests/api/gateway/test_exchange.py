@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from api.gateway import exchange
+from api import body
 from core.domain.generation import Parameters
 from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, Running, until
 from tests.fakes import gemini as gemini_fake
@@ -38,7 +38,7 @@ def test_too_large_a_body_is_refused_in_the_wires_form(served: Running):
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(served: Running, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(exchange, "BODY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(body, "BODY_TIMEOUT_S", 0.1)
     port = urlsplit(served.address).port
     for path in ("/v1/chat/completions", "/api/generate"):
         head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"

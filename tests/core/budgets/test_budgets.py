@@ -20,9 +20,9 @@ from core import AimmError, BudgetExceeded, Conflict, InvalidRequest, ModelManag
 from core.budgets.ledger import Ledger, decide
 from core.budgets.periods import bounds, bucket_us, span_us, window
 from core.budgets.service import BudgetService
-from core.calls.accounting import ask_for, longest_answer, longest_input
+from core.calls.accounting import longest_answer, longest_input, quote_for
 from core.calls.call import Origin
-from core.domain.budget import Ask, Budget, ByScope, Spender
+from core.domain.budget import Budget, ByScope, Quote, Spender
 from core.domain.generation import Generation, Model, Native
 from core.domain.message import Media, Message
 from core.domain.price import Price
@@ -271,8 +271,8 @@ def test_raised_once_with_a_reason_and_an_end(world):
 # The decision
 
 
-def ask(worst: int | None, **fields: object) -> Ask:
-    return Ask(**{"call_id": "g", "at_us": 0, "spender": SPENDER, "worst_nano": worst, **fields})  # type: ignore[arg-type]
+def a_quote(worst: int | None, **fields: object) -> Quote:
+    return Quote(**{"call_id": "g", "at_us": 0, "spender": SPENDER, "worst_nano": worst, **fields})  # type: ignore[arg-type]
 
 
 def room(limit: int, spent: int, reserved: int):
@@ -286,28 +286,40 @@ def stop(**fields: object) -> Budget:
 
 
 @pytest.mark.parametrize(
-    ("asked", "books_", "kind", "amount", "max_tokens"),
+    ("quote", "books_", "kind", "amount", "max_tokens"),
     [
-        (ask(100), (1000, 900, 0), "go", 100, None),
-        (ask(100), (1000, 901, 0), "refuse", None, None),
-        (ask(100), (1000, 800, 101), "wait", None, None),  # others hold it; it will come free
-        (ask(100, spent_nano=50), (1000, 851, 0), "refuse", None, None),  # an earlier attempt was billed
-        (ask(0), (1000, 2000, 0), "go", 0, None),  # free models always may
-        (ask(None), (1000, 2000, 0), "go", None, None),  # unpriced, and not refused
+        (a_quote(100), (1000, 900, 0), "go", 100, None),
+        (a_quote(100), (1000, 901, 0), "refuse", None, None),
+        (a_quote(100), (1000, 800, 101), "wait", None, None),  # others hold it; it will come free
+        (a_quote(100, spent_nano=50), (1000, 851, 0), "refuse", None, None),  # an earlier attempt was billed
+        (a_quote(0), (1000, 2000, 0), "go", 0, None),  # free models always may
+        (a_quote(None), (1000, 2000, 0), "go", None, None),  # unpriced, and not refused
         # no length was set: a shorter answer is better than none
-        (ask(1000, input_nano=100, token_nano=Decimal(2), shortest_tokens=100), (1000, 500, 0), "go", 500, 200),
-        (ask(1000, input_nano=100, token_nano=Decimal(2), shortest_tokens=100), (1000, 800, 0), "refuse", None, None),
-        (ask(1000, input_nano=100, token_nano=Decimal(2), shortest_tokens=100), (1000, 500, 300), "wait", None, None),
+        (a_quote(1000, input_nano=100, token_nano=Decimal(2), shortest_tokens=100), (1000, 500, 0), "go", 500, 200),
+        (
+            a_quote(1000, input_nano=100, token_nano=Decimal(2), shortest_tokens=100),
+            (1000, 800, 0),
+            "refuse",
+            None,
+            None,
+        ),
+        (
+            a_quote(1000, input_nano=100, token_nano=Decimal(2), shortest_tokens=100),
+            (1000, 500, 300),
+            "wait",
+            None,
+            None,
+        ),
     ],
 )
-def test_a_call_starts_waits_is_shortened_or_refused(asked, books_, kind, amount, max_tokens):
-    verdict, reserved = decide(asked, [stop()], room(*books_))
+def test_a_call_starts_waits_is_shortened_or_refused(quote, books_, kind, amount, max_tokens):
+    verdict, reserved = decide(quote, [stop()], room(*books_))
 
     assert (verdict.kind, reserved, verdict.max_tokens) == (kind, amount, max_tokens)
 
 
 def test_a_model_without_a_price_is_refused_where_the_budget_says_so():
-    verdict, _ = decide(ask(None), [stop(action="notify", refuses_unpriced=True)], room(1000, 0, 0))
+    verdict, _ = decide(a_quote(None), [stop(action="notify", refuses_unpriced=True)], room(1000, 0, 0))
 
     assert (verdict.kind, verdict.reason) == ("refuse", "unpriced")
 
@@ -318,11 +330,11 @@ def test_a_model_without_a_price_is_refused_where_the_budget_says_so():
     st.integers(0, 500),
 )
 @settings(derandomize=True, deadline=None)
-def test_whatever_is_asked_spent_and_reserved_stay_within_the_limit(asks, limit, spent):
+def test_whatever_is_asked_spent_and_reserved_stay_within_the_limit(quotes, limit, spent):
     rooms = room(limit, min(spent, limit), 0)
-    for worst, earlier, length in asks:
-        asked = ask(worst, spent_nano=earlier, token_nano=Decimal(1), shortest_tokens=length)
-        verdict, amount = decide(asked, [stop()], rooms)
+    for worst, earlier, length in quotes:
+        quote = a_quote(worst, spent_nano=earlier, token_nano=Decimal(1), shortest_tokens=length)
+        verdict, amount = decide(quote, [stop()], rooms)
         if verdict.kind == "go" and worst:
             rooms["b"].reserved_nano += amount or 0
         assert rooms["b"].spent_nano + rooms["b"].reserved_nano <= limit
@@ -382,7 +394,7 @@ def test_parallel_calls_never_pass_the_limit_and_use_it_up(open_manager: Open, d
 CHILD = """
 import json, sys
 from core import ModelManager
-from core.calls.accounting import ask_for, longest_answer, longest_input
+from core.calls.accounting import quote_for, longest_answer, longest_input
 from core.calls.call import Origin
 from core.config import Settings
 settings = Settings(database_url=sys.argv[1], keys={"gemini": sys.argv[2]}, addresses={"gemini": sys.argv[3]}, call_timeout_s=60.0)
@@ -624,8 +636,10 @@ def test_a_raise_also_helps_a_call_that_waits(with_gemini: ModelManager, gemini:
 def test_a_pointer_to_the_latest_model_reserves_the_dearest_it_may_mean(mm: ModelManager):
     request = replace(mm.request("Hi", model=FLASH), model="gemini-flash-latest")
 
-    def worst(prices: Sequence[Price]) -> Ask:
-        return ask_for(request, Model(name="m", provider="gemini"), prices, SPENDER, call_id="g", at_us=0, spent_nano=0)
+    def worst(prices: Sequence[Price]) -> Quote:
+        return quote_for(
+            request, Model(name="m", provider="gemini"), prices, SPENDER, call_id="g", at_us=0, spent_nano=0
+        )
 
     held = worst(mm.prices.possible("gemini", "gemini-flash-latest", NOW))
     for name in ("gemini-2.5-flash", "gemini-2.5-flash-image", "gemini-3-flash-preview", "gemini-3.5-flash"):
@@ -652,7 +666,7 @@ def test_a_prompt_that_only_its_vendor_reads_reserves_the_longest(mm: ModelManag
 
     for limit in (None, 32_000):
         model = Model(name=FLASH, provider="gemini", context_tokens=limit)
-        held = ask_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
+        held = quote_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
         assert held.input_nano >= to_nano(price.input.base * (limit or 1_000_000) / 1_000_000)
 
 
@@ -682,7 +696,7 @@ def test_the_highest_estimate_is_what_a_budget_reserves(mm: ModelManager, provid
     inputs = input_range(request.n_bytes, longest_input(request, model), None)
 
     high = estimate(name, price, inputs, output_range(longest_answer(request, model), None)).high_usd
-    held = ask_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
+    held = quote_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
 
     assert high is not None and held.worst_nano is not None
     assert 0 <= held.worst_nano - to_nano(high) <= 2

@@ -19,7 +19,7 @@ METADATA = "169.254.169.254"
 async def failure(url: str, network: Network) -> AimmError:
     client = Session("The vendor", url, {}, network)
     try:
-        await client.ask("POST", "/", b"{}")
+        await client.request("POST", "/", b"{}")
     except AimmError as error:
         return error
     finally:
@@ -121,7 +121,7 @@ def through(environ: Mapping[str, str], ask: Any) -> tuple[Any, list[str]]:
 async def status_of(network: Network, url: str = "http://vendor.invalid/v1") -> Any:
     client = Session("The vendor", url, {"authorization": "Bearer sk-key-of-the-vendor"}, network)
     try:
-        incoming = await client.ask("POST", "/chat", b"{}")
+        incoming = await client.request("POST", "/chat", b"{}")
         incoming.release()
         return incoming.status
     except AimmError as error:

@@ -69,7 +69,7 @@ def run(raw: Raw, ask: Callable[[Session], Coroutine[Any, Any, Any]]) -> Any:
 
 
 async def asked(client: Session) -> tuple[int, bytes, dict[str, str]]:
-    incoming = await client.ask("POST", "/", b"")
+    incoming = await client.request("POST", "/", b"")
     try:
         parts = []
         while data := await incoming.read():
@@ -106,7 +106,7 @@ def test_unread_words_on_an_idle_connection_are_seen_before_the_loop_reads_them(
     raw = Raw(answer(b"one"), answer(b"two"), later=STRAY)
 
     async def ask(client: Session) -> list[bytes]:
-        incoming = await client.ask("POST", "/", b"")
+        incoming = await client.request("POST", "/", b"")
         transport = incoming._response.handler.transport
         first = await incoming.read()
         assert not await incoming.read()
@@ -127,7 +127,7 @@ def test_an_answer_given_back_before_its_end_keeps_its_connection_if_the_end_com
     raw = Raw(HEAD + b"transfer-encoding: chunked\r\n\r\n6\r\n[DONE]\r\n", answer(b"two"), later=end)
 
     async def ask(client: Session) -> bytes:
-        incoming = await client.ask("POST", "/", b"")
+        incoming = await client.request("POST", "/", b"")
         assert await incoming.read() == b"[DONE]"
         incoming.is_ending = True
         incoming.release()
@@ -142,7 +142,7 @@ def test_an_answer_given_back_in_its_midst_closes_its_connection():
     raw = Raw(HEAD + b"content-length: 9\r\n\r\nhalf", answer(b"two"))
 
     async def ask(client: Session) -> bytes:
-        incoming: Incoming = await client.ask("POST", "/", b"")
+        incoming: Incoming = await client.request("POST", "/", b"")
         assert await incoming.read() == b"half"
         incoming.release()
         return (await asked(client))[1]
@@ -203,7 +203,7 @@ def test_what_came_before_a_fault_is_read_before_it(is_reset: bool):
     raw = Raw(HEAD + b"content-length: 9\r\n\r\nhalf", ends=not is_reset, resets=is_reset)
 
     async def ask(client: Session) -> bytes:
-        incoming = await client.ask("POST", "/", b"")
+        incoming = await client.request("POST", "/", b"")
         await asyncio.sleep(0.06)  # the fault is there as well
         data = await incoming.read()
         for _ in range(2):
@@ -229,7 +229,7 @@ def test_a_body_larger_than_a_packet_is_sent_whole():
     async def main() -> bytes:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         client = Session("The vendor", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", {}, Network())
-        incoming = await client.ask("POST", "/", b"abc" * 1_000_000)
+        incoming = await client.request("POST", "/", b"abc" * 1_000_000)
         data = await incoming.read()
         incoming.release()
         await client.close()

@@ -1,4 +1,4 @@
-"""The routing of calls, as the door to models asks for it: what a request is sent as, and what is asked beside it."""
+"""The route of a call: what a request is sent as, what is sent beside it, and the interface of who decides that."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol

@@ -31,11 +31,11 @@ class CandidateCalls:
         self._writer = tools.writer
         self._store = store
         self.is_closing = is_closing
-        self._asked: dict[str, tuple[int, dict[int, Call]]] = {}  # by comparison: the start, and its calls by position
+        self._calls: dict[str, tuple[int, dict[int, Call]]] = {}  # by comparison: the start, and its calls by position
 
     def start_of(self, comparison_id: str) -> int:
         """The start in which this process asked last; 0 = in none."""
-        return self._asked.get(comparison_id, (0, {}))[0]
+        return self._calls.get(comparison_id, (0, {}))[0]
 
     def read(self, comparison_id: str) -> Comparison:
         """A comparison as it stands on record."""
@@ -57,36 +57,38 @@ class CandidateCalls:
         return replace(comparison, candidates=tuple(map(with_answer, comparison.candidates)))
 
     def calls(self, comparison_id: str) -> dict[int, Call]:
-        return dict(self._asked.get(comparison_id, (0, {}))[1])
+        return dict(self._calls.get(comparison_id, (0, {}))[1])
 
     def is_over(self, comparison_id: str) -> bool:
         """Tell whether this process asked, and all answers are in."""
         calls = self.calls(comparison_id)
         return bool(calls) and all(call.done.done() for call in calls.values())
 
-    def ask(self, comparison: Comparison, asked: dict[int, tuple[Request, Origin]], left_usd: Decimal | None) -> None:
-        """Ask these at the same time, each with its share of what is left of the cap."""
-        share = None if left_usd is None else left_usd / len(asked)
-        calls = {at: call for at, call in self.calls(comparison.id).items() if at not in asked}
+    def submit(
+        self, comparison: Comparison, requests: dict[int, tuple[Request, Origin]], left_usd: Decimal | None
+    ) -> None:
+        """Submit these at the same time, each with its share of what is left of the cap."""
+        share = None if left_usd is None else left_usd / len(requests)
+        calls = {at: call for at, call in self.calls(comparison.id).items() if at not in requests}
         refused = {}
-        for at, (request, origin) in asked.items():
+        for at, (request, origin) in requests.items():
             origin = replace(origin, ref_id=comparison.id, ref_part=str(at), cap_usd=share, is_permitted=True)
             try:
-                calls[at] = self._tools.calls.submit(request, origin, also=self._recorder(comparison.id, at))
+                calls[at] = self._tools.calls.submit(request, origin, on_record=self._recorder(comparison.id, at))
             except AimmError as error:
                 refused[at] = str(error)
-        self._asked[comparison.id] = (comparison.n_starts, dict(sorted(calls.items())))
+        self._calls[comparison.id] = (comparison.n_starts, dict(sorted(calls.items())))
         for at, words in refused.items():
             self._writer.run(
                 partial(
                     self._store.set_candidate, comparison_id=comparison.id, position=at, generation_id=None, error=words
                 )
             )
-        for old in list(self._asked)[:-KEPT_COMPARISONS]:
+        for old in list(self._calls)[:-KEPT_COMPARISONS]:
             if self.is_over(old):
-                self._asked.pop(old, None)
+                self._calls.pop(old, None)
 
-    def ask_missing(self, comparison_id: str, start: int, wanted: Collection[int] | None = None) -> None:
+    def submit_missing(self, comparison_id: str, start: int, wanted: Collection[int] | None = None) -> None:
         """Put on record what was lost with another process, and ask for it again if that may be.
 
         wanted: The positions to ask for; None = all but those that a stop has ended.
@@ -106,7 +108,7 @@ class CandidateCalls:
                 request = request_of(comparison, candidate)
                 self._tools.calls.record_lost(request, origin, comparison.created_at, record)
         if not missing or self.problem(comparison, missing):
-            self._asked[comparison_id] = (start, calls)
+            self._calls[comparison_id] = (start, calls)
             return
 
         def work(connection: Any) -> None:
@@ -115,8 +117,8 @@ class CandidateCalls:
 
         self._writer.run(work)
         left = None if comparison.cap_usd is None else comparison.cap_usd - self._store.spent(comparison_id)
-        asked = {c.position: known.get(c.position) or (request_of(comparison, c), own) for c in missing}
-        self.ask(comparison, asked, left)
+        requests = {c.position: known.get(c.position) or (request_of(comparison, c), own) for c in missing}
+        self.submit(comparison, requests, left)
 
     def problem(self, comparison: Comparison, missing: Sequence[Candidate]) -> str:
         """The reason why these cannot be asked again; empty = they can."""

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from core.calls.call import Call, OnChunk, Origin
-from core.calls.engine import CallEngine, How
-from core.calls.routing import Unit
+from core.calls.engine import CallEngine, CallOptions
+from core.calls.route import Unit
 from core.domain.generation import Generation, Message, Request, Source, named_parameters
 from core.domain.key import Key
 from core.errors import InvalidRequest
@@ -45,7 +45,7 @@ class Options(TypedDict, total=False):
     presence_penalty: float | None
 
 
-class Asking(ABC):
+class CallMethods(ABC):
     """The part of the manager that begins calls: all ways take the same arguments, those of `submit`."""
 
     calls: CallEngine
@@ -65,8 +65,8 @@ class Asking(ABC):
         Raises:
             InvalidRequest, NotFound; Forbidden: the key may not ask this model.
         """
-        request, how = self._asked(prompt, options)
-        return self.calls.submit(request, origin or Origin(source=self._source), **how)
+        request, call_options = self._request_and_options(prompt, options)
+        return self.calls.submit(request, origin or Origin(source=self._source), **call_options)
 
     def generate(self, prompt: Prompt, origin: Origin | None = None, **options: Unpack[Options]) -> Generation:
         """One answer; arguments as in `submit`.
@@ -92,10 +92,10 @@ class Asking(ABC):
     async def asubmit(self, prompt: Prompt, origin: Origin | None = None, **options: Unpack[Options]) -> Call:
         """`submit` for a caller with an event loop of its own, which never waits for the database."""
         if isinstance(prompt, Request) or options.get("model"):
-            request, how = self._asked(prompt, options)
+            request, call_options = self._request_and_options(prompt, options)
         else:  # the default model may have to be looked up
-            request, how = await asyncio.to_thread(self._asked, prompt, options)
-        return await self.calls.asubmit(request, origin or Origin(source=self._source), **how)
+            request, call_options = await asyncio.to_thread(self._request_and_options, prompt, options)
+        return await self.calls.asubmit(request, origin or Origin(source=self._source), **call_options)
 
     async def agenerate(self, prompt: Prompt, origin: Origin | None = None, **options: Unpack[Options]) -> Generation:
         """`generate` for a caller with an event loop of its own."""
@@ -118,11 +118,11 @@ class Asking(ABC):
         """The exact input tokens of a request, counted by its vendor. key: Who asks. Raises: AimmError"""
         return self.calls.count_tokens(request, Origin(source=self._source, key=key))
 
-    def _asked(self, prompt: Prompt, options: Options) -> tuple[Request, How]:
-        """The request that is meant, and how it is to be asked."""
+    def _request_and_options(self, prompt: Prompt, options: Options) -> tuple[Request, CallOptions]:
+        """The request that is meant, and what the call is begun with."""
         said: dict[str, Any] = dict(options)
-        how: Any = {name: said.pop(name) for name in ("unit", "force", "on_chunk") if name in said}
-        return self.request(prompt, **said), how
+        call_options: Any = {name: said.pop(name) for name in ("unit", "force", "on_chunk") if name in said}
+        return self.request(prompt, **said), call_options
 
     def request(
         self,
