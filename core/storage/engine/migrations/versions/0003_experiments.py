@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from core.storage.engine.migrations.declared import add, create, double, ident, number, small, text
+
 revision = "0003"
 down_revision = "0002"
 
@@ -14,68 +16,57 @@ _CHUNK = 2000
 
 
 def upgrade() -> None:
-    op.add_column("experiments", sa.Column("design", sa.Text(), server_default="{}", nullable=False))
-    op.add_column("experiments", sa.Column("acknowledged_at", sa.BigInteger(), nullable=True))
-    op.add_column("experiments", sa.Column("ended", sa.Text(), server_default="", nullable=False))
-    op.create_table(
+    add(
+        "experiments", text("design", default="{}"), number("acknowledged_at", optional=True), text("ended", default="")
+    )
+    create(
         "aliases",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
-        sa.Column("rollout_id", sa.String(length=40), nullable=True),
-        sa.Column("changed_at", sa.BigInteger(), nullable=False),
-        sa.Column("note", sa.Text(), server_default="", nullable=False),
-        sa.PrimaryKeyConstraint("name"),
+        text("name", "target"),
+        ident("rollout_id", optional=True),
+        number("changed_at"),
+        text("note", default=""),
+        key=["name"],
     )
-    op.create_table(
+    create(
         "idempotency_keys",
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("answer", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("scope", "key"),
+        text("scope", "key", "digest", "answer"),
+        number("created_at"),
+        key=["scope", "key"],
     )
-    op.create_table(
+    create(
         "experiment_days",
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("day_at", sa.BigInteger(), nullable=False),
-        sa.Column("n_exposed", sa.BigInteger(), nullable=False),
-        sa.Column("n_outcomes", sa.BigInteger(), nullable=False),
-        sa.Column("n_successes", sa.BigInteger(), nullable=False),
+        ident("experiment_id"),
+        small("phase", "position"),
+        number("day_at", "n_exposed", "n_outcomes", "n_successes"),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("experiment_id", "phase", "position", "day_at"),
+        key=["experiment_id", "phase", "position", "day_at"],
     )
-    op.create_table(
+    create(
         "experiment_looks",
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("n", sa.BigInteger(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("sums", sa.Text(), nullable=False),
+        ident("experiment_id"),
+        small("phase"),
+        number("n", "at"),
+        text("sums"),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("experiment_id", "phase", "n"),
+        key=["experiment_id", "phase", "n"],
     )
-    op.create_table(
+    create(
         "experiment_outcomes",
-        sa.Column("id", sa.String(length=40), nullable=False),
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=True),
-        sa.Column("assignment_id", sa.String(length=40), nullable=True),
+        ident("id", "experiment_id"),
+        small("phase"),
+        small("position", optional=True),
+        ident("assignment_id", optional=True),
         sa.Column("generation_id", sa.String(length=60), nullable=True),
-        sa.Column("success", sa.Integer(), nullable=True),
+        small("success", optional=True),
         sa.Column("rating", sa.Float(), nullable=True),
         sa.Column("number", sa.Float(), nullable=True),
-        sa.Column("text", sa.Text(), nullable=True),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        text("text", optional=True),
+        text("state"),
+        number("created_at"),
         sa.CheckConstraint("state IN ('counted', 'replaced', 'late', 'orphan', 'excluded')", name="outcome_state"),
         sa.CheckConstraint("rating IS NULL OR (rating >= 1 AND rating <= 5)", name="outcome_rating"),
         sa.CheckConstraint("success IS NULL OR success IN (0, 1)", name="outcome_success"),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         "ix_experiment_outcomes_created", "experiment_outcomes", ["experiment_id", "created_at"], unique=False
@@ -84,99 +75,75 @@ def upgrade() -> None:
         "ix_experiment_outcomes_generation",
         "experiment_outcomes",
         ["generation_id"],
-        unique=False,
         sqlite_where=sa.text("generation_id IS NOT NULL"),
         postgresql_where=sa.text("generation_id IS NOT NULL"),
     )
-    op.create_table(
+    create(
         "experiment_phases",
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("started_at", sa.BigInteger(), nullable=False),
-        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        ident("experiment_id"),
+        small("phase"),
+        number("started_at"),
+        number("ended_at", optional=True),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("experiment_id", "phase"),
+        key=["experiment_id", "phase"],
     )
-    op.create_table(
+    create(
         "experiment_runs",
-        sa.Column("run_id", sa.String(length=40), nullable=False),
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("assignment_id", sa.String(length=40), nullable=False),
-        sa.Column("status", sa.Text(), nullable=True),
-        sa.Column("latency_us", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("cost_nano_usd", sa.BigInteger(), nullable=True),
-        sa.Column("input_tokens", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("output_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        ident("run_id", "experiment_id", "assignment_id"),
+        text("status", optional=True),
+        number("latency_us", default="0"),
+        number("cost_nano_usd", optional=True),
+        number("input_tokens", "output_tokens", default="0"),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("run_id"),
+        key=["run_id"],
     )
     op.create_index(
         "ix_experiment_runs_assignment", "experiment_runs", ["experiment_id", "assignment_id"], unique=False
     )
-    op.create_table(
+    create(
         "experiment_sums",
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("metric", sa.Text(), nullable=False),
-        sa.Column("n", sa.BigInteger(), nullable=False),
-        sa.Column("mean_x", sa.Double(), nullable=False),
-        sa.Column("mean_y", sa.Double(), nullable=False),
-        sa.Column("m_xx", sa.Double(), nullable=False),
-        sa.Column("m_xy", sa.Double(), nullable=False),
-        sa.Column("m_yy", sa.Double(), nullable=False),
-        sa.Column("origin", sa.Double(), nullable=False),
+        ident("experiment_id"),
+        small("phase", "position"),
+        text("metric"),
+        number("n"),
+        double("mean_x", "mean_y", "m_xx", "m_xy", "m_yy", "origin"),
         sa.Column("histogram", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("experiment_id", "phase", "position", "metric"),
+        key=["experiment_id", "phase", "position", "metric"],
     )
-    op.create_table(
+    create(
         "experiment_units",
-        sa.Column("assignment_id", sa.String(length=40), nullable=False),
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("unit_id", sa.Text(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("reason", sa.Text(), server_default="", nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("n_exposed", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("n_multiple", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("n_outcomes", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("n_successes", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("n_ratings", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("rating_sum", sa.Double(), server_default="0", nullable=False),
-        sa.Column("n_numbers", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("number_sum", sa.Double(), server_default="0", nullable=False),
-        sa.Column("n_calls", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("n_errors", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("n_ok", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("latency_sum_s", sa.Double(), server_default="0", nullable=False),
-        sa.Column("log_latency_sum", sa.Double(), server_default="0", nullable=False),
-        sa.Column("first_latency_us", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("n_priced", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("cost_nano_usd", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("tokens", sa.BigInteger(), server_default="0", nullable=False),
+        ident("assignment_id", "experiment_id"),
+        small("phase"),
+        text("unit_id"),
+        small("position"),
+        text("reason", default=""),
+        number("created_at"),
+        number("n_exposed", "n_multiple", "n_outcomes", "n_successes", "n_ratings", default="0"),
+        double("rating_sum", default="0"),
+        number("n_numbers", default="0"),
+        double("number_sum", default="0"),
+        number("n_calls", "n_errors", "n_ok", default="0"),
+        double("latency_sum_s", "log_latency_sum", default="0"),
+        number("first_latency_us", "n_priced", "cost_nano_usd", "tokens", default="0"),
         sa.CheckConstraint("reason IN ('', 'forced', 'internal', 'outside')", name="unit_reason"),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("assignment_id"),
+        key=["assignment_id"],
     )
-    op.create_index("ix_experiment_units_created", "experiment_units", ["experiment_id", "created_at"], unique=False)
-    op.create_table(
+    op.create_index("ix_experiment_units_created", "experiment_units", ["experiment_id", "created_at"])
+    create(
         "experiment_variants",
-        sa.Column("experiment_id", sa.String(length=40), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("system", sa.Text(), nullable=True),
-        sa.Column("parameters", sa.Text(), server_default="{}", nullable=False),
-        sa.Column("weight", sa.Integer(), nullable=False),
-        sa.Column("prompt_version", sa.Text(), server_default="", nullable=False),
-        sa.Column("workflow", sa.Text(), server_default="", nullable=False),
-        sa.Column("is_shadow", sa.Integer(), server_default="0", nullable=False),
+        ident("experiment_id"),
+        small("phase", "position"),
+        text("name", "model"),
+        text("system", optional=True),
+        text("parameters", default="{}"),
+        small("weight"),
+        text("prompt_version", "workflow", default=""),
+        small("is_shadow", default="0"),
         sa.CheckConstraint("weight >= 0", name="variant_weight"),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("experiment_id", "phase", "position"),
+        key=["experiment_id", "phase", "position"],
     )
     _move(op.get_bind())
     op.drop_index(op.f("ix_exposures_variant"), table_name="exposures")

@@ -3,42 +3,39 @@
 import sqlalchemy as sa
 from alembic import op
 
+from core.storage.engine.migrations.declared import create, ident, number, text
+
 revision = "0006"
 down_revision = "0005"
 
 
 def upgrade() -> None:
-    op.create_table(
+    create(
         "logins",
         sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
+        number("created_at", "expires_at"),
     )
-    op.create_table(
+    create(
         "keyed_requests",
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        text("scope", "key"),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("owner", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("answered_at", sa.BigInteger(), nullable=True),
+        text("owner"),
+        number("created_at"),
+        number("answered_at", optional=True),
         sa.Column("answer", sa.LargeBinary(), nullable=True),
-        sa.PrimaryKeyConstraint("scope", "key"),
+        key=["scope", "key"],
     )
     op.create_index("ix_keyed_requests_created", "keyed_requests", ["created_at"])
-    op.create_table(
+    create(
         "feedback",
-        sa.Column("generation_id", sa.String(length=40), nullable=False),
-        sa.Column("key_id", sa.Text(), nullable=False),
-        sa.Column("user_id", sa.Text(), nullable=False),
-        sa.Column("thumb", sa.Text(), nullable=True),
+        ident("generation_id"),
+        text("key_id", "user_id"),
+        text("thumb", optional=True),
         sa.Column("rating", sa.Float(), nullable=True),
-        sa.Column("text", sa.Text(), nullable=True),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        text("text", optional=True),
+        number("created_at", "updated_at"),
         sa.CheckConstraint("thumb IN ('up', 'down')", name="feedback_thumb"),
         sa.CheckConstraint("rating BETWEEN 1 AND 5", name="feedback_rating"),
         sa.ForeignKeyConstraint(["generation_id"], ["generations.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("generation_id", "key_id", "user_id"),
+        key=["generation_id", "key_id", "user_id"],
     )

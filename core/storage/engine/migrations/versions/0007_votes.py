@@ -5,6 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from core.storage.engine.migrations.declared import add, create, ident, number, small, text
+
 revision = "0007"
 down_revision = "0006"
 
@@ -12,28 +14,23 @@ _FLIPPED = {"a": "b", "b": "a"}
 
 
 def upgrade() -> None:
-    op.add_column("comparisons", sa.Column("is_blind", sa.Integer(), server_default="0", nullable=False))
-    op.add_column("comparisons", sa.Column("key_id", sa.Text(), server_default="", nullable=False))
-    op.add_column("comparisons", sa.Column("owner", sa.String(length=40), server_default="", nullable=False))
+    add("comparisons", small("is_blind", default="0"), text("key_id", default=""), ident("owner", default=""))
     op.create_index("ix_comparisons_owner", "comparisons", ["owner"])
-    op.add_column("candidates", sa.Column("error", sa.Text(), server_default="", nullable=False))
+    add("candidates", text("error", default=""))
     rows = _kept(op.get_bind())
     op.drop_table("votes")
-    votes = op.create_table(
+    votes = create(
         "votes",
-        sa.Column("id", sa.String(length=40), nullable=False),
-        sa.Column("comparison_id", sa.String(length=40), nullable=False),
-        sa.Column("voter", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("position_a", sa.Integer(), nullable=False),
-        sa.Column("position_b", sa.Integer(), nullable=False),
-        sa.Column("choice", sa.Text(), nullable=False),
-        sa.Column("is_blind", sa.Integer(), nullable=False),
-        sa.Column("shown_first", sa.Integer(), nullable=True),
+        ident("id", "comparison_id"),
+        text("voter"),
+        number("created_at"),
+        small("position_a", "position_b"),
+        text("choice"),
+        small("is_blind"),
+        small("shown_first", optional=True),
         sa.CheckConstraint("choice IN ('a', 'b', 'tie', 'both_bad', 'skip')", name="vote_choice"),
         sa.CheckConstraint("position_a < position_b", name="vote_two_candidates"),
         sa.ForeignKeyConstraint(["comparison_id"], ["comparisons.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("comparison_id", "voter", "position_a", "position_b", name="vote_once"),
     )
     op.create_index("ix_votes_created", "votes", ["created_at"])

@@ -7,13 +7,15 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from core.storage.engine.migrations.declared import add, text
+
 revision = "0009"
 down_revision = "0008"
 BATCH = 1000
 
 
 def upgrade() -> None:
-    op.add_column("generation_bodies", sa.Column("search_text", sa.Text(), nullable=True))
+    add("generation_bodies", text("search_text", optional=True))
     connection, after = op.get_bind(), ""
     read = sa.text(
         "SELECT generation_id, messages, text FROM generation_bodies WHERE generation_id > :after"

@@ -7,4 +7,4 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    op.create_index("ix_generations_source_created", "generations", ["source", "created_at"], unique=False)
+    op.create_index("ix_generations_source_created", "generations", ["source", "created_at"])

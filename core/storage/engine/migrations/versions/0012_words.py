@@ -10,4 +10,4 @@ def upgrade() -> None:
     op.drop_index("ix_cached_answers_expires", "cached_answers")
     op.rename_table("cached_answers", "cached_responses")
     op.alter_column("cached_responses", "answer", new_column_name="response")
-    op.create_index("ix_cached_responses_expires", "cached_responses", ["expires_at"], unique=False)
+    op.create_index("ix_cached_responses_expires", "cached_responses", ["expires_at"])
