@@ -1,7 +1,7 @@
 """The vendors that are set up: tried as they are, and given another key while the process runs."""
 
 from core.background import BackgroundLoop
-from core.config import to_key
+from core.environment import to_key
 from core.errors import InvalidRequest
 from core.providers.base import KeyCheck
 from core.providers.registry import Registry
