@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -124,6 +124,11 @@ class MetricsRow:
     model: str | None
     provider: str | None
     metrics: Metrics
+
+    @property
+    def on(self) -> date | None:
+        """The day (UTC) of a bucket that is one."""
+        return self.bucket.date() if self.bucket is not None else None
 
 
 class Counted(NamedTuple):

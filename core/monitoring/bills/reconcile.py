@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
+from core.domain.metrics import MetricsRow
 from core.errors import InvalidRequest
 from core.monitoring.bills.notation import MAX_USD
 from core.monitoring.bills.reading import Bill, BillLine
@@ -13,19 +14,6 @@ from core.monitoring.bills.reading import Bill, BillLine
 Key = tuple[date | None, str | None]
 AGREES = Decimal("0.01")
 CONSTANT = Decimal("0.02")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booked:
-    """Our own record of a day (UTC) and model; on: None = of the whole range."""
-
-    on: date | None
-    model: str
-    usd: Decimal
-    n_calls: int = 0
-    n_unpriced: int = 0
-    n_estimated: int = 0
-    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +66,14 @@ def days_of(bill: Bill) -> tuple[date, date] | None:
     return (min(first), max(last)) if first else None
 
 
-def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) -> Reconciliation:
+def reconcile(bill: Bill, booked: Sequence[MetricsRow], since: date, until: date) -> Reconciliation:
     """Compare the days from `since` to `until`, both included. Raises: InvalidRequest"""
     if since > until:
         raise InvalidRequest("The range ends before it begins.")
     if abs(bill.usd) > MAX_USD:
         raise InvalidRequest(f"The bill adds up to {bill.usd:,.2f} US dollars, must be at most {MAX_USD:,}")
     recorded = [
-        replace(row, model=bill.groups.get(row.model, row.model))
+        replace(row, model=bill.groups.get(row.model or "", row.model))
         for row in booked
         if row.on is not None and since <= row.on <= until
     ]
@@ -94,7 +82,7 @@ def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) ->
     n_ranges = sum(line.until is not None for line in lines)
     if n_ranges or all(line.on is None for line in lines):  # no day can be held against a day
         lines = [replace(line, on=None) for line in lines]
-        recorded = [replace(row, on=None) for row in recorded]
+        recorded = [replace(row, bucket=None) for row in recorded]
     if n_ranges:
         text = f"{n_ranges:,} lines are of several days each: the range is compared as a whole, not day by day."
         skipped = (*skipped, text)
@@ -115,13 +103,13 @@ def reconcile(bill: Bill, booked: Sequence[Booked], since: date, until: date) ->
 
 def _drifts(
     lines: Sequence[BillLine],
-    recorded: Sequence[Booked],
+    recorded: Sequence[MetricsRow],
     ratio: Decimal | None,
-    key_of: Callable[[BillLine | Booked], Key],
+    key_of: Callable[[BillLine | MetricsRow], Key],
 ) -> list[Drift]:
     """One of each key, in order."""
     billed: defaultdict[Key, list[BillLine]] = defaultdict(list)
-    booked: defaultdict[Key, list[Booked]] = defaultdict(list)
+    booked: defaultdict[Key, list[MetricsRow]] = defaultdict(list)
     for line in lines:
         billed[key_of(line)].append(line)
     for row in recorded:
@@ -130,14 +118,17 @@ def _drifts(
     return [_drift(key, billed[key], booked[key], ratio) for key in keys]
 
 
-def _drift(key: Key, lines: Sequence[BillLine], recorded: Sequence[Booked], ratio: Decimal | None) -> Drift:
-    billed, own = sum((line.usd for line in lines), Decimal(0)), sum((row.usd for row in recorded), Decimal(0))
+def _drift(key: Key, lines: Sequence[BillLine], recorded: Sequence[MetricsRow], ratio: Decimal | None) -> Drift:
+    billed, own = (
+        sum((line.usd for line in lines), Decimal(0)),
+        sum((row.metrics.cost_usd for row in recorded), Decimal(0)),
+    )
     cause = _cause(lines, recorded, (billed, own), ratio)
     return Drift(on=key[0], model=key[1], billed_usd=billed, booked_usd=own, cause=cause)
 
 
 def _cause(
-    lines: Sequence[BillLine], recorded: Sequence[Booked], sums: tuple[Decimal, Decimal], ratio: Decimal | None
+    lines: Sequence[BillLine], recorded: Sequence[MetricsRow], sums: tuple[Decimal, Decimal], ratio: Decimal | None
 ) -> str:
     billed, own = sums
     if abs(billed - own) <= AGREES * max(abs(billed), abs(own)):
@@ -146,7 +137,8 @@ def _cause(
         kind: sum((line.usd for line in lines if line.kind == kind), Decimal(0))
         for kind in ("storage", "grounding", "tax", "credit")
     }
-    n_unpriced, n_estimated = sum(row.n_unpriced for row in recorded), sum(row.n_estimated for row in recorded)
+    n_unpriced = sum(row.metrics.n_unpriced for row in recorded)
+    n_estimated = sum(row.metrics.n_estimated for row in recorded)
     if billed > own and n_unpriced:
         return f"{n_unpriced:,} calls have no price"
     if not recorded or not lines:
@@ -160,7 +152,7 @@ def _cause(
         return f"{n_estimated:,} calls are estimated: they broke off or came without a count"
     if billed > own:
         return "calls that did not come through here, or a higher price"
-    if any(row.cached_tokens for row in recorded):
+    if any(row.metrics.cached_tokens for row in recorded):
         return "cached tokens billed lower, or a lower price"
     return "a lower price or a free allowance"
 

@@ -8,7 +8,7 @@ from typing import Any
 from core.domain.metrics import MetricsRow, Window
 from core.errors import InvalidRequest, NotFound
 from core.monitoring.bills.reading import Bill, decoded, parse_bill
-from core.monitoring.bills.reconcile import Booked, Drift, Reconciliation, days_of, one_number, reconcile
+from core.monitoring.bills.reconcile import Drift, Reconciliation, days_of, one_number, reconcile
 from core.monitoring.service import MonitoringService
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
@@ -63,7 +63,8 @@ class ReconcileService:
             raise NotFound(f"There is no reconciliation {kept_id[:60]!r}.")
 
     def _keep(self, bill: Bill, provider: str, since: date, until: date) -> Reconciliation:
-        found = reconcile(replace(bill, provider=provider), self._booked(provider, since, until), since, until)
+        booked = [row for row in self._rows(since, until) if not provider or row.provider == provider]
+        found = reconcile(replace(bill, provider=provider), booked, since, until)
         kept: dict[str, Any] = {
             "provider": provider,
             "source": bill.source,
@@ -86,21 +87,6 @@ class ReconcileService:
             )
         start, end = (datetime.combine(day, time(), tzinfo=UTC) for day in (since, until + timedelta(days=1)))
         return self._monitoring.by_model(Window(start, end), bucket="day")
-
-    def _booked(self, provider: str, since: date, until: date) -> list[Booked]:
-        return [
-            Booked(
-                on=row.bucket.date(),
-                model=row.model or "",
-                usd=row.metrics.cost_usd,
-                n_calls=row.metrics.n,
-                n_unpriced=row.metrics.n_unpriced,
-                n_estimated=row.metrics.n_estimated,
-                cached_tokens=row.metrics.cached_tokens,
-            )
-            for row in self._rows(since, until)
-            if row.bucket is not None and (not provider or row.provider == provider)
-        ]
 
     def _models(self) -> list[str]:
         rows = self._monitoring.by_model(self._monitoring.window(days=730))

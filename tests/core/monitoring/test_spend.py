@@ -22,10 +22,11 @@ from core.calls.call import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.domain.generation import Usage
+from core.domain.metrics import Metrics, MetricsRow
 from core.formats.money import from_nano, to_nano
 from core.monitoring.alerts.rules import due, speaks, step, text_of
 from core.monitoring.bills.reading import decoded, parse_bill
-from core.monitoring.bills.reconcile import Booked, days_of, one_number, reconcile
+from core.monitoring.bills.reconcile import days_of, one_number, reconcile
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.spend import NOT_YET, SpendService
 from core.storage.calls.record import recording
@@ -641,8 +642,9 @@ def test_what_is_no_bill_in_dollars_is_refused(text: str):
         parse_bill(text)
 
 
-def booked(day: int, usd: str, **fields: object) -> Booked:
-    return Booked(**{"on": date(2026, 11, day), "model": "m", "usd": Decimal(usd), "n_calls": 5, **fields})  # type: ignore[arg-type]
+def booked(day: int, usd: str, model: str = "m", **fields: int) -> MetricsRow:
+    metrics = Metrics(cost_usd=Decimal(usd), n=5, **fields)  # type: ignore[arg-type]
+    return MetricsRow(bucket=datetime(2026, 11, day, tzinfo=UTC), model=model, provider="gemini", metrics=metrics)
 
 
 def a_bill(*rows: tuple[int, str]) -> str:
