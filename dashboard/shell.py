@@ -31,6 +31,7 @@ class Entry(NamedTuple):
 
 
 MONITORING = "range zoom monitor_model monitor_simulated monitor_view spend_by week_of"
+LOG = "call log_search log_model log_source log_status log_range log_page log_key log_tag log_user log_workflow"
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model"
 PAGES = (
     Entry("Work", "playground", "Playground", "chat", "conversation call playground_search"),
@@ -39,7 +40,7 @@ PAGES = (
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
     Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),
     Entry("Work", "budgets", "Budgets", "savings", "budget budget_search"),
-    Entry("Records", "log", "Log", "list", "call log_search log_model log_source log_status log_range log_page"),
+    Entry("Records", "log", "Log", "list", LOG),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),
     Entry("Records", "settings", "Settings", "settings"),

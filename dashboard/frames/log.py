@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -22,11 +23,31 @@ def latest(**filters: Any) -> list[Generation]:
     return manager().log.latest(**filters)
 
 
+@st.cache_data(ttl=10, show_spinner=False)
+def key_labels() -> dict[str, str]:
+    """Every key's name and hint, by its id: several may have one name."""
+    return {key.id: f"{key.name} ({key.hint})" for key in manager().keys.all()}
+
+
 @st.cache_data(ttl=10, show_spinner=False, max_entries=100)
-def counted(since: datetime | None, until: datetime | None, **equal: str | None) -> Counted:
-    """All calls that the filters find, but for a search."""
+def counted(since: datetime | None, until: datetime | None, **given: str | None) -> Counted | None:
+    """All calls that the filters find, but for a search; None = no such sums are kept."""
     monitoring = manager().monitoring
-    return monitoring.counted(None if since is None else monitoring.window(since, until), **equal)
+    window = None if since is None else monitoring.window(since, until)
+    equal = {name: given.pop(name) for name in ("model", "source", "status")}
+    made_for = [(name, value) for name, value in given.items() if value]
+    if not made_for:
+        return monitoring.counted(window, **equal)
+    if len(made_for) > 1 or equal["source"] or equal["status"]:
+        return None
+    return monitoring.counted_of(*made_for[0], window, model=equal["model"])
+
+
+def summed(found: Sequence[Generation]) -> Counted:
+    """The same of calls that are all there are."""
+    costs = [g.cost_usd for g in found if g.cost_usd is not None]
+    n_failed = sum(g.status not in ("ok", "stopped") for g in found)
+    return Counted(len(found), n_failed, sum(costs, Decimal(0)), len(found) - len(costs))
 
 
 def whole_hours(span: tuple[datetime, datetime] | None) -> tuple[datetime, datetime] | None:

@@ -23,6 +23,11 @@ def names() -> list[str]:
     return list(by_name())
 
 
+def names_on_record() -> list[str]:
+    """Models that can be asked, and those that were."""
+    return list(dict.fromkeys([*names(), *order()]))
+
+
 @st.cache_data(ttl=3, show_spinner=False)
 def names_to_ask() -> list[str]:
     """Models and aliases."""

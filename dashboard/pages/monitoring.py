@@ -12,15 +12,14 @@ VIEWS = ("Overview", "Spend", "Reconcile")
 
 top = head.show("Monitoring")
 address.check("range", monitoring.RANGES, "range")
-address.check("monitor_model", [ALL, *models.names()], "model")
+names = [ALL, *models.names_on_record()]
+address.check("monitor_model", names, "model")
 address.check("monitor_view", VIEWS, "view")
 label = top.segmented_control(
     "Range", list(monitoring.RANGES), default="30d", key="range", required=True, bind="query-params",
     label_visibility="collapsed", on_change=lambda: st.query_params.pop("zoom", None),
 ) or "30d"  # fmt: skip
-name = top.selectbox(
-    "Model", [ALL, *models.names()], key="monitor_model", bind="query-params", width=220, label_visibility="collapsed"
-)
+name = top.selectbox("Model", names, key="monitor_model", bind="query-params", width=220, label_visibility="collapsed")
 simulated = top.toggle(
     "Simulated",
     value=not monitoring.has_calls(simulated=False),

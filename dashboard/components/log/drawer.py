@@ -6,9 +6,11 @@ from dataclasses import asdict
 import streamlit as st
 
 from core import AimmError, NotFound, Origin, Request
+from core.domain.comparison import Candidate
 from core.domain.generation import Generation
 from dashboard import address, formatting, theme
 from dashboard.components import answer, inputs, receipt
+from dashboard.components.compare import candidates
 from dashboard.components.log import feedback, history
 from dashboard.components.playground import schema
 from dashboard.frames import models
@@ -16,6 +18,7 @@ from dashboard.process import manager
 
 TABS = ("Answer", "Prompt", "Receipt", "Raw")
 _IDS = "drawer_ids"
+_COMPARE_HELP = "Fills in the form of Compare with its last prompt and its model. Nothing is sent yet."
 _TEXTS = ("text", "thinking", "messages", "system", "tools", "receipts", "tool_calls", "damaged")
 
 
@@ -25,25 +28,25 @@ def show(ids: Sequence[str] = ()) -> None:
     if call_id is None:
         return
     try:
-        manager().log.get(call_id)
+        found = manager().log.get(call_id)
     except NotFound:
         address.missing("call", "call")
         return
     st.session_state[_IDS] = list(ids)
-    st.dialog("Call", position="right", width="medium", on_dismiss=_close)(_inside)()
+    st.dialog("Call", position="right", width="medium", on_dismiss=_close)(_inside)(found)
 
 
 def _close() -> None:
     address.put("call", None)
 
 
-def _inside() -> None:
-    """Draw what the address names now: a drawer is drawn again by itself, with the arguments of its first time."""
+def _inside(g: Generation) -> None:
+    """Draw what the address names now: a drawer is drawn again by itself, with the call of its first time."""
     call_id, ids = address.value("call"), st.session_state.get(_IDS, [])
     if call_id is None:
         st.rerun()
     try:
-        g = manager().log.get(call_id)
+        g = g if g.id == call_id else manager().log.get(call_id)
     except NotFound:
         address.missing("call", "call")
         return
@@ -118,13 +121,15 @@ def _actions(g: Generation) -> None:
         chosen = row.menu_button("Replay on …", others, icon=":material/replay:", key="drawer_replay", type="tertiary")
         if chosen is not None:
             _replay(g, chosen)
+        if row.button("Compare", icon=":material/compare:", key="drawer_compare", type="tertiary", help=_COMPARE_HELP):
+            _compare(g)
     if g.ref_id and g.source == "compare":
         row.page_link(
             "pages/compare.py", label="Comparison", icon=":material/compare:", query_params={"comparison": g.ref_id}
         )
     if g.ref_id and g.source == "workflow":
         row.page_link("pages/workflows.py", label="Run", icon=":material/account_tree:", query_params={"run": g.ref_id})
-    with row.popover("Link", icon=":material/link:", type="tertiary"):
+    with row.popover("Copy link", icon=":material/link:", type="tertiary"):
         st.code(f"{st.context.url.split('?')[0]}?call={g.id}" if st.context.url else g.id, language=None)
 
 
@@ -139,6 +144,16 @@ def _replay(g: Generation, model: str) -> None:
         return
     address.put("call", found.id)
     st.rerun()
+
+
+def _compare(g: Generation) -> None:
+    """Open Compare with what was asked, and beside its model those that a comparison begins with."""
+    state = st.session_state
+    state.compare_prompt, state.compare_system = history.text_of(g.messages[-1]), g.system or ""
+    others = candidates.first_models([m for m in models.by_name().values() if m.name != g.model], models.default())
+    chosen = (g.model, *others[:1])
+    candidates.fill([Candidate(position=at, model=name, parameters=g.parameters) for at, name in enumerate(chosen)])
+    st.switch_page("pages/compare.py")
 
 
 def _answer(g: Generation) -> None:

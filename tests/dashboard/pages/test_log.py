@@ -37,8 +37,45 @@ def test_the_log_shows_the_calls_of_a_range_and_their_sums(app: AppTest):
     app.query_params["log_range"] = "0-3600"
     app.run()
     assert "No call matches. Take a filter away." in texts(app)
-    app.button(key="log_any_time").click().run()
+    app.button(key="log_without_range").click().run()
     assert "**2** calls" in texts(app)
+
+
+def test_each_filter_is_a_chip_that_takes_it_away(app: AppTest):
+    mm = process.manager()
+    for user, tags in (("ada", ("team-a",)), ("ada", ()), ("", ("team-a", "team-b"))):
+        mm.submit(mm.request("Hello", model="sim-fast"), Origin(source="api", tags=tags, user_id=user)).result(10)
+    app.query_params["log_tag"], app.query_params["log_user"] = "team-a", "ada"
+    show(app, "log")
+    assert "**1** calls" in texts(app)  # summed from what is found
+    assert [b.label.replace("\\", "") for b in app.button if "log_without" in b.key] == ["Tag: team-a", "User: ada"]
+
+    app.button(key="log_without_user").click().run()
+    assert "**2** calls" in texts(app)  # from the spend by days
+    assert "log_user" not in app.query_params
+    app.selectbox(key="log_status").set_value("failed").run()
+    assert "No call matches" in texts(app)
+    app.button(key="log_clear").click().run()
+    assert "**3** calls" in texts(app)
+    assert not [b for b in app.button if "log_without" in b.key]
+
+
+def test_a_model_that_was_asked_can_be_filtered_when_it_cannot_be_asked(app_with_gemini: AppTest):
+    process.manager().generate("Hi", model="gemini-unpriced-1")
+    app_with_gemini.query_params["log_model"] = "gemini-unpriced-1"
+    show(app_with_gemini, "log")
+    assert app_with_gemini.selectbox(key="log_model").value == "gemini-unpriced-1"
+
+
+def test_a_call_opens_in_compare_with_its_prompt_and_model(app: AppTest):
+    g = process.manager().generate("Compare me", model="sim-careful")
+    app.query_params["call"] = g.id
+    show(app, "log")
+    app.button(key="drawer_compare").click().run()
+
+    assert app.title[0].value == "Compare"
+    assert app.text_area(key="compare_prompt").value == "Compare me"
+    assert app.session_state["compare_kept_rows"]["model"][0] == "sim-careful"
 
 
 def test_the_drawer_steps_through_the_calls_of_the_table(app: AppTest):
