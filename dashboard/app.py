@@ -24,7 +24,9 @@ from api.limits import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.listen_policy import check_binding
-from dashboard import failure, login, process, voter
+from dashboard import failure, login, process, visits, voter
+from dashboard.components import keyboard
+from dashboard.cookies import PageCookie
 from dashboard.login_gate import Gate, Uploads, policy
 
 WARM_UP_AFTER_S = 3.0
@@ -100,10 +102,11 @@ app = st.App(
     lifespan=lifespan,
     on_script_error=failure.show,
     middleware=[
-        Middleware(Headers, policy=policy()),
+        Middleware(Headers, policy=policy(keyboard.SCRIPT)),
         Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed()),
         Middleware(Programs),
-        Middleware(voter.BrowserId, is_needed=login.is_needed),
+        Middleware(PageCookie, name=voter.COOKIE, renew=voter.browser_id),
+        Middleware(PageCookie, name=visits.COOKIE, renew=visits.noted),
         Middleware(Gate, is_elsewhere=is_behind_access),
         Middleware(Uploads),
     ],

@@ -267,13 +267,15 @@ def _forget_if_ended(session_id: str) -> None:
         running.uploaded_file_mgr.remove_session_files(session_id)
 
 
-def policy() -> str:
+def policy(*own: str) -> str:
     """The Content-Security-Policy of pages: everything from here.
 
     Streamlit's scripts make styles as they run, and its page has a few lines of script of its own.
+
+    own: Our scripts.
     """
     html = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
-    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    scripts = [*re.findall(r"<script>(.*?)</script>", html, re.DOTALL), *own]
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts]
     return "; ".join([
         "default-src 'self'", f"script-src 'self' {' '.join(hashes)}", "style-src 'self' 'unsafe-inline'",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from dashboard import address, failure, login, process, theme
-from dashboard.components import header
+from dashboard.components import header, keyboard
 
 
 class Entry(NamedTuple):
@@ -34,6 +34,7 @@ MONITORING = "range zoom monitor_model monitor_simulated monitor_view spend_by w
 LOG = "call log_search log_model log_source log_status log_range log_page log_key log_tag log_user log_workflow"
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model"
 PAGES = (
+    Entry("Work", "home", "Home", "home"),
     Entry("Work", "playground", "Playground", "chat", "conversation call playground_search"),
     Entry("Work", "workflows", "Workflows", "account_tree", "run flow_name"),
     Entry("Work", "compare", "Compare", "compare", "comparison"),
@@ -45,11 +46,18 @@ PAGES = (
     Entry("Records", "models", "Models & prices", "sell", PRICES),
     Entry("Records", "settings", "Settings", "settings"),
 )  # fmt: skip
+NAME = "AI Model Manager"
 # Drawn here: browsers fetch the pictures of icons and emojis from other hosts.
-ICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2563eb"/>'
-    '<path d="M6 22l6-8 5 5 9-11" fill="none" stroke="#fff" stroke-width="3" stroke-linejoin="round"/></svg>'
+_MARK = (
+    '<rect width="32" height="32" rx="7" fill="#1f5fd0"/>'
+    '<path d="M6 22l6-8 5 5 9-11" fill="none" stroke="#fff" stroke-width="3" stroke-linejoin="round"/>'
 )
+ICON = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{_MARK}</svg>'
+
+
+def _logo() -> str:
+    text = f'<text x="42" y="23" font-family="sans-serif" font-size="20" font-weight="600" fill="{theme.ink().text}">'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 232 32">{_MARK}{text}{NAME}</text></svg>'
 
 
 def run() -> None:
@@ -58,18 +66,23 @@ def run() -> None:
     sections: dict[str, list[st.Page]] = {}
     for entry in PAGES:
         sections.setdefault(entry.section, []).append(entry.page())
-    # The root shows the first page too.
-    sections["Work"].append(PAGES[0].page(url_path="root", default=True, visibility="hidden"))
+    # The first page is at the root, which is the only address of a default page; /home shows it too.
+    first = PAGES[0]
+    at_root = first.page(default=True, url_path="root")
+    sections["Work"] = [at_root, *sections["Work"][1:], first.page(visibility="hidden")]
     page = st.navigation(sections, position="sidebar" if is_in else "hidden")
     if not is_in:
         return
     theme.apply()
-    for part in (header.strip, header.banners):
+    st.logo(_logo(), icon_image=ICON)
+    st.set_page_config(page_title=f"{page.title} – {NAME}")
+    is_home = page.title == PAGES[0].title  # which has the banners among what needs attention
+    for part in (header.strip, keyboard.listen, *(() if is_home else (header.banners,))):
         with failure.contained():
             part()
     address.enter(page.title, next(entry.names for entry in PAGES if entry.title == page.title).split())
     page.run()  # an error of the page itself ends the run, so that what was typed below it is kept: see failure.show
 
 
-st.set_page_config(page_title="AI Model Manager", page_icon=ICON, layout="wide")
+st.set_page_config(page_title=NAME, page_icon=ICON, layout="wide")
 run()

@@ -49,7 +49,7 @@ def page_app(manager: ModelManager) -> Iterator[AppTest]:
 
 
 def show(app: AppTest, page: str) -> AppTest:
-    if page == "playground":
+    if page == "home":
         app.run()
     else:
         app.switch_page(f"pages/{page}.py").run()

@@ -1,6 +1,7 @@
 """The strip and the banners on top of every page."""
 
 from decimal import Decimal
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -14,44 +15,58 @@ from dashboard.frames import budgets
 MAX_BANNERS = 3
 
 
+class Notice(NamedTuple):
+    """A budget's state in a sentence of Markdown. is_over: All of it is spent."""
+
+    text: str
+    icon: str
+    is_over: bool = False
+
+
 def strip() -> None:
-    """Spend today and this month, where the month is heading, open alerts, and whether demo data is shown."""
+    """In the sidebar: spend today and this month, where the month is heading, open alerts, and demo data."""
     forecast = budgets.month_forecast()
-    today, month, alerts, end = st.columns([1, 2, 1, 1.4], vertical_alignment="center")
-    today.caption(
+    box = st.sidebar.container(key="strip", gap="small")
+    box.caption(
         f"Today **{_money(budgets.spent_today())}**",
         help="Known cost of real calls since midnight UTC. Simulated calls are left out.",
     )
     text = f"Month **{_money(budgets.spent_this_month())}**"
     if isinstance(forecast, Forecast) and forecast.expected_usd:
         expected, low, high = map(_money, (forecast.expected_usd, forecast.lower_usd, forecast.upper_usd))
-        text += f" → {expected} ({low} – {high}) by month end"
-        note = f"Forecast from {forecast.n_days} days, with the weekly pattern; 8 of 10 months end within the range."
+        text += f" → {expected} by its end"
+        note = f"Between {low} and {high} in 8 of 10 months; from {forecast.n_days} days, with the weekly pattern."
     else:
         note = "" if isinstance(forecast, Forecast) else f"No forecast yet: {forecast.reason}"
-    month.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
+    box.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
     n_firing = sum(alert.state == "firing" for alert in budgets.alerts())
-    alerts.caption(f"Alerts **{n_firing}**", help="Budget thresholds that are exceeded now; see Budgets.")
-    with end.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+    if n_firing:
+        box.caption(
+            f":red[:material/notifications:] Alerts **{n_firing}**", help="Budget thresholds that are exceeded."
+        )
+    with box:
         demo.switch()
 
 
 def banners() -> None:
-    """A line for each budget that has reached a threshold or is heading past one: the fullest, then how many more."""
+    for notice in notices():
+        show = st.error if notice.is_over else st.warning
+        show(notice.text, icon=f":material/{notice.icon}:")
+
+
+def notices() -> list[Notice]:
+    """One for each budget that has reached a threshold or is heading past one: the fullest, then how many more."""
     reached = [
         each for each in budgets.standing() if each.status.reached is not None or each.forecast_reached is not None
     ]
     reached.sort(key=lambda each: each.status.share_spent, reverse=True)
-    for outlook in reached[:MAX_BANNERS]:
-        _banner(budgets.whole(outlook))
-    if len(reached) > MAX_BANNERS:
-        st.warning(
-            f"{len(reached) - MAX_BANNERS:,} more budgets have passed a threshold; see Budgets.",
-            icon=":material/warning:",
-        )
+    found = [_notice(budgets.whole(outlook)) for outlook in reached[:MAX_BANNERS]]
+    if (n := len(reached) - MAX_BANNERS) > 0:
+        found.append(Notice(f"{n:,} more budgets have passed a threshold; see Budgets.", "warning"))
+    return found
 
 
-def _banner(outlook: BudgetOutlook) -> None:
+def _notice(outlook: BudgetOutlook) -> Notice:
     status, budget = outlook.status, outlook.status.budget
     scope = "" if budget.scope == "all" else f" for {formatting.plain(words.scope(budget, in_sentence=True))}"
     text = (
@@ -70,10 +85,9 @@ def _banner(outlook: BudgetOutlook) -> None:
     if why := budgets.why(status.budget.id):
         text += f" {formatting.plain(why)}"
     if status.share_spent >= 1:
-        icon = ":material/notifications:" if budget.action == "notify" else ":material/block:"
-        st.error(f"{text} {_consequence(outlook)}".strip(), icon=icon)
-    else:
-        st.warning(text, icon=":material/warning:")
+        icon = "notifications" if budget.action == "notify" else "block"
+        return Notice(f"{text} {_consequence(outlook)}".strip(), icon, is_over=True)
+    return Notice(text, "warning")
 
 
 def _consequence(outlook: BudgetOutlook) -> str:

@@ -11,15 +11,19 @@ _ICON = {"works": ":material/check_circle:", "network": ":material/wifi_off:"}
 def show() -> None:
     with st.container(border=True):
         st.markdown("**Use a real model**")
-        st.caption(
-            "Paste a Gemini key from [Google AI Studio](https://aistudio.google.com/apikey). If it works, it is used,"
-            " and stays in memory: it is never stored or logged. To keep it, set GEMINI_API_KEY in a .env file."
-        )
-        with st.form("key_form", border=False):
-            key = st.text_input("Gemini API key", type="password", key="key_field", autocomplete="off")
-            test = st.form_submit_button("Test key", icon=":material/key:", width="stretch")
-        if test:
-            _try(key.strip() if key else "")
+        form()
+
+
+def form() -> None:
+    st.caption(
+        "Paste a Gemini key from [Google AI Studio](https://aistudio.google.com/apikey). If it works, it is used,"
+        " and stays in memory: it is never stored or logged. To keep it, set GEMINI_API_KEY in a .env file."
+    )
+    with st.form("key_form", border=False):
+        key = st.text_input("Gemini API key", type="password", key="key_field", autocomplete="off")
+        test = st.form_submit_button("Test key", icon=":material/key:", width="stretch")
+    if test:
+        _try(key.strip() if key else "")
 
 
 def _try(key: str) -> None:

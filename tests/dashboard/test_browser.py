@@ -25,6 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_first_time_user_gets_an_answer_without_a_key(chromium_path: str, address: str):
     with walking(chromium_path, address) as walker:
         walker.sees("Use a real model")
+        walker.open("Playground")
         walker.page.get_by_label("Prompt", exact=True).fill("Why is the sky blue?")
         walker.page.keyboard.press("Control+Enter")
         walker.sees("In short")
@@ -86,6 +87,7 @@ def test_a_user_with_a_key_sees_real_costs_stops_and_reads_clear_errors(
 ):
     environ = {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": gemini.url, "AIMM_CALL_TIMEOUT_S": "30"}
     with running_server(tmp_path, **environ) as address, walking(chromium_path, address) as walker:
+        walker.open("Playground")
         gemini.next(wire.answer("Because of Rayleigh scattering.", prompt=1000, candidates=100))
         walker.page.get_by_label("Prompt", exact=True).fill("Why is the sky blue?")
         walker.page.keyboard.press("Control+Enter")

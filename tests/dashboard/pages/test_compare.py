@@ -138,33 +138,6 @@ def test_a_voter_is_a_login_a_browser_or_whoever_sits_at_the_machine(
     process.use(None)
 
 
-@pytest.mark.parametrize(
-    ("kind", "cookie", "is_needed", "is_set"),
-    [
-        ("text/html; charset=utf-8", "", True, True),
-        ("text/html", "other=1; aimm_browser=short", True, True),
-        ("text/html", f"aimm_browser={'b' * 32}", True, False),
-        ("text/html", "", False, False),
-        ("application/json", "", True, False),
-    ],
-)
-def test_a_browser_gets_an_id_with_its_first_page(kind: str, cookie: str, is_needed: bool, is_set: bool):
-    async def page(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind.encode())]})
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "GET", "scheme": "https", "headers": [(b"cookie", cookie.encode())]}
-    asyncio.run(voter.BrowserId(page, is_needed=lambda: is_needed)(scope, None, send))  # type: ignore[arg-type]
-
-    given = dict(sent[0]["headers"]).get(b"set-cookie", b"").decode()
-    assert bool(given) is is_set
-    assert not given or all(part in given for part in ("HttpOnly", "SameSite=Lax", "Secure", "Max-Age="))
-
-
 def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTest):
     comparisons = process.manager().comparisons
     mine = Candidate(position=0, model="sim-fast", system="Be brief.", parameters=Parameters(temperature=0.5))

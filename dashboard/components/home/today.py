@@ -1,0 +1,46 @@
+"""What today is like: spend, calls, and what needs attention."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from dashboard import formatting
+from dashboard.components import header
+from dashboard.components.monitoring import headline
+from dashboard.frames import home, monitoring
+from dashboard.frames.home import Line
+
+_MARKS = {"bad": ("error", "red"), "warn": ("warning", "orange"), "plain": ("chevron_right", "gray")}
+
+
+def tiles() -> None:
+    """Spend of today and of the month, and the last 24 hours against the 24 before."""
+    of, simulated = home.day()
+    now, before = monitoring.totals(of, None, simulated)
+    st.subheader("Last 24 hours", anchor=False, help="Against the 24 hours before.")
+    if simulated:
+        st.badge("Simulated – costs are examples", color="orange")
+    headline.show(now, before, monitoring.over_time(of, None, simulated))
+
+
+def attention() -> None:
+    """What needs attention, each line with the way to where it is settled."""
+    st.subheader("Needs attention", anchor=False)
+    budgets_near, lines = header.notices(), home.attention()
+    for at, notice in enumerate(budgets_near):
+        _link("bad" if notice.is_over else "warn", notice.text, "monitoring", f"budget_{at}")
+    for at, line in enumerate(lines):
+        draw(line, f"attention_{at}")
+    if not budgets_near and not lines:
+        st.caption(":green[:material/check_circle:] Nothing: no budget near its limit, no failures, no run that waits.")
+
+
+def draw(line: Line, key: str) -> None:
+    _link(line.level, formatting.plain(formatting.short(line.text, 160)), line.page, key, line.params)
+
+
+def _link(level: str, text: str, page: str, key: str, params: Mapping[str, str] | None = None) -> None:
+    icon, colour = _MARKS[level]
+    with st.container(key=key):
+        label = f":{colour}[:material/{icon}:] {text}"
+        st.page_link(f"pages/{page}.py", label=label, query_params=dict(params) if params else None)

@@ -1,0 +1,40 @@
+"""Shortcuts of the whole dashboard, and the window that shows all of them."""
+
+import streamlit as st
+
+# `?` and the pages by their number; Streamlit's own shortcuts know no punctuation, and on a Mac Alt changes the digit.
+SCRIPT = """
+if (!window.aimmKeys) {
+  window.aimmKeys = true;
+  document.addEventListener("keydown", (event) => {
+    const at = event.target;
+    if (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName) && !event.altKey) return;
+    const digit = /^Digit([1-9])$/.exec(event.code);
+    let found = null;
+    if (event.key === "?") found = document.querySelector(".st-key-shortcuts button");
+    else if (event.altKey && !event.ctrlKey && !event.metaKey && digit)
+      found = document.querySelectorAll("[data-testid=stSidebarNavLink]")[digit[1] - 1];
+    if (found) { event.preventDefault(); found.click(); }
+  });
+}
+"""
+KEYS = {
+    "Everywhere": {"Alt + 1 … 9": "The pages, in the order of the navigation", "?": "This list", "Esc": "Close"},
+    "Log": {"J, K": "The next call, the one before", "Esc": "Close the call"},
+    "Playground": {"Enter": "Send", "Shift + Enter": "A new line"},
+    "Compare": {"Ctrl + Enter": "Compare", "1 … 9": "Vote for an answer", "0": "Tie"},
+    "Workflows": {"Ctrl + Enter": "Run"},
+}
+
+
+def listen() -> None:
+    st.html(f"<script>{SCRIPT}</script>", unsafe_allow_javascript=True)
+    if st.sidebar.button("Shortcuts", icon=":material/keyboard:", key="shortcuts", type="tertiary", help="Or press ?"):
+        _window()
+
+
+@st.dialog("Keyboard shortcuts")
+def _window() -> None:
+    for title, keys in KEYS.items():
+        st.markdown(f"**{title}**")
+        st.table({f"`{key}`": text for key, text in keys.items()}, border="horizontal")

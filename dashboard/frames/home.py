@@ -1,0 +1,108 @@
+"""Home: what needs somebody's attention, and what is new."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
+
+import streamlit as st
+
+from core.domain.experiment import Experiment
+from dashboard import formatting
+from dashboard.frames import budgets, monitoring, prices
+from dashboard.frames.monitoring import Range
+from dashboard.process import manager
+
+DAY, MOST = "24h", 6  # of each kind
+
+
+class Line(NamedTuple):
+    """Something to look at: a sentence, and the page where it can be settled.
+
+    level: bad: something fails or is refused; warn: it will, or waits for somebody; plain: worth knowing.
+    """
+
+    level: Literal["bad", "warn", "plain"]
+    text: str
+    page: str
+    params: Mapping[str, str] = {}
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def attention() -> list[Line]:
+    """What needs attention now, the worst first."""
+    found = [*_failures(), *_runs(), *_unpriced(), *_vendors()]
+    return sorted(found, key=lambda line: ("bad", "warn", "plain").index(line.level))
+
+
+def _failures() -> Iterator[Line]:
+    of, simulated = day()
+    for since, until, n, kind in monitoring.incidents(of, None, simulated)[-MOST:]:
+        hours = f"{since:%H:%M} – {until:%H:%M} UTC"
+        text = f"{n:,} calls failed between {hours}, most of them: {formatting.failure_text(kind).lower()}"
+        yield Line("bad", text, "log", {"log_range": f"{since.timestamp():.0f}-{until.timestamp():.0f}"})
+    for (vendor, model), opening in sorted(manager().breakers.states().items()):
+        text = f"{model} of {vendor} is not asked until {formatting.when(opening.ends_at)}: {opening.reason}"
+        yield Line("bad", text, "models")
+
+
+def _runs() -> Iterator[Line]:
+    recent = datetime.now(UTC) - timedelta(days=7)
+    for run in manager().workflows.runs(limit=50):
+        if run.status == "paused":
+            yield Line(
+                "warn", f"A run of {run.workflow_name} has reached its spending limit", "workflows", {"run": run.id}
+            )
+        elif run.status == "failed" and run.created_at > recent and run.source != "demo":
+            yield Line("warn", f"A run of {run.workflow_name} failed: {run.error}", "workflows", {"run": run.id})
+    for each in manager().comparisons.latest(50, demo=False):
+        if each.status == "interrupted":
+            text = f"A comparison was interrupted and can go on: {formatting.short(each.prompt, 60)}"
+            yield Line("warn", text, "compare", {"comparison": each.id})
+
+
+def _unpriced() -> Iterator[Line]:
+    for each in prices.unpriced_models()[:MOST]:
+        text = f"{each.n_calls:,} calls of {each.model} have no price, so their cost is unknown"
+        yield Line("warn", text, "models")
+
+
+def _vendors() -> Iterator[Line]:
+    if error := manager().vendors.list_error:
+        yield Line("warn", f"Could not read a vendor's model list: {error}", "models")
+
+
+def day() -> tuple[Range, bool]:
+    """The last 24 hours; of simulated calls where there is no real one yet."""
+    return monitoring.chosen(DAY), not monitoring.has_calls(simulated=False)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def verdicts() -> list[tuple[Experiment, str]]:
+    """Running experiments, each with what its data say so far."""
+    known = manager().experiments
+    return [(each, known.report(each.id).decision.headline) for each in known.all() if each.status == "running"]
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def news(since: datetime) -> list[Line]:
+    """What has happened since a moment."""
+    known, now = manager(), datetime.now(UTC)
+    lines: list[Line] = []
+    window = known.monitoring.window(since, now)
+    total = known.monitoring.total(window)
+    if total.n:
+        text = f"{total.n:,} calls for {formatting.usd(total.cost_usd)}, {sum(total.errors.values()):,} failed"
+        lines.append(Line("plain", text, "log", {"log_range": f"{since.timestamp():.0f}-{now.timestamp():.0f}"}))
+        names = {str(row.model) for row in known.monitoring.by_model(window)}
+        before = {str(row.model) for row in known.monitoring.by_model(known.monitoring.window(until=since, days=365))}
+        lines += [
+            Line("plain", f"First calls of {name}", "log", {"log_model": name})
+            for name in sorted(names - before)[:MOST]
+        ]
+    runs = [run for run in known.workflows.runs(limit=50) if run.finished_at and run.finished_at > since]
+    for run in runs[:MOST]:
+        lines.append(Line("plain", f"Run of {run.workflow_name} {run.status}", "workflows", {"run": run.id}))
+    for alert in budgets.alerts():
+        if alert.since > since and alert.state in ("firing", "resolved"):
+            lines.append(Line("plain", f"Alert {alert.state}: {alert.text or alert.budget_name}", "monitoring"))
+    return lines

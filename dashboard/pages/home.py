@@ -1,0 +1,35 @@
+"""Home: where things stand today, what needs attention, and the first steps of a newcomer."""
+
+import streamlit as st
+
+from dashboard import formatting, visits
+from dashboard.components import head
+from dashboard.components.home import steps, today
+from dashboard.frames import home, monitoring
+
+head.show("Home")
+steps.show()
+has_any = monitoring.has_calls(simulated=False) or monitoring.has_calls(simulated=True)
+today.attention()
+if has_any:
+    today.tiles()
+
+left, right = st.columns(2, gap="medium")
+with left:
+    verdicts = home.verdicts()
+    if verdicts:
+        st.subheader("Running experiments", anchor=False)
+    for experiment, verdict in verdicts:
+        today.draw(
+            home.Line("plain", f"{experiment.name} – {verdict}", "experiments", {"experiment": experiment.id}),
+            f"verdict_{experiment.id}",
+        )
+with right:
+    since = visits.last()
+    if since is not None:
+        st.subheader("Since your last visit", anchor=False, help=f"It ended {formatting.when(since)}.")
+        lines = home.news(since)
+        for at, line in enumerate(lines):
+            today.draw(line, f"news_{at}")
+        if not lines:
+            st.caption("Nothing new.")

@@ -1,0 +1,52 @@
+"""Home: first steps, what needs attention, what is new."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import process
+from tests.pages import show, texts
+
+pytestmark = pytest.mark.usefixtures("pages_as_served")
+
+
+def labels(app: AppTest) -> str:
+    return "\n".join(str(link.proto.label) for link in app.get("page_link"))
+
+
+def test_a_newcomer_sees_three_steps_and_ticks_them_off(app: AppTest):
+    assert "1 · Ask a model" in texts(show(app, "home"))
+    assert "done" not in texts(app)
+
+    process.manager().generate("Hello", model="sim-fast")
+    app.run()
+
+    assert "**1 · Ask a model** :green[:material/check_circle: done]" in texts(app)
+
+
+def test_what_needs_attention_is_named_with_the_way_to_it(app: AppTest):
+    manager = process.manager()
+    manager.generate("Hello", model="sim-fast")
+    assert "Nothing: no budget near its limit" in texts(show(app, "home"))
+
+    manager.budgets.create("Team *one*", "0.01", counts_simulated=True)
+    run = manager.workflows.start("analysis", "Why do cats purr?", cap_usd=Decimal("0.000000001"))
+    manager.workflows.wait(run)
+    st.cache_data.clear()
+    app.run()
+
+    assert "A run of analysis has reached its spending limit" in labels(app)
+
+
+def test_what_happened_since_the_last_visit_is_new(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    manager, hour = process.manager(), timedelta(hours=1)
+    manager.workflows.wait(manager.workflows.start("analysis", "Why do cats purr?"))
+
+    for since, is_new in ((datetime.now(UTC) - hour, True), (datetime.now(UTC) + hour, False)):
+        monkeypatch.setattr("dashboard.visits.last", lambda since=since: since)
+        shown = show(app, "home")
+        assert ("Run of analysis succeeded" in labels(shown)) is is_new
+        assert ("Nothing new" in texts(shown)) is not is_new
