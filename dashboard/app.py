@@ -24,10 +24,11 @@ from api.limits import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.listen_policy import check_binding
-from dashboard import failure, login, process, visits, voter
-from dashboard.components import keyboard
-from dashboard.cookies import PageCookie
+from dashboard import failure, login, process
+from dashboard.components.frame import keyboard
 from dashboard.login_gate import Gate, Uploads, policy
+from dashboard.visitors import visits, voter
+from dashboard.visitors.cookies import PageCookie
 
 WARM_UP_AFTER_S = 3.0
 # Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first

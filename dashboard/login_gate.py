@@ -20,8 +20,9 @@ from streamlit import auth_util, runtime
 
 from core import AimmError
 from core.domain.key import LOGIN_LIFE_S
-from dashboard import login, voter
+from dashboard import login
 from dashboard.process import manager
+from dashboard.visitors import voter
 
 MAX_FORM_BYTES = 8192
 FORM_TIMEOUT_S = 10.0

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from dashboard import address, failure, login, process, theme
-from dashboard.components import header, keyboard
+from dashboard.components.frame import header, keyboard
 
 
 class Entry(NamedTuple):

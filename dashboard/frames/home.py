@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 @st.cache_data(ttl=5, show_spinner=False)
 def attention() -> list[Line]:
-    """What needs attention now, the worst first."""
+    """Everything that needs attention now, the worst first."""
     found = [*_failures(), *_runs(), *_unpriced(), *_vendors()]
     return sorted(found, key=lambda line: ("bad", "warn", "plain").index(line.level))
 
@@ -85,7 +85,7 @@ def verdicts() -> list[tuple[Experiment, str]]:
 
 @st.cache_data(ttl=60, show_spinner=False)
 def news(since: datetime) -> list[Line]:
-    """What has happened since a moment."""
+    """The things that have happened since a moment."""
     known, now = manager(), datetime.now(UTC)
     lines: list[Line] = []
     window = known.monitoring.window(since, now)
@@ -104,5 +104,5 @@ def news(since: datetime) -> list[Line]:
         lines.append(Line("plain", f"Run of {run.workflow_name} {run.status}", "workflows", {"run": run.id}))
     for alert in budgets.alerts():
         if alert.since > since and alert.state in ("firing", "resolved"):
-            lines.append(Line("plain", f"Alert {alert.state}: {alert.text or alert.budget_name}", "monitoring"))
+            lines.append(Line("plain", f"Alert {alert.state}: {alert.text or alert.budget_name}", "budgets"))
     return lines

@@ -13,7 +13,7 @@ from core.domain.generation import Generation
 from core.domain.metrics import Counted
 from dashboard import formatting, tables
 from dashboard.process import manager
-from dashboard.voter import voter
+from dashboard.visitors.voter import voter
 
 FEEDBACK_DAYS = 30
 

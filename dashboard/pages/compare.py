@@ -8,7 +8,7 @@ from dashboard import address, tables
 from dashboard.components.compare import blind, form, result, rule_editor, votes
 from dashboard.frames import compare
 from dashboard.process import manager
-from dashboard.voter import voter
+from dashboard.visitors.voter import voter
 
 mm = manager()
 state = st.session_state

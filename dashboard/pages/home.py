@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from dashboard import formatting, visits
+from dashboard import formatting
 from dashboard.components import head
 from dashboard.components.home import steps, today
 from dashboard.frames import home, monitoring
+from dashboard.visitors import visits
 
 head.show("Home")
 steps.show()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dashboard import visits, voter
-from dashboard.cookies import PageCookie
+from dashboard.visitors import visits, voter
+from dashboard.visitors.cookies import PageCookie
 
 
 def sent(kind: str, cookie: str, **how: Any) -> str:

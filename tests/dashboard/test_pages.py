@@ -75,7 +75,7 @@ def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
 @pytest.mark.parametrize(
     ("page", "place"),
     [
-        ("log", "dashboard.components.header._money"),  # the strip on top of every page
+        ("log", "dashboard.components.frame.header._money"),  # the strip on top of every page
         ("log", "dashboard.components.log.history.table"),
         ("monitoring", "core.monitoring.spend.SpendService.month"),  # inside a cached function
         ("gateway", "dashboard.frames.gateway.tail"),  # inside a fragment

@@ -9,7 +9,7 @@ from core.domain.comparison import Comparison
 from dashboard.components import answer
 from dashboard.components.compare import controls
 from dashboard.process import manager
-from dashboard.voter import voter
+from dashboard.visitors.voter import voter
 
 LOOK_S = 0.5
 # Of the two as they are shown: first or second.

@@ -12,7 +12,7 @@ from dashboard.charts.base import Span
 from dashboard.charts.compare import win_rate_over_time, win_rates
 from dashboard.frames import compare, monitoring
 from dashboard.process import manager
-from dashboard.voter import voter
+from dashboard.visitors.voter import voter
 
 CHOICES = {"a": "{a} is better", "b": "{b} is better", "tie": "Tie", "both_bad": "Both bad"}
 

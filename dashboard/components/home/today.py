@@ -1,11 +1,11 @@
-"""What today is like: spend, calls, and what needs attention."""
+"""Today: calls, cost, and what needs attention."""
 
 from collections.abc import Mapping
 
 import streamlit as st
 
 from dashboard import formatting
-from dashboard.components import header
+from dashboard.components.frame import header
 from dashboard.components.monitoring import headline
 from dashboard.frames import home, monitoring
 from dashboard.frames.home import Line
@@ -24,11 +24,11 @@ def tiles() -> None:
 
 
 def attention() -> None:
-    """What needs attention, each line with the way to where it is settled."""
+    """Draw what needs attention, each line with the way to where it is settled."""
     st.subheader("Needs attention", anchor=False)
     budgets_near, lines = header.notices(), home.attention()
     for at, notice in enumerate(budgets_near):
-        _link("bad" if notice.is_over else "warn", notice.text, "monitoring", f"budget_{at}")
+        _link("bad" if notice.is_over else "warn", notice.text, "budgets", f"budget_{at}")
     for at, line in enumerate(lines):
         draw(line, f"attention_{at}")
     if not budgets_near and not lines:

@@ -1,16 +1,15 @@
 """Compare as its users see it: models side by side, votes with and without names, what came of them."""
 
-import asyncio
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.domain.comparison import Candidate
 from core.domain.generation import Model, Parameters
-from dashboard import process, voter
+from dashboard import process
 from dashboard.components.compare import candidates
+from dashboard.visitors import voter
 from tests.pages import button, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")

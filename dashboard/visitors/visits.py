@@ -13,8 +13,8 @@ _TIMES = re.compile(r"(\d{1,10})\.(\d{1,10})", re.ASCII)  # the last page that w
 
 def last() -> datetime | None:
     """The end of the visit before this one; None = we know of none."""
-    found = _TIMES.fullmatch(st.context.cookies.get(COOKIE, ""))
-    return datetime.fromtimestamp(int(found[2]), UTC) if found and int(found[2]) else None
+    found = _TIMES.fullmatch(str(st.context.cookies.get(COOKIE, "")))
+    return datetime.fromtimestamp(int(found[2]), UTC) if found and 0 < int(found[2]) < time.time() else None
 
 
 def noted(found: str) -> str:

@@ -1,0 +1,1 @@
+"""The people who look at the pages."""
