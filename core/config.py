@@ -20,7 +20,7 @@ MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is s
 
 
 def _setting(default: Any, reader: Callable[..., Any], *of: Any, is_secret: bool = False) -> Any:
-    """A field read by `reader(environment, *of)`. Where that finds nothing, the default holds; `dict` is an empty one."""
+    """A field read by `reader(environment, *of)`. Where that finds nothing, the default holds; `dict`: an empty one."""
     made = default if default is dict else lambda: default
     return field(default_factory=made, repr=not is_secret, metadata={"read": lambda given: reader(given, *of)})
 

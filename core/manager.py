@@ -1,8 +1,8 @@
 """ModelManager: the composition root. Settings in, services out; nothing else builds anything."""
 
-import asyncio
 import threading
 import time
+from asyncio import AbstractEventLoop as EventLoop
 from dataclasses import replace
 
 from core import clock
@@ -69,19 +69,13 @@ class ModelManager(CallMethods):
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        simulated_speed: float | None = None,
-        source: Source = "python",
-        takes_up: bool = True,
-        loop: asyncio.AbstractEventLoop | None = None,
+        self, settings: Settings, speed: float | None, source: Source, *, takes_up: bool, loop: EventLoop | None
     ) -> None:
         """See `open`."""
         self.settings = settings
         self._source: Source = source
         self._loop = BackgroundLoop(loop)
-        self._registry = Registry(settings, simulated_speed)
+        self._registry = Registry(settings, speed)
         self._closed = threading.Event()
         self._open_records()
         self._open_money()
@@ -232,7 +226,7 @@ class ModelManager(CallMethods):
         simulated_speed: float | None = None,
         source: Source = "python",
         takes_up: bool = True,
-        loop: asyncio.AbstractEventLoop | None = None,
+        loop: EventLoop | None = None,
     ) -> "ModelManager":
         """Open with the settings of the environment and of `.env`, unless others are given.
 
@@ -241,8 +235,7 @@ class ModelManager(CallMethods):
         takes_up: Do what nobody asks for: continue workflow runs that a dead process left, evaluate and send alerts.
         loop: A server's running loop, for calls to run on; then the manager is opened and closed in another thread.
         """
-        chosen = settings or Settings.load()
-        return cls(chosen, simulated_speed=simulated_speed, source=source, takes_up=takes_up, loop=loop)
+        return cls(settings or Settings.load(), simulated_speed, source, takes_up=takes_up, loop=loop)
 
     def close(self) -> None:
         """Stop running calls (they are recorded), finish all writes, close the database."""

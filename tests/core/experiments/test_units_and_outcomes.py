@@ -536,9 +536,9 @@ def test_a_shadow_answers_silently_and_is_paid(mm: ModelManager):
     testing.flush(mm)
 
     assert served.variant.position in (0, 1)
-    position, n, failed, nano, _ = mm.experiments.reports.shadow_costs(made.id)[0]
+    position, n, failed, cost_usd, _ = mm.experiments.reports.shadow_costs(made.id)[0]
     assert (position, n, failed) == (2, 1, 0)
-    assert nano > 0
+    assert cost_usd > 0
     assert len(shadows) <= 1
     ((shadow_id, served_id),) = mm.experiments.reports.shadow_pairs(made.id)
     assert served_id == call.id
