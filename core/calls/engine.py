@@ -171,10 +171,12 @@ class CallEngine:
     def count_tokens(self, request: Request, origin: Origin) -> int:
         """The exact input tokens of a request, counted by its vendor, which bills nothing for it. Raises: AimmError"""
         self.check_models(origin, request.model)
+        sent = self._router.at_target(request)
 
         async def count() -> int:
-            provider, model = await self._resolve(request.model)
-            return await provider.count_tokens(replace(request, model=model.name))
+            await self._limits.take(origin.key, origin.user_id)
+            provider, model = await self._resolve(sent.model)
+            return await provider.count_tokens(replace(sent, model=model.name))
 
         return self._loop.run(count())
 

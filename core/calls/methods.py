@@ -114,9 +114,9 @@ class CallMethods(ABC):
         finally:
             call.cancel()
 
-    def count_tokens(self, request: Request, key: Key | None = None) -> int:
-        """The exact input tokens of a request, counted by its vendor. key: Who asks. Raises: AimmError"""
-        return self.calls.count_tokens(request, Origin(source=self._source, key=key))
+    def count_tokens(self, request: Request, key: Key | None = None, *, user_id: str = "") -> int:
+        """The exact input tokens of a request, counted by its vendor. key, user_id: Who asks. Raises: AimmError"""
+        return self.calls.count_tokens(request, Origin(source=self._source, key=key, user_id=user_id))
 
     def _request_and_options(self, prompt: Prompt, options: Options) -> tuple[Request, CallOptions]:
         """The request that is meant, and what the call is begun with."""

@@ -39,6 +39,10 @@ class Router(Protocol):
         """Tell whether `route` can answer at once, without the database."""
         ...
 
+    def at_target(self, request: Request) -> Request:
+        """The request as the target of its alias is sent it, for what is no call and assigns nobody."""
+        ...
+
     def route(self, request: Request, origin: Origin, unit: Unit, force: str | int | None) -> Route:
         """The route of a request. force: A variant for trying it out; it is served and not counted.
 

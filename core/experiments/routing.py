@@ -78,6 +78,11 @@ class TrafficRouter:
         alias = self.alias(request.model)
         return alias is None or alias.rollout_id is None
 
+    def at_target(self, request: Request) -> Request:
+        """The request as the target of its alias is sent it; a rollout assigns nobody for that."""
+        alias = self.alias(request.model)
+        return request if alias is None else _sent_to(alias.target, request)
+
     def route(self, request: Request, origin: Origin, unit: Unit = "", force: str | int | None = None) -> Route:
         """The route of a request for an alias or an experiment; any other stays as it is. unit, force: see `assign`.
 
@@ -134,15 +139,13 @@ class TrafficRouter:
                 if origin.ref_id is None:
                     target = replace(target, fallbacks=alias.target.fallbacks, cache_s=alias.target.cache_s)
                     origin = replace(origin, ref_id=alias.rollout_id, ref_part=assignment.id)
-        parameters = request.parameters.over(target.parameters)
-        system = request.system if request.system is not None else target.system
         if (target.fallbacks and not origin.fallbacks) or (target.cache_s and origin.cache_s is None):
             origin = replace(
                 origin,
                 fallbacks=origin.fallbacks or target.fallbacks,
                 cache_s=target.cache_s if origin.cache_s is None else origin.cache_s,
             )
-        return Route(request=replace(request, model=target.model, system=system, parameters=parameters), origin=origin)
+        return Route(request=_sent_to(target, request), origin=origin)
 
     def _named(self, name: str) -> Experiment:
         for _ in range(2):
@@ -214,6 +217,12 @@ def target_of(variant: Variant) -> Target:
         parameters=variant.parameters,
         prompt_version=variant.prompt_version,
     )
+
+
+def _sent_to(target: Target, request: Request) -> Request:
+    system = request.system if request.system is not None else target.system
+    parameters = request.parameters.over(target.parameters)
+    return replace(request, model=target.model, system=system, parameters=parameters)
 
 
 def _as_variant(request: Request, variant: Variant) -> Request:

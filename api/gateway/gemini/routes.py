@@ -66,7 +66,8 @@ async def _count(exchange: Exchange, mm: ModelManager, model: str) -> None:
     body = await exchange.json()
     inner = body.get("generateContentRequest")
     request = read.content(model, inner if isinstance(inner, dict) else body, is_streamed=False)
-    n = await asyncio.to_thread(mm.count_tokens, request, exchange.key)
+    user_id = origin_of(exchange).user_id
+    n = await asyncio.to_thread(mm.count_tokens, request, exchange.key, user_id=user_id)
     await exchange.answer(200, encoded({"totalTokens": n}))
 
 

@@ -10,6 +10,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
+from core.domain.experiment import Target
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
 from tests.conftest import copied
 from tests.fakes import gemini as gemini_fake
@@ -168,6 +169,23 @@ def test_tokens_are_counted(served: Running, google: Any):
     assert google.count_tokens(model="sim-fast", contents="Hello").total_tokens == 1
     with pytest.raises(errors.ClientError):
         google.count_tokens(model=GPT, contents="Hello")
+
+
+def test_tokens_are_counted_by_the_target_of_an_alias_and_within_a_keys_limit(served: Running):
+    served.mm.aliases.set("counted", Target(model=CLAUDE, system="Be brief."))
+    _, secret = served.mm.keys.create("counts", models=("counted",), rpm=2, user_rpm=1)
+    body = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+
+    heard = [
+        served.post("/gemini/v1beta/models/counted:countTokens", body, {"x-goog-api-key": secret, "x-aimm-user": user})
+        for user in ("a", "a", "b", "c")
+    ]
+
+    assert [each.status for each in heard] == [200, 429, 200, 429]
+    assert heard[0].json == {"totalTokens": 42}
+    sent = served.vendor.requests[-1]["body"]
+    assert (sent["model"], sent["system"]) == (CLAUDE, "Be brief.")
+    assert int(heard[1].headers["retry-after"]) > 0
 
 
 def test_a_caller_who_leaves_stops_the_vendor(served: Running, google: Any):
