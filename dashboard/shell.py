@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     names: str = ""
 
     def page(self, **options: Any) -> st.Page:
-        given = {"icon": f":material/{self.icon}:", "url_path": self.file} | options
+        given = {"icon": f":material/{self.icon}:", "url_path": self.file.lstrip("_")} | options
         return st.Page(f"pages/{self.file}.py", title=self.title, **given)
 
 
@@ -46,6 +46,7 @@ PAGES = (
     Entry("Records", "models", "Models & prices", "sell", PRICES),
     Entry("Records", "settings", "Settings", "settings"),
 )  # fmt: skip
+STANDARD = Entry("Records", "_standard", "Standard", "palette")
 NAME = "AI Model Manager"
 # Drawn here: browsers fetch the pictures of icons and emojis from other hosts.
 _MARK = (
@@ -56,7 +57,7 @@ ICON = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{_MARK}</sv
 
 
 def _logo() -> str:
-    text = f'<text x="42" y="23" font-family="sans-serif" font-size="20" font-weight="600" fill="{theme.ink().text}">'
+    text = f'<text x="42" y="23" font-family="sans-serif" font-size="20" font-weight="600" textLength="184" lengthAdjust="spacingAndGlyphs" fill="{theme.ink().text}">'
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 232 32">{_MARK}{text}{NAME}</text></svg>'
 
 
@@ -64,7 +65,8 @@ def run() -> None:
     process.put_aside()
     is_in = login.lets_in()
     sections: dict[str, list[st.Page]] = {}
-    for entry in PAGES:
+    pages = (*PAGES, STANDARD) if process.manager().settings.is_developer else PAGES
+    for entry in pages:
         sections.setdefault(entry.section, []).append(entry.page())
     # The first page is at the root, which is the only address of a default page; /home shows it too.
     first = PAGES[0]
@@ -80,7 +82,7 @@ def run() -> None:
     for part in (header.strip, keyboard.listen, *(() if is_home else (header.banners,))):
         with failure.contained():
             part()
-    address.enter(page.title, next(entry.names for entry in PAGES if entry.title == page.title).split())
+    address.enter(page.title, next(entry.names for entry in pages if entry.title == page.title).split())
     page.run()  # an error of the page itself ends the run, so that what was typed below it is kept: see failure.show
 
 

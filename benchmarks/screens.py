@@ -1,0 +1,150 @@
+"""Photographs every page in every state, width and theme, and looks for what a glance would find.
+
+States: an empty database, the demo data, a vendor that cannot be reached, a million calls. For each picture: text that
+is cut off without dots, a page that scrolls sideways, errors in the console, requests to other hosts, the number of
+nodes, and what axe finds serious or critical. Pictures and a report are kept in benchmarks/screens/.
+
+    python -m benchmarks.screens [--states empty demo] [--pages log models] [--cache FOLDER]
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.common import (
+    CHROMIUM_FLAGS,
+    DASHBOARD,
+    NO_VENDOR,
+    ROOT,
+    chromium,
+    demo_database,
+    open_manager,
+    print_table,
+    serving,
+    temporary_folder,
+)
+
+FOLDER = ROOT / "benchmarks" / "screens"
+PAGES = sorted(path.stem for path in (DASHBOARD.parent / "pages").glob("[!_]*.py"))
+STATES = ("empty", "demo", "failing", "million")
+WIDTHS, SCHEMES = (390, 800, 1440), ("light", "dark")
+SETTLED_MS = 2500  # charts are drawn after the script has ended
+# Boxes whose text is wider than they are and does not end in dots; tables draw their cells on a canvas.
+CUT = """() => [...document.querySelectorAll('[data-testid=stMain] *, [data-testid=stSidebar] *')].filter((at) => {
+  const style = getComputedStyle(at), box = at.getBoundingClientRect();
+  const hasText = [...at.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  return hasText && box.width > 1 && style.visibility !== 'hidden' && style.overflowX !== 'visible'
+    && style.overflowX !== 'auto' && style.overflowX !== 'scroll' && style.textOverflow !== 'ellipsis'
+    && at.scrollWidth > at.clientWidth + 1;
+}).map((at) => at.textContent.trim().slice(0, 60))"""
+OUTSIDE = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart] svg text')].filter((at) => {
+  const chart = at.closest('svg').getBoundingClientRect(), box = at.getBoundingClientRect();
+  return at.textContent.trim() && box.width && (box.left < chart.left - 1 || box.right > chart.right + 1);
+}).map((at) => at.textContent.trim().slice(0, 60))"""
+SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+NODES = "() => document.querySelectorAll('*').length"
+
+
+@contextmanager
+def served(state: str, cache: Path | None) -> Iterator[str]:
+    """The product in a state; its address."""
+    with temporary_folder() as folder:
+        database, vendors = folder / "screens.db", dict(NO_VENDOR)
+        if state == "million":
+            with demo_database(1_000_000, cache) as large, serving(large) as server:
+                yield server.address
+            return
+        if state == "demo":
+            with open_manager(database) as mm:
+                mm.demo.fill()
+        if state == "failing":
+            vendors |= {"GEMINI_API_KEY": "AIza" + "0" * 35, "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}
+        with serving(database, vendors) as server:
+            yield server.address
+
+
+class Photographer:
+    """Opens pages and notes what is wrong with them."""
+
+    def __init__(self, browser: Browser, address: str, state: str) -> None:
+        self._browser, self._address, self._state = browser, address, state
+
+    def take(self, name: str, width: int, scheme: Any) -> tuple[int, list[str]]:
+        """The number of nodes, and the findings."""
+        findings: list[str] = []
+        page = self._browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+        page.on("pageerror", lambda error: findings.append(f"error: {error}"))
+        page.on("request", lambda request: self._asked(request.url, findings))
+        page.goto(f"{self._address}/{name}")
+        page.wait_for_selector("h1", timeout=60_000)
+        still = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
+        still.wait_for(state="attached", timeout=60_000)
+        page.wait_for_timeout(SETTLED_MS)
+        still.wait_for(state="attached", timeout=60_000)
+        file = FOLDER / self._state / f"{name}-{width}-{scheme}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=file)
+        findings += _looked_over(page, width)
+        n = int(page.evaluate(NODES))
+        page.close()
+        return n, findings
+
+    def _asked(self, url: str, findings: list[str]) -> None:
+        if not url.startswith((self._address, self._address.replace("http", "ws"), "data:", "blob:")):
+            findings.append(f"fetched from elsewhere: {url}")
+
+
+def _looked_over(page: Page, width: int) -> list[str]:
+    findings = [f"cut off: {text}" for text in page.evaluate(CUT)]
+    findings += [f"outside of its chart: {text}" for text in page.evaluate(OUTSIDE)]
+    findings += [f"scrolls sideways by {wide} px" for wide in [page.evaluate(SIDEWAYS)] if wide > 0]
+    if page.locator("[data-testid=stException], [class*=st-key-failure_]").count():
+        findings.append("a part could not be shown")
+    if width != 800:  # neither the elements nor the colours differ from those of the other widths
+        findings += [
+            f"axe {found['impact']}: {found['id']} at {found['nodes'][0]['target'][0]} ({len(found['nodes'])})"
+            for found in Axe().run(page).response["violations"]
+            if found["impact"] in ("serious", "critical")
+        ]
+    return findings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--states", nargs="+", choices=STATES, default=STATES)
+    parser.add_argument("--pages", nargs="+", choices=PAGES, default=PAGES)
+    parser.add_argument("--cache", type=Path, help="a folder that keeps the large demo database for the next run")
+    given = parser.parse_args()
+    report: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        for state in given.states:
+            rows = []
+            with served(state, given.cache) as address:
+                photographer = Photographer(browser, address, state)
+                for name in given.pages:
+                    found = {
+                        (width, scheme): photographer.take(name, width, scheme)
+                        for width in WIDTHS
+                        for scheme in SCHEMES
+                    }
+                    for (width, scheme), (_, findings) in found.items():
+                        report += [f"{state} {name} {width} {scheme}: {finding}" for finding in findings]
+                    rows.append([name, max(n for n, _ in found.values()), sum(len(each) for _, each in found.values())])
+            print_table(
+                f"{state}: {len(WIDTHS) * len(SCHEMES)} pictures a page", ("page", "most nodes", "findings"), rows
+            )
+        browser.close()
+    (FOLDER / "report.txt").write_text("\n".join(report) + "\n")
+    print("\n".join(report))
+    sys.exit(bool(report))
+
+
+if __name__ == "__main__":
+    main()
