@@ -37,7 +37,7 @@ PAGES = (
     Entry("Work", "home", "Home", "home"),
     Entry("Work", "playground", "Playground", "chat", "conversation call playground_search"),
     Entry("Work", "workflows", "Workflows", "account_tree", "run flow_name"),
-    Entry("Work", "compare", "Compare", "compare", "comparison"),
+    Entry("Work", "compare", "Compare", "compare", "comparison compare_view"),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
     Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),
     Entry("Work", "budgets", "Budgets", "savings", "budget budget_search"),

@@ -62,7 +62,15 @@ CSS = """<style>
   .aimm-budget > :nth-child(2) {grid-row: 2; grid-column: 1 / -1;}
   .aimm-heads {display: none;}
 }
+/* Answers side by side: one scroller, or each its own; on narrow pages the page itself scrolls. */
+.st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {
+  max-height: max(260px, calc(100vh - 400px)); overflow-y: auto;}
+.aimm-difference {white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.55;}
+.aimm-difference del {color: color-mix(in srgb, currentColor 65%, transparent);}
+.aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;
+  background: color-mix(in srgb, var(--tone) 22%, transparent);}
 @media (max-width: 640px) {
+  .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {max-height: none;}
   [data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}
 }
 </style>""".replace("LINE", _LINE)

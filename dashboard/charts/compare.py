@@ -1,33 +1,31 @@
-"""Win rates, and how they came about."""
+"""Win rates over time."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from dashboard.charts.base import GREY, Span, by_model, finish, line, of_frame
+from dashboard import formatting
+from dashboard.charts.base import Span
+from dashboard.charts.colours import Ink
+from dashboard.charts.stack import Series, Stack, Tip
+
+LINES = 6
 
 
-@of_frame
-def win_rates(frame: pd.DataFrame) -> Any:
-    known = frame.dropna(subset=["win rate %"])
-    order = known["model"].tolist()
-    y = alt.Y("model:N", sort=order, title=None)
-    x = alt.Scale(domain=[0, 100])
-    rule = alt.Chart(pd.DataFrame({"x": [50]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="x:Q")
-    bars = alt.Chart(known).mark_rule(strokeWidth=3).encode(
-        y=y, x=alt.X("lower %:Q", scale=x, title="Win rate (%), 95 % interval"), x2="upper %:Q",
-        color=by_model(known["model"]).legend(None),
-    )  # fmt: skip
-    points = alt.Chart(known).mark_circle(size=90, opacity=1).encode(
-        y=y, x=alt.X("win rate %:Q", scale=x), color=by_model(known["model"]).legend(None),
-        tooltip=["model:N", "win rate %:Q", "lower %:Q", "upper %:Q", "decided:Q"],
-    )  # fmt: skip
-    return finish(rule + bars + points, height=40 + 32 * max(1, len(order)))
-
-
-@of_frame
-def win_rate_over_time(frame: pd.DataFrame, span: Span) -> Any:
-    y = alt.Y("win rate %:Q", title="Win rate so far (%)", scale=alt.Scale(domain=[0, 100]))
-    tips = ["model:N", alt.Tooltip("win rate %:Q", format=".1f")]
-    return line(frame, span, y, tips, "step-after", color=by_model(frame["model"]))
+def win_rate_over_time(frame: pd.DataFrame, ink: Ink, colours: Mapping[str, str]) -> dict[str, Any]:
+    """A line a model, the best now first. frame: A row a day, a column a model with its win rate so far in per cent."""
+    span = Span.around("day", frame["time"].iloc[0], frame["time"].iloc[-1] + pd.Timedelta(days=1))
+    now = frame.iloc[-1].drop("time").sort_values(ascending=False, na_position="last")
+    best, rate = str(now.index[0]), formatting.percent(now.iloc[0] / 100, 0)
+    shown = f", {LINES} of {len(now)} models" if len(now) > LINES else ""
+    models = [str(name) for name in now.index[:LINES]]
+    tips = [Tip(f"tip {at}", name) for at, name in enumerate(models)]
+    texts = {
+        f"tip {at}": [formatting.UNKNOWN if pd.isna(each) else f"{each:.0f}%" for each in frame[name]]
+        for at, name in enumerate(models)
+    }
+    stack = Stack(frame.assign(**texts), span, ink, tips=tips, height=160)
+    series = [Series(name, name, colours.get(name, ink.muted)) for name in models]
+    stack.lines(f"Win rate so far: {best} leads with {rate}{shown}", series, "d", unit="%")
+    return stack.spec()

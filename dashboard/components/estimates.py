@@ -59,6 +59,21 @@ def several(requests: Sequence[Request]) -> None:
     _table(found, [each.model for each in found], "model")
 
 
+def expected(requests: Sequence[Request]) -> str:
+    """The expected cost of several calls together, in words."""
+    cost = total([manager().models.estimate(request) for request in requests])[1]
+    return "cost unknown" if cost is None else f"≈ {formatting.usd(cost)}"
+
+
+def popover(requests: Sequence[Request], key: str) -> None:
+    """The expected cost of several calls, which opens to that of each."""
+    label = formatting.plain(expected(requests))
+    box = st.popover(label, icon=":material/calculate:", key=key, type="tertiary", help=HELP, on_change="rerun")
+    if box.open:
+        with box:
+            several(requests)
+
+
 def steps(workflow: Workflow, inputs: Mapping[str, str], model: str) -> None:
     found = manager().workflows.estimate(workflow, inputs, model, manager().models.estimate_step)
     _table(found, [f"{step.name} ({each.model})" for step, each in zip(workflow.steps, found, strict=True)], "step")

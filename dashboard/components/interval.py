@@ -59,29 +59,32 @@ class Pill(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A text, with a muted note after it; `tip` shows under the mouse."""
+    """A text, with a muted note after it; `tip` shows under the mouse. dot: A colour before it."""
 
     text: str
     note: str = ""
     tip: str = ""
     is_strong: bool = False
+    dot: str = ""
 
     def html(self, ink: Ink) -> str:
         text = f"<b>{escape(self.text)}</b>" if self.is_strong else escape(self.text)
         note = f' <span class="aimm-note">{escape(self.note)}</span>' if self.note else ""
-        return f"<span{_title(self.tip)}>{text}{note}</span>"
+        dot = f'<i class="aimm-dot" style="background:{self.dot}"></i>' if self.dot else ""
+        return f"<span{_title(self.tip)}>{dot}{text}{note}</span>"
 
 
 class Head(NamedTuple):
-    """The head of a column. is_number: It stands at the right."""
+    """The head of a column. is_number: It stands at the right. is_scale: Its cells are bars."""
 
     text: str
     is_number: bool = False
     tip: str = ""
+    is_scale: bool = False
 
 
 Row = Sequence[Bar | Pill | Cell]
-SCALE = Head("worse ← 0 → better")
+SCALE = Head("worse ← 0 → better", is_scale=True)
 
 
 def tone_colour(tone: Tone, ink: Ink) -> str:
@@ -115,7 +118,7 @@ def _row(row: Row | str, heads: Sequence[Head], ink: Ink) -> str:
 
 
 def _side(head: Head) -> str:
-    return "aimm-number" if head.is_number else "aimm-scale" if head == SCALE else ""
+    return "aimm-number" if head.is_number else "aimm-scale" if head.is_scale else ""
 
 
 def _title(tip: str) -> str:

@@ -1,13 +1,18 @@
 """Comparisons, and what votes on them add up to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
+import streamlit as st
 
 from core.comparison import judging
-from dashboard import formatting
+from core.domain.comparison import Comparison, Vote
+from dashboard import formatting, tables
 from dashboard.frames import log
 from dashboard.process import manager
+
+SHOWN, HIDDEN = 50, "hidden until you vote"
+CHOICES = {"a": "A is better", "b": "B is better", "tie": "Tie", "both_bad": "Both bad"}
 
 
 def blank_candidates(models: Sequence[str]) -> pd.DataFrame:
@@ -18,59 +23,55 @@ def blank_candidates(models: Sequence[str]) -> pd.DataFrame:
 
 def history() -> pd.DataFrame:
     """A row a comparison, the newest first; of the hidden ones nothing that tells their answers apart."""
-    names, hidden = ("models", "winner by rule"), log.hidden()
-    records = [
-        {
-            "time": c.created_at,
-            "prompt": formatting.short(c.prompt),
-            "source": c.source,
-            "models": ", ".join(candidate.model for candidate in c.candidates),
-            "winner by rule": next((x.model for x in c.candidates if x.position == c.winner), formatting.UNKNOWN),
-            "status": c.status,
-            "id": c.id,
-        }
-        | (dict.fromkeys(names, "hidden until you vote") if c.id in hidden else {})
-        for c in manager().comparisons.latest(50)
-    ]
-    return pd.DataFrame(records, columns=["time", "prompt", "source", *names, "status", "id"])
+    hidden = log.hidden()
+    columns: dict[str, Callable[[Comparison], object]] = {
+        "time": lambda c: c.created_at,
+        "prompt": lambda c: formatting.short(c.prompt),
+        "models": lambda c: [HIDDEN] if c.id in hidden else [candidate.model for candidate in c.candidates],
+        "winner by rule": lambda c: [] if c.id in hidden else [x.model for x in c.candidates if x.position == c.winner],
+        "status": lambda c: c.status.capitalize(),
+        "source": lambda c: c.source,
+        "id": lambda c: c.id,
+    }
+    return tables.frame(manager().comparisons.latest(SHOWN), columns)
 
 
-def win_rates(demo: bool, by_model: bool = False) -> pd.DataFrame:
-    """A row a contestant: rate and interval in percent; NaN while there are too few decided pairs."""
-    records = [
-        {
-            "model": rate.contestant.label,
-            "win rate %": None if rate.rate is None else 100 * rate.rate,
-            "lower %": None if rate.lower is None else 100 * rate.lower,
-            "upper %": None if rate.upper is None else 100 * rate.upper,
-            "decided": rate.n_decided,
-            "wins": rate.n_wins,
-            "losses": rate.n_losses,
-            "ties": rate.n_ties,
-        }
-        for rate in manager().comparisons.win_rates(demo=demo, by_model=by_model)
-    ]
-    columns = ["model", "win rate %", "lower %", "upper %", "decided", "wins", "losses", "ties"]
-    return pd.DataFrame(records, columns=columns).astype({"win rate %": float, "lower %": float, "upper %": float})
+@st.cache_data(ttl=5, show_spinner=False)
+def votes(demo: bool, _cast: int) -> list[Vote]:
+    """All votes, oldest first, shared by all viewers. cast: How many this viewer has cast, who sees them at once."""
+    return manager().comparisons.votes(demo=demo)
 
 
-def win_rate_over_time(demo: bool, by_model: bool = False) -> pd.DataFrame:
-    """Each contestant's running win rate in percent at the end of each day, once there are enough decided pairs."""
-    rates = judging.win_rate_history(manager().comparisons.votes(demo=demo), by_model=by_model)
-    records = [
-        {"time": pd.Timestamp(day, tz="UTC"), "model": model, "win rate %": 100 * rate}
-        for (day, model), rate in rates.items()
-    ]
-    return pd.DataFrame(records, columns=["time", "model", "win rate %"])
+def vote_history(cast: Sequence[Vote]) -> tuple[pd.DataFrame, int]:
+    """A row a vote, the newest first; and how many are left out, as their comparisons are hidden from who reads."""
+    hidden = log.hidden()
+    shown = [vote for vote in cast if vote.comparison_id not in hidden and vote.choice != "skip"]
+    columns: dict[str, Callable[[Vote], object]] = {
+        "time": lambda vote: vote.created_at,
+        "A": lambda vote: [vote.a.label],
+        "B": lambda vote: [vote.b.label],
+        "vote": lambda vote: CHOICES[vote.choice],
+        "blind": lambda vote: vote.is_blind,
+        "id": lambda vote: vote.comparison_id,
+    }
+    return tables.frame(shown[: -SHOWN - 1 : -1], columns), sum(vote.comparison_id in hidden for vote in cast)
 
 
-def first_shown(demo: bool) -> str:
+def win_rate_over_time(cast: Sequence[Vote]) -> pd.DataFrame:
+    """A row a day, a column a model: its running win rate in per cent, once there are enough decided pairs."""
+    rates = judging.win_rate_history(cast, by_model=True)
+    records = [(pd.Timestamp(day, tz="UTC"), model, 100 * rate) for (day, model), rate in rates.items()]
+    frame = pd.DataFrame(records, columns=["time", "model", "rate"]).pivot(index="time", columns="model", values="rate")
+    return frame.asfreq("D").ffill().reset_index() if len(frame) else frame
+
+
+def first_shown(cast: Sequence[Vote]) -> str:
     """Share of blind votes won by the answer that stood first, in words; empty while there are too few."""
-    n, share = judging.first_shown(manager().comparisons.votes(demo=demo))
+    n, share = judging.first_shown(cast)
     if share is None:
         return ""
     low, high = formatting.percent(share.lower, 0), formatting.percent(share.upper, 0)
     return (
-        f"The answer shown first won {formatting.percent(share.estimate, 0)} of {n} decided blind votes (95 %: {low} to"
-        f" {high}). Without an effect of the order it would be half."
+        f"The answer shown first won {formatting.percent(share.estimate, 0)} of {n} decided blind votes (95% interval"
+        f" {low} to {high}). Without an effect of the order it would be half."
     )

@@ -4,9 +4,9 @@ import streamlit as st
 
 from core import NotFound
 from core.domain.comparison import Comparison
-from dashboard import address, tables
-from dashboard.components.compare import blind, form, result, rule_editor, votes
-from dashboard.frames import compare
+from dashboard import address
+from dashboard.components import head
+from dashboard.components.compare import form, opening, result, rule_editor, standings
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
@@ -25,43 +25,38 @@ def opened() -> Comparison | None:
 
 
 def vote_blind(shown: Comparison) -> None:
-    """In place of the whole page: nothing beside the answers may tell them apart."""
-    if st.button("Vote later", key="blind_leave", type="tertiary", icon=":material/arrow_back:"):
-        address.put("comparison", None)
-        st.rerun()
-    result.asked(shown)
-    blind.draw(shown)
+    """The prompt and the answers: nothing beside them may tell them apart."""
+    with form.folded(shown, "vote, and the names appear") as box:
+        if box.open:
+            form.asked(shown)
+    result.draw(shown, is_hidden=True)
 
 
 def ask_and_show(shown: Comparison | None) -> None:
-    begun, rule = form.show()
-    words = rule_editor.words(rule)
+    begun, rule = form.show(shown)
     if begun is not None:
-        address.put("comparison", begun)
-        state.compare_rule_words = words
-        st.rerun()
-    if shown is not None:
-        if words != state.get("compare_rule_words", words):
+        opening.show(begun)
+    if rule is not None:
+        words = rule_editor.words(rule)
+        if shown is not None and words != state.get("compare_rule_words", words):
             shown = mm.comparisons.settle(shown.id, rule)
-        result.asked(shown)
+        state.compare_rule_words = words
+    if shown is not None:
         result.draw(shown)
-    state.compare_rule_words = words
 
 
-def history() -> None:
-    st.subheader("History")
-    frame = compare.history()
-    if frame.empty:
-        st.caption("No comparisons yet.")
-        return
-    address.table(frame, "comparison", "compare_history", column_config={"time": tables.TIME, "id": None})
-
-
-st.title("Compare")
+row = head.show("Compare")
 comparison = opened()
-if comparison is not None and mm.comparisons.voting.hides_names(comparison, voter()):
+is_hidden = comparison is not None and mm.comparisons.voting.hides_names(comparison, voter())
+label, icon = ("Vote later", "arrow_back") if is_hidden else ("New comparison", "add")
+if comparison is not None and row.button(label, key="compare_new", type="tertiary", icon=f":material/{icon}:"):
+    opening.show(None)
+view = opening.view(row, comparison)
+if view == "Win rates":
+    standings.draw()
+elif view == "History":
+    opening.history()
+elif comparison is not None and is_hidden:
     vote_blind(comparison)
 else:
     ask_and_show(comparison)
-    votes.standings()
-    history()

@@ -149,7 +149,6 @@ def test_numbers_are_written_in_one_way(shown: str, text: str):
     ("draw", "columns"),
     [
         (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
-        (lambda f: compare.win_rate_over_time(f, SPANS["day"]), "model"), (compare.win_rates, "model"),
         (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"), (experiments.forest_plot, "variant metric"),
         (lambda f: experiments.effect_over_time(f, "title"), "variant"), (lambda f: experiments.units_per_day(f, SPANS["day"]), "variant"), (experiments.split_shares, "variant"),
     ],
@@ -171,3 +170,17 @@ def test_an_axis_says_the_day_where_it_changes_and_the_year_where_several_are_sh
 
     assert [axis[name]["format"] for name in ("day", "years")] == ["%d %b", "%d %b %Y"]
     assert axis["hour"]["labelExpr"] == "utcFormat(datum.value, utchours(datum.value) ? '%H:%M' : '%d %b')"
+
+
+def test_win_rates_over_time_are_a_line_a_model_and_no_formula():
+    formula = '=HYPERLINK("http://x")'
+    times = pd.date_range("2026-03-02", periods=3, freq="D", tz="UTC")
+    frame = pd.DataFrame({"time": times, "sim-fast": [None, 40.0, 45.0], formula: [50.0, 60.0, 55.0]})
+
+    spec = compare.win_rate_over_time(frame, colours.LIGHT, {})
+
+    alt.Chart.from_dict(spec, validate=True)
+    assert spec["vconcat"][0]["title"]["text"] == f"Win rate so far: {formula} leads with 55%"
+    drawn = [row["value"] for row in layers_of(spec)[0]["data"]["values"] if row["series"] == "sim-fast"]
+    assert drawn == [None, 40.0, 45.0]
+    assert f'"series": {json.dumps(formula)}' not in json.dumps(spec)

@@ -1,4 +1,4 @@
-"""The columns of a comparison: a table to choose them, and their places on the page."""
+"""The table in which the models of a comparison are chosen."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -6,14 +6,10 @@ from itertools import zip_longest
 import pandas as pd
 import streamlit as st
 
-from core.domain.comparison import Candidate, Comparison
+from core.domain.comparison import Candidate
 from core.domain.generation import Message, Model, Parameters, Request
-from dashboard import formatting, tables
-from dashboard.components import answer
+from dashboard import tables
 from dashboard.frames import compare, models
-
-COLUMN_HEIGHT = 300
-PER_ROW = 4
 
 
 def table() -> list[Candidate]:
@@ -93,19 +89,3 @@ def request_of(candidate: Candidate, prompt: str, system: str | None) -> Request
         system=candidate.system or system or None,
         parameters=candidate.parameters,
     )
-
-
-def title_of(candidate: Candidate) -> str:
-    """Letter, model and settings."""
-    return f"**{candidate.letter}** · {formatting.plain(candidate.contestant.label)}"
-
-
-def slots(comparison: Comparison) -> list[answer.Slot]:
-    """A place for each answer, four in a row."""
-    found = []
-    for start in range(0, len(comparison.candidates), PER_ROW):
-        row = comparison.candidates[start : start + PER_ROW]
-        for candidate, column in zip(row, st.columns(len(row) if start == 0 else PER_ROW), strict=False):
-            column.markdown(title_of(candidate))
-            found.append(answer.Slot(column.container(), COLUMN_HEIGHT))
-    return found

@@ -1,13 +1,17 @@
-"""Stop and Resume of a comparison."""
+"""Stop, Resume and Retry of a comparison; and its progress, whoever asks."""
 
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
 
 from core import Conflict
 from core.domain.comparison import Comparison
+from dashboard import formatting
 from dashboard.components import estimates
 from dashboard.process import manager
+
+LOOK_S = 0.5
 
 
 def stop(comparison: Comparison, place: Any) -> None:
@@ -21,16 +25,47 @@ def stop(comparison: Comparison, place: Any) -> None:
 
 def resume(comparison: Comparison, place: Any) -> None:
     """A button, where answers are missing for a reason that may be gone by now."""
-    waiting = [candidate for candidate in comparison.candidates if candidate.is_waiting]
     label = "Ask for the missing answers" if comparison.status == "finished" else "Resume"
-    if waiting and place.button(
+    if any(candidate.is_waiting for candidate in comparison.candidates) and place.button(
         label,
         icon=":material/play_arrow:",
         key="compare_resume",
-        help="Only those without an answer are asked, with the cap as it is now.",
+        help="Only those without an answer are asked, with the spending limit as it is now.",
     ):
-        try:
-            manager().comparisons.resume(comparison.id, cap_usd=estimates.cap("compare_cap"))
-        except Conflict as refused:  # another one was quicker, or it may not be asked again
-            st.toast(refused.message)
+        _ask(comparison, None)
+
+
+def retry(comparison: Comparison, positions: Collection[int], place: Any, label: str, key: str) -> None:
+    """A button that asks failed answers again. What is there is neither asked nor paid again."""
+    help_text = "Makes a new call. Answers that are there are not asked or charged again."
+    if positions and place.button(label, icon=":material/refresh:", key=key, help=help_text):
+        _ask(comparison, positions)
+
+
+def _ask(comparison: Comparison, positions: Collection[int] | None) -> None:
+    try:
+        manager().comparisons.resume(comparison.id, positions=positions, cap_usd=estimates.cap("compare_cap"))
+    except Conflict as refused:  # another one was quicker, or it may not be asked again
+        st.toast(refused.message)
+    st.rerun()
+
+
+@st.fragment(run_every=LOOK_S)
+def wait(comparison_id: str, words: str) -> None:
+    """Wait for all answers, whoever asks for them. The page's run ends meanwhile: nothing of the last one is left."""
+    comparison = manager().comparisons.get(comparison_id)
+    if not comparison.is_running:
         st.rerun()
+    n, n_done = len(comparison.candidates), sum(not candidate.is_lost for candidate in comparison.candidates)
+    st.progress(n_done / n, f"{words} {n_done} of {n} answers have arrived.")
+
+
+def progress(place: Any, shares: Collection[float], left_s: Collection[float | None], elapsed_s: float) -> None:
+    """Draw how far a comparison is. left_s: Of each answer; None = not known yet."""
+    known = [each for each in left_s if each is not None]
+    left = (
+        f" · about {formatting.seconds(max(known))} left" if known and len(known) == len(left_s) and max(known) else ""
+    )
+    n_done = sum(each == 1 for each in shares)
+    text = f"{n_done} of {len(shares)} answers · {formatting.seconds(elapsed_s)}{left}"
+    place.progress(sum(shares) / len(shares), text)

@@ -1,4 +1,8 @@
-"""A comparison with its names: what was asked, the answers, who was best, and the vote."""
+"""A comparison: its answers side by side, who was best, and the vote. Hidden ones show nothing that names a model."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -6,8 +10,9 @@ from core.comparison import judging
 from core.domain.comparison import Candidate, Comparison, Metric
 from dashboard import formatting
 from dashboard.components import answer, receipt
-from dashboard.components.compare import blind, candidates, controls, form, rule_editor, votes
+from dashboard.components.compare import columns, controls, differences, rule_editor, votes
 from dashboard.process import manager
+from dashboard.visitors.voter import voter
 
 METRICS: tuple[tuple[Metric, str, bool], ...] = (
     ("latency", "Fastest", False),
@@ -17,54 +22,115 @@ METRICS: tuple[tuple[Metric, str, bool], ...] = (
 _LOST = "No answer: the process ended first."
 
 
-def asked(comparison: Comparison) -> None:
-    """The prompt, as all answers had it."""
-    if not comparison.prompt:
-        st.caption("The prompt of this comparison was not stored.")
-        return
-    lines = 1 + comparison.prompt.count("\n") + len(comparison.prompt) // 110
-    st.code(comparison.prompt, language=None, wrap_lines=True, height=min(240, 46 + 22 * lines))
-    if comparison.system:
-        st.caption(f"Shared system prompt: {formatting.plain(formatting.short(comparison.system, 300))}")
-
-
-def draw(comparison: Comparison) -> None:
-    if comparison.is_running and not manager().comparisons.is_here(comparison):
+def draw(comparison: Comparison, *, is_hidden: bool = False) -> None:
+    """is_hidden: The reader has yet to vote. How fast an answer comes would say much about its model, so all wait."""
+    if comparison.is_running and (is_hidden or not manager().comparisons.is_here(comparison)):
         controls.stop(comparison, st)
-        blind.wait(comparison.id, "Another process is running this comparison.")
+        controls.wait(comparison.id, "" if is_hidden else "Another process is running this comparison.")
         return
     if comparison.is_running:
         _watch(comparison)
         st.rerun()
-    for candidate, slot in zip(comparison.candidates, candidates.slots(comparison), strict=True):
-        g = candidate.generation
-        slot.settle(g, _error(candidate), receipt.line_beside_others(g) if g else "")
-        with slot.place:
-            if candidate.system:
-                st.caption(f"System prompt: {formatting.plain(formatting.short(candidate.system, 200))}")
-            if g is not None:
-                receipt.button(g, f"receipt_{comparison.id}_{candidate.position}")
-    _verdict(comparison)
-    votes.ask(comparison)
-    row = st.container(horizontal=True)
-    with row:
-        form.reuse(comparison)
+    shown = _in_order(comparison)
+    if is_hidden:
+        shown = [candidate for candidate in shown if candidate.can_win]
+        names = {candidate.position: f"Answer {n}" for n, candidate in enumerate(shown, 1)}
+    else:
+        names = {candidate.position: candidate.letter for candidate in shown}
+        _verdict(comparison)
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    able = {at: name for at, name in names.items() if comparison.candidates[at].can_win}
+    pair = differences.choose(row, able) if len(able) > 1 else None
+    together = columns.toggle(row)
+    row.space("stretch")
+    if is_hidden:
+        _left_out(comparison, row)
     controls.resume(comparison, row)
+    for candidate, place in zip(shown, columns.places(len(shown), together=together), strict=True):
+        with place:
+            _column(comparison, candidate, names, pair, is_hidden=is_hidden)
+    votes.ask(comparison, able, blind=is_hidden)
+
+
+def _in_order(comparison: Comparison) -> Sequence[Candidate]:
+    """The candidates as they stand on the page: of a blind comparison in the voter's own order, also after the vote."""
+    if not comparison.is_blind:
+        return comparison.candidates
+    order = judging.shown_order(comparison.id, voter(), len(comparison.candidates))
+    return [comparison.candidates[position] for position in order]
+
+
+def _left_out(comparison: Comparison, place: Any) -> None:
+    failed = [candidate.position for candidate in comparison.candidates if not candidate.can_win]
+    if failed:
+        place.caption(f"Failed answers, left out: {len(failed)} of {len(comparison.candidates)}.", width="content")
+    controls.retry(comparison, failed, place, "Ask them again", "compare_retry_all")
+    reveal = "Show names without voting"
+    if place.button(reveal, key="compare_reveal", type="tertiary", icon=":material/visibility:"):
+        manager().comparisons.voting.reveal(comparison.id, voter())
+        st.rerun()
+
+
+def _column(
+    comparison: Comparison,
+    candidate: Candidate,
+    names: dict[int, str],
+    pair: tuple[int, int] | None,
+    *,
+    is_hidden: bool,
+) -> None:
+    g, at = candidate.generation, candidate.position
+    if is_hidden:
+        st.html(f'<div class="aimm-title">{names[at]}</div>')
+    else:
+        columns.head(st, candidate)
+    if pair is not None and at == pair[1] and g is not None:
+        before = comparison.candidates[pair[0]].generation
+        differences.draw(st, before.text if before else "", g.text, names[pair[0]])
+    elif is_hidden:
+        answer.show(st, g.text if g else "")
+    else:
+        answer.Slot(st).settle(g, _error(candidate), "")
+    if is_hidden:
+        return
+    if candidate.system:
+        st.caption(f"System prompt: {formatting.plain(formatting.short(candidate.system, 200))}")
+    if not candidate.is_whole:
+        controls.retry(comparison, [at], st, "Try again", f"compare_retry_{at}")
+    if g is not None:
+        st.caption(receipt.line_beside_others(g))
+        receipt.button(g, f"receipt_{comparison.id}_{at}")
 
 
 def _watch(comparison: Comparison) -> None:
+    """Paint the answers until all are there. A click elsewhere ends this run of the page; the calls go on."""
     calls = manager().comparisons.calls(comparison.id)
-    bar = st.container(horizontal=True)
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    progress = bar.empty()
     controls.stop(comparison, bar)
-    for position, call in calls.items():
-        letter = comparison.candidates[position].letter
-        if bar.button(f"Stop {letter}", key=f"stop_{position}", icon=":material/stop:"):
+    slots = {}
+    for candidate, place in zip(
+        comparison.candidates, columns.places(len(comparison.candidates), together=True), strict=True
+    ):
+        columns.head(place, candidate)
+        slots[candidate.position] = answer.Slot(place.container())
+        call, g = calls.get(candidate.position), candidate.generation
+        if call is None and g:
+            slots[candidate.position].settle(g, answer.error_text(g), "")
+        elif call and place.button("Stop", key=f"stop_{candidate.position}", icon=":material/stop:", type="tertiary"):
             call.cancel()
-    slots = candidates.slots(comparison)
-    for position, slot in enumerate(slots):
-        if position not in calls and (g := comparison.candidates[position].generation):
-            slot.settle(g, answer.error_text(g), "")
-    answer.watch(list(calls.values()), [slots[position] for position in calls])
+    usual = {at: manager().models.estimate(call.request).output_tokens.expected for at, call in calls.items()}
+    n_there = len(slots) - len(calls)
+    while True:
+        views = {at: call.view() for at, call in calls.items()}
+        for at, view in views.items():
+            slots[at].paint(view)
+        shares = [1.0 if view.is_done else min(0.99, view.n_tokens / usual[at]) for at, view in views.items()]
+        left = [view.left_s(usual[at]) for at, view in views.items()]
+        controls.progress(progress, [1.0] * n_there + shares, left, max(view.elapsed_s for view in views.values()))
+        if all(view.is_done for view in views.values()):
+            break
+        time.sleep(answer.PAINT_S)
     manager().comparisons.settle(comparison.id)
 
 
@@ -84,20 +150,21 @@ def _verdict(comparison: Comparison) -> None:
         st.caption("The same model with the same settings: differences are chance, so no winner is named.")
         return
     crowned = [
-        f"{word} {_names(comparison, best)}"
+        f"{word} **{_letters(comparison, best)}**"
         for metric, word, larger in METRICS
         if (best := judging.sole(comparison.candidates, metric, larger_is_better=larger)) is not None
     ]
-    st.markdown(" · ".join(crowned) if crowned else "No single fastest, cheapest or longest answer.")
     winner = next((c for c in comparison.candidates if c.position == comparison.winner), None)
     rule = rule_editor.words(comparison.rule)
-    if winner is None:
-        st.caption(f"No winner by the rule: {rule}.")
-    else:
-        st.success(f"Winner by rule: {_names(comparison, winner)} – {rule}.", icon=":material/emoji_events:")
+    said = f"Winner by rule: {_names(comparison, winner)}" if winner else "No winner by the rule"
+    chance = "One answer from each model: another run may differ."
+    st.markdown(f":material/emoji_events: {said}: {rule}. {' · '.join(crowned)}", help=chance)
 
 
 def _names(comparison: Comparison, best: Candidate) -> str:
-    """The letters of all its answers, and the contestant."""
-    letters = [c.letter for c in comparison.candidates if c.can_win and c.contestant == best.contestant]
-    return f"**{', '.join(letters)}** ({formatting.plain(best.contestant.label)})"
+    return f"**{_letters(comparison, best)}** ({formatting.plain(best.contestant.label)})"
+
+
+def _letters(comparison: Comparison, best: Candidate) -> str:
+    """The letters of all answers of its contestant."""
+    return ", ".join(c.letter for c in comparison.candidates if c.can_win and c.contestant == best.contestant)

@@ -23,7 +23,7 @@ def words(rule: Sequence[Criterion]) -> str:
 
 
 def edit(key: str) -> list[Criterion]:
-    with st.expander("Winner rule", icon=":material/rule:"):
+    with st.popover("Winner rule", icon=":material/rule:", type="tertiary"):
         st.caption("Each criterion breaks the ties of the one before. Empty, failed and stopped answers cannot win.")
         row = st.columns(3)
         first = inputs.choice(row[0], "First", f"{key}_first", list(LABELS), format_func=LABELS.__getitem__)

@@ -1,81 +1,41 @@
-"""Votes on two answers, and what they add up to."""
+"""The vote on all answers of a comparison: one key says which is best."""
 
-from typing import Any
+from collections.abc import Mapping
 
-import pandas as pd
 import streamlit as st
 
-from core.comparison.judging import MIN_DECIDED
-from core.domain.comparison import Comparison
-from dashboard import formatting, tables
-from dashboard.charts.base import Span
-from dashboard.charts.compare import win_rate_over_time, win_rates
-from dashboard.frames import compare, monitoring
+from core.comparison import judging
+from core.domain.comparison import Best, Comparison
+from dashboard import formatting
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
-CHOICES = {"a": "{a} is better", "b": "{b} is better", "tie": "Tie", "both_bad": "Both bad"}
+_NONE: dict[str, tuple[Best, str]] = {"0": ("tie", "Tie"), "9": ("both_bad", "All bad")}
 
 
-def ask(comparison: Comparison) -> None:
-    """Vote with the names in sight."""
-    able = [candidate for candidate in comparison.candidates if candidate.can_win]
+def ask(comparison: Comparison, able: Mapping[int, str], *, blind: bool) -> None:
+    """Draw a button for each answer at the bottom of the window. able: The names of complete answers by position."""
     if len(able) < 2:
-        st.caption("A vote needs two complete answers.")
+        st.info("Fewer than two complete answers: nothing to vote on.", icon=":material/inbox:")
         return
-    letters = [candidate.letter for candidate in able]
-    row = st.container(horizontal=True, vertical_alignment="bottom")
-    a, b = letters[0], letters[1]
-    if len(able) > 2:
-        a = row.selectbox("Compare", letters, 0, key="pair_a", width=90) or a
-        b = row.selectbox("with", letters, 1, key="pair_b", width=90) or b
-    pair = ("ABCDEFGH".index(a), "ABCDEFGH".index(b))
-    cast = manager().comparisons.voting.of(comparison.id, voter())
-    mine = cast.get((min(pair), max(pair)))
-    if mine in ("a", "b") and pair[0] > pair[1]:
-        mine = "b" if mine == "a" else "a"
-    for choice, label in CHOICES.items():
-        kind: Any = "primary" if choice == mine else "secondary"
-        if row.button(label.format(a=a, b=b), key=f"vote_{choice}", disabled=a == b, type=kind):
-            manager().comparisons.vote(comparison.id, choice, pair=pair, voter=voter())  # type: ignore[arg-type]
-            st.rerun()
-    if mine is not None and mine != "skip":
-        row.badge("Your vote – click another one to change it", icon=":material/check:", color="green")
-
-
-def standings() -> None:
-    st.subheader(
-        "Win rates",
-        help="Share of decided pairs that a contestant (a model with its prompt and parameters) won. Ties do not count."
-        " One vote per voter and pair. The interval is Wilson's, 95 %.",
+    mine = judging.best_of(manager().comparisons.voting.of(comparison.id, voter()), sorted(able))
+    bar = st.bottom.container(
+        horizontal=True, horizontal_alignment="center", vertical_alignment="center", key="compare_vote"
     )
-    row = st.container(horizontal=True)
-    demo = monitoring.has_demo() and row.toggle("Demo votes", value=not manager().comparisons.votes(), key="votes_demo")
-    by_model = row.toggle("Group by model", key="votes_by_model", help="Regardless of prompt and parameters.")
-    frame = compare.win_rates(demo, by_model)
-    if frame.empty:
-        st.caption("No votes yet.")
-        return
-    few = frame[frame["win rate %"].isna()]
-    left, right = st.columns(2, gap="medium")
-    with left:
-        if len(few) < len(frame):
-            st.altair_chart(win_rates(frame))
-        for model, decided in few[["model", "decided"]].values:
-            missing = MIN_DECIDED - int(decided)
-            st.caption(formatting.plain(f"{model}: not enough votes – {decided} decided pairs, {missing} more needed."))
-        tables.show(
-            frame,
-            column_config={
-                c: st.column_config.NumberColumn(format="%.1f") for c in ("win rate %", "lower %", "upper %")
-            },
-        )
-        if words := compare.first_shown(demo):
-            st.caption(words)
-    with right:
-        history = compare.win_rate_over_time(demo, by_model)
-        if not history.empty:
-            st.caption("Win rate over time")
-            st.altair_chart(
-                win_rate_over_time(history, Span.around("day", history["time"].min(), pd.Timestamp.now("UTC")))
-            )
+    bar.markdown("**Which is best?**" if mine is None else _said(comparison, mine), width="content")
+    options: dict[str, tuple[Best, str]] = {str(n): (at, name) for n, (at, name) in enumerate(able.items(), 1)}
+    options |= _NONE
+    for digit, (best, name) in options.items():
+        icon = ":material/check:" if best == mine else None
+        # The key says whether names are hidden: the second of two quick presses must not fall on the next question.
+        if bar.button(name, key=f"vote_{digit}_{blind}", shortcut=digit, icon=icon):
+            manager().comparisons.voting.choose(comparison.id, best, blind=blind, voter=voter())
+            st.session_state.votes_cast = st.session_state.get("votes_cast", 0) + 1
+            st.rerun()
+
+
+def _said(comparison: Comparison, mine: Best) -> str:
+    if isinstance(mine, str):
+        return f"Your vote: **{dict(_NONE.values())[mine]}**. Another key changes it."
+    label = formatting.plain(comparison.candidates[mine].contestant.label)
+    return f"Your vote: **{comparison.candidates[mine].letter}** ({label}). Another key changes it."

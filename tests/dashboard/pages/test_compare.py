@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from core.domain.comparison import Candidate
 from core.domain.generation import Model, Parameters
 from dashboard import process
-from dashboard.components.compare import candidates
+from dashboard.components.compare import candidates, differences
 from dashboard.visitors import voter
 from tests.pages import button, show, texts
 
@@ -37,13 +37,17 @@ def test_models_are_compared_and_a_vote_counts(app: AppTest):
     assert comparison.winner is not None
     assert "Cheapest" in texts(app)
 
-    app.button(key="vote_a").click().run()
-    app.button(key="vote_a").click().run()
-    app.button(key="vote_b").click().run()
+    for digit in "112":
+        app.button(key=f"vote_{digit}_False").click().run()
 
-    [vote] = process.manager().comparisons.votes()
-    assert (vote.choice, vote.is_blind, vote.voter) == ("b", False, "local")
-    assert "not enough votes" in texts(app)
+    votes = [vote for vote in process.manager().comparisons.votes() if vote.choice != "skip"]
+    assert sorted((vote.choice, vote.is_blind, vote.voter) for vote in votes) == [
+        ("a", False, "local"),
+        ("b", False, "local"),
+    ]
+    assert "Your vote: **B** (sim-balanced)" in texts(app)
+    app.segmented_control(key="compare_view").set_value("Win rates").run()
+    assert "sim-balanced wins 100% of 1 vote against sim-fast; 95% interval 3–100%: not decided yet" in page_of(app)
 
 
 def test_a_blind_vote_shows_nothing_but_the_answers(app_with_demo: AppTest):
@@ -53,50 +57,49 @@ def test_a_blind_vote_shows_nothing_but_the_answers(app_with_demo: AppTest):
     comparison = process.manager().comparisons.wait(process.manager().comparisons.latest()[0].id)
     app.run()
 
-    for n in range(3):
+    for difference in (None, "Answer 1–Answer 3"):
+        app.pills(key="compare_difference").set_value(difference).run()
         seen = page_of(app)
-        assert "Answer 1" in seen
-        assert not [
-            word
-            for word in (
-                "sim-",
-                "Sim ",
-                "cost",
-                "Cheapest",
-                "irst token",
-                " s ·",
-                "tok",
-                "Win rate",
-                "History",
-                "rule",
-                "receipt_",
-                "stop_",
-            )
-            if word in seen
-        ]
+        assert all(f"Answer {n}" in seen for n in (1, 2, 3)) and ("<ins>" in seen) == bool(difference)
+        words = (
+            "sim-",
+            "Sim ",
+            "cost",
+            "Cheapest",
+            "irst token",
+            " s ·",
+            "tok",
+            "rule",
+            "receipt_",
+            "stop_",
+            "background",
+        )
+        assert not [word for word in words if word in seen]
         assert len(app.dataframe) + len(app.metric) == 0
-        app.button(key=f"blind_first_{n}").click().run()
+    app.button(key="vote_1_True").click().run()
 
     assert "Cheapest" in texts(app)
-    votes = process.manager().comparisons.votes()
-    assert [vote.is_blind for vote in votes] == [True] * 3
+    votes = [vote for vote in process.manager().comparisons.votes() if vote.choice != "skip"]
+    assert [vote.is_blind for vote in votes] == [True] * 2
     assert all((vote.choice == "a") == (vote.shown_first == vote.position_a) for vote in votes)
-    app.button(key="vote_tie").click().run()  # the names are known by now
-    assert [vote.is_blind for vote in process.manager().comparisons.votes() if vote.choice == "tie"] == [False]
+    app.button(key="vote_0_False").click().run()  # the names are known by now
+    tied = [vote.is_blind for vote in process.manager().comparisons.votes() if vote.choice == "tie"]
+    assert tied == [False] * 3
     assert comparison.candidates[0].generation is not None
-    assert app.text_area(key="compare_prompt").value in comparison.prompt
 
 
 def page_of(app: AppTest) -> str:
     """All that the page sent to the browser, the strip above its title aside."""
-    return "\n".join(str(element.proto) for element in app.main).partition('body: "Compare"')[2]
+    places = (app.main, app._tree.children[3]) if 3 in app._tree.children else (app.main,)
+    return "\n".join(str(each.proto) for place in places for each in place).partition('body: "Compare"')[2]
 
 
 def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: AppTest):
     comparisons = process.manager().comparisons
     one = comparisons.wait(comparisons.start("Why?", ["sim-fast", "sim-careful"], is_blind=True)).id
     show(app, "compare")
-    assert app.dataframe[-1].value["models"].tolist() == ["hidden until you vote"]
+    app.segmented_control(key="compare_view").set_value("History").run()
+    assert app.dataframe[-1].value["models"].tolist() == [["hidden until you vote"]]
     show(app, "log")
     assert app.dataframe[0].value.empty  # nor do the calls say whose the answers are
     call_id = str(comparisons.get(one).candidates[0].generation_id)
@@ -109,12 +112,13 @@ def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: A
     show(app, "compare")
     app.query_params["comparison"] = one
     app.run()
-    app.button(key="blind_reveal").click().run()
+    app.button(key="compare_reveal").click().run()
     show(app, "log")
     assert app.dataframe[0].value["model"].tolist() == ["sim-careful", "sim-fast"]
     show(app, "compare")
-
-    assert app.dataframe[-1].value["models"].tolist() == ["sim-fast, sim-careful"]
+    app.segmented_control(key="compare_view").set_value("History").run()
+    assert list(app.dataframe[-1].value["models"][0]) == ["sim-fast", "sim-careful"]
+    app.segmented_control(key="compare_view").set_value("Win rates").run()
     assert [vote.choice for vote in comparisons.votes()] == ["skip"]
     assert "No votes yet" in texts(app)
 
@@ -144,8 +148,11 @@ def test_a_past_comparison_shows_what_it_asked_and_can_be_asked_again(app: AppTe
     show(app, "compare")
     app.query_params["comparison"] = one
     app.run()
+    assert not app.text_area  # the form is folded
+    app.session_state[f"compare_form_{one}"] = True
+    app.run()
 
-    seen = texts(app) + str([block.value for block in app.code])
+    seen = page_of(app)
     assert all(words in seen for words in ("Why do cats purr?", "Be brief.", "Be kind.", "temperature 0.5"))
     app.button(key="compare_reuse").click().run()
     button(app, "Compare").click().run()
@@ -182,3 +189,34 @@ def test_a_comparison_begins_with_the_models_that_have_a_key(real: str, first: l
     simulated = [Model(name=f"sim-{name}", provider="simulated") for name in ("fast", "balanced", "careful")]
 
     assert candidates.first_models([*models, *simulated], "g3") == first
+
+
+def test_a_failed_answer_is_tried_again_alone(app: AppTest):
+    comparisons = process.manager().comparisons
+    one = comparisons.wait(comparisons.start("[[fail:block]] Why?", ["sim-fast", "sim-careful"])).id
+    show(app, "compare")
+    app.query_params["comparison"] = one
+    app.run()
+    kept = comparisons.get(one).candidates[0].generation_id
+
+    app.button(key="compare_retry_1").click().run()
+
+    assert not app.exception and "Fewer than two complete answers" in texts(app)
+    assert comparisons.get(one).candidates[0].generation_id == kept
+    assert len(process.manager().log.by_ref(one)) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "drawn"),
+    [
+        ("A small dog.", "A big dog.", "A <del>small</del> <ins>big</ins> dog."),
+        ("**Bold** `code`", "Bold code", "Bold code"),
+        ("x", "<script>alert(1)</script>", "<del>x</del> <ins>&lt;script&gt;alert(1)&lt;/script&gt;</ins>"),
+        ("- one\n- two", "1. one\n2. two\n3. three", "one\ntwo\n<ins>three</ins>"),
+        ("[here](http://a.b)", "[here](http://c.d)", "here <del>(http://a.b)</del> <ins>(http://c.d)</ins>"),
+        ("我喜欢猫", "我喜欢狗", "我喜欢<del>猫</del> <ins>狗</ins>"),
+        ("gone with the wind", "", "<del>gone with the wind</del> "),
+    ],
+)
+def test_differences_are_words_and_nothing_else(before: str, after: str, drawn: str):
+    assert differences.marked(before, after) == drawn

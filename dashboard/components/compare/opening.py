@@ -1,0 +1,50 @@
+"""The views of the page, and the way from a row of a table to the comparison's answers."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.domain.comparison import Comparison
+from dashboard import address, tables, theme
+from dashboard.components import demo
+from dashboard.frames import compare, models
+
+VIEWS = ("Answers", "Win rates", "History")
+
+
+def show(comparison_id: str | None) -> None:
+    """Show another comparison, or none."""
+    address.put("comparison", comparison_id)
+    st.rerun()
+
+
+def view(place: Any, shown: Comparison | None) -> str:
+    """The view that was chosen; of another comparison than before, its answers."""
+    state, now = st.session_state, shown.id if shown else ""
+    if state.setdefault("compare_shown", now) != now:
+        state.compare_shown, state.compare_view = now, VIEWS[0]
+    chosen = place.segmented_control(
+        "View", VIEWS, default=VIEWS[0], required=True, key="compare_view", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return str(chosen)
+
+
+def history() -> None:
+    """Past comparisons, of which a click opens one."""
+    frame = compare.history()
+    if frame.empty:
+        demo.offer("No comparisons yet.", "compare_demo")
+        return
+    colours = models.colours(theme.mode())
+    names = [name for column in ("models", "winner by rule") for row in frame[column] for name in row]
+    config = {
+        "time": tables.TIME,
+        "prompt": st.column_config.TextColumn("Prompt", width=300),
+        "models": tables.model_column(names, colours, label="Models", width=300),
+        "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=150),
+        "id": None,
+    }
+    at = tables.opened(frame, "compare_history", column_config=config, height=640 if len(frame) > 17 else "auto")
+    if at is not None:
+        show(str(frame["id"][at]))
