@@ -57,7 +57,8 @@ ICON = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{_MARK}</sv
 
 
 def _logo() -> str:
-    text = f'<text x="42" y="23" font-family="sans-serif" font-size="20" font-weight="600" textLength="184" lengthAdjust="spacingAndGlyphs" fill="{theme.ink().text}">'
+    place = 'x="42" y="23" textLength="184" lengthAdjust="spacingAndGlyphs"'
+    text = f'<text {place} font-family="sans-serif" font-size="20" font-weight="600" fill="{theme.ink().text}">'
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 232 32">{_MARK}{text}{NAME}</text></svg>'
 
 

@@ -11,10 +11,14 @@ from dashboard.charts.base import Span
 from dashboard.charts.stack import Series, Stack, Tip
 from dashboard.components import answer, head, interval
 from dashboard.components.interval import Bar, Cell, Head, Pill
+from dashboard.components.monitoring import headline
 
 ink = theme.ink()
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 LONG = "a-name-that-is-much-longer-than-its-column-and-has-no-place-to-break"
+BARS: tuple[tuple[interval.Tone, int, int, int], ...] = (
+    ("good", 4, 1, 7), ("warn", -1, -3, 1), ("fail", -6, -9, -2), ("flat", 1, -5, 7), ("flat", 12, 2, 40),
+)  # fmt: skip
 
 
 def swatches(title: str, named: dict[str, str]) -> None:
@@ -55,17 +59,19 @@ rows = {
     "Money": [formatting.usd(each) for each in money],
     "Counts": [formatting.count(each) for each in (0, 7, 9_999, 10_100, 376_000, 1_000_000, 12_345_678_901)],
     "Shares": [formatting.percent(each) for each in (0.0, 0.0004, 0.5, 0.992, 0.99996, 1.0, None)],
-    "Missing": [formatting.UNKNOWN] * 7,
 }
 tables.show(pd.DataFrame([[name, *map(str, texts)] for name, texts in rows.items()]))
 
 st.subheader("Change chips", anchor=False)
 grid = st.grid("auto", min_column_width=150)
-for label, chip, colour in (
-    ("As usual", "+13%", "gray"), ("Notable", "+31%", "orange"), ("Alarming", "+140%", "red"), ("Too few calls", None, "gray"),
-):  # fmt: skip
-    course = [1.0, 3.0, 2.0, 4.0] if chip else None
-    grid.metric(label, "$12.30", chip, delta_color=colour, delta_arrow="off", border=True, chart_data=course)  # type: ignore[arg-type]
+for label, chip, size in (
+    ("As usual", "+13%", 0.1),
+    ("Notable", "+31%", 0.3),
+    ("Alarming", "+140%", 1.4),
+    ("Few", "", 0),
+):
+    colour, course = headline.of_rise(size), [1.0, 3.0, 2.0, 4.0] if chip else None
+    grid.metric(label, "$12.30", chip or None, delta_color=colour, delta_arrow="off", border=True, chart_data=course)
 
 st.subheader("Charts", anchor=False)
 chart("Thirty days, the last not over, with a gap and an incident", 30, [None, None, *map(float, range(28))], n_over=30)
@@ -92,27 +98,30 @@ config = {
     "text": c.TextColumn("Text", width=280),
     "cost $": c.NumberColumn("Cost", format="dollar", width=84),
 }
-clicked = tables.opened(shown, "standard_table", column_config=config, row_height=36)
-if clicked is not None:
-    st.caption(f"Row {clicked + 1} was opened.")
+tables.opened(shown, "standard_table", column_config=config, row_height=36)
 tables.show(shown.head(0), column_config=config)
 
 st.subheader("Intervals", anchor=False)
-bars = (("good", 4, 1, 7), ("warn", -1, -3, 1), ("fail", -6, -9, -2), ("flat", 1, -5, 7), ("flat", 12, 2, 40))
 reach = interval.reach_of([9.0])
 interval.table(
     [Head("Metric"), Head("Difference", is_number=True), interval.SCALE, Head("Judgement")],
     [
-        [Cell(name, note="note", tip="A tip"), Cell(f"{mid:+d}"), Bar(mid, low, high, reach, name, f"{low} to {high}"), Pill(name, name)]  # type: ignore[arg-type]
-        for name, mid, low, high in bars
+        [
+            Cell(tone, note="note", tip="A tip"),
+            Cell(f"{mid:+d}"),
+            Bar(mid, low, high, reach, tone, f"{low} to {high}"),
+            Pill(tone, tone),
+        ]
+        for tone, mid, low, high in BARS
     ],
     ink,
     label="Intervals in each judgement",
-)  # fmt: skip
+)
 
 st.subheader("Answers", anchor=False)
 UGLY = (
-    "Costs $1 and $2, or $((a+b)); see :red[this] :material/home: -> <script>alert(1)</script> ![x](https://x.example/y.png)\n\n"
+    "Costs $1 and $2, or $((a+b)); see :red[this] :material/home: -> <script>alert(1)</script> "
+    "![x](https://x.example/y.png)\n\n"
     "| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint('a fence that is still open"
 )
 for text in ("", UGLY, '{"name": "Ada", "tags": ["a", "b"]}', LONG * 4):
@@ -123,7 +132,6 @@ st.subheader("Messages and failures", anchor=False)
 st.info("Nothing here yet. Ask something in the Playground.", icon=":material/inbox:")
 st.warning("Something waits for somebody.", icon=":material/warning:")
 st.error("Something was refused.", icon=":material/error:")
-st.success("Something was done.", icon=":material/check_circle:")
 st.progress(0.4, text="2 of 5 answers · about 12 s left")
 with failure.contained():
     raise RuntimeError("the card that catches everything")

@@ -26,7 +26,8 @@ if not n_all:
     spent = formatting.plain(formatting.usd(budgets.spent_this_month()))
     st.info(
         "No budgets yet. A budget holds spend against a limit: it sends alerts on the way, and at the limit notifies,"
-        f" sends calls to a cheaper model or refuses them. Spent this month so far: {spent}. Begin with **New budget**.",
+        " sends calls to a cheaper model or refuses them."
+        f" Spent this month so far: {spent}. Begin with **New budget**.",
         icon=":material/savings:",
     )
 elif not found:

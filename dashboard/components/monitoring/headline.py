@@ -94,4 +94,9 @@ def _colour(tile: Tile, found: Change | None) -> Literal["gray", "orange", "red"
         return "gray"
     if tile.compared == "points":
         return "red" if found.size <= ALARMING_POINTS else "orange" if found.size <= NOTABLE_POINTS else "gray"
-    return "red" if found.size >= ALARMING else "orange" if found.size >= NOTABLE else "gray"
+    return of_rise(found.size)
+
+
+def of_rise(size: float) -> Literal["gray", "orange", "red"]:
+    """The colour of a change that is worse the larger it is."""
+    return "red" if size >= ALARMING else "orange" if size >= NOTABLE else "gray"
