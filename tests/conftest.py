@@ -41,7 +41,7 @@ LONG = (
     "test_runs",
     "test_budgets",
     "test_playground",
-    "test_gateway_page",
+    "test_gateway",
     "test_access",
     "test_packaging",
     "test_workflows",

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
+from core import SpendOf
+from core.domain.budget import BudgetStatus
 from core.domain.generation import Generation, Source
 from core.domain.key import Key
 from core.domain.metrics import Window
@@ -42,61 +44,60 @@ def key_names() -> dict[str, str]:
     return {key.id: key.name for key in manager().keys.all()}
 
 
-def tail_frame(generations: Sequence[Generation]) -> pd.DataFrame:
-    keys = key_names()
-    return tables.frame(
-        generations,
-        {
-            "time": lambda g: g.created_at,
-            "key": lambda g: keys.get(g.key_id, g.key_id) or formatting.UNKNOWN,
-            "model": lambda g: g.model,
-            "status": lambda g: g.error_class or g.status,
-            "first token s": lambda g: g.ttft_s,
-            "latency s": lambda g: g.latency_s,
-            "tokens": lambda g: g.usage.total_tokens,
-            "cost": lambda g: formatting.usd(g.cost_usd) if g.cost_status != "unknown" else "unknown",
-            "note": lambda g: g.note or (g.ref_name.replace(":", " ", 1)),
-            "id": lambda g: g.id,
-        },
+@st.cache_data(ttl=10, show_spinner=False)
+def spend_by_key() -> tuple[dict[str, SpendOf], dict[str, SpendOf]]:
+    """Spend of each key by its id: today, and in this calendar month (UTC)."""
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    first, second = (
+        {row.value: row for row in manager().spend.by("key", Window(since, now))}
+        for since in (today, today.replace(day=1))
+    )
+    return first, second
+
+
+def budgets_by_key() -> dict[str, BudgetStatus]:
+    """Of each key that has a budget, by its id, the one of which most is spent."""
+    found = sorted(manager().budgets.statuses(), key=lambda each: each.share_spent)
+    return {each.budget.scope_value: each for each in found if each.budget.scope_kind == "key"}
+
+
+def spent(found: SpendOf | None) -> str:
+    """Known cost as text; unknown where no call has a price."""
+    return (
+        formatting.usd(0) if found is None else "unknown" if found.cost_usd is None else formatting.usd(found.cost_usd)
     )
 
 
-@st.cache_data(ttl=10, show_spinner=False)
-def spend_by_key() -> dict[str, str]:
-    """Spend of each key in this calendar month (UTC), by its id, with the number of unpriced calls."""
-    now = datetime.now(UTC)
-    month = Window(datetime(now.year, now.month, 1, tzinfo=UTC), now)
-    found = {}
-    for row in manager().spend.by("key", month):
-        unpriced = f" + {row.n_unpriced:,} unpriced" if row.n_unpriced else ""
-        found[row.value] = f"{formatting.usd(row.cost_usd)}{unpriced}"
-    return found
+def state(key: Key) -> str:
+    return "Active" if key.is_valid_at(datetime.now(UTC)) else "Revoked" if key.revoked_at else "Expired"
 
 
 def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
-    now, spent = datetime.now(UTC), spend_by_key()
+    today, month = spend_by_key()
+    of = budgets_by_key()
     return tables.frame(
         keys,
         {
-            "id": lambda key: key.id,
             "name": lambda key: key.name,
             "key": lambda key: key.hint,
-            "state": lambda key: "active" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
-            "scopes": lambda key: ", ".join(key.scopes),
-            "models": lambda key: ", ".join(key.models) or "all",
+            "state": lambda key: [state(key)],
+            "last used": lambda key: key.last_used_at,
             "tags": lambda key: ", ".join(key.tags),
-            "per minute": lambda key: _rates(key),
-            "expires": lambda key: _moment(key.expires_at),
-            "last used": lambda key: _moment(key.last_used_at),
-            "month": lambda key: spent.get(key.id, formatting.usd(0)),
+            "models": lambda key: ", ".join(key.models) or "All",
+            "limits": lambda key: rates(key),
+            "expires": lambda key: key.expires_at,
+            "budget": lambda key: of[key.id].share_spent if key.id in of else None,
+            "calls": lambda key: month[key.id].n if key.id in month else 0,
+            "unpriced": lambda key: month[key.id].n_unpriced if key.id in month else 0,
+            "today": lambda key: spent(today.get(key.id)),
+            "month": lambda key: spent(month.get(key.id)),
         },
     )
 
 
-def _moment(moment: datetime | None) -> str:
-    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _rates(key: Key) -> str:
-    whole = f"{key.rpm:,}" if key.rpm else "no limit"
-    return f"{whole}; {key.user_rpm:,} per user" if key.user_rpm else whole
+def rates(key: Key) -> str:
+    """60 a minute, 20 per user; a dash where there is no limit."""
+    parts = [f"{key.rpm:,} a minute"] if key.rpm else []
+    parts += [f"{key.user_rpm:,} per user{'' if key.rpm else ' and minute'}"] if key.user_rpm else []
+    return ", ".join(parts) or formatting.UNKNOWN

@@ -4,14 +4,14 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from dashboard import formatting, login
+from dashboard import login
 from dashboard.components import head
 from dashboard.components.gateway import keys, snippets, tail
 from dashboard.components.log import drawer
 from dashboard.frames import gateway
 from dashboard.process import manager
 
-head.show("Gateway")
+row = head.show("Gateway")
 
 url = urlsplit(str(st.context.url or ""))
 port = st.get_option("server.port")
@@ -19,19 +19,17 @@ address = f"{url.scheme}://{url.netloc}" if url.netloc else f"http://localhost:{
 needs_key = not login.is_local() or manager().settings.require_key
 n_calls, since = gateway.recent()
 
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.badge(formatting.plain(address), icon=":material/link:", color="blue")
-    if needs_key:
-        st.badge("Key required", icon=":material/key:", color="orange")
-    else:
-        st.badge("No key needed on this machine", icon=":material/key:", color="gray")
-    st.badge(
-        f"{n_calls:,} {'call' if n_calls == 1 else 'calls'} since {since:%H:%M} UTC",
-        icon=":material/call_received:",
-        color="gray",
-    )
+row.caption("Base URL", width="content")
+row.code(f"{address}/v1", language=None, width=320)
+row.button("New key", type="primary", icon=":material/add:", key="gateway_new_key", on_click=keys.open_new)
+st.caption(
+    f"{'A key is needed' if needs_key else 'No key is needed on this machine'}"
+    f" · {n_calls:,} {'call' if n_calls == 1 else 'calls'} since {since:%H:%M} UTC"
+)
 
 snippets.show(address, needs_key=needs_key)
-tail.show()
 keys.show()
-drawer.show()
+tail.show()
+if not st.query_params.get("key"):
+    drawer.show(st.session_state.get("gateway_shown", ()))
+keys.dialog(address)

@@ -1,130 +1,270 @@
-"""Keys of programs: what each may do and has spent; a form for a new one; the end of an old one."""
+"""Keys of programs: what each may do and has spent; dialogs for a new one, its changes and its end."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 import streamlit as st
 
-from core import AimmError, Allowance
+from core import AimmError, Allowance, SpendOf
 from core.domain.key import SCOPES, Key
-from dashboard import address, formatting
-from dashboard.components import inputs
+from dashboard import address, formatting, tables, theme
+from dashboard.components import clicks, clients, inputs
+from dashboard.components.gateway import snippets
 from dashboard.frames import gateway
 from dashboard.process import manager
 
-_COLUMNS = {
-    "id": None,
-    "expires": st.column_config.TextColumn("Expires (UTC)"),
-    "last used": st.column_config.TextColumn("Last used (UTC)", help="Accurate to about a minute."),
-    "month": st.column_config.TextColumn(
-        "This month", help="Known cost of its real calls. Simulated calls never count."
-    ),
-}
 _SCOPE_HELP = (
     "call: use models, record outcomes. read: see metrics, costs and the log. admin: change settings, keys included."
 )
+_STORED = ("full", "metadata", "none")
+_NONE = Key(id="", name="", hint="", created_at=datetime.now(UTC))  # what the form of a new key begins with
+NEW, _N_CLOSED = "new", "gateway_closed"
 
 
 def show() -> None:
-    st.subheader(
-        "Keys", help="A program sends its key as `Authorization: Bearer aimm_…`. Only a digest of it is stored."
-    )
-    table = st.container()
-    with st.expander("New key", icon=":material/add:"):
-        _form()
-    with table:
-        _table()
-
-
-def _table() -> None:
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.subheader(
+        "Keys", help="A program sends its key as `Authorization: Bearer aimm_…`. Only a digest of it is stored.",
+        anchor=False,
+    )  # fmt: skip
+    row.space("stretch")
     keys = manager().keys.all()
     ended = [key for key in keys if key.revoked_at is not None]
-    if ended and not st.toggle(f"Show {len(ended)} revoked", key="gateway_revoked", bind="query-params"):
+    if ended and not row.toggle(f"Show {len(ended)} revoked", key="gateway_revoked", bind="query-params"):
         keys = [key for key in keys if key.revoked_at is None]
-    if not keys:
-        st.info(
-            "No keys yet. None is needed on this machine; create one per program to count and limit its calls.",
-            icon=":material/key:",
-        )
+    if keys:
+        _table(keys)
         return
-    key_id = address.table(gateway.keys_frame(keys), "key", "gateway_keys", column_config=_COLUMNS)
-    key = next((each for each in keys if each.id == key_id), None)
+    text = "No keys yet. None is needed on this machine; create one per program to count and limit its calls."
+    st.info(text, icon=":material/key:")
+
+
+def _table(keys: list[Key]) -> None:
+    frame = gateway.keys_frame(keys)
+    c, ink = st.column_config, theme.ink()
+    states = {"Active": ink.pale_good, "Expired": ink.axis, "Revoked": ink.axis}
+    config = {
+        "name": c.TextColumn("Name", width=130),
+        "key": c.TextColumn("Key", width=128),
+        "state": c.MultiselectColumn("State", options=list(states), color=list(states.values()), width=80),
+        "last used": c.DatetimeColumn(
+            "Last used (UTC)", format="D MMM HH:mm", help="Accurate to about a minute.", width=108
+        ),
+        "tags": c.TextColumn("Tags", width=110),
+        "models": c.TextColumn("Models", width=84),
+        "limits": c.TextColumn("Requests", width=130),
+        "expires": c.DatetimeColumn("Expires (UTC)", format="D MMM YYYY", width=96),
+        "budget": c.ProgressColumn(
+            "Budget spent", format="percent", min_value=0, max_value=1, width=104,
+            help="Of its budgets the one of which most is spent.",
+        ),
+        "calls": c.NumberColumn("Calls", format="localized", width=64, help="Real calls of this month (UTC)."),
+        "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls whose cost is unknown and not in the sums."),
+        "today": c.TextColumn("Today", width=74, alignment="right"),
+        "month": c.TextColumn(
+            "This month", width=88, alignment="right",
+            help="Known cost of its real calls. Simulated calls never count.",
+        ),
+    }  # fmt: skip
+    empty = [
+        name for name in ("tags", "expires", "budget") if frame[name].isin(["", None]).all() or frame[name].isna().all()
+    ]
+    empty += [] if frame["unpriced"].any() else ["unpriced"]
+    empty += (
+        ["state"] if all(key.is_valid_at(datetime.now(UTC)) for key in keys) else ["key"]
+    )  # there is no room for all
+    at = tables.opened(
+        frame.drop(columns=empty),
+        f"gateway_keys_{st.session_state.get(_N_CLOSED, 0)}",
+        column_config=config,
+        row_height=36,
+    )
+    if at is not None:
+        address.put("key", keys[at].id)
+    st.caption("Click a key to see its limits, change or revoke it.")
+
+
+def dialog(server: str) -> None:
+    """The dialog that the address names: a new key, or one that there is. server: The address for snippets."""
+    key_id = address.value("key")
     if key_id is None:
-        st.caption("Select a key to revoke it.")
-    elif key is None:
+        return
+    if key_id == NEW:
+        st.dialog("New key", position="right", width="medium", on_dismiss=_close)(_new)(server)
+        return
+    key = manager().keys.of_id(key_id)
+    if key is None:
         address.missing("key", "key")
-    elif key.revoked_at is None:
-        _revoke(key)
+    else:
+        name = f"Key {formatting.plain(key.name)}"
+        st.dialog(name, position="right", width="medium", on_dismiss=_close)(_one)(key)
+
+
+def open_new() -> None:
+    address.put("key", NEW)
+
+
+def _close() -> None:
+    address.put("key", None)
+    # A table to which a dialog gives the focus back loses the next click; a new one does not.
+    st.session_state[_N_CLOSED] = st.session_state.get(_N_CLOSED, 0) + 1
+
+
+def _one(key: Key) -> None:
+    today, month = gateway.spend_by_key()
+    tiles = st.columns(4)
+    tiles[0].metric("Today", gateway.spent(today.get(key.id)))
+    tiles[1].metric("This month", gateway.spent(month.get(key.id)))
+    tiles[2].metric("Calls this month", formatting.count(_calls(month.get(key.id))))
+    budget = gateway.budgets_by_key().get(key.id)
+    tiles[3].metric("Budget spent", formatting.percent(budget.share_spent, 0) if budget else formatting.UNKNOWN)
+    used = formatting.when(key.last_used_at) if key.last_used_at else "never"
+    facts = f"{key.hint} · {gateway.state(key)} · created {formatting.when(key.created_at)} · last used {used}"
+    st.caption(formatting.plain(facts))
+    if budget is not None:
+        st.page_link(
+            "pages/budgets.py", icon=":material/savings:", query_params={"budget_search": budget.budget.name},
+            label=formatting.plain(f"Budget {budget.budget.name}: {formatting.usd(budget.spent_usd)} of"
+                                   f" {formatting.usd(budget.limit_usd)} {budget.budget.period_text}"),
+        )  # fmt: skip
+    if key.revoked_at is not None:
+        st.info(f"Revoked at {formatting.when(key.revoked_at)}.", icon=":material/block:")
+        return
+    _change(key)
+    st.divider()
+    _revoke(key)
+
+
+def _calls(found: SpendOf | None) -> int:
+    return found.n if found else 0
+
+
+def _change(key: Key) -> None:
+    state = f"key_{key.id}_{hash(key) & 0xFFFF}_"  # what was typed for an earlier version is no longer meant
+    with st.form(f"{state}form", border=False):
+        places: dict[str, Any] = {}
+        fields = _fields(key, state, places)
+        below = st.container()
+        if not st.form_submit_button("Save", icon=":material/save:", type="primary"):
+            return
+    try:
+        manager().keys.change(key.id, **fields)
+    except AimmError as error:
+        inputs.refused_at(places, error, below)
+    else:
+        _done(state)
 
 
 def _revoke(key: Key) -> None:
-    with st.popover(f"Revoke {formatting.plain(key.name)}", icon=":material/block:"):
-        name, hint = formatting.plain(key.name), formatting.plain(key.hint)
-        st.markdown(f"**{name}** ({hint}) stops working within a second, for good.")
-        if st.button("Revoke", type="primary", key=f"revoke_{key.id}"):
-            try:
-                manager().keys.revoke(key.id)
-            except AimmError as error:  # somebody was faster
-                inputs.refused(st, error)
-            else:
-                st.cache_data.clear()
-                st.rerun()
+    name = formatting.plain(key.name)
+    sure = st.checkbox(f"**{name}** ({formatting.plain(key.hint)}) stops working within a second, for good.")
+    asked = st.button(f"Revoke {name}", icon=":material/block:", disabled=not sure, key=f"revoke_{key.id}")
+    if not clicks.first(asked, "revoke", key.id):
+        return
+    try:
+        manager().keys.revoke(key.id)
+    except AimmError as error:  # somebody was faster
+        inputs.refused(st, error)
+    else:
+        _done(f"key_{key.id}_")
 
 
-def _form() -> None:
-    with st.form("key_new", border=False, clear_on_submit=False):
-        row = st.columns([1.4, 1.2, 1.6])
-        name = inputs.text(row[0], "Name", "key_name", placeholder="the program, such as ci", max_chars=80)
-        scopes = inputs.choices(row[1], "Scopes", "key_scopes", SCOPES, ["call"], help=_SCOPE_HELP)
-        models = inputs.choices(
-            row[2], "Models", "key_models", gateway.names_to_ask(), accept_new_options=True, placeholder="all",
-            help="Names or patterns, such as gpt-4o* or exp:*.",
-        )  # fmt: skip
-        row = st.columns([1.4, 0.8, 0.8, 1.2])
-        tags = inputs.choices(
-            row[0], "Tags", "key_tags", [], accept_new_options=True, placeholder="none",
-            help="Added to each of its calls, for spend and budgets by tag.",
-        )  # fmt: skip
-        rpm = inputs.number(row[1], "Requests per minute", "key_rpm", (1, 1_000_000), placeholder="no limit")
-        user_rpm = inputs.number(row[2], "Per user and minute", "key_user_rpm", (1, 1_000_000), placeholder="no limit")
-        stored = ("full", "metadata", "none")
-        log = inputs.choice(row[3], "Stored content", "key_log", stored, None, placeholder="server default")
-        row = st.columns([0.8, 0.8, 1, 1.2], vertical_alignment="bottom")
+def _done(state: str) -> None:
+    inputs.forget(state)
+    st.cache_data.clear()
+    _close()
+    st.rerun()
+
+
+def _new(server: str) -> None:
+    place = st.empty()
+    with place.container(), st.form("key_new", border=False):
+        places: dict[str, Any] = {}
+        fields = _fields(_NONE, "key_new_", places)
+        left, right = st.columns(2)
         limit = inputs.number(
-            row[0], "Budget (USD)", "key_budget", (0.000001, 1e9), placeholder="none", format="%.2f",
-            help="Calls are refused once it is spent.",
+            _field(places, "limit_usd", left), "Budget (USD)", "key_new_budget", (0.000001, 1e9), placeholder="none",
+            format="%.2f", help="Calls are refused once it is spent.",
         )  # fmt: skip
-        period = inputs.choice(row[1], "Budget period", "key_period", ("day", "week", "month"), 2)
-        tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-        ends_on = row[2].date_input(
-            "Expires on (UTC)", None, tomorrow, key="key_ends", persist_state="session", format="YYYY-MM-DD"
-        )
-        shares = inputs.switch(
-            row[3], "Share cache with other keys", "key_shares", "Only with keys that share theirs too."
-        )
-        if not st.form_submit_button("Create key", icon=":material/key:", type="primary"):
-            return
-    allowance = Allowance(Decimal(str(limit)), period) if limit else None
+        period = inputs.choice(right, "Budget period", "key_new_period", ("day", "week", "month"), 2)
+        below = st.container()
+        asked = st.form_submit_button("Create key", icon=":material/key:", type="primary")
+    if not clicks.first(asked, "key", (fields, limit, period)):
+        return
+    try:
+        allowance = Allowance(Decimal(str(limit)), period) if limit else None
+        key, secret, budget = manager().issuer.issue(fields.pop("name"), allowance=allowance, **fields)
+    except AimmError as error:
+        inputs.refused_at(places, error, below)
+        return
+    inputs.forget("key_new_")
+    st.cache_data.clear()
+    with place.container():
+        _made(key, secret, server)
+        if budget is not None:
+            limit_text = f"{formatting.usd(budget.limit_usd)} per {budget.period}"
+            st.caption(formatting.plain(f"Limited to {limit_text} by the budget {budget.name}; see Budgets."))
+
+
+def _made(key: Key, secret: str, server: str) -> None:
+    st.warning(f"Copy the key of **{formatting.plain(key.name)}** now: it is shown only once.", icon=":material/key:")
+    st.code(secret, language=None)
+    names = [name for name in gateway.names_to_ask() if key.may_ask(name)] or list(key.models)
+    st.caption("Code with the key put in:")
+    for tab, (client, known) in zip(st.tabs(list(clients.KNOWN)), clients.KNOWN.items(), strict=True):
+        tab.code(snippets.snippet(client, server, names[0], secret), language=known.language)
+
+
+def _field(places: dict[str, Any], name: str, within: Any = st) -> Any:
+    """A place for a field, below which its error stands."""
+    places[name] = within.container()
+    return places[name]
+
+
+def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a key and what they hold."""
+    left, right = st.columns(2)
+    name = inputs.text(
+        _field(places, "[Kk]ey (needs|named)", left), "Name", f"{state}name", value=key.name, max_chars=80,
+        placeholder="The program, such as ci",
+    )  # fmt: skip
+    scopes = inputs.choices(
+        _field(places, "scopes", right), "Scopes", f"{state}scopes", SCOPES, key.scopes, help=_SCOPE_HELP
+    )
+    left, right = st.columns(2)
+    models = inputs.choices(
+        _field(places, "models", left), "Models", f"{state}models", [*gateway.names_to_ask(), *key.models], key.models,
+        accept_new_options=True, placeholder="All", help="Names or patterns, such as gpt-4o* or exp:*.",
+    )  # fmt: skip
+    tags = inputs.choices(
+        _field(places, "[Tt]ag", right), "Tags", f"{state}tags", key.tags, key.tags, accept_new_options=True,
+        placeholder="None", help="Added to each of its calls, for spend and budgets by tag or owner.",
+    )  # fmt: skip
+    row = st.columns(2)
+    limits = (1, 1_000_000)
+    rpm = inputs.number(row[0], "Requests per minute", f"{state}rpm", limits, key.rpm, placeholder="no limit")
+    user_rpm = inputs.number(
+        row[1], "Requests per user and minute", f"{state}user_rpm", limits, key.user_rpm, placeholder="no limit"
+    )
+    row = st.columns(2)
+    at = _STORED.index(key.log_content) if key.log_content in _STORED else None
+    log = inputs.choice(row[0], "Stored content", f"{state}log", _STORED, at, placeholder="server default")
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    old_end = key.expires_at.date() if key.expires_at else None
+    ends_on = _field(places, "expires_at", row[1]).date_input(
+        "Expires on (UTC)", old_end, min(tomorrow, old_end or tomorrow), key=f"{state}ends", persist_state="session",
+        format="YYYY-MM-DD",
+    )  # fmt: skip
+    shares = inputs.switch(
+        st, "Share cache with other keys", f"{state}shares", "Only with keys that share theirs too.", key.shares_cache
+    )
     fields = {
-        "scopes": tuple(scopes), "models": tuple(models), "tags": tuple(tags), "rpm": rpm, "user_rpm": user_rpm,
-        "log_content": log, "shares_cache": shares, "expires_at": _end(ends_on),
+        "name": name, "scopes": tuple(scopes), "models": tuple(models), "tags": tuple(tags), "rpm": rpm,
+        "user_rpm": user_rpm, "log_content": log, "shares_cache": shares,
     }  # fmt: skip
-    _create(name, allowance, fields)
+    return fields if ends_on == old_end else fields | {"expires_at": _end(ends_on)}
 
 
 def _end(day: object) -> datetime | None:
     return datetime.combine(day, time(), UTC) if isinstance(day, date) else None
-
-
-def _create(name: str, allowance: Allowance | None, fields: dict[str, object]) -> None:
-    try:
-        key, secret, budget = manager().issuer.issue(name, allowance=allowance, **fields)
-    except AimmError as error:
-        inputs.refused(st, error)
-        return
-    st.cache_data.clear()
-    st.warning(f"Copy the key of **{formatting.plain(key.name)}** now: it is shown only once.", icon=":material/key:")
-    st.code(secret, language=None)
-    if budget is not None:
-        limit = formatting.plain(f"{formatting.usd(budget.limit_usd)} per {budget.period}")
-        st.caption(f"Limited to {limit} by the budget {formatting.plain(budget.name)}; see Budgets.")

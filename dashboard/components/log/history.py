@@ -1,6 +1,6 @@
 """Past calls as a table, and what was said in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import streamlit as st
@@ -11,9 +11,21 @@ from dashboard import address, formatting, tables, theme
 from dashboard.frames import log, models
 
 
-def table(generations: Sequence[Generation], key: str, *, height: int | Literal["auto"] = "auto") -> list[str]:
-    """Draw calls, of which a click on any cell opens one; the ids of those that are shown, in their order."""
+def table(
+    generations: Sequence[Generation],
+    key: str,
+    *,
+    height: int | Literal["auto"] = "auto",
+    keys: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Draw calls, of which a click on any cell opens one; the ids of those that are shown, in their order.
+
+    keys: Names by id; then each call's key stands in the place of its source.
+    """
     frame = log.table(generations)
+    if keys is not None:
+        of = {g.id: keys.get(g.key_id, g.key_id) or formatting.UNKNOWN for g in generations}
+        frame["source"] = frame["id"].map(of)
     latencies = frame["latency s"].dropna()
     slowest = max(1.0, float(latencies.quantile(0.99))) if len(latencies) else 1.0
     statuses = [formatting.status_text(name) for name in frame["status"]]
@@ -30,7 +42,7 @@ def table(generations: Sequence[Generation], key: str, *, height: int | Literal[
         ),
         "model": tables.model_column(frame["model"], models.colours(ink.mode), width=150),
         "prompt": c.TextColumn("Prompt", width=280),
-        "source": c.TextColumn("Source", width=84),
+        "source": c.TextColumn("Source" if keys is None else "Key", width=84),
         "feedback": c.TextColumn("Feedback", width=76),
         "tokens": c.NumberColumn("Tokens", format="localized", width=70),
         "latency s": c.ProgressColumn("Latency", format="%.2f s", min_value=0, max_value=slowest, width=116),
