@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dashboard import formatting
-from dashboard.charts import base, colours, compare, experiments, monitoring, spend, workflows
+from dashboard.charts import base, colours, experiments, monitoring, spend, workflows
 from dashboard.charts.base import Span
 
 NOW = datetime(2026, 3, 8, 15, 30, tzinfo=UTC)
@@ -170,17 +170,3 @@ def test_an_axis_says_the_day_where_it_changes_and_the_year_where_several_are_sh
 
     assert [axis[name]["format"] for name in ("day", "years")] == ["%d %b", "%d %b %Y"]
     assert axis["hour"]["labelExpr"] == "utcFormat(datum.value, utchours(datum.value) ? '%H:%M' : '%d %b')"
-
-
-def test_win_rates_over_time_are_a_line_a_model_and_no_formula():
-    formula = '=HYPERLINK("http://x")'
-    times = pd.date_range("2026-03-02", periods=3, freq="D", tz="UTC")
-    frame = pd.DataFrame({"time": times, "sim-fast": [None, 40.0, 45.0], formula: [50.0, 60.0, 55.0]})
-
-    spec = compare.win_rate_over_time(frame, colours.LIGHT, {})
-
-    alt.Chart.from_dict(spec, validate=True)
-    assert spec["vconcat"][0]["title"]["text"] == f"Win rate so far: {formula} leads with 55%"
-    drawn = [row["value"] for row in layers_of(spec)[0]["data"]["values"] if row["series"] == "sim-fast"]
-    assert drawn == [None, 40.0, 45.0]
-    assert f'"series": {json.dumps(formula)}' not in json.dumps(spec)
