@@ -64,7 +64,7 @@ CSS = """<style>
 }
 /* Answers side by side: one scroller, or each its own; on narrow pages the page itself scrolls. */
 .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {
-  max-height: max(260px, calc(100vh - 400px)); overflow-y: auto;}
+  max-height: max(260px, calc(100vh - 330px)); overflow-y: auto;}
 .aimm-difference {white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.55;}
 .aimm-difference del {color: color-mix(in srgb, currentColor 65%, transparent);}
 .aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;

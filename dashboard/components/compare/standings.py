@@ -73,9 +73,8 @@ def _pairs(pairs: Sequence[HeadToHead]) -> None:
     for pair in pairs[:MAX_PAIRS]:
         tone: interval.Tone = "good" if pair.is_decided else "flat"
         bar = Bar(*pair.share, HALF, tone, sentence(pair), zero=HALF) if pair.share else Cell("")
-        rows.append([Cell(sentence(pair)), bar, Pill("Decided" if pair.is_decided else "Not decided yet", tone)])
-    heads = [Head("Against each other", tip=HELP), _SCALE, Head("Verdict")]
-    interval.table(heads, rows, theme.ink(), label="Against each other")
+        rows.append([Cell(sentence(pair)), bar])
+    interval.table([Head("Against each other", tip=HELP), _SCALE], rows, theme.ink(), label="Against each other")
     if len(pairs) > MAX_PAIRS:
         st.caption(f"Pairs with fewer votes, left out here: {len(pairs) - MAX_PAIRS}.")
 
