@@ -24,7 +24,7 @@ KEYS = {
     "Everywhere": {"Alt + 1 … 9": "The pages, in the order of the navigation", "?": "This list", "Esc": "Close"},
     "Log": {"J, K": "The next call, the one before", "Esc": "Close the call"},
     "Playground": {"Enter": "Send", "Shift + Enter": "A new line"},
-    "Compare": {"Ctrl + Enter": "Compare", "1 … 9": "Vote for an answer", "0": "Tie"},
+    "Compare": {"Ctrl + Enter": "Compare", "1 … 8": "Vote for an answer", "0": "Tie", "9": "All bad"},
     "Workflows": {"Ctrl + Enter": "Run"},
 }
 
