@@ -22,15 +22,15 @@ CSS = """<style>
 .aimm-table {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums;}
 .aimm-table th, .aimm-table td {padding: 8px 10px; text-align: left; border-bottom: 1px solid LINE;}
 .aimm-table th {font-weight: 400; font-size: 12px; opacity: 0.75;}
-.aimm-table .aimm-number {text-align: right;}
-.aimm-table .aimm-scale {text-align: center; min-width: 200px; width: 32%;}
-.aimm-note {font-size: 12px; opacity: 0.75;}
+.aimm-table .aimm-number {text-align: right; white-space: nowrap;}
+.aimm-table .aimm-scale {text-align: center; min-width: 200px; width: 30%;}
+.aimm-note {font-size: 12px; opacity: 0.75; white-space: nowrap;}
 .aimm-pill {display: inline-block; padding: 1px 9px; border-radius: 10px; font-size: 12px; white-space: nowrap;
   color: color-mix(in srgb, var(--tone) 65%, currentColor);
   background: color-mix(in srgb, var(--tone) 14%, transparent);}
 .aimm-interval {position: relative; height: 22px;}
 .aimm-interval i, .aimm-interval b, .aimm-interval u {position: absolute;}
-.aimm-interval i {left: 50%; top: 0; bottom: 0; border-left: 1px solid LINE;}
+.aimm-interval i {left: 50%; top: 0; bottom: 0; border-left: 1px solid; opacity: 0.45;}
 .aimm-interval b {top: 7px; height: 8px; border-radius: 4px;
   background: color-mix(in srgb, var(--tone) 38%, transparent);}
 .aimm-interval u {top: 6px; width: 10px; height: 10px; margin-left: -5px; border-radius: 5px; background: var(--tone);}
@@ -64,7 +64,7 @@ CSS = """<style>
 }
 /* Answers side by side: one scroller, or each its own; on narrow pages the page itself scrolls. */
 .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {
-  max-height: max(260px, calc(100vh - 330px)); overflow-y: auto;}
+  max-height: max(260px, calc(100vh - 400px)); overflow-y: auto;}
 .aimm-difference {white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.55;}
 .aimm-difference del {color: color-mix(in srgb, currentColor 65%, transparent);}
 .aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;

@@ -18,6 +18,7 @@ RuleKind = Literal["superior", "not_worse_and_cheaper"]
 PRIMARY: tuple[Metric, ...] = ("success", "rating", "number", "cost_per_success", "latency_p95")
 GUARDED: tuple[Metric, ...] = ("error_rate", "latency_p95", "cost")
 UNITS = ("user", "session", "request")
+ROLLOUT, ROLLOUT_VARIANTS = "Rollout of ", ("A · today", "B · new")
 SMALLER_IS_BETTER: tuple[Metric, ...] = ("cost_per_success", "latency_p95", "error_rate", "cost")
 
 
@@ -155,6 +156,16 @@ class Experiment:
     def served(self) -> tuple[Variant, ...]:
         """The variants that get traffic; the first is the control."""
         return tuple(variant for variant in self.variants if variant.is_served)
+
+    @property
+    def is_rollout(self) -> bool:
+        """True where it brings the winner of another experiment into an alias."""
+        return self.name.startswith(ROLLOUT) and [variant.name for variant in self.variants] == list(ROLLOUT_VARIANTS)
+
+    @property
+    def had_shadows(self) -> bool:
+        """True where a variant of any phase answered unseen."""
+        return any(v.is_shadow for v in (*self.variants, *(v for phase in self.phases for v in phase.variants)))
 
     @property
     def is_simulated(self) -> bool:

@@ -5,10 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.domain.experiment import Decision, Experiment
-from core.experiments.analysis import MIN_FOR_MONEY, MONEY, SHARES, Analysis, Contrast, GuardResult, difference_of
-from core.experiments.planner import days_left
-from core.experiments.words import amount, effect, names, signed
+from core.experiments.analysis import (
+    METRICS,
+    MIN_FOR_MONEY,
+    MONEY,
+    SHARES,
+    Analysis,
+    Contrast,
+    GuardResult,
+    difference_of,
+)
+from core.experiments.planner import progress
+from core.experiments.words import Score, ScoreState, amount, effect, names, short_effect, signed
 from core.statistics import power
+from core.statistics.interval import Interval
 from core.statistics.moments import Moments
 from core.statistics.sequential import MIN_PER_SIDE
 from core.statistics.sums import Look
@@ -16,6 +26,7 @@ from core.statistics.sums import Look
 DAYS_A_MONTH = 30.4375
 MUCH = 3.0  # standard errors between early and late
 EARLY = 0.3  # share of the units that are early
+_NO_DIFFERENCE = "No difference that matters"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +154,9 @@ def _inconclusive(
     if small is not None and primary and all(abs(b) < small for c in primary for b in c.difference[1:]):
         text = amount(design.primary, small, is_difference=True)
         reasons.append(f"No difference of {text} or more is left in any interval: choose by cost.")
-        return Decision(
-            action="inconclusive", headline="No difference that matters", reasons=(*reasons, *warnings), money=money
-        )
-    days = days_left(experiment, analysis, traffic.units)
+        return Decision(action="inconclusive", headline=_NO_DIFFERENCE, reasons=(*reasons, *warnings), money=money)
+    way = progress(experiment, analysis, traffic.units)
+    days = way.days if way else None
     if ended:
         headline = "Inconclusive: the data do not carry a decision"
     elif days is None:
@@ -164,6 +174,111 @@ def _inconclusive(
         days_left=None if ended else days,
         money=money,
     )
+
+
+def scores(experiment: Experiment, analysis: Analysis) -> list[Score]:
+    """Every metric of every variant beside the control: the primary one first, then those with a guardrail."""
+    design, found = experiment.design, []
+    guards = {(guard.variant.position, guard.guardrail.metric): guard for guard in analysis.guards}
+    for position in (variant.position for variant in experiment.served[1:]):
+        guarded = [metric for metric in METRICS if (position, metric) in guards]
+        for metric in dict.fromkeys((design.primary, *guarded, *design.secondary, *METRICS)):
+            contrast, guard = analysis.contrast(position, metric), guards.get((position, metric))
+            if contrast is None and guard is None and metric != design.primary:
+                continue
+            found.append(
+                Score(
+                    position=position,
+                    metric=metric,
+                    contrast=contrast,
+                    guard=guard,
+                    change=None if contrast is None else _change(analysis, contrast),
+                    state=_state(experiment, contrast, guard),
+                    is_larger_better=design.is_larger_better(metric),
+                )
+            )
+    return found
+
+
+def _change(analysis: Analysis, contrast: Contrast) -> Interval | None:
+    if contrast.metric in SHARES:
+        return contrast.difference
+    if contrast.relative is not None and contrast.relative.is_finite:
+        return contrast.relative
+    control = analysis.control.estimates.get(contrast.metric)  # of several phases: its mean in all of them
+    return contrast.difference.scaled(1 / control.estimate) if control and control.estimate > 0 else None
+
+
+def _state(experiment: Experiment, contrast: Contrast | None, guard: GuardResult | None) -> ScoreState:
+    if guard is not None and guard.state == "broken":
+        return "broken"
+    is_enough = contrast is not None and (contrast.metric not in MONEY or contrast.smallest >= MIN_FOR_MONEY)
+    is_told = contrast is not None and is_enough and contrast.difference.excludes(0.0)
+    if is_told and contrast is not None and _gain(experiment, contrast) > 0:
+        return "better"
+    design = experiment.design
+    is_within = guard is not None and guard.state == "safe"
+    if contrast is not None and contrast.metric == design.primary and design.rule == "not_worse_and_cheaper":
+        is_within = contrast.is_claimed and contrast.at_most_worse < design.margin
+    if is_within:
+        return "worse_within" if is_told else "within"
+    return "worse" if is_told else "undecided"
+
+
+def verdict(experiment: Experiment, analysis: Analysis, decision: Decision) -> str:
+    """The decision as one sentence, with the effect that it stands on."""
+    if experiment.is_rollout and decision.action not in ("hold", "stop"):
+        return experiment.ended or f"Rolling out: {experiment.variants[1].weight}% of the traffic"
+    if len(experiment.served) < 2:
+        return "Nothing is compared: the shadow's answers are seen by nobody"
+    primary = [c for c in analysis.contrasts if c.metric == experiment.design.primary]
+    if decision.action in ("hold", "stop") or not primary:
+        return decision.headline
+    if decision.action == "ship":
+        shipped = next((c for c in primary if c.variant.position == decision.winner), None)
+        return f"{decision.headline}: {short_effect(shipped)}" if shipped else decision.headline
+    head = decision.headline.partition(":")[0] if decision.days_left is not None else decision.headline
+    return f"{head} · {short_effect(max(primary, key=lambda c: _gain(experiment, c)))}"
+
+
+def advice(experiment: Experiment, decision: Decision) -> str:
+    """The next step, as one sentence."""
+    if len(experiment.served) < 2:
+        return "Judge the shadow's answers beside those that were served."
+    if experiment.is_rollout:
+        return "It goes on by itself, and back by itself where a guardrail breaks."
+    if decision.action == "hold":
+        return "Find what drops or doubles units before anything is decided."
+    if experiment.status != "running":
+        return "" if decision.action == "ship" else "Keep the control, or test again with more traffic."
+    control = experiment.served[0]
+    if decision.action == "stop" or decision.winner == control.position:
+        return f"Keep {control.name} and end the experiment."
+    if decision.action == "ship":
+        return "Ship it, and end the experiment."
+    if decision.headline == _NO_DIFFERENCE:
+        return "Choose by cost, and end the experiment."
+    if decision.days_left is not None and decision.days_left > experiment.design.max_days:
+        return "End it, give it more traffic, or test a larger change."
+    return "Let it run. You may look at any time: the intervals hold at every look."
+
+
+def time_left(experiment: Experiment, decision: Decision) -> str:
+    """Stopped, Decided, or about how long it still takes."""
+    if experiment.status != "running":
+        return "Stopped"
+    if decision.action in ("ship", "stop"):
+        return "Decided"
+    days = decision.days_left
+    if days is None:
+        return "–"
+    return f"Over {experiment.design.max_days} days" if days > experiment.design.max_days else in_days(days)
+
+
+def in_days(days: float) -> str:
+    """Under a day, 1 day, 24 days."""
+    n = round(days)
+    return "Under a day" if days < 1 else "1 day" if n == 1 else f"{n:,} days"
 
 
 def _days(days: float) -> str:

@@ -15,6 +15,19 @@ GROWTH = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The way to the size at which the primary metric's difference is told: units of both sides, and days left."""
+
+    n: int
+    needed: int
+    days: float
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.n / self.needed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The units, per side, and the days that one effect needs; days None = the traffic is not known.
 
@@ -58,8 +71,8 @@ def plan(  # noqa: PLR0913 - what a design fixes
     return Plan(effect=effect, fixed_n=fixed, always_n=always, fixed_days=days[0], always_days=days[1])
 
 
-def days_left(experiment: Experiment, analysis: Analysis, units_per_day: float) -> float | None:
-    """About how long until the primary metric's difference is told, at this traffic; None = it cannot be estimated.
+def progress(experiment: Experiment, analysis: Analysis, units_per_day: float) -> Progress | None:
+    """The way to the difference of the primary metric, at this traffic; None = it cannot be estimated.
 
     For a difference as large as the one seen, or the smallest that matters if that is larger.
     """
@@ -68,7 +81,7 @@ def days_left(experiment: Experiment, analysis: Analysis, units_per_day: float) 
     if not found or units_per_day <= 0 or experiment.status != "running":
         return None
     shares = [v.weight / sum(w.weight for w in experiment.served) for v in experiment.served]
-    best = None
+    best: Progress | None = None
     for contrast in found:
         goal = _goal(experiment, contrast)
         width = (contrast.difference.upper - contrast.difference.lower) / 2
@@ -84,8 +97,8 @@ def days_left(experiment: Experiment, analysis: Analysis, units_per_day: float) 
         if design.primary in MONEY:
             needed = max(needed, 2 * MIN_FOR_MONEY)
         both = sum(sorted(shares)[:2]) if len(shares) > 2 else 1.0
-        days = max(0.0, needed - n) / (units_per_day * both)
-        best = days if best is None else min(best, days)
+        found_now = Progress(n=n, needed=needed, days=max(0.0, needed - n) / (units_per_day * both))
+        best = found_now if best is None or found_now.days < best.days else best
     return best
 
 

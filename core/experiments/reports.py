@@ -10,8 +10,10 @@ from core.domain.experiment import DayCounts, Decision, Experiment, ShadowCalls,
 from core.domain.metrics import Window
 from core.experiments import record
 from core.experiments.analysis import Analysis, VariantResult, analyse, history
-from core.experiments.decision import Traffic, cautions, decide, novelty
+from core.experiments.decision import Traffic, advice, cautions, decide, novelty, scores, time_left, verdict
 from core.experiments.designs import ExperimentDesigns
+from core.experiments.planner import Progress, progress
+from core.experiments.words import Score
 from core.formats import strict_json as json
 from core.statistics.interval import Interval
 from core.statistics.sums import Look, Sums
@@ -38,6 +40,31 @@ class ExperimentReport:
         """The variants' results with what shadows were asked and cost."""
         return with_shadows(self.analysis.results, self.shadows)
 
+    @property
+    def scores(self) -> list[Score]:
+        """Every metric of every variant beside the control, judged."""
+        return scores(self.experiment, self.analysis)
+
+    @property
+    def verdict(self) -> str:
+        """The decision as one sentence, with the effect that it stands on."""
+        return verdict(self.experiment, self.analysis, self.decision)
+
+    @property
+    def advice(self) -> str:
+        """The next step, as one sentence; empty = there is none."""
+        return advice(self.experiment, self.decision)
+
+    @property
+    def time_left(self) -> str:
+        """Stopped, Decided, or about how long it still takes."""
+        return time_left(self.experiment, self.decision)
+
+    @property
+    def progress(self) -> Progress | None:
+        """The way to the size at which the primary metric is told; None = it cannot be estimated."""
+        return progress(self.experiment, self.analysis, self.traffic.units)
+
 
 class ExperimentReports:
     """The numbers of experiments, and what they carry."""
@@ -58,7 +85,7 @@ class ExperimentReports:
             decision=decide(experiment, analysis, traffic),
             traffic=traffic,
             cautions=tuple(cautions(experiment, analysis, traffic)),
-            shadows=tuple(self._store.shadow_calls(experiment_id)),
+            shadows=tuple(self.shadow_costs(experiment_id)) if experiment.had_shadows else (),
         )
 
     def novelty(self, experiment_id: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from core import clock
-from core.domain.experiment import Alias, Experiment, Guardrail, Target, Variant
+from core.domain.experiment import ROLLOUT, ROLLOUT_VARIANTS, Alias, Experiment, Guardrail, Target, Variant
 from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import prompt_version
@@ -112,9 +112,9 @@ class AliasService:
         if alias.target == _versioned(target):
             return alias
         guarded = tuple(guardrails) or experiment.design.guardrails or GUARDRAILS
-        old, new = _variant(0, "today", alias.target), _variant(1, "new", target)
+        old, new = _variant(0, alias.target), _variant(1, target)
         rollout = self._experiments.create(
-            f"Rollout of {name}",
+            f"{ROLLOUT}{name}",
             [replace(old, weight=100 - STEPS[0]), replace(new, weight=STEPS[0])],
             hypothesis=f"{winner.name} of {experiment.name!r} breaks no guardrail as {name}.",
             guardrails=guarded,
@@ -207,10 +207,10 @@ class AliasService:
             raise InvalidRequest(f"cache_s == {target.cache_s}, must be 1 to {MAX_CACHE_S:,} seconds")
 
 
-def _variant(position: int, label: str, target: Target) -> Variant:
+def _variant(position: int, target: Target) -> Variant:
     return Variant(
         position=position,
-        name=f"{'AB'[position]} · {label}",
+        name=ROLLOUT_VARIANTS[position],
         model=target.model,
         system=target.system,
         parameters=target.parameters,

@@ -1,7 +1,13 @@
-"""Metrics and effects in words and numbers that people read. Pure."""
+"""Metrics, effects and judgements in words and numbers that people read. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
 
 from core.domain.experiment import Metric
-from core.experiments.analysis import SHARES, Contrast
+from core.experiments.analysis import SHARES, Contrast, GuardResult
+from core.statistics.interval import Interval
+
+ScoreState = Literal["better", "within", "worse_within", "worse", "broken", "undecided"]
 
 _NAMES: dict[str, str] = {
     "success": "success rate",
@@ -12,6 +18,30 @@ _NAMES: dict[str, str] = {
     "error_rate": "error rate",
     "cost": "dollars per call",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A variant against the control in one metric, judged.
+
+    position: The variant's.
+    contrast, guard: None = there is no data yet; there is no guardrail.
+    change: Of shares in points (0.01 = one), else as a share of the control's value; None = not known.
+    state: within = shown to stay within its limit; worse_within = that, and worse; broken = beyond its guardrail.
+    """
+
+    position: int
+    metric: Metric
+    contrast: Contrast | None
+    guard: GuardResult | None
+    change: Interval | None
+    state: ScoreState
+    is_larger_better: bool
+
+    @property
+    def is_informal(self) -> bool:
+        """True where it is shown for information: it is neither declared nor guarded."""
+        return self.guard is None and not (self.contrast and self.contrast.is_claimed)
 
 
 def names(metric: Metric) -> str:
@@ -49,6 +79,15 @@ def effect(contrast: Contrast, confidence_level: float) -> str:
     head = f"{contrast.variant.name}: {signed(metric, d.estimate)} of {names(metric)} against the control"
     if not d.is_finite:
         return f"{head}; too little to say how sure that is."
-    low, high = signed(metric, d.lower), signed(metric, d.upper)
-    bounds = f"{low.removesuffix(' points').removesuffix(' %')} to {high}"
-    return f"{head} ({bounds}, {100 * confidence_level:.4g} % at every look)."
+    return f"{head} ({bounds(contrast)}, {100 * confidence_level:.4g} % at every look)."
+
+
+def short_effect(contrast: Contrast) -> str:
+    """A contrast in a few words: success rate +9.3 points (+5.1 to +13.4)."""
+    text = f"{names(contrast.metric)} {signed(contrast.metric, contrast.difference.estimate)}"
+    return f"{text} ({bounds(contrast).removesuffix(' points')})" if contrast.difference.is_finite else text
+
+
+def bounds(contrast: Contrast) -> str:
+    low, high = (signed(contrast.metric, value) for value in contrast.difference[1:])
+    return f"{low.removesuffix(' points').removesuffix(' %')} to {high}"

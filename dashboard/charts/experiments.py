@@ -1,78 +1,94 @@
 """Charts of experiments. No streamlit in here."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from dashboard.charts.base import GREY, PALETTE, Span, bars, finish, of_frame, over_time
+from dashboard import formatting
+from dashboard.charts.base import Span
+from dashboard.charts.colours import Ink
+from dashboard.charts.stack import AXIS_PX, Series, Stack, Tip, config
 
-BOUNDS = ("effect", "lower", "upper")
-
-
-def _by_variant(frame: pd.DataFrame) -> alt.Color:
-    order = list(dict.fromkeys(frame["variant"]))
-    legend = None if len(order) < 2 else alt.Legend(title=None, orient="top", columns=3)
-    return alt.Color("variant:N", sort=order, scale=alt.Scale(domain=order, range=list(PALETTE)), legend=legend)
+EFFECT_PX = 160
 
 
-@of_frame
-def forest_plot(frame: pd.DataFrame) -> Any:
-    """Forest plot: each metric's difference to the control, as a share of it, with its always-valid interval."""
-    order = list(dict.fromkeys(frame["metric"]))
-    several = frame["variant"].nunique() > 1
-    y = alt.Y("metric:N", sort=order, title=None, axis=alt.Axis(labelLimit=180))
-    offset = {"yOffset": alt.YOffset("variant:N")} if several else {}
-    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="x:Q")
-    title = "Difference (% of the control)"
-    shares = [alt.Tooltip(f"{name}:Q", format="+.1f", title=f"{name} %") for name in BOUNDS]
-    tooltip = ["variant:N", "metric:N", "absolute:N", *shares]
-    opacity = alt.condition("datum.claimed", alt.value(1.0), alt.value(0.45))
-    base = alt.Chart(frame)
-    bars = base.mark_rule(strokeWidth=3).encode(
-        y=y, x=alt.X("lower:Q", title=title), x2="upper:Q", color=_by_variant(frame), opacity=opacity, tooltip=tooltip,
-        **offset,
-    )  # fmt: skip
-    points = base.mark_circle(size=90).encode(
-        y=y, x="effect:Q", color=_by_variant(frame), opacity=opacity, tooltip=tooltip, **offset
-    )
-    return finish(zero + bars + points, height=50 + 32 * len(order) * max(1, frame["variant"].nunique()))
+def effect_over_time(
+    frame: pd.DataFrame, titles: Sequence[str], axes: tuple[str, str], lines: dict[str, float], ink: Ink
+) -> dict[str, Any]:
+    """The difference as it stood at each look with the band that held then; a panel a variant.
 
-
-@of_frame
-def effect_over_time(frame: pd.DataFrame, title: str) -> Any:
-    """The difference as it stood, with the band that held at each look."""
-    x = alt.X("units:Q", title="Units so far", axis=alt.Axis(grid=False, format="~s"))
-    tooltip = ["variant:N", "at:N", "units:Q", *(alt.Tooltip(f"{name}:Q", format="+.2f") for name in BOUNDS)]
-    zero = alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(y="y:Q")
+    titles: Of the variants, in the frame's order.
+    axes: The title of x, and the unit of y.
+    lines: Bounds that the band has to leave, besides 0, by name.
+    """
     # The first bands are so wide that they would flatten all that follows.
-    limit = 1.6 * float(
-        frame.loc[frame["units"] >= frame["units"].max() / 4, ["lower", "upper"]].abs().max().max() or 1
-    )
-    scale = alt.Scale(domain=[-limit, limit], nice=True)
-    base = alt.Chart(frame)
-    band = base.mark_area(opacity=0.18, clip=True).encode(
-        x=x, y=alt.Y("lower:Q", title=title, scale=scale), y2="upper:Q", color=_by_variant(frame)
-    )
-    line = base.mark_line(clip=True, point=alt.OverlayMarkDef(size=18)).encode(
-        x=x, y=alt.Y("effect:Q", scale=scale), color=_by_variant(frame), tooltip=tooltip
-    )
-    return finish(band + zero + line)
+    late = frame.loc[frame["units"] >= frame["units"].max() / 4, ["lower", "upper"]]
+    limit = 1.6 * max(float(late.abs().max().max()), *(abs(value) for value in lines.values()), 0.0) or 1.0
+    panels = [
+        _panel(frame[frame["variant"] == name], title, axes[1], lines, limit, ink)
+        for name, title in zip(frame["variant"].unique(), titles, strict=True)
+    ]
+    axis = {"title": axes[0], "labels": True, "ticks": True}
+    for layer in panels[-1]["layer"]:
+        if "axis" in layer["encoding"].get("x", {}):
+            layer["encoding"]["x"]["axis"] |= axis
+    return {"vconcat": panels, "spacing": 14, "config": config(ink)}
 
 
-@of_frame
-def units_per_day(frame: pd.DataFrame, span: Span) -> Any:
-    y, tips = alt.Y("sum(exposed):Q", title="Units"), ["variant:N", "exposed:Q", "outcomes:Q"]
-    return over_time(span, bars(frame, span, y, tips, color=_by_variant(frame)), height=180)
+def _panel(
+    frame: pd.DataFrame, title: str, unit: str, lines: dict[str, float], limit: float, ink: Ink
+) -> dict[str, Any]:
+    x = {
+        "field": "units",
+        "type": "quantitative",
+        "axis": {"grid": False, "format": "~s", "title": None, "labels": False, "ticks": False, "tickCount": 8},
+    }
+    number = f"datum.value ? datum.label + '{unit}' : '0'"
+    axis = {
+        "title": None,
+        "labelExpr": number,
+        "minExtent": AXIS_PX,
+        "maxExtent": AXIS_PX,
+        "tickCount": 5,
+        "domain": False,
+        "ticks": False,
+    }
+    y = {
+        "type": "quantitative",
+        "scale": {"domain": [-limit, limit], "nice": True},
+        "axis": axis | {"format": "+,.3~r"},
+    }
+    named = {"units": "So far", "at": "Look (UTC)", "effect text": "Effect", "bounds text": "Interval"}
+    tips = [{"field": field, "type": "nominal", "title": text} for field, text in named.items()]
+    bounds = {"y": y | {"field": "lower"}, "y2": {"field": "upper"}}
+    line = {"type": "line", "clip": True, "interpolate": "linear", "color": ink.brand, "strokeWidth": 1.75}
+    rows = formatting.defused(frame.drop(columns=["variant"]))[0].to_dict("records")
+    marks = [{"y": 0.0, "name": ""}, *({"y": value, "name": name} for name, value in lines.items())]
+    at = {"y": y | {"field": "y"}}
+    label = {"type": "text", "align": "right", "dx": -4, "dy": -7, "color": ink.muted, "fontSize": 11}
+    title_of = {"text": formatting.cell(title), "anchor": "start", "frame": "bounds", "fontSize": 13, "offset": 8}
+    area = {"type": "area", "color": ink.brand, "opacity": 0.16, "clip": True}
+    rule, right = {"type": "rule", "strokeDash": [4, 3], "color": ink.muted}, {"value": {"expr": "width"}}
+    points = {"point": {"size": 22, "filled": True, "color": ink.brand}}
+    return {
+        "height": EFFECT_PX,
+        "title": title_of | {"color": ink.text, "limit": {"expr": f"width + {AXIS_PX}"}},
+        "data": {"values": rows},
+        "layer": [
+            {"mark": area, "encoding": {"x": x, **bounds}},
+            {"data": {"values": marks}, "mark": rule, "encoding": at},
+            {"data": {"values": marks}, "mark": label, "encoding": at | {"x": right, "text": {"field": "name"}}},
+            {"mark": line | points, "encoding": {"x": x, "y": y | {"field": "effect"}, "tooltip": tips}},
+        ],
+    }
 
 
-@of_frame
-def split_shares(frame: pd.DataFrame) -> Any:
-    """Seen shares as bars, planned ones as marks."""
-    x = alt.X("seen %:Q", title="Share of units (%)", scale=alt.Scale(domainMin=0))
-    y = alt.Y("variant:N", sort=frame["variant"].tolist(), title=None, axis=alt.Axis(labelLimit=160))
-    tips = ["variant:N", "units:Q", *(alt.Tooltip(f"{c}:Q", format=".1f") for c in ("planned %", "seen %"))]
-    color = _by_variant(frame).legend(None)
-    bars = alt.Chart(frame).mark_bar(height=14).encode(x=x, y=y, color=color, tooltip=tips)
-    marks = alt.Chart(frame).mark_tick(thickness=3, size=26, color=GREY).encode(x="planned %:Q", y=y, tooltip=tips)
-    return finish(bars + marks, height=70 + 34 * len(frame))
+def units_per_day(frame: pd.DataFrame, names: Sequence[str], title: str, span: Span, ink: Ink) -> dict[str, Any]:
+    """New units by the day on which they came. frame: A row a day, with a column a variant, by its name."""
+    shades = (ink.answered, ink.brand, *ink.percentiles, ink.unpriced)
+    columns = {f"units {at}": name for at, name in enumerate(names)}
+    stack = Stack(frame, span, ink, tips=[Tip(column, name) for column, name in columns.items()])
+    series = [Series(column, name, shades[at % len(shades)]) for at, (column, name) in enumerate(columns.items())]
+    stack.bars(title, series, "~s", is_count=True)
+    return stack.spec()

@@ -1,15 +1,16 @@
-"""Experiments as data frames."""
+"""Experiments as data frames. What is computed from sums and looks is kept for all viewers."""
 
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import ExperimentReport
-from core.domain.experiment import Experiment, Metric
+from core.domain.experiment import Decision, Experiment, Metric
 from core.experiments.analysis import SHARES, Analysis, VariantResult
 from core.experiments.planner import Plan, plan
 from core.experiments.words import amount, names, signed
@@ -18,72 +19,130 @@ from core.statistics.interval import Interval
 from core.statistics.peeking import METHODS, Peeking, simulate
 from core.statistics.sequential import MIN_PER_SIDE
 from dashboard import formatting, tables
-from dashboard.charts.base import Span
+from dashboard.charts.base import Span, whole
 from dashboard.process import manager
 
 SHOWN: tuple[Metric, ...] = ("success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost")
+STATUSES = ("Running", "Rolling out", "Shadow", "Decided", "Stopped", "Limit broken", "Split is off")
+kept = st.cache_data(ttl=10, show_spinner=False, max_entries=500)
+kept_long = st.cache_data(ttl=60, show_spinner=False, max_entries=2000)  # of stopped ones: outcomes may still come late
 
 
+@kept
 def report(experiment_id: str) -> ExperimentReport:
     return manager().experiments.report(experiment_id)
 
 
-def variants(results: Sequence[VariantResult]) -> pd.DataFrame:
-    """A row a variant; intervals in the text hold at every look."""
-    records = []
-    for r in results:
-        record: dict[str, object] = {
-            "variant": r.variant.name,
-            "answers with": r.variant.workflow or r.variant.model,
-            "units": r.n_exposed,
-            "outcomes": r.n_outcomes,
-        }
-        for metric in SHOWN:
-            if any(metric in other.estimates for other in results):
-                record[names(metric)] = _with_bounds(metric, r.estimates.get(metric))
-        record |= {"calls": r.n_calls, "latency s": r.latency_mean_s, "cost": formatting.usd(r.cost_usd)}
-        if r.variant.is_shadow:
-            record["variant"] = f"{r.variant.name} (shadow)"
-        records.append(record)
+@kept
+def novelty(experiment_id: str) -> list[str]:
+    return manager().experiments.reports.novelty(experiment_id)
+
+
+def forget() -> None:
+    """Compute anew what is shown: something was changed here."""
+    st.cache_data.clear()
+
+
+def table(experiments: Sequence[Experiment]) -> pd.DataFrame:
+    """A row an experiment: name, status, verdict, effect at each look, time left."""
+    rows = [(_row if each.status == "running" else _stopped)(each.id) for each in experiments]
+    return pd.DataFrame(rows, columns=["name", "status", "verdict", "effect", "left"])
+
+
+@kept
+def _row(experiment_id: str) -> dict[str, Any]:
+    found = report(experiment_id)
+    experiment, looks = found.experiment, history(found.experiment)
+    first = looks[looks["variant"] == looks["variant"].iloc[0]] if len(looks) else looks
+    return {
+        "name": experiment.name,
+        "status": status(experiment, found.decision),
+        "verdict": said(found.verdict),
+        "effect": first["effect"].tolist(),
+        "left": found.time_left,
+    }
+
+
+@kept_long
+def _stopped(experiment_id: str) -> dict[str, Any]:
+    return _row(experiment_id)
+
+
+def status(experiment: Experiment, decision: Decision) -> str:
+    """One of STATUSES."""
+    if experiment.status != "running":
+        return "Stopped"
+    by_action = {"hold": "Split is off", "stop": "Limit broken"}
+    if decision.action in by_action:
+        return by_action[decision.action]
+    if experiment.is_rollout:
+        return "Rolling out"
+    if len(experiment.served) < 2:
+        return "Shadow"
+    return "Decided" if decision.action == "ship" else "Running"
+
+
+def said(text: str) -> str:
+    """A sentence of core as pages write per cents: 95%."""
+    return text.replace(" %", "%")
+
+
+def value(metric: Metric, found: Interval | None) -> str:
+    """A variant's value of a metric."""
+    if found is None or not math.isfinite(found.estimate):
+        return formatting.UNKNOWN
+    texts = {"latency_p95": formatting.seconds, "cost": formatting.usd, "cost_per_success": formatting.usd}
+    if metric in SHARES:
+        return formatting.percent(found.estimate)
+    return texts[metric](found.estimate) if metric in texts else f"{found.estimate:.3g}"
+
+
+def label(metric: Metric) -> str:
+    """The name of a metric as it stands at the head of a row."""
+    named = {"cost": "Cost per call", "cost_per_success": "Cost per success", "latency_p95": "Latency p95"}
+    return named.get(metric) or names(metric).capitalize()
+
+
+def changed(metric: Metric, share: float, *, unit: bool = True) -> str:
+    """A change of a metric: +0.6 pts of shares, else +13.0%."""
+    text = "0" if abs(share) < 0.0005 else f"{100 * share:+.1f}".replace("-", "−")
+    return text + ((" pts" if metric in SHARES else "%") if unit else "")
+
+
+def variants(found: ExperimentReport) -> pd.DataFrame:
+    """A row a variant: what it was asked, and what it cost."""
+    return tables.frame(
+        found.results,
+        {
+            "variant": lambda r: f"{r.variant.name} (shadow)" if r.variant.is_shadow else r.variant.name,
+            "model": lambda r: r.variant.workflow or r.variant.model,
+            "weight": lambda r: r.variant.weight,
+            "units": lambda r: r.n_exposed,
+            "outcomes": lambda r: r.n_outcomes,
+            "calls": lambda r: r.n_calls,
+            "failed": lambda r: r.n_errors,
+            "latency s": lambda r: r.latency_mean_s,
+            "tokens": lambda r: r.tokens_mean,
+            "cost $": lambda r: r.cost_usd,
+        },
+    )
+
+
+def estimates(results: Sequence[VariantResult]) -> pd.DataFrame:
+    """A row a variant: every metric with the interval that holds at every look."""
+    metrics = [metric for metric in SHOWN if any(metric in r.estimates for r in results)]
+    records = [
+        {"variant": r.variant.name, **{label(m): _with_bounds(m, r.estimates.get(m)) for m in metrics}} for r in results
+    ]
     return pd.DataFrame(records)
 
 
 def _with_bounds(metric: Metric, interval: Interval | None) -> str:
-    if interval is None:
-        return formatting.UNKNOWN
-    text = amount(metric, interval.estimate)
-    if not interval.is_finite:
+    text = value(metric, interval)
+    if interval is None or not interval.is_finite:
         return text
-    return f"{text} ({amount(metric, interval.lower)} – {amount(metric, interval.upper)})"
-
-
-def effects(analysis: Analysis, primary: Metric) -> pd.DataFrame:
-    """Every contrast as a share of the control's value, in per cent; what cannot be told yet is left out."""
-    records = []
-    for c in analysis.contrasts:
-        share = c.relative if c.relative is not None else _relative(analysis, c.metric, c.difference)
-        if share is None or not share.is_finite:
-            continue
-        records.append(
-            {
-                "metric": names(c.metric) + (" (primary)" if c.metric == primary else ""),
-                "variant": c.variant.name,
-                "effect": 100 * share.estimate,
-                "lower": 100 * share.lower,
-                "upper": 100 * share.upper,
-                "absolute": signed(c.metric, c.difference.estimate),
-                "claimed": c.is_claimed,
-                "rank": 0 if c.metric == primary else 1 + SHOWN.index(c.metric),
-            }
-        )
-    columns = ["metric", "variant", "effect", "lower", "upper", "absolute", "claimed", "rank"]
-    return pd.DataFrame(records, columns=columns).sort_values("rank")
-
-
-def _relative(analysis: Analysis, metric: Metric, difference: Interval) -> Interval | None:
-    """Of several phases: the difference over the control's mean in all of them."""
-    control = analysis.control.estimates.get(metric)
-    return difference.scaled(1 / control.estimate) if control and control.estimate > 0 else None
+    low, high = (value(metric, interval._replace(estimate=each)) for each in interval[1:])
+    return f"{text} ({low} to {high})"
 
 
 def contrasts(analysis: Analysis) -> pd.DataFrame:
@@ -92,7 +151,7 @@ def contrasts(analysis: Analysis) -> pd.DataFrame:
         analysis.contrasts,
         {
             "variant": lambda c: c.variant.name,
-            "metric": lambda c: names(c.metric),
+            "metric": lambda c: label(c.metric),
             "difference": lambda c: signed(c.metric, c.difference.estimate),
             "from": lambda c: (
                 signed(c.metric, c.difference.lower) if math.isfinite(c.difference.lower) else formatting.UNKNOWN
@@ -107,63 +166,61 @@ def contrasts(analysis: Analysis) -> pd.DataFrame:
     )
 
 
+@kept
+def _looks(experiment_id: str) -> dict[int, Any]:
+    return manager().experiments.reports.history(experiment_id)
+
+
 def history(experiment: Experiment) -> pd.DataFrame:
     """The primary metric's difference at each look, with the band that held then; points for shares, % for p95."""
-    scale = 100 if experiment.design.primary in (*SHARES, "latency_p95") else 1
-    records = []
-    found = manager().experiments.reports.history(experiment.id)
-    for variant in experiment.served[1:]:
-        for look, interval in found.get(variant.position, ()):
-            if interval.is_finite:
-                records.append(
-                    {
-                        "units": look.n,
-                        "at": look.at.isoformat(timespec="minutes"),
-                        "phase": look.phase,
-                        "variant": variant.name,
-                        "effect": scale * interval.estimate,
-                        "lower": scale * interval.lower,
-                        "upper": scale * interval.upper,
-                    }
-                )
-    return pd.DataFrame(records, columns=["units", "at", "phase", "variant", "effect", "lower", "upper"])
-
-
-def days(experiment: Experiment) -> pd.DataFrame:
-    """Exposures and outcomes per day and variant."""
-    name = {variant.position: variant.name for variant in experiment.variants}
-    return tables.frame(
-        manager().experiments.reports.days(experiment.id),
-        {
-            "time": lambda day: pd.Timestamp(day.day_at),
-            "variant": lambda day: name.get(day.position, f"variant {day.position}"),
-            "exposed": lambda day: day.n_exposed,
-            "outcomes": lambda day: day.n_outcomes,
-        },
-    )
-
-
-def span(experiment: Experiment) -> Span:
-    """The days of an experiment, from its start to its end or to today."""
-    return Span.around("day", experiment.created_at, experiment.stopped_at or datetime.now(UTC))
-
-
-def split(found: ExperimentReport) -> pd.DataFrame:
-    """Planned and seen shares of the current phase, in per cent."""
-    experiment = found.experiment
-    sums = manager().experiments.reports.sums(experiment.id)
-    counts = [sums.of(experiment.phase, v.position, "exposure").n for v in experiment.served]
-    weights = [v.weight for v in experiment.served]
+    metric = experiment.design.primary
+    scale = 100 if metric in (*SHARES, "latency_p95") else 1
     records = [
         {
-            "variant": v.name,
-            "planned %": 100 * w / sum(weights),
-            "seen %": 100 * n / sum(counts) if sum(counts) else None,
-            "units": n,
+            "units": look.n,
+            "at": f"{look.at:%Y-%m-%d %H:%M}",
+            "variant": variant.name,
+            "effect": scale * interval.estimate,
+            "lower": scale * interval.lower,
+            "upper": scale * interval.upper,
+            "effect text": signed(metric, interval.estimate),
+            "bounds text": f"{signed(metric, interval.lower)} to {signed(metric, interval.upper)}",
         }
-        for v, w, n in zip(experiment.served, weights, counts, strict=True)
+        for variant in experiment.served[1:]
+        for look, interval in _looks(experiment.id).get(variant.position, ())
+        if interval.is_finite
     ]
-    return pd.DataFrame(records)
+    columns = ["units", "at", "variant", "effect", "lower", "upper", "effect text", "bounds text"]
+    return pd.DataFrame(records, columns=columns)
+
+
+@kept
+def days(experiment_id: str, since: datetime, until: datetime | None) -> tuple[pd.DataFrame, Span]:
+    """New units per day, a column a variant, from the start to the end or to today."""
+    span = Span.around("day", since, until or datetime.now(UTC))
+    frame = tables.frame(
+        manager().experiments.reports.days(experiment_id),
+        {
+            "time": lambda day: pd.Timestamp(day.day_at),
+            "variant": lambda day: f"units {day.position}",
+            "exposed": lambda day: day.n_exposed,
+        },
+    )
+    wide = frame.pivot_table(index="time", columns="variant", values="exposed", aggfunc="sum", fill_value=0)
+    return whole(wide.reset_index(), span).fillna(0), span
+
+
+@kept
+def split(experiment: Experiment) -> str:
+    """Planned and seen shares of the current phase, in words."""
+    sums = manager().experiments.reports.sums(experiment.id)
+    counts = [sums.of(experiment.phase, v.position, "exposure").n for v in experiment.served]
+    total, weights = sum(counts), sum(v.weight for v in experiment.served)
+    return ", ".join(
+        f"{v.letter} {n:,} ({formatting.percent(n / total if total else None)}, planned"
+        f" {formatting.percent(v.weight / weights)})"
+        for v, n in zip(experiment.served, counts, strict=True)
+    )
 
 
 def beliefs(analysis: Analysis, primary: Metric) -> pd.DataFrame:
@@ -179,15 +236,18 @@ def beliefs(analysis: Analysis, primary: Metric) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["variant", "probability to be best %", "expected loss"])
 
 
-def costs(found: ExperimentReport) -> tuple[str, str]:
-    """So far, and for each day on; a dash where it cannot be told."""
+def costs(found: ExperimentReport) -> str:
+    """So far, and until it is decided or for each day on; a dash where it cannot be told."""
     known = [r.cost_usd for r in found.results if r.cost_usd is not None]
     cost = sum(known) if len(known) == len(found.results) else None
     calls = sum(r.n_calls for r in found.analysis.results)  # of units; a shadow's come on top of them
-    so_far = formatting.usd(cost) if calls or cost else formatting.UNKNOWN
+    text = f"{formatting.usd(cost) if calls or cost else formatting.UNKNOWN} so far"
     if cost is None or not calls or found.experiment.status != "running":
-        return so_far, formatting.UNKNOWN
-    return so_far, f"{formatting.usd(cost / calls * found.traffic.calls)} per day"
+        return text
+    per_day, days = cost / calls * found.traffic.calls, found.decision.days_left
+    if days is None or days > found.experiment.design.max_days:
+        return f"{text}, {formatting.usd(per_day)} a day"
+    return f"{text}, about {formatting.usd(per_day * days)} until the end"
 
 
 def plans(

@@ -2,77 +2,50 @@
 
 import streamlit as st
 
-from dashboard import address, tables
-from dashboard.components import demo, inputs
+from dashboard import address, tables, theme
+from dashboard.components import demo, head
 from dashboard.components.experiments import detail, form
 from dashboard.frames import experiments
 from dashboard.process import manager
 
-mm = manager()
-state = st.session_state
+NEW = "new"  # stands in the address where an experiment's id does
 
-
-def snippet(experiment_id: str) -> None:
-    base = str(st.context.url or "http://localhost:8501").split("/experiments")[0].rstrip("/")
-    head = "-H 'Content-Type: application/json'"
-    url = f"curl {base}/api/experiment/{experiment_id}"
-    st.code(
-        f'{url}/test {head} \\\n  -d \'{{"user_id": "u_42", "prompt": "…"}}\'\n\n'
-        f'{url}/record {head} \\\n  -d \'{{"user_id": "u_42", "success": true, "rating": 5}}\'\n\n'
-        f"{url}/stats",
-        language="bash",
-    )
-    st.caption(
-        "Or only assign a variant (`/assign`), call the model yourself, and record the outcome by `user_id`,"
-        " `assignment_id` or `generation_id`."
-    )
-
-
-def simulator() -> None:
-    st.caption("How often each method declares a winner when you look all the time. Try your own numbers.")
-    row = st.columns(3)
-    rate = inputs.number(row[0], "Success rate (%)", "peek_rate", (0.0, 100.0), 30.0)
-    effect = inputs.number(
-        row[1], "True difference (points)", "peek_effect", (-50.0, 50.0), 0.0, help="At 0 every winner is a false one."
-    )
-    n = inputs.number(row[2], "Units per variant", "peek_n", (10, 100_000), 5000)
-    if not 0 <= (rate or 0) + (effect or 0) <= 100:
-        st.error("The rate and the difference together must be between 0 and 100 %.")
-        return
-    frame = experiments.peeking(float(rate or 0) / 100, float(effect or 0) / 100, int(n or 5000))
-    columns = {c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if c != "method"}
-    tables.show(frame, column_config=columns)
-    st.caption("300 simulated experiments, 200 looks each.")
-
-
-st.title("Experiments")
-known = {experiment.id: experiment for experiment in mm.experiments.all()}
-with st.expander("New experiment", icon=":material/add:", expanded=not known):
+known = {experiment.id: experiment for experiment in manager().experiments.all()}
+asked = address.value("experiment")
+if asked not in (None, NEW, *known):
+    address.missing("experiment", "experiment")
+    asked = None
+if asked == NEW:
+    head.show("New experiment").button(
+        "All experiments", icon=":material/arrow_back:", type="tertiary", key="exp_back",
+        on_click=lambda: address.put("experiment", None),
+    )  # fmt: skip
     form.show()
-if not known:
-    demo.offer("No experiments yet. Start one above, or load the demo data.", "exp_demo")
+    st.stop()
+if asked is not None:
+    detail.show(experiments.report(asked))
     st.stop()
 
-
-def chosen() -> None:
-    address.put("experiment", state.exp_id)
-
-
-if address.value("experiment") not in known:
-    if address.value("experiment") is not None:
-        address.missing("experiment", "experiment")
-    address.put("experiment", next(iter(known)))
-label = state["exp_id"] = str(address.value("experiment"))
-st.selectbox(
-    "Experiment",
-    list(known),
-    key="exp_id",
-    on_change=chosen,
-    format_func=lambda i: f"{known[i].name} ({known[i].status}{', demo' if known[i].is_demo else ''})",
-)
-detail.show(experiments.report(label))
-if not known[label].is_demo:
-    with st.expander("Use from code", icon=":material/code:"):
-        snippet(label)
-with st.expander("Why peeking misleads", icon=":material/science:"):
-    simulator()
+head.show("Experiments").button(
+    "New experiment", icon=":material/add:", type="primary", key="exp_new",
+    on_click=lambda: address.put("experiment", NEW),
+)  # fmt: skip
+if not known:
+    demo.offer("No experiments yet. Start a new one, or load the demo data.", "exp_demo")
+    st.stop()
+frame, ink, c = experiments.table(list(known.values())), theme.ink(), st.column_config
+colours = (ink.brand, ink.brand, ink.muted, ink.good, ink.muted, ink.fail, ink.fail)
+config = {
+    "name": c.TextColumn("Experiment", width=200),
+    "status": tables.model_column(
+        experiments.STATUSES, dict(zip(experiments.STATUSES, colours, strict=True)), label="Status", width=100
+    ),
+    "verdict": c.TextColumn("Verdict", width="large"),
+    "effect": c.LineChartColumn("Effect so far", width=130),
+    "left": c.TextColumn("Time left", width=96),
+}
+shown = frame.assign(status=tables.chips(frame["status"]))
+at = tables.opened(shown, "experiments", column_config=config, row_height=40)
+if at is not None:
+    address.put("experiment", list(known)[at])
+    st.rerun()

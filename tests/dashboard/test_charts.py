@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dashboard import formatting
-from dashboard.charts import base, colours, experiments, monitoring, spend, workflows
+from dashboard.charts import base, colours, compare, monitoring, spend, workflows
 from dashboard.charts.base import Span
 
 NOW = datetime(2026, 3, 8, 15, 30, tzinfo=UTC)
@@ -19,7 +19,7 @@ SPANS = {
     "hour": Span("hour", datetime(2026, 3, 7, 16, tzinfo=UTC), datetime(2026, 3, 8, 16, tzinfo=UTC), NOW),
 }
 COLUMNS = ("requests", "success %", "p50 s", "p95 s", "p99 s", "first token p50 s", "first token p95 s", "first token p99 s", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "unpriced tokens", "calls", "errors")  # fmt: skip
-DRAWN = {"spend": lambda frame, span: spend.daily_spend(frame, None, span), "units": experiments.units_per_day}
+DRAWN = {"spend": lambda frame, span: spend.daily_spend(frame, None, span)}
 
 
 @pytest.mark.parametrize("bucket", SPANS)
@@ -149,8 +149,7 @@ def test_numbers_are_written_in_one_way(shown: str, text: str):
     ("draw", "columns"),
     [
         (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
-        (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"), (experiments.forest_plot, "variant metric"),
-        (lambda f: experiments.effect_over_time(f, "title"), "variant"), (lambda f: experiments.units_per_day(f, SPANS["day"]), "variant"), (experiments.split_shares, "variant"),
+        (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"),
     ],
 )  # fmt: skip
 def test_a_chart_hands_out_no_formula(draw: Callable[[pd.DataFrame], Any], columns: str):
@@ -170,3 +169,17 @@ def test_an_axis_says_the_day_where_it_changes_and_the_year_where_several_are_sh
 
     assert [axis[name]["format"] for name in ("day", "years")] == ["%d %b", "%d %b %Y"]
     assert axis["hour"]["labelExpr"] == "utcFormat(datum.value, utchours(datum.value) ? '%H:%M' : '%d %b')"
+
+
+def test_win_rates_over_time_are_a_line_a_model_and_no_formula():
+    formula = '=HYPERLINK("http://x")'
+    times = pd.date_range("2026-03-02", periods=3, freq="D", tz="UTC")
+    frame = pd.DataFrame({"time": times, "sim-fast": [None, 40.0, 45.0], formula: [50.0, 60.0, 55.0]})
+
+    spec = compare.win_rate_over_time(frame, colours.LIGHT, {})
+
+    alt.Chart.from_dict(spec, validate=True)
+    assert spec["vconcat"][0]["title"]["text"] == f"Win rate so far: {formula} leads with 55%"
+    drawn = [row["value"] for row in layers_of(spec)[0]["data"]["values"] if row["series"] == "sim-fast"]
+    assert drawn == [None, 40.0, 45.0]
+    assert f'"series": {json.dumps(formula)}' not in json.dumps(spec)

@@ -1,222 +1,200 @@
-"""One experiment: verdict, effects, history, split, cost, and what can be done with it."""
+"""One experiment: the verdict, the scorecard, its course, and what can be done with it."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
 
 import streamlit as st
 
-from core import AimmError, ExperimentReport
+from core import ExperimentReport
 from core.domain.experiment import SMALLER_IS_BETTER, Experiment, OutcomeInput
 from core.experiments.analysis import SHARES
-from core.experiments.words import names
-from dashboard import formatting, tables
-from dashboard.charts.experiments import effect_over_time, forest_plot, split_shares, units_per_day
-from dashboard.components import answer, chart_table, inputs
-from dashboard.frames import experiments
+from core.experiments.words import names, short_effect
+from core.statistics.sample_ratio import ALARM_E_VALUE
+from dashboard import address, failure, formatting, tables, theme
+from dashboard.charts.experiments import effect_over_time, units_per_day
+from dashboard.components import answer, head
+from dashboard.components.experiments import deciding, learning, scorecard
+from dashboard.frames import experiments, models
 from dashboard.process import manager
 
-BANNER = {"ship": st.success, "hold": st.warning, "stop": st.error, "inconclusive": st.info}
-PLAYED = 1000
+COLOURS: dict[str, Literal["blue", "green", "red"]] = {
+    "Running": "blue",
+    "Decided": "green",
+    "Limit broken": "red",
+    "Split is off": "red",
+}
 BAYES = (
     "What a Bayesian with flat priors believes now. It does not control the rate of errors: stopping as soon as a"
-    " variant is 95 % likely to be best names a false winner in two of three experiments without any difference. The"
+    " variant is 95% likely to be best names a false winner in two of three experiments without any difference. The"
     " verdict does not use it."
 )
-EFFECTS_HELP = (
-    "Differences to the control. Every interval holds however often you look: it is a confidence sequence, wider than"
-    " the usual interval for one look. Pale ones are shown for information only."
-)
-SPLIT_HELP = (
-    "Bars: actual shares. Marks: planned shares. The alarm holds at every look: at most one false alarm in a hundred"
-    " experiments. Evidence against the planned split: log e-value {:.2f}; the alarm goes off at 4.61."
-)
-FEW = "Shown from 30 units per variant."
+CONFIDENCE = "Level {:.4g}%: alpha {:.4g} for each of {} comparisons. It holds at every look."
+SPLIT = "{}. Log e-value against the planned split {:.2f}; the alarm is at {:.2f}, one false alarm in a hundred."
+FEW = "The course of the effect is shown from 30 {}s per variant on."
+FEW_DAYS = 3
 
 
 def show(found: ExperimentReport) -> None:
-    experiment, analysis = found.experiment, found.analysis
-    _head(experiment)
+    experiment = found.experiment
+    row = head.show(formatting.plain(experiment.name))
+    row.button(
+        "All experiments", icon=":material/arrow_back:", type="tertiary", key="exp_back",
+        on_click=lambda: address.put("experiment", None),
+    )  # fmt: skip
+    deciding.buttons(found, row)
+    _badges(found)
     _verdict(found)
-    _numbers(found)
-    _actions(found)
-    primary = experiment.design.primary
-    left, right = st.columns(2, gap="medium")
-    with left:
-        frame = experiments.effects(analysis, primary)
-        st.markdown("**Effects**", help=EFFECTS_HELP)
-        if frame.empty:
-            st.caption(FEW)
-        else:
-            st.altair_chart(forest_plot(frame))
-    with right:
-        history = experiments.history(experiment)
-        unit = "points" if primary in SHARES else "%" if primary == "latency_p95" else "difference"
-        text = f"{names(primary).capitalize()}, treatment − control, with the interval that held at each look."
-        st.markdown("**Effect over time**", help=text)
-        if history.empty:
-            st.caption(FEW)
-        else:
-            st.altair_chart(effect_over_time(history, f"{names(primary)} ({unit})"))
-    config = {"latency s": st.column_config.NumberColumn(format="%.2f")}
-    tables.show(experiments.variants(found.results), column_config=config)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        days = experiments.days(experiment)
-        if not days.empty:
-            chart = units_per_day(days, experiments.span(experiment))
-            text = "New units by the day they arrived (UTC)."
-            chart_table.show("Units per day", chart, days, help_text=text, key="exp_days")
-    with right:
-        _split(found)
+    scorecard.show(found)
+    _over_time(found)
+    st.subheader("Variants", anchor=False)
+    _variants(found)
     _more(found)
 
 
-def _head(experiment: Experiment) -> None:
+def _badges(found: ExperimentReport) -> None:
+    experiment, analysis = found.experiment, found.analysis
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(experiment.status, color="blue" if experiment.status == "running" else "gray")
+        status = experiments.status(experiment, found.decision)
+        st.badge(status, color=COLOURS.get(status, "gray"))
+        evidence = SPLIT.format(experiments.split(experiment), analysis.log_ratio_evidence, math.log(ALARM_E_VALUE))
+        if analysis.is_ratio_mismatch:
+            st.badge("Split not as planned", icon=":material/warning:", color="red", help=evidence)
+        elif any(result.n_exposed for result in analysis.results):
+            st.badge("Split as planned", icon=":material/check:", color="gray", help=evidence)
         if experiment.is_simulated:
-            st.badge("simulated", color="orange")
+            st.badge("Simulated", color="orange")
         if experiment.phase > 1:
             text = "Weights or variants have changed. Each phase is compared within itself; phases are never pooled."
-            st.badge(f"phase {experiment.phase}", color="violet", help=text)
+            st.badge(f"Phase {experiment.phase}", color="gray", help=text)
         if experiment.design.allocation == "thompson":
-            st.badge("adaptive traffic", color="green")
-        since = formatting.when(experiment.created_at)
-        text = f"{experiment.hypothesis.rstrip('.')} · by {experiment.unit} · since {since}"
+            st.badge("Adaptive traffic", color="gray", help="Traffic moves to the variant that looks best.")
+        text = f"{experiment.hypothesis.rstrip('.')} · since {formatting.when(experiment.created_at)}"
         if experiment.ended:
-            text += f" · stopped: {experiment.ended}"
+            text += f" · ended: {experiment.ended}"
         st.caption(formatting.plain(text))
 
 
 def _verdict(found: ExperimentReport) -> None:
-    experiment, decision = found.experiment, found.decision
-    reasons = [*decision.reasons, *([decision.money] if decision.money else [])]
-    text = "\n".join(f"- {formatting.plain(reason)}" for reason in reasons)
-    BANNER[decision.action](f"**{formatting.plain(decision.headline)}**\n\n{text}")
-    if found.analysis.is_ratio_mismatch and experiment.acknowledged_at is None:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Show the verdict anyway", key="exp_acknowledge", icon=":material/visibility:"):
+    experiment, decision, analysis = found.experiment, found.decision, found.analysis
+    unit, way = f"{experiment.unit}s", found.progress
+    n_units = sum(result.n_exposed for result in analysis.results)
+    with st.container(border=True):
+        st.subheader(formatting.plain(experiments.said(found.verdict)), anchor=False)
+        if found.advice:
+            st.markdown(formatting.plain(found.advice))
+        if way is not None and decision.action == "inconclusive":
+            size = f"{way.n:,} of about {way.needed:,} {unit}"
+            st.progress(way.share, f"{formatting.percent(way.share, 0)} of the planned size · {size} · {_left(found)}")
+        level = f"confidence {100 * analysis.confidence_level:.4g}%"
+        facts = [f"{n_units:,} {unit}", f"{analysis.n_outcomes:,} outcomes", experiments.costs(found), level]
+        alpha = 1 - analysis.confidence_level
+        st.caption(
+            formatting.plain(" · ".join(facts)),
+            help=CONFIDENCE.format(100 * analysis.confidence_level, alpha, analysis.n_comparisons),
+        )
+        reasons = [*decision.reasons, *([decision.money] if decision.money else [])]
+        st.caption("\n".join(f"- {formatting.plain(experiments.said(reason))}" for reason in reasons))
+        if analysis.is_ratio_mismatch and experiment.acknowledged_at is None:
+            row = st.container(horizontal=True, vertical_alignment="center")
+            if row.button("Show the verdict anyway", key="exp_acknowledge", icon=":material/visibility:"):
                 manager().experiments.designs.acknowledge(experiment.id)
+                experiments.forget()
                 st.rerun()
-            st.caption("Recorded in the audit trail.")
-    cautions = [*found.cautions, *manager().experiments.reports.novelty(experiment.id)]
+            row.caption("Recorded in the audit trail.")
+    cautions = [*found.cautions, *experiments.novelty(experiment.id)]
     if cautions:
-        st.warning("\n".join(f"- {formatting.plain(caution)}" for caution in cautions), icon=":material/info:")
+        text = "\n".join(f"- {formatting.plain(experiments.said(caution))}" for caution in cautions)
+        st.warning(text, icon=":material/info:")
 
 
-def _numbers(found: ExperimentReport) -> None:
-    analysis, traffic = found.analysis, found.traffic
-    so_far, to_finish = experiments.costs(found)
-    n_units = sum(r.n_exposed for r in analysis.results)
-    level_help = f"Corrected for {analysis.n_comparisons} comparisons. Holds at every look."
-    with st.container(horizontal=True):
-        st.metric("Units", f"{n_units:,}", help=f"About {traffic.units:,.0f} per day.")
-        st.metric("Outcomes", f"{analysis.n_outcomes:,}")
-        st.metric("Cost so far", so_far)
-        st.metric(
-            "Cost to finish", to_finish, help="For each further day, at the traffic and the cost per call so far."
-        )
-        st.metric("Confidence", f"{100 * analysis.confidence_level:.4g} %", help=level_help)
+def _left(found: ExperimentReport) -> str:
+    text = found.time_left
+    return f"{text[:1].lower()}{text[1:]} left" if text != formatting.UNKNOWN else "time left unknown"
 
 
-def _actions(found: ExperimentReport) -> None:
-    experiment = found.experiment
-    row = st.container(horizontal=True)
-    if experiment.status == "running":
-        if experiment.is_simulated and row.button(
-            "Simulate 1,000 users",
-            icon=":material/groups:",
-            key="exp_play",
-            help="Invents outcomes: A succeeds in 30 %, B in 38 %, C in 34 %, identical ones alike. Calls no model.",
-        ):
-            manager().experiments.traffic.play(experiment.id, PLAYED)
-            st.rerun()
-        with row.popover("Change weights", icon=":material/balance:"):
-            _weights(experiment)
-        with row.popover("Stop", icon=":material/stop:"):
-            why = inputs.text(st, "Reason", "exp_why", placeholder="for the decision record")
-            if st.button("Stop", icon=":material/stop:", key="exp_stop"):
-                manager().experiments.stop(experiment.id, why)
-                st.rerun()
-    if not experiment.is_demo:
-        with row.popover("Promote", icon=":material/rocket_launch:"):
-            _promote(found)
-    row.download_button(
-        "Decision record",
-        lambda: manager().experiments.record_of(experiment.id),
-        f"{experiment.name}.md",
-        "text/markdown",
-        icon=":material/description:",
-        key="exp_record",
-        on_click="ignore",
-        help="Hypothesis, phases, numbers and decision. `aimm experiments verify FILE` checks it against the database.",
-    )
-
-
-def _weights(experiment: Experiment) -> None:
-    st.caption("Starts a new phase. Units already assigned keep their variant.")
-    key = f"exp_reweigh_{experiment.id}"
-    with st.form("exp_weights", border=False):
-        weights = [
-            int(inputs.number(st, formatting.plain(v.name), f"{key}_{v.position}", (0, 1_000_000), v.weight) or 0)
-            for v in experiment.variants
+def _over_time(found: ExperimentReport) -> None:
+    experiment, ink = found.experiment, theme.ink()
+    design, history = experiment.design, experiments.history(experiment)
+    if len(experiment.served) > 1:
+        text = "Treatment − control, with the interval that held at each look."
+        st.subheader("Effect over time", anchor=False, help=text)
+    if history.empty:
+        if len(experiment.served) > 1:
+            st.caption(FEW.format(experiment.unit))
+    else:
+        unit = " pts" if design.primary in SHARES else "%" if design.primary == "latency_p95" else ""
+        shown = set(history["variant"])
+        titles = [
+            f"{c.variant.name}: {experiments.said(short_effect(c))}"
+            for c in found.analysis.contrasts
+            if c.metric == design.primary and c.variant.name in shown
         ]
-        if st.form_submit_button("Start a new phase"):
-            try:
-                manager().experiments.weigh(experiment.id, weights)
-            except AimmError as error:
-                inputs.refused(st, error)
-            else:
-                st.rerun()
+        scale = 100 if design.primary in SHARES else 1
+        lines = {}
+        if design.rule == "not_worse_and_cheaper":
+            worst = -design.margin if design.is_larger_better(design.primary) else design.margin
+            lines["worst that is good enough"] = scale * worst
+        spec = effect_over_time(history, titles, (f"{experiment.unit.capitalize()}s so far", unit), lines, ink)
+        with st.container(key="plots_exp_effect"):
+            st.vega_lite_chart(spec, width="stretch", key="exp_effect")
+    days, span = experiments.days(experiment.id, experiment.created_at, experiment.stopped_at)
+    if span.n >= FEW_DAYS and len(days.columns) > 1:
+        variants = [v.name for v in experiment.variants if f"units {v.position}" in days]
+        title = f"{found.traffic.units:,.0f} new {experiment.unit}s a day"
+        days.columns = ["time", *(f"units {at}" for at in range(len(variants)))]
+        with st.container(key="plots_exp_days"):
+            st.vega_lite_chart(units_per_day(days, variants, title, span, ink), width="stretch", key="exp_days")
 
 
-def _promote(found: ExperimentReport) -> None:
-    st.caption(
-        "Rolls a variant out to an alias: 5, 25, then 100 % of traffic. Rolls back by itself if a guardrail breaks."
-    )
-    winner = found.decision.winner
-    with st.form("exp_promote", border=False):
-        options = {v.position: v.name for v in found.experiment.variants if not v.workflow}
-        at = list(options).index(winner) if winner in options else 0
-        position = inputs.choice(
-            st, "Variant", "exp_promote_variant", list(options), at, format_func=options.__getitem__
-        )
-        name = inputs.text(st, "Alias", "exp_promote_alias", placeholder="support-bot")
-        if winner is None:
-            st.caption("There is no winner yet.")
-        if st.form_submit_button("Promote", icon=":material/rocket_launch:"):
-            try:
-                alias = manager().aliases.promote(found.experiment.id, position or 0, name.strip())
-            except AimmError as error:
-                inputs.refused(st, error)
-            else:
-                st.success(formatting.plain(f"{alias.name}: {alias.note or 'it uses this variant already'}"))
-
-
-def _split(found: ExperimentReport) -> None:
-    frame = experiments.split(found)
-    st.markdown("**Traffic split**", help=SPLIT_HELP.format(found.analysis.log_ratio_evidence))
-    if frame["units"].sum():
-        st.altair_chart(split_shares(frame))
-    is_off = found.analysis.is_ratio_mismatch
-    st.caption("Not as planned: something drops or duplicates units." if is_off else "As planned.")
+def _variants(found: ExperimentReport) -> None:
+    frame, c = experiments.variants(found), st.column_config
+    config = {
+        "model": tables.model_column(frame["model"], models.colours(theme.mode()), label="Model or workflow"),
+        "units": c.NumberColumn(f"{found.experiment.unit.capitalize()}s", format="localized"),
+        **{name: c.NumberColumn(format="localized") for name in ("outcomes", "calls", "failed")},
+        "latency s": c.NumberColumn("Mean latency", format="%.2f s"),
+        "tokens": c.NumberColumn("Tokens per call", format="%.0f"),
+        "cost $": c.NumberColumn("Cost", format="dollar"),
+    }
+    tables.show(frame.assign(model=tables.chips(frame["model"])), column_config=config, placeholder=formatting.UNKNOWN)
 
 
 def _more(found: ExperimentReport) -> None:
-    experiment, analysis = found.experiment, found.analysis
-    with st.expander("All differences", icon=":material/table:"):
-        tables.show(experiments.contrasts(analysis))
-        better = "smaller" if experiment.design.primary in SMALLER_IS_BETTER else "larger"
-        st.caption(
-            f"Primary metric: {names(experiment.design.primary)}; {better} is better. All intervals on this page are"
-            " confidence sequences: they hold however often you look."
-        )
-    with st.expander("Bayesian view", icon=":material/casino:"):
-        st.caption(BAYES)
-        config = {"probability to be best %": st.column_config.NumberColumn(format="%.1f")}
-        tables.show(experiments.beliefs(analysis, experiment.design.primary), column_config=config)
-    if any(variant.is_shadow for variant in experiment.variants):
-        with st.expander("Shadow answers", icon=":material/visibility_off:"):
-            _shadows(experiment)
-    with st.expander("Latest assignments", icon=":material/list:"):
-        tables.show(experiments.latest(experiment))
+    """Draw the parts that experts look up; each is computed where it is open."""
+    experiment = found.experiment
+    parts: dict[str, tuple[str, Callable[[], None]]] = {
+        "All estimates and differences": ("table", lambda: _differences(found)),
+        "Bayesian view": ("casino", lambda: _beliefs(found)),
+        "Latest assignments": ("list", lambda: tables.show(experiments.latest(experiment))),
+        "Why you may look at any time": ("science", learning.show),
+    }
+    if experiment.had_shadows:
+        parts["Shadow answers"] = ("visibility_off", lambda: _shadows(experiment))
+    if not experiment.is_demo:
+        parts["Use from code"] = ("code", lambda: learning.snippet(experiment.id))
+    for label, (icon, draw) in parts.items():
+        box = st.expander(label, icon=f":material/{icon}:", key=f"exp_open_{label}", on_change="rerun")
+        if box.open:
+            with box, failure.contained():
+                draw()
+
+
+def _differences(found: ExperimentReport) -> None:
+    primary = found.experiment.design.primary
+    tables.show(experiments.estimates(found.analysis.results))
+    tables.show(experiments.contrasts(found.analysis))
+    better = "smaller" if primary in SMALLER_IS_BETTER else "larger"
+    st.caption(
+        f"Primary metric: {names(primary)}; {better} is better. All intervals on this page are confidence sequences:"
+        " they hold however often you look."
+    )
+
+
+def _beliefs(found: ExperimentReport) -> None:
+    st.caption(BAYES)
+    config = {"probability to be best %": st.column_config.NumberColumn(format="%.1f")}
+    tables.show(experiments.beliefs(found.analysis, found.experiment.design.primary), column_config=config)
 
 
 def _shadows(experiment: Experiment) -> None:

@@ -1,17 +1,40 @@
 """Experiments: made in four steps, judged in a table, decided with a name and a confirmation."""
 
+import json
+import re
+
+import altair as alt
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.domain.experiment import OutcomeInput
 from dashboard import process
-from tests.pages import button, show, texts
+from dashboard.charts.colours import LIGHT
+from dashboard.charts.experiments import effect_over_time
+from tests.pages import button, is_broken, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
 
 
+def opened(app: AppTest, experiment_id: str) -> AppTest:
+    """The page with an experiment."""
+    show(app, "experiments")
+    app.query_params["experiment"] = experiment_id
+    app.run()
+    assert not is_broken(app), texts(app)
+    return app
+
+
+def scorecard(app: AppTest) -> str:
+    """The table with its tags left out."""
+    [found] = [each.proto.body for each in app.get("html") if "<table" in each.proto.body]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", found))
+
+
 def test_an_experiment_is_made_played_and_stopped(app: AppTest):
     show(app, "experiments")
+    app.button(key="exp_new").click().run()
     app.text_input(key="exp_name").input("Tone")
     button(app, "Start").click().run()
     assert "hypothesis" in texts(app)
@@ -21,18 +44,20 @@ def test_an_experiment_is_made_played_and_stopped(app: AppTest):
     button(app, "Simulate 1,000").click().run()
 
     assert not app.exception
-    report = process.manager().experiments.report(process.manager().experiments.all()[0].id)
-    assert report.analysis.n_outcomes == 1000
+    [made] = process.manager().experiments.all()
+    assert process.manager().experiments.report(made.id).analysis.n_outcomes == 1000
     app.button(key="exp_stop").click().run()
-    assert process.manager().experiments.all()[0].status == "stopped"
+    assert process.manager().experiments.get(made.id).status == "running"  # it is asked once more
+    app.button(key="exp_sure").click().run()
+    assert process.manager().experiments.get(made.id).status == "stopped"
 
 
-def test_weights_are_changed_a_wrong_split_is_acknowledged_and_a_variant_promoted(app: AppTest):
+def test_weights_are_changed_a_wrong_split_is_acknowledged_and_a_variant_shipped(app: AppTest):
     mm = process.manager()
     made = mm.experiments.create("Tone", ["sim-fast", "sim-balanced"], hypothesis="h")
     rows = [OutcomeInput(variant=int(n % 3 == 0), unit_id=f"u{n}", success=n % 2 == 0) for n in range(900)]
     mm.experiments.record(made.id, rows)
-    show(app, "experiments")
+    opened(app, made.id)
     assert "cannot be compared" in texts(app)
 
     app.button(key="exp_acknowledge").click().run()
@@ -40,27 +65,47 @@ def test_weights_are_changed_a_wrong_split_is_acknowledged_and_a_variant_promote
     app.number_input(key=f"exp_reweigh_{made.id}_1").set_value(3)
     button(app, "Start a new phase").click().run()
     assert mm.experiments.get(made.id).phase == 2
-    app.text_input(key="exp_promote_alias").input("bot")
-    app.selectbox(key="exp_promote_variant").select(1)
-    next(b for b in app.button if b.label == "Promote").click().run()
+    app.button(key="exp_ship").click().run()
+    app.text_input(key="exp_ship_alias").input("bot")
+    app.button(key="exp_sure").click().run()
 
     assert not app.exception
     assert mm.aliases.get("bot").rollout_id is not None
+    assert mm.experiments.get(made.id).ended.startswith("Ship B")
 
 
-def test_the_planner_and_the_simulator_answer(app: AppTest):
-    process.manager().experiments.create("Tone", ["sim-fast", "sim-fast"], hypothesis="h")
-    show(app, "experiments")
+def test_the_list_says_what_was_found_and_how_long_it_takes(app_with_demo: AppTest):
+    [frame] = [each.value for each in show(app_with_demo, "experiments").dataframe]
 
-    app.text_input(key="plan_effects").input("5, x").run()
-    assert "Differences are numbers" in texts(app)
-    app.text_input(key="plan_effects").input("5").run()
-    app.number_input(key="peek_n").set_value(500).run()
+    assert [status for [status] in frame["status"]] == ["Running", "Running", "Stopped"]
+    assert frame["left"].tolist()[1:] == ["Over 90 days", "Stopped"]
+    assert "success rate +9.3 points (+5.1 to +13.4)" in frame["verdict"].iloc[2]
+    assert min(map(len, frame["effect"])) > 3
 
-    assert not app.exception
-    tables = [frame.value for frame in app.dataframe]
-    assert any(
-        "any look: units per variant" in table.columns and table["any look: units per variant"].tolist() == [2819]
-        for table in tables
-    )
-    assert any("declares a winner %" in table.columns for table in tables)
+
+def test_a_scorecard_judges_each_metric_in_words(app_with_demo: AppTest):
+    opened(app_with_demo, "e_demo_shorter")
+
+    found = scorecard(app_with_demo)
+    assert "Success rate main 60.8% 70.1% +9.3 pts +5.1 to +13.4 Better" in found
+    assert re.search(r"Latency p95 limit \+50% .* Within limit Error rate limit \+3 pts", found)
+
+
+def test_the_simulator_answers(app_with_demo: AppTest):
+    app_with_demo.session_state["exp_open_Why you may look at any time"] = True
+    opened(app_with_demo, "e_demo_aa")
+    app_with_demo.number_input(key="peek_n").set_value(500).run()
+
+    assert not app_with_demo.exception
+    assert any("declares a winner %" in frame.value.columns for frame in app_with_demo.dataframe)
+
+
+def test_the_course_of_an_effect_is_drawn_as_vega_lite_without_a_formula():
+    formula = '=HYPERLINK("http://x")'
+    looks = {"at": "2026-03-08 15:30", "effect text": formula, "bounds text": "", "effect": 1.0, "lower": -1.0, "upper": 3.0}  # fmt: skip
+    frame = pd.DataFrame([{"units": 100 * n, "variant": formula, **looks} for n in (1, 2)])
+
+    spec = effect_over_time(frame, [formula], ("Users so far", " pts"), {"limit": -2.0}, LIGHT)
+
+    alt.Chart.from_dict(spec)
+    assert json.dumps(formula) not in json.dumps(spec)
