@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import address, failure, login, process, theme
 from dashboard.components.frame import header, keyboard
+from dashboard.frames import log
 
 
 class Entry(NamedTuple):
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
 
 
 MONITORING = "range zoom monitor_model monitor_simulated monitor_view spend_by week_of"
-LOG = "call log_search log_model log_source log_status log_range log_page log_key log_tag log_user log_workflow"
+LOG = "call log_range log_page " + " ".join(f"log_{name}" for name in log.FILTERS)
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model"
 PAGES = (
     Entry("Work", "home", "Home", "home"),

@@ -14,6 +14,14 @@ CSS = """<style>
 [data-testid="stMetricValue"], .aimm-numbers {font-variant-numeric: tabular-nums;}
 /* A chart's plot is as wide as its container, and its axis stands outside of it. */
 [class*="st-key-plots_"] {padding-right: 54px;}
+/* Its tools stand above it, where they cover no legend. */
+[class*="st-key-plots_"] [data-testid="stElementToolbar"] {top: -42px; right: -54px;}
+/* A tile is a link: it lies over all of the tile but the help. */
+[class*="st-key-tile_"] {position: relative;}
+[class*="st-key-tile_"] [data-testid="stElementContainer"]:has(a), [class*="st-key-tile_"] [data-testid="stPageLink"],
+[class*="st-key-tile_"] a {position: absolute; inset: 0; width: 100% !important; height: 100%; margin: 0;}
+[class*="st-key-tile_"] a p {opacity: 0;}
+[class*="st-key-tile_"] [data-testid="stTooltipIcon"] {position: relative; z-index: 2;}
 .st-key-head h1 {padding: 0;}
 .aimm-title {font-weight: 600; font-size: 13px; line-height: 1.4;}
 .aimm-dot {display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px;}

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -116,10 +116,26 @@ class SpendService:
         history = self._history(zone, self._now(), simulated=simulated)
         return forecast(history, (start.astimezone(zone).date(), end.astimezone(zone).date()))
 
-    def by(self, dimension: str, window: Window, *, simulated: bool = False) -> list[SpendOf]:
+    def by(self, dimension: str, window: Window, *, simulated: bool = False, model: str | None = None) -> list[SpendOf]:
         """Spend by tag, user, key, workflow or experiment over the days of a window, the most expensive first."""
-        rows = self._by.read(dimension, _day(window.since), to_us(window.until), simulated=simulated)
+        rows = self._by.read(dimension, _day(window.since), to_us(window.until), simulated=simulated, model=model)
         return [_spend_of(row) for row in rows]
+
+    def courses(
+        self,
+        dimension: str,
+        values: Sequence[str],
+        window: Window,
+        *,
+        simulated: bool = False,
+        model: str | None = None,
+    ) -> dict[str, dict[datetime, Decimal]]:
+        """Known spend on each of these values by day; days without are left out."""
+        days = _day(window.since), to_us(window.until)
+        found: dict[str, dict[datetime, Decimal]] = {value: {} for value in values}
+        for value, at, nano in self._by.courses(dimension, values, *days, simulated=simulated, model=model):
+            found[value][from_us(at)] = from_nano(nano)
+        return found
 
     def bridge(self, window: Window, before: Window | None = None, *, simulated: bool = False) -> Bridge:
         """The causes of a difference in spend between a window and the one before it, or another."""

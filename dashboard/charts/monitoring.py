@@ -118,9 +118,14 @@ def _calls_title(times: pd.DataFrame, incidents: Sequence[Incident]) -> str:
     if not incidents or not failed:
         return text
     since, until, n_in, cause = max(incidents, key=lambda each: each[2])
-    end = f"{until:%H:%M}" if since.date() == (until - timedelta(seconds=1)).date() else f"{until:%-d %b %H:%M}"
     share = formatting.percent(n_in / failed, 0)
-    return f"{text} · {share} of them on {since:%-d %b %H:%M}–{end}, mostly {failure_text(cause).lower()}"
+    return f"{text} · {share} of them on {stretch(since, until)}, mostly {failure_text(cause).lower()}"
+
+
+def stretch(since: datetime, until: datetime) -> str:
+    """20 Nov 12:00–16:00."""
+    end = f"{until:%H:%M}" if since.date() == (until - timedelta(seconds=1)).date() else f"{until:%-d %b %H:%M}"
+    return f"{since:%-d %b %H:%M}–{end}"
 
 
 def _latency_title(times: pd.DataFrame) -> str:
@@ -163,7 +168,8 @@ def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
     return {
         "data": {"values": rows},
         "height": 190,
-        "mark": {"type": "rect", "cornerRadius": 2},
+        "mark": {"type": "rect", "cornerRadius": 2, "cursor": "pointer"},
+        "params": [{"name": "hour_of_week", "select": {"type": "point", "fields": ["day", "hour"], "toggle": False}}],
         "encoding": {
             "x": {
                 "field": "hour",
@@ -181,7 +187,8 @@ def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
                 "field": "value",
                 "type": "quantitative",
                 "legend": None,
-                "scale": {"range": [ink.panel, strong], "zero": True},
+                # Named, as the chart is first drawn before its data are there.
+                "scale": {"range": [ink.panel, strong], "domain": [0, max(frame[column], default=0) or 1]},
             },
             "tooltip": [
                 {"field": "day", "type": "nominal", "title": "Weekday"},
@@ -199,4 +206,5 @@ def busiest(frame: pd.DataFrame, what: str) -> str:
     if frame.empty or not frame[column].any():
         return f"{what} by hour of the week"
     top = frame.loc[frame[column].idxmax()]
-    return f"{what} by hour of the week (UTC) · most on {WEEKDAYS[int(top['day'])]} {int(top['hour']):02d}:00"
+    most = f"{WEEKDAYS[int(top['day'])]} {int(top['hour']):02d}:00"
+    return f"{what} by hour of the week (UTC) · most on {most} · click for the latest of an hour"

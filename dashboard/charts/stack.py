@@ -277,7 +277,14 @@ def _legend(names: Sequence[str]) -> Spec | None:
         return None
     place: Spec = {"orient": "none", "direction": "horizontal", "title": None, "legendY": -23}
     place |= {"legendX": {"expr": f"max(0, width - {legend_px(names):.0f})"}, "symbolType": "square", "symbolSize": 50}
-    return place | {"labelFontSize": 12, "columnPadding": 10, "padding": 0, "rowPadding": 0, "labelLimit": 160}
+    return place | {
+        "labelFontSize": 12,
+        "columnPadding": 10,
+        "padding": 0,
+        "rowPadding": 0,
+        "symbolStrokeWidth": 0,
+        "labelLimit": {"expr": f"width < {legend_px(names):.0f} ? max(20, width / {len(names)} - {SYMBOL_PX}) : 160"},
+    }
 
 
 def config(ink: Ink) -> Spec:

@@ -1,5 +1,6 @@
 """Calls on record, and people's opinions of them."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
 FEEDBACK_DAYS = 30
+FILTERS = ("search", "model", "status", "source", "key", "tag", "user", "workflow", "experiment")
 
 
 def latest(**filters: Any) -> list[Generation]:
@@ -25,8 +27,10 @@ def latest(**filters: Any) -> list[Generation]:
 
 @st.cache_data(ttl=10, show_spinner=False)
 def key_labels() -> dict[str, str]:
-    """Every key's name and hint, by its id: several may have one name."""
-    return {key.id: f"{key.name} ({key.hint})" for key in manager().keys.all()}
+    """Every key's name, by its id; with its hint where several have one name."""
+    keys = manager().keys.all()
+    times = Counter(key.name for key in keys)
+    return {key.id: key.name if times[key.name] == 1 else f"{key.name} ({key.hint})" for key in keys}
 
 
 @st.cache_data(ttl=10, show_spinner=False, max_entries=100)

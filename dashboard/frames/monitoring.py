@@ -160,6 +160,12 @@ def by_weekday(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
     return hours.groupby([hours.index.day_of_week, hours.index.hour]).mean().rename_axis(["day", "hour"]).reset_index()
 
 
+def latest_hour(of: Range, weekday: int, hour: int) -> datetime:
+    """The last hour of a range that is this one of the week."""
+    last = of.window.until - timedelta(hours=1)
+    return last - timedelta(hours=(last.weekday() * 24 + last.hour - weekday * 24 - hour) % 168)
+
+
 def _measured(row: MetricsRow, measure: Measure) -> float | None:
     return measure.of(row.metrics)
 

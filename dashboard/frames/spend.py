@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import streamlit as st
 
-from core import SpendOf
-from core.domain.metrics import MetricsRow, Window
+from core.domain.metrics import Window
 from core.monitoring.bills.reconcile import Drift
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
@@ -22,7 +21,7 @@ def day_span(of: Range) -> Span:
     return Span.around("day", of.span.since, of.span.until)
 
 
-def _days(of: Range) -> Window:
+def days(of: Range) -> Window:
     """The same up to now: spend by what it was for is kept by days of UTC."""
     return Window(day_span(of).since, of.window.until)
 
@@ -35,7 +34,7 @@ def month_span() -> Span:
 @kept
 def daily(of: Range, simulated: bool) -> pd.DataFrame:
     """Known cost a day and model in USD, and the calls without a price."""
-    rows = manager().monitoring.by_model(_days(of), bucket="day", simulated=simulated)
+    rows = manager().monitoring.by_model(days(of), bucket="day", simulated=simulated)
     return tables.frame(
         rows,
         {
@@ -96,42 +95,6 @@ def bridge_steps(found: Bridge) -> pd.DataFrame:
     records.append({"step": "now", "start": 0.0, "end": float(at), "kind": "total"})
     frame = pd.DataFrame(records)
     return frame.assign(change=frame["end"] - frame["start"])
-
-
-@kept
-def by(dimension: str, of: Range, simulated: bool) -> pd.DataFrame:
-    """A row a value: calls, tokens, cost, and dollars per answered call (per success, for experiments)."""
-    if dimension == "model":
-        rows = manager().monitoring.by_model(_days(of), simulated=simulated)
-        found = sorted(map(_spend_of, rows), key=lambda each: each.cost_usd or 0, reverse=True)
-    else:
-        found = manager().spend.by(dimension, _days(of), simulated=simulated)
-    is_of_experiments = dimension == "experiment"
-    successes = manager().experiments.reports.successes(_days(of), simulated=simulated) if is_of_experiments else {}
-    records = []
-    for each in found:
-        n_won = successes.get(each.value)
-        record = {
-            dimension: each.value,
-            "calls": each.n,
-            "tokens": each.tokens,
-            "cost $": None if each.cost_usd is None else float(each.cost_usd),
-            "unpriced calls": each.n_unpriced,
-            "$ per answered call": None if each.usd_per_ok is None else float(each.usd_per_ok),
-        }
-        if is_of_experiments:
-            record |= {
-                "successes": n_won,
-                "$ per success": float(each.cost_usd) / n_won if n_won and each.cost_usd else None,
-            }
-        records.append(record)
-    return pd.DataFrame(records)
-
-
-def _spend_of(row: MetricsRow) -> SpendOf:
-    m = row.metrics
-    cost = None if m.n == m.n_unpriced else m.cost_usd
-    return SpendOf(row.model or "", m.n, m.n_ok, m.total_tokens, cost, m.n_unpriced)
 
 
 def drift(drifts: Sequence[Drift], of: str) -> pd.DataFrame:

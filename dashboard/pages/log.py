@@ -15,8 +15,7 @@ from dashboard.frames import log, models
 SOURCES = ("playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo")
 STATUSES = ("failed", "ok", "error", "blocked", "truncated", "stopped")
 FILTERS: dict[str, Sequence[str]] = {"model": models.names_on_record(), "status": STATUSES}
-MADE_FOR = ("tag", "user", "workflow")
-ALL = ("search", *FILTERS, "source", "key", *MADE_FOR)
+MADE_FOR = ("tag", "user", "workflow", "experiment")
 PAGE_SIZE, MAX_PAGE, HEIGHT = 100, 1000, 640
 
 
@@ -26,7 +25,7 @@ def first_page() -> None:
 
 
 def clear(*names: str) -> None:
-    for name in names or (*ALL, "range"):
+    for name in names or (*log.FILTERS, "range"):
         if name == "range":
             address.put("log_range", None)
         else:

@@ -52,6 +52,6 @@ if monitoring.totals(of, model, simulated)[0].n == 0:
 if simulated:
     row.badge("Simulated – costs are examples", color="orange")
 if view == "Spend":
-    spend.show(of, simulated)
+    spend.show(of, model, simulated, theme.mode())
 else:
     overview.show(of, model, simulated, theme.mode())

@@ -249,6 +249,7 @@ class GenerationStore(Store):
         key: str | None = None,
         user: str | None = None,
         workflow: str | None = None,
+        experiment: str | None = None,
     ) -> list[Generation]:
         """Newest first, of [since, before).
 
@@ -261,7 +262,8 @@ class GenerationStore(Store):
         if tag:
             statement, made_at = statement.join(call_tags, call_tags.c.generation_id == c.id), call_tags.c.created_at
             statement = statement.where(call_tags.c.tag == tag)
-        statement = statement.where(*_equal(model=model, status=status, key=key, user=user, workflow=workflow))
+        made_for = f"workflow:{workflow}" if workflow else f"experiment:{experiment}" if experiment else None
+        statement = statement.where(*_equal(model, status, key=key, user=user, workflow=made_for))
         if since is not None:
             statement = statement.where(made_at >= to_us(since))
         if before is not None:
@@ -305,9 +307,8 @@ class GenerationStore(Store):
         connection.execute(delete(generations).where(generations.c.source == source))
 
 
-def _equal(*, model: str | None, status: str | None, workflow: str | None, **named: str | None) -> list[Any]:
+def _equal(model: str | None, status: str | None, **named: str | None) -> list[Any]:
     """The conditions of those that are given."""
-    named["workflow"] = f"workflow:{workflow}" if workflow else None
     conditions: list[Any] = [generations.c.request_model == model] if model else []
     if status:
         is_status = generations.c.status == status if status != FAILED else generations.c.status != "stopped"

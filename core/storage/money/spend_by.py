@@ -1,6 +1,6 @@
 """Spend per day by tag, user, key, workflow and experiment: what the rollups by model do not hold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
@@ -90,9 +90,11 @@ def _raw(connection: Connection) -> Any:
 
 
 class SpendByStore(Store):
-    def read(self, dimension: str, since_us: int, until_us: int, *, simulated: bool) -> list[SpendBy]:
-        """Days that begin in [since, until), the most expensive value first."""
-        of, c = _days(dimension, since_us, until_us, simulated=simulated), table.c
+    def read(
+        self, dimension: str, since_us: int, until_us: int, *, simulated: bool, model: str | None = None
+    ) -> list[SpendBy]:
+        """Days that begin in [since, until), the most expensive value first. model: Of this one alone."""
+        of, c = _days(dimension, since_us, until_us, simulated=simulated, model=model), table.c
         sums = select(c.value, *_SUMMED).where(*of).group_by(c.value)
         statement = sums.order_by(func.sum(c.cost_nano_usd).desc(), c.value).limit(1000)
         return [_to_sums(row) for row in self._database.rows(statement)]
@@ -111,6 +113,14 @@ class SpendByStore(Store):
         sums = select(c.bucket_at, func.sum(c.cost_nano_usd)).where(*of, c.value == value).group_by(c.bucket_at)
         return {int(at): int(nano) for at, nano in self._database.rows(sums)}
 
+    def courses(
+        self, dimension: str, values: Sequence[str], since_us: int, until_us: int, *, simulated: bool, model: str | None
+    ) -> list[tuple[str, int, int]]:
+        """Of each value and day: its start, and the known cost in nano-dollars."""
+        of, c = _days(dimension, since_us, until_us, simulated=simulated, model=model), table.c
+        sums = select(c.value, c.bucket_at, func.sum(c.cost_nano_usd)).where(*of, c.value.in_(values))
+        return [(row[0], int(row[1]), int(row[2])) for row in self._database.rows(sums.group_by(c.value, c.bucket_at))]
+
     def differences(self) -> list[str]:
         """Recompute from raw rows and say what differs; empty = nothing."""
         with self._database.read() as connection:
@@ -128,8 +138,11 @@ def _to_sums(row: Any) -> SpendBy:
     return SpendBy(row[0], *map(int, row[1:]))
 
 
-def _days(dimension: str, since_us: int, until_us: int, *, simulated: bool | None = False) -> tuple[Any, ...]:
+def _days(
+    dimension: str, since_us: int, until_us: int, *, simulated: bool | None = False, model: str | None = None
+) -> tuple[Any, ...]:
     """The rows of a dimension on the days that begin in [since, until)."""
     c = table.c
     is_kind = () if simulated is None else ((c.provider == "simulated") == simulated,)
-    return c.dimension == dimension, c.bucket_at >= since_us, c.bucket_at < until_us, *is_kind
+    is_model = () if model is None else (c.model == model,)
+    return c.dimension == dimension, c.bucket_at >= since_us, c.bucket_at < until_us, *is_kind, *is_model

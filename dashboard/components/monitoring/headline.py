@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.domain.metrics import MEASURES, Measure, Metrics
+from core.domain.metrics import FAILED, MEASURES, Measure, Metrics
 from dashboard import formatting
 from dashboard.formatting import Change
 
@@ -56,27 +56,41 @@ TILES = (
 )
 
 
-def show(now: Metrics, before: Metrics | None, times: pd.DataFrame) -> None:
-    """before: Of the period before; None = the records do not reach back so far. times: A row a bucket."""
+def show(now: Metrics, before: Metrics | None, times: pd.DataFrame, calls: dict[str, str]) -> None:
+    """Draw a tile a number, all of which leads to its calls.
+
+    before: Of the period before; None = the records do not reach back so far. times: A row a bucket.
+    calls: The address of the calls in the Log.
+    """
     courses = times.assign(tokens=times[["input", "cached", "thinking", "output"]].sum(axis=1))
     grid = st.grid("auto", min_column_width=150)
     for tile in TILES:
         found = _change(tile, now, before)
-        grid.metric(
+        place = grid.container(border=True, height="stretch", key=f"tile_{tile.column}")
+        place.metric(
             tile.label,
             tile.text(now),
             found.text if found else None,
             delta_color=_colour(tile, found),
             delta_arrow="off",
-            border=True,
             help=tile.help,
             chart_data=courses[tile.column].dropna().astype(float).tolist() or None,
             chart_type="bar" if tile.column in ("cost $", "requests", "tokens") else "line",
         )
+        is_rate = tile.compared == "points"
+        place.page_link(
+            "pages/log.py", label=f"{tile.label}: {'failed calls' if is_rate else 'calls'} in the Log",
+            query_params=calls | ({"log_status": FAILED} if is_rate else {}),
+        )  # fmt: skip
     if now.n_unpriced:
-        st.warning(
-            f"{now.n_unpriced:,} calls ({formatting.tokens(now.unpriced_tokens)}) without a price are not in the cost.",
-            icon=":material/help:",
+        n = f"{now.n_unpriced:,} {'call' if now.n_unpriced == 1 else 'calls'}"
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.caption(
+            f":violet[**Without a price**]: {n} ({formatting.tokens(now.unpriced_tokens)}), not in the cost.",
+            width="content",
+        )
+        row.page_link(
+            "pages/models.py", label="Set a price", icon=":material/sell:", query_params={"prices_view": "Unpriced"}
         )
     if now.n_estimated:
         st.caption(f"Calls that broke off or had no token count, so that their cost is estimated: {now.n_estimated:,}.")

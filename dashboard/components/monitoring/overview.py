@@ -1,29 +1,28 @@
 """Monitoring's overview: the numbers, the stack of charts, the tables behind them, and the hours of the week."""
 
-from collections.abc import Hashable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.domain.metrics import MEASURES, Metrics
-from dashboard import formatting, tables
+from core.domain.metrics import FAILED, Metrics, Window
+from dashboard import tables
 from dashboard.charts import colours
 from dashboard.charts import monitoring as charts
-from dashboard.components.monitoring import headline
+from dashboard.components.monitoring import breakdown, headline
+from dashboard.formatting import failure_text
 from dashboard.frames import models, monitoring
 from dashboard.frames.monitoring import Range
 
-FEW_BUCKETS = 3
-_HELP_CHANGE = "Of the cost, against the period before. Empty where there are too few calls to compare."
-_MEASURES = [measure for measure in MEASURES if not measure.is_wide]
+FEW_BUCKETS, MAX_INCIDENTS = 3, 3
 
 
 def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:
     now, before = monitoring.totals(of, model, simulated)
     times = monitoring.over_time(of, model, simulated)
     st.caption(_compared(of, before))
-    headline.show(now, before, times)
+    headline.show(now, before, times, breakdown.query_of(of.window, model=model))
     n_buckets = int((times["requests"] > 0).sum())
     if n_buckets < FEW_BUCKETS:
         unit = "days" if of.bucket == "day" else "hours"
@@ -32,7 +31,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
         )
     else:
         _stack(of, model, simulated, mode, times)
-    _by_model(of, model, simulated, mode, now)
+    breakdown.show(of, model, simulated, mode)
     _week(of, model, simulated, mode)
 
 
@@ -57,10 +56,7 @@ def _drawn(of: Range, model: str | None, simulated: bool, mode: colours.Mode) ->
 
 def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode, times: pd.DataFrame) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
-    shaded = " · shaded: over 10% of the calls failed" if monitoring.incidents(of, model, simulated) else ""
-    row.caption(
-        f"Per {of.bucket}, UTC · drag over a chart to zoom · click a bar for its calls{shaded}", width="content"
-    )
+    row.caption(f"Per {of.bucket}, UTC · drag over a chart to zoom · click a bar for its calls", width="content")
     with row.popover("Table", icon=":material/table:", type="tertiary"):
         table = times.drop(columns=["model", "failures"])
         tables.show(table, width=900)
@@ -72,7 +68,25 @@ def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode, ti
             spec, width="stretch", on_select="rerun", selection_mode=selections, key=key,
             alt="Cost, calls, latency and tokens over time; the table beside it holds the numbers.",
         )  # fmt: skip
+    _incidents(of, model, simulated)
     _follow(picked.selection, of, model)
+
+
+def _incidents(of: Range, model: str | None, simulated: bool) -> None:
+    """A link to the failed calls of each shaded stretch, those with most of them."""
+    found = sorted(monitoring.incidents(of, model, simulated), key=lambda each: each[2], reverse=True)
+    if not found:
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.caption("Shaded, over 10% failed:", width="content")
+    for since, until, n, cause in found[:MAX_INCIDENTS]:
+        label = f"{charts.stretch(since, until)} · {n:,} failed, mostly {failure_text(cause).lower()}"
+        row.page_link(
+            "pages/log.py", label=label,
+            query_params=breakdown.query_of(Window(since, until), model=model, status=FAILED),
+        )  # fmt: skip
+    if len(found) > MAX_INCIDENTS:
+        row.caption(f"and {len(found) - MAX_INCIDENTS} more", width="content")
 
 
 def _follow(selection: Any, of: Range, model: str | None) -> None:
@@ -88,70 +102,8 @@ def _follow(selection: Any, of: Range, model: str | None) -> None:
                 st.rerun()
         else:
             at = round(value[0]["at"] / 1000)
-            calls_of(at, at + round(of.span.step.total_seconds()), model)
-
-
-def calls_of(since: int, until: int, model: str | None) -> None:
-    """Open the Log with the calls of a stretch of time, in Unix seconds."""
-    query = {"log_range": f"{since}-{until}"} | ({"log_model": model} if model else {})
-    st.switch_page("pages/log.py", query_params=query)
-
-
-def _by_model(of: Range, model: str | None, simulated: bool, mode: colours.Mode, now: Metrics) -> None:
-    st.subheader("By model", anchor=False)
-    found = monitoring.by_model(of, model, simulated).sort_values("cost $", ascending=False, ignore_index=True)
-    before = monitoring.by_model_before(of, model, simulated).set_index("model")
-    courses = monitoring.by_model(of, model, simulated, of.bucket)
-    buckets = monitoring.over_time(of, model, simulated)["time"]
-    priced = found["requests"] - found["unpriced calls"]
-    total = float(now.cost_usd)
-    table = pd.DataFrame(
-        {
-            "model": tables.chips(found["model"]),
-            "trend": [
-                courses[courses["model"] == name].set_index("time")["cost $"].reindex(buckets, fill_value=0.0).tolist()
-                for name in found["model"]
-            ],
-            "share": found["cost $"] / total if total else None,
-            "change": [_change(row, before) for row in found.to_dict("records")],
-            "per call $": (found["cost $"] / priced).where(priced > 0),
-            "calls": found["requests"],
-            **{measure.column: found[measure.column] for measure in _MEASURES},
-            "tokens": found[["input", "cached", "thinking", "output"]].sum(axis=1),
-            "cost $": found["cost $"].where(priced > 0),
-        }
-    )
-    c = st.column_config
-    config = {
-        "model": tables.model_column(found["model"], models.colours(mode), width=158),
-        "trend": c.BarChartColumn(f"Cost per {of.bucket}", width=120, y_min=0),
-        "share": c.ProgressColumn("Share of cost", format="percent", min_value=0, max_value=1, width=110),
-        "change": c.TextColumn("Change", width=74, alignment="right", help=_HELP_CHANGE),
-        "per call $": c.NumberColumn("Cost per call", format="$%.6f", width=100),
-        "calls": c.NumberColumn("Calls", format="localized", width=76),
-        **{
-            measure.column: c.NumberColumn(
-                tables.bare(measure.column), format=formatting.COLUMN_FORMATS[measure.unit], width=78
-            )
-            for measure in _MEASURES
-        },
-        "tokens": c.NumberColumn("Tokens", format="compact", width=76),
-        "cost $": c.NumberColumn("Cost", format="dollar", width=84),
-    }
-    at = tables.opened(table, "by_model", column_config=config, row_height=36)
-    if at is not None:
-        name = str(found["model"].iloc[at])
-        calls_of(round(of.window.since.timestamp()), round(of.window.until.timestamp()), name)
-    tables.csv(found.drop(columns=["time"]), "by_model")
-
-
-def _change(row: Mapping[Hashable, Any], before: pd.DataFrame) -> str | None:
-    """The change of a model's cost as a text; None where there is nothing to compare."""
-    if row["model"] not in before.index:
-        return "new"
-    was = before.loc[row["model"]]
-    found = formatting.change(row["cost $"], float(was["cost $"]), row["requests"], int(was["requests"]))
-    return found.text if found else None
+            start = datetime.fromtimestamp(at, UTC)
+            breakdown.calls_of(Window(start, start + of.span.step), model=model)
 
 
 def _week(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:
@@ -161,4 +113,11 @@ def _week(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> 
     ) or "Calls"  # fmt: skip
     frame = monitoring.by_weekday(of, model, simulated)
     st.html(f'<span class="aimm-title">{charts.busiest(frame, what)}</span>')
-    st.vega_lite_chart(charts.week(frame, what, colours.INKS[mode]), width="stretch", key=f"week_{what}")
+    picked = st.vega_lite_chart(
+        charts.week(frame, what, colours.INKS[mode]), width="stretch", key=f"week_{what}_{of.span.since:%Y%m%d%H}",
+        on_select="rerun", selection_mode="hour_of_week", alt=f"{what} by hour and weekday, UTC.",
+    )  # fmt: skip
+    if cell := picked.selection.get("hour_of_week"):
+        since = monitoring.latest_hour(of, charts.WEEKDAYS.index(cell[0]["day"]), int(cell[0]["hour"]))
+        status = FAILED if what == "Failures" else None
+        breakdown.calls_of(Window(since, since + timedelta(hours=1)), model=model, status=status)

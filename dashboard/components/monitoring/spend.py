@@ -3,16 +3,16 @@
 import streamlit as st
 
 from core.domain.budget import BudgetOutlook
-from dashboard import address, formatting, tables
+from dashboard import formatting
+from dashboard.charts.colours import Mode
 from dashboard.charts.spend import bridge, daily_spend, forecast
 from dashboard.components import chart_table
+from dashboard.components.monitoring import breakdown
 from dashboard.frames import budgets, monitoring, spend
 from dashboard.frames.monitoring import Range
 
-DIMENSIONS = ("model", "tag", "user", "key", "workflow", "experiment")
 
-
-def show(of: Range, simulated: bool) -> None:
+def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
     budget = None if simulated else _month_budget()
     frame = spend.daily(of, simulated)
     left, right = st.columns(2, gap="medium")
@@ -38,7 +38,7 @@ def show(of: Range, simulated: bool) -> None:
             if budget is not None and budget.runs_out_on is not None:
                 st.caption(f"**{formatting.plain(budget.status.budget.name)}** runs out on {budget.runs_out_on:%d %B}.")
     _bridge(of, simulated)
-    _by(of, simulated)
+    breakdown.show(of, model, simulated, mode)
 
 
 def _month_budget() -> BudgetOutlook | None:
@@ -86,23 +86,3 @@ def _bridge(of: Range, simulated: bool) -> None:
             "volume: number of calls · mix: which models · input and answer length: tokens per call · cache share: part"
             " of the input read from the vendor's cache · price: dollars per token"
         )
-
-
-def _by(of: Range, simulated: bool) -> None:
-    address.check("spend_by", DIMENSIONS, "dimension")
-    dimension = st.segmented_control(
-        "Spend by", DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True,
-        help="Whole days (UTC).",
-    ) or "model"  # fmt: skip
-    frame = spend.by(dimension, of, simulated)
-    if frame.empty:
-        hint = {
-            "tag": "Send `tags` with a call.",
-            "user": "Send `user` with a call.",
-            "key": "Calls were made without a key.",
-        }
-        st.caption(f"No calls with a {dimension} in this range. {hint.get(dimension, '')}")
-        return
-    config = {name: st.column_config.NumberColumn(format="$%.6f") for name in frame.columns if "$" in name}
-    tables.show(frame, column_config=config)
-    tables.csv(frame, f"spend_by_{dimension}")

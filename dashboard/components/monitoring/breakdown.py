@@ -1,0 +1,91 @@
+"""The table of what the calls of a range were made with or for; a click on a row opens its calls in the Log."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.domain.metrics import Window
+from dashboard import address, formatting, tables
+from dashboard.charts.colours import Mode
+from dashboard.frames import breakdown, log, models
+from dashboard.frames.breakdown import SHOWN_MEASURES
+from dashboard.frames.monitoring import Range
+
+ROWS = 12
+_WIDTHS = {"success %": 78, "first token p50 s": 112}
+_HINTS = {
+    "key": "Calls were made without a key.",
+    "tag": "Send `tags` with a call.",
+    "user": "Send `user` with a call.",
+    "workflow": "Run one on the page Workflows.",
+    "experiment": "Begin one on the page Experiments.",
+}
+_CHANGE = {
+    "model": "Of the cost, against the period before, up to the same moment.",
+    "other": "Of the cost, of the days that are over, against as many days before them.",
+}
+
+
+def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
+    address.check("spend_by", breakdown.DIMENSIONS, "dimension")
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.subheader("By", anchor=False, width="content")
+    dimension = row.segmented_control(
+        "By", breakdown.DIMENSIONS, default="model", key="spend_by", bind="query-params", required=True,
+        label_visibility="collapsed",
+    ) or "model"  # fmt: skip
+    found = breakdown.by(dimension, of, model, simulated)
+    if found.frame.empty:
+        st.caption(f"No calls with a {dimension} in this range. {_HINTS.get(dimension, '')}")
+        return
+    with row:  # not at the right end, where the table has its own tools
+        tables.csv(found.frame.drop(columns=["trend"]), f"by_{dimension}")
+    _table(found, dimension, of, model, mode)
+
+
+def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | None, mode: Mode) -> None:
+    frame, c = found.frame, st.column_config
+    is_model = dimension == "model"
+    money = {"per call $": "Cost per call", "$ per success": "Per success"}
+    config = {
+        "name": tables.model_column(frame["name"], models.colours(mode), width=152)
+        if is_model
+        else c.TextColumn(dimension.capitalize(), width=152),
+        "trend": c.BarChartColumn(f"Cost per {of.bucket if is_model else 'day'}", width=116, y_min=0),
+        "share": c.ProgressColumn("Share of cost", format="percent", min_value=0, max_value=1, width=104),
+        "change": c.TextColumn("Change", width=70, alignment="right", help=_CHANGE["model" if is_model else "other"]),
+        **{name: c.NumberColumn(label, format="$%.6f", width=96) for name, label in money.items()},
+        "calls": c.NumberColumn("Calls", format="localized", width=66),
+        "successes": c.NumberColumn("Successes", format="localized", width=90),
+        **{
+            measure.column: c.NumberColumn(
+                tables.bare(measure.column),
+                format=formatting.COLUMN_FORMATS[measure.unit],
+                width=_WIDTHS.get(measure.column, 66),
+            )
+            for measure in SHOWN_MEASURES
+        },
+        "tokens": c.NumberColumn("Tokens", format="compact", width=68),
+        "cost $": c.NumberColumn("Cost", format="dollar", width=84),
+    }
+    shown = frame[[name for name in config if name in frame]]
+    shown = shown.assign(name=tables.chips(frame["name"])) if is_model else shown
+    height: Any = "auto" if len(shown) <= ROWS else 36 * (ROWS + 1)
+    at = tables.opened(shown, f"by_{dimension}", column_config=config, row_height=36, height=height)
+    notes = [found.rest, f"{found.n_more:,} more are not shown." if found.n_more else ""]
+    notes += ["" if is_model else "Whole days (UTC)."]
+    st.caption(formatting.plain(" ".join(note for note in notes if note)))
+    if at is not None:
+        calls_of(found.window, **{"model": model, dimension: str(frame["name"].iloc[at])})
+
+
+def calls_of(window: Window, **filters: str | None) -> None:
+    """Open the Log with the calls of a window that filters find."""
+    st.switch_page("pages/log.py", query_params=query_of(window, **filters))
+
+
+def query_of(window: Window, **filters: str | None) -> dict[str, str]:
+    """The address of these calls in the Log. It names each filter: the Log has those that it was left with."""
+    given = {f"log_{name}": filters.get(name) or "" for name in log.FILTERS}
+    span = f"{window.since.timestamp():.0f}-{window.until.timestamp():.0f}"
+    return {"log_range": span, "log_page": "1"} | given
