@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formatting
 from dashboard.components.frame import header
-from dashboard.components.monitoring import headline
+from dashboard.components.monitoring import breakdown, headline
 from dashboard.frames import home, monitoring
 from dashboard.frames.home import Line
 
@@ -20,7 +20,7 @@ def tiles() -> None:
     st.subheader("Last 24 hours", anchor=False, help="Against the 24 hours before.")
     if simulated:
         st.badge("Simulated – costs are examples", color="orange")
-    headline.show(now, before, monitoring.over_time(of, None, simulated))
+    headline.show(now, before, monitoring.over_time(of, None, simulated), breakdown.query_of(of.window))
 
 
 def attention() -> None:
