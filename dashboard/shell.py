@@ -37,7 +37,7 @@ PRICES = "prices_view past_provider past_model past_since past_until past_all un
 PAGES = (
     Entry("Work", "home", "Home", "home"),
     Entry("Work", "playground", "Playground", "chat", "conversation call playground_search"),
-    Entry("Work", "workflows", "Workflows", "account_tree", "run flow_name"),
+    Entry("Work", "workflows", "Workflows", "account_tree", "run step flow_name flow_view"),
     Entry("Work", "compare", "Compare", "compare", "comparison compare_view"),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
     Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),

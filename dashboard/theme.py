@@ -63,6 +63,15 @@ CSS = """<style>
   background: color-mix(in srgb, currentColor 12%, transparent);}
 .aimm-bar b {position: absolute; top: 0; bottom: 0; left: 0;}
 .aimm-bar i {position: absolute; top: 0; bottom: 0; width: 2px; background: currentColor; opacity: .55;}
+/* The picture of a workflow. */
+.aimm-flow {container-type: inline-size;}
+.aimm-graph {position: relative; display: flex; flex-wrap: wrap; gap: 8px;}
+.aimm-step {box-sizing: border-box; flex: 1 1 140px; padding: 6px 10px; font-size: 12px; line-height: 1.35;
+  overflow-wrap: anywhere; border: 1px solid LINE; border-left-width: 4px; border-radius: 6px; background: VEIL;}
+.aimm-step b {font-size: 13px; font-weight: 600;}
+.aimm-step b, .aimm-step span {display: block;}
+.aimm-chip {font-size: 12px; margin-left: 14px; white-space: nowrap;}
+.aimm-card b {font-weight: 600;}
 /* Read by screen readers; to the eye the icon says it. */
 [class*="st-key-icon_"] button p {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);}
 @media (max-width: 1100px) {
@@ -81,7 +90,7 @@ CSS = """<style>
   .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {max-height: none;}
   [data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}
 }
-</style>""".replace("LINE", _LINE)
+</style>""".replace("LINE", _LINE).replace("VEIL", _VEIL)
 
 
 def apply() -> None:

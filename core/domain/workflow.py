@@ -15,6 +15,7 @@ OnFailure = Literal["stop", "skip", "fallback", "default"]
 FAILURE_POLICIES: tuple[OnFailure, ...] = get_args(OnFailure)
 RunStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 StepStatus = Literal["waiting", "running", "succeeded", "failed", "skipped"]
+AWAITS = "Waits for approval."  # the error of a step that a person has to let through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Step:
     check: The form that the answer must have; a failed check is tried again with the reason, `attempts` times in all.
     on_failure: Stop the run, skip the step (its output is then empty), ask `fallback_model` once, or go on with
         `default` as the output.
+    approval: Pause the run before this step, until a person lets it through.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Step:
     fallback_model: str | None = None
     default: str | None = None
     when: Condition | None = None
+    approval: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,11 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRun:
-    """One step of a run. tokens and cost_usd cover all its attempts; cost_usd None = a price is unknown."""
+    """One step of a run.
+
+    tokens, cost_usd: Of all its attempts; cost_usd None = a price is unknown.
+    start: Which taking-up of the run did it; None = that was not kept.
+    """
 
     step: str
     status: StepStatus
@@ -78,6 +85,7 @@ class StepRun:
     cost_usd: Decimal | None = Decimal(0)
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    start: int | None = None
 
     @property
     def latency_s(self) -> float:
@@ -119,6 +127,41 @@ class WorkflowRun:
     @property
     def final_output(self) -> str:
         return next((step.output for step in reversed(self.steps) if step.status == "succeeded"), "")
+
+    @property
+    def awaits(self) -> StepRun | None:
+        """The step that a person has to let through before the run goes on."""
+        return next((step for step in self.steps if step.error == AWAITS), None) if self.status == "paused" else None
+
+    @property
+    def n_done(self) -> int:
+        """The number of steps that are behind it, skipped ones included."""
+        return sum(step.status in ("succeeded", "skipped") for step in self.steps)
+
+    def time_left_s(self, usual_s: Mapping[str, float], now: datetime) -> float | None:
+        """The time that its other steps will probably take; None = that of one is not known.
+
+        usual_s: By the name of a step.
+        """
+        left = 0.0
+        for step in self.steps:
+            if step.status not in ("succeeded", "skipped"):
+                if step.step not in usual_s:
+                    return None
+                spent = (now - step.started_at).total_seconds() if step.started_at else 0.0
+                left += max(0.0, usual_s[step.step] - spent)
+        return left
+
+    @property
+    def saved_usd(self) -> Decimal | None:
+        """The cost of asking finished steps anew each time the run was taken up; None = unknown."""
+        total = Decimal(0)
+        for step in self.steps if self.n_starts > 1 else ():
+            if step.status == "succeeded":
+                if step.start is None or step.cost_usd is None:
+                    return None
+                total += step.cost_usd * (self.n_starts - step.start)
+        return total
 
     @property
     def total_tokens(self) -> int:

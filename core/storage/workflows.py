@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, true, update
 
-from core.domain.workflow import StepRun, Workflow, WorkflowRun
+from core.domain.workflow import AWAITS, StepRun, Workflow, WorkflowRun
 from core.formats import strict_json as json
 from core.storage.engine.damaged import readable, whole
 from core.storage.engine.database import Database
@@ -75,11 +75,15 @@ class WorkflowStore:
             connection.execute(insert(step_runs).values(run_id=run_id, step=step, **values))
 
     @staticmethod
-    def reopen_steps(connection: Connection, run_id: str) -> None:
-        """Make failed and interrupted steps of a run start afresh; their money stays on record."""
+    def reopen_steps(connection: Connection, run_id: str, *, is_awaited: bool) -> None:
+        """Make failed and interrupted steps of a run start afresh; their money stays on record.
+
+        is_awaited: A person lets the step through that waits for that. Otherwise it goes on waiting.
+        """
+        is_let_through = true() if is_awaited else step_runs.c.error != AWAITS
         connection.execute(
             update(step_runs)
-            .where(step_runs.c.run_id == run_id, step_runs.c.status.in_(("failed", "running")))
+            .where(step_runs.c.run_id == run_id, step_runs.c.status.in_(("failed", "running")), is_let_through)
             .values(status="running", n_attempts=0, error="", started_at=None, finished_at=None)
         )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from core import clock
-from core.domain.workflow import StepRun, WorkflowRun
+from core.domain.workflow import AWAITS, StepRun, WorkflowRun
 from core.errors import DamagedRecord, NotFound
 from core.runs.job import JobTools
 from core.storage.runs import Unfinished
@@ -58,11 +58,13 @@ class WorkflowJob:
         return [step.name for step in spec.order(run.spec)] if run.n_starts == start else []
 
     def do_step(self, run_id: str, start: int, step: str) -> bool:
-        return self._steps.run_step(run_id, start, step) != "failed"
+        return self._steps.run_step(run_id, start, step) in ("succeeded", "skipped")
 
     def settle(self, run_id: str, start: int, error: str = "") -> None:
-        failed = next((step for step in self.run(run_id).steps if step.status == "failed"), None)
-        is_paused = self._steps.ran_out_of_money(run_id)
+        failed = next(
+            (step for step in self.run(run_id).steps if step.status == "failed" or step.error == AWAITS), None
+        )
+        is_paused = self._steps.has_paused(run_id)
         status = "succeeded"
         if failed or error:
             status, error = "failed", f"{failed.step}: {failed.error}" if failed else error

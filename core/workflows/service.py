@@ -2,9 +2,11 @@
 
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from statistics import median
 from typing import Any
 
 from core import clock
@@ -116,6 +118,14 @@ class WorkflowService:
         """
         return self._store.page(limit, before, workflow_name=workflow_name, demo=demo)
 
+    def usual_s(self, workflow_name: str) -> dict[str, float]:
+        """The median time of each step in a workflow's last runs."""
+        times = defaultdict(list)
+        for step in (step for run in self.runs(workflow_name=workflow_name) for step in run.steps):
+            if step.status == "succeeded":
+                times[step.step].append(step.latency_s)
+        return {name: median(each) for name, each in times.items()}
+
     def live(self, run_id: str) -> CallView | None:
         """The call that a run is in just now, if this process makes it."""
         call = self._steps.active_call(run_id)
@@ -135,7 +145,7 @@ class WorkflowService:
         return run
 
     def cancel(self, run_id: str, *, key: Key | None = None) -> None:
-        """Stop a run; finished steps stay, and `resume` can take it up again.
+        """Stop a run, or refuse what a paused one waits for; finished steps stay, and `resume` can take it up again.
 
         key: The caller's.
 
@@ -143,13 +153,17 @@ class WorkflowService:
             NotFound; Conflict: it is over; Forbidden: the key may not ask its models, or did not ask for it.
         """
         run = self._of_key(run_id, key)
-        if not self.job.end(run_id, "cancelled", ("queued", "running"), error="Stopped."):
+        stopped = ("queued", "running", "cancelled") if run.status == "paused" else ("queued", "running")
+        error = f"{run.awaits.step}: Not approved." if run.awaits else "Stopped."
+        if not self.job.end(run_id, "cancelled", stopped, error=error, is_paused=0):
             raise Conflict(f"The run is {run.status}; only a running one can be stopped.")
         if (call := self._steps.active_call(run_id)) is not None:
             call.cancel()
 
     def resume(self, run_id: str, *, cap_usd: Decimal | None = None, key: Key | None = None) -> None:
         """Go on with a failed, stopped or paused run from its first unfinished step; finished steps are not paid again.
+
+        A step that waits for approval is let through.
 
         cap_usd: A new cap on the whole run, what it has cost already included; None = the cap stays.
         key: The caller's.
@@ -166,7 +180,7 @@ class WorkflowService:
         def reopen(connection: Any) -> bool:
             moved = self._store.move(connection, run_id, "queued", ("failed", "cancelled"), **changes)
             if moved:
-                self._store.reopen_steps(connection, run_id)
+                self._store.reopen_steps(connection, run_id, is_awaited=run.awaits is not None)
             return moved
 
         if not self._writer.run(reopen):

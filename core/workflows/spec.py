@@ -1,7 +1,8 @@
-"""Workflows as YAML and back, lossless; what is wrong with one, in words; its picture as Mermaid."""
+"""Workflows as YAML and back, lossless; and what is wrong with one, in words."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import yaml
@@ -17,7 +18,9 @@ MAX_STEPS = 50
 _OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML folds these as line ends, or drops them
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,59}")
 _NAME_RULE = "at most 60 letters, digits, _ or -, and begin with a to z or _"
-_STEP_KEYS = "name model system prompt parameters check attempts on_failure fallback_model default when".split()
+_STEP_KEYS = (
+    "name model system prompt parameters check attempts on_failure fallback_model default when approval".split()
+)
 _PARAMETERS = frozenset(Parameters.__slots__)
 
 
@@ -31,6 +34,7 @@ class Problem(NamedTuple):
         return f"{self.step}: {self.message}" if self.step else self.message
 
 
+@lru_cache(maxsize=200)
 def from_yaml(text: str | bytes) -> Workflow:
     """Read a workflow. Texts are as they are written: `yes`, `1.10` and `12:30` too, quoted or not.
 
@@ -75,6 +79,7 @@ def _step(value: Any, position: int) -> Step:
         fallback_model=_optional(value, "fallback_model", where),
         default=_verbatim(value, "default", where) if "default" in value else None,
         when=_condition(value.get("when"), where),
+        approval=_flag(value.get("approval"), where),
     )
 
 
@@ -156,6 +161,13 @@ def _count(value: Any, where: str) -> int:
     return count
 
 
+def _flag(value: Any, where: str) -> bool:
+    flag = False if is_null(value) else typed(value)
+    if not isinstance(flag, bool):
+        raise InvalidRequest(f"{_at(value)}{where}: approval == {value!r:.60}, must be true or false")
+    return flag
+
+
 def to_dict(workflow: Workflow) -> dict[str, Any]:
     """The workflow as plain values; what has its default is left out."""
     value: dict[str, Any] = {"name": workflow.name}
@@ -171,7 +183,7 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
     operator = "not_contains" if step.when and step.when.negate else "contains"
     when = step.when and {"step": step.when.step, operator: step.when.contains}
     values = {key: getattr(step, key) for key in _STEP_KEYS} | {"parameters": step.parameters.as_dict(), "when": when}
-    unsaid = {"check": "none", "attempts": 1, "on_failure": "stop"}
+    unsaid = {"check": "none", "attempts": 1, "on_failure": "stop", "approval": False}
     return {
         key: value
         for key, value in values.items()
@@ -294,41 +306,3 @@ def _step_problems(step: Step, workflow: Workflow, names: set[str]) -> Iterable[
 def _texts(step: Step) -> Iterable[str]:
     yield from filter(None, (step.name, step.prompt, step.system, step.default, step.model, step.fallback_model))
     yield step.when.contains if step.when else ""
-
-
-def to_mermaid(workflow: Workflow) -> str:
-    """The picture: input, steps, what flows where; dotted where a condition decides."""
-    ids = {step.name: f"s{number}" for number, step in enumerate(workflow.steps)}
-    lines = ["flowchart LR", '    input(["input"])']
-    used: set[str] = set()
-    for step in workflow.steps:
-        label = _label(step.name) + (f"<br/>{_label(step.model)}" if step.model else "")
-        lines.append(f'    {ids[step.name]}["{label}"]')
-        lines += list(_edges(step, ids))
-        used |= dependencies(step)
-    lines.append('    output(["output"])')
-    lines += [f"    {ids[step.name]} --> output" for step in workflow.steps if step.name not in used]
-    return "\n".join(lines)
-
-
-def _edges(step: Step, ids: Mapping[str, str]) -> Iterable[str]:
-    me = ids[step.name]
-    before = dependencies(step)
-    try:
-        uses_input = bool(references(step.prompt)[0])
-    except TemplateError:
-        uses_input = False
-    if uses_input or not before:
-        yield f"    input --> {me}"
-    for name in sorted(before):
-        if name not in ids:
-            continue
-        if step.when and step.when.step == name:
-            word = "not " if step.when.negate else ""
-            yield f'    {ids[name]} -. "{word}{_label(step.when.contains).strip() or "…"}" .-> {me}'
-        else:
-            yield f"    {ids[name]} --> {me}"
-
-
-def _label(text: str) -> str:
-    return re.sub(r'[\s"<>\[\]{}|#;`]', " ", text)[:40]

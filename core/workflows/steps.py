@@ -7,7 +7,7 @@ from typing import Any
 from core import clock
 from core.calls.call import Call, Origin
 from core.domain.generation import Generation, Message, Request
-from core.domain.workflow import Check, Step, StepStatus, WorkflowRun
+from core.domain.workflow import AWAITS, Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
 from core.formats import strict_json as json
 from core.formats.money import to_nano
@@ -31,13 +31,13 @@ class StepRunner:
         self._default_model = default_model
         self._key_of = tools.key_of
         self._active: dict[str, Call] = {}
-        self._out_of_money: set[str] = set()
+        self._paused: set[str] = set()
         self._is_closing = is_closing
 
-    def ran_out_of_money(self, run_id: str) -> bool:
-        """Tell, once, whether the run's last step failed for want of money."""
-        found = run_id in self._out_of_money
-        self._out_of_money.discard(run_id)
+    def has_paused(self, run_id: str) -> bool:
+        """Tell, once, whether the run's last step wants money, or a person's approval."""
+        found = run_id in self._paused
+        self._paused.discard(run_id)
         return found
 
     def active_call(self, run_id: str) -> Call | None:
@@ -62,6 +62,9 @@ class StepRunner:
             system = render(step.system, run.inputs, outputs) if step.system else None
         except AimmError as error:
             return self._failed(run, step, error.message)
+        if step.approval and (already is None or already.error == AWAITS):
+            self._paused.add(run.id)
+            return self._put(run, step, status="running", prompt=prompt, error=AWAITS)
         first_attempt = already.n_attempts if already else 0
         self._put(run, step, status="running", prompt=prompt, started_at=clock.now_us())
         return self._call_with_retries(run, step, prompt, system, first_attempt)
@@ -77,7 +80,7 @@ class StepRunner:
             status, error, is_answered = self._call(run, step, (model, asked, system), attempt)
             if status == "succeeded":
                 return status
-            if run.id in self._out_of_money:
+            if run.id in self._paused:
                 return self._failed(run, step, error)
             if is_answered:  # a vendor that failed is asked the same again
                 asked = f"{prompt}\n\nYour last answer was refused: {error}\nAnswer again and correct this."
@@ -114,7 +117,7 @@ class StepRunner:
             # In the transaction that records the call: an answer that was paid for and its step cannot part.
             status, error = judge(generation, step.check)
             if generation.error_class in OUT_OF_MONEY:
-                self._out_of_money.add(run.id)
+                self._paused.add(run.id)
             verdict.append((status, error, generation.status == "ok"))
             values = _step_values(run, step, generation, attempt)
             values |= {"status": "running" if status == "failed" else status, "error": error}

@@ -49,6 +49,16 @@ def references(template: str) -> tuple[set[str], set[str]]:
     return inputs, steps
 
 
+def with_step_renamed(template: str, old: str, new: str) -> str:
+    """The template with another name for a step whose output it uses."""
+
+    def renamed(match: re.Match[str]) -> str:
+        found = _STEP.fullmatch(match[1].strip())
+        return match[0].replace(f"steps.{old}.", f"steps.{new}.") if found and found[1] == old else match[0]
+
+    return _PLACEHOLDER.sub(renamed, template)
+
+
 def _closes_single_braces(text: str) -> bool:
     depth = 0
     for character in text:

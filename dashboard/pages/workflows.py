@@ -1,10 +1,14 @@
 """Workflows: chain calls, watch a run fill in, take up what failed."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from dashboard import address, formatting, tables
-from dashboard.components import clicks, estimates, inputs
-from dashboard.components.workflows import editor, run
+from core import AimmError
+from core.domain.workflow import Workflow, WorkflowRun
+from dashboard import address, formatting, tables, theme
+from dashboard.components import clicks, estimates, head, inputs
+from dashboard.components.workflows import drafts, editor, picture, run
 from dashboard.frames import models, workflows
 from dashboard.process import manager
 
@@ -13,6 +17,9 @@ state = st.session_state
 SAMPLE = (
     "The harbour city grew from 3,000 to 90,000 people between 1850 and 1900, because the railway reached it in 1853."
 )
+EXAMPLE, EXAMPLE_MODEL = "content_generation", "sim-fast"
+VIEWS = ("Run", "Edit", "YAML")
+PAGE_SIZE = 20
 
 
 def named_input(name: str, default: str, key: str) -> str:
@@ -20,94 +27,110 @@ def named_input(name: str, default: str, key: str) -> str:
     return draw(formatting.plain(name.replace("_", " ")), default, key=key, persist_state="session") or ""
 
 
-st.title("Workflows")
-written = editor.prepare(mm.workflows.definitions.texts())
-chosen = editor.choose(list(written))
-workflow = mm.workflows.all().get(chosen)
-for name, problem in mm.workflows.definitions.unreadable().items():
-    st.warning(formatting.plain(f"The workflow {name} cannot be read: {problem}"), icon=":material/warning:")
-st.caption(formatting.plain(workflow.description if workflow else "This workflow has problems; see the editor."))
-
-left, right = st.columns([1, 1], gap="medium")
-with left:
-    with st.form("flow_form"):
+def start_form(chosen: str, workflow: Workflow | None, *, is_first: bool) -> None:
+    """The input of a run. is_first: It is what the page is for just now."""
+    with st.form("flow_form", border=False):
         text = st.text_area(
-            "Input", SAMPLE, key="flow_input", persist_state="session", height=110, help="Used in prompts as {{input}}."
+            "Input", SAMPLE, key="flow_input", persist_state="session", height=90, help="Used in prompts as {{input}}."
         )
-        named = {
-            name: named_input(name, default, f"flow_in_{chosen}_{name}")
-            for name, default in (workflow.inputs if workflow else {}).items()
-        }
+        grid = st.grid(3, min_column_width=240)
+        named = {}
+        for name, default in (workflow.inputs if workflow else {}).items():
+            with grid.container():
+                named[name] = named_input(name, default, f"flow_in_{chosen}_{name}")
         names = models.names()
         default_model = mm.models.default()
         at = names.index(default_model) if default_model in names else 0
-        model = inputs.choice(st, "Default model", "flow_model", names, at, help="For steps that name no model.")
-        estimates.cap_field(
-            "flow_cap",
-            "this run",
-            "The run pauses before a step would exceed it. Raise it and continue: nothing is lost.",
-        )
+        with grid.container():
+            model = inputs.choice(st, "Default model", "flow_model", names, at, help="For steps that name no model.")
+        with grid.container():
+            estimates.cap_field(
+                "flow_cap", "this run", "Pauses when reached: before a step that would exceed it. Nothing is lost."
+            )
         buttons = st.container(horizontal=True)
-        run_clicked = buttons.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
-        estimate = buttons.form_submit_button("Estimate", icon=":material/calculate:", help=estimates.HELP)
+        run_clicked = buttons.form_submit_button(
+            "Run", type="primary" if is_first else "secondary", icon=":material/play_arrow:", disabled=workflow is None
+        )
+        estimate = buttons.form_submit_button(
+            "Estimate", icon=":material/calculate:", help=estimates.HELP, disabled=workflow is None
+        )
     if estimate and workflow:
         estimates.steps(workflow, {"": text or "", **named}, model or default_model)
-    with st.expander("Edit workflow", icon=":material/edit:"):
-        edited = editor.edit(chosen, written[chosen])
-        is_taken = edited is not None and edited.name != chosen and mm.workflows.definitions.is_saved(edited.name)
-        if is_taken:
-            st.warning(
-                "A workflow with this name is saved already. Choose another name to save this one.",
-                icon=":material/save:",
-            )
-        row = st.container(horizontal=True)
-        save = row.button("Save", icon=":material/save:", disabled=edited is None or is_taken, key="flow_save")
-        if save and edited is not None:
-            editor.select(mm.workflows.save(state.flow_yaml).name)
-            st.toast(f"Saved {formatting.plain(edited.name)}.")
-            st.rerun()
-        if mm.workflows.definitions.is_saved(chosen) and row.button(
-            "Delete saved version", icon=":material/delete:", key="flow_delete"
-        ):
-            mm.workflows.remove(chosen)
-            editor.select(chosen)
-            st.rerun()
     cap = estimates.cap("flow_cap")
-    if clicks.first(run_clicked, "flow", (edited, text, named, model, cap)):
-        if edited is None:
-            st.error("This workflow has problems; see the editor.", icon=":material/error:")
-        else:
-            started = mm.workflows.start(
-                edited,
-                text or "",
-                inputs={k: v for k, v in named.items() if k in edited.inputs},
-                model=model,
-                cap_usd=cap,
-            )
-            address.put("run", started)
+    if clicks.first(run_clicked, "flow", (workflow, text, named, model, cap)) and workflow:
+        begin(workflow, text or "", inputs=named, model=model, cap_usd=cap)
 
-with right:
-    run_id = address.value("run")
-    shown = run.found(run_id)
-    if run_id is None or shown is None:
-        st.info(
-            "A run appears here step by step. It continues when this page is closed, and after a crash.",
-            icon=":material/account_tree:",
-        )
-    else:
-        run.controls(shown)
-        run.watch(run_id)
-        if not shown.is_over:  # the buttons of a finished run are others
-            st.rerun()
 
-st.subheader("Runs")
-frame = workflows.runs()
-if frame.empty:
-    st.caption("No runs yet.")
-    st.stop()
-address.table(
-    frame, "run", "flow_runs",
-    column_config={
-        "time": tables.TIME, "time s": st.column_config.NumberColumn(format="%.2f"), "id": None,
-    },
+def begin(workflow: Workflow | str, text: str, **options: object) -> None:
+    try:
+        started = mm.workflows.start(workflow, text, **options)  # type: ignore[arg-type]
+    except AimmError as error:
+        inputs.refused(st, error)
+        return
+    run.close()
+    address.put("run", started)
+    st.rerun()
+
+
+def runs_table(found: Sequence[WorkflowRun]) -> None:
+    frame = workflows.runs(found)
+    at = tables.opened(
+        frame, "flow_runs",
+        column_config={
+            "started": tables.TIME | {"label": "Started (UTC)"}, "id": None,
+            "steps": st.column_config.ProgressColumn("Steps done", format="%.0f%%", min_value=0, max_value=100),
+        },
+    )  # fmt: skip
+    if at is not None:
+        run.close()
+        address.put("run", frame["id"][at])
+        st.rerun()
+
+
+def runs_list() -> None:
+    limit = state.setdefault("flow_limit", PAGE_SIZE)
+    found = workflows.latest(limit)
+    if not found:
+        st.info("No runs yet. Run the workflow above, or open an example.", icon=":material/account_tree:")
+        if st.button(
+            "Run an example",
+            key="flow_example",
+            icon=":material/science:",
+            help="On a simulated model, free of charge.",
+        ):
+            begin(EXAMPLE, SAMPLE, model=EXAMPLE_MODEL)
+        return
+    st.subheader("Runs", anchor=False)
+    runs_table(found)
+    if len(found) == limit and st.button("Show older runs", key="flow_older", type="tertiary"):
+        state["flow_limit"] += PAGE_SIZE
+        st.rerun()
+
+
+top = head.show("Workflows")
+written = drafts.prepare(mm.workflows.definitions.texts())
+chosen = drafts.choose(top, list(written))
+current = drafts.load(chosen, written[chosen])
+address.check("flow_view", VIEWS, "view")
+view = top.segmented_control(
+    "View", VIEWS, default=VIEWS[0], key="flow_view", required=True, bind="query-params",
+    label_visibility="collapsed", on_change=address.put, args=("step", None),
 )  # fmt: skip
+for name, text in written.items():
+    if text and (problem := workflows.problem(text)):
+        st.warning(formatting.plain(f"The workflow {name} cannot be read: {problem}"), icon=":material/warning:")
+if view in VIEWS[1:]:
+    editor.show(chosen, current, view)
+    st.stop()
+
+shown = run.found(address.value("run"))
+if shown is None:
+    editor.says(chosen, current)
+    if current.workflow:
+        picture.show(current.workflow, current.marks(theme.ink()))
+    start_form(chosen, current.ready, is_first=True)
+else:
+    run.show(shown)
+    with st.expander(f"Run {formatting.plain(chosen)} with another input", icon=":material/edit:"):
+        start_form(chosen, current.ready, is_first=False)
+runs_list()

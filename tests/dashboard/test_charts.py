@@ -145,15 +145,33 @@ def test_numbers_are_written_in_one_way(shown: str, text: str):
     assert shown == text
 
 
+def test_the_timeline_of_a_run_is_a_chart_of_vega_lite_and_hands_out_no_formula():
+    formula = '=HYPERLINK("http://x")'
+    row = {
+        "step": formula,
+        "kind": "call",
+        "what": "call",
+        "model": formula,
+        "start": 0.0,
+        "end": 9_000.0,
+        "took": "3 h",
+    }
+    spec = workflows.gantt(pd.DataFrame([row]), {formula: "$0.10 · 3 h"}, {}, colours.LIGHT)
+    alt.LayerChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
+
+    drawn = json.dumps(spec)
+    assert json.dumps(formula) not in drawn and json.dumps(f"'{formula}") in drawn
+    assert "+ ' h'" in drawn
+
+
 @pytest.mark.parametrize(
     ("draw", "columns"),
     [
         (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
-        (lambda f: workflows.gantt(f, f["step"].tolist(), 1.0), "step model label"),
     ],
 )  # fmt: skip
 def test_a_chart_hands_out_no_formula(draw: Callable[[pd.DataFrame], Any], columns: str):
-    numbers = (*COLUMNS, "win rate %", "lower %", "upper %", "start", "end", "effect", "lower", "upper", "units", "claimed", "exposed", "outcomes", "seen %", "planned %")  # fmt: skip
+    numbers = (*COLUMNS, "win rate %", "lower %", "upper %", "effect", "lower", "upper", "units", "claimed", "exposed", "outcomes", "seen %", "planned %")  # fmt: skip
     formula = '=HYPERLINK("http://x")'
     frame = pd.DataFrame({"time": [pd.Timestamp(NOW)], "status": ["ok"], **dict.fromkeys(numbers, 1.0), **dict.fromkeys(columns.split(), formula)})  # fmt: skip
 
