@@ -16,7 +16,7 @@ from core.experiments.analysis import (
     difference_of,
 )
 from core.experiments.planner import progress
-from core.experiments.words import Score, ScoreState, amount, effect, names, short_effect, signed
+from core.experiments.words import Score, ScoreState, amount, effect, in_days, names, short_effect, signed
 from core.statistics import power
 from core.statistics.interval import Interval
 from core.statistics.moments import Moments
@@ -273,12 +273,6 @@ def time_left(experiment: Experiment, decision: Decision) -> str:
     if days is None:
         return "–"
     return f"Over {experiment.design.max_days} days" if days > experiment.design.max_days else in_days(days)
-
-
-def in_days(days: float) -> str:
-    """Under a day, 1 day, 24 days."""
-    n = round(days)
-    return "Under a day" if days < 1 else "1 day" if n == 1 else f"{n:,} days"
 
 
 def _days(days: float) -> str:

@@ -91,3 +91,9 @@ def short_effect(contrast: Contrast) -> str:
 def bounds(contrast: Contrast) -> str:
     low, high = (signed(contrast.metric, value) for value in contrast.difference[1:])
     return f"{low.removesuffix(' points').removesuffix(' %')} to {high}"
+
+
+def in_days(days: float) -> str:
+    """Under a day, 1 day, 24 days."""
+    n = round(days)
+    return "Under a day" if days < 1 else "1 day" if n == 1 else f"{n:,} days"

@@ -17,7 +17,6 @@ from core.experiments.words import amount, names, signed
 from core.statistics import power
 from core.statistics.interval import Interval
 from core.statistics.peeking import METHODS, Peeking, simulate
-from core.statistics.sequential import MIN_PER_SIDE
 from dashboard import formatting, tables
 from dashboard.charts.base import Span, whole
 from dashboard.process import manager
@@ -250,45 +249,19 @@ def costs(found: ExperimentReport) -> str:
     return f"{text}, about {formatting.usd(per_day * days)} until the end"
 
 
-def plans(
-    baseline: float, effects_: Sequence[float], per_day: float, n_variants: int, n_comparisons: int
-) -> pd.DataFrame:
-    """The planner's table for a success rate: both designs, a row an effect."""
-    records = []
-    for effect in effects_:
-        if not 0 < baseline + effect < 1:
-            continue
-        found: Plan = plan(
-            power.spread_of(baseline, effect),
-            effect,
-            per_day=per_day or None,
-            n_variants=n_variants,
-            n_comparisons=n_comparisons,
-        )
-        records.append(
-            {
-                "difference": f"{100 * effect:+.1f} points",
-                "any look: units per variant": found.always_n,
-                "any look: days": found.always_days,
-                "one look: units per variant": found.fixed_n,
-                "one look: days": found.fixed_days,
-            }
-        )
-    return pd.DataFrame(records)
+@st.cache_data(ttl=600, show_spinner=False, max_entries=500)
+def expected(primary: Metric, typical: float, effect: float, per_day: float, n_variants: int) -> Plan | None:
+    """The plan for an effect; None = it cannot be told before there are data.
 
-
-def reach(baseline: float, per_day: float, n_days: int, n_variants: int) -> str:
-    """The smallest difference that can be detected in so many days, in words."""
-    n = int(per_day * n_days / n_variants)
-    if n < MIN_PER_SIDE:
-        return f"{n_days} days bring {n:,} units per variant: too few to detect anything."
-    spread, level = power.spread_of(baseline, 0.0), 0.05 / max(1, n_variants - 1)
-    always = power.detectable_effect(spread, n, significance=level, tuned_for=1000)
-    fixed = power.detectable_effect(spread, n, significance=level)
-    return (
-        f"{n_days} days bring {n:,} units per variant: enough to detect {100 * always:.1f} points at any look,"
-        f" {100 * fixed:.1f} at one look."
-    )
+    typical: The success rate as it is today, or a unit's standard deviation.
+    """
+    if n_variants < 2 or primary not in ("success", "rating", "number"):
+        return None
+    up = effect if typical + effect < 1 else -effect
+    if primary == "success" and not 0 < typical + up < 1:
+        return None
+    spread = power.spread_of(typical, up) if primary == "success" else 2 * typical * typical
+    return plan(spread, up, per_day=per_day or None, n_variants=n_variants, n_comparisons=n_variants - 1)
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -1,5 +1,7 @@
-"""The form that starts an experiment, with a plan of how long it takes."""
+"""A new experiment in four steps, with the time that it will take beside them; each step says what is missing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -7,64 +9,109 @@ import streamlit as st
 from core import AimmError
 from core.domain.experiment import PRIMARY, UNITS, Guardrail, Metric, Variant
 from core.domain.generation import Parameters
-from core.experiments.words import names
-from dashboard import address, tables
+from core.experiments.words import in_days
+from dashboard import address, formatting
 from dashboard.components import inputs
 from dashboard.frames import experiments, models, workflows
 from dashboard.process import manager
 
-WORKFLOW = "workflow: "
+WORKFLOW, DRAFT = "workflow: ", "draft_"
 RULES = {"superior": "better than the control", "not_worse_and_cheaper": "not worse, and cheaper"}
-GUARDRAILS: dict[Metric, tuple[str, str, float, float, float]] = {
-    "error_rate": ("Max error rate increase (points)", "exp_guard_errors", 100.0, 2.0, 0.5),
-    "latency_p95": ("Max p95 latency increase (%)", "exp_guard_p95", 1000.0, 50.0, 5.0),
-    "cost": ("Max cost per call increase (%)", "exp_guard_cost", 1000.0, 0.0, 5.0),
+GUARDRAILS: dict[Metric, tuple[str, float, float, float]] = {
+    "error_rate": ("Max error rate increase (points)", 100.0, 2.0, 0.5),
+    "latency_p95": ("Max p95 latency increase (%)", 1000.0, 50.0, 5.0),
+    "cost": ("Max cost per call increase (%)", 1000.0, 0.0, 5.0),
 }
-POINTS_HELP = "Success rate: 0.02 = 2 points."
+# The unit in which an effect on a metric is typed, its scale to the metric's own, and a first value.
+EFFECTS: dict[str, tuple[str, float, float]] = {
+    "success": ("points", 100.0, 3.0), "rating": ("of 1 to 5", 1.0, 0.2), "number": ("its unit", 1.0, 1.0),
+    "cost_per_success": ("USD", 1.0, 0.001), "latency_p95": ("%", 100.0, 10.0),
+}  # fmt: skip
+SPREADS = {"rating": 1.2, "number": 1.0}  # standard deviations of a unit, to begin with
+POWER = "80% power at 95% confidence, for the interval that holds at every look. It often decides earlier."
 
 
 def show() -> None:
-    options = [*models.names_to_ask(), *(f"{WORKFLOW}{name}" for name in workflows.names())]
-    help_text = "The first variant with a weight is the control; the others are compared with it."
-    n = int(inputs.number(st, "Variants", "exp_n", (2, 10), 2, help=help_text) or 2)
-    _planner(n)
-    with st.form("exp_form", border=False):
-        name = inputs.text(st, "Name", "exp_name")
-        hypothesis = inputs.text(
-            st, "Hypothesis", "exp_hypothesis", placeholder="What do you expect to change, and why? One sentence."
-        )
-        variants = [_variant(at, options) for at in range(n)]
-        design = _design()
-        if st.form_submit_button("Start", type="primary", icon=":material/play_arrow:"):
-            _start(name, hypothesis, variants, design)
+    left, right = st.columns([2.4, 1], gap="medium")
+    missing: list[str] = []
+    with left:
+        with _step("1 What is tested", missing) as lacks:
+            name, hypothesis, variants = _tested(lacks)
+        with _step("2 Where and whom", missing) as lacks:
+            where = _audience(variants, lacks)
+        with _step("3 What decides", missing) as lacks:
+            design = _deciding(lacks)
+        with _step("4 How long", missing):
+            days = inputs.number(st, "End after at most (days)", f"{DRAFT}days", (1, 3650), 90)
+            n_per_day, typical = _traffic(design["primary"])
+    design |= {"max_days": int(days or 90)}
+    served = [v for v in variants if v.is_served]
+    with right, st.container(border=True):
+        _expected(design, n_per_day * where["audience"], typical, len(served), where["unit"])
+        if st.button(
+            "Start",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="exp_start",
+            disabled=bool(missing),
+            width="stretch",
+        ):
+            _start(name, hypothesis, variants, design | where)
+        if missing:
+            st.caption(f"Missing: {', '.join(missing)}")
+
+
+@contextmanager
+def _step(title: str, missing: list[str]) -> Iterator[list[str]]:
+    """A box of inputs; its head says what they lack, which is collected."""
+    with st.container(border=True):
+        place, lacks = st.empty(), list[str]()
+        yield lacks
+        mark = f":orange[missing: {', '.join(lacks)}]" if lacks else ":green[:material/check:]"
+        place.markdown(f"**{title}** {mark}")
+        missing += lacks
 
 
 def _start(name: str, hypothesis: str, variants: list[Variant], design: dict[str, Any]) -> None:
-    if not hypothesis.strip():
-        st.error("Write your hypothesis first: one made up afterwards proves nothing.")
-        return
     try:
         made = manager().experiments.create(name, variants, hypothesis=hypothesis, **design)
     except AimmError as error:
         inputs.refused(st, error)
         return
+    for key in [key for key in st.session_state if str(key).startswith(DRAFT)]:
+        del st.session_state[key]
     address.put("experiment", made.id)
     st.rerun()
 
 
+def _tested(lacks: list[str]) -> tuple[str, str, list[Variant]]:
+    row = st.columns([3, 1])
+    name = inputs.text(row[0], "Name", f"{DRAFT}name", max_chars=200)
+    help_text = "The first variant with a weight is the control; the others are compared with it."
+    n = int(inputs.number(row[1], "Variants", f"{DRAFT}n", (2, 10), 2, help=help_text) or 2)
+    hypothesis = inputs.text(
+        st, "Hypothesis", f"{DRAFT}hypothesis", placeholder="What do you expect to change, and why? One sentence.",
+        help="Written first: one made up afterwards proves nothing.",
+    )  # fmt: skip
+    options = [*models.names_to_ask(), *(f"{WORKFLOW}{each}" for each in workflows.names())]
+    variants = [_variant(at, options) for at in range(n)]
+    lacks += [what for what, text in (("name", name), ("hypothesis", hypothesis)) if not text.strip()]
+    return name, hypothesis, variants
+
+
 def _variant(at: int, options: list[str]) -> Variant:
-    row = st.columns([1.2, 1.2, 2.0, 0.9, 0.8, 1.0], vertical_alignment="bottom")
-    label = inputs.text(row[0], f"Variant {'ABCDEFGHIJ'[at]}", f"exp_name_{at}", placeholder="name (optional)")
-    model = inputs.choice(row[1], "Model or workflow", f"exp_model_{at}", options, min(at, len(options) - 1)) or ""
-    system = inputs.text(row[2], "System prompt", f"exp_system_{at}", placeholder="optional")
+    row = st.columns([1.2, 1.3, 2.0, 0.9, 0.8, 0.9], vertical_alignment="bottom")
+    label = inputs.text(row[0], f"Variant {'ABCDEFGHIJ'[at]}", f"{DRAFT}name_{at}", placeholder="name (optional)")
+    model = inputs.choice(row[1], "Model or workflow", f"{DRAFT}model_{at}", options, min(at, len(options) - 1)) or ""
+    system = inputs.text(row[2], "System prompt", f"{DRAFT}system_{at}", placeholder="optional")
     temperature = inputs.number(
-        row[3], "Temperature", f"exp_temperature_{at}", (0.0, 2.0), step=0.1, placeholder="default"
+        row[3], "Temperature", f"{DRAFT}temperature_{at}", (0.0, 2.0), step=0.1, placeholder="default"
     )
     weight = inputs.number(
-        row[4], "Weight", f"exp_weight_{at}", (0, 1000), 1, help="Units are split in proportion to the weights."
+        row[4], "Weight", f"{DRAFT}weight_{at}", (0, 1000), 1, help="Users are split in proportion to the weights."
     )
     shadow_help = "Answers silently beside the assigned variant. Never returned or compared; its cost is shown."
-    shadow = inputs.switch(row[5], "Shadow", f"exp_shadow_{at}", shadow_help)
+    shadow = inputs.switch(row[5], "Shadow", f"{DRAFT}shadow_{at}", shadow_help)
     is_workflow = model.startswith(WORKFLOW)
     return Variant(
         position=at,
@@ -78,58 +125,26 @@ def _variant(at: int, options: list[str]) -> Variant:
     )
 
 
-def _design() -> dict[str, Any]:
-    row = st.columns(4, vertical_alignment="bottom")
-    primary = inputs.choice(row[0], "Primary metric", "exp_primary", PRIMARY, format_func=names)
-    rule = inputs.choice(
-        row[1], "Decision rule", "exp_rule", list(RULES), format_func=RULES.__getitem__,
-        help="Ship a variant when it is better than the control, or when it is not worse by the margin and cheaper.",
-    )  # fmt: skip
-    margin = inputs.number(
-        row[2], "Margin", "exp_margin", (0.0, 1000.0), 0.02, step=0.01,
-        help=f"For “not worse”: how much worse is still acceptable. {POINTS_HELP}",
-    )  # fmt: skip
-    small = inputs.number(
-        row[3], "Smallest effect that matters", "exp_small", (0.0, 1000.0), step=0.01, placeholder="optional",
-        help=f"In the metric's unit. {POINTS_HELP}",
-    )  # fmt: skip
-    given = {
-        "primary": primary,
-        "rule": rule,
-        "margin": float(margin or 0) if rule == "not_worse_and_cheaper" else 0.0,
-        "smallest_effect": float(small) if small else None,
-    }
-    with st.expander("Guardrails, unit and audience", icon=":material/shield:"):
-        return given | _limits()
-
-
-def _limits() -> dict[str, Any]:
-    """Guardrails, unit, audience and allocation."""
-    bounds = {
-        metric: inputs.number(place, label, key, (0.0, most), value, step=step, help="0 turns this guardrail off.")
-        for place, (metric, (label, key, most, value, step)) in zip(st.columns(3), GUARDRAILS.items(), strict=True)
-    }
+def _audience(variants: list[Variant], lacks: list[str]) -> dict[str, Any]:
     row = st.columns(4, vertical_alignment="bottom")
     unit_help = "Who is assigned to a variant and counted. Several calls of one user are one unit."
-    unit = inputs.choice(row[0], "Unit", "exp_unit", UNITS, help=unit_help)
+    unit = inputs.choice(row[0], "Unit", f"{DRAFT}unit", UNITS, help=unit_help)
     audience = inputs.number(
-        row[1],
-        "Audience (%)",
-        "exp_audience",
-        (0.1, 100.0),
-        100.0,
+        row[1], "Audience (%)", f"{DRAFT}audience", (0.1, 100.0), 100.0,
         help="The rest get the control and are not counted.",
-    )
+    )  # fmt: skip
     internal = inputs.text(
-        row[2], "Internal units", "exp_internal", placeholder="qa-*, bot@*", help="Served, but not counted."
+        row[2], "Internal users", f"{DRAFT}internal", placeholder="qa-*, bot@*", help="Served, but not counted."
     )
     thompson = inputs.switch(
-        row[3], "Adaptive traffic", "exp_thompson",
-        "Thompson sampling: traffic moves to what looks best, with at least 10 % each. Estimates of variants with"
+        row[3], "Adaptive traffic", f"{DRAFT}thompson",
+        "Thompson sampling: traffic moves to what looks best, with at least 10% each. Estimates of variants with"
         " little traffic stay rough: use it to earn, not to learn.",
     )  # fmt: skip
+    n = sum(variant.is_served for variant in variants)
+    if n < 2 and not (n and any(variant.is_shadow for variant in variants)):
+        lacks.append("two variants with a weight above 0")
     return {
-        "guardrails": tuple(Guardrail(metric=metric, margin=most / 100) for metric, most in bounds.items() if most),
         "unit": unit,
         "audience": float(audience or 100) / 100,
         "internal_units": tuple(part.strip() for part in internal.split(",") if part.strip()),
@@ -137,27 +152,68 @@ def _limits() -> dict[str, Any]:
     }
 
 
-def _planner(n_variants: int) -> None:
-    with st.expander("How long will it take?", icon=":material/calendar_month:"):
-        row = st.columns(4)
-        rate = inputs.number(row[0], "Current success rate (%)", "plan_rate", (0.1, 99.9), 30.0)
-        per_day = inputs.number(
-            row[1], "Units per day", "plan_day", (0, 10_000_000), experiments.units_per_day() or 1000,
-            help="All variants together: your traffic of the last 14 days, or 1,000 if there was none.",
+def _deciding(lacks: list[str]) -> dict[str, Any]:
+    row = st.columns(4, vertical_alignment="bottom")
+    primary = inputs.choice(row[0], "Primary metric", f"{DRAFT}primary", PRIMARY, format_func=experiments.label)
+    rule = inputs.choice(row[1], "Ship B when", f"{DRAFT}rule", list(RULES), format_func=RULES.__getitem__)
+    unit, scale, first = EFFECTS[primary]
+    small = inputs.number(
+        row[2], f"Smallest effect that matters ({unit})", f"{DRAFT}small_{primary}", (0.0, 1000.0), first, step=first / 10,
+        help="The duration is planned for it. 0 = not said.", format="%g",
+    )  # fmt: skip
+    margin = None
+    if rule == "not_worse_and_cheaper":
+        text = "The primary metric may be worse by less than this."
+        margin = inputs.number(
+            row[3], f"Acceptable loss ({unit})", f"{DRAFT}margin_{primary}", (0.0, 1000.0), first, step=first / 10,
+            help=text, format="%g",
         )  # fmt: skip
-        effects = inputs.text(row[2], "Differences (points)", "plan_effects", value="1, 2, 5")
-        try:
-            points = [float(part) / 100 for part in effects.split(",") if part.strip()]
-        except ValueError:
-            st.error("Differences are numbers, such as 1, 2, 5.")
-            return
-        days = inputs.number(row[3], "Days available", "plan_days", (1, 3650), 14)
-        baseline, traffic = float(rate or 30) / 100, float(per_day or 0)
-        frame = experiments.plans(baseline, [p for p in points if p], traffic, n_variants, n_variants - 1)
-        config = {c: st.column_config.NumberColumn(format="%.1f") for c in frame.columns if "days" in c}
-        tables.show(frame, column_config=config)
-        st.caption(experiments.reach(baseline, traffic, int(days or 14), n_variants))
-        st.caption(
-            "80 % power, 95 % confidence. *Any look*: the interval used here. Stop as soon as it decides, on average"
-            " well before the planned size. *One look*: the classical test, valid only if nobody looks before the end."
+        lacks += [] if margin else ["acceptable loss"]
+    bounds = {
+        metric: inputs.number(
+            place, text, f"{DRAFT}guard_{metric}", (0.0, most), value, step=step, help="0 = no limit."
         )
+        for place, (metric, (text, most, value, step)) in zip(st.columns(3), GUARDRAILS.items(), strict=True)
+    }
+    return {
+        "primary": primary,
+        "rule": rule,
+        "margin": float(margin or 0) / scale,
+        "smallest_effect": float(small) / scale if small else None,
+        "guardrails": tuple(Guardrail(metric=metric, margin=most / 100) for metric, most in bounds.items() if most),
+    }
+
+
+def _traffic(primary: Metric) -> tuple[float, float]:
+    """Units a day, and the metric as it is today: a rate, or the standard deviation of a unit."""
+    row = st.columns(2)
+    per_day = inputs.number(
+        row[0], "Users per day", f"{DRAFT}per_day", (0, 10_000_000), experiments.units_per_day() or 1000,
+        help="All variants together: your traffic of the last 14 days, or 1,000 if there was none.",
+    )  # fmt: skip
+    if primary == "success":
+        rate = inputs.number(row[1], "Success rate today (%)", f"{DRAFT}rate", (0.1, 99.9), 30.0)
+        return float(per_day or 0), float(rate or 30) / 100
+    if primary in SPREADS:
+        sd = inputs.number(row[1], "Standard deviation", f"{DRAFT}sd_{primary}", (0.001, 1e9), SPREADS[primary])
+        return float(per_day or 0), float(sd or 1)
+    return float(per_day or 0), 0.0
+
+
+def _expected(design: dict[str, Any], per_day: float, typical: float, n_variants: int, unit: str) -> None:
+    """The expected duration, and what can be told in the time that there is."""
+    effect = design["margin"] or design["smallest_effect"]
+    found = experiments.expected(design["primary"], typical, effect, per_day, n_variants) if effect else None
+    if found is None or found.always_days is None:
+        st.metric("Expected duration", formatting.UNKNOWN)
+        known = design["primary"] in ("success", *SPREADS)
+        text = "Say the smallest effect that matters and the users per day." if known else "Told after the first days."
+        st.caption(text if n_variants > 1 else "A shadow compares nothing; it runs as long as you want.")
+        return
+    st.metric("Expected duration", in_days(found.always_days), help=POWER)
+    st.caption(f"{found.always_n:,} {unit}s per variant, at {per_day:,.0f} a day")
+    if found.always_days > design["max_days"]:
+        text = f"Longer than the {design['max_days']} days it may take: wait longer, or look for a larger effect."
+        st.warning(text, icon=":material/schedule:")
+    elif found.fixed_days is not None:
+        st.caption(f"One look at a planned end would take {in_days(found.fixed_days).lower()}.")

@@ -35,12 +35,19 @@ def scorecard(app: AppTest) -> str:
 def test_an_experiment_is_made_played_and_stopped(app: AppTest):
     show(app, "experiments")
     app.button(key="exp_new").click().run()
-    app.text_input(key="exp_name").input("Tone")
-    button(app, "Start").click().run()
-    assert "hypothesis" in texts(app)
+    app.text_input(key="draft_name").input("Tone").run()
+    assert "Missing: hypothesis" in texts(app) and app.button(key="exp_start").disabled
+    assert "at 1,000 a day" in texts(app)
+    planned = app.metric[0].value
+    app.number_input(key="draft_small_success").set_value(6.0).run()
+    assert int(app.metric[0].value.split()[0]) < int(planned.split()[0])
 
-    app.text_input(key="exp_hypothesis").input("Shorter answers help more users.")
-    button(app, "Start").click().run()
+    app.text_input(key="draft_hypothesis").input("Shorter answers help more users.").run()
+    app.switch_page("pages/settings.py").run()
+    app.switch_page("pages/experiments.py").run()
+    assert app.text_input(key="draft_name").value == "Tone"  # a draft survives a change of page
+    app.button(key="exp_start").click().run()
+    assert process.manager().experiments.all()[0].design.smallest_effect == pytest.approx(0.06)
     button(app, "Simulate 1,000").click().run()
 
     assert not app.exception
