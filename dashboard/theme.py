@@ -45,6 +45,38 @@ CSS = """<style>
 .aimm-interval .aimm-open-left {border-top-left-radius: 0; border-bottom-left-radius: 0;}
 .aimm-interval .aimm-open-right {border-top-right-radius: 0; border-bottom-right-radius: 0;}
 .aimm-pale {opacity: 0.5;}
+/* A model's answer, and what a person wrote. */
+.aimm-answer, .aimm-verbatim {font-size: 1rem; line-height: 1.55; max-width: 820px; overflow-wrap: anywhere;}
+.aimm-verbatim, .aimm-answer :is(p, th, td, h3, h4, h5, h6) {white-space: pre-wrap;}
+.aimm-answer > * {margin: 0 0 0.75rem;}
+.aimm-answer > :last-child {margin-bottom: 0;}
+.aimm-answer p.aimm-tight, .aimm-answer li > p {margin: 0;}
+.aimm-answer :is(ul, ol) {padding-left: 1.7rem;}
+.aimm-answer :is(h3, h4, h5, h6) {font-size: 1.1rem; font-weight: 600; padding: 0; letter-spacing: 0;}
+.aimm-answer blockquote {border-left: 3px solid LINE; padding-left: 12px; margin-left: 0;}
+.aimm-answer blockquote p {margin: 0 0 0.4rem;}
+.aimm-answer hr {border: 0; border-top: 1px solid LINE;}
+.aimm-answer :is(pre, code) {font-size: 0.875em; background: VEIL; border-radius: 4px; padding: 1px 4px;
+  color: inherit;}
+.aimm-answer pre {padding: 8px 12px; white-space: pre-wrap;}
+.aimm-answer pre code {background: none; padding: 0;}
+.aimm-answer a {color: inherit; text-decoration: underline;}
+.aimm-scroll {overflow-x: auto;}
+.aimm-answer table {border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal;}
+.aimm-answer :is(th, td) {border-bottom: 1px solid LINE; padding: 5px 12px 5px 0; text-align: left;}
+.aimm-chip {display: inline-block; background: VEIL; border-radius: 4px; padding: 0 6px; font-size: 0.875em;}
+/* The chat: as high as the window, what was asked at the right. */
+[data-testid="stBottomBlockContainer"] {padding: 0.5rem 2.5rem 1rem;}
+[data-testid="stLayoutWrapper"]:has(> .st-key-play_lane), .st-key-play_lane {
+  height: max(320px, calc(100vh - 215px)) !important; flex: none;}
+.st-key-play_side {max-height: max(320px, calc(100vh - 215px)); overflow-y: auto; overflow-x: hidden;}
+[class*="st-key-turn_bubble"] {background: VEIL; border-radius: 10px; padding: 8px 14px;}
+[class*="st-key-turn_user"] {align-items: flex-end;}
+[class*="st-key-turn_user"] > [data-testid="stLayoutWrapper"] {width: auto; max-width: 80%; align-self: flex-end;}
+[class*="st-key-turn_actions"] button {padding: 0.2rem 0.35rem; min-height: 1.75rem;}
+[class*="st-key-turn_icons"] [data-testid="stMarkdownContainer"] {
+  position: absolute; width: 1px; height: 1px; overflow: hidden;}
+.aimm-streams > :last-child::after {content: " ▌"; opacity: 0.6;}
 @container (max-width: 660px) {
   .aimm-table, .aimm-table tbody, .aimm-table td {display: block;}
   .aimm-table thead {display: none;}
@@ -89,6 +121,7 @@ CSS = """<style>
 @media (max-width: 640px) {
   .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {max-height: none;}
   [data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}
+  [data-testid="stBottomBlockContainer"] {padding: 0.5rem 1rem;}
 }
 </style>""".replace("LINE", _LINE).replace("VEIL", _VEIL)
 

@@ -64,7 +64,23 @@ def is_broken(app: AppTest) -> bool:
 
 def texts(app: AppTest) -> str:
     parts = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.success, *app.title, *app.subheader]
-    return "\n".join(str(part.value) for part in parts)
+    return "\n".join([*(str(part.value) for part in parts), *(str(each.proto.body) for each in app.html)])
+
+
+def ask(app: AppTest, prompt: str) -> AppTest:
+    """Send a prompt on the Playground, and see the page with the answer."""
+    return answered(app.chat_input(key="play_prompt").set_value(prompt).run())
+
+
+def answered(app: AppTest) -> AppTest:
+    """The Playground once the call in its address has ended."""
+    given = app.query_params["conversation"]
+    call_id = (given if isinstance(given, str) else given[0]).partition(":")[0]
+    calls = process.manager().calls
+    for call in (calls.running(call_id), *calls.under_way(call_id)):
+        if call is not None:
+            call.done.exception(30)
+    return app.run()
 
 
 def button(app: AppTest, label: str) -> Any:

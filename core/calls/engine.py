@@ -212,6 +212,11 @@ class CallEngine:
         with self._lock:
             return self._calls.get(call_id)
 
+    def under_way(self, ref_id: str) -> list[Call]:
+        """The calls of this process that belong to a whole and have not ended, oldest first."""
+        with self._lock:
+            return [c for c in self._calls.values() if c.origin.ref_id == ref_id and not c.done.done()]
+
     def forget_old_responses(self) -> None:
         """Delete cached responses that have expired; they would fill the database otherwise."""
         self._cache.forget_old(self._writer)

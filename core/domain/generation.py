@@ -389,6 +389,11 @@ class Generation:
         return self.provider == "simulated"
 
     @property
+    def is_uncharged(self) -> bool:
+        """True where it is known that no vendor charged anything for it: nothing was read and nothing written."""
+        return self.cost_usd == 0 and self.cost_status == "priced" and not self.usage.total_tokens
+
+    @property
     def may_have_cost(self) -> bool:
         return self.cost_usd != 0 and (self.cost_usd is not None or self.usage.total_tokens > 0)
 

@@ -15,6 +15,7 @@ from core.domain.key import Key
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest
 from core.keys.rules import check_model
+from core.models.media import read_by
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
 from core.providers.gemini import request as gemini
 from core.providers.openai import request as openai
@@ -90,6 +91,10 @@ class ModelService:
     def price(self, name: str) -> Price | None:
         """The price row that holds now; None when none is known."""
         return self._prices.price(self.get(name).provider, name, clock.now())
+
+    def reads(self, name: str) -> frozenset[str]:
+        """The kinds of files that a model reads: image, pdf, audio. Raises: ModelNotFound, AuthenticationError"""
+        return read_by(self.get(name))
 
     def estimate(self, request: Request, *, counted: int | None = None, key: Key | None = None) -> Estimate:
         """The range of what a call may cost.

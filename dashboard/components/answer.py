@@ -1,27 +1,41 @@
 """Answers while they stream, one or several side by side. The script only looks; the calls run elsewhere."""
 
+import html
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import streamlit as st
 
 from core import AimmError, Call, CallView
 from core.domain.generation import Generation
-from dashboard import answer_markdown, formatting
+from dashboard import answer_html, formatting
 
 PAINT_S = 0.05
+FOLLOW_S = 2.0
+CURSOR = " ▌"
 
 
-def show(place: Any, text: str) -> None:
-    """Draw a model's text in a place of its own: as it is, and without fetching anything from elsewhere."""
-    found = answer_markdown.parts(text)
+def show(place: Any, text: str, *, streams: bool = False) -> None:
+    """Draw a model's text in a place of its own: as it is, and without fetching anything from elsewhere.
+
+    streams: There is more to come; a cursor says so.
+    """
+    found = answer_html.parts(text, streams=streams)
     box = place if len(found) == 1 or place is st else place.container()
     for part in found:
-        if part.kind == "markdown":
-            box.markdown(part.text)
+        is_last = streams and part is found[-1]
+        if part.kind == "html":
+            box.html(f'<div class="aimm-answer{" aimm-streams" if is_last else ""}">{part.text}</div>')
+        elif part.kind == "math":
+            box.latex(part.text)
         else:
-            box.code(part.text, language=part.language or None, wrap_lines=not part.language)
+            box.code(part.text + (CURSOR if is_last else ""), language=part.language or None, wrap_lines=True)
+
+
+def verbatim(place: Any, text: str) -> None:
+    """Draw what a person wrote, as it was typed."""
+    place.html(f'<div class="aimm-verbatim">{html.escape(text)}</div>', width="content")
 
 
 class Slot:
@@ -45,7 +59,7 @@ class Slot:
             if view.thinking:
                 self._thinking.caption(f"*thinking* · {formatting.plain(formatting.short(view.thinking[-160:], 160))}")
             if view.text:
-                show(self._text, view.text + " ▌")
+                show(self._text, view.text, streams=True)
             else:
                 self._text.markdown("*waiting for the first token …*")
             self._rests_until = time.monotonic() + 4 * (time.monotonic() - began)  # long texts take their time
@@ -80,15 +94,28 @@ def running_line(view: CallView) -> str:
     )
 
 
-def watch(calls: Sequence[Call], slots: Sequence[Slot]) -> None:
-    """Paint until all are done. A click elsewhere ends this script run; the calls go on."""
+def watch(calls: Sequence[Call], slots: Sequence[Slot], for_s: float = float("inf")) -> bool:
+    """Paint until all are done, or for so long; True = they are. A click elsewhere ends this run; calls go on."""
+    until = time.monotonic() + for_s
     while True:
         views = [call.view() for call in calls]
         for view, slot in zip(views, slots, strict=True):
             slot.paint(view)
         if all(view.is_done for view in views):
-            return
+            return True
+        if time.monotonic() >= until:
+            return False
         time.sleep(PAINT_S)
+
+
+@st.fragment(run_every=0.25)
+def follow(calls: Sequence[Call], slots: Sequence[Slot], turn: Iterator[int]) -> None:
+    """Paint while the page stands: its own run has ended, so nothing on it is stale, and every control answers.
+
+    turn: Counts from 0; the first turn belongs to the page's own run and must not hold it up.
+    """
+    if watch(calls, slots, FOLLOW_S if next(turn) else 0):
+        st.rerun()
 
 
 def outcome(call: Call) -> tuple[Generation | None, str]:

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import streamlit as st
 
-from core import AimmError
 from core.domain.generation import Request
 from core.domain.workflow import Workflow
 from core.pricing.estimate import Estimate, total
@@ -33,24 +32,9 @@ def cap(key: str) -> Decimal | None:
     return None if value is None else Decimal(str(value))
 
 
-def one(request: Request, count_key: str) -> None:
-    """A line for one call; the exact input count on demand."""
-    state = st.session_state
-    asked = (request.model, request.prompt, request.system, len(request.messages))
-    known = state.get(count_key) if isinstance(state.get(count_key), tuple) else None
-    counted = known[1] if known and known[0] == asked else None
-    place = st.container(horizontal=True, vertical_alignment="center")
-    place.caption(_line(manager().models.estimate(request, counted=counted)))
-    if counted is None and place.button(
-        "Count exactly", key=f"{count_key}_exact", icon=":material/pin:", help="Asks the vendor, free of charge."
-    ):
-        try:
-            state[count_key] = asked, manager().count_tokens(request)
-        except AimmError as error:
-            place.caption(formatting.plain(error.message))
-        else:
-            st.rerun()
-    state.setdefault(count_key, ())
+def next_call(request: Request) -> None:
+    """A line for what the next message of a conversation will cost."""
+    st.caption(f"Next message: {_line(manager().models.estimate(request))}", help=HELP)
 
 
 def several(requests: Sequence[Request]) -> None:

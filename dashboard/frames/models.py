@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.generation import Model
+from dashboard import formatting
 from dashboard.charts.colours import Mode, Ordered, of_model
 from dashboard.process import manager
 
@@ -32,6 +33,26 @@ def names_on_record() -> list[str]:
 def names_to_ask() -> list[str]:
     """Models and aliases."""
     return [*by_name(), *(alias.name for alias in manager().aliases.all())]
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def labels() -> dict[str, str]:
+    """Every model with its price and how much it can read: `gpt-5 · $1.25 in / $10 out per 1M · 400k context`."""
+    return {name: f"{name} · {_price_text(model)}{_context_text(model)}" for name, model in by_name().items()}
+
+
+def _price_text(model: Model) -> str:
+    if model.is_simulated:
+        return "simulated"
+    price = manager().models.price(model.name)
+    if price is None:
+        return "price unknown"
+    reading, writing = price.input.base, price.output.base
+    return f"${reading.normalize():f} in / ${writing.normalize():f} out per 1M" if reading or writing else "free"
+
+
+def _context_text(model: Model) -> str:
+    return f" · {formatting.count(model.context_tokens)} context" if model.context_tokens else ""
 
 
 def table() -> pd.DataFrame:

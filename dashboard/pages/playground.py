@@ -1,10 +1,13 @@
-"""Playground: ask one model, watch the answer come, see what it cost."""
+"""Playground: a chat with one model: watch the answer come, see what it cost, try it otherwise."""
+
+import itertools
 
 import streamlit as st
 
-from dashboard import formatting
-from dashboard.components import estimates, inputs, key_card
-from dashboard.components.playground import conversation, parameters, past
+from dashboard import address, formatting
+from dashboard.components import answer, estimates, head, key_card
+from dashboard.components.log import drawer
+from dashboard.components.playground import attachments, conversation, parameters, past, turns
 from dashboard.frames import models
 from dashboard.process import manager
 
@@ -20,71 +23,81 @@ shown = conversation.current()
 conversation.load(shown)
 conversation.take_back()
 
-st.title("Playground")
-main, side = st.columns([2.6, 1], gap="medium")
+top = head.show("Playground")
+known, labels = models.by_name(), models.labels()
+if state.get("play_model") not in known:
+    wanted = address.value("model") or models.default()
+    state.play_model = wanted if wanted in known else next(iter(known))
+name = top.selectbox(
+    "Model", list(known), key="play_model", format_func=lambda name: labels.get(name, name), width=430,
+    label_visibility="collapsed", persist_state="session",
+)  # fmt: skip
+if address.value("model") != name:
+    address.put("model", name)
+top.button(
+    "New chat", icon=":material/add_comment:", key="play_new", type="tertiary", on_click=address.put,
+    args=("conversation", None),
+)  # fmt: skip
+if top.button("History", icon=":material/history:", key="play_history", type="tertiary"):
+    past.show()
+has_settings = top.toggle("Settings", value=True, key="play_settings", persist_state="session")
 
-with side:
-    known = models.by_name()
-    names = list(known)
-    if state.get("play_model") not in known:
-        state.play_model = models.default() if models.default() in known else names[0]
-    name = inputs.choice(
-        st, "Model", "play_model", names,
-        format_func=lambda name: f"{name} (simulated)" if known[name].is_simulated else name,
-    )  # fmt: skip
-    st.text_area(
-        "System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)",
-        persist_state="session",
-    )  # fmt: skip
-    with st.expander("Parameters"):
+main, side = st.columns([2.6, 1], gap="medium") if has_settings else (st.container(), None)
+problem = ""
+if side is not None:
+    with side.container(key="play_side", gap="small"):
+        st.text_area(
+            "System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)",
+            persist_state="session",
+        )  # fmt: skip
         state.play_parameters, problem = parameters.controls(known[name], "play")
         estimates.cap_field("play_cap", "each call")
-    if problem:
-        st.caption("Correct or clear the JSON schema to run.")
-    conversation.tools_line()
-    if mm.vendors.list_error:
-        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.vendors.list_error)}")
-    if not mm.vendors.has_key:
-        st.badge("Simulated – costs are examples", color="orange")
-        key_card.show()
+        conversation.tools_line()
+        if mm.vendors.list_error:
+            st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.vendors.list_error)}")
+        if shown.calls:
+            estimates.next_call(conversation.asked(shown, ""))
 
-with main:
-    box = st.container(height=430, border=True, autoscroll=True)
-    with box:
-        conversation.draw(shown)
-        if not shown.calls and shown.live is None:
-            st.caption("Ask something below, or start with an example:")
-            for label, text in EXAMPLES.items():
-                if st.button(label, key=f"example_{label}", icon=":material/lightbulb:", disabled=bool(problem)):
-                    conversation.send(shown, text)
+with main, st.container(key="play_lane", height=560, autoscroll=True, border=False):
+    live = turns.draw(shown)
+    turns.draft(shown, may_send=not problem)
+    if shown.live is not None:
+        live += turns.draw_live(shown.live)
+    if not shown.calls and shown.live is None:
+        st.markdown("#### Ask a model, or begin with an example")
+        for label, text in EXAMPLES.items():
+            if st.button(label, key=f"example_{label}", icon=":material/lightbulb:", disabled=bool(problem)):
+                conversation.send(shown, text)
+        if not mm.vendors.has_key:
+            st.caption("There is no key yet: simulated models answer, and their costs are examples.")
+            key_card.show()
+
+waiting = conversation.waiting_tools(shown)
+hint = "Correct or clear the JSON schema first" if problem else "Ask the model"
+with st.bottom.container(key="play_bottom", gap="xsmall"):
     if stood_in_the_way := state.pop("play_problem", ""):
         st.error(formatting.plain(stood_in_the_way), icon=":material/error:")
-    # No form: what is typed in one is lost with a change of page.
-    prompt = st.text_area(
-        "Prompt", key="play_prompt", height=90, placeholder="Write a prompt. Ctrl+Enter runs it.",
-        persist_state="session",
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    # Not disabled by a wrong schema: a prompt that is sent together with one would be lost.
+    given = row.chat_input(
+        f"Result of {waiting[0].name}" if waiting and not problem else hint, key="play_prompt",
+        **attachments.options(mm.models.reads(name)),
     )  # fmt: skip
-    buttons = st.container(horizontal=True)
-    buttons.button(
-        "Run", type="primary", icon=":material/play_arrow:", key="play_run", shortcut="Ctrl+Enter",
-        on_click=conversation.take_prompt, disabled=bool(problem),
-    )  # fmt: skip
-    estimate = buttons.button("Estimate", icon=":material/calculate:", key="play_estimate", help=estimates.HELP)
-    if prompt and prompt.strip() and not problem and (estimate or "play_counted" in state):
-        estimates.one(conversation.asked(shown, prompt), "play_counted")
-    is_running = shown.live is not None and not shown.live.done.done()
-    if not is_running and (sent := state.pop("play_sent", "")).strip():  # sent during a call, it waits for its turn
-        state.pop("play_counted", None)
-        if problem:
-            conversation.give_back(sent, f"JSON schema: {problem}")
-            st.rerun()
-        conversation.send(shown, sent)
-    if shown.live is not None:
-        if is_running and st.button("Stop", key="play_stop", icon=":material/stop:", shortcut="Escape"):
-            shown.live.cancel()
-        with box:
-            conversation.draw_live(shown.live)
-    if shown.calls or shown.live is not None:
-        conversation.actions(shown)
-
-past.show("playground")
+    if live:
+        row.button(
+            "Stop", key="play_stop", icon=":material/stop:", shortcut="Escape", on_click=conversation.stop,
+            args=([call for call, _ in live],),
+        )  # fmt: skip
+if given:
+    state.play_sent = given if isinstance(given, str) else given.text
+    state.play_files = () if isinstance(given, str) else attachments.read(given.files)
+if not shown.is_running and "play_sent" in state:  # sent during a call, it waits for its turn
+    prompt, files = state.pop("play_sent"), state.pop("play_files", ())
+    if problem:
+        conversation.give_back(prompt, f"JSON schema: {problem}")
+        st.rerun()
+    conversation.send(shown, prompt, files)
+if live:
+    calls, slots = zip(*live, strict=True)
+    answer.follow(calls, slots, itertools.count())
+drawer.show()

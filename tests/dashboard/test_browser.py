@@ -26,11 +26,11 @@ def test_a_first_time_user_gets_an_answer_without_a_key(chromium_path: str, addr
     with walking(chromium_path, address) as walker:
         walker.sees("Use a real model")
         walker.open("Playground")
-        walker.page.get_by_label("Prompt", exact=True).fill("Why is the sky blue?")
-        walker.page.keyboard.press("Control+Enter")
+        walker.page.get_by_test_id("stChatInputTextArea").fill("Why is the sky blue?")
+        walker.page.keyboard.press("Enter")
         walker.sees("In short")
         walker.sees("simulated")
-        walker.button("Receipt")
+        walker.page.locator("[class*=st-key-receipt_] button").click()
         walker.sees("First token")
 
 
@@ -89,23 +89,23 @@ def test_a_user_with_a_key_sees_real_costs_stops_and_reads_clear_errors(
     with running_server(tmp_path, **environ) as address, walking(chromium_path, address) as walker:
         walker.open("Playground")
         gemini.next(wire.answer("Because of Rayleigh scattering.", prompt=1000, candidates=100))
-        walker.page.get_by_label("Prompt", exact=True).fill("Why is the sky blue?")
-        walker.page.keyboard.press("Control+Enter")
+        walker.page.get_by_test_id("stChatInputTextArea").fill("Why is the sky blue?")
+        walker.page.keyboard.press("Enter")
         walker.sees("Rayleigh")
         walker.sees("$0.0024")  # 1000 at 1.50 and 100 at 9.00 dollars per million
         walker.settle()
 
         gemini.next(replace(wire.answer("A long story of the sea and the harbour."), pause_s=20.0))
-        walker.page.get_by_label("Prompt", exact=True).fill("And the sea?")
-        walker.page.keyboard.press("Control+Enter")
+        walker.page.get_by_test_id("stChatInputTextArea").fill("And the sea?")
+        walker.page.keyboard.press("Enter")
         walker.sees("A long")
         walker.page.locator(".st-key-play_stop button").click()
         walker.sees("stopped")
         walker.settle()
 
         gemini.next(wire.error(503, "UNAVAILABLE", "The model is overloaded."), wire.rate_limited(77))
-        walker.page.get_by_label("Prompt", exact=True).fill("And at night?")
-        walker.page.keyboard.press("Control+Enter")
+        walker.page.get_by_test_id("stChatInputTextArea").fill("And at night?")
+        walker.page.keyboard.press("Enter")
         walker.sees("Try again in 77 s")
         assert KEY not in walker.page.content()
 

@@ -79,8 +79,8 @@ def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
         ("log", "dashboard.components.log.history.table"),
         ("monitoring", "core.monitoring.spend.SpendService.month"),  # inside a cached function
         ("gateway", "dashboard.frames.gateway.tail"),  # inside a fragment
-        ("playground", "dashboard.components.playground.conversation.start"),  # after a click
-        ("playground", "dashboard.components.playground.conversation.take_prompt"),  # in the click's callback
+        ("playground", "dashboard.components.playground.conversation.start"),  # after a prompt
+        ("playground", "dashboard.address.put"),  # in a callback
     ],
 )
 def test_an_error_that_nobody_expected_is_said_with_a_reference_to_the_log(
@@ -95,8 +95,8 @@ def test_an_error_that_nobody_expected_is_said_with_a_reference_to_the_log(
     monkeypatch.setattr(place, breaks)
     app.run()
     if page == "playground":
-        app.text_area(key="play_prompt").input("Why?")
-        button(app, "Run").click().run()
+        app.chat_input(key="play_prompt").set_value("Why?")
+        app.button(key="play_new").click().run()
 
     assert not app.exception
     reference = re.search(r"e_[0-9a-f]{8}", texts(app).replace("\\", ""))

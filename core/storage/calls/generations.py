@@ -234,6 +234,15 @@ class GenerationStore(Store):
         with self._database.read() as connection:
             return readable("call", connection.execute(statement).mappings(), from_row)
 
+    def parts_of(self, ref_ids: Sequence[str], part: str) -> list[Generation]:
+        """The calls that are this part of any of these wholes, oldest first, with bodies."""
+        if not ref_ids:
+            return []
+        is_part = generations.c.ref_id.in_(ref_ids) & (generations.c.ref_part == part)
+        with self._database.read() as connection:
+            statement = _with_body().where(is_part).order_by(generations.c.created_at)
+            return readable("call", connection.execute(statement).mappings(), from_row)
+
     def latest(  # noqa: PLR0913 - each is a filter of the log
         self,
         *,

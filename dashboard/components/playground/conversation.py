@@ -4,7 +4,7 @@ It stands in the address as its last call, `conversation=ID`, or as a call's fir
 call carries all turns before it and says which call it follows, so that its address is enough to go on anywhere.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import streamlit as st
@@ -14,14 +14,15 @@ from core.domain.generation import Generation, Message, Parameters, Request
 from core.domain.message import Media, Part, ToolCall, ToolResult
 from core.formats import strict_json as json
 from dashboard import address, formatting
-from dashboard.components import answer, estimates, receipt
+from dashboard.components import estimates
 from dashboard.components.log import history
-from dashboard.components.playground import code, parameters, schema
+from dashboard.components.playground import parameters
 from dashboard.frames import models
 from dashboard.process import manager
 
 state = st.session_state
 LONGEST = 200
+BESIDE = "beside"  # the part that another answer to the same question is of the first one
 
 
 class Conversation(NamedTuple):
@@ -31,6 +32,16 @@ class Conversation(NamedTuple):
     calls: tuple[Generation, ...] = ()
     n: int | None = None
     live: Call | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.live is not None and not self.live.done.done()
+
+    @property
+    def draft(self) -> Message | None:
+        """The turn that is to be written anew, if there is one."""
+        whole = whole_of(self.calls[-1])[: self.n] if self.calls and self.n is not None else ()
+        return whole[-1] if whole and whole[-1].role == "user" else None
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -62,18 +73,24 @@ def current() -> Conversation:
         return Conversation()
     if history.says_hidden(last):
         return Conversation()
-    return Conversation((last,), int(n)) if n else Conversation((*_before(_followed(last)), last))
+    return Conversation((last,), int(n)) if n else Conversation((*_before(followed(last)), last))
 
 
-def _followed(g: Generation) -> str | None:
-    return g.ref_id if g.source == "playground" else None
+def followed(g: Generation) -> str | None:
+    """The call that a call came after; one that stands beside another came after the same."""
+    if g.source != "playground" or g.ref_id is None:
+        return None
+    if g.ref_part != BESIDE:
+        return g.ref_id
+    first = manager().log.remembered(g.ref_id)
+    return followed(first) if first is not None else None
 
 
 def _before(call_id: str | None) -> tuple[Generation, ...]:
     found: list[Generation] = []
     while call_id and len(found) < LONGEST and (g := manager().log.remembered(call_id)) is not None:
         found.append(g)
-        call_id = _followed(g)
+        call_id = followed(g)
     return tuple(reversed(found))
 
 
@@ -90,22 +107,32 @@ def load(shown: Conversation) -> None:
         st.warning(formatting.plain(f"{last.model} is not available here; another model is selected."))
     parameters.set_all("play", last.parameters)
     state.play_tools_of = last.id if last.tools else ""
-    if shown.n is not None and (turns := whole_of(last)[: shown.n]) and turns[-1].role == "user":
-        state.play_prompt = turns[-1].text
+    if shown.draft is not None:
+        state.play_draft = shown.draft.text
 
 
-def asked(shown: Conversation, prompt: str) -> Request:
+def waiting_tools(shown: Conversation) -> list[ToolCall]:
+    """The calls of tools that the next turn answers."""
+    return [part for part in shown.messages[-1].content if isinstance(part, ToolCall)] if shown.messages else []
+
+
+def asked(shown: Conversation, prompt: str, media: Sequence[Media] = ()) -> Request:
     """The request with all turns before it, and the settings as they are now."""
-    before = tuple(_kept(message) for message in shown.messages)
-    calls = [part for part in before[-1].content if isinstance(part, ToolCall)] if before else []
-    results: tuple[Part, ...] = tuple(ToolResult(call.id, call.name, prompt) for call in calls)
-    turn = Message.of("user", results) if results else Message("user", prompt)
+    results: tuple[Part, ...] = tuple(ToolResult(call.id, call.name, prompt) for call in waiting_tools(shown))
+    turn = Message.of("user", (*media, *(results or (prompt,))))
+    return set_now((*shown.messages, turn))
+
+
+def set_now(messages: Sequence[Message], model: str | None = None) -> Request:
+    """A request of these turns with the settings as they are now, those left out that the model does not take."""
+    name = model or state.play_model
+    taken = models.by_name()[name].accepts
     source = manager().log.remembered(state.get("play_tools_of") or "")
     return Request(
-        model=state.play_model,
-        messages=(*before, turn),
+        model=name,
+        messages=tuple(_kept(message) for message in messages),
         system=state.get("play_system") or None,
-        parameters=Parameters(**state.get("play_parameters", {})),
+        parameters=Parameters(**{k: v for k, v in state.get("play_parameters", {}).items() if k in taken}),
         tools=source.tools if source else (),
     )
 
@@ -124,24 +151,51 @@ def _is_lost(part: Part) -> bool:
 
 def start(request: Request, after: str | None) -> None:
     """Ask, as what follows the call `after`."""
-    origin = Origin(source="playground", ref_id=after, cap_usd=estimates.cap("play_cap"))
-    call = manager().submit(request, origin)
+    call = manager().submit(request, Origin(source="playground", ref_id=after, cap_usd=estimates.cap("play_cap")))
     address.put("conversation", call.id)
     state.play_loaded = call.id
 
 
-def send(shown: Conversation, prompt: str) -> None:
+def send(shown: Conversation, prompt: str, media: Sequence[Media] = ()) -> None:
     """Ask the next turn; a prompt that cannot be sent goes back into its field."""
     try:
-        start(asked(shown, prompt), shown.calls[-1].id if shown.calls and shown.n is None else None)
+        start(asked(shown, prompt, media), shown.calls[-1].id if shown.calls and shown.n is None else None)
     except AimmError as error:
         give_back(prompt, error.text)
     st.rerun()
 
 
-def take_prompt() -> None:
-    """Empty the field; only a callback may set a widget's value."""
-    state.play_sent, state.play_prompt = state.play_prompt, ""
+def again(messages: Sequence[Message], after: str | None, model: str | None = None) -> None:
+    """Ask the same turns once more, with the settings as they are now."""
+    try:
+        start(set_now(messages, model), after)
+    except AimmError as error:
+        give_back("", error.text)
+    else:
+        state.play_switch = model or ""
+    st.rerun()
+
+
+def beside(g: Generation, model: str, n: int = 1) -> None:
+    """Ask n more answers to a call's question, to stand beside its own."""
+    taken = models.by_name()[model].accepts
+    given = {name: value for name, value in g.parameters.as_dict().items() if model == g.model or name in taken}
+    request = Request(
+        model=model, messages=tuple(_kept(message) for message in g.messages), system=g.system, tools=g.tools,
+        parameters=Parameters(**given),
+    )  # fmt: skip
+    cap = estimates.cap("play_cap")
+    try:
+        for _ in range(n):  # never from the cache: several answers are asked for because they differ
+            manager().submit(request, Origin(source="playground", ref_id=g.id, ref_part=BESIDE, cap_usd=cap, cache_s=0))
+    except AimmError as error:
+        give_back("", error.text)
+    st.rerun()
+
+
+def stop(calls: Sequence[Call]) -> None:
+    for call in calls:
+        call.cancel()
 
 
 def give_back(prompt: str, problem: str) -> None:
@@ -150,98 +204,11 @@ def give_back(prompt: str, problem: str) -> None:
 
 
 def take_back() -> None:
-    """Fill in what was given back; before any widget is drawn."""
-    if (prompt := state.pop("play_returned", None)) is not None and not state.get("play_prompt"):
+    """Fill in what was given back, and the model that was asked instead; before any widget is drawn."""
+    if prompt := state.pop("play_returned", ""):
         state.play_prompt = prompt
-
-
-def draw(shown: Conversation) -> None:
-    """All turns; those of the first call's past without a receipt, which they have where they were made."""
-    if not shown.calls:
-        return
-    first = shown.calls[0]
-    past = first.messages[:-1] if shown.n is None else shown.messages
-    for at, message in enumerate(past, 1):
-        _draw_message(first, at, message)
-    if shown.n is None:
-        for g in shown.calls:
-            _draw_call(g)
-
-
-def _draw_message(g: Generation, n: int, message: Message) -> None:
-    with st.chat_message("user" if message.role == "user" else "assistant"):
-        st.markdown(formatting.plain(history.text_of(message)) or "*empty*")
-        _branch(g, n)
-
-
-def _draw_call(g: Generation) -> None:
-    if g.messages:
-        _draw_message(g, len(g.messages), g.messages[-1])
-    else:
-        st.chat_message("user").markdown("*not stored*")
-    with st.chat_message("assistant"):
-        slot = answer.Slot(st)
-        made_here = manager().calls.running(g.id)
-        slot.settle(g, answer.error_text(g, made_here.error if made_here else None), receipt.line(g))
-        if g.tool_calls:
-            st.caption("Tool calls. Your next message is sent as their result.")
-            st.code("\n".join(history.text_of_part(call) for call in g.tool_calls), language=None, wrap_lines=True)
-        schema.verdict(g)
-        with st.container(horizontal=True):
-            receipt.button(g, f"receipt_{g.id}")
-            _branch(g, len(g.messages) + 1)
-
-
-def _branch(g: Generation, n: int) -> None:
-    st.button(
-        "Branch", key=f"branch_{g.id}_{n}", type="tertiary", icon=":material/call_split:",
-        on_click=address.put, args=("conversation", f"{g.id}:{n}"),
-        help="Continue from here in a separate conversation.",
-    )  # fmt: skip
-
-
-def draw_live(call: Call) -> None:
-    """The call under way, until it ends; then what became of it is drawn anew."""
-    st.chat_message("user").markdown(formatting.plain(history.text_of(call.request.messages[-1])))
-    slot = answer.Slot(st.chat_message("assistant"))
-    answer.watch([call], [slot])
-    made, failure = answer.outcome(call)
-    if made is not None:
-        st.rerun()
-    slot.settle(None, failure, "")
-
-
-def actions(shown: Conversation) -> None:
-    """A new conversation; the last turn again, where it failed; the same call as code."""
-    row = st.container(horizontal=True)
-    row.button(
-        "New conversation",
-        icon=":material/add_comment:",
-        key="play_new",
-        on_click=address.put,
-        args=("conversation", None),
-    )
-    last = shown.calls[-1] if shown.calls else None
-    failed = shown.live.request if shown.live is not None else None
-    if last is not None and failed is None and last.status not in ("ok", "stopped") and last.messages:
-        failed = Request(model=last.model, messages=last.messages, tools=last.tools)
-    if failed is not None and row.button(
-        "Retry", icon=":material/replay:", key="play_again", help="With the current settings and spending limit."
-    ):
-        now = asked(Conversation(), "")
-        try:
-            start(replace(now, messages=tuple(_kept(m) for m in failed.messages)), _before_last(shown))
-        except AimmError as error:
-            give_back(failed.prompt, error.text)
-        st.rerun()
-    if last is not None and shown.live is None and shown.n is None:
-        with row.popover("Copy as code", icon=":material/code:"):
-            code.show(last)
-
-
-def _before_last(shown: Conversation) -> str | None:
-    """The call before a turn that is asked again: the one it followed the first time."""
-    return shown.live.origin.ref_id if shown.live is not None else _followed(shown.calls[-1])
+    if model := state.pop("play_switch", ""):
+        state.play_model = model
 
 
 def tools_line() -> None:

@@ -1,21 +1,38 @@
-"""The calls that were made on this page before."""
+"""The conversations of this page, in a drawer at the right: a click opens one."""
 
 import streamlit as st
 
-from dashboard.components.log import drawer, history
+from dashboard import address, formatting, tables
 from dashboard.frames import log
+from dashboard.process import manager
 
 PAGE_SIZE = 50
 
 
-def show(source: str) -> None:
-    with st.expander("History", icon=":material/history:"):
-        search = st.text_input(
-            "Search prompts and answers", key=f"{source}_search", placeholder="words", icon=":material/search:",
-            bind="query-params", max_chars=1000,
-        )  # fmt: skip
-        found = log.latest(limit=PAGE_SIZE, source=source, search=search or None)
-        if not found:
-            st.caption("No calls match." if search else "No calls yet.")
-        ids = history.table(found, f"{source}_history") if found else []
-    drawer.show(ids)
+@st.dialog("History", position="right", width="medium")
+def show() -> None:
+    search = st.text_input(
+        "Search prompts and answers", key="playground_search", placeholder="words", icon=":material/search:",
+        max_chars=1000,
+    )  # fmt: skip
+    calls = log.latest(limit=PAGE_SIZE, source="playground", search=search or None)
+    followed = {g.ref_id for g in calls}
+    last = [g for g in calls if g.id not in followed] if not search else calls
+    if not last:
+        st.caption("No conversation matches. Other words may find it." if search else "No conversations yet.")
+        return
+    previews = manager().log.previews([g.id for g in last])
+    frame = tables.frame(
+        last,
+        {
+            "time": lambda g: g.created_at,
+            "last prompt": lambda g: formatting.short(previews.get(g.id, ""), 120),
+            "model": lambda g: g.model,
+            "cost": lambda g: formatting.usd(g.cost_usd),
+        },
+    )
+    time = st.column_config.DatetimeColumn("Time (UTC)", format="D MMM HH:mm", width=100)
+    at = tables.opened(frame, "playground_history", column_config={"time": time}, row_height=32)
+    if at is not None:
+        address.put("conversation", last[at].id)
+        st.rerun()

@@ -20,7 +20,7 @@ from tests.builders import FLASH, Running, running_gateway
 from tests.conftest import ROOT, copied
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
-from tests.pages import button, page_app, show, texts
+from tests.pages import answered, ask, page_app, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
 UGLY = 'It\'s "so" \\ \n\tEND\nEOF\n${HOME} $(id) `id` !! %s {x} é 漢 🎉 \'\'\'  """ </pre> \\n'
@@ -96,7 +96,13 @@ def test_the_code_of_a_call_sends_the_vendor_the_same(gateway: Running, tmp_path
 
 @pytest.fixture
 def chat(open_manager, sqlite_url: str, gemini: FakeGemini):
-    yield from page_app(open_manager(sqlite_url, gemini, call_timeout_s=30.0))
+    for app in page_app(open_manager(sqlite_url, gemini, call_timeout_s=30.0)):
+        yield show(app, "playground")
+
+
+def labels(app: AppTest) -> str:
+    """What buttons and popovers say."""
+    return "\n".join([*(each.label for each in app.button), *(each.proto.popover.label for each in app.get("popover"))])
 
 
 def _asked_by_a_program(mm: ModelManager, gemini: FakeGemini) -> Generation:
@@ -108,8 +114,7 @@ def _asked_by_a_program(mm: ModelManager, gemini: FakeGemini) -> Generation:
 
 def _send(chat: AppTest, gemini: FakeGemini, prompt: str) -> dict[str, Any]:
     gemini.next(wire.answer("Like this."))
-    chat.text_area(key="play_prompt").input(prompt)
-    chat.button(key="play_run").click().run()
+    ask(chat, prompt)
     assert not chat.exception
     return _received(gemini)
 
@@ -134,6 +139,7 @@ def test_a_reopened_call_goes_on_with_its_whole_conversation(chat: AppTest, gemi
     assert process.manager().log.get(after).ref_id == made.id
 
     again = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
+    again.run().switch_page("pages/playground.py")
     again.query_params["conversation"] = after
     again.run()
     assert len(_send(again, gemini, "Third")["contents"]) == 9
@@ -146,26 +152,30 @@ def test_a_conversation_is_branched_at_any_message(chat: AppTest, gemini: FakeGe
     chat.run()
     chat.button(key=f"branch_{made.id}_{n}").click().run()
 
-    assert (chat.text_area(key="play_prompt").value or "") == draft
-    assert len(_send(chat, gemini, draft or "Go on")["contents"]) == sent
+    if draft:
+        assert chat.text_area(key="play_draft").value == draft
+        gemini.next(wire.answer("Like this."))
+        answered(chat.button(key="play_draft_send").click().run())
+        assert len(_received(gemini)["contents"]) == sent
+    else:
+        assert len(_send(chat, gemini, "Go on")["contents"]) == sent
 
 
 def test_a_failed_turn_can_be_asked_again_and_loses_nothing(chat: AppTest, gemini: FakeGemini):
     chat.run()
     chat.selectbox(key="play_model").select(FLASH).run()
     gemini.next(wire.answer("Hello Ada."))
-    chat.text_area(key="play_prompt").input("I am Ada.")
-    chat.button(key="play_run").click().run()
+    ask(chat, "I am Ada.")
     gemini.next(wire.error(400, "INVALID_ARGUMENT", "No."))
-    chat.text_area(key="play_prompt").input("Who am I?")
-    chat.button(key="play_run").click().run()
-    assert "Who am I?" in "\n".join(each.value for each in chat.markdown)
+    ask(chat, "Who am I?")
+    assert "Who am I?" in texts(chat)
 
     gemini.next(wire.answer("Ada."))
-    chat.button(key="play_again").click().run()
+    failed = process.manager().log.latest()[0]
+    answered(chat.button(key=f"retry_{failed.id}").click().run())
 
-    texts = [turn["parts"][0]["text"] for turn in gemini.requests[-1]["body"]["contents"]]
-    assert texts == ["I am Ada.", "Hello Ada.", "Who am I?"]
+    sent = [turn["parts"][0]["text"] for turn in gemini.requests[-1]["body"]["contents"]]
+    assert sent == ["I am Ada.", "Hello Ada.", "Who am I?"]
 
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
@@ -189,12 +199,11 @@ def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(chat: AppTest, gemini
     chat.run()
     chat.selectbox(key="play_model").select(FLASH).run()
     chat.text_area(key="play_parameter_json_schema").input(typed)
-    chat.text_area(key="play_prompt").input("Count.")
     before = len(gemini.requests)
-    chat.button(key="play_run").click().run()
+    chat.chat_input(key="play_prompt").set_value("Count.").run()
 
     assert why in "\n".join(error.value for error in chat.error)
-    assert chat.button(key="play_run").disabled and chat.text_area(key="play_prompt").value == "Count."
+    assert chat.chat_input(key="play_prompt").proto.value == "Count."
     assert len([r for r in gemini.requests[before:] if "contents" in (r.get("body") or {})]) == 0
 
 
@@ -211,8 +220,7 @@ def test_an_answer_is_held_against_its_schema(chat: AppTest, gemini: FakeGemini,
     chat.text_area(key="play_parameter_json_schema").input(json.dumps(SCHEMA)).run()
     chat.number_input(key="play_parameter_temperature").set_value(0.5)
     gemini.next(wire.answer(text))
-    chat.text_area(key="play_prompt").input("Count.")
-    chat.button(key="play_run").click().run()
+    ask(chat, "Count.")
 
     assert said in "\n".join(str(each.value) for each in (*chat.warning, *chat.markdown)).replace("\\", "")
     config = gemini.requests[-1]["body"]["generationConfig"]
@@ -221,22 +229,20 @@ def test_an_answer_is_held_against_its_schema(chat: AppTest, gemini: FakeGemini,
 
 def test_a_simulated_model_answers_with_a_receipt(app: AppTest):
     show(app, "playground")
-    app.text_area(key="play_prompt").input("Why do cats purr?")
-    button(app, "Run").click().run()
+    ask(app, "Why do cats purr?")
 
     assert not app.exception
     assert "In short" in texts(app)
     assert "simulated" in texts(app)
     logged = process.manager().log.latest()[0]
-    assert f"{logged.usage.total_tokens} tokens" in texts(app)
+    assert f"{logged.usage.total_tokens} tokens" in labels(app)
 
 
 def test_a_second_turn_carries_the_first(chat: AppTest, gemini: FakeGemini):
     show(chat, "playground")
     for prompt, reply in (("My name is Ada.", "Hello Ada."), ("What is my name?", "Ada.")):
         gemini.next(wire.answer(reply))
-        chat.text_area(key="play_prompt").input(prompt)
-        button(chat, "Run").click().run()
+        ask(chat, prompt)
 
     sent = [content["parts"][0]["text"] for content in gemini.requests[-1]["body"]["contents"]]
     assert sent == ["My name is Ada.", "Hello Ada.", "What is my name?"]
@@ -245,18 +251,16 @@ def test_a_second_turn_carries_the_first(chat: AppTest, gemini: FakeGemini):
 def test_a_failed_call_says_what_happened_and_what_to_do(chat: AppTest, gemini: FakeGemini):
     show(chat, "playground")
     gemini.next(wire.rate_limited(99))
-    chat.text_area(key="play_prompt").input("Hi")
-    button(chat, "Run").click().run()
+    ask(chat, "Hi")
 
     assert not chat.exception
     assert "quota is used up" in texts(chat)
 
     broken = wire.error(400, "INVALID_ARGUMENT", "Bad argument")  # a vendor's words without a full stop
     cut = wire.Reply(events=[wire.event('{"a": "unfin', finish="MAX_TOKENS", usage=wire.usage())])
-    for reply, words in ((broken, "Bad argument. It cost "), (cut, "cut off at max output tokens")):
+    for reply, words in ((broken, "Bad argument. Nothing was charged."), (cut, "Cut at max output tokens")):
         gemini.next(reply)
-        chat.text_area(key="play_prompt").input("Hi")
-        button(chat, "Run").click().run()
+        ask(chat, "Hi")
         assert words in texts(chat)
 
 
