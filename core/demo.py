@@ -27,7 +27,6 @@ from core.pricing.receipt import receipt_for
 from core.storage.calls import rollups
 from core.storage.calls.generations import GenerationStore, empty_row, receipt_to_json
 from core.storage.calls.record import log_rows
-from core.storage.calls.rollups import RollupStore
 from core.storage.comparisons import ComparisonStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
@@ -72,11 +71,11 @@ class DemoSize:
 
 class Demo:
     def __init__(self, database: Database, writer: Writer) -> None:
-        self._rollups = RollupStore(database)
+        self._calls = GenerationStore(database)
         self._writer = writer
 
     def is_present(self) -> bool:
-        return self._rollups.has_any(source="demo")
+        return bool(self._calls.latest(limit=1, source="demo"))
 
     def fill(self, size: DemoSize = DemoSize()) -> None:
         """Make the history. Each chunk and its rollups are one transaction.

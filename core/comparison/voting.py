@@ -1,7 +1,7 @@
 """Votes for their users: cast, changed, kept blind, counted."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_args
 
 from core import clock
@@ -104,9 +104,9 @@ class VoteService:
         """Tell whether a voter must not yet see what would tell the candidates apart."""
         return comparison.is_blind and len(self._store.voted(comparison.id, voter)) < len(comparison.pairs)
 
-    def hidden(self, voter: str = LOCAL_VOTER) -> frozenset[str]:
-        """The comparisons whose names a voter must not yet see."""
-        return self._store.unvoted(voter)
+    def hidden(self, among: Collection[str], voter: str = LOCAL_VOTER) -> frozenset[str]:
+        """The ones of these comparisons whose names a voter must not yet see."""
+        return self._store.unvoted(among, voter) if among else frozenset()
 
     def get(self, vote_id: str) -> Vote:
         found = self._store.get(vote_id)

@@ -50,6 +50,13 @@ Index("ix_generations_source_created", generations.c.source, generations.c.creat
 Index("ix_generations_ref", generations.c.ref_id, generations.c.ref_part)
 IS_NOT_OK = generations.c.status != literal_column("'ok'")
 Index("ix_generations_not_ok", generations.c.created_at, sqlite_where=IS_NOT_OK, postgresql_where=IS_NOT_OK)
+_is_unpriced = generations.c.cost_nano_usd.is_(None)
+Index(
+    "ix_generations_unpriced",
+    *(generations.c[name] for name in ("provider", "request_model", "response_model", "created_at")),
+    *(generations.c[name] for name in ("input_tokens", "output_tokens", "cost_nano_usd")),  # so it answers by itself
+    sqlite_where=_is_unpriced, postgresql_where=_is_unpriced,
+)  # fmt: skip
 # What a call was made for, by its column; most have none. Queries say these conditions too, that an index may serve.
 IS_NAMED = {
     name: generations.c[column] != literal_column("''")
@@ -97,6 +104,7 @@ def _rollup(name: str) -> Table:
 
 rollups_hour = _rollup("rollups_hour")
 rollups_day = _rollup("rollups_day")
+Index("ix_rollups_day_provider", rollups_day.c.provider, rollups_day.c.model)
 
 # Spend per day (UTC) by what is not a column of the rollups above; a call with two tags is in two rows.
 spend_by = table(

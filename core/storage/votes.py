@@ -1,6 +1,6 @@
 """Votes: one row a voter and pair of a comparison's answers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
@@ -14,6 +14,7 @@ from core.storage.engine.records import from_row, upsert
 from core.storage.schema import candidates, comparisons, generations, votes
 
 _PAIR = ["comparison_id", "voter", "position_a", "position_b"]
+MAX_NAMED = 1000  # in one statement: databases limit its values
 _OF_A_CANDIDATE = ("position", "model", "settings", "generation_id", "error")
 
 
@@ -48,13 +49,15 @@ class VoteStore(Store):
         )
         return {(row.position_a, row.position_b): row.choice for row in self._database.rows(statement)}
 
-    def unvoted(self, voter: str) -> frozenset[str]:
-        """The blind comparisons of which a voter has not voted on each pair."""
+    def unvoted(self, among: Collection[str], voter: str) -> frozenset[str]:
+        """The blind ones of these comparisons of which a voter has not voted on each pair."""
         of = [each.c.comparison_id == comparisons.c.id for each in (candidates, votes)]
         n = select(func.count()).select_from(candidates).where(of[0]).scalar_subquery()
         n_votes = select(func.count()).select_from(votes).where(of[1], votes.c.voter == voter).scalar_subquery()
         statement = select(comparisons.c.id).where(comparisons.c.is_blind == 1, 2 * n_votes < n * (n - 1))
-        return frozenset(row.id for row in self._database.rows(statement))
+        if len(among) <= MAX_NAMED:
+            statement = statement.where(comparisons.c.id.in_(among))
+        return frozenset(row.id for row in self._database.rows(statement)).intersection(among)
 
     def get(self, vote_id: str) -> Vote | None:
         rows = self._database.rows(_whole().where(votes.c.id == vote_id))

@@ -23,7 +23,8 @@ def blank_candidates(models: Sequence[str]) -> pd.DataFrame:
 
 def history() -> pd.DataFrame:
     """A row a comparison, the newest first; of the hidden ones nothing that tells their answers apart."""
-    hidden = log.hidden()
+    latest = manager().comparisons.latest(SHOWN)
+    hidden = log.hidden(c.id for c in latest)
     columns: dict[str, Callable[[Comparison], object]] = {
         "time": lambda c: c.created_at,
         "prompt": lambda c: formatting.short(c.prompt),
@@ -33,7 +34,7 @@ def history() -> pd.DataFrame:
         "source": lambda c: c.source,
         "id": lambda c: c.id,
     }
-    return tables.frame(manager().comparisons.latest(SHOWN), columns)
+    return tables.frame(latest, columns)
 
 
 @st.cache_data(ttl=5, show_spinner=False)
@@ -44,7 +45,7 @@ def votes(demo: bool, _cast: int) -> list[Vote]:
 
 def vote_history(cast: Sequence[Vote]) -> tuple[pd.DataFrame, int]:
     """A row a vote, the newest first; and how many are left out, as their comparisons are hidden from who reads."""
-    hidden = log.hidden()
+    hidden = log.hidden(vote.comparison_id for vote in cast)
     shown = [vote for vote in cast if vote.comparison_id not in hidden and vote.choice != "skip"]
     columns: dict[str, Callable[[Vote], object]] = {
         "time": lambda vote: vote.created_at,

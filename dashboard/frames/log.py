@@ -1,7 +1,7 @@
 """Calls on record, and people's opinions of them."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -62,14 +62,14 @@ def whole_hours(span: tuple[datetime, datetime] | None) -> tuple[datetime, datet
     return window.since, window.until
 
 
-def hidden() -> Collection[str]:
-    """The comparisons whose answers must not be told apart yet: who reads has not voted on them."""
-    return manager().comparisons.voting.hidden(voter())
+def hidden(among: Iterable[str | None]) -> Collection[str]:
+    """The ones of these comparisons whose answers must not be told apart yet: who reads has not voted on them."""
+    return manager().comparisons.voting.hidden({each for each in among if each}, voter())
 
 
 def table(generations: Sequence[Generation]) -> pd.DataFrame:
     """A row a call, those of hidden comparisons left out."""
-    unseen = hidden()
+    unseen = hidden(g.ref_id for g in generations)
     shown = [g for g in generations if g.ref_id not in unseen]
     ids = [g.id for g in shown]
     previews = manager().log.previews(ids)
@@ -98,6 +98,7 @@ def feedback(g: Generation) -> list[tuple[Feedback, str]]:
     return [(each, each.user_id or names.get(each.key_id, each.key_id) or "not said") for each in found]
 
 
+@st.cache_data(ttl=10, show_spinner=False)
 def feedback_sums() -> list[pd.DataFrame]:
     """Opinions of the last days, by model and by tag; what nobody said anything about is left out."""
     until = datetime.now(UTC)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pandas as pd
+import streamlit as st
 
 from core.costs.changes import Change
 from core.domain.generation import Generation
@@ -77,6 +78,7 @@ def own() -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
+@st.cache_data(ttl=10, show_spinner=False)
 def unpriced_models() -> list[UnpricedModel]:
     return manager().repricing.unpriced()
 

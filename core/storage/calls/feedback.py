@@ -36,7 +36,8 @@ class FeedbackStore(Store):
     ) -> list[tuple[str, str, str | None, float | None]]:
         """(model, tags as stored, thumb, rating) of each opinion of the answers of a span."""
         g = generations.c
-        span = g.created_at >= since_us, g.created_at < until_us, (g.provider == "simulated") == simulated
+        at = g.created_at + 0  # not by the index of the calls: an opinion is younger than its answer, and there are few
+        span = _c.created_at >= since_us, at >= since_us, at < until_us, (g.provider == "simulated") == simulated
         statement = select(g.request_model, g.tags, _c.thumb, _c.rating).join_from(feedback, generations).where(*span)
         rows = self._database.rows(statement)
         return readable("feedback", rows, lambda row: (*row[:3], row[3] and float(row[3])))

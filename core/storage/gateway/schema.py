@@ -83,3 +83,4 @@ feedback = table(
     CheckConstraint("thumb IN ('up', 'down')", name="feedback_thumb"),
     CheckConstraint("rating BETWEEN 1 AND 5", name="feedback_rating"),
 )
+Index("ix_feedback_created", feedback.c.created_at)

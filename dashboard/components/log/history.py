@@ -57,7 +57,7 @@ def table(
 
 def says_hidden(g: Generation) -> bool:
     """Say so where a call belongs to a blind comparison on which the reader has yet to vote."""
-    if g.ref_id is None or g.ref_id not in log.hidden():
+    if g.ref_id is None or not log.hidden([g.ref_id]):
         return False
     text = "This call belongs to a blind comparison. It appears here after you have voted."
     st.info(text, icon=":material/visibility_off:")
