@@ -328,6 +328,7 @@ deliveries = table(
     number("delivered_at", optional=True),
     text("error", default=""),
 )
+Index("ix_deliveries_created", deliveries.c.created_at)
 Index("ix_deliveries_next", deliveries.c.delivered_at, deliveries.c.next_at)
 
 reconciliations = table(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import formatting, login
 from dashboard.components import demo
-from dashboard.frames import log, monitoring
+from dashboard.frames import monitoring
 from dashboard.process import manager
 
 mm = manager()
@@ -17,7 +17,7 @@ rows = {
     "Stored content": settings.log_content,
     "Gemini key": "set" if mm.vendors.has_key else "not set",
     "Gemini address": settings.addresses.get("gemini") or "default",
-    "Calls on record": f"{log.counted(None, None).n:,}",
+    "Calls on record": f"{mm.monitoring.counted().n:,}",
 }
 st.table({name: formatting.plain(str(value)) for name, value in rows.items()})
 st.caption("Set by environment variables or a .env file in the folder where the server was started; see .env.example.")

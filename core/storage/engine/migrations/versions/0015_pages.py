@@ -1,4 +1,4 @@
-"""Indexes of what pages look for among all that is kept: unpriced calls, opinions of the last days, vendors' models."""
+"""Indexes of what pages look for among all that is kept: unpriced calls, latest opinions and messages, vendors' models."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,5 +14,6 @@ def upgrade() -> None:
         ["provider", "request_model", "response_model", "created_at", "input_tokens", "output_tokens", "cost_nano_usd"],
         sqlite_where=is_unpriced, postgresql_where=is_unpriced,
     )  # fmt: skip
+    op.create_index("ix_deliveries_created", "deliveries", ["created_at"])
     op.create_index("ix_feedback_created", "feedback", ["created_at"])
     op.create_index("ix_rollups_day_provider", "rollups_day", ["provider", "model"])
