@@ -1,4 +1,4 @@
-"""Indexes of what pages look for among all that is kept: unpriced calls, latest opinions and messages, vendors' models."""
+"""Indexes of what pages look for: unpriced calls, latest opinions and messages, models of vendors."""
 
 import sqlalchemy as sa
 from alembic import op
