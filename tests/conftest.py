@@ -196,7 +196,7 @@ def set_clock() -> Iterator[SetClock]:
         yield lambda moment: stack.enter_context(testing.clock_at(moment))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def retries_at_once() -> Iterator[None]:
     """Calls that fail are tried again without a wait, unless the vendor names one."""
     with testing.retries_at_once():

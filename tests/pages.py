@@ -14,7 +14,7 @@ from dashboard import failure, process
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page, Request
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -148,13 +148,21 @@ class Walker:
 
 
 @contextmanager
-def walking(chromium_path: str, address: str, *, width: int = 1440, scheme: str = "light") -> Iterator[Walker]:
+def open_browser(chromium_path: str) -> Iterator["BrowserContext"]:
+    """A browser whose pages share what was loaded once. No event loop runs in this thread while it is open."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
-        walker = Walker(page, address)
-        yield walker
-        walker.check()
+        yield browser.new_context()
         browser.close()
+
+
+@contextmanager
+def walking(browser: "BrowserContext", address: str, *, width: int = 1440) -> Iterator[Walker]:
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": 1000})
+    walker = Walker(page, address)
+    yield walker
+    walker.check()
+    page.close()

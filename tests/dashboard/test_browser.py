@@ -3,16 +3,28 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
 from tests.conftest import ROOT, running_server
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
-from tests.pages import walking
+from tests.pages import open_browser, walking
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> "Iterator[BrowserContext]":
+    """One browser: its pages need not load and compile the client anew."""
+    with open_browser(chromium_path) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +34,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running
 
 
-def test_a_first_time_user_gets_an_answer_without_a_key(chromium_path: str, address: str):
-    with walking(chromium_path, address) as walker:
+def test_a_first_time_user_gets_an_answer_without_a_key(browser: "BrowserContext", address: str):
+    with walking(browser, address) as walker:
         walker.sees("Use a real model")
         walker.open("Playground")
         walker.page.get_by_test_id("stChatInputTextArea").fill("Why is the sky blue?")
@@ -34,16 +46,16 @@ def test_a_first_time_user_gets_an_answer_without_a_key(chromium_path: str, addr
         walker.sees("First token")
 
 
-def test_a_workflow_fills_in_step_by_step(chromium_path: str, address: str):
-    with walking(chromium_path, address) as walker:
+def test_a_workflow_fills_in_step_by_step(browser: "BrowserContext", address: str):
+    with walking(browser, address) as walker:
         walker.open("Workflows")
         walker.page.get_by_role("button", name="Run", exact=True).click()
         walker.sees("succeeded")
         walker.page.locator("[data-testid=stVegaLiteChart]").first.wait_for()
 
 
-def test_models_answer_side_by_side_and_a_vote_counts(chromium_path: str, address: str):
-    with walking(chromium_path, address) as walker:
+def test_models_answer_side_by_side_and_a_vote_counts(browser: "BrowserContext", address: str):
+    with walking(browser, address) as walker:
         walker.open("Compare")
         walker.page.keyboard.press("Control+Enter")
         walker.sees("Winner by rule")
@@ -51,8 +63,46 @@ def test_models_answer_side_by_side_and_a_vote_counts(chromium_path: str, addres
         walker.sees("Another key changes it")
 
 
-def test_demo_data_come_with_one_click(chromium_path: str, address: str):
-    with walking(chromium_path, address) as walker:
+GRID = "[data-testid=stDataFrame] canvas [role=grid]"
+
+
+def test_a_request_appears_by_itself_and_opens(browser: "BrowserContext", address: str):
+    with walking(browser, address) as walker:
+        ask(address, "The first of them")
+        walker.open("Gateway")
+        walker.page.wait_for_selector(f"{GRID}[aria-rowcount]", state="attached")
+        n = int(walker.page.locator(GRID).first.get_attribute("aria-rowcount") or 0)
+        ask(address, "Does it show by itself?")
+        walker.page.locator(f"{GRID}[aria-rowcount='{n + 1}']").wait_for(state="attached", timeout=60_000)
+        walker.settle()
+
+        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 20, "y": 52})
+        walker.page.get_by_role("tab", name="Prompt").click()
+        walker.page.get_by_role("dialog").get_by_text("Does it show by itself?").wait_for()
+
+
+def test_a_key_ends_with_the_second_click(browser: "BrowserContext", address: str):
+    made = httpx2.post(f"{address}/api/keys", json={"name": "browser"}).json()
+    key, secret = made["key"], {"x-api-key": made["secret"]}
+    with walking(browser, address) as walker:
+        walker.open("Gateway")
+        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 60, "y": 60})
+        walker.page.get_by_text("stops working within a second").click()
+        assert httpx2.get(f"{address}/v1/models", headers=secret).status_code == 200
+
+        walker.page.get_by_role("button", name="Revoke browser").click()
+        walker.sees("Show 1 revoked")
+
+    assert httpx2.get(f"{address}/v1/models", headers=secret).status_code == 401
+    assert key["valid"]
+
+
+def ask(address: str, prompt: str) -> None:
+    httpx2.post(f"{address}/api/generate", json={"model": "sim-fast", "prompt": prompt}).raise_for_status()
+
+
+def test_demo_data_come_with_one_click(browser: "BrowserContext", address: str):
+    with walking(browser, address) as walker:
         walker.button("Load demo data")
         walker.sees("Demo data on")
         walker.open("Monitoring")
@@ -65,8 +115,8 @@ def test_demo_data_come_with_one_click(chromium_path: str, address: str):
         walker.sees("points of success rate")
 
 
-def test_every_page_stands_narrow_wide_light_and_dark(chromium_path: str, address: str):
-    with walking(chromium_path, address, width=800) as walker:
+def test_every_page_stands_narrow_wide_light_and_dark(browser: "BrowserContext", address: str):
+    with walking(browser, address, width=800) as walker:
         for path in sorted(path.stem for path in (ROOT / "dashboard" / "pages").glob("[!_]*.py")):
             walker.page.goto(f"{address}/{path}")
             walker.settle()
@@ -83,10 +133,10 @@ def test_every_page_stands_narrow_wide_light_and_dark(chromium_path: str, addres
 
 
 def test_a_user_with_a_key_sees_real_costs_stops_and_reads_clear_errors(
-    chromium_path: str, tmp_path: Path, gemini: FakeGemini
+    browser: "BrowserContext", tmp_path: Path, gemini: FakeGemini
 ):
     environ = {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": gemini.url, "AIMM_CALL_TIMEOUT_S": "30"}
-    with running_server(tmp_path, **environ) as address, walking(chromium_path, address) as walker:
+    with running_server(tmp_path, **environ) as address, walking(browser, address) as walker:
         walker.open("Playground")
         gemini.next(wire.answer("Because of Rayleigh scattering.", prompt=1000, candidates=100))
         walker.page.get_by_test_id("stChatInputTextArea").fill("Why is the sky blue?")

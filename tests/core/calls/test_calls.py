@@ -1,6 +1,7 @@
 """Calls: every one takes the one path, is retried as promised, and leaves a row that tells the truth."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ from core import (
     TooLarge,
     clock,
 )
+from core.calls import attempts
+from core.calls.attempts import WAIT_INITIAL_S
 from core.calls.call import Origin
 from core.config import MAX_PROMPT_BYTES, Settings
 from core.domain.experiment import Target, Variant
@@ -212,6 +215,18 @@ def test_unicode_split_across_writes_arrives_whole(with_gemini: ModelManager, ge
     gemini.next(reply)
 
     assert with_gemini.generate("Hi", model=FLASH).text == "日本語 🌊 äöü"
+
+
+@pytest.mark.parametrize(("attempt", "longest_s"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0)])
+def test_the_wait_before_another_attempt_doubles(attempt: int, longest_s: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(attempts, "WAIT_INITIAL_S", WAIT_INITIAL_S)  # as it was before the tests set it to nothing
+    rng, error = random.Random(7), ProviderError("overloaded")
+
+    waits = [attempts.wait_before_retry_s(error, attempt, 60, rng) or 0.0 for _ in range(200)]
+
+    assert 0.1 * longest_s <= min(waits) < 0.2 * longest_s and 0.9 * longest_s < max(waits) <= longest_s
+    assert attempts.wait_before_retry_s(error, attempt, 0.1 * longest_s, rng) is None  # it would not fit
+    assert attempts.wait_before_retry_s(error, 5, 60, rng) is None
 
 
 def test_a_429_is_retried_after_the_time_the_vendor_names(with_gemini: ModelManager, gemini: FakeGemini):

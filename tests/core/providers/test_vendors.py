@@ -23,8 +23,6 @@ from tests.conftest import Open
 from tests.fakes.gemini import FakeGemini
 from tests.fakes.vendors import KEY, FakeVendor, Reply, anthropic_answer, failure, openai_answer, openai_tools
 
-pytestmark = pytest.mark.usefixtures("retries_at_once")
-
 GPT, CLAUDE, LLAMA = "gpt-4o", "claude-sonnet-4-5", "llama3.2:3b"
 
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx2
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -16,10 +15,11 @@ from dashboard import process
 from dashboard.components import clients
 from dashboard.components.gateway import snippets
 from dashboard.frames import gateway
-from tests.conftest import ROOT, Open, running_server
+from tests.builders import Running
+from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini
-from tests.pages import button, page_app, show, texts, walking
+from tests.pages import button, page_app, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
 
@@ -44,11 +44,10 @@ def asked(mm: ModelManager, model: str = "sim-fast", **origin: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("snippets")) as running:
-        body = {"name": "it's a test", "variant_a": "sim-fast", "variant_b": "sim-balanced"}
-        httpx2.post(f"{running}/api/experiment", json=body).raise_for_status()
-        yield running
+def address(gateway: Running) -> Iterator[str]:
+    made = gateway.mm.experiments.create("it's a test", ["sim-fast", "sim-balanced"])
+    yield gateway.address
+    gateway.mm.experiments.stop(made.id)
 
 
 @pytest.fixture
@@ -59,18 +58,20 @@ def opened(mm: ModelManager) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("opened")
-@pytest.mark.parametrize("model", ["sim-fast", "exp:it's a test"])
 @pytest.mark.parametrize("client", ["curl", "OpenAI Python", "Google Gen AI"])
-def test_a_snippet_works_as_it_stands(address: str, client: str, model: str):
-    code, language = snippets.snippet(client, address, model, "none"), clients.KNOWN[client].language
-    if language == "bash" and shutil.which("curl") is None:
+def test_a_snippet_works_as_it_stands(address: str, client: str):
+    codes = [snippets.snippet(client, address, model, "none") for model in ("sim-fast", "exp:it's a test")]
+    if clients.KNOWN[client].language == "python":
+        command = [sys.executable, "-c", "\n".join(codes)]
+    elif shutil.which("curl"):
+        command = ["bash", "-c", " && ".join(f"{code} -sS --fail" for code in codes)]
+    else:
         pytest.skip("no curl on this machine")
-    command = [sys.executable, "-c", code] if language == "python" else ["bash", "-c", f"{code} -sS --fail"]
 
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
 
     assert ran.returncode == 0, ran.stderr
-    assert "In short" in ran.stdout
+    assert ran.stdout.count("In short") == 2
 
 
 @pytest.mark.usefixtures("opened")
@@ -216,45 +217,3 @@ def test_a_revoked_key_is_out_of_sight_until_asked_for(app: AppTest, mm: ModelMa
     app.toggle(key="gateway_revoked").set_value(True).run()
 
     assert list(app.dataframe[0].value["state"][0]) == ["Revoked"]
-
-
-# What only a browser can do: select a row -----------------------------------------------------------------------------
-
-GRID = "[data-testid=stDataFrame] canvas [role=grid]"
-
-
-@pytest.mark.browser
-def test_a_request_appears_by_itself_and_opens(chromium_path: str, address: str):
-    with walking(chromium_path, address) as walker:
-        ask(address, "The first of them")
-        walker.open("Gateway")
-        walker.page.wait_for_selector(f"{GRID}[aria-rowcount]", state="attached")
-        n = int(walker.page.locator(GRID).first.get_attribute("aria-rowcount") or 0)
-        ask(address, "Does it show by itself?")
-        walker.page.locator(f"{GRID}[aria-rowcount='{n + 1}']").wait_for(state="attached", timeout=60_000)
-        walker.settle()
-
-        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 20, "y": 52})
-        walker.page.get_by_role("tab", name="Prompt").click()
-        walker.page.get_by_role("dialog").get_by_text("Does it show by itself?").wait_for()
-
-
-@pytest.mark.browser
-def test_a_key_ends_with_the_second_click(chromium_path: str, address: str):
-    made = httpx2.post(f"{address}/api/keys", json={"name": "browser"}).json()
-    key, secret = made["key"], {"x-api-key": made["secret"]}
-    with walking(chromium_path, address) as walker:
-        walker.open("Gateway")
-        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 60, "y": 60})
-        walker.page.get_by_text("stops working within a second").click()
-        assert httpx2.get(f"{address}/v1/models", headers=secret).status_code == 200
-
-        walker.page.get_by_role("button", name="Revoke browser").click()
-        walker.sees("Show 1 revoked")
-
-    assert httpx2.get(f"{address}/v1/models", headers=secret).status_code == 401
-    assert key["valid"]
-
-
-def ask(address: str, prompt: str) -> None:
-    httpx2.post(f"{address}/api/generate", json={"model": "sim-fast", "prompt": prompt}).raise_for_status()
