@@ -1,21 +1,24 @@
-"""The handle of a call: text so far, Stop, and the generation at the end. Safe to use from any thread."""
+"""A call: who asks (Origin), what is sent (Route), and its handle, which is safe to use from any thread."""
 
 import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Protocol
 
 from core.calls.answer import Accumulator, Answerer
 from core.domain.experiment import Assignment
 from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS, Chunk, Generation, Request, Source, Usage
 from core.domain.key import Key
 from core.errors import AimmError
-from core.formats.text import is_storable, make_lists, tags_problem
+from core.formats.text import MAX_TAGS, is_storable, make_lists, tags_problem
 
 OnChunk = Callable[[Chunk | None], None]
+# Who an experiment assigns to a variant: a user, a session, a request. An assignment that was made before is kept.
+Unit = str | Assignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,46 @@ class Origin:
         if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:
             return f"cache_s == {self.cache_s}, must be 0 to {MAX_CACHE_S:,} seconds"
         return tags_problem(self.tags)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A request as it is sent.
+
+    assignment: The variant that an experiment chose; None = none did.
+    shadows: (position, request) of what is asked beside it and never returned.
+    """
+
+    request: Request
+    origin: Origin
+    assignment: Assignment | None = None
+    shadows: tuple[tuple[int, Request], ...] = ()
+
+    def shadow_origin(self, position: int, call_id: str) -> Origin:
+        """The origin of a shadow's call, by which it is found beside what was served."""
+        part = f"shadow:{position}:{call_id}"
+        tags = tuple(dict.fromkeys((*self.origin.tags[: MAX_TAGS - 1], "shadow")))
+        return replace(self.origin, ref_part=part, tags=tags, fallbacks=(), cache_s=0)
+
+
+class Router(Protocol):
+    """The part of a feature that decides who answers: aliases, experiments, rollouts."""
+
+    def is_quick(self, request: Request) -> bool:
+        """Tell whether `route` can answer at once, without the database."""
+        ...
+
+    def at_target(self, request: Request) -> Request:
+        """The request as the target of its alias is sent it, for what is no call and assigns nobody."""
+        ...
+
+    def route(self, request: Request, origin: Origin, unit: Unit, force: str | int | None) -> Route:
+        """The route of a request. force: A variant for trying it out; it is served and not counted.
+
+        Raises:
+            AimmError: The name asked for stands for nothing, or nothing that takes this request.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,10 +24,9 @@ from core.calls.answer import ModelAnswer
 from core.calls.attempts import Attempts, Times
 from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
-from core.calls.call import Call, OnChunk, Origin
+from core.calls.call import Call, OnChunk, Origin, Router, Unit
 from core.calls.limits import Pacer, RateLimits
 from core.calls.recording import CallFacts, Observer, content_kept, error_text, facts_of, generation_of
-from core.calls.route import Router, Unit
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
 from core.domain.generation import Generation, Request

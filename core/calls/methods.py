@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-from core.calls.call import Call, OnChunk, Origin
+from core.calls.call import Call, OnChunk, Origin, Unit
 from core.calls.engine import CallEngine, CallOptions
-from core.calls.route import Unit
 from core.domain.generation import Generation, Message, Request, Source, named_parameters
 from core.domain.key import Key
 from core.errors import InvalidRequest
