@@ -98,7 +98,8 @@ def test_a_key_ends_with_the_second_click(browser: "BrowserContext", address: st
 
 
 def ask(address: str, prompt: str) -> None:
-    httpx2.post(f"{address}/api/generate", json={"model": "sim-fast", "prompt": prompt}).raise_for_status()
+    body = {"model": "sim-fast", "prompt": prompt}
+    httpx2.post(f"{address}/api/generate", json=body, timeout=60).raise_for_status()
 
 
 def test_demo_data_come_with_one_click(browser: "BrowserContext", address: str):
