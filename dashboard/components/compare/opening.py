@@ -23,8 +23,9 @@ def view(place: Any, shown: Comparison | None) -> str:
     state, now = st.session_state, shown.id if shown else ""
     if state.setdefault("compare_shown", now) != now:
         state.compare_shown, state.compare_view = now, VIEWS[0]
+    default = None if "compare_view" in state else VIEWS[0]  # beside a state, Streamlit warns of it
     chosen = place.segmented_control(
-        "View", VIEWS, default=VIEWS[0], required=True, key="compare_view", bind="query-params",
+        "View", VIEWS, default=default, required=True, key="compare_view", bind="query-params",
         label_visibility="collapsed",
     )  # fmt: skip
     return str(chosen)

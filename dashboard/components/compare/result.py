@@ -95,11 +95,14 @@ def _column(
         return
     if candidate.system:
         st.caption(f"System prompt: {formatting.plain(formatting.short(candidate.system, 200))}")
-    if not candidate.is_whole:
+    if not (candidate.is_whole or candidate.is_waiting):
         controls.retry(comparison, [at], st, "Try again", f"compare_retry_{at}")
     if g is not None:
         st.caption(receipt.line_beside_others(g))
-        receipt.button(g, f"receipt_{comparison.id}_{at}")
+        box = st.popover("Receipt", icon=":material/receipt_long:", key=f"receipt_{g.id}", on_change="rerun")
+        if box.open:  # a receipt costs a page as much as all the rest of it
+            with box:
+                receipt.show(g)
 
 
 def _watch(comparison: Comparison) -> None:

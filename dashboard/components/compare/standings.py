@@ -106,17 +106,10 @@ def _course(cast: Sequence[Vote]) -> None:
 
 def _votes(cast: Sequence[Vote]) -> None:
     frame, n_hidden = compare.vote_history(cast)
-    names = [label for vote in cast for label in (vote.a.label, vote.b.label)]
-    of_label = {vote.a.label: vote.a.model for vote in cast} | {vote.b.label: vote.b.model for vote in cast}
     known = models.colours(theme.mode())
-    chips = {label: known.get(model, "gray") for label, model in of_label.items()}
-    config = {
-        "time": tables.TIME,
-        "A": tables.model_column(names, chips, label="A"),
-        "B": tables.model_column(names, chips, label="B"),
-        "blind": st.column_config.CheckboxColumn("Blind", width=70),
-        "id": None,
-    }
+    chips = {each.label: known.get(each.model, "gray") for vote in cast for each in (vote.a, vote.b)}
+    config = {side: tables.model_column(chips, chips, label=side) for side in "AB"}
+    config |= {"time": tables.TIME, "blind": st.column_config.CheckboxColumn("Blind", width=70), "id": None}
     st.subheader("Votes", anchor=False)
     at = tables.opened(frame, "votes_table", column_config=config)
     if n_hidden:
