@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +54,7 @@ class Settings:
         None = there is one process.
     otel_endpoint, otel_headers: Address to which spans and metrics go (None = nowhere), and the headers sent along.
     otel_is_latest: Use the newest names of the GenAI conventions.
+    sources: Variable -> where it was set, environment or .env; what is not set is not in it.
     """
 
     database_url: str = _setting("sqlite:///data/aimm.db", read.database, is_secret=True)
@@ -84,6 +85,7 @@ class Settings:
     otel_headers: Mapping[str, str] = _setting(dict, read.headers, is_secret=True)
     otel_service_name: str = _setting("aimm", Environment.text, "OTEL_SERVICE_NAME")
     otel_is_latest: bool = _setting(False, read.lists, _OPT_IN, "gen_ai_latest_experimental")
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -93,7 +95,7 @@ class Settings:
             InvalidRequest: A value is not what its name promises.
         """
         given = Environment(environ)
-        found = {each.name: each.metadata["read"](given) for each in fields(cls)}
+        found = {each.name: each.metadata["read"](given) for each in fields(cls) if each.metadata}
         settings = cls(**{name: value for name, value in found.items() if value not in (None, "")})
         if settings.alert_email and not (settings.smtp_url and "@" in settings.alert_email):
             raise InvalidRequest(
@@ -113,4 +115,8 @@ class Settings:
                 f"{file} cannot be read ({type(error).__name__}); it must be a text in UTF-8."
             ) from None
         from_file = {name: value for name, value in kept.items() if value is not None}
-        return cls.from_environ({**from_file, **os.environ})
+        sources = dict.fromkeys(from_file, ".env") | dict.fromkeys(os.environ, "environment")
+        given = {**from_file, **os.environ}
+        return replace(
+            cls.from_environ(given), sources={name: where for name, where in sources.items() if given[name].strip()}
+        )

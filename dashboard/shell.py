@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 MONITORING = "range zoom monitor_model monitor_simulated monitor_view spend_by week_of"
 LOG = "call log_range log_page " + " ".join(f"log_{name}" for name in log.FILTERS)
-PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model"
+PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model model_of own_for"
 PAGES = (
     Entry("Work", "home", "Home", "home"),
     Entry("Work", "playground", "Playground", "chat", "conversation call model play_cap"),

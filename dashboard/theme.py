@@ -32,6 +32,8 @@ CSS = """<style>
 .aimm-table th {font-weight: 400; font-size: 12px; opacity: 0.75;}
 .aimm-table .aimm-number {text-align: right; white-space: nowrap;}
 .aimm-table .aimm-scale {text-align: center; min-width: 200px; width: 30%;}
+.aimm-settings {table-layout: fixed;}
+.aimm-settings td {overflow-wrap: anywhere;}
 .aimm-note {font-size: 12px; opacity: 0.75; white-space: nowrap;}
 .aimm-pill {display: inline-block; padding: 1px 9px; border-radius: 10px; font-size: 12px; white-space: nowrap;
   color: color-mix(in srgb, var(--tone) 65%, currentColor);

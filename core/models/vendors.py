@@ -29,6 +29,11 @@ class VendorService:
         """The reason why a vendor's list of models could not be read; empty when all could."""
         return self._registry.list_error
 
+    @property
+    def list_problems(self) -> dict[str, KeyCheck]:
+        """The same by vendor, with the kind of what is wrong."""
+        return self._registry.list_problems
+
     def check(self, vendor: str) -> KeyCheck:
         """Try a vendor as it is set up: its address, its key, its list of models."""
         return self._loop.run(self._registry.check(vendor))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from core import clock
@@ -125,6 +125,13 @@ class MonitoringService:
     def models(self) -> set[tuple[str, str]]:
         """(vendor, model) of every call on record."""
         return self._rollups.models()
+
+    def seen(self) -> dict[tuple[str, str], tuple[date, date]]:
+        """The first and the last day (UTC) with a call of each (vendor, model)."""
+        return {
+            name: (clock.from_us(first).date(), clock.from_us(last).date())
+            for name, (first, last) in self._rollups.seen().items()
+        }
 
     def has_any(self, *, simulated: bool) -> bool:
         """True if anything at all was recorded."""

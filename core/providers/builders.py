@@ -9,8 +9,10 @@ from typing import Any
 from core.domain.generation import Model
 from core.errors import AimmError, ProviderUnavailable
 from core.providers import anthropic
+from core.providers.base import KeyCheck
 from core.providers.gemini import provider as gemini
 from core.providers.http.network import Network
+from core.providers.key_check import judged
 from core.providers.openai.provider import OpenAIProvider
 from core.vendors import VendorSpec
 
@@ -23,6 +25,7 @@ class Vendor:
     """A provider with its list of models, kept for a while.
 
     is_guest: It need not be there (Ollama): its silence is no error.
+    error, problem: The reason why its list could not be read, in its words and by its kind.
     """
 
     provider: Any
@@ -32,6 +35,7 @@ class Vendor:
     listed: list[Model] = field(default_factory=list)
     listed_until: float = 0.0
     error: str = ""
+    problem: KeyCheck | None = None
     listing: asyncio.Task[None] | None = None
 
     async def models(self, wait_s: float | None = None) -> list[Model]:
@@ -44,11 +48,12 @@ class Vendor:
 
     async def _list(self) -> None:
         try:
-            self.listed, self.error = await self.provider.models(), ""
+            self.listed, self.error, self.problem = await self.provider.models(), "", None
         except AimmError as error:
             self.listed = []
             is_absent = self.is_guest and isinstance(error, ProviderUnavailable)
             self.error = "" if is_absent else error.message
+            self.problem = None if is_absent else judged("It", error)
         has_failed = bool(self.error) or (self.is_guest and not self.listed)
         self.listed_until = time.monotonic() + (FAILED_LIST_TTL_S if has_failed else LIST_TTL_S)
 

@@ -59,6 +59,11 @@ class Registry:
         return " ".join(vendor.error for vendor in self._vendors.values() if vendor.error)
 
     @property
+    def list_problems(self) -> dict[str, KeyCheck]:
+        """By vendor, what kept its model list from being read; those are left out whose list was read."""
+        return {name: vendor.problem for name, vendor in self._vendors.items() if vendor.problem is not None}
+
+    @property
     def takes_any(self) -> bool:
         """True where a server of one's own is set up: it may answer a name that is in no list."""
         return any(

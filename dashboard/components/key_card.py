@@ -6,6 +6,19 @@ from dashboard import formatting
 from dashboard.process import manager
 
 _ICON = {"works": ":material/check_circle:", "network": ":material/wifi_off:"}
+TITLES = {
+    "wrong_key": "Wrong API key",
+    "api_off": "API not enabled",
+    "expired": "Expired key",
+    "suspended": "Suspended by the vendor",
+    "restricted": "Restricted key",
+    "billing": "Billing is off",
+    "region": "Region not supported",
+    "quota": "Quota used up",
+    "no_tier": "Not in this tier",
+    "network": "Cannot be reached",
+    "error": "Not working",
+}
 
 
 def show() -> None:
@@ -33,19 +46,8 @@ def _try(key: str) -> None:
     with st.spinner("Asking the vendor …"):
         check = manager().vendors.check_key(key)
     if not check.works and check.status not in ("quota", "no_tier"):
-        titles = {
-            "wrong_key": "Invalid key",
-            "api_off": "API not enabled",
-            "expired": "Expired key",
-            "suspended": "Suspended by the vendor",
-            "restricted": "Restricted key",
-            "billing": "Billing is off",
-            "region": "Region not supported",
-            "network": "Network problem",
-            "error": "Key not working",
-        }
         st.error(
-            f"**{titles.get(check.status, check.status)}.** {formatting.plain(check.message)}",
+            f"**{TITLES.get(check.status, check.status)}.** {formatting.plain(check.message)}",
             icon=_ICON.get(check.status),
         )
         return

@@ -1,13 +1,18 @@
 """Models: which can be asked, and what they cost. Cached for seconds, so that a rerun costs nothing."""
 
+from datetime import date
+
 import pandas as pd
 import streamlit as st
 
+from core import Metrics, clock
 from core.domain.generation import Model
+from core.vendors import VENDORS
 from dashboard import formatting
 from dashboard.charts.colours import Mode, Ordered, of_model
 from dashboard.process import manager
 
+SOURCES = {"catalogue": "List price", "file": "prices.yaml", "team": "Own price", "simulated": "Example"}
 VENDOR_WAIT_S = 1.0  # for a first list of models; it is asked for on, and the page shows it when it is drawn again
 
 
@@ -55,24 +60,62 @@ def _context_text(model: Model) -> str:
     return f" · {formatting.count(model.context_tokens)} context" if model.context_tokens else ""
 
 
+@st.cache_data(ttl=30, show_spinner=False)
+def _use() -> tuple[dict[tuple[str, str], tuple[date, date]], dict[tuple[str, str], Metrics]]:
+    """By vendor and model: the first and the last day with a call, and the sums of 30 days."""
+    monitoring = manager().monitoring
+    rows = [row for simulated in (False, True) for row in monitoring.by_model(monitoring.window(), simulated=simulated)]
+    return monitoring.seen(), {(row.provider or "", row.model or ""): row.metrics for row in rows}
+
+
+@st.cache_data(ttl=3, show_spinner=False)
 def table() -> pd.DataFrame:
-    """A row a model, with its list price in USD per million tokens; NaN = no price is known."""
+    """A row a model that can be or was asked: its price as it is now, when it was used, its cost of 30 days.
+
+    What has calls without a price comes first, then by cost. An empty price is unknown.
+    """
+    mm = manager()
+    listed, (seen, used) = by_name(), _use()
     records = []
-    for model in by_name().values():
-        price = manager().models.price(model.name)
+    for provider, name in dict.fromkeys([*((m.provider, m.name) for m in listed.values()), *seen]):
+        price, metrics = mm.prices.price(provider, name, clock.now()), used.get((provider, name))
+        first, last = seen.get((provider, name), (None, None))
+        n_unpriced = metrics.n_unpriced if metrics else 0
+        rates = (price.input, price.output, price.cached) if price else (None, None, None)
         records.append(
             {
-                "model": model.name,
-                "provider": model.provider,
-                "input $/M": float(price.input.base) if price else None,
-                "cached $/M": float(price.cached.base) if price and price.cached else None,
-                "output $/M": float(price.output.base) if price else None,
-                "long prompt from": price.input.above[0][0] if price and price.input.above else None,
-                "context": model.context_tokens,
-                "price row": price.id if price else "unknown",
+                "model": name,
+                "provider": vendor(provider),
+                "context": listed[name].context_tokens if name in listed else None,
+                **{
+                    f"{kind} $/M": float(rate.base) if rate else None
+                    for kind, rate in zip(("input", "output", "cached"), rates, strict=True)
+                },
+                "price": SOURCES[price.source] if price else None if name in listed or not n_unpriced else "Unknown",
+                "from": price.effective_from
+                if price and price.effective_from and price.effective_from.year > 1970
+                else None,
+                "first": first,
+                "last": last,
+                "unpriced": n_unpriced,
+                "cost": _cost(metrics),
+                "id": f"{provider} {name}",
+                "usd": float(metrics.cost_usd) if metrics else -1.0,
             }
         )
-    return pd.DataFrame(records)
+    frame = pd.DataFrame(records).sort_values(["unpriced", "usd"], ascending=False, kind="stable", ignore_index=True)
+    return frame.drop(columns="usd")
+
+
+def _cost(metrics: Metrics | None) -> str | None:
+    if metrics is None:
+        return None
+    return "unknown" if metrics.n_unpriced == metrics.n else formatting.usd(metrics.cost_usd)
+
+
+def vendor(name: str) -> str:
+    """A vendor as people call it."""
+    return VENDORS[name].label if name in VENDORS else name.capitalize() if name == "simulated" else name
 
 
 @st.cache_data(ttl=60, show_spinner=False)

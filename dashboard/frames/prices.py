@@ -6,6 +6,7 @@ from decimal import Decimal
 import pandas as pd
 import streamlit as st
 
+from core import clock
 from core.costs.changes import Change
 from core.domain.generation import Generation
 from core.domain.price import Elsewhere, Price, RepricedDay, UnpricedModel
@@ -53,12 +54,21 @@ def elsewhere_table(g: Generation, others: Sequence[Elsewhere]) -> pd.DataFrame:
     )
 
 
-def own() -> pd.DataFrame:
+def own(model: tuple[str, str] | None = None) -> pd.DataFrame:
+    """The team's own rows, each with what came of it. model: Only those of this (provider, model)."""
+    now = clock.now()
+    rows = [row for row in manager().prices.book.rows if model in (None, (row.provider, row.model))]
+    newest = {(row.provider, row.model): row.id for row in rows if row.effective_from <= now}
     records = [
         {
             "provider": row.provider,
-            "model": row.model,
-            "from": row.effective_from.date().isoformat() if row.effective_from.year > 1970 else "always",
+            "model": "All models" if row.model == "*" else row.model,
+            "from": row.effective_from.date().isoformat() if row.effective_from.year > 1970 else "Always",
+            "state": "Holds now"
+            if row.id == newest.get((row.provider, row.model))
+            else "Scheduled"
+            if row.effective_from > now
+            else "Replaced",
             **{
                 f"{name} $/M": float(rate.base) if (rate := row.rates.get(name)) else None
                 for name in ("input", "output", "cached")
@@ -73,7 +83,7 @@ def own() -> pd.DataFrame:
             "set in": "data/prices.yaml" if row.source == "file" else "here",
             "note": row.note,
         }
-        for row in manager().prices.book.rows
+        for row in sorted(rows, key=lambda row: (row.provider, row.model))
     ]
     return pd.DataFrame(records)
 

@@ -2,24 +2,27 @@
 
 import streamlit as st
 
-from dashboard import address, formatting, tables
-from dashboard.components import key_card
-from dashboard.components.models import catalogue, own_prices, reprice, vendors
-from dashboard.frames import models, prices
+from dashboard import address, formatting
+from dashboard.components import head
+from dashboard.components.models import catalogue, listed, own_prices, reprice
+from dashboard.frames import prices
 from dashboard.process import manager
 
 VIEWS = {
-    "Models": None,
+    "Models": listed.show,
     "Own prices": own_prices.show,
     "Unpriced": reprice.unpriced,
-    "Reprice": reprice.past,
+    "Recalculate costs": reprice.past,
     "Catalogue": catalogue.show,
     "Changes": catalogue.audit,
 }
 
-st.title("Models & prices")
-mm = manager()
-n_unpriced = len(prices.unpriced_models())
+
+def set_prices() -> None:
+    st.session_state["prices_view"] = "Unpriced"
+
+
+head.show("Models & prices")
 address.check("prices_view", VIEWS, "view")
 view = st.segmented_control(
     "View",
@@ -30,27 +33,15 @@ view = st.segmented_control(
     label_visibility="collapsed",
     bind="query-params",
 )
-for text in mm.prices.warnings:
+for text in manager().prices.warnings:
     st.warning(formatting.plain(text), icon=":material/warning:")
-if n_unpriced and view != "Unpriced":
-    st.warning(f"Models with calls that have no known price: {n_unpriced}. See *Unpriced*.", icon=":material/help:")
-if (draw := VIEWS[view or "Models"]) is not None:
-    draw()
-    st.stop()
-
-left, right = st.columns([2.4, 1], gap="medium")
-with right:
-    if mm.vendors.has_key:
-        st.success("A Gemini key is set.", icon=":material/key:")
-    key_card.show()
-    vendors.show()
-with left:
-    if mm.vendors.list_error:
-        st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.vendors.list_error)}")
-    money = {name: st.column_config.NumberColumn(format="$%.3f") for name in ("input $/M", "cached $/M", "output $/M")}
-    tables.show(models.table(), column_config=money, height=560)
-    st.caption(
-        "USD per million tokens. Your own prices take precedence over the catalogue of the installed genai-prices;"
-        " nothing is fetched. A prompt longer than “long prompt from” pays a higher price for the whole call. Thinking"
-        " is billed as output. An empty price is unknown, not zero."
+if (found := prices.unpriced_models()) and view != "Unpriced":
+    row = st.container(horizontal=True, vertical_alignment="center")
+    n, names = sum(each.n_calls for each in found), ", ".join(each.model for each in found[:3])
+    row.markdown(
+        f":material/help: {formatting.count(n)} calls have no known price and are in no sum:"
+        f" **{formatting.plain(names)}**{f' and {len(found) - 3} more' if len(found) > 3 else ''}",
+        width="content",
     )
+    row.button("Set prices", type="primary", key="prices_set", on_click=set_prices)
+VIEWS[view or "Models"]()

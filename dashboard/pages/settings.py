@@ -1,29 +1,50 @@
-"""Settings: what this process runs with, and the demo data."""
+"""Settings: what this process runs with and where each value comes from, vendors' keys, storage, the demo data."""
+
+from html import escape
 
 import streamlit as st
 
 from dashboard import formatting, login
-from dashboard.components import demo
-from dashboard.frames import monitoring
-from dashboard.process import manager
+from dashboard.components import demo, head, key_card
+from dashboard.components.models import vendors
+from dashboard.frames import monitoring, settings
 
-mm = manager()
-settings = mm.settings
-st.title("Settings")
-rows = {
-    "Database": mm.database.address,
-    "Default model": mm.models.default(),
-    "Call timeout": f"{settings.call_timeout_s:g} s",
-    "Stored content": settings.log_content,
-    "Gemini key": "set" if mm.vendors.has_key else "not set",
-    "Gemini address": settings.addresses.get("gemini") or "default",
-    "Calls on record": f"{mm.monitoring.counted().n:,}",
-}
-st.table({name: formatting.plain(str(value)) for name, value in rows.items()})
-st.caption("Set by environment variables or a .env file in the folder where the server was started; see .env.example.")
-login.log_out()
+HEADS = ("Setting", "Value", "Comes from", "What it does")
 
-st.subheader("Demo data")
+
+def group(name: str, rows: list[settings.Row]) -> None:
+    st.subheader(name, anchor=False)
+    lines = [
+        f"<tr><td>{escape(row.name)}<br><code>{row.variable}</code></td><td><b>{escape(row.value)}</b></td>"
+        f"<td>{row.source}</td><td>{escape(row.effect)}</td></tr>"
+        for row in rows
+    ]
+    heads = "".join(f'<th scope="col">{each}</th>' for each in HEADS)
+    st.html(
+        f'<div class="aimm-wide"><table class="aimm-table aimm-settings"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+row = head.show("Settings")
+with row:
+    login.log_out()
+st.caption(
+    "Values come from the environment or a .env file in the folder where the server was started, and are read at its"
+    " start; .env.example names all. Secrets are told as set or not set. Times are in UTC."
+)
+left, right = st.columns([1.5, 1], gap="medium")
+with left:
+    vendors.show()
+with right:
+    key_card.show()
+for name, rows in settings.groups().items():
+    group(name, rows)
+kind, n_bytes, n_calls = settings.stored()
+size = "size unknown" if n_bytes is None else f"{n_bytes / 1e6:,.1f} MB"
+st.caption(formatting.plain(f"{kind} · {size} · {n_calls:,} calls on record"))
+
+st.subheader("Demo data", anchor=False)
 if monitoring.has_demo():
     st.caption("Thirty made-up days are loaded. They are marked simulated and never count in real totals.")
     if st.button("Remove demo data", icon=":material/delete:", key="settings_remove"):

@@ -179,6 +179,12 @@ class RollupStore(Store):
         rows = self._database.rows(select(rollups_day.c.provider, rollups_day.c.model).distinct())
         return {(provider, model) for provider, model in rows}
 
+    def seen(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """The first and the last day with a call of each (provider, model)."""
+        c = rollups_day.c
+        days = select(c.provider, c.model, func.min(c.bucket_at), func.max(c.bucket_at)).group_by(c.provider, c.model)
+        return {(provider, model): (int(a), int(b)) for provider, model, a, b in self._database.rows(days)}
+
     def n_calls(self, since_us: int, until_us: int, sources: Sequence[str]) -> int:
         """Calls of these sources in [since, until), simulated ones too. Both must be whole hours."""
         h = rollups_hour.c

@@ -53,6 +53,13 @@ class Database:
             ) from None
         self.health.has_moved()  # from now on its name must mean this file
 
+    def n_bytes(self) -> int | None:
+        """The room that it takes, its log included; None = it has no file."""
+        if not self.is_sqlite:
+            return int(self.value(text("SELECT pg_database_size(current_database())")) or 0) or None
+        files = (Path(f"{self.url.database}{end}") for end in ("", "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists()) or None
+
     def _open(self) -> None:
         if self.is_sqlite:
             private_folder(Path(self.url.database or "").absolute().parent)

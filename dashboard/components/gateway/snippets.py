@@ -31,8 +31,8 @@ def show(server: str, *, needs_key: bool) -> None:
     st.code(snippet(client, server, model, key), language=clients.KNOWN[client].language)
     if not needs_key:
         st.caption(
-            "Clients that insist on a key can send anything. Calls with one of the keys below count towards that key and"
-            " its limits."
+            "Clients that insist on a key can send anything. Calls with one of the keys below count towards that key"
+            " and its limits."
         )
     with st.expander("Outcomes, cache, fallbacks", icon=":material/tune:"):
         outcomes, cache, fallbacks = st.tabs(["Outcomes", "Cache", "Fallbacks"])

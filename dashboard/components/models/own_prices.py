@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from core import AimmError
 from core.domain.price import TeamPrice
 from core.pricing.team import above_from_text
-from dashboard import formatting, tables
+from dashboard import address, formatting, tables
 from dashboard.components import inputs
 from dashboard.frames import prices
 from dashboard.process import manager
@@ -31,19 +32,29 @@ def show() -> None:
     """The rows that are set here or in the file, and a form for a new one."""
     service = manager().prices
     if service.book.rows:
-        tables.show(prices.own())
+        table(prices.own())
     here = {_label(row): row.id for row in service.book.rows if row.source == "team"}
     here |= {f"cannot be read ({id_})": id_ for id_ in service.unreadable}
     if here:
         line = st.container(horizontal=True, vertical_alignment="bottom")
         chosen = inputs.choice(line, "Own price", "own_row", list(here), width=380)
-        if line.button("Remove", icon=":material/delete:", key="own_remove") and chosen:
-            service.remove_price(here[chosen])
-            st.rerun()
+        with line.popover("Remove", icon=":material/delete:"):
+            st.markdown(f"**{formatting.plain(chosen or '')}** no longer holds. Past calls keep their cost.")
+            if st.button(f"Remove {formatting.plain(chosen or '')}", key="own_remove") and chosen:
+                service.remove_price(here[chosen])
+                st.rerun()
     if not service.book.rows:
         st.caption("No own prices yet. Enter your contract prices here or in data/prices.yaml.")
-    with st.expander("New price", icon=":material/add:", expanded=not service.book.rows):
-        form("own")
+    provider, _, model = (address.value("own_for") or "").partition(" ")
+    is_meant = provider in service.providers
+    with st.expander("New price", icon=":material/add:", expanded=is_meant or not service.book.rows):
+        form(f"own_{model}", provider, model) if is_meant else form("own")
+
+
+def table(frame: pd.DataFrame) -> None:
+    """Own rows, without the columns in which none of them says anything."""
+    said = [name for name in frame.columns if not frame[name].isin(["", None]).all() and not frame[name].isna().all()]
+    tables.show(frame[said], placeholder=formatting.UNKNOWN)
 
 
 def _label(row: TeamPrice) -> str:
@@ -95,7 +106,7 @@ def form(key: str, provider: str = "gemini", model: str = "") -> None:
         inputs.refused(st, error)
     else:
         name = formatting.plain(f"{made.provider} {made.model}")
-        st.success(f"Price set for {name}. New calls are charged with it; charge past ones under *Reprice*.")
+        st.success(f"Price set for {name}. New calls are charged with it; charge past ones under *Recalculate costs*.")
 
 
 def _price(place: Any, label: str, key: str, *, step: float = 0.01, help: str | None = None) -> Any:

@@ -41,13 +41,17 @@ def past() -> None:
         bind="query-params",
         help="Recalculates calls that already have a cost, for example after a discount was agreed.",
     )
-    if model:
+    if not model:
+        st.caption(
+            "Choose a model: you see by day what its calls cost on record, and what they would, before it is done."
+        )
+    else:
         _preview(provider, model, (_midnight(since), _midnight(until)), only_unpriced=not also)
 
 
 def _reprice(one: UnpricedModel) -> None:
     if manager().prices.price(one.provider, one.model, one.last_at) is None:
-        st.caption("Once a price is set, past calls can be repriced too. You see a preview first.")
+        st.caption("Once a price is set, the cost of past calls can be recalculated too. You see a preview first.")
         return
     _preview(one.provider, one.model, (None, None), only_unpriced=True)
 
@@ -57,18 +61,20 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
     options = {"since": span[0], "until": span[1], "only_unpriced": only_unpriced}
     days = service.preview(provider, model, **options)  # type: ignore[arg-type]
     if not days:
-        st.caption("Nothing to reprice: no such calls on record, or no price known for their days.")
+        st.caption("Nothing to recalculate: no such calls on record, or no price known for their days.")
         return
     frame = prices.repriced(days)
     n, before, after = prices.repriced_total(days)
     text = formatting.plain(f"{n:,} calls on {len(days)} days, {before}")
     st.markdown(f"**Preview**: {text} → **{formatting.plain(after)}**")
     tables.show(frame, height=min(300, 60 + 35 * len(frame)))
-    if st.button(f"Reprice {n:,} calls", type="primary", icon=":material/published_with_changes:", key="reprice_apply"):
-        with st.spinner("Repricing …"):
+    if st.button(
+        f"Recalculate {n:,} calls", type="primary", icon=":material/published_with_changes:", key="reprice_apply"
+    ):
+        with st.spinner("Recalculating …"):
             done = service.reprice(provider, model, **options)  # type: ignore[arg-type]
         st.cache_data.clear()
-        st.toast(f"{done:,} calls repriced.")
+        st.toast(f"{done:,} calls recalculated.")
         st.rerun()
 
 

@@ -1,9 +1,10 @@
-"""Vendors that are set up, and a button for each that says exactly what is wrong."""
+"""Vendors with where their keys come from, and a button for each that says exactly what is wrong."""
 
 import streamlit as st
 
-from core.vendors import VENDORS, VendorSpec
 from dashboard import formatting
+from dashboard.components import key_card
+from dashboard.frames import models, settings
 from dashboard.process import manager
 
 SERVERS_HELP = (
@@ -13,36 +14,32 @@ SERVERS_HELP = (
 
 
 def show() -> None:
-    mm = manager()
+    st.subheader("Vendors", help=SERVERS_HELP, anchor=False)
     with st.container(border=True):
-        st.markdown("**Vendors**", help=SERVERS_HELP)
-        found = mm.vendors.names
-        for name in [*found, *(name for name in VENDORS if name not in found)]:
-            _row(name, is_set_up=name in found)
-        for (vendor, model), opening in sorted(mm.breakers.states().items()):
-            st.warning(
-                f"{formatting.plain(model)} of {formatting.plain(vendor)}: circuit open until "
-                f"{formatting.when(opening.ends_at)}. {formatting.plain(opening.reason)}",
-                icon=":material/electrical_services:",
-            )
+        for name, variable, source in settings.vendor_keys():
+            _row(name, variable, source)
+    for (vendor, model), opening in sorted(manager().breakers.states().items()):
+        st.warning(
+            f"{formatting.plain(model)} of {formatting.plain(vendor)}: circuit open until "
+            f"{formatting.when(opening.ends_at)}. {formatting.plain(opening.reason)}",
+            icon=":material/electrical_services:",
+        )
 
 
-def _row(name: str, *, is_set_up: bool) -> None:
-    left, right = st.columns([3, 1], vertical_alignment="center")
-    spec = VENDORS.get(name)
-    label = spec.label if spec else name
-    if spec and not is_set_up:
-        left.caption(f"{label}: not set up ({_how(spec)})")
+def _row(name: str, variable: str, source: str) -> None:
+    label = formatting.plain(models.vendor(name))
+    line = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    line.markdown(f"**{label}**", width=110)
+    if not source:
+        line.caption(f"Not set up: set `{variable}`", width="content")
         return
-    left.markdown(formatting.plain(label))
-    if right.button("Test", key=f"vendor_{name}", type="tertiary"):
-        with st.spinner("Asking the vendor …"):
+    line.caption(formatting.plain(source), width="content")
+    line.space("stretch")
+    if line.button(f"Test {label}", key=f"vendor_{name}"):
+        with st.spinner(f"Asking {label} …"):
             check = manager().vendors.check(name)
-        (st.success if check.works else st.error)(formatting.plain(check.message))
-
-
-def _how(spec: VendorSpec) -> str:
-    """The settings by which a vendor is set up."""
-    if spec.is_local:
-        return f"detected while it runs, or {spec.url_variable}"
-    return f"{spec.key_variables[0]}, or the card above" if spec.name == "gemini" else spec.key_variables[0]
+        if check.works:
+            st.success(formatting.plain(check.message), icon=":material/check_circle:")
+        else:
+            title = key_card.TITLES.get(check.status, "Not working")
+            st.error(f"**{label}: {title}.** {formatting.plain(check.message)}", icon=":material/error:")

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("pages_as_served")
 def test_a_key_is_tried_and_what_is_wrong_is_named(app: AppTest, gemini: FakeGemini, open_manager, tmp_path):
     manager = open_manager(f"sqlite:///{tmp_path}/k.db", gemini_base_url=gemini.url)
     process.use(manager)
-    show(app, "models")
+    show(app, "settings")
     app.text_input(key="key_field").input("AIzaNotTheRightKey000000000000")
     button(app, "Test key").click().run()
-    assert "Invalid key" in texts(app)
+    assert "Wrong API key" in texts(app)
     assert "AIzaNotTheRightKey" not in texts(app)
 
     app.text_input(key="key_field").input(wire.KEY)
@@ -73,3 +73,40 @@ def test_a_note_that_no_page_can_show_does_not_break_the_pages(open_manager, sql
             assert not app.exception
         assert "cannot be kept" in texts(app)
         assert "a?b" in app.dataframe[0].value["detail"][0]
+
+
+def test_models_are_listed_with_their_use_the_unpriced_first(app_with_gemini: AppTest, gemini: FakeGemini):
+    mm = process.manager()
+    gemini.next(wire.answer(prompt=1000, candidates=100), wire.answer(prompt=1000, candidates=100))
+    mm.generate("Hi", model="gemini-2.5-flash")
+    mm.generate("Hi", model="gemini-unpriced-1")
+    show(app_with_gemini, "models")
+
+    frame = app_with_gemini.dataframe[0].value
+    assert [name[0] for name in frame["model"][:2]] == ["gemini-unpriced-1", "gemini-2.5-flash"]
+    assert list(frame["cost"][:2]) == ["unknown", "$0.000550"] and frame["last"].notna()[:2].all()
+    assert "1 calls have no known price" in texts(app_with_gemini)
+
+    app_with_gemini.button(key="prices_set").click().run()
+    assert app_with_gemini.button_group(key="prices_view").value == "Unpriced"
+
+
+def test_own_prices_say_which_holds_and_go_by_name(app: AppTest):
+    prices = process.manager().prices
+    for start, usd in (("2026-01-01", 1), ("2026-02-01", 2), ("2099-01-01", 3)):
+        prices.set_price({"provider": "openai", "model": "gpt-x", "input": usd, "output": usd, "effective_from": start})
+    show(app, "models")
+    app.button_group(key="prices_view").set_value("Own prices").run()
+    assert list(app.dataframe[0].value["state"]) == ["Replaced", "Holds now", "Scheduled"]
+
+    button(app, "Remove openai gpt-x").click().run()
+    assert len(prices.book.rows) == 2
+
+
+def test_a_vendor_whose_list_cannot_be_read_is_named_with_the_way_to_mend_it(
+    app_with_gemini: AppTest, gemini: FakeGemini
+):
+    gemini.close()
+    show(app_with_gemini, "models")
+
+    assert "Gemini: cannot be reached" in texts(app_with_gemini)

@@ -1,0 +1,98 @@
+"""The table of models, and a dialog with the prices of one."""
+
+import streamlit as st
+
+from core import clock
+from dashboard import address, formatting, tables, theme
+from dashboard.components import key_card
+from dashboard.components.models import own_prices
+from dashboard.frames import models, prices
+from dashboard.process import manager
+
+HEIGHT = 620
+_CAPTION = (
+    "USD per 1M tokens. Own prices come before the list prices of the installed genai-prices; nothing is fetched."
+    " Thinking is billed as output. An empty price is unknown, not zero. Click a model for its prices."
+)
+
+
+def show() -> None:
+    frame = models.table()
+    for name, check in manager().vendors.list_problems.items():
+        line = st.container(horizontal=True, vertical_alignment="center", gap="small")
+        said = key_card.TITLES.get(check.status, "Not working")
+        text = f":material/warning: {formatting.plain(models.vendor(name))}: {said[0].lower()}{said[1:]}"
+        line.markdown(text, width="content", help=formatting.plain(check.message))
+        line.page_link("pages/settings.py", label=f"Fix {formatting.plain(models.vendor(name))}", width="content")
+    c = st.column_config
+    money = {
+        f"{kind} $/M": c.NumberColumn(label, format="$%.4g", width=72)
+        for kind, label in (("input", "Input"), ("output", "Output"), ("cached", "Cached"))
+    }
+    config = money | {
+        "model": tables.model_column(frame["model"], models.colours(theme.mode()), width=190),
+        "provider": c.TextColumn("Vendor", width=90),
+        "context": c.NumberColumn("Context", format="compact", width=74, help="Tokens of prompt and answer together."),
+        "price": c.TextColumn("Price from", width=90),
+        "from": c.DateColumn(
+            "Holds from", format="D MMM YYYY", width=96, help="Empty: always, or not said by the list."
+        ),
+        "first": c.DateColumn("First seen", format="D MMM YYYY", width=96),
+        "last": c.DateColumn("Last used", format="D MMM YYYY", width=96),
+        "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls of the last 30 days whose cost is unknown."),
+        "cost": c.TextColumn("30 days", width=84, alignment="right", help="Known cost of the last 30 days."),
+    }
+    empty = [name for name in ("unpriced", "from") if not frame[name].notna().any() or not any(frame[name])]
+    shown = frame.drop(columns=["id", *empty]).assign(model=tables.chips(frame["model"]))
+    at = tables.opened(
+        shown, "models_table", column_config=config, row_height=32, height=HEIGHT if len(frame) > 17 else "auto"
+    )
+    if at is not None:
+        address.put("model_of", str(frame["id"].iloc[at]))
+    st.caption(_CAPTION)
+    dialog()
+
+
+def dialog() -> None:
+    """The dialog of the model that the address names, as its vendor and its name."""
+    given = address.value("model_of")
+    if given is None:
+        return
+    provider, _, name = given.partition(" ")
+    if given not in set(models.table()["id"]):
+        address.missing("model_of", "model")
+        return
+    st.dialog(formatting.plain(name), position="right", width="medium", on_dismiss=_close)(_one)(provider, name)
+
+
+def _close() -> None:
+    address.put("model_of", None)
+
+
+def _one(provider: str, name: str) -> None:
+    row = models.table().set_index("id").loc[f"{provider} {name}"]
+    price = manager().prices.price(provider, name, clock.now())
+    if price is None:
+        st.warning("No price is known, so that its calls cost *unknown*. Set one.", icon=":material/help:")
+    else:
+        since = f", holds from {row['from']:%-d %b %Y}" if row["from"] else ", holds always"
+        st.markdown(f"**{models.SOURCES[price.source]}**{since}")
+        st.caption(formatting.plain(price.id))
+        rates = {"Input": price.input, "Output": price.output, "Cached input": price.rate("cached")}
+        st.table({f"{kind} ($ per 1M)": str(rate) for kind, rate in rates.items() if rate})
+    own = prices.own((provider, name))
+    if not own.empty:
+        st.markdown("**Own prices**")
+        own_prices.table(own.drop(columns=["provider", "model"]))
+    if row["cost"]:
+        st.caption(formatting.plain(f"Last 30 days: {row['cost']}"))
+    if provider in manager().prices.providers:
+        line = st.container(horizontal=True)
+        line.page_link(
+            "pages/models.py", label=f"Set an own price of {formatting.plain(name)}", icon=":material/sell:",
+            query_params={"prices_view": "Own prices", "own_for": f"{provider} {name}"},
+        )  # fmt: skip
+        line.page_link(
+            "pages/models.py", label="Recalculate costs", icon=":material/published_with_changes:",
+            query_params={"prices_view": "Recalculate costs", "past_provider": provider, "past_model": name},
+        )  # fmt: skip

@@ -1,0 +1,105 @@
+"""The settings of this process, grouped: value, where it comes from, effect. Secrets are told as set or not set."""
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from core import Settings
+from core.vendors import VENDORS
+from dashboard.process import manager
+
+DEFAULT = "default"
+
+
+class Row(NamedTuple):
+    """A setting as it is shown.
+
+    variable: The environment variable that sets it.
+    source: environment, .env or default.
+    """
+
+    name: str
+    variable: str
+    value: str
+    source: str
+    effect: str
+
+
+def groups() -> dict[str, list[Row]]:
+    mm = manager()
+    s = mm.settings
+    return {
+        "Models and calls": [
+            _row(s, "Default model", "AIMM_DEFAULT_MODEL", mm.models.default(), "Answers where a caller names none."),
+            _row(
+                s, "Call timeout", "AIMM_CALL_TIMEOUT_S", f"{s.call_timeout_s:g} s",
+                "Deadline of one call, retries included.",
+            ),
+            _row(s, "Calls at once", "AIMM_MAX_IN_FLIGHT", f"{s.max_in_flight:,}", "By HTTP, in one process."),
+            _row(s, "Calls that wait", "AIMM_MAX_WAITING", f"{s.max_waiting:,}", "Further calls are refused with 503."),
+            _row(s, "Own servers", "AIMM_SERVERS", ", ".join(s.servers) or "none", "Servers of OpenAI's wire."),
+            _row(s, "Proxy", "AIMM_PROXY", _is_set(s.proxies), "The way to vendors out of a company's network."),
+            _row(s, "Own prices", "AIMM_PRICES_FILE", str(s.prices_file), "Price rows before the list prices."),
+        ],
+        "Access": [
+            _row(
+                s, "Password of the pages", "AIMM_DASHBOARD_PASSWORD", _is_set(s.dashboard_password),
+                "Asked for at login.",
+            ),
+            _row(
+                s, "Keys on this machine", "AIMM_REQUIRE_KEY", "needed" if s.require_key else "not needed",
+                "Needed behind a reverse proxy; from other machines a key is always needed.",
+            ),
+            _row(
+                s, "Who may log in", "AIMM_LOGIN_ALLOWED", ", ".join(s.login_allowed) or "everybody",
+                "Mail addresses that the identity provider of Streamlit's secrets may let in.",
+            ),
+        ],
+        "Alerts": [
+            _row(s, "Webhook", "AIMM_ALERT_WEBHOOK", _is_set(s.alert_webhook), "Alerts of budgets are posted there."),
+            _row(s, "Slack", "AIMM_ALERT_SLACK", _is_set(s.alert_slack), "An incoming webhook of Slack."),
+            _row(s, "Mail to", "AIMM_ALERT_EMAIL", s.alert_email or "not set", "Needs a mail server."),
+            _row(s, "Mail server", "AIMM_SMTP_URL", _is_set(s.smtp_url), "Sends the mails."),
+        ],
+        "Telemetry": [
+            _row(
+                s, "OpenTelemetry collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint),
+                "Spans and metrics of calls go there.",
+            ),
+        ],
+        "Storage": [
+            _row(s, "Database", "DATABASE_URL", mm.database.address, "Calls, budgets, prices, experiments, runs."),
+            _row(
+                s, "Stored content", "AIMM_LOG_CONTENT", s.log_content,
+                "full: prompts and answers; metadata: neither; none: no texts at all.",
+            ),
+        ],
+    }  # fmt: skip
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def stored() -> tuple[str, int | None, int]:
+    """The kind of the database, its size in bytes (None = not known), and the calls on record."""
+    mm = manager()
+    return ("SQLite" if mm.database.is_sqlite else "PostgreSQL"), mm.database.n_bytes(), mm.monitoring.counted().n
+
+
+def vendor_keys() -> list[tuple[str, str, str]]:
+    """Of each vendor: its name, the variable that sets it up, and what did; empty = nothing did."""
+    sources, names = manager().settings.sources, manager().vendors.names
+    found = []
+    for name, spec in VENDORS.items():
+        variables = spec.key_variables or (spec.url_variable,)
+        what = "Key" if spec.key_variables else "Address"
+        by = next((f"{what} from {each} ({sources[each]})" for each in variables if each in sources), "")
+        other = "Key from this page, kept in memory" if spec.key_variables else "Looked for at its usual address"
+        found.append((name, variables[0], (by or other) if name in names else ""))
+    return [*found, *((name, "", "Address from AIMM_SERVERS") for name in manager().settings.servers)]
+
+
+def _is_set(value: object) -> str:
+    return "set" if value else "not set"
+
+
+def _row(settings: Settings, name: str, variable: str, value: str, effect: str) -> Row:
+    return Row(name, variable, value, settings.sources.get(variable, DEFAULT), effect)

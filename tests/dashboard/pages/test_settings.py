@@ -1,0 +1,37 @@
+"""The page of settings: values with where they come from, and no secret on it."""
+
+from pathlib import Path
+
+import pytest
+
+from core.config import Settings
+from dashboard import process
+from tests.fakes.gemini import KEY, FakeGemini
+from tests.pages import button, page_app, show, texts
+
+pytestmark = pytest.mark.usefixtures("pages_as_served")
+
+
+def test_a_setting_says_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / ".env").write_text("AIMM_LOG_CONTENT=metadata\nAIMM_CALL_TIMEOUT_S=9\nAIMM_PROXY=\n")
+    monkeypatch.setenv("AIMM_CALL_TIMEOUT_S", "7")
+
+    found = Settings.load(tmp_path)
+
+    assert (found.log_content, found.call_timeout_s) == ("metadata", 7)
+    assert found.sources["AIMM_LOG_CONTENT"] == ".env" and found.sources["AIMM_CALL_TIMEOUT_S"] == "environment"
+    assert "AIMM_PROXY" not in found.sources and "metadata" not in found.sources.values()
+
+
+def test_settings_show_no_secret_and_a_vendor_is_tested_by_name(open_manager, sqlite_url: str, gemini: FakeGemini):
+    secret, sources = "https://hooks.example/T0/B0/x1y2", {"AIMM_ALERT_SLACK": "environment"}
+    for app in page_app(open_manager(sqlite_url, gemini, alert_slack=secret, sources=sources)):
+        process.manager().generate("Hi", model="sim-fast")
+        show(app, "settings")
+
+        shown = " ".join(each.proto.body for each in app.get("html"))
+        assert "<b>set</b></td><td>environment" in shown
+        assert secret not in shown + texts(app) and KEY not in shown + texts(app)
+        assert "SQLite" in texts(app) and "1 calls on record" in texts(app)
+        button(app, "Test Gemini").click().run()
+        assert "The key works" in texts(app)
