@@ -60,7 +60,7 @@ def _context_text(model: Model) -> str:
     return f" · {formatting.count(model.context_tokens)} context" if model.context_tokens else ""
 
 
-@st.cache_data(ttl=30, show_spinner=False)
+@st.cache_data(ttl=60, show_spinner=False)
 def _use() -> tuple[dict[tuple[str, str], tuple[date, date]], dict[tuple[str, str], Metrics]]:
     """By vendor and model: the first and the last day with a call, and the sums of 30 days."""
     monitoring = manager().monitoring

@@ -28,7 +28,7 @@ GROWING = {
 # What may, by a part of its text, and why.
 ALLOWED = {
     "count(*) - count(generations.cost_nano_usd)": "spend to the microsecond: the calls of the two hours that are cut",
-    "SELECT DISTINCT rollups_day.provider, rollups_day.model": "a row a day, model and outcome; kept for a minute",
+    "SELECT rollups_day.provider, rollups_day.model, min(": "a row a day, model and outcome; kept for a minute",
     "FROM votes JOIN comparisons": "people's own clicks; shared by all viewers for seconds",
     "WHERE generations.cost_nano_usd IS NULL": "unpriced calls alone, from an index that holds no others",
 }

@@ -176,8 +176,7 @@ class RollupStore(Store):
 
     def models(self) -> set[tuple[str, str]]:
         """(provider, model) of every call on record."""
-        rows = self._database.rows(select(rollups_day.c.provider, rollups_day.c.model).distinct())
-        return {(provider, model) for provider, model in rows}
+        return set(self.seen())
 
     def seen(self) -> dict[tuple[str, str], tuple[int, int]]:
         """The first and the last day with a call of each (provider, model)."""
