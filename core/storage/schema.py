@@ -150,6 +150,7 @@ workflow_runs = table(
 )
 Index("ix_workflow_runs_created", workflow_runs.c.created_at)
 Index("ix_workflow_runs_status", workflow_runs.c.status)
+Index("ix_workflow_runs_name", workflow_runs.c.workflow_name, workflow_runs.c.created_at)
 
 step_runs = table(
     "step_runs",
@@ -161,7 +162,7 @@ step_runs = table(
     Column("generation_id", ID),
     small("n_attempts", default="0"),
     number("tokens", default="0"),
-    number("cost_nano_usd", "started_at", "finished_at", optional=True),
+    number("cost_nano_usd", "started_at", "finished_at", "start", optional=True),
     CheckConstraint("status IN ('running', 'succeeded', 'failed', 'skipped')", name="step_run_status"),
 )
 

@@ -63,7 +63,7 @@ class WorkflowStore:
             return
         key = (step_runs.c.run_id == run_id) & (step_runs.c.step == step)
         old = connection.execute(select(step_runs).where(key)).mappings().one_or_none()
-        values = dict(values)
+        values = {"start": start, **values}
         add_tokens, add_cost = values.pop("add_tokens", 0), values.pop("add_cost", 0)
         tokens = (old["tokens"] if old else 0) + add_tokens
         before = old["cost_nano_usd"] if old else 0
@@ -78,9 +78,13 @@ class WorkflowStore:
     def reopen_steps(connection: Connection, run_id: str, *, is_awaited: bool) -> None:
         """Make failed and interrupted steps of a run start afresh; their money stays on record.
 
-        is_awaited: A person lets the step through that waits for that. Otherwise it goes on waiting.
+        is_awaited: A person lets the step through that waits for that, and it was planned so: keeping the finished
+            steps saves nothing. Otherwise it goes on waiting.
         """
         is_let_through = true() if is_awaited else step_runs.c.error != AWAITS
+        if is_awaited:
+            kept = (step_runs.c.run_id == run_id) & (step_runs.c.status == "succeeded")
+            connection.execute(update(step_runs).where(kept).values(start=step_runs.c.start + 1))
         connection.execute(
             update(step_runs)
             .where(step_runs.c.run_id == run_id, step_runs.c.status.in_(("failed", "running")), is_let_through)

@@ -75,6 +75,10 @@ class _Edit:
             self._put(key.start_mark.index, end, written)
 
     def _steps(self, node: yaml.SequenceNode, old: Sequence[Any], new: Sequence[Any]) -> None:
+        is_moved = any(was != now and (now in old or was in new) for was, now in zip(old, new, strict=False))
+        if is_moved and not node.flow_style:
+            self._rearrange(node, old, new)
+            return
         for item, before, after in zip(node.value, old, new, strict=False):
             if before != after:
                 self.mapping(item, before, after)
@@ -87,6 +91,22 @@ class _Edit:
             self._put_line(last, _block(list(new[len(old) :]), column), column)
         else:
             self._put(self._line_end(self._end(kept)), self._line_end(self._end(last)), "")
+
+    def _rearrange(self, node: yaml.SequenceNode, old: Sequence[Any], new: Sequence[Any]) -> None:
+        """Write steps in another order, each with the comments above it; those that are new, anew."""
+        dashes = [self._text[: item.start_mark.index].rindex("-") for item in node.value]
+        ends = [self._line_end(self._end(item)) for item in node.value]
+        first = self._line_start(dashes[0])
+        starts = [first, *(end + len(self._newline) for end in ends[:-1])]
+        written, left = [], list(range(len(old)))
+        for step in new:
+            at = next((at for at in left if old[at] == step), None)
+            if at is None:
+                written.append(" " * (dashes[0] - first) + _block([step], dashes[0] - first))
+            else:
+                left.remove(at)
+                written.append(self._text[starts[at] : ends[at]].replace(self._newline, "\n"))
+        self._put(first, ends[-1], "\n".join(written))
 
     def _remove_entry(self, node: yaml.MappingNode, value: yaml.Node) -> None:
         at = next(at for at, (_, each) in enumerate(node.value) if each is value)

@@ -16,7 +16,7 @@ _UNITS = ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h"), (float("inf"
 
 
 def gantt(frame: pd.DataFrame, sums: Mapping[str, str], colours: Mapping[str, str], ink: Ink) -> Spec:
-    """Waits, calls and repeated calls of each step; its time and its cost at the right.
+    """Waits, calls and repeated calls of each step; its cost at the right.
 
     sums: All steps from top to bottom, and what stands at the right of each.
     colours: By model.
@@ -29,7 +29,7 @@ def gantt(frame: pd.DataFrame, sums: Mapping[str, str], colours: Mapping[str, st
     axis: Spec = {"title": None, "ticks": False, "domain": False}
     right = {str(formatting.cell(name)): text for name, text in sums.items()}
     y: Spec = {"field": "step", "type": "nominal", "scale": {"domain": names}, "axis": None}
-    left, right_axis = (y | {"axis": axis | {"orient": side, "labelLimit": 150}} for side in ("left", "right"))
+    left, right_axis = (y | {"axis": axis | {"orient": side, "labelLimit": 130}} for side in ("left", "right"))
     x = {
         "field": "start", "type": "quantitative", "scale": {"domain": [0, end], "nice": False},
         "axis": {"title": None, "tickCount": 6, "labelExpr": f"format(datum.value / {unit}, '~g') + ' {unit_name}'"},

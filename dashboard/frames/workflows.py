@@ -69,9 +69,9 @@ def runs(found: Sequence[WorkflowRun]) -> pd.DataFrame:
 
 
 def sums(run: WorkflowRun) -> dict[str, str]:
-    """The cost and the time of each step."""
+    """The cost of each step."""
     return {
-        step.step: f"{formatting.usd(step.cost_usd)} · {formatting.seconds(step.latency_s)}"
+        step.step: formatting.usd(step.cost_usd)
         if step.n_attempts and step.finished_at else formatting.UNKNOWN
         for step in run.steps
     }  # fmt: skip

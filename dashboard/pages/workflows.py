@@ -109,6 +109,10 @@ def runs_list() -> None:
 
 top = head.show("Workflows")
 written = drafts.prepare(mm.workflows.definitions.texts())
+shown = run.found(address.value("run"))
+if shown is not None and state.get("flow_run") != shown.id and shown.workflow_name in written:
+    state["flow_selected"] = shown.workflow_name  # a run that is opened is of the workflow that is shown
+state["flow_run"] = shown.id if shown is not None else None
 chosen = drafts.choose(top, list(written))
 current = drafts.load(chosen, written[chosen])
 address.check("flow_view", VIEWS, "view")
@@ -123,7 +127,6 @@ if view in VIEWS[1:]:
     editor.show(chosen, current, view)
     st.stop()
 
-shown = run.found(address.value("run"))
 if shown is None:
     editor.says(chosen, current)
     if current.workflow:

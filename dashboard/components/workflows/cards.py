@@ -73,10 +73,9 @@ def _head(workflow: Workflow, at: int, key: str, *, is_open: bool) -> Change | N
         ("Remove", "delete", n == 1, lambda given: editing.removed(given, at)),
     )
     for label, icon, is_off, change in actions:
-        words = label.lower().replace(" ", "_")
+        words, text = label.lower().replace(" ", "_"), formatting.plain(f"{label}: {step.name}")
         if row.button(
-            "", icon=f":material/{icon}:", key=f"{key}_{words}", type="tertiary", disabled=is_off,
-            help=formatting.plain(f"{label}: {step.name}"),
+            text, icon=f":material/{icon}:", key=f"icon_{key}_{words}", type="tertiary", disabled=is_off, help=text,
         ):  # fmt: skip
             found = change
             if label == "Remove":
@@ -95,7 +94,7 @@ def _chips(step: Step) -> str:
     if step.when:
         word = "lacks" if step.when.negate else "has"
         said.append(escape(f"if {step.when.step} {word} “{step.when.contains[:30]}”"))
-    said += ["⏸ approval"] if step.approval else []
+    said += ["waits for approval"] if step.approval else []
     said += [f"check {step.check}"] if step.check != "none" else []
     said += [f"{step.attempts} attempts"] if step.attempts > 1 else []
     said += [f"on failure {step.on_failure}"] if step.on_failure != "stop" else []

@@ -57,7 +57,7 @@ def of_run(run: WorkflowRun) -> None:
 
 def _mark(step: StepRun, ink: Ink, *, is_awaited: bool) -> Mark:
     if is_awaited:
-        return Mark("⏸ waits for approval", ink.warn)
+        return Mark("waits for approval", ink.warn)
     if step.status == "succeeded":
         return Mark(f"✓ {formatting.seconds(step.latency_s)} · {formatting.usd(step.cost_usd)}", ink.good)
     said = {
@@ -107,8 +107,8 @@ def _inside(step: Step, mark: Mark, colours: Mapping[str, str], ink: Ink) -> str
     if step.when:
         word = "without" if step.when.negate else "with"
         said.append(f"<span>if {escape(step.when.step)} answers {word} “{escape(step.when.contains)[:40]}”</span>")
-    if step.approval and not mark.text.startswith("⏸"):
-        said.append("<span>⏸ after approval</span>")
+    if step.approval and not mark.text.startswith("waits"):
+        said.append("<span>after approval</span>")
     if mark.text:
         said.append(f"<span>{escape(mark.text)}</span>")
     return "".join(said)

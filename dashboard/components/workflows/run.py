@@ -170,7 +170,7 @@ def _timeline(run: WorkflowRun) -> None:
         if chosen:
             address.put("step", str(formatting.uncell(chosen[0]["step"])))
 
-    st.html('<p class="aimm-title">Timeline · cost and time of each step</p>')
+    st.html('<p class="aimm-title">Timeline and cost of each step</p>')
     if run.is_over:
         spec = (_chart if run.awaits else _kept_chart)(run, theme.mode())
         st.vega_lite_chart(spec=spec, key="run_gantt", on_select=clicked, selection_mode=SELECTION, width="stretch")

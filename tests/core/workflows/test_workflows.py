@@ -212,6 +212,21 @@ def test_any_change_means_what_it_says(old: Workflow, new: Workflow, is_flow: bo
     assert spec.from_yaml(rewritten(text, new)) == new
 
 
+def test_steps_that_are_moved_keep_what_their_author_wrote():
+    text = (
+        "name: x\nsteps:\n  - name: a   # first\n    prompt: 'p'\n  # about b\n"
+        '  - {name: b, prompt: "q"}\n  - name: c\n    prompt: |\n      r\n# end\n'
+    )
+    read = spec.from_yaml(text)
+    a, b, c = read.steps
+    new = Step(name="d", prompt="s")
+
+    assert rewritten(text, replace(read, steps=(b, new, a, c))) == (
+        'name: x\nsteps:\n  # about b\n  - {name: b, prompt: "q"}\n  - name: d\n    prompt: s\n'
+        "  - name: a   # first\n    prompt: 'p'\n  - name: c\n    prompt: |\n      r\n# end\n"
+    )
+
+
 def test_what_stands_behind_an_alias_is_changed_in_one_place():
     text = "name: x\nsteps:\n- &s {name: a, prompt: &p 'Say {{input}}'}\n- {name: b, prompt: *p}\n"
 
@@ -440,6 +455,7 @@ def test_a_failed_run_keeps_what_it_has_and_resumes_without_paying_again(
 
     assert (run.status, run.final_output) == ("succeeded", "Third.")
     assert len(gemini.requests) == 4  # the first step was asked once
+    assert run.saved_usd == run.steps[0].cost_usd
     assert "First." in gemini.requests[2]["body"]["contents"][0]["parts"][0]["text"]
 
 
@@ -454,11 +470,12 @@ def test_a_step_waits_for_approval(mm_without_key: ModelManager):
     assert "Not approved" in service.run(run_id).error
     service.resume(run_id)  # what was refused is not let through by taking the run up
     run = service.wait(run_id)
-    assert run.status == "paused"
+    assert (run.status, run.saved_usd) == ("paused", run.steps[0].cost_usd)
 
     service.resume(run_id)
     run = service.wait(run_id)
     assert (run.status, run.awaits, run.n_starts) == ("succeeded", None, 3)
+    assert run.saved_usd == run.steps[0].cost_usd  # to be let through is as planned, and saves nothing
 
 
 def test_json_that_is_none_goes_back_with_the_reason(open_manager, sqlite_url: str, gemini: FakeGemini):
