@@ -186,17 +186,9 @@ def scores(experiment: Experiment, analysis: Analysis) -> list[Score]:
             contrast, guard = analysis.contrast(position, metric), guards.get((position, metric))
             if contrast is None and guard is None and metric != design.primary:
                 continue
-            found.append(
-                Score(
-                    position=position,
-                    metric=metric,
-                    contrast=contrast,
-                    guard=guard,
-                    change=None if contrast is None else _change(analysis, contrast),
-                    state=_state(experiment, contrast, guard),
-                    is_larger_better=design.is_larger_better(metric),
-                )
-            )
+            change = None if contrast is None else _change(analysis, contrast)
+            state, is_larger_better = _state(experiment, contrast, guard), design.is_larger_better(metric)
+            found.append(Score(position, metric, contrast, guard, change, state, is_larger_better))
     return found
 
 

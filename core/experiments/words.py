@@ -20,7 +20,7 @@ _NAMES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """A variant against the control in one metric, judged.
 

@@ -11,9 +11,9 @@ import streamlit as st
 
 from core import ExperimentReport
 from core.domain.experiment import Decision, Experiment, Metric
-from core.experiments.analysis import SHARES, Analysis, VariantResult
+from core.experiments.analysis import SHARES
 from core.experiments.planner import Plan, plan
-from core.experiments.words import amount, names, signed
+from core.experiments.words import names, signed
 from core.statistics import power
 from core.statistics.interval import Interval
 from core.statistics.peeking import METHODS, Peeking, simulate
@@ -21,7 +21,6 @@ from dashboard import formatting, tables
 from dashboard.charts.base import Span, whole
 from dashboard.process import manager
 
-SHOWN: tuple[Metric, ...] = ("success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost")
 STATUSES = ("Running", "Rolling out", "Shadow", "Decided", "Stopped", "Limit broken", "Split is off")
 kept = st.cache_data(ttl=10, show_spinner=False, max_entries=500)
 kept_long = st.cache_data(ttl=60, show_spinner=False, max_entries=2000)  # of stopped ones: outcomes may still come late
@@ -96,6 +95,14 @@ def value(metric: Metric, found: Interval | None) -> str:
     return texts[metric](found.estimate) if metric in texts else f"{found.estimate:.3g}"
 
 
+def bounds(metric: Metric, found: Interval | None) -> str:
+    """The interval of a variant's value, in words."""
+    if found is None or not found.is_finite:
+        return ""
+    low, high = (value(metric, found._replace(estimate=each)) for each in found[1:])
+    return f"{low} to {high} at every look"
+
+
 def label(metric: Metric) -> str:
     """The name of a metric as it stands at the head of a row."""
     named = {"cost": "Cost per call", "cost_per_success": "Cost per success", "latency_p95": "Latency p95"}
@@ -110,12 +117,14 @@ def changed(metric: Metric, share: float, *, unit: bool = True) -> str:
 
 def variants(found: ExperimentReport) -> pd.DataFrame:
     """A row a variant: what it was asked, and what it cost."""
+    beliefs = found.analysis.beliefs
     return tables.frame(
         found.results,
         {
             "variant": lambda r: f"{r.variant.name} (shadow)" if r.variant.is_shadow else r.variant.name,
             "model": lambda r: r.variant.workflow or r.variant.model,
             "weight": lambda r: r.variant.weight,
+            "best": lambda r: beliefs[r.variant.position].probability_best if r.variant.position in beliefs else None,
             "units": lambda r: r.n_exposed,
             "outcomes": lambda r: r.n_outcomes,
             "calls": lambda r: r.n_calls,
@@ -123,44 +132,6 @@ def variants(found: ExperimentReport) -> pd.DataFrame:
             "latency s": lambda r: r.latency_mean_s,
             "tokens": lambda r: r.tokens_mean,
             "cost $": lambda r: r.cost_usd,
-        },
-    )
-
-
-def estimates(results: Sequence[VariantResult]) -> pd.DataFrame:
-    """A row a variant: every metric with the interval that holds at every look."""
-    metrics = [metric for metric in SHOWN if any(metric in r.estimates for r in results)]
-    records = [
-        {"variant": r.variant.name, **{label(m): _with_bounds(m, r.estimates.get(m)) for m in metrics}} for r in results
-    ]
-    return pd.DataFrame(records)
-
-
-def _with_bounds(metric: Metric, interval: Interval | None) -> str:
-    text = value(metric, interval)
-    if interval is None or not interval.is_finite:
-        return text
-    low, high = (value(metric, interval._replace(estimate=each)) for each in interval[1:])
-    return f"{text} ({low} to {high})"
-
-
-def contrasts(analysis: Analysis) -> pd.DataFrame:
-    """The table behind the forest plot, in each metric's own unit."""
-    return tables.frame(
-        analysis.contrasts,
-        {
-            "variant": lambda c: c.variant.name,
-            "metric": lambda c: label(c.metric),
-            "difference": lambda c: signed(c.metric, c.difference.estimate),
-            "from": lambda c: (
-                signed(c.metric, c.difference.lower) if math.isfinite(c.difference.lower) else formatting.UNKNOWN
-            ),
-            "to": lambda c: (
-                signed(c.metric, c.difference.upper) if math.isfinite(c.difference.upper) else formatting.UNKNOWN
-            ),
-            "p (any look)": lambda c: None if math.isnan(c.p_value) else min(1.0, c.p_value * analysis.n_comparisons),
-            "units": lambda c: c.n,
-            "claimed": lambda c: c.is_claimed,
         },
     )
 
@@ -220,19 +191,6 @@ def split(experiment: Experiment) -> str:
         f" {formatting.percent(v.weight / weights)})"
         for v, n in zip(experiment.served, counts, strict=True)
     )
-
-
-def beliefs(analysis: Analysis, primary: Metric) -> pd.DataFrame:
-    records = [
-        {
-            "variant": r.variant.name,
-            "probability to be best %": 100 * belief.probability_best,
-            "expected loss": amount(primary, belief.expected_loss, is_difference=True),
-        }
-        for r in analysis.results
-        if (belief := analysis.beliefs.get(r.variant.position)) is not None
-    ]
-    return pd.DataFrame(records, columns=["variant", "probability to be best %", "expected loss"])
 
 
 def costs(found: ExperimentReport) -> str:

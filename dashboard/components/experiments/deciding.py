@@ -38,15 +38,16 @@ def buttons(found: ExperimentReport, row: Any) -> None:
             label = f"Ship {others[0].letter}" if len(others) == 1 else "Ship a variant"
             names = " or ".join(variant.name for variant in others)
             _button(row, label, "ship", decision.action == "ship" and not keeps, f"Ship {names}.")
-    if asked := st.session_state.get(_ASKED):
-        kind, title = asked, {"stop": "Stop", "keep": f"Keep {control.name}", "ship": "Ship"}[asked]
+    asked, kind = st.session_state.get(_ASKED, ("", ""))
+    if asked == experiment.id:
+        title = {"stop": "Stop", "keep": f"Keep {control.name}", "ship": "Ship"}[kind]
         st.dialog(formatting.plain(f"{title}: {experiment.name}"), on_dismiss=_close)(_inside)(found, kind)
 
 
 def _button(row: Any, label: str, kind: str, is_primary: bool, help_text: str) -> None:
     row.button(
         label, key=f"exp_{kind}", type="primary" if is_primary else "secondary", help=formatting.plain(help_text),
-        on_click=lambda: st.session_state.update({_ASKED: kind}),
+        on_click=lambda: st.session_state.update({_ASKED: (st.query_params.get("experiment"), kind)}),
     )  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def _more(experiment: Experiment) -> None:
         on_click="ignore",
         help="Hypothesis, phases, numbers and decision. `aimm experiments verify FILE` checks it against the database.",
     )
-    if experiment.status != "running":
+    if experiment.status != "running" or experiment.is_rollout:
         return
     if experiment.is_simulated and st.button(
         "Simulate 1,000 users",

@@ -7,9 +7,9 @@ from typing import Literal
 import streamlit as st
 
 from core import ExperimentReport
-from core.domain.experiment import SMALLER_IS_BETTER, Experiment, OutcomeInput
+from core.domain.experiment import Experiment, OutcomeInput
 from core.experiments.analysis import SHARES
-from core.experiments.words import names, short_effect
+from core.experiments.words import short_effect
 from core.statistics.sample_ratio import ALARM_E_VALUE
 from dashboard import address, failure, formatting, tables, theme
 from dashboard.charts.experiments import effect_over_time, units_per_day
@@ -25,9 +25,9 @@ COLOURS: dict[str, Literal["blue", "green", "red"]] = {
     "Split is off": "red",
 }
 BAYES = (
-    "What a Bayesian with flat priors believes now. It does not control the rate of errors: stopping as soon as a"
-    " variant is 95% likely to be best names a false winner in two of three experiments without any difference. The"
-    " verdict does not use it."
+    "What a Bayesian with flat priors believes now of the main metric. It does not control the rate of errors:"
+    " stopping as soon as a variant is 95% likely to be best names a false winner in two of three experiments without"
+    " any difference. The verdict does not use it."
 )
 CONFIDENCE = "Level {:.4g}%: alpha {:.4g} for each of {} comparisons. It holds at every look."
 SPLIT = "{}. Log e-value against the planned split {:.2f}; the alarm is at {:.2f}, one false alarm in a hundred."
@@ -151,6 +151,7 @@ def _variants(found: ExperimentReport) -> None:
     frame, c = experiments.variants(found), st.column_config
     config = {
         "model": tables.model_column(frame["model"], models.colours(theme.mode()), label="Model or workflow"),
+        "best": c.NumberColumn("Chance to be best", format="percent", help=BAYES),
         "units": c.NumberColumn(f"{found.experiment.unit.capitalize()}s", format="localized"),
         **{name: c.NumberColumn(format="localized") for name in ("outcomes", "calls", "failed")},
         "latency s": c.NumberColumn("Mean latency", format="%.2f s"),
@@ -164,8 +165,6 @@ def _more(found: ExperimentReport) -> None:
     """Draw the parts that experts look up; each is computed where it is open."""
     experiment = found.experiment
     parts: dict[str, tuple[str, Callable[[], None]]] = {
-        "All estimates and differences": ("table", lambda: _differences(found)),
-        "Bayesian view": ("casino", lambda: _beliefs(found)),
         "Latest assignments": ("list", lambda: tables.show(experiments.latest(experiment))),
         "Why you may look at any time": ("science", learning.show),
     }
@@ -178,23 +177,6 @@ def _more(found: ExperimentReport) -> None:
         if box.open:
             with box, failure.contained():
                 draw()
-
-
-def _differences(found: ExperimentReport) -> None:
-    primary = found.experiment.design.primary
-    tables.show(experiments.estimates(found.analysis.results))
-    tables.show(experiments.contrasts(found.analysis))
-    better = "smaller" if primary in SMALLER_IS_BETTER else "larger"
-    st.caption(
-        f"Primary metric: {names(primary)}; {better} is better. All intervals on this page are confidence sequences:"
-        " they hold however often you look."
-    )
-
-
-def _beliefs(found: ExperimentReport) -> None:
-    st.caption(BAYES)
-    config = {"probability to be best %": st.column_config.NumberColumn(format="%.1f")}
-    tables.show(experiments.beliefs(found.analysis, found.experiment.design.primary), column_config=config)
 
 
 def _shadows(experiment: Experiment) -> None:

@@ -42,9 +42,8 @@ def show() -> None:
         with _step("3 What decides", missing) as lacks:
             design = _deciding(lacks)
         with _step("4 How long", missing):
-            days = inputs.number(st, "End after at most (days)", f"{DRAFT}days", (1, 3650), 90)
-            n_per_day, typical = _traffic(design["primary"])
-    design |= {"max_days": int(days or 90)}
+            days, n_per_day, typical = _traffic(design["primary"])
+    design["max_days"] = days
     served = [v for v in variants if v.is_served]
     with right, st.container(border=True):
         _expected(design, n_per_day * where["audience"], typical, len(served), where["unit"])
@@ -158,8 +157,8 @@ def _deciding(lacks: list[str]) -> dict[str, Any]:
     rule = inputs.choice(row[1], "Ship B when", f"{DRAFT}rule", list(RULES), format_func=RULES.__getitem__)
     unit, scale, first = EFFECTS[primary]
     small = inputs.number(
-        row[2], f"Smallest effect that matters ({unit})", f"{DRAFT}small_{primary}", (0.0, 1000.0), first, step=first / 10,
-        help="The duration is planned for it. 0 = not said.", format="%g",
+        row[2], f"Smallest effect that matters ({unit})", f"{DRAFT}small_{primary}", (0.0, 1000.0), first,
+        step=first / 10, help="The duration is planned for it. 0 = not said.", format="%g",
     )  # fmt: skip
     margin = None
     if rule == "not_worse_and_cheaper":
@@ -184,20 +183,22 @@ def _deciding(lacks: list[str]) -> dict[str, Any]:
     }
 
 
-def _traffic(primary: Metric) -> tuple[float, float]:
-    """Units a day, and the metric as it is today: a rate, or the standard deviation of a unit."""
-    row = st.columns(2)
+def _traffic(primary: Metric) -> tuple[int, float, float]:
+    """Days, units a day, and the metric as it is today: a rate, or the standard deviation of a unit."""
+    row = st.columns(3)
+    days = inputs.number(row[0], "End after at most (days)", f"{DRAFT}days", (1, 3650), 90)
     per_day = inputs.number(
-        row[0], "Users per day", f"{DRAFT}per_day", (0, 10_000_000), experiments.units_per_day() or 1000,
+        row[1], "Users per day", f"{DRAFT}per_day", (0, 10_000_000), experiments.units_per_day() or 1000,
         help="All variants together: your traffic of the last 14 days, or 1,000 if there was none.",
     )  # fmt: skip
+    typical = 0.0
     if primary == "success":
-        rate = inputs.number(row[1], "Success rate today (%)", f"{DRAFT}rate", (0.1, 99.9), 30.0)
-        return float(per_day or 0), float(rate or 30) / 100
-    if primary in SPREADS:
-        sd = inputs.number(row[1], "Standard deviation", f"{DRAFT}sd_{primary}", (0.001, 1e9), SPREADS[primary])
-        return float(per_day or 0), float(sd or 1)
-    return float(per_day or 0), 0.0
+        rate = inputs.number(row[2], "Success rate today (%)", f"{DRAFT}rate", (0.1, 99.9), 30.0)
+        typical = float(rate or 30) / 100
+    elif primary in SPREADS:
+        sd = inputs.number(row[2], "Standard deviation", f"{DRAFT}sd_{primary}", (0.001, 1e9), SPREADS[primary])
+        typical = float(sd or 1)
+    return int(days or 90), float(per_day or 0), typical
 
 
 def _expected(design: dict[str, Any], per_day: float, typical: float, n_variants: int, unit: str) -> None:

@@ -55,7 +55,10 @@ def _row(found: ExperimentReport, score: Score, reach: float) -> Row:
         bar = Bar(*score.change, reach, tone, words, 0.0, score.is_larger_better, score.is_informal)
     return [
         Cell(experiments.label(metric), _limit(score.guard.guardrail) if score.guard else note, is_strong=True),
-        *(Cell(experiments.value(metric, values[at])) for at in (control, score.position)),
+        *(
+            Cell(experiments.value(metric, values[at]), tip=experiments.bounds(metric, values[at]))
+            for at in (control, score.position)
+        ),
         told,
         bar,
         Pill(text, tone, f"{tip} {INFORMAL}" if score.is_informal else tip),

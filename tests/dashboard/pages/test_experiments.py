@@ -1,5 +1,6 @@
 """Experiments: made in four steps, judged in a table, decided with a name and a confirmation."""
 
+import html
 import json
 import re
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.domain.experiment import OutcomeInput
+from core.domain.experiment import OutcomeInput, Variant
 from dashboard import process
 from dashboard.charts.colours import LIGHT
 from dashboard.charts.experiments import effect_over_time
@@ -96,6 +97,32 @@ def test_a_scorecard_judges_each_metric_in_words(app_with_demo: AppTest):
     found = scorecard(app_with_demo)
     assert "Success rate main 60.8% 70.1% +9.3 pts +5.1 to +13.4 Better" in found
     assert re.search(r"Latency p95 limit \+50% .* Within limit Error rate limit \+3 pts", found)
+
+
+def test_no_variant_is_offered_for_shipping_where_none_has_won(app: AppTest):
+    names = ("A <b>", "B **bold**", "=C|$1$")
+    variants = [Variant(position=at, name=name, model="sim-fast") for at, name in enumerate(names)]
+    made = process.manager().experiments.create("*Tone* :red[x]", variants, hypothesis="h", primary="rating")
+    rows = [OutcomeInput(variant=n % 3, unit_id=f"u{n}", rating=1 + n % 5) for n in range(300)]
+    process.manager().experiments.record(made.id, rows)
+    opened(app, made.id)
+    assert "=C|$1$" in html.unescape(scorecard(app))
+
+    app.button(key="exp_ship").click().run()
+    assert app.selectbox(key="exp_ship_variant").value is None and app.button(key="exp_sure").disabled
+    app.button(key="exp_cancel").click().run()
+    assert not any(each.key == "exp_sure" for each in app.button)
+
+
+def test_a_rollout_goes_on_by_itself(app: AppTest):
+    mm = process.manager()
+    made = mm.experiments.create("Tone", ["sim-fast", "sim-balanced"], hypothesis="h")
+    rollout = mm.aliases.promote(made.id, 1, "bot").rollout_id
+    assert "Rolling out" in [status for [status] in show(app, "experiments").dataframe[0].value["status"]]
+
+    opened(app, rollout)
+    assert "5% of the traffic" in texts(app)
+    assert not {"Ship B", "Keep A", "Start a new phase"} & {each.label for each in app.button}
 
 
 def test_the_simulator_answers(app_with_demo: AppTest):
