@@ -40,7 +40,7 @@ def overview(
 
     times: A row a bucket, without gaps. models: A row a bucket and model.
     """
-    frame, shown = _with_models(times, models)
+    frame, shown = with_models(times, models)
     frame, failures = _with_failures(frame)
     frame = frame.assign(
         **{
@@ -52,11 +52,7 @@ def overview(
         }
     ).drop(columns=["failures", "model"])
     stack = Stack(frame, span, ink, tips=TIPS, incidents=[each[:2] for each in incidents])
-    series = [
-        Series(column, name, colours.get(name, ink.muted) if name != "other" else ink.answered)
-        for column, name in shown.items()
-    ]
-    stack.bars(_cost_title(times, shown, frame), series, "$,~r")
+    stack.bars(cost_title(times, shown, frame), series_of(shown, ink, colours), "$,~r")
     counted = [Series("answered", "OK", ink.answered)]
     counted += [Series(column, failure_text(name), of_failure(name, ink)) for column, name in failures.items()]
     stack.bars(_calls_title(times, incidents), counted, "~s", is_count=True)
@@ -74,7 +70,15 @@ def _seconds(column: pd.Series) -> list[str]:
     return [formatting.seconds(None if pd.isna(value) else float(value)) for value in column]
 
 
-def _with_models(times: pd.DataFrame, models: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+def series_of(shown: Mapping[str, str], ink: Ink, colours: Mapping[str, str]) -> list[Series]:
+    """The models of `with_models` in their colours."""
+    return [
+        Series(column, name, colours.get(name, ink.muted) if name != "other" else ink.answered)
+        for column, name in shown.items()
+    ]
+
+
+def with_models(times: pd.DataFrame, models: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Cost by model as columns: the dearest, and the rest together; their names by column."""
     cost = models.groupby("model")["cost $"].sum().sort_values(ascending=False)
     top = list(cost.index[:MODELS_SHOWN])
@@ -102,7 +106,7 @@ def _with_failures(times: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     return times.assign(**named, answered=times["requests"] - times["errors"]), columns
 
 
-def _cost_title(times: pd.DataFrame, shown: Mapping[str, str], frame: pd.DataFrame) -> str:
+def cost_title(times: pd.DataFrame, shown: Mapping[str, str], frame: pd.DataFrame) -> str:
     total = float(times["cost $"].sum())
     text = f"Cost {formatting.usd(total)}"
     first = next(iter(shown.items()), None)

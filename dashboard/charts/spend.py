@@ -1,86 +1,89 @@
-"""Money over time: spend by day, where the month is heading, and why spend moved."""
+"""Money: cost by day against a budget, where the month is heading, and the causes of a change."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from dashboard.charts.base import (
-    ERROR_COLOUR,
-    PALETTE,
-    Span,
-    bars,
-    by_model,
-    finish,
-    of_frame,
-    over_time,
-    time_axis,
-    time_tip,
-)
+from dashboard import formatting
+from dashboard.charts.base import Span
+from dashboard.charts.colours import Ink
+from dashboard.charts.monitoring import cost_title, series_of, with_models
+from dashboard.charts.stack import Stack, Tip, config
+from dashboard.formatting import usd, usd_change
 
-UNPRICED = "#a855f7"
-
-
-@of_frame
-def daily_spend(frame: pd.DataFrame, budget_usd: float | None, span: Span) -> Any:
-    """Cost per day stacked by model; days with unpriced calls are hatched, and the budget per day is a dashed line.
-
-    The hatch has no height in money, because there is none: it says that the bar is not whole.
-    """
-    tips = ["model:N", alt.Tooltip("cost $:Q", format="$.6f"), "calls:Q", "unpriced calls:Q"]
-    y = alt.Y("sum(cost $):Q", title="Cost (USD per day)")
-    layers = [bars(frame, span, y, tips, color=by_model(frame["model"]))]
-    by_day = frame.groupby("time", as_index=False)[["cost $", "unpriced calls", "unpriced tokens"]].sum()
-    missing = by_day[by_day["unpriced calls"] > 0]
-    if not missing.empty:
-        height = max(float(by_day["cost $"].max()) * 0.12, 1e-6)
-        lows = [missing["cost $"] + height * n / 5 for n in range(5)]
-        steps = pd.concat([missing.assign(low=low, high=low + height / 10) for low in lows])
-        tips = [time_tip("day"), "unpriced calls:Q", alt.Tooltip("unpriced tokens:Q", format=",")]
-        hatch = alt.Chart(steps).mark_bar(color=UNPRICED, opacity=0.75)
-        layers.append(
-            hatch.encode(x=time_axis(span), y=alt.Y("low:Q", title="Cost (USD per day)"), y2="high:Q", tooltip=tips)
-        )
-    if budget_usd is not None:
-        rule = alt.Chart(pd.DataFrame({"y": [budget_usd]})).mark_rule(strokeDash=[6, 4], color=ERROR_COLOUR)
-        layers.append(rule.encode(y="y:Q", tooltip=[alt.Tooltip("y:Q", title="budget a day", format="$.4f")]))
-    return over_time(span, alt.layer(*layers))
+FAR = 4  # times the dearest day, from which a budget's line would leave no room for the bars
+STEPS = {
+    "before": "Before", "volume": "Number of calls", "mix": "Which models", "input length": "Length of prompts",
+    "answer length": "Length of answers", "cache share": "Part from the cache", "price": "Price per token",
+    "other": "Other charges", "now": "Now",
+}  # fmt: skip
+Drawn = tuple[dict[str, Any], list[str]]
 
 
-def forecast(frame: pd.DataFrame, limit_usd: float | None, span: Span) -> Any:
-    """Spend of the month so far, where it is heading with its 80 % range, and the budget as a dashed line."""
-    x = time_axis(span)
-    layers = []
-    if "expected" in frame:
-        path = frame.dropna(subset=["expected"])
-        tips = [time_tip("day"), *(alt.Tooltip(f"{name}:Q", format="$,.4f") for name in ("expected", "lower", "upper"))]
-        fan = alt.Chart(path).mark_area(opacity=0.25, color=PALETTE[0])
-        layers.append(fan.encode(x=x, y=alt.Y("lower:Q", title="Spend of the month (USD)"), y2="upper:Q", tooltip=tips))
-        layers.append(
-            alt.Chart(path).mark_line(strokeDash=[4, 3], color=PALETTE[0]).encode(x=x, y="expected:Q", tooltip=tips)
-        )
-    if "spent" in frame:
-        spent = alt.Chart(frame.dropna(subset=["spent"])).mark_line(color=PALETTE[0], point=alt.OverlayMarkDef(size=14))
-        tips = [time_tip("day"), alt.Tooltip("spent:Q", format="$,.4f")]
-        layers.append(spent.encode(x=x, y=alt.Y("spent:Q", title="Spend of the month (USD)"), tooltip=tips))
-    if limit_usd is not None:
-        rule = alt.Chart(pd.DataFrame({"y": [limit_usd]})).mark_rule(strokeDash=[6, 4], color=ERROR_COLOUR)
-        layers.append(rule.encode(y="y:Q", tooltip=[alt.Tooltip("y:Q", title="budget", format="$,.2f")]))
-    return over_time(span, alt.layer(*layers))
+def daily(
+    times: pd.DataFrame, models: pd.DataFrame, a_day: float | None, span: Span, ink: Ink, colours: Mapping[str, str]
+) -> Drawn:
+    """Cost a day by model. times: A row a day, without gaps. a_day: The month's budget by the day."""
+    frame, shown = with_models(times, models)
+    texts = {"cost text": frame["cost $"].map(usd), "calls text": frame["requests"].map(formatting.count)}
+    texts["unpriced text"] = frame["unpriced calls"].map(formatting.count)
+    tips = (Tip("cost text", "Cost"), Tip("calls text", "Calls"), Tip("unpriced text", "Without a price"))
+    stack = Stack(frame.drop(columns=["failures", "model"]).assign(**texts), span, ink, tips=tips, height=170)
+    title, dearest = cost_title(times, shown, frame), float(times["cost $"].max())
+    if a_day is not None:
+        n_over = int((times["cost $"] > a_day).sum())
+        title += f" · {n_over} {'day' if n_over == 1 else 'days'} over the budget's {usd(a_day)} a day"
+    limit = a_day if a_day is not None and a_day <= FAR * dearest else None
+    stack.bars(title, series_of(shown, ink, colours), "$,~r", limit=limit, marked="unpriced calls")
+    return stack.spec(), stack.selections
 
 
-def bridge(frame: pd.DataFrame) -> Any:
-    """A waterfall from one period's spend to another's."""
-    order = frame["step"].tolist()
-    axis = alt.Axis(labelAngle=-35, labelOverlap=False)
-    colour = alt.Scale(domain=["total", "more", "less"], range=["#7c7f86", ERROR_COLOUR, PALETTE[1]])
-    bars = alt.Chart(frame).mark_bar(size=34)
-    return finish(
-        bars.encode(
-            x=alt.X("step:N", sort=order, scale=alt.Scale(domain=order), title=None, axis=axis),
-            y=alt.Y("start:Q", title="Spend (USD)"),
-            y2="end:Q",
-            color=alt.Color("kind:N", scale=colour, legend=None),
-            tooltip=["step:N", alt.Tooltip("change:Q", format="+$,.6f"), alt.Tooltip("end:Q", format="$,.6f")],
-        )
-    )
+def month(frame: pd.DataFrame, title: str, limit: float | None, span: Span, ink: Ink) -> Drawn:
+    """Spend of the month so far, and where it is heading with its range."""
+    columns = {"spent": "Spent", "expected": "Expected", "lower": "At least", "upper": "At most"}
+    texts = {f"{name} text": [usd(None if pd.isna(v) else float(v)) for v in frame[name]] for name in columns}
+    tips = [Tip(f"{name} text", label) for name, label in columns.items()]
+    stack = Stack(frame.assign(**texts), span, ink, tips=tips, height=170)
+    reach = float(frame[["spent", "upper"]].max().max())
+    stack.fan(title, "$,~r", limit=limit if limit is not None and limit <= FAR * reach else None)
+    return stack.spec(), stack.selections
+
+
+def bridge(frame: pd.DataFrame, ink: Ink) -> dict[str, Any]:
+    """From the spend of one period to that of another, cause by cause: a row a step."""
+    colours = {"total": ink.answered, "more": ink.warn, "less": ink.good}
+    rows = [
+        {
+            "step": STEPS[row["step"]], "start": row["start"], "end": row["end"], "kind": row["kind"],
+            "high": max(row["start"], row["end"]),
+            "text": usd(row["end"]) if row["kind"] == "total" else usd_change(row["change"]),
+        }
+        for row in frame.to_dict("records")
+    ]  # fmt: skip
+    top = max(row["high"] for row in rows)
+    x = {"type": "quantitative", "title": None, "scale": {"domain": [0, 1.2 * top or 1], "nice": False}}
+    x["axis"] = {"format": "$,~r", "tickCount": 4, "domain": False, "ticks": False}
+    names = [row["step"] for row in rows]
+    axis = {
+        "title": None,
+        "domain": False,
+        "ticks": False,
+        "minExtent": 116,
+        "maxExtent": 116,
+        "labelLimit": 112,
+        "labelOverlap": False,
+    }
+    y = {"field": "step", "type": "nominal", "sort": names, "axis": axis, "scale": {"domain": names}}
+    scale = {"domain": list(colours), "range": list(colours.values())}
+    bars = {
+        "mark": {"type": "bar", "height": 14},
+        "encoding": {
+            "x": x | {"field": "start"}, "x2": {"field": "end"}, "y": y,
+            "color": {"field": "kind", "type": "nominal", "scale": scale, "legend": None},
+        },
+    }  # fmt: skip
+    label = {"type": "text", "align": "left", "dx": 5, "color": ink.text, "fontSize": 11}
+    texts = {"mark": label, "encoding": {"x": x | {"field": "high"}, "y": y, "text": {"field": "text"}}}
+    layers = [layer | {"data": {"values": rows}} for layer in (bars, texts)]
+    return {"height": 50 + 22 * len(rows), "layer": layers, "config": config(ink)}

@@ -62,8 +62,20 @@ class Stack:
         """The names under which clicks and brushes come back."""
         return [f"{kind}{at}" for kind in ("pick", "zoom") for at in range(len(self._panels))]
 
-    def bars(self, title: str, series: Sequence[Series], form: str, *, is_count: bool = False) -> None:
-        """Bars stacked in the order of the series; the bucket that is not over is hatched."""
+    def bars(
+        self,
+        title: str,
+        series: Sequence[Series],
+        form: str,
+        *,
+        is_count: bool = False,
+        limit: float | None = None,
+        marked: str = "",
+    ) -> None:
+        """Bars stacked in the order of the series; the bucket that is not over is hatched.
+
+        limit: A dashed line. marked: A column; where it has more than 0, a triangle says that the bar is not whole.
+        """
         labels = [each.label for each in series]
         columns = {each.label: each.column for each in series}
         y = self._y(form, is_count=is_count)
@@ -82,7 +94,36 @@ class Stack:
         hatch = self._layer(
             {"type": "bar", "size": self._bar_px(), "fill": self._stripes()}, whole, y=y | {"field": "value"}
         )
-        self._add(title, [bars, hatch] if any(row["value"] for row in whole) else [bars], labels)
+        layers = [bars, hatch] if any(row["value"] for row in whole) else [bars]
+        rows = [
+            {"mid": row["mid"], "value": sum(row[each.column] or 0 for each in series)}
+            for row in self._rows
+            if marked and row[marked]
+        ]
+        if rows:
+            mark = {"type": "point", "shape": "triangle-up", "filled": True, "size": 36, "color": self._ink.unpriced}
+            layers.append(self._layer(mark | {"yOffset": -6}, rows, y=y | {"field": "value"}))
+        self._add(title, layers + self._limit(limit, y), labels)
+
+    def fan(self, title: str, form: str, *, limit: float | None = None) -> None:
+        """The columns spent, expected, lower and upper: a line up to now, and a pale range ahead of it."""
+        y, colour, mark = self._y(form), self._ink.brand, {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
+        ahead = [row for row in self._rows if row["expected"] is not None]
+        area = self._layer(
+            {"type": "area", "interpolate": "linear", "opacity": 0.18, "color": colour, "tooltip": None}, ahead,
+            y=y | {"field": "lower"}, y2={"field": "upper"},
+        )  # fmt: skip
+        way = self._layer(mark | {"strokeDash": [3, 3], "color": colour}, ahead, y=y | {"field": "expected"})
+        spent = [row for row in self._rows if row["spent"] is not None]
+        done = self._layer(
+            mark | {"color": colour, "point": {"size": 14, "color": colour}}, spent, y=y | {"field": "spent"}
+        )
+        self._add(title, [area, way, done, *self._limit(limit, y)], [])
+
+    def _limit(self, limit: float | None, y: Spec) -> list[Spec]:
+        mark = {"type": "rule", "strokeDash": [6, 4], "color": self._ink.warn, "strokeWidth": 1.5}
+        rows = {"data": {"values": [{"limit": limit}]}}
+        return [] if limit is None else [rows | {"mark": mark, "encoding": {"y": y | {"field": "limit"}}}]
 
     def lines(self, title: str, series: Sequence[Series], form: str, *, unit: str = "") -> None:
         """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""

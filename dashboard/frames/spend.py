@@ -12,6 +12,7 @@ from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from dashboard import formatting, tables
 from dashboard.charts.base import Span
+from dashboard.frames import monitoring
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager
 
@@ -32,50 +33,37 @@ def month_span() -> Span:
 
 
 @kept
-def daily(of: Range, simulated: bool) -> pd.DataFrame:
-    """Known cost a day and model in USD, and the calls without a price."""
-    rows = manager().monitoring.by_model(days(of), bucket="day", simulated=simulated)
-    return tables.frame(
-        rows,
-        {
-            "time": lambda row: row.bucket,
-            "model": lambda row: row.model,
-            "cost $": lambda row: float(row.metrics.cost_usd),
-            "calls": lambda row: row.metrics.n,
-            "unpriced calls": lambda row: row.metrics.n_unpriced,
-            "unpriced tokens": lambda row: row.metrics.unpriced_tokens,
-        },
+def daily(of: Range, model: str | None, simulated: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row a day, those without calls too; and a row a day and model."""
+    whole_days = Range(day_span(of), days(of), of.is_zoomed)
+    return (
+        monitoring.over_time(whole_days, model, simulated),
+        monitoring.by_model(whole_days, model, simulated, "day"),
     )
 
 
 @st.cache_data(ttl=30, show_spinner=False)
-def forecast(simulated: bool) -> tuple[pd.DataFrame, str]:
-    """Cumulative spend of this month by day: what was spent, then the expected path with its 80 % range; and a note."""
-    spend, now = manager().spend, datetime.now(UTC)
-    found = spend.month(simulated=simulated)
-    start = manager().monitoring.window(now.replace(day=1, hour=0, minute=0, second=0, microsecond=0), now)
-    rows = manager().monitoring.over_time(start, bucket="day", simulated=simulated)
+def forecast(simulated: bool) -> tuple[pd.DataFrame, str, str]:
+    """Cumulative spend of this month by day, then the expected path with its 80 % range; both in words."""
+    found, now, span = manager().spend.month(simulated=simulated), datetime.now(UTC), month_span()
+    rows = manager().monitoring.over_time(Window(span.since, now), bucket="day", simulated=simulated)
     by_day = {row.bucket: float(row.metrics.cost_usd) for row in rows}
-    total, records = 0.0, []
-    for day in pd.date_range(start.since, now) if by_day else ():  # one without a call stands at what was spent before
-        total += by_day.get(day.to_pydatetime(), 0.0)
-        records.append({"time": day, "spent": total})
-    if isinstance(found, TooEarly):
-        return pd.DataFrame(records, columns=["time", "spent"]), found.reason
-    path = [
-        {
-            "time": pd.Timestamp(day.on, tz="UTC"),
-            "expected": day.expected_usd,
-            "lower": day.lower_usd,
-            "upper": day.upper_usd,
-        }
-        for day in found.path
-    ]
-    text = (
-        f"{formatting.usd(found.expected_usd)} by month end, 8 times out of 10 between"
-        f" {formatting.usd(found.lower_usd)} and {formatting.usd(found.upper_usd)}; from {found.n_days} days."
+    spent = pd.Series({day: by_day.get(day.to_pydatetime(), 0.0) for day in pd.date_range(span.since, now)}).cumsum()
+    columns = {"spent": spent if by_day else None, "expected": None, "lower": None, "upper": None}
+    frame = pd.DataFrame(
+        columns, index=pd.date_range(span.since, span.until, inclusive="left", name="time"), dtype=float
     )
-    return pd.DataFrame([*records, *path]), text
+    last = float(spent.iloc[-1])
+    title = f"This month {formatting.usd(last)}"
+    if isinstance(found, TooEarly):
+        return frame.reset_index(), title, f"No forecast: {formatting.plain(found.reason)}"
+    frame.loc[spent.index[-1], ["expected", "lower", "upper"]] = last  # where the fan begins
+    for day in found.path:
+        at = pd.Timestamp(day.on, tz="UTC")
+        frame.loc[at, ["expected", "lower", "upper"]] = day.expected_usd, day.lower_usd, day.upper_usd
+    ends = [formatting.usd(usd) for usd in (found.expected_usd, found.lower_usd, found.upper_usd)]
+    title += f" · {ends[0]} expected by its end ({ends[1]} – {ends[2]})"
+    return frame.reset_index(), title, f"From {found.n_days} days, with the weekly pattern."
 
 
 @kept

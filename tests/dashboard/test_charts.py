@@ -1,7 +1,6 @@
 """Charts cover the chosen range and mark what is not over; changes say what they stand on."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,34 +18,21 @@ SPANS = {
     "hour": Span("hour", datetime(2026, 3, 7, 16, tzinfo=UTC), datetime(2026, 3, 8, 16, tzinfo=UTC), NOW),
 }
 COLUMNS = ("requests", "success %", "p50 s", "p95 s", "p99 s", "first token p50 s", "first token p95 s", "first token p99 s", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "unpriced tokens", "calls", "errors")  # fmt: skip
-DRAWN = {"spend": lambda frame, span: spend.daily_spend(frame, None, span)}
 
 
-@pytest.mark.parametrize("bucket", SPANS)
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_chart_covers_its_range_and_shades_the_bucket_under_way(name: str, bucket: str):
-    span = SPANS[bucket]
-    frame = pd.DataFrame({"time": [pd.Timestamp(span.since)], "model": ["sim-fast"], "variant": ["A"], **dict.fromkeys(COLUMNS, 1.0)})  # fmt: skip
-
-    layers = DRAWN[name](frame, span).to_dict()["layer"]
-
-    flat = [inner for layer in layers for inner in layer.get("layer", [layer])]
-    for layer in flat:
-        domain = layer["encoding"]["x"]["scale"]["domain"]
-        assert domain == [1000 * span.since.timestamp(), 1000 * span.until.timestamp()]
-        assert layer["mark"].get("interpolate", "linear") == "linear"  # between two buckets nothing is made up
-    assert flat[0]["mark"]["type"] == "rect"
-    assert span.last == NOW.replace(minute=0, hour=15 if bucket == "hour" else 0)
-
-
-def drawn_overview(span: Span, model: str = "gpt-5", **cells: Any) -> dict[str, Any]:
-    """The stack of a range in which only the first and the last bucket had calls."""
+def two_buckets(span: Span, model: str = "gpt-5", **cells: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A range in which only the first and the last bucket had calls: a row a bucket, and a row a bucket and model."""
     row = {"model": model, "failures": {"rate_limited": 1}, **dict.fromkeys(COLUMNS, 1.0), **cells}
     times = pd.DataFrame([{"time": pd.Timestamp(at), **row} for at in (span.since, span.last)])
     whole = base.whole(times, span)
     whole["failures"] = [each if isinstance(each, dict) else {} for each in whole["failures"]]
     counts = ["requests", "input", "cached", "thinking", "output", "cost $", "unpriced calls", "errors"]
     whole = whole.assign(**{name: whole[name].fillna(0) for name in counts})
+    return whole, times
+
+
+def drawn_overview(span: Span, model: str = "gpt-5", **cells: Any) -> dict[str, Any]:
+    whole, times = two_buckets(span, model, **cells)
     incident = (span.since, span.since + span.step, 1, "rate_limited")
     spec, selections = monitoring.overview(whole, times, span, colours.LIGHT, {model: "#1f5fd0"}, [incident])
     assert len(selections) == len(set(selections)) == 2 * len(spec["vconcat"])
@@ -164,29 +150,55 @@ def test_the_timeline_of_a_run_is_a_chart_of_vega_lite_and_hands_out_no_formula(
     assert "+ ' h'" in drawn
 
 
-@pytest.mark.parametrize(
-    ("draw", "columns"),
-    [
-        (lambda f: spend.daily_spend(f, None, SPANS["day"]), "model"),
-    ],
-)  # fmt: skip
-def test_a_chart_hands_out_no_formula(draw: Callable[[pd.DataFrame], Any], columns: str):
-    numbers = (*COLUMNS, "win rate %", "lower %", "upper %", "effect", "lower", "upper", "units", "claimed", "exposed", "outcomes", "seen %", "planned %")  # fmt: skip
+def drawn_spend(a_day: float | None, model: str = "gpt-5") -> dict[str, Any]:
+    spec, _ = spend.daily(*two_buckets(SPANS["day"], model), a_day, SPANS["day"], colours.LIGHT, {})
+    return spec
+
+
+def test_cost_by_day_shows_the_budget_and_which_bars_are_not_whole():
+    spec = drawn_spend(0.75)
+
+    alt.VConcatChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
+    assert spec["vconcat"][0]["title"]["text"].endswith("· 2 days over the budget's $0.750 a day")
+    (limit,) = (layer for layer in layers_of(spec) if "'limit'" in str(layer["data"]))
+    assert limit["data"]["values"] == [{"limit": 0.75}]
+    (triangles,) = (layer for layer in layers_of(spec) if layer["mark"].get("shape"))
+    assert len(triangles["data"]["values"]) == 2
+    assert "10000.0" not in str(drawn_spend(10_000.0))  # its line would leave no room for the bars
     formula = '=HYPERLINK("http://x")'
-    frame = pd.DataFrame({"time": [pd.Timestamp(NOW)], "status": ["ok"], **dict.fromkeys(numbers, 1.0), **dict.fromkeys(columns.split(), formula)})  # fmt: skip
-
-    drawn = json.dumps(draw(frame).to_dict())
-
-    assert json.dumps(formula) not in drawn
-    assert json.dumps(f"'{formula}") in drawn
+    assert f'"series": {json.dumps(formula)}' not in json.dumps(drawn_spend(None, formula))
 
 
-def test_an_axis_says_the_day_where_it_changes_and_the_year_where_several_are_shown():
-    years = Span("day", datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC), NOW)
-    axis = {name: base.time_axis(span).to_dict()["axis"] for name, span in {**SPANS, "years": years}.items()}
+def test_the_month_ahead_is_a_pale_range_that_begins_where_the_spend_ends():
+    days = pd.date_range(SPANS["day"].since, periods=7, freq="D", name="time")
+    ahead = {
+        name: [None, None, 3.0, 4.0 + at, 5.0 + at, None, None]
+        for at, name in enumerate(("lower", "expected", "upper"))
+    }
+    frame = pd.DataFrame({"time": days, "spent": [1.0, 2.0, 3.0, None, None, None, None], **ahead}, dtype=object)
 
-    assert [axis[name]["format"] for name in ("day", "years")] == ["%d %b", "%d %b %Y"]
-    assert axis["hour"]["labelExpr"] == "utcFormat(datum.value, utchours(datum.value) ? '%H:%M' : '%d %b')"
+    spec, _ = spend.month(frame, "This month $3.00", 4.0, SPANS["day"], colours.DARK)
+
+    alt.VConcatChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
+    area, way, spent, limit = spec["vconcat"][0]["layer"][:4]
+    assert [len(layer["data"]["values"]) for layer in (area, way, spent, limit)] == [3, 3, 3, 1]
+    assert (area["mark"]["opacity"], way["mark"]["strokeDash"]) == (0.18, [3, 3])
+
+
+def test_a_bridge_goes_from_before_to_now_in_amounts():
+    steps = [("before", 0, 10, "total"), ("volume", 10, 13, "more"), ("price", 13, 12, "less"), ("now", 0, 12, "total")]
+    frame = pd.DataFrame(steps, columns=["step", "start", "end", "kind"])
+
+    spec = spend.bridge(frame.assign(change=frame["end"] - frame["start"]), colours.LIGHT)
+
+    alt.LayerChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
+    texts = [(row["step"], row["text"]) for row in spec["layer"][1]["data"]["values"]]
+    assert texts == [
+        ("Before", "$10.00"),
+        ("Number of calls", "+$3.00"),
+        ("Price per token", "-$1.00"),
+        ("Now", "$12.00"),
+    ]
 
 
 def test_win_rates_over_time_are_a_line_a_model_and_no_formula():

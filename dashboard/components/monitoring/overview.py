@@ -1,16 +1,15 @@
 """Monitoring's overview: the numbers, the stack of charts, the tables behind them, and the hours of the week."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import FAILED, Metrics, Window
-from dashboard import tables
 from dashboard.charts import colours
 from dashboard.charts import monitoring as charts
-from dashboard.components.monitoring import breakdown, headline
+from dashboard.components.monitoring import breakdown, headline, plots
 from dashboard.formatting import failure_text
 from dashboard.frames import models, monitoring
 from dashboard.frames.monitoring import Range
@@ -55,21 +54,14 @@ def _drawn(of: Range, model: str | None, simulated: bool, mode: colours.Mode) ->
 
 
 def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode, times: pd.DataFrame) -> None:
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption(f"Per {of.bucket}, UTC · drag over a chart to zoom · click a bar for its calls", width="content")
-    with row.popover("Table", icon=":material/table:", type="tertiary"):
-        table = times.drop(columns=["model", "failures"])
-        tables.show(table, width=900)
-        tables.csv(table, "over_time")
-    spec, selections = _drawn(of, model, simulated, mode)
-    with st.container(key="plots_overview"):
-        key = f"stack_{of.span.since:%Y%m%d%H}_{of.span.until:%Y%m%d%H}_{model}_{simulated}"
-        picked = st.vega_lite_chart(
-            spec, width="stretch", on_select="rerun", selection_mode=selections, key=key,
-            alt="Cost, calls, latency and tokens over time; the table beside it holds the numbers.",
-        )  # fmt: skip
+    table = times.drop(columns=["model", "failures"])
+    plots.heading(f"Per {of.bucket}, UTC · drag over a chart to zoom · click a bar for its calls", table, "over_time")
+    drawn, alt = (
+        _drawn(of, model, simulated, mode),
+        "Cost, calls, latency and tokens over time; Table holds the numbers.",
+    )
+    plots.draw(drawn, of.span, f"overview_{model}_{simulated}", alt, model)
     _incidents(of, model, simulated)
-    _follow(picked.selection, of, model)
 
 
 def _incidents(of: Range, model: str | None, simulated: bool) -> None:
@@ -87,23 +79,6 @@ def _incidents(of: Range, model: str | None, simulated: bool) -> None:
         )  # fmt: skip
     if len(found) > MAX_INCIDENTS:
         row.caption(f"and {len(found) - MAX_INCIDENTS} more", width="content")
-
-
-def _follow(selection: Any, of: Range, model: str | None) -> None:
-    """Zoom to what was brushed; open the calls of the bucket that was clicked."""
-    for name, value in selection.items():
-        if not value:
-            continue
-        if name.startswith("zoom"):
-            since, until = (round(each / 1000) for each in next(iter(value.values())))
-            if until - since >= of.span.step.total_seconds():
-                first, last = round(of.span.since.timestamp()), round(of.span.until.timestamp())
-                st.query_params["zoom"] = f"{max(since, first)}-{min(until, last)}"
-                st.rerun()
-        else:
-            at = round(value[0]["at"] / 1000)
-            start = datetime.fromtimestamp(at, UTC)
-            breakdown.calls_of(Window(start, start + of.span.step), model=model)
 
 
 def _week(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:

@@ -1,43 +1,28 @@
-"""Monitoring's view of money: spend by day, where the month is heading, why it moved, and on what it was spent."""
+"""Monitoring's view of money: cost by day, where the month is heading, why it moved, and on what it was spent."""
+
+import html
 
 import streamlit as st
 
 from core.domain.budget import BudgetOutlook
 from dashboard import formatting
+from dashboard.charts import colours
+from dashboard.charts import spend as charts
 from dashboard.charts.colours import Mode
-from dashboard.charts.spend import bridge, daily_spend, forecast
-from dashboard.components import chart_table
-from dashboard.components.monitoring import breakdown
-from dashboard.frames import budgets, monitoring, spend
+from dashboard.components.monitoring import breakdown, plots
+from dashboard.formatting import usd, usd_change
+from dashboard.frames import budgets, models, monitoring, spend
 from dashboard.frames.monitoring import Range
 
 
 def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
-    budget = None if simulated else _month_budget()
-    frame = spend.daily(of, simulated)
-    left, right = st.columns(2, gap="medium")
+    budget = None if simulated or model else _month_budget()
+    _daily(of, model, simulated, mode, budget)
+    left, right = st.columns(2, gap="large")
     with left:
-        a_day = None if budget is None else budgets.usd_a_day(budget.status)
-        text = "Known cost. Hatched: days with unpriced calls, which cost more. Dashed: the month's budget, per day."
-        chart_table.show(
-            "Spend per day", daily_spend(frame, a_day, spend.day_span(of)), frame, help_text=text, key="daily_spend"
-        )
-        _unpriced(frame)
+        _month(simulated, mode, budget)
     with right:
-        path, note = spend.forecast(simulated)
-        limit = None if budget is None else float(budget.status.limit_usd)
-        if path.empty:
-            st.markdown("**This month**")
-            st.caption(f"No forecast: {formatting.plain(note)}")
-        else:
-            text = "Spend since the first of the month (UTC), and its forecast with the weekly pattern."
-            chart_table.show(
-                "This month", forecast(path, limit, spend.month_span()), path, help_text=text, key="forecast"
-            )
-            st.caption(formatting.plain(note))
-            if budget is not None and budget.runs_out_on is not None:
-                st.caption(f"**{formatting.plain(budget.status.budget.name)}** runs out on {budget.runs_out_on:%d %B}.")
-    _bridge(of, simulated)
+        _bridge(of, simulated, mode)
     breakdown.show(of, model, simulated, mode)
 
 
@@ -49,40 +34,60 @@ def _month_budget() -> BudgetOutlook | None:
     return budgets.whole(min(found, key=lambda each: each.status.limit_usd)) if found else None
 
 
-def _unpriced(frame: object) -> None:
-    n = int(frame["unpriced calls"].sum())  # type: ignore[index]
-    if n:
-        n_models = frame[frame["unpriced calls"] > 0]["model"].nunique()  # type: ignore[index]
+@monitoring.kept
+def _drawn(of: Range, model: str | None, simulated: bool, mode: Mode, a_day: float | None) -> charts.Drawn:
+    times, by_model = spend.daily(of, model, simulated)
+    return charts.daily(times, by_model, a_day, spend.day_span(of), colours.INKS[mode], models.colours(mode))
+
+
+def _daily(of: Range, model: str | None, simulated: bool, mode: Mode, budget: BudgetOutlook | None) -> None:
+    a_day = None if budget is None else budgets.usd_a_day(budget.status)
+    times, by_model = spend.daily(of, model, simulated)
+    table = by_model[["time", "model", "cost $", "requests", "unpriced calls"]]
+    dashed = "" if a_day is None else " · dashed: the month's budget, by the day"
+    marked = " · triangle: a day with calls without a price, which cost more" if times["unpriced calls"].any() else ""
+    plots.heading(f"Per day, UTC · drag to zoom · click a bar for its calls{dashed}{marked}", table, "daily_spend")
+    drawn = _drawn(of, model, simulated, mode, a_day)
+    plots.draw(drawn, spend.day_span(of), f"daily_{model}_{simulated}", "Cost by day and model.", model)
+    if n := int(times["unpriced calls"].sum()):
         line = st.container(horizontal=True, vertical_alignment="center")
-        line.caption(f":violet[**Unpriced**] calls: {n:,}, models: {n_models} – not in the totals, and not zero.")
+        line.caption(f":violet[**Without a price**]: {n:,} calls, not in the totals, and not zero.", width="content")
         line.page_link(
             "pages/models.py", label="Set a price", icon=":material/sell:", query_params={"prices_view": "Unpriced"}
         )
 
 
-def _bridge(of: Range, simulated: bool) -> None:
+def _month(simulated: bool, mode: Mode, budget: BudgetOutlook | None) -> None:
+    path, title, note = spend.forecast(simulated)
+    if path["spent"].isna().all():
+        st.markdown("**This month**")
+        st.caption(f"No calls yet. {formatting.plain(note)}")
+        return
+    limit = None if budget is None else float(budget.status.limit_usd)
+    plots.heading("All models, this month (UTC) · pale: 8 of 10 end there", path, "forecast")
+    drawn = charts.month(path, title, limit, spend.month_span(), colours.INKS[mode])
+    plots.draw(drawn, spend.month_span(), f"month_{simulated}", "Spend of the month, and its forecast.")
+    if budget is not None:
+        name = f"**{formatting.plain(budget.status.budget.name)}**, {formatting.plain(usd(budget.status.limit_usd))}"
+        note += f" Dashed: budget {name}"
+        note += f", runs out on {budget.runs_out_on:%-d %B}." if budget.runs_out_on is not None else "."
+    st.caption(note)
+
+
+def _bridge(of: Range, simulated: bool, mode: Mode) -> None:
     found = spend.bridge(of, simulated)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        frame = spend.bridge_steps(found)
-        text = "From the previous period's spend to this one's. The parts add up exactly (Shapley values)."
-        chart_table.show("What changed against the period before", bridge(frame), frame, help_text=text, key="bridge")
-    with right:
-        st.markdown("**Summary**")
-        if not monitoring.reaches_back(of, simulated):
-            st.caption("The records do not cover the whole previous period, which explains most of the change.")
-        elif not found.before_usd:
-            st.caption("No priced calls in the previous period.")
-        elif moved := found.moved_most:
-            model, part, usd = moved
-            parts = [
-                f"**{formatting.plain(model)}**, by *{part}*: {formatting.plain(formatting.usd_change(float(usd)))}"
-            ]
-            parts.append(
-                formatting.plain(f"Overall, spend changed by {formatting.usd_change(float(found.difference_usd))}.")
-            )
-            st.markdown("  \n".join(parts))
-        st.caption(
-            "volume: number of calls · mix: which models · input and answer length: tokens per call · cache share: part"
-            " of the input read from the vendor's cache · price: dollars per token"
-        )
+    if not found.before_usd or not monitoring.reaches_back(of, simulated):
+        st.markdown("**What changed the cost**")
+        st.caption("The records do not hold the whole period before, so there is nothing to compare with yet.")
+        return
+    frame = spend.bridge_steps(found)
+    plots.heading("All models, against the period before", frame, "bridge")
+    share = formatting.percent(abs(float(found.difference_usd / found.before_usd)), 0)
+    way = "up" if found.difference_usd > 0 else "down"
+    title = f"{usd_change(float(found.difference_usd))}, {way} {share}" if found.difference_usd else "No change"
+    if moved := found.moved_most:
+        name, part, amount = moved
+        title += f" · most by {charts.STEPS[part].lower()} of {name}: {usd_change(float(amount))}"
+    st.html(f'<span class="aimm-title">{html.escape(title)}</span>')
+    st.vega_lite_chart(charts.bridge(frame, colours.INKS[mode]), width="stretch", key="bridge", alt=title)
+    st.caption("Up to the same moment. The parts add up exactly (Shapley values).")

@@ -11,7 +11,7 @@ from core.domain.metrics import Window
 from dashboard import process
 from dashboard.components.monitoring.breakdown import query_of
 from dashboard.frames import breakdown, monitoring
-from tests.pages import show, texts
+from tests.pages import is_broken, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
 
@@ -66,3 +66,14 @@ def test_an_hour_of_the_week_is_the_latest_of_its_kind():
 
     for weekday, hour, text in ((6, 15, "03-08 15"), (6, 16, "03-01 16"), (0, 3, "03-02 03")):
         assert f"{monitoring.latest_hour(of, weekday, hour):%m-%d %H}" == text
+
+
+def test_spend_says_what_changed_only_where_there_was_a_before(app_with_demo: AppTest):
+    app = app_with_demo
+    app.query_params["monitor_view"] = "Spend"
+    show(app, "monitoring")
+    assert "nothing to compare with yet" in texts(app)
+
+    app.button_group(key="range").set_value("7d").run()
+    assert "The parts add up exactly" in texts(app)
+    assert not is_broken(app)
