@@ -6,18 +6,18 @@ import streamlit as st
 
 from dashboard import formatting, login
 from dashboard.components import demo, head, key_card
-from dashboard.components.models import vendors
-from dashboard.frames import monitoring, settings
+from dashboard.components.settings import rows, vendors
+from dashboard.frames import monitoring
 
 HEADS = ("Setting", "Value", "Comes from", "What it does")
 
 
-def group(name: str, rows: list[settings.Row]) -> None:
+def group(name: str, settings: list[rows.Row]) -> None:
     st.subheader(name, anchor=False)
     lines = [
         f"<tr><td>{escape(row.name)}<br><code>{row.variable}</code></td><td><b>{escape(row.value)}</b></td>"
         f"<td>{row.source}</td><td>{escape(row.effect)}</td></tr>"
-        for row in rows
+        for row in settings
     ]
     heads = "".join(f'<th scope="col">{each}</th>' for each in HEADS)
     st.html(
@@ -38,9 +38,9 @@ with left:
     vendors.show()
 with right:
     key_card.show()
-for name, rows in settings.groups().items():
-    group(name, rows)
-kind, n_bytes, n_calls = settings.stored()
+for name, settings in rows.groups().items():
+    group(name, settings)
+kind, n_bytes, n_calls = rows.stored()
 size = "size unknown" if n_bytes is None else f"{n_bytes / 1e6:,.1f} MB"
 st.caption(formatting.plain(f"{kind} · {size} · {n_calls:,} calls on record"))
 

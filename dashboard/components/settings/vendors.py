@@ -4,7 +4,8 @@ import streamlit as st
 
 from dashboard import formatting
 from dashboard.components import key_card
-from dashboard.frames import models, settings
+from dashboard.components.settings import rows
+from dashboard.frames import models
 from dashboard.process import manager
 
 SERVERS_HELP = (
@@ -16,7 +17,7 @@ SERVERS_HELP = (
 def show() -> None:
     st.subheader("Vendors", help=SERVERS_HELP, anchor=False)
     with st.container(border=True):
-        for name, variable, source in settings.vendor_keys():
+        for name, variable, source in rows.vendor_keys():
             _row(name, variable, source)
     for (vendor, model), opening in sorted(manager().breakers.states().items()):
         st.warning(
