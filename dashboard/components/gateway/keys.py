@@ -11,7 +11,7 @@ from core.domain.key import SCOPES, Key
 from dashboard import address, formatting, tables, theme
 from dashboard.components import clicks, clients, inputs
 from dashboard.components.gateway import snippets
-from dashboard.frames import gateway
+from dashboard.frames import gateway, log
 from dashboard.process import manager
 
 _SCOPE_HELP = (
@@ -128,6 +128,12 @@ def _one(key: Key) -> None:
             label=formatting.plain(f"Budget {budget.budget.name}: {formatting.usd(budget.spent_usd)} of"
                                    f" {formatting.usd(budget.limit_usd)} {budget.budget.period_text}"),
         )  # fmt: skip
+    st.page_link(
+        "pages/log.py",
+        label="Calls of this key",
+        icon=":material/list:",
+        query_params={"log_key": log.key_labels()[key.id]},
+    )
     if key.revoked_at is not None:
         st.info(f"Revoked at {formatting.when(key.revoked_at)}.", icon=":material/block:")
         return
@@ -249,7 +255,7 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
     )
     row = st.columns(2)
     at = _STORED.index(key.log_content) if key.log_content in _STORED else None
-    log = inputs.choice(row[0], "Stored content", f"{state}log", _STORED, at, placeholder="server default")
+    stored = inputs.choice(row[0], "Stored content", f"{state}log", _STORED, at, placeholder="server default")
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     old_end = key.expires_at.date() if key.expires_at else None
     ends_on = _field(places, "expires_at", row[1]).date_input(
@@ -261,7 +267,7 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
     )
     fields = {
         "name": name, "scopes": tuple(scopes), "models": tuple(models), "tags": tuple(tags), "rpm": rpm,
-        "user_rpm": user_rpm, "log_content": log, "shares_cache": shares,
+        "user_rpm": user_rpm, "log_content": stored, "shares_cache": shares,
     }  # fmt: skip
     return fields if ends_on == old_end else fields | {"expires_at": _end(ends_on)}
 

@@ -11,8 +11,8 @@ from core.domain.generation import Generation, Message
 from core.domain.message import Media, ToolCall, ToolResult
 from dashboard import address, answer_html, formatting, tables, theme
 from dashboard.components import answer, receipt
-from dashboard.components.playground import attachments, code, conversation, schema
-from dashboard.frames import models, playground
+from dashboard.components.playground import attachments, code, conversation, schema, spread
+from dashboard.frames import models
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
@@ -140,7 +140,7 @@ def _draw_answers(g: Generation, others: Sequence[Generation], starred: set[str]
                 _model_line(box, each.request.model)
                 live.append((each, answer.Slot(box)))
     if others:
-        tables.show(playground.spread([g, *others]))
+        tables.show(spread.spread([g, *others]))
     return live
 
 
