@@ -30,7 +30,8 @@ CSS = """<style>
 .aimm-table {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums;}
 .aimm-table th, .aimm-table td {padding: 8px 10px; text-align: left; border-bottom: 1px solid LINE;}
 .aimm-table th {font-weight: 400; font-size: 12px; opacity: 0.75;}
-.aimm-table .aimm-number {text-align: right; white-space: nowrap;}
+.aimm-table .aimm-number {text-align: right; overflow-wrap: anywhere;}
+.aimm-table td.aimm-number {white-space: nowrap;}
 .aimm-table .aimm-scale {text-align: center; min-width: 200px; width: 30%;}
 .aimm-settings {table-layout: fixed;}
 .aimm-settings td {overflow-wrap: anywhere;}

@@ -41,7 +41,9 @@ def buttons(found: ExperimentReport, row: Any) -> None:
     asked, kind = st.session_state.get(_ASKED, ("", ""))
     if asked == experiment.id:
         title = {"stop": "Stop", "keep": f"Keep {control.name}", "ship": "Ship"}[kind]
-        st.dialog(formatting.plain(f"{title}: {experiment.name}"), on_dismiss=_close)(_inside)(found, kind)
+        st.dialog(formatting.plain(formatting.short(f"{title}: {experiment.name}")), on_dismiss=_close)(_inside)(
+            found, kind
+        )
 
 
 def _button(row: Any, label: str, kind: str, is_primary: bool, help_text: str) -> None:

@@ -31,8 +31,8 @@ BAYES = (
 )
 CONFIDENCE = "Level {:.4g}%: alpha {:.4g} for each of {} comparisons. It holds at every look."
 SPLIT = "{}. Log e-value against the planned split {:.2f}; the alarm is at {:.2f}, one false alarm in a hundred."
-FEW = "The course of the effect is shown from 30 {}s per variant on."
-FEW_DAYS = 3
+FEW = "The course of the effect is shown from the second look with 30 {}s per variant on."
+FEW_DAYS, FEW_LOOKS = 3, 2
 
 
 def show(found: ExperimentReport) -> None:
@@ -119,7 +119,7 @@ def _over_time(found: ExperimentReport) -> None:
     if len(experiment.served) > 1:
         text = "Treatment − control, with the interval that held at each look."
         st.subheader("Effect over time", anchor=False, help=text)
-    if history.empty:
+    if history.empty or history["units"].nunique() < FEW_LOOKS:
         if len(experiment.served) > 1:
             st.caption(FEW.format(experiment.unit))
     else:

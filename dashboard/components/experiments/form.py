@@ -16,7 +16,7 @@ from dashboard.frames import experiments, models, workflows
 from dashboard.process import manager
 
 WORKFLOW, DRAFT = "workflow: ", "draft_"
-RULES = {"superior": "better than the control", "not_worse_and_cheaper": "not worse, and cheaper"}
+RULES = {"superior": "it is better", "not_worse_and_cheaper": "not worse, cheaper"}
 GUARDRAILS: dict[Metric, tuple[str, float, float, float]] = {
     "error_rate": ("Max error rate increase (points)", 100.0, 2.0, 0.5),
     "latency_p95": ("Max p95 latency increase (%)", 1000.0, 50.0, 5.0),
@@ -99,8 +99,8 @@ def _tested(lacks: list[str]) -> tuple[str, str, list[Variant]]:
 
 
 def _variant(at: int, options: list[str]) -> Variant:
-    row = st.columns([1.2, 1.3, 2.0, 0.9, 0.8, 0.9], vertical_alignment="bottom")
-    label = inputs.text(row[0], f"Variant {'ABCDEFGHIJ'[at]}", f"{DRAFT}name_{at}", placeholder="name (optional)")
+    row = st.columns([1.0, 1.4, 1.5, 0.9, 0.8, 1.3], vertical_alignment="bottom")
+    label = inputs.text(row[0], f"Variant {'ABCDEFGHIJ'[at]}", f"{DRAFT}name_{at}", placeholder="name")
     model = inputs.choice(row[1], "Model or workflow", f"{DRAFT}model_{at}", options, min(at, len(options) - 1)) or ""
     system = inputs.text(row[2], "System prompt", f"{DRAFT}system_{at}", placeholder="optional")
     temperature = inputs.number(

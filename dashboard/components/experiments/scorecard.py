@@ -21,7 +21,7 @@ STATES: dict[str, tuple[str, Tone, str]] = {
     "undecided": ("Not clear", "flat", "The interval holds both better and worse, or too little is known."),
 }
 INFORMAL = "Shown for information: the verdict does not use it."
-FEW = "too few to tell"
+FEW, LETTERS = "too few to tell", 32
 
 
 def show(found: ExperimentReport) -> None:
@@ -31,7 +31,9 @@ def show(found: ExperimentReport) -> None:
         return
     tip = f"Against the control. The intervals hold at every look: {_level(found)} of them do."
     second = others[0].name if len(others) == 1 else "Variant"
-    heads = [Head("Metric"), Head(f"{control.name} (control)", True), Head(second, True), Head("Change", True, tip)]
+    named = [Head(f"{formatting.short(control.name, LETTERS)} (control)", True, control.name)]
+    named.append(Head(formatting.short(second, LETTERS), True, second))
+    heads = [Head("Metric"), *named, Head("Change", True, tip)]
     known = [(s.metric in SHARES, s.change) for s in found.scores if s.change is not None]
     reaches = [interval.reach_of(bound for of, each in known if of == unit for bound in each) for unit in (False, True)]
     rows: list[Row | str] = []
