@@ -105,7 +105,7 @@ CSS = """<style>
   overflow-wrap: anywhere; border: 1px solid LINE; border-left-width: 4px; border-radius: 6px; background: VEIL;}
 .aimm-step b {font-size: 13px; font-weight: 600;}
 .aimm-step b, .aimm-step span {display: block;}
-.aimm-chip {font-size: 12px; margin-left: 14px; white-space: nowrap;}
+.aimm-card .aimm-chip {margin-left: 10px;}
 .aimm-card b {font-weight: 600;}
 /* Read by screen readers; to the eye the icon says it. */
 [class*="st-key-icon_"] button p {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);}

@@ -38,7 +38,8 @@ def with_step(workflow: Workflow, at: int, step: Step) -> Workflow:
     """Another step in this place; where its name is new, what used the old one uses the new one."""
     old = workflow.steps[at].name
     steps = [*workflow.steps[:at], step, *workflow.steps[at + 1 :]]
-    if step.name != old and step.name and [each.name for each in workflow.steps].count(old) == 1:
+    names = [each.name for each in workflow.steps]
+    if step.name and step.name not in names and names.count(old) == 1:
         steps = [_renamed(each, old, step.name) for each in steps]
     return replace(workflow, steps=tuple(steps))
 

@@ -19,11 +19,13 @@ Change = Callable[[Workflow], Workflow]
 class Edit(NamedTuple):
     """The workflow after what was typed or clicked.
 
+    opens: The step whose card is open from then on.
     is_other: Its steps are others, or in another order.
     place: Where to say that it cannot be.
     """
 
     workflow: Workflow
+    opens: str | None
     is_other: bool
     place: Any
 
@@ -46,16 +48,15 @@ def draw(workflow: Workflow, current: Current) -> Edit:
                 place = st.empty()
                 new = fields.of_step(step, f"f{version}_s{at}", workflow)
                 edited = editing.with_step(edited, at, new)
-                if new.name != step.name:
-                    address.put("step", new.name)
+                opened = new.name
     if st.button("Add step", icon=":material/add:", key=f"f{version}_add"):
         changes.append(lambda given: editing.inserted(given, len(given.steps)))
     for change in changes:
         before, edited = edited, change(edited)
         added = [step.name for step in edited.steps if step.name not in names]
         if added and len(edited.steps) > len(before.steps):
-            address.put("step", added[-1])
-    return Edit(edited, bool(changes), place)
+            opened = added[-1]
+    return Edit(edited, opened, bool(changes), place)
 
 
 def _head(workflow: Workflow, at: int, key: str, *, is_open: bool) -> Change | None:

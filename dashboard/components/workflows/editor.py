@@ -6,7 +6,7 @@ from core import InvalidRequest
 from core.formats import strict_json as json
 from core.workflows import spec
 from core.workflows.rewriting import rewritten
-from dashboard import formatting, theme
+from dashboard import address, formatting, theme
 from dashboard.components.workflows import cards, drafts, picture
 from dashboard.components.workflows.drafts import Current
 from dashboard.process import manager
@@ -51,6 +51,7 @@ def show(name: str, current: Current, view: str) -> None:
         edit.place.error(formatting.plain(error.message), icon=":material/error:")
         return
     state["flow_text"] = text
+    address.put("step", edit.opens)
     if edit.is_other:
         drafts.renew()
     st.rerun()

@@ -21,7 +21,7 @@ from core.domain.workflow import Condition, Step, Workflow
 from core.formats import yaml_text
 from core.formats.yaml_text import typed
 from core.storage.schema import workflow_runs
-from core.workflows import spec
+from core.workflows import editing, spec
 from core.workflows.rewriting import rewritten
 from core.workflows.template import TemplateError, references, render
 from tests.fakes import gemini as wire
@@ -210,6 +210,15 @@ def test_any_change_means_what_it_says(old: Workflow, new: Workflow, is_flow: bo
     text = json.dumps(spec.to_dict(old)) if is_flow else spec.to_yaml(old)
 
     assert spec.from_yaml(rewritten(text, new)) == new
+
+
+def test_a_new_name_is_followed_where_it_is_meant_and_nowhere_else():
+    a, b = Step(name="set", prompt="set {{input}}"), Step(name="set1", prompt="{{ steps.set.output }} {{steps.set1.output}} steps.set.output")  # fmt: skip
+    given = workflow(a, b)
+
+    renamed = editing.with_step(given, 0, replace(a, name="new"))
+    assert [step.prompt for step in renamed.steps] == ["set {{input}}", "{{ steps.new.output }} {{steps.set1.output}} steps.set.output"]  # fmt: skip
+    assert editing.with_step(given, 0, replace(a, name="set1")).steps[1] == b  # a name that is taken means the other
 
 
 def test_steps_that_are_moved_keep_what_their_author_wrote():

@@ -203,6 +203,9 @@ def test_what_the_form_cannot_say_stays_in_the_form(app: AppTest):
 
     assert "`prompt` is missing" in texts(app).replace("\\", "")
     assert text_of(app) == before
+    field(app, "text_input", "s0_name").input("").run()
+    assert "`name` is missing" in texts(app).replace("\\", "")  # and its card stays open
+    field(app, "text_input", "s0_name").input("extract").run()
     field(app, "text_area", "s0_prompt").input("Say {{input}}").run()
     assert "Say {{input}}" in text_of(app)
 
