@@ -107,7 +107,7 @@ def test_demo_data_come_with_one_click(browser: "BrowserContext", address: str):
         walker.button("Load demo data")
         walker.sees("Demo data on")
         walker.open("Monitoring")
-        walker.sees("By model")
+        walker.page.get_by_role("heading", name="By", exact=True).wait_for(timeout=60_000)
         walker.page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas).marks").nth(1).wait_for()
         walker.open("Experiments")
         walker.sees("points of success rate")
