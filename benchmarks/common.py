@@ -44,7 +44,7 @@ class Server:
 
     def wait_for(self, health: str) -> None:
         try:
-            wait_until(lambda: answers(self.address + health), 60, "the server did not answer")
+            wait_until(lambda: answers(self.address + health), 180, "the server did not answer")
         except TimeoutError as error:
             raise TimeoutError(f"{error}; it said: {self.log.read_text()[-2000:]}") from None
 

@@ -23,7 +23,9 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
-PATHS = ("monitoring", "experiments", "log", "workflows", "settings", "playground", "compare", "gateway", "models")
+PATHS = (
+    "monitoring", "experiments", "log", "workflows", "settings", "home", "playground", "compare", "gateway", "models", "budgets",
+)  # fmt: skip
 SIZES = (10_000, 1_000_000)
 N_VIEWERS, SECONDS = 30, 20.0
 N_WARM, N_SINGLE = 4, 15

@@ -16,10 +16,12 @@ SOURCES = {"catalogue": "List price", "file": "prices.yaml", "team": "Own price"
 VENDOR_WAIT_S = 1.0  # for a first list of models; it is asked for on, and the page shows it when it is drawn again
 
 
+@st.cache_data(ttl=3, show_spinner=False)
 def by_name() -> dict[str, Model]:
     return {model.name: model for model in manager().models(VENDOR_WAIT_S)}
 
 
+@st.cache_data(ttl=3, show_spinner=False)
 def default() -> str:
     return manager().models.default()
 
@@ -49,7 +51,8 @@ def labels() -> dict[str, str]:
 def _price_text(model: Model) -> str:
     if model.is_simulated:
         return "simulated"
-    price = manager().models.price(model.name)
+    # By its vendor, which is known here: for its name alone, the server's loop would be asked.
+    price = manager().prices.price(model.provider, model.name, clock.now())
     if price is None:
         return "price unknown"
     reading, writing = price.input.base, price.output.base
