@@ -1,6 +1,7 @@
 """Models: which can be asked, and what they cost. Cached for seconds, so that a rerun costs nothing."""
 
 from datetime import date
+from decimal import Decimal
 
 import pandas as pd
 import streamlit as st
@@ -56,7 +57,12 @@ def _price_text(model: Model) -> str:
     if price is None:
         return "price unknown"
     reading, writing = price.input.base, price.output.base
-    return f"${reading.normalize():f} in / ${writing.normalize():f} out per 1M" if reading or writing else "free"
+    return f"${_rate_text(reading)} in / ${_rate_text(writing)} out per 1M" if reading or writing else "free"
+
+
+def _rate_text(rate: Decimal) -> str:
+    """9, 1.50, 0.075."""
+    return f"{rate:.2f}" if rate % 1 and rate == round(rate, 2) else f"{rate.normalize():f}"
 
 
 def _context_text(model: Model) -> str:

@@ -63,6 +63,8 @@ with main, st.container(key="play_lane", height=560, autoscroll=True, border=Fal
     turns.draft(shown, may_send=not problem)
     if shown.live is not None:
         live += turns.draw_live(shown.live)
+        if waits := state.get("play_sent"):
+            st.caption(f"Sent when this answer is there: {formatting.plain(formatting.short(waits))}")
     if not shown.calls and shown.live is None:
         st.markdown("#### Ask a model, or begin with an example")
         for label, text in EXAMPLES.items():

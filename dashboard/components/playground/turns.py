@@ -49,7 +49,10 @@ def draw_live(call: Call) -> Live:
     slot = answer.Slot(place)
     if not call.done.done():
         return [(call, slot)]
-    slot.settle(None, answer.outcome(call)[1], "")
+    made, failure = answer.outcome(call)
+    if made is not None:  # it ended while this run was drawing
+        st.rerun()
+    slot.settle(None, failure, "")
     if st.button("Retry", icon=":material/refresh:", key="again_live"):
         conversation.again(call.request.messages, call.origin.ref_id)
     return []
@@ -198,7 +201,8 @@ def _actions(g: Generation, first: Generation, *, is_starred: bool) -> None:
     if copy.open:
         with copy:
             _copies(g)
-    if g.messages and g.status in ("ok", "stopped") and row.button(
+    is_answer = g.status in ("ok", "stopped")
+    if g.messages and is_answer and row.button(
         "Retry", key=f"again_{g.id}", icon=":material/refresh:", type="tertiary",
         help="Ask the same again with the current settings",
     ):  # fmt: skip
@@ -215,7 +219,7 @@ def _actions(g: Generation, first: Generation, *, is_starred: bool) -> None:
             "Continue with this", key=f"continue_{g.id}", type="tertiary", on_click=address.put,
             args=("conversation", g.id),
         )  # fmt: skip
-    elif g.messages:
+    elif g.messages and is_answer:
         _more_answers(g, row)
     label = [receipt.cost_text(g), formatting.seconds(g.latency_s), formatting.tokens(g.usage.total_tokens)]
     label += ["stopped"] if g.status == "stopped" else []

@@ -289,3 +289,58 @@ def test_a_receipt_says_which_models_have_no_price_for_its_service_tier(chat: Ap
     assert "Models without a flex price, shown at the standard one: 1" in texts(app)
     tiers = app.dataframe[0].value.set_index("model")["service tier"]
     assert (tiers["gemini-unpriced-1"], tiers["gemini-2.5-pro"]) == ("standard", "flex")
+
+
+def test_other_answers_stand_beside_one_and_show_their_spread(chat: AppTest, gemini: FakeGemini):
+    mm = process.manager()
+    gemini.next(wire.answer("First."))
+    ask(chat, "Say one word.")
+    first = mm.log.get(mm.log.latest()[0].id)
+    gemini.next(wire.answer("Second."), wire.answer("Third."), wire.error(400, "INVALID_ARGUMENT", "No."))
+
+    answered(_choose(chat, f"runs_{first.id}", 3))
+    answered(_choose(chat, f"beside_{first.id}", "sim-fast"))
+    chat.button(key=f"star_{first.id}").click().run()
+
+    others = mm.log.parts_of([first.id], "beside")
+    assert [g.text for g in (first, *others) if g.text not in texts(chat)] == []
+    spread = chat.dataframe[-1].value.set_index("model")
+    assert list(spread["answers"]) == [3, 1] and list(spread["failed"]) == [1, 0]
+    assert {g.messages for g in others} == {first.messages}
+    assert [each.thumb for each in mm.feedback.of(first.id)] == ["up"]
+
+    again = next(g for g in others if g.text and not g.is_simulated)
+    gemini.next(wire.answer("Good."))
+    chat.button(key=f"continue_{again.id}").click().run()
+    ask(chat, "And now?")
+    assert [turn["parts"][0]["text"] for turn in _received(gemini)["contents"]] == [
+        "Say one word.", again.text, "And now?",
+    ]  # fmt: skip
+
+
+def _choose(app: AppTest, key: str, option: object) -> AppTest:
+    return next(each for each in app.get("menu_button") if each.key == key).set_value(option).run()
+
+
+def test_a_picture_goes_along_where_the_model_reads_it(chat: AppTest, gemini: FakeGemini):
+    chat.chat_input(key="play_prompt").upload("a.PNG", b"no picture", "image/png")
+    gemini.next(wire.answer("Nothing to see."))
+    ask(chat, "What is it?")
+
+    picture, text = _received(gemini)["contents"][0]["parts"]
+    assert picture["inlineData"] == {"mimeType": "image/png", "data": "bm8gcGljdHVyZQ=="}
+    assert text == {"text": "What is it?"} and "image/png" in texts(chat)
+    chat.selectbox(key="play_model").select("sim-fast").run()
+    assert not chat.chat_input(key="play_prompt").proto.accept_file
+
+
+def test_a_refusal_counts_down_and_another_model_can_answer(chat: AppTest, gemini: FakeGemini):
+    gemini.next(wire.rate_limited(99))
+    ask(chat, "Hi")
+    failed = process.manager().log.latest()[0]
+    assert "Nothing was charged" in texts(chat) and "Retry in 9" in labels(chat)
+
+    answered(_choose(chat, f"other_{failed.id}", "sim-fast"))
+
+    assert chat.selectbox(key="play_model").value == "sim-fast"
+    assert "In short" in texts(chat)
