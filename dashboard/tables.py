@@ -1,5 +1,6 @@
 """Tables as they are drawn and as they leave: no cell of a file or of the clipboard is a formula to a spreadsheet."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -70,6 +71,15 @@ def model_column(names: Iterable[str], colours: Mapping[str, str], *, label: str
         color=[colours.get(name, "gray") for name in known],
         **options,
     )
+
+
+def money_column(label: str, values: Iterable[float | None], **options: Any) -> Any:
+    """The configuration of a column of dollars with as many decimals as its smallest cell needs to be seen."""
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    smallest = min(sizes, default=1.0)
+    digits = 2 if smallest >= 1 else max(4 if smallest >= 0.01 else 6, 1 - math.floor(math.log10(smallest)))
+    form = "dollar" if digits == 2 else f"$%.{min(digits, 12)}f"
+    return st.column_config.NumberColumn(label, format=form, **options)
 
 
 def opened(frame: pd.DataFrame, key: str, **options: Any) -> int | None:

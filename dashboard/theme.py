@@ -41,7 +41,7 @@ CSS = """<style>
   background: color-mix(in srgb, var(--tone) 14%, transparent);}
 .aimm-interval {position: relative; height: 22px;}
 .aimm-interval i, .aimm-interval b, .aimm-interval u {position: absolute;}
-.aimm-interval i {left: 50%; top: 0; bottom: 0; border-left: 1px solid; opacity: 0.45;}
+.aimm-interval i {left: 50%; top: 0; bottom: 0; border-left: 1px solid LINE;}
 .aimm-interval b {top: 7px; height: 8px; border-radius: 4px;
   background: color-mix(in srgb, var(--tone) 38%, transparent);}
 .aimm-interval u {top: 6px; width: 10px; height: 10px; margin-left: -5px; border-radius: 5px; background: var(--tone);}
@@ -116,7 +116,7 @@ CSS = """<style>
 }
 /* Answers side by side: one scroller, or each its own; on narrow pages the page itself scrolls. */
 .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {
-  max-height: max(260px, calc(100vh - 400px)); overflow-y: auto;}
+  max-height: max(260px, calc(100vh - 330px)); overflow-y: auto;}
 .aimm-difference {white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.55;}
 .aimm-difference del {color: color-mix(in srgb, currentColor 65%, transparent);}
 .aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
 from itertools import combinations
 from typing import NamedTuple
 
@@ -173,26 +172,6 @@ def _tally(votes: Iterable[Vote], *, by_model: bool) -> dict[tuple[Contestant, C
         choice = flipped(vote.choice) if is_turned else vote.choice
         counts[{"a": 0, "b": 1}.get(choice, 2)] += 1
     return found
-
-
-def win_rate_history(votes: Iterable[Vote], *, by_model: bool = False) -> dict[tuple[date, str], float]:
-    """(day, contestant) -> its win rate so far at the end of that day, from MIN_DECIDED decided pairs on.
-
-    votes: oldest first. by_model: as in `win_rates`.
-    """
-    tally: dict[str, list[int]] = {}
-    by_day: dict[tuple[date, str], float] = {}
-    for vote in votes:
-        names = (vote.a.model, vote.b.model) if by_model else (vote.a.label, vote.b.label)
-        if not vote.is_decided or names[0] == names[1]:
-            continue
-        for name, won in zip(names, (vote.choice == "a", vote.choice == "b"), strict=True):
-            counts = tally.setdefault(name, [0, 0])
-            counts[0] += won
-            counts[1] += 1
-            if counts[1] >= MIN_DECIDED:
-                by_day[vote.created_at.date(), name] = counts[0] / counts[1]
-    return by_day
 
 
 def _rate(contestant: Contestant, wins: int, losses: int, ties: int) -> WinRate:

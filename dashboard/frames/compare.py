@@ -38,8 +38,8 @@ def history() -> pd.DataFrame:
 
 
 @st.cache_data(ttl=5, show_spinner=False)
-def votes(demo: bool, _cast: int) -> list[Vote]:
-    """All votes, oldest first, shared by all viewers. cast: How many this viewer has cast, who sees them at once."""
+def votes(demo: bool, n_cast: int) -> list[Vote]:
+    """All votes, oldest first, shared by all viewers. n_cast: How many this viewer has cast, who sees them at once."""
     return manager().comparisons.votes(demo=demo)
 
 
@@ -56,14 +56,6 @@ def vote_history(cast: Sequence[Vote]) -> tuple[pd.DataFrame, int]:
         "id": lambda vote: vote.comparison_id,
     }
     return tables.frame(shown[: -SHOWN - 1 : -1], columns), sum(vote.comparison_id in hidden for vote in cast)
-
-
-def win_rate_over_time(cast: Sequence[Vote]) -> pd.DataFrame:
-    """A row a day, a column a model: its running win rate in per cent, once there are enough decided pairs."""
-    rates = judging.win_rate_history(cast, by_model=True)
-    records = [(pd.Timestamp(day, tz="UTC"), model, 100 * rate) for (day, model), rate in rates.items()]
-    frame = pd.DataFrame(records, columns=["time", "model", "rate"]).pivot(index="time", columns="model", values="rate")
-    return frame.asfreq("D").ffill().reset_index() if len(frame) else frame
 
 
 def first_shown(cast: Sequence[Vote]) -> str:

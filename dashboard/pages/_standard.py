@@ -96,7 +96,7 @@ config = {
     "trend": c.BarChartColumn("Trend", y_min=0, width=120),
     "share": c.ProgressColumn("Share", format="percent", min_value=0, max_value=1, width=110),
     "text": c.TextColumn("Text", width=280),
-    "cost $": c.NumberColumn("Cost", format="dollar", width=84),
+    "cost $": tables.money_column("Cost", shown["cost $"], width=100),
 }
 tables.opened(shown, "standard_table", column_config=config, row_height=36)
 tables.show(shown.head(0), column_config=config)

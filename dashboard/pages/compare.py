@@ -15,7 +15,9 @@ state = st.session_state
 
 
 def opened() -> Comparison | None:
-    """The comparison that this page shows."""
+    """The comparison that this page shows; none where another page has just filled in the form."""
+    if state.pop("compare_is_filled", False):
+        address.put("comparison", None)
     comparison_id = address.value("comparison")
     try:
         return mm.comparisons.get(comparison_id) if comparison_id else None

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dashboard import formatting
-from dashboard.charts import base, colours, compare, monitoring, spend, workflows
+from dashboard.charts import base, colours, monitoring, spend, workflows
 from dashboard.charts.base import Span
 
 NOW = datetime(2026, 3, 8, 15, 30, tzinfo=UTC)
@@ -199,17 +199,3 @@ def test_a_bridge_goes_from_before_to_now_in_amounts():
         ("Price per token", "-$1.00"),
         ("Now", "$12.00"),
     ]
-
-
-def test_win_rates_over_time_are_a_line_a_model_and_no_formula():
-    formula = '=HYPERLINK("http://x")'
-    times = pd.date_range("2026-03-02", periods=3, freq="D", tz="UTC")
-    frame = pd.DataFrame({"time": times, "sim-fast": [None, 40.0, 45.0], formula: [50.0, 60.0, 55.0]})
-
-    spec = compare.win_rate_over_time(frame, colours.LIGHT, {})
-
-    alt.Chart.from_dict(spec, validate=True)
-    assert spec["vconcat"][0]["title"]["text"] == f"Win rate so far: {formula} leads with 55%"
-    drawn = [row["value"] for row in layers_of(spec)[0]["data"]["values"] if row["series"] == "sim-fast"]
-    assert drawn == [None, 40.0, 45.0]
-    assert f'"series": {json.dumps(formula)}' not in json.dumps(spec)

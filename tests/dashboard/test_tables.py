@@ -90,3 +90,14 @@ def test_every_table_and_file_goes_the_same_way():
         and re.search(r"\.dataframe\(|\.data_editor\(|\.to_csv\(|csv\.writer", path.read_text("utf-8"))
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        ([1234.5, 3.0, None], "dollar"), ([], "dollar"), ([0.0, float("nan")], "dollar"), ([5.0, 0.0518], "$%.4f"),
+        ([5.0, 0.000412], "$%.6f"), ([5.0, -0.0000004], "$%.8f"),
+    ],
+)  # fmt: skip
+def test_no_cost_is_rounded_to_nothing(values: list[float | None], form: str):
+    assert tables.money_column("Cost", values)["type_config"]["format"] == form

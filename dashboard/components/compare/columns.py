@@ -24,9 +24,10 @@ def places(n: int, *, together: bool) -> list[Any]:
     return [grid.container(border=True, key=f"compare_column_{at}") for at in range(n)]
 
 
-def head(place: Any, candidate: Candidate) -> None:
-    """Letter, model in its colour, and settings."""
-    label = candidate.contestant.label
-    colour = models.colours(theme.mode()).get(candidate.model, theme.ink().muted)
-    dot = f'<i class="aimm-dot" style="background:{colour}"></i>'
-    place.html(f'<div class="aimm-title">{candidate.letter} &nbsp;{dot}{escape(label)}</div>')
+def head(place: Any, name: str, candidate: Candidate | None) -> None:
+    """Its name on the page, and the model in its colour with its settings; None = they are hidden."""
+    who = ""
+    if candidate is not None:
+        colour = models.colours(theme.mode()).get(candidate.model, theme.ink().muted)
+        who = f' &nbsp;<i class="aimm-dot" style="background:{colour}"></i>{escape(candidate.contestant.label)}'
+    place.html(f'<div class="aimm-title">{name}{who}</div>')

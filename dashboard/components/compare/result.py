@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -19,7 +18,7 @@ METRICS: tuple[tuple[Metric, str, bool], ...] = (
     ("cost", "Cheapest", False),
     ("length", "Longest", True),
 )
-_LOST = "No answer: the process ended first."
+_LOST, _REVEAL = "No answer: the process ended first.", "Show names without voting"
 
 
 def draw(comparison: Comparison, *, is_hidden: bool = False) -> None:
@@ -43,12 +42,23 @@ def draw(comparison: Comparison, *, is_hidden: bool = False) -> None:
     pair = differences.choose(row, able) if len(able) > 1 else None
     together = columns.toggle(row)
     row.space("stretch")
-    if is_hidden:
-        _left_out(comparison, row)
+    failed = [candidate.position for candidate in comparison.candidates if not candidate.is_whole]
+    if is_hidden and failed:
+        row.caption(f"Failed answers, left out: {len(failed)} of {len(comparison.candidates)}.", width="content")
+    again = [position for position in failed if not comparison.candidates[position].is_waiting]  # those are resumed
+    if is_hidden or len(again) > 1:  # else the column has its own button
+        controls.retry(comparison, again, row, "Try failed answers again", "compare_retry_all")
     controls.resume(comparison, row)
+    if is_hidden and row.button(_REVEAL, key="compare_reveal", type="tertiary", icon=":material/visibility:"):
+        manager().comparisons.voting.reveal(comparison.id, voter())
+        st.rerun()
     for candidate, place in zip(shown, columns.places(len(shown), together=together), strict=True):
+        before = comparison.candidates[pair[0]] if pair and candidate.position == pair[1] else None
         with place:
-            _column(comparison, candidate, names, pair, is_hidden=is_hidden)
+            columns.head(st, names[candidate.position], None if is_hidden else candidate)
+            _text(candidate, before, names[before.position] if before else "", is_hidden=is_hidden)
+            if not is_hidden:
+                _receipt(comparison, candidate)
     votes.ask(comparison, able, blind=is_hidden)
 
 
@@ -60,39 +70,21 @@ def _in_order(comparison: Comparison) -> Sequence[Candidate]:
     return [comparison.candidates[position] for position in order]
 
 
-def _left_out(comparison: Comparison, place: Any) -> None:
-    failed = [candidate.position for candidate in comparison.candidates if not candidate.can_win]
-    if failed:
-        place.caption(f"Failed answers, left out: {len(failed)} of {len(comparison.candidates)}.", width="content")
-    controls.retry(comparison, failed, place, "Ask them again", "compare_retry_all")
-    reveal = "Show names without voting"
-    if place.button(reveal, key="compare_reveal", type="tertiary", icon=":material/visibility:"):
-        manager().comparisons.voting.reveal(comparison.id, voter())
-        st.rerun()
-
-
-def _column(
-    comparison: Comparison,
-    candidate: Candidate,
-    names: dict[int, str],
-    pair: tuple[int, int] | None,
-    *,
-    is_hidden: bool,
-) -> None:
-    g, at = candidate.generation, candidate.position
-    if is_hidden:
-        st.html(f'<div class="aimm-title">{names[at]}</div>')
-    else:
-        columns.head(st, candidate)
-    if pair is not None and at == pair[1] and g is not None:
-        before = comparison.candidates[pair[0]].generation
-        differences.draw(st, before.text if before else "", g.text, names[pair[0]])
-    elif is_hidden:
-        answer.show(st, g.text if g else "")
+def _text(candidate: Candidate, before: Candidate | None, name: str, *, is_hidden: bool) -> None:
+    """Draw an answer, or its differences from the one before it. name: Of the one before it."""
+    g = candidate.generation
+    if g is not None and before is not None and before.generation is not None:
+        differences.draw(st, before.generation.text, g.text, name)
+    elif g is not None and candidate.is_whole and not g.text:
+        st.caption("The text of this answer was not stored.")
+    elif g is not None and is_hidden:
+        answer.show(st, g.text)
     else:
         answer.Slot(st).settle(g, _error(candidate), "")
-    if is_hidden:
-        return
+
+
+def _receipt(comparison: Comparison, candidate: Candidate) -> None:
+    g, at = candidate.generation, candidate.position
     if candidate.system:
         st.caption(f"System prompt: {formatting.plain(formatting.short(candidate.system, 200))}")
     if not (candidate.is_whole or candidate.is_waiting):
@@ -115,7 +107,7 @@ def _watch(comparison: Comparison) -> None:
     for candidate, place in zip(
         comparison.candidates, columns.places(len(comparison.candidates), together=True), strict=True
     ):
-        columns.head(place, candidate)
+        columns.head(place, candidate.letter, candidate)
         slots[candidate.position] = answer.Slot(place.container())
         call, g = calls.get(candidate.position), candidate.generation
         if call is None and g:

@@ -1,4 +1,4 @@
-"""The sums of votes: win rates with their intervals, each pair's verdict, their course, and the votes themselves."""
+"""The sums of votes: win rates with their intervals, each pair's verdict, and the votes themselves."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,11 @@ from core.comparison import judging
 from core.comparison.judging import MIN_DECIDED, HeadToHead
 from core.domain.comparison import Vote, WinRate
 from dashboard import formatting, tables, theme
-from dashboard.charts.compare import win_rate_over_time
 from dashboard.components import demo as demo_data
 from dashboard.components import interval
 from dashboard.components.compare import opening
 from dashboard.components.interval import Bar, Cell, Head, Pill
 from dashboard.frames import compare, models, monitoring
-from dashboard.process import manager
 
 HELP = (
     "Share of decided pairs that a contestant (a model with its prompt and settings) won. Ties do not count. One vote"
@@ -29,10 +27,11 @@ _SCALE = Head("0% ← 50% → 100%", is_scale=True)
 
 def draw() -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
-    has_demo = monitoring.has_demo()
-    is_demo = has_demo and row.toggle("Demo votes", value=not manager().comparisons.votes(), key="votes_demo")
+    n_cast = st.session_state.get("votes_cast", 0)
+    no_own = not compare.votes(False, n_cast)
+    is_demo = monitoring.has_demo() and row.toggle("Demo votes", no_own, key="votes_demo")
     by_model = row.toggle("Group by model", key="votes_by_model", help="Regardless of prompt and settings.")
-    cast = compare.votes(bool(is_demo), st.session_state.get("votes_cast", 0))
+    cast = compare.votes(bool(is_demo), n_cast)
     rates = judging.win_rates(cast, by_model=by_model)
     if not rates:
         demo_data.offer(
@@ -43,7 +42,6 @@ def draw() -> None:
     _pairs(judging.head_to_head(cast, by_model=by_model))
     if words := compare.first_shown(cast):
         st.caption(words)
-    _course(cast)
     _votes(cast)
 
 
@@ -75,9 +73,8 @@ def _pairs(pairs: Sequence[HeadToHead]) -> None:
     for pair in pairs[:MAX_PAIRS]:
         tone: interval.Tone = "good" if pair.is_decided else "flat"
         bar = Bar(*pair.share, HALF, tone, sentence(pair), zero=HALF) if pair.share else Cell("")
-        rows.append([Cell(sentence(pair)), bar, Pill("Decided" if pair.is_decided else "Not decided yet", tone)])
-    heads = [Head("Against each other", tip=HELP), _SCALE, Head("Verdict")]
-    interval.table(heads, rows, theme.ink(), label="Against each other")
+        rows.append([Cell(sentence(pair)), bar])
+    interval.table([Head("Against each other", tip=HELP), _SCALE], rows, theme.ink(), label="Against each other")
     if len(pairs) > MAX_PAIRS:
         st.caption(f"Pairs with fewer votes, left out here: {len(pairs) - MAX_PAIRS}.")
 
@@ -94,14 +91,6 @@ def sentence(pair: HeadToHead) -> str:
 
 def _bounds(lower: float, upper: float) -> str:
     return f"{100 * lower:.0f}–{100 * upper:.0f}%"
-
-
-def _course(cast: Sequence[Vote]) -> None:
-    frame, ink = compare.win_rate_over_time(cast), theme.ink()
-    if len(frame) > 1:
-        spec = win_rate_over_time(frame, ink, models.colours(ink.mode))
-        with st.container(key="plots_compare"):
-            st.vega_lite_chart(spec, width="stretch", key="win_rate_over_time", alt="Win rates over time.")
 
 
 def _votes(cast: Sequence[Vote]) -> None:

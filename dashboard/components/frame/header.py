@@ -1,5 +1,6 @@
 """The strip and the banners on top of every page."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -44,6 +45,10 @@ def strip() -> None:
         box.caption(
             f":red[:material/notifications:] Alerts **{n_firing}**", help="Budget thresholds that are exceeded."
         )
+    box.caption(
+        f"As of {datetime.now(UTC):%H:%M} UTC",
+        help="All times and days are UTC. A page shows what was known when it was drawn; R draws it anew.",
+    )
     with box:
         demo.switch()
 

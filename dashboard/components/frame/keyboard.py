@@ -2,17 +2,19 @@
 
 import streamlit as st
 
-# `?` and the pages by their number; Streamlit's own shortcuts know no punctuation, and on a Mac Alt changes the digit.
+# `?` and the pages by their number: Streamlit's own shortcuts know no punctuation, and on a Mac Alt changes the digit.
+# Never while somebody types: on some keyboards Alt and a digit is a sign, such as # in Britain.
 SCRIPT = """
 if (!window.aimmKeys) {
   window.aimmKeys = true;
   document.addEventListener("keydown", (event) => {
-    const at = event.target;
-    if (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName) && !event.altKey) return;
+    const at = event.composedPath()[0];
+    const isTyping = event.isComposing || at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName);
+    if (isTyping || event.repeat) return;
     const digit = /^Digit([1-9])$/.exec(event.code);
     let found = null;
     if (event.key === "?") found = document.querySelector(".st-key-shortcuts button");
-    else if (event.altKey && !event.ctrlKey && !event.metaKey && digit)
+    else if (event.altKey && !event.ctrlKey && !event.metaKey && !event.getModifierState("AltGraph") && digit)
       found = document.querySelectorAll("[data-testid=stSidebarNavLink]")[digit[1] - 1];
     if (found) { event.preventDefault(); found.click(); }
   });
@@ -22,7 +24,7 @@ KEYS = {
     "Everywhere": {"Alt + 1 … 9": "The pages, in the order of the navigation", "?": "This list", "Esc": "Close"},
     "Log": {"J, K": "The next call, the one before", "Esc": "Close the call"},
     "Playground": {"Enter": "Send", "Shift + Enter": "A new line"},
-    "Compare": {"Ctrl + Enter": "Compare", "1 … 9": "Vote for an answer", "0": "Tie"},
+    "Compare": {"Ctrl + Enter": "Compare", "1 … 8": "Vote for an answer", "0": "Tie", "9": "All bad"},
     "Workflows": {"Ctrl + Enter": "Run"},
 }
 
@@ -37,4 +39,4 @@ def listen() -> None:
 def _window() -> None:
     for title, keys in KEYS.items():
         st.markdown(f"**{title}**")
-        st.table({f"`{key}`": text for key, text in keys.items()}, border="horizontal")
+        st.markdown("\n".join(f"- `{key}` {text}" for key, text in keys.items()))

@@ -153,6 +153,7 @@ def _compare(g: Generation) -> None:
     others = candidates.first_models([m for m in models.by_name().values() if m.name != g.model], models.default())
     chosen = (g.model, *others[:1])
     candidates.fill([Candidate(position=at, model=name, parameters=g.parameters) for at, name in enumerate(chosen)])
+    state.compare_is_filled = True
     st.switch_page("pages/compare.py")
 
 

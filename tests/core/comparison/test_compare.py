@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -143,18 +143,6 @@ def test_a_model_against_itself_decides_nothing():
 
 
 # The service
-
-
-def test_the_win_rate_over_time_is_that_of_all_votes_up_to_a_day():
-    monday, tuesday = datetime(2026, 1, 5, 12, tzinfo=UTC), datetime(2026, 1, 6, 12, tzinfo=UTC)
-    first = [replace(vote, created_at=monday) for vote in votes("a", "a", "b", "tie", "a", "a", "b")]
-    later = [replace(vote, created_at=tuesday) for vote in votes("b", "b")]
-
-    history = judging.win_rate_history([*first, *later])
-
-    of_x = {day: rate for (day, name), rate in history.items() if name == first[0].a.label}
-    assert of_x == {monday.date(): pytest.approx(4 / 6), tuesday.date(): pytest.approx(4 / 8)}
-    assert judging.win_rate_history(first[:5]) == {}
 
 
 def test_all_candidates_answer_and_their_rows_belong_together(mm: ModelManager):
