@@ -98,7 +98,7 @@ def _by_value(dimension: str, of: Range, model: str | None, simulated: bool) -> 
         frame["successes"] = [won.get(name) for name in frame["name"]]
         frame["$ per success"] = frame["cost $"] / frame["successes"]
     total = manager().monitoring.total(days, model=model, simulated=simulated)
-    rest = "" if dimension == "tag" else _rest(dimension, found, total)  # a call with two tags is in two rows
+    rest = "A call with two tags is in two rows." if dimension == "tag" else _rest(dimension, found, total)
     return Breakdown(_finished(frame, total), len(found) - len(shown), rest, days)
 
 

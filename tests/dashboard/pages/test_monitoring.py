@@ -44,6 +44,7 @@ def test_the_table_by_key_tag_user_and_workflow_adds_up_and_leads_to_the_calls(o
         "model": ["gemini-2.5-flash"], "key": ["checkout"], "tag": ["a", "b"], "user": ["ada"], "workflow": ["digest"],
     }  # fmt: skip
     assert found["tag"].frame["calls"].tolist() == [2, 1]
+    assert found["tag"].rest == "A call with two tags is in two rows."
     assert found["key"].rest.startswith("2 calls name no key: $")
     assert found["key"].frame["cost $"].sum() == pytest.approx(float(mm.monitoring.total(of.window).cost_usd) / 3)
     assert found["key"].frame["change"].tolist() == [None]  # the records do not reach back
