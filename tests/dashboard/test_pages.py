@@ -45,9 +45,12 @@ def test_a_double_click_asks_once_and_a_changed_prompt_again(app: AppTest, monke
     assert len(comparisons.latest()) == 2
 
     show(app, "workflows")
+    service = process.manager().workflows
     for _ in range(2):
         button(app, "Run").click().run()
-    assert len(process.manager().workflows.runs()) == 1
+        service.wait(service.runs()[0].id)
+        app.run()
+    assert len(service.runs()) == 1
 
 
 def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: FakeGemini):
