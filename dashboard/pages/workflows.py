@@ -92,12 +92,8 @@ def runs_list() -> None:
     found = workflows.latest(limit)
     if not found:
         st.info("No runs yet. Run the workflow above, or open an example.", icon=":material/account_tree:")
-        if st.button(
-            "Run an example",
-            key="flow_example",
-            icon=":material/science:",
-            help="On a simulated model, free of charge.",
-        ):
+        free = "On a simulated model, free of charge."
+        if st.button("Run an example", key="flow_example", icon=":material/science:", help=free):
             begin(EXAMPLE, SAMPLE, model=EXAMPLE_MODEL)
         return
     st.subheader("Runs", anchor=False)
