@@ -96,7 +96,9 @@ def main() -> None:
                 costs[page] += asyncio.run(single(server, page))
             if size == SIZES[-1]:
                 quiet = asyncio.run(quiet_calls(server))
-                crowds = [crowd_row(page, asyncio.run(crowd(server, page, given)), quiet) for page in given.pages]
+                for page in given.pages:
+                    crowds.append(crowd_row(page, asyncio.run(crowd(server, page, given)), quiet))
+                    print(*crowds[-1], flush=True)
     head = ("page", *(f"{what} at {size:,}" for size in SIZES for what in ("cold ms", "warm ms", "processor ms")))
     print_table("One viewer: a first view, then the median of warm ones and their processor time", head, [(page, *cost) for page, cost in costs.items()])  # fmt: skip
     head = ("page", "pages/s", "p50 s", "p95 s", "program's p50 ms", "p95 ms", "added p95 ms")
@@ -136,13 +138,14 @@ async def crowd(server: Server, page: str, given: argparse.Namespace) -> Seen:
                     views.append(seconds)
 
     arrived = asyncio.Semaphore(0)
-    tasks = [asyncio.create_task(looks()) for _ in range(given.viewers)]
-    for _ in tasks:
-        await arrived.acquire()
-    over = time.perf_counter() + given.seconds
-    begins.set()
-    calls = await timed_calls(server, given.seconds)
-    await asyncio.gather(*tasks)
+    async with asyncio.TaskGroup() as group:  # ends with the first viewer that fails
+        for _ in range(given.viewers):
+            group.create_task(looks())
+        for _ in range(given.viewers):
+            await arrived.acquire()
+        over = time.perf_counter() + given.seconds
+        begins.set()
+        calls = await timed_calls(server, given.seconds)
     return Seen(len(views) / given.seconds, views, calls)
 
 

@@ -22,10 +22,10 @@ if (!window.aimmKeys) {
 """
 KEYS = {
     "Everywhere": {"Alt + 1 … 9": "The pages, in the order of the navigation", "?": "This list", "Esc": "Close"},
-    "Log": {"J, K": "The next call, the one before", "Esc": "Close the call"},
-    "Playground": {"Enter": "Send", "Shift + Enter": "A new line"},
+    "Log": {"J, K": "The next call, the one before"},
+    "Playground": {"Enter": "Send", "Shift + Enter": "A new line", "Esc": "Stop"},
     "Compare": {"Ctrl + Enter": "Compare", "1 … 8": "Vote for an answer", "0": "Tie", "9": "All bad"},
-    "Workflows": {"Ctrl + Enter": "Run"},
+    "Workflows": {"Ctrl + Enter in the input": "Run", "J, K": "The next step, the one before"},
 }
 
 
