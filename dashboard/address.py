@@ -45,6 +45,12 @@ def put(name: str, new: str | None) -> None:
         st.query_params.pop(name, None)
 
 
+def closed(name: str) -> None:
+    """Take out of the address what was open in a window."""
+    put(name, None)
+    tables.released()
+
+
 def check(name: str, options: Collection[str] | Callable[[str], bool], what: str) -> None:
     """Say so where the address asks for an option that its input does not offer; the input then has its default."""
     given = st.query_params.get(name)

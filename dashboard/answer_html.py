@@ -274,7 +274,8 @@ class _Renderer(RendererHTML):
 
     def image(self, tokens: Sequence[Token], at: int, *_: Any) -> str:
         address, token = str(tokens[at].attrs["src"]), tokens[at]
-        words = html.escape(f"picture {token.content} · {urlsplit(address).netloc or 'inside the text'}")
+        name = f"picture {token.content}".rstrip()
+        words = html.escape(f"{name} · {urlsplit(address).netloc or 'inside the text'}")
         is_link = _is_web(address) and not token.meta.get("is_inside")
         chip = f'<span class="aimm-chip" title="Pictures are not fetched">{words}</span>'
         return f"{_link(address)}{chip}</a>" if is_link else chip

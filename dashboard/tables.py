@@ -12,6 +12,7 @@ from dashboard import formatting
 TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")
 
 _Row = TypeVar("_Row")
+_OPENED = "table_opened"
 _UNITS = ("$/M", "$", "%", "s")
 
 
@@ -88,11 +89,17 @@ def opened(frame: pd.DataFrame, key: str, **options: Any) -> int | None:
 
     def clicked() -> None:
         cells = st.session_state[key].selection.cells
-        st.session_state[state] = cells[0][0] if cells else None
+        st.session_state[state], st.session_state[_OPENED] = cells[0][0] if cells else None, key
 
     show(frame, key=key, on_select=clicked, selection_mode="single-cell", placeholder=formatting.UNKNOWN, **options)
     at = st.session_state.pop(state, None)
     return at if at is not None and at < len(frame) else None
+
+
+def released() -> None:
+    """Take the selection out of the table that opened something: a click on the same cell opens it again."""
+    if (key := st.session_state.pop(_OPENED, None)) in st.session_state:
+        st.session_state[key] = {"selection": {"cells": []}}
 
 
 def csv(frame: pd.DataFrame, key: str) -> None:

@@ -42,7 +42,7 @@ def test_a_first_time_user_gets_an_answer_without_a_key(browser: "BrowserContext
         walker.page.keyboard.press("Enter")
         walker.sees("In short")
         walker.sees("simulated")
-        walker.page.locator("[class*=st-key-receipt_] button").click()
+        walker.page.locator("[class*=st-key-receipt_] button").first.click()
         walker.sees("First token")
 
 
@@ -110,10 +110,11 @@ def test_demo_data_come_with_one_click(browser: "BrowserContext", address: str):
         walker.page.get_by_role("heading", name="By", exact=True).wait_for(timeout=60_000)
         walker.page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas).marks").nth(1).wait_for()
         walker.open("Experiments")
-        walker.sees("points of success rate")
-        walker.sees("cheaper a call")
+        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 300, "y": 52})
+        walker.sees("worse ← 0 → better")
         walker.button("Simulate 1,000 users")
-        walker.sees("points of success rate")
+        walker.settle()
+        walker.sees("worse ← 0 → better")
 
 
 def test_every_page_stands_narrow_wide_light_and_dark(browser: "BrowserContext", address: str):

@@ -19,7 +19,7 @@ _SCOPE_HELP = (
 )
 _STORED = ("full", "metadata", "none")
 _NONE = Key(id="", name="", hint="", created_at=datetime.now(UTC))  # what the form of a new key begins with
-NEW, _N_CLOSED = "new", "gateway_closed"
+NEW = "new"
 
 
 def show() -> None:
@@ -76,7 +76,7 @@ def _table(keys: list[Key]) -> None:
     )  # there is no room for all
     at = tables.opened(
         frame.drop(columns=empty),
-        f"gateway_keys_{st.session_state.get(_N_CLOSED, 0)}",
+        "gateway_keys",
         column_config=config,
         row_height=36,
     )
@@ -106,9 +106,7 @@ def open_new() -> None:
 
 
 def _close() -> None:
-    address.put("key", None)
-    # A table to which a dialog gives the focus back loses the next click; a new one does not.
-    st.session_state[_N_CLOSED] = st.session_state.get(_N_CLOSED, 0) + 1
+    address.closed("key")
 
 
 def _one(key: Key) -> None:

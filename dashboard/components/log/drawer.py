@@ -37,7 +37,7 @@ def show(ids: Sequence[str] = ()) -> None:
 
 
 def _close() -> None:
-    address.put("call", None)
+    address.closed("call")
 
 
 def _inside(g: Generation) -> None:

@@ -66,7 +66,7 @@ def dialog() -> None:
 
 
 def _close() -> None:
-    address.put("model_of", None)
+    address.closed("model_of")
 
 
 def _one(provider: str, name: str) -> None:

@@ -21,7 +21,7 @@ def show(run: WorkflowRun) -> None:
 
 
 def _close() -> None:
-    address.put("step", None)
+    address.closed("step")
 
 
 def _inside() -> None:

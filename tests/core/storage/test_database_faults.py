@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 
 from core import DatabaseUnavailable, InvalidRequest, ModelManager
 from core.cli.__main__ import main
+from core.storage.engine import database
 from core.storage.engine import database as database_module
 from core.storage.engine.database import Database, _to_url
 from core.storage.engine.presence import Presence
@@ -354,6 +355,12 @@ def test_a_process_is_alive_after_its_server_was_started_anew(open_manager: Open
         assert other.is_alive(token)
         presence.close()
         assert not other.is_alive(token)
+
+
+def test_the_newest_migration_is_the_one_that_starts_ask_for():
+    versions = Path(database.__file__).parent / "migrations" / "versions"
+
+    assert max(path.stem[:4] for path in versions.glob("[0-9]*.py")) == database.HEAD
 
 
 def test_a_backup_that_is_put_back_is_used_at_once(open_manager: Open, tmp_path: Path):

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.domain.comparison import Candidate
@@ -168,6 +169,7 @@ def test_a_key_that_comes_later_changes_what_a_comparison_begins_with(app: AppTe
     found = process.manager().models()
     own = [Model(name=name, provider="own") for name in ("m1", "m2")]
     monkeypatch.setattr(type(process.manager().models), "__call__", lambda *_: [*own, *found])
+    st.cache_data.clear()  # as whatever takes a key does
 
     app.run()
 
