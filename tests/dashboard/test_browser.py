@@ -112,6 +112,7 @@ def test_demo_data_come_with_one_click(browser: "BrowserContext", address: str):
         walker.open("Experiments")
         walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 300, "y": 52})
         walker.sees("worse ← 0 → better")
+        walker.button("More")
         walker.button("Simulate 1,000 users")
         walker.settle()
         walker.sees("worse ← 0 → better")
