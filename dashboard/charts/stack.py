@@ -129,6 +129,8 @@ class Stack:
         """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""
         columns = {each.label: each.column for each in series}
         y = self._y(form, unit=unit) | {"field": "value"}
+        if not any(row[column] is not None for row in self._rows for column in columns.values()):
+            y |= {"scale": {"domain": [0, 1]}, "axis": y["axis"] | {"labels": False}}  # else the axis says NaN
         mark = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
         rows = self._long(columns)
         last = max((row["mid"] for row in rows if row["part"]), default=None)

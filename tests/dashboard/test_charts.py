@@ -78,6 +78,15 @@ def test_a_line_breaks_where_nothing_was_measured():
     assert p50 == [1.0, None, None, None, None, None]  # and the last is dashed
 
 
+def test_an_axis_without_a_single_value_says_nothing():
+    spec = drawn_overview(SPANS["day"], **dict.fromkeys(("p50 s", "p95 s", "p99 s"), float("nan")))
+
+    axes = [layer["encoding"]["y"] for layer in spec["vconcat"][2]["layer"] if "y" in layer["encoding"]]
+    assert {(axis["axis"].get("labels"), *axis["scale"]["domain"]) for axis in axes if "axis" in axis} == {
+        (False, 0, 1)
+    }
+
+
 def test_titles_say_what_the_data_say():
     cost, calls, latency, tokens = (panel["title"]["text"] for panel in drawn_overview(SPANS["day"])["vconcat"])
 

@@ -156,7 +156,7 @@ def _variants(found: ExperimentReport) -> None:
         **{name: c.NumberColumn(format="localized") for name in ("outcomes", "calls", "failed")},
         "latency s": c.NumberColumn("Mean latency", format="%.2f s"),
         "tokens": c.NumberColumn("Tokens per call", format="%.0f"),
-        "cost $": c.NumberColumn("Cost", format="dollar"),
+        "cost $": tables.money_column("Cost", frame["cost $"]),
     }
     tables.show(frame.assign(model=tables.chips(frame["model"])), column_config=config, placeholder=formatting.UNKNOWN)
 

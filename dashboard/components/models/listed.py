@@ -40,7 +40,7 @@ def show() -> None:
         "first": c.DateColumn("First seen", format="D MMM YYYY", width=96),
         "last": c.DateColumn("Last used", format="D MMM YYYY", width=96),
         "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls of the last 30 days whose cost is unknown."),
-        "cost": c.TextColumn("30 days", width=84, alignment="right", help="Known cost of the last 30 days."),
+        "cost": c.TextColumn("Cost, 30 days", width=104, alignment="right", help="Known cost of the last 30 days."),
     }
     empty = [name for name in ("unpriced", "from") if not frame[name].notna().any() or not any(frame[name])]
     shown = frame.drop(columns=["id", *empty]).assign(model=tables.chips(frame["model"]))

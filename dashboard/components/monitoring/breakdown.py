@@ -54,7 +54,7 @@ def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | N
         "trend": c.BarChartColumn(f"Cost per {of.bucket if is_model else 'day'}", width=116, y_min=0),
         "share": c.ProgressColumn("Share of cost", format="percent", min_value=0, max_value=1, width=104),
         "change": c.TextColumn("Change", width=70, alignment="right", help=_CHANGE["model" if is_model else "other"]),
-        **{name: c.NumberColumn(label, format="$%.6f", width=96) for name, label in money.items()},
+        **{name: tables.money_column(label, frame.get(name, ()), width=96) for name, label in money.items()},
         "calls": c.NumberColumn("Calls", format="localized", width=66),
         "successes": c.NumberColumn("Successes", format="localized", width=90),
         **{
@@ -66,7 +66,7 @@ def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | N
             for measure in SHOWN_MEASURES
         },
         "tokens": c.NumberColumn("Tokens", format="compact", width=68),
-        "cost $": c.NumberColumn("Cost", format="dollar", width=84),
+        "cost $": tables.money_column("Cost", frame["cost $"], width=84),
     }
     shown = frame[[name for name in config if name in frame]]
     shown = shown.assign(name=tables.chips(frame["name"])) if is_model else shown
