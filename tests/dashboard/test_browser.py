@@ -59,6 +59,8 @@ def test_models_answer_side_by_side_and_a_vote_counts(browser: "BrowserContext",
         walker.open("Compare")
         walker.page.keyboard.press("Control+Enter")
         walker.sees("Winner by rule")
+        walker.page.get_by_role("button", name="All bad").wait_for()
+        walker.settle()
         walker.page.keyboard.press("2")
         walker.sees("Another key changes it")
 
