@@ -8,11 +8,11 @@ import streamlit as st
 
 from core.domain.experiment import Experiment
 from dashboard import formatting
-from dashboard.frames import budgets, monitoring, prices
+from dashboard.frames import budgets, experiments, monitoring, prices, workflows
 from dashboard.frames.monitoring import Range
 from dashboard.process import manager
 
-DAY, MOST = "24h", 6  # of each kind
+DAY, RUNS, MOST = "24h", 50, 6  # MOST: of each kind
 
 
 class Line(NamedTuple):
@@ -47,8 +47,11 @@ def _failures() -> Iterator[Line]:
 
 def _runs() -> Iterator[Line]:
     recent = datetime.now(UTC) - timedelta(days=7)
-    for run in manager().workflows.runs(limit=50):
-        if run.status == "paused":
+    for run in workflows.latest(RUNS):
+        if run.awaits:
+            text = f"A run of {run.workflow_name} waits for approval at {run.awaits.step}"
+            yield Line("warn", text, "workflows", {"run": run.id})
+        elif run.status == "paused":
             yield Line(
                 "warn", f"A run of {run.workflow_name} has reached its spending limit", "workflows", {"run": run.id}
             )
@@ -76,11 +79,10 @@ def day() -> tuple[Range, bool]:
     return monitoring.chosen(DAY), not monitoring.has_calls(simulated=False)
 
 
-@st.cache_data(ttl=60, show_spinner=False)
 def verdicts() -> list[tuple[Experiment, str]]:
     """Running experiments, each with what its data say so far."""
-    known = manager().experiments
-    return [(each, known.report(each.id).decision.headline) for each in known.all() if each.status == "running"]
+    running = [each for each in manager().experiments.all() if each.status == "running"]
+    return [(each, experiments.said(experiments.report(each.id).verdict)) for each in running]
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -99,7 +101,7 @@ def news(since: datetime) -> list[Line]:
             Line("plain", f"First calls of {name}", "log", {"log_model": name})
             for name in sorted(names - before)[:MOST]
         ]
-    runs = [run for run in known.workflows.runs(limit=50) if run.finished_at and run.finished_at > since]
+    runs = [run for run in workflows.latest(RUNS) if run.finished_at and run.finished_at > since]
     for run in runs[:MOST]:
         lines.append(Line("plain", f"Run of {run.workflow_name} {run.status}", "workflows", {"run": run.id}))
     for alert in budgets.alerts():

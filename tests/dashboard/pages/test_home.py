@@ -7,6 +7,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core.workflows.spec import from_yaml
 from dashboard import process
 from tests.pages import show, texts
 
@@ -39,6 +40,13 @@ def test_what_needs_attention_is_named_with_the_way_to_it(app: AppTest):
     app.run()
 
     assert "A run of analysis has reached its spending limit" in labels(app)
+
+    step = "{name: first, model: sim-fast, prompt: 'Say {{input}}', approval: true}"
+    manager.workflows.wait(manager.workflows.start(from_yaml(f"name: gated\nsteps:\n- {step}"), "Hello"))
+    st.cache_data.clear()
+    app.run()
+
+    assert "A run of gated waits for approval at first" in labels(app)
 
 
 def test_what_happened_since_the_last_visit_is_new(app: AppTest, monkeypatch: pytest.MonkeyPatch):
