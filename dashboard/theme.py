@@ -11,7 +11,7 @@ _LINE = "color-mix(in srgb, currentColor 16%, transparent)"
 _VEIL = "color-mix(in srgb, currentColor 5%, transparent)"
 CSS = """<style>
 [data-testid="stMainBlockContainer"] {padding-left: 2.5rem; padding-right: 2.5rem;}
-[data-testid="stMetricValue"], .aimm-numbers {font-variant-numeric: tabular-nums;}
+[data-testid="stMetricValue"] {font-variant-numeric: tabular-nums;}
 /* A chart's plot is as wide as its container, and its axis stands outside of it. */
 [class*="st-key-plots_"] {padding-right: 54px;}
 /* Its tools stand above it, where they cover no legend. */
