@@ -4,10 +4,16 @@ import asyncio
 import gc
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core import ModelManager
 
+# Scripts of pages at a time: more of them only take Python's one lock from each other, and from the API's calls
+# (30 viewers of Monitoring: 8 pages a second instead of 2, and a program waits 34 ms longer instead of 530).
+N_AT_ONCE, AT_MOST_S = 1, 6.0
 _lock = threading.Lock()
+_turns, _held = threading.Semaphore(N_AT_ONCE), threading.local()
 _manager: ModelManager | None = None
 _loop: asyncio.AbstractEventLoop | None = None
 _n_modules = 0  # when what was loaded was last put aside
@@ -54,3 +60,28 @@ def close() -> None:
         if _manager is not None:
             _manager.close()
             _manager = None
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Wait until the script of a page may run; not for long, should another one be stuck."""
+    _held.has_turn = _turns.acquire(timeout=AT_MOST_S)
+    try:
+        yield
+    finally:
+        if _held.has_turn:
+            _turns.release()
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Let other pages run while this one waits for something."""
+    had_turn = getattr(_held, "has_turn", False)
+    if had_turn:
+        _held.has_turn = False
+        _turns.release()
+    try:
+        yield
+    finally:
+        if had_turn:
+            _held.has_turn = _turns.acquire(timeout=AT_MOST_S)

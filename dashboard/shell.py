@@ -89,4 +89,5 @@ def run() -> None:
 
 
 st.set_page_config(page_title=NAME, page_icon=ICON, layout="wide")
-run()
+with process.turn():
+    run()

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import AimmError, Call, CallView
 from core.domain.generation import Generation
-from dashboard import answer_html, formatting
+from dashboard import answer_html, formatting, process
 
 PAINT_S = 0.05
 FOLLOW_S = 2.0
@@ -105,7 +105,8 @@ def watch(calls: Sequence[Call], slots: Sequence[Slot], for_s: float = float("in
             return True
         if time.monotonic() >= until:
             return False
-        time.sleep(PAINT_S)
+        with process.aside():
+            time.sleep(PAINT_S)
 
 
 @st.fragment(run_every=0.25)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from dashboard import process
 from dashboard.frames import monitoring
 from dashboard.process import manager
 
@@ -37,7 +38,7 @@ def remove() -> None:
 
 
 def fill() -> None:
-    with st.spinner("Creating thirty days of history …"):
+    with process.aside(), st.spinner("Creating thirty days of history …"):
         manager().demo.fill()
     st.cache_data.clear()
     st.rerun()

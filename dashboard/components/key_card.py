@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import formatting
+from dashboard import formatting, process
 from dashboard.process import manager
 
 _ICON = {"works": ":material/check_circle:", "network": ":material/wifi_off:"}
@@ -43,7 +43,7 @@ def _try(key: str) -> None:
     if not key:
         st.warning("Paste a key first.", icon=":material/key:")
         return
-    with st.spinner("Asking the vendor …"):
+    with process.aside(), st.spinner("Asking the vendor …"):
         check = manager().vendors.check_key(key)
     if not check.works and check.status not in ("quota", "no_tier"):
         st.error(

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.comparison import judging
 from core.domain.comparison import Candidate, Comparison, Metric
-from dashboard import formatting
+from dashboard import formatting, process
 from dashboard.components import answer, receipt
 from dashboard.components.compare import columns, controls, differences, rule_editor, votes
 from dashboard.process import manager
@@ -125,7 +125,8 @@ def _watch(comparison: Comparison) -> None:
         controls.progress(progress, [1.0] * n_there + shares, left, max(view.elapsed_s for view in views.values()))
         if all(view.is_done for view in views.values()):
             break
-        time.sleep(answer.PAINT_S)
+        with process.aside():
+            time.sleep(answer.PAINT_S)
     manager().comparisons.settle(comparison.id)
 
 

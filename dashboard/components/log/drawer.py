@@ -8,7 +8,7 @@ import streamlit as st
 from core import AimmError, NotFound, Origin, Request
 from core.domain.comparison import Candidate
 from core.domain.generation import Generation
-from dashboard import address, formatting, theme
+from dashboard import address, formatting, process, theme
 from dashboard.components import answer, inputs, receipt
 from dashboard.components.compare import candidates
 from dashboard.components.log import feedback, history
@@ -136,7 +136,7 @@ def _actions(g: Generation) -> None:
 def _replay(g: Generation, model: str) -> None:
     """Ask another model the same, and open its answer."""
     try:
-        with st.spinner(f"Asking {formatting.plain(model)} …"):
+        with process.aside(), st.spinner(f"Asking {formatting.plain(model)} …"):
             request = Request(model=model, messages=g.messages, system=g.system, parameters=g.parameters, tools=g.tools)
             found = manager().generate(request, Origin(source="playground"))
     except AimmError as error:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 import streamlit as st
 
 from core.domain.price import UnpricedModel
-from dashboard import address, formatting, tables
+from dashboard import address, formatting, process, tables
 from dashboard.components.models import own_prices
 from dashboard.frames import prices
 from dashboard.process import manager
@@ -71,7 +71,7 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
     if st.button(
         f"Recalculate {n:,} calls", type="primary", icon=":material/published_with_changes:", key="reprice_apply"
     ):
-        with st.spinner("Recalculating …"):
+        with process.aside(), st.spinner("Recalculating …"):
             done = service.reprice(provider, model, **options)  # type: ignore[arg-type]
         st.cache_data.clear()
         st.toast(f"{done:,} calls recalculated.")

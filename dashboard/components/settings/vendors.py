@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import formatting
+from dashboard import formatting, process
 from dashboard.components import key_card
 from dashboard.components.settings import rows
 from dashboard.frames import models
@@ -37,7 +37,7 @@ def _row(name: str, variable: str, source: str) -> None:
     line.caption(formatting.plain(source), width="content")
     line.space("stretch")
     if line.button(f"Test {label}", key=f"vendor_{name}"):
-        with st.spinner(f"Asking {label} …"):
+        with process.aside(), st.spinner(f"Asking {label} …"):
             check = manager().vendors.check(name)
         if check.works:
             st.success(formatting.plain(check.message), icon=":material/check_circle:")
