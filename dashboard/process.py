@@ -70,6 +70,7 @@ def turn() -> Iterator[None]:
         yield
     finally:
         if _held.has_turn:
+            _held.has_turn = False  # Streamlit runs fragments on the same thread, without a turn
             _turns.release()
 
 

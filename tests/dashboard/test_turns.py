@@ -49,3 +49,11 @@ def test_the_turn_is_given_back_by_a_page_that_fails(monkeypatch: pytest.MonkeyP
         for _ in range(3):
             assert isinstance(pool.submit(fails).exception(5), ZeroDivisionError)
     assert process._turns._value == process.N_AT_ONCE
+
+
+def test_what_runs_without_a_turn_gives_none_back():
+    with process.turn():
+        pass
+    with process.aside():  # a fragment, on the thread of an earlier script
+        pass
+    assert process._turns._value == process.N_AT_ONCE
