@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import formatting
+from dashboard.charts.colours import chip
 
 TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")
 
@@ -69,7 +70,7 @@ def model_column(names: Iterable[str], colours: Mapping[str, str], *, label: str
     return st.column_config.MultiselectColumn(
         label,
         options=[str(formatting.cell(name)) for name in known],
-        color=[colours.get(name, "gray") for name in known],
+        color=[chip(colours.get(name, "gray")) for name in known],
         **options,
     )
 

@@ -11,6 +11,13 @@ _LINE = "color-mix(in srgb, currentColor 16%, transparent)"
 _VEIL = "color-mix(in srgb, currentColor 5%, transparent)"
 CSS = """<style>
 [data-testid="stMainBlockContainer"] {padding-left: 2.5rem; padding-right: 2.5rem;}
+/* Small and muted texts, links among them, and what stands on the main button, can be read in both themes. */
+[data-testid="stCaptionContainer"] {opacity: 1; color: color-mix(in srgb, currentColor 75%, transparent);}
+[data-testid^="stBaseButton-primary"]:not(:disabled) {color: light-dark(#ffffff, #0f141b);}
+[data-testid^="stBaseButton"] kbd {opacity: 0.85;}
+/* A link to a page is a sentence, which breaks. */
+[data-testid="stMain"] [data-testid="stPageLink"] :is(a, span, p, div) {
+  white-space: normal; overflow: visible; height: auto; line-height: 1.45;}
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums;}
 /* A chart's plot is as wide as its container, and its axis stands outside of it. */
 [class*="st-key-plots_"] {padding-right: 54px;}

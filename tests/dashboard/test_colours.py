@@ -84,3 +84,14 @@ def test_charts_have_the_ground_and_the_texts_of_the_theme():
             given["primaryColor"],
         )
         assert (ink.fail, ink.warn, ink.good) == (given["redColor"], given["orangeColor"], given["greenColor"])
+
+
+def test_names_on_chips_can_be_read():
+    grounds = {shade for modes in SHADES.values() for shades in modes.values() for shade in shades}
+    grounds |= {getattr(ink, name) for ink in INKS.values() for name in ("brand", "muted", "good", "fail")}
+    chips = {ground: colours.chip(ground) for ground in grounds}
+
+    # Streamlit writes black on a luminance over a half, else white.
+    ink = {chip: "#000000" if float(TO_XYZ[1] @ linear(chip)) > 0.5 else "#ffffff" for chip in chips.values()}
+    assert {chip for chip, text in ink.items() if contrast(chip, text) < 4.5} == set()
+    assert colours.chip("#123b85") == "#123b85"

@@ -47,7 +47,7 @@ def _table(keys: list[Key]) -> None:
     config = {
         "name": c.TextColumn("Name", width=130),
         "key": c.TextColumn("Key", width=128),
-        "state": c.MultiselectColumn("State", options=list(states), color=list(states.values()), width=80),
+        "state": tables.model_column(states, states, label="State", width=80),
         "last used": c.DatetimeColumn(
             "Last used (UTC)", format="D MMM HH:mm", help="Accurate to about a minute.", width=108
         ),

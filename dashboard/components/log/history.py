@@ -34,11 +34,10 @@ def table(
         model=tables.chips(frame["model"]),
     ).drop(columns=["id", *([] if frame["feedback"].any() else ["feedback"])])
     c, ink = st.column_config, theme.ink()
-    names = list(dict.fromkeys(statuses))
     config = {
         "time": c.DatetimeColumn("Time (UTC)", format="D MMM HH:mm:ss", width=124),
-        "status": c.MultiselectColumn(
-            "Status", options=names, color=[ink.pale_good if name == "OK" else ink.fail for name in names], width=116
+        "status": tables.model_column(
+            statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=116
         ),
         "model": tables.model_column(frame["model"], models.colours(ink.mode), width=150),
         "prompt": c.TextColumn("Prompt", width=280),
