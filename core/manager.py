@@ -92,7 +92,7 @@ class ModelManager(CallMethods):
         self.database = Database(self.settings.database_url)
         self._presence = Presence(self.database)
         self._ledger = Ledger(self._presence)
-        self._writer = Writer(self.database, recording(self._ledger.settle))
+        self._writer = Writer(self.database, recording(self._ledger.charge))
         self._db = self.database, self._writer
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)

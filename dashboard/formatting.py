@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.domain.feedback import Feedback
-from core.pricing.dollars import dollars
+from core.formats.money import dollars
 
 UNKNOWN = "–"
 FEW = 30  # calls, below which a change in per cent is chance

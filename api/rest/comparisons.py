@@ -12,7 +12,8 @@ from api.rest.calls import generation_view
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
 from api.rest.views import View
 from core import Comparison, Criterion, Origin, Vote, WinRate
-from core.comparison import judging
+from core.comparison import winners
+from core.comparison.win_rates import first_shown, rates_of
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -105,8 +106,8 @@ def vote(vote_id: str, mm: Manager) -> dict[str, Any]:
 @router.get("/win-rates")
 def win_rates(mm: Manager, demo: Demo = False, by_model: bool = False) -> dict[str, Any]:
     found = mm.comparisons.votes(demo=demo)
-    n_blind, share = judging.first_shown(found)
-    rates = judging.win_rates(found, by_model=by_model)
+    n_blind, share = first_shown(found)
+    rates = rates_of(found, by_model=by_model)
     return {
         "status": "success",
         "win_rates": [_win_rate_view(rate) for rate in rates],
@@ -126,7 +127,7 @@ def _comparison_view(c: Comparison) -> dict[str, Any]:
     done = [candidate.generation for candidate in c.candidates if candidate.can_win and candidate.generation]
     costs = [g.cost_usd for g in done]
     known = [cost for cost in costs if cost is not None]
-    fastest, cheapest = (judging.sole(c.candidates, metric) for metric in ("latency", "cost"))
+    fastest, cheapest = (winners.sole(c.candidates, metric) for metric in ("latency", "cost"))
     return _summary_view(c) | {
         "results": results,
         "comparison_metrics": {

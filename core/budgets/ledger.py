@@ -1,8 +1,8 @@
 """The ledger of the budgets.
 
-The worst case of a call is reserved where its limit is checked, and settled when it is recorded.
+The worst case of a call is reserved where its limit is checked, and its cost charged when it is recorded.
 
-Reserving happens in a transaction of its own before the call; settling happens in the transaction that records it.
+Reserving happens in a transaction of its own before the call; charging happens in the transaction that records it.
 Spent plus reserved is within the limit of a `stop` budget at every moment, in however many processes.
 """
 
@@ -79,7 +79,7 @@ class Ledger:
         ledger_rows.reserve(connection, rows)
         return admissions
 
-    def settle(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    def charge(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Charge recorded calls to their budgets and end their reservations."""
         real = [row for row in rows if row["provider"] != "simulated"]
         if not real:
@@ -184,7 +184,7 @@ def decide(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) 
     """The admission of a call, and the nano-dollars to reserve for it; None = nothing can be reserved.
 
     A call whose longest answer does not fit into what is unspent may still have a shorter one, if its caller set no
-    length. What fits only once others' reservations are settled waits. Pure.
+    length. What fits only once others' reservations have ended waits. Pure.
     """
     is_unpriced = quote.is_unpriced or quote.worst_nano is None
     if refusing := [budget for budget in budgets if is_unpriced and budget.refuses_unpriced]:
@@ -233,7 +233,7 @@ def _refused(budget: Budget, room: _Room) -> Admission:
 
 
 def _fit(quote: Quote, amount: int, room: _Room) -> int | Literal["later", "never"]:
-    """The part of `amount` that a budget can reserve now; later = once others are settled."""
+    """The part of `amount` that a budget can reserve now; later = once others have ended."""
     unspent, free = room.limit_nano - room.spent_nano, room.free_nano
     if amount <= free:
         return amount

@@ -26,10 +26,9 @@ from core.domain.budget import (
     Spender,
 )
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
-from core.formats.money import from_nano
+from core.formats.money import dollars, from_nano
 from core.formats.names import normalise
 from core.formats.text import tags_problem
-from core.pricing.dollars import dollars
 from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
@@ -246,7 +245,7 @@ class BudgetService:
                 try:
                     await asyncio.wait_for(self._changed.wait(), WAIT_POLL_S)
                 except TimeoutError:
-                    continue  # another process may have settled something
+                    continue  # another process may have charged a call
         return admission
 
     def left_for(self, spender: Spender) -> Decimal | None:
@@ -292,7 +291,7 @@ class BudgetService:
         self.settled()
 
     async def _reserve(self, quote: Quote) -> Admission:
-        admission: Admission = await asyncio.wrap_future(self._writer.submit_gathered(self._ledger.reserve, quote))
+        admission: Admission = await asyncio.wrap_future(self._writer.decide_together(self._ledger.reserve, quote))
         return admission
 
     def _forget(self) -> None:

@@ -352,7 +352,7 @@ class CallEngine:
                 works.append(self._cache.keep(state, call.request, call.origin.cache_s, generation.usage))
             state.overhead_s = answer.overhead_s
             if call.answerer.fallback_from and generation.is_simulated:
-                # Simulated calls settle nothing, and the model that failed had reserved.
+                # Simulated calls charge nothing, and the model that failed had reserved.
                 self._budgets.release(call.id)
             await asyncio.wrap_future(self._log(call, generation, _all(works)))
             if not generation.is_simulated:

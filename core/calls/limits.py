@@ -35,7 +35,7 @@ class RateLimits:
         if key.user_rpm is not None:  # calls without a user are one user's
             limits += ((f"user:{key.id}:{user_id}", key.user_rpm),)
         if self._is_shared:
-            found = await asyncio.wrap_future(self._writer.submit_gathered(take, Hit(clock.now_us(), limits)))
+            found = await asyncio.wrap_future(self._writer.decide_together(take, Hit(clock.now_us(), limits)))
         else:
             found = self._take(limits, time.monotonic_ns() // 1000)
         if found is not None:

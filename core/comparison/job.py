@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.calls.call import Call
-from core.comparison import judging
+from core.comparison import winners
 from core.comparison.candidate_calls import CandidateCalls
 from core.domain.comparison import INTERRUPTED, STOPPED, Candidate, Comparison, Criterion
 from core.errors import AimmError, Conflict, DamagedRecord
@@ -91,7 +91,7 @@ class ComparisonJob:
         self, connection: Any, comparison: Comparison, rule: Sequence[Criterion] | None = None
     ) -> int | None:
         """Keep the winner's position by the rule; a rule that is given is kept with it."""
-        best = judging.winner(comparison.candidates, rule or comparison.rule)
+        best = winners.winner(comparison.candidates, rule or comparison.rule)
         position = best.position if best else None
         self._store.set_winner(connection, comparison.id, rule, position)
         return position

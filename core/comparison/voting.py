@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_args
 
 from core import clock
-from core.comparison import judging
+from core.comparison import ballots, win_rates
 from core.domain.comparison import LOCAL_VOTER, Best, Comparison, Vote, VoteChoice, WinRate
 from core.domain.key import Key
 from core.errors import InvalidRequest, NotFound
@@ -54,7 +54,7 @@ class VoteService:
             raise InvalidRequest(f"pair == {pair}, must be two positions of the comparison")
         if (low, high) not in comparison.able_pairs:
             raise InvalidRequest("A vote needs two different answers that are complete.")
-        chosen = {(low, high): choice if (low, high) == pair else judging.flipped(choice)}
+        chosen = {(low, high): choice if (low, high) == pair else ballots.flipped(choice)}
         return self.get(self._cast(comparison, _checked(voter, key), chosen, blind=blind))
 
     def choose(self, comparison_id: str, best: Best, *, blind: bool = False, voter: str = LOCAL_VOTER) -> None:
@@ -69,15 +69,15 @@ class VoteService:
         able = [candidate.position for candidate in comparison.candidates if candidate.can_win]
         if len(able) < MIN_ABLE or not (best in able or best in ("tie", "both_bad")):
             raise InvalidRequest("A vote needs two different answers that are complete.")
-        self._cast(comparison, _checked(voter, None), judging.choices_of(best, able), blind=blind)
+        self._cast(comparison, _checked(voter, None), ballots.choices_of(best, able), blind=blind)
 
     def _cast(
         self, comparison: Comparison, voter: str, chosen: Mapping[tuple[int, int], VoteChoice], *, blind: bool
     ) -> str:
         """Write votes down together; the id of the last one."""
         texts = f"{comparison.prompt}\n{comparison.system or ''}"
-        given_away = {c.position for c in comparison.candidates if judging.names_itself(c, texts)}
-        order = judging.shown_order(comparison.id, voter, len(comparison.candidates))
+        given_away = {c.position for c in comparison.candidates if ballots.names_itself(c, texts)}
+        order = ballots.shown_order(comparison.id, voter, len(comparison.candidates))
 
         def work(connection: Any) -> str:
             self._store.lock(connection, comparison.id)
@@ -129,7 +129,7 @@ class VoteService:
         return self._store.voted(comparison_id, voter)
 
     def win_rates(self, *, demo: bool = False, by_model: bool = False) -> list[WinRate]:
-        return judging.win_rates(self.all(demo=demo), by_model=by_model)
+        return win_rates.rates_of(self.all(demo=demo), by_model=by_model)
 
     def _skip_rest(self, connection: Any, comparison: Comparison, voter: str) -> None:
         # Of all pairs, also those without two answers: what is answered later has no hidden names any more.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from core.comparison import judging
+from core.comparison import win_rates
 from core.domain.comparison import Comparison, Vote
 from dashboard import formatting, tables
 from dashboard.frames import log
@@ -60,7 +60,7 @@ def vote_history(cast: Sequence[Vote]) -> tuple[pd.DataFrame, int]:
 
 def first_shown(cast: Sequence[Vote]) -> str:
     """Share of blind votes won by the answer that stood first, in words; empty while there are too few."""
-    n, share = judging.first_shown(cast)
+    n, share = win_rates.first_shown(cast)
     if share is None:
         return ""
     low, high = formatting.percent(share.lower, 0), formatting.percent(share.upper, 0)

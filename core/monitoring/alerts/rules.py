@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
-from core.pricing.dollars import dollars
+from core.formats.money import dollars
 
 FORECAST_PENDING = timedelta(minutes=10)
 RESOLVED_FOR = timedelta(hours=1)

@@ -13,23 +13,23 @@ from core.storage.money import spend_by
 from core.storage.money.ledger import lock_ledger
 from core.storage.schema import call_tags, generation_bodies, generations
 
-Settle = Callable[[Connection, Rows], None]
+Charge = Callable[[Connection, Rows], None]
 
 _LOG = Prepared(lambda _: insert(generations))
 _LOG_BODY = Prepared(lambda _: insert(generation_bodies))
 _LOG_TAG = Prepared(lambda _: insert(call_tags))
 
 
-def recording(settle: Settle | None = None) -> Record:
-    """The writer's way to record calls. settle: Charges them to their budgets, in the same transaction."""
-    return partial(_record, settle)
+def recording(charge: Charge | None = None) -> Record:
+    """The writer's way to record calls. charge: Charges them to their budgets, in the same transaction."""
+    return partial(_record, charge)
 
 
-def _record(settle: Settle | None, connection: Connection, rows: Rows, bodies: Rows) -> None:
+def _record(charge: Charge | None, connection: Connection, rows: Rows, bodies: Rows) -> None:
     lock_ledger(connection)
     log_rows(connection, rows, bodies)
-    if settle is not None:
-        settle(connection, rows)
+    if charge is not None:
+        charge(connection, rows)
 
 
 def log_rows(connection: Connection, rows: Rows, bodies: Rows) -> None:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 Work = Callable[[Connection], Any]
 Rows = Sequence[dict[str, Any]]
 Record = Callable[[Connection, Rows, Rows], None]
-Handler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+Decide = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 MAX_BATCH = 500
 WORKS_S = 5.0
 KEPT_S = 120.0  # how long the record of a call, which may be paid for, waits for another program's lock
@@ -38,7 +38,7 @@ class _Job:
     row: dict[str, Any] | None = None
     body: dict[str, Any] | None = None
     work: Work | None = None
-    handler: Handler | None = None  # of the quick lane, with what it is asked
+    decide: Decide | None = None  # of the quick lane, with what it is asked
     question: Any = None
     done: "Future[Any]" = field(default_factory=Future)
     since: float = field(default_factory=time.monotonic)
@@ -69,9 +69,9 @@ class Writer:
     def run(self, work: Work) -> Any:
         return self.submit(work).result()
 
-    def submit_gathered(self, handler: Handler, question: Any) -> "Future[Any]":
-        """The quick lane: `handler(connection, questions)` answers all that have gathered, in one transaction."""
-        return self._put(_Job(handler=handler, question=question))
+    def decide_together(self, decide: Decide, question: Any) -> "Future[Any]":
+        """The quick lane: `decide(connection, questions)` answers all that have gathered at once."""
+        return self._put(_Job(decide=decide, question=question))
 
     def close(self) -> None:
         """Commit what is queued, then end."""
@@ -127,7 +127,7 @@ class Writer:
                 job = self._queue.get()
                 if job is None:
                     ends = True
-                elif job.handler is not None:
+                elif job.decide is not None:
                     quick.append(job)
                 else:
                     durable.append(job)
@@ -140,13 +140,13 @@ class Writer:
                 durable = [*self._commit(batch), *durable]
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
-        by_handler: dict[Handler, list[_Job]] = {}
+        by_decide: dict[Decide, list[_Job]] = {}
         for job in jobs:
-            by_handler.setdefault(job.handler, []).append(job)  # type: ignore[arg-type]  # every quick job has one
-        for handler, gathered in by_handler.items():
+            by_decide.setdefault(job.decide, []).append(job)  # type: ignore[arg-type]  # every quick job has one
+        for decide, gathered in by_decide.items():
             try:
                 with self._database.write_soon() as connection:
-                    answers = handler(connection, [job.question for job in gathered])
+                    answers = decide(connection, [job.question for job in gathered])
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
                 for job in gathered:
                     job.done.set_exception(error)

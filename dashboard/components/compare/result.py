@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.comparison import judging
+from core.comparison import ballots, winners
 from core.domain.comparison import Candidate, Comparison, Metric
 from dashboard import formatting, process
 from dashboard.components import answer, receipt
@@ -66,7 +66,7 @@ def _in_order(comparison: Comparison) -> Sequence[Candidate]:
     """The candidates as they stand on the page: of a blind comparison in the voter's own order, also after the vote."""
     if not comparison.is_blind:
         return comparison.candidates
-    order = judging.shown_order(comparison.id, voter(), len(comparison.candidates))
+    order = ballots.shown_order(comparison.id, voter(), len(comparison.candidates))
     return [comparison.candidates[position] for position in order]
 
 
@@ -148,7 +148,7 @@ def _verdict(comparison: Comparison) -> None:
     crowned = [
         f"{word} **{_letters(comparison, best)}**"
         for metric, word, larger in METRICS
-        if (best := judging.sole(comparison.candidates, metric, larger_is_better=larger)) is not None
+        if (best := winners.sole(comparison.candidates, metric, larger_is_better=larger)) is not None
     ]
     winner = next((c for c in comparison.candidates if c.position == comparison.winner), None)
     rule = rule_editor.words(comparison.rule)

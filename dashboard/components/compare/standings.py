@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.comparison import judging
-from core.comparison.judging import MIN_DECIDED, HeadToHead
+from core.comparison import win_rates
+from core.comparison.win_rates import MIN_DECIDED, HeadToHead
 from core.domain.comparison import Vote, WinRate
 from dashboard import formatting, tables, theme
 from dashboard.components import demo as demo_data
@@ -32,14 +32,14 @@ def draw() -> None:
     is_demo = monitoring.has_demo() and row.toggle("Demo votes", no_own, key="votes_demo")
     by_model = row.toggle("Group by model", key="votes_by_model", help="Regardless of prompt and settings.")
     cast = compare.votes(bool(is_demo), n_cast)
-    rates = judging.win_rates(cast, by_model=by_model)
+    rates = win_rates.rates_of(cast, by_model=by_model)
     if not rates:
         demo_data.offer(
             "No votes yet. Compare models and press a digit to say which answer is best.", "votes_demo_load"
         )
         return
     _rates(rates)
-    _pairs(judging.head_to_head(cast, by_model=by_model))
+    _pairs(win_rates.head_to_head(cast, by_model=by_model))
     if words := compare.first_shown(cast):
         st.caption(words)
     _votes(cast)

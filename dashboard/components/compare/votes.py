@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from core.comparison import judging
+from core.comparison import ballots
 from core.domain.comparison import Best, Comparison
 from dashboard import formatting
 from dashboard.process import manager
@@ -18,7 +18,7 @@ def ask(comparison: Comparison, able: Mapping[int, str], *, blind: bool) -> None
     if len(able) < 2:
         st.info("Fewer than two complete answers: nothing to vote on.", icon=":material/inbox:")
         return
-    mine = judging.best_of(manager().comparisons.voting.of(comparison.id, voter()), sorted(able))
+    mine = ballots.best_of(manager().comparisons.voting.of(comparison.id, voter()), sorted(able))
     bar = st.bottom.container(
         horizontal=True, horizontal_alignment="center", vertical_alignment="center", key="compare_vote"
     )

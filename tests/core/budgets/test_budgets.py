@@ -51,7 +51,7 @@ def world(database_url: str):
     database = Database(database_url)
     presence = Presence(database)
     ledger = Ledger(presence)
-    writer = Writer(database, recording(ledger.settle))
+    writer = Writer(database, recording(ledger.charge))
 
     def log(hours_ago: float, **changes: object) -> None:
         moment = NOW - timedelta(hours=hours_ago)

@@ -20,7 +20,7 @@ from sqlalchemy import MetaData, Table, create_engine
 from core import Conflict, Forbidden, InvalidRequest, ModelManager, ModelNotFound, NotFound, clock
 from core.calls.call import Origin
 from core.cli import __main__ as cli
-from core.comparison import judging
+from core.comparison import ballots, win_rates, winners
 from core.config import Settings
 from core.domain.comparison import DEFAULT_RULE, Best, Candidate, Contestant, Criterion, Vote, prompt_digest
 from core.domain.experiment import Target
@@ -42,13 +42,13 @@ def answer(
 
 
 def test_the_cheapest_wins_by_the_default_rule():
-    found = judging.winner([answer(0, cost="0.002", latency=0.1), answer(1, cost="0.001", latency=9.0)], DEFAULT_RULE)
+    found = winners.winner([answer(0, cost="0.002", latency=0.1), answer(1, cost="0.001", latency=9.0)], DEFAULT_RULE)
 
     assert found is not None and found.position == 1
 
 
 def test_costs_within_the_tie_band_leave_it_to_the_next_criterion():
-    found = judging.winner([answer(0, cost="0.00104", latency=0.5), answer(1, cost="0.001", latency=9.0)], DEFAULT_RULE)
+    found = winners.winner([answer(0, cost="0.00104", latency=0.5), answer(1, cost="0.001", latency=9.0)], DEFAULT_RULE)
 
     assert found is not None and found.position == 0
 
@@ -63,14 +63,14 @@ def test_costs_within_the_tie_band_leave_it_to_the_next_criterion():
     ],
 )
 def test_an_empty_or_failed_answer_cannot_win(loser: Candidate):
-    found = judging.winner([loser, answer(1, cost="9", latency=99)], DEFAULT_RULE)
+    found = winners.winner([loser, answer(1, cost="9", latency=99)], DEFAULT_RULE)
 
     assert found is not None and found.position == 1
 
 
 def test_a_tie_to_the_end_has_no_winner():
-    assert judging.winner([answer(0), answer(1)], DEFAULT_RULE) is None
-    assert judging.sole([answer(0), answer(1)], "latency") is None
+    assert winners.winner([answer(0), answer(1)], DEFAULT_RULE) is None
+    assert winners.sole([answer(0), answer(1)], "latency") is None
 
 
 def twins(*latencies: float, model: str = "x", temperature: float | None = None) -> list[Candidate]:
@@ -96,7 +96,7 @@ def twins(*latencies: float, model: str = "x", temperature: float | None = None)
 def test_chance_crowns_nobody(candidates: list[Candidate], fastest: str | None):
     candidates = [replace(candidate, position=at) for at, candidate in enumerate(candidates)]
     rule = [Criterion("latency", 0.05)]
-    found = judging.sole(candidates, "latency"), judging.winner(candidates, rule)
+    found = winners.sole(candidates, "latency"), winners.winner(candidates, rule)
 
     assert [candidate and candidate.model for candidate in found] == [fastest, fastest]
 
@@ -104,8 +104,8 @@ def test_chance_crowns_nobody(candidates: list[Candidate], fastest: str | None):
 def test_nobody_is_cheaper_than_the_unknown():
     pair = [answer(0, cost=None, latency=1), answer(1, cost="0.1", latency=5)]
 
-    assert judging.sole(pair, "cost") is None
-    found = judging.winner(pair, DEFAULT_RULE)
+    assert winners.sole(pair, "cost") is None
+    found = winners.winner(pair, DEFAULT_RULE)
     assert found is not None and found.position == 0  # the cost decides nothing, so the time does
 
 
@@ -113,7 +113,7 @@ def test_nobody_is_cheaper_than_the_unknown():
     st.permutations([answer(0, cost="3", latency=1), answer(1, cost="2", latency=2), answer(2, cost="2.05", latency=1)])
 )
 def test_the_order_of_the_columns_does_not_decide(candidates: list[Candidate]):
-    found = judging.winner(candidates, DEFAULT_RULE)
+    found = winners.winner(candidates, DEFAULT_RULE)
 
     assert found is not None and found.model == "m2"
 
@@ -129,8 +129,10 @@ def votes(*choices: str, a: str = "x", b: str = "y") -> list[Vote]:
 
 
 def test_a_win_rate_needs_six_decided_pairs():
-    few = {rate.contestant.model: rate for rate in judging.win_rates(votes("a", "a", "a", "a", "a", "tie", "both_bad"))}
-    enough = {rate.contestant.model: rate for rate in judging.win_rates(votes("a", "a", "a", "a", "b", "b", "tie"))}
+    few = {
+        rate.contestant.model: rate for rate in win_rates.rates_of(votes("a", "a", "a", "a", "a", "tie", "both_bad"))
+    }
+    enough = {rate.contestant.model: rate for rate in win_rates.rates_of(votes("a", "a", "a", "a", "b", "b", "tie"))}
 
     assert few["x"].rate is None and few["x"].n_decided == 5
     assert enough["x"].rate == pytest.approx(4 / 6)
@@ -139,7 +141,7 @@ def test_a_win_rate_needs_six_decided_pairs():
 
 
 def test_a_model_against_itself_decides_nothing():
-    assert judging.win_rates(votes(*"a" * 9, a="x", b="x")) == []
+    assert win_rates.rates_of(votes(*"a" * 9, a="x", b="x")) == []
 
 
 # The service
@@ -283,7 +285,7 @@ def test_an_alias_stands_for_its_model_prompt_and_parameters(mm: ModelManager, a
 def test_names_stay_hidden_until_the_voter_has_voted_on_each_pair(mm: ModelManager, answered: Callable[..., str]):
     voting, three = mm.comparisons.voting, answered("sim-fast", "sim-careful", "sim-balanced", is_blind=True)
     comparison = mm.comparisons.get(three)
-    order = judging.shown_order(three, "ada", 3)
+    order = ballots.shown_order(three, "ada", 3)
 
     votes = [mm.comparisons.vote(three, "a", pair=pair, blind=True, voter="ada") for pair in ((0, 1), (1, 2))]
     assert voting.hides_names(comparison, "ada")
@@ -315,13 +317,13 @@ def test_names_stay_hidden_until_the_voter_has_voted_on_each_pair(mm: ModelManag
 def test_an_answer_that_names_its_model_is_not_blind(said: str, asked: str, gives_away: bool):
     candidate = replace(answer(0, text=said), model="sim-fast")
 
-    assert judging.names_itself(candidate, asked) is gives_away
+    assert ballots.names_itself(candidate, asked) is gives_away
 
 
 def test_orders_are_drawn_for_each_voter():
-    orders = [judging.shown_order("c_1", f"v{n}", 2)[0] for n in range(1000)]
+    orders = [ballots.shown_order("c_1", f"v{n}", 2)[0] for n in range(1000)]
 
-    assert orders == [judging.shown_order("c_1", f"v{n}", 2)[0] for n in range(1000)]
+    assert orders == [ballots.shown_order("c_1", f"v{n}", 2)[0] for n in range(1000)]
     assert binomtest(sum(orders), 1000).pvalue > 0.001
 
 
@@ -329,14 +331,14 @@ def test_orders_are_drawn_for_each_voter():
 def test_win_rates_agree_with_counting_by_hand(cast: list[tuple[int, int, str]]):
     pairs = [vote for a, b, choice in cast for vote in votes(choice, a=f"m{a}", b=f"m{b}")]
 
-    for rate in judging.win_rates(pairs):
+    for rate in win_rates.rates_of(pairs):
         name = rate.contestant.model
         met = [vote for vote in pairs if name in (vote.a.model, vote.b.model) and vote.a != vote.b]
         won = sum((vote.a if vote.choice == "a" else vote.b).model == name for vote in met if vote.choice in "ab")
         n = sum(vote.choice in "ab" for vote in met)
         assert (rate.n_wins, rate.n_decided) == (won, n)
         assert rate.n_ties == sum(vote.choice in ("tie", "both_bad") for vote in met)
-        if n >= judging.MIN_DECIDED:
+        if n >= win_rates.MIN_DECIDED:
             assert (rate.rate, rate.lower, rate.upper) == pytest.approx(proportion_interval(won, n), abs=1e-9)
         else:
             assert (rate.rate, rate.lower, rate.upper) == (None, None, None)
@@ -345,7 +347,7 @@ def test_win_rates_agree_with_counting_by_hand(cast: list[tuple[int, int, str]])
 def test_two_contestants_are_decided_where_the_interval_leaves_out_a_half():
     cast = [*votes(*"a" * 30, *"b" * 5, "tie"), *votes(*"aaab", a="z", b="y"), *votes(*"bb", a="y", b="x"), *votes("skip", a="x", b="z")]  # fmt: skip
 
-    first, second = judging.head_to_head(cast)
+    first, second = win_rates.head_to_head(cast)
 
     assert (first.a.model, first.b.model, first.n_decided, first.n_ties) == ("x", "y", 37, 1)
     assert first.is_decided and first.share == proportion_interval(32, 37)
@@ -355,8 +357,8 @@ def test_two_contestants_are_decided_where_the_interval_leaves_out_a_half():
 @given(st.sampled_from([0, 1, 2, "tie", "both_bad"]), st.sets(st.sampled_from([0, 1, 2, 4]), min_size=2))
 def test_the_best_of_all_is_read_back_from_votes_on_pairs(best: Best, able: set[int]):
     if isinstance(best, str) or best in able:
-        assert judging.best_of(judging.choices_of(best, sorted(able)), sorted(able)) == best
-    assert judging.best_of({}, sorted(able)) is None
+        assert ballots.best_of(ballots.choices_of(best, sorted(able)), sorted(able)) == best
+    assert ballots.best_of({}, sorted(able)) is None
 
 
 def test_the_best_of_all_is_chosen_blind_and_changed_with_the_names_in_sight(mm: ModelManager):
@@ -373,7 +375,7 @@ def test_the_best_of_all_is_chosen_blind_and_changed_with_the_names_in_sight(mm:
     voting.choose(one, "tie", blind=True)
 
     assert {(v.choice, v.is_blind) for v in mm.comparisons.votes() if v.choice != "skip"} == {("tie", False)}
-    assert judging.best_of(voting.of(one), able) == "tie"
+    assert ballots.best_of(voting.of(one), able) == "tie"
 
 
 def test_a_failed_answer_is_asked_again_and_nothing_else(mm: ModelManager):
@@ -412,13 +414,13 @@ def test_an_answer_that_was_stopped_is_not_asked_with_another_one(open_manager: 
 
 def test_the_answer_shown_first_should_win_half(mm: ModelManager):
     blind = [replace(vote, shown_first=0) for vote in votes(*"aaaab", "tie", "skip")]
-    assert judging.first_shown(blind) == (5, None)
-    n, share = judging.first_shown(blind + votes("a") + [replace(votes("b")[0], shown_first=1)])
+    assert win_rates.first_shown(blind) == (5, None)
+    n, share = win_rates.first_shown(blind + votes("a") + [replace(votes("b")[0], shown_first=1)])
     assert (n, share and share.estimate) == (6, pytest.approx(5 / 6))
 
 
 def test_a_simulated_answer_is_no_opponent_of_a_real_one():
-    assert judging.win_rates([replace(vote, is_mixed=True) for vote in votes(*"aaaaaa")]) == []
+    assert win_rates.rates_of([replace(vote, is_mixed=True) for vote in votes(*"aaaaaa")]) == []
 
 
 # A process that ends
