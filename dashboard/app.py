@@ -34,6 +34,7 @@ WARM_UP_AFTER_S = 3.0
 # Until st.navigation has run once, Streamlit serves the files of pages/ by themselves, without the shell: the first
 # visitor of /monitoring would get a page without navigation, strip and banners.
 PagesManager.uses_pages_directory = False
+process.keep_settings()
 
 
 def adjust_server() -> None:

@@ -134,10 +134,11 @@ CSS = """<style>
   [data-testid="stBottomBlockContainer"] {padding: 0.5rem 1rem;}
 }
 </style>""".replace("LINE", _LINE).replace("VEIL", _VEIL)
+_SENT = " ".join(CSS.split())  # on one line: Streamlit looks through the lines of what it is given
 
 
 def apply() -> None:
-    st.html(CSS)
+    st.html(_SENT)
 
 
 def mode() -> Mode:

@@ -191,12 +191,14 @@ class Stack:
         Each panel has selections of its own names: one name in several views makes a chart that stays blank.
         """
         at, ink = len(self._panels), self._ink
-        rule = self._layer({"type": "rule", "strokeWidth": 1, "color": ink.muted}, self._rows)
+        known = ("at", "mid", "when", *(tip.column for tip in self._tips))
+        places = [{"at": row["at"], "mid": row["mid"]} for row in self._rows]
+        rule = self._layer({"type": "rule", "strokeWidth": 1, "color": ink.muted}, places)
         pick = {"type": "point", "fields": ["at"], "toggle": False}
         brush = {"fill": ink.brand, "fillOpacity": 0.15, "stroke": ink.brand}
         catch = self._layer(
             {"type": "bar", "size": {"expr": f"width / {self._span.n}"}, "opacity": 0.001, "color": ink.muted},
-            self._rows,
+            [{name: row[name] for name in known} for row in self._rows],
             y={"value": 0},
             y2={"value": self._height},
         )
