@@ -43,6 +43,7 @@ class Settings:
     prices_file: The team's own price rows.
     finds_local: Look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
     servers: Further servers of the OpenAI wire: name -> base address.
+    time_zone: The zone of the times and days that pages show, and of new budgets: an IANA name.
     is_developer: Show the page of the pieces that pages are made of.
     require_key: A key and a login are needed on a loopback address too, as behind a reverse proxy.
     dashboard_password: The password of the pages; None = they ask for none.
@@ -72,6 +73,7 @@ class Settings:
     proxies: Mapping[str, str] = _setting(dict, read.proxies, is_secret=True)
     simulated_speed: float = _setting(1.0, read.number, "AIMM_SIMULATED_SPEED", 0, 1e6)
     prices_file: Path = _setting(Path(DEFAULT_PRICES_FILE), read.path, "AIMM_PRICES_FILE")
+    time_zone: str = _setting("UTC", read.time_zone)
     is_developer: bool = _setting(False, read.switch, "AIMM_DEVELOPER")
     require_key: bool = _setting(False, read.switch, "AIMM_REQUIRE_KEY")
     dashboard_password: str | None = _setting(None, read.password, is_secret=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from core.errors import InvalidRequest, redact, register_secret
+from core.formats.zones import check_zone
 from core.vendors import VENDORS
 
 logger = logging.getLogger(__name__)
@@ -239,6 +240,15 @@ def logins(given: Environment) -> tuple[str, ...]:
     if wrong := [part for part in found if "@" not in part]:
         raise InvalidRequest(f"AIMM_LOGIN_ALLOWED: {wrong[0][:80]!r} must look like ada@example.com or @example.com")
     return found
+
+
+def time_zone(given: Environment) -> str:
+    name = given.text("AIMM_TIME_ZONE")
+    try:
+        check_zone(name or "UTC")
+    except InvalidRequest as error:
+        raise InvalidRequest(f"AIMM_TIME_ZONE: {error.message}") from None
+    return name
 
 
 def switch(given: Environment, name: str) -> bool:

@@ -113,7 +113,7 @@ class ModelManager(CallMethods):
         check = budget_check(
             self._registry, self._loop, self.prices, self._rollups, AliasStore(self.database), self.keys
         )
-        self.budgets = BudgetService(*self._db, self._ledger, clock.now, check)
+        self.budgets = BudgetService(*self._db, self._ledger, clock.now, check, self.settings.time_zone)
         self.issuer = KeyIssuer(self.keys, self.budgets)
 
     def _open_models(self) -> None:

@@ -52,7 +52,8 @@ def list_budgets(mm: Manager) -> dict[str, Any]:
 
 @router.post("/budgets", status_code=201)
 def create_budget(body: schemas.CreateBudget, mm: Manager) -> dict[str, Any]:
-    status = mm.budgets.create(body.name, body.limit_usd, **body.model_dump(exclude={"name", "limit_usd"}))
+    fields = body.model_dump(exclude={"name", "limit_usd"}, exclude_none=True)
+    status = mm.budgets.create(body.name, body.limit_usd, **fields)
     everything = [budget_view(each) for each in mm.spend.outlook()]
     return {"status": "success", "budget": budget_view(mm.spend.of_budget(status)), "budgets": everything}
 

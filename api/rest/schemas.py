@@ -279,7 +279,9 @@ class CreateBudget(_Body):
     limit_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
     period: Literal["day", "week", "month", "rolling"] = "month"
     rolling_hours: int = Field(default=0, ge=0, description="For period=rolling: the last so many hours.")
-    timezone: str = Field(default="UTC", max_length=60)
+    timezone: str | None = Field(
+        default=None, max_length=60, description="Such as Europe/Berlin; by default AIMM_TIME_ZONE."
+    )
     scope: str = Field(default="all", max_length=520, description="all, or provider:, model:, key:, tag:, user: NAME")
     action: Literal["notify", "downgrade", "stop"] = "notify"
     downgrade_to: str = Field(default="", max_length=200)

@@ -1,29 +1,11 @@
 """Calendar periods in a named time zone, daylight-saving changes included, and rolling ones. Pure."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.clock import HOUR_US, from_us, to_us
 from core.domain.budget import Budget, Period
-from core.errors import InvalidRequest
-
-OF_THE_MACHINE = ("localtime", "posixrules", "factory")
-
-
-def zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidRequest(f"{name!r} is not a time zone; use a name like Europe/Berlin or UTC.") from None
-
-
-def check_zone(name: str) -> None:
-    """Raises: InvalidRequest: There is no such zone, or another machine would take the name for another zone."""
-    if name.lower() in OF_THE_MACHINE or name.lower().startswith(("posix/", "right/")):
-        raise InvalidRequest(f"{name!r} depends on the machine; use a name like Europe/Berlin or UTC.")
-    zone(name)
-
+from core.formats.zones import midnight, zone
 
 def bounds(period: Period, timezone: str, now: datetime) -> tuple[datetime, datetime]:
     """Start and end, in UTC, of the calendar day, week (from Monday) or month that holds `now`."""
@@ -37,11 +19,7 @@ def bounds(period: Period, timezone: str, now: datetime) -> tuple[datetime, date
         following = (first + timedelta(days=32)).replace(day=1)
     else:
         first, following = day, day + timedelta(days=1)
-
-    # Local midnight, then UTC: a day of 23 or 25 hours comes out right.
-    starts = (datetime(d.year, d.month, d.day, tzinfo=local_zone).astimezone(UTC) for d in (first, following))
-    start, end = starts
-    return start, end
+    return midnight(first, local_zone), midnight(following, local_zone)
 
 
 def window(budget: Budget, now: datetime) -> tuple[datetime, datetime]:

@@ -29,6 +29,7 @@ from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
 from core.formats.money import dollars, from_nano
 from core.formats.names import normalise
 from core.formats.text import tags_problem
+from core.formats.zones import check_zone
 from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
@@ -50,9 +51,14 @@ class BudgetService:
         ledger: Ledger,
         now: Callable[[], datetime],
         check: Callable[[Budget], Budget] = lambda budget: budget,
+        timezone: str = "UTC",
     ) -> None:
-        """check: Refuses a budget whose scope or model to downgrade to cannot be, and gives it as it is kept."""
+        """check: Refuses a budget whose scope or model to downgrade to cannot be, and gives it as it is kept.
+
+        timezone: Of new budgets that name none.
+        """
         self._check = check
+        self._timezone = timezone
         self._database = database
         self._store = BudgetStore(database)
         self._writer = writer
@@ -90,7 +96,7 @@ class BudgetService:
         Raises:
             InvalidRequest: A field is out of range. Conflict: the name is taken. BudgetExceeded: see `unless_refusing`.
         """
-        bare = Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd))
+        bare = Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd), timezone=self._timezone)
         return self._save(checked(bare, fields), "budget created", self._store.insert, unless_refusing)
 
     def change(self, budget_id: str, *, unless_refusing: bool = False, **fields: Any) -> BudgetStatus:
@@ -360,7 +366,7 @@ def checked(budget: Budget, fields: dict[str, Any]) -> Budget:
     scope = _scope(budget.scope)
     if other and scope == f"model:{normalise(other)}":
         raise InvalidRequest(f"downgrade_to == {other!r}, must be another model than the one the budget is for.")
-    periods.check_zone(budget.timezone)
+    check_zone(budget.timezone)
     return replace(
         budget,
         rolling_hours=rolling if budget.period == "rolling" else 0,

@@ -14,7 +14,7 @@ _ALLOWANCE = re.compile(r"\$?(\d{1,9}(?:\.\d{1,9})?)\s*/\s*(day|week|month)")
 
 
 class Allowance(NamedTuple):
-    """The dollars that a key may spend in a calendar period (UTC)."""
+    """The dollars that a key may spend in a calendar period."""
 
     limit_usd: Decimal
     period: str = "month"

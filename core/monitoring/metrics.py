@@ -1,5 +1,6 @@
 """Rollup rows to metrics, grouped by bucket and model, with numpy. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -19,15 +20,16 @@ _SUMS = (
 _PERCENTILES = ("p50_s", "p95_s", "p99_s", "ttft_p50_s", "ttft_p95_s", "ttft_p99_s")
 
 
-def summarise(rows: RollupRows, *, width_us: int | None, by_model: bool) -> list[MetricsRow]:
-    """One row per (bucket, model) that has calls, oldest bucket first; width_us None = one bucket for all.
+def summarise(rows: RollupRows, *, starts: Sequence[int] | None, by_model: bool) -> list[MetricsRow]:
+    """One row per (bucket, model) that has calls, oldest bucket first.
 
+    starts: Of the buckets (µs), ascending, the first before all rows; None = one bucket for all.
     Without `by_model`, models are added up and `model` is None.
     """
     group_of: dict[tuple[int | None, str | None, str | None], int] = {}
     found = []
     for moment, model, provider, *_ in rows.keys:
-        bucket = None if width_us is None else moment // width_us * width_us
+        bucket = None if starts is None else starts[bisect_right(starts, moment) - 1]
         name = (bucket, model, provider) if by_model else (bucket, None, None)
         found.append(group_of.setdefault(name, len(group_of)))
     groups = np.array(found, dtype=np.int64)
@@ -42,11 +44,6 @@ def summarise(rows: RollupRows, *, width_us: int | None, by_model: bool) -> list
         )
         for bucket, model, provider in order
     ]
-
-
-def total(rows: RollupRows) -> Metrics:
-    found = summarise(rows, width_us=None, by_model=False)
-    return found[0].metrics if found else Metrics()
 
 
 def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list[Metrics]:

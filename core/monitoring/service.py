@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from core import clock
 from core.clock import DAY_US, HOUR_US, to_us
 from core.domain.generation import Source
-from core.domain.metrics import Bucket, Counted, Metrics, MetricsRow, Projection, RollupRows, Window
+from core.domain.metrics import Bucket, Counted, Metrics, MetricsRow, Projection, Window
 from core.errors import InvalidRequest
 from core.formats.money import from_nano
+from core.formats.zones import day_of, day_starts, first_hour, zone
 from core.monitoring import metrics
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
@@ -18,7 +19,6 @@ from core.storage.money.spend_by import SpendByStore
 DEFAULT_DAYS = 30
 MAX_HOURS = 24 * 366
 USUAL_TTL_S = 60.0
-_WIDTH_US = {"hour": HOUR_US, "day": DAY_US}
 
 
 class MonitoringService:
@@ -49,21 +49,35 @@ class MonitoringService:
         return Window(clock.from_us(first), clock.from_us(max(last, first + HOUR_US)))
 
     def by_model(
-        self, window: Window, *, bucket: Bucket | None = None, model: str | None = None, simulated: bool = False
+        self,
+        window: Window,
+        *,
+        bucket: Bucket | None = None,
+        timezone: str = "UTC",
+        model: str | None = None,
+        simulated: bool = False,
     ) -> list[MetricsRow]:
-        """Metrics per model, and per bucket if one is named."""
-        rows = self._read(window, bucket, model, simulated)
-        return metrics.summarise(rows, width_us=_WIDTH_US[bucket] if bucket else None, by_model=True)
+        """Metrics per model, and per bucket if one is named.
+
+        timezone: Of days; a day is the hours of UTC that begin in it.
+        """
+        return self._rows(window, bucket, timezone, model, simulated, True)
 
     def over_time(
-        self, window: Window, *, bucket: Bucket, model: str | None = None, simulated: bool = False
+        self,
+        window: Window,
+        *,
+        bucket: Bucket,
+        timezone: str = "UTC",
+        model: str | None = None,
+        simulated: bool = False,
     ) -> list[MetricsRow]:
-        """Metrics of all models together per bucket; buckets without calls are left out."""
-        rows = self._read(window, bucket, model, simulated)
-        return metrics.summarise(rows, width_us=_WIDTH_US[bucket], by_model=False)
+        """Metrics of all models together per bucket; buckets without calls are left out. timezone: see by_model."""
+        return self._rows(window, bucket, timezone, model, simulated, False)
 
     def total(self, window: Window, *, model: str | None = None, simulated: bool = False) -> Metrics:
-        return metrics.total(self._read(window, None, model, simulated))
+        found = self._rows(window, None, "UTC", model, simulated, False)
+        return found[0].metrics if found else Metrics()
 
     def usual_answer(self, model: str, *, simulated: bool = False) -> float | None:
         """Mean output tokens of a model's answers of the last 30 days; None = it has not answered. Kept a minute."""
@@ -74,16 +88,16 @@ class MonitoringService:
             self._usual[model] = known, time.monotonic() + USUAL_TTL_S
         return known
 
-    def spend_today(self) -> Decimal:
-        """Known real spend since midnight UTC."""
-        now = self._now()
-        return self._spend(now.replace(hour=0, minute=0, second=0, microsecond=0), now)
+    def spend_today(self, timezone: str = "UTC") -> Decimal:
+        """Known real spend since midnight."""
+        now, local = self._now(), zone(timezone)
+        return self._spend(first_hour(day_of(now, local), local), now)
 
-    def month(self) -> Projection:
-        """Known real spend of this calendar month (UTC), and where it is heading."""
-        now = self._now()
-        start = datetime(now.year, now.month, 1, tzinfo=UTC)
-        following = (start + timedelta(days=32)).replace(day=1)
+    def month(self, timezone: str = "UTC") -> Projection:
+        """Known real spend of this calendar month, and where it is heading."""
+        now, local = self._now(), zone(timezone)
+        first = day_of(now, local).replace(day=1)
+        start, following = first_hour(first, local), first_hour((first + timedelta(days=32)).replace(day=1), local)
         spent = self._spend(start, now)
         gone = (now - start) / (following - start)
         return Projection(
@@ -150,8 +164,20 @@ class MonitoringService:
         nano, _ = self._rollups.spend_nano_usd(to_us(since), to_us(until) + 1)
         return Decimal(nano) / 1_000_000_000
 
-    def _read(self, window: Window, bucket: Bucket | None, model: str | None, simulated: bool) -> RollupRows:
+    def _rows(
+        self, window: Window, bucket: Bucket | None, timezone: str, model: str | None, simulated: bool, by_model: bool
+    ) -> list[MetricsRow]:
         since, until = to_us(window.since), to_us(window.until)
-        if bucket == "hour" and (until - since) // HOUR_US > MAX_HOURS:
-            raise InvalidRequest(f"By hour, a range of at most {MAX_HOURS // 24} days is served; take bucket=day.")
-        return self._rollups.read(since, until, simulated=simulated, model=model, by_hour=bucket == "hour")
+        starts: Sequence[int] | None = None
+        by_hour = bucket == "hour"
+        if by_hour:
+            if (until - since) // HOUR_US > MAX_HOURS:
+                raise InvalidRequest(f"By hour, a range of at most {MAX_HOURS // 24} days is served; take bucket=day.")
+            starts = range(since, until, HOUR_US)
+        elif bucket == "day" and timezone == "UTC":
+            starts = range(since // DAY_US * DAY_US, until, DAY_US)
+        elif bucket == "day":
+            starts = [to_us(each) for each in day_starts(window.since, window.until, zone(timezone))]
+            by_hour = any(at % DAY_US for at in starts)  # else they are days of UTC, whose sums are kept
+        rows = self._rollups.read(since, until, simulated=simulated, model=model, by_hour=by_hour)
+        return metrics.summarise(rows, starts=starts, by_model=by_model)

@@ -17,6 +17,7 @@ from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.domain.metrics import Window
 from core.formats.money import from_nano
 from core.formats.names import is_meant
+from core.formats.zones import zone
 from core.monitoring.bridge import Bridge, ModelSpend, bridge
 from core.monitoring.forecast import Forecast, History, TooEarly, forecast
 from core.monitoring.movers import moved, within
@@ -112,9 +113,9 @@ class SpendService:
     def month(self, *, simulated: bool = False, timezone: str = "UTC") -> Forecast | TooEarly:
         """The forecast of the calendar month."""
         start, end = periods.bounds("month", timezone, self._now())
-        zone = periods.zone(timezone)
-        history = self._history(zone, self._now(), simulated=simulated)
-        return forecast(history, (start.astimezone(zone).date(), end.astimezone(zone).date()))
+        local = zone(timezone)
+        history = self._history(local, self._now(), simulated=simulated)
+        return forecast(history, (start.astimezone(local).date(), end.astimezone(local).date()))
 
     def by(self, dimension: str, window: Window, *, simulated: bool = False, model: str | None = None) -> list[SpendOf]:
         """Spend by tag, user, key, workflow or experiment over the days of a window, the most expensive first."""
@@ -211,18 +212,18 @@ class SpendService:
 
     def _forecast(self, status: BudgetStatus) -> Forecast | TooEarly:
         budget = status.budget
-        zone, kind = periods.zone(budget.timezone), budget.scope_kind
+        local, kind = zone(budget.timezone), budget.scope_kind
         if kind in ("tag", "user", "key"):
-            history = self._dimension_history(kind, budget.scope_value, zone)
+            history = self._dimension_history(kind, budget.scope_value, local)
         else:
             covers = None if kind == "all" else budget.covers_model
-            history = self._history(zone, self._now(), covers, simulated=False)
-        days = (status.starts_at.astimezone(zone).date(), status.resets_at.astimezone(zone).date())
+            history = self._history(local, self._now(), covers, simulated=False)
+        days = (status.starts_at.astimezone(local).date(), status.resets_at.astimezone(local).date())
         return forecast(history, days, float(status.limit_usd))
 
     def _history(
         self,
-        zone: ZoneInfo,
+        local: ZoneInfo,
         now: datetime,
         covers: Callable[[str, str], bool] | None = None,
         *,
@@ -233,18 +234,18 @@ class SpendService:
         hours = self._rollups.hourly_spend(since, to_us(now) + 1, covers, simulated=simulated)
         by_day: Counter[date] = Counter()
         for at, nano in hours.items():
-            by_day[from_us(at).astimezone(zone).date()] += nano
-        return _to_history(by_day, zone, now)
+            by_day[from_us(at).astimezone(local).date()] += nano
+        return _to_history(by_day, local, now)
 
-    def _dimension_history(self, dimension: str, value: str, zone: ZoneInfo) -> History:
+    def _dimension_history(self, dimension: str, value: str, local: ZoneInfo) -> History:
         """Kept by days of UTC, each taken for the local day of the same date; what is ahead of it is of today."""
         now = self._now()
-        today = now.astimezone(zone).date()
+        today = now.astimezone(local).date()
         since = to_us(now - timedelta(days=HISTORY_DAYS)) // DAY_US * DAY_US
         by_day: Counter[date] = Counter()
         for at, nano in self._by.daily(dimension, value, since, to_us(now) + 1).items():
             by_day[min(today, from_us(at).date())] += nano
-        return _to_history(by_day, zone, now)
+        return _to_history(by_day, local, now)
 
 
 def _subject(status: BudgetStatus) -> Subject:
@@ -254,7 +255,7 @@ def _subject(status: BudgetStatus) -> Subject:
 def _still_to_come(known: Forecast, status: BudgetStatus, now: datetime) -> date | None:
     """The day on which a budget runs out; None = not in this period, or it has already."""
     on = known.runs_out_on
-    today = now.astimezone(periods.zone(status.budget.timezone)).date()
+    today = now.astimezone(zone(status.budget.timezone)).date()
     return on if on is not None and on >= today and status.spent_usd < status.limit_usd else None
 
 
@@ -262,11 +263,11 @@ def _day(moment: datetime) -> int:
     return to_us(moment) // DAY_US * DAY_US
 
 
-def _to_history(by_day: Mapping[date, int], zone: ZoneInfo, now: datetime) -> History:
-    today = now.astimezone(zone).date()
+def _to_history(by_day: Mapping[date, int], local: ZoneInfo, now: datetime) -> History:
+    today = now.astimezone(local).date()
     first = min((day for day in by_day if day < today), default=today)
     n_days = (today - first).days
-    midnight, following = periods.bounds("day", str(zone), now)
+    midnight, following = periods.bounds("day", str(local), now)
     return History(
         first_on=first,
         daily_usd=tuple(by_day.get(first + timedelta(days=n), 0) / 1e9 for n in range(n_days)),
