@@ -41,6 +41,12 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Proxy", "AIMM_PROXY", _is_set(s.proxies), "The way to vendors out of a company's network."),
             _row(s, "Own prices", "AIMM_PRICES_FILE", str(s.prices_file), "Price rows before the list prices."),
         ],
+        "Pages": [
+            _row(
+                s, "Time zone", "AIMM_TIME_ZONE", s.time_zone,
+                "Of all times and days on the pages, and of new budgets; the API and the command line stay in UTC.",
+            ),
+        ],
         "Access": [
             _row(
                 s, "Password of the pages", "AIMM_DASHBOARD_PASSWORD", _is_set(s.dashboard_password),
