@@ -7,6 +7,7 @@ from core.clock import HOUR_US, from_us, to_us
 from core.domain.budget import Budget, Period
 from core.formats.zones import midnight, zone
 
+
 def bounds(period: Period, timezone: str, now: datetime) -> tuple[datetime, datetime]:
     """Start and end, in UTC, of the calendar day, week (from Monday) or month that holds `now`."""
     local_zone = zone(timezone)

@@ -41,12 +41,6 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Proxy", "AIMM_PROXY", _is_set(s.proxies), "The way to vendors out of a company's network."),
             _row(s, "Own prices", "AIMM_PRICES_FILE", str(s.prices_file), "Price rows before the list prices."),
         ],
-        "Pages": [
-            _row(
-                s, "Time zone", "AIMM_TIME_ZONE", s.time_zone,
-                "Of all times and days on the pages, and of new budgets; the API and the command line stay in UTC.",
-            ),
-        ],
         "Access": [
             _row(
                 s, "Password of the pages", "AIMM_DASHBOARD_PASSWORD", _is_set(s.dashboard_password),
@@ -68,12 +62,10 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Mail server", "AIMM_SMTP_URL", _is_set(s.smtp_url), "Sends the mails."),
         ],
         "Telemetry": [
-            _row(
-                s, "OpenTelemetry collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint),
-                "Spans and metrics of calls go there.",
-            ),
+            _row(s, "Collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint), "Gets spans and metrics of calls."),
         ],
-        "Storage": [
+        "Storage and time": [
+            _row(s, "Time zone", "AIMM_TIME_ZONE", s.time_zone, "Of all times on the pages, and of new budgets."),
             _row(s, "Database", "DATABASE_URL", mm.database.address, "Calls, budgets, prices, experiments, runs."),
             _row(
                 s, "Stored content", "AIMM_LOG_CONTENT", s.log_content,

@@ -4,6 +4,7 @@ import random
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -27,7 +28,7 @@ ZONES = (
     "Pacific/Chatham", "Pacific/Apia", "Pacific/Pago_Pago",
 )  # fmt: skip
 SINCE, NOW = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 11, 16, 12, 30, tzinfo=UTC)
-CHANGES = [datetime(2026, 3, 8, 5), datetime(2026, 3, 29, 1), datetime(2026, 10, 25, 1), datetime(2026, 11, 1, 6)]
+CHANGES = [datetime(2026, *at, tzinfo=UTC) for at in ((3, 8, 5), (3, 29, 1), (10, 25, 1), (11, 1, 6))]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def calls(sqlite_template, tmp_path_factory):
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('zones') / 'aimm.db'}")
     writer = Writer(database, recording())
     moments = [SINCE + (NOW - SINCE) * rng.random() for _ in range(150)]
-    moments += [each.replace(tzinfo=UTC) + timedelta(hours=rng.uniform(-40, 40)) for each in CHANGES for _ in range(60)]
+    moments += [each + timedelta(hours=rng.uniform(-40, 40)) for each in CHANGES for _ in range(60)]
     moments += [NOW - timedelta(minutes=20 * n) for n in range(100)]
     for at, moment in enumerate(moments):
         row = to_row(a_generation(f"g{at}", created_at=moment, cost_usd=Decimal(at + 1), request_model=f"m{at % 2}"))
@@ -100,7 +101,7 @@ def test_days_follow_each_other_without_a_gap(name):
     assert starts[0] <= SINCE < starts[1] and starts[-1] <= NOW < first_hour(
         day_of(NOW, local) + timedelta(days=1), local
     )
-    lengths = {(b - a) / timedelta(hours=1) for a, b in zip(starts, starts[1:], strict=False)}
+    lengths = {(b - a) / timedelta(hours=1) for a, b in pairwise(starts)}
     assert lengths <= {23, 24, 25} and 24 in lengths
     hours = (SINCE + timedelta(hours=n) for n in range((NOW - SINCE) // timedelta(hours=1)))
     assert all(first_hour(day_of(hour, local), local) <= hour for hour in hours)
@@ -111,7 +112,7 @@ def test_a_zone_that_is_none_is_refused_at_the_start_by_name():
     assert Settings.from_environ({}).time_zone == "UTC"
     assert Settings.from_environ({"AIMM_TIME_ZONE": " 'Europe/Berlin' "}).time_zone == "Europe/Berlin"
     for wrong in ("Berlin", "CEST", "+02:00", "../etc/passwd", "localtime", "Europe/Berlin\u200b"):
-        with pytest.raises(InvalidRequest, match="AIMM_TIME_ZONE.*"):
+        with pytest.raises(InvalidRequest, match="AIMM_TIME_ZONE"):
             Settings.from_environ({"AIMM_TIME_ZONE": wrong})
 
 
