@@ -62,7 +62,7 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Mail server", "AIMM_SMTP_URL", _is_set(s.smtp_url), "Sends the mails."),
         ],
         "Telemetry": [
-            _row(s, "Collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint), "Gets spans and metrics of calls."),
+            _row(s, "Collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint), "Gets spans and metrics."),
         ],
         "Storage and time": [
             _row(s, "Time zone", "AIMM_TIME_ZONE", s.time_zone, "Of all times on the pages, and of new budgets."),
