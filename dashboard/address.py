@@ -18,8 +18,16 @@ _PAGE, _NAMES = "address_page", "address_names"
 
 
 def enter(page: str, names: Collection[str]) -> None:
-    """Begin a page: what is not its own is taken out of the address."""
+    """Begin a page: what is not its own is taken out of the address.
+
+    Streamlit leaves an entry without a query in the browser's history when a page is left: Back to that one shows what
+    the page showed, as its link in the navigation does.
+    """
+    is_other = st.session_state.get(_PAGE) != page
     st.session_state[_PAGE], st.session_state[_NAMES] = page, list(names)
+    ctx = get_script_run_ctx()
+    if ctx and is_other and not any(name in st.query_params for name in names):
+        ctx.is_history_navigation = False
     for name in [name for name in st.query_params if name not in names]:
         del st.query_params[name]
 

@@ -10,7 +10,7 @@ import pandas as pd
 from dashboard import formatting
 from dashboard.charts.base import Span
 from dashboard.charts.colours import Ink, of_failure
-from dashboard.charts.stack import AXIS_PX, Series, Stack, Tip, config
+from dashboard.charts.stack import AXIS_PX, MONEY, Series, Stack, Tip, config
 from dashboard.formatting import failure_text
 
 MODELS_SHOWN, FAILURES_SHOWN = 5, 2
@@ -52,7 +52,7 @@ def overview(
         }
     ).drop(columns=["failures", "model"])
     stack = Stack(frame, span, ink, tips=TIPS, incidents=[each[:2] for each in incidents])
-    stack.bars(cost_title(times, shown, frame), series_of(shown, ink, colours), "$,~r")
+    stack.bars(cost_title(times, shown, frame), series_of(shown, ink, colours), MONEY)
     counted = [Series("answered", "OK", ink.answered)]
     counted += [Series(column, failure_text(name), of_failure(name, ink)) for column, name in failures.items()]
     stack.bars(_calls_title(times, incidents), counted, "~s", is_count=True)

@@ -9,7 +9,7 @@ from dashboard import formatting
 from dashboard.charts.base import Span
 from dashboard.charts.colours import Ink
 from dashboard.charts.monitoring import cost_title, series_of, with_models
-from dashboard.charts.stack import Stack, Tip, config
+from dashboard.charts.stack import MONEY, Stack, Tip, config, number_text
 from dashboard.formatting import usd, usd_change
 
 FAR = 4  # times the dearest day, from which a budget's line would leave no room for the bars
@@ -35,7 +35,7 @@ def daily(
         n_over = int((times["cost $"] > a_day).sum())
         title += f" · {n_over} {'day' if n_over == 1 else 'days'} over the budget's {usd(a_day)} a day"
     limit = a_day if a_day is not None and a_day <= FAR * dearest else None
-    stack.bars(title, series_of(shown, ink, colours), "$,~r", limit=limit, marked="unpriced calls")
+    stack.bars(title, series_of(shown, ink, colours), MONEY, limit=limit, marked="unpriced calls")
     return stack.spec(), stack.selections
 
 
@@ -46,7 +46,7 @@ def month(frame: pd.DataFrame, title: str, limit: float | None, span: Span, ink:
     tips = [Tip(f"{name} text", label) for name, label in columns.items()]
     stack = Stack(frame.assign(**texts), span, ink, tips=tips, height=170)
     reach = float(frame[["spent", "upper"]].max().max())
-    stack.fan(title, "$,~r", limit=limit if limit is not None and limit <= FAR * reach else None)
+    stack.fan(title, MONEY, limit=limit if limit is not None and limit <= FAR * reach else None)
     return stack.spec(), stack.selections
 
 
@@ -63,7 +63,7 @@ def bridge(frame: pd.DataFrame, ink: Ink) -> dict[str, Any]:
     ]  # fmt: skip
     top = max(row["high"] for row in rows)
     x = {"type": "quantitative", "title": None, "scale": {"domain": [0, 1.2 * top or 1], "nice": False}}
-    x["axis"] = {"format": "$,~r", "tickCount": 4, "domain": False, "ticks": False}
+    x["axis"] = {"labelExpr": number_text(MONEY), "tickCount": 4, "domain": False, "ticks": False}
     names = [row["step"] for row in rows]
     axis = {
         "title": None,

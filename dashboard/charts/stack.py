@@ -4,18 +4,23 @@ Specifications are written as Vega-Lite itself and not through Altair, which tak
 four panels; the tests check them against Vega-Lite's schema.
 """
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from core.formats import strict_json as json
 from dashboard import formatting
 from dashboard.charts.base import Span
 from dashboard.charts.colours import Ink
 
 PANEL_PX, AXIS_PX, MAX_BAR_PX, MAX_LABELS = 110, 46, 40, 8
-LETTER_PX, SYMBOL_PX = 6.6, 30  # a legend's width is told from its letters
+LETTER_PX, SYMBOL_PX, TITLE_LETTER_PX = 6.6, 30, 7.3  # widths of legends and titles are told from their letters
+NARROW_LETTERS = 44  # of a title's line on a telephone
+MONEY = "$,~r"
+LINE = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
 Spec = dict[str, Any]
 
 
@@ -78,7 +83,7 @@ class Stack:
         """
         labels = [each.label for each in series]
         columns = {each.label: each.column for each in series}
-        y = self._y(form, is_count=is_count)
+        y = self._y(form, columns.values(), is_count=is_count)
         bars = self._layer(
             {"type": "bar", "size": self._bar_px(), "stroke": self._ink.ground, "strokeWidth": 0.5},
             self._long(columns),
@@ -107,17 +112,16 @@ class Stack:
 
     def fan(self, title: str, form: str, *, limit: float | None = None) -> None:
         """The columns spent, expected, lower and upper: a line up to now, and a pale range ahead of it."""
-        y, colour, mark = self._y(form), self._ink.brand, {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
+        y, colour = self._y(form, ("spent", "upper")), self._ink.brand
         ahead = [row for row in self._rows if row["expected"] is not None]
         area = self._layer(
             {"type": "area", "interpolate": "linear", "opacity": 0.18, "color": colour, "tooltip": None}, ahead,
             y=y | {"field": "lower"}, y2={"field": "upper"},
         )  # fmt: skip
-        way = self._layer(mark | {"strokeDash": [3, 3], "color": colour}, ahead, y=y | {"field": "expected"})
+        way = self._layer(LINE | {"strokeDash": [3, 3], "color": colour}, ahead, y=y | {"field": "expected"})
         spent = [row for row in self._rows if row["spent"] is not None]
-        done = self._layer(
-            mark | {"color": colour, "point": {"size": 14, "color": colour}}, spent, y=y | {"field": "spent"}
-        )
+        dots = {"color": colour, "point": {"size": 14, "color": colour}}
+        done = self._layer(LINE | dots, spent, y=y | {"field": "spent"})
         self._add(title, [area, way, done, *self._limit(limit, y)], [])
 
     def _limit(self, limit: float | None, y: Spec) -> list[Spec]:
@@ -128,16 +132,12 @@ class Stack:
     def lines(self, title: str, series: Sequence[Series], form: str, *, unit: str = "") -> None:
         """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""
         columns = {each.label: each.column for each in series}
-        y = self._y(form, unit=unit) | {"field": "value"}
-        if not any(row[column] is not None for row in self._rows for column in columns.values()):
-            y |= {"scale": {"domain": [0, 1]}, "axis": y["axis"] | {"labels": False}}  # else the axis says NaN
-        mark = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
+        y = self._y(form, columns.values(), unit=unit) | {"field": "value"}
+        mark = LINE | {"point": {"size": 14, "filled": True}}
         rows = self._long(columns)
         last = max((row["mid"] for row in rows if row["part"]), default=None)
         whole = [row for row in rows if not row["part"]]
-        layers = [
-            self._layer(mark | {"point": {"size": 14, "filled": True}}, whole, y=y, color=self._colour(series)),
-        ]
+        layers = [self._layer(mark, whole, y=y, color=self._colour(series))]
         if last is not None:
             way = [row for row in rows if row["mid"] >= last - self._width_ms - 1]
             dashed = mark | {"strokeDash": [3, 3], "opacity": 0.75}
@@ -163,12 +163,12 @@ class Stack:
 
     def _add(self, title: str, layers: list[Spec], labels: Sequence[str]) -> None:
         px = legend_px(labels)
-        one_line = 7.3 * len(title) + px  # where the plot is as wide, the legend stands beside the title
+        one_line = TITLE_LETTER_PX * len(title) + px  # where the plot is as wide, the legend stands beside the title
         self._panels.append(
             {
                 "height": self._height,
                 "title": {
-                    "text": title,
+                    "text": _broken(title),
                     "anchor": "start",
                     "frame": "bounds",
                     "offset": {"expr": f"width > {one_line:.0f} ? -17 : 8"} if len(labels) > 1 else 8,
@@ -251,15 +251,17 @@ class Stack:
             hour = "utcFormat(datum.value, '%H:%M')"
             form = f"utcFormat(datum.value, '%H') == '00' || datum.index == 0 ? {form} + ' ' + {hour} : {hour}"
         named = {"values": starts, "labelExpr": form, "labels": True, "ticks": True, "tickSize": 4, "labelPadding": 4}
-        named |= {"labelOverlap": "greedy", "labelFlush": False, "labelBound": False}
+        named |= {"labelOverlap": "parity", "labelFlush": False, "labelBound": False}
         for layer in panel["layer"]:
             if "x" in layer["encoding"]:
                 layer["encoding"]["x"]["axis"] |= named
 
-    def _y(self, form: str, *, is_count: bool = False, unit: str = "") -> Spec:
-        axis = {"format": form, "title": None, "tickCount": 3, "domain": False, "ticks": False, "labelPadding": 6}
-        axis |= {"labelExpr": f"datum.label + ' {unit}'"} if unit else {}
+    def _y(self, form: str, columns: Iterable[str], *, is_count: bool = False, unit: str = "") -> Spec:
+        axis: Spec = {"title": None, "tickCount": 3, "domain": False, "ticks": False, "labelPadding": 6}
+        axis |= {"labelExpr": number_text(form, unit)}
         axis |= {"minExtent": AXIS_PX, "maxExtent": AXIS_PX} | ({"tickMinStep": 1} if is_count else {})
+        if not any(row[column] for row in self._rows for column in columns):  # else the axis says NaN
+            return {"type": "quantitative", "axis": axis | {"labels": False}, "scale": {"domain": [0, 1]}}
         return {"type": "quantitative", "axis": axis, "scale": {"nice": True, "zero": True}}
 
     def _colour(self, series: Sequence[Series]) -> Spec:
@@ -312,6 +314,23 @@ def _ms(moment: datetime) -> float:
     return moment.timestamp() * 1000
 
 
+def _broken(title: str) -> str | Spec:
+    """A title that breaks into lines where the chart is narrow."""
+    lines = textwrap.wrap(title, NARROW_LETTERS)
+    if len(lines) < 2:
+        return title
+    is_wide = f"width + {AXIS_PX} > {TITLE_LETTER_PX * len(title):.0f}"
+    return {"expr": f"{is_wide} ? {json.dumps(title)} : {json.dumps(lines)}"}
+
+
+def number_text(form: str, unit: str = "") -> str:
+    """The text of a number on an axis: 0, 500, 1k; $0.50, and $0.002 where cents are too few."""
+    if form == MONEY:
+        cents = "datum.value % 1 && abs(datum.value * 100 - round(datum.value * 100)) < 1e-6"
+        return f"format(datum.value, {cents} ? '$,.2f' : '{MONEY}')"
+    return f"datum.value ? format(datum.value, '{form}') + '{unit and ' ' + unit}' : '0'"
+
+
 def legend_px(labels: Sequence[str]) -> float:
     return sum(LETTER_PX * len(label) + SYMBOL_PX for label in labels)
 
@@ -320,7 +339,12 @@ def _legend(names: Sequence[str]) -> Spec | None:
     """One line at the right of the title; none for a single series, which the title names."""
     if len(names) < 2:
         return None
-    place: Spec = {"orient": "none", "direction": "horizontal", "title": None, "legendY": -23}
+    is_narrow, n_more = f"width < {legend_px(names):.0f}", (len(names) - 1) // 2  # lines of two each
+    place: Spec = {"orient": "none", "direction": "horizontal", "title": None}
+    place |= {
+        "columns": {"expr": f"{is_narrow} ? 2 : 0"},
+        "legendY": {"expr": f"{is_narrow} ? -{23 + 16 * n_more} : -23"},
+    }
     place |= {"legendX": {"expr": f"max(0, width - {legend_px(names):.0f})"}, "symbolType": "square", "symbolSize": 50}
     return place | {
         "labelFontSize": 12,
@@ -328,7 +352,7 @@ def _legend(names: Sequence[str]) -> Spec | None:
         "padding": 0,
         "rowPadding": 0,
         "symbolStrokeWidth": 0,
-        "labelLimit": {"expr": f"width < {legend_px(names):.0f} ? max(20, width / {len(names)} - {SYMBOL_PX}) : 160"},
+        "labelLimit": {"expr": f"{is_narrow} ? width / 2 - {SYMBOL_PX} : 160"},
     }
 
 
@@ -344,5 +368,6 @@ def config(ink: Ink) -> Spec:
             "titleColor": ink.muted,
             "labelFontSize": 11,
         },
+        "axisY": {"labelFlush": False},
         "legend": {"labelColor": ink.text},
     }

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import failure, formatting, tables, theme
 from dashboard.charts import colours
 from dashboard.charts.base import Span
-from dashboard.charts.stack import Series, Stack, Tip
+from dashboard.charts.stack import MONEY, Series, Stack, Tip
 from dashboard.components import answer, head, interval
 from dashboard.components.interval import Bar, Cell, Head, Pill
 from dashboard.components.monitoring import headline
@@ -39,7 +39,7 @@ def chart(title: str, n: int, values: list[float | None], *, n_over: int) -> Non
         tips=(Tip("text", "Cost"),), incidents=[(times[n // 3], times[n // 3] + timedelta(hours=18))] if n > 3 else (),
     )  # fmt: skip
     palette = ink.percentiles
-    stack.bars(title, [Series("a", "one", palette[0]), Series("b", LONG[:24], palette[1])], "$,~r")
+    stack.bars(title, [Series("a", "one", palette[0]), Series("b", LONG[:24], palette[1])], MONEY)
     stack.lines(f"The same as a line: {n} buckets", [Series("a", "one", palette[0])], "~s")
     with st.container(key=f"plots_{n}_{n_over}"):
         st.vega_lite_chart(stack.spec(), width="stretch", alt=title)

@@ -17,7 +17,7 @@ address.check("monitor_model", names, "model")
 address.check("monitor_view", VIEWS, "view")
 label = top.segmented_control(
     "Range", list(monitoring.RANGES), default="30d", key="range", required=True, bind="query-params",
-    label_visibility="collapsed", on_change=lambda: st.query_params.pop("zoom", None),
+    label_visibility="collapsed", on_change=address.put, args=("zoom", None),
 ) or "30d"  # fmt: skip
 name = top.selectbox("Model", names, key="monitor_model", bind="query-params", width=220, label_visibility="collapsed")
 simulated = top.toggle(
@@ -28,7 +28,7 @@ simulated = top.toggle(
     help="Show simulated calls instead of real ones. The two are never added together.",
 )
 model = None if name == ALL else name
-of = monitoring.chosen(label, st.query_params.get("zoom"))
+of = monitoring.chosen(label, address.value("zoom"))
 
 row = st.container(horizontal=True, vertical_alignment="center")
 view = row.segmented_control(
@@ -39,7 +39,7 @@ if of.is_zoomed:
     form = "%-d %b %H:%M" if of.bucket == "hour" else "%-d %b"
     last = of.span.until - of.span.step
     if row.button(f"Zoomed: {of.span.since:{form}} – {last:{form}}", icon=":material/close:", key="unzoom"):
-        st.query_params.pop("zoom", None)
+        address.put("zoom", None)
         st.rerun()
 if view == "Reconcile":
     reconcile.show()

@@ -87,8 +87,18 @@ def test_an_axis_without_a_single_value_says_nothing():
     }
 
 
+def title_of(panel: dict[str, Any]) -> str:
+    """A panel's title; where it breaks on narrow charts, as it is on wide ones."""
+    text = panel["title"]["text"]
+    if isinstance(text, str):
+        return text
+    whole, lines = map(json.loads, text["expr"].split(" ? ", 1)[1].rsplit(" : ", 1))
+    assert " ".join(lines) == whole
+    return str(whole)
+
+
 def test_titles_say_what_the_data_say():
-    cost, calls, latency, tokens = (panel["title"]["text"] for panel in drawn_overview(SPANS["day"])["vconcat"])
+    cost, calls, latency, tokens = map(title_of, drawn_overview(SPANS["day"])["vconcat"])
 
     assert cost == "Cost $2.00 · gpt-5 is 100% · 2 calls without a price are not in it"
     assert calls == "2 calls · 2 failed (100%) · 50% of them on 2 Mar 00:00–00:00, mostly rate limited"
@@ -168,7 +178,7 @@ def test_cost_by_day_shows_the_budget_and_which_bars_are_not_whole():
     spec = drawn_spend(0.75)
 
     alt.VConcatChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
-    assert spec["vconcat"][0]["title"]["text"].endswith("· 2 days over the budget's $0.750 a day")
+    assert title_of(spec["vconcat"][0]).endswith("· 2 days over the budget's $0.750 a day")
     (limit,) = (layer for layer in layers_of(spec) if "'limit'" in str(layer["data"]))
     assert limit["data"]["values"] == [{"limit": 0.75}]
     (triangles,) = (layer for layer in layers_of(spec) if layer["mark"].get("shape"))

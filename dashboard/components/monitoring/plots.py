@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import Window
-from dashboard import tables
+from dashboard import address, tables
 from dashboard.charts.base import Span
 from dashboard.charts.spend import Drawn
 from dashboard.components.monitoring import breakdown
@@ -27,7 +27,7 @@ def draw(drawn: Drawn, span: Span, key: str, alt: str, model: str | None = None)
             since, until = (round(each / 1000) for each in next(iter(value.values())))
             if until - since >= span.step.total_seconds():
                 first, last = round(span.since.timestamp()), round(span.until.timestamp())
-                st.query_params["zoom"] = f"{max(since, first)}-{min(until, last)}"
+                address.put("zoom", f"{max(since, first)}-{min(until, last)}")
                 st.rerun()
         else:
             start = datetime.fromtimestamp(round(value[0]["at"] / 1000), UTC)
