@@ -39,7 +39,7 @@ SETTLED_MS = 2500  # charts are drawn after the script has ended
 # tables draw their cells on a canvas.
 CUT = """() => [...document.querySelectorAll('[data-testid=stMain] *, [data-testid=stSidebar] *')].filter((at) => {
   const style = getComputedStyle(at), box = at.getBoundingClientRect();
-  if (box.width <= 1 || style.visibility === 'hidden' || style.display === 'none') return false;
+  if (box.width <= 1 || style.visibility === 'hidden' || at.closest('[role=img]')) return false;
   if (at.placeholder && !at.value && at.tagName === 'INPUT') {
     const pen = document.createElement('canvas').getContext('2d');
     pen.font = style.font;

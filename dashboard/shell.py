@@ -36,7 +36,7 @@ LOG = "call log_range log_page " + " ".join(f"log_{name}" for name in log.FILTER
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model model_of own_for"
 PAGES = (
     Entry("Work", "home", "Home", "home"),
-    Entry("Work", "playground", "Playground", "chat", "conversation call model play_cap"),
+    Entry("Work", "playground", "Playground", "chat", "conversation call model settings"),
     Entry("Work", "workflows", "Workflows", "account_tree", "run step flow_name flow_view"),
     Entry("Work", "compare", "Compare", "compare", "comparison compare_view"),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),

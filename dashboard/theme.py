@@ -80,6 +80,7 @@ CSS = """<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-play_lane), .st-key-play_lane {
   height: max(320px, calc(100vh - 215px)) !important; flex: none;}
 .st-key-play_side {max-height: max(320px, calc(100vh - 215px)); overflow-y: auto; overflow-x: hidden;}
+.st-key-play_side > * {flex-shrink: 0;}
 [class*="st-key-turn_bubble"] {background: VEIL; border-radius: 10px; padding: 8px 14px;}
 [class*="st-key-turn_user"] {align-items: flex-end;}
 [class*="st-key-turn_user"] > [data-testid="stLayoutWrapper"] {width: auto; max-width: 80%; align-self: flex-end;}
@@ -99,6 +100,7 @@ CSS = """<style>
 .aimm-budget {display: grid; grid-template-columns: 1.3fr 2fr 1.2fr 1.1fr 1.3fr; gap: 4px 20px; padding: 6px 0;
   overflow-wrap: anywhere; font-variant-numeric: tabular-nums;}
 .aimm-budget small {display: block; opacity: .72; line-height: 1.35;}
+.aimm-alone {grid-template-columns: 1fr;}
 .aimm-heads {font-size: 12px; opacity: .72; padding-right: 44px;}
 .aimm-ends {display: flex; justify-content: space-between;}
 .aimm-bar {display: block; position: relative; height: 8px; margin: 4px 0; border-radius: 4px; overflow: hidden;
@@ -128,6 +130,13 @@ CSS = """<style>
 .aimm-difference del {color: color-mix(in srgb, currentColor 65%, transparent);}
 .aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;
   background: color-mix(in srgb, var(--tone) 22%, transparent);}
+/* Where settings do not fit beside the chat, they begin below it, in sight. */
+@media (max-width: 1000px) {
+  [data-testid="stHorizontalBlock"]:has(.st-key-play_side) > [data-testid="stColumn"] {min-width: 100%;}
+  [data-testid="stHorizontalBlock"]:has(.st-key-play_side) :is(.st-key-play_lane, :has(> .st-key-play_lane)) {
+    height: max(320px, 50vh) !important;}
+  .st-key-play_side {max-height: none;}
+}
 @media (max-width: 640px) {
   .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {max-height: none;}
   [data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}

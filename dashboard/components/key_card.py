@@ -3,22 +3,10 @@
 import streamlit as st
 
 from dashboard import formatting, process
+from dashboard.frames import models
 from dashboard.process import manager
 
 _ICON = {"works": ":material/check_circle:", "network": ":material/wifi_off:"}
-TITLES = {
-    "wrong_key": "Wrong API key",
-    "api_off": "API not enabled",
-    "expired": "Expired key",
-    "suspended": "Suspended by the vendor",
-    "restricted": "Restricted key",
-    "billing": "Billing is off",
-    "region": "Region not supported",
-    "quota": "Quota used up",
-    "no_tier": "Not in this tier",
-    "network": "Cannot be reached",
-    "error": "Not working",
-}
 
 
 def show() -> None:
@@ -47,10 +35,19 @@ def _try(key: str) -> None:
         check = manager().vendors.check_key(key)
     if not check.works and check.status not in ("quota", "no_tier"):
         st.error(
-            f"**{TITLES.get(check.status, check.status)}.** {formatting.plain(check.message)}",
+            f"**{models.TITLES.get(check.status, check.status)}.** {formatting.plain(check.message)}",
             icon=_ICON.get(check.status),
         )
         return
     manager().vendors.use_key(key)
     st.cache_data.clear()
     st.success(formatting.plain(check.message), icon=_ICON["works"])
+
+
+def problems() -> None:
+    """A line for each vendor whose list of models could not be read, with the way to its settings."""
+    for name, said, message in models.problems():
+        line = st.container(horizontal=True, vertical_alignment="center", gap="small")
+        text = f":orange[:material/warning:] {formatting.plain(name)}: {formatting.plain(said)}"
+        line.markdown(text, width="content", help=formatting.plain(message))
+        line.page_link("pages/settings.py", label=f"Fix {formatting.plain(name)}", width="content")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.domain.experiment import Experiment
 from dashboard import formatting
-from dashboard.frames import budgets, experiments, monitoring, prices, workflows
+from dashboard.frames import budgets, experiments, models, monitoring, prices, workflows
 from dashboard.frames.monitoring import Range
 from dashboard.process import manager
 
@@ -70,8 +70,8 @@ def _unpriced() -> Iterator[Line]:
 
 
 def _vendors() -> Iterator[Line]:
-    if error := manager().vendors.list_error:
-        yield Line("warn", f"Could not read a vendor's model list: {error}", "models")
+    for name, said, _ in models.problems():
+        yield Line("warn", f"{name}: {said}, so its list of models is not known", "settings")
 
 
 def day() -> tuple[Range, bool]:

@@ -14,6 +14,19 @@ from dashboard.charts.colours import Mode, Ordered, of_model
 from dashboard.process import manager
 
 SOURCES = {"catalogue": "List price", "file": "prices.yaml", "team": "Own price", "simulated": "Example"}
+TITLES = {
+    "wrong_key": "Wrong API key",
+    "api_off": "API not enabled",
+    "expired": "Expired key",
+    "suspended": "Suspended by the vendor",
+    "restricted": "Restricted key",
+    "billing": "Billing is off",
+    "region": "Region not supported",
+    "quota": "Quota used up",
+    "no_tier": "Not in this tier",
+    "network": "Cannot be reached",
+    "error": "Not working",
+}
 VENDOR_WAIT_S = 1.0  # for a first list of models; it is asked for on, and the page shows it when it is drawn again
 
 
@@ -30,6 +43,13 @@ def default() -> str:
 @st.cache_data(ttl=3, show_spinner=False)
 def names() -> list[str]:
     return list(by_name())
+
+
+def problems() -> list[tuple[str, str, str]]:
+    """Vendors whose list of models could not be read: name, the problem in a few words, and in the vendor's own."""
+    found = manager().vendors.list_problems.items()
+    said = [(vendor(name), TITLES.get(check.status, "Not working"), check.message) for name, check in found]
+    return [(name, f"{title[0].lower()}{title[1:]}", message) for name, title, message in said]
 
 
 def names_on_record() -> list[str]:

@@ -15,22 +15,19 @@ today.attention()
 if has_any:
     today.tiles()
 
-left, right = st.columns(2, gap="medium")
-with left:
-    verdicts = home.verdicts()
-    if verdicts:
-        st.subheader("Running experiments", anchor=False)
-    for experiment, verdict in verdicts:
-        today.draw(
-            home.Line("plain", f"{experiment.name} – {verdict}", "experiments", {"experiment": experiment.id}),
-            f"verdict_{experiment.id}",
-        )
-with right:
-    since = visits.last()
-    if since is not None:
-        st.subheader("Since your last visit", anchor=False, help=f"It ended {formatting.when(since)}.")
-        lines = home.news(since)
-        for at, line in enumerate(lines):
-            today.draw(line, f"news_{at}")
-        if not lines:
-            st.caption("Nothing new.")
+today.standing()
+verdicts, since = home.verdicts(), visits.last()
+if verdicts:
+    st.subheader("Running experiments", anchor=False)
+for experiment, verdict in verdicts:
+    today.draw(
+        home.Line("plain", f"{experiment.name} – {verdict}", "experiments", {"experiment": experiment.id}),
+        f"verdict_{experiment.id}",
+    )
+if since is not None and has_any:
+    st.subheader("Since your last visit", anchor=False, help=f"It ended {formatting.when(since)}.")
+    lines = home.news(since)
+    for at, line in enumerate(lines):
+        today.draw(line, f"news_{at}")
+    if not lines:
+        st.caption("Nothing new.")

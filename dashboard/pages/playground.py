@@ -20,7 +20,7 @@ EXAMPLES = {
 mm = manager()
 state = st.session_state
 shown = conversation.current()
-conversation.load(shown)
+base = conversation.load(shown)
 conversation.take_back()
 
 top = head.show("Playground")
@@ -50,13 +50,12 @@ if side is not None:
             "System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)",
             persist_state="session",
         )  # fmt: skip
-        state.play_parameters, problem = parameters.controls(known[name], "play")
+        state.play_parameters, problem = parameters.controls(known[name])
         estimates.cap_field("play_cap", "each call")
         conversation.tools_line()
-        if mm.vendors.list_error:
-            st.warning(f"Could not read a vendor's model list: {formatting.plain(mm.vendors.list_error)}")
         if shown.calls:
             estimates.next_call(conversation.asked(shown, ""))
+parameters.put(base)
 
 with main, st.container(key="play_lane", height=560, autoscroll=True, border=False):
     live = turns.draw(shown)
@@ -70,6 +69,7 @@ with main, st.container(key="play_lane", height=560, autoscroll=True, border=Fal
         for label, text in EXAMPLES.items():
             if st.button(label, key=f"example_{label}", icon=":material/lightbulb:", disabled=bool(problem)):
                 conversation.send(shown, text)
+        key_card.problems()
         if not mm.vendors.has_key:
             st.caption("There is no key yet: simulated models answer, and their costs are examples.")
             key_card.show()

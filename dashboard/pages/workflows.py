@@ -1,6 +1,7 @@
 """Workflows: chain calls, watch a run fill in, take up what failed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -57,19 +58,20 @@ def start_form(chosen: str, workflow: Workflow | None, *, is_first: bool) -> Non
     if estimate and workflow:
         estimates.steps(workflow, {"": text or "", **named}, model or default_model)
     cap = estimates.cap("flow_cap")
-    if clicks.first(run_clicked, "flow", (workflow, text, named, model, cap)) and workflow:
-        begin(workflow, text or "", inputs=named, model=model, cap_usd=cap)
+    if workflow:
+        begin(run_clicked, workflow, text or "", inputs=named, model=model, cap_usd=cap)
 
 
-def begin(workflow: Workflow | str, text: str, **options: object) -> None:
+def begin(is_clicked: bool, workflow: Workflow | str, text: str, **options: Any) -> None:
     try:
-        started = mm.workflows.start(workflow, text, **options)  # type: ignore[arg-type]
+        asked = (workflow, text, options)
+        started = clicks.once(is_clicked, "flow", asked, lambda: mm.workflows.start(workflow, text, **options))
     except AimmError as error:
         inputs.refused(st, error)
         return
-    run.close()
-    address.put("run", started)
-    st.rerun()
+    if started:
+        run.show_only(started)
+        st.rerun()
 
 
 def runs_table(found: Sequence[WorkflowRun]) -> None:
@@ -82,8 +84,7 @@ def runs_table(found: Sequence[WorkflowRun]) -> None:
         },
     )  # fmt: skip
     if at is not None:
-        run.close()
-        address.put("run", frame["id"][at])
+        run.show_only(frame["id"][at])
         st.rerun()
 
 
@@ -93,8 +94,8 @@ def runs_list() -> None:
     if not found:
         st.info("No runs yet. Run the workflow above, or open an example.", icon=":material/account_tree:")
         free = "On a simulated model, free of charge."
-        if st.button("Run an example", key="flow_example", icon=":material/science:", help=free):
-            begin(EXAMPLE, SAMPLE, model=EXAMPLE_MODEL)
+        example = st.button("Run an example", key="flow_example", icon=":material/science:", help=free)
+        begin(example, EXAMPLE, SAMPLE, model=EXAMPLE_MODEL)
         return
     st.subheader("Runs", anchor=False)
     runs_table(found)

@@ -48,7 +48,7 @@ def _row(outlook: BudgetOutlook) -> str:
     more += ["Refuses models without a price"] if budget.refuses_unpriced else []
     cells = (
         f"<b>{escape(budget.name)}</b><small>{escape(words.scope(budget))}</small>",
-        _spent(outlook),
+        spent(outlook),
         f"{words.period(budget)}<small>{escape(words.resets(status))}</small>",
         f"{expected}<small>{detail}</small>",
         f"<span{refusing}>{escape(words.action(status))}</span><small>{'<br>'.join(more)}</small>",
@@ -56,7 +56,7 @@ def _row(outlook: BudgetOutlook) -> str:
     return f'<div class="aimm-budget">{"".join(f"<div>{cell}</div>" for cell in cells)}</div>'
 
 
-def _spent(outlook: BudgetOutlook) -> str:
+def spent(outlook: BudgetOutlook) -> str:
     """The bar: spent, reserved, and a mark at each threshold."""
     status, ink = outlook.status, theme.ink()
     share, limit = status.share_spent, float(status.limit_usd)

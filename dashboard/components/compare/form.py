@@ -76,10 +76,13 @@ def _fields() -> tuple[str | None, list[Criterion]]:
     row.space("stretch")
     run = row.button("Compare", key="compare_run", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter")
     cap = estimates.cap("compare_cap")
-    if not clicks.first(run, "compare", (prompt, chosen, system, cap, is_blind)):
-        return None, rule
     try:
-        begun = manager().comparisons.start(prompt, chosen, system=system, rule=rule, cap_usd=cap, is_blind=is_blind)
+        begun = clicks.once(
+            run, "compare", (prompt, chosen, system, cap, is_blind),
+            lambda: manager().comparisons.start(
+                prompt, chosen, system=system, rule=rule, cap_usd=cap, is_blind=is_blind
+            ),
+        )  # fmt: skip
     except AimmError as error:
         inputs.refused(st, error)
         return None, rule

@@ -103,7 +103,7 @@ def _watch(comparison: Comparison) -> None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     progress = bar.empty()
     controls.stop(comparison, bar)
-    slots = {}
+    slots, stops = {}, {}
     for candidate, place in zip(
         comparison.candidates, columns.places(len(comparison.candidates), together=True), strict=True
     ):
@@ -112,14 +112,20 @@ def _watch(comparison: Comparison) -> None:
         call, g = calls.get(candidate.position), candidate.generation
         if call is None and g:
             slots[candidate.position].settle(g, answer.error_text(g), "")
-        elif call and place.button("Stop", key=f"stop_{candidate.position}", icon=":material/stop:", type="tertiary"):
-            call.cancel()
+        elif call:
+            box = stops[candidate.position] = place.empty()
+            box.button(
+                "Stop", key=f"stop_{candidate.position}", icon=":material/stop:", type="tertiary",
+                help=f"Stop answer {candidate.letter}", on_click=call.cancel,
+            )  # fmt: skip
     usual = {at: manager().models.estimate(call.request).output_tokens.expected for at, call in calls.items()}
     n_there = len(slots) - len(calls)
     while True:
         views = {at: call.view() for at, call in calls.items()}
         for at, view in views.items():
             slots[at].paint(view)
+            if view.is_done and at in stops:
+                stops.pop(at).empty()
         shares = [1.0 if view.is_done else min(0.99, view.n_tokens / usual[at]) for at, view in views.items()]
         left = [view.left_s(usual[at]) for at, view in views.items()]
         controls.progress(progress, [1.0] * n_there + shares, left, max(view.elapsed_s for view in views.values()))

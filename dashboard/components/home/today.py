@@ -1,15 +1,18 @@
 """Today: calls, cost, and what needs attention."""
 
 from collections.abc import Mapping
+from html import escape
 
 import streamlit as st
 
 from dashboard import formatting
+from dashboard.components.budgets import rows, words
 from dashboard.components.frame import header
 from dashboard.components.monitoring import breakdown, headline
-from dashboard.frames import home, monitoring
+from dashboard.frames import budgets, home, monitoring
 from dashboard.frames.home import Line
 
+BARS = 4
 _MARKS = {"bad": ("error", "red"), "warn": ("warning", "orange"), "plain": ("chevron_right", "gray")}
 
 
@@ -21,6 +24,28 @@ def tiles() -> None:
     if simulated:
         st.badge("Simulated – costs are examples", color="orange")
     headline.show(now, before, monitoring.over_time(of, None, simulated), breakdown.query_of(of.window))
+
+
+def standing() -> None:
+    """Draw the fullest budgets as bars."""
+    found = sorted(budgets.standing(), key=lambda each: each.status.share_spent, reverse=True)
+    if not found:
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.subheader("Budgets", anchor=False, width="content")
+    if len(found) > BARS:
+        row.page_link("pages/budgets.py", label=f"All {len(found):,} budgets", width="content")
+    grid = st.grid("auto", min_column_width=260)
+    for outlook in found[:BARS]:
+        budget = outlook.status.budget
+        place = grid.container(key=f"tile_budget_{budget.id}")
+        about = f"{words.scope(budget)} · {words.period(budget)}"
+        place.html(
+            f'<div class="aimm-budget aimm-alone"><div><b>{escape(budget.name)}</b> <small>{escape(about)}</small>'
+            f"{rows.spent(outlook)}</div></div>"
+        )
+        label = f"Budget {formatting.plain(budget.name)}"
+        place.page_link("pages/budgets.py", label=label, query_params={"budget_search": budget.name})
 
 
 def attention() -> None:

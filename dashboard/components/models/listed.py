@@ -18,12 +18,7 @@ _CAPTION = (
 
 def show() -> None:
     frame = models.table()
-    for name, check in manager().vendors.list_problems.items():
-        line = st.container(horizontal=True, vertical_alignment="center", gap="small")
-        said = key_card.TITLES.get(check.status, "Not working")
-        text = f":material/warning: {formatting.plain(models.vendor(name))}: {said[0].lower()}{said[1:]}"
-        line.markdown(text, width="content", help=formatting.plain(check.message))
-        line.page_link("pages/settings.py", label=f"Fix {formatting.plain(models.vendor(name))}", width="content")
+    key_card.problems()
     c = st.column_config
     money = {
         f"{kind} $/M": c.NumberColumn(label, format="$%.4g", width=72)

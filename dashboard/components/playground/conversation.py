@@ -94,21 +94,24 @@ def _before(call_id: str | None) -> tuple[Generation, ...]:
     return tuple(reversed(found))
 
 
-def load(shown: Conversation) -> None:
-    """Take over the settings of a conversation that was opened, once; before any widget is drawn."""
+def load(shown: Conversation) -> str:
+    """Take over the settings of a conversation that was opened, once; before any widget is drawn. They come back."""
     given = address.value("conversation")
-    if not shown.calls or shown.live is not None or state.get("play_loaded") == given:
-        return
-    last = shown.calls[-1]
-    state.play_loaded, state.play_system = given, last.system or ""
-    if last.model in models.by_name():
-        state.play_model = last.model
-    else:
-        st.warning(formatting.plain(f"{last.model} is not available here; another model is selected."))
-    parameters.set_all("play", last.parameters)
-    state.play_tools_of = last.id if last.tools else ""
-    if shown.draft is not None:
-        state.play_draft = shown.draft.text
+    is_opened = bool(shown.calls) and shown.live is None and state.get("play_loaded") != given
+    last = shown.calls[-1] if shown.calls else None
+    base, carried = parameters.of_call(last.system, last.parameters) if last else ("{}", {})
+    if is_opened and last is not None:
+        if last.model not in models.by_name():
+            st.warning(formatting.plain(f"{last.model} is not available here; another model is selected."))
+        elif "play_model" in state or address.value("model") not in models.by_name():  # else another one was chosen
+            state.play_model = last.model
+        state.play_loaded = given
+        parameters.carry(carried)
+        state.play_tools_of = last.id if last.tools else ""
+        if shown.draft is not None:
+            state.play_draft = shown.draft.text
+    parameters.take(base, is_opened=is_opened)
+    return base
 
 
 def waiting_tools(shown: Conversation) -> list[ToolCall]:
@@ -215,7 +218,7 @@ def tools_line() -> None:
     """Name what goes along with each call besides the fields, with a button to leave it out."""
     source = manager().log.remembered(state.get("play_tools_of") or "")
     words = [f"tools {', '.join(tool.name for tool in source.tools)}"] if source else []
-    words += [f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.carried("play").items()]
+    words += [f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.carried().items()]
     if not words:
         return
     st.caption(formatting.plain(f"Also sent, from the opened call: {'; '.join(words)}."))
@@ -224,4 +227,4 @@ def tools_line() -> None:
 
 def _leave_out() -> None:
     state.play_tools_of = ""
-    parameters.drop_carried("play")
+    parameters.carry({})

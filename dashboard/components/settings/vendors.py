@@ -3,7 +3,6 @@
 import streamlit as st
 
 from dashboard import formatting, process
-from dashboard.components import key_card
 from dashboard.components.settings import rows
 from dashboard.frames import models
 from dashboard.process import manager
@@ -42,5 +41,5 @@ def _row(name: str, variable: str, source: str) -> None:
         if check.works:
             st.success(formatting.plain(check.message), icon=":material/check_circle:")
         else:
-            title = key_card.TITLES.get(check.status, "Not working")
+            title = models.TITLES.get(check.status, "Not working")
             st.error(f"**{label}: {title}.** {formatting.plain(check.message)}", icon=":material/error:")

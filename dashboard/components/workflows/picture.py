@@ -160,9 +160,9 @@ def _drawn(
     paths = []
     for line in dict.fromkeys(lines):
         (x0, y0), (x1, y1) = places[line.start], places[line.end]
-        start, end = 100 * (x0 + 1) - GAP, 100 * x1
+        start, end = 100 * (x0 + 1) - GAP, 100 * x1 - GAP / 2
         middle, dash = (start + end) / 2, ' stroke-dasharray="5 4"' if line.is_dashed else ""
-        through = f"H{100 * (x1 + 1) - GAP}" if isinstance(line.end, tuple) else ""
+        through = f"H{100 * (x1 + 1) - GAP if isinstance(line.end, tuple) else 100 * x1}"
         paths.append(f'<path{dash} d="M{start} {y0}C{middle} {y0} {middle} {y1} {end} {y1}{through}"/>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {100 * n_columns - GAP} {height}"'

@@ -1,5 +1,7 @@
 """A workflow run: drawn while it runs, let through, stopped, resumed, and its output taken away."""
 
+from functools import partial
+
 import streamlit as st
 
 from core import AimmError, NotFound, clock
@@ -8,7 +10,7 @@ from dashboard import address, failure, formatting, tables, theme
 from dashboard.charts.colours import INKS, Mode
 from dashboard.charts.stack import Spec
 from dashboard.charts.workflows import SELECTION, gantt
-from dashboard.components import answer, estimates, inputs
+from dashboard.components import answer, clicks, estimates, inputs
 from dashboard.components.workflows import picture, step
 from dashboard.frames import models, workflows
 from dashboard.process import manager
@@ -84,12 +86,12 @@ def _head(run: WorkflowRun) -> None:
         _resume(row, run)
     if run.is_over:
         _again(row, run)
-    row.button("Close", icon=":material/close:", key="run_close", type="tertiary", on_click=close)
+    row.button("Close", icon=":material/close:", key="run_close", type="tertiary", on_click=show_only, args=(None,))
 
 
-def close() -> None:
-    """Show no run from now on."""
-    address.put("run", None)
+def show_only(run_id: str | None) -> None:
+    """Show another run from now on, or none."""
+    address.put("run", run_id)
     address.put("step", None)
 
 
@@ -137,16 +139,17 @@ def _again(row: object, run: WorkflowRun) -> None:
         cost = formatting.usd(run.total_cost_usd)
         text = f"Asks all {len(run.steps)} steps again, with the same input. This run cost {cost}."
         st.markdown(formatting.plain(text))
-        if st.button("Start a new run", type="primary", key="run_again"):
-            named = {name: value for name, value in run.inputs.items() if name}
-            try:
-                started = manager().workflows.start(run.spec, run.inputs[""], inputs=named, cap_usd=run.cap_usd)
-            except AimmError as error:
-                inputs.refused(st, error)
-            else:
-                close()
-                address.put("run", started)
-                st.rerun()
+        clicked = st.button("Start a new run", type="primary", key="run_again")
+        named = {name: value for name, value in run.inputs.items() if name}
+        start = partial(manager().workflows.start, run.spec, run.inputs[""], inputs=named, cap_usd=run.cap_usd)
+        try:
+            started = clicks.once(clicked, "run_again", run.id, start)
+        except AimmError as error:
+            inputs.refused(st, error)
+            return
+        if started:
+            show_only(started)
+            st.rerun()
 
 
 def _as_it_ended(run: WorkflowRun) -> object:

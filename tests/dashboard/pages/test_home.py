@@ -49,6 +49,15 @@ def test_what_needs_attention_is_named_with_the_way_to_it(app: AppTest):
     assert "A run of gated waits for approval at first" in labels(app)
 
 
+def test_budgets_stand_as_bars_with_the_fullest_first(app: AppTest):
+    for name in ("Team <b>", "CI", "Bots", "Tests", "Others"):
+        process.manager().budgets.create(name, "5")
+    show(app, "home")
+
+    assert "Team &lt;b&gt;" in texts(app) and "$0 of $5.00" in texts(app)
+    assert "All 5 budgets" in labels(app)
+
+
 def test_what_happened_since_the_last_visit_is_new(app: AppTest, monkeypatch: pytest.MonkeyPatch):
     manager, hour = process.manager(), timedelta(hours=1)
     manager.workflows.wait(manager.workflows.start("analysis", "Why do cats purr?"))

@@ -198,7 +198,7 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1
 def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(chat: AppTest, gemini: FakeGemini, typed: str, why: str):
     chat.run()
     chat.selectbox(key="play_model").select(FLASH).run()
-    chat.text_area(key="play_parameter_json_schema").input(typed)
+    chat.text_area(key="play_json_schema").input(typed)
     before = len(gemini.requests)
     chat.chat_input(key="play_prompt").set_value("Count.").run()
 
@@ -217,14 +217,40 @@ def test_a_wrong_schema_holds_the_run_and_keeps_the_prompt(chat: AppTest, gemini
 def test_an_answer_is_held_against_its_schema(chat: AppTest, gemini: FakeGemini, text: str, said: str):
     chat.run()
     chat.selectbox(key="play_model").select(FLASH).run()
-    chat.text_area(key="play_parameter_json_schema").input(json.dumps(SCHEMA)).run()
-    chat.number_input(key="play_parameter_temperature").set_value(0.5)
+    chat.text_area(key="play_json_schema").input(json.dumps(SCHEMA)).run()
+    chat.number_input(key="play_temperature").set_value(0.5)
     gemini.next(wire.answer(text))
     ask(chat, "Count.")
 
     assert said in "\n".join(str(each.value) for each in (*chat.warning, *chat.markdown)).replace("\\", "")
     config = gemini.requests[-1]["body"]["generationConfig"]
     assert config["responseJsonSchema"] == SCHEMA and config["temperature"] == 0.5
+
+
+def test_settings_stand_in_the_address(app: AppTest):
+    show(app, "playground")
+    app.number_input(key="play_temperature").set_value(0.5)
+    app.text_area(key="play_system").input("Be brief.").run()
+    ask(app, "Hello")
+    app.number_input(key="play_cap").set_value(0.25)
+    app.number_input(key="play_temperature").set_value(None).run()
+    address = {name: app.query_params[name] for name in app.query_params}
+    assert address.keys() == {"model", "conversation", "settings"}
+
+    sent = AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120)
+    sent.switch_page("pages/playground.py")
+    for name, value in address.items():
+        sent.query_params[name] = value
+    sent.run()
+    fields = {"play_system": "Be brief.", "play_temperature": None, "play_cap": 0.25}
+    assert {name: sent.session_state[name] for name in fields} == fields
+    sent.button(key="play_new").click().run()
+    assert {name: sent.session_state[name] for name in fields} == fields, "a new chat keeps them"
+
+    for wrong in ("{", '{"temperature": "hot", "thinking_level": "deep", "max_tokens": true}'):
+        sent.query_params["settings"] = wrong
+        sent.run()
+        assert not sent.exception and sent.session_state["play_temperature"] is None
 
 
 def test_a_simulated_model_answers_with_a_receipt(app: AppTest):
