@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 import pandas as pd
 
+from core import clock
 from core.domain.feedback import Feedback
+from core.formats import zones
 from core.formats.money import dollars
 
 UNKNOWN = "–"
@@ -81,8 +83,31 @@ def rate(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0f} tok/s"
 
 
+def at(moment: datetime, form: str, zone_name: str | None = None) -> str:
+    """A moment in the installation's time zone, or another; in an hour that comes twice, with the name it has then."""
+    local = clock.from_us(clock.to_us(moment)).astimezone(zones.zone(zone_name or process.zone_name()))
+    is_twice = "%H" in form and local.replace(fold=1 - local.fold).utcoffset() != local.utcoffset()
+    return local.strftime(f"{form} %Z" if is_twice else form)
+
+
 def when(moment: datetime | None) -> str:
-    return UNKNOWN if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+    return UNKNOWN if moment is None else at(moment, "%Y-%m-%d %H:%M")
+
+
+def stretch(since: datetime, until: datetime) -> str:
+    """20 Nov, 20 Nov – 24 Nov: whole days, and what is long; else 20 Nov 12:00–16:00."""
+    local = zones.zone(process.zone_name())
+    days = [at(each, "%-d %b") for each in (since, until - timedelta(seconds=1))]
+    ends = zones.day_starts(since, until, local)
+    if until - since > timedelta(days=4) or (ends[0], ends[-1]) == (since, until):
+        return " – ".join(dict.fromkeys(days))
+    end = "%H:%M" if days[0] == days[1] else "%-d %b %H:%M"
+    return f"{at(since, '%-d %b %H:%M')}{'–' if end == '%H:%M' else ' – '}{at(until, end)}"
+
+
+def of_utc() -> str:
+    """Behind the name of what is kept by days of UTC: says so where pages show another zone."""
+    return "" if process.zone_name() == "UTC" else " (UTC)"
 
 
 class Change(NamedTuple):

@@ -31,6 +31,11 @@ def manager() -> ModelManager:
         return _manager
 
 
+def zone_name() -> str:
+    """The time zone of all that is shown."""
+    return _manager.settings.time_zone if _manager is not None else "UTC"
+
+
 def run_on(loop: asyncio.AbstractEventLoop) -> None:
     """The server's loop, for calls to run on."""
     global _loop

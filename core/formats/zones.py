@@ -39,6 +39,6 @@ def day_of(moment: datetime, local: ZoneInfo) -> date:
 
 
 def day_starts(since: datetime, until: datetime, local: ZoneInfo) -> list[datetime]:
-    """The starts of the local days that have an hour in [since, until); the first may be before `since`."""
+    """The starts of the local days that have an hour in [since, until), and the end of the last."""
     first, last = day_of(since, local), day_of(until - timedelta(microseconds=1), local)
-    return [first_hour(first + timedelta(days=n), local) for n in range((last - first).days + 1)]
+    return [first_hour(first + timedelta(days=n), local) for n in range((last - first).days + 2)]

@@ -5,23 +5,39 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from core.formats import zones
+
 
 class Span(NamedTuple):
-    """The range of a time axis, with data or without: whole buckets, the last of which may not be over."""
+    """The range of a time axis, with data or without: whole buckets, the last of which may not be over.
+
+    zone: By whose days it is cut, and in which it is labelled.
+    """
 
     bucket: str
     since: datetime
     until: datetime
     now: datetime
+    zone: str = "UTC"
 
     @classmethod
-    def around(cls, bucket: str, since: datetime, until: datetime) -> "Span":
+    def around(cls, bucket: str, since: datetime, until: datetime, zone: str = "UTC") -> "Span":
         """Whole buckets around two moments, as of now."""
-        width = "D" if bucket == "day" else "h"
-        return cls(bucket, pd.Timestamp(since).floor(width), pd.Timestamp(until).ceil(width), datetime.now(UTC))
+        if bucket == "day":
+            starts = zones.day_starts(since, until, zones.zone(zone))
+            since, until = starts[0], starts[-1]
+        return cls(bucket, pd.Timestamp(since).floor("h"), pd.Timestamp(until).ceil("h"), datetime.now(UTC), zone)
+
+    @property
+    def edges(self) -> list[datetime]:
+        """The start of each bucket, and the end of the last; a day may have 23 or 25 hours."""
+        if self.bucket == "day":
+            return zones.day_starts(self.since, self.until, zones.zone(self.zone))
+        return list(pd.date_range(self.since, self.until, freq="h").to_pydatetime())
 
     @property
     def step(self) -> timedelta:
+        """The length of most buckets."""
         return timedelta(days=1) if self.bucket == "day" else timedelta(hours=1)
 
     @property
@@ -32,14 +48,14 @@ class Span(NamedTuple):
     @property
     def last(self) -> datetime:
         """The start of the bucket that is not over; `until` where all are."""
-        start = self.now.replace(minute=0, second=0, microsecond=0)
-        start = start if self.bucket == "hour" else start.replace(hour=0)
-        return start if self.since <= start < self.until else self.until
+        return max((each for each in self.edges if each <= self.now), default=self.until)
+
+    def end(self, start: datetime) -> datetime:
+        """The end of the bucket that begins at a moment."""
+        return next((each for each in self.edges if each > start), self.until)
 
 
 def whole(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
     """A row a bucket of the span: a line breaks where there was nothing, and does not pass over it."""
-    times = pd.date_range(
-        span.since, span.until, freq="D" if span.bucket == "day" else "h", inclusive="left", name="time"
-    )
+    times = pd.DatetimeIndex(span.edges[:-1], name="time")
     return frame.set_index("time").reindex(times).reset_index()
