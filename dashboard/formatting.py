@@ -12,6 +12,7 @@ from core import clock
 from core.domain.feedback import Feedback
 from core.formats import zones
 from core.formats.money import dollars
+from dashboard import process
 
 UNKNOWN = "–"
 FEW = 30  # calls, below which a change in per cent is chance
@@ -85,7 +86,7 @@ def rate(value: float | None) -> str:
 
 def at(moment: datetime, form: str, zone_name: str | None = None) -> str:
     """A moment in the installation's time zone, or another; in an hour that comes twice, with the name it has then."""
-    local = clock.from_us(clock.to_us(moment)).astimezone(zones.zone(zone_name or process.zone_name()))
+    local = clock.from_us(clock.to_us(moment)).astimezone(zones.zone(zone_name) if zone_name else process.zone())
     is_twice = "%H" in form and local.replace(fold=1 - local.fold).utcoffset() != local.utcoffset()
     return local.strftime(f"{form} %Z" if is_twice else form)
 
@@ -96,7 +97,7 @@ def when(moment: datetime | None) -> str:
 
 def stretch(since: datetime, until: datetime) -> str:
     """20 Nov, 20 Nov – 24 Nov: whole days, and what is long; else 20 Nov 12:00–16:00."""
-    local = zones.zone(process.zone_name())
+    local = process.zone()
     days = [at(each, "%-d %b") for each in (since, until - timedelta(seconds=1))]
     ends = zones.day_starts(since, until, local)
     if until - since > timedelta(days=4) or (ends[0], ends[-1]) == (since, until):
@@ -107,7 +108,7 @@ def stretch(since: datetime, until: datetime) -> str:
 
 def of_utc() -> str:
     """Behind the name of what is kept by days of UTC: says so where pages show another zone."""
-    return "" if process.zone_name() == "UTC" else " (UTC)"
+    return "" if process.zone().key == "UTC" else " (UTC)"
 
 
 class Change(NamedTuple):

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from streamlit.runtime import app_session
 
 from core import ModelManager
+from core.formats import zones
 
 # Scripts of pages at a time: more of them only take Python's one lock from each other, and from the API's calls
 # (30 viewers of Monitoring: 8 pages a second instead of 2, and a program waits 34 ms longer instead of 530).
@@ -31,9 +33,9 @@ def manager() -> ModelManager:
         return _manager
 
 
-def zone_name() -> str:
+def zone() -> ZoneInfo:
     """The time zone of all that is shown."""
-    return _manager.settings.time_zone if _manager is not None else "UTC"
+    return zones.zone(_manager.settings.time_zone if _manager is not None else "UTC")
 
 
 def run_on(loop: asyncio.AbstractEventLoop) -> None:

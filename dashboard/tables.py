@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import pandas as pd
 import streamlit as st
 
-from dashboard import formatting
+from dashboard import formatting, process
 from dashboard.charts.colours import chip
 
-TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss")
+TIME = st.column_config.DatetimeColumn("Time", format="YYYY-MM-DD HH:mm:ss")
 
 _Row = TypeVar("_Row")
 _OPENED = "table_opened"
@@ -47,10 +47,17 @@ def _headed(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
 def show(frame: pd.DataFrame, *, column_config: Mapping[str, Any] | None = None, **options: Any) -> Any:
     """`st.dataframe` with headings; shows the cells as they are, and what is copied or downloaded is harmless."""
     options |= {"column_config": _headed(frame, column_config or {}), "hide_index": True}
-    safe, changed = formatting.defused(frame)
+    safe, changed = formatting.defused(local(frame))
     if not changed:
-        return st.dataframe(frame, **options)
+        return st.dataframe(safe, **options)
     return st.dataframe(safe.style.format(formatting.uncell, subset=changed), **options)
+
+
+def local(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its moments in the installation's time zone; in a file they have their offset from UTC."""
+    moments = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.DatetimeTZDtype)]
+    shown = {str(name): frame[name].dt.tz_convert(process.zone()) for name in moments}
+    return frame.assign(**shown) if shown else frame
 
 
 def editor(frame: pd.DataFrame, key: str, **options: Any) -> Any:
@@ -105,7 +112,7 @@ def released() -> None:
 
 def csv(frame: pd.DataFrame, key: str) -> None:
     """A button that downloads it, with the mark by which spreadsheets know UTF-8."""
-    data = formatting.defused(frame)[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
+    data = formatting.defused(local(frame))[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
     st.download_button(
         "CSV", data, f"{key}.csv", "text/csv", key=f"csv_{key}", icon=":material/download:", on_click="ignore"
     )

@@ -45,11 +45,6 @@ class Span(NamedTuple):
         """The number of buckets."""
         return max(1, round((self.until - self.since) / self.step))
 
-    @property
-    def last(self) -> datetime:
-        """The start of the bucket that is not over; `until` where all are."""
-        return max((each for each in self.edges if each <= self.now), default=self.until)
-
     def end(self, start: datetime) -> datetime:
         """The end of the bucket that begins at a moment."""
         return next((each for each in self.edges if each > start), self.until)

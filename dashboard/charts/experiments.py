@@ -59,7 +59,7 @@ def _panel(
         "scale": {"domain": [-limit, limit], "nice": True},
         "axis": axis | {"format": "+,.3~r"},
     }
-    named = {"units": "So far", "at": "Look (UTC)", "effect text": "Effect", "bounds text": "Interval"}
+    named = {"units": "So far", "at": "Look", "effect text": "Effect", "bounds text": "Interval"}
     tips = [{"field": field, "type": "nominal", "title": text} for field, text in named.items()]
     bounds = {"y": y | {"field": "lower"}, "y2": {"field": "upper"}}
     line = {"type": "line", "clip": True, "interpolate": "linear", "color": ink.brand, "strokeWidth": 1.75}

@@ -123,13 +123,7 @@ def _calls_title(times: pd.DataFrame, incidents: Sequence[Incident]) -> str:
         return text
     since, until, n_in, cause = max(incidents, key=lambda each: each[2])
     share = formatting.percent(n_in / failed, 0)
-    return f"{text} · {share} of them on {stretch(since, until)}, mostly {failure_text(cause).lower()}"
-
-
-def stretch(since: datetime, until: datetime) -> str:
-    """20 Nov 12:00–16:00."""
-    end = f"{until:%H:%M}" if since.date() == (until - timedelta(seconds=1)).date() else f"{until:%-d %b %H:%M}"
-    return f"{since:%-d %b %H:%M}–{end}"
+    return f"{text} · {share} of them on {formatting.stretch(since, until)}, mostly {failure_text(cause).lower()}"
 
 
 def _latency_title(times: pd.DataFrame) -> str:
@@ -137,14 +131,14 @@ def _latency_title(times: pd.DataFrame) -> str:
     if known.empty:
         return "No answered call to measure"
     slowest = known.loc[known["p95 s"].idxmax()]
-    moment = f"{slowest['time']:%-d %b}" + (f" {slowest['time']:%H:%M}" if _is_hourly(times) else "")
+    moment = formatting.at(slowest["time"], "%-d %b %H:%M" if _is_hourly(times) else "%-d %b")
     usual, worst = float(known["p95 s"].median()), float(slowest["p95 s"])
     text = f"Latency: p95 usually {formatting.seconds(usual)}"
     return f"{text}, at most {formatting.seconds(worst)} on {moment}" if len(known) > 1 else text
 
 
 def _is_hourly(times: pd.DataFrame) -> bool:
-    return len(times) > 1 and times["time"].iloc[1] - times["time"].iloc[0] < timedelta(days=1)
+    return len(times) > 1 and times["time"].iloc[1] - times["time"].iloc[0] < timedelta(hours=2)
 
 
 def _tokens_title(times: pd.DataFrame) -> str:
@@ -196,7 +190,7 @@ def week(frame: pd.DataFrame, what: str, ink: Ink) -> dict[str, Any]:
             },
             "tooltip": [
                 {"field": "day", "type": "nominal", "title": "Weekday"},
-                {"field": "hour", "type": "ordinal", "title": "Hour (UTC)"},
+                {"field": "hour", "type": "ordinal", "title": "Hour"},
                 {"field": "text", "type": "nominal", "title": f"{what} an hour"},
             ],
         },
@@ -211,4 +205,4 @@ def busiest(frame: pd.DataFrame, what: str) -> str:
         return f"{what} by hour of the week"
     top = frame.loc[frame[column].idxmax()]
     most = f"{WEEKDAYS[int(top['day'])]} {int(top['hour']):02d}:00"
-    return f"{what} by hour of the week (UTC) · most on {most} · click for the latest of an hour"
+    return f"{what} by hour of the week · most on {most} · click for the latest of an hour"

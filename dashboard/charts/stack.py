@@ -7,6 +7,7 @@ four panels; the tests check them against Vega-Lite's schema.
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -58,7 +59,6 @@ class Stack:
     ) -> None:
         self._span, self._ink, self._tips, self._height = span, ink, tips, height
         self._incidents = incidents
-        self._width_ms = span.step.total_seconds() * 1000
         self._panels: list[Spec] = []
         self._rows = self._dated(frame)
 
@@ -135,11 +135,12 @@ class Stack:
         y = self._y(form, columns.values(), unit=unit) | {"field": "value"}
         mark = LINE | {"point": {"size": 14, "filled": True}}
         rows = self._long(columns)
-        last = max((row["mid"] for row in rows if row["part"]), default=None)
+        last = next((at for at, row in enumerate(self._rows) if row["part"]), None)
         whole = [row for row in rows if not row["part"]]
         layers = [self._layer(mark, whole, y=y, color=self._colour(series))]
         if last is not None:
-            way = [row for row in rows if row["mid"] >= last - self._width_ms - 1]
+            mids = [row["mid"] for row in self._rows[max(0, last - 1) : last + 1]]
+            way = [row for row in rows if row["mid"] in mids]
             dashed = mark | {"strokeDash": [3, 3], "opacity": 0.75}
             layers.append(self._layer(dashed, way, y=y, color=self._colour(series)))
         self._add(title, layers, list(columns))
@@ -203,7 +204,7 @@ class Stack:
             y2={"value": self._height},
         )
         catch["encoding"]["tooltip"] = [
-            {"field": "when", "type": "nominal", "title": "UTC"},
+            {"field": "when", "type": "nominal", "title": "Time"},
             *({"field": tip.column, "title": tip.title, "type": "nominal"} for tip in self._tips),
         ]
         catch["params"] = [
@@ -239,18 +240,23 @@ class Stack:
 
     def _label(self, panel: Spec) -> None:
         """Write the times below a panel: at most eight, days under their middle and hours at their start."""
-        by_day = self._span.bucket == "day"
-        every = max(1, -(-self._span.n // MAX_LABELS))
-        if not by_day:
-            every = -(-every // 3) * 3
-        shift = self._width_ms / 2 if by_day else 0
-        starts = [_ms(self._span.since) + at * self._width_ms + shift for at in range(0, self._span.n, every)]
-        day = "%-d %b" if self._span.since.year == (self._span.until - timedelta(hours=1)).year else "%-d %b %Y"
-        form = f"utcFormat(datum.value, '{day}')"
-        if not by_day:
-            hour = "utcFormat(datum.value, '%H:%M')"
-            form = f"utcFormat(datum.value, '%H') == '00' || datum.index == 0 ? {form} + ' ' + {hour} : {hour}"
-        named = {"values": starts, "labelExpr": form, "labels": True, "ticks": True, "tickSize": 4, "labelPadding": 4}
+        span = self._span
+        years = {formatting.at(each, "%Y", span.zone) for each in (span.since, span.until - timedelta(hours=1))}
+        day, edges, texts = "%-d %b" if len(years) == 1 else "%-d %b %Y", span.edges, {}
+        if span.bucket == "day":
+            for a, b in list(pairwise(edges))[:: -(-span.n // MAX_LABELS)]:
+                texts[_middle(a, b)] = formatting.at(a, day, span.zone)
+        else:
+            every = next((hours for hours in (1, 3, 6, 12) if span.n <= hours * MAX_LABELS), 24)
+            for start in edges[:-1]:
+                hour = int(formatting.at(start, "%-H", span.zone))
+                if hour % every == 0:
+                    form = "%H:%M" if hour and texts else f"{day} %H:%M"
+                    texts[_ms(start)] = formatting.at(start, form, span.zone)
+        # Written here: a browser knows its own time zone and UTC, and no other.
+        written = json.dumps({str(at): text for at, text in texts.items()})
+        named = {"values": list(texts), "labelExpr": f"({written})[datum.value]", "labels": True, "ticks": True}
+        named |= {"tickSize": 4, "labelPadding": 4}
         named |= {"labelOverlap": "parity", "labelFlush": False, "labelBound": False}
         for layer in panel["layer"]:
             if "x" in layer["encoding"]:
@@ -285,14 +291,14 @@ class Stack:
     def _dated(self, frame: pd.DataFrame) -> list[Spec]:
         """The frame's rows with where they are on the axis; texts that are no formulas to a spreadsheet."""
         form = "%a %-d %b" if self._span.bucket == "day" else "%a %-d %b %H:%M"
-        safe = formatting.defused(frame)[0]
+        safe, now = formatting.defused(frame)[0], self._span.now
+        ends = dict(pairwise(self._span.edges))
         rows = []
         for row in safe.astype(object).where(safe.notna(), None).to_dict("records"):
             start = row.pop("time").to_pydatetime()
-            is_part = start <= self._span.now < start + self._span.step
-            when = start.strftime(form) + (" · so far" if is_part else "")
-            at = _ms(start)
-            rows.append({**row, "at": at, "mid": at + self._width_ms / 2, "when": when, "part": is_part})
+            is_part = start <= now < ends[start]
+            when = formatting.at(start, form, self._span.zone) + (" · so far" if is_part else "")
+            rows.append({**row, "at": _ms(start), "mid": _middle(start, ends[start]), "when": when, "part": is_part})
         return rows
 
     def _long(self, columns: Mapping[str, str]) -> list[Spec]:
@@ -310,8 +316,12 @@ class Stack:
         ]
 
 
-def _ms(moment: datetime) -> float:
-    return moment.timestamp() * 1000
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _middle(start: datetime, end: datetime) -> int:
+    return (_ms(start) + _ms(end)) // 2
 
 
 def _broken(title: str) -> str | Spec:

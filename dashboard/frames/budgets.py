@@ -10,22 +10,22 @@ from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook, BudgetStatus
 from core.monitoring.forecast import Forecast, TooEarly
 from dashboard import formatting, tables
-from dashboard.process import manager
+from dashboard.process import manager, zone
 
 
 @st.cache_data(ttl=3, show_spinner=False)
 def spent_this_month() -> Decimal:
-    return manager().monitoring.month().spent_usd
+    return manager().monitoring.month(zone().key).spent_usd
 
 
 @st.cache_data(ttl=3, show_spinner=False)
 def spent_today() -> Decimal:
-    return manager().monitoring.spend_today()
+    return manager().monitoring.spend_today(zone().key)
 
 
 @st.cache_data(ttl=30, show_spinner=False)
 def month_forecast() -> Forecast | TooEarly:
-    return manager().spend.month()
+    return manager().spend.month(timezone=zone().key)
 
 
 def standing() -> list[BudgetOutlook]:

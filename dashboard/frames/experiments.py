@@ -148,7 +148,7 @@ def history(experiment: Experiment) -> pd.DataFrame:
     records = [
         {
             "units": look.n,
-            "at": f"{look.at:%Y-%m-%d %H:%M}",
+            "at": formatting.when(look.at),
             "variant": variant.name,
             "effect": scale * interval.estimate,
             "lower": scale * interval.lower,

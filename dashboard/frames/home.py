@@ -37,8 +37,8 @@ def attention() -> list[Line]:
 def _failures() -> Iterator[Line]:
     of, simulated = day()
     for since, until, n, kind in monitoring.incidents(of, None, simulated)[-MOST:]:
-        hours = f"{since:%H:%M} – {until:%H:%M} UTC"
-        text = f"{n:,} calls failed between {hours}, most of them: {formatting.failure_text(kind).lower()}"
+        mostly = formatting.failure_text(kind).lower()
+        text = f"{n:,} calls failed on {formatting.stretch(since, until)}, most of them: {mostly}"
         yield Line("bad", text, "log", {"log_range": f"{since.timestamp():.0f}-{until.timestamp():.0f}"})
     for (vendor, model), opening in sorted(manager().breakers.states().items()):
         text = f"{model} of {vendor} is not asked until {formatting.when(opening.ends_at)}: {opening.reason}"

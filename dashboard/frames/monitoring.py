@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import MEASURES, Bucket, Measure, Metrics, MetricsRow, Window
+from core.formats import zones
 from dashboard import address, tables
 from dashboard.charts.base import Span, whole
-from dashboard.process import manager
+from dashboard.process import manager, zone
 
 RANGES: dict[str, timedelta] = {
     "24h": timedelta(hours=24),
@@ -56,18 +58,18 @@ kept = st.cache_data(ttl=ROUNDED_S, show_spinner=False, max_entries=60, hash_fun
 
 def chosen(label: str, zoom: str | None = None) -> Range:
     """The range of a label, or of `zoom`: two moments in Unix seconds with a dash between. A bad zoom is none."""
-    now = _rounded(datetime.now(UTC))
-    ends = _zoomed(zoom)
-    if ends is None:
-        length = RANGES[label]
-        bucket: Bucket = "hour" if length <= timedelta(days=2) else "day"
-        start = now.replace(hour=now.hour if bucket == "hour" else 0, minute=0, second=0, microsecond=0)
-        until = start + (timedelta(hours=1) if bucket == "hour" else timedelta(days=1))
-        since = until - length
-    else:
+    now, length = _rounded(datetime.now(UTC)), RANGES[label]
+    ends, bucket = _zoomed(zoom), "hour" if length <= timedelta(days=2) else "day"
+    if ends is not None:
         since, until = ends
         bucket = "hour" if until - since <= HOURS_UP_TO else "day"
-    span = Span.around(bucket, since, until)._replace(now=now)
+    elif bucket == "hour":
+        until = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        since = until - length
+    else:
+        local, until = zone(), now
+        since = zones.first_hour(zones.day_of(now, local) + timedelta(days=1) - length, local)
+    span = Span.around(bucket, since, until, zone().key)._replace(now=now)
     window = manager().monitoring.window(span.since, min(span.until, now))
     return Range(span, window, ends is not None)
 
@@ -108,7 +110,9 @@ def reaches_back(of: Range, simulated: bool) -> bool:
 
 @kept
 def _rows(of: Range, bucket: Bucket, model: str | None, simulated: bool) -> list[MetricsRow]:
-    return manager().monitoring.over_time(of.window, bucket=bucket, model=model, simulated=simulated)
+    return manager().monitoring.over_time(
+        of.window, bucket=bucket, timezone=of.span.zone, model=model, simulated=simulated
+    )
 
 
 @kept
@@ -124,7 +128,9 @@ def over_time(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
 
 @kept
 def by_model(of: Range, model: str | None, simulated: bool, bucket: Bucket | None = None) -> pd.DataFrame:
-    rows = manager().monitoring.by_model(of.window, bucket=bucket, model=model, simulated=simulated)
+    rows = manager().monitoring.by_model(
+        of.window, bucket=bucket, timezone=of.span.zone, model=model, simulated=simulated
+    )
     return metrics_frame(rows)
 
 
@@ -153,17 +159,19 @@ def incidents(of: Range, model: str | None, simulated: bool) -> list[tuple[datet
 
 @kept
 def by_weekday(of: Range, model: str | None, simulated: bool) -> pd.DataFrame:
-    """A row an hour of the week (UTC) with calls, cost and failures an hour, as a mean of the weeks."""
+    """A row an hour of the week with calls, cost and failures an hour, as a mean of the weeks."""
     frame = metrics_frame(_rows(of, "hour", model, simulated))
     times = pd.date_range(of.window.since, of.window.until, freq="h", inclusive="left")
     hours = frame.set_index("time").reindex(times)[["requests", "cost $", "errors"]].fillna(0.0)
-    return hours.groupby([hours.index.day_of_week, hours.index.hour]).mean().rename_axis(["day", "hour"]).reset_index()
+    local = times.tz_convert(of.span.zone)
+    return hours.groupby([local.day_of_week, local.hour]).mean().rename_axis(["day", "hour"]).reset_index()
 
 
 def latest_hour(of: Range, weekday: int, hour: int) -> datetime:
     """The last hour of a range that is this one of the week."""
-    last = of.window.until - timedelta(hours=1)
-    return last - timedelta(hours=(last.weekday() * 24 + last.hour - weekday * 24 - hour) % 168)
+    local = zone()
+    back = (of.window.until - timedelta(hours=n) for n in count(1))
+    return next(each for each in back if (at := each.astimezone(local)).weekday() == weekday and at.hour == hour)
 
 
 def _measured(row: MetricsRow, measure: Measure) -> float | None:

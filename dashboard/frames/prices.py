@@ -10,10 +10,11 @@ from core import clock
 from core.costs.changes import Change
 from core.domain.generation import Generation
 from core.domain.price import Elsewhere, Price, RepricedDay, UnpricedModel
+from core.formats import zones
 from core.pricing.estimate import Estimate
 from dashboard import formatting, tables
 from dashboard.frames.models import by_name
-from dashboard.process import manager
+from dashboard.process import manager, zone
 
 
 def pinned(price_id: str) -> Price | None:
@@ -102,8 +103,8 @@ def unpriced(found: Sequence[UnpricedModel]) -> pd.DataFrame:
             "calls": lambda each: each.n_calls,
             "input tokens": lambda each: each.input_tokens,
             "output tokens": lambda each: each.output_tokens,
-            "first": lambda each: each.first_at.date(),
-            "last": lambda each: each.last_at.date(),
+            "first": lambda each: zones.day_of(each.first_at, zone()),
+            "last": lambda each: zones.day_of(each.last_at, zone()),
         },
     )
 
@@ -113,7 +114,7 @@ def repriced(days: Sequence[RepricedDay]) -> pd.DataFrame:
     return tables.frame(
         days,
         {
-            "day (UTC)": lambda day: day.on,
+            f"day{formatting.of_utc()}": lambda day: day.on,
             "calls": lambda day: day.n_calls,
             "without a cost": lambda day: day.n_unpriced,
             "on record": lambda day: _known(day.before_usd, day.n_calls, day.n_unpriced),

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import Window
+from core.formats import zones
 from core.monitoring.bills.reconcile import Drift
 from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
@@ -14,28 +15,35 @@ from dashboard import formatting, tables
 from dashboard.charts.base import Span
 from dashboard.frames import monitoring
 from dashboard.frames.monitoring import Range, kept
-from dashboard.process import manager
+from dashboard.process import manager, zone
 
 
 def day_span(of: Range) -> Span:
     """The whole days of a range."""
-    return Span.around("day", of.span.since, of.span.until)
+    return Span.around("day", of.span.since, of.span.until, of.span.zone)
 
 
 def days(of: Range) -> Window:
-    """The same up to now: spend by what it was for is kept by days of UTC."""
-    return Window(day_span(of).since, of.window.until)
+    """The days of UTC of the same dates, up to now: by these, spend by what it was for is kept."""
+    local, utc = zones.zone(of.span.zone), zones.zone("UTC")
+    first, last = (zones.day_of(each, local) for each in (of.span.since, of.span.until - timedelta(seconds=1)))
+    first = min(first, zones.day_of(of.span.now, utc))  # east of it, a local day may begin before that of UTC
+    until = min(zones.midnight(last + timedelta(days=1), utc), of.span.now)
+    return manager().monitoring.window(zones.midnight(first, utc), until)
 
 
 def month_span() -> Span:
-    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return Span.around("day", start, (start + timedelta(days=32)).replace(day=1))
+    local = zone()
+    first = zones.day_of(datetime.now(UTC), local).replace(day=1)
+    following = (first + timedelta(days=32)).replace(day=1)
+    return Span.around("day", zones.first_hour(first, local), zones.first_hour(following, local), local.key)
 
 
 @kept
 def daily(of: Range, model: str | None, simulated: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row a day, those without calls too; and a row a day and model."""
-    whole_days = Range(day_span(of), days(of), of.is_zoomed)
+    span = day_span(of)
+    whole_days = Range(span, Window(span.since, of.window.until), of.is_zoomed)
     return (
         monitoring.over_time(whole_days, model, simulated),
         monitoring.by_model(whole_days, model, simulated, "day"),
@@ -45,21 +53,22 @@ def daily(of: Range, model: str | None, simulated: bool) -> tuple[pd.DataFrame, 
 @st.cache_data(ttl=30, show_spinner=False)
 def forecast(simulated: bool) -> tuple[pd.DataFrame, str, str]:
     """Cumulative spend of this month by day, then the expected path with its 80 % range; both in words."""
-    found, now, span = manager().spend.month(simulated=simulated), datetime.now(UTC), month_span()
-    rows = manager().monitoring.over_time(Window(span.since, now), bucket="day", simulated=simulated)
-    by_day = {row.bucket: float(row.metrics.cost_usd) for row in rows}
-    spent = pd.Series({day: by_day.get(day.to_pydatetime(), 0.0) for day in pd.date_range(span.since, now)}).cumsum()
-    columns = {"spent": spent if by_day else None, "expected": None, "lower": None, "upper": None}
-    frame = pd.DataFrame(
-        columns, index=pd.date_range(span.since, span.until, inclusive="left", name="time"), dtype=float
+    span, now = month_span(), datetime.now(UTC)
+    found = manager().spend.month(simulated=simulated, timezone=span.zone)
+    rows = manager().monitoring.over_time(
+        Window(span.since, now), bucket="day", timezone=span.zone, simulated=simulated
     )
+    by_day = {row.bucket: float(row.metrics.cost_usd) for row in rows}
+    spent = pd.Series({day: by_day.get(day, 0.0) for day in span.edges if day <= now}).cumsum()
+    columns = {"spent": spent if by_day else None, "expected": None, "lower": None, "upper": None}
+    frame = pd.DataFrame(columns, index=pd.DatetimeIndex(span.edges[:-1], name="time"), dtype=float)
     last = float(spent.iloc[-1])
     title = f"This month {formatting.usd(last)}"
     if isinstance(found, TooEarly):
         return frame.reset_index(), title, f"No forecast: {formatting.plain(found.reason)}"
     frame.loc[spent.index[-1], ["expected", "lower", "upper"]] = last  # where the fan begins
     for day in found.path:
-        at = pd.Timestamp(day.on, tz="UTC")
+        at = zones.first_hour(day.on, zones.zone(span.zone))
         frame.loc[at, ["expected", "lower", "upper"]] = day.expected_usd, day.lower_usd, day.upper_usd
     ends = [formatting.usd(usd) for usd in (found.expected_usd, found.lower_usd, found.upper_usd)]
     title += f" · {ends[0]} expected by its end ({ends[1]} – {ends[2]})"
@@ -103,7 +112,7 @@ def reconciliations() -> pd.DataFrame:
     return tables.frame(
         manager().reconciliations.latest(),
         {
-            "made": lambda kept: kept.created_at.date(),
+            "made": lambda kept: zones.day_of(kept.created_at, zone()),
             "provider": lambda kept: kept.provider,
             "from": lambda kept: kept.since,
             "to": lambda kept: kept.until,

@@ -37,7 +37,7 @@ else:
         st.caption(f"{SHOWN} of {len(found):,} budgets, the fullest first.")
     rows.show(found[:SHOWN])
     st.caption(
-        "Known cost of real calls in UTC periods unless a budget names another time zone; simulated calls never count."
+        "Known cost of real calls; periods begin at midnight in each budget's time zone. Simulated calls never count."
     )
     if any(each.status.n_unpriced for each in found[:SHOWN]):
         st.page_link(

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from dashboard import login
+from dashboard import formatting, login
 from dashboard.components import head
 from dashboard.components.gateway import keys, snippets, tail
 from dashboard.components.log import drawer
@@ -24,7 +24,7 @@ row.code(f"{address}/v1", language=None, width=320)
 row.button("New key", type="primary", icon=":material/add:", key="gateway_new_key", on_click=keys.open_new)
 st.caption(
     f"{'A key is needed' if needs_key else 'No key is needed on this machine'}"
-    f" · {n_calls:,} {'call' if n_calls == 1 else 'calls'} since {since:%H:%M} UTC"
+    f" · {n_calls:,} {'call' if n_calls == 1 else 'calls'} since {formatting.at(since, '%H:%M')}"
 )
 
 snippets.show(address, needs_key=needs_key)

@@ -1,7 +1,6 @@
 """Log: every call, newest first; search, filter, open."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -81,9 +80,7 @@ line = st.container(horizontal=True, vertical_alignment="center", gap="small")
 total = None if search else log.counted(since, until, **given)
 said = line.container(width="content")
 if span:
-    form = "%-d %b %H:%M" if span[1] - span[0] < timedelta(days=1) else "%-d %b"
-    last = span[1] if form.endswith("M") else span[1] - timedelta(hours=1)
-    chip("range", f"{span[0]:{form}} – {last:{form}} UTC")
+    chip("range", formatting.stretch(*span))
 for name, value in chosen.items():
     if value:
         chip(name, f"{name.capitalize()}: {value}")

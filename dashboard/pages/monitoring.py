@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, theme
+from dashboard import address, formatting, theme
 from dashboard.components import demo, head
 from dashboard.components.monitoring import overview, reconcile, spend
 from dashboard.frames import models, monitoring
@@ -35,12 +35,10 @@ view = row.segmented_control(
     "View", VIEWS, default=VIEWS[0], key="monitor_view", required=True, bind="query-params",
     label_visibility="collapsed",
 )  # fmt: skip
-if of.is_zoomed:
-    form = "%-d %b %H:%M" if of.bucket == "hour" else "%-d %b"
-    last = of.span.until - of.span.step
-    if row.button(f"Zoomed: {of.span.since:{form}} – {last:{form}}", icon=":material/close:", key="unzoom"):
-        address.put("zoom", None)
-        st.rerun()
+zoomed = f"Zoomed: {formatting.stretch(of.span.since, of.span.until)}"
+if of.is_zoomed and row.button(zoomed, icon=":material/close:", key="unzoom"):
+    address.put("zoom", None)
+    st.rerun()
 if view == "Reconcile":
     reconcile.show()
     st.stop()

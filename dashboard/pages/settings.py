@@ -31,7 +31,7 @@ with row:
     login.log_out()
 st.caption(
     "Values come from the environment or a .env file in the folder where the server was started, and are read at its"
-    " start; .env.example names all. Secrets are told as set or not set. Times are in UTC."
+    " start; .env.example names all. Secrets are told as set or not set."
 )
 left, right = st.columns([1.5, 1], gap="medium")
 with left:

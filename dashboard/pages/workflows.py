@@ -79,7 +79,7 @@ def runs_table(found: Sequence[WorkflowRun]) -> None:
     at = tables.opened(
         frame, "flow_runs",
         column_config={
-            "started": tables.TIME | {"label": "Started (UTC)"}, "id": None,
+            "started": tables.TIME | {"label": "Started"}, "id": None,
             "steps": st.column_config.ProgressColumn("Steps done", format="%.0f%%", min_value=0, max_value=100),
         },
     )  # fmt: skip

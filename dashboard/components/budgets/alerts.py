@@ -18,9 +18,7 @@ TIMES = ("since", "made", "delivered")
 def show() -> None:
     st.subheader("Alerts", help=HELP)
     frame = budgets.alerts_table()
-    config = {
-        name: st.column_config.DatetimeColumn(f"{name.capitalize()} (UTC)", format="YYYY-MM-DD HH:mm") for name in TIMES
-    }
+    config = {name: st.column_config.DatetimeColumn(name.capitalize(), format="YYYY-MM-DD HH:mm") for name in TIMES}
     n_more = max(0, len(frame) - SHOWN)
     n_ok = len(budgets.alerts()) - len(frame)
     if n_ok:

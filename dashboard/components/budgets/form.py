@@ -1,6 +1,7 @@
 """The dialogs of budgets: a new one and changes, more money for a while, removal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from dashboard import address, formatting
 from dashboard.components import clicks, inputs
 from dashboard.components.budgets import words
 from dashboard.frames import models
-from dashboard.process import manager
+from dashboard.process import manager, zone
 
 ACTION_LABELS = {"notify": "Notify only", "downgrade": "Send calls to another model", "stop": "Refuse calls"}
 PERIOD_LABELS = {"rolling": "Rolling hours", "day": "Day", "week": "Week", "month": "Month"}
@@ -57,7 +58,7 @@ def _done(key: str) -> None:
 
 
 def _form(budget: Budget | None) -> None:
-    old = budget or _NEW
+    old = budget or replace(_NEW, timezone=zone().key)
     # What was typed for another version of the budget is no longer meant.
     key = f"budget_{budget.id}_{hash(budget) & 0xFFFF}_" if budget else "budget_new_"
     places: dict[str, Any] = {}
@@ -121,11 +122,11 @@ def _when(old: Budget, key: str, places: dict[str, Any]) -> dict[str, Any]:
             _field(places, "rolling_hours", right), "Hours", f"{key}hours", HOURS, old.rolling_hours or 24
         )
         return {"limit_usd": limit or 0, "period": period, "rolling_hours": int(hours or 0), "timezone": old.timezone}
-    zone = inputs.text(
+    timezone = inputs.text(
         _field(places, "timezone", right), "Time zone", f"{key}zone", value=old.timezone,
         help="Such as Europe/Berlin. Periods start at its midnight.",
     )  # fmt: skip
-    return {"limit_usd": limit or 0, "period": period, "rolling_hours": 0, "timezone": zone or "UTC"}
+    return {"limit_usd": limit or 0, "period": period, "rolling_hours": 0, "timezone": timezone or zone().key}
 
 
 def _then(old: Budget, key: str, places: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Budgets in words: the calls that one covers, its period, and its action at the limit."""
 
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
-from dashboard import formatting
+from dashboard import formatting, process
 from dashboard.frames import gateway
 
 
@@ -36,7 +36,8 @@ def resets(status: BudgetStatus) -> str:
     if status.budget.period == "rolling":
         return "The oldest hour falls out each hour"
     zone = status.budget.timezone
-    return f"Resets {status.resets_at:%-d %b %H:%M} UTC{f' ({zone})' if zone != 'UTC' else ''}"
+    text = f"Resets {formatting.at(status.resets_at, '%-d %b %H:%M')}"
+    return text if zone == process.zone().key else f"{text}, midnight in {zone}"
 
 
 def forecast(outlook: BudgetOutlook) -> tuple[str, str]:
@@ -44,5 +45,5 @@ def forecast(outlook: BudgetOutlook) -> tuple[str, str]:
     if outlook.expected_usd is None or outlook.interval_usd is None:
         return formatting.UNKNOWN, outlook.reason
     low, high = (formatting.usd(each) for each in outlook.interval_usd)
-    by = f"{formatting.usd(outlook.expected_usd)} by {outlook.status.resets_at:%-d %b}"
+    by = f"{formatting.usd(outlook.expected_usd)} by {formatting.at(outlook.status.resets_at, '%-d %b')}"
     return by, f"8 in 10: {low} – {high}"

@@ -141,7 +141,7 @@ def _over_time(found: ExperimentReport) -> None:
     days, span = experiments.days(experiment.id, experiment.created_at, experiment.stopped_at)
     if span.n >= FEW_DAYS and len(days.columns) > 1:
         variants = [v.name for v in experiment.variants if f"units {v.position}" in days]
-        title = f"{found.traffic.units:,.0f} new {experiment.unit}s a day"
+        title = f"{found.traffic.units:,.0f} new {experiment.unit}s a day{formatting.of_utc()}"
         days.columns = ["time", *(f"units {at}" for at in range(len(variants)))]
         with st.container(key="plots_exp_days"):
             st.vega_lite_chart(units_per_day(days, variants, title, span, ink), width="stretch", key="exp_days")

@@ -1,14 +1,14 @@
 """The strip and the banners on top of every page."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 import streamlit as st
 
+from core import clock
 from core.domain.budget import BudgetOutlook
 from core.monitoring.forecast import Forecast
-from dashboard import formatting
+from dashboard import formatting, process
 from dashboard.components import demo
 from dashboard.components.budgets import words
 from dashboard.frames import budgets
@@ -30,7 +30,7 @@ def strip() -> None:
     box = st.sidebar.container(key="strip", gap="small")
     box.caption(
         f"Today **{_money(budgets.spent_today())}**",
-        help="Known cost of real calls since midnight UTC. Simulated calls are left out.",
+        help="Known cost of real calls since midnight. Simulated calls are left out.",
     )
     text = f"Month **{_money(budgets.spent_this_month())}**"
     if isinstance(forecast, Forecast) and forecast.expected_usd:
@@ -39,15 +39,15 @@ def strip() -> None:
         note = f"Between {low} and {high} in 8 of 10 months; from {forecast.n_days} days, with the weekly pattern."
     else:
         note = "" if isinstance(forecast, Forecast) else f"No forecast yet: {forecast.reason}"
-    box.caption(text, help=f"This calendar month (UTC). {formatting.plain(note)}")
+    box.caption(text, help=f"This calendar month. {formatting.plain(note)}")
     n_firing = sum(alert.state == "firing" for alert in budgets.alerts())
     if n_firing:
         box.caption(
             f":red[:material/notifications:] Alerts **{n_firing}**", help="Budget thresholds that are exceeded."
         )
     box.caption(
-        f"As of {datetime.now(UTC):%H:%M} UTC",
-        help="All times and days are UTC. A page shows what was known when it was drawn; R draws it anew.",
+        f"As of {formatting.at(clock.now(), '%H:%M')}, {formatting.plain(process.zone().key)}",
+        help="The time zone of all times and days, set by AIMM_TIME_ZONE. R draws the page anew.",
     )
     with box:
         demo.switch()

@@ -1,6 +1,6 @@
 """Keys of programs: what each may do and has spent; dialogs for a new one, its changes and its end."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +8,8 @@ import streamlit as st
 
 from core import AimmError, Allowance, SpendOf
 from core.domain.key import SCOPES, Key
-from dashboard import address, formatting, tables, theme
+from core.formats import zones
+from dashboard import address, formatting, process, tables, theme
 from dashboard.components import clicks, clients, inputs
 from dashboard.components.gateway import snippets
 from dashboard.frames import gateway, log
@@ -49,21 +50,23 @@ def _table(keys: list[Key]) -> None:
         "key": c.TextColumn("Key", width=128),
         "state": tables.model_column(states, states, label="State", width=80),
         "last used": c.DatetimeColumn(
-            "Last used (UTC)", format="D MMM HH:mm", help="Accurate to about a minute.", width=108
+            "Last used", format="D MMM HH:mm", help="Accurate to about a minute.", width=108
         ),
         "tags": c.TextColumn("Tags", width=110),
         "models": c.TextColumn("Models", width=84),
         "limits": c.TextColumn("Requests", width=130),
-        "expires": c.DatetimeColumn("Expires (UTC)", format="D MMM YYYY", width=96),
+        "expires": c.DatetimeColumn("Expires", format="D MMM YYYY", width=96),
         "budget": c.ProgressColumn(
             "Budget spent", format="percent", min_value=0, max_value=1, width=104,
             help="Of its budgets the one of which most is spent.",
         ),
-        "calls": c.NumberColumn("Calls", format="localized", width=64, help="Real calls of this month (UTC)."),
+        "calls": c.NumberColumn(
+            "Calls", format="localized", width=64, help=f"Real calls of this month{formatting.of_utc()}."
+        ),
         "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls whose cost is unknown and not in the sums."),
-        "today": c.TextColumn("Today", width=74, alignment="right"),
+        "today": c.TextColumn(f"Today{formatting.of_utc()}", width=74, alignment="right"),
         "month": c.TextColumn(
-            "This month", width=88, alignment="right",
+            f"This month{formatting.of_utc()}", width=88, alignment="right",
             help="Known cost of its real calls. Simulated calls never count.",
         ),
     }  # fmt: skip
@@ -254,11 +257,12 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
     row = st.columns(2)
     at = _STORED.index(key.log_content) if key.log_content in _STORED else None
     stored = inputs.choice(row[0], "Stored content", f"{state}log", _STORED, at, placeholder="server default")
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    old_end = key.expires_at.date() if key.expires_at else None
+    local = process.zone()
+    tomorrow = datetime.now(local).date() + timedelta(days=1)
+    old_end = key.expires_at.astimezone(local).date() if key.expires_at else None
     ends_on = _field(places, "expires_at", row[1]).date_input(
-        "Expires on (UTC)", old_end, min(tomorrow, old_end or tomorrow), key=f"{state}ends", persist_state="session",
-        format="YYYY-MM-DD",
+        "Expires on", old_end, min(tomorrow, old_end or tomorrow), key=f"{state}ends", persist_state="session",
+        format="YYYY-MM-DD", help="It ends as this day begins.",
     )  # fmt: skip
     shares = inputs.switch(
         st, "Share cache with other keys", f"{state}shares", "Only with keys that share theirs too.", key.shares_cache
@@ -271,4 +275,4 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
 
 
 def _end(day: object) -> datetime | None:
-    return datetime.combine(day, time(), UTC) if isinstance(day, date) else None
+    return zones.midnight(day, process.zone()) if isinstance(day, date) else None

@@ -35,7 +35,7 @@ def table(
     ).drop(columns=["id", *([] if frame["feedback"].any() else ["feedback"])])
     c, ink = st.column_config, theme.ink()
     config = {
-        "time": c.DatetimeColumn("Time (UTC)", format="D MMM HH:mm:ss", width=124),
+        "time": c.DatetimeColumn("Time", format="D MMM HH:mm:ss", width=124),
         "status": tables.model_column(
             statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=116
         ),

@@ -32,8 +32,8 @@ def show() -> None:
         "from": c.DateColumn(
             "Holds from", format="D MMM YYYY", width=96, help="Empty: always, or not said by the list."
         ),
-        "first": c.DateColumn("First seen", format="D MMM YYYY", width=96),
-        "last": c.DateColumn("Last used", format="D MMM YYYY", width=96),
+        "first": c.DateColumn(f"First seen{formatting.of_utc()}", format="D MMM YYYY", width=96),
+        "last": c.DateColumn(f"Last used{formatting.of_utc()}", format="D MMM YYYY", width=96),
         "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls of the last 30 days whose cost is unknown."),
         "cost": c.TextColumn("Cost, 30 days", width=104, alignment="right", help="Known cost of the last 30 days."),
     }

@@ -72,7 +72,7 @@ def form(key: str, provider: str = "gemini", model: str = "") -> None:
         inputs.text(top[1], "Model", f"{key}_model", help="A name, or * for all of the provider (discount only).")
         starts = top[2].date_input(
             "Effective from", None, key=f"{key}_from", persist_state="session",
-            help="UTC midnight; empty: always. A later row for the same model replaces it.",
+            help=f"From its midnight{formatting.of_utc()}; empty: always. A later row for the same model replaces it.",
         )  # fmt: skip
         row = st.columns(4)
         names = ("input", "output", "cached", "discount_percent")

@@ -33,8 +33,8 @@ def past() -> None:
     line = st.columns([1, 2, 1, 1, 1.4], vertical_alignment="bottom")
     provider = line[0].selectbox("Provider", providers, key="past_provider", bind="query-params") or "gemini"
     model = line[1].text_input("Model", key="past_model", bind="query-params", placeholder="gemini-2.5-flash")
-    since = line[2].date_input("From", None, key="past_since", bind="query-params")
-    until = line[3].date_input("Until (exclusive)", None, key="past_until", bind="query-params")
+    since = line[2].date_input(f"From{formatting.of_utc()}", None, key="past_since", bind="query-params")
+    until = line[3].date_input(f"Until (exclusive){formatting.of_utc()}", None, key="past_until", bind="query-params")
     also = line[4].toggle(
         "Include priced calls",
         key="past_all",

@@ -73,7 +73,7 @@ def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | N
     height: Any = "auto" if len(shown) <= ROWS else 36 * (ROWS + 1)
     at = tables.opened(shown, f"by_{dimension}", column_config=config, row_height=36, height=height)
     notes = [found.rest, f"{found.n_more:,} more are not shown." if found.n_more else ""]
-    notes += ["" if is_model else "Whole days (UTC)."]
+    notes += ["" if is_model else f"Whole days{formatting.of_utc()}."]
     st.caption(formatting.plain(" ".join(note for note in notes if note)))
     if at is not None:
         calls_of(found.window, **{"model": model, dimension: str(frame["name"].iloc[at])})

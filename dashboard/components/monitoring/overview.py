@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import FAILED, Metrics, Window
+from dashboard import formatting
 from dashboard.charts import colours
 from dashboard.charts import monitoring as charts
 from dashboard.components.monitoring import breakdown, headline, plots
@@ -55,7 +56,7 @@ def _drawn(of: Range, model: str | None, simulated: bool, mode: colours.Mode) ->
 
 def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode, times: pd.DataFrame) -> None:
     table = times.drop(columns=["model", "failures"])
-    plots.heading(f"Per {of.bucket}, UTC · drag over a chart to zoom · click a bar for its calls", table, "over_time")
+    plots.heading(f"Per {of.bucket} · drag over a chart to zoom · click a bar for its calls", table, "over_time")
     drawn, alt = (
         _drawn(of, model, simulated, mode),
         "Cost, calls, latency and tokens over time; Table holds the numbers.",
@@ -72,7 +73,7 @@ def _incidents(of: Range, model: str | None, simulated: bool) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption("Shaded, over 10% failed:", width="content")
     for since, until, n, cause in found[:MAX_INCIDENTS]:
-        label = f"{charts.stretch(since, until)} · {n:,} failed, mostly {failure_text(cause).lower()}"
+        label = f"{formatting.stretch(since, until)} · {n:,} failed, mostly {failure_text(cause).lower()}"
         row.page_link(
             "pages/log.py", label=label,
             query_params=breakdown.query_of(Window(since, until), model=model, status=FAILED),
@@ -90,7 +91,7 @@ def _week(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> 
     st.html(f'<span class="aimm-title">{charts.busiest(frame, what)}</span>')
     picked = st.vega_lite_chart(
         charts.week(frame, what, colours.INKS[mode]), width="stretch", key=f"week_{what}_{of.span.since:%Y%m%d%H}",
-        on_select="rerun", selection_mode="hour_of_week", alt=f"{what} by hour and weekday, UTC.",
+        on_select="rerun", selection_mode="hour_of_week", alt=f"{what} by hour and weekday.",
     )  # fmt: skip
     if cell := picked.selection.get("hour_of_week"):
         since = monitoring.latest_hour(of, charts.WEEKDAYS.index(cell[0]["day"]), int(cell[0]["hour"]))

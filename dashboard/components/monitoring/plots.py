@@ -31,7 +31,7 @@ def draw(drawn: Drawn, span: Span, key: str, alt: str, model: str | None = None)
                 st.rerun()
         else:
             start = datetime.fromtimestamp(round(value[0]["at"] / 1000), UTC)
-            breakdown.calls_of(Window(start, start + span.step), model=model)
+            breakdown.calls_of(Window(start, span.end(start)), model=model)
 
 
 def heading(text: str, frame: pd.DataFrame, key: str) -> None:

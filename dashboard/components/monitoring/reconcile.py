@@ -35,7 +35,9 @@ def show() -> None:
         provider = inputs.text(row[1], "Provider", "bill_provider", value="gemini")
         last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)  # the month that is over has a bill
         month = (last.replace(day=1), last)
-        days = row[2].date_input("Billing period", month, key="bill_days", persist_state="session")
+        days = row[2].date_input(
+            f"Billing period{formatting.of_utc()}", month, key="bill_days", persist_state="session"
+        )
         if st.form_submit_button("Compare", icon=":material/balance:"):
             both = (days[0], days[-1]) if days else (last, last)
             _run(lambda: manager().reconciliations.of_number("" if usd is None else usd, provider.strip(), *both))
@@ -78,7 +80,7 @@ def _draw(found: Reconciliation) -> None:
         tables.show(spend.drift(found.by_model, "model"))
     if any(day.on is not None for day in found.by_day):
         with right:
-            st.markdown("**By day (UTC)**")
+            st.markdown(f"**By day{formatting.of_utc()}**")
             tables.show(spend.drift(found.by_day, "day"))
 
 

@@ -46,7 +46,7 @@ def _daily(of: Range, model: str | None, simulated: bool, mode: Mode, budget: Bu
     table = by_model[["time", "model", "cost $", "requests", "unpriced calls"]]
     dashed = "" if a_day is None else " · dashed: the month's budget, by the day"
     marked = " · triangle: a day with calls without a price, which cost more" if times["unpriced calls"].any() else ""
-    plots.heading(f"Per day, UTC · drag to zoom · click a bar for its calls{dashed}{marked}", table, "daily_spend")
+    plots.heading(f"Per day · drag to zoom · click a bar for its calls{dashed}{marked}", table, "daily_spend")
     drawn = _drawn(of, model, simulated, mode, a_day)
     plots.draw(drawn, spend.day_span(of), f"daily_{model}_{simulated}", "Cost by day and model.", model)
     if n := int(times["unpriced calls"].sum()):
@@ -64,7 +64,7 @@ def _month(simulated: bool, mode: Mode, budget: BudgetOutlook | None) -> None:
         st.caption(f"No calls yet. {formatting.plain(note)}")
         return
     limit = None if budget is None else float(budget.status.limit_usd)
-    plots.heading("All models, this month (UTC) · pale: 8 of 10 end there", path, "forecast")
+    plots.heading("All models, this month · pale: 8 of 10 end there", path, "forecast")
     drawn = charts.month(path, title, limit, spend.month_span(), colours.INKS[mode])
     plots.draw(drawn, spend.month_span(), f"month_{simulated}", "Spend of the month, and its forecast.")
     if budget is not None:

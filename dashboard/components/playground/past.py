@@ -31,7 +31,7 @@ def show() -> None:
             "cost": lambda g: formatting.usd(g.cost_usd),
         },
     )
-    time = st.column_config.DatetimeColumn("Time (UTC)", format="D MMM HH:mm", width=100)
+    time = st.column_config.DatetimeColumn("Time", format="D MMM HH:mm", width=100)
     at = tables.opened(frame, "playground_history", column_config={"time": time}, row_height=32)
     if at is not None:
         address.put("conversation", last[at].id)

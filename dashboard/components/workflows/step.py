@@ -60,7 +60,7 @@ def _inside() -> None:
             row = st.container(horizontal=True, vertical_alignment="center")
             row.page_link(
                 "pages/log.py",
-                label=f"{g.created_at:%H:%M:%S} UTC",
+                label=formatting.at(g.created_at, "%H:%M:%S"),
                 icon=":material/list:",
                 query_params={"call": g.id},
             )
