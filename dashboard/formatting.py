@@ -97,13 +97,12 @@ def when(moment: datetime | None) -> str:
 
 def stretch(since: datetime, until: datetime) -> str:
     """20 Nov, 20 Nov – 24 Nov: whole days, and what is long; else 20 Nov 12:00–16:00."""
-    local = process.zone()
-    days = [at(each, "%-d %b") for each in (since, until - timedelta(seconds=1))]
-    ends = zones.day_starts(since, until, local)
-    if until - since > timedelta(days=4) or (ends[0], ends[-1]) == (since, until):
-        return " – ".join(dict.fromkeys(days))
-    end = "%H:%M" if days[0] == days[1] else "%-d %b %H:%M"
-    return f"{at(since, '%-d %b %H:%M')}{'–' if end == '%H:%M' else ' – '}{at(until, end)}"
+    local, last = process.zone(), until - timedelta(seconds=1)
+    edges = zones.day_starts(since, until, local)
+    if until - since > timedelta(days=4) or (edges[0], edges[-1]) == (since, until):
+        return " – ".join(dict.fromkeys(f"{zones.day_of(each, local):%-d %b}" for each in (since, last)))
+    start, day = at(since, "%-d %b %H:%M"), at(since, "%-d %b")
+    return f"{start}–{at(until, '%H:%M')}" if day == at(last, "%-d %b") else f"{start} – {at(until, '%-d %b %H:%M')}"
 
 
 def of_utc() -> str:
