@@ -6,9 +6,7 @@ is kept here. A page that is come back to shows what it showed: each remembers i
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from typing import Any
 
-import pandas as pd
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -81,22 +79,6 @@ def missing(name: str, what: str) -> None:
     given = value(name) or ""
     st.warning(formatting.plain(f"There is no {what} {given[:60]!r} on record."), icon=":material/link_off:")
     put(name, None)
-
-
-def table(
-    frame: pd.DataFrame, name: str, key: str, *, then: Callable[[], None] | None = None, **options: Any
-) -> str | None:
-    """Draw a table with a column `id`; the id of the row that was selected stands in the address under `name`."""
-    st.session_state[f"{key}_ids"] = " ".join(frame["id"])  # as drawn: by the time of the click there may be newer rows
-
-    def picked() -> None:
-        ids, rows = st.session_state[f"{key}_ids"].split(" "), st.session_state[key].selection.rows
-        put(name, ids[rows[0]] if rows and rows[0] < len(ids) else None)
-        if then is not None:
-            then()
-
-    tables.show(frame, on_select=picked, selection_mode="single-row", key=key, **options)
-    return value(name)
 
 
 def forget() -> None:

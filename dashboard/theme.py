@@ -23,6 +23,9 @@ CSS = """<style>
 [class*="st-key-plots_"] {padding-right: 54px;}
 /* Its tools stand above it, where they cover no legend. */
 [class*="st-key-plots_"] [data-testid="stElementToolbar"] {top: -42px; right: -54px;}
+/* A table's tools stand below it: above they would cover what can be clicked there. */
+[data-testid="stDataFrame"] > [data-testid="stElementToolbar"] {
+  top: auto !important; bottom: -38px;}
 /* A tile is a link: it lies over all of the tile but the help. */
 [class*="st-key-tile_"] {position: relative;}
 [class*="st-key-tile_"] [data-testid="stElementContainer"]:has(a), [class*="st-key-tile_"] [data-testid="stPageLink"],
@@ -79,8 +82,8 @@ CSS = """<style>
 [data-testid="stBottomBlockContainer"] {padding: 0.5rem 2.5rem 1rem;}
 [data-testid="stLayoutWrapper"]:has(> .st-key-play_lane), .st-key-play_lane {
   height: max(320px, calc(100vh - 215px)) !important; flex: none;}
-.st-key-play_side {max-height: max(320px, calc(100vh - 215px)); overflow-y: auto; overflow-x: hidden;}
-.st-key-play_side > * {flex-shrink: 0;}
+.st-key-side_play {max-height: max(320px, calc(100vh - 215px)); overflow-y: auto; overflow-x: hidden;}
+[class*="st-key-side_"] > * {flex-shrink: 0;}
 [class*="st-key-turn_bubble"] {background: VEIL; border-radius: 10px; padding: 8px 14px;}
 [class*="st-key-turn_user"] {align-items: flex-end;}
 [class*="st-key-turn_user"] > [data-testid="stLayoutWrapper"] {width: auto; max-width: 80%; align-self: flex-end;}
@@ -130,12 +133,16 @@ CSS = """<style>
 .aimm-difference del {color: color-mix(in srgb, currentColor 65%, transparent);}
 .aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;
   background: color-mix(in srgb, var(--tone) 22%, transparent);}
-/* Where settings do not fit beside the chat, they begin below it, in sight. */
+/* Fields that stand beside each other keep a width to be read in; what stands beside a page comes below it. */
+@media (max-width: 1100px) {
+  [data-testid="stMain"] [data-testid="stColumn"] {min-width: min(100%, 10rem);}
+}
 @media (max-width: 1000px) {
-  [data-testid="stHorizontalBlock"]:has(.st-key-play_side) > [data-testid="stColumn"] {min-width: 100%;}
-  [data-testid="stHorizontalBlock"]:has(.st-key-play_side) :is(.st-key-play_lane, :has(> .st-key-play_lane)) {
+  [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"] [class*="st-key-side_"]) > [data-testid="stColumn"] {
+    min-width: 100%;}
+  [data-testid="stHorizontalBlock"]:has(.st-key-side_play) :is(.st-key-play_lane, :has(> .st-key-play_lane)) {
     height: max(320px, 50vh) !important;}
-  .st-key-play_side {max-height: none;}
+  .st-key-side_play {max-height: none;}
 }
 @media (max-width: 640px) {
   .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {max-height: none;}

@@ -4,9 +4,11 @@ All of them come in a set for light and one for dark ground; a test computes the
 for readers with weak colour vision.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 Mode = Literal["light", "dark"]
 Ordered = Mapping[str, tuple[str, int]]  # by the name of a model: its vendor, and its place among the vendor's models
@@ -144,23 +146,10 @@ def of_failure(name: str, ink: Ink) -> str:
 
 def chip(colour: str) -> str:
     """The colour as the ground of a chip in a table, on which Streamlit writes in black from luminance 0.5 on, below in
-    white: lighter or darker, as little as needed for a contrast of 4.5."""
-    if not colour.startswith("#") or not 0.183 < _luminance(_parts(colour)) < 0.5:
+    white: darker or lighter, as little as needed for a contrast of 4.5."""
+    if not colour.startswith("#"):
         return colour
-    found = (
-        (share, mixed)
-        for share in (at / 50 for at in range(1, 50))
-        for end in (0, 255)
-        if not 0.183 < _luminance(mixed := [round(part + (end - part) * share) for part in _parts(colour)]) < 0.5
-    )
-    return "#{:02x}{:02x}{:02x}".format(*min(found)[1])
-
-
-def _parts(colour: str) -> list[int]:
-    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
-
-
-def _luminance(parts: Iterable[int]) -> float:
-    """As WCAG defines it."""
-    linear = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    parts = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+    mixed = parts + (np.array([[0], [255]]) - parts) * np.linspace(0, 1, 51)[:, None, None]
+    luminance = (mixed / 255) ** 2.2 @ (0.2126, 0.7152, 0.0722)
+    return "#{:02x}{:02x}{:02x}".format(*mixed[(luminance < 0.175) | (luminance > 0.51)][0].round().astype(int))

@@ -39,21 +39,13 @@ def effect_over_time(
 def _panel(
     frame: pd.DataFrame, title: str, unit: str, lines: dict[str, float], limit: float, ink: Ink
 ) -> dict[str, Any]:
+    axis = {"title": None, "ticks": False}
     x = {
-        "field": "units",
-        "type": "quantitative",
-        "axis": {"grid": False, "format": "~s", "title": None, "labels": False, "ticks": False, "tickCount": 8},
-    }
+        "field": "units", "type": "quantitative",
+        "axis": axis | {"grid": False, "labelExpr": "format(datum.value, '~s')", "labels": False, "tickCount": 8},
+    }  # fmt: skip
     number = f"datum.value ? datum.label + '{unit}' : '0'"
-    axis = {
-        "title": None,
-        "labelExpr": number,
-        "minExtent": AXIS_PX,
-        "maxExtent": AXIS_PX,
-        "tickCount": 5,
-        "domain": False,
-        "ticks": False,
-    }
+    axis |= {"labelExpr": number, "minExtent": AXIS_PX, "maxExtent": AXIS_PX, "tickCount": 5, "domain": False}
     y = {
         "type": "quantitative",
         "scale": {"domain": [-limit, limit], "nice": True},
@@ -66,7 +58,8 @@ def _panel(
     rows = formatting.defused(frame.drop(columns=["variant"]))[0].to_dict("records")
     marks = [{"y": 0.0, "name": ""}, *({"y": value, "name": name} for name, value in lines.items())]
     at = {"y": y | {"field": "y"}}
-    label = {"type": "text", "align": "right", "dx": -4, "dy": -7, "color": ink.muted, "fontSize": 11}
+    dy = {"expr": "datum.y < 0 ? 11 : -7"}  # where the line at 0 does not cross it
+    label = {"type": "text", "align": "right", "dx": -4, "dy": dy, "color": ink.muted, "fontSize": 11}
     title_of = {"text": formatting.cell(title), "anchor": "start", "frame": "bounds", "fontSize": 13, "offset": 8}
     area = {"type": "area", "color": ink.brand, "opacity": 0.16, "clip": True}
     rule, right = {"type": "rule", "strokeDash": [4, 3], "color": ink.muted}, {"value": {"expr": "width"}}

@@ -41,10 +41,8 @@ def verbatim(place: Any, text: str) -> None:
 class Slot:
     """The place of one answer: thinking, text, a running line."""
 
-    def __init__(self, place: Any, height: int | None = None) -> None:
-        box = (
-            place.container(height=height, border=height is not None, autoscroll=True) if height else place.container()
-        )
+    def __init__(self, place: Any) -> None:
+        box = place.container()
         self._thinking = box.empty()
         self._text = box.empty()
         self.line = place.empty()

@@ -82,12 +82,6 @@ def _other_tier(g: Generation, others: Sequence[Elsewhere]) -> str:
     return f". Models without a {g.service_tier} price, shown at the standard one: {n}" if n else ""
 
 
-def button(g: Generation, key: str) -> None:
-    """A cost that opens to its formula."""
-    with st.popover("Receipt", icon=":material/receipt_long:", key=key):
-        show(g)
-
-
 def show(g: Generation) -> None:
     """The whole receipt."""
     u = g.usage

@@ -45,7 +45,7 @@ has_settings = top.toggle("Settings", value=True, key="play_settings", persist_s
 main, side = st.columns([2.6, 1], gap="medium") if has_settings else (st.container(), None)
 problem = ""
 if side is not None:
-    with side.container(key="play_side", gap="small"):
+    with side.container(key="side_play", gap="small"):
         st.text_area(
             "System prompt", key="play_system", height=80, placeholder="How the model should behave (optional)",
             persist_state="session",

@@ -117,7 +117,7 @@ def _over_time(found: ExperimentReport) -> None:
     experiment, ink = found.experiment, theme.ink()
     design, history = experiment.design, experiments.history(experiment)
     if len(experiment.served) > 1:
-        text = "Treatment − control, with the interval that held at each look."
+        text = "Treatment − control, with the interval that held at each look; early ones may reach beyond the plot."
         st.subheader("Effect over time", anchor=False, help=text)
     if history.empty or history["units"].nunique() < FEW_LOOKS:
         if len(experiment.served) > 1:
@@ -134,7 +134,7 @@ def _over_time(found: ExperimentReport) -> None:
         lines = {}
         if design.rule == "not_worse_and_cheaper":
             worst = -design.margin if design.is_larger_better(design.primary) else design.margin
-            lines["worst that is good enough"] = scale * worst
+            lines["acceptable loss"] = scale * worst
         spec = effect_over_time(history, titles, (f"{experiment.unit.capitalize()}s so far", unit), lines, ink)
         with st.container(key="plots_exp_effect"):
             st.vega_lite_chart(spec, width="stretch", key="exp_effect")

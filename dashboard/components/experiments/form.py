@@ -45,7 +45,7 @@ def show() -> None:
             days, n_per_day, typical = _traffic(design["primary"])
     design["max_days"] = days
     served = [v for v in variants if v.is_served]
-    with right, st.container(border=True):
+    with right, st.container(border=True, key="side_experiment"):
         _expected(design, n_per_day * where["audience"], typical, len(served), where["unit"])
         if st.button(
             "Start",
