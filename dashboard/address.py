@@ -6,6 +6,8 @@ is kept here. A page that is come back to shows what it showed: each remembers i
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -49,6 +51,12 @@ def put(name: str, new: str | None) -> None:
     else:
         st.session_state.pop(_kept(name), None)
         st.query_params.pop(name, None)
+
+
+def window(name: str, title: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A dialog, at the right of the page, of what the address names; closing it takes that out of the address."""
+    given: dict[str, Any] = {"position": "right", "width": "medium"} | options
+    return st.dialog(title, on_dismiss=partial(closed, name), **given)
 
 
 def closed(name: str) -> None:

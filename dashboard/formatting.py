@@ -157,6 +157,11 @@ def short(text: str, n: int = 80) -> str:
     return one_line if len(one_line) <= n else one_line[: n - 1] + "…"
 
 
+def squeezed(name: str, n: int) -> str:
+    """A name without its middle where it is too long: at its end stand versions and dates."""
+    return name if len(name) <= n else f"{name[: n // 2]}…{name[n // 2 + 1 - n :]}"
+
+
 # Signs of Markdown and of Streamlit's own: a colon that could begin an icon or an emoji; what becomes an arrow or a
 # dash; what begins a list or underlines a heading at the start of a line; more than one space; and single signs.
 _SIGNS = re.compile(

@@ -80,8 +80,8 @@ def run() -> None:
     theme.apply()
     st.logo(_logo(), icon_image=ICON)
     st.set_page_config(page_title=f"{page.title} – {NAME}")
-    is_home = page.title == PAGES[0].title  # which has the banners among what needs attention
-    for part in (header.strip, keyboard.listen, *(() if is_home else (header.banners,))):
+    says_itself = page.title in ("Home", "Budgets")  # what the banners say
+    for part in (header.strip, keyboard.listen, *(() if says_itself else (header.banners,))):
         with failure.contained():
             part()
     address.enter(page.title, next(entry.names for entry in pages if entry.title == page.title).split())

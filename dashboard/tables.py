@@ -13,6 +13,7 @@ from dashboard.charts.colours import chip
 TIME = st.column_config.DatetimeColumn("Time", format="YYYY-MM-DD HH:mm:ss")
 
 _Row = TypeVar("_Row")
+LETTERS = 18  # of a chip in a column of 150 px
 _OPENED = "table_opened"
 _UNITS = ("$/M", "$", "%", "s")
 
@@ -66,17 +67,19 @@ def editor(frame: pd.DataFrame, key: str, **options: Any) -> Any:
     return st.data_editor(frame, key=key, **options)
 
 
-def chips(names: Iterable[str]) -> list[list[str]]:
-    """A column of names as it is drawn in coloured chips; no formulas to a spreadsheet."""
-    return [[str(formatting.cell(name))] for name in names]
+def chips(names: Iterable[str], letters: int = 99) -> list[list[str]]:
+    """A column of names as it is drawn in coloured chips of so many letters; no formulas to a spreadsheet."""
+    return [[str(formatting.cell(formatting.squeezed(name, letters)))] for name in names]
 
 
-def model_column(names: Iterable[str], colours: Mapping[str, str], *, label: str = "Model", **options: Any) -> Any:
+def model_column(
+    names: Iterable[str], colours: Mapping[str, str], *, label: str = "Model", letters: int = 99, **options: Any
+) -> Any:
     """The configuration of a column of `chips`, each in its model's colour."""
-    known = list(dict.fromkeys(names))
+    known = list({formatting.squeezed(name, letters): name for name in names}.values())
     return st.column_config.MultiselectColumn(
         label,
-        options=[str(formatting.cell(name)) for name in known],
+        options=[name for (name,) in chips(known, letters)],
         color=[chip(colours.get(name, "gray")) for name in known],
         **options,
     )

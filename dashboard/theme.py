@@ -33,6 +33,12 @@ CSS = """<style>
 [class*="st-key-tile_"] a p {opacity: 0;}
 [class*="st-key-tile_"] [data-testid="stTooltipIcon"] {position: relative; z-index: 2;}
 .st-key-head h1 {padding: 0;}
+/* Code can be read in both themes, inside a sentence too. */
+[data-testid="stMarkdownContainer"] :not(pre) > code {font-size: 0.875em;}
+[data-testid="stCode"] .token:is(.string, .char, .attr-value) {color: light-dark(#1a7f4b, #4cc38a);}
+[data-testid="stCode"] .token:is(.variable, .property, .attr-name, .number) {color: light-dark(#9c5d00, #f0b429);}
+[data-testid="stCode"] .token:is(.function, .class-name, .selector, .keyword, .tag) {
+  color: light-dark(#1f5fd0, #79a8ff);}
 .aimm-title {font-weight: 600; font-size: 13px; line-height: 1.4;}
 .aimm-dot {display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px;}
 /* A table with intervals; narrow ones show a row as a card. */

@@ -395,7 +395,7 @@ def _shares(shares: Sequence[float], name: str, *, least: int) -> tuple[float, .
     """In whole per mille, each once: that is how finely alerts are told apart."""
     if not least <= len(shares) <= 10 or not all(0.01 <= share <= 10 for share in shares):
         raise InvalidRequest(
-            f"{name} == {list(shares)}, must be {least} to 10 shares from 0.01 to 10 (1 % to 1000 %), such as 0.8"
+            f"{name} == {list(shares)}, must be {least} to 10 shares from 0.01 to 10 (1% to 1000%), such as 0.8"
         )
     return tuple(sorted({round(share, 3) for share in shares}))
 

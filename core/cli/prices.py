@@ -57,7 +57,7 @@ def _list(mm: ModelManager, args: argparse.Namespace) -> None:
         price = mm.prices.price(provider, model, now)
         print(f"{provider}\t{model}\t{'unknown' if price is None else _text(price)}")
     for row in mm.prices.book.rows:
-        off = f" -{100 * row.discount:f} %" if row.discount is not None else ""
+        off = f" -{100 * row.discount:f}%" if row.discount is not None else ""
         rates = " ".join(f"{name} {rate}" for name, rate in row.rates.items())
         print(f"own\t{row.provider}\t{row.model}\tfrom {row.effective_from:%Y-%m-%d}\t{rates}{off}\t{row.id}")
     _warn(mm)

@@ -61,7 +61,7 @@ def _resume(mm: ModelManager, args: argparse.Namespace) -> None:
 def _win_rates(mm: ModelManager, args: argparse.Namespace) -> None:
     for rate in mm.comparisons.win_rates(by_model=args.by_model):
         low, high = 100 * (rate.lower or 0), 100 * (rate.upper or 0)
-        share = "too few votes" if rate.rate is None else f"{100 * rate.rate:.1f} % ({low:.1f} to {high:.1f})"
+        share = "too few votes" if rate.rate is None else f"{100 * rate.rate:.1f}% ({low:.1f} to {high:.1f})"
         print(f"{rate.contestant.label}: {share}; {rate.n_wins} won, {rate.n_losses} lost, {rate.n_ties} tied")
 
 

@@ -277,14 +277,14 @@ def _guard_words(guard: GuardResult) -> str:
     bound = (
         amount(metric, guard.guardrail.margin, is_difference=True)
         if metric in SHARES
-        else f"{100 * guard.guardrail.margin:g} %"
+        else f"{100 * guard.guardrail.margin:g}%"
     )
     head = f"{guard.variant.name}: {names(metric)}"
     unit = 100
     if guard.state == "broken":
         low, high = (f"{unit * (value + guard.guardrail.margin):+.1f}" for value in guard.excess[1:])
-        what = "points" if metric in SHARES else "%"
-        return f"{head} is beyond its bound of +{bound}: {low} to {high} {what} against the control, at every look."
+        what = " points" if metric in SHARES else "%"
+        return f"{head} is beyond its bound of +{bound}: {low} to {high}{what} against the control, at every look."
     return f"{head} is not yet shown to stay within +{bound}."
 
 
@@ -305,12 +305,12 @@ def _money(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> str:
         if not best.relative.is_finite:
             return ""
         span = " to ".join(f"{100 * value:+.0f}".replace("-", "−") for value in best.relative[1:])
-        return f"{best.variant.name} costs about the same a call ({span} %)."
+        return f"{best.variant.name} costs about the same a call ({span}%)."
     what = "cheaper" if usd < 0 else "dearer"
-    words = f"{best.variant.name} is {100 * abs(share):.0f} % {what} a call"
+    words = f"{best.variant.name} is {100 * abs(share):.0f}% {what} a call"
     if best.smallest >= MIN_FOR_MONEY:
         low, high = sorted(abs(value) for value in best.relative[1:])
-        words += f" ({100 * low:.0f} to {100 * high:.0f} %)"
+        words += f" ({100 * low:.0f} to {100 * high:.0f}%)"
     else:
         words += " so far"
     if traffic.calls:
@@ -321,7 +321,7 @@ def _money(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> str:
     if usd < 0 and other is not None and other.at_most_worse < float("inf"):
         level = 100 - 100 * (1 - analysis.confidence_level) / 2
         worst = amount(other.metric, max(0.0, other.at_most_worse), is_difference=True)
-        words += f", and is at most {worst} worse ({level:.4g} %)"
+        words += f", and is at most {worst} worse ({level:.4g}%)"
     return f"{words}."
 
 
@@ -334,7 +334,7 @@ def cautions(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> li
     if analysis.n_multiple:
         share = 100 * analysis.n_multiple / max(1, n_exposed)
         found.append(
-            f"{analysis.n_multiple:,} units ({share:.1f} %) were seen in two variants; they count under the first."
+            f"{analysis.n_multiple:,} units ({share:.1f}%) were seen in two variants; they count under the first."
         )
     if (effect := _out_of_reach(experiment, analysis, traffic)) is not None:
         assert design.smallest_effect is not None  # noqa: S101 - checked by the callee

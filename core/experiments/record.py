@@ -133,7 +133,7 @@ def render(data: dict[str, Any]) -> str:
     paragraphs = (
         *_finding(data),
         "## Method",
-        f"{METHOD} Level {100 * data['level']:.4g} % shared by {data['comparisons']} comparisons.",
+        f"{METHOD} Level {100 * data['level']:.4g}% shared by {data['comparisons']} comparisons.",
         "## Phases",
         _table("phase | variants (weight)", map(_phase_row, data["phases"])),
         "## Variants",

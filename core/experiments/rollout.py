@@ -123,7 +123,7 @@ class AliasService:
         )
 
         def work(connection: Connection) -> None:
-            self._store.roll(connection, name, rollout.id, clock.now_us(), f"Rolling out: {STEPS[0]} %.")
+            self._store.roll(connection, name, rollout.id, clock.now_us(), f"Rolling out: {STEPS[0]}%.")
             audit(connection, "rollout started", name, {"experiment": experiment_id, "rollout": rollout.id})
 
         self._writer.run(work)
@@ -163,10 +163,10 @@ class AliasService:
                 self._experiments.weigh(experiment.id, [100 - later[0], later[0]])
             except (Conflict, InvalidRequest):
                 return  # another process has taken this step
-            text = f"Rolling out: {later[0]} %."
+            text = f"Rolling out: {later[0]}%."
             self._writer.run(lambda c: self._store.roll(c, alias.name, experiment.id, clock.now_us(), text))
         else:
-            self._end(alias, target_of(experiment.variants[1]), "Rolled out: 100 %.")
+            self._end(alias, target_of(experiment.variants[1]), "Rolled out: 100%.")
         self._traffic.forget()
 
     def _end(self, alias: Alias, target: Target | None, text: str, *, is_told: bool = False) -> None:

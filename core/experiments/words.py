@@ -51,11 +51,11 @@ def names(metric: Metric) -> str:
 def amount(metric: Metric, value: float, *, is_difference: bool = False) -> str:
     """A value of a metric: shares in per cent (differences in points), dollars, seconds, or a plain number."""
     if metric in SHARES:
-        return f"{100 * value:.1f} {'points' if is_difference else '%'}"
+        return f"{100 * value:.1f}{' points' if is_difference else '%'}"
     if metric in ("cost", "cost_per_success"):
         return f"${_dollars(value)}"
     if metric == "latency_p95":
-        return f"{100 * value:.0f} %" if is_difference else f"{value:.2f} s"
+        return f"{100 * value:.0f}%" if is_difference else f"{value:.2f} s"
     return f"{value:.3g}"
 
 
@@ -79,7 +79,7 @@ def effect(contrast: Contrast, confidence_level: float) -> str:
     head = f"{contrast.variant.name}: {signed(metric, d.estimate)} of {names(metric)} against the control"
     if not d.is_finite:
         return f"{head}; too little to say how sure that is."
-    return f"{head} ({bounds(contrast)}, {100 * confidence_level:.4g} % at every look)."
+    return f"{head} ({bounds(contrast)}, {100 * confidence_level:.4g}% at every look)."
 
 
 def short_effect(contrast: Contrast) -> str:

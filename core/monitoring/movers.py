@@ -40,7 +40,7 @@ def within(before: Mapping[str, ModelSums], after: Mapping[str, ModelSums]) -> s
 def moved(rise_usd: Decimal, usd: Decimal) -> str:
     """The share that one cause has in a rise; it can be more than all of it, where others saved."""
     if usd <= rise_usd:
-        return f"{100 * usd / rise_usd:.0f} % of the rise against the period before"
+        return f"{100 * usd / rise_usd:.0f}% of the rise against the period before"
     more = f"it alone would be {usd / rise_usd:.1f} times as much"
     return f"The largest part of the rise against the period before ({more})"
 

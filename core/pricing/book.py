@@ -70,7 +70,7 @@ class PriceBook:
         price = base.times(factor) if factor != 1 else base
         tier = "" if service_tier == "standard" else f":{service_tier}"
         based_on = "" if own.rates else f":{hashlib.sha256(base.id.encode()).hexdigest()[:6]}"
-        note = f"Discount {100 * discount:f} %.".replace(".0 %", " %") if discount else ""
+        note = f"Discount {100 * discount:f}%.".replace(".0%", "%") if discount else ""
         fees = {name: usd for name in FEE_NAMES if (usd := getattr(own, name)) is not None}
         return replace(
             price,

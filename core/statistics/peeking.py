@@ -9,7 +9,7 @@ from core.statistics import sequential
 
 REPEATS = 300
 MAX_LOOKS = 200
-METHODS = ("higher rate wins", "z-test at each look", "probability to be best over 95 %", "always-valid interval")
+METHODS = ("higher rate wins", "z-test at each look", "probability to be best over 95%", "always-valid interval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

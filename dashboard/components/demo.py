@@ -16,7 +16,7 @@ def switch() -> None:
             color="violet",
             help="Made-up data, marked simulated, never counted in real totals.",
         )
-        if st.button("Remove", key="demo_remove", type="tertiary"):
+        if st.button("Remove demo data", key="demo_remove", type="tertiary"):
             remove()
     elif not monitoring.has_calls(simulated=False) and st.button(
         "Load demo data", key="demo_fill", type="tertiary", icon=":material/science:"

@@ -1,7 +1,7 @@
 """Inputs whose value stays while other pages are looked at. `place` is a column, a container or `st` itself."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -34,6 +34,16 @@ def switch(place: Any, label: str, key: str, help_text: str, value: bool = False
 def refused(place: Any, error: AimmError) -> None:
     """Say why something was not done, and what to do about it."""
     place.error(formatting.plain(error.text), icon=":material/error:")
+
+
+def done(place: Any, deed: Callable[..., object], *args: Any, **options: Any) -> bool:
+    """Do something; where it is refused, because somebody was faster or otherwise, say why."""
+    try:
+        deed(*args, **options)
+    except AimmError as error:
+        refused(place, error)
+        return False
+    return True
 
 
 def refused_at(places: Mapping[str, Any], error: AimmError, otherwise: Any) -> None:

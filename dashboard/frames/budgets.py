@@ -60,11 +60,11 @@ def alerts_table() -> pd.DataFrame:
     return tables.frame(
         [alert for alert in alerts() if alert.state != "ok"],
         {
-            "state": lambda alert: alert.state.capitalize(),
-            "budget": lambda alert: alert.budget_name,
-            "at": lambda alert: f"{'Forecast ' if alert.is_forecast else ''}{formatting.percent(alert.threshold, 0)}",
-            "since": lambda alert: alert.since,
-            "text": lambda alert: alert.text,
+            "State": lambda alert: alert.state.capitalize(),
+            "Budget": lambda alert: formatting.plain(alert.budget_name),
+            "At": lambda alert: f"{'Forecast ' if alert.is_forecast else ''}{formatting.percent(alert.threshold, 0)}",
+            "Since": lambda alert: formatting.when(alert.since),
+            "Text": lambda alert: formatting.plain(alert.text) or formatting.UNKNOWN,
         },
     )
 

@@ -12,7 +12,7 @@ from core.domain.generation import Generation, Source
 from core.domain.key import Key
 from core.domain.metrics import Window
 from dashboard import formatting, tables
-from dashboard.frames import models
+from dashboard.frames import log, models
 from dashboard.process import manager
 
 SOURCES: tuple[Source, ...] = ("api", "experiment")
@@ -37,11 +37,6 @@ def recent() -> tuple[int, datetime]:
 def tail(before: datetime | None) -> list[Generation]:
     """The newest calls by programs; before a moment, if one is given."""
     return manager().log.latest(limit=TAIL, source=SOURCES, before=before)
-
-
-@st.cache_data(ttl=5, show_spinner=False)
-def key_names() -> dict[str, str]:
-    return {key.id: key.name for key in manager().keys.all()}
 
 
 @st.cache_data(ttl=10, show_spinner=False)
@@ -75,16 +70,15 @@ def state(key: Key) -> str:
 
 def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
     today, month = spend_by_key()
-    of = budgets_by_key()
+    of, labels = budgets_by_key(), log.key_labels()
     return tables.frame(
         keys,
         {
-            "name": lambda key: key.name,
-            "key": lambda key: key.hint,
+            "name": lambda key: formatting.short(labels.get(key.id, key.name), 27),
             "state": lambda key: [state(key)],
             "last used": lambda key: key.last_used_at,
-            "tags": lambda key: ", ".join(key.tags),
-            "models": lambda key: ", ".join(key.models) or "All",
+            "tags": lambda key: formatting.short(", ".join(key.tags), 14),
+            "models": lambda key: formatting.short(", ".join(key.models), 11) or "All",
             "limits": lambda key: rates(key),
             "expires": lambda key: key.expires_at,
             "budget": lambda key: of[key.id].share_spent if key.id in of else None,
@@ -97,7 +91,7 @@ def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
 
 
 def rates(key: Key) -> str:
-    """60 a minute, 20 per user; a dash where there is no limit."""
-    parts = [f"{key.rpm:,} a minute"] if key.rpm else []
-    parts += [f"{key.user_rpm:,} per user{'' if key.rpm else ' and minute'}"] if key.user_rpm else []
+    """60, 20 per user; a dash where there is no limit."""
+    parts = [f"{key.rpm:,}"] if key.rpm else []
+    parts += [f"{key.user_rpm:,} per user"] if key.user_rpm else []
     return ", ".join(parts) or formatting.UNKNOWN

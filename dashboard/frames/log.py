@@ -80,7 +80,7 @@ def table(generations: Sequence[Generation]) -> pd.DataFrame:
             "time": lambda g: g.created_at,
             "status": lambda g: g.error_class or g.status,
             "model": lambda g: g.model,
-            "prompt": lambda g: formatting.short(previews.get(g.id, ""), 120),
+            "prompt": lambda g: formatting.short(previews.get(g.id, ""), 41) or None,
             "source": lambda g: g.source,
             "feedback": lambda g: marks.get(g.id, ""),
             "tokens": lambda g: g.usage.total_tokens,

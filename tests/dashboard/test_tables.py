@@ -101,3 +101,10 @@ def test_every_table_and_file_goes_the_same_way():
 )  # fmt: skip
 def test_no_cost_is_rounded_to_nothing(values: list[float | None], form: str):
     assert tables.money_column("Cost", values)["type_config"]["format"] == form
+
+
+def test_long_names_keep_their_ends_and_stand_for_one_option_each():
+    column = tables.model_column(["gpt-5", "gemini-2.5-flash-preview-09-2025", "gpt-5"], {}, letters=18)
+
+    assert [option["value"] for option in column["type_config"]["options"]] == ["gpt-5", "gemini-2.…-09-2025"]
+    assert tables.chips(["gemini-2.5-flash-preview-09-2025"], 18) == [["gemini-2.…-09-2025"]]

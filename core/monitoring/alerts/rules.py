@@ -76,13 +76,13 @@ def text_of(alert: Alert, outlook: BudgetOutlook, why: str) -> str:
     """The alert in words, e.g. `Month budget "team" 80 % on day 14 (…)`."""
     status, budget = outlook.status, outlook.status.budget
     if alert.state == "resolved":
-        return f"Budget {budget.name!r}: back below {100 * alert.threshold:g} %."
+        return f"Budget {budget.name!r}: back below {100 * alert.threshold:g}%."
     if alert.is_forecast:
         expected = dollars(outlook.expected_usd) if outlook.expected_usd is not None else "unknown"
         text = f"Budget {budget.name!r} is heading for {expected} of {dollars(status.limit_usd)} {budget.period_text}."
     else:
         text = (
-            f"Budget {budget.name!r}: {100 * status.share_spent:.0f} % spent, {dollars(status.spent_usd)} of"
+            f"Budget {budget.name!r}: {100 * status.share_spent:.0f}% spent, {dollars(status.spent_usd)} of"
             f" {dollars(status.limit_usd)} {budget.period_text}."
         )
     if outlook.runs_out_on is not None:

@@ -34,26 +34,19 @@ def show() -> None:
     deed, _, budget_id = (address.value("budget") or "").partition(":")
     found = next((each.budget for each in manager().budgets.statuses() if each.budget.id == budget_id), None)
     if deed == "new":
-        st.dialog("New budget", position="right", width="medium", on_dismiss=_close)(_form)(None)
+        address.window("budget", "New budget")(_form)(None)
     elif deed in DEEDS and found is not None:
         name = formatting.plain(found.name)
         title, inside = DEEDS[deed]
-        is_long = inside is _form
-        st.dialog(
-            title.format(name), position="right" if is_long else "center", width="medium" if is_long else "small",
-            on_dismiss=_close,
-        )(inside)(found)  # fmt: skip
+        short = {} if inside is _form else {"position": "center", "width": "small"}
+        address.window("budget", title.format(name), **short)(inside)(found)
     elif deed:
         address.missing("budget", "budget")
 
 
-def _close() -> None:
-    address.put("budget", None)
-
-
 def _done(key: str) -> None:
     inputs.forget(key)
-    _close()
+    address.closed("budget")
     st.rerun()
 
 
@@ -203,15 +196,10 @@ def _remove(budget: Budget) -> None:
             " Its alerts go with it."
         )
     )
-    if st.button(
-        f"Remove {formatting.plain(budget.name)}", type="primary", icon=":material/delete:", key=f"remove_{budget.id}"
-    ):
-        try:
-            manager().budgets.delete(budget.id)
-        except AimmError as error:  # somebody was faster
-            inputs.refused(st, error)
-        else:
-            _done(f"remove_{budget.id}")
+    label, key = f"Remove {formatting.plain(budget.name)}", f"remove_{budget.id}"
+    asked = st.button(label, type="primary", icon=":material/delete:", key=key)
+    if asked and inputs.done(st, manager().budgets.delete, budget.id):
+        _done(key)
 
 
 DEEDS = {"change": ("Change {}", _form), "raise": ("Raise {} once", _raise), "remove": ("Remove {}?", _remove)}

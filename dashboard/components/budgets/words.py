@@ -2,13 +2,13 @@
 
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from dashboard import formatting, process
-from dashboard.frames import gateway
+from dashboard.frames import log
 
 
 def scope(budget: Budget, *, in_sentence: bool = False) -> str:
     """All calls, Model gpt-5-mini, Key ci."""
     kind, value = budget.scope_kind, budget.scope_value
-    text = f"{kind} {gateway.key_names().get(value, value)}" if value else "all calls"
+    text = f"{kind} {log.key_labels().get(value, value)}" if value else "all calls"
     return text if in_sentence else text[:1].upper() + text[1:]
 
 

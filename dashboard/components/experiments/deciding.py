@@ -140,11 +140,7 @@ def _more(experiment: Experiment) -> None:
             int(inputs.number(st, formatting.plain(v.name), f"{key}_{v.position}", (0, 1_000_000), v.weight) or 0)
             for v in experiment.variants
         ]
-        if st.form_submit_button("Start a new phase"):
-            try:
-                manager().experiments.weigh(experiment.id, weights)
-            except AimmError as error:
-                inputs.refused(st, error)
-            else:
-                experiments.forget()
-                st.rerun()
+        asked = st.form_submit_button("Start a new phase")
+        if asked and inputs.done(st, manager().experiments.weigh, experiment.id, weights):
+            experiments.forget()
+            st.rerun()

@@ -42,9 +42,10 @@ def strip() -> None:
     box.caption(text, help=f"This calendar month. {formatting.plain(note)}")
     n_firing = sum(alert.state == "firing" for alert in budgets.alerts())
     if n_firing:
-        box.caption(
-            f":red[:material/notifications:] Alerts **{n_firing}**", help="Budget thresholds that are exceeded."
-        )
+        box.page_link(
+            "pages/budgets.py", label=f":red[:material/notifications:] Alerts **{n_firing}**",
+            help="Budget thresholds that are exceeded.",
+        )  # fmt: skip
     box.caption(
         f"As of {formatting.at(clock.now(), '%H:%M')}, {formatting.plain(process.zone().key)}",
         help="The time zone of all times and days, set by AIMM_TIME_ZONE. R draws the page anew.",

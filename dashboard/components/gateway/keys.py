@@ -46,15 +46,14 @@ def _table(keys: list[Key]) -> None:
     c, ink = st.column_config, theme.ink()
     states = {"Active": ink.pale_good, "Expired": ink.axis, "Revoked": ink.axis}
     config = {
-        "name": c.TextColumn("Name", width=130),
-        "key": c.TextColumn("Key", width=128),
-        "state": tables.model_column(states, states, label="State", width=80),
+        "name": c.TextColumn("Name", width=200),
+        "state": tables.model_column(states, states, label="State", width=72),
         "last used": c.DatetimeColumn(
             "Last used", format="D MMM HH:mm", help="Accurate to about a minute.", width=108
         ),
-        "tags": c.TextColumn("Tags", width=110),
+        "tags": c.TextColumn("Tags", width=104),
         "models": c.TextColumn("Models", width=84),
-        "limits": c.TextColumn("Requests", width=130),
+        "limits": c.TextColumn("Per minute", width=110, help="Requests that it may make."),
         "expires": c.DatetimeColumn("Expires", format="D MMM YYYY", width=96),
         "budget": c.ProgressColumn(
             "Budget spent", format="percent", min_value=0, max_value=1, width=104,
@@ -74,9 +73,8 @@ def _table(keys: list[Key]) -> None:
         name for name in ("tags", "expires", "budget") if frame[name].isin(["", None]).all() or frame[name].isna().all()
     ]
     empty += [] if frame["unpriced"].any() else ["unpriced"]
-    empty += (
-        ["state"] if all(key.is_valid_at(datetime.now(UTC)) for key in keys) else ["key"]
-    )  # there is no room for all
+    # Where there are states to tell apart, there is no room for all.
+    empty += ["state"] if all(key.is_valid_at(datetime.now(UTC)) for key in keys) else ["limits"]
     at = tables.opened(
         frame.drop(columns=empty),
         "gateway_keys",
@@ -94,22 +92,17 @@ def dialog(server: str) -> None:
     if key_id is None:
         return
     if key_id == NEW:
-        st.dialog("New key", position="right", width="medium", on_dismiss=_close)(_new)(server)
+        address.window("key", "New key")(_new)(server)
         return
     key = manager().keys.of_id(key_id)
     if key is None:
         address.missing("key", "key")
     else:
-        name = f"Key {formatting.plain(key.name)}"
-        st.dialog(name, position="right", width="medium", on_dismiss=_close)(_one)(key)
+        address.window("key", f"Key {formatting.plain(key.name)}")(_one)(key)
 
 
 def open_new() -> None:
     address.put("key", NEW)
-
-
-def _close() -> None:
-    address.closed("key")
 
 
 def _one(key: Key) -> None:
@@ -167,20 +160,14 @@ def _revoke(key: Key) -> None:
     name = formatting.plain(key.name)
     sure = st.checkbox(f"**{name}** ({formatting.plain(key.hint)}) stops working within a second, for good.")
     asked = st.button(f"Revoke {name}", icon=":material/block:", disabled=not sure, key=f"revoke_{key.id}")
-    if not clicks.first(asked, "revoke", key.id):
-        return
-    try:
-        manager().keys.revoke(key.id)
-    except AimmError as error:  # somebody was faster
-        inputs.refused(st, error)
-    else:
+    if clicks.first(asked, "revoke", key.id) and inputs.done(st, manager().keys.revoke, key.id):
         _done(f"key_{key.id}_")
 
 
 def _done(state: str) -> None:
     inputs.forget(state)
     st.cache_data.clear()
-    _close()
+    address.closed("key")
     st.rerun()
 
 

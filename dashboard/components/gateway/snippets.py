@@ -28,7 +28,7 @@ def show(server: str, *, needs_key: bool) -> None:
         )
         model = st.selectbox("Model", names, key="gateway_model", bind="query-params", help=help_text, width=260)
     key = "aimm_…" if needs_key else clients.NO_KEY
-    st.code(snippet(client, server, model, key), language=clients.KNOWN[client].language)
+    st.code(snippet(client, server, model, key), language=clients.KNOWN[client].language, wrap_lines=True)
     if not needs_key:
         st.caption(
             "Clients that insist on a key can send anything. Calls with one of the keys below count towards that key"

@@ -7,7 +7,7 @@ import streamlit as st
 from core import clock
 from dashboard import address
 from dashboard.components.log import history
-from dashboard.frames import gateway
+from dashboard.frames import gateway, log
 
 EVERY_S, HEIGHT, LONG = 2, 388, 11
 _state = st.session_state
@@ -27,7 +27,7 @@ def show() -> None:
         return
     before = address.value("call")
     _state["gateway_shown"] = history.table(
-        found, "gateway_tail", height=HEIGHT if len(found) > LONG else "auto", keys=gateway.key_names()
+        found, "gateway_tail", height=HEIGHT if len(found) > LONG else "auto", keys=log.key_labels()
     )
     if address.value("call") != before:  # the drawer is the page's: it is drawn outside of this fragment
         st.rerun()

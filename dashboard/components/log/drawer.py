@@ -33,11 +33,7 @@ def show(ids: Sequence[str] = ()) -> None:
         address.missing("call", "call")
         return
     st.session_state[_IDS] = list(ids)
-    st.dialog("Call", position="right", width="medium", on_dismiss=_close)(_inside)(found)
-
-
-def _close() -> None:
-    address.closed("call")
+    address.window("call", "Call")(_inside)(found)
 
 
 def _inside(g: Generation) -> None:

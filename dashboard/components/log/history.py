@@ -24,14 +24,14 @@ def table(
     """
     frame = log.table(generations)
     if keys is not None:
-        of = {g.id: keys.get(g.key_id, g.key_id) or formatting.UNKNOWN for g in generations}
+        of = {g.id: formatting.short(keys.get(g.key_id, g.key_id), 11) or formatting.UNKNOWN for g in generations}
         frame["source"] = frame["id"].map(of)
     latencies = frame["latency s"].dropna()
     slowest = max(1.0, float(latencies.quantile(0.99))) if len(latencies) else 1.0
     statuses = [formatting.status_text(name) for name in frame["status"]]
     shown = frame.assign(
         status=[[name] for name in statuses],
-        model=tables.chips(frame["model"]),
+        model=tables.chips(frame["model"], tables.LETTERS),
     ).drop(columns=["id", *([] if frame["feedback"].any() else ["feedback"])])
     c, ink = st.column_config, theme.ink()
     config = {
@@ -39,7 +39,7 @@ def table(
         "status": tables.model_column(
             statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=116
         ),
-        "model": tables.model_column(frame["model"], models.colours(ink.mode), width=150),
+        "model": tables.model_column(frame["model"], models.colours(ink.mode), letters=tables.LETTERS, width=150),
         "prompt": c.TextColumn("Prompt", width=280),
         "source": c.TextColumn("Source" if keys is None else "Key", width=84),
         "feedback": c.TextColumn("Feedback", width=76),

@@ -9,7 +9,7 @@ from dashboard.components.models import own_prices
 from dashboard.frames import models, prices
 from dashboard.process import manager
 
-HEIGHT = 620
+HEIGHT, LETTERS = 620, 25
 _CAPTION = (
     "USD per 1M tokens. Own prices come before the list prices of the installed genai-prices; nothing is fetched."
     " Thinking is billed as output. An empty price is unknown, not zero. Click a model for its prices."
@@ -25,7 +25,7 @@ def show() -> None:
         for kind, label in (("input", "Input"), ("output", "Output"), ("cached", "Cached"))
     }
     config = money | {
-        "model": tables.model_column(frame["model"], models.colours(theme.mode()), width=190),
+        "model": tables.model_column(frame["model"], models.colours(theme.mode()), letters=LETTERS, width=190),
         "provider": c.TextColumn("Vendor", width=90),
         "context": c.NumberColumn("Context", format="compact", width=74, help="Tokens of prompt and answer together."),
         "price": c.TextColumn("Price from", width=90),
@@ -38,7 +38,7 @@ def show() -> None:
         "cost": c.TextColumn("Cost, 30 days", width=104, alignment="right", help="Known cost of the last 30 days."),
     }
     empty = [name for name in ("unpriced", "from") if not frame[name].notna().any() or not any(frame[name])]
-    shown = frame.drop(columns=["id", *empty]).assign(model=tables.chips(frame["model"]))
+    shown = frame.drop(columns=["id", *empty]).assign(model=tables.chips(frame["model"], LETTERS))
     at = tables.opened(
         shown, "models_table", column_config=config, row_height=32, height=HEIGHT if len(frame) > 17 else "auto"
     )
@@ -57,11 +57,7 @@ def dialog() -> None:
     if given not in set(models.table()["id"]):
         address.missing("model_of", "model")
         return
-    st.dialog(formatting.plain(name), position="right", width="medium", on_dismiss=_close)(_one)(provider, name)
-
-
-def _close() -> None:
-    address.closed("model_of")
+    address.window("model_of", formatting.plain(name))(_one)(provider, name)
 
 
 def _one(provider: str, name: str) -> None:

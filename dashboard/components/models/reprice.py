@@ -17,7 +17,8 @@ def unpriced() -> None:
     if not found:
         st.success("Every real call on record has a known cost.", icon=":material/check_circle:")
         return
-    tables.show(prices.unpriced(found))
+    number = st.column_config.NumberColumn(format="localized")
+    tables.show(prices.unpriced(found), column_config=dict.fromkeys(("calls", "input tokens", "output tokens"), number))
     names = [f"{each.provider} {each.model}" for each in found]
     chosen = st.selectbox("Set a price for", names, key="unpriced_model", bind="query-params")
     one = found[names.index(chosen or names[0])]

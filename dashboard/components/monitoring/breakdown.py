@@ -48,7 +48,7 @@ def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | N
     is_model = dimension == "model"
     money = {"per call $": "Cost per call", "$ per success": "Per success"}
     config = {
-        "name": tables.model_column(frame["name"], models.colours(mode), width=152)
+        "name": tables.model_column(frame["name"], models.colours(mode), letters=tables.LETTERS, width=152)
         if is_model
         else c.TextColumn(dimension.capitalize(), width=152),
         "trend": c.BarChartColumn(f"Cost per {of.bucket if is_model else 'day'}", width=116, y_min=0),
@@ -69,7 +69,7 @@ def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | N
         "cost $": tables.money_column("Cost", frame["cost $"], width=84),
     }
     shown = frame[[name for name in config if name in frame]]
-    shown = shown.assign(name=tables.chips(frame["name"])) if is_model else shown
+    shown = shown.assign(name=tables.chips(frame["name"], tables.LETTERS)) if is_model else shown
     height: Any = "auto" if len(shown) <= ROWS else 36 * (ROWS + 1)
     at = tables.opened(shown, f"by_{dimension}", column_config=config, row_height=36, height=height)
     notes = [found.rest, f"{found.n_more:,} more are not shown." if found.n_more else ""]

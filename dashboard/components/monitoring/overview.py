@@ -32,7 +32,8 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
     else:
         _stack(of, model, simulated, mode, times)
     breakdown.show(of, model, simulated, mode)
-    _week(of, model, simulated, mode)
+    if of.length >= timedelta(days=7):
+        _week(of, model, simulated, mode)
 
 
 def _compared(of: Range, before: Metrics | None) -> str:

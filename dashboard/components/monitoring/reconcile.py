@@ -16,11 +16,11 @@ HELP = (
     " Export. Anthropic: Cost → Export. OpenRouter: Activity → Export. Azure's and AWS's cost exports, FOCUS, and any"
     " other CSV with a date, a model and a cost in US dollars work too. Only the sums by day and by model are stored."
 )
-AS_SAID, ALL = "as in the file", "all providers"
+AS_SAID, ALL = "As in the file", "All providers"
 
 
 def show() -> None:
-    st.subheader("Reconcile", help=HELP)
+    st.caption(f"A vendor's bill beside what is on record here, by day and by model. {HELP}")
     left, right = st.columns(2, gap="medium")
     with left:
         file = st.file_uploader("Vendor bill (CSV or JSON)", ["csv", "tsv", "txt", "json", "jsonl"], key="bill_file")

@@ -96,10 +96,7 @@ def show_only(run_id: str | None) -> None:
 
 
 def _do(what: str, run_id: str, **options: object) -> None:
-    try:
-        getattr(manager().workflows, what)(run_id, **options)
-    except AimmError as error:
-        inputs.refused(st, error)
+    inputs.done(st, getattr(manager().workflows, what), run_id, **options)
 
 
 def _approval(run: WorkflowRun) -> None:

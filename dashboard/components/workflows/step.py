@@ -17,11 +17,7 @@ def show(run: WorkflowRun) -> None:
     if not any(step.step == name for step in run.steps):
         address.missing("step", "step")
         return
-    st.dialog("Step", position="right", width="medium", on_dismiss=_close)(_inside)()
-
-
-def _close() -> None:
-    address.closed("step")
+    address.window("step", "Step")(_inside)()
 
 
 def _inside() -> None:

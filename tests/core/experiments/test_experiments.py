@@ -353,7 +353,7 @@ def test_not_worse_and_cheaper_ships_the_cheaper_one():
     decision = verdict({0: (4000, 2400), 1: (4000, 2390)}, design=design, cost=cheaper, units_a_day=1000)
 
     assert (decision.action, decision.winner) == ("ship", 1)
-    assert "40 % cheaper" in decision.money
+    assert "40% cheaper" in decision.money
     assert "saves $122 a month" in decision.money  # 0.004 × 1000 × 30.4375
     assert verdict({0: (4000, 2400), 1: (4000, 2100)}, design=design, cost=cheaper).winner == 0
     assert verdict({0: (400, 240), 1: (400, 239)}, design=design, cost=cheaper).action == "inconclusive"

@@ -615,7 +615,7 @@ def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelMana
         ),
         (
             {"rule": "not_worse_and_cheaper", "margin": 0.1, "primary": "latency_p95"},
-            "B costs less a call than A, with a p95 latency less than 10 % higher.",
+            "B costs less a call than A, with a p95 latency less than 10% higher.",
         ),
         (
             {"guardrails": (Guardrail(metric="error_rate", margin=0.02),)},

@@ -165,9 +165,9 @@ def test_an_alert_speaks_once_in_each_period(alert: Alert, holds: bool, day: int
 @pytest.mark.parametrize(
     ("state", "is_forecast", "text"),
     [
-        ("firing", False, "Budget 'team': 60 % spent, $0.000600 of $0.00100 this month."),
+        ("firing", False, "Budget 'team': 60% spent, $0.000600 of $0.00100 this month."),
         ("firing", True, "Budget 'team' is heading for $0.00120 of $0.00100 this month."),
-        ("resolved", False, "Budget 'team': back below 50 %."),
+        ("resolved", False, "Budget 'team': back below 50%."),
     ],
 )
 def test_a_message_tells_small_sums_apart(state: str, is_forecast: bool, text: str):
@@ -238,7 +238,7 @@ def test_an_alert_is_sent_once_and_a_dead_webhook_loses_none(
     assert (fired.state, fired.budget_name) == ("firing", "team")
     slack, webhook = sorted(receiver.got, key=len)
     assert list(slack) == ["text"]
-    assert "60 % spent" in slack["text"]
+    assert "60% spent" in slack["text"]
     assert (webhook["event"], webhook["spent_nano_usd"], webhook["threshold"]) == ("budget.firing", 6_000_000_000, 0.5)
 
 
@@ -299,7 +299,7 @@ def test_budgets_of_a_tag_a_user_or_a_key_say_why(
             testing.record(mm, g)
 
     why = mm.spend.why(mm.budgets.status(made.budget.id))
-    assert why.startswith("100 % of the rise against the period before: m,") and cause in why
+    assert why.startswith("100% of the rise against the period before: m,") and cause in why
 
 
 def test_a_budget_that_has_run_out_does_not_run_out_in_the_past(mm: ModelManager, set_clock: SetClock):
@@ -323,7 +323,7 @@ def test_a_threshold_that_two_days_pass_is_told_on_both(open_manager: Open, sqli
     set_clock(NOW + timedelta(days=1))  # nobody looked in between
     spend(mm, "7", NOW + timedelta(days=1))
 
-    assert [alert.text.partition(",")[0] for alert in mm.alerts.evaluate()] == ["Budget 'team': 70 % spent"]
+    assert [alert.text.partition(",")[0] for alert in mm.alerts.evaluate()] == ["Budget 'team': 70% spent"]
     assert mm.alerts.evaluate() == []
 
 
