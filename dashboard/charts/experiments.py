@@ -39,7 +39,7 @@ def effect_over_time(
 def _panel(
     frame: pd.DataFrame, title: str, unit: str, lines: dict[str, float], limit: float, ink: Ink
 ) -> dict[str, Any]:
-    axis = {"title": None, "ticks": False}
+    axis: dict[str, Any] = {"title": None, "ticks": False}
     x = {
         "field": "units", "type": "quantitative",
         "axis": axis | {"grid": False, "labelExpr": "format(datum.value, '~s')", "labels": False, "tickCount": 8},
