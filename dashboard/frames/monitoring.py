@@ -23,7 +23,7 @@ RANGES: dict[str, timedelta] = {
     "90d": timedelta(days=90),
 }
 ROUNDED_S = 10  # what is drawn is shared by all who look within so many seconds
-HOURS_UP_TO, MAX_ZOOM = timedelta(days=4), timedelta(days=366)
+HOURS_UP_TO, MAX_ZOOM = timedelta(days=4), timedelta(days=364)
 FEW_CALLS, FAILED_SHARE = 20, 0.1  # of an hour, from which it is an incident
 
 

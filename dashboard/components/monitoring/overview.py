@@ -39,8 +39,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
 def _compared(of: Range, before: Metrics | None) -> str:
     if before is None:
         return "No earlier data to compare with"
-    unit = f"{of.length.days} days" if of.length.days > 1 else f"{of.length.total_seconds() / 3600:.0f} hours"
-    return f"Change against the {unit} before, up to the same moment"
+    return f"Change against the {of.span.n} {of.bucket}s before, up to the same moment"
 
 
 @monitoring.kept
