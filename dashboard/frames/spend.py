@@ -27,8 +27,9 @@ def days(of: Range) -> Window:
     """The days of UTC of the same dates, up to now: by these, spend by what it was for is kept."""
     local, utc = zones.zone(of.span.zone), zones.zone("UTC")
     first, last = (zones.day_of(each, local) for each in (of.span.since, of.span.until - timedelta(seconds=1)))
-    first = min(first, zones.day_of(of.span.now, utc))  # east of it, a local day may begin before that of UTC
-    until = min(zones.midnight(last + timedelta(days=1), utc), of.span.now)
+    first = min(first, zones.day_of(of.span.now, utc))  # east of UTC, a local day begins before that of UTC
+    is_over = of.span.until <= of.span.now  # else up to now: west of UTC, its day may be tomorrow's
+    until = zones.midnight(last + timedelta(days=1), utc) if is_over else of.span.now
     return manager().monitoring.window(zones.midnight(first, utc), until)
 
 

@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
+from core.domain.metrics import Window
 from core.formats import zones
 from dashboard import formatting, process, tables
 from dashboard.charts import colours
 from dashboard.charts.base import Span, whole
 from dashboard.charts.stack import Series, Stack
+from dashboard.components.gateway.keys import _end
 from dashboard.components.monitoring.breakdown import query_of
 from dashboard.frames import log, monitoring, spend
 from tests.pages import page_app, show, texts
@@ -108,10 +110,28 @@ def test_pages_show_one_zone_and_say_it_once(open_manager, demo_url: str):
     [shown] = [each.value for each in app.dataframe if "time" in each.value]
     assert str(shown["time"].dt.tz) == "Asia/Kolkata" and shown["time"].iloc[0] == newest.created_at
     [strip] = [each for each in texts(app).split("\n") if "As of" in each]
-    assert strip.endswith(", Asia/Kolkata") and f"{datetime.now(ZoneInfo('Asia/Kolkata')):%H:}" in strip
+    assert strip.endswith(", Asia/Kolkata") and formatting.at(NOW, "%H:%M") == "18:00"
     assert formatting.stretch(start, end) == f"{start.astimezone(ZoneInfo('Asia/Kolkata')):%-d %b}"
     for page in ("monitoring", "budgets", "gateway"):
         assert "UTC" not in texts(show(app, page)).replace("days (UTC)", "")
     csv = tables.local(pd.DataFrame({"time": [pd.Timestamp(NOW)]})).to_csv(index=False)
     assert csv == "time\n2026-11-16 18:00:00+05:30\n"
     next(running, None)
+
+
+@pytest.mark.parametrize("name", ["America/Los_Angeles", "Asia/Kolkata", "Pacific/Apia"])
+def test_days_of_utc_of_a_local_range_reach_up_to_now_at_every_hour(open_manager, sqlite_url: str, name: str):
+    process.use(open_manager(sqlite_url, time_zone=name))
+    now, local = datetime.now(UTC), ZoneInfo(name)
+    for moment in (now - timedelta(hours=n) for n in range(24)):
+        today = zones.day_of(moment, local)
+        for back, n_days in ((0, 1), (0, 7), (3, 1)):
+            last = today - timedelta(days=back)
+            first, is_over = last - timedelta(days=n_days - 1), back > 0
+            since, until = zones.first_hour(first, local), zones.first_hour(last + timedelta(days=1), local)
+            span = Span.around("day", since, until, name)._replace(now=moment)
+            found = spend.days(monitoring.Range(span, Window(since, min(until, moment)), False))
+            assert (span.since, span.until) == (since, until)
+            assert found.until - found.since == timedelta(days=1) if is_over else found.since < moment <= found.until
+    assert _end(date(2026, 12, 1)) == datetime(2026, 12, 1, tzinfo=local)  # of a key, at its local midnight
+    process.use(None)
