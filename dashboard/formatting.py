@@ -236,10 +236,10 @@ def uncell(value: object) -> str:
 
 def defused(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The frame without formulas, and the columns in which there were any."""
-    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-    safe = {name: frame[name].map(cell) for name in texts}
-    changed = [name for name, column in safe.items() if not column.equals(frame[name])]
-    return (frame.assign(**{name: safe[name] for name in changed}) if changed else frame), changed
+    texts = {str(name): column.tolist() for name, column in frame.items() if column.dtype.kind == "O"}
+    safe = {name: [cell(value) for value in given] for name, given in texts.items()}
+    changed = {name: cells for name, cells in safe.items() if cells != texts[name]}
+    return (frame.assign(**changed) if changed else frame), list(changed)
 
 
 def mark(each: Feedback) -> str:

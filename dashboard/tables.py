@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
+from streamlit.dataframe_util import convert_pandas_df_to_arrow_table
 
 from dashboard import formatting, process
 from dashboard.charts.colours import chip
@@ -37,18 +39,24 @@ def bare(name: str) -> str:
     return heading(words if words and unit in _UNITS else name)
 
 
-def _headed(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
+def _headed(names: Iterable[object], given: Mapping[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = {}
-    for name in map(str, frame.columns):
+    for name in map(str, names):
         own = given.get(name, {})
         config[name] = own if own is None or own.get("label") else {**own, "label": heading(name)}
     return config
 
 
-def show(frame: pd.DataFrame, *, column_config: Mapping[str, Any] | None = None, **options: Any) -> Any:
+def ready(frame: pd.DataFrame) -> pa.Table | pd.DataFrame:
+    """A table as it is sent, to be kept for all viewers; the frame itself where it holds a formula."""
+    return frame if formatting.defused(frame)[1] else convert_pandas_df_to_arrow_table(local(frame))
+
+
+def show(frame: pd.DataFrame | pa.Table, *, column_config: Mapping[str, Any] | None = None, **options: Any) -> Any:
     """`st.dataframe` with headings; shows the cells as they are, and what is copied or downloaded is harmless."""
-    options |= {"column_config": _headed(frame, column_config or {}), "hide_index": True}
-    safe, changed = formatting.defused(local(frame))
+    names = frame.column_names if isinstance(frame, pa.Table) else frame.columns
+    options |= {"column_config": _headed(names, column_config or {}), "hide_index": True}
+    safe, changed = (frame, []) if isinstance(frame, pa.Table) else formatting.defused(local(frame))
     if not changed:
         return st.dataframe(safe, **options)
     return st.dataframe(safe.style.format(formatting.uncell, subset=changed), **options)
@@ -94,7 +102,7 @@ def money_column(label: str, values: Iterable[float | None], **options: Any) -> 
     return st.column_config.NumberColumn(label, format=form, **options)
 
 
-def opened(frame: pd.DataFrame, key: str, **options: Any) -> int | None:
+def opened(frame: pd.DataFrame | pa.Table, key: str, **options: Any) -> int | None:
     """Draw a table of which a click on any cell opens the row; the row that was clicked, once."""
     state = f"{key}_row"
 
@@ -113,9 +121,13 @@ def released() -> None:
         st.session_state[key] = {"selection": {"cells": []}}
 
 
-def csv(frame: pd.DataFrame, key: str) -> None:
+def csv(frame: pd.DataFrame | pa.Table, key: str) -> None:
     """A button that downloads it, with the mark by which spreadsheets know UTF-8."""
-    data = formatting.defused(local(frame))[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
+
+    def data() -> Any:
+        rows = frame.to_pandas() if isinstance(frame, pa.Table) else frame
+        return formatting.defused(local(rows))[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
+
     st.download_button(
         "CSV", data, f"{key}.csv", "text/csv", key=f"csv_{key}", icon=":material/download:", on_click="ignore"
     )

@@ -156,11 +156,10 @@ CSS = """<style>
   [data-testid="stBottomBlockContainer"] {padding: 0.5rem 1rem;}
 }
 </style>""".replace("LINE", _LINE).replace("VEIL", _VEIL)
-_SENT = " ".join(CSS.split())  # on one line: Streamlit looks through the lines of what it is given
 
 
 def apply() -> None:
-    st.html(_SENT)
+    st.html(CSS.replace("\n", " "))  # Streamlit looks through each line
 
 
 def mode() -> Mode:

@@ -193,13 +193,13 @@ class Stack:
         """
         at, ink = len(self._panels), self._ink
         known = ("at", "mid", "when", *(tip.column for tip in self._tips))
-        places = [{"at": row["at"], "mid": row["mid"]} for row in self._rows]
-        rule = self._layer({"type": "rule", "strokeWidth": 1, "color": ink.muted}, places)
+        rows = [{name: row[name] for name in known} for row in self._rows]
+        rule = self._layer({"type": "rule", "strokeWidth": 1, "color": ink.muted}, rows)
         pick = {"type": "point", "fields": ["at"], "toggle": False}
         brush = {"fill": ink.brand, "fillOpacity": 0.15, "stroke": ink.brand}
         catch = self._layer(
             {"type": "bar", "size": {"expr": f"width / {self._span.n}"}, "opacity": 0.001, "color": ink.muted},
-            [{name: row[name] for name in known} for row in self._rows],
+            rows,
             y={"value": 0},
             y2={"value": self._height},
         )

@@ -67,9 +67,8 @@ def hidden(among: Iterable[str | None]) -> Collection[str]:
     return manager().comparisons.voting.hidden({each for each in among if each}, voter())
 
 
-def table(generations: Sequence[Generation]) -> pd.DataFrame:
+def table(generations: Sequence[Generation], unseen: Collection[str]) -> pd.DataFrame:
     """A row a call, those of hidden comparisons left out."""
-    unseen = hidden(g.ref_id for g in generations)
     shown = [g for g in generations if g.ref_id not in unseen]
     ids = [g.id for g in shown]
     previews = manager().log.previews(ids)

@@ -98,13 +98,13 @@ def page_of(n_pages: int) -> int:
 begins = total is None and "log_page" not in st.query_params and st.session_state.get("log_page", 1) == 1
 n_pages = MAX_PAGE if total is None else min(MAX_PAGE, -(-total.n // PAGE_SIZE))
 page = 1 if begins else page_of(n_pages)
-found = log.latest(
-    limit=PAGE_SIZE + 1, offset=(page - 1) * PAGE_SIZE, since=since, before=until, search=search or None, **given
+found = history.read(
+    PAGE_SIZE, offset=(page - 1) * PAGE_SIZE, since=since, before=until, search=search or None, **given
 )
-if begins and len(found) > PAGE_SIZE:
+if begins and found.total.n > PAGE_SIZE:
     page_of(n_pages)
 elif begins:
-    total = log.summed(found)
+    total = found.total
 if total is None:
     said.markdown("Calls with these words" if search else "Calls with all of these", width="content")
 else:
@@ -113,8 +113,8 @@ else:
     parts += [f"{total.n_unpriced:,} without a price"] if total.n_unpriced else []
     said.markdown(" · ".join(parts), width="content")
 ids: list[str] = []
-if found:
-    ids = history.table(found[:PAGE_SIZE], "log_table", height=HEIGHT if len(found) > 18 else "auto")
+if found.total.n:
+    ids = history.draw(found, "log_table", height=HEIGHT if found.total.n > 18 else "auto")
 elif is_filtered or page > 1:
     demo.offer("No call matches. Take a filter away.", "log_demo")
 else:

@@ -78,7 +78,7 @@ def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
     ("page", "place"),
     [
         ("log", "dashboard.components.frame.header._money"),  # the strip on top of every page
-        ("log", "dashboard.components.log.history.table"),
+        ("log", "dashboard.components.log.history.read"),
         ("monitoring", "core.monitoring.spend.SpendService.month"),  # inside a cached function
         ("gateway", "dashboard.frames.gateway.tail"),  # inside a fragment
         ("playground", "dashboard.components.playground.conversation.start"),  # after a prompt

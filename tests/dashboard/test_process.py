@@ -11,11 +11,6 @@ from streamlit.runtime import app_session
 
 from dashboard import process
 
-THEMES = {
-    "theme.light": {"primaryColor": "#1f5fd0", "chartCategoricalColors": ["#1f5fd0", "#2fa595"]},
-    "theme.dark": {"primaryColor": None},
-}
-
 
 def test_what_is_loaded_is_left_out_of_collections_until_modules_come(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(process, "_n_modules", 0)
@@ -34,19 +29,15 @@ def test_what_is_loaded_is_left_out_of_collections_until_modules_come(monkeypatc
         gc.unfreeze()
 
 
-def test_the_theme_is_looked_up_once_and_sent_as_it_was(monkeypatch: pytest.MonkeyPatch):
+def test_the_theme_is_looked_up_once(monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
-    monkeypatch.setattr(config, "get_options_for_section", lambda name: asked.append(name) or THEMES[name])
-    plain = [CustomThemeConfig() for _ in THEMES]
-    for message, section in zip(plain, THEMES, strict=True):
-        app_session._populate_theme_msg(message, section)
-    for name in ("_populate_config_msg", "_populate_theme_msg"):
-        monkeypatch.setattr(app_session, name, getattr(app_session, name))  # as before in the end
+    theme = {"primaryColor": "#1f5fd0", "chartCategoricalColors": ["#1f5fd0", "#2fa595"]}
+    monkeypatch.setattr(config, "get_options_for_section", lambda name: asked.append(name) or theme)
+    monkeypatch.setattr(app_session, "to_snake_case", app_session.to_snake_case)  # as before in the end
     process.keep_settings()
 
     for _ in range(2):
         found = CustomThemeConfig()
-        app_session._populate_theme_msg(found.light, "theme.light")
-        app_session._populate_theme_msg(found.dark, "theme.dark")
-        assert found.light == plain[0] and not found.HasField("dark")
-    assert asked == [*THEMES, *THEMES]
+        app_session._populate_theme_msg(found, "theme.light")
+        assert (found.primary_color, len(found.chart_categorical_colors)) == ("#1f5fd0", 2)
+    assert asked == ["theme.light"]

@@ -61,6 +61,7 @@ def test_a_table_shows_the_cells_and_hands_out_none_as_a_formula(drawn: list[obj
     assert list(styler.data["user"]) == [f"'{text}" for text in FORMULAS]  # what is downloaded and copied
     shown = styler._translate(False, False)["body"]
     assert [row[1]["display_value"] for row in shown] == FORMULAS
+    data = data()  # when the button is clicked
     assert isinstance(data, bytes) and data.startswith(b"\xef\xbb\xbf")
     rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
     assert [row[0] for row in rows[1:]] == [f"'{text}" for text in FORMULAS]

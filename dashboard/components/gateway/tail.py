@@ -5,7 +5,7 @@ from datetime import datetime
 import streamlit as st
 
 from core import clock
-from dashboard import address
+from dashboard import address, theme
 from dashboard.components.log import history
 from dashboard.frames import gateway, log
 
@@ -26,9 +26,8 @@ def show() -> None:
         st.info(text, icon=":material/inbox:")
         return
     before = address.value("call")
-    _state["gateway_shown"] = history.table(
-        found, "gateway_tail", height=HEIGHT if len(found) > LONG else "auto", keys=log.key_labels()
-    )
+    drawn = history.drawn(found, theme.mode(), log.hidden(g.ref_id for g in found), log.key_labels())
+    _state["gateway_shown"] = history.draw(drawn, "gateway_tail", height=HEIGHT if len(found) > LONG else "auto")
     if address.value("call") != before:  # the drawer is the page's: it is drawn outside of this fragment
         st.rerun()
 

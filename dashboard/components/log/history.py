@@ -1,28 +1,62 @@
 """Past calls as a table, and what was said in them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from core.domain.generation import Generation
 from core.domain.message import Message, Part, ToolCall, ToolResult
+from core.domain.metrics import Counted
 from dashboard import address, formatting, tables, theme
+from dashboard.charts.colours import INKS, Mode
 from dashboard.frames import log, models
 
 
-def table(
-    generations: Sequence[Generation],
-    key: str,
-    *,
-    height: int | Literal["auto"] = "auto",
-    keys: Mapping[str, str] | None = None,
-) -> list[str]:
-    """Draw calls, of which a click on any cell opens one; the ids of those that are shown, in their order.
+class Drawn(NamedTuple):
+    """Calls as they are drawn.
+
+    ids: Of those that are shown, in their order.
+    refs: All that they belong to.
+    total: Of all that were read.
+    """
+
+    ids: list[str]
+    refs: list[str]
+    total: Counted
+    table: Any
+    config: dict[str, Any]
+
+
+def read(limit: int, **filters: Any) -> Drawn:
+    """A page of the log for who reads; what those with the same filters have read just now is shared."""
+    found = _read(theme.mode(), [], limit, **filters)
+    unseen = sorted(log.hidden(found.refs))
+    return _read(theme.mode(), unseen, limit, **filters) if unseen else found
+
+
+@st.cache_data(ttl=2, show_spinner=False, max_entries=50)
+def _read(mode: Mode, unseen: list[str], limit: int, **filters: Any) -> Drawn:
+    found = log.latest(limit=limit + 1, **filters)
+    return drawn(found[:limit], mode, unseen)._replace(total=log.summed(found))
+
+
+def draw(drawn: Drawn, key: str, **options: Any) -> list[str]:
+    """Draw calls, of which a click on any cell opens one; the ids of those that are shown, in their order."""
+    at = tables.opened(drawn.table, key, column_config=drawn.config, row_height=32, **options)
+    if at is not None:
+        address.put("call", drawn.ids[at])
+    return drawn.ids
+
+
+def drawn(
+    generations: Sequence[Generation], mode: Mode, unseen: Collection[str], keys: Mapping[str, str] | None = None
+) -> Drawn:
+    """Get calls ready to be drawn, but for those of comparisons that are unseen.
 
     keys: Names by id; then each call's key stands in the place of its source.
     """
-    frame = log.table(generations)
+    frame = log.table(generations, unseen)
     if keys is not None:
         of = {g.id: formatting.short(keys.get(g.key_id, g.key_id), 11) or formatting.UNKNOWN for g in generations}
         frame["source"] = frame["id"].map(of)
@@ -33,13 +67,13 @@ def table(
         status=[[name] for name in statuses],
         model=tables.chips(frame["model"], tables.LETTERS),
     ).drop(columns=["id", *([] if frame["feedback"].any() else ["feedback"])])
-    c, ink = st.column_config, theme.ink()
+    c, ink = st.column_config, INKS[mode]
     config = {
         "time": c.DatetimeColumn("Time", format="D MMM HH:mm:ss", width=124),
         "status": tables.model_column(
             statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=116
         ),
-        "model": tables.model_column(frame["model"], models.colours(ink.mode), letters=tables.LETTERS, width=150),
+        "model": tables.model_column(frame["model"], models.colours(mode), letters=tables.LETTERS, width=150),
         "prompt": c.TextColumn("Prompt", width=280),
         "source": c.TextColumn("Source" if keys is None else "Key", width=84),
         "feedback": c.TextColumn("Feedback", width=76),
@@ -47,11 +81,8 @@ def table(
         "latency s": c.ProgressColumn("Latency", format="%.2f s", min_value=0, max_value=slowest, width=116),
         "cost": c.TextColumn("Cost", width=88, alignment="right"),
     }
-    ids = [str(each) for each in frame["id"]]
-    at = tables.opened(shown, key, column_config=config, row_height=32, height=height)
-    if at is not None:
-        address.put("call", ids[at])
-    return ids
+    refs = sorted({g.ref_id for g in generations if g.ref_id})
+    return Drawn([str(each) for each in frame["id"]], refs, log.summed(generations), tables.ready(shown), config)
 
 
 def says_hidden(g: Generation) -> bool:

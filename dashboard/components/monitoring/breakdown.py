@@ -9,7 +9,7 @@ from dashboard import address, formatting, tables
 from dashboard.charts.colours import Mode
 from dashboard.frames import breakdown, log, models
 from dashboard.frames.breakdown import SHOWN_MEASURES
-from dashboard.frames.monitoring import Range
+from dashboard.frames.monitoring import Range, kept
 
 ROWS = 12
 _WIDTHS = {"success %": 78, "first token p50 s": 112}
@@ -40,11 +40,20 @@ def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
         return
     with row:  # not at the right end, where the table has its own tools
         tables.csv(found.frame.drop(columns=["trend"]), f"by_{dimension}")
-    _table(found, dimension, of, model, mode)
+    table, config = _drawn(dimension, of, model, simulated, mode)
+    height: Any = "auto" if len(table) <= ROWS else 36 * (ROWS + 1)
+    at = tables.opened(table, f"by_{dimension}", column_config=config, row_height=36, height=height)
+    notes = [found.rest, f"{found.n_more:,} more are not shown." if found.n_more else ""]
+    notes += ["" if dimension == "model" else f"Whole days{formatting.of_utc()}."]
+    st.caption(formatting.plain(" ".join(note for note in notes if note)))
+    if at is not None:
+        calls_of(found.window, **{"model": model, dimension: str(found.frame["name"].iloc[at])})
 
 
-def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | None, mode: Mode) -> None:
-    frame, c = found.frame, st.column_config
+@kept
+def _drawn(dimension: str, of: Range, model: str | None, simulated: bool, mode: Mode) -> tuple[Any, dict[str, Any]]:
+    """The table as it is sent, and its columns."""
+    frame, c = breakdown.by(dimension, of, model, simulated).frame, st.column_config
     is_model = dimension == "model"
     money = {"per call $": "Cost per call", "$ per success": "Per success"}
     config = {
@@ -70,13 +79,7 @@ def _table(found: breakdown.Breakdown, dimension: str, of: Range, model: str | N
     }
     shown = frame[[name for name in config if name in frame]]
     shown = shown.assign(name=tables.chips(frame["name"], tables.LETTERS)) if is_model else shown
-    height: Any = "auto" if len(shown) <= ROWS else 36 * (ROWS + 1)
-    at = tables.opened(shown, f"by_{dimension}", column_config=config, row_height=36, height=height)
-    notes = [found.rest, f"{found.n_more:,} more are not shown." if found.n_more else ""]
-    notes += ["" if is_model else f"Whole days{formatting.of_utc()}."]
-    st.caption(formatting.plain(" ".join(note for note in notes if note)))
-    if at is not None:
-        calls_of(found.window, **{"model": model, dimension: str(frame["name"].iloc[at])})
+    return tables.ready(shown), config
 
 
 def calls_of(window: Window, **filters: str | None) -> None:

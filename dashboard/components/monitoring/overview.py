@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import FAILED, Metrics, Window
-from dashboard import formatting
+from dashboard import formatting, tables
 from dashboard.charts import colours
 from dashboard.charts import monitoring as charts
 from dashboard.components.monitoring import breakdown, headline, plots
@@ -30,7 +30,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
             f"Charts start with three {unit} of calls; so far there {'is' if n_buckets == 1 else 'are'} {n_buckets}."
         )
     else:
-        _stack(of, model, simulated, mode, times)
+        _stack(of, model, simulated, mode)
     breakdown.show(of, model, simulated, mode)
     if of.length >= timedelta(days=7):
         _week(of, model, simulated, mode)
@@ -54,8 +54,13 @@ def _drawn(of: Range, model: str | None, simulated: bool, mode: colours.Mode) ->
     )
 
 
-def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode, times: pd.DataFrame) -> None:
-    table = times.drop(columns=["model", "failures"])
+@monitoring.kept
+def _table(of: Range, model: str | None, simulated: bool) -> Any:
+    return tables.ready(monitoring.over_time(of, model, simulated).drop(columns=["model", "failures"]))
+
+
+def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:
+    table = _table(of, model, simulated)
     plots.heading(f"Per {of.bucket} · drag over a chart to zoom · click a bar for its calls", table, "over_time")
     drawn, alt = (
         _drawn(of, model, simulated, mode),
@@ -82,15 +87,23 @@ def _incidents(of: Range, model: str | None, simulated: bool) -> None:
         row.caption(f"and {len(found) - MAX_INCIDENTS} more", width="content")
 
 
+@monitoring.kept
+def _hours(of: Range, model: str | None, simulated: bool, what: str, mode: colours.Mode) -> tuple[str, dict[str, Any]]:
+    """The title and the chart of the hours of the week, its rows as they are sent."""
+    frame = monitoring.by_weekday(of, model, simulated)
+    spec = charts.week(frame, what, colours.INKS[mode])
+    return charts.busiest(frame, what), spec | {"data": {"values": tables.ready(pd.DataFrame(spec["data"]["values"]))}}
+
+
 def _week(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:
     what = st.segmented_control(
         "By hour of the week", list(charts.OF_WEEK), default="Calls", key="week_of", required=True,
         bind="query-params", label_visibility="collapsed",
     ) or "Calls"  # fmt: skip
-    frame = monitoring.by_weekday(of, model, simulated)
-    st.html(f'<span class="aimm-title">{charts.busiest(frame, what)}</span>')
+    title, spec = _hours(of, model, simulated, what, mode)
+    st.html(f'<span class="aimm-title">{title}</span>')
     picked = st.vega_lite_chart(
-        charts.week(frame, what, colours.INKS[mode]), width="stretch", key=f"week_{what}_{of.span.since:%Y%m%d%H}",
+        spec, width="stretch", key=f"week_{what}_{of.span.since:%Y%m%d%H}",
         on_select="rerun", selection_mode="hour_of_week", alt=f"{what} by hour and weekday.",
     )  # fmt: skip
     if cell := picked.selection.get("hour_of_week"):

@@ -1,8 +1,8 @@
 """A stack of charts that leads on: a brush zooms, a click opens the calls of a bucket in the Log."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from core.domain.metrics import Window
@@ -34,7 +34,7 @@ def draw(drawn: Drawn, span: Span, key: str, alt: str, model: str | None = None)
             breakdown.calls_of(Window(start, span.end(start)), model=model)
 
 
-def heading(text: str, frame: pd.DataFrame, key: str) -> None:
+def heading(text: str, frame: Any, key: str) -> None:
     """A line on how a chart is read, with the table behind it."""
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption(text, width="content")
