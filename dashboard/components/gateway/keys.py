@@ -43,7 +43,7 @@ def show() -> None:
 
 def _table(keys: list[Key]) -> None:
     frame = gateway.keys_frame(keys)
-    c, ink = st.column_config, theme.ink()
+    c, ink, utc = st.column_config, theme.ink(), formatting.of_utc()
     states = {"Active": ink.pale_good, "Expired": ink.axis, "Revoked": ink.axis}
     config = {
         "name": c.TextColumn("Name", width=200),
@@ -59,13 +59,11 @@ def _table(keys: list[Key]) -> None:
             "Budget spent", format="percent", min_value=0, max_value=1, width=104,
             help="Of its budgets the one of which most is spent.",
         ),
-        "calls": c.NumberColumn(
-            "Calls", format="localized", width=64, help=f"Real calls of this month{formatting.of_utc()}."
-        ),
+        "calls": c.NumberColumn("Calls", format="localized", width=64, help=f"Real calls of this month{utc}."),
         "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls whose cost is unknown and not in the sums."),
-        "today": c.TextColumn(f"Today{formatting.of_utc()}", width=74, alignment="right"),
+        "today": c.TextColumn(f"Today{utc}", width=96 if utc else 74, alignment="right"),
         "month": c.TextColumn(
-            f"This month{formatting.of_utc()}", width=88, alignment="right",
+            f"This month{utc}", width=124 if utc else 88, alignment="right",
             help="Known cost of its real calls. Simulated calls never count.",
         ),
     }  # fmt: skip

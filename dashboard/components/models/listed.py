@@ -19,7 +19,7 @@ _CAPTION = (
 def show() -> None:
     frame = models.table()
     key_card.problems()
-    c = st.column_config
+    c, utc = st.column_config, formatting.of_utc()
     money = {
         f"{kind} $/M": c.NumberColumn(label, format="$%.4g", width=72)
         for kind, label in (("input", "Input"), ("output", "Output"), ("cached", "Cached"))
@@ -32,8 +32,8 @@ def show() -> None:
         "from": c.DateColumn(
             "Holds from", format="D MMM YYYY", width=96, help="Empty: always, or not said by the list."
         ),
-        "first": c.DateColumn(f"First seen{formatting.of_utc()}", format="D MMM YYYY", width=96),
-        "last": c.DateColumn(f"Last used{formatting.of_utc()}", format="D MMM YYYY", width=96),
+        "first": c.DateColumn(f"First seen{utc}", format="D MMM YYYY", width=124 if utc else 96),
+        "last": c.DateColumn(f"Last used{utc}", format="D MMM YYYY", width=124 if utc else 96),
         "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls of the last 30 days whose cost is unknown."),
         "cost": c.TextColumn("Cost, 30 days", width=104, alignment="right", help="Known cost of the last 30 days."),
     }
