@@ -15,6 +15,7 @@ CSS = """<style>
 [data-testid="stCaptionContainer"] {opacity: 1; color: color-mix(in srgb, currentColor 75%, transparent);}
 [data-testid^="stBaseButton-primary"]:not(:disabled) {color: light-dark(#ffffff, #0f141b);}
 [data-testid^="stBaseButton"] kbd {opacity: 0.85;}
+:is(a, button):focus-visible {outline: 2px solid light-dark(#1f5fd0, #79a8ff) !important; outline-offset: 1px;}
 /* A link to a page is a sentence, which breaks. */
 [data-testid="stMain"] [data-testid="stPageLink"] :is(a, span, p, div) {
   white-space: normal; overflow: visible; height: auto; line-height: 1.45;}

@@ -50,8 +50,13 @@ def _row(found: ExperimentReport, score: Score, reach: float) -> Row:
     values = {result.variant.position: result.estimates.get(metric) for result in found.results}
     control = found.experiment.served[0].position
     note = "main" if metric == found.experiment.design.primary else ""
+    bar: Bar | Cell
     told, bar = Cell(formatting.UNKNOWN, FEW), Bar(0.0, -math.inf, math.inf, reach, "flat", FEW)
-    if score.change is not None and score.contrast is not None:
+    if score.change is None and score.contrast is not None and score.contrast.difference.is_finite:
+        # No share of the control's value, which is 0 or below, or other in each phase.
+        told = Cell(signed(metric, score.contrast.difference.estimate), bounds(score.contrast), is_strong=True)
+        bar = Cell("")
+    elif score.change is not None and score.contrast is not None:
         told = _change(found, score.contrast, score.change)
         words = f"{told.text} ({told.note}), {text.lower()}"
         bar = Bar(*score.change, reach, tone, words, 0.0, score.is_larger_better, score.is_informal)

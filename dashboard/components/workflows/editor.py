@@ -18,7 +18,12 @@ def says(name: str, current: Current) -> None:
     if current.workflow and current.workflow.description:
         row.caption(formatting.plain(current.workflow.description), width="content")
     if drafts.is_changed():
-        row.badge("Unsaved changes", icon=":material/edit:", color="orange")
+        row.badge(
+            "Unsaved changes",
+            icon=":material/edit:",
+            color="orange",
+            help="A reload of this tab loses them: save first.",
+        )
     if others := drafts.unsaved(name):
         row.caption(formatting.plain(f"Unsaved changes in {', '.join(others)} too"), width="content")
     if current.error:
