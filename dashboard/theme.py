@@ -13,7 +13,8 @@ CSS = """<style>
 [data-testid="stMainBlockContainer"] {padding-left: 2.5rem; padding-right: 2.5rem;}
 /* Small and muted texts, links among them, and what stands on the main button, can be read in both themes. */
 [data-testid="stCaptionContainer"] {opacity: 1; color: color-mix(in srgb, currentColor 75%, transparent);}
-[data-testid^="stBaseButton-primary"]:not(:disabled) {color: light-dark(#ffffff, #0f141b);}
+[data-testid^="stBaseButton-primary"]:not(:disabled), [data-testid="stMultiSelectTagsContainer"] [data-tag],
+[data-testid="stMultiSelectTagsContainer"] [data-tag] button {color: light-dark(#ffffff, #0f141b);}
 [data-testid^="stBaseButton"] kbd {opacity: 0.85;}
 :is(a, button):focus-visible {outline: 2px solid light-dark(#1f5fd0, #79a8ff) !important; outline-offset: 1px;}
 /* A link to a page is a sentence, which breaks. */
@@ -127,6 +128,7 @@ CSS = """<style>
 .aimm-card .aimm-chip {margin-left: 10px;}
 .aimm-card b {font-weight: 600;}
 /* Read by screen readers; to the eye the icon says it. */
+[class*="st-key-icon_"] button > div > [aria-hidden="true"] {display: none;}
 [class*="st-key-icon_"] button p {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);}
 @media (max-width: 1100px) {
   .aimm-budget {grid-template-columns: 1fr 1fr;}
@@ -160,7 +162,8 @@ CSS = """<style>
 
 
 def apply() -> None:
-    st.html(CSS.replace("\n", " "))  # Streamlit looks through each line
+    # On one line: Streamlit looks through each. The scheme is for dialogs too, which stand outside of the app.
+    st.html(f"<style>:root {{color-scheme: {mode()};}}</style>{CSS}".replace("\n", " "))
 
 
 def mode() -> Mode:

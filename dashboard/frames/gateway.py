@@ -52,9 +52,14 @@ def spend_by_key() -> tuple[dict[str, SpendOf], dict[str, SpendOf]]:
 
 
 def budgets_by_key() -> dict[str, BudgetStatus]:
-    """Of each key that has a budget, by its id, the one of which most is spent."""
-    found = sorted(manager().budgets.statuses(), key=lambda each: each.share_spent)
-    return {each.budget.scope_value: each for each in found if each.budget.scope_kind == "key"}
+    """Of each key whose calls count in budgets of its own or of its tags, by its id, the one of which most is spent."""
+    found, keys = sorted(manager().budgets.statuses(), key=lambda each: each.share_spent), manager().keys.all()
+    return {
+        key.id: each
+        for each in found
+        for key in keys
+        if each.budget.scope in {f"key:{key.id}", *(f"tag:{tag}" for tag in key.tags)}
+    }
 
 
 def spent(found: SpendOf | None) -> str:

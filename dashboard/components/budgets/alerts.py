@@ -16,7 +16,7 @@ TIMES = ("made", "delivered")
 
 
 def show() -> None:
-    st.subheader("Alerts", help=HELP)
+    st.subheader("Alerts", help=HELP, anchor=False)
     frame = budgets.alerts_table()
     config = {name: st.column_config.DatetimeColumn(name.capitalize(), format="YYYY-MM-DD HH:mm") for name in TIMES}
     n_more = max(0, len(frame) - SHOWN)

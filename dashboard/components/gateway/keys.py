@@ -57,7 +57,7 @@ def _table(keys: list[Key]) -> None:
         "expires": c.DatetimeColumn("Expires", format="D MMM YYYY", width=96),
         "budget": c.ProgressColumn(
             "Budget spent", format="percent", min_value=0, max_value=1, width=104,
-            help="Of its budgets the one of which most is spent.",
+            help="Of its budgets and those of its tags, the one of which most is spent.",
         ),
         "calls": c.NumberColumn("Calls", format="localized", width=64, help=f"Real calls of this month{utc}."),
         "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls whose cost is unknown and not in the sums."),

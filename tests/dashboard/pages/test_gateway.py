@@ -217,3 +217,12 @@ def test_a_revoked_key_is_out_of_sight_until_asked_for(app: AppTest, mm: ModelMa
     app.toggle(key="gateway_revoked").set_value(True).run()
 
     assert list(app.dataframe[0].value["state"][0]) == ["Revoked"]
+
+
+def test_a_key_shows_the_budget_of_its_tag(app: AppTest, mm: ModelManager):
+    key, _ = mm.keys.create("ci", tags=["team-a"])
+    mm.budgets.create("Team", 5, scope="tag:team-a")
+    app.query_params["key"] = key.id
+    show(app, "gateway")
+
+    assert any(each.proto.label.startswith("Budget Team") for each in app.get("page_link"))
