@@ -173,13 +173,13 @@ def overhead(url: str, n_in_flight: int, n_rounds: int) -> list[tuple[object, ..
             for turn in range(n_rounds):
                 began = time.perf_counter()
                 spender = Spender(provider="gemini", model=MODEL)
-                await mm.budgets.is_bound(spender)
+                await mm._ledger.is_bound(spender)
                 quote = Quote(call_id=f"x{number}-{turn}", at_us=now_us(), spender=spender, worst_nano=33_000)
-                await mm.budgets.admit(quote, lambda _text: None)
+                await mm._ledger.admit(quote, lambda _text: None)
                 waits.append(time.perf_counter() - began)
                 await asyncio.sleep(0.2 * (0.75 + (number * 7919 + turn * 104729) % 1000 / 2000))
                 row = template | {"id": quote.call_id, "created_at": quote.at_us}
-                await asyncio.wrap_future(mm._writer.log(row, None))
+                await asyncio.wrap_future(mm._writer.record_together(mm._ledger.record, row, None))
 
         async def all_() -> None:
             await asyncio.gather(*(one(number) for number in range(n_in_flight)))

@@ -45,7 +45,6 @@ from core.monitoring.spend import SpendService
 from core.providers.registry import Registry
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
-from core.storage.calls.record import recording
 from core.storage.calls.rollups import RollupStore
 from core.storage.calls.totals import TotalsStore
 from core.storage.engine.database import Database
@@ -91,9 +90,9 @@ class ModelManager(CallMethods):
         """The database, its one writer, and what stands alone upon them."""
         self.database = Database(self.settings.database_url)
         self._presence = Presence(self.database)
-        self._ledger = Ledger(self._presence)
-        self._writer = Writer(self.database, recording(self._ledger.charge))
+        self._writer = Writer(self.database)
         self._db = self.database, self._writer
+        self._ledger = Ledger(*self._db, self._presence)
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
         self.traffic = TrafficRouter(*self._db)
@@ -139,8 +138,8 @@ class ModelManager(CallMethods):
         self.calls = CallEngine(
             self._loop,
             self._writer,
-            self._registry.resolve,
-            self.budgets,
+            self._registry,
+            self._ledger,
             self.prices,
             router=self.traffic,
             breakers=self.breakers,

@@ -42,9 +42,10 @@ def retries_at_once() -> Iterator[None]:
 def record(manager: ModelManager, *generations: Generation) -> None:
     """Put calls on record as if they had just ended: rows, sums and budgets. Returns when they are durable."""
     content = manager.settings.log_content
-    for done in [manager._writer.log(to_row(each), to_body(each, content)) for each in generations]:
+    record_together, ledger = manager._writer.record_together, manager._ledger
+    for done in [record_together(ledger.record, to_row(each), to_body(each, content)) for each in generations]:
         done.result()
-    manager.budgets.settled()
+    ledger.charged()
 
 
 def flush(manager: ModelManager) -> None:

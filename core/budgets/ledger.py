@@ -6,21 +6,26 @@ Reserving happens in a transaction of its own before the call; charging happens 
 Spent plus reserved is within the limit of a `stop` budget at every moment, in however many processes.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from core import clock
 from core.budgets import periods
-from core.domain.budget import Admission, Budget, Quote, Spender
+from core.domain.budget import Admission, Budget, ByScope, Quote, Spender
 from core.formats.money import to_nano
-from core.storage.engine.database import Connection
+from core.storage.calls.record import log_rows
+from core.storage.engine.database import Connection, Database
 from core.storage.engine.presence import Presence
+from core.storage.engine.writer import Rows, Writer
 from core.storage.money import ledger as ledger_rows
-from core.storage.money.budgets import covering, read_all
+from core.storage.money.budgets import BudgetStore, covering, read_all
 
 REAP_EVERY_S = 1.0
+BINDING_TTL_S = 1.0  # after which a budget that another process made is seen
+WAIT_POLL_S = 0.05
 
 
 @dataclass(slots=True)
@@ -37,9 +42,77 @@ class _Room:
 
 
 class Ledger:
-    def __init__(self, presence: Presence) -> None:
+    """Asked by calls on the core's loop; what it decides and charges is written in transactions.
+
+    version: Counted up with each change of a budget's spend or rules.
+    """
+
+    def __init__(self, database: Database, writer: Writer, presence: Presence) -> None:
+        self._store = BudgetStore(database)
+        self._writer = writer
         self._presence = presence
         self._reaped_at = 0.0
+        self.version = 0
+        self._binding: tuple[ByScope[Budget], float] = ByScope(), 0.0  # and until when it holds
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._changed: asyncio.Event | None = None
+
+    async def is_bound(self, spender: Spender) -> bool:
+        budgets, until = self._binding
+        if time.monotonic() >= until:
+            budgets = await asyncio.to_thread(self._read_binding)
+            self._binding = budgets, time.monotonic() + BINDING_TTL_S
+        return bool(budgets.of(spender))
+
+    async def admit(self, quote: Quote, waiting: Callable[[str], None]) -> Admission:
+        """Reserve the worst case of a call. While only calls under way are in its way, it waits its turn."""
+        admission = await self._reserve(quote)
+        if admission.kind != "wait" or admission.budget is None:
+            return admission
+        waiting(f"Waiting: the rest of the budget {admission.budget.name!r} is reserved by calls under way.")
+        turn = self._turns.setdefault(admission.budget.id, asyncio.Lock())
+        async with turn:  # one asks again, the others queue up behind it
+            while (admission := await self._reserve(quote)).kind == "wait":
+                self._changed = self._changed or asyncio.Event()
+                self._changed.clear()
+                try:
+                    await asyncio.wait_for(self._changed.wait(), WAIT_POLL_S)
+                except TimeoutError:
+                    continue  # another process may have charged a call
+        return admission
+
+    async def _reserve(self, quote: Quote) -> Admission:
+        admission: Admission = await asyncio.wrap_future(self._writer.decide_together(self.reserve, quote))
+        return admission
+
+    def charged(self) -> None:
+        """A real call was recorded: the next look at the budgets must see it, and who waits may ask again."""
+        self.version += 1
+        if self._changed is not None:
+            self._changed.set()
+
+    def release(self, call_id: str) -> None:
+        """Give back what a call reserved that could not be recorded."""
+        self._writer.submit(lambda connection: ledger_rows.release(connection, [call_id]))
+        self.charged()
+
+    def refresh(self) -> None:
+        """Read what other processes have changed, so that the next call need not."""
+        until, version = time.monotonic() + BINDING_TTL_S, self.version
+        budgets = self._read_binding()
+        if version == self.version:  # nothing was changed here meanwhile
+            self._binding = budgets, until
+
+    def forget(self) -> None:
+        """Let the next call read the budgets anew: one was changed."""
+        # No lock: this also runs on the core's loop, which must never wait for a query.
+        self.version += 1
+        self._binding = ByScope(), 0.0
+
+    def _read_binding(self) -> ByScope[Budget]:
+        return ByScope((budget, budget) for budget in self._store.all() if budget.binds)
+
+    # In transactions
 
     def reserve(self, connection: Connection, quotes: Sequence[Quote]) -> list[Admission]:
         """Decide calls in the order in which they came and reserve their worst case, all in one transaction."""
@@ -79,8 +152,13 @@ class Ledger:
         ledger_rows.reserve(connection, rows)
         return admissions
 
-    def charge(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Charge recorded calls to their budgets and end their reservations."""
+    def record(self, connection: Connection, rows: Rows, bodies: Rows) -> None:
+        """Put calls on record and charge them to their budgets, which ends their reservations."""
+        ledger_rows.lock_ledger(connection)
+        log_rows(connection, rows, bodies)
+        self._charge(connection, rows)
+
+    def _charge(self, connection: Connection, rows: Rows) -> None:
         real = [row for row in rows if row["provider"] != "simulated"]
         if not real:
             return
@@ -96,10 +174,6 @@ class Ledger:
                     charge.n_unpriced += row["cost_nano_usd"] is None
         ledger_rows.charge(connection, charges)
         ledger_rows.release(connection, [row["id"] for row in real])
-
-    def release(self, connection: Connection, call_id: str) -> None:
-        """End a reservation whose call will not be recorded."""
-        ledger_rows.release(connection, [call_id])
 
     def release_dead(self, connection: Connection) -> int:
         """End the reservations of processes that died; how many processes that were."""

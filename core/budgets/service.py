@@ -1,4 +1,4 @@
-"""Budgets: made, changed, raised, listed, asked before a call."""
+"""Budgets: made, changed, raised, listed. Calls ask their ledger."""
 
 import asyncio
 import secrets
@@ -16,12 +16,10 @@ from core.domain.budget import (
     ACTIONS,
     PERIODS,
     SCOPE_KINDS,
-    Admission,
     Budget,
     BudgetStatus,
     ByScope,
     Position,
-    Quote,
     Raise,
     Spender,
 )
@@ -37,7 +35,6 @@ from core.storage.money import ledger as ledger_rows
 from core.storage.money.budgets import BudgetStore
 
 STATUS_TTL_S = 1.0
-WAIT_POLL_S = 0.05
 MAX_LIMIT_USD = Decimal(1_000_000_000)
 MAX_ROLLING_HOURS = 24 * 366
 MAX_RAISE = timedelta(days=366)
@@ -64,16 +61,14 @@ class BudgetService:
         self._writer = writer
         self._ledger = ledger
         self._now = now
-        self._cached: tuple[list[BudgetStatus], float] = [], 0.0  # and until when it holds
-        self._version = 0
-        self._known: tuple[ByScope[BudgetStatus], float] = (
-            ByScope(),
+        self._cached: tuple[list[BudgetStatus], float, int] = (
+            [],
             0.0,
-        )  # as `_cached`, kept until there is something newer
+            0,
+        )  # until when, and of which version of the ledger
+        # As `_cached`, kept until there is something newer.
+        self._known: tuple[ByScope[BudgetStatus], float] = ByScope(), 0.0
         self._is_looking = False
-        self._binding: tuple[ByScope[Budget], float] = ByScope(), 0.0
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._changed: asyncio.Event | None = None
         self._seed()
         self._look()
 
@@ -132,7 +127,7 @@ class BudgetService:
     def _applied(self, work: Callable[[Connection], None], budget_id: str) -> BudgetStatus:
         """The budget's standing after a change, which calls see from now on."""
         self._writer.run(work)
-        self._forget()
+        self._ledger.forget()
         self._look()
         return self.status(budget_id)
 
@@ -145,7 +140,7 @@ class BudgetService:
             note(connection, "budget deleted", budget.name, _described(budget))
 
         self._writer.run(work)
-        self._forget()
+        self._ledger.forget()
 
     def raise_once(
         self, budget_id: str, extra_usd: Decimal | float | str, *, reason: str, expires_at: datetime | None = None
@@ -187,14 +182,11 @@ class BudgetService:
 
     def statuses(self) -> list[BudgetStatus]:
         """The standing of each budget; at most a second old."""
-        cached, until = self._cached
-        if time.monotonic() < until:
-            return list(cached)
-        version = self._version
-        found = self._statuses(self._store.all())
-        if version == self._version:  # nothing was recorded meanwhile
-            self._cached = found, time.monotonic() + STATUS_TTL_S
-        return found
+        (found, until, version), now_at = self._cached, self._ledger.version
+        if version != now_at or time.monotonic() >= until:
+            found = self._statuses(self._store.all())
+            self._cached = found, time.monotonic() + STATUS_TTL_S, now_at
+        return list(found)
 
     def differences(self) -> list[str]:
         """The budgets whose ledger of the current period and the calls on record disagree; empty = none."""
@@ -215,44 +207,12 @@ class BudgetService:
             owners = ledger_rows.owners(connection)
         if owners:
             self._writer.run(self._ledger.release_dead)
-            self._forget()
-
-    # The side of the calls; on the core's loop
+            self._ledger.forget()
 
     def refresh(self) -> None:
         """Read what other processes have changed, so that the next call need not."""
-        until, version = time.monotonic() + STATUS_TTL_S, self._version
-        budgets = self._read_binding()
-        if version == self._version:  # nothing was changed here meanwhile
-            self._binding = budgets, until
+        self._ledger.refresh()
         self._look()
-
-    def _read_binding(self) -> ByScope[Budget]:
-        return ByScope((budget, budget) for budget in self._store.all() if budget.binds)
-
-    async def is_bound(self, spender: Spender) -> bool:
-        budgets, until = self._binding
-        if time.monotonic() >= until:
-            budgets = await asyncio.to_thread(self._read_binding)
-            self._binding = budgets, time.monotonic() + STATUS_TTL_S
-        return bool(budgets.of(spender))
-
-    async def admit(self, quote: Quote, waiting: Callable[[str], None]) -> Admission:
-        """Reserve the worst case of a call. While only calls under way are in its way, it waits its turn."""
-        admission = await self._reserve(quote)
-        if admission.kind != "wait" or admission.budget is None:
-            return admission
-        waiting(f"Waiting: the rest of the budget {admission.budget.name!r} is reserved by calls under way.")
-        turn = self._turns.setdefault(admission.budget.id, asyncio.Lock())
-        async with turn:  # one asks again, the others queue up behind it
-            while (admission := await self._reserve(quote)).kind == "wait":
-                self._changed = self._changed or asyncio.Event()
-                self._changed.clear()
-                try:
-                    await asyncio.wait_for(self._changed.wait(), WAIT_POLL_S)
-                except TimeoutError:
-                    continue  # another process may have charged a call
-        return admission
 
     def left_for(self, spender: Spender) -> Decimal | None:
         """The least that is left in a budget of this spender, a second or two old; None = there is none.
@@ -271,40 +231,6 @@ class BudgetService:
             self._known = ByScope((each.budget, each) for each in statuses), time.monotonic() + STATUS_TTL_S
         finally:
             self._is_looking = False
-
-    def refusal(self, admission: Admission, quote: Quote) -> BudgetExceeded:
-        budget = admission.budget
-        assert budget is not None  # noqa: S101 - a refusal names its budget
-        resets_at = periods.window(budget, self._now())[1].isoformat(timespec="minutes")
-        if admission.reason == "unpriced":
-            text = f"The budget {budget.name!r} takes no model without a known price, such as {quote.spender.model}."
-            return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, reason="unpriced")
-        left, worst = from_nano(admission.left_nano), from_nano(quote.spent_nano + (quote.worst_nano or 0))
-        state = "is spent" if admission.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
-        text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
-        return BudgetExceeded(text, budget=budget.name, resets_at=resets_at)
-
-    def settled(self) -> None:
-        """A real call was recorded: the next look at the budgets must see it, and who waits may ask again."""
-        self._cached = [], 0.0
-        self._version += 1
-        if self._changed is not None:
-            self._changed.set()
-
-    def release(self, call_id: str) -> None:
-        """Give back what a call reserved that could not be recorded."""
-        self._writer.submit(lambda connection: self._ledger.release(connection, call_id))
-        self.settled()
-
-    async def _reserve(self, quote: Quote) -> Admission:
-        admission: Admission = await asyncio.wrap_future(self._writer.decide_together(self._ledger.reserve, quote))
-        return admission
-
-    def _forget(self) -> None:
-        # No lock: this also runs on the core's loop, which must never wait for a query.
-        self._version += 1
-        self._cached = [], 0.0
-        self._binding = ByScope(), 0.0
 
     def _refuse_taken(self, budget: Budget) -> None:
         if any(other.name == budget.name and other.id != budget.id for other in self._store.all()):

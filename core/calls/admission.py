@@ -2,30 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
 from core import clock
-from core.budgets.service import BudgetService
+from core.budgets import periods
+from core.budgets.ledger import Ledger
 from core.calls.accounting import quote_for, settle, within_cap
 from core.calls.answer import Accumulator
 from core.calls.call import Call
 from core.costs.service import PriceService
 from core.domain.budget import Admission, Quote, Spender
 from core.domain.generation import Model, Request
-from core.errors import InvalidRequest, ProviderTimeout
-from core.formats.money import to_nano
+from core.errors import BudgetExceeded, InvalidRequest, ProviderTimeout
+from core.formats.money import from_nano, to_nano
 from core.providers.base import Provider, tier_of
-
-Resolve = Callable[[str], Awaitable[tuple[Provider, Model]]]
+from core.providers.registry import Registry
 
 
 class Admitter:
-    def __init__(self, resolve: Resolve, budgets: BudgetService, prices: PriceService, timeout_s: float) -> None:
-        self._resolve = resolve
-        self._budgets = budgets
+    def __init__(self, registry: Registry, ledger: Ledger, prices: PriceService, timeout_s: float) -> None:
+        self._registry = registry
+        self._ledger = ledger
         self._prices = prices
         self._timeout_s = timeout_s
 
@@ -40,7 +39,7 @@ class Admitter:
             provider, model = state.provider, state.model
             assert provider is not None and model is not None  # noqa: S101 - set by the caller
             request, quote = self._quote(call, provider, model)
-            if model.is_simulated or not await self._budgets.is_bound(quote.spender):
+            if model.is_simulated or not await self._ledger.is_bound(quote.spender):
                 return request
             admission = await self._judged(state, quote, deadline)
             if admission.kind == "go":
@@ -52,8 +51,8 @@ class Admitter:
                 or budget is None
                 or any(budget.leads_to(m.provider, m.name) for m in tried)
             ):
-                raise self._budgets.refusal(admission, quote)
-            state.turn_to(*await self._resolve(budget.downgrade_to))
+                raise _refusal(admission, quote)
+            state.turn_to(*await self._registry.resolve(budget.downgrade_to))
             assert state.model is not None  # noqa: S101 - just set
             state.notes.append(
                 f"Budget {budget.name!r} is used up: {state.model.name} answered instead of {model.name}."
@@ -63,7 +62,7 @@ class Admitter:
         begun = time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, deadline - begun)):
-                return await self._budgets.admit(quote, partial(setattr, state, "waiting"))
+                return await self._ledger.admit(quote, partial(setattr, state, "waiting"))
         except TimeoutError:
             raise ProviderTimeout(
                 f"The budget had no free money within {self._timeout_s:g} s: calls under way hold it reserved.",
@@ -109,6 +108,19 @@ class Admitter:
             worst = quote.input_nano + int(quote.token_nano * longest) + 1
             quote = replace(quote, worst_nano=worst, shortest_tokens=min(quote.shortest_tokens, longest))
         return request, quote
+
+
+def _refusal(admission: Admission, quote: Quote) -> BudgetExceeded:
+    budget = admission.budget
+    assert budget is not None  # noqa: S101 - a refusal names its budget
+    resets_at = periods.window(budget, clock.now())[1].isoformat(timespec="minutes")
+    if admission.reason == "unpriced":
+        text = f"The budget {budget.name!r} takes no model without a known price, such as {quote.spender.model}."
+        return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, reason="unpriced")
+    left, worst = from_nano(admission.left_nano), from_nano(quote.spent_nano + (quote.worst_nano or 0))
+    state = "is spent" if admission.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
+    text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
+    return BudgetExceeded(text, budget=budget.name, resets_at=resets_at)
 
 
 def shortened(request: Request, longest: int | None, state: Accumulator, why: str) -> Request:

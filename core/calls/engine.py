@@ -18,8 +18,8 @@ from typing import Any, TypedDict, Unpack
 
 from core import clock
 from core.background import BackgroundLoop
-from core.budgets.service import BudgetService
-from core.calls.admission import Admitter, Resolve, check_parameters
+from core.budgets.ledger import Ledger
+from core.calls.admission import Admitter, check_parameters
 from core.calls.answer import ModelAnswer
 from core.calls.attempts import Attempts, Times
 from core.calls.breaker import Breakers
@@ -48,6 +48,7 @@ from core.errors import (
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
 from core.keys.rules import check_model
+from core.providers.registry import Registry
 from core.storage.calls.generations import to_body, to_row
 from core.storage.engine.writer import Work, Writer
 
@@ -84,8 +85,8 @@ class CallEngine:
         self,
         loop: BackgroundLoop,
         writer: Writer,
-        resolve: Resolve,
-        budgets: BudgetService,
+        registry: Registry,
+        ledger: Ledger,
         prices: PriceService,
         *,
         router: Router,
@@ -97,15 +98,15 @@ class CallEngine:
     ) -> None:
         self._loop = loop
         self._writer = writer
-        self._resolve = resolve
+        self._registry = registry
         self._router = router
-        self._budgets = budgets
+        self._ledger = ledger
         self._prices = prices
         self._timeout_s = timeout_s
         self._limits = limits
         self._cache = cache
         self._log_content = log_content
-        self._attempts = Attempts(Admitter(resolve, budgets, prices, timeout_s), breakers, Pacer(), timeout_s)
+        self._attempts = Attempts(Admitter(registry, ledger, prices, timeout_s), breakers, Pacer(), timeout_s)
         self._observers: list[Observer] = []
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
@@ -174,7 +175,7 @@ class CallEngine:
 
         async def count() -> int:
             await self._limits.take(origin.key, origin.user_id)
-            provider, model = await self._resolve(sent.model)
+            provider, model = await self._registry.resolve(sent.model)
             return await provider.count_tokens(replace(sent, model=model.name))
 
         return self._loop.run(count())
@@ -200,7 +201,7 @@ class CallEngine:
 
         async def record() -> None:
             with contextlib.suppress(AimmError):  # a vendor that is gone by now: then no price is known either
-                state.turn_to(*await self._resolve(request.model))
+                state.turn_to(*await self._registry.resolve(request.model))
             await self._record(call, lost, on_record)
 
         self._loop.run(record())
@@ -261,7 +262,7 @@ class CallEngine:
             return await self._record(call, error, on_record)
         # Nobody was asked: there is nothing to record.
         if call.answerer.fallback_from:
-            self._budgets.release(call.id)
+            self._ledger.release(call.id)
         return call.finish(error or Conflict("The call was stopped before it began."))
 
     async def _answer(self, call: Call) -> None:
@@ -285,7 +286,7 @@ class CallEngine:
         """Let one model answer. n_left: How many may still, this one included. Raises: AimmError."""
         state, now = call.state, time.monotonic()
         deadline = state.started_at + self._timeout_s
-        provider, model = await self._resolve(name)
+        provider, model = await self._registry.resolve(name)
         check_parameters(call.request, model)
         state.turn_to(provider, model)
         # Where a caller's texts must not be written down, no response is cached either.
@@ -302,7 +303,7 @@ class CallEngine:
         """The fallbacks from the first one on that somebody answers for, on none of these wires."""
         while names:
             try:
-                provider, _ = await self._resolve(names[0])
+                provider, _ = await self._registry.resolve(names[0])
                 if provider.wire not in refused_on:
                     break
             except AimmError:
@@ -317,7 +318,7 @@ class CallEngine:
         """
         if not isinstance(error, InvalidRequest):
             return ()
-        wire: Any = (call.state.provider or (await self._resolve(name))[0]).wire
+        wire: Any = (call.state.provider or (await self._registry.resolve(name))[0]).wire
         return (wire,) if call.request.native_for(wire) is None else (wire, "simulated")
 
     async def _fall_back(self, call: Call, name: str, error: AimmError, to: str) -> None:
@@ -353,12 +354,12 @@ class CallEngine:
             state.overhead_s = answer.overhead_s
             if call.answerer.fallback_from and generation.is_simulated:
                 # Simulated calls charge nothing, and the model that failed had reserved.
-                self._budgets.release(call.id)
+                self._ledger.release(call.id)
             await asyncio.wrap_future(self._log(call, generation, _all(works)))
             if not generation.is_simulated:
-                self._budgets.settled()
+                self._ledger.charged()
         except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
-            self._budgets.release(call.id)
+            self._ledger.release(call.id)
             if isinstance(caught, DatabaseUnavailable):
                 return call.finish(caught)
             logger.warning("a call could not be recorded: %s", type(caught).__name__)
@@ -383,7 +384,7 @@ class CallEngine:
 
     def _log(self, call: Call, generation: Generation, work: Work | None) -> "Future[None]":
         body = to_body(generation, content_kept(self._log_content, call.origin))
-        return self._writer.log(to_row(generation), body, work)
+        return self._writer.record_together(self._ledger.record, to_row(generation), body, work)
 
     def _tell(self, generation: Generation, facts: CallFacts) -> None:
         for observer in self._observers:

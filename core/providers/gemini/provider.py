@@ -18,7 +18,6 @@ from core.providers.gemini.errors import to_error
 from core.providers.gemini.request import as_came, to_body
 from core.providers.gemini.response import Reader, as_ended
 from core.providers.gemini.usage import to_usage
-from core.providers.http.answer import Answer
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import UNREADABLE, unreadable
 from core.providers.http.network import Network
@@ -50,6 +49,8 @@ class GeminiProvider:
             await chunks.aclose()
 
     async def _by_client(self, request: Request, timeout_s: float) -> AsyncGenerator[Chunk]:
+        from core.providers.gemini.transport import carried_by
+
         with _translated():
             responses = await self._open().models.generate_content_stream(
                 model=request.model, contents=to_body(request)["contents"], config=_config(request, timeout_s)
@@ -57,7 +58,7 @@ class GeminiProvider:
             reader = Reader()
             try:
                 async for response in responses:
-                    yield reader.read([json.loads(response.response_id)])
+                    yield reader.read([carried_by(response)])
             finally:
                 await responses.aclose()
 
@@ -156,7 +157,7 @@ class GeminiProvider:
 
             from core.providers.gemini.transport import GenaiTransport
 
-            transport = GenaiTransport(self._wire, self._wire.as_events, urlsplit(self._base_url).path.rstrip("/"))
+            transport = GenaiTransport(self._wire, urlsplit(self._base_url).path.rstrip("/"))
             # With a client of its own, google-genai follows redirects, tries again, and asks by whatever is installed.
             self._http = httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
             # Whatever is left out here, the client reads from the environment: another address, version or a replay.
@@ -236,29 +237,6 @@ class _Wire(HttpVendor):
         except ValueError:
             body = {"error": {"message": raw[:200].decode("utf-8", "replace").strip()}}
         return to_error(status, body, headers)
-
-    async def as_events(self, answer: Answer) -> AsyncGenerator[bytes]:
-        """An answer in whatever form as the events that google-genai reads."""
-        if await answer.is_whole():
-            _, values = await answer.whole()
-            self.refuse_errors(values)
-            for value in as_ended(values):
-                yield _carrying(value)
-            return
-        async for events in answer.events():
-            said, error = self.until_error([event for event in events if event.value is not None])
-            for event in said:
-                yield _carrying(event.value)
-            if error is not None:
-                raise error
-
-
-def _carrying(value: Any) -> bytes:
-    """A whole event as a text that google-genai hands on.
-
-    Its own form of one drops counts, finish messages and fields that it does not know, and refuses other shapes.
-    """
-    return b"data: " + json.encoded({"responseId": json.dumps(value)}) + b"\n\n"
 
 
 @contextmanager

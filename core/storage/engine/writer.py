@@ -35,6 +35,7 @@ PROBE, PROBE_BYTES = "probe", 64 * 1024
 
 @dataclass(slots=True)
 class _Job:
+    record: Record | None = None  # of a call, with its row and body
     row: dict[str, Any] | None = None
     body: dict[str, Any] | None = None
     work: Work | None = None
@@ -45,22 +46,20 @@ class _Job:
 
 
 class Writer:
-    """Accepts work from any thread; a future is done when its transaction is committed.
+    """Accepts work from any thread; a future is done when its transaction is committed."""
 
-    record: Writes the rows and the bodies of the calls that a transaction records; see core.storage.calls.record.
-    """
-
-    def __init__(self, database: Database, record: Record) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._record = record
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="aimm-writer", daemon=True)
         self._thread.start()
 
-    def log(self, row: dict[str, Any], body: dict[str, Any] | None, also: Work | None = None) -> "Future[Any]":
-        """Log a generation row with its body and rollups; `also` runs in the same transaction."""
-        return self._put(_Job(row, body, also))
+    def record_together(
+        self, record: Record, row: dict[str, Any], body: dict[str, Any] | None, also: Work | None = None
+    ) -> "Future[Any]":
+        """`record(connection, rows, bodies)` writes all calls that have gathered; `also` runs in the same transaction."""
+        return self._put(_Job(record, row, body, also))
 
     def submit(self, work: Work) -> "Future[Any]":
         """Run `work(connection)` in a transaction; the future carries its result or its error."""
@@ -177,7 +176,7 @@ class Writer:
         return ()
 
     def _execute(self, connection: Connection, batch: Sequence[_Job]) -> list[Any]:
-        rows = [job.row for job in batch if job.row is not None]
-        if rows:
-            self._record(connection, rows, [job.body for job in batch if job.body is not None])
+        for record in {job.record for job in batch if job.record is not None}:
+            mine = [job for job in batch if job.record == record]
+            record(connection, [j.row for j in mine if j.row], [j.body for j in mine if j.body is not None])
         return [job.work(connection) if job.work else None for job in batch]

@@ -29,7 +29,6 @@ from core.domain.price import Price
 from core.formats.money import to_nano
 from core.pricing.estimate import estimate, input_range, output_range
 from core.storage.calls.generations import to_row
-from core.storage.calls.record import recording
 from core.storage.engine.database import Database
 from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
@@ -50,13 +49,13 @@ def world(database_url: str):
     """Budgets at a fixed moment, and a function that logs a call so many hours ago."""
     database = Database(database_url)
     presence = Presence(database)
-    ledger = Ledger(presence)
-    writer = Writer(database, recording(ledger.charge))
+    writer = Writer(database)
+    ledger = Ledger(database, writer, presence)
 
     def log(hours_ago: float, **changes: object) -> None:
         moment = NOW - timedelta(hours=hours_ago)
         row = to_row(a_generation(f"g{clock.now_us()}{hours_ago}", **{"created_at": moment, **changes}))
-        writer.log(row, None).result()
+        writer.record_together(ledger.record, row, None).result()
 
     yield BudgetService(database, writer, ledger, lambda: NOW), log
     writer.close()
@@ -137,7 +136,7 @@ def test_a_budget_counts_its_period_its_model_and_real_money_only(world):
     log(13, cost_usd=Decimal("5"))  # yesterday
     log(1, cost_usd=Decimal("7"), provider="simulated")
     log(1, cost_usd=None, cost_status="unknown")
-    budgets.settled()
+    budgets._ledger.charged()
 
     one, everything = sorted(budgets.statuses(), key=lambda status: status.budget.period, reverse=True)
 
@@ -152,7 +151,7 @@ def test_the_banner_speaks_from_the_first_threshold_on(world, spent: str, reache
     budgets, log = world
     budgets.create("b", "1.00", period="day")
     log(1, cost_usd=Decimal(spent))
-    budgets.settled()
+    budgets._ledger.charged()
 
     assert budgets.statuses()[0].reached == reached
 
@@ -221,7 +220,7 @@ def test_calls_are_charged_to_the_budgets_that_cover_them(world):
         budgets.create(scope, "10", scope=scope)
     log(1, cost_usd=Decimal(1), tags=("a", "b"), key_id="k1")
     log(1, cost_usd=Decimal(2), user_id="u1", request_model="m2")
-    budgets.settled()
+    budgets._ledger.charged()
 
     spent = {status.budget.scope: status.spent_usd for status in budgets.statuses()}
 
@@ -233,7 +232,7 @@ def test_what_a_rolling_budget_counts_falls_out_by_the_hour(world):
     budgets.create("r", "10", period="rolling", rolling_hours=3)
     for hours in (0.1, 1, 2, 3, 4, 5):
         log(hours, cost_usd=Decimal(1))
-    budgets.settled()
+    budgets._ledger.charged()
 
     assert budgets.statuses()[0].spent_usd == 4  # the hour that the window begins in counts whole
 

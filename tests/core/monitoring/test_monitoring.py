@@ -9,7 +9,7 @@ from core import InvalidRequest, clock
 from core.domain.generation import Usage
 from core.monitoring.service import MonitoringService
 from core.storage.calls.generations import to_row
-from core.storage.calls.record import recording
+from core.storage.calls.record import log_rows
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
@@ -22,13 +22,13 @@ NOW = datetime(2026, 11, 16, 12, 30, tzinfo=UTC)  # a Monday, the middle of the 
 def world(database_url: str):
     """Monitoring at a fixed moment, and a function that logs a call so many hours ago."""
     database = Database(database_url)
-    writer = Writer(database, recording())
+    writer = Writer(database)
     rollups = RollupStore(database)
 
     def log(hours_ago: float, **changes: object) -> None:
         moment = NOW - timedelta(hours=hours_ago)
         row = to_row(a_generation(f"g{clock.now_us()}{hours_ago}", **{"created_at": moment, **changes}))
-        writer.log(row, None).result()
+        writer.record_together(log_rows, row, None).result()
 
     yield MonitoringService(rollups, lambda: NOW), log
     writer.close()

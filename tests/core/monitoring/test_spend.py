@@ -29,7 +29,6 @@ from core.monitoring.bills.reading import decoded, parse_bill
 from core.monitoring.bills.reconcile import days_of, one_number, reconcile
 from core.monitoring.bridge import NOTHING, ModelSpend, bridge
 from core.monitoring.spend import NOT_YET, SpendService
-from core.storage.calls.record import recording
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.presence import Presence
@@ -340,7 +339,7 @@ def test_spend_that_was_read_before_midnight_is_not_told_of_the_new_day(
     set_clock(midnight)  # what budgets have spent is kept for a second
     assert mm.alerts.evaluate() == []
 
-    mm.budgets.settled()
+    mm._ledger.charged()
     assert [alert.state for alert in mm.alerts.evaluate()] == ["resolved"]
 
 
@@ -348,7 +347,7 @@ def test_two_processes_that_see_a_threshold_passed_speak_once(open_manager: Open
     one, two = (open_manager(sqlite_url, takes_up=False, alert_webhook=receiver.url) for _ in range(2))
     one.budgets.create("team", "10", thresholds=[0.5])
     spend(one, "6")
-    two.budgets.settled()
+    two._ledger.charged()
 
     spoken = [*one.alerts.evaluate(), *two.alerts.evaluate()]
     assert len(spoken) == 1
@@ -1068,8 +1067,8 @@ def test_a_budget_in_any_time_zone_has_an_outlook_at_the_ends_of_its_period(
 ):
     now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
     database = Database(sqlite_url)
-    writer = Writer(database, recording())
-    service = BudgetService(database, writer, Ledger(Presence(database)), lambda: now)
+    writer = Writer(database)
+    service = BudgetService(database, writer, Ledger(database, writer, Presence(database)), lambda: now)
     spend = SpendService(RollupStore(database), SpendByStore(database), service, lambda: now)
 
     service.create("b", 5, scope=scope, timezone=zone)

@@ -24,7 +24,7 @@ from core.domain.message import Tool, ToolCall
 from core.domain.workflow import Step, Workflow
 from core.errors import AuthenticationError, DamagedRecord
 from core.storage.calls.generations import GenerationStore, to_body, to_row
-from core.storage.calls.record import recording
+from core.storage.calls.record import log_rows
 from core.storage.engine import damaged
 from core.storage.engine.database import _MIGRATIONS, Database, _to_url
 from core.storage.engine.writer import Writer
@@ -73,13 +73,13 @@ def damage(url: str, value: Any, columns: dict[str, tuple[str, ...]] = COLUMNS) 
 @pytest.mark.parametrize("missing", ["tools", "operation", "usages"])
 def test_a_row_without_one_of_its_columns_is_refused(database_url: str, missing: str):
     database = Database(database_url)
-    writer = Writer(database, recording())
+    writer = Writer(database)
     row, body = to_row(a_generation("g1")), to_body(a_generation("g1"), "full")
     for values in (row, body):
         values.pop(missing, None)
 
-    failed = writer.log(row, body).exception()
-    writer.log(to_row(a_generation("g2")), None).result()
+    failed = writer.record_together(log_rows, row, body).exception()
+    writer.record_together(log_rows, to_row(a_generation("g2")), None).result()
 
     assert missing in str(failed)
     assert [g.id for g in GenerationStore(database).latest()] == ["g2"]

@@ -25,7 +25,7 @@ from core.domain.generation import Generation, Message, Usage
 from core.domain.message import Media, ToolCall, ToolResult
 from core.statistics import histogram
 from core.storage.calls.generations import GenerationStore, to_body, to_row
-from core.storage.calls.record import recording
+from core.storage.calls.record import log_rows
 from core.storage.calls.responses import ResponseStore
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database, _to_url
@@ -45,13 +45,13 @@ def database(database_url: str):
 
 @pytest.fixture
 def writer(database: Database):
-    opened = Writer(database, recording())
+    opened = Writer(database)
     yield opened
     opened.close()
 
 
 def log(writer: Writer, *generations: Generation) -> None:
-    for done in [writer.log(to_row(generation), None) for generation in generations]:
+    for done in [writer.record_together(log_rows, to_row(generation), None) for generation in generations]:
         done.result()
 
 
@@ -114,9 +114,11 @@ def test_rollups_equal_the_raw_rows_whatever_was_logged(database: Database, writ
 
 
 def test_one_bad_row_does_not_take_its_batch_with_it(database: Database, writer: Writer):
-    good = [writer.log(to_row(a_generation(f"g{n}")), None) for n in range(20)]
-    bad = writer.log(to_row(a_generation("bad", usage=Usage(input_tokens=1, cached_tokens=2))), None)
-    twin = writer.log(to_row(a_generation("g3")), None)
+    good = [writer.record_together(log_rows, to_row(a_generation(f"g{n}")), None) for n in range(20)]
+    bad = writer.record_together(
+        log_rows, to_row(a_generation("bad", usage=Usage(input_tokens=1, cached_tokens=2))), None
+    )
+    twin = writer.record_together(log_rows, to_row(a_generation("g3")), None)
 
     for done in good:
         done.result()
@@ -128,10 +130,10 @@ def test_one_bad_row_does_not_take_its_batch_with_it(database: Database, writer:
 
 def test_two_processes_worth_of_writers_share_one_database(database: Database, database_url: str, writer: Writer):
     other_database = Database(database_url)
-    other = Writer(other_database, recording())
+    other = Writer(other_database)
     waiting = []
     for n in range(300):
-        waiting.append((writer if n % 2 else other).log(to_row(a_generation(f"g{n}")), None))
+        waiting.append((writer if n % 2 else other).record_together(log_rows, to_row(a_generation(f"g{n}")), None))
     for done in waiting:
         done.result()
     other.close()
@@ -215,9 +217,9 @@ def test_a_search_finds_a_text_however_its_letters_are_written(database: Databas
     for number, words in enumerate(SEARCHED):
         prompt, answer = (words, "") if number % 2 else ("", words)
         call = a_generation(f"g{number}", messages=(Message("user", prompt),), text=answer)
-        writer.log(to_row(call), to_body(call, "full")).result()
+        writer.record_together(log_rows, to_row(call), to_body(call, "full")).result()
     private = a_generation("private", messages=(Message("user", "Straße köln"),), text="Привет")
-    writer.log(to_row(private), to_body(private, "metadata")).result()
+    writer.record_together(log_rows, to_row(private), to_body(private, "metadata")).result()
 
     store = GenerationStore(database)
     for number, searches in enumerate(SEARCHED.values()):
@@ -231,7 +233,7 @@ def test_a_search_finds_parts_of_a_conversation_with_tools(database: Database, w
     parts = (ToolResult("1", "weather", "21 °C in MÜNCHEN"), Media("image/png", b"x"), "And tomorrow?")
     turns = (Message("model", "", (ToolCall("1", "weather", '{"city": "Zürich"}'),)), Message.of("user", parts))
     call = a_generation("g1", messages=turns)
-    writer.log(to_row(call), to_body(call, "full")).result()
+    writer.record_together(log_rows, to_row(call), to_body(call, "full")).result()
 
     assert [found(GenerationStore(database), words) for words in ("münchen", "ZÜRICH", "TOMORROW", "image/png")] == [
         ["g1"], ["g1"], ["g1"], [],
@@ -275,7 +277,7 @@ def test_calls_are_found_by_what_they_were_made_for_without_a_look_at_all_others
 
     at_revision(empty_database_url, "0013", put)
 
-    with closing(Database(empty_database_url)) as database, closing(Writer(database, recording())) as writer:
+    with closing(Database(empty_database_url)) as database, closing(Writer(database)) as writer:
         log(writer, *calls[5:])
         wanted = {"tag": ("b", "g8 g5 g2"), "key": ("k", "g9 g7 g5 g3 g1"), "user": ("ada", "g9 g8"), "workflow": ("digest", "g1 g0"), "status": ("failed", "g4")}  # fmt: skip
         for name, (value, ids) in wanted.items():

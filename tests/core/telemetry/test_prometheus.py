@@ -25,7 +25,7 @@ from core.domain.generation import Generation, Usage
 from core.domain.metrics import CallTotals, VariantTotals
 from core.statistics.sample_ratio import sequential_sample_ratio
 from core.storage.calls.generations import to_row
-from core.storage.calls.record import recording
+from core.storage.calls.record import log_rows
 from core.storage.calls.totals import TotalsStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
@@ -73,11 +73,11 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def log(database: Database) -> Iterator[Log]:
     """Records a call as the engine does."""
-    writer = Writer(database, recording())
+    writer = Writer(database)
 
     def log_(**changes: Any) -> Generation:
         g = a_generation(f"g_{random.random()}", **{"created_at": clock.now(), **changes})
-        writer.log(to_row(g), None).result()
+        writer.record_together(log_rows, to_row(g), None).result()
         return g
 
     yield log_
