@@ -23,7 +23,7 @@ from common import NO_VENDOR, ROOT, print_table, temporary_folder
 sys.path.insert(0, str(ROOT))
 from core import ModelManager
 from core.budgets import periods
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.clock import now_us
 from core.config import Settings
 from core.formats.money import to_nano
@@ -179,7 +179,7 @@ def overhead(url: str, n_in_flight: int, n_rounds: int) -> list[tuple[object, ..
                 waits.append(time.perf_counter() - began)
                 await asyncio.sleep(0.2 * (0.75 + (number * 7919 + turn * 104729) % 1000 / 2000))
                 row = template | {"id": quote.call_id, "created_at": quote.at_us}
-                await asyncio.wrap_future(mm._writer.record_together(mm._ledger.record, row, None))
+                await asyncio.wrap_future(mm._writer.record_together(mm.calls.recorder._record, row, None))
 
         async def all_() -> None:
             await asyncio.gather(*(one(number) for number in range(n_in_flight)))

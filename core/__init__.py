@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.calls.call import Call, CallView, Origin, Pipe
+    from core.calls.call import Call
+    from core.calls.origin import Origin
+    from core.calls.view import CallView, Pipe
     from core.config import Settings
     from core.domain.alert import Alert
     from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
@@ -50,7 +52,9 @@ if TYPE_CHECKING:
     from core.pricing.estimate import Estimate
 
 _NAMES_OF = {
-    "core.calls.call": "Call CallView Origin Pipe",
+    "core.calls.call": "Call",
+    "core.calls.origin": "Origin",
+    "core.calls.view": "CallView Pipe",
     "core.config": "Settings",
     "core.domain.alert": "Alert",
     "core.domain.budget": "Budget BudgetOutlook BudgetStatus",

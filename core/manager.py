@@ -11,10 +11,10 @@ from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
-from core.calls.call import Origin
 from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
 from core.calls.methods import CallMethods
+from core.calls.origin import Origin
 from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.costs.repricing import RepriceService
@@ -126,6 +126,7 @@ class ModelManager(CallMethods):
             usual_answer=lambda model: self.monitoring.usual_answer(model.name, simulated=model.is_simulated),
             default_model=self.settings.default_model,
         )
+        self._default_model = self.models.default
         self.vendors = VendorService(self._registry, self._loop)
         self.seen_models = SeenModels(*self._db)
 
@@ -254,9 +255,6 @@ class ModelManager(CallMethods):
             self._tracing.close()
         self._presence.close()
         self.database.close()
-
-    def _default_model(self) -> str:
-        return self.models.default()
 
     def is_ready(self) -> bool:
         """True where calls can be recorded just now."""

@@ -12,7 +12,6 @@ from datetime import datetime
 from core import ModelManager, clock
 from core.calls import attempts
 from core.domain.generation import Generation
-from core.storage.calls.generations import to_body, to_row
 
 
 @contextmanager
@@ -42,10 +41,9 @@ def retries_at_once() -> Iterator[None]:
 def record(manager: ModelManager, *generations: Generation) -> None:
     """Put calls on record as if they had just ended: rows, sums and budgets. Returns when they are durable."""
     content = manager.settings.log_content
-    record_together, ledger = manager._writer.record_together, manager._ledger
-    for done in [record_together(ledger.record, to_row(each), to_body(each, content)) for each in generations]:
+    for done in [manager.calls.recorder.write(each, content) for each in generations]:
         done.result()
-    ledger.charged()
+    manager._ledger.charged()
 
 
 def flush(manager: ModelManager) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from core import InvalidRequest, Origin
-from core.calls.accounting import checked_cap
+from core.domain.budget import checked_cap
 from core.domain.generation import MAX_CACHE_S
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from api.rest import schemas
 from api.rest.dependencies import Caller, Manager, Span, StrictRoute
 from api.rest.views import View, plain, tokens_view
 from core import Generation, Origin
-from core.calls.accounting import checked_cap
+from core.domain.budget import checked_cap
 
 router = APIRouter(route_class=StrictRoute)
 

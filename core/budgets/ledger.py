@@ -16,7 +16,6 @@ from core import clock
 from core.budgets import periods
 from core.domain.budget import Admission, Budget, ByScope, Quote, Spender
 from core.formats.money import to_nano
-from core.storage.calls.record import log_rows
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Rows, Writer
@@ -152,13 +151,8 @@ class Ledger:
         ledger_rows.reserve(connection, rows)
         return admissions
 
-    def record(self, connection: Connection, rows: Rows, bodies: Rows) -> None:
-        """Put calls on record and charge them to their budgets, which ends their reservations."""
-        ledger_rows.lock_ledger(connection)
-        log_rows(connection, rows, bodies)
-        self._charge(connection, rows)
-
-    def _charge(self, connection: Connection, rows: Rows) -> None:
+    def charge(self, connection: Connection, rows: Rows) -> None:
+        """Charge calls that are put on record to their budgets and end their reservations."""
         real = [row for row in rows if row["provider"] != "simulated"]
         if not real:
             return
@@ -196,17 +190,12 @@ class Ledger:
         ledger_rows.replace_spend(connection, budget.id, {key: c for key, c in charges.items() if c.n})
         ledger_rows.move_reservations(connection, budget.id, periods.bucket_us(budget, now_us))
 
-    def rewrite_all(self, connection: Connection, now_us: int) -> None:
+    def rewrite_all(self, connection: Connection, now_us: int, *, if_missing: bool = False) -> None:
+        """if_missing: Only the ledgers of budgets that have none yet."""
         ledger_rows.lock_ledger(connection, alone=True)
+        missing = ledger_rows.unseeded(connection)
         for budget in read_all(connection):
-            self.rewrite(connection, budget, now_us)
-
-    def seed(self, connection: Connection, now_us: int) -> None:
-        """Write the ledger of budgets that have none yet."""
-        ledger_rows.lock_ledger(connection, alone=True)
-        missing = set(ledger_rows.unseeded(connection))
-        for budget in read_all(connection):
-            if budget.id in missing:
+            if not if_missing or budget.id in missing:
                 self.rewrite(connection, budget, now_us)
 
     def _room(
@@ -246,11 +235,7 @@ class Ledger:
 def spender_of(row: Mapping[str, Any]) -> Spender:
     tags = tuple(tag for tag in row["tags"].split(",") if tag)
     return Spender(
-        provider=row["provider"],
-        model=row["request_model"],
-        user_id=row["user_id"],
-        key_id=row["key_id"],
-        tags=tags,
+        provider=row["provider"], model=row["request_model"], user_id=row["user_id"], key_id=row["key_id"], tags=tags
     )
 
 

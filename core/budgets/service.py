@@ -12,17 +12,7 @@ from typing import Any
 from core import clock
 from core.budgets import periods
 from core.budgets.ledger import Ledger
-from core.domain.budget import (
-    ACTIONS,
-    PERIODS,
-    SCOPE_KINDS,
-    Budget,
-    BudgetStatus,
-    ByScope,
-    Position,
-    Raise,
-    Spender,
-)
+from core.domain.budget import ACTIONS, PERIODS, SCOPE_KINDS, Budget, BudgetStatus, ByScope, Position, Raise, Spender
 from core.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
 from core.formats.money import dollars, from_nano
 from core.formats.names import normalise
@@ -61,11 +51,8 @@ class BudgetService:
         self._writer = writer
         self._ledger = ledger
         self._now = now
-        self._cached: tuple[list[BudgetStatus], float, int] = (
-            [],
-            0.0,
-            0,
-        )  # until when, and of which version of the ledger
+        # Until when it holds, and of which version of the ledger it is.
+        self._cached: tuple[list[BudgetStatus], float, int] = [], 0.0, 0
         # As `_cached`, kept until there is something newer.
         self._known: tuple[ByScope[BudgetStatus], float] = ByScope(), 0.0
         self._is_looking = False
@@ -77,7 +64,8 @@ class BudgetService:
         with self._database.read() as connection:
             missing = ledger_rows.unseeded(connection)
         if missing:
-            self._writer.run(lambda connection: self._ledger.seed(connection, clock.to_us(self._now())))
+            now_us = clock.to_us(self._now())
+            self._writer.run(lambda connection: self._ledger.rewrite_all(connection, now_us, if_missing=True))
 
     def create(
         self, name: str, limit_usd: Decimal | float | str, *, unless_refusing: bool = False, **fields: Any

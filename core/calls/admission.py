@@ -2,27 +2,36 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import partial
+from typing import TYPE_CHECKING
 
 from core import clock
 from core.budgets import periods
 from core.budgets.ledger import Ledger
-from core.calls.accounting import quote_for, settle, within_cap
-from core.calls.answer import Accumulator
-from core.calls.call import Call
+from core.calls.call import Accumulator, Call
 from core.costs.service import PriceService
 from core.domain.budget import Admission, Quote, Spender
 from core.domain.generation import Model, Request
-from core.errors import BudgetExceeded, InvalidRequest, ProviderTimeout
-from core.formats.money import from_nano, to_nano
+from core.domain.price import Price
+from core.errors import BudgetExceeded, CapReached, InvalidRequest, ProviderTimeout
+from core.formats.money import NANO, from_nano, to_nano
+from core.formats.text import as_list
+from core.pricing.cost import cost_of
+from core.pricing.tokens import longest_answer, longest_input, media_of
 from core.providers.base import Provider, tier_of
-from core.providers.registry import Registry
+
+if TYPE_CHECKING:
+    from core.providers.registry import Registry
+
+MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
+SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
 
 
 class Admitter:
-    def __init__(self, registry: Registry, ledger: Ledger, prices: PriceService, timeout_s: float) -> None:
+    def __init__(self, registry: "Registry", ledger: Ledger, prices: PriceService, timeout_s: float) -> None:
         self._registry = registry
         self._ledger = ledger
         self._prices = prices
@@ -80,29 +89,30 @@ class Admitter:
         tier = state.service_tier = _tier(request)
         prices = self._prices.possible(model.provider, model.name, state.created_at, tier)
         billed = [*state.lost, *state.usages]
-        spent = [settle(billed, price, is_estimated=False).cost_usd or Decimal(0) for price in prices] if billed else []
+        spent = (
+            [cost_of(billed, price, is_estimated=False).cost_usd or Decimal(0) for price in prices] if billed else []
+        )
         spender = Spender(
-            provider=model.provider,
-            model=model.name,
-            user_id=origin.user_id,
-            key_id=origin.key_id,
-            tags=origin.tags,
+            provider=model.provider, model=model.name, user_id=origin.user_id, key_id=origin.key_id, tags=origin.tags
         )
         usual = self._prices.price(model.provider, model.name, state.created_at, tier)
         state.answerer = replace(state.answerer, spender=spender, price_id=usual.id if usual else "")
-        spent_nano = to_nano(max(spent, default=Decimal(0)))
-        at_us = clock.to_us(state.created_at)
-        quote = quote_for(request, model, prices, spender, call_id=call.id, at_us=at_us, spent_nano=spent_nano)
-        quote = replace(quote, is_again=bool(billed or state.answerer.fallback_from))
-        if usual is None and not model.name.endswith("-latest"):
-            quote = replace(quote, is_unpriced=True)
-        if quote.worst_nano is None and getattr(provider, "may_charge", False):
-            quote = replace(quote, may_be_charged=True)
+        bare = Quote(
+            call_id=call.id,
+            at_us=clock.to_us(state.created_at),
+            spender=spender,
+            worst_nano=None,
+            spent_nano=to_nano(max(spent, default=Decimal(0))),
+            may_be_charged=getattr(provider, "may_charge", False),
+            is_unpriced=usual is None and not model.name.endswith("-latest"),
+            is_again=bool(billed or state.answerer.fallback_from),
+        )
+        quote = quote_for(bare, request, model, prices)
         if origin.cap_usd is None:
             return request, quote
         # What models have cost that failed before is in the ledger already, but the caller's cap is for all of them.
         before_nano = to_nano(state.answerer.spent_before_usd or Decimal(0))
-        longest = within_cap(replace(quote, spent_nano=quote.spent_nano + before_nano), origin.cap_usd)
+        longest = _within_cap(replace(quote, spent_nano=quote.spent_nano + before_nano), origin.cap_usd)
         if longest is not None:
             request = shortened(request, longest, state, "the rest of its cap")
             worst = quote.input_nano + int(quote.token_nano * longest) + 1
@@ -121,6 +131,58 @@ def _refusal(admission: Admission, quote: Quote) -> BudgetExceeded:
     state = "is spent" if admission.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
     text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
     return BudgetExceeded(text, budget=budget.name, resets_at=resets_at)
+
+
+def quote_for(bare: Quote, request: Request, model: Model, prices: Sequence[Price]) -> Quote:
+    """The quote of a call with the most that it can cost, at the dearest of the prices that it may turn out to have."""
+    n_input, media = longest_input(request, model), media_of(request)
+    n_searches = MOST_SEARCHES if _may_search(request) else 0
+    inputs, outputs = [], []  # nano-dollars: all of the input, and a token of the answer
+    for price in prices:
+        reading, fee = price.dearest_input(n_input, media), price.fee(n_searches)
+        if reading is not None and fee is not None:
+            inputs.append(reading * NANO / 1_000_000 * n_input + fee * NANO)
+            outputs.append(price.dearest_output(n_input) * NANO / 1_000_000)
+    if not inputs:
+        return bare
+    token_nano = max(outputs)
+    input_nano = int(max(inputs).to_integral_value(ROUND_CEILING))
+    may_shorten = request.parameters.max_tokens is None and "max_tokens" in model.accepts and token_nano > 0
+    return replace(
+        bare,
+        worst_nano=input_nano + int((token_nano * longest_answer(request, model)).to_integral_value(ROUND_CEILING)),
+        input_nano=input_nano,
+        token_nano=token_nano,
+        shortest_tokens=SHORTEST_ANSWER if may_shorten else 0,
+    )
+
+
+def _may_search(request: Request) -> bool:
+    """Tell whether a request as it came lets the vendor search the web, which is charged by the search."""
+    body = request.native.body if request.native is not None else {}
+    words = {word for tool in as_list(body.get("tools")) if isinstance(tool, dict) for word in tool}
+    return any("search" in word.lower() for word in (*words, *body))
+
+
+def _within_cap(quote: Quote, cap_usd: Decimal) -> int | None:
+    """The tokens that an answer may have so that the call cannot pass its cap; None = as many as asked for.
+
+    Raises:
+        CapReached: Not even a short answer fits, or the model has no price to hold against the cap.
+    """
+    cap = to_nano(cap_usd)
+    if quote.worst_nano is None or quote.is_unpriced:
+        raise CapReached(f"{quote.spender.model} has no known price, so a cap of ${cap_usd:f} cannot be kept.")
+    if quote.spent_nano + quote.worst_nano <= cap:
+        return None
+    least = quote.spent_nano + quote.input_nano + quote.token_nano * quote.shortest_tokens
+    if not quote.shortest_tokens or least > cap:
+        left = Decimal(max(cap - quote.spent_nano, 0)) / NANO
+        raise CapReached(
+            f"A call of {quote.spender.model} may cost ${Decimal(quote.worst_nano) / NANO:.6f};"
+            f" ${left:.6f} of the cap is left."
+        )
+    return int((cap - quote.spent_nano - quote.input_nano) / quote.token_nano)
 
 
 def shortened(request: Request, longest: int | None, state: Accumulator, why: str) -> Request:

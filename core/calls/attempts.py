@@ -6,14 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.calls.accounting import estimated_usage
 from core.calls.admission import Admitter
-from core.calls.answer import is_billable
 from core.calls.breaker import Breakers
-from core.calls.call import Call
+from core.calls.call import Call, is_billable
 from core.calls.limits import Pacer
 from core.domain.generation import Chunk, Request
 from core.errors import AimmError, ProviderError, ProviderTimeout, RateLimited
+from core.pricing.tokens import estimated_usage
 
 HELD_BYTES = 64 * 1024  # whoever sends more says something, if nothing that is read here, such as sounds
 MAX_ATTEMPTS = 5

@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from core import clock
-from core.calls.answer import Accumulator
-from core.calls.call import Call, Origin
+from core.calls.call import Accumulator, Call
+from core.calls.origin import Origin
 from core.domain.generation import Chunk, Model, Request, ToolDelta, Usage
 from core.formats import strict_json as json
 from core.storage.calls.generations import usage_from_json, usage_to_json

@@ -1,156 +1,64 @@
-"""A call: who asks (Origin), what is sent (Route), and its handle, which is safe to use from any thread."""
+"""A call: its handle, which is safe to use from any thread, its state while it runs, and the answer that this makes."""
 
 import asyncio
+import secrets
 import threading
-from collections import deque
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any
 
-from core.calls.answer import Accumulator, Answerer
+from core import clock
+from core.calls.origin import Origin
+from core.calls.view import CallView
+from core.domain.budget import Spender
 from core.domain.experiment import Assignment
-from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS, Chunk, Generation, Request, Source, Usage
-from core.domain.key import Key
-from core.errors import AimmError
-from core.formats.text import MAX_TAGS, is_storable, make_lists, tags_problem
+from core.domain.generation import Chunk, FinishReason, Generation, Model, Request, Status, ToolDelta, Usage
+from core.domain.message import ToolCall
+from core.errors import AimmError, Blocked, ProviderError, ProviderUnavailable, Upstream
+from core.formats.text import mended
+from core.pricing.tokens import at_least
+from core.providers.base import Provider
 
 OnChunk = Callable[[Chunk | None], None]
-# Who an experiment assigns to a variant: a user, a session, a request. An assignment that was made before is kept.
-Unit = str | Assignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """The caller of a model and what it is for. ref_id, ref_part, user_id, key_id, tags: see Generation.
+class Answerer:
+    """The model that answers a call and who pays for it, as far as that is known before the first chunk.
 
-    ref_name: `workflow:` or `experiment:` with its name.
-    cap_usd: What this call may cost at most.
-    key: With which key it was asked for.
-    fallbacks: Models that answer, in this order, where the one asked for fails.
-    cache_s: For how long its response may be cached; 0 = not at all, None = not said.
-    is_private: Keep no text of it.
-    is_permitted: The key's rules need no second look: they were applied to the alias, experiment or comparison that
-        this call is made for.
-    traceparent: The caller's trace, as W3C writes it.
+    wire: The vendor's.
+    price_id: Of the usual price.
+    spender: The one whose budgets pay.
+    fallback_from: "model error" of the model that should have answered; empty = it does.
+    spent_before_usd: What models cost that failed before; None = not known.
+    is_hit: The answer is a cached response.
     """
 
-    source: Source = "python"
-    ref_id: str | None = None
-    ref_part: str | None = None
-    ref_name: str = ""
-    user_id: str = ""
-    key_id: str = ""
-    tags: tuple[str, ...] = ()
-    cap_usd: Decimal | None = None
-    key: Key | None = None
-    fallbacks: tuple[str, ...] = ()
-    cache_s: int | None = None
-    is_private: bool = False
-    is_permitted: bool = False
-    traceparent: str = ""
-
-    def __post_init__(self) -> None:
-        make_lists(self, "tags", "fallbacks")
-        if self.key is not None and not self.key_id:
-            object.__setattr__(self, "key_id", self.key.id)
-            object.__setattr__(self, "tags", tuple(dict.fromkeys((*self.key.tags, *self.tags))))
-
-    def problem(self) -> str:
-        """The first thing that is wrong with it, in words; empty = nothing."""
-        if len(self.user_id) > 500 or not is_storable(self.user_id):
-            return "user must have at most 500 characters, and no NUL or half of a surrogate pair"
-        if len(self.fallbacks) > MAX_FALLBACKS:
-            return f"{len(self.fallbacks)} fallbacks given, at most {MAX_FALLBACKS} are taken"
-        if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:
-            return f"cache_s == {self.cache_s}, must be 0 to {MAX_CACHE_S:,} seconds"
-        return tags_problem(self.tags)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A request as it is sent.
-
-    assignment: The variant that an experiment chose; None = none did.
-    shadows: (position, request) of what is asked beside it and never returned.
-    """
-
-    request: Request
-    origin: Origin
-    assignment: Assignment | None = None
-    shadows: tuple[tuple[int, Request], ...] = ()
-
-    def shadow_origin(self, position: int, call_id: str) -> Origin:
-        """The origin of a shadow's call, by which it is found beside what was served."""
-        part = f"shadow:{position}:{call_id}"
-        tags = tuple(dict.fromkeys((*self.origin.tags[: MAX_TAGS - 1], "shadow")))
-        return replace(self.origin, ref_part=part, tags=tags, fallbacks=(), cache_s=0)
-
-
-class Router(Protocol):
-    """The part of a feature that decides who answers: aliases, experiments, rollouts."""
-
-    def is_quick(self, request: Request) -> bool:
-        """Tell whether `route` can answer at once, without the database."""
-        ...
-
-    def at_target(self, request: Request) -> Request:
-        """The request as the target of its alias is sent it, for what is no call and assigns nobody."""
-        ...
-
-    def route(self, request: Request, origin: Origin, unit: Unit, force: str | int | None) -> Route:
-        """The route of a request. force: A variant for trying it out; it is served and not counted.
-
-        Raises:
-            AimmError: The name asked for stands for nothing, or nothing that takes this request.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallView:
-    """A moment of a running call. waiting: why nothing happens, e.g. a retry."""
-
-    text: str
-    thinking: str
-    elapsed_s: float
-    ttft_s: float | None
-    usage: Usage | None
-    waiting: str
-    is_done: bool
-
-    def left_s(self, usual_tokens: int) -> float | None:
-        """The time left at the speed so far if the answer gets as long as usual; None before its first text."""
-        if self.is_done:
-            return 0.0
-        if self.ttft_s is None or not self.text:
-            return None
-        return (self.elapsed_s - self.ttft_s) * max(0.0, usual_tokens / self.n_tokens - 1)
-
-    @property
-    def n_tokens(self) -> int:
-        """The output tokens so far, as the vendor says or by the usual four letters a token."""
-        return self.usage.output_tokens if self.usage else max(1, len(self.text) // 4)
+    model: Model | None = None
+    wire: str = ""
+    price_id: str = ""
+    spender: Spender | None = None
+    fallback_from: str = ""
+    spent_before_usd: Decimal | None = Decimal(0)
+    is_hit: bool = False
 
 
 class Call:
     """The handle of one call. `done` is set once its row is durable."""
 
     def __init__(
-        self,
-        call_id: str,
-        request: Request,
-        origin: Origin,
-        on_chunk: OnChunk | None = None,
-        assignment: Assignment | None = None,
+        self, request: Request, origin: Origin, on_chunk: OnChunk | None = None, assignment: Assignment | None = None
     ) -> None:
         """Describe a call that has not begun.
 
         on_chunk: Gets each chunk, and None at the end, in the core's loop.
         assignment: An experiment's choice.
         """
-        self.id = call_id
+        self.id = new_id()
         self.request = request
         self.origin = origin
         self.assignment = assignment
@@ -282,32 +190,258 @@ class Call:
             self._on_chunk(None)
 
 
-class Pipe:
-    """Chunks from the core's loop to a reader on a loop, often the same. Give `put` to a call as its `on_chunk`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswer:
+    """The answer of one model, whole, in part or none, and what may be billed for it. Times in seconds.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._chunks: deque[Chunk | None] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+    error: Why there is no whole answer.
+    is_stopped: Its caller stopped it.
+    is_waiting: It lay between two attempts then.
+    usages: The vendor's count of each attempt.
+    is_undercounted: The answer went on after the last count.
+    lost: Our own estimate of attempts that may be billed, sent no count, and were followed by another.
+    causes: Why attempts failed.
+    notes: What became of the call on its way.
+    vendor_s, waited_s: How long vendors had the request, and how long it lay waiting; the rest is our own.
+    """
 
-    def put(self, chunk: Chunk | None) -> None:
-        if threading.get_ident() == self._thread:
-            self._put(chunk)
-        else:
-            self._loop.call_soon_threadsafe(self._put, chunk)
+    created_at: datetime
+    provider: str
+    model: Model | None
+    text: str
+    thinking: str
+    tool_calls: tuple[ToolCall, ...]
+    has_output: bool
+    finish_reason: FinishReason | None
+    reason: str | None
+    response_model: str | None
+    service_tier: str
+    usages: tuple[Usage, ...]
+    lost: tuple[Usage, ...]
+    is_undercounted: bool
+    is_hit: bool
+    n_attempts: int
+    causes: tuple[str, ...]
+    notes: tuple[str, ...]
+    latency_s: float
+    ttft_s: float | None
+    vendor_s: float
+    waited_s: float
+    is_stopped: bool
+    is_waiting: bool
+    error: AimmError | None
 
-    def _put(self, chunk: Chunk | None) -> None:
-        self._chunks.append(chunk)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    @property
+    def written(self) -> str:
+        """All that the model wrote: its text, and what it called tools with."""
+        return self.text + _called_with(self.tool_calls)
 
-    async def get(self) -> Chunk | None:
-        """The next chunk; None = the call has ended and is recorded."""
-        while not self._chunks:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return self._chunks.popleft()
+    @property
+    def overhead_s(self) -> float:
+        """Our own share of the time."""
+        return max(0.0, self.latency_s - self.vendor_s - self.waited_s)
+
+    @property
+    def outcome(self) -> tuple[Status, AimmError | None]:
+        """The status of the answer, and why it is no whole one."""
+        if self.is_stopped and self.finish_reason is None and self.error is None:
+            return "stopped", None
+        if self.finish_reason == "content_filter":
+            category = self.reason or "content_filter"
+            return "blocked", Blocked(f"The vendor blocked this: {category}.", category=category)
+        if isinstance(self.error, Blocked):
+            return "blocked", self.error
+        if (failed := failure_of(self.finish_reason, self.reason, has_output=self.has_output)) is not None:
+            return "truncated", failed
+        if self.finish_reason is not None:
+            return "ok", None  # whole, whatever happened to the connection afterwards
+        if self.error is not None:
+            return "truncated" if self.text or self.tool_calls else "error", self.error
+        return "truncated", ProviderError("The stream broke off before its end.")
+
+    @property
+    def may_be_billed(self) -> bool:
+        """True if a call without any count may have cost something; unknown is not zero.
+
+        A refusal and a vendor that was never reached cost nothing; a time-out and an answer that broke, was empty or
+        could not be read may well be billed.
+        """
+        if not self.n_attempts:
+            return False
+        status, error = self.outcome
+        if self.has_output or status == "ok":
+            return True
+        if status == "stopped":
+            return not self.is_waiting  # between two attempts nothing is under way
+        return is_billable(error)
+
+
+_TAKEN = (  # over from an accumulator as they are
+    "created_at", "model", "text", "thinking", "tool_calls", "has_output", "finish_reason", "reason", "response_model",
+    "service_tier", "is_undercounted", "n_attempts", "vendor_s", "waited_s", "is_stopped",
+)  # fmt: skip
+
+
+@dataclass(slots=True, kw_only=True)
+class Accumulator:
+    """The state of a running call, and its one owner: who is asked, what has come so far, what it may cost.
+
+    See ModelAnswer for the other fields.
+
+    waiting: The reason why nothing happens just now.
+    digest: The name by which the answer may be cached.
+    chunks: All of them, where they are to be cached.
+    """
+
+    started_at: float = field(default_factory=time.monotonic)
+    created_at: datetime = field(default_factory=clock.now)
+    finished_at: float | None = None
+    answerer: Answerer = Answerer()
+    provider: Provider | None = None
+    model: Model | None = None
+    waiting: str = ""
+    is_stopped: bool = False
+    digest: str = ""
+    chunks: list[Chunk] | None = None
+    usage: Usage | None = None
+    first_text_at: float | None = None
+    finish_reason: FinishReason | None = None
+    reason: str | None = None
+    response_model: str | None = None
+    service_tier: str = "standard"
+    is_undercounted: bool = False
+    n_attempts: int = 0
+    usages: list[Usage] = field(default_factory=list)
+    lost: list[Usage] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    vendor_s: float = 0.0
+    waited_s: float = 0.0
+    overhead_s: float = 0.0
+    _texts: list[str] = field(default_factory=list)
+    _thoughts: list[str] = field(default_factory=list)
+    _tools: dict[int, list[ToolDelta]] = field(default_factory=dict)
+    _counted: Usage | None = None  # by the attempt under way
+    _is_outgrown: bool = False
+
+    @property
+    def text(self) -> str:
+        return mended("".join(self._texts))
+
+    @property
+    def thinking(self) -> str:
+        return mended("".join(self._thoughts))
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._texts or self._thoughts or self._tools)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools that the model made."""
+        found = []
+        for at in sorted(self._tools):
+            deltas = self._tools[at]
+            call_id, signature = (
+                next((text for delta in deltas if (text := getattr(delta, name))), "") for name in ("id", "signature")
+            )
+            name, arguments = ("".join(getattr(delta, name) for delta in deltas) for name in ("name", "arguments"))
+            found.append(ToolCall(call_id, name, mended(arguments), signature))
+        return tuple(found)
+
+    def turn_to(self, provider: Provider, model: Model) -> None:
+        """Turn to a model: the first, a fallback, or the one of a downgrade."""
+        self.provider, self.model = provider, model
+        self.answerer = replace(self.answerer, model=model, wire=provider.wire)
+
+    def fall_back(self, note: str) -> None:
+        """Begin anew for the next model; what was spent in time and money before stays known."""
+        self.created_at, self.provider, self.model, self.digest = clock.now(), None, None, ""
+        self.usage, self.finish_reason, self.reason, self.response_model = None, None, None, None
+        self.service_tier, self.is_undercounted, self.n_attempts = "standard", False, 0
+        self.usages, self.lost, self.causes, self.notes = [], [], [], [note]
+
+    def begin_attempt(self) -> None:
+        self.n_attempts += 1
+        self.waiting = ""
+        self.overhead_s = time.monotonic() - self.started_at - self.vendor_s - self.waited_s
+        self.finish_reason = self.reason = self._counted = None
+        self._is_outgrown = False
+
+    def add(self, chunk: Chunk) -> None:
+        """Take a chunk in."""
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.reason = chunk.reason or self.reason
+        self.response_model = chunk.response_model or self.response_model
+        self.service_tier = chunk.service_tier or self.service_tier
+        if chunk.usage is not None:
+            self.usage, self._counted, self._is_outgrown = chunk.usage, chunk.usage, False
+        elif chunk.text or chunk.thinking or chunk.tools:
+            self._is_outgrown = True
+        if chunk.thinking:
+            self._thoughts.append(chunk.thinking)
+        for delta in chunk.tools:
+            self._tools.setdefault(delta.index, []).append(delta)
+        if chunk.text:
+            self._texts.append(chunk.text)
+        if self.first_text_at is None and (chunk.text or chunk.tools or chunk.vectors):
+            self.first_text_at = time.monotonic()
+        if self.chunks is not None:
+            self.chunks.append(chunk)
+
+    def end_attempt(self) -> None:
+        """Note the attempt's usage: no less than what came, where the vendor's count did not see all of it."""
+        usage = self._counted
+        if usage is None:
+            return
+        written = self.text + _called_with(self.tool_calls)
+        if self._is_outgrown or (written and usage.output_tokens == usage.thinking_tokens):
+            usage, self.is_undercounted = at_least(usage, written, self.thinking), True
+        self.usages.append(usage)
+
+    def elapsed_s(self) -> float:
+        return (self.finished_at or time.monotonic()) - self.started_at
+
+    def ttft_s(self) -> float | None:
+        return None if self.first_text_at is None else self.first_text_at - self.started_at
+
+    def failure(self) -> AimmError | None:
+        """See `failure_of`."""
+        return failure_of(self.finish_reason, self.reason, has_output=self.has_output)
+
+    def answer(self, error: AimmError | None) -> ModelAnswer:
+        """The answer as it stands. error: Why it goes no further."""
+        taken: dict[str, Any] = {name: getattr(self, name) for name in _TAKEN}
+        taken |= {name: tuple(getattr(self, name)) for name in ("usages", "lost", "causes", "notes")}
+        return ModelAnswer(
+            **taken,
+            provider=self.provider.name if self.provider else "unknown",
+            is_hit=self.answerer.is_hit,
+            latency_s=self.elapsed_s(),
+            ttft_s=self.ttft_s(),
+            is_waiting=bool(self.waiting),
+            error=error,
+        )
+
+
+def failure_of(finish_reason: FinishReason | None, reason: str | None, *, has_output: bool) -> AimmError | None:
+    """The error of an answer that its vendor ended in order and that is none: nothing said, a tool not called."""
+    if finish_reason != "error" and (finish_reason != "other" or has_output):
+        return None
+    error = ProviderError(f"The model's answer ended as {reason}.", hint="Try again, or take another model.")
+    error.is_retryable = False  # it is charged for, so whether to ask again is the caller's choice
+    error.upstream = Upstream(200, (reason or "").partition(":")[0], message=error.message)
+    return error
+
+
+def is_billable(error: AimmError | None) -> bool:
+    """Tell whether an attempt that ended so, without any count, may be billed: it was begun, and then broke."""
+    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
+
+
+def _called_with(tool_calls: tuple[ToolCall, ...]) -> str:
+    return "".join(called.name + called.arguments for called in tool_calls)
+
+
+def new_id() -> str:
+    return f"g_{clock.now_us():x}{secrets.token_hex(5)}"

@@ -6,38 +6,32 @@ Nothing else asks a provider.
 import asyncio
 import contextlib
 import logging
-import secrets
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from core import clock
 from core.background import BackgroundLoop
 from core.budgets.ledger import Ledger
 from core.calls.admission import Admitter, check_parameters
-from core.calls.answer import ModelAnswer
 from core.calls.attempts import Attempts, Times
 from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
-from core.calls.call import Call, OnChunk, Origin, Router, Unit
+from core.calls.call import Call, OnChunk
 from core.calls.limits import Pacer, RateLimits
-from core.calls.recording import CallFacts, Observer, content_kept, error_text, facts_of, generation_of
+from core.calls.origin import Origin, Router, Unit
+from core.calls.recording import Observer, OnRecord, Recorder, error_text
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
 from core.domain.generation import Generation, Request
-from core.domain.price import Price
 from core.errors import (
     AimmError,
     AuthenticationError,
     BudgetExceeded,
     Conflict,
     ContextTooLong,
-    DatabaseUnavailable,
     Interrupted,
     InvalidRequest,
     ModelNotFound,
@@ -48,9 +42,10 @@ from core.errors import (
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
 from core.keys.rules import check_model
-from core.providers.registry import Registry
-from core.storage.calls.generations import to_body, to_row
-from core.storage.engine.writer import Work, Writer
+from core.storage.engine.writer import Writer
+
+if TYPE_CHECKING:
+    from core.providers.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +63,6 @@ _ELSEWHERE = (
 )
 
 
-OnRecord = Callable[[Generation], Work]
-
-
 class CallOptions(TypedDict, total=False):
     """All that is said of a call beside its request and origin; see CallEngine.submit."""
 
@@ -85,7 +77,7 @@ class CallEngine:
         self,
         loop: BackgroundLoop,
         writer: Writer,
-        registry: Registry,
+        registry: "Registry",
         ledger: Ledger,
         prices: PriceService,
         *,
@@ -101,13 +93,11 @@ class CallEngine:
         self._registry = registry
         self._router = router
         self._ledger = ledger
-        self._prices = prices
         self._timeout_s = timeout_s
         self._limits = limits
         self._cache = cache
-        self._log_content = log_content
         self._attempts = Attempts(Admitter(registry, ledger, prices, timeout_s), breakers, Pacer(), timeout_s)
-        self._observers: list[Observer] = []
+        self.recorder = Recorder(writer, ledger, prices, log_content)
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
         self.n_in_flight = 0
@@ -115,7 +105,7 @@ class CallEngine:
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer of every call once it is recorded; in the core's loop, so it must be quick."""
-        self._observers.append(observer)
+        self.recorder.observers.append(observer)
 
     def submit(
         self,
@@ -145,9 +135,9 @@ class CallEngine:
         route = self._router.route(request, origin, unit, force)
         if route.request is not request:
             check_request(route.request)
-        call = self._start(Call(_new_id(), route.request, route.origin, on_chunk, route.assignment), on_record)
+        call = self._start(Call(route.request, route.origin, on_chunk, route.assignment), on_record)
         for position, shadow in route.shadows:
-            self._start(Call(_new_id(), shadow, route.shadow_origin(position, call.id)), None)
+            self._start(Call(shadow, route.shadow_origin(position, call.id)), None)
         return call
 
     async def asubmit(self, request: Request, origin: Origin, **options: Unpack[CallOptions]) -> Call:
@@ -194,7 +184,7 @@ class CallEngine:
 
     def record_lost(self, request: Request, origin: Origin, asked_at: datetime, on_record: OnRecord) -> Generation:
         """Put a call on record that ended with its process, at an estimated cost: at least its prompt's."""
-        call, lost = Call(_new_id(), request, origin), Interrupted("The process ended before the answer came.")
+        call, lost = Call(request, origin), Interrupted("The process ended before the answer came.")
         state = call.state
         state.created_at, state.n_attempts = asked_at, 1
         state.finished_at = state.started_at  # how long it went on is not known
@@ -202,7 +192,7 @@ class CallEngine:
         async def record() -> None:
             with contextlib.suppress(AimmError):  # a vendor that is gone by now: then no price is known either
                 state.turn_to(*await self._registry.resolve(request.model))
-            await self._record(call, lost, on_record)
+            await self.recorder.record(call, lost, on_record)
 
         self._loop.run(record())
         return call.result()
@@ -259,7 +249,7 @@ class CallEngine:
             self._forget(call)
         call.state.finished_at = time.monotonic()
         if call.state.model is not None:
-            return await self._record(call, error, on_record)
+            return await self.recorder.record(call, error, on_record)
         # Nobody was asked: there is nothing to record.
         if call.answerer.fallback_from:
             self._ledger.release(call.id)
@@ -290,7 +280,7 @@ class CallEngine:
         check_parameters(call.request, model)
         state.turn_to(provider, model)
         # Where a caller's texts must not be written down, no response is cached either.
-        if call.origin.cache_s and content_kept(self._log_content, call.origin) == "full":
+        if call.origin.cache_s and self.recorder.kept(call.origin) == "full":
             state.digest, cached = await self._cache.find(call.request, model, call.origin)
             if cached is not None:
                 cached.replay(call)
@@ -325,89 +315,12 @@ class CallEngine:
         """Turn to the next model, once the cost of the one that failed is in the ledger."""
         failed, state = call.state.answer(error), call.state
         before = state.answerer
-        words = error_text(error, content_kept(self._log_content, call.origin))
+        words = error_text(error, self.recorder.kept(call.origin))
         state.fall_back(f"Fell back from {name}: {words[:200]}")
         first = before.fallback_from or f"{failed.model.name if failed.model else name} {error.code}"
         state.answerer = replace(before, fallback_from=first)
-        if failed.model is None:
-            return
-        generation, price = self._recorded(call, failed)
-        if generation.may_have_cost:
-            spent, cost = before.spent_before_usd, generation.cost_usd
-            both = None if spent is None or cost is None else spent + cost
-            state.answerer = replace(state.answerer, spent_before_usd=both)
-        # It is no call of an experiment: that one counts once.
-        note = f"{generation.note} Fell back to {to}; the answer is {call.id}.".strip()
-        generation = replace(generation, id=_new_id(), ref_id=None, ref_part=None, note=note)
-        # What was reserved stays so, under the call's own id: the next model's reservation takes its place.
-        written = asyncio.wrap_future(self._log(call, generation, self._prices.pin(price)))
-        self._tell(generation, CallFacts(overhead_s=0.0, n_retries=max(0, failed.n_attempts - 1)))
-        await asyncio.shield(written)
-
-    async def _record(self, call: Call, error: AimmError | None, on_record: OnRecord | None) -> None:
-        state, answer = call.state, call.state.answer(error)
-        try:
-            generation, price = self._recorded(call, answer)
-            works = [self._prices.pin(price), on_record(generation) if on_record else None]
-            if generation.status == "ok" and state.digest and state.chunks and call.origin.cache_s:
-                works.append(self._cache.keep(state, call.request, call.origin.cache_s, generation.usage))
-            state.overhead_s = answer.overhead_s
-            if call.answerer.fallback_from and generation.is_simulated:
-                # Simulated calls charge nothing, and the model that failed had reserved.
-                self._ledger.release(call.id)
-            await asyncio.wrap_future(self._log(call, generation, _all(works)))
-            if not generation.is_simulated:
-                self._ledger.charged()
-        except Exception as caught:  # noqa: BLE001 - whoever waits must hear of it
-            self._ledger.release(call.id)
-            if isinstance(caught, DatabaseUnavailable):
-                return call.finish(caught)
-            logger.warning("a call could not be recorded: %s", type(caught).__name__)
-            return call.finish(AimmError(f"The call could not be recorded ({type(caught).__name__})."))
-        call.finish(generation, answer.outcome[1])
-        return self._tell(generation, facts_of(call, answer))
-
-    def _recorded(self, call: Call, answer: ModelAnswer) -> tuple[Generation, Price | None]:
-        price = self._price(answer, call.request.model)
-        return generation_of(call, answer, price, content_kept(self._log_content, call.origin)), price
-
-    def _price(self, answer: ModelAnswer, asked_for: str) -> Price | None:
-        """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
-        model = answer.model.name if answer.model else asked_for
-        at, tier = answer.created_at, answer.service_tier
-        asked = self._prices.price(answer.provider, model, at, tier)
-        if not model.endswith("-latest") or not answer.response_model:
-            return asked
-        found = self._prices.price(answer.provider, answer.response_model, at, tier)
-        # The catalogue may not know yet what a pointer stands for now.
-        return asked if found is None and asked is not None and asked.source != "catalogue" else found
-
-    def _log(self, call: Call, generation: Generation, work: Work | None) -> "Future[None]":
-        body = to_body(generation, content_kept(self._log_content, call.origin))
-        return self._writer.record_together(self._ledger.record, to_row(generation), body, work)
-
-    def _tell(self, generation: Generation, facts: CallFacts) -> None:
-        for observer in self._observers:
-            try:
-                observer(generation, facts)
-            except Exception as error:  # noqa: BLE001 - who counts calls must not break them
-                logger.warning("an observer failed: %s", type(error).__name__)
-
-
-def _new_id() -> str:
-    return f"g_{clock.now_us():x}{secrets.token_hex(5)}"
-
-
-def _all(works: list[Work | None]) -> Work | None:
-    given = [work for work in works if work is not None]
-    if len(given) < 2:
-        return given[0] if given else None
-
-    def work(connection: Any) -> None:
-        for each in given:
-            each(connection)
-
-    return work
+        if failed.model is not None:
+            await self.recorder.record_failed(call, failed, to)
 
 
 def named_models(request: Request, origin: Origin) -> tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 import asyncio
 import queue
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-from core.calls.call import Call, OnChunk, Origin, Unit
+from core.calls.call import Call, OnChunk
 from core.calls.engine import CallEngine, CallOptions
+from core.calls.origin import Origin, Unit
 from core.domain.generation import Generation, Message, Request, Source, named_parameters
 from core.domain.key import Key
 from core.errors import InvalidRequest
@@ -44,15 +44,12 @@ class Options(TypedDict, total=False):
     presence_penalty: float | None
 
 
-class CallMethods(ABC):
+class CallMethods:
     """The part of the manager that begins calls: all ways take the same arguments, those of `submit`."""
 
     calls: CallEngine
     _source: Source
-
-    @abstractmethod
-    def _default_model(self) -> str:
-        """The model where none is named."""
+    _default_model: Callable[[], str]  # where none is named
 
     def submit(self, prompt: Prompt, origin: Origin | None = None, **options: Unpack[Options]) -> Call:
         """Start a call in the background and return its handle; pages draw it, closing them does not stop it.
@@ -124,12 +121,7 @@ class CallMethods(ABC):
         return self.request(prompt, **said), call_options
 
     def request(
-        self,
-        prompt: Prompt,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        **parameters: Any,
+        self, prompt: Prompt, *, model: str | None = None, system: str | None = None, **parameters: Any
     ) -> Request:
         """A request with the default model where none is named; a Request is given back as it is.
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from core import ModelManager
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.cli import experiments, keys, prices, records
 from core.cli.parts import command
 from core.config import Settings

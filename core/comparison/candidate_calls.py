@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from core import clock
-from core.calls.call import Call, Origin
+from core.calls.call import Call
+from core.calls.origin import Origin
 from core.domain.comparison import INTERRUPTED, STOPPED, Candidate, Comparison
 from core.domain.generation import Generation, Message, Request
 from core.errors import AimmError, NotFound

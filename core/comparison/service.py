@@ -10,13 +10,13 @@ from functools import partial
 from typing import get_args
 
 from core import clock
-from core.calls.accounting import checked_cap
-from core.calls.call import Origin
 from core.calls.engine import check_request
+from core.calls.origin import Origin
 from core.calls.recording import content_kept
 from core.comparison.candidate_calls import CandidateCalls, request_of
 from core.comparison.job import ComparisonJob
 from core.comparison.voting import VoteService, check_models
+from core.domain.budget import checked_cap
 from core.domain.comparison import (
     DEFAULT_RULE,
     INTERRUPTED,

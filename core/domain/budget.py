@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Generic, Literal, TypeVar, get_args
 
 from core.domain.generation import Generation
+from core.errors import InvalidRequest
 from core.formats.names import PATTERN_SIGNS as PATTERN_SIGNS
 from core.formats.names import is_meant, is_pattern, names_of, normalise
 from core.formats.text import make_lists
@@ -258,3 +259,10 @@ class BudgetOutlook:
         share = self.expected_usd / self.status.limit_usd
         passed = (t for t in self.status.budget.forecast_thresholds if share >= Decimal(str(t)))
         return max(passed, default=None)
+
+
+def checked_cap(cap_usd: Decimal) -> Decimal:
+    """A cap that can be kept. Raises: InvalidRequest"""
+    if not cap_usd.is_finite() or not Decimal("0.000001") <= cap_usd <= 1_000_000:
+        raise InvalidRequest(f"cap_usd == {cap_usd}, must be from 0.000001 to 1,000,000")
+    return cap_usd

@@ -225,3 +225,25 @@ class VariantTotals(NamedTuple):
     is_served: bool
     n_assigned: int
     n_outcomes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts:
+    """The facts of a call beside its record, for those who count calls or trace them.
+
+    overhead_s: Our own share of the latency.
+    n_retries: Attempts after the first.
+    fallback_from: The model that should have answered; empty = it did.
+    fallback_reason: The class of its error.
+    is_hit: The answer is a cached response.
+    is_streamed: It was asked for chunk by chunk.
+    traceparent: The caller's trace, as W3C writes it; empty = none.
+    """
+
+    overhead_s: float
+    n_retries: int = 0
+    fallback_from: str = ""
+    fallback_reason: str = ""
+    is_hit: bool = False
+    is_streamed: bool = True
+    traceparent: str = ""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from core import clock
 from core.assignment.placement import place
-from core.calls.call import Origin, Route, Unit
+from core.calls.origin import Origin, Route, Unit
 from core.domain.experiment import Alias, Assignment, Experiment, Target, Variant
 from core.domain.generation import Request
 from core.domain.key import Key

@@ -9,8 +9,9 @@ import numpy as np
 
 from core import clock
 from core.assignment.play import played
-from core.calls.call import Call, Origin
+from core.calls.call import Call
 from core.calls.engine import CallEngine, check_request
+from core.calls.origin import Origin
 from core.domain.experiment import Assignment, OutcomeInput, RecordedOutcome, Variant
 from core.domain.generation import Message, Request
 from core.domain.key import Key

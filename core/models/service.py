@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from core import clock
 from core.background import BackgroundLoop
-from core.calls.accounting import TOKENS_PER_MESSAGE, longest_answer, longest_input, media_of
 from core.costs.service import PriceService
 from core.domain.comparison import Candidate
 from core.domain.experiment import Alias, Variant
@@ -17,6 +16,7 @@ from core.errors import AimmError, InvalidRequest
 from core.keys.rules import check_model
 from core.models.media import read_by
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
+from core.pricing.tokens import TOKENS_PER_MESSAGE, longest_answer, longest_input, media_of
 from core.providers.gemini import request as gemini
 from core.providers.openai import request as openai
 from core.providers.registry import Registry

@@ -8,8 +8,8 @@ messages and users have no row here, so they cannot be sent. Pure.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from core.calls.recording import CallFacts
 from core.domain.generation import Generation
+from core.domain.metrics import CallFacts
 from core.vendors import VENDORS
 
 Value = str | bool | int | float | Sequence[str]

@@ -21,9 +21,9 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from core import clock
-from core.calls.recording import CallFacts
 from core.config import Settings
 from core.domain.generation import Generation
+from core.domain.metrics import CallFacts
 from core.errors import redact
 from core.telemetry import conventions
 from core.telemetry.conventions import Instrument, Value

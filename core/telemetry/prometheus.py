@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import clock
-from core.calls.recording import CallFacts
 from core.domain.budget import BudgetStatus
 from core.domain.generation import Generation
+from core.domain.metrics import CallFacts
 from core.storage.calls.totals import TotalsStore
 
 if TYPE_CHECKING:

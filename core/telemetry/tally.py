@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from core.calls.recording import CallFacts
 from core.domain.generation import Generation
+from core.domain.metrics import CallFacts
 from core.storage.engine.files import private_folder
 from core.telemetry.families import Bounded
 

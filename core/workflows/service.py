@@ -10,9 +10,10 @@ from statistics import median
 from typing import Any
 
 from core import clock
-from core.calls.accounting import checked_cap
-from core.calls.call import CallView, Origin
+from core.calls.origin import Origin
+from core.calls.view import CallView
 from core.config import MAX_PROMPT_BYTES
+from core.domain.budget import checked_cap
 from core.domain.generation import Model
 from core.domain.key import Key
 from core.domain.workflow import Workflow, WorkflowRun

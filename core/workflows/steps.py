@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from core import clock
-from core.calls.call import Call, Origin
+from core.calls.call import Call
+from core.calls.origin import Origin
 from core.domain.generation import Generation, Message, Request
 from core.domain.workflow import AWAITS, Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from streamlit.testing.v1 import AppTest
 
 from core import ModelManager
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from tests.conftest import ROOT
 from tests.pages import PAGES, page_app, show
 

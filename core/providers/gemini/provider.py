@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -41,12 +41,10 @@ class GeminiProvider:
         self._wire = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
-        chunks = self._by_client(request, timeout_s) if request.native is None else self._by_wire(request, timeout_s)
-        try:
+        ask = self._by_client if request.native is None else self._by_wire
+        async with aclosing(ask(request, timeout_s)) as chunks:
             async for chunk in chunks:
                 yield chunk
-        finally:
-            await chunks.aclose()
 
     async def _by_client(self, request: Request, timeout_s: float) -> AsyncGenerator[Chunk]:
         from core.providers.gemini.transport import carried_by
@@ -56,11 +54,9 @@ class GeminiProvider:
                 model=request.model, contents=to_body(request)["contents"], config=_config(request, timeout_s)
             )
             reader = Reader()
-            try:
+            async with aclosing(responses):
                 async for response in responses:
                     yield reader.read([carried_by(response)])
-            finally:
-                await responses.aclose()
 
     async def _by_wire(self, request: Request, timeout_s: float) -> AsyncGenerator[Chunk]:
         """Answer a request that came by HTTP without the client's objects, which would cost ten times as much.

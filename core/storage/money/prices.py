@@ -18,7 +18,7 @@ from core.storage.schema import catalogues, generations, price_rows, rollups_day
 _c = generations.c
 _answered = func.replace(func.lower(func.coalesce(_c.response_model, "")), "models/", "")
 # The model whose price a call is charged with: `-latest` names are pointers, and the answer says where to. The same
-# rule as for a call under way (core.calls.engine).
+# rule as for a call under way (core.calls.recording).
 charged_model = case((and_(_c.request_model.endswith("-latest"), _answered != ""), _answered), else_=_c.request_model)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.domain.experiment import Variant
 from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, Running
 from tests.fakes import gemini as gemini_fake

@@ -20,18 +20,20 @@ from core import AimmError, BudgetExceeded, Conflict, InvalidRequest, ModelManag
 from core.budgets.ledger import Ledger, decide
 from core.budgets.periods import bounds, bucket_us, span_us, window
 from core.budgets.service import BudgetService
-from core.calls.accounting import longest_answer, longest_input, quote_for
-from core.calls.call import Origin
+from core.calls.admission import quote_for
+from core.calls.origin import Origin
 from core.domain.budget import Budget, ByScope, Quote, Spender
 from core.domain.generation import Generation, Model, Native
 from core.domain.message import Media, Message
 from core.domain.price import Price
 from core.formats.money import to_nano
 from core.pricing.estimate import estimate, input_range, output_range
+from core.pricing.tokens import longest_answer, longest_input
 from core.storage.calls.generations import to_row
-from core.storage.engine.database import Database
+from core.storage.calls.record import log_rows
+from core.storage.engine.database import Connection, Database
 from core.storage.engine.presence import Presence
-from core.storage.engine.writer import Writer
+from core.storage.engine.writer import Rows, Writer
 from core.storage.money import ledger as ledger_rows
 from core.storage.money.budgets import BudgetStore, covering
 from tests.builders import a_generation
@@ -42,6 +44,7 @@ from tests.fakes.gemini import KEY, FakeGemini, Reply
 NOW = datetime(2026, 11, 16, 12, 30, tzinfo=UTC)  # a Monday, the middle of the month
 FLASH = "gemini-2.5-flash"
 SPENDER = Spender(provider="gemini", model="m")
+BARE = Quote(call_id="g", at_us=0, spender=SPENDER, worst_nano=None)
 
 
 @pytest.fixture
@@ -52,10 +55,14 @@ def world(database_url: str):
     writer = Writer(database)
     ledger = Ledger(database, writer, presence)
 
+    def record(connection: Connection, rows: Rows, bodies: Rows) -> None:
+        log_rows(connection, rows, bodies)
+        ledger.charge(connection, rows)
+
     def log(hours_ago: float, **changes: object) -> None:
         moment = NOW - timedelta(hours=hours_ago)
         row = to_row(a_generation(f"g{clock.now_us()}{hours_ago}", **{"created_at": moment, **changes}))
-        writer.record_together(ledger.record, row, None).result()
+        writer.record_together(record, row, None).result()
 
     yield BudgetService(database, writer, ledger, lambda: NOW), log
     writer.close()
@@ -393,8 +400,7 @@ def test_parallel_calls_never_pass_the_limit_and_use_it_up(open_manager: Open, d
 CHILD = """
 import json, sys
 from core import ModelManager
-from core.calls.accounting import quote_for, longest_answer, longest_input
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.config import Settings
 settings = Settings(database_url=sys.argv[1], keys={"gemini": sys.argv[2]}, addresses={"gemini": sys.argv[3]}, call_timeout_s=60.0)
 with ModelManager.open(settings, takes_up=False) as mm:
@@ -636,9 +642,7 @@ def test_a_pointer_to_the_latest_model_reserves_the_dearest_it_may_mean(mm: Mode
     request = replace(mm.request("Hi", model=FLASH), model="gemini-flash-latest")
 
     def worst(prices: Sequence[Price]) -> Quote:
-        return quote_for(
-            request, Model(name="m", provider="gemini"), prices, SPENDER, call_id="g", at_us=0, spent_nano=0
-        )
+        return quote_for(BARE, request, Model(name="m", provider="gemini"), prices)
 
     held = worst(mm.prices.possible("gemini", "gemini-flash-latest", NOW))
     for name in ("gemini-2.5-flash", "gemini-2.5-flash-image", "gemini-3-flash-preview", "gemini-3.5-flash"):
@@ -665,7 +669,7 @@ def test_a_prompt_that_only_its_vendor_reads_reserves_the_longest(mm: ModelManag
 
     for limit in (None, 32_000):
         model = Model(name=FLASH, provider="gemini", context_tokens=limit)
-        held = quote_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
+        held = quote_for(BARE, request, model, [price])
         assert held.input_nano >= to_nano(price.input.base * (limit or 1_000_000) / 1_000_000)
 
 
@@ -695,7 +699,7 @@ def test_the_highest_estimate_is_what_a_budget_reserves(mm: ModelManager, provid
     inputs = input_range(request.n_bytes, longest_input(request, model), None)
 
     high = estimate(name, price, inputs, output_range(longest_answer(request, model), None)).high_usd
-    held = quote_for(request, model, [price], SPENDER, call_id="g", at_us=0, spent_nano=0)
+    held = quote_for(BARE, request, model, [price])
 
     assert high is not None and held.worst_nano is not None
     assert 0 <= held.worst_nano - to_nano(high) <= 2

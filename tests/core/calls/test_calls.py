@@ -29,7 +29,7 @@ from core import (
 )
 from core.calls import attempts
 from core.calls.attempts import WAIT_INITIAL_S
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.config import MAX_PROMPT_BYTES, Settings
 from core.domain.experiment import Target, Variant
 from core.domain.key import Key

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from core import ModelManager, RateLimited
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.domain.generation import Generation
 from tests.builders import GPT, Running, running_gateway
 from tests.conftest import Open, copied

@@ -7,8 +7,8 @@ import pytest
 
 from api.rest import schemas
 from core import InvalidRequest, ModelManager
-from core.calls.call import Origin
 from core.calls.engine import check_request
+from core.calls.origin import Origin
 from core.domain.experiment import Design, Target
 from core.domain.generation import Message, Parameters, Request, Tool
 from core.domain.message import ToolCall, ToolResult

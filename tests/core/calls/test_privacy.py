@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from core import AimmError, ModelManager
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.config import Settings
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
 from tests.conftest import Open, copied

@@ -14,7 +14,7 @@ import pytest
 
 from core import AimmError, ModelManager, ProviderUnavailable, clock, testing
 from core.calls import breaker
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.domain.experiment import Target, Variant
 from core.domain.generation import Generation
 from core.errors import CircuitOpen

@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from sqlalchemy import MetaData, Table, create_engine
 
 from core import Conflict, Forbidden, InvalidRequest, ModelManager, ModelNotFound, NotFound, clock
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.cli import __main__ as cli
 from core.comparison import ballots, win_rates, winners
 from core.config import Settings

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import InvalidRequest, ModelManager, NotFound, clock, testing
-from core.calls.accounting import settle, settle_cached
 from core.cli import __main__ as cli
 from core.config import Settings
 from core.costs.service import PriceService
@@ -24,6 +23,7 @@ from core.domain.price import Price, Rate
 from core.formats.money import to_nano
 from core.pricing.book import PriceBook
 from core.pricing.catalogue import Catalogue, is_newer, shipped
+from core.pricing.cost import cost_of, cost_of_cached
 from core.pricing.receipt import receipt_for
 from core.pricing.team import above_from_text, row_from, rows_from_yaml
 from core.storage.money.prices import PriceStore
@@ -41,7 +41,7 @@ def test_a_reference_call_costs_what_it_costs_to_the_nano_dollar(call: dict):
     at = datetime.fromisoformat(call["at"].replace("Z", "+00:00"))
     price = PriceBook().price(call["provider"], call["model"], at, call["service_tier"])
 
-    account = settle([Usage(**call["usage"])], price, is_estimated=False)
+    account = cost_of([Usage(**call["usage"])], price, is_estimated=False)
 
     assert (None if account.cost_usd is None else to_nano(account.cost_usd)) == call["nano_usd"]
 
@@ -150,13 +150,13 @@ def test_searches_and_cache_storage_are_lines_of_their_own():
 def test_what_was_used_and_has_no_price_makes_the_cost_unknown():
     price = Price(id="p", model="m", input=Rate(base=Decimal(1)), output=Rate(base=Decimal(1)))
 
-    assert settle([Usage(input_tokens=5, n_searches=1)], price, is_estimated=False).cost_usd is None
+    assert cost_of([Usage(input_tokens=5, n_searches=1)], price, is_estimated=False).cost_usd is None
 
 
 def test_an_answer_from_our_own_cache_costs_nothing_and_counts_as_saved():
     price = PriceBook().price("gemini", "gemini-2.5-flash", NOW)
 
-    account = settle_cached(Usage(input_tokens=1000, output_tokens=500), price)
+    account = cost_of_cached(Usage(input_tokens=1000, output_tokens=500), price)
 
     assert (account.cost_usd, account.cost_status, account.saved_usd) == (0, "cached", Decimal("0.00155"))
 

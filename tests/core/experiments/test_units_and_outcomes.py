@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from api.rest.experiments import stats_view
 from core import Conflict, InvalidRequest, ModelManager, NotFound, clock, testing
 from core.assignment.placement import assign, is_in_audience
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.cli import __main__ as cli
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant
 from core.domain.generation import Parameters

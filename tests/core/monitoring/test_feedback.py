@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from core import ModelManager, NotFound, clock
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from tests.builders import Heard, Running, running_gateway
 from tests.conftest import Open, copied
 

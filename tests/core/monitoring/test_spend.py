@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from core import CapReached, InvalidRequest, ModelManager, ProviderUnavailable, clock, testing
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.domain.alert import Alert
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.domain.generation import Usage

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from core import AimmError, InvalidRequest, ModelManager, clock
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.cli import __main__ as cli
 from core.domain.budget import Budget, Spender
 from core.domain.experiment import Target

@@ -11,11 +11,11 @@ import yaml
 
 from api.gateway.gemini import response as gemini_response
 from api.gateway.openai import response as openai_response
-from core.calls.accounting import settle
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.domain.generation import Native, Usage
 from core.formats.money import to_nano
 from core.pricing.book import PriceBook
+from core.pricing.cost import cost_of
 from core.pricing.team import row_from
 from core.providers import anthropic
 from core.providers.gemini import usage as gemini
@@ -55,7 +55,7 @@ def test_an_answer_costs_what_its_vendor_counted(answer: dict[str, Any]):
     price = PriceBook([row_from(own, servers=(provider,))] if own else ()).price(provider, model, NOW, tier)
 
     assert usage is not None
-    account = settle([usage], price, is_estimated=False)
+    account = cost_of([usage], price, is_estimated=False)
 
     assert (None if account.cost_usd is None else to_nano(account.cost_usd)) == answer["nano_usd"]
     assert answer.get("says", "") in account.unknown_for

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from core import AimmError, ModelManager
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.config import Settings
 from core.domain.generation import Message, Request
 from core.errors import AuthenticationError, InvalidRequest, redact

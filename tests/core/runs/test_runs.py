@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from core import Conflict, ModelManager
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.config import Settings
 from core.domain.comparison import Candidate
 from core.domain.generation import Generation

@@ -18,11 +18,10 @@ from starlette.testclient import TestClient
 
 from api.server import Server
 from core import ModelManager, clock
-from core.calls.call import Origin
-from core.calls.recording import CallFacts
+from core.calls.origin import Origin
 from core.domain.experiment import OutcomeInput
 from core.domain.generation import Generation, Usage
-from core.domain.metrics import CallTotals, VariantTotals
+from core.domain.metrics import CallFacts, CallTotals, VariantTotals
 from core.statistics.sample_ratio import sequential_sample_ratio
 from core.storage.calls.generations import to_row
 from core.storage.calls.record import log_rows
@@ -347,7 +346,7 @@ def test_the_endpoint_answers_as_text(mm: ModelManager):
 WORKER = """
 import sys, time
 from pathlib import Path
-from core.calls.recording import CallFacts
+from core.domain.metrics import CallFacts
 from core.telemetry.prometheus import PrometheusMetrics
 from core.storage.engine.database import Database
 from core.storage.calls.totals import TotalsStore

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from core import InvalidRequest, ModelManager
-from core.calls.call import Origin
-from core.calls.recording import CallFacts
+from core.calls.origin import Origin
 from core.config import Settings
 from core.domain.generation import Message, Parameters, Usage
+from core.domain.metrics import CallFacts
 from core.telemetry.conventions import SECONDS, TOKENS
 from core.telemetry.otlp import Otlp
 from core.telemetry.tracing import open_tracing

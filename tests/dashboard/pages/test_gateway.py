@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import ModelManager
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.keys.rules import is_well_formed
 from dashboard import process
 from dashboard.components import clients

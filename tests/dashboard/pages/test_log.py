@@ -5,7 +5,7 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from dashboard import process
 from tests.pages import show, texts
 

@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.calls.call import Origin
+from core.calls.origin import Origin
 from core.domain.metrics import Window
 from dashboard import process
 from dashboard.components.monitoring.breakdown import query_of

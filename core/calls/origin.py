@@ -1,0 +1,100 @@
+"""The caller of a model and what it asks: Origin, and the Route that a Router makes of it."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol
+
+from core.domain.experiment import Assignment
+from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS, Request, Source
+from core.domain.key import Key
+from core.formats.text import MAX_TAGS, is_storable, make_lists, tags_problem
+
+# Who an experiment assigns to a variant: a user, a session, a request. An assignment that was made before is kept.
+Unit = str | Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The caller of a model and what it is for. ref_id, ref_part, user_id, key_id, tags: see Generation.
+
+    ref_name: `workflow:` or `experiment:` with its name.
+    cap_usd: What this call may cost at most.
+    key: With which key it was asked for.
+    fallbacks: Models that answer, in this order, where the one asked for fails.
+    cache_s: For how long its response may be cached; 0 = not at all, None = not said.
+    is_private: Keep no text of it.
+    is_permitted: The key's rules need no second look: they were applied to the alias, experiment or comparison that
+        this call is made for.
+    traceparent: The caller's trace, as W3C writes it.
+    """
+
+    source: Source = "python"
+    ref_id: str | None = None
+    ref_part: str | None = None
+    ref_name: str = ""
+    user_id: str = ""
+    key_id: str = ""
+    tags: tuple[str, ...] = ()
+    cap_usd: Decimal | None = None
+    key: Key | None = None
+    fallbacks: tuple[str, ...] = ()
+    cache_s: int | None = None
+    is_private: bool = False
+    is_permitted: bool = False
+    traceparent: str = ""
+
+    def __post_init__(self) -> None:
+        make_lists(self, "tags", "fallbacks")
+        if self.key is not None and not self.key_id:
+            object.__setattr__(self, "key_id", self.key.id)
+            object.__setattr__(self, "tags", tuple(dict.fromkeys((*self.key.tags, *self.tags))))
+
+    def problem(self) -> str:
+        """The first thing that is wrong with it, in words; empty = nothing."""
+        if len(self.user_id) > 500 or not is_storable(self.user_id):
+            return "user must have at most 500 characters, and no NUL or half of a surrogate pair"
+        if len(self.fallbacks) > MAX_FALLBACKS:
+            return f"{len(self.fallbacks)} fallbacks given, at most {MAX_FALLBACKS} are taken"
+        if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:
+            return f"cache_s == {self.cache_s}, must be 0 to {MAX_CACHE_S:,} seconds"
+        return tags_problem(self.tags)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A request as it is sent.
+
+    assignment: The variant that an experiment chose; None = none did.
+    shadows: (position, request) of what is asked beside it and never returned.
+    """
+
+    request: Request
+    origin: Origin
+    assignment: Assignment | None = None
+    shadows: tuple[tuple[int, Request], ...] = ()
+
+    def shadow_origin(self, position: int, call_id: str) -> Origin:
+        """The origin of a shadow's call, by which it is found beside what was served."""
+        part = f"shadow:{position}:{call_id}"
+        tags = tuple(dict.fromkeys((*self.origin.tags[: MAX_TAGS - 1], "shadow")))
+        return replace(self.origin, ref_part=part, tags=tags, fallbacks=(), cache_s=0)
+
+
+class Router(Protocol):
+    """The part of a feature that decides who answers: aliases, experiments, rollouts."""
+
+    def is_quick(self, request: Request) -> bool:
+        """Tell whether `route` can answer at once, without the database."""
+        ...
+
+    def at_target(self, request: Request) -> Request:
+        """The request as the target of its alias is sent it, for what is no call and assigns nobody."""
+        ...
+
+    def route(self, request: Request, origin: Origin, unit: Unit, force: str | int | None) -> Route:
+        """The route of a request. force: A variant for trying it out; it is served and not counted.
+
+        Raises:
+            AimmError: The name asked for stands for nothing, or nothing that takes this request.
+        """
+        ...
