@@ -5,7 +5,6 @@ import time
 from asyncio import AbstractEventLoop as EventLoop
 from dataclasses import replace
 
-from core import clock
 from core.background import BackgroundLoop, PeriodicJobs
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
@@ -96,28 +95,23 @@ class ModelManager(CallMethods):
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
         self.traffic = TrafficRouter(*self._db)
-        self.keys = KeyService(*self._db, clock.now)
+        self.keys = KeyService(*self._db)
         self.logins = LoginService(*self._db)
         self.requests = RequestKeeper(*self._db, self._presence)
 
     def _open_money(self) -> None:
         """Prices, budgets, and the keys that are issued with a budget of their own."""
-        self.prices = PriceService(*self._db, clock.now, file=self.settings.prices_file, servers=self.settings.servers)
-        self.repricing = RepriceService(
-            *self._db,
-            self.prices,
-            clock.now,
-            on_repriced=lambda connection: self._ledger.rewrite_all(connection, clock.now_us()),
-        )
+        self.prices = PriceService(*self._db, file=self.settings.prices_file, servers=self.settings.servers)
+        self.repricing = RepriceService(*self._db, self.prices, on_repriced=self._ledger.rewrite_all)
         check = budget_check(
             self._registry, self._loop, self.prices, self._rollups, AliasStore(self.database), self.keys
         )
-        self.budgets = BudgetService(*self._db, self._ledger, clock.now, check, self.settings.time_zone)
+        self.budgets = BudgetService(*self._db, self._ledger, check, self.settings.time_zone)
         self.issuer = KeyIssuer(self.keys, self.budgets)
 
     def _open_models(self) -> None:
         """Models by name, their vendors, and what has been called."""
-        self.monitoring = MonitoringService(self._rollups, clock.now, self._spend_by)
+        self.monitoring = MonitoringService(self._rollups, self._spend_by)
         self.models = ModelService(
             self._registry,
             self._loop,
@@ -132,9 +126,9 @@ class ModelManager(CallMethods):
 
     def _open_calls(self) -> None:
         """The way to the models, and the log of what was asked."""
-        outbox = Outbox(*self._db, Channels.of(self.settings), clock.now)
-        self.spend = SpendService(self._rollups, self._spend_by, self.budgets, clock.now)
-        self.alerts = AlertService(*self._db, self.spend, outbox, clock.now)
+        outbox = Outbox(*self._db, Channels.of(self.settings))
+        self.spend = SpendService(self._rollups, self._spend_by, self.budgets)
+        self.alerts = AlertService(*self._db, self.spend, outbox)
         self.breakers = Breakers(*self._db, outbox.tell)
         self.calls = CallEngine(
             self._loop,

@@ -177,8 +177,9 @@ class Ledger:
             ledger_rows.drop_owner(connection, owner)
         return len(dead)
 
-    def rewrite(self, connection: Connection, budget: Budget, now_us: int) -> None:
+    def rewrite(self, connection: Connection, budget: Budget) -> None:
         """Write the ledger of a budget's current period anew from the records: it is new, or calls were repriced."""
+        now_us = clock.now_us()
         first, last = periods.span_us(budget, now_us)
         if budget.period != "rolling":
             charges = {(budget.id, first): ledger_rows.spent_in(connection, budget, first, last)}
@@ -190,13 +191,13 @@ class Ledger:
         ledger_rows.replace_spend(connection, budget.id, {key: c for key, c in charges.items() if c.n})
         ledger_rows.move_reservations(connection, budget.id, periods.bucket_us(budget, now_us))
 
-    def rewrite_all(self, connection: Connection, now_us: int, *, if_missing: bool = False) -> None:
+    def rewrite_all(self, connection: Connection, *, if_missing: bool = False) -> None:
         """if_missing: Only the ledgers of budgets that have none yet."""
         ledger_rows.lock_ledger(connection, alone=True)
         missing = ledger_rows.unseeded(connection)
         for budget in read_all(connection):
             if not if_missing or budget.id in missing:
-                self.rewrite(connection, budget, now_us)
+                self.rewrite(connection, budget)
 
     def _room(
         self, connection: Connection, budget: Budget, at_us: int, rooms: dict[tuple[str, int], _Room], now_us: int

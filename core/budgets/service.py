@@ -36,7 +36,6 @@ class BudgetService:
         database: Database,
         writer: Writer,
         ledger: Ledger,
-        now: Callable[[], datetime],
         check: Callable[[Budget], Budget] = lambda budget: budget,
         timezone: str = "UTC",
     ) -> None:
@@ -50,7 +49,6 @@ class BudgetService:
         self._store = BudgetStore(database)
         self._writer = writer
         self._ledger = ledger
-        self._now = now
         # Until when it holds, and of which version of the ledger it is.
         self._cached: tuple[list[BudgetStatus], float, int] = [], 0.0, 0
         # As `_cached`, kept until there is something newer.
@@ -64,8 +62,7 @@ class BudgetService:
         with self._database.read() as connection:
             missing = ledger_rows.unseeded(connection)
         if missing:
-            now_us = clock.to_us(self._now())
-            self._writer.run(lambda connection: self._ledger.rewrite_all(connection, now_us, if_missing=True))
+            self._writer.run(lambda connection: self._ledger.rewrite_all(connection, if_missing=True))
 
     def create(
         self, name: str, limit_usd: Decimal | float | str, *, unless_refusing: bool = False, **fields: Any
@@ -103,9 +100,8 @@ class BudgetService:
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
             ledger_rows.lock_ledger(connection, alone=True)
-            now_us = clock.to_us(self._now())
-            write(connection, budget, now_us)
-            self._ledger.rewrite(connection, budget, now_us)
+            write(connection, budget, clock.now_us())
+            self._ledger.rewrite(connection, budget)
             if unless_refusing:
                 self._refuse_refusing(connection, budget)
             note(connection, deed, budget.name, _described(budget))
@@ -138,7 +134,7 @@ class BudgetService:
         Raises:
             InvalidRequest: No reason, no money, or an end that is past or more than a year away. NotFound.
         """
-        budget, now = self._get(budget_id), self._now()
+        budget, now = self._get(budget_id), clock.now()
         until = expires_at or periods.window(budget, now)[1]
         if not reason.strip() or len(reason) > 500:
             raise InvalidRequest("Raising a budget needs a reason of 1 to 500 characters.")
@@ -178,7 +174,7 @@ class BudgetService:
 
     def differences(self) -> list[str]:
         """The budgets whose ledger of the current period and the calls on record disagree; empty = none."""
-        now_us = clock.to_us(self._now())
+        now_us = clock.now_us()
         found = []
         for budget in self._store.all():
             first, last = periods.span_us(budget, now_us)
@@ -225,7 +221,7 @@ class BudgetService:
             raise Conflict(f"There is a budget named {budget.name!r} already.")
 
     def _refuse_refusing(self, connection: Connection, budget: Budget) -> None:
-        now = self._now()
+        now = clock.now()
         window = periods.window(budget, now)
         found = ledger_rows.position(connection, budget.id, (clock.to_us(window[0]), clock.to_us(window[1])))
         status = _status(budget, now, window, found)
@@ -235,7 +231,7 @@ class BudgetService:
             raise BudgetExceeded(text, budget=budget.name, resets_at=window[1].isoformat(timespec="minutes"))
 
     def _statuses(self, budgets: Sequence[Budget]) -> list[BudgetStatus]:
-        now = self._now()
+        now = clock.now()
         windows = {(b.period, b.rolling_hours, b.timezone): periods.window(b, now) for b in budgets}
         own = {b.id: windows[b.period, b.rolling_hours, b.timezone] for b in budgets}
         with self._database.read() as connection:

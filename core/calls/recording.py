@@ -76,7 +76,7 @@ class Recorder:
         return self._tell(generation, facts_of(call, answer))
 
     async def record_failed(self, call: Call, failed: ModelAnswer, to: str) -> None:
-        """Put a model that failed on record by itself, and what it cost in the call. to: The model that is asked next."""
+        """Put a model that failed on record by itself, and its cost in the call. to: The model that is asked next."""
         price, before = self._price(failed, call.request.model), call.answerer
         generation = generation_of(call, failed, price, self.kept(call.origin))
         if generation.may_have_cost:

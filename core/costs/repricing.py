@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from core import clock
 from core.clock import DAY_US, from_us, to_us
 from core.costs.service import PriceService
 from core.domain.price import RepricedDay, UnpricedModel
@@ -30,14 +31,12 @@ class RepriceService:
         database: Database,
         writer: Writer,
         prices: PriceService,
-        now: Callable[[], datetime],
         on_repriced: Callable[[Connection], None] | None = None,
     ) -> None:
         self._database = database
         self._store = PriceStore(database)
         self._writer = writer
         self._prices = prices
-        self._now = now
         self._on_repriced = on_repriced
 
     def unpriced(self) -> list[UnpricedModel]:
@@ -110,7 +109,7 @@ class RepriceService:
         self, provider: str, model: str, since: datetime | None, until: datetime | None
     ) -> tuple[str, str, tuple[int, int]]:
         start = to_us(since) if since else 0
-        end = to_us(until) if until else to_us(self._now() + timedelta(seconds=1))
+        end = to_us(until) if until else to_us(clock.now() + timedelta(seconds=1))
         if start >= end:
             raise InvalidRequest("The range ends before it begins.")
         return provider.strip().lower(), normalise(model), (start, end)

@@ -1,13 +1,14 @@
 """Prices for their users: the rows that hold now, the team's own, and newer catalogues."""
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from core import clock
 from core.config import DEFAULT_PRICES_FILE
 from core.costs.changes import Change, changes
 from core.domain.generation import Generation
@@ -34,18 +35,11 @@ class PriceService:
     """
 
     def __init__(
-        self,
-        database: Database,
-        writer: Writer,
-        now: Callable[[], datetime],
-        *,
-        file: Path | None = None,
-        servers: Collection[str] = (),
+        self, database: Database, writer: Writer, *, file: Path | None = None, servers: Collection[str] = ()
     ) -> None:
         self._database = database
         self._store = PriceStore(database)
         self._writer = writer
-        self._now = now
         self._file = file
         self._servers = tuple(servers)
         self._pinned: set[str] = set()
@@ -221,14 +215,14 @@ class PriceService:
         Raises:
             InvalidRequest: The text is not a catalogue.
         """
-        return changes(self.book.catalogue, _parsed(content), self._now())
+        return changes(self.book.catalogue, _parsed(content), clock.now())
 
     def take(self, content: str) -> Catalogue:
         """Use a newer catalogue from now on. Raises: InvalidRequest"""
         newer = _parsed(content)
         detail = {
             "before": self.book.catalogue.version,
-            "changes": len(changes(self.book.catalogue, newer, self._now())),
+            "changes": len(changes(self.book.catalogue, newer, clock.now())),
             "shipped": shipped().version,
         }
 

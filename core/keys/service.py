@@ -5,9 +5,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from core import clock
@@ -28,10 +26,9 @@ _WHAT_NEXT = "Make one with: aimm keys create NAME, or on the Gateway page."
 class KeyService:
     """`find`, `afind` and `cached` read all keys at once and keep them for less than a second."""
 
-    def __init__(self, database: Database, writer: Writer, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, writer: Writer) -> None:
         self._store = KeyStore(database)
         self._writer = writer
-        self._now = now
         self._known: tuple[dict[str, Key], float] = {}, -math.inf  # by digest, and when they were read
         self._version = 0
         self._lock = threading.Lock()
@@ -49,7 +46,7 @@ class KeyService:
         Raises:
             InvalidRequest: A field is out of range. Conflict: a key of that name is in use.
         """
-        secret, now = rules.new_secret(), self._now()
+        secret, now = rules.new_secret(), clock.now()
         bare = Key(id=f"k_{secrets.token_hex(8)}", name=name, hint=rules.hint_of(secret), created_at=now)
         key = rules.checked(bare, fields, now)
 
@@ -65,7 +62,7 @@ class KeyService:
     def change(self, key_id: str, **fields: Any) -> Key:
         """Change fields of a key; `name` among them. Raises: see create, and NotFound; Conflict: it is revoked."""
         old = self.get(key_id)
-        key = rules.checked(old, fields, self._now())
+        key = rules.checked(old, fields, clock.now())
 
         def work(connection: Connection) -> None:
             self._refuse_taken(connection, key)
@@ -79,7 +76,7 @@ class KeyService:
 
     def revoke(self, key_id: str) -> Key:
         """It holds here at once, and in other processes within a second. Raises: NotFound; Conflict: it is revoked."""
-        key, now_us = self.get(key_id), clock.to_us(self._now())
+        key, now_us = self.get(key_id), clock.now_us()
 
         def work(connection: Connection) -> None:
             if not self._store.revoke(connection, key_id, now_us):
@@ -142,7 +139,7 @@ class KeyService:
         if time.monotonic() - read_at > FRESH_S:
             return None
         key = keys.get(rules.digest_of(secret))
-        if key is None or not (key.revoked_at is key.expires_at is None or key.is_valid_at(self._now())):
+        if key is None or not (key.revoked_at is key.expires_at is None or key.is_valid_at(clock.now())):
             return None
         self._used[key.id] = clock.now_us()
         return key
@@ -152,7 +149,7 @@ class KeyService:
         if key is None:
             known = "is not known here" if rules.is_well_formed(secret) else "is mistyped: its check sum does not fit"
             raise AuthenticationError(f"The key {known}.", hint=_WHAT_NEXT)
-        if not key.is_valid_at(self._now()):
+        if not key.is_valid_at(clock.now()):
             end, what = (key.revoked_at, "was revoked") if key.revoked_at else (key.expires_at, "expired")
             raise AuthenticationError(f"The key {key.name!r} {what} at {end:%Y-%m-%d %H:%M} UTC.", hint=_WHAT_NEXT)
         self._used[key.id] = clock.now_us()

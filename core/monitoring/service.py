@@ -1,7 +1,7 @@
 """Monitoring for its users: metrics of any window, spend and its projection. Reads rollups, never raw rows."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -22,10 +22,9 @@ USUAL_TTL_S = 60.0
 
 
 class MonitoringService:
-    def __init__(self, rollups: RollupStore, now: Callable[[], datetime], by: SpendByStore | None = None) -> None:
+    def __init__(self, rollups: RollupStore, by: SpendByStore | None = None) -> None:
         self._rollups = rollups
         self._by = by
-        self._now = now
         self._usual: dict[str, tuple[float | None, float]] = {}
 
     def window(
@@ -36,7 +35,7 @@ class MonitoringService:
         Raises:
             InvalidRequest: It ends before it begins.
         """
-        end = until or self._now()
+        end = until or clock.now()
         try:
             start = since or end - timedelta(days=days)
         except OverflowError:
@@ -45,7 +44,7 @@ class MonitoringService:
             raise InvalidRequest(f"The range ends ({end.isoformat()}) before it begins ({start.isoformat()}).")
         first, last = to_us(start) // HOUR_US * HOUR_US, -(-to_us(end) // HOUR_US) * HOUR_US
         # A window never looks further than the coming hour; far futures would only cost time.
-        last = min(last, (to_us(self._now()) // HOUR_US + 1) * HOUR_US)
+        last = min(last, (clock.now_us() // HOUR_US + 1) * HOUR_US)
         return Window(clock.from_us(first), clock.from_us(max(last, first + HOUR_US)))
 
     def by_model(
@@ -90,12 +89,12 @@ class MonitoringService:
 
     def spend_today(self, timezone: str = "UTC") -> Decimal:
         """Known real spend since midnight."""
-        now, local = self._now(), zone(timezone)
+        now, local = clock.now(), zone(timezone)
         return self._spend(first_hour(day_of(now, local), local), now)
 
     def month(self, timezone: str = "UTC") -> Projection:
         """Known real spend of this calendar month, and where it is heading."""
-        now, local = self._now(), zone(timezone)
+        now, local = clock.now(), zone(timezone)
         first = day_of(now, local).replace(day=1)
         start, following = first_hour(first, local), first_hour((first + timedelta(days=32)).replace(day=1), local)
         spent = self._spend(start, now)
@@ -129,7 +128,7 @@ class MonitoringService:
     ) -> Counted | None:
         """The same of a tag, user, key or workflow. None = not kept: its sums are of whole days (UTC)."""
         since, until = (0, 1 << 62) if window is None else (to_us(window.since), to_us(window.until))
-        if self._by is None or since % DAY_US or (until % DAY_US and until <= to_us(self._now())):
+        if self._by is None or since % DAY_US or (until % DAY_US and until <= clock.now_us()):
             return None
         by_model = self._by.models(dimension, value, since, until, simulated=None)
         found = [each for name, each in by_model.items() if model in (None, name)]

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from core import clock
 from core.budgets import periods
 from core.budgets.service import BudgetService
 from core.clock import DAY_US, HOUR_US, from_us, to_us
@@ -53,13 +54,10 @@ class SpendOf(NamedTuple):
 
 
 class SpendService:
-    def __init__(
-        self, rollups: RollupStore, by: SpendByStore, budgets: BudgetService, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, rollups: RollupStore, by: SpendByStore, budgets: BudgetService) -> None:
         self._rollups = rollups
         self._by = by
         self._budgets = budgets
-        self._now = now
         self._forecasts: dict[str, tuple[Subject, float, Forecast | TooEarly]] = {}  # by budget; of what, and when made
 
     def outlook(self) -> list[BudgetOutlook]:
@@ -106,15 +104,15 @@ class SpendService:
             status=status,
             expected_usd=max(status.spent_usd, _usd(known.expected_usd)),
             interval_usd=(max(status.spent_usd, _usd(known.lower_usd)), max(status.spent_usd, _usd(known.upper_usd))),
-            runs_out_on=_still_to_come(known, status, self._now()),
+            runs_out_on=_still_to_come(known, status, clock.now()),
             n_days=known.n_days,
         )
 
     def month(self, *, simulated: bool = False, timezone: str = "UTC") -> Forecast | TooEarly:
         """The forecast of the calendar month."""
-        start, end = periods.bounds("month", timezone, self._now())
+        start, end = periods.bounds("month", timezone, clock.now())
         local = zone(timezone)
-        history = self._history(local, self._now(), simulated=simulated)
+        history = self._history(local, clock.now(), simulated=simulated)
         return forecast(history, (start.astimezone(local).date(), end.astimezone(local).date()))
 
     def by(self, dimension: str, window: Window, *, simulated: bool = False, model: str | None = None) -> list[SpendOf]:
@@ -148,7 +146,7 @@ class SpendService:
 
         The model and the cause, where the rollups know them, and the tag or workflow that rose most.
         """
-        budget, now = status.budget, self._now()
+        budget, now = status.budget, clock.now()
         hour = from_us((to_us(now) // HOUR_US + 1) * HOUR_US)
         start = from_us(to_us(status.starts_at) // HOUR_US * HOUR_US)
         if budget.period == "rolling":
@@ -217,17 +215,12 @@ class SpendService:
             history = self._dimension_history(kind, budget.scope_value, local)
         else:
             covers = None if kind == "all" else budget.covers_model
-            history = self._history(local, self._now(), covers, simulated=False)
+            history = self._history(local, clock.now(), covers, simulated=False)
         days = (status.starts_at.astimezone(local).date(), status.resets_at.astimezone(local).date())
         return forecast(history, days, float(status.limit_usd))
 
     def _history(
-        self,
-        local: ZoneInfo,
-        now: datetime,
-        covers: Callable[[str, str], bool] | None = None,
-        *,
-        simulated: bool,
+        self, local: ZoneInfo, now: datetime, covers: Callable[[str, str], bool] | None = None, *, simulated: bool
     ) -> History:
         """Spend per local day. It is known by the hour: in zones off by half an hour, a day is cut at the hour."""
         since = to_us(now - timedelta(days=HISTORY_DAYS)) // HOUR_US * HOUR_US
@@ -239,7 +232,7 @@ class SpendService:
 
     def _dimension_history(self, dimension: str, value: str, local: ZoneInfo) -> History:
         """Kept by days of UTC, each taken for the local day of the same date; what is ahead of it is of today."""
-        now = self._now()
+        now = clock.now()
         today = now.astimezone(local).date()
         since = to_us(now - timedelta(days=HISTORY_DAYS)) // DAY_US * DAY_US
         by_day: Counter[date] = Counter()

@@ -2,11 +2,11 @@
 
 import logging
 import random
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from core import clock
 from core.clock import to_us
 from core.domain.alert import Channel, Delivery
 from core.errors import InvalidRequest
@@ -25,11 +25,10 @@ FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
 class Outbox:
     """Messages for the channels that are set up."""
 
-    def __init__(self, database: Database, writer: Writer, channels: Channels, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, writer: Writer, channels: Channels) -> None:
         self._store = AlertStore(database)
         self._writer = writer
         self.channels = channels
-        self._now = now
         self._rng = random.Random()
 
     def latest(self) -> list[Delivery]:
@@ -42,15 +41,15 @@ class Outbox:
 
     def tell(self, event: str, text: str, **fields: Any) -> Work:
         """Work that writes down a message of something else than a budget. fields: The rest of its payload."""
-        now = self._now()
+        now = clock.now()
         payload = {"event": event, "text": text, "at": now.isoformat(), **fields}
         return lambda connection: store.tell(connection, self.channels.names, payload, to_us(now))
 
     def deliver(self) -> int:
         """Send what is due; returns how many messages arrived. What did not is tried again, later and later."""
         n = 0
-        for id_, channel, payload, n_attempts in self._store.waiting(to_us(self._now())):
-            now = self._now()
+        for id_, channel, payload, n_attempts in self._store.waiting(clock.now_us()):
+            now = clock.now()
             claim = partial(store.claim, delivery_id=id_, now_us=to_us(now), until_us=to_us(now + CLAIM))
             if not self._writer.run(claim):
                 continue
@@ -58,11 +57,11 @@ class Outbox:
                 self.channels.send(channel, payload)
             except DeliveryFailed as error:
                 wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(n_attempts, 10)) * self._rng.uniform(0.8, 1.2)
-                text, next_us = str(error), to_us(self._now() + wait)
+                text, next_us = str(error), to_us(clock.now() + wait)
                 self._writer.run(partial(store.failed, delivery_id=id_, error=text, next_us=next_us))
                 logger.warning("an alert to %s could not be delivered: %s", channel, text)
             else:
-                self._writer.run(partial(store.delivered, delivery_id=id_, now_us=to_us(self._now())))
+                self._writer.run(partial(store.delivered, delivery_id=id_, now_us=clock.now_us()))
                 n += 1
         return n
 
@@ -76,7 +75,7 @@ class Outbox:
             raise InvalidRequest(f"{channel} is not set up; see .env.example.")
         text = "AI Model Manager: this is a test. Alerts of budgets will arrive here."
         try:
-            self.channels.send(channel, {"event": "test", "text": text, "at": self._now().isoformat()})
+            self.channels.send(channel, {"event": "test", "text": text, "at": clock.now().isoformat()})
         except DeliveryFailed as error:
             return str(error)
         return ""

@@ -1,11 +1,11 @@
 """Alerts in step with the budgets."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from core import clock
 from core.budgets import periods
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook
@@ -24,14 +24,11 @@ Wanted = dict[str, tuple[Alert, bool | None, BudgetOutlook]]  # by the alert's i
 class AlertService:
     """outbox: Where an alert's message is put, and from where it is sent."""
 
-    def __init__(
-        self, database: Database, writer: Writer, spend: SpendService, outbox: Outbox, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, database: Database, writer: Writer, spend: SpendService, outbox: Outbox) -> None:
         self._store = AlertStore(database)
         self._writer = writer
         self._spend = spend
         self.outbox = outbox
-        self._now = now
 
     def all(self) -> list[Alert]:
         """All alerts, the latest change first."""
@@ -39,7 +36,7 @@ class AlertService:
 
     def evaluate(self) -> list[Alert]:
         """Bring all alerts up to date; returns those that fired or resolved just now."""
-        now = self._now()
+        now = clock.now()
         wanted = self._wanted(now)
         known = {alert.id: alert for alert in self._store.all()}
         changing = _changing(known, wanted, now)

@@ -58,7 +58,7 @@ class Writer:
     def record_together(
         self, record: Record, row: dict[str, Any], body: dict[str, Any] | None, also: Work | None = None
     ) -> "Future[Any]":
-        """`record(connection, rows, bodies)` writes all calls that have gathered; `also` runs in the same transaction."""
+        """`record(connection, rows, bodies)` writes all that have gathered; `also` runs in the same transaction."""
         return self._put(_Job(record, row, body, also))
 
     def submit(self, work: Work) -> "Future[Any]":

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,7 +54,7 @@ def world(database_url: str):
     database = Database(database_url)
     presence = Presence(database)
     writer = Writer(database)
-    ledger = Ledger(database, writer, presence)
+    ledger, numbers = Ledger(database, writer, presence), count()
 
     def record(connection: Connection, rows: Rows, bodies: Rows) -> None:
         log_rows(connection, rows, bodies)
@@ -61,10 +62,11 @@ def world(database_url: str):
 
     def log(hours_ago: float, **changes: object) -> None:
         moment = NOW - timedelta(hours=hours_ago)
-        row = to_row(a_generation(f"g{clock.now_us()}{hours_ago}", **{"created_at": moment, **changes}))
+        row = to_row(a_generation(f"g{next(numbers)}", **{"created_at": moment, **changes}))
         writer.record_together(record, row, None).result()
 
-    yield BudgetService(database, writer, ledger, lambda: NOW), log
+    with testing.clock_at(NOW):
+        yield BudgetService(database, writer, ledger), log
     writer.close()
     presence.close()
     database.close()

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 
 import pytest
 
-from core import InvalidRequest, clock
+from core import InvalidRequest, testing
 from core.domain.generation import Usage
 from core.monitoring.service import MonitoringService
 from core.storage.calls.generations import to_row
@@ -23,14 +24,15 @@ def world(database_url: str):
     """Monitoring at a fixed moment, and a function that logs a call so many hours ago."""
     database = Database(database_url)
     writer = Writer(database)
-    rollups = RollupStore(database)
+    rollups, numbers = RollupStore(database), count()
 
     def log(hours_ago: float, **changes: object) -> None:
         moment = NOW - timedelta(hours=hours_ago)
-        row = to_row(a_generation(f"g{clock.now_us()}{hours_ago}", **{"created_at": moment, **changes}))
+        row = to_row(a_generation(f"g{next(numbers)}", **{"created_at": moment, **changes}))
         writer.record_together(log_rows, row, None).result()
 
-    yield MonitoringService(rollups, lambda: NOW), log
+    with testing.clock_at(NOW):
+        yield MonitoringService(rollups), log
     writer.close()
     database.close()
 

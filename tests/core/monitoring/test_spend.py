@@ -1068,12 +1068,14 @@ def test_a_budget_in_any_time_zone_has_an_outlook_at_the_ends_of_its_period(
     now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
     database = Database(sqlite_url)
     writer = Writer(database)
-    service = BudgetService(database, writer, Ledger(database, writer, Presence(database)), lambda: now)
-    spend = SpendService(RollupStore(database), SpendByStore(database), service, lambda: now)
+    service = BudgetService(database, writer, Ledger(database, writer, Presence(database)))
+    spend = SpendService(RollupStore(database), SpendByStore(database), service)
 
-    service.create("b", 5, scope=scope, timezone=zone)
+    with testing.clock_at(now):
+        service.create("b", 5, scope=scope, timezone=zone)
+        outlook = spend.outlook()
 
-    assert "could not be made" not in spend.outlook()[0].reason
+    assert "could not be made" not in outlook[0].reason
     writer.close()
     database.close()
 

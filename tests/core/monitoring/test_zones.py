@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from core import InvalidRequest, clock
+from core import InvalidRequest, clock, testing
 from core.config import Settings
 from core.domain.metrics import Window
 from core.formats.zones import day_of, day_starts, first_hour
 from core.monitoring.service import MonitoringService
 from core.storage.calls.generations import to_row
-from core.storage.calls.record import recording
+from core.storage.calls.record import log_rows
 from core.storage.calls.rollups import RollupStore
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
@@ -36,15 +36,15 @@ def calls(sqlite_template, tmp_path_factory):
     """Monitoring, and the moments of the calls: all over the months, and thick around changes of clocks."""
     rng = random.Random(7)
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('zones') / 'aimm.db'}")
-    writer = Writer(database, recording())
+    writer = Writer(database)
     moments = [SINCE + (NOW - SINCE) * rng.random() for _ in range(150)]
     moments += [each + timedelta(hours=rng.uniform(-40, 40)) for each in CHANGES for _ in range(60)]
     moments += [NOW - timedelta(minutes=20 * n) for n in range(100)]
     for at, moment in enumerate(moments):
         row = to_row(a_generation(f"g{at}", created_at=moment, cost_usd=Decimal(at + 1), request_model=f"m{at % 2}"))
-        writer.log(row, None)
+        writer.record_together(log_rows, row, None)
     writer.close()
-    yield MonitoringService(RollupStore(database), lambda: NOW), moments
+    yield MonitoringService(RollupStore(database)), moments
     database.close()
 
 
@@ -62,8 +62,9 @@ def test_local_days_hold_the_calls_whose_hours_begin_in_them(calls, name):
     expected = of_days(moments, name)
     window = monitoring.window(SINCE, NOW)
 
-    rows = monitoring.over_time(window, bucket="day", timezone=name)
-    by_model = monitoring.by_model(window, bucket="day", timezone=name, model="m1")
+    with testing.clock_at(NOW):
+        rows = monitoring.over_time(window, bucket="day", timezone=name)
+        by_model = monitoring.by_model(window, bucket="day", timezone=name, model="m1")
 
     local = ZoneInfo(name)
     found = {day_of(row.bucket, local): (row.metrics.n, row.metrics.cost_usd) for row in rows}
@@ -83,14 +84,14 @@ def test_today_and_the_month_are_those_of_the_zone(calls, name, minute):
     monitoring, moments = calls
     now = NOW.replace(minute=minute)
     local, expected = ZoneInfo(name), of_days([moment for moment in moments if moment <= now], name)
-    monitoring = MonitoringService(monitoring._rollups, lambda: now)
 
     indexes = [at for at, moment in enumerate(moments) if moment <= now]
     usd = {day: sum(indexes[at] + 1 for at in of) for day, of in expected.items()}
     today = day_of(now, local)
-    assert monitoring.spend_today(name) == usd.get(today, 0)
     month = [usd for day, usd in usd.items() if (day.year, day.month) == (today.year, today.month)]
-    assert monitoring.month(name).spent_usd == sum(month)
+    with testing.clock_at(now):
+        assert monitoring.spend_today(name) == usd.get(today, 0)
+        assert monitoring.month(name).spent_usd == sum(month)
 
 
 @pytest.mark.parametrize("name", ZONES)
