@@ -130,6 +130,7 @@ class ModelManager(CallMethods):
         self.spend = SpendService(self._rollups, self._spend_by, self.budgets)
         self.alerts = AlertService(*self._db, self.spend, outbox)
         self.breakers = Breakers(*self._db, outbox.tell)
+        self._cache = ResponseCache(*self._db)
         self.calls = CallEngine(
             self._loop,
             self._writer,
@@ -139,7 +140,7 @@ class ModelManager(CallMethods):
             router=self.traffic,
             breakers=self.breakers,
             limits=RateLimits(self._writer, is_shared=self.settings.n_workers > 1 or not self.database.is_sqlite),
-            cache=ResponseCache(self.database),
+            cache=self._cache,
             timeout_s=self.settings.call_timeout_s,
             log_content=self.settings.log_content,
         )
@@ -183,7 +184,7 @@ class ModelManager(CallMethods):
             self.prices.refresh,
             self.budgets.release_dead,
             self.breakers.refresh,
-            self.calls.forget_old_responses,
+            self._cache.forget_old,
             self.alerts.evaluate,
             self.alerts.outbox.deliver,
             self.experiments.traffic.settle_runs,

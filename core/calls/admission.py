@@ -89,9 +89,7 @@ class Admitter:
         tier = state.service_tier = _tier(request)
         prices = self._prices.possible(model.provider, model.name, state.created_at, tier)
         billed = [*state.lost, *state.usages]
-        spent = (
-            [cost_of(billed, price, is_estimated=False).cost_usd or Decimal(0) for price in prices] if billed else []
-        )
+        spent = [cost_of(billed, price).cost_usd or Decimal(0) for price in prices] if billed else []
         spender = Spender(
             provider=model.provider, model=model.name, user_id=origin.user_id, key_id=origin.key_id, tags=origin.tags
         )

@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
 from core.calls.admission import Admitter
 from core.calls.breaker import Breakers
@@ -127,7 +126,7 @@ class Attempts:
                     timeout.reschedule(deadline + offset)
         finally:
             state.end_attempt()
-            await _close(stream)
+            await stream.aclose()
         if state.finish_reason is None and not state.has_output:
             raise ProviderError(f"{request.model} answered with nothing at all.", hint="Try again.")
         # A caller of the same wire reads it itself.
@@ -166,8 +165,3 @@ def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
     if says or len(held) > HELD_BYTES:
         return b"", replace(chunk, raw=held + chunk.raw) if held else chunk
     return held + chunk.raw, replace(chunk, raw=None)
-
-
-async def _close(stream: Any) -> None:
-    if (aclose := getattr(stream, "aclose", None)) is not None:
-        await aclose()

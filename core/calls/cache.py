@@ -42,8 +42,9 @@ class CachedResponse(NamedTuple):
 
 
 class ResponseCache:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, writer: Writer) -> None:
         self._store = ResponseStore(database)
+        self._writer = writer
 
     async def find(self, request: Request, model: Model, origin: Origin) -> tuple[str, CachedResponse | None]:
         """(digest of the request, its cached response if there is one)."""
@@ -51,11 +52,11 @@ class ResponseCache:
         found = await asyncio.to_thread(self._store.get, digest, clock.now_us())
         return digest, None if found is None else _from_json(found, request)
 
-    def forget_old(self, writer: Writer) -> None:
-        """Delete what has expired."""
+    def forget_old(self) -> None:
+        """Delete what has expired; it would fill the database otherwise."""
         now_us = clock.now_us()
         if self._store.has_old(now_us):
-            writer.run(lambda connection: ResponseStore.delete_old(connection, now_us))
+            self._writer.run(lambda connection: ResponseStore.delete_old(connection, now_us))
 
     @staticmethod
     def keep(state: Accumulator, request: Request, ttl_s: int, usage: Usage) -> Work | None:

@@ -53,14 +53,8 @@ RECENT_CALLS = 500
 # Errors of which another model may be free. A blocked request is the same everywhere, and one that was refused is so
 # on the same wire.
 _ELSEWHERE = (
-    RateLimited,
-    ProviderError,
-    AuthenticationError,
-    ModelNotFound,
-    ContextTooLong,
-    BudgetExceeded,
-    InvalidRequest,
-)
+    RateLimited, ProviderError, AuthenticationError, ModelNotFound, ContextTooLong, BudgetExceeded, InvalidRequest,
+)  # fmt: skip
 
 
 class CallOptions(TypedDict, total=False):
@@ -207,25 +201,14 @@ class CallEngine:
         with self._lock:
             return [c for c in self._calls.values() if c.origin.ref_id == ref_id and not c.done.done()]
 
-    def forget_old_responses(self) -> None:
-        """Delete cached responses that have expired; they would fill the database otherwise."""
-        self._cache.forget_old(self._writer)
-
-    def _forget(self, call: Call) -> None:
-        """Let go of a call that came over a wire: no page draws it, and its body may be large."""
-        with self._lock:
-            self._calls.pop(call.id, None)
-
     def cancel_all(self) -> None:
         with self._lock:
             calls = [call for call in self._calls.values() if not call.done.done()]
         for call in calls:
             call.cancel()
         for call in calls:
-            try:
+            with contextlib.suppress(AimmError, TimeoutError):
                 call.result(timeout_s=5)
-            except (AimmError, TimeoutError):
-                continue
 
     async def _run(self, call: Call, on_record: OnRecord | None) -> None:
         task = asyncio.current_task()
@@ -245,8 +228,9 @@ class CallEngine:
         finally:
             call.detach()
             self.n_in_flight -= 1
-        if call.request.native is not None:
-            self._forget(call)
+        if call.request.native is not None:  # it came over a wire: no page draws it, and its body may be large
+            with self._lock:
+                self._calls.pop(call.id, None)
         call.state.finished_at = time.monotonic()
         if call.state.model is not None:
             return await self.recorder.record(call, error, on_record)
@@ -292,12 +276,10 @@ class CallEngine:
     async def _answerable(self, names: list[str], refused_on: tuple[str, ...]) -> list[str]:
         """The fallbacks from the first one on that somebody answers for, on none of these wires."""
         while names:
-            try:
+            with contextlib.suppress(AimmError):
                 provider, _ = await self._registry.resolve(names[0])
                 if provider.wire not in refused_on:
                     break
-            except AimmError:
-                pass
             names = names[1:]
         return names
 

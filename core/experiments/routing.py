@@ -211,10 +211,7 @@ def not_of_demo(experiment: Experiment) -> Experiment:
 def target_of(variant: Variant) -> Target:
     """The variant as what an alias stands for."""
     return Target(
-        model=variant.model,
-        system=variant.system,
-        parameters=variant.parameters,
-        prompt_version=variant.prompt_version,
+        model=variant.model, system=variant.system, parameters=variant.parameters, prompt_version=variant.prompt_version
     )
 
 

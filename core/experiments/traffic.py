@@ -56,13 +56,7 @@ class ExperimentTraffic:
         self.assign = router.assign
 
     def start(
-        self,
-        experiment_id: str,
-        unit_id: str,
-        prompt: str,
-        *,
-        force: str | int | None = None,
-        key: Key | None = None,
+        self, experiment_id: str, unit_id: str, prompt: str, *, force: str | int | None = None, key: Key | None = None
     ) -> tuple[Assignment, Call | str]:
         """Assign a unit and let its variant answer: a call, or the id of a workflow run. key: Who asks.
 

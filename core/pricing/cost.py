@@ -30,7 +30,7 @@ class CallCost:
         return self.receipts[-1].price_id if self.receipts else ""
 
 
-def cost_of(usages: Sequence[Usage], price: Price | None, *, is_estimated: bool) -> CallCost:
+def cost_of(usages: Sequence[Usage], price: Price | None, *, is_estimated: bool = False) -> CallCost:
     """Price the usage of each attempt by itself (tiers are per request) and add up.
 
     What the vendor says it charged counts more than its list of prices, and less than a row of the team's own. No usage
@@ -73,7 +73,7 @@ def _unknown(total: Usage, *, is_contradictory: bool = False, why: str = "") -> 
 
 def cost_of_cached(usage: Usage, price: Price | None) -> CallCost:
     """An answer from our own cache: it costs nothing, and what it would have cost counts as saved."""
-    cost = cost_of([usage], price, is_estimated=False)
+    cost = cost_of([usage], price)
     saved = cost.cost_usd or Decimal(0)
     return replace(cost, cost_usd=Decimal(0), cost_status="cached", saved_usd=saved, receipts=(), unknown_for="")
 

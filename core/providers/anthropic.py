@@ -1,7 +1,7 @@
 """Anthropic's messages API."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,7 @@ class AnthropicProvider:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}
         self._http = HttpVendor("Anthropic", base_url, headers, network)
 
-    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
+    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         if request.operation != "chat":
             raise InvalidRequest("Anthropic makes no embeddings.")
         reader = _Reader()

@@ -1,7 +1,7 @@
 """The interface of a provider: one asynchronous stream, and a list of its models."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from core.domain.generation import CHARGED, COUNTS, MORE_TOKENS, Chunk, FinishReason, Message, Model, Request, Usage
@@ -182,7 +182,7 @@ class Provider(Protocol):
     name: str
     wire: str
 
-    def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
+    def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         """One attempt. Raises AimmError only; a stream without a finish reason was cut off."""
         ...
 

@@ -9,7 +9,7 @@ import hashlib
 import math
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from core.domain.generation import Chunk, FinishReason, Model, Request, Usage
@@ -73,7 +73,7 @@ class SimulatedProvider:
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
+    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         character = CHARACTERS[request.model]
         rng = random.Random(_seed(request))
         fault = _fault_of(request, attempt)

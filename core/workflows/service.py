@@ -38,12 +38,7 @@ WAIT_POLL_S = 0.05
 
 class WorkflowService:
     def __init__(
-        self,
-        tools: JobTools,
-        engine: RunEngine,
-        *,
-        default_model: Callable[[], str],
-        resolve: Callable[[str], Model],
+        self, tools: JobTools, engine: RunEngine, *, default_model: Callable[[], str], resolve: Callable[[str], Model]
     ) -> None:
         self._store = WorkflowStore(tools.database, spec.from_yaml)
         self._writer = tools.writer

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from core.domain.generation import Chunk, Model, Request
+from core.domain.generation import Chunk, Message, Model, Parameters, Request
 from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise, shipped
@@ -40,7 +40,7 @@ class GeminiProvider:
         self._http: Any = None
         self._wire = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
 
-    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
+    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         ask = self._by_client if request.native is None else self._by_wire
         async with aclosing(ask(request, timeout_s)) as chunks:
             async for chunk in chunks:
@@ -138,8 +138,6 @@ class GeminiProvider:
             await self._http.aclose()
 
     async def _one_token(self, name: str) -> None:
-        from core.domain.generation import Message, Parameters
-
         request = Request(model=name, messages=(Message("user", "Hi"),), parameters=Parameters(max_tokens=1))
         async with _asked_briefly():
             async for _ in self.stream(request, attempt=1, timeout_s=LIST_TIMEOUT_S):

@@ -1,7 +1,7 @@
 """The OpenAI wire: OpenAI itself, Ollama, and any server that speaks the same (vLLM, LM Studio, OpenRouter, …)."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from core.domain.generation import Chunk, Model, Native, Request
 from core.errors import InvalidRequest
@@ -47,7 +47,7 @@ class OpenAIProvider:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = HttpVendor(label or name, base_url, headers, network)
 
-    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncIterator[Chunk]:
+    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         native = request.native_for("openai")
         if request.operation == "embeddings":
             async for chunk in self._embeddings(request, native, timeout_s):

@@ -223,6 +223,6 @@ def test_what_has_expired_is_deleted(served: Running, words: list[Any], set_cloc
     assert n_kept("<=") > 0
 
     set_clock(clock.from_us(later_us))
-    served.mm.calls.forget_old_responses()
+    served.mm._cache.forget_old()
 
     assert (n_kept("<="), n_kept(">")) == (0, n_lasting)

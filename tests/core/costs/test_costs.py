@@ -41,7 +41,7 @@ def test_a_reference_call_costs_what_it_costs_to_the_nano_dollar(call: dict):
     at = datetime.fromisoformat(call["at"].replace("Z", "+00:00"))
     price = PriceBook().price(call["provider"], call["model"], at, call["service_tier"])
 
-    account = cost_of([Usage(**call["usage"])], price, is_estimated=False)
+    account = cost_of([Usage(**call["usage"])], price)
 
     assert (None if account.cost_usd is None else to_nano(account.cost_usd)) == call["nano_usd"]
 
@@ -150,7 +150,7 @@ def test_searches_and_cache_storage_are_lines_of_their_own():
 def test_what_was_used_and_has_no_price_makes_the_cost_unknown():
     price = Price(id="p", model="m", input=Rate(base=Decimal(1)), output=Rate(base=Decimal(1)))
 
-    assert cost_of([Usage(input_tokens=5, n_searches=1)], price, is_estimated=False).cost_usd is None
+    assert cost_of([Usage(input_tokens=5, n_searches=1)], price).cost_usd is None
 
 
 def test_an_answer_from_our_own_cache_costs_nothing_and_counts_as_saved():

@@ -55,7 +55,7 @@ def test_an_answer_costs_what_its_vendor_counted(answer: dict[str, Any]):
     price = PriceBook([row_from(own, servers=(provider,))] if own else ()).price(provider, model, NOW, tier)
 
     assert usage is not None
-    account = cost_of([usage], price, is_estimated=False)
+    account = cost_of([usage], price)
 
     assert (None if account.cost_usd is None else to_nano(account.cost_usd)) == answer["nano_usd"]
     assert answer.get("says", "") in account.unknown_for
