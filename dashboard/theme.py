@@ -154,6 +154,8 @@ CSS = """<style>
   .st-key-side_play {max-height: none;}
 }
 @media (max-width: 640px) {
+  [data-testid="stMain"] [data-testid="stColumn"]:has(h3, form, [data-testid="stForm"], [data-testid="stDataFrame"],
+    [data-testid="stVegaLiteChart"], [data-testid="stFileUploader"]) {min-width: 100%;}
   .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {max-height: none;}
   [data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}
   [data-testid="stBottomBlockContainer"] {padding: 0.5rem 1rem;}
