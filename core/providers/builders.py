@@ -8,7 +8,7 @@ from typing import Any
 
 from core.domain.generation import Model
 from core.errors import AimmError, ProviderUnavailable
-from core.providers import anthropic
+from core.providers.anthropic import provider as anthropic
 from core.providers.base import KeyCheck
 from core.providers.gemini import provider as gemini
 from core.providers.http.network import Network

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.domain.generation import Message, Native, Parameters, Request
 from core.errors import AimmError
-from core.providers.anthropic import AnthropicProvider
+from core.providers.anthropic.provider import AnthropicProvider
 from core.providers.gemini.provider import GeminiProvider
 from core.providers.openai.provider import OpenAIProvider
 

@@ -10,7 +10,7 @@ from api.gateway.openai import request as openai_request
 from core import InvalidRequest
 from core.domain.generation import Request
 from core.formats.text import mended
-from core.providers import anthropic
+from core.providers.anthropic.request import to_body as anthropic_body
 from core.providers.gemini.request import to_body as gemini_body
 from core.providers.gemini.response import Reader
 from core.providers.openai import request as openai
@@ -50,7 +50,7 @@ def asked_by_gemini(*contents: Any, **more: Any) -> Request:
 
 def told(request: Request) -> tuple[list[Any], list[Any], list[Any]]:
     """(calls, results) as Anthropic, Gemini and servers of the OpenAI wire get them."""
-    blocks = [b for m in anthropic._body(request)["messages"] if isinstance(m["content"], list) for b in m["content"]]
+    blocks = [b for m in anthropic_body(request)["messages"] if isinstance(m["content"], list) for b in m["content"]]
     parts = [part for content in gemini_body(request)["contents"] for part in content["parts"]]
     messages = [each for message in request.messages for each in openai._to_messages(message)]
     return (
@@ -119,7 +119,7 @@ def test_results_reach_every_vendor(response: Any, text: str, to_gemini: Any, is
     claude, gemini, chat = told(request)
 
     assert (claude[1], gemini[1], chat[1]) == (text, to_gemini, f"Error: {text}" if is_error else text)
-    assert anthropic._body(request)["messages"][2]["content"][0].get("is_error", False) is is_error
+    assert anthropic_body(request)["messages"][2]["content"][0].get("is_error", False) is is_error
 
 
 @pytest.mark.parametrize("text", ['{"t": NaN}', '{"t": 1e999}', "7 °C", '{"t": ' * 300 + "1" + "}" * 300])
@@ -166,7 +166,7 @@ def test_a_result_without_its_call_is_refused_where_calls_are_objects():
     result = {"role": "tool", "tool_call_id": "call_9", "content": "7"}
 
     for turns in ([result], [called("{}", "call_9"), result, result]):
-        for make in (anthropic._body, gemini_body):
+        for make in (anthropic_body, gemini_body):
             with pytest.raises(InvalidRequest, match="call_9"):
                 make(asked_by_openai(*turns))
 
@@ -192,17 +192,17 @@ def test_which_tools_may_be_called_reaches_every_vendor_or_is_refused(
     given: Any, claude: Any, gemini: Any, offered: Any
 ):
     if offered is None:
-        for make in (anthropic._body, gemini_body):
+        for make in (anthropic_body, gemini_body):
             with pytest.raises(InvalidRequest, match="tool_choice"):
                 make(asked_by_openai(tools=TOOLS, tool_choice=given))
         return
     request = asked_by_openai(tools=TOOLS, tool_choice=given)
-    by_claude, by_gemini = anthropic._body(request), gemini_body(request)
+    by_claude, by_gemini = anthropic_body(request), gemini_body(request)
 
     assert by_claude.get("tool_choice") == claude
     assert by_gemini.get("toolConfig", {}).get("functionCallingConfig") == gemini
     assert len(by_claude["tools"]) == len(by_gemini["tools"][0]["functionDeclarations"]) == offered
-    one = anthropic._body(asked_by_openai(tools=TOOLS, tool_choice=given, parallel_tool_calls=False))["tool_choice"]
+    one = anthropic_body(asked_by_openai(tools=TOOLS, tool_choice=given, parallel_tool_calls=False))["tool_choice"]
     assert one == {"type": "none"} or (one.pop("disable_parallel_tool_use") and one == (claude or {"type": "auto"}))
 
 
@@ -214,7 +214,7 @@ def test_geminis_choice_of_tools_reaches_other_vendors():
         ({"mode": "ANY", "allowedFunctionNames": "a"}, {"type": "tool", "name": "a"}, ["a", "b", "c"]),
         ({"mode": "NONE"}, {"type": "none"}, ["a", "b", "c"]),
     ):
-        body = anthropic._body(asked_by_gemini(tools=tools, toolConfig={"functionCallingConfig": config}))
+        body = anthropic_body(asked_by_gemini(tools=tools, toolConfig={"functionCallingConfig": config}))
 
         assert (body["tool_choice"], [tool["name"] for tool in body["tools"]]) == (choice, names)
 
@@ -226,7 +226,7 @@ def test_anthropic_is_sent_no_blank_texts_and_schemas_with_a_type():
     blank = {"role": "assistant", "content": [thought, {"type": "text", "text": "\n"}]}
     tools = [{"function": {"name": "weather", "parameters": {"properties": {}}}}]
     answered = {"role": "tool", "tool_call_id": "c1", "content": "7"}
-    body = anthropic._body(asked_by_openai(said, answered, blank, *HELLO, tools=tools))
+    body = anthropic_body(asked_by_openai(said, answered, blank, *HELLO, tools=tools))
 
     assert [[block["type"] for block in m["content"]] for m in body["messages"][1:3]] == [["tool_use"], ["tool_result"]]
     assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user", "user"]
@@ -240,7 +240,7 @@ def test_ids_and_pictures_of_results_suit_anthropic():
         "tool_call_id": "functions.weather:0",
         "content": [{"type": "text", "text": "7"}, picture],
     }
-    turns = anthropic._body(asked_by_openai(called("{}", "functions.weather:0"), answered))["messages"]
+    turns = anthropic_body(asked_by_openai(called("{}", "functions.weather:0"), answered))["messages"]
 
     assert turns[1]["content"][0]["id"] == turns[2]["content"][0]["tool_use_id"] == "functions_weather_0"
     assert [block["type"] for block in turns[2]["content"]] == ["tool_result", "image"]

@@ -6,7 +6,7 @@ import pytest
 
 from core.domain.generation import Message, Native, Parameters, Request, Tool
 from core.domain.message import ToolCall, ToolResult
-from core.providers.anthropic import _body as anthropic_body
+from core.providers.anthropic.request import to_body as anthropic_body
 from core.providers.gemini.request import as_came, to_body
 
 

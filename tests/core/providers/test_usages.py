@@ -17,9 +17,10 @@ from core.formats.money import to_nano
 from core.pricing.book import PriceBook
 from core.pricing.cost import cost_of
 from core.pricing.team import row_from
-from core.providers import anthropic
+from core.providers.anthropic.response import Reader as AnthropicReader
+from core.providers.anthropic.usage import to_usage as anthropic_usage
 from core.providers.gemini import usage as gemini
-from core.providers.gemini.response import Reader
+from core.providers.gemini.response import Reader as GeminiReader
 from core.providers.openai import usage as openai
 from core.providers.openai.response import to_chunk
 from core.providers.tool_calls import CallReader
@@ -37,13 +38,13 @@ def read(answer: dict[str, Any]) -> tuple[Usage | None, str]:
     """Usage and tier as the wire's own reader gives them."""
     usage = answer["usage"]
     if answer["wire"] == "gemini":
-        chunk = Reader().read(
+        chunk = GeminiReader().read(
             [{"usageMetadata": usage, "candidates": [answer.get("candidate", {})], "modelVersion": answer["model"]}]
         )
     elif answer["wire"] == "openai":
         chunk = to_chunk([{"usage": usage, "service_tier": answer.get("tier")}], None, None, CallReader())
     else:
-        chunk = anthropic._Reader().whole({"usage": usage})[0]
+        chunk = AnthropicReader().whole({"usage": usage})[0]
     return chunk.usage, chunk.service_tier or "standard"
 
 
@@ -62,7 +63,7 @@ def test_an_answer_costs_what_its_vendor_counted(answer: dict[str, Any]):
 
 
 def test_what_grounds_an_answer_is_remembered_to_its_end():
-    counts, reader = {"promptTokenCount": 10, "candidatesTokenCount": 1}, Reader()
+    counts, reader = {"promptTokenCount": 10, "candidatesTokenCount": 1}, GeminiReader()
     grounding = {"groundingMetadata": {"webSearchQueries": ["a", "b"]}}
     for candidate in (grounding, {}):
         value = {"usageMetadata": counts, "modelVersion": "gemini-3-flash-preview", "candidates": [candidate]}
@@ -78,7 +79,7 @@ def test_what_grounds_an_answer_is_remembered_to_its_end():
         (openai.to_usage, {"prompt_tokens": 0, "completion_tokens": 9, "total_tokens": 9}),
         (openai.to_usage, {"prompt_tokens": True, "completion_tokens": 9}),
         (openai.to_usage, {"prompt_tokens": 2**53 + 1, "completion_tokens": 9}),
-        (anthropic.to_usage, {"input_tokens": 0, "output_tokens": 0}),
+        (anthropic_usage, {"input_tokens": 0, "output_tokens": 0}),
         (gemini.to_usage, {"trafficType": "ON_DEMAND"}),
         (gemini.to_usage, {"promptTokenCount": 0, "totalTokenCount": 0}),
     ],

@@ -1,0 +1,93 @@
+"""Anthropic: the models behind one key."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+from core.domain.generation import Chunk, Model, Request
+from core.errors import InvalidRequest, ProviderError
+from core.providers.anthropic.request import to_body
+from core.providers.anthropic.response import Reader
+from core.providers.base import KeyCheck
+from core.providers.http.client import HttpVendor
+from core.providers.http.errors import quota_of
+from core.providers.http.network import Network
+from core.providers.key_check import checked
+
+LIST_TIMEOUT_S = 6.0
+VERSION = "2023-06-01"
+
+
+class AnthropicProvider:
+    """One key, one client."""
+
+    name = "anthropic"
+    wire = "anthropic"
+
+    def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
+        headers = {"x-api-key": api_key, "anthropic-version": VERSION}
+        self._http = HttpVendor("Anthropic", base_url, headers, network)
+
+    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
+        if request.operation != "chat":
+            raise InvalidRequest("Anthropic makes no embeddings.")
+        reader = Reader()
+        async with self._http.answer("/v1/messages", to_body(request)) as answer:
+            quota = quota_of(answer.headers)
+            if await answer.is_whole():
+                _, [value, *_] = await answer.whole()
+                self._http.refuse_errors([value])
+                for chunk in reader.whole(value):
+                    yield chunk if quota is None else replace(chunk, quota=quota)
+                return
+            async for events in answer.events():
+                for event in events:
+                    if event.value is None:
+                        continue
+                    self._http.refuse_errors([event.value])
+                    if (read := reader.read(event.value)) is not None:
+                        yield read if quota is None else replace(read, quota=quota)
+                        quota = None
+
+    async def models(self) -> list[Model]:
+        body = await self._http.get("/v1/models?limit=1000", LIST_TIMEOUT_S)
+        found = body.get("data") if isinstance(body, dict) else None
+        return [_to_model(each) for each in found or () if isinstance(each, dict) and each.get("id")]
+
+    async def count_tokens(self, request: Request) -> int:
+        body = to_body(request)
+        wanted: dict[str, Any] = {
+            name: body[name]
+            for name in ("model", "messages", "system", "thinking", "tools", "tool_choice")
+            if name in body
+        }
+        answer = await self._http.post("/v1/messages/count_tokens", wanted, LIST_TIMEOUT_S)
+        n = answer.get("input_tokens") if isinstance(answer, dict) else None
+        if not isinstance(n, int):
+            raise ProviderError("Anthropic counted no tokens.")
+        return n
+
+    async def check(self) -> KeyCheck:
+        """Try the key: read the model list."""
+        return await checked("Anthropic", self.models)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def guess(name: str) -> Model:
+    accepts = frozenset({"temperature", "max_tokens", "top_p", "thinking_budget", "json_schema", "stop"})
+    return Model(name=name, provider="anthropic", label=name, accepts=accepts, max_temperature=1.0)
+
+
+def _to_model(found: dict[str, Any]) -> Model:
+    model = guess(str(found["id"]))
+    return Model(
+        name=model.name,
+        provider="anthropic",
+        label=str(found.get("display_name") or model.name),
+        accepts=model.accepts,
+        context_tokens=found.get("max_input_tokens") if isinstance(found.get("max_input_tokens"), int) else None,
+        max_output_tokens=found.get("max_tokens") if isinstance(found.get("max_tokens"), int) else None,
+        max_temperature=1.0,
+    )

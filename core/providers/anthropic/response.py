@@ -1,0 +1,99 @@
+"""Answers of Anthropic's messages API."""
+
+from typing import Any
+
+from core.domain.generation import Chunk, FinishReason, ToolDelta
+from core.domain.message import to_arguments
+from core.providers.anthropic.usage import served_tier, to_usage
+from core.providers.base import UNUSUAL
+
+_FINISH: dict[str, FinishReason] = {
+    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls", "refusal": "content_filter", "unknown": "unknown",
+}  # fmt: skip
+
+
+class Reader:
+    """Reads a message's events. Usage comes in two halves, the input's first; tool calls have numbers of their own."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Any] = {}
+        self._tools: dict[Any, int] = {}  # number of the content block -> number of the call
+        # Number of the content block -> its input, until a piece of it has come. Nothing at all means no arguments,
+        # which is known once another block begins, or the message ends and not at its length.
+        self._inputs: dict[Any, Any] = {}
+
+    def read(self, event: dict[str, Any]) -> Chunk | None:
+        kind = event.get("type")
+        if kind == "message_start":
+            message = event.get("message") or {}
+            self._counts.update(message.get("usage") or {})
+            return Chunk(
+                response_model=message.get("model"),
+                usage=to_usage(self._counts),
+                service_tier=served_tier(self._counts),
+            )
+        if kind == "content_block_start":
+            return self._started(event.get("index"), event.get("content_block") or {})
+        if kind == "content_block_delta":
+            delta = event.get("delta") or {}
+            if delta.get("type") == "input_json_delta":
+                at, text = event.get("index"), str(delta.get("partial_json") or "")
+                if text:
+                    self._inputs.pop(at, None)
+                return Chunk(tools=(ToolDelta(index=self._tools.setdefault(at, len(self._tools)), arguments=text),))
+            return Chunk(text=str(delta.get("text") or ""), thinking=str(delta.get("thinking") or ""))
+        if kind == "content_block_stop":
+            return self._stopped(event.get("index"))
+        if kind == "message_delta":
+            # Gateways end with zeros for what they counted at the beginning.
+            self._counts.update({k: v for k, v in (event.get("usage") or {}).items() if v})
+            return self._ended((event.get("delta") or {}).get("stop_reason"))
+        return None
+
+    def whole(self, message: dict[str, Any]) -> list[Chunk]:
+        """A message that came as one."""
+        self._counts.update(message.get("usage") or {})
+        tier = served_tier(self._counts)
+        found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts), service_tier=tier)]
+        for at, block in enumerate(message.get("content") or ()):
+            found += [chunk for chunk in (self._started(at, block), self._stopped(at)) if chunk]
+            if block.get("type") != "tool_use":
+                found.append(Chunk(text=str(block.get("text") or ""), thinking=str(block.get("thinking") or "")))
+        # It came as a whole, so it is no broken one where it does not say why it ended.
+        has_said = any(chunk.text or chunk.tools for chunk in found)
+        return [*found, self._ended(message.get("stop_reason") or ("unknown" if has_said else None))]
+
+    def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
+        tools = self._bare()
+        if block.get("type") == "tool_use":
+            index = self._tools[at] = len(self._tools)
+            self._inputs[at] = block.get("input")
+            call_id, name = (str(block.get(word) or "") for word in ("id", "name"))
+            tools += (ToolDelta(index=index, id=call_id, name=name),)
+        return Chunk(tools=tools) if tools else None
+
+    def _stopped(self, at: Any) -> Chunk | None:
+        """The arguments of a call that came as a whole."""
+        if self._inputs.get(at) in (None, {}, ""):
+            return None
+        arguments = to_arguments(self._inputs.pop(at))
+        return Chunk(tools=(ToolDelta(index=self._tools[at], arguments=arguments),))
+
+    def _bare(self) -> tuple[ToolDelta, ...]:
+        """The arguments of calls to which none came, because they have none."""
+        bare, self._inputs = self._inputs, {}
+        return tuple(
+            ToolDelta(index=self._tools[at], arguments=to_arguments(given) or "{}") for at, given in bare.items()
+        )
+
+    def _ended(self, reason: Any) -> Chunk:
+        finish = None if reason is None else _FINISH.get(str(reason), "other")
+        tools = self._bare() if finish not in (None, "length") else ()
+        return Chunk(
+            tools=tools,
+            usage=to_usage(self._counts),
+            finish_reason=finish,
+            reason=str(reason)[:300] if finish in UNUSUAL else None,
+            service_tier=served_tier(self._counts),
+        )
