@@ -181,4 +181,4 @@ def _is_local_origin(origin: bytes) -> bool:
 async def _refuse(scope: Scope, receive: Receive, send: Send, caught: Exception) -> None:
     error = caught if isinstance(caught, AimmError) else Unexpected(caught, "Keys cannot be read just now")
     headers = {"www-authenticate": "Bearer"} if status_of(error) == 401 else {}
-    await Exchange(scope, receive, send, wire_of(scope["path"])).refuse(error, headers)
+    await Exchange(scope, receive, send, wire_of(scope["path"], scope["headers"])).refuse(error, headers)

@@ -36,7 +36,7 @@ class Idempotent:
         if not is_named or scope["path"].endswith(_TRANSACTIONAL):
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, receive, send, wire_of(scope["path"]))
+        exchange = Exchange(scope, receive, send, wire_of(scope["path"], scope["headers"]))
         async with exchange.refusing():
             await self._once(exchange, scope)
 

@@ -35,7 +35,7 @@ class Server:
             await self._once({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, wire_of(scope["path"]))
+        exchange = Exchange(scope, receive, send, wire_of(scope["path"], scope["headers"]))
         async with exchange.refusing():
             if exchange.wire is not None:
                 await self._gateway.handle(exchange, exchange.wire)

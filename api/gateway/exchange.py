@@ -88,8 +88,12 @@ class Exchange:
 
     async def begin(self, status: int, content_type: bytes, headers: Mapping[str, str]) -> None:
         lines = [(b"content-type", content_type)]
-        if REQUEST_ID not in headers:  # there is no call whose id it could be
-            lines.append((REQUEST_ID.encode(), f"r_{secrets.token_hex(10)}".encode()))
+        request_id = headers.get(REQUEST_ID, "")
+        if not request_id:  # there is no call whose id it could be
+            request_id = f"r_{secrets.token_hex(10)}"
+            lines.append((REQUEST_ID.encode(), request_id.encode()))
+        if self.wire is not None and self.wire.id_header:
+            lines.append((self.wire.id_header, request_id.encode()))
         lines += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": lines})
 

@@ -1,17 +1,20 @@
 """The wires that the gateway speaks. Another one is a folder beside these and an entry here."""
 
+from collections.abc import Iterable
+
+from api.gateway.anthropic.routes import WIRE as ANTHROPIC
 from api.gateway.clients import Client
 from api.gateway.gemini.routes import WIRE as GEMINI
 from api.gateway.openai.routes import WIRE as OPENAI
 from api.gateway.wire import Wire
 
 # The first that owns an address answers it.
-WIRES: tuple[Wire, ...] = (OPENAI, GEMINI)
+WIRES: tuple[Wire, ...] = (ANTHROPIC, OPENAI, GEMINI)
 
 
-def wire_of(path: str) -> Wire | None:
-    """The wire of an address; None = it is no address of the gateway."""
-    return next((wire for wire in WIRES if wire.owns(path)), None)
+def wire_of(path: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Wire | None:
+    """The wire of a request; None = its address is none of the gateway's."""
+    return next((wire for wire in WIRES if wire.owns(path, headers)), None)
 
 
 def clients() -> dict[str, tuple[Client, Wire]]:

@@ -11,10 +11,18 @@ if TYPE_CHECKING:
     from api.gateway.exchange import Exchange
 
 
+PING_S = 15.0
+
+
 class Answer(Protocol):
-    """An answer as a wire writes it. has_comments: Whether its clients can read comments in a stream."""
+    """An answer as a wire writes it.
+
+    has_comments: Whether its clients can read comments in a stream.
+    ping: An event that keeps a stream alive and says nothing; empty = the wire has none.
+    """
 
     has_comments: bool
+    ping: bytes
 
     def chunk(self, chunk: Chunk, call: Call) -> bytes: ...
     def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes: ...
@@ -64,7 +72,7 @@ async def _stream(
     exchange: "Exchange", pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
 ) -> None:
     call, was_raw = headers.call, False
-    while (chunk := await pipe.get()) is not None:
+    while (chunk := await _next(exchange, pipe, answer.ping if not was_raw else b"")) is not None:
         was_raw = was_raw or chunk.raw is not None
         if written := answer.chunk(chunk, call):
             if not exchange.has_begun:
@@ -82,6 +90,19 @@ async def _stream(
         await exchange.begin_stream(headers.at_end(g))
     last = answer.end(g, call, was_raw=was_raw) + headers.comment(answer, g) + answer.done()
     await exchange.write(last, more=False)
+
+
+async def _next(exchange: "Exchange", pipe: Pipe, ping: bytes) -> Chunk | None:
+    """The next chunk. Meanwhile the caller of a stream that has begun hears that it is not dead."""
+    if not ping or not exchange.has_begun:
+        return await pipe.get()
+    getting = asyncio.ensure_future(pipe.get())
+    try:
+        while not (await asyncio.wait({getting}, timeout=PING_S))[0]:
+            await exchange.write(ping)
+        return getting.result()
+    finally:
+        getting.cancel()
 
 
 def answered(call: Call, *, has_left: bool) -> Generation:
@@ -119,6 +140,8 @@ class CallHeaders:
         if call.assignment is not None:
             found["x-aimm-variant"] = call.assignment.variant.key
             found["x-aimm-assignment"] = call.assignment.id
+        if call.state.ignored:
+            found["x-aimm-ignored"] = call.state.ignored[:1000]
         if who.fallback_from:
             found["x-aimm-fallback"] = who.fallback_from
             found[SPENT_BEFORE] = spent_before(who.spent_before_usd)

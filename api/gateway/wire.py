@@ -1,6 +1,6 @@
 """A wire: one vendor's way to ask and to be answered, spoken by the gateway at addresses of its own."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ class Wire:
     paths: Its addresses, as the OpenAPI document describes them.
     clients: Programs that speak it, as the pages show them.
     key_headers: Headers in which its clients send a key, besides Authorization and x-api-key.
+    shared: An address that is this wire's too, and a header that all its clients send there.
+    id_header: The header in which its clients look for the id of an answer.
     """
 
     prefix: str
@@ -31,6 +33,16 @@ class Wire:
     paths: Callable[[], dict[str, Any]]
     clients: tuple[Client, ...] = ()
     key_headers: tuple[bytes, ...] = ()
+    shared: tuple[str, bytes] | None = None
+    id_header: bytes = b""
 
-    def owns(self, path: str) -> bool:
-        return path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/")
+    def owns(self, path: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> bool:
+        if _is_below(path, self.prefix):
+            return True
+        if self.shared is None or not _is_below(path, self.shared[0]):
+            return False
+        return any(name == self.shared[1] for name, _ in headers)
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) and path[len(prefix) :][:1] in ("", "/")

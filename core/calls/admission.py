@@ -14,7 +14,7 @@ from core.budgets.ledger import Ledger
 from core.calls.call import Accumulator, Call
 from core.costs.service import PriceService
 from core.domain.budget import Admission, Quote, Spender
-from core.domain.generation import Model, Request
+from core.domain.generation import Model, Parameters, Request
 from core.domain.price import Price
 from core.errors import BudgetExceeded, CapReached, InvalidRequest, ProviderTimeout
 from core.formats.money import NANO, from_nano, to_nano
@@ -208,12 +208,50 @@ def check_parameters(request: Request, model: Model) -> None:
 
 def _fitted(request: Request, state: Accumulator, provider: Provider, model: Model) -> Request:
     """The request without the parameters that this model does not take; who speaks the caller's wire judges itself."""
-    if request.native is not None and request.native.wire == provider.wire:
+    native, parameters, state.ignored = request.native, request.parameters, ""
+    if native is not None and native.wire == provider.wire:
+        if native.is_bound and request.system != native.system:
+            _leave_out(
+                state, "the system prompt of its alias or experiment, to which its thoughts are not bound", model
+            )
+            request = replace(request, system=native.system)
         return request if request.model == model.name else replace(request, model=model.name)
-    refused = set(request.parameters.as_dict()) - model.accepts
-    if refused:
-        note = f"{model.name} does not take {', '.join(sorted(refused))}; left out."
-        if note not in state.notes:
-            state.notes.append(note)
-        return replace(request, model=model.name, parameters=replace(request.parameters, **dict.fromkeys(refused)))
-    return replace(request, model=model.name)
+    if native is not None and native.only and not model.is_simulated:
+        raise InvalidRequest(
+            f"{model.name} cannot be told {', '.join(native.only)}.", hint=f"A model of the {native.wire} wire can."
+        )
+    parameters = thinking_for(model, parameters)
+    asked = parameters.as_dict()
+    refused = asked.keys() - model.accepts
+    refused |= {*[name for name in model.exclusive if name in asked][1:]}
+    if left_out := (*(native.ignored if native is not None else ()), *sorted(refused)):
+        _leave_out(state, ", ".join(left_out), model)
+    return replace(request, model=model.name, parameters=replace(parameters, **dict.fromkeys(refused)))
+
+
+def _leave_out(state: Accumulator, names: str, model: Model) -> None:
+    """Say in the answer and in the log what of a request the model is not told."""
+    state.ignored, note = names, f"{model.name} does not take {names}; left out."
+    if note not in state.notes:
+        state.notes.append(note)
+
+
+# A level of thinking by the tokens that it may take at most; more is high.
+_LEVELS = {"minimal": 1024, "low": 4096, "medium": 16_384, "high": 24_576}
+
+
+def thinking_for(model: Model, p: Parameters) -> Parameters:
+    """The parameters with thinking in the unit that the model takes: a level or tokens."""
+    has, takes = p.as_dict().keys() & _THINKING, model.accepts & _THINKING
+    if len(has) != 1 or len(takes) != 1 or has == takes:
+        return p
+    if p.thinking_level is not None:
+        return replace(p, thinking_level=None, thinking_budget=_LEVELS[p.thinking_level])
+    budget = p.thinking_budget or 0
+    if budget <= 0:  # off, or as it likes: no level says that
+        return p
+    level = next((level for level, most in _LEVELS.items() if level != "minimal" and budget <= most), "high")
+    return replace(p, thinking_budget=None, thinking_level=level)
+
+
+_THINKING = {"thinking_level", "thinking_budget"}

@@ -291,6 +291,7 @@ class Accumulator:
     waiting: The reason why nothing happens just now.
     digest: The name by which the answer may be cached.
     chunks: All of them, where they are to be cached.
+    ignored: The parts of the request that the model is not told.
     """
 
     started_at: float = field(default_factory=time.monotonic)
@@ -303,6 +304,7 @@ class Accumulator:
     is_stopped: bool = False
     digest: str = ""
     chunks: list[Chunk] | None = None
+    ignored: str = ""
     usage: Usage | None = None
     first_text_at: float | None = None
     finish_reason: FinishReason | None = None

@@ -143,6 +143,10 @@ class Native:
 
     parameters, system: What was read out of it; where the request says otherwise by now, that is written over it.
     models: Models that the body names besides, which the vendor may take instead.
+    headers: Those that go on to the vendor with the body.
+    only: What nobody else can be told, though the caller relies on it.
+    ignored: What others are not told, and need not be.
+    is_bound: The vendor refuses it under another system prompt.
     """
 
     wire: Wire
@@ -150,6 +154,10 @@ class Native:
     parameters: Parameters
     system: str | None = None
     models: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    is_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -410,6 +418,7 @@ class Model:
     """A model that can be asked for.
 
     accepts: Names of the Parameters it takes.
+    exclusive: Names of those of which it takes one only; the first that is set counts.
     context_tokens, max_output_tokens: None = not stated.
     """
 
@@ -417,6 +426,7 @@ class Model:
     provider: str
     label: str = ""
     accepts: frozenset[str] = frozenset({"temperature", "max_tokens", "top_p", "seed", "json_schema"})
+    exclusive: tuple[str, ...] = ()
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     max_temperature: float = 2.0

@@ -102,6 +102,21 @@ class Tool:
     is_custom: bool = False
 
 
+# Signatures of other vendors, where a wire has a place for those of its own only
+
+_FOREIGN = "aimm."
+
+
+def to_foreign(signature: str) -> str:
+    """A signature as one that the vendor of the wire did not make; never empty."""
+    return _FOREIGN + signature
+
+
+def from_foreign(text: Any) -> str | None:
+    """The signature within; None = the vendor of the wire made it."""
+    return text.removeprefix(_FOREIGN) if isinstance(text, str) and text.startswith(_FOREIGN) else None
+
+
 # Arguments of tools, and which result belongs to which call
 
 

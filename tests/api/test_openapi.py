@@ -35,7 +35,7 @@ def test_one_document_describes_every_address(served: Running):
 
     assert {f"/api{path}" for path in under_api["paths"]} <= set(found["paths"])
     assert {
-        "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/feedback", "/gemini/v1beta/models",
+        "/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/feedback", "/gemini/v1beta/models",
         "/gemini/v1beta/models/{model}", "/gemini/v1beta/models/{model}:generateContent",
         "/gemini/v1beta/models/{model}:streamGenerateContent", "/gemini/v1beta/models/{model}:countTokens",
     } == {path for path in found["paths"] if not path.startswith("/api/")}  # fmt: skip

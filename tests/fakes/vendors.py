@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.fakes import refusals
+
 KEY = "sk-TestKeyOfTheFakeVendor0123456789"
 
 
@@ -57,18 +59,29 @@ def anthropic_answer(
 ) -> Reply:
     """The events of a message; the input is counted at its start, the output at its end."""
     counted = usage or {"input_tokens": 10}
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "stop_reason": None}
+    message = {**head, "model": "claude-sonnet-4-5-20250929", "usage": {**counted, "output_tokens": 1}}
     events: list[tuple[str, Any]] = [
-        ("message_start", {"type": "message_start", "message": {"model": "claude-sonnet-4-5-20250929", "usage": {**counted, "output_tokens": 1}}}),
-        ("ping", {"type": "ping"}),
+        ("message_start", {"type": "message_start", "message": message}), ("ping", {"type": "ping"})
     ]  # fmt: skip
     if thinking:
-        events.append(("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": thinking}}))  # fmt: skip
+        events += _block(
+            0, {"type": "thinking", "thinking": "", "signature": ""}, {"type": "thinking_delta", "thinking": thinking}
+        )
+    events += _block(int(bool(thinking)), {"type": "text", "text": ""}, {"type": "text_delta", "text": text})
     events += [
-        ("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
         ("message_delta", {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {**(at_end or {}), "output_tokens": 5}}),
         ("message_stop", {"type": "message_stop"}),
     ]  # fmt: skip
     return Reply(events=events)
+
+
+def _block(index: int, block: dict[str, Any], delta: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("content_block_start", {"type": "content_block_start", "index": index, "content_block": block}),
+        ("content_block_delta", {"type": "content_block_delta", "index": index, "delta": delta}),
+        ("content_block_stop", {"type": "content_block_stop", "index": index}),
+    ]
 
 
 def openai_tools(*calls: tuple[str, str, str], usage: dict[str, Any] | None = None) -> Reply:
@@ -238,6 +251,12 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
             if self.path.endswith("/count_tokens"):
                 self._json(200, {"input_tokens": 42}, {})
                 return
+            if self.path.endswith("/messages"):
+                lines = {name.lower(): value for name, value in self.headers.items()}
+                if refusal := refusals.by_anthropic(body, lines):
+                    error = {"type": "invalid_request_error", "message": refusal}
+                    self._json(400, {"type": "error", "error": error, "request_id": "req_1"}, {})
+                    return
             reply = fake.take(self.path, body)
             time.sleep(reply.hang_s)
             try:

@@ -20,6 +20,7 @@ class GeminiAnswer:
     """One answer on Gemini's wire."""
 
     has_comments = False  # google-genai takes a comment for a broken answer
+    ping = b""
 
     def chunk(self, chunk: Chunk, call: Call) -> bytes:
         """The event of a chunk; calls of tools wait for the end, because this wire has them whole only."""

@@ -26,6 +26,7 @@ class OpenAIAnswer:
     """One answer on the OpenAI wire. is_counted: whether the last chunk is to hold the usage."""
 
     has_comments = True
+    ping = b""
 
     def __init__(self, *, is_counted: bool, base64_vectors: bool = False) -> None:
         self._is_counted = is_counted

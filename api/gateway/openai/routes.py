@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 from api.gateway.exchange import Exchange
+from api.gateway.names import names_for
 from api.gateway.openai import request as read
 from api.gateway.openai.clients import CLIENTS
 from api.gateway.openai.feedback import give
@@ -15,7 +16,7 @@ from api.gateway.openai.schemas import paths
 from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.wire import Wire
-from core import Key, ModelManager, NotFound
+from core import ModelManager, NotFound
 from core.formats.strict_json import encoded
 
 
@@ -47,7 +48,7 @@ async def _embeddings(exchange: Exchange, mm: ModelManager, body: dict[str, Any]
 
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     """All models, or the one that is wanted."""
-    names = await asyncio.to_thread(_names, mm, exchange.key)
+    names = await asyncio.to_thread(names_for, mm, exchange.key)
     found = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names]
     if exchange.path == f"{WIRE.prefix}/models":
         return await exchange.answer(200, encoded({"object": "list", "data": found}))
@@ -57,16 +58,13 @@ async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     raise NotFound(f"There is no model {wanted[:80]!r}.")
 
 
-def _names(mm: ModelManager, key: Key | None) -> list[tuple[str, str]]:
-    """(name, who owns it) of all that a key may ask: models, aliases and running experiments."""
-    found = [(model.name, model.provider) for model in mm.models()]
-    found += [(alias.name, "alias") for alias in mm.aliases.all()]
-    found += [(f"exp:{experiment.name}", "experiment") for experiment in mm.traffic.running()]
-    owners: dict[str, str] = {}
-    for name, owner in found:
-        owners.setdefault(name, owner)  # of vendors with a model of one name the first is asked
-    return [(name, owner) for name, owner in owners.items() if key is None or key.may_ask(name)]
-
-
 _POSTS = {"/chat/completions": _chat, "/embeddings": _embeddings, "/feedback": give}
-WIRE = Wire(prefix="/v1", name="openai", handle=handle, error=error_form, paths=paths, clients=CLIENTS)
+WIRE = Wire(
+    prefix="/v1",
+    name="openai",
+    handle=handle,
+    error=error_form,
+    paths=paths,
+    clients=CLIENTS,
+    id_header=b"x-request-id",
+)

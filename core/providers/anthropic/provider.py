@@ -6,9 +6,10 @@ from typing import Any
 
 from core.domain.generation import Chunk, Model, Request
 from core.errors import InvalidRequest, ProviderError
-from core.providers.anthropic.request import to_body
+from core.providers.anthropic.request import as_came, to_body
 from core.providers.anthropic.response import Reader
 from core.providers.base import KeyCheck
+from core.providers.families import family_of
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
 from core.providers.http.network import Network
@@ -31,23 +32,24 @@ class AnthropicProvider:
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         if request.operation != "chat":
             raise InvalidRequest("Anthropic makes no embeddings.")
-        reader = Reader()
-        async with self._http.answer("/v1/messages", to_body(request)) as answer:
+        native, reader = request.native_for("anthropic"), Reader()
+        body, headers = (to_body(request), None) if native is None else (as_came(request, native), native.headers)
+        keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
+        async with self._http.answer("/v1/messages", body, headers) as answer:
             quota = quota_of(answer.headers)
             if await answer.is_whole():
-                _, [value, *_] = await answer.whole()
+                raw, [value, *_] = await answer.whole()
                 self._http.refuse_errors([value])
-                for chunk in reader.whole(value):
+                for chunk in reader.whole(value, raw if keeps_whole else None):
                     yield chunk if quota is None else replace(chunk, quota=quota)
                 return
             async for events in answer.events():
-                for event in events:
-                    if event.value is None:
-                        continue
-                    self._http.refuse_errors([event.value])
-                    if (read := reader.read(event.value)) is not None:
-                        yield read if quota is None else replace(read, quota=quota)
-                        quota = None
+                good, error = self._http.until_error(events)
+                for chunk in reader.read_all(good, keeps_raw=keeps_raw):
+                    yield chunk if quota is None else replace(chunk, quota=quota)
+                    quota = None
+                if error is not None:
+                    raise error
 
     async def models(self) -> list[Model]:
         body = await self._http.get("/v1/models?limit=1000", LIST_TIMEOUT_S)
@@ -55,13 +57,14 @@ class AnthropicProvider:
         return [_to_model(each) for each in found or () if isinstance(each, dict) and each.get("id")]
 
     async def count_tokens(self, request: Request) -> int:
-        body = to_body(request)
-        wanted: dict[str, Any] = {
-            name: body[name]
-            for name in ("model", "messages", "system", "thinking", "tools", "tool_choice")
-            if name in body
-        }
-        answer = await self._http.post("/v1/messages/count_tokens", wanted, LIST_TIMEOUT_S)
+        native = request.native_for("anthropic")
+        if native is None:
+            body = to_body(request)
+            names = ("model", "messages", "system", "thinking", "tools", "tool_choice")
+            wanted, headers = {name: body[name] for name in names if name in body}, None
+        else:
+            wanted, headers = as_came(request, native), native.headers
+        answer = await self._http.post("/v1/messages/count_tokens", wanted, LIST_TIMEOUT_S, headers)
         n = answer.get("input_tokens") if isinstance(answer, dict) else None
         if not isinstance(n, int):
             raise ProviderError("Anthropic counted no tokens.")
@@ -76,18 +79,17 @@ class AnthropicProvider:
 
 
 def guess(name: str) -> Model:
-    accepts = frozenset({"temperature", "max_tokens", "top_p", "thinking_budget", "json_schema", "stop"})
-    return Model(name=name, provider="anthropic", label=name, accepts=accepts, max_temperature=1.0)
+    """A model with what its family accepts."""
+    accepts = family_of("anthropic", name).accepts
+    exclusive = ("temperature", "top_p")
+    return Model(name=name, provider="anthropic", label=name, accepts=accepts, exclusive=exclusive, max_temperature=1.0)
 
 
 def _to_model(found: dict[str, Any]) -> Model:
     model = guess(str(found["id"]))
-    return Model(
-        name=model.name,
-        provider="anthropic",
+    return replace(
+        model,
         label=str(found.get("display_name") or model.name),
-        accepts=model.accepts,
         context_tokens=found.get("max_input_tokens") if isinstance(found.get("max_input_tokens"), int) else None,
         max_output_tokens=found.get("max_tokens") if isinstance(found.get("max_tokens"), int) else None,
-        max_temperature=1.0,
     )

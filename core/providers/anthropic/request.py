@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.domain.generation import Parameters, Request
-from core.domain.message import Media, Message, Part, ToolCall, ToolResult
+from core.domain.generation import Native, Parameters, Request
+from core.domain.message import Media, Message, Part, ToolCall, ToolResult, from_foreign
+from core.errors import InvalidRequest
 from core.providers.base import as_input, check_results, choice_of
+from core.providers.families import family_of
 
 LEAST_THINKING = 1024  # the API takes no less
 LONGEST = 4096  # the API wants a length; where the caller names none
@@ -15,34 +17,139 @@ _NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties"})
 _AS_IT_IS = frozenset({"enum", "const", "default", "examples", "required"})
 
 
+# Our parameters by the words that a body has for them.
+_WORDS = {
+    "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop": "stop_sequences",
+    "thinking_budget": "thinking", "json_schema": "output_config.format", "thinking_level": "output_config.effort",
+    "service_tier": "service_tier",
+}  # fmt: skip
+
+
 def to_body(request: Request) -> dict[str, Any]:
+    """The body of a message."""
     check_results(request.messages)
-    p = request.parameters
     body: dict[str, Any] = {
         "model": request.model,
-        "max_tokens": p.max_tokens or LONGEST,
         "messages": [turn for message in request.messages if (turn := _to_message(message))["content"]],
         "stream": True if request.is_streamed else None,
         "system": request.system or None,
-        "temperature": None if p.temperature is None else min(1.0, p.temperature),
-        "top_p": p.top_p,
-        "stop_sequences": list(p.stop) if p.stop else None,
     }
-    if p.json_schema is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": _strict(p.json_schema)}}
     if request.tools:
         body["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": {"type": "object", **t.parameters}}
             for t in request.tools
         ]
         body["tool_choice"] = _tool_choice(request)
-    # With thinking on, a turn that called tools must give its thoughts back, and other wires do not carry them.
-    budget = _thinking_budget(p)
-    if budget and not any(isinstance(part, ToolResult) for part in request.messages[-1].parts):
-        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
-        body["max_tokens"] = p.max_tokens or LONGEST + budget
-        body["temperature"] = body["top_p"] = None  # the API takes only their default then
+    body |= _parameters(request)
     return {name: value for name, value in body.items() if value is not None}
+
+
+def as_came(request: Request, native: Native) -> dict[str, Any]:
+    """The body as it came, with the model that really answers and what was decided otherwise since."""
+    body = {**native.body, "model": request.model}
+    if request.parameters != native.parameters:
+        before, now = native.parameters.as_dict(), request.parameters.as_dict()
+        changed = {name: value for name, value in now.items() if before.get(name) != value}
+        for name in (before.keys() - now.keys()) | changed.keys():
+            _drop(body, _WORDS.get(name, ""))
+        _merge(body, _said(Parameters(**changed), request.model))
+        _shorten_thinking(body)
+    if request.system != native.system:
+        body |= {"system": request.system} if request.system else {}
+        if not request.system:
+            body.pop("system", None)
+    if isinstance(body.get("messages"), list):
+        _drop_foreign(body)
+    return body
+
+
+def _drop(body: dict[str, Any], word: str) -> None:
+    holder, _, inner = word.partition(".")
+    if inner and isinstance(body.get(holder), dict):
+        body[holder] = {name: value for name, value in body[holder].items() if name != inner}
+    else:
+        body.pop(word, None)
+
+
+def _merge(body: dict[str, Any], said: Mapping[str, Any]) -> None:
+    for name, value in said.items():
+        old = body.get(name)
+        body[name] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+
+
+def _shorten_thinking(body: dict[str, Any]) -> None:
+    """Keep what may be thought below the length, as the API wants it."""
+    thinking, longest = body.get("thinking"), body.get("max_tokens")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    if isinstance(budget, int) and isinstance(longest, int) and budget >= longest:
+        if longest > LEAST_THINKING:
+            body["thinking"] = {**body["thinking"], "budget_tokens": longest - 1}
+        else:
+            del body["thinking"]
+
+
+def _drop_foreign(body: dict[str, Any]) -> None:
+    """Take out thoughts that other vendors signed, for which the API refuses a conversation; and do without thinking
+    where the last call of a tool has lost its thoughts by that."""
+    turns, has_lost = [], False
+    for turn in body["messages"]:
+        blocks = turn.get("content") if isinstance(turn, dict) else None
+        if isinstance(blocks, list) and any(_is_foreign(block) for block in blocks):
+            own = [block for block in blocks if not _is_foreign(block)]
+            has_lost = any(isinstance(block, dict) and block.get("type") == "tool_use" for block in own)
+            turns += [{**turn, "content": own}] if own else []
+        else:
+            has_lost = has_lost and not (isinstance(turn, dict) and turn.get("role") == "assistant")
+            turns.append(turn)
+    body["messages"] = turns
+    if has_lost:
+        body.pop("thinking", None)
+
+
+def _is_foreign(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") not in ("thinking", "redacted_thinking"):
+        return False
+    return from_foreign(block.get("signature") or block.get("data")) is not None
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    """Parameters by Anthropic's names, as this model takes them together; only what is set."""
+    p = request.parameters
+    body = {"max_tokens": p.max_tokens or LONGEST, **_said(p, request.model)}
+    thinking = body.pop("thinking", None)
+    # With thinking on, a turn that called tools must give its thoughts back, and other wires do not carry them; and no
+    # call of a tool can be asked for.
+    has_results = any(isinstance(part, ToolResult) for part in request.messages[-1].parts)
+    if thinking is None or has_results or choice_of(request)[0] in ("required", "tool"):
+        return body
+    if "budget_tokens" in thinking:
+        body["max_tokens"] = p.max_tokens or LONGEST + thinking["budget_tokens"]
+    # the API takes only their default then
+    return {name: value for name, value in body.items() if name not in ("temperature", "top_p")} | {
+        "thinking": thinking
+    }
+
+
+def _said(p: Parameters, model: str) -> dict[str, Any]:
+    """Parameters that are set, by Anthropic's names."""
+    config: dict[str, Any] = {}
+    if p.json_schema is not None:
+        config["format"] = {"type": "json_schema", "schema": _strict(p.json_schema)}
+    if p.thinking_level is not None:
+        config["effort"] = "low" if p.thinking_level == "minimal" else p.thinking_level
+    budget = _thinking_budget(p)
+    adapts = family_of("anthropic", model).thinking == "adaptive" and (p.thinking_budget or p.thinking_level)
+    found: dict[str, Any] = {
+        "max_tokens": p.max_tokens,
+        "temperature": None if p.temperature is None else min(1.0, p.temperature),
+        "top_p": p.top_p,
+        "stop_sequences": [text for text in p.stop or () if text.strip()] or None,
+        "output_config": config or None,
+        "thinking": {"type": "adaptive", "display": "summarized"} if adapts else None,
+    }
+    if budget and not adapts:
+        found["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _thinking_budget(p: Parameters) -> int:
@@ -77,6 +184,8 @@ def _strict(schema: Any) -> Any:
 
 def _tool_choice(request: Request) -> dict[str, Any] | None:
     kind, name = choice_of(request)
+    if kind in ("required", "tool") and not family_of("anthropic", request.model).forces_tools:
+        raise InvalidRequest(f"{request.model} cannot be made to call a tool.", hint="Take tool_choice auto.")
     if kind == "none" or not (kind or request.is_one_call):
         return {"type": kind} if kind else None
     choice = {"type": "any" if kind == "required" else kind or "auto", **({"name": name} if name else {})}

@@ -1,11 +1,13 @@
 """Answers of Anthropic's messages API."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from core.domain.generation import Chunk, FinishReason, ToolDelta
 from core.domain.message import to_arguments
 from core.providers.anthropic.usage import served_tier, to_usage
 from core.providers.base import UNUSUAL
+from core.providers.http.events import Event
 
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "model_context_window_exceeded": "length",
@@ -51,8 +53,17 @@ class Reader:
             return self._ended((event.get("delta") or {}).get("stop_reason"))
         return None
 
-    def whole(self, message: dict[str, Any]) -> list[Chunk]:
-        """A message that came as one."""
+    def read_all(self, events: Sequence[Event], *, keeps_raw: bool) -> list[Chunk]:
+        """The chunks of events that came together; keeps_raw: in one, with their bytes, but for the end of the stream,
+        which whoever hands it on writes."""
+        found = [chunk for event in events if event.value and (chunk := self.read(event.value)) is not None]
+        if not keeps_raw:
+            return found
+        raw = b"".join(event.raw for event in events if not event.value or event.value.get("type") != "message_stop")
+        return [_joined(found, raw)] if found or raw else []
+
+    def whole(self, message: dict[str, Any], raw: bytes | None = None) -> list[Chunk]:
+        """A message that came as one. raw: Its bytes, to be handed on."""
         self._counts.update(message.get("usage") or {})
         tier = served_tier(self._counts)
         found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts), service_tier=tier)]
@@ -62,7 +73,8 @@ class Reader:
                 found.append(Chunk(text=str(block.get("text") or ""), thinking=str(block.get("thinking") or "")))
         # It came as a whole, so it is no broken one where it does not say why it ended.
         has_said = any(chunk.text or chunk.tools for chunk in found)
-        return [*found, self._ended(message.get("stop_reason") or ("unknown" if has_said else None))]
+        found.append(self._ended(message.get("stop_reason") or ("unknown" if has_said else None)))
+        return found if raw is None else [_joined(found, raw)]
 
     def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
         tools = self._bare()
@@ -97,3 +109,18 @@ class Reader:
             reason=str(reason)[:300] if finish in UNUSUAL else None,
             service_tier=served_tier(self._counts),
         )
+
+
+def _joined(chunks: Sequence[Chunk], raw: bytes) -> Chunk:
+    """One chunk of several; the last word on usage, end and model counts."""
+    found = Chunk(
+        raw=raw,
+        text="".join(chunk.text for chunk in chunks),
+        thinking="".join(chunk.thinking for chunk in chunks),
+        tools=tuple(tool for chunk in chunks for tool in chunk.tools),
+    )
+    for chunk in chunks:
+        for name in ("usage", "finish_reason", "reason", "response_model", "service_tier"):
+            if (value := getattr(chunk, name)) is not None:
+                setattr(found, name, value)
+    return found

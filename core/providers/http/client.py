@@ -25,20 +25,26 @@ class HttpVendor:
         """The JSON at a path. Raises AimmError only."""
         return await self._whole("GET", path, b"", timeout_s)
 
-    async def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> Any:
+    async def post(
+        self, path: str, body: Mapping[str, Any], timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """The JSON answer to a JSON body. Raises AimmError only."""
-        return await self._whole("POST", path, _dumped(body), timeout_s)
+        return await self._whole("POST", path, _dumped(body), timeout_s, headers)
 
-    async def _whole(self, method: str, path: str, body: bytes, timeout_s: float) -> Any:
+    async def _whole(
+        self, method: str, path: str, body: bytes, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Any:
         try:
-            async with asyncio.timeout(timeout_s), self.exchange(method, path, body) as answer:
+            async with asyncio.timeout(timeout_s), self.exchange(method, path, body, headers) as answer:
                 return json.loads(await answer.raw())
         except TimeoutError:
             raise ProviderTimeout(f"{self.label} did not answer in time.") from None
 
-    def answer(self, path: str, body: Mapping[str, Any]) -> AbstractAsyncContextManager[Answer]:
+    def answer(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[Answer]:
         """The answer to a JSON body, which is read as it comes. Raises AimmError only; its deadline is the caller's."""
-        return self.exchange("POST", path, _dumped(body))
+        return self.exchange("POST", path, _dumped(body), headers)
 
     @asynccontextmanager
     async def exchange(
