@@ -115,7 +115,7 @@ def test_a_vendor_that_hangs_meets_the_deadline(served: Running, google: Any, ve
 
 @each_vendor
 def test_an_answer_that_breaks_off_ends_with_an_error(served: Running, google: Any, vendor: str):
-    tell(served, vendor, replace(answering(vendor), break_after=3 if vendor == "anthropic" else 1))
+    tell(served, vendor, replace(answering(vendor), break_after=4 if vendor == "anthropic" else 1))
 
     seen = Asking(served, google, MODELS[vendor], streamed=True)
 

@@ -181,7 +181,7 @@ def test_a_vendor_that_hangs_meets_the_deadline(hasty: Running, vendor: str, str
 
 @each_vendor
 def test_a_stream_that_hangs_after_its_first_words_ends_at_the_deadline(hasty: Running, vendor: str):
-    tell(hasty, vendor, replace(answering(vendor), pause_s=0.15 if vendor == "anthropic" else 0.45))
+    tell(hasty, vendor, replace(answering(vendor), pause_s=0.11 if vendor == "anthropic" else 0.45))
 
     seen = Asking(hasty, vendor, streamed=True)
 
@@ -203,7 +203,7 @@ def test_a_connection_that_breaks_before_anything_came_is_tried_again(served: Ru
 @each_vendor
 @pytest.mark.parametrize("fault", ["break", "early end"])
 def test_an_answer_that_breaks_off_ends_with_an_error_and_keeps_its_text(served: Running, vendor: str, fault: str):
-    n = {"anthropic": 3, "gemini": 1}.get(vendor, 1)
+    n = {"anthropic": 4, "gemini": 1}.get(vendor, 1)
     broken = replace(answering(vendor), break_after=n) if fault == "break" else without(vendor, "finish")
     tell(served, vendor, broken)
 

@@ -175,7 +175,7 @@ def test_what_passes_is_tried_again(mm: ModelManager, vendor: FakeVendor, model:
 @pytest.mark.parametrize("model", [GPT, CLAUDE])
 def test_a_stream_that_breaks_is_truncated_and_its_cost_estimated(mm: ModelManager, vendor: FakeVendor, model: str):
     broken = anthropic_answer("Half of it") if model == CLAUDE else openai_answer("Half of it, and the rest")
-    broken.break_after = 3 if model == CLAUDE else 1
+    broken.break_after = 4 if model == CLAUDE else 1
     vendor.next(broken)
 
     g = ask(mm, model)
