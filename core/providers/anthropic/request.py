@@ -1,22 +1,22 @@
 """Requests of Anthropic's messages API."""
 
+import base64
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult, from_foreign
 from core.errors import InvalidRequest
+from core.formats import strict_json as json
+from core.providers.anthropic import schemas
 from core.providers.base import as_input, check_results, choice_of
 from core.providers.families import family_of
 
 LEAST_THINKING = 1024  # the API takes no less
 LONGEST = 4096  # the API wants a length; where the caller names none
-_ORDER = frozenset({"property_ordering", "propertyOrdering"})
-_NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties"})
-_AS_IT_IS = frozenset({"enum", "const", "default", "examples", "required"})
-
-
+_KINDS = {"image/jpg": "image/jpeg", "application/json": "text/json"}
 # Our parameters by the words that a body has for them.
 _WORDS = {
     "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop": "stop_sequences",
@@ -32,7 +32,7 @@ def to_body(request: Request) -> dict[str, Any]:
         "model": request.model,
         "messages": [turn for message in request.messages if (turn := _to_message(message))["content"]],
         "stream": True if request.is_streamed else None,
-        "system": request.system or None,
+        "system": _system(request) or None,
     }
     if request.tools:
         body["tools"] = [
@@ -42,6 +42,15 @@ def to_body(request: Request) -> dict[str, Any]:
         body["tool_choice"] = _tool_choice(request)
     body |= _parameters(request)
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _system(request: Request) -> str:
+    """The system prompt; with the shape of the answer, where the API has no other way to be told it."""
+    schema, system = request.parameters.json_schema, request.system or ""
+    if schema is None or not schemas.has_map(schema):
+        return system
+    asked = f"Answer with nothing but JSON of this JSON Schema: {json.dumps(dict(schema), ensure_ascii=False)}"
+    return f"{system}\n\n{asked}" if system else asked
 
 
 def as_came(request: Request, native: Native) -> dict[str, Any]:
@@ -133,8 +142,8 @@ def _parameters(request: Request) -> dict[str, Any]:
 def _said(p: Parameters, model: str) -> dict[str, Any]:
     """Parameters that are set, by Anthropic's names."""
     config: dict[str, Any] = {}
-    if p.json_schema is not None:
-        config["format"] = {"type": "json_schema", "schema": _strict(p.json_schema)}
+    if p.json_schema is not None and not schemas.has_map(p.json_schema):
+        config["format"] = {"type": "json_schema", "schema": schemas.closed(p.json_schema)}
     if p.thinking_level is not None:
         config["effort"] = "low" if p.thinking_level == "minimal" else p.thinking_level
     budget = _thinking_budget(p)
@@ -163,25 +172,6 @@ def _thinking_budget(p: Parameters) -> int:
     return budget if budget >= LEAST_THINKING else 0
 
 
-def _strict(schema: Any) -> Any:
-    """A JSON Schema as Anthropic takes it: objects are closed, and Gemini's order of properties is left out."""
-    if isinstance(schema, list | tuple):
-        return [_strict(each) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    found: dict[str, Any] = {}
-    for name, value in schema.items():
-        if name in _NAMED and isinstance(value, Mapping):  # names of the team's own, not words of the schema
-            found[name] = {each: _strict(inner) for each, inner in value.items()}
-        elif name in _AS_IT_IS:
-            found[name] = value
-        elif name not in _ORDER:
-            found[name] = _strict(value)
-    if found.get("type") == "object" or "properties" in found:
-        found["additionalProperties"] = False
-    return found
-
-
 def _tool_choice(request: Request) -> dict[str, Any] | None:
     kind, name = choice_of(request)
     if kind in ("required", "tool") and not family_of("anthropic", request.model).forces_tools:
@@ -208,16 +198,22 @@ def _to_block(part: Part) -> dict[str, Any]:
     if isinstance(part, ToolResult):
         result = {"type": "tool_result", "tool_use_id": _id(part.call_id), "content": part.text}
         return result | ({"is_error": True} if part.is_error else {})
-    kind = "document" if part.media_type == "application/pdf" else "image"
-    return {"type": kind, "source": _source(part)}
+    return _media(part)
 
 
 def _id(given: str) -> str:
-    """An id in the letters that the API takes; other vendors' have dots and colons."""
-    return re.sub(r"[^\w-]", "_", given, flags=re.ASCII)
+    """An id in the letters that the API takes, and still one of its own; other vendors' have dots and colons."""
+    found = re.sub(r"[^\w-]", "_", given, flags=re.ASCII)
+    return found if found == given else f"{found}_{zlib.crc32(given.encode('utf-8', 'replace')):08x}"
 
 
-def _source(media: Media) -> dict[str, Any]:
-    if media.url:
-        return {"type": "url", "url": media.url}
-    return {"type": "base64", "media_type": media.media_type, "data": media.data}
+def _media(media: Media) -> dict[str, Any]:
+    kind = _KINDS.get(media.media_type, media.media_type)
+    if kind.startswith("text/") and not media.url:
+        text = base64.b64decode(media.data).decode("utf-8", "replace")
+        return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
+    if not kind.startswith("image/") and kind != "application/pdf":
+        raise InvalidRequest(f"Claude reads texts, pictures and PDFs, and no {kind}.")
+    block = "image" if kind.startswith("image/") else "document"
+    source = {"type": "base64", "media_type": kind, "data": media.data}
+    return {"type": block, "source": {"type": "url", "url": media.url} if media.url else source}
