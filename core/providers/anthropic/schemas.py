@@ -53,7 +53,8 @@ def has_map(schema: Any) -> bool:
     if not isinstance(schema, Mapping):
         return False
     others = schema.get("additionalProperties", "properties" not in schema)
-    if schema.get("type") == "object" and (isinstance(others, Mapping) or others is True):
+    is_open = isinstance(others, Mapping) or (others is True and not schema.get("properties"))
+    if schema.get("type") == "object" and is_open:
         return True
     return any(
         has_map(tuple(value.values()) if name in _NAMED and isinstance(value, Mapping) else value)
