@@ -111,6 +111,7 @@ def anthropic_tools(*calls: tuple[str, str, str], text: str = "") -> Reply:
         piece = {"type": "input_json_delta", "partial_json": arguments}
         made.append(("content_block_start", {"type": "content_block_start", "index": at, "content_block": block}))
         made.append(("content_block_delta", {"type": "content_block_delta", "index": at, "delta": piece}))
+        made.append(("content_block_stop", {"type": "content_block_stop", "index": at}))
     return Reply(events=[*events[:-1], *made, ("message_delta", ended), events[-1]])
 
 
