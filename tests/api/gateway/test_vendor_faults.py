@@ -181,7 +181,7 @@ def test_a_vendor_that_hangs_meets_the_deadline(hasty: Running, vendor: str, str
 
 @each_vendor
 def test_a_stream_that_hangs_after_its_first_words_ends_at_the_deadline(hasty: Running, vendor: str):
-    tell(hasty, vendor, replace(answering(vendor), pause_s=0.11 if vendor == "anthropic" else 0.45))
+    tell(hasty, vendor, replace(answering(vendor), pause_s=0.085 if vendor == "anthropic" else 0.45))
 
     seen = Asking(hasty, vendor, streamed=True)
 
