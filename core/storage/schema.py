@@ -50,6 +50,12 @@ Index("ix_generations_source_created", generations.c.source, generations.c.creat
 Index("ix_generations_ref", generations.c.ref_id, generations.c.ref_part)
 IS_NOT_OK = generations.c.status != literal_column("'ok'")
 Index("ix_generations_not_ok", generations.c.created_at, sqlite_where=IS_NOT_OK, postgresql_where=IS_NOT_OK)
+IS_SIMULATED = {
+    True: generations.c.provider == literal_column("'simulated'"),
+    False: generations.c.provider != literal_column("'simulated'"),
+}
+for _name, _is in (("simulated", IS_SIMULATED[True]), ("real", IS_SIMULATED[False])):
+    Index(f"ix_generations_{_name}", generations.c.created_at, sqlite_where=_is, postgresql_where=_is)
 _is_unpriced = generations.c.cost_nano_usd.is_(None)
 Index(
     "ix_generations_unpriced",

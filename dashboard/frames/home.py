@@ -39,7 +39,9 @@ def _failures() -> Iterator[Line]:
     for since, until, n, kind in monitoring.incidents(of, None, simulated)[-MOST:]:
         mostly = formatting.failure_text(kind).lower()
         text = f"{n:,} calls failed on {formatting.stretch(since, until)}, most of them: {mostly}"
-        yield Line("bad", text, "log", {"log_range": f"{since.timestamp():.0f}-{until.timestamp():.0f}"})
+        kind = "simulated" if simulated else "real"
+        span = f"{since.timestamp():.0f}-{until.timestamp():.0f}"
+        yield Line("bad", text, "log", {"log_range": span, "log_calls": kind})
     for (vendor, model), opening in sorted(manager().breakers.states().items()):
         text = f"{model} of {vendor} is not asked until {formatting.when(opening.ends_at)}: {opening.reason}"
         yield Line("bad", text, "models")
@@ -94,7 +96,8 @@ def news(since: datetime) -> list[Line]:
     total = known.monitoring.total(window)
     if total.n:
         text = f"{total.n:,} calls for {formatting.usd(total.cost_usd)}, {sum(total.errors.values()):,} failed"
-        lines.append(Line("plain", text, "log", {"log_range": f"{since.timestamp():.0f}-{now.timestamp():.0f}"}))
+        span = f"{since.timestamp():.0f}-{now.timestamp():.0f}"
+        lines.append(Line("plain", text, "log", {"log_range": span, "log_calls": "real"}))
         names = {str(row.model) for row in known.monitoring.by_model(window)}
         before = {str(row.model) for row in known.monitoring.by_model(known.monitoring.window(until=since, days=365))}
         lines += [

@@ -17,12 +17,13 @@ from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
 FEEDBACK_DAYS = 30
-FILTERS = ("search", "model", "status", "source", "key", "tag", "user", "workflow", "experiment")
+FILTERS = ("search", "model", "status", "calls", "source", "key", "tag", "user", "workflow", "experiment")
+CALLS = {"real": False, "simulated": True}  # whether such calls are simulated
 
 
 def latest(**filters: Any) -> list[Generation]:
     """The newest first; filters as of the log."""
-    return manager().log.latest(**filters)
+    return manager().log.latest(simulated=CALLS.get(filters.pop("calls", None)), **filters)
 
 
 @st.cache_data(ttl=10, show_spinner=False)
@@ -39,12 +40,13 @@ def counted(since: datetime | None, until: datetime | None, **given: str | None)
     monitoring = manager().monitoring
     window = None if since is None else monitoring.window(since, until)
     equal = {name: given.pop(name) for name in ("model", "source", "status")}
+    simulated = CALLS.get(given.pop("calls") or "")
     made_for = [(name, value) for name, value in given.items() if value]
     if not made_for:
-        return monitoring.counted(window, **equal)
+        return monitoring.counted(window, simulated=simulated, **equal)
     if len(made_for) > 1 or equal["source"] or equal["status"]:
         return None
-    return monitoring.counted_of(*made_for[0], window, model=equal["model"])
+    return monitoring.counted_of(*made_for[0], window, model=equal["model"], simulated=simulated)
 
 
 def summed(found: Sequence[Generation]) -> Counted:

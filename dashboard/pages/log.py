@@ -60,7 +60,7 @@ def chip(name: str, text: str) -> None:
 
 row = head.show("Log")
 keys = {label: key_id for key_id, label in log.key_labels().items()}
-for name, options in {**FILTERS, "source": SOURCES, "key": keys}.items():
+for name, options in {**FILTERS, "calls": list(log.CALLS), "source": SOURCES, "key": keys}.items():
     address.check(f"log_{name}", options, name)
 address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= MAX_PAGE, "page")
 span = log.whole_hours(address.moments(address.value("log_range")))
@@ -70,6 +70,7 @@ if span is None and address.value("log_range"):
 chosen = {"search": words(row, "search", "Search prompts and answers")}
 chosen |= {name: choice(row, name, options) or "" for name, options in FILTERS.items()}
 with row.popover("More filters", icon=":material/filter_list:"):
+    chosen |= {"calls": choice(st, "calls", list(log.CALLS)) or ""}
     chosen |= {"source": choice(st, "source", SOURCES) or "", "key": choice(st, "key", list(keys)) or ""}
     chosen |= {name: words(st, name, name.capitalize()) for name in MADE_FOR}
 

@@ -38,6 +38,8 @@ VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
     ("monitoring", {"monitor_view": "Spend", "spend_by": "tag"}),
     ("log", {"log_status": "blocked", "log_model": "sim-fast"}),
     ("log", {"log_range": "1000000000-4000000000", "log_source": "demo"}),
+    ("log", {"log_calls": "real"}),
+    ("log", {"log_calls": "simulated"}),
 )
 
 

@@ -19,7 +19,7 @@ from core.formats.text import folded, storable
 from core.storage.engine import records
 from core.storage.engine.damaged import Parts, as_text, each, readable, whole
 from core.storage.engine.database import Store, in_batches
-from core.storage.schema import IS_NAMED, IS_NOT_OK, call_tags, generation_bodies, generations
+from core.storage.schema import IS_NAMED, IS_NOT_OK, IS_SIMULATED, call_tags, generation_bodies, generations
 
 
 def to_row(generation: Generation) -> dict[str, Any]:
@@ -259,11 +259,13 @@ class GenerationStore(Store):
         user: str | None = None,
         workflow: str | None = None,
         experiment: str | None = None,
+        simulated: bool | None = None,
     ) -> list[Generation]:
         """Newest first, of [since, before).
 
         status: One of the record, or `failed`: all but ok and stopped.
         search: In prompts and answers, letter case aside (and then bodies come along).
+        simulated: None = real and simulated ones.
         """
         c = generations.c
         wanted = storable(folded(search or "")).strip()  # what is pasted has spaces around it
@@ -273,6 +275,8 @@ class GenerationStore(Store):
             statement = statement.where(call_tags.c.tag == tag)
         made_for = f"workflow:{workflow}" if workflow else f"experiment:{experiment}" if experiment else None
         statement = statement.where(*_equal(model, status, key=key, user=user, workflow=made_for))
+        if simulated is not None:
+            statement = statement.where(IS_SIMULATED[simulated])
         if since is not None:
             statement = statement.where(made_at >= to_us(since))
         if before is not None:

@@ -190,9 +190,12 @@ class RollupStore(Store):
         where = and_(h.bucket_at >= since_us, h.bucket_at < until_us, h.source.in_(sources))
         return int(self._database.value(select(func.sum(h.n)).where(where)) or 0)
 
-    def counted(self, span: tuple[int, int] | None, **equal: str) -> tuple[int, int, int, int]:
+    def counted(
+        self, span: tuple[int, int] | None, *, simulated: bool | None = None, **equal: str
+    ) -> tuple[int, int, int, int]:
         """Calls, failed ones, known cost in nano-dollars and unpriced ones of a span of whole hours; None = of all.
 
+        simulated: None = real and simulated ones.
         equal: Columns of the key and the values that they must have.
         """
         sums = [0, 0, 0, 0]
@@ -204,6 +207,8 @@ class RollupStore(Store):
             found = found.where(c.bucket_at >= since_us, c.bucket_at < until_us)
             found = found.where(*(c[name] == value for name, value in equal.items() if (name, value) != IS_FAILED))
             found = found.where(is_failed) if IS_FAILED in equal.items() else found
+            if simulated is not None:
+                found = found.where((c.provider == "simulated") == simulated)
             sums = [a + int(b or 0) for a, b in zip(sums, self._database.rows(found)[0], strict=True)]
         return sums[0], sums[1], sums[2], sums[3]
 

@@ -23,7 +23,7 @@ def tiles() -> None:
     st.subheader("Last 24 hours", anchor=False, help="Against the 24 hours before.")
     if simulated:
         st.badge("Simulated – costs are examples", color="orange")
-    headline.show(now, before, monitoring.over_time(of, None, simulated), breakdown.query_of(of.window))
+    headline.show(now, before, monitoring.over_time(of, None, simulated), breakdown.query_of(of.window, simulated))
 
 
 def standing() -> None:

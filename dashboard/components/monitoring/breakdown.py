@@ -47,7 +47,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
     notes += ["" if dimension == "model" else f"Whole days{formatting.of_utc()}."]
     st.caption(formatting.plain(" ".join(note for note in notes if note)))
     if at is not None:
-        calls_of(found.window, **{"model": model, dimension: str(found.frame["name"].iloc[at])})
+        calls_of(found.window, simulated, **{"model": model, dimension: str(found.frame["name"].iloc[at])})
 
 
 @kept
@@ -82,13 +82,14 @@ def _drawn(dimension: str, of: Range, model: str | None, simulated: bool, mode: 
     return tables.ready(shown), config
 
 
-def calls_of(window: Window, **filters: str | None) -> None:
+def calls_of(window: Window, simulated: bool, **filters: str | None) -> None:
     """Open the Log with the calls of a window that filters find."""
-    st.switch_page("pages/log.py", query_params=query_of(window, **filters))
+    st.switch_page("pages/log.py", query_params=query_of(window, simulated, **filters))
 
 
-def query_of(window: Window, **filters: str | None) -> dict[str, str]:
+def query_of(window: Window, simulated: bool, **filters: str | None) -> dict[str, str]:
     """The address of these calls in the Log. It names each filter: the Log has those that it was left with."""
+    filters["calls"] = "simulated" if simulated else "real"
     given = {f"log_{name}": filters.get(name) or "" for name in log.FILTERS}
     span = f"{window.since.timestamp():.0f}-{window.until.timestamp():.0f}"
     return {"log_range": span, "log_page": "1"} | given

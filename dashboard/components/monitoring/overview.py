@@ -22,7 +22,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
     now, before = monitoring.totals(of, model, simulated)
     times = monitoring.over_time(of, model, simulated)
     st.caption(_compared(of, before))
-    headline.show(now, before, times, breakdown.query_of(of.window, model=model))
+    headline.show(now, before, times, breakdown.query_of(of.window, simulated, model=model))
     n_buckets = int((times["requests"] > 0).sum())
     if n_buckets < FEW_BUCKETS:
         unit = "days" if of.bucket == "day" else "hours"
@@ -66,7 +66,7 @@ def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode) ->
         _drawn(of, model, simulated, mode),
         "Cost, calls, latency and tokens over time; Table holds the numbers.",
     )
-    plots.draw(drawn, of.span, f"overview_{model}_{simulated}", alt, model)
+    plots.draw(drawn, of.span, f"overview_{model}_{simulated}", alt, simulated, model)
     _incidents(of, model, simulated)
 
 
@@ -81,7 +81,7 @@ def _incidents(of: Range, model: str | None, simulated: bool) -> None:
         label = f"{formatting.stretch(since, until)} · {n:,} failed, mostly {failure_text(cause).lower()}"
         row.page_link(
             "pages/log.py", label=label,
-            query_params=breakdown.query_of(Window(since, until), model=model, status=FAILED),
+            query_params=breakdown.query_of(Window(since, until), simulated, model=model, status=FAILED),
         )  # fmt: skip
     if len(found) > MAX_INCIDENTS:
         row.caption(f"and {len(found) - MAX_INCIDENTS} more", width="content")
@@ -109,4 +109,4 @@ def _week(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> 
     if cell := picked.selection.get("hour_of_week"):
         since = monitoring.latest_hour(of, charts.WEEKDAYS.index(cell[0]["day"]), int(cell[0]["hour"]))
         status = FAILED if what == "Failures" else None
-        breakdown.calls_of(Window(since, since + timedelta(hours=1)), model=model, status=status)
+        breakdown.calls_of(Window(since, since + timedelta(hours=1)), simulated, model=model, status=status)

@@ -12,7 +12,7 @@ from dashboard.charts.spend import Drawn
 from dashboard.components.monitoring import breakdown
 
 
-def draw(drawn: Drawn, span: Span, key: str, alt: str, model: str | None = None) -> None:
+def draw(drawn: Drawn, span: Span, key: str, alt: str, simulated: bool, model: str | None = None) -> None:
     """key: Of all that the chart depends on but its span."""
     spec, selections = drawn
     with st.container(key=f"plots_{key.partition('_')[0]}"):
@@ -31,7 +31,7 @@ def draw(drawn: Drawn, span: Span, key: str, alt: str, model: str | None = None)
                 st.rerun()
         else:
             start = datetime.fromtimestamp(round(value[0]["at"] / 1000), UTC)
-            breakdown.calls_of(Window(start, span.end(start)), model=model)
+            breakdown.calls_of(Window(start, span.end(start)), simulated, model=model)
 
 
 def heading(text: str, frame: Any, key: str) -> None:

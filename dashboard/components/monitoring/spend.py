@@ -48,7 +48,7 @@ def _daily(of: Range, model: str | None, simulated: bool, mode: Mode, budget: Bu
     marked = " · triangle: a day with calls without a price, which cost more" if times["unpriced calls"].any() else ""
     plots.heading(f"Per day · drag to zoom · click a bar for its calls{dashed}{marked}", table, "daily_spend")
     drawn = _drawn(of, model, simulated, mode, a_day)
-    plots.draw(drawn, spend.day_span(of), f"daily_{model}_{simulated}", "Cost by day and model.", model)
+    plots.draw(drawn, spend.day_span(of), f"daily_{model}_{simulated}", "Cost by day and model.", simulated, model)
     if n := int(times["unpriced calls"].sum()):
         line = st.container(horizontal=True, vertical_alignment="center")
         line.caption(f":violet[**Without a price**]: {n:,} calls, not in the totals, and not zero.", width="content")
@@ -66,7 +66,7 @@ def _month(simulated: bool, mode: Mode, budget: BudgetOutlook | None) -> None:
     limit = None if budget is None else float(budget.status.limit_usd)
     plots.heading("All models, this month · pale: 8 of 10 end there", path, "forecast")
     drawn = charts.month(path, title, limit, spend.month_span(), colours.INKS[mode])
-    plots.draw(drawn, spend.month_span(), f"month_{simulated}", "Spend of the month, and its forecast.")
+    plots.draw(drawn, spend.month_span(), f"month_{simulated}", "Spend of the month, and its forecast.", simulated)
     if budget is not None:
         name = f"**{formatting.plain(budget.status.budget.name)}**, {formatting.plain(usd(budget.status.limit_usd))}"
         note += f" Dashed: budget {name}"

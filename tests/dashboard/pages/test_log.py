@@ -108,3 +108,18 @@ def test_feedback_shows_in_the_log_and_at_its_call(app: AppTest):
     ]
     assert "down 2/5 by ada" in texts(app)
     assert "Wrong *year*." in [code.value for code in app.code]
+
+
+def test_real_calls_are_told_from_simulated_ones(app_with_gemini: AppTest):
+    app, mm = app_with_gemini, process.manager()
+    mm.generate("Hello", model="sim-fast")
+    mm.generate("Hello", model="gemini-2.5-flash")
+    app.query_params["log_calls"] = "real"
+    show(app, "log")
+
+    assert app.dataframe[0].value["model"].tolist() == ["gemini-2.5-flash"]
+    assert "**1** calls" in texts(app)
+    app.selectbox(key="log_calls").set_value("simulated").run()
+    assert app.dataframe[0].value["model"].tolist() == ["sim-fast"]
+    app.button(key="log_without_calls").click().run()
+    assert "**2** calls" in texts(app)
