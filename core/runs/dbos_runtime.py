@@ -79,8 +79,17 @@ class DbosRuntime:
         dbos_logger = logging.getLogger("dbos")
         dbos_logger.setLevel(logging.ERROR)
         dbos_logger.addFilter(self._is_news)
+        # Its own writes to what was the standard error when it was imported, which may be closed by now.
+        dbos_logger.handlers.clear()
+        dbos_logger.propagate = True
         _execute = self._execute
-        self._begin()
+        try:
+            self._begin()
+        except BaseException:  # the next one that tries must not find it taken
+            _execute = None
+            _process_lock.release()
+            self._release_file()
+            raise
         self.is_launched = True
         return True
 

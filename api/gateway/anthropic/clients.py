@@ -4,22 +4,26 @@ from api.gateway.clients import Asking, Client, literal
 
 
 def _python(a: Asking) -> str:
-    user = f", metadata={literal({'user_id': a.user})}" if a.user else ""
+    user = f"\n    metadata={literal({'user_id': a.user})}," if a.user else ""
     return f"""from anthropic import Anthropic
 
 client = Anthropic(base_url="{a.server}", api_key="{a.key}")
 answer = client.messages.create(
-    model={literal(a.request.model)}, max_tokens=1024{user},
+    model={literal(a.request.model)}, max_tokens=1024,{user}
     messages=[{{"role": "user", "content": {literal(a.request.prompt)}}}],
 )
 print("".join(block.text for block in answer.content if block.type == "text"))"""
 
 
 def _claude_code(a: Asking) -> str:
+    user = f'\nexport ANTHROPIC_CUSTOM_HEADERS="x-aimm-user: {a.user}"' if a.user else ""
     return f"""export ANTHROPIC_BASE_URL={a.server}
-export ANTHROPIC_AUTH_TOKEN={a.key}
-export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
-claude --model {a.request.model}"""
+export ANTHROPIC_AUTH_TOKEN={a.key}{user}
+claude --model {_in_shell(a.request.model)} -p {_in_shell(a.request.prompt)}"""
+
+
+def _in_shell(text: str) -> str:
+    return literal(text).replace("$", "\\$").replace("`", "\\`")
 
 
 CLIENTS = (

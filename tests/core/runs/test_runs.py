@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from core.calls.origin import Origin
 from core.config import Settings
 from core.domain.comparison import Candidate
 from core.domain.generation import Generation
+from core.runs.dbos_runtime import DbosRuntime
 from tests.conftest import Open
 from tests.core.runs.kinds import CANDIDATES, KINDS, Kind
 
@@ -192,3 +194,20 @@ def test_a_failing_candidate_fails_only_its_column_after_a_restart(open_manager:
     found = mm.comparisons.wait(run_id, 60)
 
     assert (found.status, [c.can_win for c in found.candidates[:6]]) == ("finished", [True] * 6)
+
+
+def test_a_manager_that_could_not_begin_is_in_nobodys_way(
+    open_manager: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(_: DbosRuntime) -> None:
+        raise ValueError("the standard error is closed")
+
+    mm = open_manager(f"sqlite:///{tmp_path}/first.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(DbosRuntime, "_begin", fails)
+        with pytest.raises(ValueError, match="closed"):
+            mm.workflows.start("content_generation", "Tea", model="sim-fast")
+
+    other = open_manager(f"sqlite:///{tmp_path}/second.db")
+    run = other.workflows.start("content_generation", "Tea", model="sim-fast")
+    assert other.workflows.wait(run, 60).status == "succeeded"

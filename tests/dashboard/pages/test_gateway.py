@@ -58,7 +58,7 @@ def opened(mm: ModelManager) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("opened")
-@pytest.mark.parametrize("client", ["curl", "OpenAI Python", "Google Gen AI"])
+@pytest.mark.parametrize("client", ["curl", "OpenAI Python", "Anthropic Python", "Google Gen AI"])
 def test_a_snippet_works_as_it_stands(address: str, client: str):
     codes = [snippets.snippet(client, address, model, "none") for model in ("sim-fast", "exp:it's a test")]
     if clients.KNOWN[client].language == "python":
@@ -91,7 +91,7 @@ def test_a_header_of_a_snippet_is_taken(address: str):
 def test_each_snippet_names_the_address_the_model_and_the_key(client: str):
     code = snippets.snippet(client, "https://aimm.example", 'say "hi"', "aimm_…")
 
-    assert "https://aimm.example/" in code and "aimm_…" in code
+    assert "https://aimm.example" in code and "aimm_…" in code
     assert 'say \\"hi\\"' in code
 
 
