@@ -40,7 +40,7 @@ def counted(since: datetime | None, until: datetime | None, **given: str | None)
     monitoring = manager().monitoring
     window = None if since is None else monitoring.window(since, until)
     equal = {name: given.pop(name) for name in ("model", "source", "status")}
-    simulated = CALLS.get(given.pop("calls") or "")
+    simulated = CALLS.get(given.pop("calls", None) or "")
     made_for = [(name, value) for name, value in given.items() if value]
     if not made_for:
         return monitoring.counted(window, simulated=simulated, **equal)

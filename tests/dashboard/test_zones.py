@@ -104,7 +104,7 @@ def test_pages_show_one_zone_and_say_it_once(open_manager, demo_url: str):
     [newest] = manager.log.latest(limit=1)
     of = monitoring.chosen("7d")
     start, end = of.span.edges[1:3]
-    app.query_params.update({k: v for k, v in query_of(of.window).items() if v})
+    app.query_params.update({k: v for k, v in query_of(of.window, simulated=True).items() if v})
     show(app, "log")
 
     [shown] = [each.value for each in app.dataframe if "time" in each.value]
