@@ -57,7 +57,9 @@ def attention() -> None:
     for at, line in enumerate(lines):
         draw(line, f"attention_{at}")
     if not budgets_near and not lines:
-        st.caption(":green[:material/check_circle:] Nothing: no budget near its limit, no failures, no run that waits.")
+        st.caption(
+            ":green[:material/check_circle:] Nothing: no budget near its limit, no rise in failures, no run that waits."
+        )
 
 
 def draw(line: Line, key: str) -> None:

@@ -87,7 +87,8 @@ def _bridge(of: Range, simulated: bool, mode: Mode) -> None:
     title = f"{usd_change(float(found.difference_usd))}, {way} {share}" if found.difference_usd else "No change"
     if moved := found.moved_most:
         name, part, amount = moved
-        title += f" · most by {charts.STEPS[part].lower()} of {name}: {usd_change(float(amount))}"
+        cause = "share of the calls" if part == "mix" else charts.STEPS[part].lower()
+        title += f" · most by the {cause} of {name}: {usd_change(float(amount))}"
     st.html(f'<span class="aimm-title">{html.escape(title)}</span>')
     st.vega_lite_chart(charts.bridge(frame, colours.INKS[mode]), width="stretch", key="bridge", alt=title)
     st.caption("Up to the same moment. The parts add up exactly (Shapley values).")
