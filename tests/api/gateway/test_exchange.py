@@ -97,7 +97,8 @@ def test_a_caller_who_leaves_stops_the_vendor_and_pays_for_what_came(served: Run
     else:
         fake = served.vendor
         reply = vendor_fake.anthropic_answer("word ") if model == CLAUDE else vendor_fake.openai_answer("word word ")
-        more = [*reply.events[:4], *[reply.events[1 if model == GPT else 3]] * 100]
+        n = 2 if model == GPT else 4  # to the first words and on, but not to the end
+        more = [*reply.events[:n], *[reply.events[n - 1]] * 100]
         fake.next(replace(reply, events=more, pause_s=0.02))
     before = served.mm.log.count()
 
