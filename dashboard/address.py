@@ -73,6 +73,11 @@ def check(name: str, options: Collection[str] | Callable[[str], bool], what: str
         st.warning(formatting.plain(text), icon=":material/link_off:")
 
 
+def span(since: datetime, until: datetime) -> str:
+    """A range of time as `moments` reads it."""
+    return f"{since.timestamp():.0f}-{until.timestamp():.0f}"
+
+
 def moments(text: str | None) -> tuple[datetime, datetime] | None:
     """Two moments in an address: Unix seconds with a dash between; None where there are none."""
     try:

@@ -1,14 +1,33 @@
-"""The names that a caller may ask."""
+"""Names of models: the one that a body asks for, and those that a caller may ask."""
 
-from core import Key, ModelManager
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from core import InvalidRequest, Key, Model, ModelManager
 
 
-def names_for(mm: ModelManager, key: Key | None) -> list[tuple[str, str]]:
-    """(name, who owns it) of all that a key may ask: models, aliases and running experiments."""
-    found = [(model.name, model.provider) for model in mm.models()]
-    found += [(alias.name, "alias") for alias in mm.aliases.all()]
-    found += [(f"exp:{experiment.name}", "experiment") for experiment in mm.traffic.running()]
-    owners: dict[str, str] = {}
-    for name, owner in found:
-        owners.setdefault(name, owner)  # of vendors with a model of one name the first is asked
-    return [(name, owner) for name, owner in owners.items() if key is None or key.may_ask(name)]
+class Named(NamedTuple):
+    """A name that can be asked. owner: The vendor, `alias` or `experiment`; model: None of these two."""
+
+    name: str
+    owner: str
+    model: Model | None = None
+
+
+def model_of(body: Mapping[str, Any]) -> str:
+    """The model that a body names. Raises: InvalidRequest."""
+    model = body.get("model")
+    if not isinstance(model, str) or not 1 <= len(model) <= 200:
+        raise InvalidRequest("model must be the name of a model, of 1 to 200 characters.")
+    return model
+
+
+def names_for(mm: ModelManager, key: Key | None) -> list[Named]:
+    """All that a key may ask: models, aliases and running experiments."""
+    found = [Named(model.name, model.provider, model) for model in mm.models()]
+    found += [Named(alias.name, "alias") for alias in mm.aliases.all()]
+    found += [Named(f"exp:{experiment.name}", "experiment") for experiment in mm.traffic.running()]
+    first: dict[str, Named] = {}
+    for each in found:
+        first.setdefault(each.name, each)  # of vendors with a model of one name the first is asked
+    return [each for each in first.values() if key is None or key.may_ask(each.name)]

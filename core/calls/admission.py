@@ -220,7 +220,7 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
         raise InvalidRequest(
             f"{model.name} cannot be told {', '.join(native.only)}.", hint=f"A model of the {native.wire} wire can."
         )
-    parameters = thinking_for(model, parameters)
+    parameters = _thinking_for(model, parameters)
     asked = parameters.as_dict()
     refused = asked.keys() - model.accepts
     refused |= {*[name for name in model.exclusive if name in asked][1:]}
@@ -236,11 +236,12 @@ def _leave_out(state: Accumulator, names: str, model: Model) -> None:
         state.notes.append(note)
 
 
+_THINKING = {"thinking_level", "thinking_budget"}
 # A level of thinking by the tokens that it may take at most; more is high.
 _LEVELS = {"minimal": 1024, "low": 4096, "medium": 16_384, "high": 24_576}
 
 
-def thinking_for(model: Model, p: Parameters) -> Parameters:
+def _thinking_for(model: Model, p: Parameters) -> Parameters:
     """The parameters with thinking in the unit that the model takes: a level or tokens."""
     has, takes = p.as_dict().keys() & _THINKING, model.accepts & _THINKING
     if len(has) != 1 or len(takes) != 1 or has == takes:
@@ -252,6 +253,3 @@ def thinking_for(model: Model, p: Parameters) -> Parameters:
         return p
     level = next((level for level, most in _LEVELS.items() if level != "minimal" and budget <= most), "high")
     return replace(p, thinking_budget=None, thinking_level=level)
-
-
-_THINKING = {"thinking_level", "thinking_budget"}

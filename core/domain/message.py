@@ -1,5 +1,7 @@
 """A turn of a conversation and its parts: text, media, calls of tools and their results."""
 
+import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -115,6 +117,13 @@ def to_foreign(signature: str) -> str:
 def from_foreign(text: Any) -> str | None:
     """The signature within; None = the vendor of the wire made it."""
     return text.removeprefix(_FOREIGN) if isinstance(text, str) and text.startswith(_FOREIGN) else None
+
+
+def letters_only(call_id: str) -> str:
+    """The id of a call in the letters that Anthropic's wire takes, and still one of its own: others have dots and
+    colons."""
+    found = re.sub(r"[^\w-]", "_", call_id, flags=re.ASCII)
+    return found if found == call_id else f"{found}_{zlib.crc32(call_id.encode('utf-8', 'replace')):08x}"
 
 
 # Arguments of tools, and which result belongs to which call

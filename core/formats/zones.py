@@ -38,6 +38,12 @@ def day_of(moment: datetime, local: ZoneInfo) -> date:
     return from_us(to_us(moment) // HOUR_US * HOUR_US).astimezone(local).date()
 
 
+def month_of(moment: datetime, local: ZoneInfo) -> tuple[datetime, datetime]:
+    """The start and the end of the local month to which the hour of a moment belongs, as `first_hour` cuts days."""
+    first = day_of(moment, local).replace(day=1)
+    return first_hour(first, local), first_hour((first + timedelta(days=32)).replace(day=1), local)
+
+
 def day_starts(since: datetime, until: datetime, local: ZoneInfo) -> list[datetime]:
     """The starts of the local days that have an hour in [since, until), and the end of the last."""
     first, last = day_of(since, local), day_of(until - timedelta(microseconds=1), local)

@@ -11,7 +11,7 @@ from core.domain.generation import Source
 from core.domain.metrics import Bucket, Counted, Metrics, MetricsRow, Projection, Window
 from core.errors import InvalidRequest
 from core.formats.money import from_nano
-from core.formats.zones import day_of, day_starts, first_hour, zone
+from core.formats.zones import day_of, day_starts, first_hour, month_of, zone
 from core.monitoring import metrics
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
@@ -95,8 +95,7 @@ class MonitoringService:
     def month(self, timezone: str = "UTC") -> Projection:
         """Known real spend of this calendar month, and where it is heading."""
         now, local = clock.now(), zone(timezone)
-        first = day_of(now, local).replace(day=1)
-        start, following = first_hour(first, local), first_hour((first + timedelta(days=32)).replace(day=1), local)
+        start, following = month_of(now, local)
         spent = self._spend(start, now)
         gone = (now - start) / (following - start)
         return Projection(

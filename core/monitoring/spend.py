@@ -18,7 +18,7 @@ from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from core.domain.metrics import Window
 from core.formats.money import from_nano
 from core.formats.names import is_meant
-from core.formats.zones import zone
+from core.formats.zones import day_of, zone
 from core.monitoring.bridge import Bridge, ModelSpend, bridge
 from core.monitoring.forecast import Forecast, History, TooEarly, forecast
 from core.monitoring.movers import moved, within
@@ -227,7 +227,7 @@ class SpendService:
         hours = self._rollups.hourly_spend(since, to_us(now) + 1, covers, simulated=simulated)
         by_day: Counter[date] = Counter()
         for at, nano in hours.items():
-            by_day[from_us(at).astimezone(local).date()] += nano
+            by_day[day_of(from_us(at), local)] += nano
         return _to_history(by_day, local, now)
 
     def _dimension_history(self, dimension: str, value: str, local: ZoneInfo) -> History:

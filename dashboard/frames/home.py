@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import streamlit as st
 
 from core.domain.experiment import Experiment
-from dashboard import formatting
-from dashboard.frames import budgets, experiments, models, monitoring, prices, workflows
+from dashboard import address, formatting
+from dashboard.frames import budgets, experiments, log, models, monitoring, prices, workflows
 from dashboard.frames.monitoring import Range
 from dashboard.process import manager
 
@@ -39,9 +39,8 @@ def _failures() -> Iterator[Line]:
     for since, until, n, kind in monitoring.incidents(of, None, simulated)[-MOST:]:
         mostly = formatting.failure_text(kind).lower()
         text = f"{n:,} calls failed on {formatting.stretch(since, until)}, most of them: {mostly}"
-        kind = "simulated" if simulated else "real"
-        span = f"{since.timestamp():.0f}-{until.timestamp():.0f}"
-        yield Line("bad", text, "log", {"log_range": span, "log_calls": kind})
+        where = {"log_range": address.span(since, until), "log_calls": log.KIND[simulated]}
+        yield Line("bad", text, "log", where)
     for (vendor, model), opening in sorted(manager().breakers.states().items()):
         text = f"{model} of {vendor} is not asked until {formatting.when(opening.ends_at)}: {opening.reason}"
         yield Line("bad", text, "models")
@@ -96,8 +95,8 @@ def news(since: datetime) -> list[Line]:
     total = known.monitoring.total(window)
     if total.n:
         text = f"{total.n:,} calls for {formatting.usd(total.cost_usd)}, {sum(total.errors.values()):,} failed"
-        span = f"{since.timestamp():.0f}-{now.timestamp():.0f}"
-        lines.append(Line("plain", text, "log", {"log_range": span, "log_calls": "real"}))
+        where = {"log_range": address.span(since, now), "log_calls": log.KIND[False]}
+        lines.append(Line("plain", text, "log", where))
         names = {str(row.model) for row in known.monitoring.by_model(window)}
         before = {str(row.model) for row in known.monitoring.by_model(known.monitoring.window(until=since, days=365))}
         lines += [

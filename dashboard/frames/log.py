@@ -19,6 +19,7 @@ from dashboard.visitors.voter import voter
 FEEDBACK_DAYS = 30
 FILTERS = ("search", "model", "status", "calls", "source", "key", "tag", "user", "workflow", "experiment")
 CALLS = {"real": False, "simulated": True}  # whether such calls are simulated
+KIND = {simulated: kind for kind, simulated in CALLS.items()}
 
 
 def latest(**filters: Any) -> list[Generation]:

@@ -35,9 +35,7 @@ def days(of: Range) -> Window:
 
 def month_span() -> Span:
     local = zone()
-    first = zones.day_of(datetime.now(UTC), local).replace(day=1)
-    following = (first + timedelta(days=32)).replace(day=1)
-    return Span.around("day", zones.first_hour(first, local), zones.first_hour(following, local), local.key)
+    return Span.around("day", *zones.month_of(datetime.now(UTC), local), local.key)
 
 
 @kept

@@ -7,6 +7,7 @@ be told is noted: it is refused when one of them is to answer, if the caller rel
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from api.gateway.names import model_of
 from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
 from core.domain.generation import THINKING_LEVELS
 from core.domain.message import Part, from_foreign, paired
@@ -56,9 +57,7 @@ class _Reader:
 
     def request(self) -> Request:
         body = self._body
-        model = body.get("model")
-        if not isinstance(model, str) or not 1 <= len(model) <= 200:
-            raise InvalidRequest("model must be the name of a model, of 1 to 200 characters.")
+        model = model_of(body)
         self._ignored += [name for name in body if name not in _READ and name not in _NEEDED]
         self._only += [name for name in _NEEDED if body.get(name)]
         system = self._system(body.get("system"))

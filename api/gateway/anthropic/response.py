@@ -6,7 +6,7 @@ from typing import Any
 from api.errors import wire_statuses
 from core import AimmError, Call, Chunk, Generation, ToolCall, errors
 from core.domain.generation import ToolDelta
-from core.domain.message import read_arguments, to_foreign
+from core.domain.message import letters_only, read_arguments, to_foreign
 from core.formats.strict_json import encoded
 
 _TYPES = {
@@ -108,9 +108,7 @@ class AnthropicAnswer:
             return b""
         written = b"" if self._has_begun else _started(g.id, g.response_model or g.model)
         if any(index in self._arguments for index in self._late):
-            return written + self.error_event(
-                encoded({"type": "error", "error": {"type": "api_error", "message": _OUT_OF_ORDER}})
-            )
+            return written + self.error_event(error_form(errors.ProviderError(_OUT_OF_ORDER), False)[1])
         for index in sorted(self._late):
             first, *others = self._late[index]
             written += self._called(first, call) + b"".join(self._added(tool) for tool in others)
@@ -222,5 +220,4 @@ def _blocks(called: ToolCall, call: Call, at: int) -> list[dict[str, Any]]:
 
 def _id(given: str, call: Call, at: int) -> str:
     """An id in the letters that clients expect; Gemini names its calls only by their tool."""
-    found = re.sub(r"[^\w-]", "_", given, flags=re.ASCII)
-    return found or f"toolu_{call.id.partition('_')[2]}_{at}"
+    return letters_only(given) or f"toolu_{call.id.partition('_')[2]}_{at}"

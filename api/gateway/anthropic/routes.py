@@ -55,12 +55,12 @@ async def _count(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> 
 
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     """A page of all models, or the one that is wanted."""
-    known = {model.name: model for model in reversed(await asyncio.to_thread(mm.models))}
-    names = [name for name, _ in await asyncio.to_thread(names_for, mm, exchange.key)]
+    known = {each.name: each.model for each in await asyncio.to_thread(names_for, mm, exchange.key)}
+    names = list(known)
     if wanted:
-        if wanted not in names:
+        if wanted not in known:
             raise NotFound(f"There is no model {wanted[:80]!r}.")
-        await exchange.answer(200, encoded(_model(wanted, known.get(wanted))))
+        await exchange.answer(200, encoded(_model(wanted, known[wanted])))
         return
     said = dict(parse_qsl(exchange.query.decode("latin-1")))
     limit = int(found) if (found := said.get("limit", "")[:6]).isdecimal() else 20
@@ -72,7 +72,7 @@ async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
         start = max(start, end - limit)
     shown = names[start:end][: max(1, min(limit, MOST_MODELS))]
     listed: Mapping[str, Any] = {
-        "data": [_model(name, known.get(name)) for name in shown],
+        "data": [_model(name, known[name]) for name in shown],
         "has_more": start + len(shown) < end if before not in names else start > 0,
         "first_id": shown[0] if shown else None,
         "last_id": shown[-1] if shown else None,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from api.gateway.names import model_of
 from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
 from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS
 from core.domain.message import Part, paired, to_arguments
@@ -29,7 +30,7 @@ def chat(body: dict[str, Any]) -> Request:
         raise InvalidRequest(problem)
     choice, allowed = _tool_choice(body)
     return Request(
-        model=_model(body),
+        model=model_of(body),
         messages=messages,
         system=system,
         parameters=parameters,
@@ -58,7 +59,7 @@ def embeddings(body: dict[str, Any]) -> Request:
         else:
             raise InvalidRequest("Each input must be a text that is not empty, or a list of tokens.")
     return Request(
-        model=_model(body),
+        model=model_of(body),
         messages=tuple(messages),
         operation="embeddings",
         is_streamed=False,
@@ -75,13 +76,6 @@ def _native(body: Mapping[str, Any], parameters: Parameters, system: str | None 
     theirs = {name: value for name, value in body.items() if name not in _OURS}
     models = tuple(_texts(body, "models"))
     return Native(wire="openai", body=theirs, parameters=parameters, system=system, models=models)
-
-
-def _model(body: Mapping[str, Any]) -> str:
-    model = body.get("model")
-    if not isinstance(model, str) or not 1 <= len(model) <= 200:
-        raise InvalidRequest("model must be the name of a model, of 1 to 200 characters.")
-    return model
 
 
 def user(body: Mapping[str, Any]) -> str:

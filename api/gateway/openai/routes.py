@@ -49,7 +49,7 @@ async def _embeddings(exchange: Exchange, mm: ModelManager, body: dict[str, Any]
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     """All models, or the one that is wanted."""
     names = await asyncio.to_thread(names_for, mm, exchange.key)
-    found = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names]
+    found = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner, _ in names]
     if exchange.path == f"{WIRE.prefix}/models":
         return await exchange.answer(200, encoded({"object": "list", "data": found}))
     for model in found:

@@ -1,6 +1,6 @@
 """Anthropic: the models behind one key."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from core.providers.key_check import checked
 
 LIST_TIMEOUT_S = 6.0
 VERSION = "2023-06-01"
+_COUNTED = ("model", "messages", "system", "thinking", "tools", "tool_choice")  # what a count takes of a body
 
 
 class AnthropicProvider:
@@ -33,7 +34,7 @@ class AnthropicProvider:
         if request.operation != "chat":
             raise InvalidRequest("Anthropic makes no embeddings.")
         native, reader = request.native_for("anthropic"), Reader()
-        body, headers = (to_body(request), None) if native is None else (as_came(request, native), native.headers)
+        body, headers = _sent(request)
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         async with self._http.answer("/v1/messages", body, headers) as answer:
             quota = quota_of(answer.headers)
@@ -57,14 +58,10 @@ class AnthropicProvider:
         return [_to_model(each) for each in found or () if isinstance(each, dict) and each.get("id")]
 
     async def count_tokens(self, request: Request) -> int:
-        native = request.native_for("anthropic")
-        if native is None:
-            body = to_body(request)
-            names = ("model", "messages", "system", "thinking", "tools", "tool_choice")
-            wanted, headers = {name: body[name] for name in names if name in body}, None
-        else:
-            wanted, headers = as_came(request, native), native.headers
-        answer = await self._http.post("/v1/messages/count_tokens", wanted, LIST_TIMEOUT_S, headers)
+        body, headers = _sent(request)
+        if headers is None:  # else the caller's own body is one for counting
+            body = {name: body[name] for name in _COUNTED if name in body}
+        answer = await self._http.post("/v1/messages/count_tokens", body, LIST_TIMEOUT_S, headers)
         n = answer.get("input_tokens") if isinstance(answer, dict) else None
         if not isinstance(n, int):
             raise ProviderError("Anthropic counted no tokens.")
@@ -76,6 +73,12 @@ class AnthropicProvider:
 
     async def close(self) -> None:
         await self._http.close()
+
+
+def _sent(request: Request) -> tuple[dict[str, Any], Mapping[str, str] | None]:
+    """The body, and the caller's headers; None = the request came by another wire."""
+    native = request.native_for("anthropic")
+    return (to_body(request), None) if native is None else (as_came(request, native), native.headers)
 
 
 def guess(name: str) -> Model:

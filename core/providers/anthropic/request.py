@@ -1,13 +1,11 @@
 """Requests of Anthropic's messages API."""
 
 import base64
-import re
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
-from core.domain.message import Media, Message, Part, ToolCall, ToolResult, from_foreign
+from core.domain.message import Media, Message, Part, ToolCall, ToolResult, from_foreign, letters_only
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 from core.providers.anthropic import schemas
@@ -91,10 +89,16 @@ def _shorten_thinking(body: dict[str, Any]) -> None:
     thinking, longest = body.get("thinking"), body.get("max_tokens")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     if isinstance(budget, int) and isinstance(longest, int) and budget >= longest:
-        if longest > LEAST_THINKING:
-            body["thinking"] = {**body["thinking"], "budget_tokens": longest - 1}
+        if shorter := _below(budget, longest):
+            body["thinking"] = {**body["thinking"], "budget_tokens": shorter}
         else:
             del body["thinking"]
+
+
+def _below(budget: int, longest: int | None) -> int:
+    """The tokens to think, fewer than the answer's length; 0 = the API would take so few for none."""
+    fewer = budget if longest is None else min(budget, longest - 1)
+    return fewer if fewer >= LEAST_THINKING else 0
 
 
 def _drop_foreign(body: dict[str, Any]) -> None:
@@ -164,12 +168,7 @@ def _said(p: Parameters, model: str) -> dict[str, Any]:
 def _thinking_budget(p: Parameters) -> int:
     """The tokens that may be thought; 0 = none. Thinking counts into the length, which the API wants to be larger, and
     which must not grow above what the caller allows."""
-    if not p.thinking_budget:
-        return 0
-    budget = max(LEAST_THINKING, p.thinking_budget)
-    if p.max_tokens is not None:
-        budget = min(budget, p.max_tokens - 1)
-    return budget if budget >= LEAST_THINKING else 0
+    return _below(max(LEAST_THINKING, p.thinking_budget), p.max_tokens) if p.thinking_budget else 0
 
 
 def _tool_choice(request: Request) -> dict[str, Any] | None:
@@ -194,17 +193,11 @@ def _to_block(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, ToolCall):
-        return {"type": "tool_use", "id": _id(part.id), "name": part.name, "input": as_input(part.arguments)}
+        return {"type": "tool_use", "id": letters_only(part.id), "name": part.name, "input": as_input(part.arguments)}
     if isinstance(part, ToolResult):
-        result = {"type": "tool_result", "tool_use_id": _id(part.call_id), "content": part.text}
+        result = {"type": "tool_result", "tool_use_id": letters_only(part.call_id), "content": part.text}
         return result | ({"is_error": True} if part.is_error else {})
     return _media(part)
-
-
-def _id(given: str) -> str:
-    """An id in the letters that the API takes, and still one of its own; other vendors' have dots and colons."""
-    found = re.sub(r"[^\w-]", "_", given, flags=re.ASCII)
-    return found if found == given else f"{found}_{zlib.crc32(given.encode('utf-8', 'replace')):08x}"
 
 
 def _media(media: Media) -> dict[str, Any]:

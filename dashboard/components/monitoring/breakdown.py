@@ -89,7 +89,6 @@ def calls_of(window: Window, simulated: bool, **filters: str | None) -> None:
 
 def query_of(window: Window, simulated: bool, **filters: str | None) -> dict[str, str]:
     """The address of these calls in the Log. It names each filter: the Log has those that it was left with."""
-    filters["calls"] = "simulated" if simulated else "real"
+    filters["calls"] = log.KIND[simulated]
     given = {f"log_{name}": filters.get(name) or "" for name in log.FILTERS}
-    span = f"{window.since.timestamp():.0f}-{window.until.timestamp():.0f}"
-    return {"log_range": span, "log_page": "1"} | given
+    return {"log_range": address.span(window.since, window.until), "log_page": "1"} | given
