@@ -67,9 +67,13 @@ class AimmError(Exception):
 
 
 class InvalidRequest(AimmError):
-    """The caller asked for something that cannot be; asking again will not help."""
+    """The caller asked for something that cannot be; asking again will not help. param: The field that is wrong."""
 
     code = "invalid_request"
+
+    def __init__(self, message: str, *, hint: str = "", param: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.param = param
 
 
 class TooLarge(InvalidRequest):

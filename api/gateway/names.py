@@ -18,7 +18,7 @@ def model_of(body: Mapping[str, Any]) -> str:
     """The model that a body names. Raises: InvalidRequest."""
     model = body.get("model")
     if not isinstance(model, str) or not 1 <= len(model) <= 200:
-        raise InvalidRequest("model must be the name of a model, of 1 to 200 characters.")
+        raise InvalidRequest("model must be the name of a model, of 1 to 200 characters.", param="model")
     return model
 
 

@@ -216,9 +216,11 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
             )
             request = replace(request, system=native.system)
         return request if request.model == model.name else replace(request, model=model.name)
-    if native is not None and native.only and not model.is_simulated:
+    if native is not None and native.only:
         raise InvalidRequest(
-            f"{model.name} cannot be told {', '.join(native.only)}.", hint=f"A model of the {native.wire} wire can."
+            f"{model.name} cannot be told {', '.join(native.only)}.",
+            hint=f"A model of the {native.wire} wire can.",
+            param=native.only[0].split()[0].rstrip(",:"),
         )
     parameters = _thinking_for(model, parameters)
     asked = parameters.as_dict()

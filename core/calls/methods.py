@@ -42,6 +42,8 @@ class Options(TypedDict, total=False):
     stop: str | Sequence[str] | None
     frequency_penalty: float | None
     presence_penalty: float | None
+    top_k: int | None
+    dimensions: int | None
 
 
 class CallMethods:

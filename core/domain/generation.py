@@ -21,7 +21,7 @@ CostStatus = Literal["priced", "estimated", "unknown", "cached"]
 Operation = Literal["chat", "embeddings"]
 Wire = Literal["openai", "gemini", "anthropic"]
 MAX_TOKENS = 10_000_000
-THINKING_LEVELS = ("minimal", "low", "medium", "high")
+THINKING_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority", "fast")
 
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
@@ -29,7 +29,8 @@ _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
 _LIMITS: dict[str, tuple[bool, float, float]] = {
     "temperature": (False, 0, 2), "top_p": (False, 0, 1), "max_tokens": (True, 1, MAX_TOKENS),
     "seed": (True, -(2**63), 2**63 - 1), "thinking_budget": (True, -1, 10_000_000),
-    "frequency_penalty": (False, -2, 2), "presence_penalty": (False, -2, 2),
+    "frequency_penalty": (False, -2, 2), "presence_penalty": (False, -2, 2), "top_k": (True, 0, 10_000_000),
+    "dimensions": (True, 1, 1_000_000),
 }  # fmt: skip
 _TRUTHS = {"true": True, "false": False}
 MAX_FALLBACKS = 5
@@ -44,11 +45,13 @@ class Parameters:
     """Settings of a call; None = the model's own default. A number may come as its text, a list of one as its item.
 
     thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
-    thinking_level: minimal, low, medium or high, for models that take levels.
+    thinking_level: none, minimal, low, medium, high, xhigh or max, for models that take levels.
     service_tier: standard, batch, flex, priority or fast, for vendors that sell the same model at several speeds.
     json_schema: The answer must be JSON of this schema.
     json_object: The answer must be JSON of any kind.
     stop: Up to 16 texts that end the answer where they come up.
+    top_k: Only so many of the likeliest tokens are drawn from.
+    dimensions: Numbers in a vector, of embeddings.
     """
 
     temperature: float | None = None
@@ -63,6 +66,8 @@ class Parameters:
     stop: tuple[str, ...] | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    top_k: int | None = None
+    dimensions: int | None = None
 
     def __post_init__(self) -> None:
         for name, (is_whole, _, _) in _LIMITS.items():

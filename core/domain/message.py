@@ -43,12 +43,17 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The result of a tool. is_error: It failed, and the text says why."""
+    """The result of a tool.
+
+    is_error: It failed, and the text says why.
+    media: Pictures and the like in it.
+    """
 
     call_id: str
     name: str
     text: str
     is_error: bool = False
+    media: tuple[Media, ...] = ()
 
 
 Part = str | Media | ToolCall | ToolResult
@@ -59,11 +64,14 @@ class Message:
     """One turn of a conversation. role: user (results of tools too) or model.
 
     parts: The whole turn in order, where it is more than one text; `text` is then the text in it.
+    is_system: It is an instruction of who runs the program, in the midst of the conversation; who has no place for
+        that reads it as the user's.
     """
 
     role: Literal["user", "model"]
     text: str
     parts: tuple[Part, ...] = ()
+    is_system: bool = False
 
     @classmethod
     def of(cls, role: Literal["user", "model"], parts: tuple[Part, ...]) -> "Message":
@@ -88,7 +96,11 @@ class Message:
 
     @property
     def media(self) -> tuple[Media, ...]:
-        return tuple(part for part in self.parts if isinstance(part, Media))
+        """All media in it, those in results of tools too."""
+        found: list[Media] = []
+        for part in self.parts:
+            found += part.media if isinstance(part, ToolResult) else [part] if isinstance(part, Media) else []
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +108,14 @@ class Tool:
     """A function that a model may ask for. parameters: JSON Schema of its arguments.
 
     is_custom: OpenAI's free-form tool: its one argument, `input`, is a text.
+    is_strict: Its arguments must be as `parameters` says.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     is_custom: bool = False
+    is_strict: bool = False
 
 
 # Signatures of other vendors, where a wire has a place for those of its own only

@@ -1,7 +1,7 @@
 """A request as JSON, whole: model, system prompt, parameters, tools, and each turn with all that is in it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from core.domain.generation import Message, Parameters, Request
@@ -19,7 +19,8 @@ def to_json(request: Request) -> dict[str, Any]:
         "model": request.model,
         "system": request.system,
         "messages": [
-            {"role": m.role, "content": [_part_to_json(part) for part in m.content]} for m in request.messages
+            {"role": "system" if m.is_system else m.role, "content": [_part_to_json(part) for part in m.content]}
+            for m in request.messages
         ],
         "parameters": request.parameters.as_dict(),
         "tools": [asdict(tool) for tool in request.tools],
@@ -54,11 +55,12 @@ def from_json(text: str) -> Request:
 
 
 def _message(given: Mapping[str, Any]) -> Message:
-    if given["role"] not in ("user", "model"):
-        raise InvalidRequest(f"role == {given['role']!r}, must be user or model")
-    content = given["content"]
+    role, content = given["role"], given["content"]
+    if role not in ("user", "model", "system"):
+        raise InvalidRequest(f"role == {role!r}, must be user, model or system")
     parts = [content] if isinstance(content, str) else content
-    return Message.of(given["role"], tuple(_part_from_json(part) for part in parts))
+    turn = Message.of("model" if role == "model" else "user", tuple(_part_from_json(part) for part in parts))
+    return replace(turn, is_system=role == "system")
 
 
 def _part_to_json(part: Part) -> Any:
@@ -72,4 +74,5 @@ def _part_from_json(given: Any) -> Part:
     if isinstance(given, str):
         return given
     ((kind, fields),) = given.items()
-    return _KINDS[kind](**fields)
+    media = {"media": tuple(Media(**each) for each in fields["media"])} if "media" in fields else {}
+    return _KINDS[kind](**{**fields, **media})

@@ -17,6 +17,7 @@ TOKENS_OF_MINI = 48_169
 BYTES_PER_MEDIA_TOKEN = {"audio": 16, "video": 16}
 LONGEST_PROMPT = 1_048_576  # for models that state no limit
 LONGEST_ANSWER = 65_536  # for models that state no limit
+MOST_ANSWERS = 128  # at once
 SHORT_ANSWER = 4096  # of a model that is given a length of thought and none of the answer
 
 
@@ -90,7 +91,16 @@ def media_of(request: Request) -> set[str]:
 def longest_answer(request: Request, model: Model) -> int:
     if request.operation == "embeddings":
         return 0
-    if request.parameters.max_tokens is not None:
-        return request.parameters.max_tokens
-    # Some vendors count thoughts on top of the answer.
-    return max(model.max_output_tokens or LONGEST_ANSWER, (request.parameters.thinking_budget or 0) + SHORT_ANSWER)
+    longest = request.parameters.max_tokens
+    if longest is None:  # some vendors count thoughts on top of the answer
+        thought = (request.parameters.thinking_budget or 0) + SHORT_ANSWER
+        longest = max(model.max_output_tokens or LONGEST_ANSWER, thought)
+    return longest * _n_answers(request)
+
+
+def _n_answers(request: Request) -> int:
+    """The answers that are asked for at once, which only the vendor of the caller's wire gives."""
+    body = request.native.body if request.native is not None else {}
+    config = body.get("generationConfig") or body.get("generation_config")
+    n = config.get("candidateCount", config.get("candidate_count")) if isinstance(config, dict) else body.get("n")
+    return n if isinstance(n, int) and 1 <= n <= MOST_ANSWERS else 1

@@ -158,6 +158,19 @@ def check_results(messages: Iterable[Message]) -> None:
             called.remove(part.call_id)
 
 
+def joined(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The turns with those of one side that follow each other as one, in which results of tools come first."""
+    found: list[Message] = []
+    for message in messages:
+        if found and found[-1].role == message.role:
+            parts = (*found[-1].content, *message.content)
+            ordered = tuple(sorted(parts, key=lambda part: not isinstance(part, ToolResult)))
+            found[-1] = Message(message.role, f"{found[-1].text}\n\n{message.text}".strip(), ordered)
+        else:
+            found.append(message)
+    return tuple(found)
+
+
 class KeyCheck(NamedTuple):
     """The result of trying a key.
 

@@ -5,20 +5,20 @@ be told is noted: it is refused when one of them is to answer, if the caller rel
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from api.gateway.names import model_of
-from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
-from core.domain.generation import THINKING_LEVELS
+from api.gateway.notes import Notes
+from core import InvalidRequest, Media, Message, Parameters, Request, Tool, ToolCall, ToolResult
 from core.domain.message import Part, from_foreign, paired
 from core.formats import strict_json as json
 
 _READ = frozenset(
-    "model max_tokens messages system temperature top_p stop_sequences stream metadata tools tool_choice thinking"
+    "model max_tokens messages system temperature top_p top_k stop_sequences stream metadata tools tool_choice thinking"
     " output_config output_format".split()
 )
 _NEEDED = ("mcp_servers", "container")  # what was asked for cannot be had without
-_LEVELS = {"xhigh": "high", "max": "high"}
 _FORWARDED = (b"anthropic-version", b"anthropic-beta")
 
 
@@ -51,15 +51,15 @@ class _Reader:
         self._headers = {
             name.decode(): value.decode("latin-1") for name in _FORWARDED if (value := headers.get(name)) is not None
         }
-        self._only: list[str] = []
-        self._ignored: list[str] = []
+        self._notes = Notes()
+        self._only, self._ignored = self._notes.only, self._notes.ignored
         self._is_bound = False
 
     def request(self) -> Request:
         body = self._body
         model = model_of(body)
-        self._ignored += [name for name in body if name not in _READ and name not in _NEEDED]
-        self._only += [name for name in _NEEDED if body.get(name)]
+        self._notes.need(body, _NEEDED)
+        self._notes.rest(body, _READ)
         system = self._system(body.get("system"))
         messages = self._turns()
         parameters = self._parameters()
@@ -73,15 +73,8 @@ class _Reader:
             tool_choice=choice,
             is_one_call=is_one_call,
             is_streamed=body.get("stream") is True,
-            native=Native(
-                wire="anthropic",
-                body=body,
-                parameters=parameters,
-                system=system,
-                headers=self._headers,
-                only=tuple(dict.fromkeys(self._only)),
-                ignored=tuple(dict.fromkeys(self._ignored)),
-                is_bound=self._is_bound,
+            native=self._notes.native(
+                "anthropic", body, parameters, system=system, headers=self._headers, is_bound=self._is_bound
             ),
         )
 
@@ -96,20 +89,20 @@ class _Reader:
     def _turns(self) -> tuple[Message, ...]:
         given = self._body.get("messages")
         if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
-            raise InvalidRequest("messages must be a list of at least one object.")
+            raise InvalidRequest("messages must be a list of at least one object.", param="messages")
         turns = []
         for at, turn in enumerate(given):
             role = turn.get("role")
             side: Literal["user", "model"] = "model" if role == "assistant" else "user"
             if role not in ("user", "assistant", "system"):
-                self._only.append(f"messages[{at}] with the role {str(role)[:40]!r}")
+                self._only.append(f"messages[{at}].role {str(role)[:40]!r}")
             parts = self._parts(turn.get("content"), f"messages[{at}].content")
             if parts or not turn.get("content"):  # nothing but thoughts is no turn to others
-                turns.append(Message.of(side, tuple(parts)))
+                turns.append(replace(Message.of(side, tuple(parts)), is_system=role == "system"))
         if not turns:
             raise InvalidRequest("messages must hold more than thoughts.")
         if turns[-1].role == "model":
-            self._only.append("an answer that was begun: the last message is the assistant's")
+            self._only.append(f"messages[{len(given) - 1}], an answer that was begun")
         return paired(turns)
 
     def _parts(self, content: Any, where: str) -> list[Part]:
@@ -125,7 +118,9 @@ class _Reader:
             kind = block.get("type")
             if kind in ("thinking", "redacted_thinking"):
                 ours = from_foreign(block.get("signature") or block.get("data"))
-                self._is_bound = self._is_bound or ours is None
+                if ours is None:
+                    self._is_bound = True
+                    self._ignored.append("messages.content of thoughts")
                 signature = ours or signature
             elif kind == "tool_use":
                 arguments = block.get("input")
@@ -151,8 +146,7 @@ class _Reader:
         if kind == "search_result":
             said = [block.get("title"), block.get("source"), *_texts(block.get("content"))]
             return ["\n".join(str(each) for each in said if each)]
-        self._only.append(f"{where} of type {str(kind)[:60]!r}")
-        return [json.dumps(block, ensure_ascii=False)]  # so that it is counted
+        return [self._notes.unknown(block, where)]
 
     def _source(self, block: dict[str, Any], source: dict[str, Any], where: str) -> list[Part]:
         """The content of an image or a document; nothing where only Anthropic can read it."""
@@ -172,8 +166,8 @@ class _Reader:
         """A result, and the media in it: only some vendors take them within."""
         parts = self._parts(block.get("content"), f"{where}.content")
         text = "".join(part for part in parts if isinstance(part, str))
-        result = ToolResult(str(block.get("tool_use_id") or ""), "", text, is_error=block.get("is_error") is True)
-        return [result, *(part for part in parts if isinstance(part, Media))]
+        media = tuple(part for part in parts if isinstance(part, Media))
+        return [ToolResult(str(block.get("tool_use_id") or ""), "", text, block.get("is_error") is True, media)]
 
     def _tools(self) -> tuple[tuple[Tool, ...], str, bool]:
         """(tools, the choice of them, whether several at once are not wanted)."""
@@ -181,20 +175,21 @@ class _Reader:
         choice = choice if isinstance(choice, dict) else {}
         kind = {"any": "required", "tool": f"tool:{choice.get('name')}"}.get(str(choice.get("type")))
         tools, theirs = [], []
-        for each in given if isinstance(given, list) else ():
+        for at, each in enumerate(given if isinstance(given, list) else ()):
             if isinstance(each, dict) and each.get("type") in (None, "custom") and isinstance(each.get("name"), str):
                 schema = each.get("input_schema")
                 described = str(each.get("description") or "")
                 parameters = schema if isinstance(schema, dict) else {}
-                tools.append(Tool(name=each["name"], description=described, parameters=parameters))
+                is_strict = each.get("strict") is True
+                tools.append(Tool(name=each["name"], description=described, parameters=parameters, is_strict=is_strict))
                 if each.get("cache_control"):
                     self._ignored.append("cache_control")
             else:
-                theirs.append(each if isinstance(each, dict) else {})
-        for tool in theirs:
+                theirs.append((at, each if isinstance(each, dict) else {}))
+        for at, tool in theirs:
             name = str(tool.get("type"))[:60]
             is_relied_on = not tools or kind == f"tool:{tool.get('name')}" or not _runs_there(name)
-            (self._only if is_relied_on else self._ignored).append(f"the tool {name}")
+            (self._only if is_relied_on else self._ignored).append(f"tools[{at}] of type {name!r}")
         return tuple(tools), kind or str(choice.get("type") or ""), choice.get("disable_parallel_tool_use") is True
 
     def _parameters(self) -> Parameters:
@@ -202,26 +197,21 @@ class _Reader:
         config, thinking = (found if isinstance(found := body.get(name), dict) else {} for name in _OBJECTS)
         shape = config.get("format") or body.get("output_format")
         schema = shape.get("schema") if isinstance(shape, dict) and shape.get("type") == "json_schema" else None
-        effort = str(config.get("effort") or "")
-        level = _LEVELS.get(effort, effort) if thinking.get("type") != "disabled" else ""
-        budget = thinking.get("budget_tokens") if thinking.get("type") == "enabled" else None
-        if thinking.get("type") == "disabled":
-            self._ignored.append("thinking")
-        found = Parameters(
-            temperature=body.get("temperature"),
-            top_p=body.get("top_p"),
-            max_tokens=body.get("max_tokens"),
-            thinking_budget=budget if not level else None,
-            thinking_level=level if level in THINKING_LEVELS else None,
-            json_schema=schema if isinstance(schema, dict) else None,
-            stop=body.get("stop_sequences"),
-        )
-        if problem := found.problem():
-            self._only.append(f"these parameters ({problem})")
-            return Parameters()
-        return found
+        effort, kind = str(config.get("effort") or ""), str(thinking.get("type"))
+        budget = {"enabled": thinking.get("budget_tokens"), "adaptive": None if effort else -1, "disabled": 0}.get(kind)
+        level = effort if effort and kind != "disabled" else None
+        return self._notes.parameters({
+            **{name: (word, body.get(word)) for name, word in _WORDS.items()},
+            "thinking_budget": ("thinking", budget if level is None else None),
+            "thinking_level": ("output_config.effort", level),
+            "json_schema": ("output_config.format", schema if isinstance(schema, dict) else None),
+        })  # fmt: skip
 
 
+_WORDS = {
+    "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "max_tokens": "max_tokens",
+    "stop": "stop_sequences",
+}  # fmt: skip
 _OBJECTS = ("output_config", "thinking")
 _AT_ANTHROPIC = ("web_search_", "web_fetch_", "code_execution_", "tool_search_", "mcp_toolset")
 

@@ -1,38 +1,38 @@
-"""Requests of ours, read from Gemini's JSON."""
+"""Requests of ours, read from Gemini's JSON.
+
+A body that goes to Gemini goes as it came, so nothing is refused here because it is new or odd. What other vendors
+cannot be told is noted.
+"""
 
 import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal
 
-from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
-from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS
+from api.gateway.gemini.schema_words import to_json_schema
+from api.gateway.notes import Notes
+from core import InvalidRequest, Media, Message, Parameters, Request, Tool, ToolCall, ToolResult
+from core.domain.generation import SERVICE_TIERS
 from core.domain.message import Part, paired, to_arguments
 from core.formats.text import as_list
 
 _ALPHABET = str.maketrans("-_", "+/")
 _CHOICES = {"AUTO": "auto", "VALIDATED": "auto", "NONE": "none", "ANY": "required"}
+_READ = frozenset(
+    "model contents system_instruction tools tool_config generation_config service_tier".split()
+)  # in the spelling of `_snake`
+_NEEDED = ("cached_content",)
+_CONFIGURED = frozenset(
+    "temperature top_p top_k max_output_tokens seed stop_sequences frequency_penalty presence_penalty thinking_config"
+    " response_mime_type response_schema response_json_schema _response_json_schema candidate_count"
+    " response_modalities".split()
+)
+_MEANT = ("response_logprobs", "speech_config", "image_config")  # of a configuration: an answer without it is none
 
 
 def content(model: str, body: dict[str, Any], *, is_streamed: bool) -> Request:
     """Raises: InvalidRequest."""
-    messages = _turns(body.get("contents"))
-    system = _system(_said(body, "systemInstruction"))
-    parameters = _parameters(body)
-    if problem := parameters.problem():
-        raise InvalidRequest(problem)
-    tools, is_plain = _tools(body.get("tools"))
-    choice, allowed = _tool_choice(_said(body, "toolConfig"))
-    return Request(
-        model=model,
-        messages=messages,
-        system=system,
-        parameters=parameters,
-        tools=tuple(tool for tool in tools if not allowed or tool.name in allowed),
-        tool_choice=choice if is_plain else "",
-        is_streamed=is_streamed,
-        native=Native(wire="gemini", body=body, parameters=parameters, system=system),
-    )
+    return _Reader(body).request(model, is_streamed=is_streamed)
 
 
 def _said(body: Mapping[str, Any], name: str) -> Any:
@@ -46,103 +46,169 @@ def _snake(name: str) -> str:
     return re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", name)
 
 
-def _turns(given: Any) -> tuple[Message, ...]:
-    contents = [given] if isinstance(given, dict) else given
-    if not isinstance(contents, list) or not contents:
-        raise InvalidRequest("contents must be a list of turns.")
-    turns = []
-    for turn in contents:
-        parts = turn.get("parts") if isinstance(turn, dict) else None
-        parts = [parts] if isinstance(parts, dict) else parts
-        if not isinstance(parts, list):
-            raise InvalidRequest("Each of contents must have parts.")
-        role: Literal["user", "model"] = "model" if turn.get("role") == "model" else "user"
-        turns.append(Message.of(role, tuple(part for each in parts for part in _parts(each))))
-    return paired(turns)
+def _spelt(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields in one spelling."""
+    return {_snake(str(name)): value for name, value in body.items()}
 
 
-def _parts(given: Any) -> tuple[Part, ...]:
-    """The content of a part; nothing where only Gemini reads it, such as its own thoughts."""
-    if not isinstance(given, dict):
-        raise InvalidRequest("A part must be an object.")
-    if given.get("thought"):
-        return ()
-    if isinstance(given.get("text"), str):
-        return (str(given["text"]),)
-    data, file = _said(given, "inlineData"), _said(given, "fileData")
-    if isinstance(data, dict):
-        return (Media(str(_said(data, "mimeType") or ""), data=_standard(str(data.get("data") or ""))),)
-    if isinstance(file, dict):
-        return (Media(str(_said(file, "mimeType") or ""), url=str(_said(file, "fileUri"))),)
-    called = _said(given, "functionCall")
-    if isinstance(called, dict):
-        name, arguments = str(called.get("name") or ""), to_arguments(called.get("args")) or "{}"
-        signature = str(_said(given, "thoughtSignature") or "")
-        return (ToolCall(str(called.get("id") or ""), name, arguments, signature),)
-    result = _said(given, "functionResponse")
-    return _result(result) if isinstance(result, dict) else ()
+class _Reader:
+    """Reads one body."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+        self._notes = Notes()
+
+    def request(self, model: str, *, is_streamed: bool) -> Request:
+        body, notes = self._body, self._notes
+        notes.need(_spelt(body), _NEEDED)
+        messages = self._turns(body.get("contents"))
+        system = self._system(_said(body, "systemInstruction"))
+        parameters = self._parameters()
+        tools = self._tools(body.get("tools"))
+        choice, allowed = _tool_choice(_said(body, "toolConfig"))
+        notes.rest(_spelt(body), _READ)
+        return Request(
+            model=model,
+            messages=messages,
+            system=system,
+            parameters=parameters,
+            tools=tuple(tool for tool in tools if not allowed or tool.name in allowed),
+            tool_choice=choice if tools else "",
+            is_streamed=is_streamed,
+            native=notes.native("gemini", body, parameters, system=system),
+        )
+
+    def _turns(self, given: Any) -> tuple[Message, ...]:
+        contents = [given] if isinstance(given, dict | str) else given
+        if not isinstance(contents, list) or not contents:
+            raise InvalidRequest("contents must be a list of turns.", param="contents")
+        turns = []
+        for at, turn in enumerate(contents):
+            parts = turn.get("parts") if isinstance(turn, dict) else turn
+            role: Literal["user", "model"] = (
+                "model" if isinstance(turn, dict) and turn.get("role") == "model" else "user"
+            )
+            listed = parts if isinstance(parts, list) else [] if parts is None else [parts]
+            where = f"contents[{at}].parts"
+            found = tuple(p for i, each in enumerate(listed) for p in self._parts(each, f"{where}[{i}]"))
+            if found or not listed:  # nothing but thoughts is no turn to others
+                turns.append(Message.of(role, found))
+        if not turns:
+            raise InvalidRequest("contents must hold more than thoughts.", param="contents")
+        return paired(turns)
+
+    def _parts(self, given: Any, where: str) -> tuple[Part, ...]:
+        """The content of a part; nothing where only Gemini reads it, such as its own thoughts."""
+        if isinstance(given, str):
+            return (given,)
+        if not isinstance(given, dict):
+            return (self._notes.unknown(given, where),)
+        if given.get("thought"):
+            self._notes.ignored.append("contents.parts.thought")
+            return ()
+        if isinstance(given.get("text"), str):
+            return (str(given["text"]),)
+        if medium := self._medium(given, where):
+            return (medium,)
+        called, result = _said(given, "functionCall"), _said(given, "functionResponse")
+        if isinstance(called, dict):
+            name, arguments = str(called.get("name") or ""), to_arguments(called.get("args")) or "{}"
+            signature = str(_said(given, "thoughtSignature") or "")
+            return (ToolCall(str(called.get("id") or ""), name, arguments, signature),)
+        if isinstance(result, dict):
+            return (self._result(result, where),)
+        if _spelt(given).keys() <= {"thought_signature"}:
+            return ()
+        return (self._notes.unknown({"type": next(iter(given)), **given}, where),)
+
+    def _medium(self, given: Mapping[str, Any], where: str) -> Media | None:
+        data, file = _said(given, "inlineData"), _said(given, "fileData")
+        if isinstance(data, dict):
+            return Media(str(_said(data, "mimeType") or ""), data=_standard(str(data.get("data") or "")))
+        if not isinstance(file, dict):
+            return None
+        url = str(_said(file, "fileUri"))
+        if "generativelanguage.googleapis.com" in url or not url.startswith(("https://", "http://")):
+            self._notes.only.append(f"{where}.fileData, a file that only Gemini holds")
+        return Media(str(_said(file, "mimeType") or "image/jpeg"), url=url)
+
+    def _result(self, given: Mapping[str, Any], where: str) -> ToolResult:
+        """A result, with the media in it.
+
+        Gemini reads `output` (and SDKs write `result`) as the result of a tool, `error` as its failure.
+        """
+        inner, only = given.get("response"), ""
+        if isinstance(inner, dict) and len(inner) == 1 and inner.keys() & {"result", "output", "error"}:
+            [(only, inner)] = inner.items()
+        parts = [part for each in as_list(given.get("parts")) for part in self._parts(each, f"{where}.parts")]
+        return ToolResult(
+            str(given.get("id") or ""), str(given.get("name") or ""), to_arguments(inner), is_error=only == "error",
+            media=tuple(part for part in parts if isinstance(part, Media)),
+        )  # fmt: skip
+
+    def _system(self, given: Any) -> str | None:
+        parts = given.get("parts") if isinstance(given, dict) else given
+        texts = []
+        for part in as_list(parts):
+            text = part.get("text") if isinstance(part, dict) else part
+            if isinstance(text, str):
+                texts.append(text)
+            else:
+                self._notes.unknown(part, "systemInstruction")
+        return "\n\n".join(text for text in texts if text) or None
+
+    def _tools(self, given: Any) -> tuple[Tool, ...]:
+        """The functions; search and code are Gemini's own, and an answer without them is one."""
+        found, others = [], []
+        for at, each in enumerate(as_list(given)):
+            spelt = _spelt(each) if isinstance(each, dict) else {str(each): True}
+            others += [f"tools[{at}].{name}" for name in spelt if name != "function_declarations"]
+            for number, function in enumerate(as_list(spelt.get("function_declarations"))):
+                if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+                    self._notes.unknown(function, f"tools[{at}].functionDeclarations[{number}]")
+                    continue
+                schema = _said(function, "parametersJsonSchema") or to_json_schema(function.get("parameters")) or {}
+                description = str(function.get("description") or "")
+                found.append(Tool(name=function["name"], description=description, parameters=schema))
+        (self._notes.ignored if found else self._notes.only).extend(others)
+        return tuple(found)
+
+    def _parameters(self) -> Parameters:
+        config = _said(self._body, "generationConfig")
+        config = _spelt(config) if isinstance(config, dict) else {}
+        thinking = found if isinstance(found := config.get("thinking_config"), dict) else {}
+        if (n := config.get("candidate_count")) not in (None, 1):
+            self._notes.only.append(f"candidateCount == {str(n)[:40]}")
+        kinds = [str(each) for each in as_list(config.get("response_modalities")) if str(each).upper() != "TEXT"]
+        if kinds:
+            self._notes.only.append(f"responseModalities {', '.join(kinds)[:80]}")
+        self._notes.need(config, _MEANT)
+        self._notes.rest(config, _CONFIGURED, "generationConfig.")
+        named = ("response_json_schema", "_response_json_schema")
+        schema = next((config[name] for name in named if config.get(name) is not None), None)
+        schema = to_json_schema(config.get("response_schema")) if schema is None else schema
+        is_json = schema is None and config.get("response_mime_type") == "application/json"
+        level, tier = str(_said(thinking, "thinkingLevel") or "").lower(), str(_said(self._body, "serviceTier") or "")
+        return self._notes.parameters({
+            **{name: (word, config.get(_snake(word))) for name, word in _WORDS.items()},
+            "thinking_budget": ("thinkingBudget", _said(thinking, "thinkingBudget")),
+            "thinking_level": ("thinkingLevel", level if level not in ("", "thinking_level_unspecified") else None),
+            "service_tier": ("serviceTier", tier if tier in SERVICE_TIERS else None),
+            "json_schema": ("responseSchema", schema),
+            "json_object": ("responseMimeType", is_json or None),
+        })  # fmt: skip
 
 
-def _result(given: Mapping[str, Any]) -> tuple[Part, ...]:
-    """A result, and the media in it.
-
-    Gemini reads `output` (and SDKs write `result`) as the result of a tool, `error` as its failure.
-    """
-    inner, only = given.get("response"), ""
-    if isinstance(inner, dict) and len(inner) == 1 and inner.keys() & {"result", "output", "error"}:
-        [(only, inner)] = inner.items()
-    result = ToolResult(
-        str(given.get("id") or ""), str(given.get("name") or ""), to_arguments(inner), is_error=only == "error"
-    )
-    media = given.get("parts")
-    return (result, *(part for each in (media if isinstance(media, list) else ()) for part in _parts(each)))
+_WORDS = {
+    "temperature": "temperature", "top_p": "topP", "top_k": "topK", "max_tokens": "maxOutputTokens", "seed": "seed",
+    "stop": "stopSequences", "frequency_penalty": "frequencyPenalty", "presence_penalty": "presencePenalty",
+}  # fmt: skip
 
 
 def _standard(text: str) -> str:
     """Base64 as all others write it: google-genai sends the alphabet of addresses."""
     text = text.translate(_ALPHABET).rstrip("=")
     return text + "=" * (-len(text) % 4)
-
-
-def _system(given: Any) -> str | None:
-    if isinstance(given, str):
-        return given or None
-    parts = given.get("parts") if isinstance(given, dict) else None
-    parts = [parts] if isinstance(parts, dict) else parts
-    read = parts if isinstance(parts, list) else ()
-    texts = [str(part.get("text") or "") for part in read if isinstance(part, dict)]
-    return "\n\n".join(text for text in texts if text) or None
-
-
-def _tools(given: Any) -> tuple[tuple[Tool, ...], bool]:
-    """(functions, whether there is nothing else): search and code are Gemini's own."""
-    found, is_plain = [], True
-    for each in as_list(given):
-        declared = _said(each, "functionDeclarations") if isinstance(each, dict) else None
-        declared = [declared] if isinstance(declared, dict) else declared
-        if not isinstance(declared, list):
-            is_plain = False
-            continue
-        for function in declared:
-            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-                raise InvalidRequest("A function declaration needs a name.")
-            schema = _said(function, "parametersJsonSchema")
-            schema = schema or _lower(function.get("parameters")) or {}
-            description = str(function.get("description") or "")
-            found.append(Tool(name=function["name"], description=description, parameters=schema))
-    return tuple(found), is_plain
-
-
-def _lower(schema: Any) -> Any:
-    """Gemini's own schemas name types in capitals; JSON Schema in small letters."""
-    if isinstance(schema, list):
-        return [_lower(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: value.lower() if name == "type" and isinstance(value, str) else _lower(value)
-        for name, value in schema.items()
-    }
 
 
 def _tool_choice(given: Any) -> tuple[str, tuple[Any, ...]]:
@@ -155,37 +221,3 @@ def _tool_choice(given: Any) -> tuple[str, tuple[Any, ...]]:
     if mode == "ANY" and len(allowed) == 1:
         return f"tool:{allowed[0]}", ()
     return _CHOICES.get(mode, ""), allowed
-
-
-def _parameters(body: Mapping[str, Any]) -> Parameters:
-    config = _said(body, "generationConfig") or {}
-    if not isinstance(config, dict):
-        raise InvalidRequest("generationConfig must be an object.")
-    if (n := _said(config, "candidateCount")) not in (None, 1):
-        raise InvalidRequest(f"candidateCount == {n!r}, must be 1.")
-    thinking = _said(config, "thinkingConfig") or {}
-    if not isinstance(thinking, dict):
-        raise InvalidRequest("thinkingConfig must be an object.")
-    level = str(_said(thinking, "thinkingLevel") or "").lower()
-    schemas = (
-        _said(config, "responseJsonSchema"),
-        config.get("_responseJsonSchema"),
-        _lower(_said(config, "responseSchema")),
-    )
-    schema = next((each for each in schemas if each is not None), None)
-    is_json = schema is None and _said(config, "responseMimeType") == "application/json"
-    tier = str(_said(body, "serviceTier") or "")
-    return Parameters(
-        temperature=config.get("temperature"),
-        top_p=_said(config, "topP"),
-        max_tokens=_said(config, "maxOutputTokens"),
-        seed=config.get("seed"),
-        thinking_budget=_said(thinking, "thinkingBudget"),
-        thinking_level=level if level in THINKING_LEVELS else None,
-        service_tier=tier if tier in SERVICE_TIERS else None,
-        json_schema=schema if isinstance(schema, dict) else None,
-        json_object=is_json or None,
-        stop=_said(config, "stopSequences"),
-        frequency_penalty=_said(config, "frequencyPenalty"),
-        presence_penalty=_said(config, "presencePenalty"),
-    )

@@ -132,7 +132,7 @@ def error_form(error: AimmError, is_quoted: bool) -> tuple[int, bytes]:
     ours, status = wire_statuses(error)
     code: str | None = next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
     kind = _TYPES.get(ours, "invalid_request_error" if ours < 500 else "api_error")
-    text, param = error.text, None
+    text, param = error.text, (error.param or None) if isinstance(error, errors.InvalidRequest) else None
     upstream = error.upstream
     if upstream is not None:
         if is_quoted:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
@@ -9,7 +10,7 @@ from core.domain.message import Media, Message, Part, ToolCall, ToolResult, from
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 from core.providers.anthropic import schemas
-from core.providers.base import as_input, check_results, choice_of
+from core.providers.base import as_input, check_results, choice_of, joined
 from core.providers.families import family_of
 
 LEAST_THINKING = 1024  # the API takes no less
@@ -17,7 +18,8 @@ LONGEST = 4096  # the API wants a length; where the caller names none
 _KINDS = {"image/jpg": "image/jpeg", "application/json": "text/json"}
 # Our parameters by the words that a body has for them.
 _WORDS = {
-    "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop": "stop_sequences",
+    "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k",
+    "stop": "stop_sequences",
     "thinking_budget": "thinking", "json_schema": "output_config.format", "thinking_level": "output_config.effort",
     "service_tier": "service_tier",
 }  # fmt: skip
@@ -25,10 +27,11 @@ _WORDS = {
 
 def to_body(request: Request) -> dict[str, Any]:
     """The body of a message."""
+    request = replace(request, messages=joined(request.messages))
     check_results(request.messages)
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [turn for message in request.messages if (turn := _to_message(message))["content"]],
+        "messages": _turns(request),
         "stream": True if request.is_streamed else None,
         "system": _system(request) or None,
     }
@@ -156,6 +159,7 @@ def _said(p: Parameters, model: str) -> dict[str, Any]:
         "max_tokens": p.max_tokens,
         "temperature": None if p.temperature is None else min(1.0, p.temperature),
         "top_p": p.top_p,
+        "top_k": p.top_k,
         "stop_sequences": [text for text in p.stop or () if text.strip()] or None,
         "output_config": config or None,
         "thinking": {"type": "adaptive", "display": "summarized"} if adapts else None,
@@ -181,6 +185,13 @@ def _tool_choice(request: Request) -> dict[str, Any] | None:
     return choice | ({"disable_parallel_tool_use": True} if request.is_one_call else {})
 
 
+def _turns(request: Request) -> list[dict[str, Any]]:
+    found = [turn for message in request.messages if (turn := _to_message(message))["content"]]
+    if not found:
+        raise InvalidRequest("Claude takes no conversation of blanks alone.", param="messages")
+    return found
+
+
 def _to_message(message: Message) -> dict[str, Any]:
     role = {"user": "user", "model": "assistant"}[message.role]
     # The API takes no blank texts, and wants results of tools first, right after their call.
@@ -195,7 +206,10 @@ def _to_block(part: Part) -> dict[str, Any]:
     if isinstance(part, ToolCall):
         return {"type": "tool_use", "id": letters_only(part.id), "name": part.name, "input": as_input(part.arguments)}
     if isinstance(part, ToolResult):
-        result = {"type": "tool_result", "tool_use_id": letters_only(part.call_id), "content": part.text}
+        said: Any = part.text
+        if part.media:
+            said = [*([_to_block(part.text)] if part.text.strip() else ()), *map(_media, part.media)]
+        result = {"type": "tool_result", "tool_use_id": letters_only(part.call_id), "content": said}
         return result | ({"is_error": True} if part.is_error else {})
     return _media(part)
 

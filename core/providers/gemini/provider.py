@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from core.domain.generation import Chunk, Message, Model, Parameters, Request
+from core.domain.generation import Chunk, Message, Model, Parameters, Request, Usage
 from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise, shipped
@@ -24,6 +24,7 @@ from core.providers.http.network import Network
 from core.providers.key_check import judged
 
 LIST_TIMEOUT_S = 6.0
+MOST_EMBEDDINGS = 100  # of one request
 _NOT_TEXT = re.compile(r"embedding|tts|image|live|audio|robotics|aqa|veo|imagen|banana|omni|computer-use")
 
 
@@ -91,15 +92,21 @@ class GeminiProvider:
 
     async def _embeddings(self, request: Request, timeout_s: float) -> Chunk:
         """Older models count no tokens of embeddings."""
-        model = f"models/{request.model}"
-        asked = [{"model": model, "content": {"parts": [{"text": m.text}]}} for m in request.messages]
+        model, dimensions = f"models/{request.model}", request.parameters.dimensions
+        sized = {} if dimensions is None else {"outputDimensionality": dimensions}
+        asked = [{"model": model, "content": {"parts": [{"text": m.text}]}, **sized} for m in request.messages]
         path = f"/v1beta/models/{quote(request.model, safe='')}:batchEmbedContents"
-        async with self._wire.answer(path, {"requests": asked}) as answer:
-            _, [value, *_] = await answer.whole()
-            self._wire.refuse_errors([value])
-            vectors = tuple(list(each["values"]) for each in value.get("embeddings") or ())
-        usage = to_usage(value.get("usageMetadata"))
-        return Chunk(vectors=vectors, usage=usage, finish_reason="stop" if vectors else None)
+        vectors: list[Any] = []
+        usage: Usage | None = Usage()
+        for at in range(0, len(asked), MOST_EMBEDDINGS):
+            batch = asked[at : at + MOST_EMBEDDINGS]
+            async with self._wire.answer(path, {"requests": batch}) as answer:
+                _, [value, *_] = await answer.whole()
+                self._wire.refuse_errors([value])
+                vectors += [list(each["values"]) for each in value.get("embeddings") or ()]
+            counted = to_usage(value.get("usageMetadata"))
+            usage = usage + counted if usage is not None and counted is not None else None
+        return Chunk(vectors=tuple(vectors), usage=usage, finish_reason="stop" if vectors else None)
 
     async def models(self) -> list[Model]:
         # Loading it takes seconds of a busy processor: beside the loop, on which all answers wait.

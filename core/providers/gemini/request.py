@@ -6,7 +6,7 @@ from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
 from core.domain.message import Media, Message, Part, ToolCall, ToolResult
-from core.providers.base import as_input, as_object, check_results, choice_of
+from core.providers.base import as_input, as_object, check_results, choice_of, joined
 
 # What Gemini takes in place of the signature of a call that it did not make itself, or whose signature a wire lost.
 _NO_SIGNATURE = "skip_thought_signature_validator"
@@ -16,9 +16,11 @@ _TOGETHER = ({"json_schema", "json_object"}, {"thinking_budget", "thinking_level
 
 def to_body(request: Request) -> dict[str, Any]:
     """The body of generateContent."""
-    check_results(request.messages)
-    turns = zip(request.messages, (None, *request.messages), strict=False)
-    body: dict[str, Any] = {"contents": [_to_content(message, before) for message, before in turns]}
+    turns = joined(request.messages)
+    check_results(turns)
+    body: dict[str, Any] = {
+        "contents": [_to_content(turn, before) for turn, before in zip(turns, (None, *turns), strict=False)]
+    }
     if request.system:
         body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system}]}
     if config := _generation_config(request.parameters):
@@ -90,6 +92,7 @@ def _generation_config(p: Parameters) -> dict[str, Any]:
     config: dict[str, Any] = {
         "temperature": p.temperature,
         "topP": p.top_p,
+        "topK": p.top_k,
         "maxOutputTokens": p.max_tokens,
         "seed": p.seed,
         "stopSequences": list(p.stop) if p.stop else None,
@@ -103,8 +106,10 @@ def _generation_config(p: Parameters) -> dict[str, Any]:
 
 
 def _to_content(message: Message, before: Message | None) -> dict[str, Any]:
-    parts = [_to_part(part) for part in _in_order(message, before)] or [{"text": ""}]
-    return {"role": message.role, "parts": parts}
+    parts = [_to_part(part) for part in _in_order(message, before)]
+    # Older models take no media within a result.
+    parts += [_to_data(medium) for part in message.parts if isinstance(part, ToolResult) for medium in part.media]
+    return {"role": message.role, "parts": parts or [{"text": ""}]}
 
 
 def _in_order(message: Message, before: Message | None) -> tuple[Part, ...]:

@@ -1,5 +1,6 @@
 """Requests on the OpenAI wire."""
 
+from itertools import dropwhile
 from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
@@ -10,7 +11,8 @@ from core.providers.base import choice_of
 _TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "fast": "fast"}
 # Our parameters by the names that a body may have for them.
 _WORDS = {
-    **{n: (n,) for n in "temperature top_p seed service_tier stop frequency_penalty presence_penalty".split()},
+    **{n: (n,) for n in "temperature top_p top_k seed service_tier stop frequency_penalty presence_penalty".split()},
+    "dimensions": ("dimensions",),
     "max_tokens": ("max_tokens", "max_completion_tokens"), "thinking_level": ("reasoning_effort",),
     "thinking_budget": (), "json_schema": ("response_format",), "json_object": ("response_format",),
 }  # fmt: skip
@@ -51,7 +53,7 @@ def as_came(request: Request, native: Native, *, is_own: bool) -> dict[str, Any]
             body.pop(word, None)
         body |= _parameters(Parameters(**changed), is_own)
     if request.system != native.system:
-        rest = [m for m in body["messages"] if m.get("role") not in ("system", "developer")]
+        rest = list(dropwhile(lambda m: m.get("role") in ("system", "developer"), body["messages"]))
         body["messages"] = [{"role": "system", "content": request.system}, *rest] if request.system else rest
     return body
 
@@ -61,6 +63,7 @@ def _parameters(p: Parameters, is_own: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "temperature": p.temperature,
         "top_p": p.top_p,
+        "top_k": p.top_k,
         "seed": p.seed,
         "max_completion_tokens" if is_own else "max_tokens": p.max_tokens,
         "reasoning_effort": p.thinking_level,
@@ -93,7 +96,11 @@ def _to_messages(message: Message) -> list[dict[str, Any]]:
             ]
         return [*found, said]
     rest = [part for part in message.content if isinstance(part, str | Media)]
-    if any(isinstance(part, Media) for part in rest):
+    # Messages of tools hold texts alone.
+    rest = [*(medium for r in results for medium in r.media), *rest]
+    if message.is_system:
+        found.append({"role": "system", "content": message.text})
+    elif any(isinstance(part, Media) for part in rest):
         found.append({"role": "user", "content": [_to_part(part) for part in rest]})
     elif rest or not results:
         found.append({"role": "user", "content": message.text})

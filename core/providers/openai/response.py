@@ -46,6 +46,8 @@ def to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota |
         if not choices or not isinstance(choices[0], dict):
             continue
         choice = choices[0]
+        if choice.get("index"):  # the first of several answers is the one that is recorded
+            continue
         delta = choice.get("delta") or choice.get("message") or {}
         content = delta.get("content")
         if isinstance(content, list):

@@ -1,7 +1,7 @@
 """Generation rows and their bodies: codec, one, list, search."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -134,9 +134,10 @@ def _storable(text: str) -> str:
 
 def _turn_to_json(message: Message) -> list[Any]:
     """[role, text], and what else is in it; of media only what they are: their bytes are not kept."""
+    role = "system" if message.is_system else message.role
     if not message.parts:
-        return [message.role, message.text]
-    return [message.role, message.text, [_part_to_json(part) for part in message.parts]]
+        return [role, message.text]
+    return [role, message.text, [_part_to_json(part) for part in message.parts]]
 
 
 def _part_to_json(part: Part) -> Any:
@@ -144,12 +145,16 @@ def _part_to_json(part: Part) -> Any:
         return part
     if isinstance(part, Media):
         return {"media": part.media_type, "bytes": part.n_bytes, "url": part.url[:500]}
-    return {"call" if isinstance(part, ToolCall) else "result": asdict(part)}
+    if isinstance(part, ToolCall):
+        return {"call": asdict(part)}
+    media = {"media": [_part_to_json(medium) for medium in part.media]} if part.media else {}
+    return {"result": asdict(replace(part, media=())) | media}
 
 
 def _turn_from_json(turn: list[Any]) -> Message:
     role, text, *rest = turn
-    return Message(role, text, tuple(_part_from_json(part) for part in rest[0]) if rest else ())
+    parts = tuple(_part_from_json(part) for part in rest[0]) if rest else ()
+    return Message("user" if role == "system" else role, text, parts, is_system=role == "system")
 
 
 def _part_from_json(value: Any) -> Part:
@@ -157,7 +162,10 @@ def _part_from_json(value: Any) -> Part:
         return value
     if "media" in value:
         return Media(value["media"], url=value["url"])
-    return ToolCall(**value["call"]) if "call" in value else ToolResult(**value["result"])
+    if "call" in value:
+        return ToolCall(**value["call"])
+    media = tuple(_part_from_json(medium) for medium in value["result"].get("media", ()))
+    return ToolResult(**{**value["result"], "media": media})
 
 
 def _calls_to_json(calls: Sequence[ToolCall]) -> str:

@@ -197,7 +197,7 @@ def test_what_other_vendors_cannot_be_told_is_refused_or_named(served: Running):
     answer = post(served, {"model": GPT, **optional})
     assert answer.status == 200
     named = answer.headers["x-aimm-ignored"].split(", ")
-    assert sorted(named) == ["cache_control", "context_management", "the tool web_search_20250305", "top_k"]
+    assert sorted(named) == ["cache_control", "context_management", "tools[1] of type 'web_search_20250305'", "top_k"]
     assert "left out" in served.rows()[0].note
 
 

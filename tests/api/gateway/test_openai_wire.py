@@ -129,7 +129,7 @@ def test_models_aliases_and_experiments_are_listed_and_asked(served: Running, cl
         {"model": "sim-fast", "messages": [{"role": "assistant", "content": "x"}]},
         {"model": "sim-fast", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
         {"model": "sim-fast", "messages": [{"role": "user", "content": "x"}], "n": 3},
-        {"model": "sim-fast", "messages": [{"role": "user", "content": "x"}], "max_tokens": -1},
+        {"model": "sim-fast", "messages": [{"role": "user", "content": "x"}], "max_tokens": 0},
     ],
 )
 def test_what_cannot_be_is_refused_in_openais_form(served: Running, body: dict[str, Any]):

@@ -1,0 +1,208 @@
+"""Bodies that hold more than is read here: who speaks the wire gets them as they came, others refuse in words or are told less by name."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, VLLM, Running
+from tests.fakes.vendors import Reply, openai_answer
+
+
+def part(**content: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, content]}]}
+
+
+def turn(**message: Any) -> dict[str, Any]:
+    return {"messages": [*HELLO, message, *HELLO]}
+
+
+NEEDED: list[tuple[dict[str, Any], str]] = [
+    (part(type="video_url", video_url={"url": "https://x.example/a.mp4"}), ""),
+    (part(type="audio_url", audio_url="https://x.example/a.mp3"), ""),
+    (part(type="file", file={"file_id": "file-1"}), "messages[0].content[1]"),
+    (part(type="image_url"), "messages[0].content[1]"),
+    (part(type="input_audio", input_audio={"url": "x"}), "messages[0].content[1]"),
+    (part(type="of_next_year", of_next_year=1), "messages[0].content[1]"),
+    (part(type=7), "messages[0].content[1]"),
+    (turn(role="user", content={"text": "Hi"}), "messages[1].content"),
+    (turn(role="user", content=7), "messages[1].content"),
+    (turn(role="critic", content="Hm"), "messages[1].role"),
+    (turn(role="assistant", content="Hm", tool_calls=[{"id": "c", "type": "web", "web": {}}]), "messages[1].tool_calls[0]"),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0]"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+    ({"tools": [{"type": "mcp", "server_url": "x"}, {"type": "function", "function": {"name": "f"}}]}, "tools[0]"),
+    ({"tool_choice": {"type": "hosted"}}, "tool_choice"),
+    ({"temperature": 5}, "temperature"),
+    ({"top_p": 1.5}, "top_p"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_completion_tokens": "many"}, "max_completion_tokens"),
+    ({"stop": [str(n) for n in range(17)]}, "stop"),
+    ({"stop": 3}, "stop"),
+    ({"seed": "abc"}, "seed"),
+    ({"reasoning_effort": "heroic"}, "reasoning_effort"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "response_format"),
+    ({"response_format": {"type": "grammar", "grammar": "x"}}, "response_format"),
+    ({"n": 2}, "n"),
+    ({"logprobs": True, "top_logprobs": 3}, "logprobs"),
+    ({"logit_bias": {"50256": -100}}, "logit_bias"),
+    ({"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, "modalities"),
+    ({"guided_json": {"type": "object"}}, "guided_json"),
+]  # fmt: skip
+NAMED: list[tuple[dict[str, Any], str]] = [
+    (turn(role="user", name="ada", content="Hi"), "messages.name"),
+    (turn(role="assistant", content="Hm", reasoning_content="Thus"), "messages.reasoning_content"),
+    (turn(role="assistant", content=[{"type": "thinking", "thinking": "Thus"}, {"type": "text", "text": "Hm"}]), "messages.content of thoughts"),
+    (part(type="image_url", image_url={"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}), "image_url.detail"),
+    ({"tools": [{"type": "web_search"}, {"type": "function", "function": {"name": "f"}}]}, "tools[0] of type 'web_search'"),
+    *(({name: value}, name) for name, value in (
+        ("prediction", {"type": "content", "content": "x"}), ("web_search_options", {"user_location": None}),
+        ("metadata", {"a": "b"}), ("store", True), ("verbosity", "low"), ("prompt_cache_key", "k"), ("min_p", 0.1),
+        ("service_tier", "scale"), ("of_next_year", {"a": 1}),
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [GPT, VLLM])
+@pytest.mark.parametrize(("body", "_"), [*NEEDED, *NAMED, ({"max_tokens": -1}, ""), (turn(role="function", name="f", content="7"), "")], ids=lambda value: str(value)[:60])  # fmt: skip
+def test_a_server_of_openais_wire_gets_all_that_came(served: Running, body: dict[str, Any], _: str, model: str):
+    heard = served.complete({"model": model, **body})
+
+    assert heard.status == 200
+    assert served.vendor.requests[-1]["body"] == {"model": model.removeprefix("vllm/"), "messages": HELLO, **body}
+    assert "x-aimm-ignored" not in heard.headers
+
+
+@pytest.mark.parametrize(("body", "param"), [case for case in NEEDED if case[1]], ids=lambda value: str(value)[:60])
+def test_what_is_relied_on_is_refused_by_name(served: Running, body: dict[str, Any], param: str):
+    for model in (CLAUDE, FLASH, "sim-fast"):
+        heard = served.complete({"model": model, **body})
+        error = heard.json["error"]
+        assert (heard.status, error["param"], error["type"]) == (400, param, "invalid_request_error"), heard.body
+        assert param in error["message"]
+    assert not served.vendor.requests and not served.gemini.requests
+
+
+@pytest.mark.parametrize(("body", "name"), NAMED, ids=lambda value: str(value)[:60])
+def test_what_is_left_out_is_named(served: Running, body: dict[str, Any], name: str):
+    for model in (CLAUDE, FLASH):
+        heard = served.complete({"model": model, **body})
+        assert heard.status == 200, heard.body
+        assert name in heard.headers["x-aimm-ignored"].split(", ")
+        assert name in served.row().note
+
+
+def test_fields_that_say_nothing_are_not_named(served: Running):
+    quiet = {"n": 1, "logprobs": False, "logit_bias": {}, "metadata": None, "store": False, "modalities": ["text"], "max_tokens": -1, "service_tier": "auto", "audio": None, "tools": [], "functions": None}  # fmt: skip
+    said = {"role": "assistant", "content": "Hm", "refusal": None, "annotations": [], "audio": None, "tool_calls": None}
+
+    for model in (CLAUDE, FLASH):
+        heard = served.complete({"model": model, "messages": [*HELLO, said, *HELLO], **quiet})
+        assert (heard.status, heard.headers.get("x-aimm-ignored")) == (200, None)
+
+
+def test_a_fallback_of_another_wire_refuses_what_it_cannot_be_told(served: Running):
+    served.vendor.next(*[Reply(status=503, body={})] * 5)
+    heard = served.complete({"logprobs": True, "fallbacks": [CLAUDE]}, x_aimm_fallbacks=CLAUDE)
+
+    assert (heard.status, heard.json["error"]["param"]) == (400, "logprobs")
+
+
+def test_several_answers_come_back_whole_and_the_first_is_recorded(served: Running):
+    choices = [{"index": n, "message": {"role": "assistant", "content": f"Nr {n}"}, "finish_reason": "stop"} for n in (0, 1)]  # fmt: skip
+    counted = {"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18}
+    served.vendor.next(Reply(body={"object": "chat.completion", "model": GPT, "choices": choices, "usage": counted}))
+
+    heard = served.complete({"n": 2})
+
+    assert [each["message"]["content"] for each in heard.json["choices"]] == ["Nr 0", "Nr 1"]
+    assert (served.row().text, served.row().usage.output_tokens) == ("Nr 0", 8)
+
+
+def test_a_stream_of_several_answers_is_recorded_without_mixing_them(served: Running):
+    reply = openai_answer("Hello there.")
+    other = {"choices": [{"index": 1, "delta": {"content": "Another"}}]}
+    reply.events.insert(1, ("", other))
+    served.vendor.next(reply)
+
+    body = served.complete({"n": 2, "stream": True}).body
+
+    assert b"Another" in body
+    assert served.row().text == "Hello there."
+
+
+GEMINI_NEEDED: list[tuple[dict[str, Any], str]] = [
+    ({"contents": [{"role": "user", "parts": [{"text": "Hi"}, {"executableCode": {"code": "1"}}]}]}, "contents[0].parts[1]"),
+    ({"contents": [{"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a"}}]}]}, "contents[0].parts[0].fileData"),
+    ({"cachedContent": "cachedContents/a"}, "cached_content"),
+    ({"tools": [{"googleSearch": {}}]}, "tools[0].google_search"),
+    ({"generationConfig": {"temperature": 3}}, "temperature"),
+    ({"generationConfig": {"responseModalities": ["IMAGE"]}}, "responseModalities"),
+    ({"generationConfig": {"responseLogprobs": True, "logprobs": 2}}, "response_logprobs"),
+    ({"generationConfig": {"candidateCount": 3}}, "candidateCount"),
+    ({"generationConfig": {"thinkingConfig": {"thinkingLevel": "HEROIC"}}}, "thinkingLevel"),
+]  # fmt: skip
+GEMINI_NAMED: list[tuple[dict[str, Any], str]] = [
+    ({"safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}]}, "safety_settings"),
+    ({"generationConfig": {"mediaResolution": "LOW"}}, "generationConfig.media_resolution"),
+    ({"tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}]}, "tools[0].google_search"),
+    ({"contents": [*CONTENTS, {"role": "model", "parts": [{"text": "Hm", "thought": True}, {"text": "Yes"}]}, *CONTENTS]}, "contents.parts.thought"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "name"), [*GEMINI_NEEDED, *GEMINI_NAMED], ids=lambda value: str(value)[:60])
+def test_gemini_gets_all_that_came_and_others_do_not(served: Running, body: dict[str, Any], name: str):
+    whole = {"contents": CONTENTS, **body}
+    assert served.post(f"/gemini/v1beta/models/{FLASH}:generateContent", whole).status == 200
+    assert served.gemini.requests[-1]["body"] == whole
+    for model in (GPT, CLAUDE):
+        heard = served.post(f"/gemini/v1beta/models/{model}:generateContent", whole)
+        if (body, name) in GEMINI_NAMED:
+            assert heard.status == 200, heard.body
+            assert name in heard.headers["x-aimm-ignored"].split(", ")
+        else:
+            assert (heard.status, name in heard.json["error"]["message"]) == (400, True), heard.body
+
+
+def test_geminis_schema_words_are_json_schemas(served: Running):
+    shape = {
+        "type": "OBJECT", "property_ordering": ["b", "a"], "required": ["a"],
+        "properties": {
+            "a": {"type": "ARRAY", "items": {"type": "STRING", "format": "enum", "enum": ["x"]}, "min_items": "2"},
+            "b": {"any_of": [{"type": "INTEGER"}, {"type": "STRING"}], "nullable": True},
+            "type": {"type": "STRING", "nullable": True, "description": "STRING"},
+        },
+    }  # fmt: skip
+    tools = [{"functionDeclarations": [{"name": "f", "parameters": shape}]}]
+    body = {"contents": CONTENTS, "tools": tools, "generationConfig": {"responseMimeType": "application/json", "responseSchema": shape}}  # fmt: skip
+    served.post(f"/gemini/v1beta/models/{GPT}:generateContent", body)
+
+    sent = served.vendor.requests[-1]["body"]
+    expected = {
+        "type": "object", "required": ["a"],
+        "properties": {
+            "b": {"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]},
+            "a": {"type": "array", "items": {"type": "string", "enum": ["x"]}, "minItems": 2},
+            "type": {"type": ["string", "null"], "description": "STRING"},
+        },
+    }  # fmt: skip
+    assert sent["tools"][0]["function"]["parameters"] == expected
+    assert sent["response_format"]["json_schema"]["schema"] == expected
+    assert list(json.loads(json.dumps(sent["tools"][0]["function"]["parameters"]))["properties"]) == ["b", "a", "type"]
+
+
+def test_the_log_keeps_a_systems_turn_and_no_pictures_of_results(served: Running):
+    data = "data:image/png;base64,iVBORw0KGgo="
+    picture = {"type": "image_url", "image_url": {"url": data}}
+    call = {"id": "c1", "type": "function", "function": {"name": "shoot", "arguments": "{}"}}
+    result = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "Here"}, picture]}
+    turns = [*HELLO, {"role": "assistant", "tool_calls": [call]}, result, {"role": "system", "content": "Be quick."}]
+
+    assert served.complete({"model": CLAUDE, "messages": turns}).status == 200
+
+    asked = served.vendor.requests[-1]["body"]["messages"][-1]["content"]
+    assert [block["type"] for block in asked] == ["tool_result", "text"]
+    assert [block["type"] for block in asked[0]["content"]] == ["text", "image"]
+    kept = served.row().messages
+    assert (kept[-1].text, kept[-1].is_system) == ("Be quick.", True)
+    assert (kept[-2].media[0].media_type, "iVBOR" in repr(kept)) == ("image/png", False)
