@@ -47,6 +47,13 @@ _SHARES = (0.55, 0.30, 0.15)
 _LATENCY_S = (0.35, 1.1, 2.8)
 _OUTPUT = (110, 240, 420)
 _ERRORS = ("rate_limited", "provider_timeout", "provider_unavailable", "blocked", "truncated")
+_MESSAGES = {
+    "rate_limited": "Simulated: HTTP 429 at each attempt: more requests a minute than the vendor allows.",
+    "provider_timeout": "Simulated: no answer within 60 s.",
+    "provider_unavailable": "Simulated: HTTP 503 at each attempt: the vendor is overloaded.",
+    "blocked": "Simulated: the vendor's safety filter refused the prompt.",
+    "truncated": "Simulated: the connection broke before the answer was whole.",
+}
 _ERROR_SHARES = (0.45, 0.2, 0.2, 0.1, 0.05)
 _PROMPTS = (
     "Summarise this support ticket in two sentences.",
@@ -65,8 +72,8 @@ _SYSTEM = "You answer support tickets. Be brief, name the next step, and never p
 
 @dataclass(frozen=True, slots=True)
 class DemoSize:
-    generations: int = 12_000
-    days: int = 30
+    generations: int = 24_000
+    days: int = 62  # two periods of thirty days, and what is cut off
 
 
 class Demo:
@@ -175,7 +182,7 @@ def _row(  # noqa: PLR0913 - one value a column
         "source": "demo",
         "status": status,
         "error_class": "provider_error" if status == "truncated" else error,
-        "error_message": "Simulated." if error else "",
+        "error_message": _MESSAGES.get(error, ""),
         "finish_reason": "stop" if status == "ok" else "error",
         "input_tokens": prompt,
         "cached_tokens": cached,

@@ -93,12 +93,16 @@ def model_column(
     )
 
 
-def money_column(label: str, values: Iterable[float | None], **options: Any) -> Any:
-    """The configuration of a column of dollars with as many decimals as its smallest cell needs to be seen."""
+def money_column(label: str, values: Iterable[float | None], *, is_change: bool = False, **options: Any) -> Any:
+    """The configuration of a column of dollars with as many decimals as its smallest cell needs to be seen.
+
+    is_change: The sign is shown, and the dollar stands in the label.
+    """
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     smallest = min(sizes, default=1.0)
     digits = 2 if smallest >= 1 else max(4 if smallest >= 0.01 else 6, 1 - math.floor(math.log10(smallest)))
-    form = "dollar" if digits == 2 else f"$%.{min(digits, 12)}f"
+    sign = "%+" if is_change else "$%"
+    form = "dollar" if digits == 2 and not is_change else f"{sign}.{min(digits, 12)}f"
     return st.column_config.NumberColumn(label, format=form, **options)
 
 

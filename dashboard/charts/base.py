@@ -1,4 +1,4 @@
-"""The range that charts of time show."""
+"""The range that charts of time show, and what is marked in it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -6,6 +6,21 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.formats import zones
+
+
+class Incident(NamedTuple):
+    """Hours in which many calls failed.
+
+    n: Failures in them. cause: The class of most. whose: The models of most, with their vendor.
+    slower: The model whose answers took longer than usual by most, in words; empty = none did.
+    """
+
+    since: datetime
+    until: datetime
+    n: int
+    cause: str
+    whose: str
+    slower: str = ""
 
 
 class Span(NamedTuple):

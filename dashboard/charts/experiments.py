@@ -83,5 +83,5 @@ def units_per_day(frame: pd.DataFrame, names: Sequence[str], title: str, span: S
     columns = {f"units {at}": name for at, name in enumerate(names)}
     stack = Stack(frame, span, ink, tips=[Tip(column, name) for column, name in columns.items()])
     series = [Series(column, name, shades[at % len(shades)]) for at, (column, name) in enumerate(columns.items())]
-    stack.bars(title, series, "~s", is_count=True)
+    stack.bars(title, series, "~s")
     return stack.spec()

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
 
 from dashboard import formatting
-from dashboard.charts.base import Span
+from dashboard.charts.base import Incident, Span
 from dashboard.charts.colours import Ink, of_failure
 from dashboard.charts.stack import AXIS_PX, MONEY, Series, Stack, Tip, config
 from dashboard.formatting import failure_text
@@ -16,7 +16,6 @@ from dashboard.formatting import failure_text
 MODELS_SHOWN, FAILURES_SHOWN = 5, 2
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 OF_WEEK = {"Calls": "requests", "Cost": "cost $", "Failures": "errors"}
-Incident = tuple[datetime, datetime, int, str]
 TIPS = (
     Tip("calls text", "Calls"),
     Tip("failed text", "Failed"),
@@ -45,24 +44,24 @@ def overview(
     frame = frame.assign(
         **{
             "calls text": frame["requests"].map(formatting.count),
-            "failed text": [f"{n:,.0f}" for n in frame["errors"]],
+            "failed text": _failed(frame, span, incidents),
             "cost text": frame["cost $"].map(formatting.usd),
             "tokens text": frame[["input", "cached", "output", "thinking"]].sum(axis=1).map(formatting.count),
             **{f"{p} text": _seconds(frame[f"{p} s"]) for p in ("p50", "p95", "p99")},
         }
     ).drop(columns=["failures", "model"])
-    stack = Stack(frame, span, ink, tips=TIPS, incidents=[each[:2] for each in incidents])
+    stack = Stack(frame, span, ink, tips=TIPS, incidents=[(each.since, each.until) for each in incidents])
     stack.bars(cost_title(times, shown, frame), series_of(shown, ink, colours), MONEY)
     counted = [Series("answered", "OK", ink.answered)]
     counted += [Series(column, failure_text(name), of_failure(name, ink)) for column, name in failures.items()]
-    stack.bars(_calls_title(times, incidents), counted, "~s", is_count=True)
+    stack.bars(_calls_title(times, incidents), counted, "~s", picked="errors")
     percentiles = [
         Series(f"{p} s", p, colour) for p, colour in zip(("p50", "p95", "p99"), ink.percentiles, strict=True)
     ]
     stack.lines(_latency_title(times), percentiles, "~r", unit="s")
     kinds = ("input", "cached", "thinking", "output")
     tokens = [Series(kind, kind, colour) for kind, colour in zip(kinds, ink.tokens, strict=True) if times[kind].any()]
-    stack.bars(_tokens_title(times), tokens or [Series("input", "input", ink.tokens[0])], "~s", is_count=True)
+    stack.bars(_tokens_title(times), tokens or [Series("input", "input", ink.tokens[0])], "~s")
     return stack.spec(), stack.selections
 
 
@@ -121,9 +120,23 @@ def _calls_title(times: pd.DataFrame, incidents: Sequence[Incident]) -> str:
     text = f"{n:,} calls · " + (f"{failed:,} failed ({formatting.percent(failed / n)})" if failed else "none failed")
     if not incidents or not failed:
         return text
-    since, until, n_in, cause = max(incidents, key=lambda each: each[2])
-    share = formatting.percent(n_in / failed, 0)
-    return f"{text} · {share} of them on {formatting.stretch(since, until)}, mostly {failure_text(cause).lower()}"
+    worst = max(incidents, key=lambda each: each.n)
+    share = formatting.percent(worst.n / failed, 0)
+    return f"{text} · {share} of them on {formatting.stretch(worst.since, worst.until)}, {said(worst)}"
+
+
+def said(each: Incident) -> str:
+    """The kind and the models of most of its failures."""
+    return f"mostly {failure_text(each.cause).lower()} · {each.whose}"
+
+
+def _failed(frame: pd.DataFrame, span: Span, incidents: Sequence[Incident]) -> list[str]:
+    """Failures of each bucket, with what is known of an incident in it."""
+    found = [
+        next((f" · {said(each)}" for each in incidents if each.since < at + span.step and each.until > at), "")
+        for at in frame["time"]
+    ]
+    return [f"{n:,.0f}{text}" for n, text in zip(frame["errors"], found, strict=True)]
 
 
 def _latency_title(times: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ from dashboard import formatting
 from dashboard.charts.base import Span
 from dashboard.charts.colours import Ink
 from dashboard.charts.monitoring import cost_title, series_of, with_models
-from dashboard.charts.stack import MONEY, Stack, Tip, config, number_text
+from dashboard.charts.stack import MONEY, Stack, Tip, config, headed, number_text
 from dashboard.formatting import usd, usd_change
 
 FAR = 4  # times the dearest day, from which a budget's line would leave no room for the bars
@@ -50,7 +50,7 @@ def month(frame: pd.DataFrame, title: str, limit: float | None, span: Span, ink:
     return stack.spec(), stack.selections
 
 
-def bridge(frame: pd.DataFrame, ink: Ink) -> dict[str, Any]:
+def bridge(frame: pd.DataFrame, title: str, ink: Ink) -> dict[str, Any]:
     """From the spend of one period to that of another, cause by cause: a row a step."""
     colours = {"total": ink.answered, "more": ink.warn, "less": ink.good}
     rows = [
@@ -86,4 +86,4 @@ def bridge(frame: pd.DataFrame, ink: Ink) -> dict[str, Any]:
     label = {"type": "text", "align": "left", "dx": 5, "color": ink.text, "fontSize": 11}
     texts = {"mark": label, "encoding": {"x": x | {"field": "high"}, "y": y, "text": {"field": "text"}}}
     layers = [layer | {"data": {"values": rows}} for layer in (bars, texts)]
-    return {"height": 50 + 22 * len(rows), "layer": layers, "config": config(ink)}
+    return {"height": 50 + 22 * len(rows), "title": headed(title, ink), "layer": layers, "config": config(ink)}

@@ -20,6 +20,7 @@ from dashboard.charts.colours import Ink
 PANEL_PX, AXIS_PX, MAX_BAR_PX, MAX_LABELS = 110, 46, 40, 8
 LETTER_PX, SYMBOL_PX, TITLE_LETTER_PX = 6.6, 30, 7.3  # widths of legends and titles are told from their letters
 NARROW_LETTERS = 44  # of a title's line on a telephone
+STRIPES = 6
 MONEY = "$,~r"
 LINE = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
 Spec = dict[str, Any]
@@ -73,17 +74,18 @@ class Stack:
         series: Sequence[Series],
         form: str,
         *,
-        is_count: bool = False,
         limit: float | None = None,
         marked: str = "",
+        picked: str = "",
     ) -> None:
         """Bars stacked in the order of the series; the bucket that is not over is hatched.
 
         limit: A dashed line. marked: A column; where it has more than 0, a triangle says that the bar is not whole.
+        picked: A column that a click gives beside the moment.
         """
         labels = [each.label for each in series]
         columns = {each.label: each.column for each in series}
-        y = self._y(form, columns.values(), is_count=is_count)
+        y = self._y(form, columns.values(), is_count=form != MONEY)
         bars = self._layer(
             {"type": "bar", "size": self._bar_px(), "stroke": self._ink.ground, "strokeWidth": 0.5},
             self._long(columns),
@@ -91,15 +93,16 @@ class Stack:
             color=self._colour(series),
             order={"field": "order", "type": "quantitative"},
         )
-        whole = [
-            {"mid": row["mid"], "value": sum(row[each.column] or 0 for each in series)}
+        # A hatch of bars in the ground's colour: Vega has no patterns, and finds a gradient by the address that the
+        # page had when it was drawn.
+        stripes = [
+            {"mid": row["mid"], "a": high * at / STRIPES, "b": high * (at + 0.5) / STRIPES}
             for row in self._rows
-            if row["part"]
+            if row["part"] and (high := sum(row[each.column] or 0 for each in series))
+            for at in range(STRIPES)
         ]
-        hatch = self._layer(
-            {"type": "bar", "size": self._bar_px(), "fill": self._stripes()}, whole, y=y | {"field": "value"}
-        )
-        layers = [bars, hatch] if any(row["value"] for row in whole) else [bars]
+        stripe: Spec = {"type": "bar", "size": self._bar_px(), "color": self._ink.ground, "tooltip": None}
+        layers = [bars, self._layer(stripe, stripes, y=y | {"field": "a"}, y2={"field": "b"})] if stripes else [bars]
         rows = [
             {"mid": row["mid"], "value": sum(row[each.column] or 0 for each in series)}
             for row in self._rows
@@ -108,7 +111,7 @@ class Stack:
         if rows:
             mark = {"type": "point", "shape": "triangle-up", "filled": True, "size": 36, "color": self._ink.unpriced}
             layers.append(self._layer(mark | {"yOffset": -6}, rows, y=y | {"field": "value"}))
-        self._add(title, layers + self._limit(limit, y), labels)
+        self._add(title, layers + self._limit(limit, y), labels, picked)
 
     def fan(self, title: str, form: str, *, limit: float | None = None) -> None:
         """The columns spent, expected, lower and upper: a line up to now, and a pale range ahead of it."""
@@ -162,23 +165,15 @@ class Stack:
 
     # The parts of a panel
 
-    def _add(self, title: str, layers: list[Spec], labels: Sequence[str]) -> None:
+    def _add(self, title: str, layers: list[Spec], labels: Sequence[str], picked: str = "") -> None:
         px = legend_px(labels)
         one_line = TITLE_LETTER_PX * len(title) + px  # where the plot is as wide, the legend stands beside the title
         self._panels.append(
             {
                 "height": self._height,
-                "title": {
-                    "text": _broken(title),
-                    "anchor": "start",
-                    "frame": "bounds",
-                    "offset": {"expr": f"width > {one_line:.0f} ? -17 : 8"} if len(labels) > 1 else 8,
-                    "limit": {"expr": f"width + {AXIS_PX}"},
-                    "fontSize": 13,
-                    "fontWeight": 600,
-                    "color": self._ink.text,
-                },
-                "layer": [*self._bands(), *layers, *self._over()],
+                "title": headed(title, self._ink)
+                | {"offset": {"expr": f"width > {one_line:.0f} ? -17 : 8"} if len(labels) > 1 else 8},
+                "layer": [*self._bands(), *layers, *self._over(picked)],
                 "resolve": {"scale": {"color": "independent"}},
             }
         )
@@ -186,16 +181,17 @@ class Stack:
     def _layer(self, mark: Spec, rows: Sequence[Spec], **encoding: Spec) -> Spec:
         return {"data": {"values": list(rows)}, "mark": mark, "encoding": {"x": self._x(), **encoding}}
 
-    def _over(self) -> list[Spec]:
+    def _over(self, picked: str) -> list[Spec]:
         """The rule under the mouse in all panels, and what catches the mouse: an invisible bar a bucket.
 
         Each panel has selections of its own names: one name in several views makes a chart that stays blank.
         """
         at, ink = len(self._panels), self._ink
-        known = ("at", "mid", "when", *(tip.column for tip in self._tips))
+        fields = ["at", picked] if picked else ["at"]
+        known = (*fields, "mid", "when", *(tip.column for tip in self._tips))
         rows = [{name: row[name] for name in known} for row in self._rows]
         rule = self._layer({"type": "rule", "strokeWidth": 1, "color": ink.muted}, rows)
-        pick = {"type": "point", "fields": ["at"], "toggle": False}
+        pick = {"type": "point", "fields": fields, "toggle": False}
         brush = {"fill": ink.brand, "fillOpacity": 0.15, "stroke": ink.brand}
         catch = self._layer(
             {"type": "bar", "size": {"expr": f"width / {self._span.n}"}, "opacity": 0.001, "color": ink.muted},
@@ -278,14 +274,6 @@ class Stack:
     def _bar_px(self) -> Spec:
         return {"expr": f"min({MAX_BAR_PX}, max(2, 0.72 * width / {self._span.n}))"}
 
-    def _stripes(self) -> Spec:
-        """A hatch: hard stops across a bar's own box. Vega has no patterns."""
-        stops = []
-        for at in range(12):
-            colour = self._ink.ground if at % 2 else "rgba(0,0,0,0)"
-            stops += [{"offset": at / 12, "color": colour}, {"offset": (at + 1) / 12 - 0.001, "color": colour}]
-        return {"gradient": "linear", "x1": 0, "y1": 1, "x2": 0, "y2": 0, "stops": stops}
-
     # The rows
 
     def _dated(self, frame: pd.DataFrame) -> list[Spec]:
@@ -322,6 +310,12 @@ def _ms(moment: datetime) -> int:
 
 def _middle(start: datetime, end: datetime) -> int:
     return (_ms(start) + _ms(end)) // 2
+
+
+def headed(title: str, ink: Ink) -> Spec:
+    """A chart's title, which begins above its axis."""
+    place = {"anchor": "start", "frame": "bounds", "offset": 8, "limit": {"expr": f"width + {AXIS_PX}"}}
+    return {"text": _broken(title), "fontSize": 13, "fontWeight": 600, "color": ink.text, **place}
 
 
 def _broken(title: str) -> str | Spec:

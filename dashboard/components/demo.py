@@ -1,4 +1,4 @@
-"""Thirty made-up days: offered on empty pages, loaded and removed in the top strip."""
+"""Two made-up months: offered on empty pages, loaded and removed in the top strip."""
 
 import streamlit as st
 
@@ -38,7 +38,7 @@ def remove() -> None:
 
 
 def fill() -> None:
-    with process.aside(), st.spinner("Creating thirty days of history …"):
+    with process.aside(), st.spinner("Creating two months of history …"):
         manager().demo.fill()
     st.cache_data.clear()
     st.rerun()

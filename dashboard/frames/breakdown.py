@@ -1,6 +1,6 @@
 """Calls of a range of time by what they were made with or for: a row a model, key, tag, user, workflow, experiment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,18 +15,32 @@ from dashboard.process import manager
 
 DIMENSIONS = ("model", "key", "tag", "user", "workflow", "experiment")
 SHOWN = 100  # the most expensive; of each, the course is read
+MOST = 3  # that are said to have moved the cost
 SHOWN_MEASURES = [measure for measure in MEASURES if not measure.is_wide]
+
+
+class Sum(NamedTuple):
+    """The calls of a value: their known cost, their number, and how many have no price."""
+
+    usd: float
+    n: int
+    n_unpriced: int
+
+
+NONE = Sum(0.0, 0, 0)
 
 
 class Breakdown(NamedTuple):
     """A row a value, the most expensive first, with its `name`.
 
+    moved: The values that moved the cost most, in words.
     n_more: Values that are not shown.
     rest: Calls that have none, in words.
     window: The calls that are counted.
     """
 
     frame: pd.DataFrame
+    moved: str
     n_more: int
     rest: str
     window: Window
@@ -40,18 +54,18 @@ def by(dimension: str, of: Range, model: str | None, simulated: bool) -> Breakdo
 def _by_model(of: Range, model: str | None, simulated: bool) -> Breakdown:
     found = monitoring.by_model(of, model, simulated).sort_values("cost $", ascending=False, ignore_index=True)
     now, before = monitoring.totals(of, model, simulated)
-    was = monitoring.by_model_before(of, model, simulated).set_index("model")[["cost $", "requests"]].T.to_dict("list")
+    is_now, was = (
+        {row["model"]: Sum(row["cost $"], row["requests"], row["unpriced calls"]) for row in each.to_dict("records")}
+        for each in (found, monitoring.by_model_before(of, model, simulated))
+    )
     courses = monitoring.by_model(of, model, simulated, of.bucket).pivot(index="time", columns="model", values="cost $")
     courses = courses.reindex(monitoring.over_time(of, model, simulated)["time"]).fillna(0.0)
-    changes = [
-        _change((row["cost $"], row["requests"]), was.get(row["model"])) if before is not None else None
-        for row in found.to_dict("records")
-    ]
+    changes, moved = _changes(found["model"], is_now, was if before is not None else None)
     frame = pd.DataFrame(
         {
             "name": found["model"],
             "trend": [courses[name].tolist() for name in found["model"]],
-            "change": changes,
+            **changes,
             "calls": found["requests"],
             **{measure.column: found[measure.column] for measure in SHOWN_MEASURES},
             "tokens": found[["input", "cached", "thinking", "output"]].sum(axis=1),
@@ -59,7 +73,7 @@ def _by_model(of: Range, model: str | None, simulated: bool) -> Breakdown:
             "cost $": found["cost $"],
         }
     )
-    return Breakdown(_finished(frame, now), 0, "", of.window)
+    return Breakdown(_finished(frame, now), moved, 0, "", of.window)
 
 
 def _by_value(dimension: str, of: Range, model: str | None, simulated: bool) -> Breakdown:
@@ -74,16 +88,19 @@ def _by_value(dimension: str, of: Range, model: str | None, simulated: bool) -> 
     before, now, was = over.previous, {}, None
     if over.until > over.since and manager().monitoring.reaches_back(before.since, simulated=simulated):
         now, was = (
-            {each.value: each for each in service.by(dimension, window, simulated=simulated, model=model)}
+            {
+                each.value: Sum(float(each.cost_usd or 0), each.n, each.n_unpriced)
+                for each in service.by(dimension, window, simulated=simulated, model=model)
+            }
             for window in (over, before)
         )
+    labels = log.key_labels() if dimension == "key" else {}
+    changes, moved = _changes([each.value for each in shown], now, was, labels)
     frame = pd.DataFrame(
         {
-            "name": [each.value for each in shown],
+            "name": [labels.get(each.value, each.value) for each in shown],
             "trend": [[float(courses[each.value].get(at.to_pydatetime(), 0)) for at in times] for each in shown],
-            "change": [
-                None if was is None else _change(*(_sums(of_, each.value) for of_ in (now, was))) for each in shown
-            ],
+            **changes,
             "calls": [each.n for each in shown],
             "success %": [100 * each.n_ok / each.n for each in shown],
             "tokens": [each.tokens for each in shown],
@@ -91,15 +108,13 @@ def _by_value(dimension: str, of: Range, model: str | None, simulated: bool) -> 
             "cost $": [float(each.cost_usd or 0) for each in shown],
         }
     )
-    if dimension == "key":
-        frame["name"] = [log.key_labels().get(name, name) for name in frame["name"]]
     if dimension == "experiment":
         won = manager().experiments.reports.successes(days, simulated=simulated)
         frame["successes"] = [won.get(name) for name in frame["name"]]
         frame["$ per success"] = frame["cost $"] / frame["successes"]
     total = manager().monitoring.total(days, model=model, simulated=simulated)
     rest = "A call with two tags is in two rows." if dimension == "tag" else _rest(dimension, found, total)
-    return Breakdown(_finished(frame, total), len(found) - len(shown), rest, days)
+    return Breakdown(_finished(frame, total), moved, len(found) - len(shown), rest, days)
 
 
 def _finished(frame: pd.DataFrame, total: Metrics) -> pd.DataFrame:
@@ -110,16 +125,32 @@ def _finished(frame: pd.DataFrame, total: Metrics) -> pd.DataFrame:
     return frame.assign(**{"share": share, "per call $": cost / priced.where(priced > 0), "cost $": cost})
 
 
-def _sums(found: Mapping[str, SpendOf], value: str) -> tuple[float, int] | None:
-    each = found.get(value)
-    return None if each is None else (float(each.cost_usd or 0), each.n)
+def _changes(
+    names: Iterable[str], now: Mapping[str, Sum], was: Mapping[str, Sum] | None, labels: Mapping[str, str] = {}
+) -> tuple[dict[str, list[Any]], str]:
+    """Columns with the change of each cost, as a text and in USD; and those that moved most, gone ones too, in words.
+
+    was: None = nothing to compare with. labels: Other names of values. A cost that is not known has no change.
+    """
+    sums = {} if was is None else {name: (now.get(name, NONE), was.get(name, NONE)) for name in {**now, **was}}
+    usd = {name: a.usd - b.usd for name, (a, b) in sums.items() if not a.n_unpriced and not b.n_unpriced}
+    texts = {name: _text(a, b) for name, (a, b) in sums.items() if name in usd}
+    most = sorted((name for name in usd if usd[name]), key=lambda name: -abs(usd[name]))[:MOST]
+    said = [
+        f"{labels.get(name, name)} {formatting.usd_change(usd[name])}{f' ({texts[name]})' if texts[name] else ''}"
+        for name in most
+    ]
+    columns: dict[str, list[Any]] = {
+        "change": [texts.get(name) for name in names],
+        "change $": [usd.get(name) for name in names],
+    }
+    return columns, f"Moved the cost most: {', '.join(said)}" if said else ""
 
 
-def _change(now: Any, was: Any) -> str | None:
-    """The change of a cost as a text, from (cost, calls); None where there is nothing to compare."""
-    if now is None or was is None:
-        return "new" if was is None and now is not None else None
-    found = formatting.change(now[0], was[0], int(now[1]), int(was[1]))
+def _text(now: Sum, was: Sum) -> str | None:
+    if not was.n or not now.n:
+        return "new" if now.n else "gone"
+    found = formatting.change(now.usd, was.usd, now.n, was.n)
     return found.text if found else None
 
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import streamlit as st
 
 from core.domain.experiment import Experiment
+from core.domain.metrics import FAILED
 from dashboard import address, formatting
 from dashboard.frames import budgets, experiments, log, models, monitoring, prices, workflows
 from dashboard.frames.monitoring import Range
@@ -36,10 +37,11 @@ def attention() -> list[Line]:
 
 def _failures() -> Iterator[Line]:
     of, simulated = day()
-    for since, until, n, kind in monitoring.incidents(of, None, simulated)[-MOST:]:
-        mostly = formatting.failure_text(kind).lower()
-        text = f"{n:,} calls failed on {formatting.stretch(since, until)}, most of them: {mostly}"
-        where = {"log_range": address.span(since, until), "log_calls": log.KIND[simulated]}
+    for each in monitoring.incidents(of, None, simulated)[-MOST:]:
+        mostly = f"mostly {formatting.failure_text(each.cause).lower()}: {each.whose}"
+        text = f"{each.n:,} calls failed on {formatting.stretch(each.since, each.until)}, {mostly}"
+        where = {"log_range": address.span(each.since, each.until), "log_calls": log.KIND[simulated]}
+        where["log_status"] = FAILED
         yield Line("bad", text, "log", where)
     for (vendor, model), opening in sorted(manager().breakers.states().items()):
         text = f"{model} of {vendor} is not asked until {formatting.when(opening.ends_at)}: {opening.reason}"

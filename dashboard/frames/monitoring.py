@@ -12,8 +12,8 @@ import streamlit as st
 
 from core.domain.metrics import MEASURES, Bucket, Measure, Metrics, MetricsRow, Window
 from core.formats import zones
-from dashboard import address, tables
-from dashboard.charts.base import Span, whole
+from dashboard import address, formatting, tables
+from dashboard.charts.base import Incident, Span, whole
 from dashboard.process import manager, zone
 
 RANGES: dict[str, timedelta] = {
@@ -24,7 +24,9 @@ RANGES: dict[str, timedelta] = {
 }
 ROUNDED_S = 10  # what is drawn is shared by all who look within so many seconds
 HOURS_UP_TO, MAX_ZOOM = timedelta(days=4), timedelta(days=364)
-FEW_CALLS, FAILED_SHARE = 20, 0.1  # of an hour, from which it is an incident
+# Of an hour: with so many calls it is looked at, and from these shares it is an incident, or belongs to one beside it.
+FEW_CALLS, FAILED_SHARE, RAISED_SHARE = 20, 0.1, 0.05
+SLOWER = 1.3  # times the usual latency, from which an incident names it
 
 
 class Range(NamedTuple):
@@ -140,21 +142,42 @@ def by_model_before(of: Range, model: str | None, simulated: bool) -> pd.DataFra
 
 
 @kept
-def incidents(of: Range, model: str | None, simulated: bool) -> list[tuple[datetime, datetime, int, str]]:
-    """Stretches of hours in which over a tenth of the calls failed: since, until, failures, and the class of most."""
+def incidents(of: Range, model: str | None, simulated: bool) -> list[Incident]:
+    """Stretches around hours in which over a tenth of the calls failed, with the hours beside these that were raised.
+
+    One quiet hour does not end a stretch.
+    """
     rows = _rows(of, "hour", model, simulated)
-    found: list[tuple[datetime, datetime, Counter[str]]] = []
+    found: list[tuple[datetime, datetime, bool]] = []
     for row in rows:
-        n = sum(row.metrics.errors.values())
-        if row.bucket is None or row.metrics.n < FEW_CALLS or n <= FAILED_SHARE * row.metrics.n:
+        n, share = row.metrics.n, sum(row.metrics.errors.values()) / row.metrics.n
+        if row.bucket is None or n < FEW_CALLS or share <= RAISED_SHARE:
             continue
-        until = row.bucket + timedelta(hours=1)
-        since, classes = row.bucket, Counter(row.metrics.errors)
-        if found and row.bucket - found[-1][1] <= timedelta(hours=1):
-            since, _, earlier = found.pop()
-            classes += earlier
-        found.append((since, until, classes))
-    return [(since, until, classes.total(), classes.most_common(1)[0][0]) for since, until, classes in found]
+        since, is_bad = row.bucket, share > FAILED_SHARE
+        if found and since - found[-1][1] <= timedelta(hours=1):
+            since, _, was_bad = found.pop()
+            is_bad |= was_bad
+        found.append((since, row.bucket + timedelta(hours=1), is_bad))
+    return [_incident(Window(since, until), of, model, simulated) for since, until, is_bad in found if is_bad]
+
+
+def _incident(window: Window, of: Range, model: str | None, simulated: bool) -> Incident:
+    causes, whose, slower = Counter[str](), Counter[str](), dict[float, str]()
+    usual = by_model(of, model, simulated).set_index("model")["p50 s"].to_dict()
+    for row in manager().monitoring.by_model(window, model=model, simulated=simulated):
+        causes.update(row.metrics.errors)
+        whose[f"{row.model} ({row.provider})"] += sum(row.metrics.errors.values())
+        before, now = usual.get(row.model), row.metrics.p50_s
+        if before and now and row.metrics.n_ok >= formatting.FEW:
+            text = f"{row.model} p50 {formatting.seconds(now)} instead of {formatting.seconds(before)}"
+            slower[now / before] = text
+    shown = [name for name, n in whose.most_common() if n >= whose.total() / 5]
+    rest = " and others" if sum(whose[name] for name in shown) < 0.8 * whose.total() else ""
+    most = max(slower, default=0.0)
+    return Incident(
+        window.since, window.until, causes.total(), causes.most_common(1)[0][0], ", ".join(shown) + rest,
+        slower[most] if most >= SLOWER else "",
+    )  # fmt: skip
 
 
 @kept

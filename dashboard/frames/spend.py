@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from core.domain.metrics import Window
+from core.domain.metrics import Metrics, Window
 from core.formats import zones
 from core.monitoring.bills.reconcile import Drift
 from core.monitoring.bridge import Bridge
@@ -16,6 +18,8 @@ from dashboard.charts.base import Span
 from dashboard.frames import monitoring
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager, zone
+
+LIKE_DAYS, FEW_DAYS = 28, 3  # before yesterday, and how many of them say what is usual
 
 
 def day_span(of: Range) -> Span:
@@ -47,6 +51,38 @@ def daily(of: Range, model: str | None, simulated: bool) -> tuple[pd.DataFrame, 
         monitoring.over_time(whole_days, model, simulated),
         monitoring.by_model(whole_days, model, simulated, "day"),
     )
+
+
+class Yesterday(NamedTuple):
+    """The last day that is over.
+
+    usual: The median cost of days like it, the least and the most of them; None = too few are on record.
+    like: These days, in words.
+    """
+
+    window: Window
+    total: Metrics
+    usual: tuple[float, float, float] | None
+    like: str
+
+
+@st.cache_data(ttl=30, show_spinner=False, max_entries=60)
+def yesterday(model: str | None, simulated: bool) -> Yesterday:
+    """Beside the same weekday of the four weeks before, or where they are not on record, beside the days before."""
+    local, known = zone(), manager().monitoring
+    today = zones.day_of(datetime.now(UTC), local)
+    first, last = (zones.first_hour(today - timedelta(days=n), local) for n in (LIKE_DAYS + 1, 0))
+    starts = zones.day_starts(first, last, local)
+    rows = known.over_time(Window(first, last), bucket="day", timezone=local.key, model=model, simulated=simulated)
+    found = {row.bucket: row.metrics for row in rows}
+    window, total = Window(*starts[-2:]), found.get(starts[-2], Metrics())
+    days = [found.get(day, Metrics()) for day in starts[-3::-1] if known.reaches_back(day, simulated=simulated)]
+    like, of = days[6::7], f"{zones.day_of(window.since, local):%A}s"
+    like, of = (like, of) if len(like) >= FEW_DAYS else (days, "days")
+    if len(like) < FEW_DAYS or any(day.n_unpriced for day in like):
+        return Yesterday(window, total, None, "")
+    costs = [float(day.cost_usd) for day in like]
+    return Yesterday(window, total, (median(costs), min(costs), max(costs)), f"{len(like)} {of} before")
 
 
 @st.cache_data(ttl=30, show_spinner=False)

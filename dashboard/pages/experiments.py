@@ -36,12 +36,12 @@ if not known:
 frame, ink, c = experiments.table(list(known.values())), theme.ink(), st.column_config
 colours = (ink.brand, ink.brand, ink.muted, ink.good, ink.muted, ink.fail, ink.fail)
 config = {
-    "name": c.TextColumn("Experiment", width=200),
+    "name": c.TextColumn("Experiment", width=190),
     "status": tables.model_column(
-        experiments.STATUSES, dict(zip(experiments.STATUSES, colours, strict=True)), label="Status", width=100
+        experiments.STATUSES, dict(zip(experiments.STATUSES, colours, strict=True)), label="Status", width=92
     ),
-    "verdict": c.TextColumn("Verdict", width="large"),
-    "effect": c.LineChartColumn("Effect so far", width=130),
+    "verdict": c.TextColumn("Verdict", width=520),
+    "effect": c.LineChartColumn("Effect so far", width=120),
     "left": c.TextColumn("Time left", width=96),
 }
 shown = frame.assign(status=tables.chips(frame["status"]))

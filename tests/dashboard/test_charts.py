@@ -10,7 +10,7 @@ import pytest
 
 from dashboard import formatting
 from dashboard.charts import base, colours, monitoring, spend, workflows
-from dashboard.charts.base import Span
+from dashboard.charts.base import Incident, Span
 
 NOW = datetime(2026, 3, 8, 15, 30, tzinfo=UTC)
 SPANS = {
@@ -33,7 +33,7 @@ def two_buckets(span: Span, model: str = "gpt-5", **cells: Any) -> tuple[pd.Data
 
 def drawn_overview(span: Span, model: str = "gpt-5", **cells: Any) -> dict[str, Any]:
     whole, times = two_buckets(span, model, **cells)
-    incident = (span.since, span.since + span.step, 1, "rate_limited")
+    incident = Incident(span.since, span.since + span.step, 1, "rate_limited", f"{model} (openai)")
     spec, selections = monitoring.overview(whole, times, span, colours.LIGHT, {model: "#1f5fd0"}, [incident])
     assert len(selections) == len(set(selections)) == 2 * len(spec["vconcat"])
     return spec
@@ -63,9 +63,12 @@ def test_all_panels_show_the_whole_range_in_plots_of_one_height(bucket: str):
 
 
 def test_the_bucket_under_way_is_hatched_and_its_line_dashed_and_no_line_is_smoothed():
-    marks = [layer["mark"] for layer in layers_of(drawn_overview(SPANS["day"]))]
+    layers = layers_of(drawn_overview(SPANS["day"]))
+    marks = [layer["mark"] for layer in layers]
 
-    assert sum(isinstance(mark.get("fill"), dict) for mark in marks) == 3  # cost, calls and tokens
+    hatched = [layer for layer, mark in zip(layers, marks, strict=True) if mark.get("color") == colours.LIGHT.ground]
+    assert len(hatched) == 3  # cost, calls and tokens
+    assert all("url" not in json.dumps(layer) for layer in hatched)  # which a change of the address would break
     lines = [mark for mark in marks if mark["type"] == "line"]
     assert [mark.get("strokeDash") for mark in lines] == [None, [3, 3]]
     assert {mark["interpolate"] for mark in lines} == {"linear"}
@@ -101,7 +104,7 @@ def test_titles_say_what_the_data_say():
     cost, calls, latency, tokens = map(title_of, drawn_overview(SPANS["day"])["vconcat"])
 
     assert cost == "Cost $2.00 · gpt-5 is 100% · 2 calls without a price are not in it"
-    assert calls == "2 calls · 2 failed (100%) · 50% of them on 2 Mar, mostly rate limited"
+    assert calls == "2 calls · 2 failed (100%) · 50% of them on 2 Mar, mostly rate limited · gpt-5 (openai)"
     assert latency.startswith("Latency: p95 usually 1.00 s")
     assert tokens == "8 tokens · 50% of the input from the vendor's cache"
 
@@ -208,7 +211,7 @@ def test_a_bridge_goes_from_before_to_now_in_amounts():
     steps = [("before", 0, 10, "total"), ("volume", 10, 13, "more"), ("price", 13, 12, "less"), ("now", 0, 12, "total")]
     frame = pd.DataFrame(steps, columns=["step", "start", "end", "kind"])
 
-    spec = spend.bridge(frame.assign(change=frame["end"] - frame["start"]), colours.LIGHT)
+    spec = spend.bridge(frame.assign(change=frame["end"] - frame["start"]), "+$1", colours.LIGHT)
 
     alt.LayerChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
     texts = [(row["step"], row["text"]) for row in spec["layer"][1]["data"]["values"]]

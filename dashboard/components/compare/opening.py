@@ -40,10 +40,10 @@ def history() -> None:
     colours = models.colours(theme.mode())
     names = [name for column in ("models", "winner by rule") for row in frame[column] for name in row]
     config = {
-        "time": tables.TIME,
-        "prompt": st.column_config.TextColumn("Prompt", width=300),
-        "models": tables.model_column(names, colours, label="Models", width=300),
-        "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=150),
+        "time": st.column_config.DatetimeColumn("Time", format="D MMM HH:mm", width=100),
+        "prompt": st.column_config.TextColumn("Prompt", width=420),
+        "models": tables.model_column(names, colours, label="Models", width=230),
+        "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=140),
         "id": None,
     }
     at = tables.opened(frame, "compare_history", column_config=config, height=640 if len(frame) > 17 else "auto")

@@ -64,7 +64,9 @@ def _rates(rates: Sequence[WinRate]) -> None:
     share_head, n_head = (
         Head(text, is_number=True, tip=HELP) for text in ("Win rate, 95% interval", "Won – lost – tied")
     )
-    interval.table([Head("Model"), share_head, _SCALE, n_head, Head("Verdict")], rows, ink, label="Win rates")
+    interval.table(
+        [Head("Model · prompt · settings"), share_head, _SCALE, n_head, Head("Verdict")], rows, ink, label="Win rates"
+    )
 
 
 def _pairs(pairs: Sequence[HeadToHead]) -> None:

@@ -28,6 +28,7 @@ def strip() -> None:
     """In the sidebar: spend today and this month, where the month is heading, open alerts, and demo data."""
     forecast = budgets.month_forecast()
     box = st.sidebar.container(key="strip", gap="small")
+    box.caption("Spend, real calls only")
     box.caption(
         f"Today **{_money(budgets.spent_today())}**",
         help="Known cost of real calls since midnight. Simulated calls are left out.",

@@ -27,7 +27,7 @@ def show() -> None:
         st.caption("OpenAI's and Gemini's clients work unchanged: give them this server's address.")
         st.page_link("pages/gateway.py", label="Copy the code", icon=":material/router:")
     if not has_asked:
-        demo.offer("Or look around first: thirty days of made-up calls fill every page.", "home_demo")
+        demo.offer("Or look around first: two months of made-up calls fill every page.", "home_demo")
 
 
 def _card(grid: Any, title: str, *, is_done: bool) -> Any:

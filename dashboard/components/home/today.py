@@ -24,6 +24,7 @@ def tiles() -> None:
     if simulated:
         st.badge("Simulated – costs are examples", color="orange")
     headline.show(now, before, monitoring.over_time(of, None, simulated), breakdown.query_of(of.window, simulated))
+    headline.yesterday(None, simulated)
 
 
 def standing() -> None:

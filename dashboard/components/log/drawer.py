@@ -155,7 +155,8 @@ def _compare(g: Generation) -> None:
 
 def _answer(g: Generation) -> None:
     if g.error_message:
-        st.error(formatting.plain(f"{formatting.failure_text(g.error_class)}: {g.error_message}"))
+        after = f" after {g.n_attempts} attempts" if g.n_attempts > 1 else ""
+        st.error(formatting.plain(f"{formatting.failure_text(g.error_class)}{after}: {g.error_message}"))
     if g.thinking:
         with st.expander("Thinking"):
             answer.show(st, g.thinking)

@@ -12,7 +12,7 @@ from dashboard.frames.breakdown import SHOWN_MEASURES
 from dashboard.frames.monitoring import Range, kept
 
 ROWS = 12
-_WIDTHS = {"success %": 78, "first token p50 s": 112}
+_WIDTHS = {"success %": 74, "first token p50 s": 84}
 _HINTS = {
     "key": "Calls were made without a key.",
     "tag": "Send `tags` with a call.",
@@ -20,9 +20,9 @@ _HINTS = {
     "workflow": "Run one on the page Workflows.",
     "experiment": "Begin one on the page Experiments.",
 }
-_CHANGE = {
-    "model": "Of the cost, against the period before, up to the same moment.",
-    "other": "Of the cost, of the days that are over, against as many days before them.",
+AGAINST = {
+    "model": "against the period before, up to the same moment",
+    "other": "on the days that are over, against as many days before them",
 }
 
 
@@ -40,6 +40,8 @@ def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
         return
     with row:  # not at the right end, where the table has its own tools
         tables.csv(found.frame.drop(columns=["trend"]), f"by_{dimension}")
+    if found.moved:
+        st.caption(formatting.plain(f"{found.moved}, {AGAINST['model' if dimension == 'model' else 'other']}."))
     table, config = _drawn(dimension, of, model, simulated, mode)
     height: Any = "auto" if len(table) <= ROWS else 36 * (ROWS + 1)
     at = tables.opened(table, f"by_{dimension}", column_config=config, row_height=36, height=height)
@@ -55,26 +57,28 @@ def _drawn(dimension: str, of: Range, model: str | None, simulated: bool, mode: 
     """The table as it is sent, and its columns."""
     frame, c = breakdown.by(dimension, of, model, simulated).frame, st.column_config
     is_model = dimension == "model"
+    against = AGAINST["model" if is_model else "other"]
     money = {"per call $": "Cost per call", "$ per success": "Per success"}
     config = {
         "name": tables.model_column(frame["name"], models.colours(mode), letters=tables.LETTERS, width=152)
         if is_model
         else c.TextColumn(dimension.capitalize(), width=152),
-        "trend": c.BarChartColumn(f"Cost per {of.bucket if is_model else 'day'}", width=116, y_min=0),
-        "share": c.ProgressColumn("Share of cost", format="percent", min_value=0, max_value=1, width=104),
-        "change": c.TextColumn("Change", width=70, alignment="right", help=_CHANGE["model" if is_model else "other"]),
-        **{name: tables.money_column(label, frame.get(name, ()), width=96) for name, label in money.items()},
-        "calls": c.NumberColumn("Calls", format="localized", width=66),
+        "trend": c.BarChartColumn(f"Cost per {of.bucket if is_model else 'day'}", width=104, y_min=0),
+        "share": c.ProgressColumn("Share of cost", format="percent", min_value=0, max_value=1, width=96),
+        "change": c.TextColumn("Change", width=62, alignment="right", help=f"Of the cost, {against}."),
+        "change $": tables.money_column("Change in $", frame["change $"], is_change=True, width=86),
+        **{name: tables.money_column(label, frame.get(name, ()), width=92) for name, label in money.items()},
+        "calls": c.NumberColumn("Calls", format="localized", width=62),
         "successes": c.NumberColumn("Successes", format="localized", width=90),
         **{
             measure.column: c.NumberColumn(
-                tables.bare(measure.column),
+                tables.bare(measure.column).removesuffix(" p50"),
                 format=formatting.COLUMN_FORMATS[measure.unit],
-                width=_WIDTHS.get(measure.column, 66),
+                width=_WIDTHS.get(measure.column, 62),
             )
             for measure in SHOWN_MEASURES
         },
-        "tokens": c.NumberColumn("Tokens", format="compact", width=68),
+        "tokens": c.NumberColumn("Tokens", format="compact", width=62),
         "cost $": tables.money_column("Cost", frame["cost $"], width=84),
     }
     shown = frame[[name for name in config if name in frame]]

@@ -8,7 +8,9 @@ import streamlit as st
 
 from core.domain.metrics import FAILED, MEASURES, Measure, Metrics
 from dashboard import formatting
+from dashboard.components.monitoring import breakdown
 from dashboard.formatting import Change
+from dashboard.frames import spend
 
 # From these changes on a rise is worth a look, and worth an alarm; success in points of a hundred.
 NOTABLE, ALARMING = 0.25, 1.0
@@ -94,6 +96,27 @@ def show(now: Metrics, before: Metrics | None, times: pd.DataFrame, calls: dict[
         )
     if now.n_estimated:
         st.caption(f"Calls that broke off or had no token count, so that their cost is estimated: {now.n_estimated:,}.")
+
+
+def yesterday(model: str | None, simulated: bool) -> None:
+    """Draw what the last day that is over cost and whether that is usual, as a link to its calls."""
+    found = spend.yesterday(model, simulated)
+    usd, total = formatting.usd, found.total
+    text = f"**Yesterday, {formatting.at(found.window.since, '%a %-d %b')}: {formatting.plain(_cost(total))}** · "
+    if total.n_unpriced:
+        text += f"without the {total.n_unpriced:,} calls that have no price"
+    elif found.usual is None:
+        text += "too few days are on record to say if that is usual"
+    else:
+        (usual, least, most), cost = found.usual, float(total.cost_usd)
+        said = "usual" if least <= cost <= most else f"{'more' if cost > usual else 'less'} than usual"
+        if change := formatting.change(cost, usual, formatting.FEW, formatting.FEW):
+            said = f":{of_rise(change.size) if said != 'usual' else 'gray'}[{said}, {change.text} against the median]"
+        text += f"{said} · the {found.like}: " + formatting.plain(f"{usd(usual)} ({usd(least)} – {usd(most)})")
+    st.page_link(
+        "pages/log.py", label=text, icon=":material/today:",
+        query_params=breakdown.query_of(found.window, simulated, model=model),
+    )  # fmt: skip
 
 
 def _change(tile: Tile, now: Metrics, before: Metrics | None) -> Change | None:

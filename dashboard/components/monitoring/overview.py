@@ -11,7 +11,6 @@ from dashboard import formatting, tables
 from dashboard.charts import colours
 from dashboard.charts import monitoring as charts
 from dashboard.components.monitoring import breakdown, headline, plots
-from dashboard.formatting import failure_text
 from dashboard.frames import models, monitoring
 from dashboard.frames.monitoring import Range
 
@@ -23,6 +22,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
     times = monitoring.over_time(of, model, simulated)
     st.caption(_compared(of, before))
     headline.show(now, before, times, breakdown.query_of(of.window, simulated, model=model))
+    headline.yesterday(model, simulated)
     n_buckets = int((times["requests"] > 0).sum())
     if n_buckets < FEW_BUCKETS:
         unit = "days" if of.bucket == "day" else "hours"
@@ -38,7 +38,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
 
 def _compared(of: Range, before: Metrics | None) -> str:
     if before is None:
-        return "No earlier data to compare with"
+        return f"No change is shown: the records do not hold the {of.span.n} {of.bucket}s before. Try a shorter range."
     return f"Change against the {of.span.n} {of.bucket}s before, up to the same moment"
 
 
@@ -61,7 +61,10 @@ def _table(of: Range, model: str | None, simulated: bool) -> Any:
 
 def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> None:
     table = _table(of, model, simulated)
-    plots.heading(f"Per {of.bucket} · drag over a chart to zoom · click a bar for its calls", table, "over_time")
+    text = (
+        f"Per {of.bucket} · drag over a chart to zoom · click a bar for its calls, of the second chart for failed ones"
+    )
+    plots.heading(text, table, "over_time")
     drawn, alt = (
         _drawn(of, model, simulated, mode),
         "Cost, calls, latency and tokens over time; Table holds the numbers.",
@@ -72,19 +75,20 @@ def _stack(of: Range, model: str | None, simulated: bool, mode: colours.Mode) ->
 
 def _incidents(of: Range, model: str | None, simulated: bool) -> None:
     """A link to the failed calls of each shaded stretch, those with most of them."""
-    found = sorted(monitoring.incidents(of, model, simulated), key=lambda each: each[2], reverse=True)
+    found = sorted(monitoring.incidents(of, model, simulated), key=lambda each: each.n, reverse=True)
     if not found:
         return
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption("Shaded, over 10% failed:", width="content")
-    for since, until, n, cause in found[:MAX_INCIDENTS]:
-        label = f"{formatting.stretch(since, until)} · {n:,} failed, mostly {failure_text(cause).lower()}"
-        row.page_link(
-            "pages/log.py", label=label,
-            query_params=breakdown.query_of(Window(since, until), simulated, model=model, status=FAILED),
+    st.caption("Shaded: hours in which over 10% failed, and those beside them with over 5%")
+    for each in found[:MAX_INCIDENTS]:
+        label = f"{formatting.stretch(each.since, each.until)} · {each.n:,} failed, {charts.said(each)}"
+        label += f" · slower: {each.slower}" if each.slower else ""
+        where = Window(each.since, each.until)
+        st.page_link(
+            "pages/log.py", label=formatting.plain(label), icon=":material/error:",
+            query_params=breakdown.query_of(where, simulated, model=model, status=FAILED),
         )  # fmt: skip
     if len(found) > MAX_INCIDENTS:
-        row.caption(f"and {len(found) - MAX_INCIDENTS} more", width="content")
+        st.caption(f"and {len(found) - MAX_INCIDENTS} more")
 
 
 @monitoring.kept

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.domain.metrics import Window
+from core.domain.metrics import FAILED, Window
 from dashboard import address, tables
 from dashboard.charts.base import Span
 from dashboard.charts.spend import Drawn
@@ -31,7 +31,8 @@ def draw(drawn: Drawn, span: Span, key: str, alt: str, simulated: bool, model: s
                 st.rerun()
         else:
             start = datetime.fromtimestamp(round(value[0]["at"] / 1000), UTC)
-            breakdown.calls_of(Window(start, span.end(start)), simulated, model=model)
+            status = FAILED if value[0].get("errors") else None
+            breakdown.calls_of(Window(start, span.end(start)), simulated, model=model, status=status)
 
 
 def heading(text: str, frame: Any, key: str) -> None:

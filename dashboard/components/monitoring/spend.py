@@ -1,7 +1,5 @@
 """Monitoring's view of money: cost by day, where the month is heading, why it moved, and on what it was spent."""
 
-import html
-
 import streamlit as st
 
 from core.domain.budget import BudgetOutlook
@@ -9,7 +7,7 @@ from dashboard import formatting
 from dashboard.charts import colours
 from dashboard.charts import spend as charts
 from dashboard.charts.colours import Mode
-from dashboard.components.monitoring import breakdown, plots
+from dashboard.components.monitoring import breakdown, headline, plots
 from dashboard.formatting import usd, usd_change
 from dashboard.frames import budgets, models, monitoring, spend
 from dashboard.frames.monitoring import Range
@@ -17,6 +15,7 @@ from dashboard.frames.monitoring import Range
 
 def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
     budget = None if simulated or model else _month_budget()
+    headline.yesterday(model, simulated)
     _daily(of, model, simulated, mode, budget)
     left, right = st.columns(2, gap="large")
     with left:
@@ -89,6 +88,6 @@ def _bridge(of: Range, simulated: bool, mode: Mode) -> None:
         name, part, amount = moved
         cause = "share of the calls" if part == "mix" else charts.STEPS[part].lower()
         title += f" · most by the {cause} of {name}: {usd_change(float(amount))}"
-    st.html(f'<span class="aimm-title">{html.escape(title)}</span>')
-    st.vega_lite_chart(charts.bridge(frame, colours.INKS[mode]), width="stretch", key="bridge", alt=title)
+    with st.container(key="plots_bridge"):
+        st.vega_lite_chart(charts.bridge(frame, title, colours.INKS[mode]), width="stretch", key="bridge", alt=title)
     st.caption("Up to the same moment. The parts add up exactly (Shapley values).")

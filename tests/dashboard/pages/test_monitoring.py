@@ -1,16 +1,21 @@
 """Monitoring: its numbers, and the way from each to its calls."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core import testing
 from core.calls.origin import Origin
+from core.domain.generation import Generation
 from core.domain.metrics import Window
 from dashboard import process
 from dashboard.components.monitoring.breakdown import query_of
-from dashboard.frames import breakdown, monitoring
+from dashboard.frames import breakdown, monitoring, spend
+from tests.builders import a_generation
 from tests.pages import is_broken, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
@@ -50,6 +55,71 @@ def test_the_table_by_key_tag_user_and_workflow_adds_up_and_leads_to_the_calls(o
     assert found["key"].frame["change"].tolist() == [None]  # the records do not reach back
     assert len(found["user"].frame["trend"][0]) == 30
     assert breakdown.by("user", of, "another", False).frame.empty
+
+
+def past_call(name: str, days_ago: int, hour: int, **changes: Any) -> Generation:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return a_generation(name, created_at=midnight - timedelta(days=days_ago) + timedelta(hours=hour), **changes)
+
+
+def test_yesterday_is_held_against_the_same_weekdays_and_then_against_all_days(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    process.use(mm)
+    usd = {1: "3", 2: "9", 3: "9", 8: "1", 15: "2", 22: "4"}
+
+    def recorded(*days: int) -> spend.Yesterday:
+        testing.record(mm, *(past_call(f"g{at}", at, 12, cost_usd=Decimal(usd.get(at, "5"))) for at in days))
+        st.cache_data.clear()
+        return spend.yesterday(None, False)
+
+    assert recorded(1, 2, 3).usual is None  # two days say nothing
+    assert recorded(4, 5).usual == (7.0, 5.0, 9.0)
+    found = recorded(8, 15, 22, 28)
+    day = f"{found.window.since:%A}"
+    assert (found.usual, found.like, found.total.cost_usd) == ((2.0, 1.0, 4.0), f"3 {day}s before", Decimal(3))
+    testing.record(mm, past_call("unpriced", 8, 13, cost_usd=None, cost_status="unknown"))
+    st.cache_data.clear()
+    assert spend.yesterday(None, False).usual is None  # unknown is not zero
+
+
+def test_an_incident_names_its_hours_its_models_and_what_was_slower(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    process.use(mm)
+    failed = {
+        "status": "error",
+        "error_class": "rate_limited",
+        "cost_usd": Decimal(0),
+        "latency_s": 0.1,
+        "ttft_s": None,
+    }
+    calls = [past_call(f"usual{at}", 6, 12, latency_s=1.0) for at in range(900)]
+    for hour, n_failed in {8: 1, 9: 2, 10: 5, 11: 1, 12: 2, 14: 0}.items():
+        calls += [past_call(f"bad{hour}-{at}", 3, hour, **failed) for at in range(n_failed)]
+        calls += [past_call(f"good{hour}-{at}", 3, hour, latency_s=4.0) for at in range(24)]
+    calls += [past_call(f"other{at}", 3, 10, request_model="n", response_model="n") for at in range(9)]
+    testing.record(mm, *calls)
+    st.cache_data.clear()
+
+    [found] = monitoring.incidents(monitoring.chosen("7d"), None, False)
+    assert (found.since.hour, found.until.hour, found.n) == (9, 13, 10)  # with all that failed in between
+    assert (found.cause, found.whose) == ("rate_limited", "m (gemini)")
+    assert found.slower.startswith("m p50 3.9")
+
+
+def test_what_moved_the_cost_is_said_in_dollars_with_what_is_gone(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    process.use(mm)
+    usd = {("a", 9): "1", ("a", 3): "4", ("b", 9): "2", ("c", 3): "1", ("a", 30): "1", ("d", 9): "1"}
+    calls = [
+        past_call(f"{tag}{days}", days, 12, cost_usd=Decimal(each), tags=(tag,)) for (tag, days), each in usd.items()
+    ]
+    testing.record(mm, *calls, past_call("u", 3, 12, tags=("d",), cost_usd=None, cost_status="unknown"))
+    st.cache_data.clear()
+
+    found = breakdown.by("tag", monitoring.chosen("7d"), None, False)
+    assert found.moved == "Moved the cost most: a +$3.00, b -$2.00 (gone), c +$1.00 (new)"
+    changes = dict(zip(found.frame["name"], found.frame["change $"].astype(object), strict=True))
+    assert {name: each for name, each in changes.items() if each == each} == {"a": 3.0, "c": 1.0}  # d is not known
 
 
 def test_each_number_leads_to_its_calls_and_to_no_others():
