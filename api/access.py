@@ -16,6 +16,7 @@ from api.gateway.registry import WIRES, wire_of
 from core import AimmError, AuthenticationError, Forbidden, Key, ModelManager
 from core.listen_policy import is_loopback
 
+TRUSTED = "aimm.trusted"  # of a scope: its Origin is one that AIMM_CORS_ORIGINS names
 _PREFIX = b"aimm_"
 _OPEN = frozenset({"/health", "/healthz", "/readyz", "/api/health"})
 _OURS = re.compile(r"/api(/.*)?|/metrics|/openapi\.json", re.DOTALL)
@@ -49,7 +50,7 @@ class Access:
         if scope["type"] != "http":  # nothing here speaks over a WebSocket
             return await send({"type": "websocket.close", "code": 1008})
         scope[KEY] = None
-        if scope["path"] not in _OPEN:
+        if scope["path"] not in _OPEN and scope["path"] != "/":
             try:
                 scope[KEY] = await self._admitted(scope)
             except Exception as caught:  # noqa: BLE001 - refused, and logged unless it is ours
@@ -132,7 +133,7 @@ def _not_from_here(scope: Scope) -> str:
             origin = value
     if not _is_local_host(host):
         return "On this machine only localhost is served, and the request names another host."
-    if origin and not _is_local_origin(origin):
+    if origin and not scope.get(TRUSTED) and not _is_local_origin(origin):
         return "Pages of other sites may not ask a server on this machine."
     return ""
 

@@ -2,9 +2,10 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 
-from core import AimmError, InvalidRequest, errors
+from core import AimmError, InvalidRequest, NotFound, errors
 from core.formats import strict_json as json
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,21 @@ _STATUS: tuple[tuple[int, tuple[type[AimmError], ...]], ...] = (
 
 
 class Unserved(InvalidRequest):
-    """A request that is refused as it comes, before it is understood. status: HTTP's."""
+    """A request that is refused as it comes, before it is understood. status: HTTP's; headers: more for the answer."""
 
     code = "bad_request"
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers or {}
+
+
+class Nowhere(NotFound):
+    """An address, or a method of it, that nobody answers."""
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this address.")
 
 
 class Unexpected(AimmError):
@@ -83,7 +92,9 @@ def retry_headers(error: AimmError) -> dict[str, str]:
 def reason_headers(error: AimmError) -> dict[str, str]:
     """Retry-After, and the reason of a 429."""
     found = retry_headers(error)
-    if isinstance(error, errors.BudgetExceeded):
+    if isinstance(error, Unserved):
+        found |= error.headers
+    elif isinstance(error, errors.BudgetExceeded):
         found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
     elif isinstance(error, errors.Overloaded):
         found["x-aimm-reason"] = "overloaded"

@@ -27,8 +27,10 @@ _FAILURES = {
     401: "A key is missing or wrong, ours or the vendor's.",
     403: "The key may not do this, or may not ask this model.",
     404: "There is no such address or model.",
+    405: "The address takes other methods; Allow names them.",
     409: "The experiment has been stopped, or an Idempotency-Key came with another body.",
     413: "The body is larger than 8 MiB.",
+    415: "The body's Content-Encoding is not read.",
     422: "The vendor's own.",
     429: "x-aimm-reason says which: budget_exceeded, rate_limited (the key's, or too many at once),"
     " upstream_rate_limited.",

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.errors import Unserved
+from api.edge.addresses import methods_at, unserved
+from api.errors import Nowhere, Unserved
 from api.gateway.app import Gateway
 from api.gateway.exchange import Exchange
 from api.gateway.registry import WIRES, wire_of
 from api.idempotency import Idempotent
 from api.openapi import document
-from core import ModelManager, NotFound
+from core import AimmError, ModelManager, NotFound
 from core.formats.strict_json import encoded
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+_STATE = frozenset({"/", "/health", "/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
 class Server:
@@ -37,18 +40,19 @@ class Server:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send, wire_of(scope["path"], scope["headers"]))
         async with exchange.refusing():
-            if exchange.wire is not None:
-                await self._gateway.handle(exchange, exchange.wire)
-            elif exchange.path.startswith("/api/"):
-                await self._answer_api(exchange, scope)
-            elif exchange.path == "/metrics":
-                figures = self._get_manager().metrics
-                text = await asyncio.to_thread(figures.render)
-                await Response(text, media_type=figures.content_type)(scope, receive, exchange.send)
-            elif exchange.path == "/openapi.json":
-                await exchange.answer(200, encoded(document(self._made_rest().openapi(), WIRES)))
-            else:
-                await self._answer_state(exchange)
+            try:
+                if exchange.method == "OPTIONS":
+                    await self._answer_options(exchange)
+                elif exchange.wire is not None:
+                    await self._gateway.handle(exchange, exchange.wire)
+                elif exchange.path.startswith("/api/"):
+                    await self._answer_api(exchange, scope)
+                elif exchange.path == "/openapi.json" and exchange.method == "GET":
+                    await exchange.answer(200, encoded(document(self._made_rest().openapi(), WIRES)))
+                else:
+                    await self._answer_state(exchange, scope)
+            except Nowhere:
+                raise self._unserved(exchange, scope) from None
 
     async def _answer_api(self, exchange: Exchange, scope: Scope) -> None:
         if b"%00" in exchange.query or "\x00" in exchange.path:
@@ -63,13 +67,41 @@ class Server:
             self._rest = make_app(self._get_manager)
         return self._rest
 
-    async def _answer_state(self, exchange: Exchange) -> None:
-        if exchange.path in ("/health", "/healthz"):
-            return await exchange.answer(200, b'{"status":"healthy"}')
-        if exchange.path == "/readyz":
+    async def _answer_state(self, exchange: Exchange, scope: Scope) -> None:
+        """Answer where the server tells of itself; clients look at / to see whether there is one."""
+        if exchange.method != "GET":
+            raise Nowhere
+        if exchange.path in ("/", "/health", "/healthz"):
+            await exchange.answer(200, b'{"status":"healthy"}')
+        elif exchange.path == "/readyz":
             is_ready = await asyncio.to_thread(self._is_ready)
-            return await exchange.answer(200 if is_ready else 503, encoded({"ready": is_ready}))
-        raise NotFound("There is nothing at this address.")
+            await exchange.answer(200 if is_ready else 503, encoded({"ready": is_ready}))
+        elif exchange.path == "/metrics":
+            figures = self._get_manager().metrics
+            text = await asyncio.to_thread(figures.render)
+            await Response(text, media_type=figures.content_type)(scope, exchange.again, exchange.send)
+        else:
+            raise Nowhere
+
+    async def _answer_options(self, exchange: Exchange) -> None:
+        if not (methods := self._methods_at(exchange.path)):
+            raise Nowhere
+        headers = [(b"allow", ", ".join(methods).encode())]
+        await exchange.send({"type": "http.response.start", "status": 204, "headers": headers})
+        await exchange.write(b"", more=False)
+
+    def _methods_at(self, path: str) -> list[str]:
+        if path.startswith("/api/"):
+            return methods_at(path.removeprefix("/api"), self._made_rest().openapi()["paths"])
+        return methods_at(path) or ["GET", "HEAD", "OPTIONS"] * (path in _STATE)
+
+    def _unserved(self, exchange: Exchange, scope: Scope) -> AimmError:
+        """The error for an address that nobody answers, or not by this method."""
+        if methods := self._methods_at(exchange.path):
+            return unserved(exchange.method, methods)
+        server = f"{scope.get('scheme', 'http')}://{exchange.header(b'host') or 'this-server'}"
+        hint = f"Base URLs: {server}/v1 for OpenAI's clients, {server} for Anthropic's, {server}/gemini for Gemini's."
+        return NotFound("There is nothing at this address.", hint=hint)
 
     def _is_ready(self) -> bool:
         try:

@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.access import Access
+from api.edge.app import Edge
 from api.gateway.registry import WIRES
 from api.headers import Headers
 from api.limits import LimitedProtocol
@@ -76,7 +77,8 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         return _refuse(error)
     try:
         await asyncio.to_thread(check_binding, mm, host, has_dashboard=False, has_login=False)
-        app = Headers(Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host)))
+        access = Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host))
+        app = Headers(Edge(access, lambda: mm))
         config = uvicorn.Config(
             app,
             host,

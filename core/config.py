@@ -45,6 +45,7 @@ class Settings:
     servers: Further servers of the OpenAI wire: name -> base address.
     time_zone: The zone of the times and days that pages show, and of new budgets: an IANA name.
     is_developer: Show the page of the pieces that pages are made of.
+    cors_origins: Origins whose pages may ask by their visitors' browsers, in small letters; `*` = all, with a key.
     require_key: A key and a login are needed on a loopback address too, as behind a reverse proxy.
     dashboard_password: The password of the pages; None = they ask for none.
     login_allowed: Mail addresses, or `@example.com`, that may log in with [auth] of Streamlit's secrets;
@@ -75,6 +76,7 @@ class Settings:
     prices_file: Path = _setting(Path(DEFAULT_PRICES_FILE), read.path, "AIMM_PRICES_FILE")
     time_zone: str = _setting("UTC", read.time_zone)
     is_developer: bool = _setting(False, read.switch, "AIMM_DEVELOPER")
+    cors_origins: tuple[str, ...] = _setting((), read.origins)
     require_key: bool = _setting(False, read.switch, "AIMM_REQUIRE_KEY")
     dashboard_password: str | None = _setting(None, read.password, is_secret=True)
     login_allowed: tuple[str, ...] = _setting((), read.logins)

@@ -17,6 +17,7 @@ from core.vendors import VENDORS
 logger = logging.getLogger(__name__)
 
 _SERVER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_ORIGIN = re.compile(r"(?!https://[^/]*:443$|http://[^/]*:80$)[a-z][a-z0-9+.-]*://[a-z0-9_.\-\[\]:]+")
 MIN_PASSWORD = 12
 _WEAK = (
     "password", "passw0rd", "p@ssw0rd", "p@ssword", "passwort", "changeme", "letmein", "administrator", "admin",
@@ -80,6 +81,18 @@ def servers(given: Environment) -> dict[str, str]:
             raise InvalidRequest(f"AIMM_SERVERS names two servers whose key is {_key_name(name)}; rename one.")
         found[name] = address
     return found
+
+
+def origins(given: Environment) -> tuple[str, ...]:
+    """Origins as browsers send them, separated by spaces or commas, or `*`."""
+    found = given.text("AIMM_CORS_ORIGINS").lower().replace(",", " ").split()
+    for origin in found:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise InvalidRequest(
+                f"AIMM_CORS_ORIGINS: {redact(origin)[:80]!r} must be * or an origin such as https://app.example.com or"
+                " http://localhost:3000, without a path, a default port or a * in it."
+            )
+    return tuple(found)
 
 
 def keys(given: Environment) -> dict[str, str]:

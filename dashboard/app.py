@@ -19,6 +19,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.access import Access, Nearby, is_behind_access
+from api.edge.app import Edge
 from api.headers import Headers
 from api.limits import LimitedProtocol
 from api.server import Server
@@ -105,6 +106,7 @@ app = st.App(
     on_script_error=failure.show,
     middleware=[
         Middleware(Headers, policy=policy(keyboard.SCRIPT)),
+        Middleware(Edge, get_manager=process.manager),
         Middleware(Nearby, is_local=login.is_local(), needs_host=lambda: not login.is_needed()),
         Middleware(Programs),
         Middleware(PageCookie, name=voter.COOKIE, renew=voter.browser_id),

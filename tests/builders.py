@@ -17,6 +17,7 @@ import uvicorn
 from sqlalchemy import Engine, event
 
 from api.access import Access
+from api.edge.app import Edge
 from api.limits import LimitedProtocol
 from api.server import Server
 from core import ModelManager, clock
@@ -189,7 +190,7 @@ def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
         chosen = settings_of(database_url=database_url, **given)
         mm = await asyncio.to_thread(ModelManager.open, chosen, simulated_speed=0, source="api", loop=loop)
         mm.prices.price("openai", GPT, clock.now())  # reads the catalogue, which takes a short deadline's time
-        app = Access(Server(lambda: mm), lambda: mm, is_local=True)
+        app = Edge(Access(Server(lambda: mm), lambda: mm, is_local=True), lambda: mm)
         config = uvicorn.Config(
             app,
             "127.0.0.1",

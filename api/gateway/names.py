@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from core import InvalidRequest, Key, Model, ModelManager
+from core import InvalidRequest, Key, Model, ModelManager, NotFound
 
 
 class Named(NamedTuple):
@@ -31,3 +31,15 @@ def names_for(mm: ModelManager, key: Key | None) -> list[Named]:
     for each in found:
         first.setdefault(each.name, each)  # of vendors with a model of one name the first is asked
     return [each for each in first.values() if key is None or key.may_ask(each.name)]
+
+
+def named(mm: ModelManager, key: Key | None, wanted: str) -> Named:
+    """The one of a name, which may be vendor/model or vendor:model as well. Raises: NotFound."""
+    for each in names_for(mm, key):
+        if each.name == wanted:
+            return each
+    for model in mm.models():
+        is_it = wanted in (f"{model.provider}/{model.name}", f"{model.provider}:{model.name}")
+        if is_it and (key is None or key.may_ask(wanted)):
+            return Named(wanted, model.provider, model)
+    raise NotFound(f"There is no model {wanted[:80]!r}.")

@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from api import reference
-from api.errors import SPENT_BEFORE, Unexpected, plain_error, retry_headers, spent_before
+from api.edge.addresses import methods_at, unserved
+from api.errors import SPENT_BEFORE, Unexpected, plain_error, reason_headers, retry_headers, spent_before
 from api.rest import calls, comparisons, experiments, keys, models, money, monitoring, workflows
 from api.rest.dependencies import failure, manager
 from core import AimmError, ModelManager
@@ -20,7 +21,7 @@ _FAILURE = {
     "content": {"application/json": {"schema": {**_ERROR, "required": ["error", "code"]}}},
 }
 _FAILURES: dict[int | str, dict[str, Any]] = dict.fromkeys(
-    (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504), _FAILURE
+    (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 502, 503, 504), _FAILURE
 )
 _ROUTERS = [room.router for room in (models, calls, workflows, comparisons, experiments, monitoring, money, keys)]
 
@@ -80,8 +81,10 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code not in (404, 405):
         return failure(400, "bad_request", str(error.detail))
-    what = "There is nothing at this address" if error.status_code == 404 else f"This address takes no {request.method}"
-    return failure(404, "not_found", f"{what}.")
+    path = request.scope["path"].removeprefix("/api")
+    raised = unserved(request.method, methods_at(path, request.app.openapi()["paths"]))
+    status, raw = plain_error(raised)
+    return Response(raw, status, reason_headers(raised), media_type="application/json")
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -361,7 +361,7 @@ def test_bad_input_gets_a_clear_error(client: Client, path: str, body: Any, expe
     assert isinstance(answer["error"], str) and "Traceback" not in answer["error"]
 
 
-@pytest.mark.parametrize("path", ["/api/experiment/e_none/stats", "/api/nothing", "/api/generate"])
+@pytest.mark.parametrize("path", ["/api/experiment/e_none/stats", "/api/nothing"])
 def test_what_is_not_there_is_404(client: Client, path: str):
     status, answer = client.get(path)
 

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from api.errors import Nowhere
 from api.gateway.anthropic import request as read
 from api.gateway.anthropic.clients import CLIENTS
 from api.gateway.anthropic.response import AnthropicAnswer, error_form
 from api.gateway.anthropic.schemas import paths
 from api.gateway.exchange import Exchange
-from api.gateway.names import names_for
+from api.gateway.names import named, names_for
 from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.wire import Wire
-from core import InvalidRequest, Model, ModelManager, NotFound
+from core import InvalidRequest, Model, ModelManager
 from core.formats.strict_json import encoded
 from core.pricing.tokens import estimated_usage
 
@@ -38,7 +39,7 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
     elif exchange.method == "POST" and path == "/messages/count_tokens":
         await _count(exchange, mm, await exchange.json())
     else:
-        raise NotFound("There is nothing at this address.")
+        raise Nowhere
 
 
 async def _count(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
@@ -55,15 +56,14 @@ async def _count(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> 
 
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     """A page of all models, or the one that is wanted."""
+    if wanted:
+        found = await asyncio.to_thread(named, mm, exchange.key, wanted)
+        await exchange.answer(200, encoded(_model(wanted, found.model)))
+        return
     known = {each.name: each.model for each in await asyncio.to_thread(names_for, mm, exchange.key)}
     names = list(known)
-    if wanted:
-        if wanted not in known:
-            raise NotFound(f"There is no model {wanted[:80]!r}.")
-        await exchange.answer(200, encoded(_model(wanted, known[wanted])))
-        return
     said = dict(parse_qsl(exchange.query.decode("latin-1")))
-    limit = int(found) if (found := said.get("limit", "")[:6]).isdecimal() else 20
+    limit = int(given) if (given := said.get("limit", "")[:6]).isdecimal() else 20
     start, end = 0, len(names)
     if (after := said.get("after_id")) in names:
         start = names.index(after) + 1

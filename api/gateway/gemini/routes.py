@@ -8,15 +8,17 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
+from api.errors import Nowhere
 from api.gateway.exchange import Exchange
 from api.gateway.gemini import request as read
 from api.gateway.gemini.clients import CLIENTS
 from api.gateway.gemini.response import GeminiAnswer, error_form
 from api.gateway.gemini.schemas import paths
+from api.gateway.names import named, names_for
 from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.wire import Wire
-from core import InvalidRequest, Model, ModelManager, NotFound
+from core import InvalidRequest, Model, ModelManager
 from core.formats.strict_json import encoded
 
 # A name may hold colons itself: exp:NAME, llama3:8b.
@@ -31,7 +33,7 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
     """Answer a request of this wire. Raises: AimmError, CallerLeft."""
     found = _ADDRESS.fullmatch(exchange.path)
     if found is None:
-        raise NotFound("There is nothing at this address.")
+        raise Nowhere
     model, action = unquote(found[2] or ""), found[3]
     if exchange.method == "POST" and action in _ANSWERS:
         is_streamed = action == "streamGenerateContent"
@@ -44,22 +46,19 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
     elif exchange.method == "GET" and action is None:
         await _models(exchange, mm, model)
     else:
-        raise NotFound("There is nothing at this address.")
+        raise Nowhere
 
 
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     """All models, or the one that is wanted."""
-    key = exchange.key
-    known: dict[str, Model] = {}
-    for each in await asyncio.to_thread(mm.models):
-        known.setdefault(each.name, each)  # of vendors with a model of one name the first is asked
-    found = [_model(each) for name, each in known.items() if key is None or key.may_ask(name)]
-    if not wanted:
-        return await exchange.answer(200, encoded({"models": found}))
-    for model in found:
-        if model["name"] == f"models/{wanted}":
-            return await exchange.answer(200, encoded(model))
-    raise NotFound(f"There is no model {wanted[:80]!r}.")
+    if wanted:
+        one = await asyncio.to_thread(named, mm, exchange.key, wanted)
+        await exchange.answer(200, encoded(_model(wanted, one.model)))
+        return
+    known = await asyncio.to_thread(names_for, mm, exchange.key)
+    # Google's own client wants limits of all that it lists, which aliases and experiments have not.
+    found = [_model(name, model) for name, _, model in known if model is not None]
+    await exchange.answer(200, encoded({"models": found}))
 
 
 async def _count(exchange: Exchange, mm: ModelManager, model: str) -> None:
@@ -71,14 +70,11 @@ async def _count(exchange: Exchange, mm: ModelManager, model: str) -> None:
     await exchange.answer(200, encoded({"totalTokens": n}))
 
 
-def _model(model: Model) -> dict[str, Any]:
-    value = {
-        "name": f"models/{model.name}",
-        "displayName": model.label or model.name,
-        "supportedGenerationMethods": _METHODS,
-        "inputTokenLimit": model.context_tokens,
-        "outputTokenLimit": model.max_output_tokens,
-    }
+def _model(name: str, model: Model | None) -> dict[str, Any]:
+    value: dict[str, Any] = {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": _METHODS}
+    if model is not None:
+        value |= {"displayName": model.label or name, "inputTokenLimit": model.context_tokens}
+        value["outputTokenLimit"] = model.max_output_tokens
     return {name: each for name, each in value.items() if each is not None}
 
 

@@ -6,8 +6,9 @@ Change `base_url`, and nothing else. What speaks the same wire gets the body as 
 import asyncio
 from typing import Any
 
+from api.errors import Nowhere
 from api.gateway.exchange import Exchange
-from api.gateway.names import names_for
+from api.gateway.names import Named, named, names_for
 from api.gateway.openai import request as read
 from api.gateway.openai.clients import CLIENTS
 from api.gateway.openai.feedback import give
@@ -16,7 +17,7 @@ from api.gateway.openai.schemas import paths
 from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.wire import Wire
-from core import ModelManager, NotFound
+from core import ModelManager
 from core.formats.strict_json import encoded
 
 
@@ -28,7 +29,7 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
     elif exchange.method == "POST" and path in _POSTS:
         await _POSTS[path](exchange, mm, await exchange.json())
     else:
-        raise NotFound("There is nothing at this address.")
+        raise Nowhere
 
 
 async def _chat(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
@@ -48,14 +49,16 @@ async def _embeddings(exchange: Exchange, mm: ModelManager, body: dict[str, Any]
 
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
     """All models, or the one that is wanted."""
-    names = await asyncio.to_thread(names_for, mm, exchange.key)
-    found = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner, _ in names]
-    if exchange.path == f"{WIRE.prefix}/models":
-        return await exchange.answer(200, encoded({"object": "list", "data": found}))
-    for model in found:
-        if model["id"] == wanted:
-            return await exchange.answer(200, encoded(model))
-    raise NotFound(f"There is no model {wanted[:80]!r}.")
+    if wanted:
+        one = await asyncio.to_thread(named, mm, exchange.key, wanted)
+        await exchange.answer(200, encoded(_model(one)))
+        return
+    found = [_model(each) for each in await asyncio.to_thread(names_for, mm, exchange.key)]
+    await exchange.answer(200, encoded({"object": "list", "data": found}))
+
+
+def _model(named: Named) -> dict[str, Any]:
+    return {"id": named.name, "object": "model", "created": 0, "owned_by": named.owner}
 
 
 _POSTS = {"/chat/completions": _chat, "/embeddings": _embeddings, "/feedback": give}

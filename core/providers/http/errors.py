@@ -100,7 +100,19 @@ def words(status: int, raw: bytes) -> Upstream:
     if not isinstance(error, dict):
         return Upstream(status, message=redact(str(error)[:200]))
     code, kind, param = (str(error.get(name) or "")[:100] for name in ("code", "type", "param"))
-    return Upstream(status, code, kind, param, redact(str(error.get("message") or ""))[:2000])
+    return Upstream(status, code, kind, param, redact(_told(error))[:2000])
+
+
+def _told(value: Any) -> str:
+    """The words of an error, which lie where its server puts them: FastAPI's `detail` is a text or a list of faults."""
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(_told, value[:5])))
+    if not isinstance(value, dict):
+        return str(value or "")
+    told = next((text for name in ("message", "detail", "msg", "errors") if (text := _told(value.get(name)))), "")
+    place = value.get("loc")
+    where = ".".join(str(part) for part in place if part != "body") if isinstance(place, list) else ""
+    return f"{where}: {told}" if where and told else told
 
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:

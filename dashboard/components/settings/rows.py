@@ -51,6 +51,10 @@ def groups() -> dict[str, list[Row]]:
                 "Needed behind a reverse proxy; from other machines a key is always needed.",
             ),
             _row(
+                s, "Pages of other origins", "AIMM_CORS_ORIGINS", ", ".join(s.cors_origins) or "none",
+                "May ask by their visitors' browsers.",
+            ),
+            _row(
                 s, "Who may log in", "AIMM_LOGIN_ALLOWED", ", ".join(s.login_allowed) or "everybody",
                 "Mail addresses that the identity provider of Streamlit's secrets may let in.",
             ),
