@@ -20,7 +20,7 @@ from dashboard.charts.colours import Ink
 PANEL_PX, AXIS_PX, MAX_BAR_PX, MAX_LABELS = 110, 46, 40, 8
 LETTER_PX, SYMBOL_PX, TITLE_LETTER_PX = 6.6, 30, 7.3  # widths of legends and titles are told from their letters
 NARROW_LETTERS = 44  # of a title's line on a telephone
-STRIPES = 6
+STRIPES, MANY = 6, 60  # of a hatch; buckets
 MONEY = "$,~r"
 LINE = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
 Spec = dict[str, Any]
@@ -88,7 +88,7 @@ class Stack:
         y = self._y(form, columns.values(), is_count=form != MONEY)
         bars = self._layer(
             {"type": "bar", "size": self._bar_px(), "stroke": self._ink.ground, "strokeWidth": 0.5},
-            self._long(columns),
+            [row for row in self._long(columns) if row["value"]],
             y=y | {"field": "value", "aggregate": "sum", "stack": "zero"},
             color=self._colour(series),
             order={"field": "order", "type": "quantitative"},
@@ -130,7 +130,11 @@ class Stack:
     def _limit(self, limit: float | None, y: Spec) -> list[Spec]:
         mark = {"type": "rule", "strokeDash": [6, 4], "color": self._ink.warn, "strokeWidth": 1.5}
         rows = {"data": {"values": [{"limit": limit}]}}
-        return [] if limit is None else [rows | {"mark": mark, "encoding": {"y": y | {"field": "limit"}}}]
+        return (
+            []
+            if limit is None
+            else [rows | {"mark": mark | {"aria": False}, "encoding": {"y": y | {"field": "limit"}}}]
+        )
 
     def lines(self, title: str, series: Sequence[Series], form: str, *, unit: str = "") -> None:
         """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""
@@ -151,8 +155,7 @@ class Stack:
     def spec(self) -> Spec:
         hovered = {"or": [{"param": f"hover{at}", "empty": False} for at in range(len(self._panels))]}
         for panel in self._panels:
-            rule = panel["layer"][-2]
-            rule["encoding"]["opacity"] = {"condition": {"test": hovered, "value": 0.9}, "value": 0}
+            panel["layer"][-2]["transform"] = [{"filter": hovered}]  # the rule
         if self._panels:
             self._label(self._panels[-1])
         return {
@@ -160,7 +163,10 @@ class Stack:
             "spacing": 10,
             "resolve": {"scale": {"color": "independent"}},
             "padding": {"left": 0, "right": 6, "top": 4, "bottom": 4},
-            "config": config(self._ink),
+            # Of the brushes, which have no other place for a name; the other marks are told by the table.
+            "config": config(self._ink) | {"mark": {"description": "The range to zoom to"}},
+            # A long range has more marks than a page can hold as elements.
+            "usermeta": {"embedOptions": {"renderer": "svg" if self._span.n <= MANY else "canvas"}},
         }
 
     # The parts of a panel
@@ -179,7 +185,11 @@ class Stack:
         )
 
     def _layer(self, mark: Spec, rows: Sequence[Spec], **encoding: Spec) -> Spec:
-        return {"data": {"values": list(rows)}, "mark": mark, "encoding": {"x": self._x(), **encoding}}
+        return {
+            "data": {"values": list(rows)},
+            "mark": mark | {"aria": False},
+            "encoding": {"x": self._x(), **encoding},
+        }
 
     def _over(self, picked: str) -> list[Spec]:
         """The rule under the mouse in all panels, and what catches the mouse: an invisible bar a bucket.
@@ -224,8 +234,7 @@ class Stack:
         if not rows:
             return []
         mark = {"type": "rect", "color": self._ink.fail, "opacity": 0.1, "tooltip": None}
-        layer = {"data": {"values": rows}, "mark": mark, "encoding": {"x": self._x("a"), "x2": {"field": "b"}}}
-        return [layer]
+        return [self._layer(mark, rows, x=self._x("a"), x2={"field": "b"})]
 
     def _x(self, field: str = "mid") -> Spec:
         """The whole chosen range, whatever the data; milliseconds, which no browser's time zone shifts."""

@@ -16,6 +16,8 @@ from dashboard.frames import spend
 NOTABLE, ALARMING = 0.25, 1.0
 NOTABLE_POINTS, ALARMING_POINTS = -0.5, -2.0
 
+MOST_POINTS = 30  # of a course
+
 
 Compared = Literal["rise", "points", "plain"]
 
@@ -65,6 +67,7 @@ def show(now: Metrics, before: Metrics | None, times: pd.DataFrame, calls: dict[
     calls: The address of the calls in the Log.
     """
     courses = times.assign(tokens=times[["input", "cached", "thinking", "output"]].sum(axis=1))
+    together = pd.RangeIndex(len(times)) // -(-len(times) // MOST_POINTS)  # a small chart costs the browser much
     grid = st.grid("auto", min_column_width=150)
     for tile in TILES:
         found = _change(tile, now, before)
@@ -76,7 +79,7 @@ def show(now: Metrics, before: Metrics | None, times: pd.DataFrame, calls: dict[
             delta_color=_colour(tile, found),
             delta_arrow="off",
             help=tile.help,
-            chart_data=courses[tile.column].dropna().astype(float).tolist() or None,
+            chart_data=courses[tile.column].astype(float).groupby(together).mean().dropna().tolist() or None,
             chart_type="bar" if tile.column in ("cost $", "requests", "tokens") else "line",
         )
         is_rate = tile.compared == "points"
