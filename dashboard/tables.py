@@ -106,17 +106,21 @@ def money_column(label: str, values: Iterable[float | None], *, is_change: bool 
     return st.column_config.NumberColumn(label, format=form, **options)
 
 
-def opened(frame: pd.DataFrame | pa.Table, key: str, **options: Any) -> int | None:
-    """Draw a table of which a click on any cell opens the row; the row that was clicked, once."""
-    state = f"{key}_row"
+def opened(frame: pd.DataFrame | pa.Table, key: str, ids: Iterable[object], **options: Any) -> str | None:
+    """Draw a table of which a click on any cell opens the row; the id of the row that was clicked, once.
+
+    ids: Of its rows. A click is meant for what stood there when it was drawn, also where newer rows have come since.
+    """
+    state, drawn = f"{key}_row", f"{key}_ids"
 
     def clicked() -> None:
-        cells = st.session_state[key].selection.cells
-        st.session_state[state], st.session_state[_OPENED] = cells[0][0] if cells else None, key
+        cells, shown = st.session_state[key].selection.cells, st.session_state[drawn]
+        st.session_state[state], st.session_state[_OPENED] = shown[cells[0][0]] if cells else None, key
 
     show(frame, key=key, on_select=clicked, selection_mode="single-cell", placeholder=formatting.UNKNOWN, **options)
-    at = st.session_state.pop(state, None)
-    return at if at is not None and at < len(frame) else None
+    st.session_state[drawn] = [str(each) for each in ids]
+    found: str | None = st.session_state.pop(state, None)
+    return found
 
 
 def released() -> None:

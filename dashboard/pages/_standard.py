@@ -98,7 +98,7 @@ config = {
     "text": c.TextColumn("Text", width=280),
     "cost $": tables.money_column("Cost", shown["cost $"], width=100),
 }
-tables.opened(shown, "standard_table", column_config=config, row_height=36)
+tables.opened(shown, "standard_table", names, column_config=config, row_height=36)
 tables.show(shown.head(0), column_config=config)
 
 st.subheader("Intervals", anchor=False)

@@ -45,7 +45,7 @@ config = {
     "left": c.TextColumn("Time left", width=96),
 }
 shown = frame.assign(status=tables.chips(frame["status"]))
-at = tables.opened(shown, "experiments", column_config=config, row_height=40)
+at = tables.opened(shown, "experiments", known, column_config=config, row_height=40)
 if at is not None:
-    address.put("experiment", list(known)[at])
+    address.put("experiment", at)
     st.rerun()

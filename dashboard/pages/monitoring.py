@@ -15,31 +15,35 @@ address.check("range", monitoring.RANGES, "range")
 names = [ALL, *models.names_on_record()]
 address.check("monitor_model", names, "model")
 address.check("monitor_view", VIEWS, "view")
+row = st.container(horizontal=True, vertical_alignment="center")
+view = row.segmented_control(
+    "View", VIEWS, default=VIEWS[0], key="monitor_view", required=True, bind="query-params",
+    label_visibility="collapsed",
+)  # fmt: skip
+is_bill = view == "Reconcile"  # which has days of its own
 label = top.segmented_control(
     "Range", list(monitoring.RANGES), default="30d", key="range", required=True, bind="query-params",
-    label_visibility="collapsed", on_change=address.put, args=("zoom", None),
+    label_visibility="collapsed", on_change=address.put, args=("zoom", None), disabled=is_bill,
 ) or "30d"  # fmt: skip
-name = top.selectbox("Model", names, key="monitor_model", bind="query-params", width=220, label_visibility="collapsed")
+name = top.selectbox(
+    "Model", names, key="monitor_model", bind="query-params", width=220, label_visibility="collapsed", disabled=is_bill
+)
 simulated = top.toggle(
     "Simulated",
     value=not monitoring.has_calls(simulated=False),
     key="monitor_simulated",
     bind="query-params",
     help="Show simulated calls instead of real ones. The two are never added together.",
+    disabled=is_bill,
 )
 model = None if name == ALL else name
 of = monitoring.chosen(label, address.value("zoom"))
 
-row = st.container(horizontal=True, vertical_alignment="center")
-view = row.segmented_control(
-    "View", VIEWS, default=VIEWS[0], key="monitor_view", required=True, bind="query-params",
-    label_visibility="collapsed",
-)  # fmt: skip
 zoomed = f"Zoomed: {formatting.stretch(of.span.since, of.span.until)}"
-if of.is_zoomed and row.button(zoomed, icon=":material/close:", key="unzoom"):
+if of.is_zoomed and not is_bill and row.button(zoomed, icon=":material/close:", key="unzoom"):
     address.put("zoom", None)
     st.rerun()
-if view == "Reconcile":
+if is_bill:
     reconcile.show()
     st.stop()
 

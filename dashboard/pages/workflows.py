@@ -77,14 +77,14 @@ def begin(is_clicked: bool, workflow: Workflow | str, text: str, **options: Any)
 def runs_table(found: Sequence[WorkflowRun]) -> None:
     frame = workflows.runs(found)
     at = tables.opened(
-        frame, "flow_runs",
+        frame, "flow_runs", frame["id"],
         column_config={
             "started": tables.TIME | {"label": "Started"}, "id": None,
             "steps": st.column_config.ProgressColumn("Steps done", format="%.0f%%", min_value=0, max_value=100),
         },
     )  # fmt: skip
     if at is not None:
-        run.show_only(frame["id"][at])
+        run.show_only(at)
         st.rerun()
 
 

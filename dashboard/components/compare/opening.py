@@ -46,6 +46,8 @@ def history() -> None:
         "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=140),
         "id": None,
     }
-    at = tables.opened(frame, "compare_history", column_config=config, height=640 if len(frame) > 17 else "auto")
+    at = tables.opened(
+        frame, "compare_history", frame["id"], column_config=config, height=640 if len(frame) > 17 else "auto"
+    )
     if at is not None:
-        show(str(frame["id"][at]))
+        show(at)

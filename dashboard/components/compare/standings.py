@@ -102,8 +102,8 @@ def _votes(cast: Sequence[Vote]) -> None:
     config = {side: tables.model_column(chips, chips, label=side) for side in "AB"}
     config |= {"time": tables.TIME, "blind": st.column_config.CheckboxColumn("Blind", width=70), "id": None}
     st.subheader("Votes", anchor=False)
-    at = tables.opened(frame, "votes_table", column_config=config)
+    at = tables.opened(frame, "votes_table", frame["id"], column_config=config)
     if n_hidden:
         st.caption(f"Votes on blind comparisons that you have yet to vote on, left out here: {n_hidden}.")
     if at is not None:
-        opening.show(str(frame["id"][at]))
+        opening.show(at)

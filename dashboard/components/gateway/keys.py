@@ -76,11 +76,12 @@ def _table(keys: list[Key]) -> None:
     at = tables.opened(
         frame.drop(columns=empty),
         "gateway_keys",
+        [key.id for key in keys],
         column_config=config,
         row_height=36,
     )
     if at is not None:
-        address.put("key", keys[at].id)
+        address.put("key", at)
     st.caption("Click a key to see its limits, change or revoke it.")
 
 

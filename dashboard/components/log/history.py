@@ -43,9 +43,9 @@ def _read(mode: Mode, unseen: list[str], limit: int, **filters: Any) -> Drawn:
 
 def draw(drawn: Drawn, key: str, **options: Any) -> list[str]:
     """Draw calls, of which a click on any cell opens one; the ids of those that are shown, in their order."""
-    at = tables.opened(drawn.table, key, column_config=drawn.config, row_height=32, **options)
+    at = tables.opened(drawn.table, key, drawn.ids, column_config=drawn.config, row_height=32, **options)
     if at is not None:
-        address.put("call", drawn.ids[at])
+        address.put("call", at)
     return drawn.ids
 
 

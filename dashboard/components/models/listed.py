@@ -40,10 +40,15 @@ def show() -> None:
     empty = [name for name in ("unpriced", "from") if not frame[name].notna().any() or not any(frame[name])]
     shown = frame.drop(columns=["id", *empty]).assign(model=tables.chips(frame["model"], LETTERS))
     at = tables.opened(
-        shown, "models_table", column_config=config, row_height=32, height=HEIGHT if len(frame) > 17 else "auto"
+        shown,
+        "models_table",
+        frame["id"],
+        column_config=config,
+        row_height=32,
+        height=HEIGHT if len(frame) > 17 else "auto",
     )
     if at is not None:
-        address.put("model_of", str(frame["id"].iloc[at]))
+        address.put("model_of", at)
     st.caption(_CAPTION)
     dialog()
 

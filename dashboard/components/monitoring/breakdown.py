@@ -44,12 +44,14 @@ def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
         st.caption(formatting.plain(f"{found.moved}, {AGAINST['model' if dimension == 'model' else 'other']}."))
     table, config = _drawn(dimension, of, model, simulated, mode)
     height: Any = "auto" if len(table) <= ROWS else 36 * (ROWS + 1)
-    at = tables.opened(table, f"by_{dimension}", column_config=config, row_height=36, height=height)
+    at = tables.opened(
+        table, f"by_{dimension}", found.frame["name"], column_config=config, row_height=36, height=height
+    )
     notes = [found.rest, f"{found.n_more:,} more are not shown." if found.n_more else ""]
     notes += ["" if dimension == "model" else f"Whole days{formatting.of_utc()}."]
     st.caption(formatting.plain(" ".join(note for note in notes if note)))
     if at is not None:
-        calls_of(found.window, simulated, **{"model": model, dimension: str(found.frame["name"].iloc[at])})
+        calls_of(found.window, simulated, **{"model": model, dimension: at})
 
 
 @kept

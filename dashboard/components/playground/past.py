@@ -32,7 +32,7 @@ def show() -> None:
         },
     )
     time = st.column_config.DatetimeColumn("Time", format="D MMM HH:mm", width=100)
-    at = tables.opened(frame, "playground_history", column_config={"time": time}, row_height=32)
+    at = tables.opened(frame, "playground_history", [g.id for g in last], column_config={"time": time}, row_height=32)
     if at is not None:
-        address.put("conversation", last[at].id)
+        address.put("conversation", at)
         st.rerun()

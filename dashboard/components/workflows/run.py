@@ -178,11 +178,11 @@ def _timeline(run: WorkflowRun) -> None:
         st.vega_lite_chart(spec=_chart(run, theme.mode()), key="run_live", width="stretch")
     names = [each.model for each in run.steps]
     at = tables.opened(
-        workflows.steps(run).assign(model=tables.chips(names)), "run_steps",
+        workflows.steps(run).assign(model=tables.chips(names)), "run_steps", [each.step for each in run.steps],
         column_config={"model": tables.model_column(names, models.colours(theme.mode()))},
     )  # fmt: skip
     if at is not None:
-        address.put("step", run.steps[at].step)
+        address.put("step", at)
         st.rerun()
 
 
