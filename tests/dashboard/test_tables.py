@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -109,3 +111,17 @@ def test_long_names_keep_their_ends_and_stand_for_one_option_each():
 
     assert [option["value"] for option in column["type_config"]["options"]] == ["gpt-5", "gemini-2.…-09-2025"]
     assert tables.chips(["gemini-2.5-flash-preview-09-2025"], 18) == [["gemini-2.…-09-2025"]]
+
+
+def test_a_click_opens_the_row_that_stood_there_and_once(monkeypatch: pytest.MonkeyPatch):
+    given: dict[str, Any] = {}
+    state = {"calls": SimpleNamespace(selection=SimpleNamespace(cells=[(0, "id")]))}
+    monkeypatch.setattr(st, "dataframe", lambda _data, **options: given.update(options))
+    monkeypatch.setattr(st, "session_state", state)
+
+    def drawn(*ids: str) -> str | None:
+        return tables.opened(pd.DataFrame({"id": ids}), "calls", ids)
+
+    assert drawn("old", "older") is None
+    given["on_select"]()
+    assert [drawn("new", "old", "older"), drawn("new", "old", "older")] == ["old", None]
