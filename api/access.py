@@ -47,8 +47,8 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
-        if scope["type"] != "http":  # nothing here speaks over a WebSocket
-            return await send({"type": "websocket.close", "code": 1008})
+        if scope["type"] != "http":
+            return await _refuse_websocket(scope, send)
         scope[KEY] = None
         if scope["path"] not in _OPEN and scope["path"] != "/":
             try:
@@ -136,6 +136,15 @@ def _not_from_here(scope: Scope) -> str:
     if origin and not scope.get(TRUSTED) and not _is_local_origin(origin):
         return "Pages of other sites may not ask a server on this machine."
     return ""
+
+
+async def _refuse_websocket(scope: Scope, send: Send) -> None:
+    """Nothing here speaks over a WebSocket: clients that try one first turn to HTTP at once when they hear 426."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await send({"type": "websocket.http.response.start", "status": 426, "headers": [(b"content-length", b"0")]})
+    await send({"type": "websocket.http.response.body", "body": b""})
 
 
 def _key_of(scope: Scope) -> bytes:

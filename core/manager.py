@@ -30,6 +30,7 @@ from core.keys.logins import LoginService
 from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
 from core.log.service import LogService
+from core.log.stored_responses import StoredResponses
 from core.models.scopes import budget_check
 from core.models.seen import SeenModels
 from core.models.service import ModelService
@@ -145,6 +146,7 @@ class ModelManager(CallMethods):
             log_content=self.settings.log_content,
         )
         self.log = LogService(self.database, self.prices.with_receipts, self.calls.running)
+        self.responses = StoredResponses(*self._db)
 
     def _open_features(self) -> None:
         """The features, which are built on calls."""
@@ -185,6 +187,7 @@ class ModelManager(CallMethods):
             self.budgets.release_dead,
             self.breakers.refresh,
             self._cache.forget_old,
+            self.responses.forget_old,
             self.alerts.evaluate,
             self.alerts.outbox.deliver,
             self.experiments.traffic.settle_runs,

@@ -136,4 +136,4 @@ def error_form(wire: "Wire | None", error: AimmError, call: "Call | None" = None
     """The status and the body of an error, in the form that callers of a wire read. call: The one that failed."""
     if wire is None:
         return plain_error(error)
-    return wire.error(error, call is not None and call.answerer.wire == wire.name)
+    return wire.error(error, call is not None and wire.name in call.answerer.wires)

@@ -6,10 +6,11 @@ from api.gateway.anthropic.routes import WIRE as ANTHROPIC
 from api.gateway.clients import Client
 from api.gateway.gemini.routes import WIRE as GEMINI
 from api.gateway.openai.routes import WIRE as OPENAI
+from api.gateway.responses.routes import WIRE as RESPONSES
 from api.gateway.wire import Wire
 
 # The first that owns an address answers it.
-WIRES: tuple[Wire, ...] = (ANTHROPIC, OPENAI, GEMINI)
+WIRES: tuple[Wire, ...] = (ANTHROPIC, RESPONSES, OPENAI, GEMINI)
 
 
 def wire_of(path: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Wire | None:

@@ -1,7 +1,7 @@
 """The part of an answer that all wires share: start the call, hand on its chunks, tell at the end what it cost."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
@@ -31,8 +31,20 @@ class Answer(Protocol):
     def error_event(self, raw: bytes) -> bytes: ...
 
 
-async def respond(exchange: "Exchange", mm: ModelManager, request: Request, origin: Origin, answer: Answer) -> None:
+Keep = Callable[[Generation, Call, bytes], Awaitable[None]]
+
+
+async def respond(
+    exchange: "Exchange",
+    mm: ModelManager,
+    request: Request,
+    origin: Origin,
+    answer: Answer,
+    keep: Keep | None = None,
+) -> None:
     """Answer a request. A caller who leaves stops the call; what came is recorded.
+
+    keep: Is awaited once the answer is whole, with its bytes if it is no stream, before its caller hears of that.
 
     Raises:
         AimmError: Nothing was sent yet. CallerLeft.
@@ -44,9 +56,9 @@ async def respond(exchange: "Exchange", mm: ModelManager, request: Request, orig
     headers = CallHeaders(mm, call)
     try:
         if request.is_streamed:
-            await _stream(exchange, pipe, answer, headers, leaving)
+            await _stream(exchange, pipe, answer, headers, leaving, keep)
         else:
-            await _whole(exchange, pipe, answer, headers, leaving)
+            await _whole(exchange, pipe, answer, headers, leaving, keep)
     except AimmError as error:
         if exchange.has_begun:
             raise
@@ -56,7 +68,12 @@ async def respond(exchange: "Exchange", mm: ModelManager, request: Request, orig
 
 
 async def _whole(
-    exchange: "Exchange", pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
+    exchange: "Exchange",
+    pipe: Pipe,
+    answer: Answer,
+    headers: "CallHeaders",
+    leaving: "asyncio.Future[None]",
+    keep: Keep | None,
 ) -> None:
     call = headers.call
     chunks: list[Chunk] = []
@@ -65,11 +82,18 @@ async def _whole(
     g = answered(call, has_left=leaving.done())
     raws = [chunk.raw for chunk in chunks if chunk.raw is not None]
     raw = raws[0] if len(raws) == 1 else answer.whole(g, call, chunks)
+    if keep is not None:
+        await keep(g, call, raw)
     await exchange.answer(200, raw, headers.at_end(g))
 
 
 async def _stream(
-    exchange: "Exchange", pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
+    exchange: "Exchange",
+    pipe: Pipe,
+    answer: Answer,
+    headers: "CallHeaders",
+    leaving: "asyncio.Future[None]",
+    keep: Keep | None,
 ) -> None:
     call, was_raw = headers.call, False
     while (chunk := await _next(exchange, pipe, answer.ping if not was_raw else b"")) is not None:
@@ -89,6 +113,8 @@ async def _stream(
     if not exchange.has_begun:
         await exchange.begin_stream(headers.at_end(g))
     last = answer.end(g, call, was_raw=was_raw) + headers.comment(answer, g) + answer.done()
+    if keep is not None:
+        await keep(g, call, b"")
     await exchange.write(last, more=False)
 
 

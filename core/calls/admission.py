@@ -209,7 +209,7 @@ def check_parameters(request: Request, model: Model) -> None:
 def _fitted(request: Request, state: Accumulator, provider: Provider, model: Model) -> Request:
     """The request without the parameters that this model does not take; who speaks the caller's wire judges itself."""
     native, parameters, state.ignored = request.native, request.parameters, ""
-    if native is not None and native.wire == provider.wire:
+    if native is not None and native.wire in provider.wires:
         if native.is_bound and request.system != native.system:
             _leave_out(
                 state, "the system prompt of its alias or experiment, to which its thoughts are not bound", model

@@ -30,7 +30,7 @@ OnChunk = Callable[[Chunk | None], None]
 class Answerer:
     """The model that answers a call and who pays for it, as far as that is known before the first chunk.
 
-    wire: The vendor's.
+    wires: The vendor's.
     price_id: Of the usual price.
     spender: The one whose budgets pay.
     fallback_from: "model error" of the model that should have answered; empty = it does.
@@ -39,7 +39,7 @@ class Answerer:
     """
 
     model: Model | None = None
-    wire: str = ""
+    wires: tuple[str, ...] = ()
     price_id: str = ""
     spender: Spender | None = None
     fallback_from: str = ""
@@ -354,7 +354,7 @@ class Accumulator:
     def turn_to(self, provider: Provider, model: Model) -> None:
         """Turn to a model: the first, a fallback, or the one of a downgrade."""
         self.provider, self.model = provider, model
-        self.answerer = replace(self.answerer, model=model, wire=provider.wire)
+        self.answerer = replace(self.answerer, model=model, wires=provider.wires)
 
     def fall_back(self, note: str) -> None:
         """Begin anew for the next model; what was spent in time and money before stays known."""

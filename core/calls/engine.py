@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from core.background import BackgroundLoop
 from core.budgets.ledger import Ledger
@@ -262,6 +262,8 @@ class CallEngine:
         deadline = state.started_at + self._timeout_s
         provider, model = await self._registry.resolve(name)
         check_parameters(call.request, model)
+        if call.request.native_for("responses") is not None and (learn := getattr(provider, "learn_wires", None)):
+            await learn()  # of servers that speak OpenAI's wire some know only chat
         state.turn_to(provider, model)
         # Where a caller's texts must not be written down, no response is cached either.
         if call.origin.cache_s and self.recorder.kept(call.origin) == "full":
@@ -278,7 +280,7 @@ class CallEngine:
         while names:
             with contextlib.suppress(AimmError):
                 provider, _ = await self._registry.resolve(names[0])
-                if provider.wire not in refused_on:
+                if not set(provider.wires) & set(refused_on):
                     break
             names = names[1:]
         return names
@@ -290,8 +292,9 @@ class CallEngine:
         """
         if not isinstance(error, InvalidRequest):
             return ()
-        wire: Any = (call.state.provider or (await self._registry.resolve(name))[0]).wire
-        return (wire,) if call.request.native_for(wire) is None else (wire, "simulated")
+        wires = (call.state.provider or (await self._registry.resolve(name))[0]).wires
+        native = call.request.native
+        return wires if native is None or native.wire not in wires else (*wires, "simulated")
 
     async def _fall_back(self, call: Call, name: str, error: AimmError, to: str) -> None:
         """Turn to the next model, once the cost of the one that failed is in the ledger."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from core.domain.message import Message as Message
-from core.domain.message import Tool, ToolCall, ToolResult
+from core.domain.message import Thought, Tool, ToolCall, ToolResult
 from core.errors import InvalidRequest
 from core.formats.strict_json import unwritable
 from core.formats.text import as_list
@@ -19,7 +19,7 @@ Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
 Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo"]
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
 Operation = Literal["chat", "embeddings"]
-Wire = Literal["openai", "gemini", "anthropic"]
+Wire = Literal["openai", "responses", "gemini", "anthropic"]
 MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority", "fast")
@@ -152,6 +152,9 @@ class Native:
     only: What nobody else can be told, though the caller relies on it.
     ignored: What others are not told, and need not be.
     is_bound: The vendor refuses it under another system prompt.
+    whole: The body with what it only refers to, from our own records; None = it refers to nothing, or to what is
+        not there.
+    kept_by: The provider that has kept all it refers to.
     """
 
     wire: Wire
@@ -163,6 +166,8 @@ class Native:
     only: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     is_bound: bool = False
+    whole: Mapping[str, Any] | None = None
+    kept_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,10 +293,12 @@ class Chunk:
 
     raw: The vendor's own bytes of it, whole events, for a caller who speaks the same wire; None = to be written anew.
     reason: The vendor's own word for an end that is not a good one.
+    thought: A thought that has ended, with its signature; its text came before.
     """
 
     text: str = ""
     thinking: str = ""
+    thought: Thought | None = None
     tools: tuple[ToolDelta, ...] = ()
     raw: bytes | None = None
     quota: Quota | None = None

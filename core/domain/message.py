@@ -4,7 +4,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from core.formats import strict_json as json
 
@@ -56,7 +56,18 @@ class ToolResult:
     media: tuple[Media, ...] = ()
 
 
-Part = str | Media | ToolCall | ToolResult
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A thought of Claude's, with the signature without which Anthropic does not take it back.
+
+    text: Empty = it is hidden, and the signature is its data.
+    """
+
+    text: str
+    signature: str
+
+
+Part = str | Media | ToolCall | ToolResult | Thought
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,18 @@ class Tool:
     is_strict: bool = False
 
 
+class Conversation(NamedTuple):
+    """The input of a request to Responses, with all that it refers to.
+
+    items: None = some of it is not here.
+    kept_by: The provider that holds all it refers to; empty = it refers to nothing, or several do.
+    """
+
+    items: list[dict[str, Any]] | None
+    kept_by: str = ""
+    refers: bool = False
+
+
 # Signatures of other vendors, where a wire has a place for those of its own only
 
 _FOREIGN = "aimm."
@@ -131,6 +154,23 @@ def to_foreign(signature: str) -> str:
 def from_foreign(text: Any) -> str | None:
     """The signature within; None = the vendor of the wire made it."""
     return text.removeprefix(_FOREIGN) if isinstance(text, str) and text.startswith(_FOREIGN) else None
+
+
+def sealed(thought: Thought) -> str:
+    """A thought as one text, for wires that give thoughts back as such."""
+    return to_foreign(json.dumps([thought.text, thought.signature], ensure_ascii=False))
+
+
+def unsealed(text: Any) -> "Thought | str | None":
+    """A thought of Claude's, or a signature of Gemini's; None = the vendor of the wire made it."""
+    inner = from_foreign(text)
+    if inner is None or not inner.startswith("["):
+        return inner
+    try:
+        thought, signature = json.loads(inner)
+    except ValueError:
+        return ""
+    return Thought(str(thought), str(signature))
 
 
 def letters_only(call_id: str) -> str:

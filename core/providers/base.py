@@ -1,10 +1,21 @@
 """The interface of a provider: one asynchronous stream, and a list of its models."""
 
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from core.domain.generation import CHARGED, COUNTS, MORE_TOKENS, Chunk, FinishReason, Message, Model, Request, Usage
+from core.domain.generation import (
+    CHARGED,
+    COUNTS,
+    MORE_TOKENS,
+    Chunk,
+    FinishReason,
+    Message,
+    Model,
+    Quota,
+    Request,
+    Usage,
+)
 from core.domain.message import ToolCall, ToolResult, read_arguments
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
@@ -115,6 +126,22 @@ def tier_of(said: Any) -> str | None:
     return "standard" if word in ("default", "on_demand", "standard") else word
 
 
+def one_chunk(chunks: Sequence[Chunk], raw: bytes | None, quota: Quota | None = None) -> Chunk:
+    """One chunk of several; the last word on usage, end and model counts."""
+    found = Chunk(
+        raw=raw,
+        quota=quota,
+        text="".join(chunk.text for chunk in chunks),
+        thinking="".join(chunk.thinking for chunk in chunks),
+        tools=tuple(tool for chunk in chunks for tool in chunk.tools),
+    )
+    for chunk in chunks:
+        for name in ("usage", "finish_reason", "reason", "response_model", "service_tier"):
+            if (value := getattr(chunk, name)) is not None:
+                setattr(found, name, value)
+    return found
+
+
 def as_object(text: str) -> dict[str, Any]:
     """The JSON object of a text; empty where it is none."""
     try:
@@ -189,11 +216,11 @@ class KeyCheck(NamedTuple):
 class Provider(Protocol):
     """A vendor or server that answers.
 
-    wire: The wire it speaks; a request that came in the same one is sent on as it came.
+    wires: The wires it speaks, its usual one first; a request that came in one of them is sent on as it came.
     """
 
     name: str
-    wire: str
+    wires: tuple[str, ...]
 
     def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         """One attempt. Raises AimmError only; a stream without a finish reason was cut off."""

@@ -59,7 +59,7 @@ class SimulatedProvider:
     """Models that answer without a vendor. speed: Times as fast as life; 0 = no waiting at all."""
 
     name = "simulated"
-    wire = "simulated"
+    wires: tuple[str, ...] = ("simulated",)
 
     def __init__(self, *, speed: float = 1.0) -> None:
         self._speed = speed

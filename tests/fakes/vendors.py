@@ -183,6 +183,9 @@ def failure(status: int, message: str, code: str = "", headers: dict[str, str] |
     return Reply(status=status, body={"error": {"message": message, "type": code, "code": code}}, headers=headers or {})
 
 
+from tests.fakes import responses  # noqa: E402 - which is written with the words above
+
+
 class FakeVendor:
     """Answers /v1/chat/completions, /v1/messages, /v1/messages/count_tokens and /v1/models."""
 
@@ -195,6 +198,7 @@ class FakeVendor:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.models = models
+        self.stored: set[str] = set()  # ids of responses and items that it keeps
         self.cut_off = threading.Event()
         self._queue: deque[Reply] = deque()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -212,6 +216,7 @@ class FakeVendor:
         """Forget what is queued, what was asked, and who left."""
         self._queue.clear()
         self.requests.clear()
+        self.stored.clear()
         self.headers.clear()
         self.cut_off.clear()
 
@@ -224,6 +229,8 @@ class FakeVendor:
             return self._queue.popleft()
         if path.endswith("/embeddings"):
             return Reply(body=as_embeddings(body))
+        if path.endswith("/responses"):
+            return responses.response_answer()
         return anthropic_answer() if path.endswith("/messages") else openai_answer()
 
     def close(self) -> None:
@@ -258,6 +265,10 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
                     error = {"type": "invalid_request_error", "message": refusal}
                     self._json(400, {"type": "error", "error": error, "request_id": "req_1"}, {})
                     return
+            if self.path.endswith("/responses") and (refused := responses.refusal(body, fake.stored)):
+                status, code, words = refused
+                self._json(status, failure(status, words, code).body, {})
+                return
             reply = fake.take(self.path, body)
             time.sleep(reply.hang_s)
             try:
@@ -269,6 +280,7 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
                     self._stream(reply)
                 else:
                     as_one = as_message if self.path.endswith("/messages") else as_completion
+                    as_one = responses.as_response if self.path.endswith("/responses") else as_one
                     self._json(reply.status, as_one(reply.events), reply.headers, reply)
             except (BrokenPipeError, ConnectionResetError):
                 fake.cut_off.set()

@@ -18,7 +18,7 @@ from api.openapi import (
     parameter,
 )
 
-_ERROR = object_of(
+ERROR = object_of(
     {"error": object_of({"message": TEXT, "type": TEXT, "param": maybe(TEXT), "code": maybe(TEXT)}, "message")}, "error"
 )
 _CONTENT = maybe(either(TEXT, list_of(object_of({"type": TEXT}, "type"))))
@@ -119,12 +119,12 @@ def paths() -> Schema:
     once = parameter("Idempotency-Key", {**TEXT, "maxLength": 255}, "Sent twice with one body, it is recorded once.")
     return {
         "/v1/chat/completions": {
-            "post": operation("Chat", _COMPLETION, _ERROR, body=_CHAT, parameters=ASKED, stream=True)
+            "post": operation("Chat", _COMPLETION, ERROR, body=_CHAT, parameters=ASKED, stream=True)
         },
-        "/v1/embeddings": {"post": operation("Embeddings", _VECTORS, _ERROR, body=_EMBED, parameters=ASKED)},
-        "/v1/models": {"get": operation("Models, aliases and running experiments", models, _ERROR)},
-        "/v1/models/{model}": {"get": operation("One of them", _LISTED, _ERROR, parameters=[IN_PATH])},
+        "/v1/embeddings": {"post": operation("Embeddings", _VECTORS, ERROR, body=_EMBED, parameters=ASKED)},
+        "/v1/models": {"get": operation("Models, aliases and running experiments", models, ERROR)},
+        "/v1/models/{model}": {"get": operation("One of them", _LISTED, ERROR, parameters=[IN_PATH])},
         "/v1/feedback": {
-            "post": operation("What became of an answer", recorded, _ERROR, body=_FEEDBACK, parameters=[once])
+            "post": operation("What became of an answer", recorded, ERROR, body=_FEEDBACK, parameters=[once])
         },
     }

@@ -24,7 +24,7 @@ class AnthropicProvider:
     """One key, one client."""
 
     name = "anthropic"
-    wire = "anthropic"
+    wires: tuple[str, ...] = ("anthropic",)
 
     def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}

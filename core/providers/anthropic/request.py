@@ -1,12 +1,12 @@
 """Requests of Anthropic's messages API."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
-from core.domain.message import Media, Message, Part, ToolCall, ToolResult, from_foreign, letters_only
+from core.domain.message import Media, Message, Part, Thought, ToolCall, ToolResult, from_foreign, letters_only
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 from core.providers.anthropic import schemas
@@ -133,10 +133,9 @@ def _parameters(request: Request) -> dict[str, Any]:
     p = request.parameters
     body = {"max_tokens": p.max_tokens or LONGEST, **_said(p, request.model)}
     thinking = body.pop("thinking", None)
-    # With thinking on, a turn that called tools must give its thoughts back, and other wires do not carry them; and no
-    # call of a tool can be asked for.
-    has_results = any(isinstance(part, ToolResult) for part in request.messages[-1].parts)
-    if thinking is None or has_results or choice_of(request)[0] in ("required", "tool"):
+    # With thinking on, a turn that called tools must give its thoughts back, which not all wires carry; and no call of
+    # a tool can be asked for.
+    if thinking is None or _lacks_thoughts(request.messages) or choice_of(request)[0] in ("required", "tool"):
         return body
     if "budget_tokens" in thinking:
         body["max_tokens"] = p.max_tokens or LONGEST + thinking["budget_tokens"]
@@ -144,6 +143,14 @@ def _parameters(request: Request) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in ("temperature", "top_p")} | {
         "thinking": thinking
     }
+
+
+def _lacks_thoughts(turns: Sequence[Message]) -> bool:
+    """True where the results of tools are given to a turn that begins without its thoughts."""
+    if not any(isinstance(part, ToolResult) for part in turns[-1].parts):
+        return False
+    asked = turns[-2].content if len(turns) > 1 else ()
+    return not (asked and isinstance(asked[0], Thought))
 
 
 def _said(p: Parameters, model: str) -> dict[str, Any]:
@@ -205,6 +212,10 @@ def _to_block(part: Part) -> dict[str, Any]:
         return {"type": "text", "text": part}
     if isinstance(part, ToolCall):
         return {"type": "tool_use", "id": letters_only(part.id), "name": part.name, "input": as_input(part.arguments)}
+    if isinstance(part, Thought):
+        if not part.text:
+            return {"type": "redacted_thinking", "data": part.signature}
+        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     if isinstance(part, ToolResult):
         said: Any = part.text
         if part.media:

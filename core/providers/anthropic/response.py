@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.domain.generation import Chunk, FinishReason, ToolDelta
-from core.domain.message import to_arguments
+from core.domain.message import Thought, to_arguments
 from core.providers.anthropic.usage import served_tier, to_usage
-from core.providers.base import UNUSUAL
+from core.providers.base import UNUSUAL, one_chunk
 from core.providers.http.events import Event
 
 _FINISH: dict[str, FinishReason] = {
@@ -24,6 +24,7 @@ class Reader:
         # Number of the content block -> its input, until a piece of it has come. Nothing at all means no arguments,
         # which is known once another block begins, or the message ends and not at its length.
         self._inputs: dict[Any, Any] = {}
+        self._thoughts: dict[Any, list[str]] = {}  # number of the content block -> its text and its signature
 
     def read(self, event: dict[str, Any]) -> Chunk | None:
         kind = event.get("type")
@@ -44,7 +45,7 @@ class Reader:
                 if text:
                     self._inputs.pop(at, None)
                 return Chunk(tools=(ToolDelta(index=self._tools.setdefault(at, len(self._tools)), arguments=text),))
-            return Chunk(text=str(delta.get("text") or ""), thinking=str(delta.get("thinking") or ""))
+            return self._said(event.get("index"), delta)
         if kind == "content_block_stop":
             return self._stopped(event.get("index"))
         if kind == "message_delta":
@@ -60,7 +61,7 @@ class Reader:
         if not keeps_raw:
             return found
         raw = b"".join(event.raw for event in events if not event.value or event.value.get("type") != "message_stop")
-        return [_joined(found, raw)] if found or raw else []
+        return [one_chunk(found, raw)] if found or raw else []
 
     def whole(self, message: dict[str, Any], raw: bytes | None = None) -> list[Chunk]:
         """A message that came as one. raw: Its bytes, to be handed on."""
@@ -68,16 +69,26 @@ class Reader:
         tier = served_tier(self._counts)
         found = [Chunk(response_model=message.get("model"), usage=to_usage(self._counts), service_tier=tier)]
         for at, block in enumerate(message.get("content") or ()):
-            found += [chunk for chunk in (self._started(at, block), self._stopped(at)) if chunk]
-            if block.get("type") != "tool_use":
-                found.append(Chunk(text=str(block.get("text") or ""), thinking=str(block.get("thinking") or "")))
+            said = self._said(at, block) if block.get("type") in ("text", "thinking") else None
+            found += [chunk for chunk in (self._started(at, block), said, self._stopped(at)) if chunk]
         # It came as a whole, so it is no broken one where it does not say why it ended.
         has_said = any(chunk.text or chunk.tools for chunk in found)
         found.append(self._ended(message.get("stop_reason") or ("unknown" if has_said else None)))
-        return found if raw is None else [_joined(found, raw)]
+        return found if raw is None else [one_chunk(found, raw)]
+
+    def _said(self, at: Any, delta: dict[str, Any]) -> Chunk:
+        """The text of a delta, or of a whole block; of a thought, also for its end."""
+        thinking, signature = str(delta.get("thinking") or ""), delta.get("signature") or delta.get("data")
+        if thinking or signature:
+            thought = self._thoughts.setdefault(at, ["", ""])
+            thought[0] += thinking
+            thought[1] += str(signature or "")
+        return Chunk(text=str(delta.get("text") or ""), thinking=thinking)
 
     def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
         tools = self._bare()
+        if block.get("type") == "redacted_thinking":
+            self._said(at, block)
         if block.get("type") == "tool_use":
             index = self._tools[at] = len(self._tools)
             self._inputs[at] = block.get("input")
@@ -86,7 +97,9 @@ class Reader:
         return Chunk(tools=tools) if tools else None
 
     def _stopped(self, at: Any) -> Chunk | None:
-        """The arguments of a call that came as a whole."""
+        """The arguments of a call that came as a whole, and what is known of a thought at its end."""
+        if (said := self._thoughts.pop(at, None)) and said[1]:
+            return Chunk(thought=Thought(*said))
         if self._inputs.get(at) in (None, {}, ""):
             return None
         arguments = to_arguments(self._inputs.pop(at))
@@ -109,18 +122,3 @@ class Reader:
             reason=str(reason)[:300] if finish in UNUSUAL else None,
             service_tier=served_tier(self._counts),
         )
-
-
-def _joined(chunks: Sequence[Chunk], raw: bytes) -> Chunk:
-    """One chunk of several; the last word on usage, end and model counts."""
-    found = Chunk(
-        raw=raw,
-        text="".join(chunk.text for chunk in chunks),
-        thinking="".join(chunk.thinking for chunk in chunks),
-        tools=tuple(tool for chunk in chunks for tool in chunk.tools),
-    )
-    for chunk in chunks:
-        for name in ("usage", "finish_reason", "reason", "response_model", "service_tier"):
-            if (value := getattr(chunk, name)) is not None:
-                setattr(found, name, value)
-    return found

@@ -32,7 +32,7 @@ class GeminiProvider:
     """One key, one client; made on the event loop that uses it."""
 
     name = "gemini"
-    wire = "gemini"
+    wires: tuple[str, ...] = ("gemini",)
 
     def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         self._api_key = api_key

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
-from core.domain.message import Media, Message, Part, ToolCall, ToolResult
+from core.domain.message import Media, Message, Part, Thought, ToolCall, ToolResult
 from core.providers.base import as_input, as_object, check_results, choice_of, joined
 
 # What Gemini takes in place of the signature of a call that it did not make itself, or whose signature a wire lost.
@@ -106,7 +106,7 @@ def _generation_config(p: Parameters) -> dict[str, Any]:
 
 
 def _to_content(message: Message, before: Message | None) -> dict[str, Any]:
-    parts = [_to_part(part) for part in _in_order(message, before)]
+    parts = [_to_part(part) for part in _in_order(message, before) if not isinstance(part, Thought)]
     # Older models take no media within a result.
     parts += [_to_data(medium) for part in message.parts if isinstance(part, ToolResult) for medium in part.media]
     return {"role": message.role, "parts": parts or [{"text": ""}]}
@@ -123,7 +123,7 @@ def _in_order(message: Message, before: Message | None) -> tuple[Part, ...]:
     return tuple(next(ordered) if isinstance(part, ToolResult) else part for part in message.content)
 
 
-def _to_part(part: Part) -> dict[str, Any]:
+def _to_part(part: str | Media | ToolCall | ToolResult) -> dict[str, Any]:
     if isinstance(part, str):
         return {"text": part}
     if isinstance(part, ToolCall):

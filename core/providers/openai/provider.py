@@ -4,14 +4,16 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from core.domain.generation import Chunk, Model, Native, Request
-from core.errors import InvalidRequest
+from core.errors import AimmError, InvalidRequest
 from core.providers.base import KeyCheck
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
 from core.providers.http.network import Network
 from core.providers.key_check import checked
+from core.providers.openai import responses
 from core.providers.openai.request import as_came, to_body
 from core.providers.openai.response import merged, to_chunk, to_text
+from core.providers.openai.responses import ResponseReader
 from core.providers.openai.usage import to_usage
 from core.providers.tool_calls import CallReader
 
@@ -27,8 +29,6 @@ class OpenAIProvider:
     is_own: OpenAI itself, whose newer names for parameters others do not know.
     """
 
-    wire = "openai"
-
     def __init__(
         self,
         name: str,
@@ -41,6 +41,8 @@ class OpenAIProvider:
     ) -> None:
         self.name = name
         self._is_own = is_own
+        self.wires: tuple[str, ...] = ("openai", "responses") if is_own else ("openai",)
+        self._knows_wires = is_own
         # Whether it may say what it charged: what it has done so far tells, and a vendor of prices never does.
         self.may_charge = not is_own
         self._has_charged = False
@@ -48,11 +50,17 @@ class OpenAIProvider:
         self._http = HttpVendor(label or name, base_url, headers, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
-        native = request.native_for("openai")
-        if request.operation == "embeddings":
-            async for chunk in self._embeddings(request, native, timeout_s):
-                yield chunk
-            return
+        native, response = request.native_for("openai"), request.native_for("responses")
+        if response is not None and "responses" in self.wires:
+            chunks = self._responses(request, response)
+        elif request.operation == "embeddings":
+            chunks = self._embeddings(request, native)
+        else:
+            chunks = self._chat(request, native)
+        async for chunk in chunks:
+            yield chunk
+
+    async def _chat(self, request: Request, native: Native | None) -> AsyncIterator[Chunk]:
         body = (
             to_body(request, is_own=self._is_own) if native is None else as_came(request, native, is_own=self._is_own)
         )
@@ -82,11 +90,44 @@ class OpenAIProvider:
                     raise error
             self.may_charge = self._has_charged
 
+    async def learn_wires(self) -> None:
+        """Ask a server, once, for Responses: an empty request is refused otherwise where there is no such address."""
+        if self._knows_wires:
+            return
+        try:
+            await self._http.post("/responses", {}, LIST_TIMEOUT_S)
+        except AimmError as error:
+            status = error.upstream.status if error.upstream is not None else 0
+            self._knows_wires = status in (400, 404, 405, 422, 501)
+            if status in (400, 422):
+                self.wires = ("openai", "responses")
+
     def _learnt(self, chunk: Chunk) -> Chunk:
         self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
         return chunk
 
-    async def _embeddings(self, request: Request, native: Native | None, timeout_s: float) -> AsyncIterator[Chunk]:
+    async def _responses(self, request: Request, native: Native) -> AsyncIterator[Chunk]:
+        reader = ResponseReader()
+        keeps_whole = not request.is_streamed
+        async with self._http.answer("/responses", responses.as_came(request, native, self.name)) as answer:
+            quota = quota_of(answer.headers)
+            if await answer.is_whole():
+                raw, [value, *_] = await answer.whole()
+                if (said := reader.error_in(value)) is not None:
+                    self._http.refuse_errors([said])
+                yield reader.whole(value, raw if keeps_whole else None, quota)
+                return
+            async for events in answer.events():
+                at, said = next(
+                    ((at, said) for at, e in enumerate(events) if e.value and (said := reader.error_in(e.value))),
+                    (len(events), {}),
+                )
+                for chunk in reader.read_all(events[:at], quota, keeps_raw=not keeps_whole):
+                    yield chunk
+                quota = None
+                self._http.refuse_errors([said])
+
+    async def _embeddings(self, request: Request, native: Native | None) -> AsyncIterator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
         async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
             raw, [value, *_] = await answer.whole()

@@ -8,7 +8,7 @@ from core.domain.message import Media, Message, Part, ToolCall, ToolResult
 from core.providers.base import choice_of
 
 # OpenAI calls its tiers otherwise; "default" is what is standard elsewhere.
-_TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "fast": "fast"}
+TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "fast": "fast"}
 # Our parameters by the names that a body may have for them.
 _WORDS = {
     **{n: (n,) for n in "temperature top_p top_k seed service_tier stop frequency_penalty presence_penalty".split()},
@@ -67,7 +67,7 @@ def _parameters(p: Parameters, is_own: bool) -> dict[str, Any]:
         "seed": p.seed,
         "max_completion_tokens" if is_own else "max_tokens": p.max_tokens,
         "reasoning_effort": p.thinking_level,
-        "service_tier": _TIERS.get(p.service_tier or ""),
+        "service_tier": TIERS.get(p.service_tier or ""),
         "stop": list(p.stop) if p.stop else None,
         "frequency_penalty": p.frequency_penalty,
         "presence_penalty": p.presence_penalty,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, delete, func, select, union_all
 from core.clock import to_us
 from core.config import LogContent
 from core.domain.generation import CHARGED, COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
-from core.domain.message import Media, Part, Tool, ToolCall, ToolResult
+from core.domain.message import Media, Part, Thought, Tool, ToolCall, ToolResult
 from core.domain.metrics import FAILED
 from core.formats import strict_json as json
 from core.formats.money import from_nano, to_nano
@@ -124,7 +124,7 @@ def _texts(part: Part) -> tuple[str, ...]:
         return ()
     if isinstance(part, ToolCall):
         return part.name, part.arguments
-    return (part.text,) if isinstance(part, ToolResult) else (part,)
+    return (part,) if isinstance(part, str) else (part.text,)
 
 
 def _storable(text: str) -> str:
@@ -147,6 +147,8 @@ def _part_to_json(part: Part) -> Any:
         return {"media": part.media_type, "bytes": part.n_bytes, "url": part.url[:500]}
     if isinstance(part, ToolCall):
         return {"call": asdict(part)}
+    if isinstance(part, Thought):
+        return {"thought": part.text}
     media = {"media": [_part_to_json(medium) for medium in part.media]} if part.media else {}
     return {"result": asdict(replace(part, media=())) | media}
 
@@ -164,6 +166,8 @@ def _part_from_json(value: Any) -> Part:
         return Media(value["media"], url=value["url"])
     if "call" in value:
         return ToolCall(**value["call"])
+    if "thought" in value:
+        return Thought(value["thought"], "")
     media = tuple(_part_from_json(medium) for medium in value["result"].get("media", ()))
     return ToolResult(**{**value["result"], "media": media})
 

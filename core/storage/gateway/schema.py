@@ -84,3 +84,23 @@ feedback = table(
     CheckConstraint("rating BETWEEN 1 AND 5", name="feedback_rating"),
 )
 Index("ix_feedback_created", feedback.c.created_at)
+
+# Answers of the Responses API that a later request may refer to, each by the key that asked.
+stored_responses = table(
+    "stored_responses",
+    key("id"),
+    text("key_id"),
+    text("provider"),  # which may have kept it too
+    text("previous_id"),  # the one that it goes on from; empty = none
+    number("created_at"),
+    Column("content", LargeBinary),  # input items and response, compressed JSON; NULL = no texts are kept
+)
+Index("ix_stored_responses_created", stored_responses.c.created_at)
+
+# The items of their outputs, which a request may name alone.
+response_items = table(
+    "response_items",
+    key("id"),
+    text("response_id"),
+)
+Index("ix_response_items_response", response_items.c.response_id)

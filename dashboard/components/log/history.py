@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from core.domain.generation import Generation
-from core.domain.message import Message, Part, ToolCall, ToolResult
+from core.domain.message import Message, Part, Thought, ToolCall, ToolResult
 from core.domain.metrics import Counted
 from dashboard import address, formatting, tables, theme
 from dashboard.charts.colours import INKS, Mode
@@ -111,4 +111,6 @@ def text_of_part(part: Part) -> str:
         return f"[calls {part.name}({part.arguments})]"
     if isinstance(part, ToolResult):
         return f"[{part.name} gave: {part.text}]"
+    if isinstance(part, Thought):
+        return f"[thought: {part.text or 'hidden'}]"
     return part if isinstance(part, str) else f"[{part.media_type or 'a file'}{f' at {part.url}' if part.url else ''}]"

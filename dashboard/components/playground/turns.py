@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import Call
 from core.domain.generation import Generation, Message
-from core.domain.message import Media, ToolCall, ToolResult
+from core.domain.message import Media, Thought, ToolCall, ToolResult
 from dashboard import address, answer_html, formatting, tables, theme
 from dashboard.components import answer, receipt
 from dashboard.components.playground import attachments, code, conversation, schema, spread
@@ -107,6 +107,8 @@ def _parts(message: Message) -> None:
                 _tool(f"calls {part.name}", part.arguments)
             case ToolResult():
                 _tool(f"{part.name} {'failed' if part.is_error else 'answered'}", part.text)
+            case Thought():
+                _tool("thought", part.text or "(hidden)")
             case _ if message.role == "user":
                 answer.verbatim(st, part)
             case _:
