@@ -16,6 +16,7 @@ LogContent = Literal["full", "metadata", "none"]
 
 _OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 DEFAULT_PRICES_FILE = "data/prices.yaml"
+DEFAULT_FAMILIES_FILE = "data/families.yaml"
 MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is sold today, about a million tokens
 
 
@@ -41,6 +42,7 @@ class Settings:
     proxies: Scheme, `all` or `no` -> address, as in HTTPS_PROXY and NO_PROXY; empty = vendors are asked directly.
     simulated_speed: Speed of simulated models, as a multiple of real life; 0 = at once.
     prices_file: The team's own price rows.
+    families_file: The team's own rows of what families of models take.
     finds_local: Look for Ollama where it usually runs; OLLAMA_HOST says where, and empty says not to.
     servers: Further servers of the OpenAI wire: name -> base address.
     time_zone: The zone of the times and days that pages show, and of new budgets: an IANA name.
@@ -74,6 +76,7 @@ class Settings:
     proxies: Mapping[str, str] = _setting(dict, read.proxies, is_secret=True)
     simulated_speed: float = _setting(1.0, read.number, "AIMM_SIMULATED_SPEED", 0, 1e6)
     prices_file: Path = _setting(Path(DEFAULT_PRICES_FILE), read.path, "AIMM_PRICES_FILE")
+    families_file: Path = _setting(Path(DEFAULT_FAMILIES_FILE), read.path, "AIMM_FAMILIES_FILE")
     time_zone: str = _setting("UTC", read.time_zone)
     is_developer: bool = _setting(False, read.switch, "AIMM_DEVELOPER")
     cors_origins: tuple[str, ...] = _setting((), read.origins)

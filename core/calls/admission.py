@@ -14,7 +14,7 @@ from core.budgets.ledger import Ledger
 from core.calls.call import Accumulator, Call
 from core.costs.service import PriceService
 from core.domain.budget import Admission, Quote, Spender
-from core.domain.generation import Model, Parameters, Request
+from core.domain.generation import Model, Request
 from core.domain.price import Price
 from core.errors import BudgetExceeded, CapReached, InvalidRequest, ProviderTimeout
 from core.formats.money import NANO, from_nano, to_nano
@@ -22,6 +22,7 @@ from core.formats.text import as_list
 from core.pricing.cost import cost_of
 from core.pricing.tokens import longest_answer, longest_input, media_of
 from core.providers.base import Provider, tier_of
+from core.providers.fitting import fitted
 
 if TYPE_CHECKING:
     from core.providers.registry import Registry
@@ -208,7 +209,7 @@ def check_parameters(request: Request, model: Model) -> None:
 
 def _fitted(request: Request, state: Accumulator, provider: Provider, model: Model) -> Request:
     """The request without the parameters that this model does not take; who speaks the caller's wire judges itself."""
-    native, parameters, state.ignored = request.native, request.parameters, ""
+    native, state.ignored = request.native, ""
     if native is not None and native.wire in provider.wires:
         if native.is_bound and request.system != native.system:
             _leave_out(
@@ -222,13 +223,11 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
             hint=f"A model of the {native.wire} wire can.",
             param=native.only[0].split()[0].rstrip(",:"),
         )
-    parameters = _thinking_for(model, parameters)
-    asked = parameters.as_dict()
-    refused = asked.keys() - model.accepts
-    refused |= {*[name for name in model.exclusive if name in asked][1:]}
-    if left_out := (*(native.ignored if native is not None else ()), *sorted(refused)):
+    request, left_out = fitted(request, model)
+    left_out += provider.left_out(request)
+    if left_out := [*(native.ignored if native is not None else ()), *left_out]:
         _leave_out(state, ", ".join(left_out), model)
-    return replace(request, model=model.name, parameters=replace(parameters, **dict.fromkeys(refused)))
+    return request
 
 
 def _leave_out(state: Accumulator, names: str, model: Model) -> None:
@@ -236,22 +235,3 @@ def _leave_out(state: Accumulator, names: str, model: Model) -> None:
     state.ignored, note = names, f"{model.name} does not take {names}; left out."
     if note not in state.notes:
         state.notes.append(note)
-
-
-_THINKING = {"thinking_level", "thinking_budget"}
-# A level of thinking by the tokens that it may take at most; more is high.
-_LEVELS = {"minimal": 1024, "low": 4096, "medium": 16_384, "high": 24_576}
-
-
-def _thinking_for(model: Model, p: Parameters) -> Parameters:
-    """The parameters with thinking in the unit that the model takes: a level or tokens."""
-    has, takes = p.as_dict().keys() & _THINKING, model.accepts & _THINKING
-    if len(has) != 1 or len(takes) != 1 or has == takes:
-        return p
-    if p.thinking_level is not None:
-        return replace(p, thinking_level=None, thinking_budget=_LEVELS[p.thinking_level])
-    budget = p.thinking_budget or 0
-    if budget <= 0:  # off, or as it likes: no level says that
-        return p
-    level = next((level for level, most in _LEVELS.items() if level != "minimal" and budget <= most), "high")
-    return replace(p, thinking_budget=None, thinking_level=level)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from core.calls.admission import Admitter
@@ -12,6 +13,7 @@ from core.calls.limits import Pacer
 from core.domain.generation import Chunk, Request
 from core.errors import AimmError, ProviderError, ProviderTimeout, RateLimited
 from core.pricing.tokens import estimated_usage
+from core.providers.fitting import named_back, renamed
 
 HELD_BYTES = 64 * 1024  # whoever sends more says something, if nothing that is read here, such as sounds
 MAX_ATTEMPTS = 5
@@ -112,11 +114,15 @@ class Attempts:
         assert state.provider is not None and state.model is not None  # noqa: S101 - set by the caller
         held, is_raw, has_begun = b"", False, False
         timeout_s = max(0.001, deadline - time.monotonic())
+        names: Mapping[str, str] = {}
+        if request.native is None or request.native.wire not in state.provider.wires:
+            request, names = renamed(request, state.provider.wires[0])
         stream = state.provider.stream(request, attempt=state.n_attempts, timeout_s=timeout_s)
         try:
             async for chunk in stream:
                 if chunk.quota is not None:
                     self._pacer.heard(state.model.provider, state.model.name, chunk.quota)
+                chunk = named_back(chunk, names)
                 is_raw = is_raw or chunk.raw is not None
                 if not has_begun:
                     held, chunk = _held_back(held, chunk)

@@ -431,6 +431,11 @@ class Model:
 
     accepts: Names of the Parameters it takes.
     exclusive: Names of those of which it takes one only; the first that is set counts.
+    levels: Levels of thinking that it has; empty = not known.
+    thoughts: The fewest and the most tokens that it thinks, if it does.
+    one_call: It can be told to ask for one tool at a time.
+    strict: Its calls of tools can be held to their schemas.
+    n_stops, blank_stops: How many texts may end its answer, and whether blank ones may.
     context_tokens, max_output_tokens: None = not stated.
     """
 
@@ -439,6 +444,12 @@ class Model:
     label: str = ""
     accepts: frozenset[str] = frozenset({"temperature", "max_tokens", "top_p", "seed", "json_schema"})
     exclusive: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    thoughts: tuple[int, int] = (0, MAX_TOKENS)
+    one_call: bool = True
+    strict: bool = True
+    n_stops: int = 16
+    blank_stops: bool = True
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     max_temperature: float = 2.0

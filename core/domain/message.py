@@ -95,6 +95,11 @@ class Message:
         return tuple(part for part in self.parts or (self.text,) if part != "")
 
     @property
+    def is_blank(self) -> bool:
+        """True where nothing is said in it."""
+        return all(isinstance(part, Thought) or (isinstance(part, str) and not part.strip()) for part in self.content)
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of what is read as text: media are counted by vendors in their own ways."""
         n = len(self.text.encode())

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from core.domain.generation import (
@@ -16,7 +17,7 @@ from core.domain.generation import (
     Request,
     Usage,
 )
-from core.domain.message import ToolCall, ToolResult, read_arguments
+from core.domain.message import Media, Part, ToolCall, ToolResult, read_arguments
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 
@@ -168,21 +169,54 @@ def choice_of(request: Request) -> tuple[str, str]:
     return kind, name
 
 
-def check_results(messages: Iterable[Message]) -> None:
-    """Refuse a result without a call of its own: no vendor that reads calls as objects takes it.
+def check_results(messages: Sequence[Message]) -> None:
+    """Refuse a result without a call of its own, and a call without a result: no vendor takes them, and whatever stood
+    for what is missing would be made up.
 
     Raises:
         InvalidRequest
     """
-    called: set[str] = set()
-    for part in (part for message in messages for part in message.parts):
-        if isinstance(part, ToolCall):
-            called.add(part.id)
-        elif isinstance(part, ToolResult):
-            if part.call_id not in called:
-                of = f"the call {part.call_id[:80]!r}"
-                raise InvalidRequest(f"A tool's result is for {of}, which no turn before it made, or which has one.")
-            called.remove(part.call_id)
+    waiting: dict[str, str] = {}  # the calls of the turn before
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                if part.call_id not in waiting:
+                    of = f"the call {part.call_id[:80]!r}, which the turn before it did not make, or which has one"
+                    raise InvalidRequest(f"A tool's result is for {of}.", param="messages")
+                del waiting[part.call_id]
+        if waiting:
+            break
+        waiting = {part.id: part.name for part in message.parts if isinstance(part, ToolCall)}
+    for call_id, name in waiting.items():
+        raise InvalidRequest(f"The call {call_id[:80]!r} of the tool {name[:80]!r} has no result.", param="messages")
+
+
+def pictures_moved(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The turns with pictures that a model made in the turn of the user that follows: most vendors take none from a
+    model. Raises: InvalidRequest: No such turn follows."""
+    found: list[Message] = []
+    made: tuple[Part, ...] = ()
+    for message in messages:
+        if message.role == "model" and message.media:
+            made = message.media
+            message = Message.of("model", tuple(part for part in message.parts if not isinstance(part, Media)))
+        elif made:
+            message, made = Message(message.role, message.text, (*made, *message.content)), ()
+        found.append(message)
+    if made:
+        raise InvalidRequest("A picture of the model's own cannot be the last of a conversation.", param="messages")
+    return tuple(found)
+
+
+def in_words(request: Request) -> Request:
+    """The request with the shape of the answer in its system prompt, for models that have no other way to be told."""
+    p, asked = request.parameters, "Answer with nothing but JSON."
+    if p.json_schema is not None:
+        asked = (
+            f"Answer with nothing but JSON of this JSON Schema: {json.dumps(dict(p.json_schema), ensure_ascii=False)}"
+        )
+    system = f"{request.system}\n\n{asked}" if request.system else asked
+    return replace(request, system=system, parameters=replace(p, json_schema=None, json_object=None))
 
 
 def joined(messages: Iterable[Message]) -> tuple[Message, ...]:
@@ -224,6 +258,10 @@ class Provider(Protocol):
 
     def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         """One attempt. Raises AimmError only; a stream without a finish reason was cut off."""
+        ...
+
+    def left_out(self, request: Request) -> list[str]:
+        """The parts of a request that it is not told because they do not go together with others."""
         ...
 
     async def count_tokens(self, request: Request) -> int:

@@ -74,18 +74,19 @@ def build_server(name: str, address: str, key: str | None, network: Network) -> 
 
 
 def _gemini(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor:
-    return Vendor(gemini.GeminiProvider(key, url, network), gemini.guess, gemini.fallback_models)
+    provider = gemini.GeminiProvider(key, url, network)
+    return Vendor(provider, provider.guess, provider.fallback)
 
 
 def _anthropic(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor:
-    return Vendor(anthropic.AnthropicProvider(key, url, network), anthropic.guess)
+    provider = anthropic.AnthropicProvider(key, url, network)
+    return Vendor(provider, provider.guess)
 
 
 def _openai(spec: VendorSpec, key: str, url: str, network: Network) -> Vendor:
     url = f"{url}/v1" if spec.is_local else url
-    provider = OpenAIProvider(
-        spec.name, url, key or None, label=spec.label, is_own="api.openai.com" in url, network=network
-    )
+    is_own = "api.openai.com" in url
+    provider = OpenAIProvider(spec.name, url, key or None, label=spec.label, is_own=is_own, network=network)
     return Vendor(provider, provider.guess)
 
 

@@ -3,13 +3,15 @@
 import asyncio
 import difflib
 import re
+from pathlib import Path
 
-from core.config import Settings
+from core.config import DEFAULT_FAMILIES_FILE, Settings
 from core.domain.generation import Model
 from core.errors import AuthenticationError, ModelNotFound
 from core.pricing.catalogue import normalise
 from core.providers.base import KeyCheck, Provider
 from core.providers.builders import Vendor, build, build_server
+from core.providers.families import Families
 from core.providers.gemini import provider as gemini
 from core.providers.http.network import Network
 from core.providers.simulated import MODELS as SIMULATED
@@ -34,12 +36,14 @@ class Registry:
         )
         self._addresses = dict(settings.addresses)
         self._network = Network(allows_link_local=settings.allows_link_local, proxies=settings.proxies)
+        file = settings.families_file
+        self._families = Families(file, is_optional=file == Path(DEFAULT_FAMILIES_FILE))
         self._vendors: dict[str, Vendor] = {}
         for name in VENDORS:
             if key := settings.keys.get(name):
                 self.set_key(name, key)
         for name, address in settings.servers.items():
-            self._vendors[name] = build_server(name, address, settings.keys.get(name), self._network)
+            self._vendors[name] = self._told(build_server(name, address, settings.keys.get(name), self._network))
         for spec in VENDORS.values():
             if spec.is_local and (self._addresses.get(spec.name) or settings.finds_local):
                 self.set_key(spec.name, "")
@@ -139,7 +143,12 @@ class Registry:
             await vendor.provider.close()
 
     def _build(self, vendor: str, key: str) -> Vendor:
-        return build(VENDORS[vendor], key, self._addresses.get(vendor), self._network)
+        return self._told(build(VENDORS[vendor], key, self._addresses.get(vendor), self._network))
+
+    def _told(self, vendor: Vendor) -> Vendor:
+        """The vendor with the families of models as the team has them."""
+        vendor.provider.families = self._families
+        return vendor
 
     def _refuse_without_key(self, bare: str) -> None:
         for spec in VENDORS.values():

@@ -67,6 +67,9 @@ class SimulatedProvider:
     async def models(self) -> list[Model]:
         return list(MODELS.values())
 
+    def left_out(self, request: Request) -> list[str]:
+        return []
+
     async def count_tokens(self, request: Request) -> int:
         return sum(count_tokens(m.text) for m in request.messages) + count_tokens(request.system or "")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from core.domain.generation import Chunk, Model, Request
 from core.errors import InvalidRequest, ProviderError
-from core.providers.anthropic.request import as_came, to_body
+from core.providers.anthropic.request import as_came, thinks, to_body
 from core.providers.anthropic.response import Reader
 from core.providers.base import KeyCheck
-from core.providers.families import family_of
+from core.providers.families import SHIPPED, Families
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
 from core.providers.http.network import Network
@@ -25,6 +25,7 @@ class AnthropicProvider:
 
     name = "anthropic"
     wires: tuple[str, ...] = ("anthropic",)
+    families: Families = SHIPPED
 
     def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}
@@ -34,7 +35,7 @@ class AnthropicProvider:
         if request.operation != "chat":
             raise InvalidRequest("Anthropic makes no embeddings.")
         native, reader = request.native_for("anthropic"), Reader()
-        body, headers = _sent(request)
+        body, headers = self._sent(request)
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         async with self._http.answer("/v1/messages", body, headers) as answer:
             quota = quota_of(answer.headers)
@@ -55,10 +56,10 @@ class AnthropicProvider:
     async def models(self) -> list[Model]:
         body = await self._http.get("/v1/models?limit=1000", LIST_TIMEOUT_S)
         found = body.get("data") if isinstance(body, dict) else None
-        return [_to_model(each) for each in found or () if isinstance(each, dict) and each.get("id")]
+        return [self._to_model(each) for each in found or () if isinstance(each, dict) and each.get("id")]
 
     async def count_tokens(self, request: Request) -> int:
-        body, headers = _sent(request)
+        body, headers = self._sent(request)
         if headers is None:  # else the caller's own body is one for counting
             body = {name: body[name] for name in _COUNTED if name in body}
         answer = await self._http.post("/v1/messages/count_tokens", body, LIST_TIMEOUT_S, headers)
@@ -74,25 +75,29 @@ class AnthropicProvider:
     async def close(self) -> None:
         await self._http.close()
 
+    def guess(self, name: str) -> Model:
+        """A model with what its family accepts."""
+        family = self.families.of(self.name, name)
+        return family.model(name, self.name, exclusive=("temperature", "top_p"), max_temperature=1.0)
 
-def _sent(request: Request) -> tuple[dict[str, Any], Mapping[str, str] | None]:
-    """The body, and the caller's headers; None = the request came by another wire."""
-    native = request.native_for("anthropic")
-    return (to_body(request), None) if native is None else (as_came(request, native), native.headers)
+    def left_out(self, request: Request) -> list[str]:
+        """The parts of a request that its body leaves out, because they do not go together."""
+        p = request.parameters
+        is_asked = p.thinking_budget not in (None, 0) or p.thinking_level not in (None, "none")
+        return ["thinking"] if is_asked and not thinks(request, self.families.of(self.name, request.model)) else []
 
+    def _sent(self, request: Request) -> tuple[dict[str, Any], Mapping[str, str] | None]:
+        """The body, and the caller's headers; None = the request came by another wire."""
+        native, family = request.native_for("anthropic"), self.families.of(self.name, request.model)
+        return (
+            (to_body(request, family), None) if native is None else (as_came(request, native, family), native.headers)
+        )
 
-def guess(name: str) -> Model:
-    """A model with what its family accepts."""
-    accepts = family_of("anthropic", name).accepts
-    exclusive = ("temperature", "top_p")
-    return Model(name=name, provider="anthropic", label=name, accepts=accepts, exclusive=exclusive, max_temperature=1.0)
-
-
-def _to_model(found: dict[str, Any]) -> Model:
-    model = guess(str(found["id"]))
-    return replace(
-        model,
-        label=str(found.get("display_name") or model.name),
-        context_tokens=found.get("max_input_tokens") if isinstance(found.get("max_input_tokens"), int) else None,
-        max_output_tokens=found.get("max_tokens") if isinstance(found.get("max_tokens"), int) else None,
-    )
+    def _to_model(self, found: dict[str, Any]) -> Model:
+        model = self.guess(str(found["id"]))
+        return replace(
+            model,
+            label=str(found.get("display_name") or model.name),
+            context_tokens=found.get("max_input_tokens") if isinstance(found.get("max_input_tokens"), int) else None,
+            max_output_tokens=found.get("max_tokens") if isinstance(found.get("max_tokens"), int) else None,
+        )

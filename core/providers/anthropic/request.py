@@ -8,13 +8,15 @@ from typing import Any
 from core.domain.generation import Native, Parameters, Request
 from core.domain.message import Media, Message, Part, Thought, ToolCall, ToolResult, from_foreign, letters_only
 from core.errors import InvalidRequest
-from core.formats import strict_json as json
 from core.providers.anthropic import schemas
-from core.providers.base import as_input, check_results, choice_of, joined
-from core.providers.families import family_of
+from core.providers.base import as_input, check_results, choice_of, in_words, joined, pictures_moved
+from core.providers.families import SHIPPED, Family
+from core.providers.schemas import is_object, of_object
 
 LEAST_THINKING = 1024  # the API takes no less
+BEGINNING = "(The conversation begins.)"  # where it is the model that does
 LONGEST = 4096  # the API wants a length; where the caller names none
+_READ = frozenset("image/png image/jpeg image/gif image/webp application/pdf".split())
 _KINDS = {"image/jpg": "image/jpeg", "application/json": "text/json"}
 # Our parameters by the words that a body has for them.
 _WORDS = {
@@ -25,36 +27,49 @@ _WORDS = {
 }  # fmt: skip
 
 
-def to_body(request: Request) -> dict[str, Any]:
-    """The body of a message."""
-    request = replace(request, messages=joined(request.messages))
-    check_results(request.messages)
+def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
+    """The body of a message. family: The model's, where it is not the shipped one."""
+    family = family or SHIPPED.of("anthropic", request.model)
+    request = _put(request, family)
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": _turns(request),
+        "messages": _turns(request, family),
         "stream": True if request.is_streamed else None,
-        "system": _system(request) or None,
+        "system": request.system or None,
     }
     if request.tools:
         body["tools"] = [
-            {"name": t.name, "description": t.description, "input_schema": {"type": "object", **t.parameters}}
+            {"name": t.name, "description": t.description, "input_schema": of_object(t.parameters)}
+            | ({"strict": True} if t.is_strict else {})
             for t in request.tools
         ]
-        body["tool_choice"] = _tool_choice(request)
-    body |= _parameters(request)
+        body["tool_choice"] = _tool_choice(request, family)
+    body |= _parameters(request, family)
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _system(request: Request) -> str:
-    """The system prompt; with the shape of the answer, where the API has no other way to be told it."""
-    schema, system = request.parameters.json_schema, request.system or ""
-    if schema is None or not schemas.has_map(schema):
-        return system
-    asked = f"Answer with nothing but JSON of this JSON Schema: {json.dumps(dict(schema), ensure_ascii=False)}"
-    return f"{system}\n\n{asked}" if system else asked
+def _put(request: Request, family: Family) -> Request:
+    """The request in the form that Claude takes: turns of both sides by turns, beginning with the user's, each with
+    something in it, and the shape of the answer in words where there is no other way."""
+    schema = request.parameters.json_schema
+    turns = [turn for turn in pictures_moved(joined(request.messages)) if not turn.is_blank]
+    if turns and turns[0].role == "model":
+        turns.insert(0, Message("user", BEGINNING))
+    turns = list(joined(turns))
+    check_results(turns)
+    if schema is None and not request.parameters.json_object:
+        return replace(request, messages=tuple(turns))
+    has_words = schema is None or family.schema == "words" or schemas.has_map(schema) or not is_object(schema)
+    return replace(in_words(request) if has_words else request, messages=tuple(turns))
 
 
-def as_came(request: Request, native: Native) -> dict[str, Any]:
+def thinks(request: Request, family: Family | None = None) -> bool:
+    """True where the model is asked to think in the body that is made of a request."""
+    family = family or SHIPPED.of("anthropic", request.model)
+    return "thinking" in _parameters(_put(request, family), family)
+
+
+def as_came(request: Request, native: Native, family: Family | None = None) -> dict[str, Any]:
     """The body as it came, with the model that really answers and what was decided otherwise since."""
     body = {**native.body, "model": request.model}
     if request.parameters != native.parameters:
@@ -62,7 +77,7 @@ def as_came(request: Request, native: Native) -> dict[str, Any]:
         changed = {name: value for name, value in now.items() if before.get(name) != value}
         for name in (before.keys() - now.keys()) | changed.keys():
             _drop(body, _WORDS.get(name, ""))
-        _merge(body, _said(Parameters(**changed), request.model))
+        _merge(body, _said(Parameters(**changed), family or SHIPPED.of("anthropic", request.model)))
         _shorten_thinking(body)
     if request.system != native.system:
         body |= {"system": request.system} if request.system else {}
@@ -128,11 +143,13 @@ def _is_foreign(block: Any) -> bool:
     return from_foreign(block.get("signature") or block.get("data")) is not None
 
 
-def _parameters(request: Request) -> dict[str, Any]:
+def _parameters(request: Request, family: Family) -> dict[str, Any]:
     """Parameters by Anthropic's names, as this model takes them together; only what is set."""
     p = request.parameters
-    body = {"max_tokens": p.max_tokens or LONGEST, **_said(p, request.model)}
+    body = {"max_tokens": p.max_tokens or LONGEST, **_said(p, family)}
     thinking = body.pop("thinking", None)
+    if thinking == {"type": "disabled"}:
+        return body | {"thinking": thinking}
     # With thinking on, a turn that called tools must give its thoughts back, which not all wires carry; and no call of
     # a tool can be asked for.
     if thinking is None or _lacks_thoughts(request.messages) or choice_of(request)[0] in ("required", "tool"):
@@ -153,15 +170,16 @@ def _lacks_thoughts(turns: Sequence[Message]) -> bool:
     return not (asked and isinstance(asked[0], Thought))
 
 
-def _said(p: Parameters, model: str) -> dict[str, Any]:
+def _said(p: Parameters, family: Family) -> dict[str, Any]:
     """Parameters that are set, by Anthropic's names."""
     config: dict[str, Any] = {}
     if p.json_schema is not None and not schemas.has_map(p.json_schema):
         config["format"] = {"type": "json_schema", "schema": schemas.closed(p.json_schema)}
-    if p.thinking_level is not None:
+    is_off = p.thinking_level == "none"
+    if p.thinking_level is not None and not is_off:
         config["effort"] = "low" if p.thinking_level == "minimal" else p.thinking_level
     budget = _thinking_budget(p)
-    adapts = family_of("anthropic", model).thinking == "adaptive" and (p.thinking_budget or p.thinking_level)
+    adapts = family.thinking == "adaptive" and not is_off and (p.thinking_budget or p.thinking_level)
     found: dict[str, Any] = {
         "max_tokens": p.max_tokens,
         "temperature": None if p.temperature is None else min(1.0, p.temperature),
@@ -171,7 +189,9 @@ def _said(p: Parameters, model: str) -> dict[str, Any]:
         "output_config": config or None,
         "thinking": {"type": "adaptive", "display": "summarized"} if adapts else None,
     }
-    if budget and not adapts:
+    if is_off and family.thinking == "adaptive":
+        found["thinking"] = {"type": "disabled"}
+    elif budget and not adapts:
         found["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -182,21 +202,32 @@ def _thinking_budget(p: Parameters) -> int:
     return _below(max(LEAST_THINKING, p.thinking_budget), p.max_tokens) if p.thinking_budget else 0
 
 
-def _tool_choice(request: Request) -> dict[str, Any] | None:
+def _tool_choice(request: Request, family: Family) -> dict[str, Any] | None:
     kind, name = choice_of(request)
-    if kind in ("required", "tool") and not family_of("anthropic", request.model).forces_tools:
-        raise InvalidRequest(f"{request.model} cannot be made to call a tool.", hint="Take tool_choice auto.")
+    if kind in ("required", "tool") and not family.forces_tools:
+        text = f"{request.model} cannot be made to call a tool."
+        raise InvalidRequest(text, hint="Take tool_choice auto.", param="tool_choice")
     if kind == "none" or not (kind or request.is_one_call):
         return {"type": kind} if kind else None
     choice = {"type": "any" if kind == "required" else kind or "auto", **({"name": name} if name else {})}
     return choice | ({"disable_parallel_tool_use": True} if request.is_one_call else {})
 
 
-def _turns(request: Request) -> list[dict[str, Any]]:
-    found = [turn for message in request.messages if (turn := _to_message(message))["content"]]
+def _turns(request: Request, family: Family) -> list[dict[str, Any]]:
+    found = [_to_message(message) for message in request.messages]
     if not found:
         raise InvalidRequest("Claude takes no conversation of blanks alone.", param="messages")
+    if found[-1]["role"] == "assistant":
+        if not family.prefill:
+            raise InvalidRequest(f"{request.model} takes no last turn of the model's own.", param="messages")
+        last = found[-1]["content"]  # the API takes no blanks at its end
+        found[-1]["content"] = last.rstrip() if isinstance(last, str) else _stripped(last)
     return found
+
+
+def _stripped(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    *others, last = blocks
+    return [*others, {**last, "text": last["text"].rstrip()} if last["type"] == "text" else last]
 
 
 def _to_message(message: Message) -> dict[str, Any]:
@@ -230,8 +261,9 @@ def _media(media: Media) -> dict[str, Any]:
     if kind.startswith("text/") and not media.url:
         text = base64.b64decode(media.data).decode("utf-8", "replace")
         return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
-    if not kind.startswith("image/") and kind != "application/pdf":
-        raise InvalidRequest(f"Claude reads texts, pictures and PDFs, and no {kind}.")
+    if kind not in _READ or media.url.startswith("http://"):
+        what = "nothing by http, but by https" if media.url.startswith("http://") else f"no {kind}"
+        raise InvalidRequest(f"Claude reads texts, PNG, JPEG, GIF, WebP and PDF, and {what}.", param="messages")
     block = "image" if kind.startswith("image/") else "document"
     source = {"type": "base64", "media_type": kind, "data": media.data}
     return {"type": block, "source": {"type": "url", "url": media.url} if media.url else source}

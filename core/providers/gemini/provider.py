@@ -14,6 +14,7 @@ from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise, shipped
 from core.providers.base import KeyCheck
+from core.providers.families import SHIPPED, Families
 from core.providers.gemini.errors import to_error
 from core.providers.gemini.request import as_came, to_body
 from core.providers.gemini.response import Reader, as_ended
@@ -33,6 +34,7 @@ class GeminiProvider:
 
     name = "gemini"
     wires: tuple[str, ...] = ("gemini",)
+    families: Families = SHIPPED
 
     def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         self._api_key = api_key
@@ -52,7 +54,9 @@ class GeminiProvider:
 
         with _translated():
             responses = await self._open().models.generate_content_stream(
-                model=request.model, contents=to_body(request)["contents"], config=_config(request, timeout_s)
+                model=request.model,
+                contents=self._body(request)["contents"],
+                config=_config(self._body(request), timeout_s),
             )
             reader = Reader()
             async with aclosing(responses):
@@ -68,7 +72,7 @@ class GeminiProvider:
         if request.operation == "embeddings":
             yield await self._embeddings(request, timeout_s)
             return
-        body = to_body(request) if native is None else as_came(request, native)
+        body = self._body(request) if native is None else as_came(request, native)
         action = "streamGenerateContent?alt=sse" if request.is_streamed else "generateContent"
         reader = Reader()
         async with self._wire.answer(f"/v1beta/models/{quote(request.model, safe='')}:{action}", body) as answer:
@@ -113,11 +117,11 @@ class GeminiProvider:
         types = await asyncio.to_thread(import_module, "google.genai.types")
         async with _asked_briefly():
             pager = await self._open().models.list(config=types.ListModelsConfig(page_size=1000))
-            found = [_to_model(model) async for model in pager]
+            found = [self._to_model(model) async for model in pager]
         return [model for model in found if model is not None]
 
     async def count_tokens(self, request: Request) -> int:
-        contents = to_body(request)["contents"]
+        contents = self._body(request)["contents"]
         if request.system:  # the vendor's count takes no system prompt; it is read like a turn
             contents.insert(0, {"role": "user", "parts": [{"text": request.system}]})
         async with _asked_briefly():
@@ -125,6 +129,36 @@ class GeminiProvider:
         if counted.total_tokens is None:
             raise ProviderError("Gemini counted no tokens.")
         return int(counted.total_tokens)
+
+    def left_out(self, request: Request) -> list[str]:
+        return []
+
+    def guess(self, name: str) -> Model:
+        """A model with what its family accepts; for models that the vendor's list did not describe."""
+        bare = normalise(name)
+        return self.families.of(self.name, bare).model(bare, self.name)
+
+    def fallback(self) -> list[Model]:
+        """Models of the price catalogue, for when the vendor's list cannot be read."""
+        known = shipped().models("gemini")
+        return [self.guess(n) for n in known if n.startswith("gemini-") and not _NOT_TEXT.search(n)]
+
+    def _to_model(self, model: Any) -> Model | None:
+        bare = normalise(model.name or "")
+        actions = model.supported_actions
+        if not bare or _NOT_TEXT.search(bare) or (actions is not None and "generateContent" not in actions):
+            return None
+        guessed = self.guess(bare)
+        return replace(
+            guessed,
+            label=model.display_name or bare,
+            context_tokens=model.input_token_limit,
+            max_output_tokens=model.output_token_limit,
+            max_temperature=model.max_temperature or guessed.max_temperature,
+        )
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        return to_body(request, self.families.of(self.name, request.model))
 
     async def check(self) -> KeyCheck:
         """Try the key: read the model list, then let one model write one token."""
@@ -170,38 +204,16 @@ class GeminiProvider:
         return self._client.aio
 
 
-def guess(name: str) -> Model:
-    """A Gemini model with what its name says that it accepts; for models that the vendor's list did not describe."""
-    bare = normalise(name)
-    accepts = {"temperature", "max_tokens", "top_p", "seed", "json_schema", "json_object", "stop"}
-    accepts |= {"frequency_penalty", "presence_penalty"}
-    version = re.match(r"gemini-(\d+)(?:\.(\d+))?", bare)
-    if version and int(version[1]) >= 3:
-        accepts.add("thinking_level")
-    elif version and version[0] == "gemini-2.5":
-        accepts.add("thinking_budget")
-    if version and (int(version[1]) >= 3 or version[0] == "gemini-2.5"):
-        accepts.add("service_tier")
-    return Model(name=bare, provider="gemini", label=bare, accepts=frozenset(accepts))
-
-
-def fallback_models() -> list[Model]:
-    """Models of the price catalogue, for when the vendor's list cannot be read."""
-    names = (name for name in shipped().models("gemini") if name.startswith("gemini-") and not _NOT_TEXT.search(name))
-    return [guess(name) for name in names]
-
-
 def default_model(names: list[str]) -> str:
     """The newest stable flash model of a list; its first entry where there is none."""
     flash = [name for name in names if re.fullmatch(r"gemini-[\d.]+-flash", name)]
     return max(flash, key=lambda name: [int(part) for part in re.findall(r"\d+", name)]) if flash else names[0]
 
 
-def _config(request: Request, timeout_s: float) -> Any:
+def _config(body: Mapping[str, Any], timeout_s: float) -> Any:
     """The client's own form of what is not contents, with its loops switched off."""
     from google.genai import types
 
-    body = to_body(request)
     rest = {name: value for name, value in body.items() if name not in ("contents", "generationConfig")}
     return types.GenerateContentConfig(
         **rest,
@@ -209,23 +221,6 @@ def _config(request: Request, timeout_s: float) -> Any:
         automatic_continuation=False,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         http_options=types.HttpOptions(timeout=max(1, int(timeout_s * 1000))),
-    )
-
-
-def _to_model(model: Any) -> Model | None:
-    bare = normalise(model.name or "")
-    actions = model.supported_actions
-    if not bare or _NOT_TEXT.search(bare) or (actions is not None and "generateContent" not in actions):
-        return None
-    guessed = guess(bare)
-    return Model(
-        name=bare,
-        provider="gemini",
-        label=model.display_name or bare,
-        accepts=guessed.accepts,
-        context_tokens=model.input_token_limit,
-        max_output_tokens=model.output_token_limit,
-        max_temperature=model.max_temperature or guessed.max_temperature,
     )
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
 from core.domain.message import Media, Message, Part, Thought, ToolCall, ToolResult
-from core.providers.base import as_input, as_object, check_results, choice_of, joined
+from core.errors import InvalidRequest
+from core.providers.base import as_input, as_object, check_results, choice_of, in_words, joined
+from core.providers.families import SHIPPED, Family
 
 # What Gemini takes in place of the signature of a call that it did not make itself, or whose signature a wire lost.
 _NO_SIGNATURE = "skip_thought_signature_validator"
@@ -14,9 +16,12 @@ _NO_SIGNATURE = "skip_thought_signature_validator"
 _TOGETHER = ({"json_schema", "json_object"}, {"thinking_budget", "thinking_level"})
 
 
-def to_body(request: Request) -> dict[str, Any]:
-    """The body of generateContent."""
-    turns = joined(request.messages)
+def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
+    """The body of generateContent. family: The model's, where it is not the shipped one."""
+    family, p = family or SHIPPED.of("gemini", request.model), request.parameters
+    if family.schema == "words_with_tools" and request.tools and (p.json_schema is not None or p.json_object):
+        request = in_words(request)
+    turns = joined(turn for turn in joined(request.messages) if not turn.is_blank) or request.messages[-1:]
     check_results(turns)
     body: dict[str, Any] = {
         "contents": [_to_content(turn, before) for turn, before in zip(turns, (None, *turns), strict=False)]
@@ -136,6 +141,8 @@ def _to_part(part: str | Media | ToolCall | ToolResult) -> dict[str, Any]:
 
 
 def _to_data(media: Media) -> dict[str, Any]:
+    if media.url.startswith("http://"):
+        raise InvalidRequest("Gemini fetches nothing by http, but by https.", param="messages")
     if media.url:
         return {"fileData": {"mimeType": media.media_type, "fileUri": media.url}}
     return {"inlineData": {"mimeType": media.media_type, "data": media.data}}

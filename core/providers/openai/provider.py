@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from core.domain.generation import Chunk, Model, Native, Request
 from core.errors import AimmError, InvalidRequest
 from core.providers.base import KeyCheck
+from core.providers.families import SHIPPED, Families
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
 from core.providers.http.network import Network
@@ -15,11 +16,11 @@ from core.providers.openai.request import as_came, to_body
 from core.providers.openai.response import merged, to_chunk, to_text
 from core.providers.openai.responses import ResponseReader
 from core.providers.openai.usage import to_usage
+from core.providers.schemas import Unwrapper
 from core.providers.tool_calls import CallReader
 
 LIST_TIMEOUT_S = 6.0
 _NOT_TEXT = re.compile(r"whisper|tts|dall-e|image|audio|realtime|moderation|transcribe|sora|babbage|davinci|instruct")
-_REASONS = re.compile(r"^(o\d|gpt-5)")  # these take no temperature of their own, and efforts of thinking
 
 
 class OpenAIProvider:
@@ -28,6 +29,8 @@ class OpenAIProvider:
     name: The provider in records and prices.
     is_own: OpenAI itself, whose newer names for parameters others do not know.
     """
+
+    families: Families = SHIPPED
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class OpenAIProvider:
         )
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
+        unwrapper = Unwrapper(None if native else request.parameters.json_schema)
         calls = CallReader()
         async with self._http.answer("/chat/completions", body) as answer:
             quota = quota_of(answer.headers)
@@ -73,6 +77,7 @@ class OpenAIProvider:
                 raw, values = await answer.whole()
                 self._http.refuse_errors(values)
                 chunk = self._learnt(to_chunk(values, raw if keeps_whole else None, quota, calls))
+                chunk.text = unwrapper.read(chunk.text, is_last=True)
                 self.may_charge = self._has_charged
                 if chunk.finish_reason is None and (chunk.text or chunk.tools):
                     chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
@@ -84,7 +89,9 @@ class OpenAIProvider:
                 for together in [good] if keeps_raw else [[event] for event in good]:
                     if together:
                         values, raw = merged(together, keeps_raw, is_counted)
-                        yield self._learnt(to_chunk(values, raw, quota, calls))
+                        chunk = self._learnt(to_chunk(values, raw, quota, calls))
+                        chunk.text = unwrapper.read(chunk.text, is_last=chunk.finish_reason is not None)
+                        yield chunk
                         quota = None
                 if error is not None:
                     raise error
@@ -159,13 +166,11 @@ class OpenAIProvider:
         return await checked(self._http.label, self.models)
 
     def guess(self, name: str) -> Model:
-        """A model with what its name says that it accepts: the list does not say."""
-        accepts = {"max_tokens", "seed", "json_schema", "json_object", "stop"}
-        if self._is_own and _REASONS.match(name):
-            accepts |= {"thinking_level", "service_tier"}
-        else:
-            accepts |= {"temperature", "top_p", "frequency_penalty", "presence_penalty"}
-        return Model(name=name, provider=self.name, label=name, accepts=frozenset(accepts))
+        """A model with what its family accepts: the list does not say."""
+        return self.families.of("openai" if self._is_own else self.name, name).model(name, self.name)
+
+    def left_out(self, request: Request) -> list[str]:
+        return []
 
     async def close(self) -> None:
         await self._http.close()

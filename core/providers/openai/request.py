@@ -1,11 +1,16 @@
 """Requests on the OpenAI wire."""
 
+import base64
+import zlib
+from dataclasses import replace
 from itertools import dropwhile
 from typing import Any
 
 from core.domain.generation import Native, Parameters, Request
-from core.domain.message import Media, Message, Part, ToolCall, ToolResult
-from core.providers.base import choice_of
+from core.domain.message import Media, Message, Part, Tool, ToolCall, ToolResult
+from core.errors import InvalidRequest
+from core.providers.base import check_results, choice_of, in_words, joined, pictures_moved
+from core.providers.schemas import is_closed, of_object, wrapped
 
 # OpenAI calls its tiers otherwise; "default" is what is standard elsewhere.
 TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "fast": "fast"}
@@ -20,21 +25,32 @@ _WORDS = {
 
 def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
     """The body of a chat completion. is_own: For OpenAI itself, whose newer names others do not know."""
+    p = request.parameters
+    if p.json_object and "json" not in " ".join((request.system or "", *request.texts)).lower():
+        request = replace(in_words(request), parameters=p)  # the API wants the word
+    turns = pictures_moved(request.messages)
+    check_results(joined(turns))
     messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
-    for message in request.messages:
-        messages += _to_messages(message)
+    for message in turns:
+        messages += _to_messages(message, is_own)
     body: dict[str, Any] = {"model": request.model, "messages": messages, **_parameters(request.parameters, is_own)}
     if request.is_streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if request.tools:
-        tools = (
-            {"name": t.name, "description": t.description, "parameters": dict(t.parameters)} for t in request.tools
-        )
-        body["tools"] = [{"type": "function", "function": tool} for tool in tools]
+        body["tools"] = [{"type": "function", "function": _to_function(tool)} for tool in request.tools]
         kind, name = choice_of(request)
         choice = {"type": "function", "function": {"name": name}} if kind == "tool" else kind
         body |= {"tool_choice": choice} if choice else {}
+        body |= {"parallel_tool_calls": False} if request.is_one_call else {}
     return body
+
+
+def _to_function(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "description": tool.description}
+    if tool.parameters:  # none at all says that there are no arguments; an object without properties is refused
+        function["parameters"] = of_object(tool.parameters)
+        function["parameters"].setdefault("properties", {})
+    return function | ({"strict": True} if tool.is_strict else {})
 
 
 def as_came(request: Request, native: Native, *, is_own: bool) -> dict[str, Any]:
@@ -73,18 +89,24 @@ def _parameters(p: Parameters, is_own: bool) -> dict[str, Any]:
         "presence_penalty": p.presence_penalty,
     }
     if p.json_schema is not None:
-        schema = {"name": "answer", "schema": dict(p.json_schema)}
+        schema: dict[str, Any] = {"name": "answer", "schema": wrapped(p.json_schema)}
+        schema |= {"strict": True} if is_closed(schema["schema"]) else {}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif p.json_object:
         body["response_format"] = {"type": "json_object"}
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _to_messages(message: Message) -> list[dict[str, Any]]:
+def _call_id(given: str) -> str:
+    """The id of a call, of at most 40 characters."""
+    return given if len(given) <= 40 else f"{given[:31]}_{zlib.crc32(given.encode('utf-8', 'replace')):08x}"
+
+
+def _to_messages(message: Message, is_own: bool) -> list[dict[str, Any]]:
     """A turn as OpenAI's messages: results of tools are messages of their own, before what the user says with them."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     found: list[dict[str, Any]] = [
-        {"role": "tool", "tool_call_id": r.call_id, "content": f"Error: {r.text}" if r.is_error else r.text}
+        {"role": "tool", "tool_call_id": _call_id(r.call_id), "content": f"Error: {r.text}" if r.is_error else r.text}
         for r in results
     ]
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
@@ -92,7 +114,8 @@ def _to_messages(message: Message) -> list[dict[str, Any]]:
         said: dict[str, Any] = {"role": "assistant", "content": message.text or (None if calls else "")}
         if calls:
             said["tool_calls"] = [
-                {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}} for c in calls
+                {"id": _call_id(c.id), "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                for c in calls
             ]
         return [*found, said]
     rest = [part for part in message.content if isinstance(part, str | Media)]
@@ -101,19 +124,30 @@ def _to_messages(message: Message) -> list[dict[str, Any]]:
     if message.is_system:
         found.append({"role": "system", "content": message.text})
     elif any(isinstance(part, Media) for part in rest):
-        found.append({"role": "user", "content": [_to_part(part) for part in rest]})
+        found.append({"role": "user", "content": [_to_part(part, is_own) for part in rest]})
     elif rest or not results:
         found.append({"role": "user", "content": message.text})
     return found
 
 
-def _to_part(part: Part) -> dict[str, Any]:
+_SOUNDS = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav"}
+
+
+def _to_part(part: Part, is_own: bool) -> dict[str, Any]:
+    """A part of the user's turn. Other servers take films and sounds by their address, and sounds of more kinds."""
     if not isinstance(part, Media):
         return {"type": "text", "text": part}
-    if part.media_type.startswith("audio/"):
-        sound = {"data": part.data, "format": part.media_type.removeprefix("audio/").replace("mpeg", "mp3")}
-        return {"type": "input_audio", "input_audio": sound}
+    kind, _, name = part.media_type.partition("/")
     url = part.url or f"data:{part.media_type};base64,{part.data}"
-    if part.media_type == "application/pdf":
+    if kind == "text" and part.data:
+        return {"type": "text", "text": base64.b64decode(part.data).decode("utf-8", "replace")}
+    if kind == "audio" and part.data and (name := _SOUNDS.get(part.media_type, "" if is_own else name)):
+        return {"type": "input_audio", "input_audio": {"data": part.data, "format": name}}
+    if kind in ("audio", "video") and not is_own:
+        return {"type": f"{kind}_url", f"{kind}_url": {"url": url}}
+    if part.media_type == "application/pdf" and part.data:
         return {"type": "file", "file": {"filename": "document.pdf", "file_data": url}}
+    if kind != "image":
+        what = f"{part.media_type} at an address" if part.url else part.media_type
+        raise InvalidRequest(f"OpenAI's chat reads texts, pictures, WAV, MP3 and PDF, and no {what}.", param="messages")
     return {"type": "image_url", "image_url": {"url": url, **({"detail": part.detail} if part.detail else {})}}

@@ -40,6 +40,7 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Own servers", "AIMM_SERVERS", ", ".join(s.servers) or "none", "Servers of OpenAI's wire."),
             _row(s, "Proxy", "AIMM_PROXY", _is_set(s.proxies), "The way to vendors out of a company's network."),
             _row(s, "Own prices", "AIMM_PRICES_FILE", str(s.prices_file), "Price rows before the list prices."),
+            _row(s, "Own families", "AIMM_FAMILIES_FILE", str(s.families_file), "What families of models take."),
         ],
         "Access": [
             _row(

@@ -52,7 +52,7 @@ def told(request: Request) -> tuple[list[Any], list[Any], list[Any]]:
     """(calls, results) as Anthropic, Gemini and servers of the OpenAI wire get them."""
     blocks = [b for m in anthropic_body(request)["messages"] if isinstance(m["content"], list) for b in m["content"]]
     parts = [part for content in gemini_body(request)["contents"] for part in content["parts"]]
-    messages = [each for message in request.messages for each in openai._to_messages(message)]
+    messages = [each for message in request.messages for each in openai._to_messages(message, True)]
     return (
         [b.get("input", b.get("content")) for b in blocks if b["type"] in ("tool_use", "tool_result")],
         [p["functionCall"]["args"] for p in parts if "functionCall" in p]
@@ -60,6 +60,9 @@ def told(request: Request) -> tuple[list[Any], list[Any], list[Any]]:
         [c["function"]["arguments"] for m in messages for c in m.get("tool_calls", ())]
         + [m["content"] for m in messages if m["role"] == "tool"],
     )
+
+
+ANSWERED = {"role": "tool", "tool_call_id": "c1", "content": "7"}
 
 
 def called(arguments: Any, call_id: str = "c1", name: str = "weather") -> dict[str, Any]:
@@ -77,9 +80,9 @@ def called(arguments: Any, call_id: str = "c1", name: str = "weather") -> dict[s
     ],
 )
 def test_past_calls_reach_every_vendor_as_they_were(arguments: Any, written: str, meant: Any):
-    claude, gemini, chat = told(asked_by_openai(called(arguments)))
+    claude, gemini, chat = told(asked_by_openai(called(arguments), ANSWERED))
 
-    assert (claude, gemini, chat) == ([meant], [meant], [written])
+    assert (claude[:-1], gemini[:-1], chat[:-1]) == ([meant], [meant], [written])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,9 @@ def test_past_calls_reach_every_vendor_as_they_were(arguments: Any, written: str
 )
 def test_past_calls_of_geminis_clients_do_too(args: Any, meant: Any):
     for given in ({"name": "weather", "args": args}, {"name": "weather", **({} if args is None else {"args": args})}):
-        assert told(asked_by_gemini({"role": "model", "parts": [{"functionCall": given}]}))[:2] == ([meant], [meant])
+        answered = {"role": "user", "parts": [{"functionResponse": {"name": "weather", "response": {}}}]}
+        claude, gemini, _ = told(asked_by_gemini({"role": "model", "parts": [{"functionCall": given}]}, answered))
+        assert (claude[:-1], gemini[:-1]) == ([meant], [meant])
 
 
 @pytest.mark.parametrize(
@@ -227,8 +232,9 @@ def test_anthropic_is_sent_no_blank_texts_and_schemas_with_a_type():
     answered = {"role": "tool", "tool_call_id": "c1", "content": "7"}
     body = anthropic_body(asked_by_openai(said, answered, blank, *HELLO, tools=tools))
 
-    assert [[block["type"] for block in m["content"]] for m in body["messages"][1:3]] == [["tool_use"], ["tool_result"]]
-    assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user", "user"]
+    kinds = [[block["type"] for block in m["content"]] for m in body["messages"][1:]]
+    assert kinds == [["tool_use"], ["tool_result", "text"]]
+    assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user"]
     assert body["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
 
 

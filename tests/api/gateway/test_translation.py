@@ -313,4 +313,5 @@ def test_calls_that_gemini_knows_by_name_get_ids_that_fit_together(served: Runni
 def test_empty_turns_do_not_reach_anthropic(served: Running):
     served.chat(CLAUDE, [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}, *HELLO])
 
-    assert [turn["content"] for turn in served.vendor.requests[-1]["body"]["messages"]] == ["x", "Hello"]
+    texts = [{"type": "text", "text": text} for text in ("x", "Hello")]
+    assert served.vendor.requests[-1]["body"]["messages"] == [{"role": "user", "content": texts}]
