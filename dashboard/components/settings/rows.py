@@ -31,10 +31,7 @@ def groups() -> dict[str, list[Row]]:
     return {
         "Models and calls": [
             _row(s, "Default model", "AIMM_DEFAULT_MODEL", mm.models.default(), "Answers where a caller names none."),
-            _row(
-                s, "Call timeout", "AIMM_CALL_TIMEOUT_S", f"{s.call_timeout_s:g} s",
-                "Deadline of one call, retries included.",
-            ),
+            _row(s, "Call timeout", "AIMM_CALL_TIMEOUT_S", f"{s.call_timeout_s:g} s", "Of one call, retries included."),
             _row(s, "Calls at once", "AIMM_MAX_IN_FLIGHT", f"{s.max_in_flight:,}", "By HTTP, in one process."),
             _row(s, "Calls that wait", "AIMM_MAX_WAITING", f"{s.max_waiting:,}", "Further calls are refused with 503."),
             _row(s, "Own servers", "AIMM_SERVERS", ", ".join(s.servers) or "none", "Servers of OpenAI's wire."),
