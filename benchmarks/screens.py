@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -33,7 +33,8 @@ from benchmarks.common import (
 FOLDER = ROOT / "benchmarks" / "screens"
 PAGES = sorted(path.stem for path in (DASHBOARD.parent / "pages").glob("[!_]*.py"))
 STATES = ("empty", "demo", "failing", "million")
-WIDTHS, SCHEMES = (390, 800, 1440), ("light", "dark")
+WIDTHS = (390, 800, 1440)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SETTLED_MS = 2500  # charts are drawn after the script has ended
 # Texts that reach out of a box that hides the rest, but for those that end in dots, and hints that their fields cut;
 # tables draw their cells on a canvas.
@@ -97,12 +98,15 @@ class Photographer:
     """Opens pages and notes what is wrong with them."""
 
     def __init__(self, browser: Browser, address: str, state: str) -> None:
-        self._browser, self._address, self._state = browser, address, state
+        self._address, self._state = address, state
+        # One a theme: its pages need not load the client anew.
+        self._contexts = {scheme: browser.new_context(color_scheme=scheme) for scheme in SCHEMES}
 
     def take(self, name: str, width: int, scheme: Any) -> tuple[int, list[str]]:
         """The number of nodes, and the findings."""
         findings: list[str] = []
-        page = self._browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+        page = self._contexts[scheme].new_page()
+        page.set_viewport_size({"width": width, "height": 1000})
         page.on("pageerror", lambda error: findings.append(f"error: {error}"))
         page.on("request", lambda request: self._asked(request.url, findings))
         page.goto(f"{self._address}/{name}")
