@@ -8,6 +8,7 @@ from core import Request
 from core.formats import strict_json as json
 
 NO_KEY = "none"
+SDK, AGENT, FRAMEWORK = KINDS = ("SDKs", "Coding agents", "Frameworks")
 _WIDTH = 110
 
 
@@ -34,12 +35,14 @@ class Client(NamedTuple):
 
     language: That of its code.
     is_whole: Whether its code holds all of a request; else only model and prompt.
+    kind: One of KINDS, under which the pages list it.
     """
 
     name: str
     language: str
     code: Callable[[Asking], str]
     is_whole: bool = True
+    kind: str = SDK
 
 
 def post(url: str, body: Mapping[str, Any], key: str, headers: Mapping[str, str] | None = None) -> str:
@@ -56,6 +59,11 @@ def python_call(function: str, arguments: Mapping[str, Any]) -> str:
     """A call in Python, an argument a line."""
     lines = [f"    {name}={literal(value, 4)},\n" for name, value in arguments.items()]
     return f"{function}(\n{''.join(lines)})"
+
+
+def in_shell(text: str) -> str:
+    """A text as an argument of a command."""
+    return literal(text).replace("$", "\\$").replace("`", "\\`")
 
 
 def literal(value: object, indent: int = 0) -> str:

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from api.gateway.clients import NO_KEY, Asking, post
+from api.gateway.clients import KINDS, NO_KEY, Asking, post
 from api.gateway.registry import clients
 from core import Request
 from dashboard.process import manager
 
-__all__ = ["KNOWN", "NO_KEY", "code", "post"]
+__all__ = ["BY_KIND", "KNOWN", "NO_KEY", "code", "post"]
 
 KNOWN = {name: client for name, (client, _) in clients().items()}
+BY_KIND = {kind: [name for name, client in KNOWN.items() if client.kind == kind] for kind in KINDS}
 
 
 def code(client: str, request: Request, server: str, key: str = NO_KEY, **more: Any) -> str:

@@ -1,6 +1,6 @@
 """Programs that speak Anthropic's wire."""
 
-from api.gateway.clients import Asking, Client, literal
+from api.gateway.clients import AGENT, Asking, Client, in_shell, literal
 
 
 def _python(a: Asking) -> str:
@@ -19,14 +19,10 @@ def _claude_code(a: Asking) -> str:
     user = f'\nexport ANTHROPIC_CUSTOM_HEADERS="x-aimm-user: {a.user}"' if a.user else ""
     return f"""export ANTHROPIC_BASE_URL={a.server}
 export ANTHROPIC_AUTH_TOKEN={a.key}{user}
-claude --model {_in_shell(a.request.model)} -p {_in_shell(a.request.prompt)}"""
-
-
-def _in_shell(text: str) -> str:
-    return literal(text).replace("$", "\\$").replace("`", "\\`")
+claude --model {in_shell(a.request.model)} -p {in_shell(a.request.prompt)}"""
 
 
 CLIENTS = (
     Client("Anthropic Python", "python", _python, is_whole=False),
-    Client("Claude Code", "bash", _claude_code, is_whole=False),
+    Client("Claude Code", "bash", _claude_code, is_whole=False, kind=AGENT),
 )

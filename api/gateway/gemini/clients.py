@@ -1,6 +1,6 @@
 """Programs that speak Gemini's wire."""
 
-from api.gateway.clients import Asking, Client, literal, python_call
+from api.gateway.clients import AGENT, Asking, Client, in_shell, literal, python_call
 
 
 def _python(a: Asking) -> str:
@@ -15,4 +15,14 @@ answer = {python_call("client.models.generate_content", asked)}
 print(answer.text)"""
 
 
-CLIENTS = (Client("Google Gen AI", "python", _python),)
+def _gemini_cli(a: Asking) -> str:
+    user = f'\nexport GEMINI_CLI_CUSTOM_HEADERS="x-aimm-user: {a.user}"' if a.user else ""
+    return f"""export GOOGLE_GEMINI_BASE_URL={a.server}/gemini
+export GEMINI_API_KEY={a.key}{user}
+gemini -m {in_shell(a.request.model)} -p {in_shell(a.request.prompt)}"""
+
+
+CLIENTS = (
+    Client("Google Gen AI", "python", _python),
+    Client("Gemini CLI", "bash", _gemini_cli, is_whole=False, kind=AGENT),
+)

@@ -1,6 +1,6 @@
 """Programs that speak the OpenAI wire."""
 
-from api.gateway.clients import Asking, Client, literal, post, python_call
+from api.gateway.clients import AGENT, FRAMEWORK, Asking, Client, in_shell, literal, post, python_call
 from core.formats import strict_json as json
 
 
@@ -57,6 +57,19 @@ tests:
   - vars: {{question: {_quoted(a.request.prompt)}}}"""
 
 
+def _opencode(a: Asking) -> str:
+    options = {"baseURL": f"{a.server}/v1", "apiKey": a.key, **({"headers": {"x-aimm-user": a.user}} if a.user else {})}
+    ours = {"npm": "@ai-sdk/openai-compatible", "name": "AI Model Manager", "options": options}
+    chosen = {"model": f"aimm/{a.request.model}", "provider": {"aimm": {**ours, "models": {a.request.model: {}}}}}
+    return f"// opencode.json\n{json.dumps(chosen, ensure_ascii=False, indent=2)}"
+
+
+def _aider(a: Asking) -> str:
+    return f"""export OPENAI_API_BASE={a.server}/v1
+export OPENAI_API_KEY={a.key}
+aider --model {in_shell(f"openai/{a.request.model}")} --message {in_shell(a.request.prompt)}"""
+
+
 def _quoted(text: str) -> str:
     """A text in JavaScript and YAML."""
     return json.dumps(text, ensure_ascii=False)
@@ -66,6 +79,8 @@ CLIENTS = (
     Client("curl", "bash", _curl),
     Client("OpenAI Python", "python", _python),
     Client("OpenAI JavaScript", "javascript", _javascript, is_whole=False),
-    Client("LangChain", "python", _langchain, is_whole=False),
-    Client("promptfoo", "yaml", _promptfoo, is_whole=False),
+    Client("LangChain", "python", _langchain, is_whole=False, kind=FRAMEWORK),
+    Client("promptfoo", "yaml", _promptfoo, is_whole=False, kind=FRAMEWORK),
+    Client("opencode", "json", _opencode, is_whole=False, kind=AGENT),
+    Client("aider", "bash", _aider, is_whole=False, kind=AGENT),
 )

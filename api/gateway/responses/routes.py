@@ -9,16 +9,17 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from api.errors import Unserved
+from api.errors import Nowhere, Unserved
 from api.gateway.exchange import Exchange
 from api.gateway.openai.response import error_form
 from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.responses import request as read
+from api.gateway.responses.clients import CLIENTS
 from api.gateway.responses.response import ENCRYPTED, ResponsesAnswer
 from api.gateway.responses.schemas import paths
 from api.gateway.wire import Wire
-from core import AimmError, Call, Generation, InvalidRequest, ModelManager, NotFound, Request
+from core import AimmError, Call, Generation, InvalidRequest, ModelManager, Request
 from core.formats import strict_json as json
 from core.formats.strict_json import encoded
 from core.pricing.tokens import estimated_usage
@@ -29,10 +30,9 @@ logger = logging.getLogger(__name__)
 async def handle(exchange: Exchange, mm: ModelManager) -> None:
     """Answer a request of this wire. Raises: AimmError, CallerLeft."""
     path = exchange.path.removeprefix(WIRE.prefix).strip("/")
-    if not path and exchange.method == "GET":
+    if not path and exchange.method == "GET" and exchange.header(b"upgrade"):
         # Clients that try a WebSocket first turn to POST at once when they hear this.
-        status = 426 if exchange.header(b"upgrade") else 405
-        raise Unserved("Responses are asked for by POST; there is no WebSocket here.", status)
+        raise Unserved("Responses are asked for by POST; there is no WebSocket here.", 426)
     if exchange.method == "POST" and path in ("", "input_tokens"):
         await (_count if path else _respond)(exchange, mm, await exchange.json())
     elif exchange.method == "POST" and path.endswith("/cancel"):
@@ -40,7 +40,7 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
     elif exchange.method in ("GET", "DELETE") and path:
         await _stored(exchange, mm, path)
     else:
-        raise NotFound("There is nothing at this address.")
+        raise Nowhere
 
 
 async def _read(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> Request:
@@ -92,7 +92,7 @@ async def _stored(exchange: Exchange, mm: ModelManager, path: str) -> None:
     key_id = exchange.key.id if exchange.key else ""
     said = parse_qs(exchange.query.decode("latin-1"))
     if part not in ("", "input_items") or (part and exchange.method == "DELETE"):
-        raise NotFound("There is nothing at this address.")
+        raise Nowhere
     if exchange.method == "DELETE":
         await asyncio.to_thread(mm.responses.delete, response_id, key_id)
         value: dict[str, Any] = {"id": response_id, "object": "response", "deleted": True}
@@ -130,5 +130,6 @@ WIRE = Wire(
     handle=handle,
     error=error_form,
     paths=paths,
+    clients=CLIENTS,
     id_header=b"x-request-id",
 )

@@ -205,8 +205,10 @@ def _made(key: Key, secret: str, server: str) -> None:
     st.code(secret, language=None)
     names = [name for name in gateway.names_to_ask() if key.may_ask(name)] or list(key.models)
     st.caption("Code with the key put in:")
-    for tab, (client, known) in zip(st.tabs(list(clients.KNOWN)), clients.KNOWN.items(), strict=True):
-        tab.code(snippets.snippet(client, server, names[0], secret), language=known.language)
+    for kind_tab, kind in zip(st.tabs(list(clients.BY_KIND)), clients.BY_KIND, strict=True):
+        for tab, client in zip(kind_tab.tabs(clients.BY_KIND[kind]), clients.BY_KIND[kind], strict=True):
+            code = snippets.snippet(client, server, names[0], secret)
+            tab.code(code, language=clients.KNOWN[client].language, wrap_lines=True)
 
 
 def _field(places: dict[str, Any], name: str, within: Any = st) -> Any:

@@ -23,9 +23,7 @@ def show(server: str, *, needs_key: bool) -> None:
     address.check("gateway_client", clients.KNOWN, "client")
     address.check("gateway_model", names, "model")
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        client = st.segmented_control(
-            "Client", list(clients.KNOWN), default="curl", key="gateway_client", bind="query-params", required=True
-        )
+        client = _client()
         model = st.selectbox("Model", names, key="gateway_model", bind="query-params", help=help_text, width=260)
     key = "aimm_…" if needs_key else clients.NO_KEY
     st.code(snippet(client, server, model, key), language=clients.KNOWN[client].language, wrap_lines=True)
@@ -52,6 +50,26 @@ def show(server: str, *, needs_key: bool) -> None:
             " `x-aimm-fallback` say which one answered."
         )
         fallbacks.code(snippet("curl", server, model, key, {"x-aimm-fallbacks": "model-b, model-c"}), language="bash")
+
+
+def _client() -> str:
+    """The client that is chosen; those of its kind stand beside it."""
+    asked = st.session_state.get("gateway_client") or st.query_params.get("gateway_client")
+    chosen = asked if asked in clients.KNOWN else "curl"
+    with st.container(width="content", gap="xsmall"):
+        kind = st.segmented_control(
+            "Client", list(clients.BY_KIND), default=clients.KNOWN[chosen].kind, key="gateway_kind", required=True,
+            on_change=_take_first,
+        )  # fmt: skip
+        client = st.segmented_control(
+            "Client of this kind", clients.BY_KIND[kind], default=chosen if chosen in clients.BY_KIND[kind] else None,
+            key="gateway_client", bind="query-params", required=True, label_visibility="collapsed",
+        )  # fmt: skip
+    return client or chosen
+
+
+def _take_first() -> None:
+    st.session_state["gateway_client"] = clients.BY_KIND[st.session_state["gateway_kind"]][0]
 
 
 def snippet(client: str, server: str, model: str, key: str, headers: Mapping[str, str] | None = None) -> str:

@@ -114,12 +114,14 @@ def test_each_client_has_its_snippet(app: AppTest, mm: ModelManager):
     app.selectbox(key="gateway_model").select("exp:checkout").run()
     codes = {}
     for client in clients.KNOWN:
+        app.button_group(key="gateway_kind").set_value(clients.KNOWN[client].kind).run()
         app.button_group(key="gateway_client").set_value(client).run()
         assert not app.exception
         codes[client] = app.code[1].value
 
     assert len(set(codes.values())) == len(clients.KNOWN)
-    assert all("exp:checkout" in code and snippets.USER in code for code in codes.values())
+    assert all("exp:checkout" in code for code in codes.values())
+    assert [client for client, code in codes.items() if snippets.USER not in code] == ["aider"]  # it sends no headers
 
 
 def test_requests_show_with_their_key_cost_and_error(app: AppTest, mm: ModelManager, gemini: FakeGemini):

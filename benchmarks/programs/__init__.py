@@ -1,0 +1,1 @@
+"""What programs.py runs, and the vendors behind it."""
