@@ -48,10 +48,7 @@ def groups() -> dict[str, list[Row]]:
                 s, "Keys on this machine", "AIMM_REQUIRE_KEY", "needed" if s.require_key else "not needed",
                 "Needed behind a reverse proxy; from other machines a key is always needed.",
             ),
-            _row(
-                s, "Pages of other origins", "AIMM_CORS_ORIGINS", ", ".join(s.cors_origins) or "none",
-                "May ask by their visitors' browsers.",
-            ),
+            _row(s, "Other sites", "AIMM_CORS_ORIGINS", ", ".join(s.cors_origins) or "none", "Their pages may ask."),
             _row(
                 s, "Who may log in", "AIMM_LOGIN_ALLOWED", ", ".join(s.login_allowed) or "everybody",
                 "Mail addresses that the identity provider of Streamlit's secrets may let in.",
