@@ -8,8 +8,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.body import MAX_BODY_BYTES, Body
 from api.errors import SPENT_BEFORE, CallerLeft
-from api.gateway.exchange import Exchange
+from api.gateway.exchange import BODY, Exchange
 from api.gateway.registry import wire_of
 from core import Conflict, InvalidRequest, ModelManager, NotFound, Overloaded
 from core.formats import strict_json as json
@@ -17,7 +18,7 @@ from core.formats import strict_json as json
 HEADER = b"idempotency-key"
 REPLAYED = (b"idempotent-replayed", b"true")
 MAX_WAIT_S = 600.0
-_KEYS = "/api/keys"  # its answer holds a key, which is written nowhere
+_UNWRITTEN = ("/api/keys", "/v1/images/", "/v1/audio/speech")  # keys and media: they are written nowhere
 _TRANSACTIONAL = ("/record", "/feedback")  # these keep their answer in the transaction that does the work
 
 
@@ -46,17 +47,17 @@ class Idempotent:
         name = exchange.header(HEADER)
         if not (len(name) <= 255 and name.isascii() and name.isprintable()):
             raise InvalidRequest("An Idempotency-Key must have 1 to 255 printable ASCII characters.")
-        raw = await exchange.body()
+        body = await exchange.body(MAX_BODY_BYTES if exchange.wire is None else mm.settings.max_body_mib << 20)
         mine = (caller.id if caller is not None else "", name)
-        answer = await self._claimed(exchange, mm, mine, _digest(exchange, raw))
+        answer = await self._claimed(exchange, mm, mine, await _digest(exchange, body))
         if answer is not None:
-            status, headers, body = answer
+            status, headers, raw = answer
             await exchange.send({"type": "http.response.start", "status": status, "headers": [*headers, REPLAYED]})
-            await exchange.send({"type": "http.response.body", "body": body})
+            await exchange.send({"type": "http.response.body", "body": raw})
             return
         ended = self._running[mine] = asyncio.Event()
         try:
-            await self._answer(exchange, scope, raw, mine)
+            await self._answer(exchange, {**scope, BODY: body}, mine)
         finally:
             if self._running.get(mine) is ended:  # another may have begun since this one gave up its claim
                 del self._running[mine]
@@ -93,18 +94,14 @@ class Idempotent:
         finally:
             leaving.cancel()
 
-    async def _answer(self, exchange: Exchange, scope: Scope, raw: bytes, mine: tuple[str, str]) -> None:
+    async def _answer(self, exchange: Exchange, scope: Scope, mine: tuple[str, str]) -> None:
         """Let the request be answered, and keep that. Its caller may leave: who asks again finds the answer."""
         mm = self._get_manager()
         sent: list[Message] = []
-        has_come = False
 
         async def receiving() -> Message:
-            nonlocal has_come
-            if has_come:
-                await asyncio.Event().wait()
-            has_come = True
-            return {"type": "http.request", "body": raw, "more_body": False}
+            await asyncio.Event().wait()
+            raise CallerLeft
 
         async def sending(message: Message) -> None:
             sent.append(message)
@@ -126,20 +123,25 @@ class Idempotent:
                 await asyncio.to_thread(mm.requests.free, *mine)
 
 
-def _digest(exchange: Exchange, raw: bytes) -> str:
+async def _digest(exchange: Exchange, body: Body) -> str:
     """A digest of all that makes a request the same one: address, body, and the headers to the gateway."""
+    hashed = hashlib.sha256()
     try:
-        body = json.dumps(json.loads(raw), sort_keys=True).encode()
+        if body.is_on_disk:
+            raise ValueError
+        hashed.update(json.dumps(json.loads(body.read()), sort_keys=True).encode())
     except (ValueError, RecursionError):
-        body = raw
+        async for chunk in body.chunks():
+            hashed.update(chunk)
     asked = sorted((name, value) for name, value in exchange.headers.items() if name.startswith(b"x-aimm-"))
-    parts = [exchange.path.encode("utf-8", "surrogatepass"), exchange.query, repr(asked).encode(), body]
-    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    parts = [exchange.path.encode("utf-8", "surrogatepass"), exchange.query, repr(asked).encode()]
+    digests = [*(hashlib.sha256(part).digest() for part in parts), hashed.digest()]
+    return hashlib.sha256(b"\0".join(digests)).hexdigest()
 
 
 def _may_write(mm: ModelManager, exchange: Exchange) -> bool:
     allowed = {mm.settings.log_content, (exchange.key.log_content if exchange.key is not None else None) or "full"}
-    return allowed == {"full"} and not exchange.is_private and exchange.path != _KEYS
+    return allowed == {"full"} and not exchange.is_private and not exchange.path.startswith(_UNWRITTEN)
 
 
 def _was_charged(mm: ModelManager, start: Message, body: bytes) -> bool:

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
     from core.domain.comparison import Candidate, Comparison, Criterion, Vote, WinRate
     from core.domain.experiment import Alias, Experiment, Guardrail, OutcomeInput, Target, Variant
-    from core.domain.feedback import Feedback
     from core.domain.generation import Chunk, Generation, Model, Native, Parameters, Receipt, Request, Usage
     from core.domain.key import Key
     from core.domain.message import Media, Message, Tool, ToolCall, ToolResult
-    from core.domain.metrics import Metrics, MetricsRow
+    from core.domain.metrics import Feedback, Metrics, MetricsRow
     from core.domain.price import Price, TeamPrice
     from core.domain.workflow import Condition, Step, StepRun, Workflow, WorkflowRun
     from core.errors import (
@@ -60,11 +59,10 @@ _NAMES_OF = {
     "core.domain.budget": "Budget BudgetOutlook BudgetStatus",
     "core.domain.comparison": "Candidate Comparison Criterion Vote WinRate",
     "core.domain.experiment": "Alias Experiment Guardrail OutcomeInput Target Variant",
-    "core.domain.feedback": "Feedback",
     "core.domain.generation": "Chunk Generation Model Native Parameters Receipt Request Usage",
     "core.domain.key": "Key",
     "core.domain.message": "Media Message Tool ToolCall ToolResult",
-    "core.domain.metrics": "Metrics MetricsRow",
+    "core.domain.metrics": "Feedback Metrics MetricsRow",
     "core.domain.price": "Price TeamPrice",
     "core.domain.workflow": "Condition Step StepRun Workflow WorkflowRun",
     "core.errors": (

@@ -38,6 +38,7 @@ class Settings:
     n_workers: Processes that serve side by side on this database.
     max_in_flight: Calls at once by HTTP in one process.
     max_waiting: Further calls that may wait for their turn.
+    max_body_mib: Size of a request to the gateway at most, in MiB.
     allows_link_local: A vendor's address may be a link-local one, where a cloud's metadata service is too.
     proxies: Scheme, `all` or `no` -> address, as in HTTPS_PROXY and NO_PROXY; empty = vendors are asked directly.
     simulated_speed: Speed of simulated models, as a multiple of real life; 0 = at once.
@@ -72,6 +73,7 @@ class Settings:
     n_workers: int = _setting(1, read.count, "AIMM_WORKERS")
     max_in_flight: int = _setting(1000, read.count, "AIMM_MAX_IN_FLIGHT")
     max_waiting: int = _setting(1000, read.count, "AIMM_MAX_WAITING")
+    max_body_mib: int = _setting(32, read.count, "AIMM_MAX_BODY_MIB")
     allows_link_local: bool = _setting(False, read.switch, "AIMM_ALLOW_LINK_LOCAL")
     proxies: Mapping[str, str] = _setting(dict, read.proxies, is_secret=True)
     simulated_speed: float = _setting(1.0, read.number, "AIMM_SIMULATED_SPEED", 0, 1e6)

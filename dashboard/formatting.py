@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from core import clock
-from core.domain.feedback import Feedback
+from core.domain.metrics import Feedback
 from core.formats import zones
 from core.formats.money import dollars
 from dashboard import process

@@ -1,17 +1,21 @@
 """The gateway: a bounded number of requests at once, each handled by its wire."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from api.gateway.exchange import Exchange
 from api.gateway.queue import Queue
 from api.gateway.wire import Wire
 from core import ModelManager
 
+LARGE_AT_ONCE, LARGE_WAITING = 4, 200
+
 
 class Gateway:
     def __init__(self, get_manager: Callable[[], ModelManager]) -> None:
         self._get_manager = get_manager
         self._queue: Queue | None = None
+        self._large = Queue(LARGE_AT_ONCE, LARGE_WAITING)  # of JSON, which is in memory several times while it is read
 
     async def handle(self, exchange: Exchange, wire: Wire) -> None:
         """Answer a request. Raises: AimmError, CallerLeft."""
@@ -21,6 +25,7 @@ class Gateway:
             return
         if self._queue is None:
             self._queue = Queue(mm.settings.max_in_flight, mm.settings.max_waiting)
-        await exchange.body()  # a slow sender must take nobody's turn
-        async with self._queue.slot(exchange.gone):
+        body = await exchange.body(mm.settings.max_body_mib << 20)  # a slow sender must take nobody's turn
+        large = self._large.slot(exchange.gone) if body.is_on_disk and not exchange.is_form else nullcontext()
+        async with large, self._queue.slot(exchange.gone):
             await wire.handle(exchange, mm)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from api.body import read_body
+from api.body import MAX_BODY_BYTES, Body, drain, read_body
 from api.errors import CallerLeft, Unexpected, plain_error, reason_headers
-from core import AimmError, Call, InvalidRequest, Key
+from core import AimmError, Call, InvalidRequest, Key, TooLarge
 from core.formats import strict_json as json
 
 if TYPE_CHECKING:
     from api.gateway.wire import Wire
 
 KEY = "aimm.key"  # of a scope: the caller's Key, or None where none is needed
+BODY = "aimm.body"  # of a scope: its Body, where that was read already
 REQUEST_ID = "x-aimm-request-id"
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
@@ -34,7 +35,8 @@ class Exchange:
         self.has_begun = False
         self._receive = receive
         self._send = send
-        self._raw: bytes | None = None
+        self._body: Body | None = scope.get(BODY)
+        self._is_cut_short = False  # its caller is still sending a body that nobody will read
         self._is_read_again = False
 
     def header(self, name: bytes) -> str:
@@ -46,13 +48,17 @@ class Exchange:
         """True where no text of this request is to be kept."""
         return self.header(b"x-aimm-no-store").lower() in ("1", "true", "yes")
 
+    @property
+    def is_form(self) -> bool:
+        return self.header(b"content-type").lower().startswith("multipart/")
+
     async def json(self) -> dict[str, Any]:
         """The body's JSON object; each text in it can be kept.
 
         Raises:
             InvalidRequest, TooLarge; CallerLeft.
         """
-        raw = await self.body()
+        raw = (await self.body()).read()
         try:
             value = json.loads(raw)
         except json.JSONDecodeError as error:
@@ -64,18 +70,22 @@ class Exchange:
             raise InvalidRequest("The body must be a JSON object.")
         return value
 
-    async def body(self) -> bytes:
-        """The body, whole; read once. Raises: InvalidRequest, TooLarge; CallerLeft."""
-        if self._raw is None:
-            self._raw = await read_body(self._receive, self.headers.get(b"content-length", b"0"))
-        return self._raw
+    async def body(self, most: int = MAX_BODY_BYTES) -> Body:
+        """The body, whole; read once. most: Its bytes at most. Raises: InvalidRequest, TooLarge; CallerLeft."""
+        if self._body is None:
+            try:
+                self._body = await read_body(self._receive, self.headers.get(b"content-length", b"0"), most)
+            except TooLarge:
+                self._is_cut_short = True
+                raise
+        return self._body
 
     async def again(self) -> Message:
         """The body that was read, for an application that reads it itself; then whether the caller leaves."""
         if self._is_read_again:
             return await self._receive()
         self._is_read_again = True
-        return {"type": "http.request", "body": self._raw or b"", "more_body": False}
+        return {"type": "http.request", "body": self._body.read() if self._body else b"", "more_body": False}
 
     async def gone(self) -> None:
         """Returns when the caller has left."""
@@ -104,10 +114,15 @@ class Exchange:
     async def write(self, chunk: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def answer(self, status: int, raw: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """A whole answer, in JSON."""
-        await self.begin(status, JSON, {**(headers or {}), "content-length": str(len(raw))})
-        await self.write(raw, more=False)
+    async def answer(
+        self, status: int, raw: bytes, headers: Mapping[str, str] | None = None, content_type: bytes = JSON
+    ) -> None:
+        """A whole answer."""
+        await self.begin(status, content_type, {**(headers or {}), "content-length": str(len(raw))})
+        if self._is_cut_short:
+            await self.write(raw)
+            await drain(self._receive)
+        await self.write(b"" if self._is_cut_short else raw, more=False)
 
     def form(self, error: AimmError, call: "Call | None" = None) -> tuple[int, bytes]:
         """The status and the body of an error, in the form that this caller reads. call: The one that failed."""

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
 from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, Pipe, Request, errors
+from core.domain.operation import ADDRESS_OF
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange
 
 
 PING_S = 15.0
+_EVENTS = "text/event-stream"
+_HANDED_ON = frozenset(ADDRESS_OF) - {"text_completion"}
 
 
 class Answer(Protocol):
@@ -55,7 +58,9 @@ async def respond(
     leaving.add_done_callback(lambda _: call.cancel())
     headers = CallHeaders(mm, call)
     try:
-        if request.is_streamed:
+        if call.request.operation in _HANDED_ON:
+            await _handed_on(exchange, pipe, answer, headers, leaving)
+        elif request.is_streamed:
             await _stream(exchange, pipe, answer, headers, leaving, keep)
         else:
             await _whole(exchange, pipe, answer, headers, leaving, keep)
@@ -85,6 +90,37 @@ async def _whole(
     if keep is not None:
         await keep(g, call, raw)
     await exchange.answer(200, raw, headers.at_end(g))
+
+
+async def _handed_on(
+    exchange: "Exchange", pipe: Pipe, answer: Answer, headers: "CallHeaders", leaving: "asyncio.Future[None]"
+) -> None:
+    """Hand on what is not read here, in its own type: as it comes, or whole with its cost where it came so."""
+    whole, kind = Chunk(), ""
+    while (chunk := await pipe.get()) is not None:
+        if chunk.raw is None:
+            continue
+        is_whole = chunk.finish_reason is not None and not chunk.content_type.startswith(_EVENTS)
+        if is_whole and not exchange.has_begun:
+            whole = chunk
+            continue
+        if not exchange.has_begun:
+            kind = chunk.content_type
+            await exchange.begin(200, kind.encode(), {"cache-control": "no-cache", **headers.at_start()})
+        await exchange.write(chunk.raw)
+    try:
+        g = answered(headers.call, has_left=leaving.done())
+    except AimmError as error:
+        if not exchange.has_begun:
+            raise
+        if kind.startswith(_EVENTS):
+            await exchange.write(answer.error_event(exchange.form(error, headers.call)[1]), more=False)
+            return
+        raise CallerLeft from None  # without its end, which says that this was all
+    if exchange.has_begun:
+        await exchange.write(b"", more=False)
+    else:
+        await exchange.answer(200, whole.raw or b"", headers.at_end(g), whole.content_type.encode() or b"text/plain")
 
 
 async def _stream(

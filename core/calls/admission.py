@@ -15,18 +15,24 @@ from core.calls.call import Accumulator, Call
 from core.costs.service import PriceService
 from core.domain.budget import Admission, Quote, Spender
 from core.domain.generation import Model, Request
+from core.domain.operation import WRITING, Operation
 from core.domain.price import Price
 from core.errors import BudgetExceeded, CapReached, InvalidRequest, ProviderTimeout
 from core.formats.money import NANO, from_nano, to_nano
 from core.formats.text import as_list
 from core.pricing.cost import cost_of
-from core.pricing.tokens import longest_answer, longest_input, media_of
+from core.pricing.tokens import longest_answer, longest_input, longest_units, media_of
 from core.providers.base import Provider, tier_of
 from core.providers.fitting import fitted
 
 if TYPE_CHECKING:
     from core.providers.registry import Registry
 
+_TOLD: dict[Operation, str] = {
+    "chat": "chat", "embeddings": "embeddings", "text_completion": "completions of a text", "moderation": "moderation",
+    "image_generation": "pictures", "image_edit": "edits of pictures", "image_variation": "variations of pictures",
+    "speech": "speech", "transcription": "transcriptions", "translation": "translations of sound",
+}  # fmt: skip
 MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
 
@@ -135,18 +141,19 @@ def _refusal(admission: Admission, quote: Quote) -> BudgetExceeded:
 def quote_for(bare: Quote, request: Request, model: Model, prices: Sequence[Price]) -> Quote:
     """The quote of a call with the most that it can cost, at the dearest of the prices that it may turn out to have."""
     n_input, media = longest_input(request, model), media_of(request)
-    n_searches = MOST_SEARCHES if _may_search(request) else 0
+    n_searches, units = MOST_SEARCHES if _may_search(request) else 0, longest_units(request)
     inputs, outputs = [], []  # nano-dollars: all of the input, and a token of the answer
     for price in prices:
-        reading, fee = price.dearest_input(n_input, media), price.fee(n_searches)
+        reading, fee = price.dearest_input(n_input, media), price.fee(n_searches, units)
         if reading is not None and fee is not None:
             inputs.append(reading * NANO / 1_000_000 * n_input + fee * NANO)
             outputs.append(price.dearest_output(n_input) * NANO / 1_000_000)
     if not inputs:
         return bare
-    token_nano = max(outputs)
+    token_nano = max(outputs) * request.n_answers  # a token of each answer
     input_nano = int(max(inputs).to_integral_value(ROUND_CEILING))
-    may_shorten = request.parameters.max_tokens is None and "max_tokens" in model.accepts and token_nano > 0
+    may_shorten = request.operation in WRITING and request.parameters.max_tokens is None
+    may_shorten = may_shorten and "max_tokens" in model.accepts and token_nano > 0
     return replace(
         bare,
         worst_nano=input_nano + int((token_nano * longest_answer(request, model)).to_integral_value(ROUND_CEILING)),
@@ -210,6 +217,9 @@ def check_parameters(request: Request, model: Model) -> None:
 def _fitted(request: Request, state: Accumulator, provider: Provider, model: Model) -> Request:
     """The request without the parameters that this model does not take; who speaks the caller's wire judges itself."""
     native, state.ignored = request.native, ""
+    check_operation(request, provider, model)
+    if request.operation not in ("chat", "embeddings"):
+        return _as_asked(request, state, model)
     if native is not None and native.wire in provider.wires:
         if native.is_bound and request.system != native.system:
             _leave_out(
@@ -228,6 +238,36 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
     if left_out := [*(native.ignored if native is not None else ()), *left_out]:
         _leave_out(state, ", ".join(left_out), model)
     return request
+
+
+def check_operation(request: Request, provider: Provider, model: Model) -> None:
+    """Refuse what the model's vendor has nothing for. Raises: InvalidRequest."""
+    if request.operation not in provider.operations:
+        has = ", ".join(told for operation, told in _TOLD.items() if operation in provider.operations)
+        raise InvalidRequest(
+            f"{model.provider} makes no {_TOLD[request.operation]}, and {model.name} is its model.",
+            hint=f"It has {has}.",
+        )
+    if request.n_answers > 1 and request.operation == "chat" and not provider.gives_several:
+        raise InvalidRequest(
+            f"{model.name} gives one answer at a time, and {request.n_answers} were asked for.",
+            hint="Ask again for each, or take a model of OpenAI or Gemini.",
+            param="n",
+        )
+
+
+def _as_asked(request: Request, state: Accumulator, model: Model) -> Request:
+    """A request that is handed on as it came; of what an alias or experiment adds, only lengths and sampling of texts
+    have a place in it."""
+    native, parameters = request.native, request.parameters
+    assert native is not None  # noqa: S101 - there is no other way to ask for it
+    added = ["the system prompt"] if request.system != native.system else []
+    if request.operation not in WRITING and parameters != native.parameters:
+        added += sorted(parameters.as_dict())
+        parameters = native.parameters
+    if added:
+        _leave_out(state, ", ".join(added), model)
+    return replace(request, model=model.name, system=native.system, parameters=parameters)
 
 
 def _leave_out(state: Accumulator, names: str, model: Model) -> None:

@@ -168,6 +168,6 @@ def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
     if chunk.raw is None:
         return held, chunk
     says = chunk.text or chunk.thinking or chunk.tools or chunk.vectors or chunk.finish_reason is not None
-    if says or len(held) > HELD_BYTES:
+    if says or chunk.content_type or len(held) > HELD_BYTES:
         return b"", replace(chunk, raw=held + chunk.raw) if held else chunk
     return held + chunk.raw, replace(chunk, raw=None)

@@ -90,6 +90,7 @@ def digest_of(request: Request, model: Model, origin: Origin) -> str:
         "parameters": request.parameters.as_dict(),
         "tools": [asdict(tool) for tool in request.tools],
         "tool_choice": request.tool_choice,
+        "n_answers": request.n_answers,
         "native": {k: v for k, v in native.body.items() if k not in _BESIDE} if native else None,
     }
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
@@ -103,6 +104,7 @@ def _to_json(chunk: Chunk) -> dict[str, Any]:
         "vectors": chunk.vectors,
         "finish_reason": chunk.finish_reason,
         "response_model": chunk.response_model,
+        "choice": chunk.choice,
         "raw": base64.b64encode(chunk.raw).decode() if chunk.raw else None,
     }
     return {name: each for name, each in value.items() if each}

@@ -18,6 +18,7 @@ from core.domain.budget import Spender
 from core.domain.experiment import Assignment
 from core.domain.generation import Chunk, FinishReason, Generation, Model, Request, Status, ToolDelta, Usage
 from core.domain.message import ToolCall
+from core.domain.operation import WRITING
 from core.errors import AimmError, Blocked, ProviderError, ProviderUnavailable, Upstream
 from core.formats.text import mended
 from core.pricing.tokens import at_least
@@ -62,7 +63,7 @@ class Call:
         self.request = request
         self.origin = origin
         self.assignment = assignment
-        self.state = Accumulator()  # changed by the engine alone
+        self.state = Accumulator(writes=request.operation in WRITING)  # changed by the engine alone
         self.cause: AimmError | None = None  # why it is not answered in full
         self.done: Future[Generation] = Future()
         self.done.set_running_or_notify_cancel()  # whoever stops waiting for it must not cancel it for the others
@@ -106,6 +107,12 @@ class Call:
             error.generation_id, error.spent_before_usd = generation.id, self.answerer.spent_before_usd
             raise error
         return generation
+
+    def answers(self, generation: Generation) -> list[Generation]:
+        """The answers to it: the one that is recorded, and where several were asked for, the others."""
+        names = ("text", "thinking", "tool_calls", "finish_reason")
+        others = (self.state.others[at] for at in sorted(self.state.others))
+        return [generation, *(replace(generation, **{n: getattr(other, n) for n in names}) for other in others)]
 
     def cancel(self) -> None:
         """Stop: the vendor request is cancelled, what came is kept and recorded."""
@@ -292,6 +299,8 @@ class Accumulator:
     digest: The name by which the answer may be cached.
     chunks: All of them, where they are to be cached.
     ignored: The parts of the request that the model is not told.
+    writes: Its answer is text, which is charged by the token.
+    others: Where several answers were asked for, those beside the first.
     """
 
     started_at: float = field(default_factory=time.monotonic)
@@ -305,6 +314,7 @@ class Accumulator:
     digest: str = ""
     chunks: list[Chunk] | None = None
     ignored: str = ""
+    writes: bool = True
     usage: Usage | None = None
     first_text_at: float | None = None
     finish_reason: FinishReason | None = None
@@ -325,6 +335,8 @@ class Accumulator:
     _tools: dict[int, list[ToolDelta]] = field(default_factory=dict)
     _counted: Usage | None = None  # by the attempt under way
     _is_outgrown: bool = False
+    others: "dict[int, Accumulator]" = field(default_factory=dict)
+    _has_passed: bool = False  # bytes that are nobody's text
 
     @property
     def text(self) -> str:
@@ -336,7 +348,7 @@ class Accumulator:
 
     @property
     def has_output(self) -> bool:
-        return bool(self._texts or self._thoughts or self._tools)
+        return bool(self._texts or self._thoughts or self._tools or self._has_passed or self.others)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -372,6 +384,10 @@ class Accumulator:
 
     def add(self, chunk: Chunk) -> None:
         """Take a chunk in."""
+        if self.chunks is not None:
+            self.chunks.append(chunk)
+        if chunk.choice:
+            return self.others.setdefault(chunk.choice, Accumulator()).add(replace(chunk, choice=0))
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.reason = chunk.reason or self.reason
         self.response_model = chunk.response_model or self.response_model
@@ -386,18 +402,20 @@ class Accumulator:
             self._tools.setdefault(delta.index, []).append(delta)
         if chunk.text:
             self._texts.append(chunk.text)
-        if self.first_text_at is None and (chunk.text or chunk.tools or chunk.vectors):
+        if chunk.media:
+            self.notes.append(f"The answer is {chunk.media}, which is not kept.")
+        self._has_passed = self._has_passed or bool(chunk.content_type)
+        if self.first_text_at is None and (chunk.text or chunk.tools or chunk.vectors or chunk.content_type):
             self.first_text_at = time.monotonic()
-        if self.chunks is not None:
-            self.chunks.append(chunk)
+        return None
 
     def end_attempt(self) -> None:
         """Note the attempt's usage: no less than what came, where the vendor's count did not see all of it."""
         usage = self._counted
         if usage is None:
             return
-        written = self.text + _called_with(self.tool_calls)
-        if self._is_outgrown or (written and usage.output_tokens == usage.thinking_tokens):
+        written = self.text + _called_with(self.tool_calls) if self.writes else ""
+        if (self.writes and self._is_outgrown) or (written and usage.output_tokens == usage.thinking_tokens):
             usage, self.is_undercounted = at_least(usage, written, self.thinking), True
         self.usages.append(usage)
 

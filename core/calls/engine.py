@@ -266,7 +266,8 @@ class CallEngine:
             await learn()  # of servers that speak OpenAI's wire some know only chat
         state.turn_to(provider, model)
         # Where a caller's texts must not be written down, no response is cached either.
-        if call.origin.cache_s and self.recorder.kept(call.origin) == "full":
+        is_text = call.request.operation in ("chat", "embeddings")
+        if call.origin.cache_s and is_text and self.recorder.kept(call.origin) == "full":
             state.digest, cached = await self._cache.find(call.request, model, call.origin)
             if cached is not None:
                 cached.replay(call)

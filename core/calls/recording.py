@@ -172,7 +172,10 @@ def generation_of(call: Call, answer: ModelAnswer, price: Price | None, kept: Lo
         cost = cost_of_cached(sum(usages, Usage()), price)
     else:
         cost = cost_of(usages, price, is_estimated=is_estimated)
-    notes = [*answer.notes, *_remarks(answer, cost, usages, is_estimated=is_estimated)]
+    notes = [
+        *answer.notes,
+        *_remarks(answer, cost, usages, is_estimated=is_estimated, writes=call.request.n_answers * call.state.writes),
+    ]
     same: dict[str, Any] = {
         name: getattr(given, name)
         for given, names in (
@@ -209,8 +212,10 @@ def _counted(call: Call, answer: ModelAnswer) -> tuple[list[Usage], bool]:
     return usages, is_estimated
 
 
-def _remarks(answer: ModelAnswer, cost: CallCost, usages: Sequence[Usage], *, is_estimated: bool) -> list[str]:
-    """Remarks on a call's cost, answer and attempts."""
+def _remarks(
+    answer: ModelAnswer, cost: CallCost, usages: Sequence[Usage], *, is_estimated: bool, writes: int
+) -> list[str]:
+    """Remarks on a call's cost, answer and attempts. writes: How many answers in text were asked for."""
     found = []
     if cost.is_contradictory:
         found.append(CONTRADICTORY)
@@ -218,7 +223,9 @@ def _remarks(answer: ModelAnswer, cost: CallCost, usages: Sequence[Usage], *, is
         found.append(f"The cost was not known: {cost.unknown_for}.")
     if is_estimated and cost.cost_usd is None:
         found.append(ESTIMATED)
-    if any(usage.output_audio_tokens or any(usage.more.get(name) for name in _MEDIA) for usage in usages):
+    if writes > 1:
+        found.append(f"{writes} answers were asked for; the first is kept.")
+    if writes and any(usage.output_audio_tokens or any(usage.more.get(name) for name in _MEDIA) for usage in usages):
         found.append(_NOT_KEPT)
     if len(answer.causes) > 1 or (answer.causes and answer.outcome[0] != "error"):
         found.append(f"Failed attempts: {', '.join(answer.causes)}.")

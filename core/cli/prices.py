@@ -9,11 +9,11 @@ from core import ModelManager, clock
 from core.cli.parts import command, file_text, group
 from core.domain.price import RATE_NAMES, Price
 from core.errors import InvalidRequest
-from core.pricing.team import above_from_text
+from core.pricing.team import FEE_FIELDS, above_from_text
 
 DEFAULT_URL = "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json"
 
-_NUMBERS = (*RATE_NAMES, "discount_percent", "search_per_1000", "storage_per_hour", "request_per_1000")
+_NUMBERS = (*RATE_NAMES, "discount_percent", *(name for name, _ in FEE_FIELDS.values()))
 
 
 def add(commands: Any) -> None:

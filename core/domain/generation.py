@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from core.domain.message import Message as Message
 from core.domain.message import Thought, Tool, ToolCall, ToolResult
+from core.domain.operation import Operation, Upload
 from core.errors import InvalidRequest
 from core.formats.strict_json import unwritable
 from core.formats.text import as_list
@@ -18,7 +19,6 @@ FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error"
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
 Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo"]
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
-Operation = Literal["chat", "embeddings"]
 Wire = Literal["openai", "responses", "gemini", "anthropic"]
 MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -34,6 +34,7 @@ _LIMITS: dict[str, tuple[bool, float, float]] = {
 }  # fmt: skip
 _TRUTHS = {"true": True, "false": False}
 MAX_FALLBACKS = 5
+MOST_ANSWERS = 128  # at once
 MAX_CACHE_S = 30 * 86_400
 CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
 # The note of a call whose cost is unknown and, once it is known, will be an estimate.
@@ -155,6 +156,7 @@ class Native:
     whole: The body with what it only refers to, from our own records; None = it refers to nothing, or to what is
         not there.
     kept_by: The provider that has kept all it refers to.
+    upload: The request as a form, where it came as one; `body` are the fields of it.
     """
 
     wire: Wire
@@ -168,6 +170,7 @@ class Native:
     is_bound: bool = False
     whole: Mapping[str, Any] | None = None
     kept_by: str = ""
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,7 @@ class Request:
     tool_choice: auto, none, required or `tool:NAME`; empty = the model's default.
     is_one_call: The model may not ask for several tools at once.
     is_streamed: Whether the caller wants the answer in chunks.
+    n_answers: How many answers the vendor is to give.
     """
 
     model: str
@@ -189,6 +193,7 @@ class Request:
     is_one_call: bool = False
     operation: Operation = "chat"
     is_streamed: bool = True
+    n_answers: int = 1
     native: Native | None = None
 
     @property
@@ -294,6 +299,9 @@ class Chunk:
     raw: The vendor's own bytes of it, whole events, for a caller who speaks the same wire; None = to be written anew.
     reason: The vendor's own word for an end that is not a good one.
     thought: A thought that has ended, with its signature; its text came before.
+    content_type: That of `raw`, where it is no JSON and none of a wire's events.
+    media: Pictures or sound in the answer, in words: they are handed on and not kept.
+    choice: Which of several answers it is of; the first is 0.
     """
 
     text: str = ""
@@ -308,6 +316,9 @@ class Chunk:
     reason: str | None = None
     response_model: str | None = None
     service_tier: str | None = None
+    content_type: str = ""
+    media: str = ""
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,7 +426,8 @@ class Generation:
 
     @property
     def may_have_cost(self) -> bool:
-        return self.cost_usd != 0 and (self.cost_usd is not None or self.usage.total_tokens > 0)
+        is_used = self.usage.total_tokens > 0 or any(self.usage.more.values())
+        return self.cost_usd != 0 and (self.cost_usd is not None or is_used)
 
     @property
     def tokens_per_s(self) -> float | None:

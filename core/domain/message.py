@@ -15,16 +15,18 @@ class Media:
 
     data: Base64; empty = the vendor fetches `url`.
     detail: How closely to look at it.
+    size: Its bytes where it is not at hand here.
     """
 
     media_type: str
     data: str = ""
     url: str = ""
     detail: str = ""
+    size: int = 0
 
     @property
     def n_bytes(self) -> int:
-        return len(self.data) * 3 // 4
+        return self.size or len(self.data) * 3 // 4
 
 
 @dataclass(frozen=True, slots=True)

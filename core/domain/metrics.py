@@ -1,4 +1,4 @@
-"""The figures of a window of time, and the summed rows that they are made of."""
+"""The figures of a window of time, the summed rows that they are made of, and people's opinions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -247,3 +247,33 @@ class CallFacts:
     is_hit: bool = False
     is_streamed: bool = True
     traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """One person's opinion of one answer.
+
+    thumb: up, down or None.
+    rating: 1 to 5.
+    key_id, user_id: Its author; empty = not said.
+    """
+
+    generation_id: str
+    key_id: str = ""
+    user_id: str = ""
+    thumb: str | None = None
+    rating: float | None = None
+    text: str | None = None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackSums:
+    """The opinions of a model's or a tag's answers. rating: their mean; None = nobody rated."""
+
+    name: str
+    n: int
+    n_up: int
+    n_down: int
+    n_rated: int
+    rating: float | None

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 PriceSource = Literal["catalogue", "file", "team", "simulated"]
 # Every rate a row may have: USD per million tokens.
@@ -13,7 +13,11 @@ RATE_NAMES = (
     "input", "output", "cached", "cache_write", "cache_write_1h", "audio", "cached_audio", "output_audio",
     "image", "cached_image", "output_image", "video", "cached_video", "output_video", "thinking", "citation",
 )  # fmt: skip
-FEE_NAMES = ("search_usd", "storage_usd", "request_usd")
+FEE_NAMES = ("search_usd", "storage_usd", "request_usd", "characters_usd", "sound_usd", "picture_usd")
+# What is charged by another unit than the token: the fee, and for how many of them it is.
+UNIT_FEES = {
+    "characters": ("characters_usd", 1_000_000), "sound_ms": ("sound_usd", 3_600_000), "pictures": ("picture_usd", 1)
+}  # fmt: skip
 # As which other kinds a kind is charged that has no rate of its own: the first that a row names, or else like the last.
 # Nothing is taken for a cheaper kind: what is not named here, such as audio, pictures that were made and writes to a
 # cache, has no price then.
@@ -57,6 +61,7 @@ class Price:
     search_usd: Per query; None = not known.
     storage_usd: Per million tokens and hour; None = not known.
     request_usd: Per request.
+    characters_usd, sound_usd, picture_usd: Per million characters read aloud, hour of sound heard, picture made.
     unknown_units: Other units that the row charges by and nobody here counts: no call has a known cost then.
     """
 
@@ -82,11 +87,26 @@ class Price:
     search_usd: Decimal | None = None
     storage_usd: Decimal | None = None
     request_usd: Decimal | None = None
+    characters_usd: Decimal | None = None
+    sound_usd: Decimal | None = None
+    picture_usd: Decimal | None = None
     unknown_units: tuple[str, ...] = ()
     service_tier: str = "standard"
     effective_from: date | None = None
     source: PriceSource = "catalogue"
     note: str = ""
+
+    @property
+    def is_by_unit(self) -> bool:
+        """True where nothing is charged by the token, and something by another unit."""
+        has_units = any(getattr(self, fee) is not None for fee, _ in UNIT_FEES.values())
+        return has_units and not self.input.highest and not self.output.highest
+
+    @property
+    def is_free(self) -> bool:
+        """True where nothing costs anything, however much of it there is."""
+        rates = [rate.highest for name in RATE_NAMES if (rate := getattr(self, name)) is not None]
+        return not any(rates) and not any(getattr(self, name) for name in FEE_NAMES)
 
     def rate(self, name: str) -> Rate | None:
         """The rate of a kind of token, its own or that of the kind it is charged like; None = it has no known price."""
@@ -105,6 +125,8 @@ class Price:
 
     def dearest_input(self, prompt_tokens: int, media: Collection[str] = (), *, writes: bool = True) -> Decimal | None:
         """The highest rate that a token of a prompt with such media may have; None = one of them has no known price."""
+        if self.is_by_unit:
+            return Decimal(0)
         rates = [self.rate(kind) for kind in ("input", *media)]
         if None in rates:
             return None
@@ -116,17 +138,29 @@ class Price:
         rates: list[Rate | None] = [getattr(self, name) for name in _OUTPUTS]
         return max(rate.at(prompt_tokens) for rate in rates if rate is not None)
 
-    def fee(self, n_searches: int = 0) -> Decimal | None:
-        """The cost of a call besides its tokens, with so many searches by its vendor; None = not known."""
+    def fee(self, n_searches: int = 0, units: Mapping[str, int] | None = None) -> Decimal | None:
+        """The cost of a call besides its tokens, with so many searches by its vendor and other units (UNIT_FEES).
+
+        None = not known.
+        """
         searches = max(n_searches, int(self.always_searches))
         if self.unknown_units or (searches and self.search_usd is None):
             return None
-        return (self.request_usd or Decimal(0)) + searches * (self.search_usd or Decimal(0))
+        fee = (self.request_usd or Decimal(0)) + searches * (self.search_usd or Decimal(0))
+        for name, count in (units or {}).items():
+            field_, per = UNIT_FEES[name]
+            fee += (getattr(self, field_) or Decimal(0)) * count / per
+        return fee
 
     def times(self, factor: Decimal) -> "Price":
-        """All rates times a factor, e.g. a discount or a service tier."""
-        scaled = {name: rate.times(factor) for name in RATE_NAMES if (rate := getattr(self, name)) is not None}
-        return replace(self, **scaled)
+        """All rates and units times a factor, e.g. a discount or a service tier."""
+        scaled: dict[str, Any] = {
+            name: rate.times(factor) for name in RATE_NAMES if (rate := getattr(self, name)) is not None
+        }
+        units: dict[str, Any] = {
+            name: usd * factor for name, _ in UNIT_FEES.values() if (usd := getattr(self, name)) is not None
+        }
+        return replace(self, **scaled, **units)
 
 
 def always_searches(model: str) -> bool:
@@ -156,6 +190,9 @@ class TeamPrice:
     search_usd: Decimal | None = None
     storage_usd: Decimal | None = None
     request_usd: Decimal | None = None
+    characters_usd: Decimal | None = None
+    sound_usd: Decimal | None = None
+    picture_usd: Decimal | None = None
     note: str = ""
 
 

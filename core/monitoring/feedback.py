@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from core import clock
-from core.domain.feedback import Feedback, FeedbackSums
 from core.domain.generation import Generation
 from core.domain.key import Key
+from core.domain.metrics import Feedback, FeedbackSums
 from core.errors import InvalidRequest, NotFound
 from core.formats.text import is_storable
 from core.storage.calls.feedback import FeedbackStore

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, Rate, always_searches
@@ -40,14 +41,18 @@ _RATES = {
 }
 _WRITE_5M = "cache_write_5m_mtok"
 _PER_1000 = {"search_usd": "web_searches_kcount", "request_usd": "requests_kcount"}
+# By what else than tokens a model is charged: the first of these keys that a row has.
+_BY_UNIT = {"characters_usd": ("input_mchars",), "sound_usd": ("input_audio_hours", "audio_hours")}
 # What is only charged for when an answer counts it; such a count of an unknown kind makes the cost unknown by itself.
 _IF_COUNTED = frozenset(
     {"storage_searches_kcount", "social_searches_kcount", "code_executions_kcount", "rerank_searches_kcount"}
 )
-_KEYS = frozenset({*_RATES.values(), *_PER_1000.values(), *_IF_COUNTED, _WRITE_5M})
+_KEYS = frozenset({*_RATES.values(), *_PER_1000.values(), *_IF_COUNTED, _WRITE_5M, *chain(*_BY_UNIT.values())})
 # Google names one price for text, pictures, video and sound, and beside it only what differs.
 _READS_SOUND_AS_TEXT = ("google",)
 _DEARER_SOUND = frozenset({"gemini-2.5-flash-preview"})  # it had a price for sound that the catalogue does not name
+# What vendors charge nothing for, and the catalogue names no price of.
+_FREE = (("openai", re.compile(r"(omni|text)-moderation-.*")),)  # platform.openai.com/docs/guides/moderation
 # Models whose answers are of one kind, so that their output rate is the rate of that kind.
 _MAKES = (("tts", "output_audio"), ("image", "output_image"))
 # Under which word the catalogue keeps a tier.
@@ -150,6 +155,9 @@ class Catalogue:
         return ()
 
     def _look_up(self, provider: str, vendor: str, name: str, at: datetime, service_tier: str) -> Price | None:
+        if any(vendor == free and names.fullmatch(name) for free, names in _FREE):
+            nothing = Rate(base=Decimal(0))
+            return Price(id=f"free:{name}", model=name, provider=provider, input=nothing, output=nothing)
         try:
             _, info = self.snapshot.find_provider_model(name, None, vendor, None)
         except LookupError:
@@ -270,6 +278,12 @@ def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
     rates: dict[str, Any] = {name: _rate(getattr(price, key)) for name, key in _RATES.items()}
     rates["cache_write"] = _rate(getattr(price, _WRITE_5M, None)) or rates["cache_write"]
     input_, output = rates.pop("input"), rates.pop("output")
+    units: dict[str, Any] = {
+        name: next((rate.highest for key in keys if (rate := _rate(getattr(price, key, None)))), None)
+        for name, keys in _BY_UNIT.items()
+    }
+    if any(units.values()):
+        input_, output = input_ or Rate(base=Decimal(0)), output or Rate(base=Decimal(0))
     if output is None and "embed" in model:
         output = Rate(base=Decimal(0))  # vectors are not paid for; tokens beside them would be (see receipt_for)
     if input_ is None or output is None:
@@ -292,6 +306,7 @@ def _to_price(price: Any, id_: str, provider: str, model: str) -> Price | None:
             sorted(key for key, value in vars(price).items() if value is not None and key not in _KEYS)
         ),
         **fees,
+        **units,
         **rates,
     )
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.domain.generation import COUNTS, MORE_TOKENS, Receipt, ReceiptLine, Usage
-from core.domain.price import Price, Rate
+from core.domain.price import UNIT_FEES, Price, Rate
 
 ALWAYS_SHOWN = ("input", "output")
 VENDORS_CHARGE = "charged by the vendor"
@@ -39,7 +39,7 @@ def receipt_for(usage: Usage, price: Price) -> Receipt:
         if part.rate is not None and (part.count or part.kind in ALWAYS_SHOWN):
             lines.append(ReceiptLine(kind=part.kind, count=part.count, price_usd=part.rate.at(usage.input_tokens)))
     for kind, count, price_usd, per in fees(usage, price):
-        if count and price_usd is None:
+        if count and price_usd is None and not (kind in UNIT_FEES and usage.total_tokens):  # else the tokens are it
             raise LookupError(f"there is no price for {kind}")
         if count and price_usd is not None:
             lines.append(ReceiptLine(kind=kind, count=count, price_usd=price_usd, per=per))
@@ -54,8 +54,12 @@ def receipt_for(usage: Usage, price: Price) -> Receipt:
 
 def _refuse_unknown(usage: Usage, price: Price) -> None:
     """Raises: LookupError: The row charges in a unit, or the vendor counted something, that nobody here knows."""
+    if price.is_free:
+        return
     if names := [*price.unknown_units, *unknown_counts(usage)]:
         raise LookupError(f"no price covers {', '.join(names)}")
+    if price.is_by_unit and not any(usage.more.get(unit) for unit in UNIT_FEES):
+        raise LookupError("the vendor did not say how much there was of what it charges by")
     if usage.output_tokens and price.source == "catalogue" and "embed" in price.model and not price.output.highest:
         raise LookupError("there is no price for output")  # the catalogue names none, because vectors are free
 
@@ -68,7 +72,9 @@ def charged(usd: Decimal) -> Receipt:
 
 def unknown_counts(usage: Usage) -> list[str]:
     """By the vendor's own words what it counted and nobody here knows."""
-    return [f"{name} ({count:,})" for name, count in usage.more.items() if count and name not in MORE_TOKENS]
+    return [
+        f"{name} ({count:,})" for name, count in usage.more.items() if count and name not in (*MORE_TOKENS, *UNIT_FEES)
+    ]
 
 
 def parts(usage: Any, price: Price) -> list[Part]:
@@ -104,6 +110,7 @@ def fees(usage: Any, price: Price) -> list[tuple[str, Any, Decimal | None, int]]
         ("searches", searches, price.search_usd, 1),
         ("cache storage", usage.storage_token_hours, price.storage_usd, 1_000_000),
         ("requests", 1 if price.request_usd else 0, price.request_usd, 1),
+        *((unit, usage.more.get(unit, 0), getattr(price, fee), per) for unit, (fee, per) in UNIT_FEES.items()),
     ]
 
 

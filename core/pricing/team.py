@@ -22,9 +22,15 @@ from core.vendors import VENDORS
 MAX_USD = Decimal(1_000_000)
 MAX_PROMPT_TOKENS = 10**12
 MAX_DECIMALS = 6  # a millionth of a dollar for a million tokens
+# Fees by their fields, and for how many a field names the price where the fee is for one.
+FEE_FIELDS = {
+    "search_usd": ("search_per_1000", 1000), "storage_usd": ("storage_per_hour", 1),
+    "request_usd": ("request_per_1000", 1000), "characters_usd": ("characters_per_million", 1),
+    "sound_usd": ("sound_per_hour", 1), "picture_usd": ("picture_per_1000", 1000),
+}  # fmt: skip
 FIELDS = {
-    "provider", "model", "effective_from", "discount_percent", "tiers", "search_per_1000", "storage_per_hour",
-    "request_per_1000", "note", "above", *RATE_NAMES,
+    "provider", "model", "effective_from", "discount_percent", "tiers", "note", "above", *RATE_NAMES,
+    *(name for name, _ in FEE_FIELDS.values()),
 }  # fmt: skip
 
 
@@ -98,14 +104,16 @@ def row_from(
     rates = _rates(given)
     discount = _optional(given.get("discount_percent"), "discount_percent", Decimal(100))
     tiers = _tiers(given.get("tiers") or {})
-    search, storage, request = (
-        _optional(given.get(name), name) for name in ("search_per_1000", "storage_per_hour", "request_per_1000")
-    )
+    fees: dict[str, Any] = {
+        fee: usd / per
+        for fee, (name, per) in FEE_FIELDS.items()
+        if (usd := _optional(given.get(name), name)) is not None
+    }
     if model != ALL_MODELS and is_pattern(model):
         raise InvalidRequest(f"model == {model!r}, must be one model, or * for all of the provider.")
     if model == ALL_MODELS and rates:
         raise InvalidRequest("A row for all models (*) can hold a discount and tiers, not prices.")
-    if not rates and not tiers and (discount, search, storage, request) == (None, None, None, None):
+    if not rates and not tiers and not fees and discount is None:
         raise InvalidRequest("The row says nothing: give input and output prices, a discount or a tier.")
     starts = _moment(given.get("effective_from"))
     row = TeamPrice(
@@ -117,9 +125,7 @@ def row_from(
         rates=rates,
         discount=None if discount is None else discount / 100,
         tiers=tiers,
-        search_usd=None if search is None else search / 1000,
-        storage_usd=storage,
-        request_usd=None if request is None else request / 1000,
+        **fees,
         note=note,
     )
     digest = hashlib.sha256(repr(row).encode()).hexdigest()[:10]

@@ -6,6 +6,7 @@ from typing import Any
 
 from core.domain.generation import Model, Request, Usage
 from core.domain.message import Media, Tool
+from core.domain.operation import HEARING, MAKING_PICTURES, WRITING
 from core.formats import strict_json as json
 
 BYTES_PER_TOKEN = 4  # a rule of thumb, used only where the vendor sent no count; such costs are marked estimated
@@ -17,16 +18,26 @@ TOKENS_OF_MINI = 48_169
 BYTES_PER_MEDIA_TOKEN = {"audio": 16, "video": 16}
 LONGEST_PROMPT = 1_048_576  # for models that state no limit
 LONGEST_ANSWER = 65_536  # for models that state no limit
-MOST_ANSWERS = 128  # at once
 SHORT_ANSWER = 4096  # of a model that is given a length of thought and none of the answer
+# OpenAI counts 4,160 for a square megapixel of its high quality; what it calls better may be several times that.
+TOKENS_PER_MEGAPIXEL = 4 * 4160
+PIXELS = 1536 * 1024  # of a picture whose size the vendor chooses
+MOST_FRAMES = 16  # of a picture that moves
+TOKENS_PER_CHARACTER_SPOKEN = 6  # at the slowest speed there is
+BYTES_PER_SECOND_OF_SOUND = 512  # and mostly many more
 
 
 def estimated_usage(request: Request, text: str, thinking: str = "") -> Usage:
     """Our own count for a call whose vendor sent none."""
     thought = _tokens(thinking)
+    # Nobody here can count what was seen, heard or drawn: the cost stays unknown.
+    uncounted: dict[str, int] = (
+        {} if request.operation in (*WRITING, "embeddings", "moderation") else {request.operation: 1}
+    )
     return Usage(
+        more=uncounted,
         input_tokens=max(1, -(-(request.n_bytes + sum(map(_tool_bytes, request.tools))) // BYTES_PER_TOKEN)),
-        output_tokens=_tokens(text) + thought,
+        output_tokens=(_tokens(text) + thought) * request.n_answers if request.operation in WRITING else 0,
         thinking_tokens=thought,
     )
 
@@ -89,18 +100,39 @@ def media_of(request: Request) -> set[str]:
 
 
 def longest_answer(request: Request, model: Model) -> int:
-    if request.operation == "embeddings":
-        return 0
+    if request.operation not in WRITING:
+        return _longest_of_media(request)
     longest = request.parameters.max_tokens
     if longest is None:  # some vendors count thoughts on top of the answer
         thought = (request.parameters.thinking_budget or 0) + SHORT_ANSWER
         longest = max(model.max_output_tokens or LONGEST_ANSWER, thought)
-    return longest * _n_answers(request)
+    return longest
 
 
-def _n_answers(request: Request) -> int:
-    """The answers that are asked for at once, which only the vendor of the caller's wire gives."""
-    body = request.native.body if request.native is not None else {}
-    config = body.get("generationConfig") or body.get("generation_config")
-    n = config.get("candidateCount", config.get("candidate_count")) if isinstance(config, dict) else body.get("n")
-    return n if isinstance(n, int) and 1 <= n <= MOST_ANSWERS else 1
+def _longest_of_media(request: Request) -> int:
+    """Tokens of pictures, sound, and what is heard in sound; of vectors and judgements there are none."""
+    if request.operation in MAKING_PICTURES:
+        return _picture_tokens(request.native.body if request.native is not None else {})
+    if request.operation == "speech":
+        return TOKENS_PER_CHARACTER_SPOKEN * len(request.prompt) + SHORT_ANSWER
+    heard = sum(medium.n_bytes for medium in request.messages[-1].media) // BYTES_PER_MEDIA_TOKEN["audio"]
+    return max(SHORT_ANSWER, min(LONGEST_ANSWER, heard)) if request.operation in HEARING else 0
+
+
+def _picture_tokens(body: Mapping[str, Any]) -> int:
+    width, cross, height = str(body.get("size")).partition("x")
+    is_said = bool(cross) and all(side.isdecimal() and len(side) < 6 for side in (width, height))
+    frames = MOST_FRAMES if body.get("output_format") == "gif" else 1
+    return max(SHORT_ANSWER, frames * TOKENS_PER_MEGAPIXEL * (int(width) * int(height) if is_said else PIXELS) >> 20)
+
+
+def longest_units(request: Request) -> dict[str, int]:
+    """The most that there can be of what is charged by another unit than the token."""
+    if request.operation in MAKING_PICTURES:
+        return {"pictures": request.n_answers}
+    if request.operation == "speech":
+        return {"characters": len(request.prompt)}
+    if request.operation in HEARING:
+        heard = sum(medium.n_bytes for medium in request.messages[-1].media)
+        return {"sound_ms": 1000 * heard // BYTES_PER_SECOND_OF_SOUND}
+    return {}

@@ -18,6 +18,7 @@ from core.domain.generation import (
     Usage,
 )
 from core.domain.message import Media, Part, ToolCall, ToolResult, read_arguments
+from core.domain.operation import Operation
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 
@@ -232,6 +233,33 @@ def joined(messages: Iterable[Message]) -> tuple[Message, ...]:
     return tuple(found)
 
 
+class Several:
+    """The answers to one request, where several were asked for: they have ended when all that came have."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self._seen: set[int] = set()
+        self._ended: dict[int, Chunk] = {}
+        self._is_told = n == 1
+
+    def together(self, chunks: dict[int, Chunk], raw: bytes | None) -> list[Chunk]:
+        """A chunk of each answer that goes on, the first one last. Where bytes are handed on, they hold the others."""
+        usage = next((chunk.usage for chunk in chunks.values() if chunk.usage is not None), None)
+        first = replace(chunks.pop(0, Chunk()), raw=raw, usage=usage)
+        self._seen |= {0, *chunks}
+        self._ended |= {at: c for at, c in {0: first, **chunks}.items() if c.finish_reason is not None}
+        first = replace(first, finish_reason=None, reason=None)
+        others = [replace(c, choice=at, usage=None) for at, c in sorted(chunks.items()) if raw is None]
+        return [*others, first, *(self.end() if len(self._ended) >= self.n else ())]
+
+    def end(self) -> list[Chunk]:
+        """The end of all, unless it was told already: a vendor may give fewer answers than it was asked for."""
+        if self._is_told or 0 not in self._ended or len(self._ended) < len(self._seen):
+            return []
+        self._is_told = True
+        return [Chunk(finish_reason=self._ended[0].finish_reason, reason=self._ended[0].reason)]
+
+
 class KeyCheck(NamedTuple):
     """The result of trying a key.
 
@@ -251,10 +279,14 @@ class Provider(Protocol):
     """A vendor or server that answers.
 
     wires: The wires it speaks, its usual one first; a request that came in one of them is sent on as it came.
+    operations: What can be asked of it.
+    gives_several: Whether it gives several answers to one conversation.
     """
 
     name: str
     wires: tuple[str, ...]
+    operations: frozenset[Operation]
+    gives_several: bool
 
     def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         """One attempt. Raises AimmError only; a stream without a finish reason was cut off."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from core.domain.generation import Chunk, FinishReason, Model, Request, Usage
+from core.domain.operation import Operation
 from core.errors import Blocked, ProviderUnavailable, RateLimited
 from core.providers.simulated_text import answer
 
@@ -60,6 +61,8 @@ class SimulatedProvider:
 
     name = "simulated"
     wires: tuple[str, ...] = ("simulated",)
+    operations: frozenset[Operation] = frozenset({"chat", "embeddings"})
+    gives_several = False
 
     def __init__(self, *, speed: float = 1.0) -> None:
         self._speed = speed

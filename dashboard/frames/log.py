@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.domain.feedback import Feedback
 from core.domain.generation import Generation
-from core.domain.metrics import Counted
+from core.domain.metrics import Counted, Feedback
 from dashboard import formatting, tables
 from dashboard.process import manager
 from dashboard.visitors.voter import voter

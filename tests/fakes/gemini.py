@@ -85,15 +85,16 @@ def as_response(events: list[dict[str, Any]]) -> dict[str, Any]:
     if refused := [value for value in events if "error" in value]:
         return refused[0]
     whole: dict[str, Any] = {}
-    candidate: dict[str, Any] = {}
-    parts: list[dict[str, Any]] = []
+    candidates: dict[int, dict[str, Any]] = {}
     for value in events:
         whole |= value
         for each in value.get("candidates") or ():
-            candidate |= each
-            parts += (each.get("content") or {}).get("parts") or ()
-    if candidate:
-        whole["candidates"] = [{**candidate, "content": {"role": "model", "parts": parts}}]
+            candidate = candidates.setdefault(each.get("index", 0), {"content": {"role": "model", "parts": []}})
+            said = (each.get("content") or {}).get("parts") or []
+            content = {"role": "model", "parts": candidate["content"]["parts"] + said}
+            candidate |= {**each, "content": content}
+    if candidates:
+        whole["candidates"] = list(candidates.values())
     return whole
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.fakes import refusals
+from tests.fakes import media, refusals
 
 KEY = "sk-TestKeyOfTheFakeVendor0123456789"
 
@@ -231,6 +231,10 @@ class FakeVendor:
             return Reply(body=as_embeddings(body))
         if path.endswith("/responses"):
             return responses.response_answer()
+        if refused := media.refusal(path, body):
+            return failure(400, refused, "invalid_request_error")
+        if (made := media.answer(path, body)) is not None:
+            return Reply(raw=made[0], content_type=made[1])
         return anthropic_answer() if path.endswith("/messages") else openai_answer()
 
     def close(self) -> None:
@@ -251,7 +255,9 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
             self._json(200, {"data": [{"id": name, "display_name": name.title()} for name in fake.models]}, {})
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            raw = self.rfile.read(int(self.headers["Content-Length"]))
+            kind = self.headers["Content-Type"]
+            body = media.form(raw, kind) if kind.startswith("multipart/") else json.loads(raw)
             if not self._authorised():
                 return
             fake.requests.append({"path": self.path, "body": body})
@@ -275,7 +281,7 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
                 if reply.body is not None:
                     self._json(reply.status, reply.body, reply.headers, reply)
                 elif reply.raw is not None:
-                    self._bytes(reply.status, reply.raw, {"Content-Type": reply.content_type, **reply.headers})
+                    self._bytes(reply.status, reply.raw, {"Content-Type": reply.content_type, **reply.headers}, reply)
                 elif body.get("stream"):
                     self._stream(reply)
                 else:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from api.gateway.gemini.schema_words import to_json_schema
 from api.gateway.notes import Notes
 from core import InvalidRequest, Media, Message, Parameters, Request, Tool, ToolCall, ToolResult
-from core.domain.generation import SERVICE_TIERS
+from core.domain.generation import MOST_ANSWERS, SERVICE_TIERS
 from core.domain.message import Part, paired, to_arguments
 from core.formats.text import as_list
 
@@ -57,6 +57,7 @@ class _Reader:
     def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
         self._notes = Notes()
+        self._n = 1
 
     def request(self, model: str, *, is_streamed: bool) -> Request:
         body, notes = self._body, self._notes
@@ -75,6 +76,7 @@ class _Reader:
             tools=tuple(tool for tool in tools if not allowed or tool.name in allowed),
             tool_choice=choice if tools else "",
             is_streamed=is_streamed,
+            n_answers=self._n,
             native=notes.native("gemini", body, parameters, system=system),
         )
 
@@ -178,7 +180,8 @@ class _Reader:
         config = _spelt(config) if isinstance(config, dict) else {}
         thinking = found if isinstance(found := config.get("thinking_config"), dict) else {}
         if (n := config.get("candidate_count")) not in (None, 1):
-            self._notes.only.append(f"candidateCount == {str(n)[:40]}")
+            self._n = n if type(n) is int and 1 < n <= MOST_ANSWERS else 1
+            self._notes.only += [f"candidateCount == {str(n)[:40]}"] if self._n == 1 else []
         kinds = [str(each) for each in as_list(config.get("response_modalities")) if str(each).upper() != "TEXT"]
         if kinds:
             self._notes.only.append(f"responseModalities {', '.join(kinds)[:80]}")

@@ -34,20 +34,18 @@ class GeminiAnswer:
         if not parts:
             return b""
         model = call.answerer.model.name if call.answerer.model else call.request.model
-        return _event(_response(parts, None, chunk.response_model or model, call.id))
+        return _event(_response(parts, None, chunk.response_model or model, call.id, chunk.choice))
 
     def end(self, g: Generation, call: Call, *, was_raw: bool) -> bytes:
         if was_raw:
             return b""
-        return _event(_ended([], g))
+        return _event(_ended([(each, []) for each in call.answers(g)]))
 
     def done(self) -> bytes:
         return b""
 
     def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
-        parts: list[dict[str, Any]] = [{"text": g.thinking, "thought": True}] if g.thinking else []
-        parts += [{"text": g.text}] if g.text else []
-        return encoded(_ended(parts, g))
+        return encoded(_ended([(each, _said(each)) for each in call.answers(g)]))
 
     def error_event(self, raw: bytes) -> bytes:
         return b"data: " + raw + b"\r\n\r\n"
@@ -96,15 +94,27 @@ def _event(value: dict[str, Any]) -> bytes:
     return b"data: " + encoded(value) + b"\r\n\r\n"
 
 
-def _response(parts: list[dict[str, Any]], finish: str | None, model: str, response_id: str) -> dict[str, Any]:
-    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+def _said(g: Generation) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [{"text": g.thinking, "thought": True}] if g.thinking else []
+    return parts + ([{"text": g.text}] if g.text else [])
+
+
+def _response(parts: list[dict[str, Any]], finish: str | None, model: str, response_id: str, at: int) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": at}
     if finish:
         candidate["finishReason"] = finish
     return {"candidates": [candidate], "modelVersion": model, "responseId": response_id}
 
 
-def _ended(parts: list[dict[str, Any]], g: Generation) -> dict[str, Any]:
-    """The last event, or the whole answer.
+def _ended(answers: list[tuple[Generation, list[dict[str, Any]]]]) -> dict[str, Any]:
+    """The last event, or the whole answer, of each answer and what parts it has besides calls of tools."""
+    made = [_candidate(g, parts, at) for at, (g, parts) in enumerate(answers)]
+    candidates = [each for value in made for each in value["candidates"]]
+    return {**made[0], "candidates": candidates, "usageMetadata": usage(answers[0][0])}
+
+
+def _candidate(g: Generation, parts: list[dict[str, Any]], at: int) -> dict[str, Any]:
+    """One answer.
 
     A call whose arguments cannot be read is not told as one without any: the finish reason says why it is missing, as
     Gemini's own does.
@@ -116,10 +126,10 @@ def _ended(parts: list[dict[str, Any]], g: Generation) -> dict[str, Any]:
     finish = _FINISH.get(g.finish_reason or "", "OTHER")
     if not is_cut and (broken or (g.finish_reason == "tool_calls" and not made)):
         finish = "MALFORMED_FUNCTION_CALL"
-    value = _response(parts + made, finish, g.response_model or g.model, g.id)
+    value = _response(parts + made, finish, g.response_model or g.model, g.id, at)
     if finish == "MALFORMED_FUNCTION_CALL":
         value["candidates"][0]["finishMessage"] = f"Malformed function call: {', '.join(broken)}"[:2000]
-    return value | {"usageMetadata": usage(g)}
+    return value
 
 
 def _called(call: ToolCall, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from api.gateway.names import model_of
 from api.gateway.notes import Notes
 from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
-from core.domain.generation import SERVICE_TIERS
+from core.domain.generation import MOST_ANSWERS, SERVICE_TIERS
 from core.domain.message import Part, paired, to_arguments
 from core.formats.text import as_list
 
@@ -19,7 +19,7 @@ _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCI
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 # Of ours, not of the vendor's: taken out before a body is passed on.
-_OURS = ("fallbacks",)
+OURS = ("fallbacks",)
 _FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 _READ = frozenset(
     "model messages stream stream_options user safety_identifier fallbacks models tools tool_choice functions"
@@ -42,6 +42,17 @@ def chat(body: dict[str, Any]) -> Request:
 def embeddings(body: dict[str, Any]) -> Request:
     """Raises: InvalidRequest."""
     return _Reader(body).embeddings()
+
+
+def completion(body: dict[str, Any]) -> Request:
+    """A completion of texts, which may be lists of tokens. Raises: InvalidRequest."""
+    return _Reader(body).completion()
+
+
+def n_answers(body: Mapping[str, Any], *names: str) -> int:
+    """The number of answers that a body asks for; what is no number is for its vendor to judge."""
+    given = [int(n) if isinstance(n, str) and n.isdecimal() and len(n) < 4 else n for n in map(body.get, names)]
+    return max((n for n in given if type(n) is int and 1 <= n <= MOST_ANSWERS), default=1)
 
 
 def user(body: Mapping[str, Any]) -> str:
@@ -81,7 +92,8 @@ class _Reader:
         parameters = self._parameters()
         tools = self._tools()
         choice, allowed = self._tool_choice()
-        if body.get("n") not in (None, 1):
+        n = n_answers(body, "n")
+        if body.get("n") not in (None, n):
             notes.only.append(f"n == {str(body['n'])[:40]}")
         if others := [str(each) for each in as_list(body.get("modalities")) if each != "text"]:
             notes.only.append(f"modalities {', '.join(others)[:80]}")
@@ -95,7 +107,23 @@ class _Reader:
             tool_choice=choice,
             is_one_call=body.get("parallel_tool_calls") is False,
             is_streamed=body.get("stream") is True,
+            n_answers=n,
             native=self._native(parameters, system),
+        )
+
+    def completion(self) -> Request:
+        body, prompt = self._body, self._body.get("prompt", "")
+        is_several = isinstance(prompt, list) and any(isinstance(each, str | list) for each in prompt)
+        prompts = prompt if is_several else [prompt]
+        parameters = self._parameters()
+        return Request(
+            model=model_of(body),
+            messages=tuple(Message("user", each if isinstance(each, str) else str(each)) for each in prompts),
+            parameters=parameters,
+            operation="text_completion",
+            is_streamed=body.get("stream") is True,
+            n_answers=n_answers(body, "n", "best_of") * len(prompts),
+            native=self._native(parameters, None),
         )
 
     def embeddings(self) -> Request:
@@ -115,7 +143,7 @@ class _Reader:
             else:
                 messages.append(Message("user", self._notes.unknown(each, f"input[{at}]")))
         parameters = self._notes.parameters({"dimensions": ("dimensions", self._body.get("dimensions"))})
-        self._notes.rest(self._body, ("model", "input", "dimensions", "encoding_format", "user", *_OURS))
+        self._notes.rest(self._body, ("model", "input", "dimensions", "encoding_format", "user", *OURS))
         return Request(
             model=model_of(self._body),
             messages=tuple(messages),
@@ -127,7 +155,7 @@ class _Reader:
 
     def _native(self, parameters: Parameters, system: str | None) -> Native:
         """The part of a body that is passed on, with the models that it names: OpenRouter's own fallbacks."""
-        theirs = {name: value for name, value in self._body.items() if name not in _OURS}
+        theirs = {name: value for name, value in self._body.items() if name not in OURS}
         models = tuple(_names(self._body, "models"))
         return self._notes.native("openai", theirs, parameters, system=system, models=models)
 

@@ -27,12 +27,14 @@ class OpenAIAnswer:
 
     has_comments = True
     ping = b""
+    object = "chat.completion"
 
     def __init__(self, *, is_counted: bool, base64_vectors: bool = False) -> None:
         self._is_counted = is_counted
         self._base64 = base64_vectors
         self._head: dict[str, Any] = {}
-        self._named: set[int] = set()
+        self._begun: set[int] = set()
+        self._named: set[tuple[int, int]] = set()
 
     @staticmethod
     def _waits(call: Call) -> bool:
@@ -49,28 +51,29 @@ class OpenAIAnswer:
         if chunk.thinking:
             delta["reasoning_content"] = chunk.thinking
         if chunk.tools and not self._waits(call):
-            delta["tool_calls"] = [self._tool(tool, call) for tool in chunk.tools]
+            delta["tool_calls"] = [self._tool(tool, call, chunk.choice) for tool in chunk.tools]
         if not delta:
             return b""
-        if not self._head:
+        if chunk.choice not in self._begun:
+            self._begun.add(chunk.choice)
             model = chunk.response_model or (call.answerer.model.name if call.answerer.model else call.request.model)
-            self._head = _head(call.id, model)
+            self._head = self._head or _head(call.id, model)
             delta = {
                 "role": "assistant",
                 **({} if "content" in delta else {"content": None if "tool_calls" in delta else ""}),
                 **delta,
             }
-        return self._event(self._head, delta, None)
+        return self._event(self._head, delta, None, chunk.choice)
 
-    def _event(self, head: dict[str, Any], delta: dict[str, Any], finish: str | None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def _event(self, head: dict[str, Any], delta: dict[str, Any], finish: str | None, at: int = 0) -> bytes:
+        choice = {"index": at, "delta": delta, "logprobs": None, "finish_reason": finish}
         return _event({**head, "choices": [choice], **({"usage": None} if self._is_counted else {})})
 
-    def _tool(self, tool: Any, call: Call) -> dict[str, Any]:
-        if tool.index in self._named:
+    def _tool(self, tool: Any, call: Call, at: int) -> dict[str, Any]:
+        if (at, tool.index) in self._named:
             late = {"name": tool.name} if tool.name else {}
             return {"index": tool.index, "function": {**late, "arguments": tool.arguments}}
-        self._named.add(tool.index)
+        self._named.add((at, tool.index))
         value: dict[str, Any] = {
             "index": tool.index,
             "id": tool.id or _made_id(call, tool.index),
@@ -85,11 +88,12 @@ class OpenAIAnswer:
             return b""
         head = self._head or _head(g.id, g.response_model or g.model)
         last = b""
-        if self._waits(call) and (said := _calls_said(g, call)):
-            for at, each in enumerate(said.get("tool_calls", ())):
-                each["index"] = at
-            last = self._event(head, {"role": "assistant", **said}, None)
-        last += self._event(head, {}, _finish(g, call))
+        for at, each in enumerate(call.answers(g)):
+            if self._waits(call) and (said := _calls_said(each, call)):
+                for number, called in enumerate(said.get("tool_calls", ())):
+                    called["index"] = number
+                last += self._event(head, {"role": "assistant", **said}, None, at)
+            last += self._event(head, {}, _finish(each, call), at)
         if self._is_counted:
             last += _event({**head, "choices": [], "usage": usage(g)})
         return last
@@ -100,6 +104,13 @@ class OpenAIAnswer:
     def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
         if g.operation == "embeddings":
             return encoded(self._embeddings(g, chunks))
+        return encoded({
+            "id": g.id, "object": self.object, "created": int(g.created_at.timestamp()),
+            "model": g.response_model or g.model, "usage": usage(g),
+            "choices": [self._choice(at, each, call) for at, each in enumerate(call.answers(g))],
+        })  # fmt: skip
+
+    def _choice(self, at: int, g: Generation, call: Call) -> dict[str, Any]:
         message: dict[str, Any] = {
             "role": "assistant",
             "content": g.text or (None if g.tool_calls else ""),
@@ -108,11 +119,7 @@ class OpenAIAnswer:
         if g.thinking:
             message["reasoning_content"] = g.thinking
         message |= _calls_said(g, call)
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(g, call)}
-        return encoded({
-            "id": g.id, "object": "chat.completion", "created": int(g.created_at.timestamp()),
-            "model": g.response_model or g.model, "choices": [choice], "usage": usage(g),
-        })  # fmt: skip
+        return {"index": at, "message": message, "logprobs": None, "finish_reason": _finish(g, call)}
 
     def _embeddings(self, g: Generation, chunks: list[Chunk]) -> dict[str, Any]:
         vectors = [vector for chunk in chunks for vector in chunk.vectors]
@@ -125,6 +132,19 @@ class OpenAIAnswer:
 
     def error_event(self, raw: bytes) -> bytes:
         return b"data: " + raw + b"\n\n"
+
+
+class CompletionAnswer(OpenAIAnswer):
+    """A completion of a text; where it came otherwise than it was asked for, it is written anew."""
+
+    object = "text_completion"
+
+    def _event(self, head: dict[str, Any], delta: dict[str, Any], finish: str | None, at: int = 0) -> bytes:
+        choice = {"index": at, "text": delta.get("content") or "", "logprobs": None, "finish_reason": finish}
+        return _event({**head, "object": self.object, "choices": [choice]})
+
+    def _choice(self, at: int, g: Generation, call: Call) -> dict[str, Any]:
+        return {"index": at, "text": g.text, "logprobs": None, "finish_reason": _finish(g, call)}
 
 
 def error_form(error: AimmError, is_quoted: bool) -> tuple[int, bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 from api.errors import Nowhere
 from api.gateway.exchange import Exchange
 from api.gateway.names import Named, named, names_for
+from api.gateway.openai import media
 from api.gateway.openai import request as read
 from api.gateway.openai.clients import CLIENTS
 from api.gateway.openai.feedback import give
@@ -18,6 +19,7 @@ from api.gateway.options import origin_of
 from api.gateway.respond import respond
 from api.gateway.wire import Wire
 from core import ModelManager
+from core.domain.operation import ADDRESSES
 from core.formats.strict_json import encoded
 
 
@@ -26,6 +28,8 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
     path = exchange.path.removeprefix(WIRE.prefix)
     if exchange.method == "GET" and (path == "/models" or path.startswith("/models/")):
         await _models(exchange, mm, path.removeprefix("/models").removeprefix("/"))
+    elif exchange.method == "POST" and path in ADDRESSES:
+        await media.handle(exchange, mm, path)
     elif exchange.method == "POST" and path in _POSTS:
         await _POSTS[path](exchange, mm, await exchange.json())
     else:

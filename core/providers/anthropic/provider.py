@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from core.domain.generation import Chunk, Model, Request
-from core.errors import InvalidRequest, ProviderError
+from core.domain.operation import Operation
+from core.errors import ProviderError
 from core.providers.anthropic.request import as_came, thinks, to_body
 from core.providers.anthropic.response import Reader
 from core.providers.base import KeyCheck
@@ -26,14 +27,14 @@ class AnthropicProvider:
     name = "anthropic"
     wires: tuple[str, ...] = ("anthropic",)
     families: Families = SHIPPED
+    operations: frozenset[Operation] = frozenset({"chat"})
+    gives_several = False
 
     def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}
         self._http = HttpVendor("Anthropic", base_url, headers, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
-        if request.operation != "chat":
-            raise InvalidRequest("Anthropic makes no embeddings.")
         native, reader = request.native_for("anthropic"), Reader()
         body, headers = self._sent(request)
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))

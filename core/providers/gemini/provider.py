@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from core.domain.generation import Chunk, Message, Model, Parameters, Request, Usage
+from core.domain.operation import Operation
 from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise, shipped
@@ -17,7 +18,7 @@ from core.providers.base import KeyCheck
 from core.providers.families import SHIPPED, Families
 from core.providers.gemini.errors import to_error
 from core.providers.gemini.request import as_came, to_body
-from core.providers.gemini.response import Reader, as_ended
+from core.providers.gemini.response import Candidates, Reader, as_ended
 from core.providers.gemini.usage import to_usage
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import UNREADABLE, unreadable
@@ -35,6 +36,8 @@ class GeminiProvider:
     name = "gemini"
     wires: tuple[str, ...] = ("gemini",)
     families: Families = SHIPPED
+    operations: frozenset[Operation] = frozenset({"chat", "embeddings"})
+    gives_several = True
 
     def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         self._api_key = api_key
@@ -74,12 +77,14 @@ class GeminiProvider:
             return
         body = self._body(request) if native is None else as_came(request, native)
         action = "streamGenerateContent?alt=sse" if request.is_streamed else "generateContent"
-        reader = Reader()
+        reader = Candidates(request.n_answers)
         async with self._wire.answer(f"/v1beta/models/{quote(request.model, safe='')}:{action}", body) as answer:
             if await answer.is_whole():
                 raw, values = await answer.whole()
                 self._wire.refuse_errors(values)
-                yield replace(reader.read(as_ended(values)), raw=raw if native and not request.is_streamed else None)
+                kept = raw if native and not request.is_streamed else None
+                for chunk in (*reader.read(as_ended(values), kept), *reader.end()):
+                    yield chunk
                 return
             async for events in answer.events():
                 # Only what says something: google-genai takes a comment for a broken answer.
@@ -90,9 +95,12 @@ class GeminiProvider:
                     values = [event.value for event in together if event.value is not None]
                     passed = b"".join(event.raw for event in together) if is_passed else None
                     if together:
-                        yield replace(reader.read(values), raw=passed)
+                        for chunk in reader.read(values, passed):
+                            yield chunk
                 if error is not None:
                     raise error
+            for chunk in reader.end():
+                yield chunk
 
     async def _embeddings(self, request: Request, timeout_s: float) -> Chunk:
         """Older models count no tokens of embeddings."""

@@ -28,7 +28,8 @@ def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
     }
     if request.system:
         body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system}]}
-    if config := _generation_config(request.parameters):
+    several = {"candidateCount": request.n_answers} if request.n_answers > 1 else {}
+    if config := _generation_config(request.parameters) | several:
         body["generationConfig"] = config
     body |= _tier_of(request.parameters)
     if request.tools:

@@ -8,7 +8,7 @@ from typing import Any
 from core.domain.generation import Chunk, FinishReason, ToolDelta, Usage
 from core.domain.message import to_arguments
 from core.pricing.catalogue import normalise
-from core.providers.base import UNUSUAL
+from core.providers.base import UNUSUAL, Several
 from core.providers.gemini.usage import made_of, of_one_kind, served_as, to_usage
 from core.providers.tool_calls import PartialArguments
 
@@ -157,6 +157,29 @@ class Reader:
         if reason == "STOP" and self._n_tools:
             return "tool_calls"  # it stopped because it wants them
         return _FINISH.get(reason, "other")
+
+
+class Candidates(Several):
+    """Reads the answers to one request."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n)
+        self._readers: dict[int, Reader] = {}
+
+    def read(self, values: Sequence[Mapping[str, Any]], raw: bytes | None) -> list[Chunk]:
+        """See `together`."""
+        if self.n == 1:
+            return [replace(self._reader(0).read(values), raw=raw)]
+        places = {each.get("index") or 0 for value in values for each in value.get("candidates") or ()} | {0}
+        return self.together({at: self._reader(at).read([_only(v, at) for v in values]) for at in places}, raw)
+
+    def _reader(self, at: int) -> Reader:
+        return self._readers.setdefault(at, Reader())
+
+
+def _only(value: Mapping[str, Any], at: int) -> Mapping[str, Any]:
+    """An event with one of its candidates."""
+    return {**value, "candidates": [each for each in value.get("candidates") or () if (each.get("index") or 0) == at]}
 
 
 def _is_partial(called: Mapping[str, Any]) -> bool:

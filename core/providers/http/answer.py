@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from core.errors import ProviderError
-from core.providers.http.events import Event, EventReader, json_values
+from core.providers.http.events import MAX_EVENT_BYTES, Event, EventReader, json_values
 from core.providers.http.session import MAX_ANSWER_BYTES, Incoming
 
 _BOM = b"\xef\xbb\xbf"
@@ -51,14 +51,15 @@ class Answer:
             raise ProviderError(f"{self._label}'s answer could not be read (no JSON object).")
         return raw if is_one else None, values
 
-    async def _read(self) -> bytes:
+    async def read(self) -> bytes:
+        """The bytes that have come since; empty = that was all."""
         begun, self._begun = self._begun, b""
         return begun or await self._channel.read()
 
-    async def events(self) -> AsyncIterator[list[Event]]:
+    async def events(self, most_bytes: int = MAX_EVENT_BYTES) -> AsyncIterator[list[Event]]:
         """Whole events, as many as came with one packet. It ends with the stream, or with its [DONE]."""
-        reader = EventReader()
-        while data := await self._read():
+        reader = EventReader(most_bytes)
+        while data := await self.read():
             events = reader.feed(data)
             if events:
                 yield events
@@ -70,11 +71,11 @@ class Answer:
         if rest := reader.end():
             yield rest
 
-    async def raw(self) -> bytes:
+    async def raw(self, most_bytes: int = MAX_ANSWER_BYTES) -> bytes:
         parts, size = [], 0
-        while data := await self._read():
+        while data := await self.read():
             parts.append(data)
             size += len(data)
-            if size > MAX_ANSWER_BYTES:
-                raise ProviderError(f"{self._label}'s answer is larger than {MAX_ANSWER_BYTES:,} bytes.")
+            if size > most_bytes:
+                raise ProviderError(f"{self._label}'s answer is larger than {most_bytes:,} bytes.")
         return b"".join(parts)

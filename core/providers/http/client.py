@@ -11,7 +11,7 @@ from core.providers.http.answer import Answer
 from core.providers.http.errors import UNREADABLE, code_of, to_error, unreadable, words
 from core.providers.http.events import Event
 from core.providers.http.network import Network
-from core.providers.http.session import Session
+from core.providers.http.session import Body, Session
 
 
 class HttpVendor:
@@ -48,7 +48,7 @@ class HttpVendor:
 
     @asynccontextmanager
     async def exchange(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Body, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Answer]:
         """A request and its good answer, whose connection goes back in the end. Raises AimmError only."""
         incoming = await self._session.request(method, path, body, headers)

@@ -28,15 +28,23 @@ class EventReader:
     problem: What is wrong with what comes after the events that were given; it is to be raised once they are used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._rest = b""
+        self._inner: list[bytes] = []  # of a large event, what came since: joined once, not with each packet
+        self._n_inner = 0
         self.problem: Exception | None = None
 
     def feed(self, data: bytes) -> list[Event]:
-        buffer = self._rest + data if self._rest else data
+        if self._rest and b"\n" not in data and b"\r" not in data and self._n_inner < self._most_bytes:
+            self._inner.append(data)
+            self._n_inner += len(data)
+            return []
+        buffer = b"".join((self._rest, *self._inner, data)) if self._rest else data
+        self._inner, self._n_inner = [], 0
         parts = buffer.split(b"\n\n") if b"\r" not in buffer else _END.split(buffer)
         self._rest = parts.pop()
-        if len(self._rest) > MAX_EVENT_BYTES:
+        if len(self._rest) > self._most_bytes:
             self.problem = ProviderError("The vendor sent an event that is too large to read.")
         found: list[Event] = []
         try:
@@ -49,7 +57,7 @@ class EventReader:
 
     def end(self) -> list[Event]:
         """The rest where the stream ends without an empty line. Raises: ValueError: it is not JSON."""
-        rest, self._rest = self._rest.strip(), b""
+        rest, self._rest = b"".join((self._rest, *self._inner)).strip(), b""
         return _to_events(rest) if rest else []
 
 

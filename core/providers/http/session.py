@@ -8,7 +8,7 @@ import asyncio
 import io
 import select
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -25,6 +25,8 @@ END_S = 1.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # of what is read whole, or unpacked at once
 MAX_HEADER_BYTES = 64 * 1024  # of one line of the head
 _AT_ONCE = 1024 * 1024  # aiohttp warns of a body that is larger and comes in one part
+# Bytes, or what gives them anew for each attempt; then the headers say how many they are.
+Body = bytes | Callable[[], AsyncIterator[bytes]]
 _USED: WeakSet[ResponseHandler] = WeakSet()  # connections that have been asked before
 
 
@@ -164,7 +166,7 @@ class Session:
         self._proxy: str | None = None
         self._urls: dict[str, URL] = {}
 
-    async def request(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Incoming:
+    async def request(self, method: str, path: str, body: Body, headers: Mapping[str, str] | None = None) -> Incoming:
         """Send a request and wait for the head of its answer, which whoever takes it releases.
 
         Raises:
@@ -176,7 +178,7 @@ class Session:
                 self._session = self._open()
             url = self._url(path)
             while True:
-                data = io.BytesIO(body) if len(body) > _AT_ONCE else body
+                data: Any = body() if callable(body) else io.BytesIO(body) if len(body) > _AT_ONCE else body
                 try:
                     response = await self._session.request(
                         method, url, data=data or None, headers=headers, allow_redirects=False, proxy=self._proxy

@@ -1,9 +1,10 @@
 """The OpenAI wire: OpenAI itself, Ollama, and any server that speaks the same (vLLM, LM Studio, OpenRouter, …)."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from core.domain.generation import Chunk, Model, Native, Request
+from core.domain.operation import ADDRESS_OF, OPENAI_OPERATIONS, WRITING
 from core.errors import AimmError, InvalidRequest
 from core.providers.base import KeyCheck
 from core.providers.families import SHIPPED, Families
@@ -11,13 +12,11 @@ from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
 from core.providers.http.network import Network
 from core.providers.key_check import checked
-from core.providers.openai import responses
+from core.providers.openai import media, responses
 from core.providers.openai.request import as_came, to_body
-from core.providers.openai.response import merged, to_chunk, to_text
+from core.providers.openai.response import Choices, merged, to_text
 from core.providers.openai.responses import ResponseReader
 from core.providers.openai.usage import to_usage
-from core.providers.schemas import Unwrapper
-from core.providers.tool_calls import CallReader
 
 LIST_TIMEOUT_S = 6.0
 _NOT_TEXT = re.compile(r"whisper|tts|dall-e|image|audio|realtime|moderation|transcribe|sora|babbage|davinci|instruct")
@@ -31,6 +30,8 @@ class OpenAIProvider:
     """
 
     families: Families = SHIPPED
+    operations = OPENAI_OPERATIONS
+    gives_several = True
 
     def __init__(
         self,
@@ -52,36 +53,34 @@ class OpenAIProvider:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = HttpVendor(label or name, base_url, headers, network)
 
-    async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
+    def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         native, response = request.native_for("openai"), request.native_for("responses")
         if response is not None and "responses" in self.wires:
-            chunks = self._responses(request, response)
-        elif request.operation == "embeddings":
-            chunks = self._embeddings(request, native)
-        else:
-            chunks = self._chat(request, native)
-        async for chunk in chunks:
-            yield chunk
+            return self._responses(request, response)
+        if request.operation == "embeddings":
+            return self._embeddings(request, native)
+        return self._written(request, native) if request.operation in WRITING else media.ask(self._http, request)
 
-    async def _chat(self, request: Request, native: Native | None) -> AsyncIterator[Chunk]:
+    async def _written(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
+        """An answer in text."""
         body = (
             to_body(request, is_own=self._is_own) if native is None else as_came(request, native, is_own=self._is_own)
         )
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
-        unwrapper = Unwrapper(None if native else request.parameters.json_schema)
-        calls = CallReader()
-        async with self._http.answer("/chat/completions", body) as answer:
+        choices = Choices(request)
+        async with self._http.answer(ADDRESS_OF.get(request.operation, "/chat/completions"), body) as answer:
             quota = quota_of(answer.headers)
             if await answer.is_whole():
                 raw, values = await answer.whole()
                 self._http.refuse_errors(values)
-                chunk = self._learnt(to_chunk(values, raw if keeps_whole else None, quota, calls))
-                chunk.text = unwrapper.read(chunk.text, is_last=True)
+                kept = raw if keeps_whole else None
+                chunks = [*choices.read(values, kept, quota, is_whole=True), *choices.end()]
+                if chunks[-1].finish_reason is None and any(chunk.text or chunk.tools for chunk in chunks):
+                    chunks[-1].finish_reason = "unknown"  # it came as a whole, so it is no broken one
+                for chunk in chunks:
+                    yield self._learnt(chunk)
                 self.may_charge = self._has_charged
-                if chunk.finish_reason is None and (chunk.text or chunk.tools):
-                    chunk.finish_reason = "unknown"  # it came as a whole, so it is no broken one
-                yield chunk
                 return
             async for events in answer.events():
                 good, error = self._http.until_error(events)
@@ -89,12 +88,13 @@ class OpenAIProvider:
                 for together in [good] if keeps_raw else [[event] for event in good]:
                     if together:
                         values, raw = merged(together, keeps_raw, is_counted)
-                        chunk = self._learnt(to_chunk(values, raw, quota, calls))
-                        chunk.text = unwrapper.read(chunk.text, is_last=chunk.finish_reason is not None)
-                        yield chunk
+                        for chunk in choices.read(values, raw, quota):
+                            yield self._learnt(chunk)
                         quota = None
                 if error is not None:
                     raise error
+            for chunk in choices.end():
+                yield chunk
             self.may_charge = self._has_charged
 
     async def learn_wires(self) -> None:
@@ -113,7 +113,7 @@ class OpenAIProvider:
         self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
         return chunk
 
-    async def _responses(self, request: Request, native: Native) -> AsyncIterator[Chunk]:
+    async def _responses(self, request: Request, native: Native) -> AsyncGenerator[Chunk]:
         reader = ResponseReader()
         keeps_whole = not request.is_streamed
         async with self._http.answer("/responses", responses.as_came(request, native, self.name)) as answer:
@@ -134,7 +134,7 @@ class OpenAIProvider:
                 quota = None
                 self._http.refuse_errors([said])
 
-    async def _embeddings(self, request: Request, native: Native | None) -> AsyncIterator[Chunk]:
+    async def _embeddings(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
         body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
         async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
             raw, [value, *_] = await answer.whole()

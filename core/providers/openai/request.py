@@ -34,6 +34,8 @@ def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
     for message in turns:
         messages += _to_messages(message, is_own)
     body: dict[str, Any] = {"model": request.model, "messages": messages, **_parameters(request.parameters, is_own)}
+    if request.n_answers > 1:
+        body["n"] = request.n_answers
     if request.is_streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if request.tools:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from core.domain.generation import Chunk, FinishReason, Quota, ToolDelta, Usage
-from core.providers.base import UNUSUAL, tier_of
+from core.domain.generation import Chunk, FinishReason, Quota, Request, ToolDelta, Usage
+from core.providers.base import UNUSUAL, Several, tier_of, whole
 from core.providers.http.events import Event
 from core.providers.openai.usage import to_usage
+from core.providers.schemas import Unwrapper
 from core.providers.tool_calls import CallReader
 
 # OpenAI's own words, and those of other servers and of vendors behind them.
@@ -30,6 +31,41 @@ def merged(events: Sequence[Event], keeps_raw: bool, is_counted: bool) -> tuple[
     return values, shown[0] if len(shown) == 1 else b"".join(shown)
 
 
+class Choices(Several):
+    """Reads the answers to one request."""
+
+    def __init__(self, request: Request) -> None:
+        body = request.native.body if request.native is not None else {}
+        n, best_of = (whole(body.get(name)) or 1 for name in ("n", "best_of"))
+        super().__init__(request.n_answers * n // max(n, best_of))  # of the best of many, only some come back
+        self._schema = None if request.native_for("openai") else request.parameters.json_schema
+        self._readers: dict[int, tuple[CallReader, Unwrapper]] = {}
+
+    def read(
+        self, values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota | None, *, is_whole: bool = False
+    ) -> list[Chunk]:
+        """See `together`. is_whole: There is no more to come."""
+        self._is_whole = is_whole
+        if self.n == 1:
+            return [self._read(0, values, raw, quota)]
+        said: dict[int, list[dict[str, Any]]] = {0: []}
+        for value in values:
+            for choice in value.get("choices") or ():
+                alone = {**value, "choices": [{**choice, "index": 0}]}
+                said.setdefault(whole(choice.get("index")) or 0, []).append(alone)
+            if not value.get("choices"):
+                said[0].append(value)
+        return self.together({at: self._read(at, mine, None, quota) for at, mine in said.items()}, raw)
+
+    def _read(self, at: int, values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota | None) -> Chunk:
+        if at not in self._readers:
+            self._readers[at] = CallReader(), Unwrapper(self._schema)
+        calls, unwrapper = self._readers[at]
+        chunk = to_chunk(values, raw, quota, calls)
+        chunk.text = unwrapper.read(chunk.text, is_last=self._is_whole or chunk.finish_reason is not None)
+        return chunk
+
+
 def to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota | None, calls: CallReader) -> Chunk:
     """One chunk of several events; the last word on usage, finish and model counts."""
     texts, thoughts = [], []
@@ -49,7 +85,7 @@ def to_chunk(values: Sequence[dict[str, Any]], raw: bytes | None, quota: Quota |
         if choice.get("index"):  # the first of several answers is the one that is recorded
             continue
         delta = choice.get("delta") or choice.get("message") or {}
-        content = delta.get("content")
+        content = delta.get("content") if delta else choice.get("text")  # of a completion of a text
         if isinstance(content, list):
             thoughts.append(_joined(content, "thinking"))
             content = _joined(content, "text")

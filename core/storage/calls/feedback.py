@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from core.domain.feedback import Feedback
+from core.domain.metrics import Feedback
 from core.storage.engine.damaged import readable
 from core.storage.engine.database import Store
 from core.storage.engine.records import from_row, put

@@ -132,7 +132,7 @@ def _chosen(
         g.cost_status != "cached",
         # What the vendor counted in contradiction stays unknown; a call without any tokens was not billed.
         ~g.note.contains(CONTRADICTORY),
-        g.input_tokens + g.output_tokens > 0,
+        or_(g.input_tokens + g.output_tokens > 0, g.more_usage != ""),
     ]
     return and_(*conditions, g.cost_nano_usd.is_(None)) if only_unpriced else and_(*conditions)
 
@@ -149,7 +149,9 @@ def _in_columns(price: Price) -> ColumnElement[bool]:
     """The calls whose cost is an expression over their columns; a call that used what has no price stays as it is."""
     unpriced = [literal(0) == part.count for part in parts(_COLUMNS, price) if part.rate is None]
     unpriced += [literal(0) == count for _, count, usd, _ in fees(_COLUMNS, price) if usd is None]
-    return and_(g.usages == "", g.more_usage == "", *unpriced, *([false()] if price.unknown_units else []))
+    return and_(
+        g.usages == "", g.more_usage == "", *unpriced, *([false()] if price.unknown_units or price.is_by_unit else [])
+    )
 
 
 def _day(moment: Any) -> Any:
@@ -169,7 +171,7 @@ def _expressions(connection: Connection, segment: Segment, where: ColumnElement[
         if part.rate is not None and not isinstance(part.count, int):
             groups[_GROUP.get(part.kind, "rest")].append((part.count, part.rate))
     for _, count, usd, per in fees(_COLUMNS, segment.price):
-        if usd is not None:
+        if usd is not None and not (isinstance(count, int) and count == 0):
             groups["rest"].append((count, Rate(base=usd * 1_000_000 / per)))
     plain, cached, rest = groups.values()
     scale = _scale([rate for _, rate in plain + cached + rest])

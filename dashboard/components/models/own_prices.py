@@ -19,7 +19,8 @@ MORE_RATES = {
     "audio": "Audio $/M", "cached_audio": "Cached audio $/M", "output_audio": "Output audio $/M",
     "image": "Image $/M", "cached_image": "Cached image $/M", "output_image": "Output image $/M",
     "video": "Video $/M", "cached_video": "Cached video $/M", "output_video": "Output video $/M",
-    "request_per_1000": "Requests $/1000",
+    "request_per_1000": "Requests $/1000", "picture_per_1000": "Pictures made $/1000",
+    "characters_per_million": "Characters read aloud $/M", "sound_per_hour": "Sound heard $/hour",
 }  # fmt: skip
 LONG_HELP = "The prompt length in tokens from which other prices apply to the whole call, and those prices."
 RATE_HELP = (

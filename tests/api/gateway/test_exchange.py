@@ -29,12 +29,27 @@ def test_what_is_no_request_is_refused_in_the_form_of_its_wire(served: Running, 
 
 
 def test_too_large_a_body_is_refused_in_the_wires_form(served: Running):
-    raw = b'{"model":"' + b"x" * (8 * 1024 * 1024) + b'"}'
+    raw = b'{"model":"' + b"x" * (32 * 1024 * 1024) + b'"}'
 
     openai, gemini = (served.post(path, raw) for path in ("/v1/chat/completions", f"/gemini/v1/models/{GPT}:generateContent"))  # fmt: skip
 
     assert (openai.status, openai.json["error"]["code"]) == (413, "too_large")
     assert (gemini.status, gemini.json["error"]["code"]) == (413, 413)
+    assert served.post("/api/generate", raw[: 9 * 1024 * 1024]).status == 413
+
+
+@pytest.mark.parametrize("head", ["content-length: 40000000", "transfer-encoding: chunked"])
+def test_too_large_a_body_is_refused_before_it_has_come(served: Running, head: str):
+    lines = f"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost\r\n{head}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", urlsplit(served.address).port or 0), 5) as line:
+        line.sendall(lines.encode())
+        if "chunked" in head:  # more than the limit, and no end
+            for _ in range(33):
+                line.sendall(b"100000\r\n" + bytes(1024 * 1024) + b"\r\n")
+        heard = b""
+        while b"too_large" not in heard and (piece := line.recv(65536)):
+            heard += piece
+    assert heard.startswith(b"HTTP/1.1 413 ") and b'"code":"too_large"' in heard
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(served: Running, monkeypatch: pytest.MonkeyPatch):
@@ -50,12 +65,12 @@ def test_a_body_that_does_not_come_is_not_waited_for(served: Running, monkeypatc
         assert heard.startswith(b"HTTP/1.1 408 ") and b"did not come within" in heard
 
 
-def test_only_gemini_gives_several_candidates(served: Running):
+def test_candidates_are_for_who_gives_several(served: Running):
     for name in ("candidateCount", "candidate_count"):
         body = {"contents": CONTENTS, "generationConfig": {name: 2}}
         assert served.post(f"/gemini/v1/models/{FLASH}:generateContent", body).status == 200
-        refused = served.post(f"/gemini/v1/models/{GPT}:generateContent", body)
-        assert (refused.status, "candidateCount == 2" in refused.json["error"]["message"]) == (400, True)
+        refused = served.post(f"/gemini/v1/models/{CLAUDE}:generateContent", body)
+        assert (refused.status, "2 were asked for" in refused.json["error"]["message"]) == (400, True)
 
 
 def test_instructions_alone_and_empty_turns_are_for_the_vendor_to_judge(served: Running):
