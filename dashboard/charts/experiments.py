@@ -8,7 +8,7 @@ import pandas as pd
 from dashboard import formatting
 from dashboard.charts.base import Span
 from dashboard.charts.colours import Ink
-from dashboard.charts.stack import AXIS_PX, Series, Stack, Tip, config
+from dashboard.charts.stack import AXIS_PX, COUNT, Series, Stack, Tip, config
 
 EFFECT_PX = 160
 
@@ -83,5 +83,5 @@ def units_per_day(frame: pd.DataFrame, names: Sequence[str], title: str, span: S
     columns = {f"units {at}": name for at, name in enumerate(names)}
     stack = Stack(frame, span, ink, tips=[Tip(column, name) for column, name in columns.items()])
     series = [Series(column, name, shades[at % len(shades)]) for at, (column, name) in enumerate(columns.items())]
-    stack.bars(title, series, "~s")
+    stack.bars(title, series, COUNT)
     return stack.spec()

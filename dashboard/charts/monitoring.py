@@ -10,7 +10,7 @@ import pandas as pd
 from dashboard import formatting
 from dashboard.charts.base import Incident, Span
 from dashboard.charts.colours import Ink, of_failure
-from dashboard.charts.stack import AXIS_PX, MONEY, Series, Stack, Tip, config
+from dashboard.charts.stack import AXIS_PX, COUNT, MONEY, Series, Stack, Tip, config
 from dashboard.formatting import failure_text
 
 MODELS_SHOWN, FAILURES_SHOWN = 5, 2
@@ -54,14 +54,14 @@ def overview(
     stack.bars(cost_title(times, shown, frame), series_of(shown, ink, colours), MONEY)
     counted = [Series("answered", "OK", ink.answered)]
     counted += [Series(column, failure_text(name), of_failure(name, ink)) for column, name in failures.items()]
-    stack.bars(_calls_title(times, incidents), counted, "~s", picked="errors")
+    stack.bars(_calls_title(times, incidents), counted, COUNT, picked="errors")
     percentiles = [
         Series(f"{p} s", p, colour) for p, colour in zip(("p50", "p95", "p99"), ink.percentiles, strict=True)
     ]
     stack.lines(_latency_title(times), percentiles, "~r", unit="s")
     kinds = ("input", "cached", "thinking", "output")
     tokens = [Series(kind, kind, colour) for kind, colour in zip(kinds, ink.tokens, strict=True) if times[kind].any()]
-    stack.bars(_tokens_title(times), tokens or [Series("input", "input", ink.tokens[0])], "~s")
+    stack.bars(_tokens_title(times), tokens or [Series("input", "input", ink.tokens[0])], COUNT)
     return stack.spec(), stack.selections
 
 

@@ -21,7 +21,7 @@ PANEL_PX, AXIS_PX, MAX_BAR_PX, MAX_LABELS = 110, 46, 40, 8
 LETTER_PX, SYMBOL_PX, TITLE_LETTER_PX = 6.6, 30, 7.3  # widths of legends and titles are told from their letters
 NARROW_LETTERS = 44  # of a title's line on a telephone
 STRIPES, MANY = 6, 60  # of a hatch; buckets
-MONEY = "$,~r"
+MONEY, COUNT = "$,~r", "~s"
 LINE = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
 Spec = dict[str, Any]
 
@@ -85,7 +85,7 @@ class Stack:
         """
         labels = [each.label for each in series]
         columns = {each.label: each.column for each in series}
-        y = self._y(form, columns.values(), is_count=form != MONEY)
+        y = self._y(form, columns.values())
         bars = self._layer(
             {"type": "bar", "size": self._bar_px(), "stroke": self._ink.ground, "strokeWidth": 0.5},
             [row for row in self._long(columns) if row["value"]],
@@ -267,10 +267,10 @@ class Stack:
             if "x" in layer["encoding"]:
                 layer["encoding"]["x"]["axis"] |= named
 
-    def _y(self, form: str, columns: Iterable[str], *, is_count: bool = False, unit: str = "") -> Spec:
+    def _y(self, form: str, columns: Iterable[str], *, unit: str = "") -> Spec:
         axis: Spec = {"title": None, "tickCount": 3, "domain": False, "ticks": False, "labelPadding": 6}
         axis |= {"labelExpr": number_text(form, unit)}
-        axis |= {"minExtent": AXIS_PX, "maxExtent": AXIS_PX} | ({"tickMinStep": 1} if is_count else {})
+        axis |= {"minExtent": AXIS_PX, "maxExtent": AXIS_PX} | ({"tickMinStep": 1} if form == COUNT else {})
         if not any(row[column] for row in self._rows for column in columns):  # else the axis says NaN
             return {"type": "quantitative", "axis": axis | {"labels": False}, "scale": {"domain": [0, 1]}}
         return {"type": "quantitative", "axis": axis, "scale": {"nice": True, "zero": True}}

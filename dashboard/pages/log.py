@@ -109,10 +109,8 @@ elif begins:
 if total is None:
     said.markdown("Calls with these words" if search else "Calls with all of these", width="content")
 else:
-    parts = [
-        f"**{total.n:,}** calls{'' if span else ' of all time'}",
-        f"**{formatting.plain(formatting.usd(total.cost_usd))}**",
-    ]
+    usd = formatting.plain(formatting.usd(total.cost_usd))
+    parts = [f"**{total.n:,}** calls{'' if span else ' of all time'}", f"**{usd}**"]
     parts += [] if total.n_failed is None else [f"{total.n_failed:,} failed"]
     parts += [f"{total.n_unpriced:,} without a price"] if total.n_unpriced else []
     said.markdown(" · ".join(parts), width="content")

@@ -29,13 +29,9 @@ name = top.selectbox(
     "Model", names, key="monitor_model", bind="query-params", width=220, label_visibility="collapsed", disabled=is_bill
 )
 simulated = top.toggle(
-    "Simulated",
-    value=not monitoring.has_calls(simulated=False),
-    key="monitor_simulated",
-    bind="query-params",
-    help="Show simulated calls instead of real ones. The two are never added together.",
-    disabled=is_bill,
-)
+    "Simulated", value=not monitoring.has_calls(simulated=False), key="monitor_simulated", bind="query-params",
+    help="Show simulated calls instead of real ones. The two are never added together.", disabled=is_bill,
+)  # fmt: skip
 model = None if name == ALL else name
 of = monitoring.chosen(label, address.value("zoom"))
 

@@ -73,13 +73,8 @@ def _table(keys: list[Key]) -> None:
     empty += [] if frame["unpriced"].any() else ["unpriced"]
     # Where there are states to tell apart, there is no room for all.
     empty += ["state"] if all(key.is_valid_at(datetime.now(UTC)) for key in keys) else ["limits"]
-    at = tables.opened(
-        frame.drop(columns=empty),
-        "gateway_keys",
-        [key.id for key in keys],
-        column_config=config,
-        row_height=36,
-    )
+    ids = [key.id for key in keys]
+    at = tables.opened(frame.drop(columns=empty), "gateway_keys", ids, column_config=config, row_height=36)
     if at is not None:
         address.put("key", at)
     st.caption("Click a key to see its limits, change or revoke it.")

@@ -73,32 +73,31 @@ def show(now: Metrics, before: Metrics | None, times: pd.DataFrame, calls: dict[
         found = _change(tile, now, before)
         place = grid.container(border=True, height="stretch", key=f"tile_{tile.column}")
         place.metric(
-            tile.label,
-            tile.text(now),
-            found.text if found else None,
-            delta_color=_colour(tile, found),
-            delta_arrow="off",
-            help=tile.help,
+            tile.label, tile.text(now), found.text if found else None, delta_color=_colour(tile, found),
+            delta_arrow="off", help=tile.help,
             chart_data=courses[tile.column].astype(float).groupby(together).mean().dropna().tolist() or None,
             chart_type="bar" if tile.column in ("cost $", "requests", "tokens") else "line",
-        )
+        )  # fmt: skip
         is_rate = tile.compared == "points"
         place.page_link(
             "pages/log.py", label=f"{tile.label}: {'failed calls' if is_rate else 'calls'} in the Log",
             query_params=calls | ({"log_status": FAILED} if is_rate else {}),
         )  # fmt: skip
-    if now.n_unpriced:
-        n = f"{now.n_unpriced:,} {'call' if now.n_unpriced == 1 else 'calls'}"
-        row = st.container(horizontal=True, vertical_alignment="center")
+    unpriced(now.n_unpriced, f" ({formatting.tokens(now.unpriced_tokens)})")
+    if now.n_estimated:
+        st.caption(f"Calls that broke off or had no token count, so that their cost is estimated: {now.n_estimated:,}.")
+
+
+def unpriced(n: int, more: str = "") -> None:
+    """Draw how many calls have no price, if any, with the way to give them one."""
+    if n:
+        row, what = st.container(horizontal=True, vertical_alignment="center"), "call" if n == 1 else "calls"
         row.caption(
-            f":violet[**Without a price**]: {n} ({formatting.tokens(now.unpriced_tokens)}), not in the cost.",
-            width="content",
+            f":violet[**Without a price**]: {n:,} {what}{more}, not in the cost, and not zero.", width="content"
         )
         row.page_link(
             "pages/models.py", label="Set a price", icon=":material/sell:", query_params={"prices_view": "Unpriced"}
         )
-    if now.n_estimated:
-        st.caption(f"Calls that broke off or had no token count, so that their cost is estimated: {now.n_estimated:,}.")
 
 
 def yesterday(model: str | None, simulated: bool) -> None:

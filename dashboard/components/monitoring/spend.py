@@ -48,12 +48,7 @@ def _daily(of: Range, model: str | None, simulated: bool, mode: Mode, budget: Bu
     plots.heading(f"Per day · drag to zoom · click a bar for its calls{dashed}{marked}", table, "daily_spend")
     drawn = _drawn(of, model, simulated, mode, a_day)
     plots.draw(drawn, spend.day_span(of), f"daily_{model}_{simulated}", "Cost by day and model.", simulated, model)
-    if n := int(times["unpriced calls"].sum()):
-        line = st.container(horizontal=True, vertical_alignment="center")
-        line.caption(f":violet[**Without a price**]: {n:,} calls, not in the totals, and not zero.", width="content")
-        line.page_link(
-            "pages/models.py", label="Set a price", icon=":material/sell:", query_params={"prices_view": "Unpriced"}
-        )
+    headline.unpriced(int(times["unpriced calls"].sum()))
 
 
 def _month(simulated: bool, mode: Mode, budget: BudgetOutlook | None) -> None:
