@@ -88,8 +88,11 @@ class Message:
 
     @classmethod
     def of(cls, role: Literal["user", "model"], parts: tuple[Part, ...]) -> "Message":
-        text = "".join(part for part in parts if isinstance(part, str))
-        return cls(role, text, () if all(isinstance(part, str) for part in parts) else parts)
+        """The turn of some parts. Texts of a model are pieces of one, those of a user are texts of their own."""
+        texts = [part for part in parts if isinstance(part, str) and part]
+        is_one = len(texts) < 2 or role == "model"
+        text = ("" if is_one else "\n\n").join(texts)
+        return cls(role, text, () if is_one and all(isinstance(part, str) for part in parts) else parts)
 
     @property
     def content(self) -> tuple[Part, ...]:

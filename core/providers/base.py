@@ -192,6 +192,22 @@ def check_results(messages: Sequence[Message]) -> None:
         raise InvalidRequest(f"The call {call_id[:80]!r} of the tool {name[:80]!r} has no result.", param="messages")
 
 
+BEGINNING = "(The conversation begins.)"  # where it is the model that does
+
+
+def by_turns(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The turns as vendors take them that want both sides by turns: the user's first, none blank, results with their
+    calls. Raises: InvalidRequest."""
+    turns = [turn for turn in joined(messages) if not turn.is_blank]
+    if not turns:
+        raise InvalidRequest("A conversation of blanks alone cannot be sent.", param="messages")
+    if turns[0].role == "model":
+        turns.insert(0, Message("user", BEGINNING))
+    found = joined(turns)
+    check_results(found)
+    return found
+
+
 def pictures_moved(messages: Iterable[Message]) -> tuple[Message, ...]:
     """The turns with pictures that a model made in the turn of the user that follows: most vendors take none from a
     model. Raises: InvalidRequest: No such turn follows."""

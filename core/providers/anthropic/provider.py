@@ -7,7 +7,7 @@ from typing import Any
 from core.domain.generation import Chunk, Model, Request
 from core.domain.operation import Operation
 from core.errors import ProviderError
-from core.providers.anthropic.request import as_came, thinks, to_body
+from core.providers.anthropic.request import as_came, to_body, unsaid
 from core.providers.anthropic.response import Reader
 from core.providers.base import KeyCheck
 from core.providers.families import SHIPPED, Families
@@ -83,9 +83,7 @@ class AnthropicProvider:
 
     def left_out(self, request: Request) -> list[str]:
         """The parts of a request that its body leaves out, because they do not go together."""
-        p = request.parameters
-        is_asked = p.thinking_budget not in (None, 0) or p.thinking_level not in (None, "none")
-        return ["thinking"] if is_asked and not thinks(request, self.families.of(self.name, request.model)) else []
+        return unsaid(request, self.families.of(self.name, request.model))
 
     def _sent(self, request: Request) -> tuple[dict[str, Any], Mapping[str, str] | None]:
         """The body, and the caller's headers; None = the request came by another wire."""

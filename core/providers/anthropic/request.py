@@ -9,12 +9,12 @@ from core.domain.generation import Native, Parameters, Request
 from core.domain.message import Media, Message, Part, Thought, ToolCall, ToolResult, from_foreign, letters_only
 from core.errors import InvalidRequest
 from core.providers.anthropic import schemas
-from core.providers.base import as_input, check_results, choice_of, in_words, joined, pictures_moved
+from core.providers.base import as_input, by_turns, choice_of, in_words, joined, pictures_moved
 from core.providers.families import SHIPPED, Family
 from core.providers.schemas import is_object, of_object
 
 LEAST_THINKING = 1024  # the API takes no less
-BEGINNING = "(The conversation begins.)"  # where it is the model that does
+_SAMPLING = ("temperature", "top_p", "top_k")
 LONGEST = 4096  # the API wants a length; where the caller names none
 _READ = frozenset("image/png image/jpeg image/gif image/webp application/pdf".split())
 _KINDS = {"image/jpg": "image/jpeg", "application/json": "text/json"}
@@ -35,7 +35,7 @@ def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
         "model": request.model,
         "messages": _turns(request, family),
         "stream": True if request.is_streamed else None,
-        "system": request.system or None,
+        "system": request.system if (request.system or "").strip() else None,
     }
     if request.tools:
         body["tools"] = [
@@ -49,24 +49,21 @@ def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
 
 
 def _put(request: Request, family: Family) -> Request:
-    """The request in the form that Claude takes: turns of both sides by turns, beginning with the user's, each with
-    something in it, and the shape of the answer in words where there is no other way."""
+    """The request in turns as Claude takes them, with the shape of the answer in words where there is no other way."""
+    request = replace(request, messages=by_turns(pictures_moved(joined(request.messages))))
     schema = request.parameters.json_schema
-    turns = [turn for turn in pictures_moved(joined(request.messages)) if not turn.is_blank]
-    if turns and turns[0].role == "model":
-        turns.insert(0, Message("user", BEGINNING))
-    turns = list(joined(turns))
-    check_results(turns)
-    if schema is None and not request.parameters.json_object:
-        return replace(request, messages=tuple(turns))
-    has_words = schema is None or family.schema == "words" or schemas.has_map(schema) or not is_object(schema)
-    return replace(in_words(request) if has_words else request, messages=tuple(turns))
+    if schema is None:
+        return in_words(request) if request.parameters.json_object else request
+    has_words = family.schema == "words" or schemas.has_map(schema) or not is_object(schema)
+    return in_words(request) if has_words else request
 
 
-def thinks(request: Request, family: Family | None = None) -> bool:
-    """True where the model is asked to think in the body that is made of a request."""
-    family = family or SHIPPED.of("anthropic", request.model)
-    return "thinking" in _parameters(_put(request, family), family)
+def unsaid(request: Request, family: Family) -> list[str]:
+    """The parameters that the body leaves out, because they do not go together."""
+    p, body = request.parameters, _parameters(_put(request, family), family)
+    is_asked = p.thinking_budget not in (None, 0) or p.thinking_level not in (None, "none")
+    names = [name for name in _SAMPLING if getattr(p, name) is not None and name not in body]
+    return names + (["thinking"] if is_asked and "thinking" not in body else [])
 
 
 def as_came(request: Request, native: Native, family: Family | None = None) -> dict[str, Any]:
@@ -157,9 +154,7 @@ def _parameters(request: Request, family: Family) -> dict[str, Any]:
     if "budget_tokens" in thinking:
         body["max_tokens"] = p.max_tokens or LONGEST + thinking["budget_tokens"]
     # the API takes only their default then
-    return {name: value for name, value in body.items() if name not in ("temperature", "top_p")} | {
-        "thinking": thinking
-    }
+    return {name: value for name, value in body.items() if name not in _SAMPLING} | {"thinking": thinking}
 
 
 def _lacks_thoughts(turns: Sequence[Message]) -> bool:
@@ -215,8 +210,6 @@ def _tool_choice(request: Request, family: Family) -> dict[str, Any] | None:
 
 def _turns(request: Request, family: Family) -> list[dict[str, Any]]:
     found = [_to_message(message) for message in request.messages]
-    if not found:
-        raise InvalidRequest("Claude takes no conversation of blanks alone.", param="messages")
     if found[-1]["role"] == "assistant":
         if not family.prefill:
             raise InvalidRequest(f"{request.model} takes no last turn of the model's own.", param="messages")

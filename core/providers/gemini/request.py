@@ -7,7 +7,7 @@ from typing import Any
 from core.domain.generation import Native, Parameters, Request
 from core.domain.message import Media, Message, Part, Thought, ToolCall, ToolResult
 from core.errors import InvalidRequest
-from core.providers.base import as_input, as_object, check_results, choice_of, in_words, joined
+from core.providers.base import as_input, as_object, by_turns, choice_of, in_words
 from core.providers.families import SHIPPED, Family
 
 # What Gemini takes in place of the signature of a call that it did not make itself, or whose signature a wire lost.
@@ -21,12 +21,11 @@ def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
     family, p = family or SHIPPED.of("gemini", request.model), request.parameters
     if family.schema == "words_with_tools" and request.tools and (p.json_schema is not None or p.json_object):
         request = in_words(request)
-    turns = joined(turn for turn in joined(request.messages) if not turn.is_blank) or request.messages[-1:]
-    check_results(turns)
+    turns = by_turns(request.messages)
     body: dict[str, Any] = {
         "contents": [_to_content(turn, before) for turn, before in zip(turns, (None, *turns), strict=False)]
     }
-    if request.system:
+    if (request.system or "").strip():
         body["systemInstruction"] = {"role": "user", "parts": [{"text": request.system}]}
     several = {"candidateCount": request.n_answers} if request.n_answers > 1 else {}
     if config := _generation_config(request.parameters) | several:
