@@ -119,7 +119,8 @@ def _calls_title(times: pd.DataFrame, incidents: Sequence[Incident]) -> str:
     n, failed = int(times["requests"].sum()), int(times["errors"].sum())
     text = f"{n:,} calls · " + (f"{failed:,} failed ({formatting.percent(failed / n)})" if failed else "none failed")
     if not incidents or not failed:
-        return text
+        causes = sum(map(Counter[str], times["failures"]), Counter[str]()).most_common(2)
+        return " · ".join([text, *(f"{n:,} {failure_text(name).lower()}" for name, n in causes)])
     worst = max(incidents, key=lambda each: each.n)
     share = formatting.percent(worst.n / failed, 0)
     return f"{text} · {share} of them on {formatting.stretch(worst.since, worst.until)}, {said(worst)}"

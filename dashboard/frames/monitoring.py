@@ -26,7 +26,7 @@ ROUNDED_S = 10  # what is drawn is shared by all who look within so many seconds
 HOURS_UP_TO, MAX_ZOOM = timedelta(days=4), timedelta(days=364)
 # Of an hour: with so many calls it is looked at, and from these shares it is an incident, or belongs to one beside it.
 FEW_CALLS, FAILED_SHARE, RAISED_SHARE = 20, 0.1, 0.05
-SLOWER = 1.3  # times the usual latency, from which an incident names it
+SLOWER = 1.5  # times the usual latency, from which an incident names it
 
 
 class Range(NamedTuple):
@@ -163,14 +163,15 @@ def incidents(of: Range, model: str | None, simulated: bool) -> list[Incident]:
 
 def _incident(window: Window, of: Range, model: str | None, simulated: bool) -> Incident:
     causes, whose, slower = Counter[str](), Counter[str](), dict[float, str]()
-    usual = by_model(of, model, simulated).set_index("model")["p50 s"].to_dict()
+    usual = by_model(of, model, simulated).set_index("model")[["p50 s", "p95 s"]].to_dict("index")
     for row in manager().monitoring.by_model(window, model=model, simulated=simulated):
         causes.update(row.metrics.errors)
         whose[f"{row.model} ({row.provider})"] += sum(row.metrics.errors.values())
-        before, now = usual.get(row.model), row.metrics.p50_s
-        if before and now and row.metrics.n_ok >= formatting.FEW:
-            text = f"{row.model} p50 {formatting.seconds(now)} instead of {formatting.seconds(before)}"
-            slower[now / before] = text
+        for name, now in (("p50", row.metrics.p50_s), ("p95", row.metrics.p95_s)):
+            before = usual.get(str(row.model), {}).get(f"{name} s")
+            if before and now and row.metrics.n_ok >= formatting.FEW:
+                text = f"{row.model} {name} {formatting.seconds(now)} instead of {formatting.seconds(before)}"
+                slower[now / before] = text
     shown = [name for name, n in whose.most_common() if n >= whose.total() / 5]
     rest = " and others" if sum(whose[name] for name in shown) < 0.8 * whose.total() else ""
     most = max(slower, default=0.0)

@@ -9,6 +9,7 @@ from dashboard import address, tables, theme
 from dashboard.components import demo
 from dashboard.frames import compare, models
 
+_CHANCE = "One answer from each model: another run may differ. Win rates say how sure the votes make it."
 VIEWS = ("Answers", "Win rates", "History")
 
 
@@ -43,7 +44,7 @@ def history() -> None:
         "time": st.column_config.DatetimeColumn("Time", format="D MMM HH:mm", width=100),
         "prompt": st.column_config.TextColumn("Prompt", width=420),
         "models": tables.model_column(names, colours, label="Models", width=230),
-        "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=140),
+        "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=140, help=_CHANCE),
         "id": None,
     }
     at = tables.opened(

@@ -61,7 +61,9 @@ def _month(simulated: bool, mode: Mode, budget: BudgetOutlook | None) -> None:
     plots.heading("All models, this month · pale: 8 of 10 end there", path, "forecast")
     drawn = charts.month(path, title, limit, spend.month_span(), colours.INKS[mode])
     plots.draw(drawn, spend.month_span(), f"month_{simulated}", "Spend of the month, and its forecast.", simulated)
-    if budget is not None:
+    if budget is None:
+        note += " Budgets count real calls only." if simulated else " No monthly budget for all calls: see Budgets."
+    else:
         name = f"**{formatting.plain(budget.status.budget.name)}**, {formatting.plain(usd(budget.status.limit_usd))}"
         note += f" Dashed: budget {name}"
         note += f", runs out on {budget.runs_out_on:%-d %B}." if budget.runs_out_on is not None else "."
