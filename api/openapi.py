@@ -29,7 +29,7 @@ _FAILURES = {
     404: "There is no such address or model.",
     405: "The address takes other methods; Allow names them.",
     409: "The experiment has been stopped, or an Idempotency-Key came with another body.",
-    413: "The body is larger than 8 MiB.",
+    413: "The body is larger than AIMM_MAX_BODY_MIB says: 32 MiB.",
     415: "The body's Content-Encoding is not read.",
     422: "The vendor's own.",
     429: "x-aimm-reason says which: budget_exceeded, rate_limited (the key's, or too many at once),"
@@ -78,8 +78,9 @@ ASKED = [parameter(*header) for header in _HEADERS]
 
 
 def operation(summary: str, answer: Schema, error: Schema, **more: Any) -> Schema:
-    """body: the schema of the request. parameters. stream: whether events may be the answer, too."""
-    content: Schema = {"application/json": {"schema": answer}}
+    """body: the schema of the request; form: the same as a form. parameters. stream: whether events may be the answer,
+    too. others: further types of an answer, which is no JSON then."""
+    content: Schema = {"application/json": {"schema": answer}} | {kind: {} for kind in more.get("others", ())}
     if more.get("stream"):
         content["text/event-stream"] = {}
     failures = {
@@ -92,8 +93,9 @@ def operation(summary: str, answer: Schema, error: Schema, **more: Any) -> Schem
         "parameters": list(more.get("parameters", ())),
         "responses": {"200": {"description": "The answer", "content": content}, **failures},
     }
-    if "body" in more:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": more["body"]}}}
+    kinds = {"application/json": "body", "multipart/form-data": "form"}
+    if taken := {kind: {"schema": more[name]} for kind, name in kinds.items() if name in more}:
+        operation["requestBody"] = {"required": True, "content": taken}
     return operation
 
 

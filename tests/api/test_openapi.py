@@ -39,6 +39,8 @@ def test_one_document_describes_every_address(served: Running):
         "/v1/responses/input_tokens", "/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items", "/gemini/v1beta/models",
         "/gemini/v1beta/models/{model}", "/gemini/v1beta/models/{model}:generateContent",
         "/gemini/v1beta/models/{model}:streamGenerateContent", "/gemini/v1beta/models/{model}:countTokens",
+        "/gemini/v1beta/models/{model}:embedContent", "/gemini/v1beta/models/{model}:batchEmbedContents", "/v1/completions", "/v1/moderations",
+        "/v1/images/generations", "/v1/images/edits", "/v1/images/variations", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations",
     } == {path for path in found["paths"] if not path.startswith("/api/")}  # fmt: skip
 
 

@@ -156,6 +156,8 @@ class FakeGemini:
                     "embeddings": [{"values": [0.25, -0.5, float(at)]} for at, _ in enumerate((body or {})["requests"])]
                 }
             )
+        if path.endswith(":embedContent"):
+            return Reply(body={"embedding": {"values": [0.25, -0.5, 9.0]}})
         return Reply(body={"totalTokens": 7}) if path.endswith(":countTokens") else answer()
 
     def pending(self) -> int:
@@ -195,6 +197,11 @@ def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
                 return
             fake.requests.append({"path": self.path, "body": body})
             fake.headers.append(dict(self.headers))
+            model = self.path.rpartition("/")[2].partition(":")[0]
+            if any(each.get("model") != f"models/{model}" for each in body.get("requests", ())):
+                refused = error(400, "INVALID_ARGUMENT", "requests[].model must match the model of the address.")
+                self._json(400, refused.body or {}, {})
+                return
             reply = fake.take(self.path, body)
             time.sleep(reply.hang_s)
             try:

@@ -35,6 +35,11 @@ def content(model: str, body: dict[str, Any], *, is_streamed: bool) -> Request:
     return _Reader(body).request(model, is_streamed=is_streamed)
 
 
+def embeddings(model: str, body: dict[str, Any]) -> Request:
+    """Of embedContent, or of batchEmbedContents, whose body holds `requests`. Raises: InvalidRequest."""
+    return _Reader(body).embeddings(model)
+
+
 def _said(body: Mapping[str, Any], name: str) -> Any:
     """A field in either of its spellings: maxOutputTokens or max_output_tokens."""
     value = body.get(name)
@@ -79,6 +84,30 @@ class _Reader:
             n_answers=self._n,
             native=notes.native("gemini", body, parameters, system=system),
         )
+
+    def embeddings(self, model: str) -> Request:
+        asked = self._body.get("requests", [self._body])
+        if not isinstance(asked, list) or not asked or not all(isinstance(each, dict) for each in asked):
+            raise InvalidRequest("requests must be a list of at least one object.", param="requests")
+        messages, sizes = [], set()
+        for at, each in enumerate(asked):
+            config = _said(each, "embedContentConfig")
+            said = {**_spelt(each), **(_spelt(config) if isinstance(config, dict) else {})}
+            sizes.add(said.get("output_dimensionality"))
+            [turn, *_] = self._turns(each.get("content"))
+            if turn.parts:  # pictures and sound
+                self._notes.only.append(f"requests[{at}].content of more than texts")
+            messages.append(turn)
+            self._notes.rest(said, ("model", "content", "output_dimensionality", "embed_content_config"))
+        if len(sizes) > 1:
+            self._notes.only.append("outputDimensionality of several sizes")
+        size = sizes.pop()
+        parameters = self._notes.parameters({"dimensions": ("outputDimensionality", size)})
+        native = self._notes.native("gemini", self._body, parameters)
+        return Request(
+            model=model, messages=tuple(messages), operation="embeddings", parameters=parameters, is_streamed=False,
+            native=native,
+        )  # fmt: skip
 
     def _turns(self, given: Any) -> tuple[Message, ...]:
         contents = [given] if isinstance(given, dict | str) else given

@@ -45,6 +45,11 @@ class GeminiAnswer:
         return b""
 
     def whole(self, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
+        if g.operation == "embeddings":
+            made = [{"values": vector} for chunk in chunks for vector in chunk.vectors]
+            is_batch = call.request.native is not None and "requests" in call.request.native.body
+            told = {"embeddings": made} if is_batch else {"embedding": made[0]}
+            return encoded({**told, "usageMetadata": {"promptTokenCount": g.usage.input_tokens}})
         return encoded(_ended([(each, _said(each)) for each in call.answers(g)]))
 
     def error_event(self, raw: bytes) -> bytes:

@@ -23,10 +23,12 @@ from core.formats.strict_json import encoded
 
 # A name may hold colons itself: exp:NAME, llama3:8b.
 _ADDRESS = re.compile(
-    r"/gemini/v1(?:beta|alpha)?/(models)(?:/(.+?))?(?::(generateContent|streamGenerateContent|countTokens))?"
+    r"/gemini/v1(?:beta|alpha)?/(models)(?:/(.+?))?"
+    r"(?::(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents))?"
 )
 _METHODS = ["generateContent", "countTokens", "streamGenerateContent"]
 _ANSWERS = frozenset({"generateContent", "streamGenerateContent"})
+_EMBEDS = ("embedContent", "batchEmbedContents")
 
 
 async def handle(exchange: Exchange, mm: ModelManager) -> None:
@@ -41,6 +43,11 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
             raise InvalidRequest("Streams come as server-sent events only: add ?alt=sse.")
         request = read.content(model, await exchange.json(), is_streamed=is_streamed)
         await respond(exchange, mm, request, origin_of(exchange), GeminiAnswer())
+    elif exchange.method == "POST" and action in _EMBEDS:
+        body = await exchange.json()
+        if ("requests" in body) is not (action == "batchEmbedContents"):
+            raise InvalidRequest("batchEmbedContents takes requests, embedContent one content.")
+        await respond(exchange, mm, read.embeddings(model, body), origin_of(exchange), GeminiAnswer())
     elif exchange.method == "POST" and action == "countTokens":
         await _count(exchange, mm, model)
     elif exchange.method == "GET" and action is None:

@@ -63,6 +63,7 @@ _GENERATED = object_of(
     }
 )
 _COUNT = either(_GENERATE, object_of({"generateContentRequest": _GENERATE}, "generateContentRequest"))
+_EMBED = object_of({"content": object_of({"parts": list_of(_PART)}, "parts"), "outputDimensionality": WHOLE}, "content")
 _LISTED = object_of({"name": TEXT, "displayName": TEXT, "supportedGenerationMethods": list_of(TEXT)}, "name")
 
 
@@ -85,6 +86,18 @@ def paths() -> Schema:
                 body=_GENERATE,
                 parameters=[IN_PATH, alt, *ASKED],
                 stream=True,
+            )
+        },
+        f"{models}/{{model}}:embedContent": {
+            "post": operation("A vector", object_of({"embedding": OBJECT}), _ERROR, body=_EMBED, parameters=asked)
+        },
+        f"{models}/{{model}}:batchEmbedContents": {
+            "post": operation(
+                "Vectors",
+                object_of({"embeddings": list_of(OBJECT)}),
+                _ERROR,
+                body=object_of({"requests": list_of(_EMBED, minItems=1)}, "requests"),
+                parameters=asked,
             )
         },
         f"{models}/{{model}}:countTokens": {

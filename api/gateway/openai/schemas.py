@@ -45,7 +45,7 @@ _CHAT = object_of(
         "stop": maybe(either(TEXT, list_of(TEXT, maxItems=16))),
         "frequency_penalty": maybe(NUMBER),
         "presence_penalty": maybe(NUMBER),
-        "n": {"enum": [1, None]},
+        "n": maybe({**WHOLE, "minimum": 1}),
         "reasoning_effort": maybe(TEXT),
         "response_format": maybe(object_of({"type": {"enum": ["text", "json_object", "json_schema"]}})),
         "service_tier": maybe(TEXT),
@@ -95,6 +95,35 @@ _VECTORS = object_of(
     },
     "data",
 )
+_FILE = {**TEXT, "format": "binary"}
+_PICTURES = object_of({"data": list_of(object_of({"b64_json": TEXT, "url": TEXT})), "usage": maybe(OBJECT)})
+_DRAWN = {
+    "model": MODEL,
+    "prompt": TEXT,
+    "n": maybe({**WHOLE, "minimum": 1}),
+    "size": maybe(TEXT),
+    "quality": maybe(TEXT),
+}
+_EDITED = object_of({**_DRAWN, "image": _FILE, "mask": _FILE, "stream": TEXT}, "model")
+_SPOKEN = object_of({"model": MODEL, "input": TEXT, "response_format": TEXT, "stream_format": TEXT}, "model", "input")
+_HEARD = object_of({"model": MODEL, "file": _FILE, "response_format": TEXT, "prompt": TEXT, "stream": TEXT}, "model")
+_TEXTS = object_of({"text": TEXT, "usage": maybe(OBJECT)}, "text")
+_JUDGE = object_of({"model": MODEL, "input": either(TEXT, list_of(either(TEXT, OBJECT)))}, "input")
+_JUDGED = object_of({"results": list_of(object_of({"flagged": YES_NO, "categories": OBJECT}))})
+_COMPLETE = object_of(
+    {
+        "model": MODEL,
+        "prompt": maybe(either(TEXT, list_of(either(TEXT, WHOLE, list_of(WHOLE))))),
+        "stream": maybe(YES_NO),
+        "max_tokens": maybe(WHOLE),
+        "n": maybe(WHOLE),
+        "best_of": maybe(WHOLE),
+    },
+    "model",
+)
+_COMPLETED = object_of(
+    {"choices": list_of(object_of({"index": WHOLE, "text": TEXT})), "usage": maybe(OBJECT)}, "choices"
+)
 _LISTED = object_of({"id": TEXT, "object": {"enum": ["model"]}, "created": WHOLE, "owned_by": TEXT}, "id", "object")
 _FEEDBACK = object_of(
     {
@@ -113,6 +142,23 @@ _FEEDBACK = object_of(
 )
 
 
+# By address: what it does, its answer, and what it takes and may answer besides.
+_HANDED_ON: dict[str, tuple[str, Schema, Schema]] = {
+    "/completions": ("Completions of a text", _COMPLETED, {"body": _COMPLETE, "stream": True}),
+    "/moderations": ("What a text or a picture may be flagged for", _JUDGED, {"body": _JUDGE}),
+    "/images/generations": ("Pictures", _PICTURES, {"body": object_of(_DRAWN, "model", "prompt"), "stream": True}),
+    "/images/edits": (
+        "Edits of pictures",
+        _PICTURES,
+        {"form": _EDITED, "body": object_of(_DRAWN, "model"), "stream": True},
+    ),
+    "/images/variations": ("Variations of a picture", _PICTURES, {"form": _EDITED}),
+    "/audio/speech": ("Speech", OBJECT, {"body": _SPOKEN, "stream": True, "others": ("audio/*",)}),
+    "/audio/transcriptions": ("What is said", _TEXTS, {"form": _HEARD, "stream": True, "others": ("text/plain",)}),
+    "/audio/translations": ("What is said, in English", _TEXTS, {"form": _HEARD, "others": ("text/plain",)}),
+}
+
+
 def paths() -> Schema:
     models = object_of({"object": {"enum": ["list"]}, "data": list_of(_LISTED)}, "object", "data")
     recorded = object_of({"object": {"enum": ["feedback"]}, "id": TEXT, "state": TEXT}, "object", "id", "state")
@@ -122,6 +168,10 @@ def paths() -> Schema:
             "post": operation("Chat", _COMPLETION, ERROR, body=_CHAT, parameters=ASKED, stream=True)
         },
         "/v1/embeddings": {"post": operation("Embeddings", _VECTORS, ERROR, body=_EMBED, parameters=ASKED)},
+        **{
+            f"/v1{path}": {"post": operation(told, answer, ERROR, parameters=ASKED, **kinds)}
+            for path, (told, answer, kinds) in _HANDED_ON.items()
+        },
         "/v1/models": {"get": operation("Models, aliases and running experiments", models, ERROR)},
         "/v1/models/{model}": {"get": operation("One of them", _LISTED, ERROR, parameters=[IN_PATH])},
         "/v1/feedback": {

@@ -110,6 +110,8 @@ class GeminiProvider:
         path = f"/v1beta/models/{quote(request.model, safe='')}:batchEmbedContents"
         vectors: list[Any] = []
         usage: Usage | None = Usage()
+        if (native := request.native_for("gemini")) is not None:
+            return await self._embedded(native.body, model, path)
         for at in range(0, len(asked), MOST_EMBEDDINGS):
             batch = asked[at : at + MOST_EMBEDDINGS]
             async with self._wire.answer(path, {"requests": batch}) as answer:
@@ -119,6 +121,21 @@ class GeminiProvider:
             counted = to_usage(value.get("usageMetadata"))
             usage = usage + counted if usage is not None and counted is not None else None
         return Chunk(vectors=tuple(vectors), usage=usage, finish_reason="stop" if vectors else None)
+
+    async def _embedded(self, body: Mapping[str, Any], model: str, path: str) -> Chunk:
+        """The answer to a request as it came, for one content or for several."""
+        if "requests" in body:
+            body = {**body, "requests": [{**each, "model": model} for each in body["requests"]]}
+        else:
+            path = path.replace(":batchEmbedContents", ":embedContent")
+            body = {**body, **({"model": model} if "model" in body else {})}
+        async with self._wire.answer(path, body) as answer:
+            raw, [value, *_] = await answer.whole()
+            self._wire.refuse_errors([value])
+        made = [*(value.get("embeddings") or ()), *([value["embedding"]] if "embedding" in value else ())]
+        vectors = tuple(list(each["values"]) for each in made)
+        usage = to_usage(value.get("usageMetadata"))
+        return Chunk(raw=raw, vectors=vectors, usage=usage, finish_reason="stop" if vectors else None)
 
     async def models(self) -> list[Model]:
         # Loading it takes seconds of a busy processor: beside the loop, on which all answers wait.

@@ -122,7 +122,7 @@ def _usage(value: Mapping[str, Any], request: Request, n_pictures: int) -> Usage
     if usage is None:
         return units
     more = {**usage.more, **(units.more if units is not None else {})}
-    is_detailed = isinstance(given.get("output_tokens_details"), dict)
+    is_detailed = any(isinstance(given.get(f"{word}_tokens_details"), dict) for word in ("output", "completion"))
     if request.operation in MAKING_PICTURES and not is_detailed:
         more["output_image_tokens"] = usage.output_tokens
     if isinstance(drawn := value.get("svg_usage"), dict):  # by another model, at its prices

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from core.domain.generation import Chunk, Model, Native, Request
 from core.domain.operation import ADDRESS_OF, OPENAI_OPERATIONS, WRITING
@@ -135,7 +136,10 @@ class OpenAIProvider:
                 self._http.refuse_errors([said])
 
     async def _embeddings(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
-        body = dict(native.body) if native else {"input": [message.text for message in request.messages]}
+        body: dict[str, Any] = {"input": [message.text for message in request.messages]}
+        if request.parameters.dimensions is not None:
+            body["dimensions"] = request.parameters.dimensions
+        body = dict(native.body) if native else body
         async with self._http.answer("/embeddings", body | {"model": request.model}) as answer:
             raw, [value, *_] = await answer.whole()
             self._http.refuse_errors([value])
