@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 _SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|aimm_[\w-]{20,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
@@ -23,13 +25,17 @@ def redact(text: str) -> str:
 
 
 class Upstream(NamedTuple):
-    """A vendor's own account of an error: HTTP status, code, type, parameter and words; free of keys."""
+    """A vendor's own account of an error: HTTP status, code, type, parameter and words; free of keys.
+
+    headers: Those that tell when to ask again.
+    """
 
     status: int
     code: str = ""
     type: str = ""
     param: str = ""
     message: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class AimmError(Exception):

@@ -67,7 +67,8 @@ async def respond(
     except AimmError as error:
         if exchange.has_begun:
             raise
-        await exchange.refuse(error, headers.at_end(), call)
+        theirs = error.upstream.headers if error.upstream is not None and headers.is_quoted else {}
+        await exchange.refuse(error, {**headers.at_end(), **theirs}, call)
     finally:
         leaving.cancel()
 
@@ -192,6 +193,12 @@ class CallHeaders:
         self.call = call
         self._mm = mm
 
+    @property
+    def is_quoted(self) -> bool:
+        """True where the caller speaks the vendor's wire, and can read what it says itself."""
+        native = self.call.request.native
+        return native is not None and native.wire in self.call.answerer.wires
+
     def at_start(self) -> dict[str, str]:
         call, who = self.call, self.call.answerer
         found = {"x-aimm-request-id": call.id}
@@ -202,6 +209,8 @@ class CallHeaders:
         if call.assignment is not None:
             found["x-aimm-variant"] = call.assignment.variant.key
             found["x-aimm-assignment"] = call.assignment.id
+        if self.is_quoted:
+            found |= call.state.told
         if call.state.ignored:
             found["x-aimm-ignored"] = call.state.ignored[:1000]
         if who.fallback_from:

@@ -121,6 +121,7 @@ class Attempts:
         try:
             async for chunk in stream:
                 if chunk.quota is not None:
+                    state.told = chunk.quota.headers
                     self._pacer.heard(state.model.provider, state.model.name, chunk.quota)
                 chunk = named_back(chunk, names)
                 is_raw = is_raw or chunk.raw is not None

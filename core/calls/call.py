@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -299,6 +299,7 @@ class Accumulator:
     digest: The name by which the answer may be cached.
     chunks: All of them, where they are to be cached.
     ignored: The parts of the request that the model is not told.
+    told: The vendor's headers of its rate limit.
     writes: Its answer is text, which is charged by the token.
     others: Where several answers were asked for, those beside the first.
     """
@@ -314,6 +315,7 @@ class Accumulator:
     digest: str = ""
     chunks: list[Chunk] | None = None
     ignored: str = ""
+    told: Mapping[str, str] = field(default_factory=dict)
     writes: bool = True
     usage: Usage | None = None
     first_text_at: float | None = None

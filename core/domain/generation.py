@@ -286,10 +286,15 @@ class ToolDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """The rest of a vendor's rate limit, as the vendor states it. reset_s: Seconds until there is more."""
+    """The rest of a vendor's rate limit, as the vendor states it.
+
+    reset_s: Seconds until there is more.
+    headers: The vendor's own, for a caller of the same wire.
+    """
 
     remaining: int
     reset_s: float
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: there are thousands a second, and that doubles what one costs

@@ -8,7 +8,7 @@ from typing import Any
 from core.errors import AimmError, InvalidRequest, ProviderTimeout
 from core.formats import strict_json as json
 from core.providers.http.answer import Answer
-from core.providers.http.errors import UNREADABLE, code_of, to_error, unreadable, words
+from core.providers.http.errors import UNREADABLE, code_of, to_error, told_of, unreadable, words
 from core.providers.http.events import Event
 from core.providers.http.network import Network
 from core.providers.http.session import Body, Session
@@ -67,7 +67,7 @@ class HttpVendor:
 
     def error(self, status: int, raw: bytes, headers: Mapping[str, str]) -> AimmError:
         """Our error for an error answer; vendors put their words at `error.message` or nearby."""
-        upstream = words(status, raw)
+        upstream = words(status, raw)._replace(headers=told_of(headers))
         error = to_error(self.label, upstream, headers)
         error.upstream = upstream
         return error

@@ -33,6 +33,8 @@ _STATUS = {
 }  # fmt: skip
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})  # waiting does not help
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?")  # more is no time to wait, and would not be finite in the end
+MANY = 1_000_000  # requests that are left where a vendor does not say how many
+_TOLD = re.compile(r"(x|anthropic)-ratelimit-|x-should-retry$")
 _LONG = re.compile(
     r"context[ _]length|context window|maximum context|prompt is too long|too many tokens", re.IGNORECASE
 )
@@ -125,8 +127,14 @@ def quota_of(headers: Mapping[str, str]) -> Quota | None:
             if left is None or reset is None or not left.isdecimal():
                 continue
             if kind == "requests" or int(left) == 0:
-                found.append(Quota(remaining=int(left), reset_s=_span_s(reset)))
-    return min(found, key=lambda quota: (quota.remaining, -quota.reset_s), default=None)
+                found.append(Quota(remaining=int(left), reset_s=_span_s(reset), headers=told_of(headers)))
+    unsaid = Quota(remaining=MANY, reset_s=0.0, headers=told_of(headers))
+    return min(found, key=lambda quota: (quota.remaining, -quota.reset_s), default=unsaid if unsaid.headers else None)
+
+
+def told_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers by which a vendor tells its clients what they may still ask, and whether to ask again."""
+    return {name: value for name, value in headers.items() if _TOLD.match(name)}
 
 
 def _span_s(text: str) -> float:

@@ -1,12 +1,13 @@
 """Bodies that hold more than is read here: who speaks the wire gets them as they came, others refuse in words or are told less by name."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, VLLM, Running
-from tests.fakes.vendors import Reply, openai_answer
+from tests.fakes.vendors import Reply, anthropic_answer, openai_answer
 
 
 def part(**content: Any) -> dict[str, Any]:
@@ -205,3 +206,23 @@ def test_the_log_keeps_a_systems_turn_and_no_pictures_of_results(served: Running
     kept = served.row().messages
     assert (kept[-1].text, kept[-1].is_system) == ("Be quick.", True)
     assert (kept[-2].media[0].media_type, "iVBOR" in repr(kept)) == ("image/png", False)
+
+
+@pytest.mark.parametrize(("model", "path"), [(GPT, "/v1/chat/completions"), (CLAUDE, "/v1/messages")])
+def test_rate_limits_are_told_to_callers_of_the_vendors_wire(served: Running, model: str, path: str):
+    told = {"anthropic-ratelimit-tokens-remaining": "9", "x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "1s"}  # fmt: skip
+    refused = {**told, "retry-after": "600", "x-should-retry": "false"}
+    body = {"model": model, "messages": HELLO, "max_tokens": 9}
+    other = CLAUDE if model == GPT else GPT
+    for each, lines in ((model, told), (other, {})):
+        served.vendor.next(answer_of(each, told))
+        heard = served.post(path, {**body, "model": each})
+        assert {name: heard.headers.get(name) for name in told} == {name: lines.get(name) for name in told}
+    served.vendor.next(*[Reply(status=429, body={"error": {"message": "slow down"}}, headers=refused)] * 5)
+    heard = served.post(path, body)
+    assert (heard.status, {name: heard.headers.get(name) for name in refused}) == (429, refused)
+
+
+def answer_of(model: str, headers: dict[str, str]) -> Reply:
+    reply = openai_answer() if model == GPT else anthropic_answer()
+    return replace(reply, headers=headers)
