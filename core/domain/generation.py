@@ -194,6 +194,7 @@ class Request:
     operation: Operation = "chat"
     is_streamed: bool = True
     n_answers: int = 1
+    system_cache: str = ""  # as of a Message
     native: Native | None = None
 
     @property
@@ -294,7 +295,7 @@ class Quota:
 
     remaining: int
     reset_s: float
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: there are thousands a second, and that doubles what one costs
@@ -448,10 +449,8 @@ class Model:
 
     accepts: Names of the Parameters it takes.
     exclusive: Names of those of which it takes one only; the first that is set counts.
-    levels: Levels of thinking that it has; empty = not known.
-    thoughts: The fewest and the most tokens that it thinks, if it does.
-    one_call: It can be told to ask for one tool at a time.
-    strict: Its calls of tools can be held to their schemas.
+    levels, thoughts: Its levels of thinking (empty = not known), and the fewest and the most tokens of it.
+    one_call, strict: It can be told to ask for one tool at a time; its calls can be held to their schemas.
     n_stops, blank_stops: How many texts may end its answer, and whether blank ones may.
     context_tokens, max_output_tokens: None = not stated.
     """

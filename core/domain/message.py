@@ -79,12 +79,14 @@ class Message:
     parts: The whole turn in order, where it is more than one text; `text` is then the text in it.
     is_system: It is an instruction of who runs the program, in the midst of the conversation; who has no place for
         that reads it as the user's.
+    cache: For how long Anthropic is to keep all up to its end, 5m or 1h; empty = it is not asked to.
     """
 
     role: Literal["user", "model"]
     text: str
     parts: tuple[Part, ...] = ()
     is_system: bool = False
+    cache: str = ""
 
     @classmethod
     def of(cls, role: Literal["user", "model"], parts: tuple[Part, ...]) -> "Message":
@@ -137,6 +139,7 @@ class Tool:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     is_custom: bool = False
     is_strict: bool = False
+    cache: str = ""  # as of a Message
 
 
 class Conversation(NamedTuple):

@@ -192,6 +192,12 @@ def check_results(messages: Sequence[Message]) -> None:
         raise InvalidRequest(f"The call {call_id[:80]!r} of the tool {name[:80]!r} has no result.", param="messages")
 
 
+def uncached(request: Request) -> list[str]:
+    """The marks of a request for Anthropic's cache, which nobody else is told."""
+    marks = (request.system_cache, *(tool.cache for tool in request.tools), *(m.cache for m in request.messages))
+    return ["cache_control"] if any(marks) else []
+
+
 BEGINNING = "(The conversation begins.)"  # where it is the model that does
 
 
@@ -243,7 +249,8 @@ def joined(messages: Iterable[Message]) -> tuple[Message, ...]:
         if found and found[-1].role == message.role:
             parts = (*found[-1].content, *message.content)
             ordered = tuple(sorted(parts, key=lambda part: not isinstance(part, ToolResult)))
-            found[-1] = Message(message.role, f"{found[-1].text}\n\n{message.text}".strip(), ordered)
+            text, cache = f"{found[-1].text}\n\n{message.text}".strip(), message.cache or found[-1].cache
+            found[-1] = Message(message.role, text, ordered, cache=cache)
         else:
             found.append(message)
     return tuple(found)

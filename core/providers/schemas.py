@@ -42,7 +42,7 @@ def of_object(schema: Mapping[str, Any]) -> dict[str, Any]:
             is_shared = any if word == "allOf" else all
             named = dict.fromkeys(name for each in needed for name in each)
             names = [name for name in named if is_shared(name in each for each in needed)]
-            found["required"] = list(dict.fromkeys([*found.get("required", ()), *names]))
+            found |= {"required": list(dict.fromkeys([*found.get("required", ()), *names]))} if names else {}
     if unions:
         told = json.dumps(unions, ensure_ascii=False)
         found["description"] = f"{found.get('description', '')}\n\n{{{told[1:-1]}}}".strip()

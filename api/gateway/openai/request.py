@@ -6,6 +6,7 @@ other vendors cannot be told is noted.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from api.gateway.names import model_of
@@ -28,7 +29,7 @@ _READ = frozenset(
     " service_tier".split()
 )
 _NEEDED = ("logprobs", "logit_bias", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar")
-_READ_IN_A_TURN = frozenset("role content tool_calls tool_call_id name function_call refusal".split())
+_READ_IN_A_TURN = frozenset("cache_control role content tool_calls tool_call_id name function_call refusal".split())
 _EXTENSIONS = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "pdf": "application/pdf"}
 _MEDIA = {"image_url": "image/jpeg", "video_url": "video/mp4", "audio_url": "audio/mpeg"}
 _OFFERS = ("search", "code_interpreter", "url_context", "fetch")  # tools without which an answer is an answer
@@ -81,6 +82,7 @@ class _Reader:
     def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
         self._notes = Notes()
+        self._system_cache = ""
 
     def chat(self) -> Request:
         body, notes = self._body, self._notes
@@ -106,6 +108,7 @@ class _Reader:
             tools=tuple(tool for tool in tools if not allowed or tool.name in allowed),
             tool_choice=choice,
             is_one_call=body.get("parallel_tool_calls") is False,
+            system_cache=self._system_cache,
             is_streamed=body.get("stream") is True,
             n_answers=n,
             native=self._native(parameters, system),
@@ -168,23 +171,27 @@ class _Reader:
         for at, message in enumerate(given):
             role, where = message.get("role"), f"messages[{at}]"
             self._notes.rest(message, _READ_IN_A_TURN, "messages.")
+            cache = _cache(message, *as_list(message.get("content")))
             if role in ("system", "developer"):
                 text = "".join(part for part in self._parts(message.get("content"), where) if isinstance(part, str))
                 if turns:
-                    turns.append(Message("user", text, is_system=True))
+                    turns.append(Message("user", text, is_system=True, cache=cache))
                 else:
+                    self._system_cache = cache or self._system_cache
                     systems.append(text)
             elif role in ("tool", "function"):
                 result = self._result(message, where)
                 if turns and turns[-1].role == "user" and any(isinstance(p, ToolResult) for p in turns[-1].parts):
-                    turns[-1] = Message.of("user", (*turns[-1].parts, result))
+                    cache = cache or turns[-1].cache
+                    turns[-1] = replace(Message.of("user", (*turns[-1].parts, result)), cache=cache)
                 else:
-                    turns.append(Message.of("user", (result,)))
+                    turns.append(replace(Message.of("user", (result,)), cache=cache))
             else:
                 if role not in ("user", "assistant"):
                     self._notes.only.append(f"{where}.role {str(role)[:40]!r}")
                 side: Literal["user", "model"] = "model" if role == "assistant" else "user"
-                turns.append(Message.of(side, (*self._said(message, where), *self._calls(message, where))))
+                turn = Message.of(side, (*self._said(message, where), *self._calls(message, where)))
+                turns.append(replace(turn, cache=cache))
         if not systems and not any(turn.role == "user" for turn in turns):
             self._notes.only.append("messages without one of the user")
         return paired(turns), "\n\n".join(systems) or None
@@ -217,7 +224,7 @@ class _Reader:
         kind = part.get("type") if isinstance(part, dict) else None
         inner = part.get(kind) if isinstance(kind, str) else None
         if kind in ("text", "refusal") and isinstance(inner, str):
-            self._notes.rest(part, ("type", kind), "messages.content.")
+            self._notes.rest(part, ("type", kind, "cache_control"), "messages.content.")
             return inner
         if kind in _MEDIA:
             url = inner.get("url") if isinstance(inner, dict) else inner
@@ -278,6 +285,7 @@ class _Reader:
                     parameters=schema if isinstance(schema, dict) else {},
                     is_custom=is_custom,
                     is_strict=function.get("strict") is True,
+                    cache=_cache(each, function),
                 )
             )
         for note, is_offer in others:
@@ -371,6 +379,14 @@ def _media(url: str, usual: str, detail: str) -> Media | None:
         return None
     ending = url.partition("?")[0].rpartition(".")[2].lower()
     return Media(_EXTENSIONS.get(ending, usual), url=url, detail=detail)
+
+
+def _cache(*given: Any) -> str:
+    """The mark for Anthropic's cache in any of these, which clients of OpenRouter and LiteLLM set here too."""
+    marks = [each["cache_control"] for each in given if isinstance(each, dict) and each.get("cache_control")]
+    return (
+        "" if not marks else "1h" if any(isinstance(each, dict) and each.get("ttl") == "1h" for each in marks) else "5m"
+    )
 
 
 def _function(given: Any) -> tuple[dict[str, Any] | None, bool]:

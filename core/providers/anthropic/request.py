@@ -14,6 +14,7 @@ from core.providers.families import SHIPPED, Family
 from core.providers.schemas import is_object, of_object
 
 LEAST_THINKING = 1024  # the API takes no less
+MOST_MARKS = 4  # for the cache
 _SAMPLING = ("temperature", "top_p", "top_k")
 LONGEST = 4096  # the API wants a length; where the caller names none
 _READ = frozenset("image/png image/jpeg image/gif image/webp application/pdf".split())
@@ -35,12 +36,13 @@ def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
         "model": request.model,
         "messages": _turns(request, family),
         "stream": True if request.is_streamed else None,
-        "system": request.system if (request.system or "").strip() else None,
+        "system": _system(request),
     }
     if request.tools:
         body["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": of_object(t.parameters)}
             | ({"strict": True} if t.is_strict else {})
+            | _mark(t.cache)
             for t in request.tools
         ]
         body["tool_choice"] = _tool_choice(request, family)
@@ -48,9 +50,33 @@ def to_body(request: Request, family: Family | None = None) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
+def _mark(cache: str) -> dict[str, Any]:
+    """The mark of a block up to whose end Anthropic keeps what it has read."""
+    return {"cache_control": {"type": "ephemeral", **({"ttl": "1h"} if cache == "1h" else {})}} if cache else {}
+
+
+def _system(request: Request) -> Any:
+    if not (request.system or "").strip():
+        return None
+    marked = [{"type": "text", "text": request.system, **_mark(request.system_cache)}]
+    return marked if request.system_cache else request.system
+
+
+def _fewer_marks(request: Request) -> Request:
+    """The request with as many marks as the API takes: those of tools and system prompt, and of the last turns."""
+    n_left = MOST_MARKS - bool(request.system_cache)
+    tools = [replace(tool, cache="") for tool in request.tools]
+    if found := [tool.cache for tool in request.tools if tool.cache]:
+        tools[-1], n_left = replace(tools[-1], cache=found[-1]), n_left - 1
+    turns = list(request.messages)
+    for at in [at for at, turn in enumerate(turns) if turn.cache][:-n_left]:
+        turns[at] = replace(turns[at], cache="")
+    return replace(request, tools=tuple(tools), messages=tuple(turns))
+
+
 def _put(request: Request, family: Family) -> Request:
     """The request in turns as Claude takes them, with the shape of the answer in words where there is no other way."""
-    request = replace(request, messages=by_turns(pictures_moved(joined(request.messages))))
+    request = _fewer_marks(replace(request, messages=by_turns(pictures_moved(joined(request.messages)))))
     schema = request.parameters.json_schema
     if schema is None:
         return in_words(request) if request.parameters.json_object else request
@@ -228,7 +254,10 @@ def _to_message(message: Message) -> dict[str, Any]:
     # The API takes no blank texts, and wants results of tools first, right after their call.
     said = [part for part in message.content if not isinstance(part, str) or part.strip()]
     parts = sorted(said, key=lambda part: not isinstance(part, ToolResult))
-    return {"role": role, "content": [_to_block(part) for part in parts] if message.parts else "".join(map(str, said))}
+    if not message.parts and not message.cache:
+        return {"role": role, "content": "".join(map(str, said))}
+    blocks = [_to_block(part) for part in parts]
+    return {"role": role, "content": [*blocks[:-1], blocks[-1] | _mark(message.cache)]}
 
 
 def _to_block(part: Part) -> dict[str, Any]:

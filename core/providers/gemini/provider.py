@@ -14,7 +14,7 @@ from core.domain.operation import Operation
 from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise, shipped
-from core.providers.base import KeyCheck
+from core.providers.base import KeyCheck, uncached
 from core.providers.families import SHIPPED, Families
 from core.providers.gemini.errors import to_error
 from core.providers.gemini.request import as_came, to_body
@@ -156,7 +156,7 @@ class GeminiProvider:
         return int(counted.total_tokens)
 
     def left_out(self, request: Request) -> list[str]:
-        return []
+        return uncached(request)
 
     def guess(self, name: str) -> Model:
         """A model with what its family accepts; for models that the vendor's list did not describe."""

@@ -7,7 +7,7 @@ from typing import Any
 from core.domain.generation import Chunk, Model, Native, Request
 from core.domain.operation import ADDRESS_OF, OPENAI_OPERATIONS, WRITING
 from core.errors import AimmError, InvalidRequest
-from core.providers.base import KeyCheck
+from core.providers.base import KeyCheck, uncached
 from core.providers.families import SHIPPED, Families
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
@@ -174,7 +174,7 @@ class OpenAIProvider:
         return self.families.of("openai" if self._is_own else self.name, name).model(name, self.name)
 
     def left_out(self, request: Request) -> list[str]:
-        return []
+        return uncached(request)
 
     async def close(self) -> None:
         await self._http.close()

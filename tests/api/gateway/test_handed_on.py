@@ -226,3 +226,21 @@ def test_rate_limits_are_told_to_callers_of_the_vendors_wire(served: Running, mo
 def answer_of(model: str, headers: dict[str, str]) -> Reply:
     reply = openai_answer() if model == GPT else anthropic_answer()
     return replace(reply, headers=headers)
+
+
+def test_marks_for_the_cache_reach_claude_by_openais_wire(served: Running):
+    mark: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+    hour = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    marked = [{"role": "user", "content": [{"type": "text", "text": f"Nr {n}", **mark}]} for n in range(4)]
+    said = [turn for each in marked for turn in (each, {"role": "assistant", "content": "Hm"})]
+    rules = {"role": "system", "content": [{"type": "text", "text": "Rules", **hour}]}
+    tools = [{"type": "function", "function": {"name": "f"}, **mark}]
+    body = {"messages": [rules, *said, *HELLO], "tools": tools}
+
+    assert served.complete({"model": CLAUDE, **body}).status == 200
+    sent = served.vendor.requests[-1]["body"]
+    assert sent["system"] == [{"type": "text", "text": "Rules", **hour}]
+    assert sent["tools"][0]["cache_control"] == mark["cache_control"]
+    blocks = [block for turn in sent["messages"] if isinstance(turn["content"], list) for block in turn["content"]]
+    assert [block["text"] for block in blocks if "cache_control" in block] == ["Nr 2", "Nr 3"]
+    assert served.complete({"model": FLASH, **body}).headers["x-aimm-ignored"] == "cache_control"
