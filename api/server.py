@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from api.edge.addresses import methods_at, unserved
 from api.errors import Nowhere, Unserved
 from api.gateway.app import Gateway
+from api.gateway.batches.lines import Lines
 from api.gateway.exchange import Exchange
 from api.gateway.registry import WIRES, wire_of
 from api.idempotency import Idempotent
@@ -31,6 +32,10 @@ class Server:
         self._gateway = Gateway(get_manager)
         self._rest: FastAPI | None = None
         self._once = Idempotent(self._answer, get_manager)
+
+    def begin(self) -> None:
+        """Let the manager, which is open by now, work on batches too: their lines are written in the wires."""
+        self._get_manager().batches.read_with(Lines(self._get_manager))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

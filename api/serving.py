@@ -77,8 +77,9 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         return _refuse(error)
     try:
         await asyncio.to_thread(check_binding, mm, host, has_dashboard=False, has_login=False)
-        access = Access(Server(lambda: mm), lambda: mm, is_local=is_loopback(host))
-        app = Headers(Edge(access, lambda: mm))
+        served = Server(lambda: mm)
+        served.begin()
+        app = Headers(Edge(Access(served, lambda: mm, is_local=is_loopback(host)), lambda: mm))
         config = uvicorn.Config(
             app,
             host,

@@ -6,6 +6,7 @@ from asyncio import AbstractEventLoop as EventLoop
 from dataclasses import replace
 
 from core.background import BackgroundLoop, PeriodicJobs
+from core.batches.service import BatchService
 from core.budgets.ledger import Ledger
 from core.budgets.service import BudgetService
 from core.calls.breaker import Breakers
@@ -155,7 +156,8 @@ class ModelManager(CallMethods):
         tools = JobTools(*self._db, self.calls, self.keys.of_id)
         self.workflows = WorkflowService(tools, self.runs, default_model=self.models.default, resolve=self.models.get)
         self.comparisons = ComparisonService(tools, self.runs, resolve=self.models.named, keeps_prompts=keeps_text)
-        self.runs.register(self.workflows.job, self.comparisons.job)
+        self.batches = BatchService(tools, self.runs, self._loop, self._ledger, keeps_text=keeps_text)
+        self.runs.register(self.workflows.job, self.comparisons.job, self.batches.job)
         variants = self._resolved_variant, self._run_variant
         self.experiments = Experiments(*self._db, self.calls, self.traffic, *variants, keeps_text=keeps_text)
         self.experiments.open()
@@ -188,6 +190,7 @@ class ModelManager(CallMethods):
             self.breakers.refresh,
             self._cache.forget_old,
             self.responses.forget_old,
+            self.batches.files.forget_old,
             self.alerts.evaluate,
             self.alerts.outbox.deliver,
             self.experiments.traffic.settle_runs,

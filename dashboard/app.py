@@ -76,6 +76,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     # Calls run on the server's own loop: nothing crosses threads between a vendor's bytes and a caller's.
     process.run_on(asyncio.get_running_loop())
     await asyncio.to_thread(open_or_refuse)
+    api.begin()
     # The workflow engine takes over a second to load: after the first page, before the first run.
     timer = threading.Timer(WARM_UP_AFTER_S, process.manager().runs.launch)
     timer.daemon = True
@@ -86,7 +87,8 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
 
 
 # The same as `aimm serve`: what is asked, by whom, and how the server is. All else is Streamlit's.
-served = Access(Server(process.manager), process.manager, is_local=login.is_local())
+api = Server(process.manager)
+served = Access(api, process.manager, is_local=login.is_local())
 
 
 class Programs:

@@ -190,7 +190,9 @@ def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
         chosen = settings_of(database_url=database_url, **given)
         mm = await asyncio.to_thread(ModelManager.open, chosen, simulated_speed=0, source="api", loop=loop)
         mm.prices.price("openai", GPT, clock.now())  # reads the catalogue, which takes a short deadline's time
-        app = Edge(Access(Server(lambda: mm), lambda: mm, is_local=True), lambda: mm)
+        answering = Server(lambda: mm)
+        answering.begin()
+        app = Edge(Access(answering, lambda: mm, is_local=True), lambda: mm)
         config = uvicorn.Config(
             app,
             "127.0.0.1",

@@ -116,7 +116,7 @@ def test_each_program_of_the_documents_runs(server: str, tmp_path: Path, monkeyp
     for program in programs:
         program = program.replace("http://localhost:8501", server)
         exec(re.sub(r"claude-sonnet-4-5|gpt-4o", "sim-fast", program), {})  # noqa: S102 - what a reader would type
-    assert len(programs) == 3
+    assert len(programs) == 4
 
 
 def test_yaml_of_the_documents_is_taken():

@@ -13,7 +13,11 @@ from core import AimmError, Call, InvalidRequest, Key, TooLarge
 from core.formats import strict_json as json
 
 if TYPE_CHECKING:
+    from api.gateway.respond import Answer, Keep
     from api.gateway.wire import Wire
+    from core import Origin, Request
+
+    Plan = tuple[Request, Origin, Answer, Keep | None]
 
 KEY = "aimm.key"  # of a scope: the caller's Key, or None where none is needed
 BODY = "aimm.body"  # of a scope: its Body, where that was read already
@@ -23,7 +27,13 @@ EVENTS = b"text/event-stream; charset=utf-8"
 
 
 class Exchange:
-    """A request and its answer. wire: The one that it came over; None = an address that is no wire's."""
+    """A request and its answer.
+
+    wire: The one that it came over; None = an address that is no wire's.
+    plans: What it asks is only to be known, not to be asked; then `planned` says it.
+    """
+
+    plans = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, wire: "Wire | None" = None) -> None:
         self.path: str = scope["path"]
@@ -33,6 +43,7 @@ class Exchange:
         self.key: Key | None = scope.get(KEY)
         self.wire = wire
         self.has_begun = False
+        self.planned: Plan | None = None
         self._receive = receive
         self._send = send
         self._body: Body | None = scope.get(BODY)

@@ -52,6 +52,9 @@ async def respond(
     Raises:
         AimmError: Nothing was sent yet. CallerLeft.
     """
+    if exchange.plans:  # a line of a batch, whose turn comes later
+        exchange.planned = request, origin, answer, keep
+        return
     pipe = Pipe()
     call = await mm.asubmit(request, origin, unit=origin.user_id, on_chunk=pipe.put)
     leaving = asyncio.ensure_future(exchange.gone())
@@ -86,11 +89,16 @@ async def _whole(
     while (chunk := await pipe.get()) is not None:
         chunks.append(chunk)
     g = answered(call, has_left=leaving.done())
-    raws = [chunk.raw for chunk in chunks if chunk.raw is not None]
-    raw = raws[0] if len(raws) == 1 else answer.whole(g, call, chunks)
+    raw = whole(answer, g, call, chunks)
     if keep is not None:
         await keep(g, call, raw)
     await exchange.answer(200, raw, headers.at_end(g))
+
+
+def whole(answer: Answer, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:
+    """The bytes of an answer: its vendor's own where they came in one."""
+    raws = [chunk.raw for chunk in chunks if chunk.raw is not None]
+    return raws[0] if len(raws) == 1 else answer.whole(g, call, chunks)
 
 
 async def _handed_on(
@@ -177,13 +185,23 @@ def answered(call: Call, *, has_left: bool) -> Generation:
     if call.is_cancelled and (call.done.exception(0) is not None or call.result(0).status == "stopped"):
         raise CallerLeft if has_left else errors.ProviderUnavailable("The server is stopping.")
     g = call.result(0)
+    if (error := failure_of(g, call)) is not None:
+        raise error
+    return g
+
+
+def failure_of(g: Generation, call: Call) -> AimmError | None:
+    """The reason why a recorded call is no answer."""
     if g.status == "truncated" and g.finish_reason is None:
         if call.cause is not None and call.cause.upstream is not None:
-            raise call.cause
-        raise errors.ProviderError(f"The answer broke off before its end; what came is recorded as {g.id}.")
-    if g.status == "blocked" and g.finish_reason == "content_filter":
-        return g
-    return call.answered(g)
+            return call.cause
+        return errors.ProviderError(f"The answer broke off before its end; what came is recorded as {g.id}.")
+    if g.status not in ("error", "blocked") or (g.status == "blocked" and g.finish_reason == "content_filter"):
+        return None
+    error = call.cause
+    if error is not None:
+        error.generation_id, error.spent_before_usd = g.id, call.answerer.spent_before_usd
+    return error
 
 
 class CallHeaders:

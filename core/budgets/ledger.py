@@ -9,11 +9,11 @@ Spent plus reserved is within the limit of a `stop` budget at every moment, in h
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from core import clock
 from core.budgets import periods
+from core.budgets.holds import HOLDER, Holds, Room, Wanted, hold_row
 from core.domain.budget import Admission, Budget, ByScope, Quote, Spender
 from core.formats.money import to_nano
 from core.storage.engine.database import Connection, Database
@@ -25,19 +25,6 @@ from core.storage.money.budgets import BudgetStore, covering, read_all
 REAP_EVERY_S = 1.0
 BINDING_TTL_S = 1.0  # after which a budget that another process made is seen
 WAIT_POLL_S = 0.05
-
-
-@dataclass(slots=True)
-class _Room:
-    """The money that a budget has left for one period, while a batch of quotes is decided."""
-
-    limit_nano: int
-    spent_nano: int
-    reserved_nano: int
-
-    @property
-    def free_nano(self) -> int:
-        return self.limit_nano - self.spent_nano - self.reserved_nano
 
 
 class Ledger:
@@ -129,27 +116,46 @@ class Ledger:
             self.release_dead(connection)
         now_us = clock.now_us()
         held = ledger_rows.held(connection, [quote.call_id for quote in quotes if quote.is_again])
-        rooms: dict[tuple[str, int], _Room] = {}
+        holds = Holds(connection, quotes)
+        rooms: dict[tuple[str, int], Room] = {}
         admissions, rows = [], []
         for quote in quotes:
             mine = [budget for budget in budgets if budget.covers(quote.spender)]
             found = {budget.id: self._room(connection, budget, quote.at_us, rooms, now_us) for budget in mine}
-            earlier = self._earlier(quote, mine, held)
-            for budget_id, nano in earlier.items():
+            earlier, taken = self._earlier(quote, mine, held), holds.parts(quote, mine, found)
+            own = {budget.id: earlier.get(budget.id, 0) + taken.get(budget.id, 0) for budget in mine}
+            for budget_id, nano in own.items():
                 found[budget_id].reserved_nano -= nano
             admission, amount = decide(quote, mine, found)
             admissions.append(admission)
             if admission.kind != "go" or (amount is None and not admission.holds_rest):
-                for budget_id, nano in earlier.items():
+                for budget_id, nano in own.items():
                     found[budget_id].reserved_nano += nano
                 continue
+            holds.take(quote, taken)
             for budget in mine:
                 room = found[budget.id]
                 nano = max(0, room.free_nano) if amount is None else amount
                 room.reserved_nano += nano
                 rows.append(self._row(budget, quote, nano))
-        ledger_rows.reserve(connection, rows)
+        ledger_rows.reserve(connection, [*rows, *holds.rows()])
         return admissions
+
+    def hold(self, connection: Connection, hold_id: str, wanted: Wanted) -> Admission:
+        """Set money aside for a whole before its first call; each of its calls takes its own part out of that."""
+        ledger_rows.lock_ledger(connection)
+        spenders = {*wanted.worst_nano, *wanted.unpriced}
+        budgets = [budget for budget in covering(connection, spenders) if budget.binds]
+        ledger_rows.lock_budgets(connection, [budget.id for budget in budgets])
+        now_us, rows = clock.now_us(), []
+        for budget in budgets:
+            room = self._room(connection, budget, now_us, {}, now_us)
+            nano, admission = wanted.judged(budget, room)
+            if admission is not None:
+                return admission
+            rows.append(hold_row(hold_id, budget.id, periods.bucket_us(budget, now_us), nano))
+        ledger_rows.reserve(connection, rows)
+        return Admission(kind="go")
 
     def charge(self, connection: Connection, rows: Rows) -> None:
         """Charge calls that are put on record to their budgets and end their reservations."""
@@ -171,7 +177,7 @@ class Ledger:
 
     def release_dead(self, connection: Connection) -> int:
         """End the reservations of processes that died; how many processes that were."""
-        others = ledger_rows.owners(connection) - {self._presence.token}
+        others = ledger_rows.owners(connection) - {self._presence.token, HOLDER}
         dead = [owner for owner in sorted(others) if not self._presence.is_alive(owner)]
         for owner in dead:
             ledger_rows.drop_owner(connection, owner)
@@ -200,15 +206,15 @@ class Ledger:
                 self.rewrite(connection, budget)
 
     def _room(
-        self, connection: Connection, budget: Budget, at_us: int, rooms: dict[tuple[str, int], _Room], now_us: int
-    ) -> _Room:
+        self, connection: Connection, budget: Budget, at_us: int, rooms: dict[tuple[str, int], Room], now_us: int
+    ) -> Room:
         span = periods.span_us(budget, at_us)
         key = (budget.id, span[0])
         if key not in rooms:
             position = ledger_rows.position(connection, budget.id, span)
             # A raise of this moment also helps a call that has waited for it.
             limit = budget.limit_usd + budget.raised_usd(clock.from_us(max(at_us, now_us)))
-            rooms[key] = _Room(to_nano(limit), position.spent_nano, position.reserved_nano)
+            rooms[key] = Room(to_nano(limit), position.spent_nano, position.reserved_nano)
         return rooms[key]
 
     def _earlier(
@@ -240,7 +246,7 @@ def spender_of(row: Mapping[str, Any]) -> Spender:
     )
 
 
-def decide(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> tuple[Admission, int | None]:
+def decide(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, Room]) -> tuple[Admission, int | None]:
     """The admission of a call, and the nano-dollars to reserve for it; None = nothing can be reserved.
 
     A call whose longest answer does not fit into what is unspent may still have a shorter one, if its caller set no
@@ -270,7 +276,7 @@ def decide(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) 
     return Admission(kind="go", max_tokens=tokens), amount
 
 
-def _without_price(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, _Room]) -> Admission:
+def _without_price(quote: Quote, budgets: Sequence[Budget], rooms: Mapping[str, Room]) -> Admission:
     """One such call at a time holds all that is left: what it costs is known only when its vendor has said it."""
     waits = None
     for budget in (budget for budget in budgets if _holds(budget, quote)):
@@ -287,12 +293,12 @@ def _holds(budget: Budget, quote: Quote) -> bool:
     return budget.action != "notify" and not budget.leads_to(quote.spender.provider, quote.spender.model)
 
 
-def _refused(budget: Budget, room: _Room) -> Admission:
+def _refused(budget: Budget, room: Room) -> Admission:
     kind: Literal["downgrade", "refuse"] = "downgrade" if budget.action == "downgrade" else "refuse"
     return Admission(kind=kind, budget=budget, left_nano=max(0, room.limit_nano - room.spent_nano))
 
 
-def _fit(quote: Quote, amount: int, room: _Room) -> int | Literal["later", "never"]:
+def _fit(quote: Quote, amount: int, room: Room) -> int | Literal["later", "never"]:
     """The part of `amount` that a budget can reserve now; later = once others have ended."""
     unspent, free = room.limit_nano - room.spent_nano, room.free_nano
     if amount <= free:

@@ -12,6 +12,7 @@ from core import clock
 from core.budgets import periods
 from core.budgets.ledger import Ledger
 from core.calls.call import Accumulator, Call
+from core.calls.origin import Origin
 from core.costs.service import PriceService
 from core.domain.budget import Admission, Quote, Spender
 from core.domain.generation import Model, Request
@@ -74,6 +75,20 @@ class Admitter:
                 f"Budget {budget.name!r} is used up: {state.model.name} answered instead of {model.name}."
             )
 
+    async def worst(self, request: Request, origin: Origin) -> Quote | None:
+        """The most that a call would cost that is not begun; None = no budget that may refuse it would pay for it.
+
+        Raises:
+            AimmError: The model cannot be asked so.
+        """
+        provider, model = await self._registry.resolve(request.model)
+        check_parameters(request, model)
+        if model.is_simulated or not await self._ledger.is_bound(spender_of(origin, model)):
+            return None
+        call = Call(request, origin)
+        call.state.turn_to(provider, model)
+        return self._quote(call, provider, model)[1]
+
     async def _judged(self, state: Accumulator, quote: Quote, deadline: float) -> Admission:
         begun = time.monotonic()
         try:
@@ -97,9 +112,7 @@ class Admitter:
         prices = self._prices.possible(model.provider, model.name, state.created_at, tier)
         billed = [*state.lost, *state.usages]
         spent = [cost_of(billed, price).cost_usd or Decimal(0) for price in prices] if billed else []
-        spender = Spender(
-            provider=model.provider, model=model.name, user_id=origin.user_id, key_id=origin.key_id, tags=origin.tags
-        )
+        spender = spender_of(origin, model)
         usual = self._prices.price(model.provider, model.name, state.created_at, tier)
         state.answerer = replace(state.answerer, spender=spender, price_id=usual.id if usual else "")
         bare = Quote(
@@ -111,6 +124,7 @@ class Admitter:
             may_be_charged=getattr(provider, "may_charge", False),
             is_unpriced=usual is None and not model.name.endswith("-latest"),
             is_again=bool(billed or state.answerer.fallback_from),
+            hold_id=origin.hold_id,
         )
         quote = quote_for(bare, request, model, prices)
         if origin.cap_usd is None:
@@ -123,6 +137,12 @@ class Admitter:
             worst = quote.input_nano + int(quote.token_nano * longest) + 1
             quote = replace(quote, worst_nano=worst, shortest_tokens=min(quote.shortest_tokens, longest))
         return request, quote
+
+
+def spender_of(origin: Origin, model: Model) -> Spender:
+    return Spender(
+        provider=model.provider, model=model.name, user_id=origin.user_id, key_id=origin.key_id, tags=origin.tags
+    )
 
 
 def _refusal(admission: Admission, quote: Quote) -> BudgetExceeded:

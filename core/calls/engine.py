@@ -25,6 +25,7 @@ from core.calls.origin import Origin, Router, Unit
 from core.calls.recording import Observer, OnRecord, Recorder, error_text
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
+from core.domain.budget import Quote
 from core.domain.generation import Generation, Request
 from core.errors import (
     AimmError,
@@ -90,7 +91,8 @@ class CallEngine:
         self._timeout_s = timeout_s
         self._limits = limits
         self._cache = cache
-        self._attempts = Attempts(Admitter(registry, ledger, prices, timeout_s), breakers, Pacer(), timeout_s)
+        self._admitter = Admitter(registry, ledger, prices, timeout_s)
+        self._attempts = Attempts(self._admitter, breakers, Pacer(), timeout_s)
         self.recorder = Recorder(writer, ledger, prices, log_content)
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
@@ -163,6 +165,17 @@ class CallEngine:
             return await provider.count_tokens(replace(sent, model=model.name))
 
         return self._loop.run(count())
+
+    async def worst_case(self, request: Request, origin: Origin) -> Quote | None:
+        """The most that a call would cost that is not begun; None = no budget may refuse it.
+
+        Raises:
+            AimmError: It cannot be asked so.
+        """
+        self.check_models(origin, *named_models(request, origin))
+        at_target = self._router.at_target
+        sent = at_target(request) if self._router.is_quick(request) else await asyncio.to_thread(at_target, request)
+        return await self._admitter.worst(sent, origin)
 
     def _start(self, call: Call, on_record: OnRecord | None) -> Call:
         with self._lock:

@@ -26,6 +26,7 @@ class Origin:
     is_permitted: The key's rules need no second look: they were applied to the alias, experiment or comparison that
         this call is made for.
     traceparent: The caller's trace, as W3C writes it.
+    hold_id: See Quote.
     """
 
     source: Source = "python"
@@ -42,6 +43,7 @@ class Origin:
     is_private: bool = False
     is_permitted: bool = False
     traceparent: str = ""
+    hold_id: str = ""
 
     def __post_init__(self) -> None:
         make_lists(self, "tags", "fallbacks")

@@ -53,6 +53,7 @@ class Recorder:
     async def record(self, call: Call, error: AimmError | None, on_record: OnRecord | None) -> None:
         """Finish a call once it is on record. error: Why its answer goes no further."""
         state, answer = call.state, call.state.answer(error)
+        call.cause = answer.outcome[1]  # for what is written with it
         try:
             price = self._price(answer, call.request.model)
             generation = generation_of(call, answer, price, self.kept(call.origin))

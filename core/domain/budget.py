@@ -159,6 +159,7 @@ class Quote:
     may_be_charged: Without a price, whether the vendor may say afterwards what it charged.
     is_unpriced: Whether the model asked for has no price; worst_nano is then of the one served instead, or None.
     is_again: Whether the same call may hold a reservation for an earlier attempt or model, which makes way for this.
+    hold_id: The whole that the call is a part of, for which money was set aside before; empty = none was.
     """
 
     call_id: str
@@ -172,6 +173,7 @@ class Quote:
     may_be_charged: bool = False
     is_unpriced: bool = False
     is_again: bool = False
+    hold_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,8 @@ def test_one_document_describes_every_address(served: Running):
     assert {f"/api{path}" for path in under_api["paths"]} <= set(found["paths"])
     assert {
         "/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/feedback", "/v1/responses",
-        "/v1/responses/input_tokens", "/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items", "/gemini/v1beta/models",
+        "/v1/responses/input_tokens", "/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items", "/v1/files",
+        "/v1/files/{file_id}", "/v1/files/{file_id}/content", "/v1/batches", "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel", "/gemini/v1beta/models",
         "/gemini/v1beta/models/{model}", "/gemini/v1beta/models/{model}:generateContent",
         "/gemini/v1beta/models/{model}:streamGenerateContent", "/gemini/v1beta/models/{model}:countTokens",
         "/gemini/v1beta/models/{model}:embedContent", "/gemini/v1beta/models/{model}:batchEmbedContents", "/v1/completions", "/v1/moderations",

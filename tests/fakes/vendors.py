@@ -200,6 +200,7 @@ class FakeVendor:
         self.models = models
         self.stored: set[str] = set()  # ids of responses and items that it keeps
         self.cut_off = threading.Event()
+        self.hold: threading.Event | None = None  # answers wait for it
         self._queue: deque[Reply] = deque()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -219,6 +220,7 @@ class FakeVendor:
         self.stored.clear()
         self.headers.clear()
         self.cut_off.clear()
+        self.hold = None
 
     def pending(self) -> int:
         """How many queued replies nobody has asked for."""
@@ -277,6 +279,8 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
                 return
             reply = fake.take(self.path, body)
             time.sleep(reply.hang_s)
+            if fake.hold is not None:
+                fake.hold.wait(20)
             try:
                 if reply.body is not None:
                     self._json(reply.status, reply.body, reply.headers, reply)

@@ -17,12 +17,13 @@ _WRONG = "The body is no whole multipart/form-data"
 
 
 class _Part(NamedTuple):
-    """name, and the places of its contents. media_type: of a file; empty = it is a field."""
+    """name, and the places of its contents. media_type, filename: of a file; empty = it is a field."""
 
     name: str
     start: int
     stop: int
     media_type: str = ""
+    filename: str = ""
 
 
 class Form:
@@ -37,11 +38,13 @@ class Form:
         self.content_type = content_type
         self.fields: dict[str, str | list[str]] = {}
         self.files: list[Media] = []
+        self._places: list[_Part] = []  # of the files
         self._body = body
         self._model = (body.size, body.size)
         for part in _parts(body, _boundary(content_type)):
             if part.media_type:
                 self.files.append(Media(part.media_type, size=part.stop - part.start))
+                self._places.append(part)
             else:
                 self._take(part)
 
@@ -65,6 +68,13 @@ class Form:
     def n_bytes(self, model: str) -> int:
         start, stop = self._model
         return self._body.size - (stop - start) + len(model.encode())
+
+    def only_file(self, name: str) -> tuple[str, AsyncIterator[bytes]]:
+        """The name and the bytes of the one file, which is in this field. Raises: InvalidRequest."""
+        if [part.name for part in self._places] != [name]:
+            raise InvalidRequest(f"One file is needed, in the field {name!r}.")
+        [part] = self._places
+        return part.filename, self._body.chunks(part.start, part.stop)
 
     async def chunks(self, model: str) -> AsyncIterator[bytes]:
         start, stop = self._model
@@ -117,7 +127,8 @@ def _named(head: Message, start: int, stop: int) -> _Part:
     encoding = str(head.get("content-transfer-encoding") or "").strip().lower()
     if not isinstance(name, str) or not name or encoding not in _PLAIN:
         raise InvalidRequest(f"{_WRONG}: a part has no plain name, or is encoded.")
-    is_file = head.get_param("filename", header="content-disposition") is not None
+    filename = head.get_param("filename", header="content-disposition")
+    is_file = filename is not None
     if is_file and name == "model":
         raise InvalidRequest("model must be a field, not a file.")
-    return _Part(name, start, stop, head.get_content_type() if is_file else "")
+    return _Part(name, start, stop, head.get_content_type() if is_file else "", str(filename or ""))

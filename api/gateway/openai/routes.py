@@ -7,6 +7,8 @@ import asyncio
 from typing import Any
 
 from api.errors import Nowhere
+from api.gateway.batches import routes as batches
+from api.gateway.batches.schemas import paths as batch_paths
 from api.gateway.exchange import Exchange
 from api.gateway.names import Named, named, names_for
 from api.gateway.openai import media
@@ -26,7 +28,9 @@ from core.formats.strict_json import encoded
 async def handle(exchange: Exchange, mm: ModelManager) -> None:
     """Answer a request of this wire. Raises: AimmError, CallerLeft."""
     path = exchange.path.removeprefix(WIRE.prefix)
-    if exchange.method == "GET" and (path == "/models" or path.startswith("/models/")):
+    if batches.owns(path):
+        await batches.handle(exchange, mm, path)
+    elif exchange.method == "GET" and (path == "/models" or path.startswith("/models/")):
         await _models(exchange, mm, path.removeprefix("/models").removeprefix("/"))
     elif exchange.method == "POST" and path in ADDRESSES:
         await media.handle(exchange, mm, path)
@@ -71,7 +75,7 @@ WIRE = Wire(
     name="openai",
     handle=handle,
     error=error_form,
-    paths=paths,
+    paths=lambda: {**paths(), **batch_paths()},
     clients=CLIENTS,
     id_header=b"x-request-id",
 )

@@ -126,6 +126,13 @@ def release(connection: Connection, call_ids: Iterable[str]) -> None:
     _RELEASE.run_many(connection, [{"call": call_id} for call_id in sorted(call_ids)])
 
 
+def add_to_hold(connection: Connection, hold_id: str, nano: int) -> None:
+    """Set more aside for a whole, where some is: a part of it will be asked again."""
+    amount = reservations.c.amount_nano_usd
+    mine = update(reservations).where(reservations.c.call_id == hold_id)
+    connection.execute(mine.values(amount_nano_usd=amount + nano))
+
+
 _CHARGE = Prepared(lambda dialect: upsert(dialect, budget_spend, adds=True))
 
 

@@ -284,9 +284,9 @@ def a_quote(worst: int | None, **fields: object) -> Quote:
 
 
 def room(limit: int, spent: int, reserved: int):
-    from core.budgets.ledger import _Room
+    from core.budgets.holds import Room
 
-    return {"b": _Room(limit, spent, reserved)}
+    return {"b": Room(limit, spent, reserved)}
 
 
 def stop(**fields: object) -> Budget:

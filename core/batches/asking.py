@@ -1,0 +1,293 @@
+"""The asking of a batch's lines: some at a time, each on the one path of all calls, its result recorded with its call.
+
+What was paid for and its line cannot part: both are one transaction. A line whose vendor wants a pause is asked again.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from core import clock
+from core.batches.lines import AskedLine, LineReader, Validation, body_of, result_line, unasked_line
+from core.budgets.holds import Wanted
+from core.calls.call import Call
+from core.calls.origin import Origin
+from core.domain.batches.batch import Batch, BatchLine
+from core.domain.generation import Generation
+from core.domain.key import Key
+from core.errors import (
+    AimmError,
+    CircuitOpen,
+    Conflict,
+    DatabaseUnavailable,
+    Forbidden,
+    ModelNotFound,
+    ProviderUnavailable,
+    RateLimited,
+)
+from core.formats.text import MAX_TAGS
+from core.keys.rules import problem_of
+from core.runs.job import Closing, JobTools
+from core.storage.batches.batches import BatchStore
+from core.storage.batches.files import FileStore
+from core.storage.engine.database import Connection
+from core.storage.engine.writer import Work
+from core.storage.money.ledger import add_to_hold
+
+WIDTH = 16  # lines of a batch that are asked at the same time
+LOOK_S = 0.5  # how soon a cancellation is seen
+MAX_TRIES = 3  # of a line whose vendor fails, each with the attempts of any call
+MAX_WAITS = 50  # of a line whose vendor takes no more just now
+PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
+TAG = "batch"
+
+
+@dataclass(slots=True)
+class Pace:
+    """The number of lines asked at the same time, and the moment until which none is begun.
+
+    A vendor that wants fewer gets half as many, and then one more for each answer.
+    """
+
+    width: float = WIDTH
+    until: float = 0.0
+    n_refused: int = 0
+
+    def heard(self, error: AimmError | None, now: float) -> None:
+        if error is None:
+            self.width, self.n_refused = min(WIDTH, self.width + 0.5), 0
+            return
+        if now >= self.until:  # of those asked together, the first one counts
+            self.n_refused += 1
+            self.width = max(1.0, self.width / 2)
+        wait_s = error.retry_after_s
+        if wait_s is None:
+            wait_s = min(MAX_PAUSE_S, PAUSE_S * 2.0**self.n_refused) * random.uniform(0.5, 1.0)
+        self.until = max(self.until, now + wait_s)
+
+
+class LineAsker:
+    """Asks the lines of batches, on the core's loop."""
+
+    def __init__(self, tools: JobTools, store: BatchStore, files: FileStore, is_closing: threading.Event) -> None:
+        """is_closing: Set when the process goes down."""
+        self._tools = tools
+        self._writer = tools.writer
+        self.store = store
+        self.files = files
+        self.is_closing = is_closing
+
+    async def ask(self, batch: Batch, start: int, reader: LineReader) -> None:
+        """Ask what waits, until nothing does, time is up, or the batch is cancelled.
+
+        Raises:
+            Closing
+        """
+        tasks = set[asyncio.Task[None]]()
+        try:
+            await self._ask(batch, start, reader, tasks)
+        finally:
+            if tasks and not self.is_closing.is_set():  # what was begun is paid for, so it is let end
+                await asyncio.wait(tasks)
+
+    async def _ask(self, batch: Batch, start: int, reader: LineReader, tasks: set[asyncio.Task[None]]) -> None:
+        pace, loop = Pace(), asyncio.get_running_loop()
+        while True:
+            if self.is_closing.is_set():
+                raise Closing
+            is_due = clock.now() < batch.expires_at and loop.time() >= pace.until
+            n_free = max(0, int(pace.width) - len(tasks)) if is_due else 0
+            phase, lines = await self._claimed(batch.id, start, n_free)
+            if phase != "in_progress" or clock.now() >= batch.expires_at or (is_due and not lines and not tasks):
+                break
+            asked = [(line, body_of(await self._read(batch, line))) for line in lines]
+            for line, body in asked:
+                tasks.add(loop.create_task(self._line(batch, line, body, start, reader, pace)))
+            wait_s = min(LOOK_S, max(0.0, pace.until - loop.time())) or LOOK_S
+            if tasks:
+                done, _ = await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                tasks -= done
+                for task in done:
+                    task.result()  # the database cannot be used: then all of it is taken up anew
+            else:
+                await asyncio.sleep(wait_s)
+
+    async def _claimed(self, batch_id: str, start: int, limit: int) -> tuple[str, list[BatchLine]]:
+        claim = partial(self.store.claim, batch_id=batch_id, start=start, limit=limit, now_us=clock.now_us())
+        found: tuple[str, list[BatchLine]] = await asyncio.wrap_future(self._writer.submit(claim))
+        return found
+
+    async def _read(self, batch: Batch, line: BatchLine) -> bytes:
+        return await asyncio.to_thread(self.files.read, batch.input_file_id, line.offset, line.n_bytes)
+
+    async def _line(
+        self, batch: Batch, line: BatchLine, body: dict[str, Any], start: int, reader: LineReader, pace: Pace
+    ) -> None:
+        """Ask one line, and write down what came of it."""
+        key = await asyncio.to_thread(self._tools.key_of, batch.key_id)
+        try:
+            if problem := problem_of(batch.key_id, key, clock.now()):
+                raise Conflict(problem)
+            asked = await reader.read(batch.endpoint, body, key, batch.headers)
+        except AimmError as error:
+            await self._refuse(batch, line, start, reader, error)
+            return
+        handle: Future[Call] = Future()
+        record = self._recorder(batch, line, start, asked, handle)
+        try:
+            origin = origin_of(asked.origin, batch, line, key)
+            call = await self._tools.calls.asubmit(
+                asked.request, origin, unit=origin.user_id, on_chunk=asked.feed, on_record=record
+            )
+            handle.set_result(call)
+            await asyncio.wait([asyncio.wrap_future(call.done)])
+        except AimmError as error:
+            handle.cancel()
+            await self._refuse(batch, line, start, reader, error)
+            return
+        unrecorded = call.done.exception()
+        if unrecorded is not None and not isinstance(unrecorded, AimmError):
+            raise unrecorded
+        failed = unrecorded or call.cause
+        is_pressed = failed is not None and _wants_pause(failed)
+        pace.heard(failed if is_pressed else None, asyncio.get_running_loop().time())
+        if isinstance(unrecorded, DatabaseUnavailable):
+            raise unrecorded
+        if unrecorded is not None and (is_pressed or call.is_cancelled):  # nobody was asked
+            await self._end(batch, line, start, {"state": "waiting"})
+        elif unrecorded is not None:
+            await self._refuse(batch, line, start, reader, unrecorded)
+        else:
+            await asked.keep(call.result(0), call)
+
+    def _recorder(
+        self, batch: Batch, line: BatchLine, start: int, asked: AskedLine, handle: "Future[Call]"
+    ) -> Callable[[Generation], Work]:
+        def record(generation: Generation) -> Work:
+            def work(connection: Connection) -> None:
+                call = handle.result(timeout=10)
+                if is_to_repeat(generation, call.cause, line):
+                    n_tries = line.n_tries + (call.cause is not None)
+                    if self.store.end_line(connection, batch.id, line, start, state="waiting", n_tries=n_tries):
+                        add_to_hold(connection, batch.id, line.worst_nano)  # what it had taken went with this call
+                    return
+                status, body = asked.response(generation, call)
+                result = result_line(batch.id, line, status, generation.id, body)
+                state = "ok" if status < 400 else "failed"
+                self.store.end_line(
+                    connection, batch.id, line, start, state=state, generation_id=generation.id, result=result
+                )
+
+            return work
+
+        return record
+
+    async def _refuse(self, batch: Batch, line: BatchLine, start: int, reader: LineReader, error: AimmError) -> None:
+        """End a line that nobody was asked."""
+        status, body = reader.refusal(batch.endpoint, error)
+        values = {"state": "failed", "result": result_line(batch.id, line, status, "", body)}
+        await self._end(batch, line, start, values)
+
+    async def _end(self, batch: Batch, line: BatchLine, start: int, values: dict[str, Any]) -> None:
+        await asyncio.wrap_future(
+            self._writer.submit(partial(self.store.end_line, batch_id=batch.id, line=line, start=start, **values))
+        )
+
+    # Before the first line is asked
+
+    async def quoted(
+        self,
+        batch: Batch,
+        group: Sequence[tuple[BatchLine, dict[str, Any]]],
+        reader: LineReader,
+        check: Validation,
+        wanted: Wanted,
+    ) -> list[BatchLine]:
+        """The lines with what each may cost at worst, which is added to `wanted`.
+
+        A model that the batch cannot ask is its fault; what else is wrong with a line is told when it is asked.
+        """
+        key, found = await asyncio.to_thread(self._tools.key_of, batch.key_id), []
+        for line, body in group:
+            worst = 0
+            try:
+                asked = await reader.read(batch.endpoint, body, key, batch.headers)
+                quote = await self._tools.calls.worst_case(asked.request, origin_of(asked.origin, batch, line, key))
+                if quote is not None:
+                    wanted.add(quote)
+                    worst = quote.worst_nano or 0
+            except (ModelNotFound, Forbidden) as error:
+                check.refuse(error.code, error.text, line.line, "body.model")
+            except AimmError:
+                pass
+            found.append(replace(line, worst_nano=worst))
+            await asyncio.sleep(0)  # others are on this loop too
+        return found
+
+    # What another process left
+
+    async def take_over(self, batch: Batch, start: int, reader: LineReader) -> list[tuple[BatchLine, AskedLine]]:
+        """The lines that an earlier start asked and did not end; what cannot be read waits again."""
+        key, found = await asyncio.to_thread(self._tools.key_of, batch.key_id), []
+        for line in await asyncio.to_thread(self.store.lost, batch.id, start):
+            try:
+                body = body_of(await self._read(batch, line))
+                found.append((line, await reader.read(batch.endpoint, body, key, batch.headers)))
+            except AimmError:
+                await self._end(batch, line, line.start, {"state": "waiting"})
+        return found
+
+    def record_lost(self, batch: Batch, line: BatchLine, asked: AskedLine) -> None:
+        """Put a call on record that ended with its process; its line waits again."""
+        key = self._tools.key_of(batch.key_id)
+
+        def record(_generation: Generation) -> Work:
+            def work(connection: Connection) -> None:
+                if self.store.end_line(connection, batch.id, line, line.start, state="waiting"):
+                    add_to_hold(connection, batch.id, line.worst_nano)
+
+            return work
+
+        asked_at = line.asked_at or clock.now()
+        self._tools.calls.record_lost(asked.request, origin_of(asked.origin, batch, line, key), asked_at, record)
+
+    def fail_others(self, batch: Batch, code: str, message: str) -> int:
+        """End the lines that will not be asked any more; how many those were."""
+
+        def work(connection: Connection) -> int:
+            unasked = partial(unasked_line, batch.id, code=code, message=message)
+            return self.store.end_others(connection, batch.id, 500, unasked)
+
+        n_failed = 0
+        while n := int(self._writer.run(work)):
+            n_failed += n
+        return n_failed
+
+
+def origin_of(origin: Origin, batch: Batch, line: BatchLine, key: Key | None) -> Origin:
+    """The origin of a line's call: whoever made the batch."""
+    tags = origin.tags if TAG in origin.tags or len(origin.tags) >= MAX_TAGS else (*origin.tags, TAG)
+    return replace(
+        origin, key=key, key_id=batch.key_id, tags=tags, ref_id=batch.id, ref_part=str(line.line), hold_id=batch.id
+    )
+
+
+def _wants_pause(error: AimmError) -> bool:
+    """True of what passes by itself and says nothing about the line."""
+    return isinstance(error, CircuitOpen) or (
+        isinstance(error, RateLimited | ProviderUnavailable) and error.is_retryable
+    )
+
+
+def is_to_repeat(generation: Generation, cause: AimmError | None, line: BatchLine) -> bool:
+    """Tell whether a recorded call did not end its line."""
+    if generation.status == "stopped":  # this process goes down
+        return True
+    if cause is None or generation.status != "error":
+        return False
+    return line.n_tries + 1 < MAX_WAITS if _wants_pause(cause) else cause.is_retryable and line.n_tries + 1 < MAX_TRIES

@@ -1,0 +1,1 @@
+"""Batches, their lines, and the files that callers keep."""
