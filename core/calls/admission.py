@@ -186,8 +186,9 @@ def quote_for(bare: Quote, request: Request, model: Model, prices: Sequence[Pric
 def _may_search(request: Request) -> bool:
     """Tell whether a request as it came lets the vendor search the web, which is charged by the search."""
     body = request.native.body if request.native is not None else {}
-    words = {word for tool in as_list(body.get("tools")) if isinstance(tool, dict) for word in tool}
-    return any("search" in word.lower() for word in (*words, *body))
+    tools = [tool for tool in as_list(body.get("tools")) if isinstance(tool, dict)]
+    words = (*body, *(word for tool in tools for word in (*tool, tool.get("type"))))
+    return any("search" in word.lower() for word in words if isinstance(word, str))
 
 
 def _within_cap(quote: Quote, cap_usd: Decimal) -> int | None:
@@ -240,7 +241,7 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
     check_operation(request, provider, model)
     if request.operation not in ("chat", "embeddings"):
         return _as_asked(request, state, model)
-    if native is not None and native.wire in provider.wires:
+    if native is not None and native.wire in (model.wires or provider.wires):
         if native.is_bound and request.system != native.system:
             _leave_out(
                 state, "the system prompt of its alias or experiment, to which its thoughts are not bound", model
@@ -257,7 +258,7 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
     left_out += provider.left_out(request)
     if left_out := [*(native.ignored if native is not None else ()), *left_out]:
         _leave_out(state, ", ".join(left_out), model)
-    return request
+    return replace(request, native=None)  # of which nothing more is told
 
 
 def check_operation(request: Request, provider: Provider, model: Model) -> None:

@@ -453,6 +453,7 @@ class Model:
     one_call, strict: It can be told to ask for one tool at a time; its calls can be held to their schemas.
     n_stops, blank_stops: How many texts may end its answer, and whether blank ones may.
     context_tokens, max_output_tokens: None = not stated.
+    wires: Those of its vendor's by which it can be asked; empty = all of them.
     """
 
     name: str
@@ -469,6 +470,7 @@ class Model:
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     max_temperature: float = 2.0
+    wires: tuple[str, ...] = ()
 
     @property
     def is_simulated(self) -> bool:

@@ -31,9 +31,10 @@ class Family:
     prefill: bool = True
     strict: bool = True
     schema: str = ""
+    wires: tuple[str, ...] = ()
 
     def model(self, name: str, vendor: str, **more: Any) -> Model:
-        shared = ("accepts", "levels", "thoughts", "one_call", "n_stops", "blank_stops", "strict")
+        shared = ("accepts", "levels", "thoughts", "one_call", "n_stops", "blank_stops", "strict", "wires")
         return Model(name=name, provider=vendor, label=name, **{n: getattr(self, n) for n in shared}, **more)
 
 
@@ -57,6 +58,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "levels": lambda given: tuple(_words(given, THINKING_LEVELS)),
     "thoughts": lambda given: (int(given[0]), int(given[1])),
     "models": lambda given: re.compile(str(given)),
+    "wires": lambda given: tuple(str(given).split()),
     "n_stops": int,
     **{name: lambda given: _SWITCH[given.lower()] for name in _SWITCHES},
     **dict.fromkeys(("vendor", "as_of", "source", "thinking", "schema"), str),

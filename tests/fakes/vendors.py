@@ -264,7 +264,7 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
                 return
             fake.requests.append({"path": self.path, "body": body})
             fake.headers.append(dict(self.headers))
-            if self.path.endswith("/count_tokens"):
+            if self.path.endswith(("/count_tokens", "/input_tokens")):
                 self._json(200, {"input_tokens": 42}, {})
                 return
             if self.path.endswith("/messages"):
@@ -273,6 +273,10 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
                     error = {"type": "invalid_request_error", "message": refusal}
                     self._json(400, {"type": "error", "error": error, "request_id": "req_1"}, {})
                     return
+            if self.path.endswith("/completions") and "codex" in str(body.get("model")):
+                words = "This model is only supported in v1/responses and not in v1/chat/completions."
+                self._json(404, failure(404, words, "").body, {})
+                return
             if self.path.endswith("/responses") and (refused := responses.refusal(body, fake.stored)):
                 status, code, words = refused
                 self._json(status, failure(status, words, code).body, {})

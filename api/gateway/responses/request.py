@@ -6,6 +6,7 @@ told is noted: it is refused when one of them is to answer, if the caller relies
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from api.gateway.names import model_of
@@ -21,9 +22,9 @@ _READ = frozenset(
 )
 _NEEDED = ("prompt", "conversation")  # what was asked for cannot be had without
 _TIERS = {"default": "standard"}
-_LEVELS = {"xhigh": "high", "max": "high"}
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64,", re.ASCII)
 _KINDS = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "pdf": "application/pdf", "txt": "text/plain"}
+_ENCRYPTED = "reasoning.encrypted_content"
 _PAST_SEARCHES = ("web_search_call", "file_search_call")  # what they found is in the answer that followed
 
 
@@ -59,7 +60,7 @@ class _Reader:
         self._ignored = [name for name, value in body.items() if name not in _READ and value not in (None, [], {})]
         self._ignored = [name for name in self._ignored if name not in _NEEDED]
         self._systems: list[str] = [text] if isinstance(text := body.get("instructions"), str) and text else []
-        self._turns: list[tuple[Literal["user", "model"], list[Part]]] = []
+        self._turns: list[tuple[Literal["user", "model", "system"], list[Part]]] = []
         self._signature = ""  # of the call that follows
 
     def request(self) -> Request:
@@ -71,7 +72,7 @@ class _Reader:
             self._only.append("what it refers to by id, which is not kept here")
         for at, item in enumerate(given if items is None else items):
             self._item(item, f"input[{at}]")
-        turns = paired(Message.of(role, tuple(parts)) for role, parts in self._turns)
+        turns = paired(_turn(role, tuple(parts)) for role, parts in self._turns)
         if not turns:  # nothing but instructions: other wires want a turn of the user
             turns = (Message("user", "\n\n".join(self._systems)),)
         system, parameters = "\n\n".join(self._systems) or None, self._parameters()
@@ -136,8 +137,9 @@ class _Reader:
             if not self._turns:
                 self._systems += [text] if text else []
                 return
-            parts = [text]  # in the midst of a conversation others read it where it stands, as the user's
-        elif role not in ("user", "assistant"):
+            self._turns.append(("system", [text]))
+            return
+        if role not in ("user", "assistant"):
             self._only.append(f"{where} with the role {str(role)[:40]!r}")
         self._add("model" if role == "assistant" else "user", parts, joins=role == "assistant")
 
@@ -211,10 +213,14 @@ class _Reader:
             value if isinstance(value := body.get(name), dict) else {} for name in ("reasoning", "text")
         )
         form = asked if isinstance(asked := shape.get("format"), dict) else {}
-        effort, said = str(reasoning.get("effort") or ""), str(body.get("service_tier") or "")
-        level, tier, schema = _LEVELS.get(effort, effort), _TIERS.get(said, said), form.get("schema")
+        level, said = str(reasoning.get("effort") or ""), str(body.get("service_tier") or "")
+        tier, schema = _TIERS.get(said, said), form.get("schema")
         if shape.get("verbosity"):
             self._ignored.append("text.verbosity")
+        included = body.get("include")
+        self._ignored += (
+            [f"include {each}" for each in included or () if each != _ENCRYPTED] if isinstance(included, list) else []
+        )
         if tier in SERVICE_TIERS:
             self._ignored.remove("service_tier")
         found = Parameters(
@@ -222,7 +228,6 @@ class _Reader:
             top_p=body.get("top_p"),
             max_tokens=body.get("max_output_tokens"),
             thinking_level=level if level in THINKING_LEVELS else None,
-            thinking_budget=0 if level == "none" else None,
             service_tier=tier if tier in SERVICE_TIERS else None,
             json_schema=schema if form.get("type") == "json_schema" and isinstance(schema, dict) else None,
             json_object=True if form.get("type") == "json_object" else None,
@@ -231,6 +236,11 @@ class _Reader:
             self._only.append(f"these parameters ({problem})")
             return Parameters()
         return found
+
+
+def _turn(role: Literal["user", "model", "system"], parts: tuple[Part, ...]) -> Message:
+    """A turn; an instruction in the midst of a conversation stands where it was given."""
+    return replace(Message.of("model" if role == "model" else "user", parts), is_system=role == "system")
 
 
 def _media(given: Any, kind: str, detail: str = "") -> Media | None:

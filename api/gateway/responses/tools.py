@@ -63,5 +63,9 @@ def _tool(given: Mapping[str, Any], name: str) -> Tool:
         described += f"\n\nThe input must follow this {shape.get('syntax')} grammar:\n{shape['definition']}"
     schema = _FREE if is_custom else given.get("parameters")
     return Tool(
-        name=name, description=described, parameters=schema if isinstance(schema, dict) else {}, is_custom=is_custom
+        name=name,
+        description=described,
+        parameters=schema if isinstance(schema, dict) else {},
+        is_custom=is_custom,
+        is_strict=given.get("strict") is True,
     )

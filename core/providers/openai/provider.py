@@ -56,11 +56,22 @@ class OpenAIProvider:
 
     def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         native, response = request.native_for("openai"), request.native_for("responses")
+<<<<<<< HEAD
         if response is not None and "responses" in self.wires:
             return self._responses(request, response)
         if request.operation == "embeddings":
             return self._embeddings(request, native)
         return self._written(request, native) if request.operation in WRITING else media.ask(self._http, request)
+=======
+        if request.operation == "embeddings":
+            chunks = self._embeddings(request, native)
+        elif (response is not None and "responses" in self.wires) or self.guess(request.model).wires == ("responses",):
+            chunks = self._responses(request, response)
+        else:
+            chunks = self._chat(request, native)
+        async for chunk in chunks:
+            yield chunk
+>>>>>>> a8f3ffd (Reach models that only Responses reach from every wire)
 
     async def _written(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
         """An answer in text."""
@@ -114,10 +125,18 @@ class OpenAIProvider:
         self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
         return chunk
 
+<<<<<<< HEAD
     async def _responses(self, request: Request, native: Native) -> AsyncGenerator[Chunk]:
         reader = ResponseReader()
         keeps_whole = not request.is_streamed
         async with self._http.answer("/responses", responses.as_came(request, native, self.name)) as answer:
+=======
+    async def _responses(self, request: Request, native: Native | None) -> AsyncIterator[Chunk]:
+        reader = ResponseReader(None if native else request.parameters.json_schema)
+        keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
+        body = responses.to_body(request) if native is None else responses.as_came(request, native, self.name)
+        async with self._http.answer("/responses", body) as answer:
+>>>>>>> a8f3ffd (Reach models that only Responses reach from every wire)
             quota = quota_of(answer.headers)
             if await answer.is_whole():
                 raw, [value, *_] = await answer.whole()
@@ -130,7 +149,7 @@ class OpenAIProvider:
                     ((at, said) for at, e in enumerate(events) if e.value and (said := reader.error_in(e.value))),
                     (len(events), {}),
                 )
-                for chunk in reader.read_all(events[:at], quota, keeps_raw=not keeps_whole):
+                for chunk in reader.read_all(events[:at], quota, keeps_raw=keeps_raw):
                     yield chunk
                 quota = None
                 self._http.refuse_errors([said])
@@ -163,6 +182,13 @@ class OpenAIProvider:
         return [self.guess(name) for name in sorted(set(names)) if not (self._is_own and _NOT_TEXT.search(name))]
 
     async def count_tokens(self, request: Request) -> int:
+        if self._is_own:
+            native = request.native_for("responses")
+            body = responses.to_body(request) if native is None else responses.as_came(request, native, self.name)
+            counted = {name: body[name] for name in responses.COUNTED if name in body}
+            answer = await self._http.post("/responses/input_tokens", counted, LIST_TIMEOUT_S)
+            if isinstance(answer, dict) and isinstance(n := answer.get("input_tokens"), int):
+                return n
         raise InvalidRequest(f"{self._http.label} counts no tokens before a call.", hint="The estimate brackets them.")
 
     async def check(self) -> KeyCheck:

@@ -39,7 +39,7 @@ def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
     if request.is_streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if request.tools:
-        body["tools"] = [{"type": "function", "function": _to_function(tool)} for tool in request.tools]
+        body["tools"] = [{"type": "function", "function": to_function(tool)} for tool in request.tools]
         kind, name = choice_of(request)
         choice = {"type": "function", "function": {"name": name}} if kind == "tool" else kind
         body |= {"tool_choice": choice} if choice else {}
@@ -47,7 +47,7 @@ def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
     return body
 
 
-def _to_function(tool: Tool) -> dict[str, Any]:
+def to_function(tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name, "description": tool.description}
     if tool.parameters:  # none at all says that there are no arguments; an object without properties is refused
         function["parameters"] = of_object(tool.parameters)
@@ -99,7 +99,7 @@ def _parameters(p: Parameters, is_own: bool) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _call_id(given: str) -> str:
+def call_id(given: str) -> str:
     """The id of a call, of at most 40 characters."""
     return given if len(given) <= 40 else f"{given[:31]}_{zlib.crc32(given.encode('utf-8', 'replace')):08x}"
 
@@ -108,7 +108,7 @@ def _to_messages(message: Message, is_own: bool) -> list[dict[str, Any]]:
     """A turn as OpenAI's messages: results of tools are messages of their own, before what the user says with them."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     found: list[dict[str, Any]] = [
-        {"role": "tool", "tool_call_id": _call_id(r.call_id), "content": f"Error: {r.text}" if r.is_error else r.text}
+        {"role": "tool", "tool_call_id": call_id(r.call_id), "content": f"Error: {r.text}" if r.is_error else r.text}
         for r in results
     ]
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
@@ -116,7 +116,7 @@ def _to_messages(message: Message, is_own: bool) -> list[dict[str, Any]]:
         said: dict[str, Any] = {"role": "assistant", "content": message.text or (None if calls else "")}
         if calls:
             said["tool_calls"] = [
-                {"id": _call_id(c.id), "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                {"id": call_id(c.id), "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
                 for c in calls
             ]
         return [*found, said]

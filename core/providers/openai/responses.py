@@ -1,16 +1,18 @@
 """Requests and answers of OpenAI's Responses, for a caller of the same wire: the body as it came, its answer read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from core.domain.generation import Chunk, FinishReason, Native, Parameters, Quota, Request, ToolDelta, Usage
-from core.domain.message import from_foreign
+from core.domain.message import Media, Message, Thought, ToolCall, ToolResult, from_foreign
+from core.errors import InvalidRequest
 from core.formats import strict_json as json
-from core.providers.base import UNUSUAL, one_chunk, tier_of
+from core.providers.base import UNUSUAL, check_results, choice_of, joined, one_chunk, pictures_moved, tier_of
 from core.providers.http.events import Event
-from core.providers.openai.request import TIERS
+from core.providers.openai.request import TIERS, call_id, to_function
 from core.providers.openai.usage import to_usage
+from core.providers.schemas import Unwrapper, is_closed, wrapped
 
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 # What OpenAI does itself during an answer; all but searches are charged in ways that the usage does not tell.
@@ -18,6 +20,76 @@ _SEARCH = "web_search_call"
 _RUN_THERE = ("file_search_call", "code_interpreter_call", "image_generation_call", "computer_call", "mcp_call")
 _ENDS: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _ENDING = ("response.completed", "response.incomplete", "response.failed")
+
+
+# Of a body, what its count takes.
+COUNTED = (
+    "model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning", "truncation",
+    "previous_response_id", "conversation",
+)  # fmt: skip
+
+
+def to_body(request: Request) -> dict[str, Any]:
+    """The body of a response, of which OpenAI keeps nothing."""
+    turns = pictures_moved(request.messages)
+    check_results(joined(turns))
+    body: dict[str, Any] = {
+        "model": request.model, "input": [item for turn in turns for item in _to_items(turn)], "store": False,
+    }  # fmt: skip
+    if request.system:
+        body["instructions"] = request.system
+    for word, value in _said(request.parameters).items():
+        _put(body, _PATHS[word], value)
+    if request.parameters.thinking_level not in (None, "none"):
+        _put(body, "reasoning.summary", "auto")
+    if request.is_streamed:
+        body["stream"] = True
+    if request.tools:
+        body["tools"] = [{"type": "function", "strict": False, **to_function(tool)} for tool in request.tools]
+        kind, name = choice_of(request)
+        body |= {"tool_choice": {"type": "function", "name": name} if kind == "tool" else kind} if kind else {}
+        body |= {"parallel_tool_calls": False} if request.is_one_call else {}
+    return body
+
+
+def _to_items(turn: Message) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    said: list[dict[str, Any]] = []
+    for part in turn.content:
+        if isinstance(part, ToolCall):
+            call = {"call_id": call_id(part.id), "name": part.name, "arguments": part.arguments}
+            items.append({"type": "function_call", **call})
+        elif isinstance(part, ToolResult):
+            output: Any = f"Error: {part.text}" if part.is_error else part.text
+            if part.media:
+                output = [_to_part(each) for each in (output, *part.media) if each]
+            items.append({"type": "function_call_output", "call_id": call_id(part.call_id), "output": output})
+        elif not isinstance(part, Thought):
+            said.append(_to_part(part, "output_text" if turn.role == "model" else "input_text"))
+    role = "assistant" if turn.role == "model" else "developer" if turn.is_system else "user"
+    message = [{"role": role, "content": said}] if said else []
+    return [*message, *items] if turn.role == "model" else [*items, *message]
+
+
+def _to_part(part: str | Media, text: str = "input_text") -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": text, "text": part}
+    url = part.url or f"data:{part.media_type};base64,{part.data}"
+    if part.media_type.startswith("image/"):
+        return {"type": "input_image", "image_url": url, "detail": part.detail or "auto"}
+    if part.media_type.startswith(("audio/", "video/")):
+        raise InvalidRequest(f"OpenAI's Responses read texts, pictures and documents, and no {part.media_type}.")
+    name = f"document.{_ENDINGS.get(part.media_type, 'pdf')}"
+    return {"type": "input_file", **({"file_url": url} if part.url else {"filename": name, "file_data": url})}
+
+
+_ENDINGS = {
+    "text/plain": "txt",
+    "text/markdown": "md",
+    "text/csv": "csv",
+    "text/html": "html",
+    "application/json": "json",
+}
 
 
 def as_came(request: Request, native: Native, name: str) -> dict[str, Any]:
@@ -59,7 +131,9 @@ def _said(p: Parameters) -> dict[str, Any]:
     if p.json_object:
         values["json_object"] = {"type": "json_object"}
     if p.json_schema is not None:
-        values["json_schema"] = {"type": "json_schema", "name": "answer", "schema": dict(p.json_schema)}
+        schema = wrapped(p.json_schema)
+        form = {"type": "json_schema", "name": "answer", "schema": schema, "strict": is_closed(schema)}
+        values["json_schema"] = form
     return values
 
 
@@ -89,7 +163,9 @@ def _is_system(item: Any) -> bool:
 class ResponseReader:
     """Reads one answer, whole or event by event."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Mapping[str, Any] | None = None) -> None:
+        """schema: That of an answer that was not asked for by a body of this wire."""
+        self._unwrapper = Unwrapper(schema)
         self._calls: dict[Any, int] = {}  # id of an item -> number of the call
         self._custom: set[Any] = set()  # free-form tools, whose text is still open
         self._done: set[Any] = set()  # items whose content came in parts
@@ -112,7 +188,7 @@ class ResponseReader:
     def read(self, event: dict[str, Any]) -> Chunk | None:
         kind, delta = str(event.get("type") or ""), str(event.get("delta") or "")
         if kind in ("response.output_text.delta", "response.refusal.delta"):
-            return self._part(event, Chunk(text=delta))
+            return self._part(event, Chunk(text=self._unwrapper.read(delta, is_last=False)))
         if kind in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
             return self._part(event, Chunk(thinking=delta))
         if kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
@@ -124,13 +200,18 @@ class ResponseReader:
             item = item if isinstance(item, dict) else {}
             return self._begun(item) if kind.endswith("added") else self._ended(item)
         if kind in _ENDING and isinstance(event.get("response"), dict):
-            return _end(event["response"])
+            return self._end(event["response"])
         return None
+
+    def _end(self, response: dict[str, Any]) -> Chunk:
+        end = _end(response)
+        end.text = self._unwrapper.read("", is_last=True)
+        return end
 
     def whole(self, response: dict[str, Any], raw: bytes | None, quota: Quota | None) -> Chunk:
         """An answer that came as one."""
         found = [chunk for item in response.get("output") or () if (chunk := self._ended(item)) is not None]
-        return one_chunk([*found, _end(response)], raw, quota)
+        return one_chunk([*found, self._end(response)], raw, quota)
 
     def _part(self, event: dict[str, Any], chunk: Chunk) -> Chunk:
         self._done.add(event.get("item_id"))
@@ -166,7 +247,11 @@ class ResponseReader:
         if came or kind not in ("message", "reasoning"):
             return Chunk(tools=tools) if tools else None
         said = _texts(item.get("content"))
-        return Chunk(text=said) if kind == "message" else Chunk(thinking=_texts(item.get("summary"), "\n\n") or said)
+        return (
+            Chunk(text=self._unwrapper.read(said, is_last=False))
+            if kind == "message"
+            else Chunk(thinking=_texts(item.get("summary"), "\n\n") or said)
+        )
 
 
 def _texts(parts: Any, between: str = "") -> str:

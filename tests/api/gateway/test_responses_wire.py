@@ -10,7 +10,7 @@ import pytest
 
 from core.domain.experiment import Target
 from core.domain.generation import Parameters
-from tests.builders import Running
+from tests.builders import HELLO, Running
 from tests.fakes import gemini as wire
 from tests.fakes.responses import call_item, response_answer, text_item, thought_item
 from tests.fakes.vendors import Reply, anthropic_answer, anthropic_tools, failure
@@ -466,3 +466,46 @@ def test_who_tries_a_websocket_first_is_told_at_once(served: Running):
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=5) as connection:
         connection.sendall(f"GET /v1/responses HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 426")
+
+
+def test_a_model_that_only_responses_reach_is_reached_from_every_wire(served: Running):
+    model, weather = "gpt-5.1-codex", {"name": "weather", "parameters": WEATHER["parameters"]}
+    call = call_item("call_1", "weather", '{"city": "Rome"}')
+    served.vendor.next(*[response_answer(thought_item("Hm"), call)] * 3)
+
+    tools: Any = [{"type": "function", "function": weather}]
+    shape: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "array"}}}
+    chat = served.chat(model, tools=tools, reasoning_effort="high", response_format=shape).parse().choices[0].message
+    assert chat.tool_calls[0].function.arguments == '{"city": "Rome"}'
+    body = sent(served)
+    assert (body["reasoning"], body["store"]) == ({"effort": "high", "summary": "auto"}, False)
+    assert body["tools"] == [{"type": "function", "description": "", "strict": False, **weather}]
+    assert body["text"]["format"]["schema"]["type"] == "object"
+
+    given = [{"role": "user", "content": "Go"}, chat.model_dump(exclude_none=True)]
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "Sunny"}
+    served.vendor.forget()
+    served.vendor.next(response_answer(text_item('{"value": [1, 2]}')))
+    text = served.chat(model, [*given, result], tools=tools, response_format=shape).parse().choices[0].message.content
+    assert json.loads(text) == [1, 2]
+    assert [item.get("type", item.get("role")) for item in sent(served)["input"]] == [
+        "user", "function_call", "function_call_output",
+    ]  # fmt: skip
+
+    message = served.post("/v1/messages", {"model": model, "max_tokens": 99, "messages": HELLO})
+    assert (message.status, message.json["content"][0]["text"]) == (200, "Hello there.")
+    content = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+    gemini = served.post(f"/gemini/v1beta/models/{model}:generateContent", content)
+    assert gemini.json["candidates"][0]["content"]["parts"][0]["text"] == "Hello there."
+
+
+@pytest.mark.parametrize("tool", [{"type": "web_search"}, {"type": "web_search_preview_2025_03_11"}])
+def test_searches_are_held_against_a_budget_before_they_are_made(served: Running, tool: dict[str, Any]):
+    """Ten of them, at ten dollars a thousand: more than the cap."""
+    asked = {"max_output_tokens": 20, "input": "Hi"}
+
+    plain = post(served, {"model": GPT, **asked}, x_aimm_cap_usd="0.05")
+    searching = post(served, {"model": GPT, "tools": [tool], **asked}, x_aimm_cap_usd="0.05")
+    left_out = post(served, {"model": CLAUDE, "tools": [tool], **asked}, x_aimm_cap_usd="0.05")
+
+    assert (plain.status, searching.status, left_out.status) == (200, 400, 200)
