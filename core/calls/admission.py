@@ -258,7 +258,8 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
     left_out += provider.left_out(request)
     if left_out := [*(native.ignored if native is not None else ()), *left_out]:
         _leave_out(state, ", ".join(left_out), model)
-    return replace(request, native=None)  # of which nothing more is told
+    # What came is not sent: it costs nothing, and asks for no searches.
+    return request if native is None else replace(request, native=replace(native, body={}))
 
 
 def check_operation(request: Request, provider: Provider, model: Model) -> None:
