@@ -56,22 +56,12 @@ class OpenAIProvider:
 
     def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         native, response = request.native_for("openai"), request.native_for("responses")
-<<<<<<< HEAD
-        if response is not None and "responses" in self.wires:
+        is_spoken = response is not None and "responses" in self.wires
+        if request.operation == "chat" and (is_spoken or self.guess(request.model).wires == ("responses",)):
             return self._responses(request, response)
         if request.operation == "embeddings":
             return self._embeddings(request, native)
         return self._written(request, native) if request.operation in WRITING else media.ask(self._http, request)
-=======
-        if request.operation == "embeddings":
-            chunks = self._embeddings(request, native)
-        elif (response is not None and "responses" in self.wires) or self.guess(request.model).wires == ("responses",):
-            chunks = self._responses(request, response)
-        else:
-            chunks = self._chat(request, native)
-        async for chunk in chunks:
-            yield chunk
->>>>>>> a8f3ffd (Reach models that only Responses reach from every wire)
 
     async def _written(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
         """An answer in text."""
@@ -125,18 +115,11 @@ class OpenAIProvider:
         self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
         return chunk
 
-<<<<<<< HEAD
-    async def _responses(self, request: Request, native: Native) -> AsyncGenerator[Chunk]:
-        reader = ResponseReader()
-        keeps_whole = not request.is_streamed
-        async with self._http.answer("/responses", responses.as_came(request, native, self.name)) as answer:
-=======
-    async def _responses(self, request: Request, native: Native | None) -> AsyncIterator[Chunk]:
+    async def _responses(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
         reader = ResponseReader(None if native else request.parameters.json_schema)
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
         body = responses.to_body(request) if native is None else responses.as_came(request, native, self.name)
         async with self._http.answer("/responses", body) as answer:
->>>>>>> a8f3ffd (Reach models that only Responses reach from every wire)
             quota = quota_of(answer.headers)
             if await answer.is_whole():
                 raw, [value, *_] = await answer.whole()
