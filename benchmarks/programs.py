@@ -24,11 +24,14 @@ from common import NO_VENDOR, answers, free_port, print_table, temporary_folder,
 from programs.tap import Tap
 from programs.vendor import FIRST, LAST, SAID, SECOND, TEXT, Gemini, Session, Vendor
 
+from api.gateway.clients import Asking, Client
+from api.gateway.registry import clients
+from core import Message, Request
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 
 SCRIPTS = Path(__file__).parent / "programs"
-LIMIT_S = 120
+LIMIT_S = 240
 PROMPT = f"Write {FIRST}, read it, then write {SECOND}."
 MODELS = {"GPT": "gpt-4o", "Claude": "claude-sonnet-4-5", "Gemini": "gemini-2.5-flash"}
 # US dollars for a million tokens in and out, as the vendors publish them.
@@ -49,6 +52,12 @@ PACKAGES = {
         "langchain-anthropic", "langchain-google-genai", "llm", "llm-anthropic", "llm-gemini",
     ],
 }  # fmt: skip
+NEEDS = {
+    "claude-code": ("Claude Code",), "codex": ("Codex",), "gemini-cli": ("Gemini CLI",), "opencode": ("opencode",),
+    "aider": ("aider",), "js": ("OpenAI JavaScript", "AI SDK"),
+    "python": ("OpenAI Python", "Anthropic Python", "Google Gen AI", "LangChain", "Agents SDK"),
+}  # fmt: skip
+QUESTION = "Why is the sky blue?"
 NPM = ("claude-code", "codex", "gemini-cli", "opencode", "js")
 
 
@@ -263,7 +272,16 @@ def main() -> None:
                 notes += [f"{program.name}, {name}: {fault}" for fault in faults]
                 print(f"{program.name}, {name}: {'; '.join(faults) or 'right'}"[:400], flush=True)
             rows.append(row)
+        shown = [(name, client, wire.name) for name, (client, wire) in clients().items() if words in name.lower()]
+        snippets = []
+        for name, client, wire in shown if not chosen.vendor else ():
+            faults = snippet_faults(
+                client, wire, at, chosen.folder / "sessions" / f"snippet {name}".replace(" ", "-").lower()
+            )
+            snippets.append((name, client.kind, faults or "right"))
+            notes += [f"snippet {name}: {faults}"] if faults else []
     print_table("Three calls of tools through the gateway", ("program", "wire", *MODELS), rows)
+    print_table("Snippets of the page Gateway, as they stand", ("client", "kind", "a simulated model"), snippets)
     print("\n" + "\n".join(notes) if notes else "\nAll right.")
     sys.exit(1 if notes else 0)
 
@@ -309,6 +327,57 @@ def checked(program: Program, at: Bench, home: Path, model: str) -> list[str]:
     return faults + money(session, before, costs(at.port))
 
 
+def snippet_faults(client: Client, wire: str, at: Bench, home: Path) -> str:
+    """The fault of a snippet that is run as the page shows it; empty = its program printed the answer."""
+    shutil.rmtree(home, ignore_errors=True)
+    folder = home / "work"
+    folder.mkdir(parents=True)
+    request = Request(model="sim-fast", messages=(Message("user", QUESTION),))
+    openai = {"model": "sim-fast", "messages": [{"role": "user", "content": QUESTION}]}
+    body: dict[str, Any] = (
+        {"contents": [{"role": "user", "parts": [{"text": QUESTION}]}]} if wire == "gemini" else openai
+    )
+    code = client.code(Asking(server=at.tap.url, key=at.key, request=request, body=body))
+    for package in (package for package in PACKAGES if client.name in NEEDS.get(package, ())):
+        install(at.programs, package)
+    options: list[str | Path] = ["bash", "-c", code]
+    if client.language == "python":
+        options = [at.programs / "python/bin/python", "-c", code]
+    elif client.language == "javascript":
+        (at.programs / "js/snippet.mjs").write_text(code)
+        options = ["node", at.programs / "js/snippet.mjs"]
+    elif client.name == "opencode":
+        (folder / "opencode.json").write_text(code)
+        options = ["opencode", "run", QUESTION]
+    elif client.language != "bash":
+        return ""  # promptfoo's is for its own benchmark
+    found = [str(at.programs / name / "node_modules/.bin") for name in NPM] + [str(at.programs / "aider/bin")]
+    # What a session of these asks its user once.
+    answered = {
+        "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        "AIDER_YES_ALWAYS": "1",
+        "AIDER_GIT": "false",
+        "AIDER_ANALYTICS": "false",
+        "AIDER_PRETTY": "false",
+    }
+    environ = {
+        "PATH": os.pathsep.join([*found, os.environ["PATH"]]),
+        "HOME": str(home),
+        "TERM": "dumb",
+        "CI": "1",
+        **answered,
+    }
+    with (home / "said.txt").open("wb") as said:
+        try:
+            subprocess.run(
+                options, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=LIMIT_S
+            )
+        except subprocess.TimeoutExpired:
+            return "it did not end"
+    text = (home / "said.txt").read_text("utf-8", "replace")
+    return "" if "In short" in text else f"no answer: {text.strip()[-150:]!r}"
+
+
 def money(session: Session, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     expected = Decimal(0)
     for model in session.asked:
@@ -323,14 +392,14 @@ def money(session: Session, before: dict[str, Any], after: dict[str, Any]) -> li
 
 
 def costs(port: int) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/costs", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/costs", timeout=60) as answer:
         return dict(json.loads(answer.read()))
 
 
 def made_key(port: int) -> str:
     headers = {"Content-Type": "application/json"}
     asked = urllib.request.Request(f"http://127.0.0.1:{port}/api/keys", b'{"name": "programs"}', headers)
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         return str(json.loads(answer.read())["secret"])
 
 

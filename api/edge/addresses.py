@@ -9,6 +9,7 @@ from api.gateway.registry import WIRES, wire_of
 from core import AimmError
 
 _SLASHES = re.compile(r"//+")
+_BEFORE = re.compile(r"^/(?:api|openai|anthropic)(?=/v1(?:/|$))")
 _VERSIONS = re.compile(r"(?<=/)(?:v1(?:beta|alpha)?/)+(?=v1(?:beta|alpha)?(?:/|$))")
 _GEMINI = re.compile(r"/v1(?:beta|alpha)(?:/.*)?|/v1/models/.+:[a-z]+[A-Z]\w+", re.DOTALL)
 _GEMINI_VERSION = re.compile(r"(?<=^/gemini/)v1(?:alpha)?(?=/)")
@@ -17,16 +18,18 @@ _METHODS = ("post", "put", "patch", "delete")
 
 
 def meant(method: str, path: str) -> str:
-    """The address that is meant where slashes are too many, or a client's base URL is another wire's.
+    """The address that is meant where slashes are too many, or a client's base URL is another wire's or gateway's.
 
-    Nothing else can be meant by these: a version twice, Gemini's addresses without /gemini, and what is posted to an
-    address of /v1 without that. What a browser would open as a page stays as it is.
+    Nothing else can be meant by these: a version twice, /api or a vendor before it, Gemini's addresses without /gemini,
+    and what is posted to an address of /v1 without that. What a browser would open as a page stays as it is.
     """
-    if path in _exact():
+    if path in _described():
         return path
-    path = _SLASHES.sub("/", path).rstrip("/") or "/"
+    path = _BEFORE.sub("", _SLASHES.sub("/", path).rstrip("/") or "/")
     if path.startswith(("/v1", "/gemini/v1")):
         path = _VERSIONS.sub("", path, count=1)
+    if path == "/api/hello":  # a client of Anthropic looks there whether it can connect
+        return "/health"
     if _GEMINI.fullmatch(path):
         return f"/gemini{path}"
     if method == "POST" and wire_of(path) is None and methods_at(f"/v1{path}"):
@@ -57,11 +60,6 @@ def unserved(method: str, methods: Sequence[str]) -> AimmError:
 @cache
 def _described() -> dict[str, dict[str, object]]:
     return {path: methods for wire in WIRES for path, methods in wire.paths().items()}
-
-
-@cache
-def _exact() -> frozenset[str]:
-    return frozenset(_described())
 
 
 @cache

@@ -39,6 +39,7 @@ EDITS = f"""Done.
 _WRITERS = ("Write", "write_file", "write")
 _READERS = ("Read", "read_file", "read")
 _SHELLS = ("exec_command", "shell_command", "shell", "bash")
+_COUNTED = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 _PATHS = ("file_path", "filePath", "absolute_path", "path")
 
 
@@ -165,7 +166,11 @@ class Vendor(vendors.FakeVendor):
             self.stored |= {response_id, item["id"]}
             return reply
         made = self._session.next(of_chat(body))
-        return vendors.openai_answer(made) if isinstance(made, str) else vendors.openai_tools(made)
+        if isinstance(made, str):
+            return vendors.openai_answer(made)
+        reply = vendors.openai_tools(made, usage=_COUNTED)
+        reply.events[0][1]["choices"][0]["delta"] |= {"role": "assistant", "content": None}
+        return reply
 
 
 class Gemini(gemini.FakeGemini):

@@ -7,7 +7,7 @@ def _codex(a: Asking) -> str:
     user = f', http_headers={{"x-aimm-user"="{a.user}"}}' if a.user else ""
     ours = f'name="AI Model Manager", base_url="{a.server}/v1", env_key="AIMM_KEY", wire_api="responses"{user}'
     return f"""export AIMM_KEY={a.key}
-codex exec -m {in_shell(a.request.model)} -c model_provider=aimm \\
+codex exec --skip-git-repo-check -m {in_shell(a.request.model)} -c model_provider=aimm \\
   -c 'model_providers.aimm={{{ours}}}' {in_shell(a.request.prompt)}"""
 
 

@@ -62,7 +62,7 @@ def _client() -> str:
             on_change=_take_first,
         )  # fmt: skip
         client = st.segmented_control(
-            "Client of this kind", clients.BY_KIND[kind], default=chosen if chosen in clients.BY_KIND[kind] else None,
+            "Client of this kind", clients.BY_KIND[kind], default=None if asked else chosen,
             key="gateway_client", bind="query-params", required=True, label_visibility="collapsed",
         )  # fmt: skip
     return client or chosen
