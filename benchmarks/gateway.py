@@ -1,6 +1,6 @@
 """Measures what the gateway costs and adds, beside the least that a proxy in Python does and beside LiteLLM's proxy.
 
-`python benchmarks/gateway.py [cpu|latency|soak|streams|all]`. cpu: processor time a request, memory, and requests a
+`python benchmarks/gateway.py [cpu|wires|latency|soak|streams|all]`. wires: processor time on each wire. cpu: processor time a request, memory, and requests a
 second on one core. latency: what a request and a first chunk take longer than straight from the vendor. soak: memory
 over 100,000 requests, and whether the books agree at the end. streams: 500 paced streams at once; with --dashboard on
 the server that also draws the pages, which are timed meanwhile. The vendor is a fake on the same machine.
@@ -17,7 +17,7 @@ from common import open_manager, print_table
 from gateway_load import Result
 from gateway_pages import Watch
 from gateway_servers import Asked, aimm, settle
-from gateway_vendor import N_CHUNKS
+from gateway_wires import N_CHUNKS, WIRES
 
 SHARES = {"LiteLLM": 0.5}  # of the seconds: the slowest needs no more
 SOAK_STEPS = 10
@@ -39,7 +39,13 @@ class Measured:
 
 def main() -> None:
     args = arguments()
-    parts = {"cpu": print_cpu, "latency": print_latency, "soak": print_soak, "streams": print_streams}
+    parts = {
+        "cpu": print_cpu,
+        "wires": print_wires,
+        "latency": print_latency,
+        "soak": print_soak,
+        "streams": print_streams,
+    }
     for name, part in parts.items():
         if args.part in (name, "all"):
             with servers.vendor() as vendor, ExitStack() as stack:
@@ -48,7 +54,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", default="all", choices=("cpu", "latency", "soak", "streams", "all"))
+    parser.add_argument("part", nargs="?", default="all", choices=("cpu", "wires", "latency", "soak", "streams", "all"))
     parser.add_argument("--servers", default="bare,ours,litellm", help="those that are measured (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6, help="of each measurement in a round")
@@ -93,6 +99,32 @@ def print_cpu(args: argparse.Namespace, vendor: Asked, stack: ExitStack) -> None
             for head in heads
         ]
         print(f"ours / {other}: " + ", ".join(f"{head} {ratio:.2f}" for head, ratio in zip(heads, ratios, strict=True)))
+
+
+def print_wires(args: argparse.Namespace, vendor: Asked, stack: ExitStack) -> None:
+    """Each wire to its own vendor, in turn, so that an hour's slowness falls on all of them."""
+    asked = [each for each in started(args.servers, vendor, stack) if each.name != "LiteLLM"]
+    ways = [(wire, stream) for wire in WIRES for stream in (False, True)]
+    found: dict[tuple[str, str, bool], list[float]] = {}
+    for turn in range(args.rounds + 1):
+        for each in asked:
+            for wire, stream in ways:
+                begin = each.cpu_s()
+                least = N_CHUNKS if stream else 0
+                result = each.load(
+                    wire=wire, stream=stream, least_events=least, connections=args.connections, seconds=args.seconds
+                )
+                settle()
+                if turn:  # the first one warms up
+                    ms = (each.cpu_s() - begin) * 1000 / max(result.done, 1)
+                    found.setdefault((each.name, wire, stream), []).append(ms)
+    rows = []
+    for each in asked:
+        for wire, stream in ways:
+            ms = statistics.median(found[each.name, wire, stream])
+            ratio = ms / statistics.median(found[each.name, "chat", stream])
+            rows.append((each.name, wire, "stream" if stream else "plain", f"{ms:.2f} ms", f"{ratio:.2f}"))
+    print_table(f"Processor time a request, medians of {args.rounds} rounds", ("", "wire", "", "ms", "of chat"), rows)
 
 
 def warm_up(asked: Asked, connections: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import uvicorn
 from gateway_vendor import KEY, STREAMED
+from gateway_wires import WIRES
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -24,7 +25,7 @@ client = httpx2.AsyncClient(limits=LIMITS, timeout=600, trust_env=False)
 
 async def completions(request: Request) -> Response:
     body = await request.body()
-    upstream = client.build_request("POST", f"{VENDOR}/v1/chat/completions", content=body, headers=HEADERS)
+    upstream = client.build_request("POST", f"{VENDOR}{request.url.path}", content=body, headers=HEADERS)
     streamed = STREAMED.search(body) is not None
     answer = await client.send(upstream, stream=streamed)
     media_type = answer.headers["content-type"]
@@ -45,7 +46,9 @@ async def health(_request: Request) -> Response:
     return PlainTextResponse(json.dumps({"status": "healthy"}))
 
 
-app = Starlette(routes=[Route("/v1/chat/completions", completions, methods=["POST"]), Route("/health", health)])
+app = Starlette(
+    routes=[*(Route(wire.path, completions, methods=["POST"]) for wire in WIRES.values()), Route("/health", health)]
+)
 
 if __name__ == "__main__":
     uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning", access_log=False)

@@ -12,6 +12,8 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 
+from gateway_wires import WIRES
+
 QUESTION = (
     "Question number 000000000. Please explain in plain words, for somebody who has not heard any physics since "
     "school, why the sky is blue by day, red at sunset and black at night. Use no formula, mention who found it out "
@@ -20,15 +22,15 @@ QUESTION = (
 )
 NUMBER = b"000000000"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-CONTENT = re.compile(rb'"content": ?"[^"]')
-TAIL = 5  # bytes kept of what came before: one less than the longest mark that is looked for
+TAIL = 20  # bytes kept of what came before: one less than the longest mark that is looked for
 
 
 @dataclass(frozen=True)
 class Load:
     port: int
     key: str
-    model: str = "gpt-4o"
+    model: str = ""  # empty = that of the wire
+    wire: str = "chat"
     stream: bool = False
     connections: int = 1
     seconds: float = 0.0  # stop asking after so long, or
@@ -57,15 +59,11 @@ class Client:
         self.n_asked = 0
         self.number = time.time_ns() // 10**6 % 10**9  # no two runs ask the same question
         self.deadline = time.perf_counter() + load.seconds if load.seconds else float("inf")
-        body: dict[str, object] = {"model": load.model, "temperature": 0.7, "max_tokens": 400}
-        body["messages"] = [
-            {"role": "system", "content": "You are a patient teacher."},
-            {"role": "user", "content": QUESTION},
-        ]
-        if load.stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        self.wire = WIRES[load.wire]
+        self.text = re.compile(self.wire.text)
+        body = self.wire.body(QUESTION, load.model or self.wire.model, stream=load.stream)
         content = json.dumps(body).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{load.port}\r\nUser-Agent: benchmark\r\n"
+        head = f"POST {self.wire.path} HTTP/1.1\r\nHost: 127.0.0.1:{load.port}\r\nUser-Agent: benchmark\r\n"
         head += f"Authorization: Bearer {load.key}\r\nContent-Type: application/json\r\nAccept: */*\r\n"
         whole = f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
         self.before, _, self.after = whole.partition(NUMBER)
@@ -131,9 +129,9 @@ class Connection(asyncio.Protocol):
         seen = self.tail + data
         self.tail = seen[-TAIL:]
         self.n_events += seen.count(b"data: ")
-        if not self.first_s and CONTENT.search(seen):
+        if not self.first_s and self.client.text.search(seen):
             self.first_s = time.perf_counter() - self.begin
-        self.complete = self.complete or b"[DONE]" in seen
+        self.complete = self.complete or self.client.wire.done in seen
         if seen.endswith(b"0\r\n\r\n"):
             self.answered(seen)
 

@@ -152,6 +152,7 @@ def ours(vendor_port: int, *, dashboard: bool = False) -> Iterator[Asked]:
     with temporary_folder() as folder:
         environ = clean_environ() | NO_VENDOR | {"ANTHROPIC_BASE_URL": "", "DATABASE_URL": url_of(folder / "aimm.db")}
         environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"http://127.0.0.1:{vendor_port}/v1"}
+        environ |= {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{vendor_port}"}
         made = aimm(folder, environ, "keys", "create", "bench", "--scope", "call", "--scope", "admin")
         found = re.search(r"aimm_\S+", made)
         assert found, made

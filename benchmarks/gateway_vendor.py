@@ -1,4 +1,4 @@
-"""A fake vendor on OpenAI's wire, as cheap as a server in Python can be: `python benchmarks/gateway_vendor.py PORT`.
+"""A fake vendor on OpenAI's wires and Anthropic's, as cheap as a server in Python can be: `python benchmarks/gateway_vendor.py PORT`.
 
 The model's name in the body says how a stream comes: `gpt-4o` 60 chunks at full speed, `gpt-4.1` the same 20 ms apart,
 `gpt-4o-mini` 20 chunks a second for a minute (AIMM_BENCH_CHUNKS_PER_S, AIMM_BENCH_STREAM_S). Every chunk is a write
@@ -13,15 +13,12 @@ import sys
 from itertools import cycle, islice
 from typing import Any
 
+from gateway_wires import N_CHUNKS, WORDS, message_answer, message_events, response_answer, response_events
+
 KEY = "sk-bench-0123456789abcdef0123456789abcdef"
-N_CHUNKS = 60
 PAUSE_S = 0.02
 CHUNKS_PER_S = float(os.environ.get("AIMM_BENCH_CHUNKS_PER_S", "20"))
 STREAM_S = float(os.environ.get("AIMM_BENCH_STREAM_S", "60"))
-WORDS = (
-    "The sky looks blue because air scatters short waves of sunlight far more than long ones ; what reaches the eye "
-    "from every direction is therefore mostly blue , while the sun itself keeps the yellow and the red ."
-).split()
 USAGE = {
     "prompt_tokens": 120,
     "completion_tokens": 150,
@@ -77,7 +74,14 @@ PLAIN = plain()
 STREAM = streamed(N_CHUNKS)
 LONG_STREAM = streamed(int(CHUNKS_PER_S * STREAM_S))
 FINISH, USED, DONE = delta({}, "stop"), event([], USAGE), chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-NAMES = ("gpt-4o", "gpt-4.1", "gpt-4o-mini")
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+# By the end of the address: a plain answer, and the writes of a stream.
+OTHERS = {
+    b"/responses ": (response("200 OK", response_answer(130)), [chunk(e) for e in response_events(N_CHUNKS)]),
+    b"/messages ": (response("200 OK", message_answer(130)), [chunk(e) for e in message_events(N_CHUNKS)]),
+}
+EMPTY = response("400 Bad Request", {"error": {"message": "Missing required parameter: 'model'."}})
+NAMES = ("gpt-4o", "gpt-4.1", "gpt-4o-mini", "claude-sonnet-4-5")
 MODELS = response(
     "200 OK", {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "x"} for name in NAMES]}
 )
@@ -115,10 +119,25 @@ class Vendor(asyncio.Protocol):
             self.transport.write(REFUSED)
         elif head.startswith(b"GET "):
             self.transport.write(MODELS)
+        elif (
+            other := next((each for end, each in OTHERS.items() if end in head.split(b"\r\n", 1)[0]), None)
+        ) is not None:
+            if len(body) < 5:
+                self.transport.write(EMPTY)
+            elif STREAMED.search(body):
+                self.task = asyncio.ensure_future(self.written([EVENTS + other[1][0], *other[1][1:], b"0\r\n\r\n"]))
+            else:
+                self.transport.write(other[0])
         elif not STREAMED.search(body):
             self.transport.write(PLAIN)
         else:
             self.task = asyncio.ensure_future(self.stream(body))
+
+    async def written(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self.transport.write(piece)
+            await asyncio.sleep(0)
+        self.task = None
 
     async def stream(self, body: bytes) -> None:
         pieces, pause_s = STREAM, 0.0

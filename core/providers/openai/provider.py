@@ -103,13 +103,14 @@ class OpenAIProvider:
         """Ask a server, once, for Responses: an empty request is refused otherwise where there is no such address."""
         if self._knows_wires:
             return
+        status = 200
         try:
             await self._http.post("/responses", {}, LIST_TIMEOUT_S)
         except AimmError as error:
-            status = error.upstream.status if error.upstream is not None else 0
-            self._knows_wires = status in (400, 404, 405, 422, 501)
-            if status in (400, 422):
-                self.wires = ("openai", "responses")
+            status = error.upstream.status if error.upstream is not None else 500
+        self._knows_wires = status < 500 and status != 429
+        if status in (400, 422):
+            self.wires = ("openai", "responses")
 
     def _learnt(self, chunk: Chunk) -> Chunk:
         self._has_charged = self._has_charged or (chunk.usage is not None and chunk.usage.charged_usd is not None)
