@@ -81,9 +81,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     try:
         for given in yaml_text.read(path.read_bytes()) or ():
-            rows.append({str(name): _READERS[name](value) for name, value in given.items()})
-            if not rows[-1].keys() >= {"vendor", "models"}:
-                raise ValueError("it names no vendor and models")
+            row = {str(name): _READERS[name](value) for name, value in given.items()}
+            _ = row["vendor"], row["models"]
+            rows.append(row)
     except (OSError, LookupError, TypeError, ValueError, AttributeError, re.error, InvalidRequest) as error:
         raise InvalidRequest(f"The families of {path}, row {len(rows) + 1}, cannot be read: {error}") from None
     return rows

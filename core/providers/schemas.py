@@ -90,7 +90,7 @@ class Unwrapper:
         held = self._held
         if is_last or self._place == "other":
             self._held = ""
-            return held.rstrip().removesuffix("}") if self._place == "inside" else held
+            return held.rstrip().removesuffix("}").rstrip() if self._place == "inside" else held
         # The last bracket may be that of the object.
         at = 0 if self._place == "before" else len(held.rstrip(" \n\r\t}"))
         self._held = held[at:]

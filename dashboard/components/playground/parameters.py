@@ -50,8 +50,8 @@ def controls(model: Model) -> tuple[dict[str, Any], str]:
             values[name] = _number(name, model)
     if "thinking_level" in model.accepts:
         values["thinking_level"] = st.selectbox(
-            "Thinking level", THINKING_LEVELS, None, key=key_of("thinking_level"), placeholder="default",
-            help="How long the model thinks. Billed as output.", persist_state="session",
+            "Thinking level", model.levels or THINKING_LEVELS, None, key=key_of("thinking_level"),
+            placeholder="default", help="How long the model thinks. Billed as output.", persist_state="session",
         )  # fmt: skip
     problem = ""
     if "json_schema" in model.accepts:

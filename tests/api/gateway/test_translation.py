@@ -315,3 +315,33 @@ def test_empty_turns_do_not_reach_anthropic(served: Running):
 
     texts = [{"type": "text", "text": text} for text in ("x", "Hello")]
     assert served.vendor.requests[-1]["body"]["messages"] == [{"role": "user", "content": texts}]
+
+
+def test_names_of_tools_come_back_as_the_caller_wrote_them(served: Running):
+    name = "mcp:files.read/" + "x" * 60
+    tools = [{"functionDeclarations": [{"name": "a.b"}]}]
+    body = {"contents": CONTENTS, "tools": tools}
+    served.vendor.next(anthropic_tools(("t1", "a_b_1eef715d", "{}")))
+    heard = served.post(f"/gemini/v1beta/models/{CLAUDE}:generateContent", body)
+    assert heard.json["candidates"][0]["content"]["parts"][0]["functionCall"]["name"] == "a.b"
+
+    asked = {"model": GPT, "max_tokens": 9, "messages": HELLO, "tools": [{"name": name, "input_schema": {"type": "object"}}]}  # fmt: skip
+    served.post("/v1/messages", asked)
+    told = sent(served)["tools"][0]["function"]["name"]
+    served.vendor.next(openai_tools(("c1", told, "{}")))
+    heard = served.post("/v1/messages", asked)
+    assert heard.json["content"][0]["name"] == name
+    assert served.row().tool_calls[0].name == name
+
+
+def test_an_answer_that_is_no_object_is_asked_of_openai_as_one(served: Running, google: Any):
+    shape = types.Schema(type=types.Type.ARRAY, items=types.Schema(type=types.Type.STRING))
+    config = types.GenerateContentConfig(response_mime_type="application/json", response_schema=shape)
+    for streamed in (False, True):
+        served.vendor.next(openai_answer('{"value": ["a", "b"]}'))
+        if streamed:
+            text = "".join(part.text or "" for part in google.generate_content_stream(model=GPT, contents="Hi", config=config))  # fmt: skip
+        else:
+            text = google.generate_content(model=GPT, contents="Hi", config=config).text
+        assert text == '["a", "b"]'
+    assert sent(served)["response_format"]["json_schema"]["schema"]["properties"]["value"]["type"] == "array"
