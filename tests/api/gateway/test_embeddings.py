@@ -102,3 +102,18 @@ def test_geminis_embeddings_come_from_others_too(served: Running, google: genai.
 def test_what_is_no_request_for_geminis_embeddings_is_refused(served: Running, body: Any):
     for action in ("embedContent", "batchEmbedContents"):
         assert served.post(f"/gemini/v1beta/models/sim-fast:{action}", body).status == 400
+
+
+def test_many_texts_go_to_gemini_in_batches_of_the_length_that_is_asked_for(served: Running):
+    texts = [f"Nr {n}" for n in range(230)]
+    body = {"model": "gemini-embedding-001", "input": texts, "dimensions": 256}
+
+    heard = served.post("/v1/embeddings", body)
+
+    assert [each["index"] for each in heard.json["data"]] == list(range(230))
+    sent = [each["body"]["requests"] for each in served.gemini.requests]
+    assert [len(batch) for batch in sent] == [100, 100, 30]
+    assert [one["content"]["parts"][0]["text"] for batch in sent for one in batch] == texts
+    assert {one["outputDimensionality"] for batch in sent for one in batch} == {256}
+    tokens = served.post("/v1/embeddings", {"model": "gemini-embedding-001", "input": [[1, 2]]})
+    assert (tokens.status, tokens.json["error"]["param"]) == (400, "input[0]")
