@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import TRUSTED, is_behind_access
 from api.edge.addresses import meant
-from api.edge.cors import ANY, answer_headers, preflight_headers
+from api.edge.cors import ANY, answer_headers, is_named, preflight_headers
 from api.edge.packing import Expanded
 from core import ModelManager
 
@@ -40,10 +40,9 @@ class Edge:
             receive = Expanded(receive, coding.decode("latin-1"))
         if allowed := self._get_manager().settings.cors_origins:
             origin = headers.get(b"origin", b"")
-            is_named = origin.decode("latin-1").lower() in allowed
-            scope[TRUSTED] = is_named
+            scope[TRUSTED] = is_named(origin, allowed)
             is_preflight = scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
-            if is_preflight and (is_named or ANY in allowed):
+            if is_preflight and (scope[TRUSTED] or ANY in allowed):
                 await _allow(send, [*answer_headers(origin, allowed, ()), *preflight_headers(headers)])
                 return
             send = _telling(send, lambda names: answer_headers(origin, allowed, names))

@@ -12,9 +12,13 @@ _TOLD = frozenset({b"cache-control", b"content-length", b"content-type", b"vary"
 MAX_AGE_S = 7200
 
 
+def is_named(origin: bytes, allowed: Sequence[str]) -> bool:
+    return origin != b"*" and origin.decode("latin-1").lower() in allowed
+
+
 def answer_headers(origin: bytes, allowed: Sequence[str], names: Sequence[bytes]) -> Headers:
     """Headers for an answer whose own headers have these names; pages may read all of them."""
-    named = origin.decode("latin-1").lower() in allowed
+    named = is_named(origin, allowed)
     found: Headers = [(b"vary", b"Origin")]
     if origin and (named or ANY in allowed):
         # A browser's cookies may go with what is named, never with whatever page there is.

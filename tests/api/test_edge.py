@@ -93,9 +93,11 @@ def test_other_origins_are_told_nothing(asked: Asked, origins: tuple[str, ...]):
 def test_any_origin_may_ask_with_a_key_and_never_with_cookies(asked: Asked):
     first = asked(("*",), "OPTIONS", "/api/models", headers={"origin": PAGE, **PREFLIGHT})
     keyless = asked(("*",), "GET", "/api/models", headers={"origin": PAGE})
+    literal = asked(("*",), "GET", "/api/models", headers={"origin": "*"})
 
     assert (first.status_code, first.headers["access-control-allow-origin"]) == (204, "*")
     assert "access-control-allow-credentials" not in first.headers
+    assert (literal.status_code, "access-control-allow-credentials" in literal.headers) == (403, False)
     assert (keyless.status_code, keyless.headers["access-control-allow-origin"]) == (403, "*")
 
 
