@@ -176,6 +176,7 @@ class ResponseReader:
             return value if isinstance(value.get("error"), dict) else {"error": value}
         response = value if value.get("object") == "response" else value.get("response")
         error = response.get("error") if isinstance(response, dict) else None
+        error = error or value.get("error")  # some servers say it beside the response that failed
         return {"error": {"type": "server_error", **error}} if isinstance(error, dict) and error else None
 
     def read_all(self, events: Sequence[Event], quota: Quota | None, *, keeps_raw: bool) -> list[Chunk]:
@@ -271,6 +272,8 @@ def _end(response: dict[str, Any]) -> Chunk:
         details = response.get("incomplete_details")
         reason = str(details.get("reason") if isinstance(details, dict) else "")
         finish = _ENDS.get(reason, "other")
+    elif response.get("status") in ("failed", "cancelled"):
+        finish, reason = "error", str(response["status"])
     return Chunk(
         usage=_usage(response.get("usage"), [str(kind) for kind in kinds]),
         finish_reason=finish,

@@ -509,3 +509,58 @@ def test_searches_are_held_against_a_budget_before_they_are_made(served: Running
     left_out = post(served, {"model": CLAUDE, "tools": [tool], **asked}, x_aimm_cap_usd="0.05")
 
     assert (plain.status, searching.status, left_out.status) == (200, 400, 200)
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE, GEMINI])
+def test_items_as_programs_dump_them_with_nulls_and_arguments_as_objects(served: Running, model: str):
+    """As dumped by pydantic without leaving anything out, and by frameworks that read the arguments first."""
+    nothing: dict[str, Any] = {"encrypted_content": None, "content": None, "status": None}
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather", "status": None}
+    items = [
+        {"role": "user", "content": [{"type": "input_text", "text": "Go"}]},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "I look.", "annotations": []}],
+        },
+        {"role": "user", "content": "Do."},
+        {"type": "reasoning", "id": "rs_1", "summary": [], **nothing},
+        {**call, "arguments": {"city": "Rome"}},
+        {"type": "function_call_output", "call_id": "call_1", "output": [{"type": "input_text", "text": "Sunny"}]},
+    ]
+
+    answer = post(served, {"model": model, "input": items, "tools": [WEATHER], "include": None, "reasoning": None})
+
+    assert answer.status == 200, answer.body
+    if model == CLAUDE:
+        assert sent(served)["messages"][3]["content"][-1]["input"] == {"city": "Rome"}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("told", ["beside", "nowhere"])
+def test_a_failed_response_is_no_answer_wherever_its_error_stands(served: Running, told: str, streamed: bool):
+    failed = {"id": "r", "object": "response", "status": "failed", "error": None, "output": [], "usage": None}
+    error = {"error": {"message": "Upstream broke.", "type": "server_error", "code": "upstream_error"}}
+    value = {"type": "response.failed", "response": failed, **(error if told == "beside" else {})}
+    reply = (
+        Reply(events=[("response.failed", value)])
+        if streamed
+        else Reply(body=failed | (error if told == "beside" else {}))
+    )
+    served.vendor.next(*[reply] * 5)
+
+    answer = post(served, {"model": GPT, "stream": streamed})
+
+    assert served.rows()[0].status in ("error", "truncated")
+    if told == "beside":
+        assert (answer.status, "Upstream broke." in answer.body.decode()) == (500, True)
+
+
+def test_a_servers_own_thoughts_in_the_open_are_read(served: Running):
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
+    whole = response_answer(text_item("Hi")).events[-1][1]["response"]
+    served.vendor.next(Reply(body={**whole, "output": [thought, text_item("Hi")]}))
+
+    post(served, {"model": GPT})
+
+    assert (served.rows()[0].thinking, served.rows()[0].text) == ("Hm.", "Hi")
