@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -28,6 +29,7 @@ class Body:
         self._file: IO[bytes] | None = None
         self._parts: list[bytes] = []
         self._n_held = 0
+        self._lock = threading.Lock()
 
     async def add(self, data: bytes) -> None:
         self.size += len(data)
@@ -54,8 +56,9 @@ class Body:
         if self._file is None:
             whole = self._parts[0] if self._parts else b""
             return whole if (start, stop) == (0, self.size) else whole[start:stop]
-        self._file.seek(start)
-        return self._file.read(max(0, stop - start))
+        with self._lock:  # a shadow reads it at the same time
+            self._file.seek(start)
+            return self._file.read(max(0, stop - start))
 
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         stop = self.size if stop is None else stop

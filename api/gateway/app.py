@@ -8,7 +8,8 @@ from api.gateway.queue import Queue
 from api.gateway.wire import Wire
 from core import ModelManager
 
-LARGE_AT_ONCE, LARGE_WAITING = 4, 200
+# Of large bodies in JSON, which are in memory several times while they are read and sent.
+LARGE_AT_ONCE, LARGE_WAITING, LARGE_WAIT_S = 5, 200, 300.0
 UPLOADS = "/v1/files"  # larger than others, and no calls
 
 
@@ -16,7 +17,7 @@ class Gateway:
     def __init__(self, get_manager: Callable[[], ModelManager]) -> None:
         self._get_manager = get_manager
         self._queue: Queue | None = None
-        self._large = Queue(LARGE_AT_ONCE, LARGE_WAITING)  # of JSON, which is in memory several times while it is read
+        self._large = Queue(LARGE_AT_ONCE, LARGE_WAITING, LARGE_WAIT_S)
 
     async def handle(self, exchange: Exchange, wire: Wire) -> None:
         """Answer a request. Raises: AimmError, CallerLeft."""

@@ -12,9 +12,11 @@ WAIT_S = 30.0
 
 
 class Queue:
-    """For one event loop. n_slots: Calls at once. n_waiting: How many more may wait."""
+    """For one event loop. n_slots: Calls at once. n_waiting: How many more may wait. wait_s: For how long; None = as
+    usual."""
 
-    def __init__(self, n_slots: int, n_waiting: int) -> None:
+    def __init__(self, n_slots: int, n_waiting: int, wait_s: float | None = None) -> None:
+        self._wait_s = wait_s
         self._free = n_slots
         self._n_waiting = n_waiting
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -45,7 +47,7 @@ class Queue:
         if leaving is not None:
             leaving.add_done_callback(lambda _: None if mine.done() else mine.set_exception(CallerLeft()))
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(WAIT_S if self._wait_s is None else self._wait_s):
                 await mine
             has_slot = True
         except TimeoutError:

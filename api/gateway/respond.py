@@ -236,6 +236,7 @@ class CallHeaders:
             found[SPENT_BEFORE] = spent_before(who.spent_before_usd)
         if call.origin.cache_s:
             found["x-aimm-cache"] = "hit" if who.is_hit else "miss"
+        found |= self._of_characters()
         found["x-aimm-overhead-ms"] = f"{1e3 * call.state.overhead_s:.2f}"
         return _clean(found | self._budget())
 
@@ -261,6 +262,16 @@ class CallHeaders:
         if not answer.has_comments:
             return b""
         return (": " + " ".join(f"{name}={value}" for name, value in self.at_end(g).items()) + "\n").encode()
+
+    def _of_characters(self) -> dict[str, str]:
+        """The cost of speech that is charged by what is read aloud: it is known before the first sound."""
+        state, model = self.call.state, self.call.answerer.model
+        characters = state.usage.more.get("characters") if state.usage is not None else None
+        if not characters or model is None:
+            return {}
+        price = self._mm.prices.price(model.provider, model.name, state.created_at, state.service_tier)
+        usd = price.fee(units={"characters": characters}) if price is not None and price.is_by_unit else None
+        return {"x-aimm-cost-status": "unknown"} if usd is None else {"x-aimm-cost-usd": f"{usd:f}"}
 
     def _budget(self) -> dict[str, str]:
         left = self._mm.budgets.left_for(spender) if (spender := self.call.answerer.spender) else None

@@ -338,7 +338,9 @@ class ReceiptLine:
 
     @property
     def usd(self) -> Decimal:
-        return self.price_usd * self.count / self.per
+        usd = self.price_usd * self.count / self.per
+        # A thousandth of an hour has no end in decimals: Python gives 28 of its digits.
+        return usd if len(usd.as_tuple().digits) < 28 else round(usd, 12).normalize()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

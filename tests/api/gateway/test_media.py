@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from core.domain.experiment import Target
+from core.domain.generation import Parameters
 from tests.builders import CLAUDE, FLASH, GPT, HELLO, Running
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import media as fake
@@ -34,7 +35,7 @@ def test_a_moderation_is_free_and_says_what_it_found(served: Running):
     assert [each.flagged for each in found.results] == [True, True] and found.model == "omni-moderation-latest"
     assert (row.operation, row.request_model, row.provider) == ("moderation", "omni-moderation-latest", "openai")
     assert (row.cost_usd, row.cost_status, row.text) == (0, "priced", "flagged: violence\nflagged: violence")
-    assert row.messages[0].text == "I will hurt youHello"
+    assert row.messages[0].text == "I will hurt you\n\nHello"
     assert heard.headers["x-aimm-request-id"] == row.id and heard.headers["x-aimm-cost-status"] == "priced"
 
 
@@ -105,6 +106,7 @@ def test_speech_is_handed_on_as_it_comes(served: Running, shape: Any):
     assert (row.operation, row.status, row.cost_status, row.messages[0].text) == ("speech", "ok", "priced", "Grüß dich")
     assert f"{kind}, {len(fake.SOUND):,} bytes, which is not kept" in row.note
     assert heard.headers["x-aimm-request-id"] == row.id and served.books_agree()
+    assert Decimal(heard.headers["x-aimm-cost-usd"]) == row.cost_usd
 
 
 def test_speech_whose_tokens_nobody_tells_has_an_unknown_cost(served: Running):
@@ -339,3 +341,65 @@ def test_one_of_several_answers_that_breaks_off_is_no_whole(served: Running):
     with pytest.raises(openai.APIError, match="broke off"):
         served.stream(GPT, n=2)
     assert served.row().status == "truncated"
+
+
+_NAMED = {
+    "prompt_tokens": 10,
+    "completion_tokens": 1372,
+    "prompt_tokens_details": {"text_tokens": 10, "image_tokens": 0},
+}
+_OTHERS = {"completion_tokens_details": {"text_tokens": 72, "image_tokens": 1300}}
+_BARE = {"input_tokens": 10, "output_tokens": 1372, "input_tokens_details": {"text_tokens": 10, "image_tokens": 0}}
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd"),
+    [
+        (_BARE, Decimal(5) * 10 + 32 * 1372),  # output of which nothing is said is pictures: $32, not the $10 of text
+        (_NAMED, Decimal(5) * 10 + 32 * 1372),
+        (_NAMED | _OTHERS, Decimal(5) * 10 + 10 * 72 + 32 * 1300),
+        (None, None),
+        ({"input_tokens": 0, "output_tokens": 0}, None),
+    ],
+)
+def test_tokens_of_pictures_in_each_form(served: Running, usage: dict[str, Any] | None, usd: Decimal | None):
+    served.vendor.next(Reply(body={"created": 1, "data": [{"b64_json": "AAAA"}], "usage": usage}))
+    served.client().images.generate(model="gpt-image-1.5", prompt="A cat")
+    assert served.row().cost_usd == (None if usd is None else usd / 1_000_000)
+
+
+def test_svg_that_another_model_draws_has_an_unknown_cost(served: Running):
+    drawn = {"model": "gpt-5", "input_tokens": 5, "output_tokens": 9, "reasoning_tokens": 0, "total_tokens": 14}
+    body = {"created": 1, "data": [{"b64_json": "AAAA"}], "usage": fake.IMAGE_USAGE, "svg_usage": drawn}
+    served.vendor.next(Reply(body=body))
+    served.client().images.generate(model="gpt-image-1", prompt="A cat", extra_body={"output_format": "svg"})
+    assert served.row().cost_usd is None and "svg_usage" in served.row().note
+
+
+@pytest.mark.parametrize(
+    ("answer", "usd"),
+    [
+        ({"text": "Hi", "usage": {"type": "duration", "seconds": 90}}, "0.025"),
+        ({"text": "Hi", "duration": "90.0"}, "0.025"),
+        ({"text": "Hi", "duration": 90.5, "language": "en"}, "0.025138889"),
+        ({"text": "Hi", "usage": {"type": "tokens", "input_tokens": 9, "output_tokens": 2, "total_tokens": 11}}, None),
+        ({"text": "Hi"}, None),
+        ({"text": "Hi", "duration": "long"}, None),
+    ],
+)
+def test_sound_by_the_hour_at_ones_own_server(served: Running, answer: dict[str, Any], usd: str | None):
+    served.mm.prices.set_price({"provider": "vllm", "model": "my-model", "input": 0, "output": 0, "sound_per_hour": 1})
+    served.vendor.next(Reply(body=answer))
+    heard = served.client().audio.transcriptions.with_raw_response.create(model="vllm/my-model", file=("a.wav", _wav()))
+    assert served.row().cost_usd == (None if usd is None else Decimal(usd))
+    told = heard.headers.get("x-aimm-cost-usd")
+    assert (told and round(Decimal(told), 9)) == (usd and Decimal(usd))
+
+
+def test_what_an_alias_adds_is_named_and_not_sent(served: Running):
+    target = Target(model="gpt-image-1", system="Be brief.", parameters=Parameters(temperature=0.5))
+    served.mm.aliases.set("painter", target)
+    picture = ("cat.png", fake.PNG, "image/png")
+    heard = served.client().images.with_raw_response.edit(model="painter", image=picture, prompt="A dog")
+    assert heard.headers["x-aimm-ignored"] == "the system prompt, temperature"
+    assert sorted(served.vendor.requests[-1]["body"]) == ["image", "model", "prompt"]
