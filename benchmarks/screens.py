@@ -114,6 +114,7 @@ class Photographer:
         still = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
         still.wait_for(state="attached", timeout=60_000)
         page.wait_for_timeout(SETTLED_MS)
+        page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached", timeout=60_000)
         still.wait_for(state="attached", timeout=60_000)
         file = FOLDER / self._state / f"{name}-{width}-{scheme}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
