@@ -89,20 +89,20 @@ class _Reader:
         asked = self._body.get("requests", [self._body])
         if not isinstance(asked, list) or not asked or not all(isinstance(each, dict) for each in asked):
             raise InvalidRequest("requests must be a list of at least one object.", param="requests")
-        messages, sizes = [], set()
+        messages: list[Message] = []
+        sizes: list[Any] = []
         for at, each in enumerate(asked):
             config = _said(each, "embedContentConfig")
             said = {**_spelt(each), **(_spelt(config) if isinstance(config, dict) else {})}
-            sizes.add(said.get("output_dimensionality"))
+            sizes.append(said.get("output_dimensionality"))
             [turn, *_] = self._turns(each.get("content"))
             if turn.parts:  # pictures and sound
                 self._notes.only.append(f"requests[{at}].content of more than texts")
             messages.append(turn)
             self._notes.rest(said, ("model", "content", "output_dimensionality", "embed_content_config"))
-        if len(sizes) > 1:
+        if any(size != sizes[0] for size in sizes):
             self._notes.only.append("outputDimensionality of several sizes")
-        size = sizes.pop()
-        parameters = self._notes.parameters({"dimensions": ("outputDimensionality", size)})
+        parameters = self._notes.parameters({"dimensions": ("outputDimensionality", sizes[0])})
         native = self._notes.native("gemini", self._body, parameters)
         return Request(
             model=model, messages=tuple(messages), operation="embeddings", parameters=parameters, is_streamed=False,

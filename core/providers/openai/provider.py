@@ -69,7 +69,8 @@ class OpenAIProvider:
             to_body(request, is_own=self._is_own) if native is None else as_came(request, native, is_own=self._is_own)
         )
         keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
-        is_counted = native is None or bool((native.body.get("stream_options") or {}).get("include_usage"))
+        options = native.body.get("stream_options") if native is not None else {"include_usage": True}
+        is_counted = isinstance(options, dict) and bool(options.get("include_usage"))
         choices = Choices(request)
         async with self._http.answer(ADDRESS_OF.get(request.operation, "/chat/completions"), body) as answer:
             quota = quota_of(answer.headers)

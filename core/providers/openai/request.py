@@ -60,7 +60,8 @@ def as_came(request: Request, native: Native, *, is_own: bool) -> dict[str, Any]
     body = dict(native.body)
     body["model"] = request.model
     if body.get("stream"):
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        options = body.get("stream_options")
+        body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     if request.parameters != native.parameters:
         before, now = native.parameters.as_dict(), request.parameters.as_dict()
         for name in before.keys() - now.keys():

@@ -403,3 +403,11 @@ def test_what_an_alias_adds_is_named_and_not_sent(served: Running):
     heard = served.client().images.with_raw_response.edit(model="painter", image=picture, prompt="A dog")
     assert heard.headers["x-aimm-ignored"] == "the system prompt, temperature"
     assert sorted(served.vendor.requests[-1]["body"]) == ["image", "model", "prompt"]
+
+
+def test_odd_options_are_for_the_vendor_to_judge(served: Running):
+    body = {"model": "vllm/my-model", "prompt": "Once", "stream": True, "stream_options": [{}]}
+    assert b"more" in served.post("/v1/completions", body).body
+    size = {"content": {"parts": [{"text": "one"}]}, "outputDimensionality": {"a": 1}}
+    assert served.post("/gemini/v1beta/models/gemini-embedding-001:embedContent", size).status == 200
+    assert served.post("/gemini/v1beta/models/sim-fast:embedContent", size).status == 400
