@@ -8,12 +8,12 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from core import clock
-from core.batches.lines import AskedLine, LineReader, Validation, body_of, result_line, unasked_line
+from core.batches.lines import MAX_LINE_BYTES, AskedLine, LineReader, Validation, body_of, result_line, unasked_line
 from core.budgets.holds import Wanted
 from core.calls.call import Call
 from core.calls.origin import Origin
@@ -71,6 +71,17 @@ class Pace:
         self.until = max(self.until, now + wait_s)
 
 
+@dataclass(slots=True)
+class Round:
+    """One taking-up of a batch. key: Of its caller, as it stands."""
+
+    batch: Batch
+    start: int
+    reader: LineReader
+    pace: Pace = field(default_factory=Pace)
+    key: Key | None = None
+
+
 class LineAsker:
     """Asks the lines of batches, on the core's loop."""
 
@@ -90,24 +101,24 @@ class LineAsker:
         """
         tasks = set[asyncio.Task[None]]()
         try:
-            await self._ask(batch, start, reader, tasks)
+            await self._ask(Round(batch, start, reader), tasks)
         finally:
             if tasks and not self.is_closing.is_set():  # what was begun is paid for, so it is let end
                 await asyncio.wait(tasks)
 
-    async def _ask(self, batch: Batch, start: int, reader: LineReader, tasks: set[asyncio.Task[None]]) -> None:
-        pace, loop = Pace(), asyncio.get_running_loop()
+    async def _ask(self, of: Round, tasks: set[asyncio.Task[None]]) -> None:
+        batch, pace, loop = of.batch, of.pace, asyncio.get_running_loop()
         while True:
             if self.is_closing.is_set():
                 raise Closing
             is_due = clock.now() < batch.expires_at and loop.time() >= pace.until
             n_free = max(0, int(pace.width) - len(tasks)) if is_due else 0
-            phase, lines = await self._claimed(batch.id, start, n_free)
+            phase, lines = await self._claimed(batch.id, of.start, n_free)
             if phase != "in_progress" or clock.now() >= batch.expires_at or (is_due and not lines and not tasks):
                 break
-            asked = [(line, body_of(await self._read(batch, line))) for line in lines]
-            for line, body in asked:
-                tasks.add(loop.create_task(self._line(batch, line, body, start, reader, pace)))
+            if lines:
+                of.key, bodies = await asyncio.to_thread(self._read, batch, lines)
+                tasks |= {loop.create_task(self._line(of, *each)) for each in zip(lines, bodies, strict=True)}
             wait_s = min(LOOK_S, max(0.0, pace.until - loop.time())) or LOOK_S
             if tasks:
                 done, _ = await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
@@ -118,27 +129,37 @@ class LineAsker:
                 await asyncio.sleep(wait_s)
 
     async def _claimed(self, batch_id: str, start: int, limit: int) -> tuple[str, list[BatchLine]]:
-        claim = partial(self.store.claim, batch_id=batch_id, start=start, limit=limit, now_us=clock.now_us())
-        found: tuple[str, list[BatchLine]] = await asyncio.wrap_future(self._writer.submit(claim))
+        """Others see at once that these are asked; a power cut may undo it, and then they are asked again."""
+        wanted = (batch_id, start, limit, clock.now_us())
+        found: tuple[str, list[BatchLine]]
+        found = await asyncio.wrap_future(self._writer.decide_together(self._claim_all, wanted))
         return found
 
-    async def _read(self, batch: Batch, line: BatchLine) -> bytes:
-        return await asyncio.to_thread(self.files.read, batch.input_file_id, line.offset, line.n_bytes)
+    def _claim_all(self, connection: Connection, wanted: Sequence[Any]) -> list[tuple[str, list[BatchLine]]]:
+        return [self.store.claim(connection, *each) for each in wanted]
 
-    async def _line(
-        self, batch: Batch, line: BatchLine, body: dict[str, Any], start: int, reader: LineReader, pace: Pace
-    ) -> None:
+    def _read(self, batch: Batch, lines: Sequence[BatchLine]) -> tuple[Key | None, list[dict[str, Any]]]:
+        """The key of a batch as it stands, and the bodies of lines that follow each other closely."""
+        first, last = lines[0].offset, max(line.offset + line.n_bytes for line in lines)
+        if last - first > MAX_LINE_BYTES:
+            parts = [self.files.read(batch.input_file_id, line.offset, line.n_bytes) for line in lines]
+        else:
+            whole = self.files.read(batch.input_file_id, first, last - first)
+            parts = [whole[line.offset - first : line.offset - first + line.n_bytes] for line in lines]
+        return self._tools.key_of(batch.key_id), [body_of(part) for part in parts]
+
+    async def _line(self, of: Round, line: BatchLine, body: dict[str, Any]) -> None:
         """Ask one line, and write down what came of it."""
-        key = await asyncio.to_thread(self._tools.key_of, batch.key_id)
+        batch, key = of.batch, of.key
         try:
             if problem := problem_of(batch.key_id, key, clock.now()):
                 raise Conflict(problem)
-            asked = await reader.read(batch.endpoint, body, key, batch.headers)
+            asked = await of.reader.read(batch.endpoint, body, key, batch.headers)
         except AimmError as error:
-            await self._refuse(batch, line, start, reader, error)
+            await self._refuse(of, line, error)
             return
         handle: Future[Call] = Future()
-        record = self._recorder(batch, line, start, asked, handle)
+        record = self._recorder(of, line, asked, handle)
         try:
             origin = origin_of(asked.origin, batch, line, key)
             call = await self._tools.calls.asubmit(
@@ -148,26 +169,28 @@ class LineAsker:
             await asyncio.wait([asyncio.wrap_future(call.done)])
         except AimmError as error:
             handle.cancel()
-            await self._refuse(batch, line, start, reader, error)
+            await self._refuse(of, line, error)
             return
         unrecorded = call.done.exception()
         if unrecorded is not None and not isinstance(unrecorded, AimmError):
             raise unrecorded
         failed = unrecorded or call.cause
         is_pressed = failed is not None and _wants_pause(failed)
-        pace.heard(failed if is_pressed else None, asyncio.get_running_loop().time())
+        of.pace.heard(failed if is_pressed else None, asyncio.get_running_loop().time())
         if isinstance(unrecorded, DatabaseUnavailable):
             raise unrecorded
         if unrecorded is not None and (is_pressed or call.is_cancelled):  # nobody was asked
-            await self._end(batch, line, start, {"state": "waiting"})
+            await self._end(batch, line, of.start, {"state": "waiting"})
         elif unrecorded is not None:
-            await self._refuse(batch, line, start, reader, unrecorded)
+            await self._refuse(of, line, unrecorded)
         else:
             await asked.keep(call.result(0), call)
 
     def _recorder(
-        self, batch: Batch, line: BatchLine, start: int, asked: AskedLine, handle: "Future[Call]"
+        self, of: Round, line: BatchLine, asked: AskedLine, handle: "Future[Call]"
     ) -> Callable[[Generation], Work]:
+        batch, start = of.batch, of.start
+
         def record(generation: Generation) -> Work:
             def work(connection: Connection) -> None:
                 call = handle.result(timeout=10)
@@ -187,11 +210,11 @@ class LineAsker:
 
         return record
 
-    async def _refuse(self, batch: Batch, line: BatchLine, start: int, reader: LineReader, error: AimmError) -> None:
+    async def _refuse(self, of: Round, line: BatchLine, error: AimmError) -> None:
         """End a line that nobody was asked."""
-        status, body = reader.refusal(batch.endpoint, error)
-        values = {"state": "failed", "result": result_line(batch.id, line, status, "", body)}
-        await self._end(batch, line, start, values)
+        status, body = of.reader.refusal(of.batch.endpoint, error)
+        values = {"state": "failed", "result": result_line(of.batch.id, line, status, "", body)}
+        await self._end(of.batch, line, of.start, values)
 
     async def _end(self, batch: Batch, line: BatchLine, start: int, values: dict[str, Any]) -> None:
         await asyncio.wrap_future(
@@ -233,10 +256,10 @@ class LineAsker:
 
     async def take_over(self, batch: Batch, start: int, reader: LineReader) -> list[tuple[BatchLine, AskedLine]]:
         """The lines that an earlier start asked and did not end; what cannot be read waits again."""
-        key, found = await asyncio.to_thread(self._tools.key_of, batch.key_id), []
+        found = []
         for line in await asyncio.to_thread(self.store.lost, batch.id, start):
             try:
-                body = body_of(await self._read(batch, line))
+                key, [body] = await asyncio.to_thread(self._read, batch, [line])
                 found.append((line, await reader.read(batch.endpoint, body, key, batch.headers)))
             except AimmError:
                 await self._end(batch, line, line.start, {"state": "waiting"})
