@@ -6,12 +6,14 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
 
 from api.rest import schemas
 from api.rest.calls import generation_view
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
+from api.rest.progress import LastEvent, Prefer, Progress, accepted, events, may_see, wants_async
 from api.rest.views import View
-from core import Comparison, Criterion, Origin, Vote, WinRate
+from core import Comparison, Criterion, Key, ModelManager, NotFound, Origin, Vote, WinRate
 from core.comparison import winners
 from core.comparison.win_rates import first_shown, rates_of
 
@@ -38,9 +40,12 @@ _summary_view = View(
 
 
 @router.post("/compare")
-async def compare(body: schemas.Compare, mm: Manager, key: Caller) -> Any:
+async def compare(body: schemas.Compare, mm: Manager, key: Caller, prefer: Prefer = "") -> Any:
     start = partial(mm.comparisons.start, system=body.system, origin=Origin(source="api", key=key))
     comparison_id = await asyncio.to_thread(start, body.prompt, body.models)
+    if wants_async(prefer):
+        begun = await asyncio.to_thread(mm.comparisons.get, comparison_id)
+        return accepted(f"/api/comparisons/{comparison_id}", comparison=_comparison_view(begun))
     calls = mm.comparisons.calls(comparison_id).values()
     await asyncio.gather(*(asyncio.wrap_future(call.done) for call in calls), return_exceptions=True)
     comparison = await asyncio.to_thread(mm.comparisons.settle, comparison_id)
@@ -59,8 +64,31 @@ def comparisons(mm: Manager, limit: Limit = 50, before: Before = None, demo: Dem
 
 
 @router.get("/comparisons/{comparison_id}")
-def comparison(comparison_id: str, mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "comparison": _comparison_view(mm.comparisons.get(comparison_id))}
+def comparison(comparison_id: str, mm: Manager, key: Caller = None) -> dict[str, Any]:
+    return {"status": "success", "comparison": _comparison_view(_seen(comparison_id, mm, key))}
+
+
+@router.get("/comparisons/{comparison_id}/events", response_class=StreamingResponse)
+def comparison_events(comparison_id: str, mm: Manager, key: Caller, last: LastEvent = "") -> StreamingResponse:
+    """`progress` for each answer and `end` for the comparison, as server-sent events."""
+    _seen(comparison_id, mm, key)
+
+    def look() -> Progress:
+        found = mm.comparisons.get(comparison_id)
+        whole, is_over = _comparison_view(found), found.status not in ("queued", "running")
+        ended = {c.position for c in found.candidates if c.generation is not None or c.error}
+        results = {at: result for at, result in enumerate(whole["results"]) if at in ended}
+        return Progress(results, is_over, whole)
+
+    return events(look, last)
+
+
+def _seen(comparison_id: str, mm: ModelManager, key: Key | None) -> Comparison:
+    """Raises: NotFound; also of a comparison that this key may not see."""
+    found = mm.comparisons.get(comparison_id)
+    if not may_see(key, found.key_id):
+        raise NotFound(f"There is no comparison {comparison_id[:60]!r}.")
+    return found
 
 
 @router.get("/comparisons/{comparison_id}/votes")
@@ -80,7 +108,7 @@ def cast(comparison_id: str, body: schemas.CastVote, mm: Manager, key: Caller) -
 @router.post("/comparisons/{comparison_id}/stop")
 def stop(comparison_id: str, mm: Manager, key: Caller) -> dict[str, Any]:
     mm.comparisons.stop(comparison_id, key=key)
-    return comparison(comparison_id, mm)
+    return comparison(comparison_id, mm, key)
 
 
 @router.post("/comparisons/{comparison_id}/resume")
@@ -89,7 +117,7 @@ def resume(
 ) -> dict[str, Any]:
     """The missing answers are asked for; the answer to this request does not wait for them."""
     n_asked = mm.comparisons.resume(comparison_id, positions=body.positions, cap_usd=body.cap_usd, key=key)
-    return comparison(comparison_id, mm) | {"asked": n_asked}
+    return comparison(comparison_id, mm, key) | {"asked": n_asked}
 
 
 @router.get("/votes")

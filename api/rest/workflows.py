@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
 
 from api.rest import schemas
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
+from api.rest.progress import LastEvent, Prefer, Progress, accepted, events, may_see, wants_async
 from api.rest.views import View
-from core import ModelManager, Origin, StepRun, Workflow, WorkflowRun
+from core import Key, ModelManager, NotFound, Origin, StepRun, Workflow, WorkflowRun
 from core.workflows import spec
 
 RUN_POLL_S = 0.05
@@ -31,7 +33,7 @@ run_view = View(
 
 
 @router.post("/workflow", name="workflow")
-async def run_workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> Any:
+async def run_workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller, prefer: Prefer = "") -> Any:
     chosen = await asyncio.to_thread(mm.workflows.get, body.template)
     run_id = await asyncio.to_thread(
         mm.workflows.start,
@@ -42,6 +44,9 @@ async def run_workflow(body: schemas.RunWorkflow, mm: Manager, key: Caller) -> A
         origin=Origin(source="api", key=key),
         cap_usd=None if body.max_cost_usd is None else Decimal(str(body.max_cost_usd)),
     )
+    if wants_async(prefer):
+        begun = await asyncio.to_thread(mm.workflows.run, run_id)
+        return accepted(f"/api/runs/{run_id}", workflow=run_view(begun))
     run = await ended_run(mm, run_id)
     if run.status == "succeeded":
         return {"status": "success", "workflow": run_view(run)}
@@ -82,21 +87,42 @@ def runs(mm: Manager, limit: Limit = 50, before: Before = None, demo: Demo = Fal
 
 
 @router.get("/runs/{run_id}")
-def run(run_id: str, mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "run": run_view(mm.workflows.run(run_id))}
+def run(run_id: str, mm: Manager, key: Caller = None) -> dict[str, Any]:
+    return {"status": "success", "run": run_view(_seen(run_id, mm, key))}
+
+
+@router.get("/runs/{run_id}/events", response_class=StreamingResponse)
+def run_events(run_id: str, mm: Manager, key: Caller, last: LastEvent = "") -> StreamingResponse:
+    """`progress` for each step that ends and `end` for the run, as server-sent events."""
+    _seen(run_id, mm, key)
+
+    def look() -> Progress:
+        found = mm.workflows.run(run_id)
+        ended = {at: step for at, step in enumerate(found.steps) if step.status in ("succeeded", "failed", "skipped")}
+        return Progress({at: _step_view(step) for at, step in ended.items()}, found.is_over, run_view(found))
+
+    return events(look, last)
+
+
+def _seen(run_id: str, mm: ModelManager, key: Key | None) -> WorkflowRun:
+    """Raises: NotFound; also of a run that this key may not see."""
+    found = mm.workflows.run(run_id)
+    if not may_see(key, found.key_id):
+        raise NotFound(f"There is no workflow run {run_id[:60]!r}.")
+    return found
 
 
 @router.post("/runs/{run_id}/stop")
 def stop_run(run_id: str, mm: Manager, key: Caller) -> dict[str, Any]:
     mm.workflows.cancel(run_id, key=key)
-    return run(run_id, mm)
+    return run(run_id, mm, key)
 
 
 @router.post("/runs/{run_id}/resume")
 def resume_run(run_id: str, mm: Manager, key: Caller, body: schemas.Resume = schemas.NO_NEW_CAP) -> dict[str, Any]:
     """The run goes on; the answer to this request does not wait for its end."""
     mm.workflows.resume(run_id, cap_usd=body.cap_usd, key=key)
-    return run(run_id, mm)
+    return run(run_id, mm, key)
 
 
 def _workflow_view(w: Workflow, is_saved: bool) -> dict[str, Any]:
