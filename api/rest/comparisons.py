@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from api.progress import LastEvent, Prefer, Progress, accepted, events, may_see, wants_async
 from api.rest import schemas
 from api.rest.calls import generation_view
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
-from api.rest.progress import LastEvent, Prefer, Progress, accepted, events, may_see, wants_async
 from api.rest.views import View
 from core import Comparison, Criterion, Key, ModelManager, NotFound, Origin, Vote, WinRate
 from core.comparison import winners

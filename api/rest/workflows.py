@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from api.progress import LastEvent, Prefer, Progress, accepted, events, may_see, wants_async
 from api.rest import schemas
 from api.rest.dependencies import Before, Caller, Demo, Limit, Manager, StrictRoute, failure
-from api.rest.progress import LastEvent, Prefer, Progress, accepted, events, may_see, wants_async
 from api.rest.views import View
 from core import Key, ModelManager, NotFound, Origin, StepRun, Workflow, WorkflowRun
 from core.workflows import spec
