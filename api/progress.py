@@ -16,7 +16,7 @@ POLL_S = 0.1
 PING_S = 15.0
 
 Prefer = Annotated[str, Header(description="respond-async: 202 at once, with the address of the status as Location.")]
-LastEvent = Annotated[str, Header(alias="Last-Event-ID", max_length=1000, description="Go on behind this event.")]
+LastEvent = Annotated[str, Header(alias="Last-Event-ID", max_length=1000, description="Go on after it.")]
 
 
 class Progress(NamedTuple):
