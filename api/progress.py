@@ -1,4 +1,4 @@
-"""Work that goes on after its request was answered (`Prefer: respond-async`), and its progress as server-sent events."""
+"""Work that goes on after its request was answered (`Prefer: respond-async`), and its progress as events."""
 
 import asyncio
 import re
