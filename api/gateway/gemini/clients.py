@@ -17,7 +17,10 @@ print(answer.text)"""
 
 def _gemini_cli(a: Asking) -> str:
     user = f'\nexport GEMINI_CLI_CUSTOM_HEADERS="x-aimm-user: {a.user}"' if a.user else ""
-    return f"""export GOOGLE_GEMINI_BASE_URL={a.server}/gemini
+    return f"""mkdir -p ~/.gemini  # it wants to be told once that there is a key
+[ -e ~/.gemini/settings.json ] ||
+  echo '{{"security": {{"auth": {{"selectedType": "gemini-api-key"}}}}}}' > ~/.gemini/settings.json
+export GOOGLE_GEMINI_BASE_URL={a.server}/gemini
 export GEMINI_API_KEY={a.key}{user}
 gemini -m {in_shell(a.request.model)} -p {in_shell(a.request.prompt)}"""
 
