@@ -3,6 +3,7 @@
 import secrets
 from typing import Any
 
+from tests.fakes import refusals
 from tests.fakes.vendors import Reply
 
 USAGE = {
@@ -97,10 +98,25 @@ _KNOWN = frozenset(
 )
 
 
+def _as_chat(body: dict[str, Any]) -> dict[str, Any]:
+    """The part of a body that chat has too, as it has it there: tools and the shape of the answer."""
+    tools = [{"type": "function", "function": t} for t in body.get("tools") or () if t.get("type") == "function"]
+    shape = (body.get("text") or {}).get("format") or {}
+    said: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": str(body.get("input"))}]}
+    if body.get("instructions"):
+        said["messages"].insert(0, {"role": "system", "content": body["instructions"]})
+    said |= {"tools": tools} if tools else {}
+    if shape.get("type") == "json_schema":
+        shape = {"type": "json_schema", "json_schema": shape}
+    return said | ({"response_format": shape} if shape else {})
+
+
 def refusal(body: dict[str, Any], stored: set[str]) -> tuple[int, str, str] | None:
     """(status, code, words) with which OpenAI refuses a body. stored: The ids that it keeps."""
     if not body.get("model"):
         return 400, "missing_required_parameter", "Missing required parameter: 'model'."
+    if words := refusals.by_openai(_as_chat(body)):
+        return 400, "invalid_value", words
     previous = body.get("previous_response_id")
     if previous is not None and previous not in stored:
         words = f"Previous response with id '{previous}' not found."

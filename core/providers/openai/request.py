@@ -25,9 +25,7 @@ _WORDS = {
 
 def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
     """The body of a chat completion. is_own: For OpenAI itself, whose newer names others do not know."""
-    p = request.parameters
-    if p.json_object and "json" not in " ".join((request.system or "", *request.texts)).lower():
-        request = replace(in_words(request), parameters=p)  # the API wants the word
+    request = with_word(request)
     turns = pictures_moved(request.messages)
     check_results(joined(turns))
     messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
@@ -45,6 +43,14 @@ def to_body(request: Request, *, is_own: bool = False) -> dict[str, Any]:
         body |= {"tool_choice": choice} if choice else {}
         body |= {"parallel_tool_calls": False} if request.is_one_call else {}
     return body
+
+
+def with_word(request: Request) -> Request:
+    """The request with the word JSON in it, without which the API gives none."""
+    p = request.parameters
+    if not p.json_object or "json" in " ".join((request.system or "", *request.texts)).lower():
+        return request
+    return replace(in_words(request), parameters=p)
 
 
 def to_function(tool: Tool) -> dict[str, Any]:

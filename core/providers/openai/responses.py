@@ -10,7 +10,7 @@ from core.errors import InvalidRequest
 from core.formats import strict_json as json
 from core.providers.base import UNUSUAL, check_results, choice_of, joined, one_chunk, pictures_moved, tier_of
 from core.providers.http.events import Event
-from core.providers.openai.request import TIERS, call_id, to_function
+from core.providers.openai.request import TIERS, call_id, to_function, with_word
 from core.providers.openai.usage import to_usage
 from core.providers.schemas import Unwrapper, is_closed, wrapped
 
@@ -31,6 +31,7 @@ COUNTED = (
 
 def to_body(request: Request) -> dict[str, Any]:
     """The body of a response, of which OpenAI keeps nothing."""
+    request = with_word(request)
     turns = pictures_moved(request.messages)
     check_results(joined(turns))
     body: dict[str, Any] = {
@@ -67,7 +68,7 @@ def _to_items(turn: Message) -> list[dict[str, Any]]:
         elif not isinstance(part, Thought):
             said.append(_to_part(part, "output_text" if turn.role == "model" else "input_text"))
     role = "assistant" if turn.role == "model" else "developer" if turn.is_system else "user"
-    message = [{"role": role, "content": said}] if said else []
+    message = [{"role": role, "content": said or turn.text}] if said or not items else []
     return [*message, *items] if turn.role == "model" else [*items, *message]
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from api.gateway.anthropic import request as anthropic_reader
 from api.gateway.gemini import request as gemini_reader
 from api.gateway.openai import request as openai_reader
+from api.gateway.responses import request as responses_reader
 from core.domain.generation import Message, Parameters, Request
-from core.domain.message import Media, Tool, ToolCall, ToolResult, paired
+from core.domain.message import Conversation, Media, Tool, ToolCall, ToolResult, paired
 from core.errors import InvalidRequest
 from core.providers.anthropic.request import to_body as to_anthropic
 from core.providers.base import BEGINNING
@@ -22,26 +23,32 @@ from core.providers.families import SHIPPED
 from core.providers.fitting import fitted, renamed
 from core.providers.gemini.request import to_body as to_gemini
 from core.providers.openai.request import to_body as to_openai
+from core.providers.openai.responses import to_body as to_responses
 from tests.fakes import refusals
+from tests.fakes import responses as responses_fake
 
 # More in a benchmark: AIMM_EXAMPLES=2000
 EXAMPLES = int(os.environ.get("AIMM_EXAMPLES", "10"))
 WRITE: dict[str, Callable[[Request], dict[str, Any]]] = {
-    "openai": lambda request: to_openai(request, is_own=True), "anthropic": to_anthropic, "gemini": to_gemini
+    "openai": lambda request: to_openai(request, is_own=True), "anthropic": to_anthropic, "gemini": to_gemini,
+    "responses": to_responses,
 }  # fmt: skip
 READ: dict[str, Callable[[dict[str, Any], str], Request]] = {
     "openai": lambda body, model: openai_reader.chat(body),
     "anthropic": lambda body, model: anthropic_reader.message(body, {}),
     "gemini": lambda body, model: gemini_reader.content(model, body, is_streamed=bool(body.get("stream"))),
+    "responses": lambda body, model: responses_reader.response(body, Conversation(body["input"])),
 }
 REFUSED: dict[str, Callable[[dict[str, Any], str], str]] = {
     "openai": lambda body, model: refusals.by_openai(body),
     "anthropic": lambda body, model: refusals.by_anthropic(body, {"anthropic-version": "1"}),
     "gemini": refusals.by_gemini,
+    "responses": lambda body, model: str(responses_fake.refusal(body, set()) or ""),
 }
 MODELS = {
     "openai": ("gpt-4o", "gpt-5", "gpt-5.2", "o3-mini"),
     "anthropic": ("claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-4-8", "claude-3-5-haiku", "claude-sonnet-4-20250514"),
+    "responses": ("gpt-5-pro", "gpt-5.1-codex"),
     "gemini": ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-3.5-flash", "gemini-3-pro-preview"),
 }  # fmt: skip
 
@@ -156,9 +163,10 @@ def _json(text: str) -> Any:
 def sent(request: Request, wire: str, model: str) -> tuple[Request, dict[str, Any], list[str]]:
     """(the request as fitted, its body, what was left out). Raises: InvalidRequest"""
     kinds: dict[str, Any] = {"anthropic": {"exclusive": ("temperature", "top_p"), "max_temperature": 1.0}}
-    known = SHIPPED.of(wire, model).model(model, wire, **kinds.get(wire, {}))
+    vendor = "openai" if wire == "responses" else wire
+    known = SHIPPED.of(vendor, model).model(model, vendor, **kinds.get(wire, {}))
     request, left = fitted(request, known)
-    request, names = renamed(request, wire)
+    request, names = renamed(request, vendor)
     body = WRITE[wire](request)
     return request, body, [*left, *names]
 
@@ -181,7 +189,7 @@ def test_what_can_be_said_arrives_and_the_vendor_never_refuses(came_by: str, to:
         assert arrived.native is not None and not arrived.native.only, arrived.native
         assert atoms(arrived) == atoms(told)
         assert {tool.name for tool in arrived.tools} == {tool.name for tool in told.tools}
-        assert arrived.tool_choice == told.tool_choice
+        assert (arrived.tool_choice or "auto") == (told.tool_choice or "auto")
         for name in ("temperature", "top_p", "top_k", "seed", "stop", "frequency_penalty"):
             before, after = getattr(told.parameters, name), getattr(arrived.parameters, name)
             assert before == after or "thinking" in body, (name, before, after)
