@@ -204,7 +204,11 @@ BEGINNING = "(The conversation begins.)"  # where it is the model that does
 def by_turns(messages: Iterable[Message]) -> tuple[Message, ...]:
     """The turns as vendors take them that want both sides by turns: the user's first, none blank, results with their
     calls. Raises: InvalidRequest."""
-    turns = [turn for turn in joined(messages) if not turn.is_blank]
+    together = joined(messages)
+    turns = [turn for turn in together if not turn.is_blank]
+    if turns and turns[-1].role == "model" and together[-1].role == "user":
+        # Without it, the model would go on with its own last answer.
+        raise InvalidRequest("The last turn is blank, which this model does not take.", param="messages")
     if not turns:
         raise InvalidRequest("A conversation of blanks alone cannot be sent.", param="messages")
     if turns[0].role == "model":

@@ -144,7 +144,7 @@ def atoms(request: Request) -> list[Any]:
 
 def _ordered(parts: list[Any]) -> list[Any]:
     """Results, calls, the texts as one, pictures."""
-    texts = " ".join(what for kind, what in parts if kind == 2)
+    texts = "".join("".join(what.split()) for kind, what in parts if kind == 2)  # some wires read parts as one text
     others = [[what for kind, what in parts if kind == each] for each in (0, 1, 3)]
     return [*others, texts]
 
