@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -65,8 +66,8 @@ def test_no_wire_asks_an_experiment_of_the_demo(served: Running):
     for model in wanted:
         chat = served.post("/v1/chat/completions", {"model": model, "messages": HELLO, "user": "u1"})
         contents = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
-        native = served.post(f"/gemini/v1beta/models/{model.replace(' ', '%20')}:generateContent", contents)
-        assert (chat.status, native.status, served.get(f"/v1/models/{model.replace(' ', '%20')}").status) == (404,) * 3
+        native = served.post(f"/gemini/v1beta/models/{quote(model)}:generateContent", contents)
+        assert (chat.status, native.status, served.get(f"/v1/models/{quote(model)}").status) == (404,) * 3
         with pytest.raises(NotFound):
             served.mm.submit("Hello", model=model, unit="u1")
     assert served.mm.log.count() == before
