@@ -122,7 +122,7 @@ class Admitter:
             worst_nano=None,
             spent_nano=to_nano(max(spent, default=Decimal(0))),
             may_be_charged=getattr(provider, "may_charge", False),
-            is_unpriced=usual is None and not model.name.endswith("-latest"),
+            is_unpriced=(usual is None and not model.name.endswith("-latest")) or _runs_there(request),
             is_again=bool(billed or state.answerer.fallback_from),
             hold_id=origin.hold_id,
         )
@@ -189,6 +189,17 @@ def _may_search(request: Request) -> bool:
     tools = [tool for tool in as_list(body.get("tools")) if isinstance(tool, dict)]
     words = (*body, *(word for tool in tools for word in (*tool, tool.get("type"))))
     return any("search" in word.lower() for word in words if isinstance(word, str))
+
+
+# Tools that a vendor runs itself and charges for in ways that no price list here holds.
+_PRICELESS = ("code_interpreter", "image_generation", "shell", "code_execution", "mcp", "computer")
+
+
+def _runs_there(request: Request) -> bool:
+    """Tell whether a request as it came has such a tool; those that the caller runs are none."""
+    body = request.native.body if request.native is not None and request.native.wire == "responses" else {}
+    kinds = [tool.get("type") for tool in as_list(body.get("tools")) if isinstance(tool, dict)]
+    return any(isinstance(kind, str) and kind.startswith(_PRICELESS) for kind in kinds)
 
 
 def _within_cap(quote: Quote, cap_usd: Decimal) -> int | None:

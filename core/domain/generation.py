@@ -24,7 +24,6 @@ MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority", "fast")
 
-_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
 # Of each number: whether it is a whole one, the least and the most.
 _LIMITS: dict[str, tuple[bool, float, float]] = {
     "temperature": (False, 0, 2), "top_p": (False, 0, 1), "max_tokens": (True, 1, MAX_TOKENS),
@@ -32,7 +31,6 @@ _LIMITS: dict[str, tuple[bool, float, float]] = {
     "frequency_penalty": (False, -2, 2), "presence_penalty": (False, -2, 2), "top_k": (True, 0, 10_000_000),
     "dimensions": (True, 1, 1_000_000),
 }  # fmt: skip
-_TRUTHS = {"true": True, "false": False}
 MAX_FALLBACKS = 5
 MOST_ANSWERS = 128  # at once
 MAX_CACHE_S = 30 * 86_400
@@ -78,7 +76,9 @@ class Parameters:
         if self.stop is not None:
             object.__setattr__(self, "stop", tuple(text for text in as_list(self.stop) if text != "") or None)
         if isinstance(self.json_object, str):
-            object.__setattr__(self, "json_object", _TRUTHS.get(self.json_object.lower(), self.json_object))
+            object.__setattr__(
+                self, "json_object", {"true": True, "false": False}.get(self.json_object.lower(), self.json_object)
+            )
 
     def problem(self) -> str:
         """The fault of a value, in words; empty = all are right."""
@@ -133,7 +133,7 @@ def named_parameters(values: Mapping[str, Any], others: Iterable[str] = ()) -> P
 def _number(value: str | float, *, is_whole: bool) -> Any:
     """The number that a value is; itself, if it is none."""
     if isinstance(value, str):
-        if not _NUMBER.fullmatch(value.strip()):
+        if not re.fullmatch(r"-?\d{1,20}(\.\d{1,20})?", value.strip()):
             return value
         value = float(value) if "." in value else int(value)
     return int(value) if is_whole and isinstance(value, float) and value.is_integer() else value
@@ -156,6 +156,7 @@ class Native:
     whole: The body with what it only refers to, from our own records; None = it refers to nothing, or to what is
         not there.
     kept_by: The provider that has kept all it refers to.
+    is_unread: It refers to what only its vendor can read, of a length that nobody here knows.
     upload: The request as a form, where it came as one; `body` are the fields of it.
     """
 
@@ -170,6 +171,7 @@ class Native:
     is_bound: bool = False
     whole: Mapping[str, Any] | None = None
     kept_by: str = ""
+    is_unread: bool = False
     upload: Upload | None = None
 
 

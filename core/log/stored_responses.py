@@ -34,19 +34,28 @@ class StoredResponses:
             UnknownResponse: The answer before is another key's.
         """
         holders: set[str] = set()
+        self._check(previous_id, key_id)
         before: list[Item] | None = self._before(previous_id, key_id, holders) if previous_id else []
         items = None if before is None else self._resolved([*before, *given], key_id, holders)
         refers = bool(previous_id) or any(item.get("type") == "item_reference" for item in given)
         return Conversation(items, holders.pop() if len(holders) == 1 else "", refers)
+
+    def _check(self, response_id: str, key_id: str) -> None:
+        """Refuse what is another key's, or unknown here to who has a key: its vendor knows no keys of ours.
+
+        Raises:
+            UnknownResponse
+        """
+        stored = self._store.find(response_id) if response_id else None
+        if (stored is None and response_id and key_id) or (stored is not None and stored.key_id != key_id):
+            raise UnknownResponse(f"There is no response or item {response_id[:80]!r}.")
 
     def _before(self, response_id: str, key_id: str, holders: set[str]) -> list[Item] | None:
         """The items up to an answer, which is among them; None = they are not here."""
         found: list[list[Item]] = []
         while response_id:
             stored = self._store.find(response_id)
-            if stored is not None and stored.key_id != key_id:
-                raise UnknownResponse(f"There is no response {response_id[:80]!r}.")
-            if stored is None or stored.content is None or len(found) > LONGEST:
+            if stored is None or stored.key_id != key_id or stored.content is None or len(found) > LONGEST:
                 return None
             holders.add(stored.provider)
             found.append([*stored.content["input"], *stored.content["response"].get("output", ())])
@@ -54,10 +63,14 @@ class StoredResponses:
         return [item for items in reversed(found) for item in items]
 
     def _resolved(self, items: Sequence[Item], key_id: str, holders: set[str]) -> list[Item] | None:
-        """Items with those that are named by their id alone; None = one of them is not here."""
+        """Items with those that are named by their id alone; None = one of them is not here. Raises: UnknownResponse"""
         named = {str(item.get("id")): is_needed for item in items if (is_needed := _lacks(item)) is not None}
         known: dict[str, Item] = {}
-        for response_id in {*self._store.of_items(named).values()}:
+        places = self._store.of_items(named)
+        for item_id, is_needed in named.items():
+            if is_needed and (item_id in places or key_id):
+                self._check(places.get(item_id, item_id), key_id)
+        for response_id in {*places.values()}:
             stored = self._store.find(response_id)
             if stored is not None and stored.content is not None and stored.key_id == key_id:
                 holders.add(stored.provider)
@@ -67,26 +80,28 @@ class StoredResponses:
         return [known.get(str(item.get("id")), item) if _lacks(item) is not None else item for item in items]
 
     def keep(
-        self, response: Mapping[str, Any], given: Sequence[Item], key_id: str, provider: str, *, full: bool
+        self,
+        response: Mapping[str, Any],
+        given: Sequence[Item],
+        key_id: str,
+        provider: str,
+        *,
+        previous_id: str = "",
+        full: bool,
     ) -> None:
-        """Keep an answer. given: The items that were new in its request. full: Whether with its texts."""
+        """Keep an answer. given: The items that were new in its request, after `previous_id`. full: With its texts."""
         output = [item for item in response.get("output") or () if isinstance(item, dict)]
         ids = [item["id"] for item in output if isinstance(item.get("id"), str)]
-        content = {"input": self._shortened(given), "response": dict(response)} if full else None
+        content = {"input": [dict(item) for item in given], "response": dict(response)} if full else None
         stored = StoredResponse(
             id=str(response["id"]),
             key_id=key_id,
             provider=provider,
-            previous_id=str(response.get("previous_response_id") or ""),
+            previous_id=previous_id,
             created_at=clock.now_us(),
             content=content,
         )
-        self._writer.run(lambda connection: StoredResponseStore.put(connection, stored, ids if full else ()))
-
-    def _shortened(self, given: Sequence[Item]) -> list[Item]:
-        """Items without the content of those that are kept already: many clients send all of a conversation again."""
-        known = self._store.of_items({str(item["id"]) for item in given if "id" in item})
-        return [{"type": "item_reference", "id": i["id"]} if i.get("id") in known else dict(i) for i in given]
+        self._writer.run(lambda connection: StoredResponseStore.put(connection, stored, ids))
 
     def get(self, response_id: str, key_id: str) -> StoredResponse:
         """An answer with its texts.
@@ -111,7 +126,7 @@ class StoredResponses:
         return self.conversation(given, stored.previous_id, key_id).items or list(given)
 
     def delete(self, response_id: str, key_id: str) -> None:
-        """Raises: NotFound"""
+        """Forget the texts of an answer; its id stays taken. Raises: NotFound"""
         stored = self._store.find(response_id)
         if stored is None or stored.key_id != key_id:
             raise NotFound(f"There is no response {response_id[:80]!r}.")

@@ -61,6 +61,7 @@ def longest_input(request: Request, model: Model) -> int:
     schema, body = request.parameters.json_schema, request.native.body if request.native is not None else {}
     media = [medium for message in request.messages for medium in message.media]
     is_kept = body.get("cachedContent") or body.get("cached_content")
+    is_kept = is_kept or (request.native is not None and request.native.is_unread)
     if is_kept or any(medium.url and not medium.media_type.startswith("image/") for medium in media):
         # How long a kept prompt, a document or a film is, only the vendor knows.
         return model.context_tokens or LONGEST_PROMPT

@@ -54,6 +54,8 @@ class AnthropicAnswer:
         """A piece of a call, unless it must wait until another one is whole."""
         if tool.index == self._tool:
             return self._added(tool)
+        if tool.index in self._arguments and not tool.arguments.strip():
+            return b""  # nothing more of a call that is whole
         is_free = self._tool is None or read_arguments(self._arguments[self._tool] or "-") is not None
         if tool.index in self._arguments or tool.index in self._late or not is_free:
             self._late.setdefault(tool.index, []).append(tool)
@@ -203,8 +205,8 @@ def _message_id(call_id: str) -> str:
 
 
 def _stop_reason(g: Generation) -> str:
-    if g.finish_reason == "tool_calls" and not g.tool_calls:
-        return "end_turn"
+    if g.finish_reason in ("tool_calls", "stop"):  # where a call is asked for by name, OpenAI ends in `stop`
+        return "tool_use" if g.tool_calls else "end_turn"
     return _STOP.get(g.finish_reason or "", "max_tokens")
 
 

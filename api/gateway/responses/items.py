@@ -119,10 +119,13 @@ class Items:
             yield "response.function_call_arguments.delta", {**place, "delta": tool.arguments}
 
     def _custom(self, named: Item, call: ToolCall) -> Iterator[Event]:
-        """A call of a free-form tool, unless its input cannot be read: it must not run with a part of it."""
-        text = (read_arguments(call.arguments) or {}).get("input")
-        if not isinstance(text, str):
+        """A call of a free-form tool, unless its input was cut off: it must not run with a part of it."""
+        given = read_arguments(call.arguments)
+        if given is None:
             return
+        texts = [value for value in given.values() if isinstance(value, str)]
+        text = given.get("input") if len(texts) != 1 else texts[0]  # some models name it otherwise
+        text = text if isinstance(text, str) else call.arguments
         item = named | {"type": "custom_tool_call", "id": self._id("ctc"), "input": ""}
         self.items.append(item)
         place = {"item_id": item["id"], "output_index": len(self.items) - 1}

@@ -62,6 +62,7 @@ class _Reader:
         self._systems: list[str] = [text] if isinstance(text := body.get("instructions"), str) and text else []
         self._turns: list[tuple[Literal["user", "model", "system"], list[Part]]] = []
         self._signature = ""  # of the call that follows
+        self._only_there = any(body.get(name) for name in _NEEDED)  # whether some of it only OpenAI can read
 
     def request(self) -> Request:
         body = self._body
@@ -95,6 +96,7 @@ class _Reader:
                 ignored=tuple(dict.fromkeys(self._ignored)),
                 whole=self._whole(given),
                 kept_by=self._meant.kept_by,
+                is_unread=bool(items is None or self._only_there),
             ),
         )
 
@@ -180,6 +182,7 @@ class _Reader:
         elif kind == "input_audio" and isinstance(sound := part.get("input_audio"), dict) and sound.get("data"):
             found = Media(f"audio/{sound.get('format') or 'wav'}", data=str(sound["data"]))
         if found is None:
+            self._only_there = self._only_there or bool(part.get("file_id"))
             self._only.append(f"{where} of type {kind[:60]!r}{' by file_id' if part.get('file_id') else ''}")
             return json.dumps(part, ensure_ascii=False)  # so that it is counted
         return found

@@ -5,6 +5,7 @@ What speaks the same wire gets the body as it came, and its bytes are handed on.
 
 import asyncio
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -55,7 +56,8 @@ async def _read(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> R
 
 async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
     request = await _read(exchange, mm, body)
-    origin = origin_of(exchange, user=read.user(body))
+    # Each answer has ids of its own, to which later requests refer, so none is given twice.
+    origin = replace(origin_of(exchange, user=read.user(body)), cache_s=0)
     is_stored = body.get("store") is not False
     keeps_texts = is_stored and mm.calls.recorder.kept(origin) == "full"
     answer = ResponsesAnswer(body, is_stored=keeps_texts)
@@ -66,7 +68,8 @@ async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -
             return
         by = g.provider if "responses" in call.answerer.wires else ""
         given = read.items_of(body)
-        keeping = partial(mm.responses.keep, response, given, origin.key_id, by, full=keeps_texts)
+        previous = body.get("previous_response_id") or ""
+        keeping = partial(mm.responses.keep, response, given, origin.key_id, by, previous_id=previous, full=keeps_texts)
         try:
             await asyncio.to_thread(keeping)
         except AimmError as error:  # it is an answer all the same

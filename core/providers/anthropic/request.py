@@ -281,7 +281,10 @@ def _to_block(part: Part) -> dict[str, Any]:
 def _media(media: Media) -> dict[str, Any]:
     kind = _KINDS.get(media.media_type, media.media_type)
     if kind.startswith("text/") and not media.url:
-        text = base64.b64decode(media.data).decode("utf-8", "replace")
+        try:
+            text = base64.b64decode(media.data).decode("utf-8", "replace")
+        except ValueError:
+            raise InvalidRequest("A file's data is not base64.", param="messages") from None
         return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
     if kind not in _READ or media.url.startswith("http://"):
         what = "nothing by http, but by https" if media.url.startswith("http://") else f"no {kind}"

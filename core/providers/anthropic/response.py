@@ -24,6 +24,7 @@ class Reader:
         # Number of the content block -> its input, until a piece of it has come. Nothing at all means no arguments,
         # which is known once another block begins, or the message ends and not at its length.
         self._inputs: dict[Any, Any] = {}
+        self._others: set[Any] = set()  # numbers of the content blocks of tools that run at the vendor
         self._thoughts: dict[Any, list[str]] = {}  # number of the content block -> its text and its signature
 
     def read(self, event: dict[str, Any]) -> Chunk | None:
@@ -40,6 +41,8 @@ class Reader:
             return self._started(event.get("index"), event.get("content_block") or {})
         if kind == "content_block_delta":
             delta = event.get("delta") or {}
+            if event.get("index") in self._others:
+                return None  # of a tool that runs at the vendor
             if delta.get("type") == "input_json_delta":
                 at, text = event.get("index"), str(delta.get("partial_json") or "")
                 if text:
@@ -87,6 +90,8 @@ class Reader:
 
     def _started(self, at: Any, block: dict[str, Any]) -> Chunk | None:
         tools = self._bare()
+        if block.get("type") in ("server_tool_use", "mcp_tool_use"):
+            self._others.add(at)
         if block.get("type") == "redacted_thinking":
             self._said(at, block)
         if block.get("type") == "tool_use":

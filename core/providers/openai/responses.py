@@ -1,7 +1,9 @@
 """Requests and answers of OpenAI's Responses, for a caller of the same wire: the body as it came, its answer read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import dropwhile
 from typing import Any
 
 from core.domain.generation import Chunk, FinishReason, Native, Parameters, Quota, Request, ToolDelta, Usage
@@ -14,10 +16,18 @@ from core.providers.openai.request import TIERS, call_id, to_function, with_word
 from core.providers.openai.usage import to_usage
 from core.providers.schemas import Unwrapper, is_closed, wrapped
 
+_OUR_ID = re.compile(r"rs_[0-9a-f]+_\d+")
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 # What OpenAI does itself during an answer; all but searches are charged in ways that the usage does not tell.
 _SEARCH = "web_search_call"
-_RUN_THERE = ("file_search_call", "code_interpreter_call", "image_generation_call", "computer_call", "mcp_call")
+_RUN_THERE = (
+    "file_search_call",
+    "code_interpreter_call",
+    "image_generation_call",
+    "computer_call",
+    "mcp_call",
+    "shell_call",
+)
 _ENDS: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _ENDING = ("response.completed", "response.incomplete", "response.failed")
 
@@ -111,7 +121,7 @@ def as_came(request: Request, native: Native, name: str) -> dict[str, Any]:
     if isinstance(given, list):
         given = [item for item in given if not _is_foreign(item)]
         if request.system != native.system:
-            given = [item for item in given if not _is_system(item)]
+            given = list(dropwhile(_is_system, given))
         body["input"] = given
     if request.system != native.system:
         body["instructions"] = request.system
@@ -152,9 +162,11 @@ def _put(body: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _is_foreign(item: Any) -> bool:
-    """True of a thought that another vendor signed."""
-    is_thought = isinstance(item, dict) and item.get("type") == "reasoning"
-    return is_thought and from_foreign(item.get("encrypted_content")) is not None
+    """True of a thought that another vendor signed, or that we have named."""
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    is_ours = _OUR_ID.fullmatch(str(item.get("id"))) is not None and not item.get("encrypted_content")
+    return is_ours or from_foreign(item.get("encrypted_content")) is not None
 
 
 def _is_system(item: Any) -> bool:
@@ -276,7 +288,7 @@ def _end(response: dict[str, Any]) -> Chunk:
     elif response.get("status") in ("failed", "cancelled"):
         finish, reason = "error", str(response["status"])
     return Chunk(
-        usage=_usage(response.get("usage"), [str(kind) for kind in kinds]),
+        usage=_usage(response.get("usage"), output),
         finish_reason=finish,
         reason=reason if finish in UNUSUAL else None,
         response_model=str(response["model"]) if response.get("model") else None,
@@ -284,10 +296,14 @@ def _end(response: dict[str, Any]) -> Chunk:
     )
 
 
-def _usage(given: Any, kinds: Sequence[str]) -> Usage | None:
+def _usage(given: Any, output: Sequence[dict[str, Any]]) -> Usage | None:
     """The counts, with searches; of what else OpenAI ran itself nobody here knows the price."""
     usage = to_usage(given)
     if usage is None:
         return None
+    kinds = [str(item.get("type")) for item in output]
+    # Opening a page that was found, and looking through it, is not charged.
+    actions = [item.get("action") for item in output if item.get("type") == _SEARCH]
+    n_searches = sum(not isinstance(a, dict) or a.get("type", "search") == "search" for a in actions)
     others = {kind: kinds.count(kind) for kind in _RUN_THERE if kind in kinds}
-    return replace(usage, n_searches=usage.n_searches + kinds.count(_SEARCH), more={**usage.more, **others})
+    return replace(usage, n_searches=usage.n_searches + n_searches, more={**usage.more, **others})

@@ -316,7 +316,7 @@ def test_a_response_can_be_read_again_and_forgotten(client: openai.OpenAI, serve
     client.responses.delete(answer.id)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(answer.id)
-    with pytest.raises(openai.BadRequestError, match="refers to by id"):
+    with pytest.raises(openai.BadRequestError, match="There is no response"):
         client.responses.create(model=CLAUDE, input="And?", previous_response_id=answer.id)
 
 
@@ -564,3 +564,60 @@ def test_a_servers_own_thoughts_in_the_open_are_read(served: Running):
     post(served, {"model": GPT})
 
     assert (served.rows()[0].thinking, served.rows()[0].text) == ("Hm.", "Hi")
+
+
+def test_a_chain_over_three_vendors_loses_nothing(client: openai.OpenAI, served: Running):
+    first: Any = client.responses.create(model=CLAUDE, input="One")
+    second: Any = client.responses.create(model=GPT, input="Two", previous_response_id=first.id)
+    client.responses.create(model=GEMINI, input="Three", previous_response_id=second.id)
+
+    said = [part["text"] for turn in served.gemini.requests[-1]["body"]["contents"] for part in turn["parts"]]
+    assert said == ["One", "Hello there.", "Two", "Hello there.", "Three"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"previous_response_id": "resp_made_elsewhere"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}]
+)
+def test_what_nobody_here_has_read_is_held_at_its_longest(served: Running, more: dict[str, Any]):
+    served.vendor.stored.add("resp_made_elsewhere")
+
+    answer = post(served, {"model": GPT, "max_output_tokens": 20, **more}, x_aimm_cap_usd="0.01")
+
+    assert (answer.status, "cap" in answer.body.decode()) == (400, True)
+
+
+@pytest.mark.parametrize("kind", ["code_interpreter", "image_generation", "mcp", "shell"])
+def test_a_tool_without_a_known_price_has_no_place_under_a_cap(served: Running, kind: str):
+    tools = [{"type": kind, "container": {"type": "auto"}}]
+
+    capped = post(served, {"model": GPT, "tools": tools, "max_output_tokens": 20}, x_aimm_cap_usd="0.01")
+
+    assert (capped.status, served.vendor.requests) == (400, [])
+
+
+def test_the_instruction_in_the_midst_stays_where_an_alias_has_its_own(served: Running):
+    served.mm.aliases.set("terse", Target(model=GPT, system="Be terse."))
+    items = [
+        {"role": "user", "content": "1"},
+        {"role": "developer", "content": "Later."},
+        {"role": "user", "content": "2"},
+    ]
+    try:
+        post(served, {"model": "terse", "input": items})
+    finally:
+        served.mm.aliases.remove("terse")
+
+    assert (sent(served)["instructions"], sent(served)["input"]) == ("Be terse.", items)
+
+
+def test_an_answer_with_ids_of_its_own_is_never_given_twice(served: Running):
+    first, second = (post(served, {"model": GPT}, x_aimm_cache="60") for _ in range(2))
+
+    assert json.loads(first.body)["id"] != json.loads(second.body)["id"]
+    assert len(served.vendor.requests) == 2
+
+
+def test_ids_of_any_type_lose_no_answer(served: Running):
+    answer = post(served, {"model": CLAUDE, "input": [{"id": ["a"], "role": "user", "content": "x"}]})
+
+    assert (answer.status, served.rows()[0].status) == (200, "ok")

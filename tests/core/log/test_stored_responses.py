@@ -10,9 +10,9 @@ from core.log.stored_responses import StoredResponses, UnknownResponse
 from tests.conftest import SetClock
 
 
-def answer(name: str, *, previous: str = "", text: str = "Hi") -> dict[str, Any]:
+def answer(name: str, *, text: str = "Hi") -> dict[str, Any]:
     message = {"type": "message", "id": f"msg_{name}", "content": [{"type": "output_text", "text": text}]}
-    return {"id": f"resp_{name}", "output": [message], "previous_response_id": previous or None}
+    return {"id": f"resp_{name}", "output": [message], "previous_response_id": None}
 
 
 def asked(text: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def kept(mm: ModelManager) -> StoredResponses:
 
 def test_a_conversation_is_put_together_from_its_answers(kept: StoredResponses):
     kept.keep(answer("a"), [asked("1")], "k", "", full=True)
-    kept.keep(answer("b", previous="resp_a"), [asked("2")], "k", "", full=True)
+    kept.keep(answer("b"), [asked("2")], "k", "", previous_id="resp_a", full=True)
 
     found = kept.conversation([asked("3")], "resp_b", "k")
 
@@ -36,15 +36,12 @@ def test_a_conversation_is_put_together_from_its_answers(kept: StoredResponses):
     assert kept.input_items("resp_b", "k") == (found.items or [])[:3]
 
 
-def test_what_comes_again_is_kept_once_and_still_found(kept: StoredResponses):
-    kept.keep(answer("a", text="long " * 1000), [asked("1")], "k", "openai", full=True)
-    again = [asked("1"), *answer("a", text="long " * 1000)["output"], asked("2")]
+def test_what_a_caller_sends_again_is_kept_as_it_was_sent(kept: StoredResponses):
+    kept.keep(answer("a"), [asked("1")], "k", "openai", full=True)
+    again = [asked("1"), *answer("a", text="Edited by the caller")["output"], asked("2")]
     kept.keep(answer("b"), again, "k", "openai", full=True)
+    kept.delete("resp_a", "k")
 
-    stored = kept.get("resp_b", "k").content
-
-    assert stored is not None
-    assert stored["input"][1] == {"type": "item_reference", "id": "msg_a"}
     assert kept.input_items("resp_b", "k") == again
     assert kept.conversation([], "resp_b", "k").kept_by == "openai"
 
@@ -58,7 +55,20 @@ def test_each_key_has_its_own(kept: StoredResponses):
         kept.delete("resp_a", "other")
     with pytest.raises(UnknownResponse):
         kept.conversation([], "resp_a", "other")
-    assert kept.conversation([{"type": "item_reference", "id": "msg_a"}], "", "other").items is None
+    for named in ("msg_a", "msg_unheard_of"):
+        with pytest.raises(UnknownResponse):
+            kept.conversation([{"type": "item_reference", "id": named}], "", "other")
+
+
+def test_what_is_forgotten_is_not_asked_of_its_vendor_by_others(kept: StoredResponses):
+    kept.keep(answer("a"), [asked("1")], "k", "openai", full=True)
+    kept.delete("resp_a", "k")
+
+    for key_id in ("k", "other", ""):
+        with pytest.raises(UnknownResponse):
+            kept.conversation([], "resp_a", key_id)
+        with pytest.raises(UnknownResponse):
+            kept.conversation([{"type": "item_reference", "id": "msg_a"}], "", key_id)
 
 
 def test_an_item_that_another_key_claims_stays_with_its_first(kept: StoredResponses):
@@ -91,4 +101,5 @@ def test_they_are_forgotten(kept: StoredResponses, set_clock: SetClock):
 
     with pytest.raises(NotFound):
         kept.get("resp_a", "k")
-    assert kept.conversation([{"type": "item_reference", "id": "msg_a"}], "", "k").items is None
+    with pytest.raises(UnknownResponse):
+        kept.conversation([{"type": "item_reference", "id": "msg_a"}], "", "k")
