@@ -31,9 +31,7 @@ _LIMITS: dict[str, tuple[bool, float, float]] = {
     "frequency_penalty": (False, -2, 2), "presence_penalty": (False, -2, 2), "top_k": (True, 0, 10_000_000),
     "dimensions": (True, 1, 1_000_000),
 }  # fmt: skip
-MAX_FALLBACKS = 5
-MOST_ANSWERS = 128  # at once
-MAX_CACHE_S = 30 * 86_400
+MAX_FALLBACKS, MOST_ANSWERS, MAX_CACHE_S = 5, 128, 30 * 86_400  # of a call; at once; of a response
 CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
 # The note of a call whose cost is unknown and, once it is known, will be an estimate.
 ESTIMATED = "No final token count came: the tokens are our own estimate, or a lower bound."
