@@ -1,0 +1,76 @@
+"""A dataset: a name with immutable versions, each an ordered list of rows."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from core.formats import strict_json as json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRow:
+    """One case.
+
+    id: The SHA-256 of its content, 16 hex digits; a second row of the same content in a version ends in `-2`.
+    variables: What fills the prompt's `{{variables}}`; always data, never a template.
+    messages: The turns to ask, `{"role": …, "content": …}` as OpenAI writes them, where the row brings its own.
+    expected: The answer that is hoped for; checks may refer to it as `{{expected}}`. None = none is stated.
+    checks: Checks of this row alone, each as in a file of tests: `{"type": …, "value": …}`.
+    threshold: The score from which the row passes; None = every check must pass.
+    metadata: Further columns, which are kept and not sent.
+    """
+
+    id: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    messages: tuple[Mapping[str, Any], ...] = ()
+    expected: Any = None
+    checks: tuple[Mapping[str, Any], ...] = ()
+    threshold: float | None = None
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its content, ready for JSON; what is empty is left out."""
+        found: dict[str, Any] = {
+            "variables": dict(self.variables),
+            "messages": [dict(each) for each in self.messages],
+            "expected": self.expected,
+            "checks": [dict(each) for each in self.checks],
+            "threshold": self.threshold,
+            "description": self.description,
+            "tags": list(self.tags),
+            "metadata": dict(self.metadata),
+        }
+        return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetVersion:
+    """One version of a dataset. number: From 1. digest: Of the ids of its rows, in order.
+
+    n_without_checks: Rows that state neither checks nor an expected answer.
+    columns: The names of its variables, in the order in which they came.
+    origin: Where its rows came from: a file's name, `log`, `run ID`.
+    """
+
+    dataset: str
+    number: int
+    digest: str
+    n_rows: int
+    created_at: datetime
+    n_without_checks: int = 0
+    columns: tuple[str, ...] = ()
+    note: str = ""
+    author: str = ""
+    origin: str = ""
+
+    @property
+    def ref(self) -> str:
+        return f"{self.dataset}@{self.number}"
