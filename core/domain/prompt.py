@@ -1,7 +1,7 @@
 """A prompt: a name with immutable versions, and labels that point at them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -53,6 +53,16 @@ class PromptContent:
             ],
         }
         return {name: value for name, value in found.items() if value}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "PromptContent":
+        """The content that `as_dict` told. Raises: KeyError, TypeError: it is none."""
+        return cls(
+            messages=tuple(PromptMessage(each["role"], each["text"]) for each in told["messages"]),
+            model=told.get("model", ""),
+            parameters=Parameters(**told.get("parameters", {})),
+            tools=tuple(Tool(**each) for each in told.get("tools", ())),
+        )
 
     @property
     def digest(self) -> str:
