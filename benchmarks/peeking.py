@@ -20,9 +20,10 @@ from core import clock
 from core.domain.experiment import Design, Experiment, Guardrail, Phase, Variant
 from core.experiments import planner
 from core.experiments.analysis import analyse
-from core.statistics import moments, quantiles, sample_ratio, sequential
+from core.statistics import quantiles, sequential
+from core.statistics.experiments import moments, sample_ratio
+from core.statistics.experiments.sums import Sums
 from core.statistics.means import Sample
-from core.statistics.sums import Sums
 
 N_TOTAL, EVERY = 20_000, 20  # both sides together: a look after every 10 observations a side
 RATINGS = np.array([0.05, 0.08, 0.17, 0.35, 0.35])

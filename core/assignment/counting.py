@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from core.clock import DAY_US
 from core.statistics import histogram
-from core.statistics.sums import AT, NOT_COUNTED, NOTHING, Key, Moved, Totals
+from core.statistics.experiments.sums import AT, NOT_COUNTED, NOTHING, Key, Moved, Totals
 
 _FAILED = ("error", "blocked", "truncated")
 

@@ -9,7 +9,7 @@ from core.assignment.hashing import assignment_ids
 from core.assignment.placement import add_units, as_assignment, exclusion
 from core.clock import DAY_US, to_us
 from core.domain.experiment import Experiment, OutcomeInput, OutcomeState
-from core.statistics.sums import nothing
+from core.statistics.experiments.sums import nothing
 
 Given = Sequence[tuple[str, OutcomeInput]]
 

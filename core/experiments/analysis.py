@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.domain.experiment import Experiment, Guardrail, Metric, Phase, Variant
-from core.statistics import bayes, histogram, quantiles, sample_ratio, sequential
-from core.statistics.bayes import Belief
+from core.statistics import histogram, quantiles, sequential
+from core.statistics.experiments import bayes, sample_ratio
+from core.statistics.experiments.bayes import Belief
+from core.statistics.experiments.moments import Moments
+from core.statistics.experiments.sums import Look, Sums, metric_of_sums
 from core.statistics.interval import Interval
 from core.statistics.means import Sample
-from core.statistics.moments import Moments
 from core.statistics.sequential import Difference
-from core.statistics.sums import Look, Sums, metric_of_sums
 
 METRICS: tuple[Metric, ...] = (
     "success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost",

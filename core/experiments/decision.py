@@ -17,11 +17,11 @@ from core.experiments.analysis import (
 )
 from core.experiments.planner import progress
 from core.experiments.words import Score, ScoreState, amount, effect, in_days, names, short_effect, signed
-from core.statistics import power
+from core.statistics.experiments import power
+from core.statistics.experiments.moments import Moments
+from core.statistics.experiments.sums import Look
 from core.statistics.interval import Interval
-from core.statistics.moments import Moments
 from core.statistics.sequential import MIN_PER_SIDE
-from core.statistics.sums import Look
 
 DAYS_A_MONTH = 30.4375
 MUCH = 3.0  # standard errors between early and late

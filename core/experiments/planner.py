@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from core.domain.experiment import Experiment
 from core.experiments.analysis import MIN_FOR_MONEY, MONEY, Analysis, Contrast, beliefs_of
-from core.statistics import power
+from core.statistics.experiments import power
+from core.statistics.experiments.sums import Sums
 from core.statistics.sequential import Difference
-from core.statistics.sums import Sums
 
 FLOOR = 0.10
 SCALE = 1000

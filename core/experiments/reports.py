@@ -15,8 +15,8 @@ from core.experiments.designs import ExperimentDesigns
 from core.experiments.planner import Progress, progress
 from core.experiments.words import Score
 from core.formats import strict_json as json
+from core.statistics.experiments.sums import Look, Sums
 from core.statistics.interval import Interval
-from core.statistics.sums import Look, Sums
 from core.storage.engine.database import Database
 from core.storage.experiments import check as sums_check
 from core.storage.experiments.designs import ExperimentStore

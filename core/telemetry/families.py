@@ -11,8 +11,8 @@ from prometheus_client.metrics_core import Metric
 from core.domain.budget import BudgetStatus
 from core.domain.metrics import CallTotals, Times, VariantTotals
 from core.errors import BudgetExceeded
+from core.statistics.experiments.sample_ratio import sequential_sample_ratio
 from core.statistics.histogram import PER_DOUBLING, merge_groups
-from core.statistics.sample_ratio import sequential_sample_ratio
 from core.telemetry.conventions import SECONDS
 
 NANO = 1_000_000_000

@@ -14,9 +14,9 @@ from core.domain.experiment import Decision, Experiment, Metric
 from core.experiments.analysis import SHARES
 from core.experiments.planner import Plan, plan
 from core.experiments.words import names, signed
-from core.statistics import power
+from core.statistics.experiments import power
+from core.statistics.experiments.peeking import METHODS, Peeking, simulate
 from core.statistics.interval import Interval
-from core.statistics.peeking import METHODS, Peeking, simulate
 from dashboard import formatting, tables
 from dashboard.charts.base import Span, whole
 from dashboard.process import manager

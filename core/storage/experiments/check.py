@@ -11,8 +11,8 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from core.assignment.counting import add_call, add_outcome
 from core.formats import strict_json as json
 from core.statistics import histogram
-from core.statistics.moments import Moments
-from core.statistics.sums import (
+from core.statistics.experiments.moments import Moments
+from core.statistics.experiments.sums import (
     AT,
     BARE_COUNTS,
     NOT_COUNTED,

@@ -11,8 +11,8 @@ from core.domain.experiment import DayCounts, Design, Experiment, Guardrail, Pha
 from core.domain.generation import Parameters
 from core.domain.metrics import Window
 from core.formats import strict_json as json
-from core.statistics.moments import Moments
-from core.statistics.sums import NOT_COUNTED, Look, Sums
+from core.statistics.experiments.moments import Moments
+from core.statistics.experiments.sums import NOT_COUNTED, Look, Sums
 from core.storage.engine.damaged import readable
 from core.storage.engine.database import Store
 from core.storage.engine.records import from_row, grouped, to_row

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Float, Index, Integer, LargeBinary, String
 
-from core.statistics.sums import REAL_TOTALS, TOTALS
+from core.statistics.experiments.sums import REAL_TOTALS, TOTALS
 from core.storage.columns import ID, flag, key, number, reference, small, table, text
 
 experiments = table(

@@ -7,8 +7,16 @@ from sqlalchemy import Connection, bindparam, func, insert, select, text
 
 from core.assignment.counting import Changes, Unit
 from core.formats import strict_json as json
-from core.statistics.moments import Moments
-from core.statistics.sums import NOT_COUNTED, TOTALS, Key, SumsByKey, is_look_due, metric_of_sums, moved_sums
+from core.statistics.experiments.moments import Moments
+from core.statistics.experiments.sums import (
+    NOT_COUNTED,
+    TOTALS,
+    Key,
+    SumsByKey,
+    is_look_due,
+    metric_of_sums,
+    moved_sums,
+)
 from core.storage.engine.bulk import as_value, insert_many, is_among, update_many
 from core.storage.engine.damaged import Parts
 from core.storage.engine.prepared import Prepared

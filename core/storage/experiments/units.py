@@ -13,7 +13,7 @@ from core.assignment.counting import Changes, Unit, count_calls
 from core.assignment.outcomes import Given, PlacedOutcome, Records, assignments_of, decide_outcomes
 from core.assignment.placement import add_units, ids_of_units
 from core.domain.experiment import Assignment, Experiment, OutcomeState
-from core.statistics.sums import NOT_COUNTED
+from core.statistics.experiments.sums import NOT_COUNTED
 from core.storage.engine.bulk import insert_many, is_one_of, update_many
 from core.storage.experiments.schema import experiment_outcomes, experiment_runs
 from core.storage.experiments.sums import add_to_sum, lock, save, units_of

@@ -10,7 +10,7 @@ from core import ExperimentReport
 from core.domain.experiment import Experiment, OutcomeInput
 from core.experiments.analysis import SHARES
 from core.experiments.words import short_effect
-from core.statistics.sample_ratio import ALARM_E_VALUE
+from core.statistics.experiments.sample_ratio import ALARM_E_VALUE
 from dashboard import address, failure, formatting, tables, theme
 from dashboard.charts.experiments import effect_over_time, units_per_day
 from dashboard.components import answer, head

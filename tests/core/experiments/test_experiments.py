@@ -19,13 +19,14 @@ from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, 
 from core.experiments.analysis import analyse
 from core.experiments.checks import find_variant
 from core.experiments.decision import Traffic, decide
-from core.statistics import bayes, quantiles, sequential
+from core.statistics import quantiles, sequential
+from core.statistics.experiments import bayes
+from core.statistics.experiments.moments import Moments
+from core.statistics.experiments.power import required_sample_size
+from core.statistics.experiments.sample_ratio import is_mismatch, sample_ratio_test, sequential_sample_ratio
+from core.statistics.experiments.sums import Sums
 from core.statistics.means import Sample, welch_interval
-from core.statistics.moments import Moments
-from core.statistics.power import required_sample_size
 from core.statistics.proportions import difference_interval, wilson_interval
-from core.statistics.sample_ratio import is_mismatch, sample_ratio_test, sequential_sample_ratio
-from core.statistics.sums import Sums
 
 
 def experiment(*weights: int, salt: str = "s1") -> Experiment:

@@ -26,8 +26,9 @@ from core.experiments import planner, record
 from core.experiments.analysis import analyse
 from core.experiments.decision import decide
 from core.experiments.planner import plan
-from core.statistics import histogram, moments, peeking, power
-from core.statistics.sums import Sums
+from core.statistics import histogram
+from core.statistics.experiments import moments, peeking, power
+from core.statistics.experiments.sums import Sums
 from core.storage.engine.database import Database
 from tests.conftest import ROOT, Open
 from tests.fakes import gemini as wire

@@ -22,7 +22,7 @@ from core.calls.origin import Origin
 from core.domain.experiment import OutcomeInput
 from core.domain.generation import Generation, Usage
 from core.domain.metrics import CallFacts, CallTotals, VariantTotals
-from core.statistics.sample_ratio import sequential_sample_ratio
+from core.statistics.experiments.sample_ratio import sequential_sample_ratio
 from core.storage.calls.generations import to_row
 from core.storage.calls.record import log_rows
 from core.storage.calls.totals import TotalsStore

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.statistics import histogram
-from core.statistics.moments import Moments
+from core.statistics.experiments.moments import Moments
 
 # What is added up for each unit. Money in nano-dollars, times in seconds unless the name says otherwise.
 TOTALS = (

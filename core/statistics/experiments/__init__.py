@@ -1,0 +1,1 @@
+"""Statistics of live experiments: units' sums, power, peeking, the sample ratio and a Bayesian view. Pure."""
