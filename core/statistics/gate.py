@@ -48,7 +48,9 @@ class Comparison:
     def fails(
         self, *, margin: float = 0.0, significance: float = 0.05, rule: Rule = "alarm", p_worse: float | None = None
     ) -> bool:
-        """The gate's answer. margin: the drop allowed, in the metric's unit. p_worse: corrected, where several are tested.
+        """The gate's answer.
+
+        margin: The drop allowed, in the metric's unit. p_worse: The corrected one, where several are tested.
 
         The strict rule reads the bound that `compare` made at its own significance.
         """

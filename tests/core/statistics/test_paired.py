@@ -13,8 +13,7 @@ from core.statistics import gate, paired
 from core.statistics.multiplicity import benjamini_hochberg, holm
 
 REFERENCES = {each["id"]: each for each in json.loads((Path(__file__).parent / "references.json").read_text("utf-8"))}
-settings.register_profile("statistics", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("statistics")
+PROPERTY = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 
 
 def reference(name: str) -> tuple[dict, dict]:
@@ -31,6 +30,7 @@ def test_mcnemar_gives_the_published_values(name: str):
     assert tuple(found) == pytest.approx([expected[key] for key in keys], abs=1e-9)
 
 
+@PROPERTY
 @given(lost=st.integers(0, 200), won=st.integers(0, 200))
 def test_mcnemar_agrees_with_the_binomial_test(lost: int, won: int):
     found = paired.mcnemar(lost, won)
@@ -53,6 +53,7 @@ def test_the_interval_of_the_difference_is_tangos(name: str):
         assert found.estimate == pytest.approx(expected["diff"])
 
 
+@PROPERTY
 @given(st.integers(1, 300), st.floats(0, 1), st.floats(0, 1), st.floats(0.5, 0.999))
 def test_the_interval_holds_its_estimate_has_width_and_turns_round_with_the_sides(n, share, part, level):
     differing = round(n * share)
@@ -77,6 +78,7 @@ def test_the_t_test_gives_students_sleep_values():
     assert (interval.lower, interval.upper) == pytest.approx(expected["ci95_a_minus_b"], abs=1e-9)
 
 
+@PROPERTY
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=40))
 def test_the_t_test_agrees_with_scipy(pairs: list[tuple[float, float]]):
     baseline, candidate = [each[0] for each in pairs], [each[1] for each in pairs]
@@ -129,6 +131,7 @@ def test_dollars_have_no_pseudo_items_of_one_dollar():
     assert not paired.mean_difference([0.002] * 5, [0.002] * 5, scale=0).is_finite  # nothing says how far they may go
 
 
+@PROPERTY
 @given(st.lists(st.floats(-1, 1).filter(lambda each: each == 0 or abs(each) > 1e-3), min_size=2, max_size=9))
 def test_sign_flips_agree_with_scipys_permutation_test(differences: list[float]):
     found = paired.sign_flips(differences)
@@ -140,6 +143,7 @@ def test_sign_flips_agree_with_scipys_permutation_test(differences: list[float])
     assert found.mid_p_worse <= found.exact_worse
 
 
+@PROPERTY
 @given(lost=st.integers(0, 10), won=st.integers(0, 9))
 def test_sign_flips_of_passes_and_failures_are_mcnemars_test(lost: int, won: int):
     flips, mcnemar = paired.sign_flips([-1] * lost + [1] * won + [0] * 5), paired.mcnemar(lost, won)
@@ -181,6 +185,7 @@ def test_holm_and_benjamini_hochberg_give_the_references():
         holm([0.1, float("nan")])
 
 
+@PROPERTY
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_corrected_p_values_keep_their_order_and_only_grow(p_values: list[float]):
     strict, loose = holm(p_values), benjamini_hochberg(p_values)
