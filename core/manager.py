@@ -19,6 +19,7 @@ from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.costs.repricing import RepriceService
 from core.costs.service import PriceService
+from core.datasets.service import DatasetService
 from core.demo import Demo
 from core.domain.experiment import Variant
 from core.domain.generation import Source
@@ -43,6 +44,7 @@ from core.monitoring.bills.service import ReconcileService
 from core.monitoring.feedback import FeedbackService
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
+from core.prompts.service import PromptService
 from core.providers.registry import Registry
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
@@ -100,6 +102,8 @@ class ModelManager(CallMethods):
         self.keys = KeyService(*self._db)
         self.logins = LoginService(*self._db)
         self.requests = RequestKeeper(*self._db, self._presence)
+        self.prompts = PromptService(*self._db)
+        self.datasets = DatasetService(*self._db)
 
     def _open_money(self) -> None:
         """Prices, budgets, and the keys that are issued with a budget of their own."""

@@ -20,6 +20,7 @@ class DatasetRow:
     checks: Checks of this row alone, each as in a file of tests: `{"type": …, "value": …}`.
     threshold: The score from which the row passes; None = every check must pass.
     metadata: Further columns, which are kept and not sent.
+    source: JSON of what its content does not give back of the record that it was read from; no part of the content.
     """
 
     id: str = ""
@@ -31,6 +32,18 @@ class DatasetRow:
     description: str = ""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
+
+    @property
+    def has_check(self) -> bool:
+        """True where it states anything that an answer can be held against."""
+        return bool(self.checks) or self.expected not in (None, "")
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any], **others: Any) -> "DatasetRow":
+        """A row of what `as_dict` gives. others: Further fields. Raises: TypeError, ValueError: It is none."""
+        lists = {name: tuple(value[name]) for name in ("messages", "checks", "tags") if name in value}
+        return cls(**({**value} | lists | others))
 
     def as_dict(self) -> dict[str, Any]:
         """Its content, ready for JSON; what is empty is left out."""
@@ -58,6 +71,7 @@ class DatasetVersion:
     n_without_checks: Rows that state neither checks nor an expected answer.
     columns: The names of its variables, in the order in which they came.
     origin: Where its rows came from: a file's name, `log`, `run ID`.
+    layout: The form in which they came, for export; empty = none in particular.
     """
 
     dataset: str
@@ -70,7 +84,18 @@ class DatasetVersion:
     note: str = ""
     author: str = ""
     origin: str = ""
+    layout: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:
         return f"{self.dataset}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A dataset as lists show it."""
+
+    name: str
+    created_at: datetime
+    n_versions: int
+    newest: DatasetVersion

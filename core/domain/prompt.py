@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from core.domain.generation import Parameters
+from core.domain.generation import Parameters, named_parameters
 from core.domain.message import Tool
 from core.formats import strict_json as json
 
@@ -56,13 +56,20 @@ class PromptContent:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> "PromptContent":
-        """The content that `as_dict` told. Raises: KeyError, TypeError: it is none."""
+        """The content that `as_dict` told. Raises: InvalidRequest, TypeError, ValueError, LookupError: it is none."""
         return cls(
-            messages=tuple(PromptMessage(each["role"], each["text"]) for each in told["messages"]),
-            model=told.get("model", ""),
-            parameters=Parameters(**told.get("parameters", {})),
-            tools=tuple(Tool(**each) for each in told.get("tools", ())),
+            messages=tuple(PromptMessage(each["role"], each["text"]) for each in told.get("messages") or ()),
+            model=told.get("model") or "",
+            parameters=named_parameters(told.get("parameters") or {}),
+            tools=tuple(Tool(**each) for each in told.get("tools") or ()),
         )
+
+    @property
+    def text(self) -> str:
+        """All its turns in one text, for reading and comparing."""
+        if [message.role for message in self.messages] == ["user"]:
+            return self.messages[0].text
+        return "\n\n".join(f"[{message.role}]\n{message.text}" for message in self.messages)
 
     @property
     def digest(self) -> str:
@@ -93,15 +100,28 @@ class PromptVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMove:
-    """A label turned to a version. was: The version it pointed at before; None = it is new.
+class Prompt:
+    """A prompt as lists show it. labels: The number of the version that each points at."""
 
+    name: str
+    created_at: datetime
+    n_versions: int
+    newest: PromptVersion
+    labels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMove:
+    """A label turned to a version.
+
+    number: None = it was taken away.
+    was: The version it pointed at before; None = it is new.
     run_id: The evaluation that justified it; empty = none was named.
     """
 
     prompt: str
     label: str
-    number: int
+    number: int | None
     was: int | None
     moved_at: datetime
     author: str = ""

@@ -1,14 +1,18 @@
-"""Names of models as people write them and as calls record them: one rule for prices, budgets and keys' patterns."""
+"""Names as people write them: of models, one rule for prices, budgets and keys' patterns, and of what a team names."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from core.errors import InvalidRequest, NotFound
 from core.vendors import VENDORS
 
 _WORDS = "|".join(word for spec in VENDORS.values() if spec.catalogue for word in (spec.name, *spec.aliases))
 _VENDOR_PREFIX = re.compile(rf"^((models|{_WORDS})/|({_WORDS}):)+")
 PATTERN_SIGNS = "*?["
+_OWN = re.compile(r"[^\W_][\w.-]{0,79}")
 
 
 def normalise(model: str) -> str:
@@ -40,3 +44,30 @@ def is_meant(wanted: str, provider: str, model: str) -> bool:
     """True if a normalised name, or a pattern such as `gpt-4o*`, stands for the model of a provider."""
     names = names_of(provider, model)
     return wanted in names or (is_pattern(wanted) and any(fnmatchcase(name, wanted) for name in names))
+
+
+def check_own(kind: str, name: str) -> str:
+    """A name that a team gives to a prompt, a label, a dataset.
+
+    Raises:
+        InvalidRequest: It would not stand in an address or behind an @.
+    """
+    if not isinstance(name, str) or not _OWN.fullmatch(name):
+        raise InvalidRequest(
+            f"{str(name)[:60]!r} is no name for a {kind}: at most 80 letters, digits and . _ -, a letter or digit first."
+        )
+    return name
+
+
+def missing(kind: str, name: str, known: Iterable[str]) -> NotFound:
+    """The error for a name that is not there, with those that are close to it."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3) or (known if len(known) <= 5 else [])
+    hint = f"Did you mean {' or '.join(close)}?" if close else ""
+    return NotFound(f"There is no {kind} {name[:60]!r}.", hint=hint)
+
+
+def split_ref(ref: str) -> tuple[str, str]:
+    """The name before an @, and the version or label after it; empty = none is named."""
+    name, _, which = ref.strip().partition("@")
+    return name, which

@@ -37,6 +37,7 @@ generations = table(
     text("ref_name", "user_id", "key_id", default=""),
     text("tags", default=""),  # ,a,b, : each between commas
     text("note", default=""),
+    text("prompt_version", default=""),  # NAME@NUMBER
     CheckConstraint("status IN ('ok', 'truncated', 'stopped', 'blocked', 'error')", name="generation_status"),
     CheckConstraint("cost_status IN ('priced', 'estimated', 'unknown', 'cached')", name="generation_cost_status"),
     CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name="generation_unknown_is_null"),
@@ -64,10 +65,8 @@ Index(
     sqlite_where=_is_unpriced, postgresql_where=_is_unpriced,
 )  # fmt: skip
 # What a call was made for, by its column; most have none. Queries say these conditions too, that an index may serve.
-IS_NAMED = {
-    name: generations.c[column] != literal_column("''")
-    for name, column in (("key", "key_id"), ("user", "user_id"), ("workflow", "ref_name"))
-}
+_MADE_FOR = {"key": "key_id", "user": "user_id", "workflow": "ref_name", "prompt": "prompt_version"}
+IS_NAMED = {name: generations.c[column] != literal_column("''") for name, column in _MADE_FOR.items()}
 for _is_named in IS_NAMED.values():
     _column = _is_named.left
     Index(

@@ -12,7 +12,8 @@ from core.domain.workflow import CHECKS, FAILURE_POLICIES, Condition, Step, Work
 from core.errors import InvalidRequest
 from core.formats.text import is_storable
 from core.formats.yaml_text import NUMBER, Scalar, is_null, read, typed
-from core.workflows.template import TemplateError, references
+from core.prompts.template import TemplateError
+from core.workflows.template import references
 
 MAX_STEPS = 50
 _OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML folds these as line ends, or drops them

@@ -136,3 +136,13 @@ aliases = table(
     number("changed_at"),
     text("note", default=""),
 )
+
+# Each target that an alias was pointed at, with the evaluation that justified it.
+alias_targets = table(
+    "alias_targets",
+    key("id", kind=ID),
+    text("name", "target"),
+    number("changed_at"),
+    text("note", "author", "run_id", default=""),
+)
+Index("ix_alias_targets_name", alias_targets.c.name, alias_targets.c.changed_at)

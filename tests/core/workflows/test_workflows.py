@@ -20,10 +20,11 @@ from core.domain.generation import Parameters
 from core.domain.workflow import Condition, Step, Workflow
 from core.formats import yaml_text
 from core.formats.yaml_text import typed
+from core.prompts.template import TemplateError
 from core.storage.schema import workflow_runs
 from core.workflows import editing, spec
 from core.workflows.rewriting import rewritten
-from core.workflows.template import TemplateError, references, render
+from core.workflows.template import references, render
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini, Reply
 

@@ -1,0 +1,79 @@
+"""The request that a version of a prompt makes with the values of its variables. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from core.domain.generation import Message, Parameters, Request
+from core.domain.prompt import PromptContent, PromptVersion
+from core.errors import InvalidRequest
+from core.prompts.template import render, variables
+
+
+def variables_of(content: PromptContent) -> tuple[str, ...]:
+    """The names of all its variables, each once, in their order. Raises: TemplateError"""
+    return tuple(dict.fromkeys(name for message in content.messages for name in variables(message.text)))
+
+
+def request_of(
+    version: PromptVersion,
+    values: Mapping[str, Any],
+    *,
+    model: str = "",
+    parameters: Parameters | None = None,
+    messages: Sequence[Message] = (),
+) -> Request:
+    """A version with its variables' values.
+
+    model: Empty = the version's own.
+    parameters: They come before the version's own.
+    messages: The caller's own turns, which come after those of the prompt.
+
+    Raises:
+        TemplateError: A variable has no value. InvalidRequest: no turn to answer, or no model.
+    """
+    content = version.content
+    system, turns = rendered(content, values)
+    turns += messages
+    if not turns:
+        raise InvalidRequest(f"{version.ref} has no turn to answer, only a system prompt: send messages with it.")
+    if not (model or content.model):
+        raise InvalidRequest(f"{version.ref} names no model: say which.")
+    return Request(
+        model=model or content.model,
+        messages=tuple(turns),
+        system=system,
+        parameters=(parameters or Parameters()).over(content.parameters),
+        tools=content.tools,
+    )
+
+
+def rendered(content: PromptContent, values: Mapping[str, Any]) -> tuple[str | None, list[Message]]:
+    """Its system turns in one, None = it has none, and the other turns. Raises: TemplateError"""
+    texts = [(message.role, render(message.text, values)) for message in content.messages]
+    system = "\n\n".join(text for role, text in texts if role == "system")
+    turns = [Message("model" if role == "assistant" else "user", text) for role, text in texts if role != "system"]
+    return system or None, turns
+
+
+def messages_of(turns: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Turns as OpenAI writes them, such as a dataset's row holds; of their parts only texts are taken.
+
+    Raises:
+        InvalidRequest: A turn has no text, or a role that is not known.
+    """
+    return tuple(_message(place, turn) for place, turn in enumerate(turns, 1))
+
+
+def _message(place: int, turn: Mapping[str, Any]) -> Message:
+    role, content = turn.get("role"), turn.get("content")
+    if isinstance(content, list):
+        texts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
+        known = [text for text in texts if isinstance(text, str)]
+        content = "\n\n".join(known) if len(known) == len(texts) else None
+    if not isinstance(content, str):
+        raise InvalidRequest(f"message {place} has no text as its content")
+    if role in ("system", "developer"):
+        return Message("user", content, is_system=True)
+    if role not in ("user", "assistant"):
+        raise InvalidRequest(f"message {place}: role == {str(role)[:40]!r}, must be system, user or assistant")
+    return Message("model" if role == "assistant" else "user", content)

@@ -1,0 +1,1 @@
+"""Prompts and datasets: names, their versions, labels and rows."""
