@@ -1,8 +1,9 @@
 """The caller of a model and what it asks: Origin, and the Route that a Router makes of it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from core.domain.experiment import Assignment
 from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS, Request, Source
@@ -27,6 +28,8 @@ class Origin:
         this call is made for.
     traceparent: The caller's trace, as W3C writes it.
     hold_id: See Quote.
+    variables: Those of the prompt that stands in the place of the model, or that an alias stands for.
+    prompt_version: The prompt that the request was made of.
     """
 
     source: Source = "python"
@@ -44,6 +47,8 @@ class Origin:
     is_permitted: bool = False
     traceparent: str = ""
     hold_id: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    prompt_version: str = ""
 
     def __post_init__(self) -> None:
         make_lists(self, "tags", "fallbacks")

@@ -44,8 +44,7 @@ class Parameters:
     thinking_budget: Tokens the model may think; 0 = off, -1 = as it likes.
     thinking_level: none, minimal, low, medium, high, xhigh or max, for models that take levels.
     service_tier: standard, batch, flex, priority or fast, for vendors that sell the same model at several speeds.
-    json_schema: The answer must be JSON of this schema.
-    json_object: The answer must be JSON of any kind.
+    json_schema, json_object: The answer must be JSON: of this schema, or of any kind.
     stop: Up to 16 texts that end the answer where they come up.
     top_k: Only so many of the likeliest tokens are drawn from.
     dimensions: Numbers in a vector, of embeddings.
@@ -87,19 +86,19 @@ class Parameters:
             is_number = isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)
             if not (is_number and low <= value <= high):
                 kind = "a whole number" if is_whole else "a number"
-                return f"{name} == {_shown(value)}, must be {kind} in [{low}, {high}]"
+                return f"{name} == {value!r:.80}, must be {kind} in [{low}, {high}]"
         if self.thinking_level is not None and self.thinking_level not in THINKING_LEVELS:
             return f"thinking_level == {self.thinking_level!r}, must be one of {', '.join(THINKING_LEVELS)}"
         if self.service_tier is not None and self.service_tier not in SERVICE_TIERS:
             return f"service_tier == {self.service_tier!r}, must be one of {', '.join(SERVICE_TIERS)}"
         if self.json_object not in (None, True, False):
-            return f"json_object == {_shown(self.json_object)}, must be true or false"
+            return f"json_object == {self.json_object!r:.80}, must be true or false"
         if self.json_schema is not None and not isinstance(self.json_schema, Mapping):
             return "json_schema must be an object"
         if self.json_schema is not None and (why := unwritable(dict(self.json_schema))):
             return f"json_schema {why}"
         if self.stop is not None and not (len(self.stop) <= 16 and all(isinstance(text, str) for text in self.stop)):
-            return f"stop == {_shown(list(self.stop))}, must be at most 16 texts"
+            return f"stop == {list(self.stop)!r:.80}, must be at most 16 texts"
         return ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,10 +134,6 @@ def _number(value: str | float, *, is_whole: bool) -> Any:
             return value
         value = float(value) if "." in value else int(value)
     return int(value) if is_whole and isinstance(value, float) and value.is_integer() else value
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:80]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +372,7 @@ class Generation:
     user_id, key_id, tags: Who asked, with which key, and for what.
     usages: The usage of each billed attempt, where there were several: tiers are per request.
     note: Events on its way, e.g. that a budget chose another model.
+    prompt_version: The prompt that its first turns are of, such as support@7; empty = of none that is kept here.
     tools, tool_calls: The tools offered, and the model's calls of them.
     damaged: The fields that the database holds in a form that cannot be read; they are empty here.
     """
@@ -408,6 +404,7 @@ class Generation:
     tags: tuple[str, ...] = ()
     usages: tuple[Usage, ...] = ()
     note: str = ""
+    prompt_version: str = ""
     text: str = ""
     thinking: str = ""
     messages: tuple[Message, ...] = ()

@@ -54,7 +54,7 @@ def check_own(kind: str, name: str) -> str:
     """
     if not isinstance(name, str) or not _OWN.fullmatch(name):
         raise InvalidRequest(
-            f"{str(name)[:60]!r} is no name for a {kind}: at most 80 letters, digits and . _ -, a letter or digit first."
+            f"{str(name)[:60]!r} is no name for a {kind}: at most 80 letters, digits, . _ -, not first a sign."
         )
     return name
 
