@@ -13,10 +13,18 @@ from functools import partial
 from typing import Any
 
 from core import clock
-from core.batches.lines import MAX_LINE_BYTES, AskedLine, LineReader, Validation, body_of, result_line, unasked_line
+from core.batches.lines import (
+    MAX_LINE_BYTES,
+    AskedLine,
+    LineReader,
+    Validation,
+    body_of,
+    origin_of,
+    result_line,
+    unasked_line,
+)
 from core.budgets.holds import Wanted
 from core.calls.call import Call
-from core.calls.origin import Origin
 from core.domain.batches.batch import Batch, BatchLine
 from core.domain.generation import Generation
 from core.domain.key import Key
@@ -30,7 +38,6 @@ from core.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from core.formats.text import MAX_TAGS
 from core.keys.rules import problem_of
 from core.runs.job import Closing, JobTools
 from core.storage.batches.batches import BatchStore
@@ -44,7 +51,6 @@ LOOK_S = 0.5  # how soon a cancellation is seen
 MAX_TRIES = 3  # of a line whose vendor fails, each with the attempts of any call
 MAX_WAITS = 50  # of a line whose vendor takes no more just now
 PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
-TAG = "batch"
 
 
 @dataclass(slots=True)
@@ -117,7 +123,7 @@ class LineAsker:
             if phase != "in_progress" or clock.now() >= batch.expires_at or (is_due and not lines and not tasks):
                 break
             if lines:
-                of.key, bodies = await asyncio.to_thread(self._read, batch, lines)
+                of.key, bodies = await asyncio.to_thread(self.read, batch, lines)
                 tasks |= {loop.create_task(self._line(of, *each)) for each in zip(lines, bodies, strict=True)}
             wait_s = min(LOOK_S, max(0.0, pace.until - loop.time())) or LOOK_S
             if tasks:
@@ -127,6 +133,16 @@ class LineAsker:
                     task.result()  # the database cannot be used: then all of it is taken up anew
             else:
                 await asyncio.sleep(wait_s)
+
+    async def phase(self, batch_id: str, start: int) -> str:
+        """Its phase; empty = it is no longer in this start."""
+        return (await self._claimed(batch_id, start, 0))[0]
+
+    async def understood(self, batch: Batch, body: dict[str, Any], key: Key | None, reader: LineReader) -> AskedLine:
+        """A line as its wire reads it. Raises: AimmError: It cannot be asked, or its key may not ask."""
+        if problem := problem_of(batch.key_id, key, clock.now()):
+            raise Conflict(problem)
+        return await reader.read(batch.endpoint, body, key, batch.headers)
 
     async def _claimed(self, batch_id: str, start: int, limit: int) -> tuple[str, list[BatchLine]]:
         """Others see at once that these are asked; a power cut may undo it, and then they are asked again."""
@@ -138,7 +154,7 @@ class LineAsker:
     def _claim_all(self, connection: Connection, wanted: Sequence[Any]) -> list[tuple[str, list[BatchLine]]]:
         return [self.store.claim(connection, *each) for each in wanted]
 
-    def _read(self, batch: Batch, lines: Sequence[BatchLine]) -> tuple[Key | None, list[dict[str, Any]]]:
+    def read(self, batch: Batch, lines: Sequence[BatchLine]) -> tuple[Key | None, list[dict[str, Any]]]:
         """The key of a batch as it stands, and the bodies of lines that follow each other closely."""
         first, last = lines[0].offset, max(line.offset + line.n_bytes for line in lines)
         if last - first > MAX_LINE_BYTES:
@@ -152,11 +168,9 @@ class LineAsker:
         """Ask one line, and write down what came of it."""
         batch, key = of.batch, of.key
         try:
-            if problem := problem_of(batch.key_id, key, clock.now()):
-                raise Conflict(problem)
-            asked = await of.reader.read(batch.endpoint, body, key, batch.headers)
+            asked = await self.understood(batch, body, key, of.reader)
         except AimmError as error:
-            await self._refuse(of, line, error)
+            await self.refuse(batch, line, of.start, of.reader, error)
             return
         handle: Future[Call] = Future()
         record = self._recorder(of, line, asked, handle)
@@ -169,7 +183,7 @@ class LineAsker:
             await asyncio.wait([asyncio.wrap_future(call.done)])
         except AimmError as error:
             handle.cancel()
-            await self._refuse(of, line, error)
+            await self.refuse(batch, line, of.start, of.reader, error)
             return
         unrecorded = call.done.exception()
         if unrecorded is not None and not isinstance(unrecorded, AimmError):
@@ -182,7 +196,7 @@ class LineAsker:
         if unrecorded is not None and (is_pressed or call.is_cancelled):  # nobody was asked
             await self._end(batch, line, of.start, {"state": "waiting"})
         elif unrecorded is not None:
-            await self._refuse(of, line, unrecorded)
+            await self.refuse(batch, line, of.start, of.reader, unrecorded)
         else:
             await asked.keep(call.result(0), call)
 
@@ -199,22 +213,35 @@ class LineAsker:
                     if self.store.end_line(connection, batch.id, line, start, state="waiting", n_tries=n_tries):
                         add_to_hold(connection, batch.id, line.worst_nano)  # what it had taken went with this call
                     return
-                status, body = asked.response(generation, call)
-                result = result_line(batch.id, line, status, generation.id, body)
-                state = "ok" if status < 400 else "failed"
-                self.store.end_line(
-                    connection, batch.id, line, start, state=state, generation_id=generation.id, result=result
-                )
+                self.write_result(connection, batch, line, start, asked, generation, call)
 
             return work
 
         return record
 
-    async def _refuse(self, of: Round, line: BatchLine, error: AimmError) -> None:
+    def write_result(  # noqa: PLR0913 - of one line
+        self,
+        connection: Connection,
+        batch: Batch,
+        line: BatchLine,
+        start: int,
+        asked: AskedLine,
+        generation: Generation,
+        call: Call,
+    ) -> bool:
+        """End a line with what came of its call; False = that is no longer to be done."""
+        status, body = asked.response(generation, call)
+        result = result_line(batch.id, line, status, generation.id, body)
+        state = "ok" if status < 400 else "failed"
+        values = {"state": state, "generation_id": generation.id, "result": result}
+        return self.store.end_line(connection, batch.id, line, start, **values)
+
+    async def refuse(self, batch: Batch, line: BatchLine, start: int, reader: LineReader, error: AimmError) -> None:
         """End a line that nobody was asked."""
-        status, body = of.reader.refusal(of.batch.endpoint, error)
-        values = {"state": "failed", "result": result_line(of.batch.id, line, status, "", body)}
-        await self._end(of.batch, line, of.start, values)
+        status, body = reader.refusal(batch.endpoint, error)
+        await self._end(
+            batch, line, start, {"state": "failed", "result": result_line(batch.id, line, status, "", body)}
+        )
 
     async def _end(self, batch: Batch, line: BatchLine, start: int, values: dict[str, Any]) -> None:
         await asyncio.wrap_future(
@@ -259,7 +286,7 @@ class LineAsker:
         found = []
         for line in await asyncio.to_thread(self.store.lost, batch.id, start):
             try:
-                key, [body] = await asyncio.to_thread(self._read, batch, [line])
+                key, [body] = await asyncio.to_thread(self.read, batch, [line])
                 found.append((line, await reader.read(batch.endpoint, body, key, batch.headers)))
             except AimmError:
                 await self._end(batch, line, line.start, {"state": "waiting"})
@@ -290,14 +317,6 @@ class LineAsker:
         while n := int(self._writer.run(work)):
             n_failed += n
         return n_failed
-
-
-def origin_of(origin: Origin, batch: Batch, line: BatchLine, key: Key | None) -> Origin:
-    """The origin of a line's call: whoever made the batch."""
-    tags = origin.tags if TAG in origin.tags or len(origin.tags) >= MAX_TAGS else (*origin.tags, TAG)
-    return replace(
-        origin, key=key, key_id=batch.key_id, tags=tags, ref_id=batch.id, ref_part=str(line.line), hold_id=batch.id
-    )
 
 
 def _wants_pause(error: AimmError) -> bool:

@@ -10,6 +10,7 @@ from core import clock
 from core.background import BackgroundLoop
 from core.batches.asking import LineAsker
 from core.batches.files import KEPT_S, RESULTS, new_file_id
+from core.batches.handing import BatchHander
 from core.batches.lines import LineReader, Validation, split
 from core.budgets.holds import Wanted
 from core.budgets.ledger import Ledger
@@ -44,6 +45,7 @@ class BatchJob:
         self._files = asker.files
         self._is_closing = asker.is_closing
         self._asker = asker
+        self._hander = BatchHander(tools, ledger, asker)
         self.reader: LineReader | None = None
 
     # The engine's questions
@@ -71,6 +73,10 @@ class BatchJob:
             return False
         if step == "validate":
             return batch.phase != "validating" or self._validated(batch, start, reader)
+        if batch.vendor_model:
+            if self._loop.run(self._hander.run(batch, start, reader)):
+                return True
+            batch = self.batch(run_id)
         for line, asked in self._loop.run(self._asker.take_over(batch, start, reader)):
             self._asker.record_lost(batch, line, asked)
         self._loop.run(self._asker.ask(batch, start, reader))
@@ -126,6 +132,7 @@ class BatchJob:
             check.refuse("empty_file", "The file holds no requests.")
         if not check.errors:
             self._add(batch, group, reader, check, wanted)
+        check.vendor_model = self._loop.run(self._hander.choose(batch, check))
         return self._begun(batch, start, check, wanted)
 
     def _add(
@@ -147,7 +154,10 @@ class BatchJob:
             if admission is not None and admission.kind == "wait" and time.monotonic() < until:
                 return False, admission
             values: dict[str, Any] = {"phase": "in_progress", "in_progress_at": clock.now_us(), "model": check.model}
-            values["n_total"] = check.n_lines
+            is_whole = admission is None or not admission.holds_rest  # else others are to answer a part
+            values |= {"n_total": check.n_lines, "vendor_model": check.vendor_model if is_whole else ""}
+            if check.vendor_model and not is_whole and batch.way:
+                check.refuse("vendor_batch_unavailable", "A budget lets another model answer what it cannot pay.")
             if admission is not None and admission.budget is not None:
                 check.refuse(*_refusal(admission, wanted))
             if check.errors:

@@ -1,18 +1,21 @@
 """The lines of a batch as its caller wrote them: read one by one, and refused in the words that OpenAI has for it."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from core.calls.call import Call
 from core.calls.origin import Origin
-from core.domain.batches.batch import BatchError, BatchLine
+from core.domain.batches.batch import Batch, BatchError, BatchLine
 from core.domain.generation import Chunk, Generation, Request
 from core.domain.key import Key
 from core.errors import AimmError
 from core.formats import strict_json as json
+from core.formats.text import MAX_TAGS
 
 MAX_LINES = 50_000
 MAX_LINE_BYTES = 8 * 1024 * 1024
+TAG = "batch"  # of its lines' calls
 MAX_ERRORS = 100  # more of them help nobody
 _BOM = b"\xef\xbb\xbf"
 
@@ -70,12 +73,12 @@ def split(pieces: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
 
 
 class Validation:
-    """The check of a whole file. model: The one that all lines name."""
+    """The check of a whole file. model: The one that all lines name. vendor_model: See Batch."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._ids: set[str] = set()
-        self.model = ""
+        self.model = self.vendor_model = ""
         self.n_lines = 0
         self.errors: list[BatchError] = []
 
@@ -150,6 +153,14 @@ def body_of(raw: bytes) -> dict[str, Any]:
     """The body of a line that was found to be right."""
     body: dict[str, Any] = json.loads(raw)["body"]
     return body
+
+
+def origin_of(origin: Origin, batch: Batch, line: BatchLine, key: Key | None) -> Origin:
+    """The origin of a line's call: whoever made the batch."""
+    tags = origin.tags if TAG in origin.tags or len(origin.tags) >= MAX_TAGS else (*origin.tags, TAG)
+    whole: dict[str, Any] = {"key_id": batch.key_id, "ref_id": batch.id, "hold_id": batch.id}
+    is_batched = batch.way == "vendor"  # else it may come to cost the full price
+    return replace(origin, key=key, tags=tags, ref_part=str(line.line), is_batched=is_batched, **whole)
 
 
 def result_line(batch_id: str, line: BatchLine, status: int, request_id: str, body: bytes) -> bytes:

@@ -12,7 +12,7 @@ from core.batches.files import PURPOSE, FileService, checked_life_s, is_owner
 from core.batches.job import BatchJob
 from core.batches.lines import LineReader
 from core.budgets.ledger import Ledger
-from core.domain.batches.batch import Batch
+from core.domain.batches.batch import WAY, Batch
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.runs.engine import RunEngine
@@ -134,4 +134,6 @@ def _checked(metadata: Any) -> Mapping[str, str] | None:
             f"metadata must be an object of at most {MAX_METADATA} texts, with names of at most {MAX_NAME} characters"
             f" and values of at most {MAX_VALUE}."
         )
+    if metadata.get(WAY, "vendor") not in ("vendor", "paced"):
+        raise InvalidRequest(f"metadata.{WAY} == {metadata[WAY][:40]!r}, must be vendor or paced.")
     return dict(metadata)

@@ -147,15 +147,25 @@ class Ledger:
         spenders = {*wanted.worst_nano, *wanted.unpriced}
         budgets = [budget for budget in covering(connection, spenders) if budget.binds]
         ledger_rows.lock_budgets(connection, [budget.id for budget in budgets])
-        now_us, rows = clock.now_us(), []
+        now_us, rows, is_short = clock.now_us(), [], False
         for budget in budgets:
             room = self._room(connection, budget, now_us, {}, now_us)
             nano, admission = wanted.judged(budget, room)
             if admission is not None:
                 return admission
+            is_short = is_short or (budget.action == "downgrade" and nano >= room.free_nano)
             rows.append(hold_row(hold_id, budget.id, periods.bucket_us(budget, now_us), nano))
         ledger_rows.reserve(connection, rows)
-        return Admission(kind="go")
+        return Admission(kind="go", holds_rest=is_short)
+
+    def renew_hold(self, connection: Connection, hold_id: str) -> None:
+        """Let money that is set aside count in the periods of now, where those of before are over."""
+        held, now_us, rows = ledger_rows.held(connection, [hold_id]), clock.now_us(), []
+        for budget in read_all(connection) if held else ():
+            at, nano = held.get((hold_id, budget.id), (now_us, 0))
+            if not periods.span_us(budget, now_us)[0] <= at <= now_us:
+                rows.append(hold_row(hold_id, budget.id, periods.bucket_us(budget, now_us), nano))
+        ledger_rows.reserve(connection, rows)
 
     def charge(self, connection: Connection, rows: Rows) -> None:
         """Charge calls that are put on record to their budgets and end their reservations."""

@@ -35,6 +35,7 @@ _TOLD: dict[Operation, str] = {
     "speech": "speech", "transcription": "transcriptions", "translation": "translations of sound",
 }  # fmt: skip
 MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
+BATCH = "batch"  # the tier of what a vendor's batch answers
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
 
 
@@ -89,6 +90,11 @@ class Admitter:
         call.state.turn_to(provider, model)
         return self._quote(call, provider, model)[1]
 
+    def planned(self, call: Call) -> Request:
+        """The request as the model in the call's state is sent it, without a look at any budget."""
+        assert call.state.provider is not None and call.state.model is not None  # noqa: S101 - set by the caller
+        return self._quote(call, call.state.provider, call.state.model)[0]
+
     async def _judged(self, state: Accumulator, quote: Quote, deadline: float) -> Admission:
         begun = time.monotonic()
         try:
@@ -108,8 +114,10 @@ class Admitter:
         """The request for a model with what it may cost at worst, shortened to the call's own cap."""
         state, origin = call.state, call.origin
         request = _fitted(call.request, state, provider, model)
-        tier = state.service_tier = _tier(request)
+        tier = state.service_tier = BATCH if origin.is_batched else _tier(request)
         prices = self._prices.possible(model.provider, model.name, state.created_at, tier)
+        if origin.is_batched:  # it is never served at another tier
+            prices = [price for price in prices if price.service_tier.startswith(BATCH)]
         billed = [*state.lost, *state.usages]
         spent = [cost_of(billed, price).cost_usd or Decimal(0) for price in prices] if billed else []
         spender = spender_of(origin, model)

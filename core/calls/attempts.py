@@ -52,6 +52,11 @@ class Attempts:
         finally:
             self._breakers.left(*name, call)
 
+    async def read(self, call: Call, request: Request) -> None:
+        """Bring an answer in for which nobody is waited. Raises: AimmError, or what its provider's session does."""
+        call.state.begin_attempt()
+        await self._attempt(call, request, time.monotonic() + self._timeout_s, None)
+
     async def _tried(self, call: Call, request: Request, name: tuple[str, str], times: Times) -> None:
         state = call.state
         while True:
@@ -108,9 +113,9 @@ class Attempts:
             call.state.vendor_s += time.monotonic() - begun
 
     async def _attempt(
-        self, call: Call, request: Request, deadline: float, timer: tuple[asyncio.Timeout, float]
+        self, call: Call, request: Request, deadline: float, timer: tuple[asyncio.Timeout, float] | None
     ) -> None:
-        state, (timeout, offset) = call.state, timer
+        state = call.state
         assert state.provider is not None and state.model is not None  # noqa: S101 - set by the caller
         held, is_raw, has_begun = b"", False, False
         timeout_s = max(0.001, deadline - time.monotonic())
@@ -130,7 +135,8 @@ class Attempts:
                 call.feed(chunk)
                 if not has_begun and state.has_output:
                     has_begun = True
-                    timeout.reschedule(deadline + offset)
+                    if timer is not None:
+                        timer[0].reschedule(deadline + timer[1])
         finally:
             state.end_attempt()
             await stream.aclose()

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from core.background import BackgroundLoop
 from core.budgets.ledger import Ledger
-from core.calls.admission import Admitter, check_parameters
+from core.calls.admission import BATCH, Admitter, check_parameters
 from core.calls.attempts import Attempts, Times
 from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
@@ -26,7 +27,7 @@ from core.calls.recording import Observer, OnRecord, Recorder, error_text
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
 from core.domain.budget import Quote
-from core.domain.generation import Generation, Request
+from core.domain.generation import Generation, Model, Request
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -43,7 +44,10 @@ from core.errors import (
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
 from core.keys.rules import check_model
-from core.storage.engine.writer import Writer
+from core.providers.batches import BatchApi, Carried
+from core.providers.http.given import Planned, Planning, Replay
+from core.providers.http.session import Session
+from core.storage.engine.writer import Work, Writer
 
 if TYPE_CHECKING:
     from core.providers.registry import Registry
@@ -173,9 +177,11 @@ class CallEngine:
             AimmError: It cannot be asked so.
         """
         self.check_models(origin, *named_models(request, origin))
+        return await self._admitter.worst(await self._at_target(request), origin)
+
+    async def _at_target(self, request: Request) -> Request:
         at_target = self._router.at_target
-        sent = at_target(request) if self._router.is_quick(request) else await asyncio.to_thread(at_target, request)
-        return await self._admitter.worst(sent, origin)
+        return at_target(request) if self._router.is_quick(request) else await asyncio.to_thread(at_target, request)
 
     def _start(self, call: Call, on_record: OnRecord | None) -> Call:
         with self._lock:
@@ -203,6 +209,61 @@ class CallEngine:
 
         self._loop.run(record())
         return call.result()
+
+    # What a vendor's batch answers: the same request, plan and record, and nobody is asked in between
+
+    async def batched_by(self, model: str) -> tuple[Model, BatchApi]:
+        """The model that a name stands for, and the batches of its vendor. Raises: AimmError: it has none."""
+        asked = Request(model=model, messages=())
+        request = await self._at_target(asked)
+        if not self._router.is_quick(asked):
+            raise InvalidRequest(f"{model} is under an experiment, which a vendor's batch cannot ask.")
+        provider, found = await self._registry.resolve(request.model)
+        if not isinstance(provider, Carried) or provider.batches is None:
+            raise InvalidRequest(f"{found.name} is answered by {found.provider}, which has no batches of its own.")
+        return found, provider.batches
+
+    async def plan(self, request: Request, origin: Origin, model: str) -> Planned:
+        """The request as it would be sent to a model, whatever its own name stands for by now. Raises: AimmError"""
+        try:
+            await self._attempts.read(*await self._unasked(request, origin, model, Planning()))
+        except Planned as planned:
+            return planned
+        raise InvalidRequest(f"{model} cannot be asked this in a batch.")
+
+    async def record_batched(
+        self,
+        request: Request,
+        origin: Origin,
+        model: str,
+        answer: Replay,
+        on_chunk: OnChunk,
+        on_record: Callable[[Call, Generation], Work],
+    ) -> Call:
+        """Put what a vendor's batch answered on record as the call that it is, at the price of batches."""
+        error: AimmError | None = None
+        call, planned = await self._unasked(request, origin, model, answer, on_chunk)
+        try:
+            await self._attempts.read(call, planned)
+        except AimmError as caught:
+            error = caught
+        state = call.state
+        _, mark, region = state.service_tier.partition("+")
+        state.service_tier, state.finished_at = f"{BATCH}{mark}{region}", state.started_at
+        await self.recorder.record(call, error, partial(on_record, call))
+        return call
+
+    async def _unasked(
+        self, request: Request, origin: Origin, model: str, session: Session, on_chunk: OnChunk | None = None
+    ) -> tuple[Call, Request]:
+        self.check_models(origin, *named_models(request, origin))
+        sent = replace(await self._at_target(request), model=model)
+        check_request(sent)
+        provider, found = await self._registry.resolve(model)
+        assert isinstance(provider, Carried)  # noqa: S101 - it has batches
+        call = Call(sent, origin, on_chunk)
+        call.state.turn_to(provider.over(session), found)
+        return call, self._admitter.planned(call)
 
     def running(self, call_id: str) -> Call | None:
         """The handle of a call of this process, running or recent."""

@@ -30,6 +30,7 @@ class Origin:
     hold_id: See Quote.
     variables: Those of the prompt that stands in the place of the model, or that an alias stands for.
     prompt_version: The prompt that the request was made of.
+    is_batched: Its vendor answers it in a batch, at the price of those.
     """
 
     source: Source = "python"
@@ -49,6 +50,7 @@ class Origin:
     hold_id: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
     prompt_version: str = ""
+    is_batched: bool = False
 
     def __post_init__(self) -> None:
         make_lists(self, "tags", "fallbacks")

@@ -58,8 +58,15 @@ _MAKES = (("tts", "output_audio"), ("image", "output_image"))
 # Under which word the catalogue keeps a tier.
 _CONTEXT = {(vendor, "batch"): "processing" for vendor in ("google", "openai", "anthropic")}
 _CONTEXT["anthropic", "fast"] = "speed"
-# Where the catalogue names no price for a tier and the vendor has one rule for all its models.
-_TIER_RULES = {("google", "batch"): Decimal("0.5"), ("google", "flex"): Decimal("0.5")}
+# Where the catalogue names no price for a tier and the vendor has one rule for all its models, since that day:
+# platform.openai.com/docs/guides/batch, platform.claude.com/docs/en/build-with-claude/batch-processing,
+# ai.google.dev/gemini-api/docs/batch-api and /flex-inference.
+_TIER_RULES = {
+    ("openai", "batch"): (date(2024, 4, 15), Decimal("0.5")),
+    ("anthropic", "batch"): (date(2024, 10, 8), Decimal("0.5")),
+    ("google", "batch"): (date(2025, 7, 7), Decimal("0.5")),
+    ("google", "flex"): (date(2025, 7, 7), Decimal("0.5")),
+}
 # What every token costs more where a request was kept in one country. A tier is written with it: `standard+us`.
 _REGIONS = {("anthropic", "us"): Decimal("1.1")}
 # Models that had one price everywhere before there was a choice.
@@ -169,8 +176,8 @@ class Catalogue:
         if service_tier != "standard":
             context = {_CONTEXT.get((vendor, service_tier), "service_tier"): service_tier}
             if not _has_variant(info, context, at):
-                rule = _TIER_RULES.get((vendor, service_tier))
-                if rule is None:
+                since, rule = _TIER_RULES.get((vendor, service_tier), (date.max, factor))
+                if at.date() < since:
                     return None
                 context, factor = None, rule
         price = _to_price(info.get_prices(at, context), _id(self.version, info.id), provider, info.id)

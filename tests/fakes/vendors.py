@@ -183,7 +183,7 @@ def failure(status: int, message: str, code: str = "", headers: dict[str, str] |
     return Reply(status=status, body={"error": {"message": message, "type": code, "code": code}}, headers=headers or {})
 
 
-from tests.fakes import responses  # noqa: E402 - which is written with the words above
+from tests.fakes import batches, responses  # noqa: E402 - which is written with the words above
 
 
 class FakeVendor:
@@ -202,6 +202,7 @@ class FakeVendor:
         self.cut_off = threading.Event()
         self.hold: threading.Event | None = None  # answers wait for it
         self._queue: deque[Reply] = deque()
+        self.batches = batches.FakeBatches(self._in_batch)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -220,6 +221,7 @@ class FakeVendor:
         self.stored.clear()
         self.headers.clear()
         self.cut_off.clear()
+        self.batches.forget()
         self.hold = None
 
     def pending(self) -> int:
@@ -239,6 +241,13 @@ class FakeVendor:
             return Reply(raw=made[0], content_type=made[1])
         return anthropic_answer() if path.endswith("/messages") else openai_answer()
 
+    def _in_batch(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """The status and the body of the answer to a line of a batch."""
+        reply = self.take(path, body)
+        as_one = as_message if path.endswith("/messages") else as_completion
+        as_one = responses.as_response if path.endswith("/responses") else as_one
+        return reply.status, reply.body if reply.body is not None else as_one(reply.events)
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -252,12 +261,31 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
             """Say nothing."""
 
         def do_GET(self) -> None:
-            if not self._authorised():
+            if not self._authorised() or self._batched(b""):
                 return
             self._json(200, {"data": [{"id": name, "display_name": name.title()} for name in fake.models]}, {})
 
+        def do_DELETE(self) -> None:
+            if self._authorised() and not self._batched(b""):
+                self._json(404, {"error": {"message": "Not found"}}, {})
+
+        def _batched(self, raw: bytes) -> bool:
+            """Answer what is about batches."""
+            if not fake.batches.owns(self.path):
+                return False
+            status, body = fake.batches.handle(self.command, self.path, self.headers["Content-Type"] or "", raw)
+            if body is None:
+                self._cut()
+            elif isinstance(body, bytes):
+                self._bytes(status, body, {"Content-Type": "application/octet-stream"})
+            else:
+                self._json(status, body, {})
+            return True
+
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
+            if fake.batches.owns(self.path) and (not self._authorised() or self._batched(raw)):
+                return
             kind = self.headers["Content-Type"]
             body = media.form(raw, kind) if kind.startswith("multipart/") else json.loads(raw)
             if not self._authorised():

@@ -196,8 +196,9 @@ def _batch_view(batch: Batch) -> dict[str, Any]:
         "request_counts": {"total": batch.n_total, "completed": batch.n_ok, "failed": batch.n_failed},
         "usage": _usage_view(batch),
         "metadata": batch.metadata,
-        # Its lines are calls like any others, at the price of any others.
-        "service_tier": "default",
+        # Asked one by one, its lines cost what any others do.
+        "service_tier": "batch" if batch.vendor_model else "default",
+        "vendor_batch_id": batch.vendor_id or None,
         "cost_usd": None if batch.usage is None else batch.usage["cost_usd"],
     }
 

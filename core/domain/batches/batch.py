@@ -8,6 +8,7 @@ from typing import Any, Literal
 Phase = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
 ]  # fmt: skip
+WAY = "aimm_batch"  # in a batch's metadata
 LineState = Literal["waiting", "running", "ok", "failed"]
 
 
@@ -30,6 +31,8 @@ class Batch:
     headers: Those of the request that made it, which hold for each of its lines.
     is_brief: Its texts are kept no longer than they are needed.
     output_s: For how long its results are kept.
+    vendor_model: `vendor/model` whose own batch answers it; empty = its lines are asked one by one.
+    vendor_id, vendor_at: That batch's id there, and when its creation was begun.
     usage: Tokens by kind and `cost_usd` (null = not known) of all its calls, once it has ended.
     """
 
@@ -58,7 +61,16 @@ class Batch:
     n_failed: int = 0
     output_file_id: str = ""
     error_file_id: str = ""
+    vendor_model: str = ""
+    vendor_id: str = ""
+    vendor_at: datetime | None = None
     usage: Mapping[str, Any] | None = None
+
+    @property
+    def way(self) -> Literal["vendor", "paced", ""]:
+        """The way that its caller wants it answered; empty = the best one."""
+        said = (self.metadata or {}).get(WAY, "")
+        return said if said in ("vendor", "paced") else ""  # type: ignore[return-value]  # narrowed just now
 
     @property
     def is_over(self) -> bool:

@@ -10,6 +10,7 @@ from core.errors import ProviderError
 from core.providers.anthropic.request import as_came, to_body, unsaid
 from core.providers.anthropic.response import Reader
 from core.providers.base import KeyCheck
+from core.providers.batches import Carried
 from core.providers.families import SHIPPED, Families
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
@@ -21,7 +22,7 @@ VERSION = "2023-06-01"
 _COUNTED = ("model", "messages", "system", "thinking", "tools", "tool_choice")  # what a count takes of a body
 
 
-class AnthropicProvider:
+class AnthropicProvider(Carried):
     """One key, one client."""
 
     name = "anthropic"

@@ -15,6 +15,7 @@ from core.errors import AimmError, ProviderError, ProviderTimeout
 from core.formats import strict_json as json
 from core.pricing.catalogue import normalise, shipped
 from core.providers.base import KeyCheck, uncached
+from core.providers.batches import Carried
 from core.providers.families import SHIPPED, Families
 from core.providers.gemini.errors import to_error
 from core.providers.gemini.request import as_came, to_body
@@ -30,7 +31,7 @@ MOST_EMBEDDINGS = 100  # of one request
 _NOT_TEXT = re.compile(r"embedding|tts|image|live|audio|robotics|aqa|veo|imagen|banana|omni|computer-use")
 
 
-class GeminiProvider:
+class GeminiProvider(Carried):
     """One key, one client; made on the event loop that uses it."""
 
     name = "gemini"
@@ -43,8 +44,8 @@ class GeminiProvider:
         self._api_key = api_key
         self._base_url = base_url
         self._client: Any = None
-        self._http: Any = None
-        self._wire = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
+        self._genai_http: Any = None
+        self._http = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         ask = self._by_client if request.native is None else self._by_wire
@@ -78,17 +79,17 @@ class GeminiProvider:
         body = self._body(request) if native is None else as_came(request, native)
         action = "streamGenerateContent?alt=sse" if request.is_streamed else "generateContent"
         reader = Candidates(request.n_answers)
-        async with self._wire.answer(f"/v1beta/models/{quote(request.model, safe='')}:{action}", body) as answer:
+        async with self._http.answer(f"/v1beta/models/{quote(request.model, safe='')}:{action}", body) as answer:
             if await answer.is_whole():
                 raw, values = await answer.whole()
-                self._wire.refuse_errors(values)
+                self._http.refuse_errors(values)
                 kept = raw if native and not request.is_streamed else None
                 for chunk in (*reader.read(as_ended(values), kept), *reader.end()):
                     yield chunk
                 return
             async for events in answer.events():
                 # Only what says something: google-genai takes a comment for a broken answer.
-                said, error = self._wire.until_error([event for event in events if event.value is not None])
+                said, error = self._http.until_error([event for event in events if event.value is not None])
                 is_passed = native is not None and request.is_streamed
                 # To be written anew for another wire, each event stays a chunk of its own.
                 for together in [said] if is_passed else [[event] for event in said]:
@@ -114,9 +115,9 @@ class GeminiProvider:
             return await self._embedded(native.body, model, path)
         for at in range(0, len(asked), MOST_EMBEDDINGS):
             batch = asked[at : at + MOST_EMBEDDINGS]
-            async with self._wire.answer(path, {"requests": batch}) as answer:
+            async with self._http.answer(path, {"requests": batch}) as answer:
                 _, [value, *_] = await answer.whole()
-                self._wire.refuse_errors([value])
+                self._http.refuse_errors([value])
                 vectors += [list(each["values"]) for each in value.get("embeddings") or ()]
             counted = to_usage(value.get("usageMetadata"))
             usage = usage + counted if usage is not None and counted is not None else None
@@ -129,9 +130,9 @@ class GeminiProvider:
         else:
             path = path.replace(":batchEmbedContents", ":embedContent")
             body = {**body, **({"model": model} if "model" in body else {})}
-        async with self._wire.answer(path, body) as answer:
+        async with self._http.answer(path, body) as answer:
             raw, [value, *_] = await answer.whole()
-            self._wire.refuse_errors([value])
+            self._http.refuse_errors([value])
         made = [*(value.get("embeddings") or ()), *([value["embedding"]] if "embedding" in value else ())]
         vectors = tuple(list(each["values"]) for each in made)
         usage = to_usage(value.get("usageMetadata"))
@@ -199,9 +200,9 @@ class GeminiProvider:
         return KeyCheck("works", f"The key works: {len(models)} text models; {name} answered.")
 
     async def close(self) -> None:
-        await self._wire.close()
-        if self._http is not None:
-            await self._http.aclose()
+        await self._http.close()
+        if self._genai_http is not None:
+            await self._genai_http.aclose()
 
     async def _one_token(self, name: str) -> None:
         request = Request(model=name, messages=(Message("user", "Hi"),), parameters=Parameters(max_tokens=1))
@@ -217,12 +218,12 @@ class GeminiProvider:
 
             from core.providers.gemini.transport import GenaiTransport
 
-            transport = GenaiTransport(self._wire, urlsplit(self._base_url).path.rstrip("/"))
+            transport = GenaiTransport(self._http, urlsplit(self._base_url).path.rstrip("/"))
             # With a client of its own, google-genai follows redirects, tries again, and asks by whatever is installed.
-            self._http = httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+            self._genai_http = httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
             # Whatever is left out here, the client reads from the environment: another address, version or a replay.
             options = types.HttpOptions(
-                base_url=self._base_url, api_version="v1beta", timeout=60_000, httpx_async_client=self._http
+                base_url=self._base_url, api_version="v1beta", timeout=60_000, httpx_async_client=self._genai_http
             )
             debug = client.DebugConfig(client_mode=None, replays_directory=None, replay_id=None)
             self._client = genai.Client(api_key=self._api_key, vertexai=False, http_options=options, debug_config=debug)

@@ -1,9 +1,10 @@
 """A vendor on plain HTTP: JSON in, JSON or server-sent events out, errors in our words."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from core.errors import AimmError, InvalidRequest, ProviderTimeout
 from core.formats import strict_json as json
@@ -23,17 +24,18 @@ class HttpVendor:
 
     async def get(self, path: str, timeout_s: float) -> Any:
         """The JSON at a path. Raises AimmError only."""
-        return await self._whole("GET", path, b"", timeout_s)
+        return await self.whole("GET", path, b"", timeout_s)
 
     async def post(
         self, path: str, body: Mapping[str, Any], timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Any:
         """The JSON answer to a JSON body. Raises AimmError only."""
-        return await self._whole("POST", path, _dumped(body), timeout_s, headers)
+        return await self.whole("POST", path, _dumped(body), timeout_s, headers)
 
-    async def _whole(
-        self, method: str, path: str, body: bytes, timeout_s: float, headers: Mapping[str, str] | None = None
+    async def whole(
+        self, method: str, path: str, body: Body, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Any:
+        """The JSON answer to any request. Raises AimmError only."""
         try:
             async with asyncio.timeout(timeout_s), self.exchange(method, path, body, headers) as answer:
                 return json.loads(await answer.raw())
@@ -61,6 +63,12 @@ class HttpVendor:
             raise unreadable(self.label, error) from None
         finally:
             incoming.release()
+
+    def over(self, session: Session) -> Self:
+        """The same vendor over another session."""
+        other = copy.copy(self)
+        other._session = session
+        return other
 
     async def close(self) -> None:
         await self._session.close()

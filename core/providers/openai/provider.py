@@ -8,12 +8,14 @@ from core.domain.generation import Chunk, Model, Native, Request
 from core.domain.operation import ADDRESS_OF, OPENAI_OPERATIONS, WRITING
 from core.errors import AimmError, InvalidRequest
 from core.providers.base import KeyCheck, uncached
+from core.providers.batches import Carried
 from core.providers.families import SHIPPED, Families
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import quota_of
 from core.providers.http.network import Network
 from core.providers.key_check import checked
 from core.providers.openai import media, responses
+from core.providers.openai.batches import OpenAIBatches
 from core.providers.openai.request import as_came, to_body
 from core.providers.openai.response import Choices, merged, to_text
 from core.providers.openai.responses import ResponseReader
@@ -23,7 +25,7 @@ LIST_TIMEOUT_S = 6.0
 _NOT_TEXT = re.compile(r"whisper|tts|dall-e|image|audio|realtime|moderation|transcribe|sora|babbage|davinci|instruct")
 
 
-class OpenAIProvider:
+class OpenAIProvider(Carried):
     """One server of the OpenAI wire.
 
     name: The provider in records and prices.
@@ -53,6 +55,8 @@ class OpenAIProvider:
         self._has_charged = False
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = HttpVendor(label or name, base_url, headers, network)
+        if name == "openai":  # whatever stands at its address in its place says itself whether it has them
+            self.batches = OpenAIBatches(self._http)
 
     def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         native, response = request.native_for("openai"), request.native_for("responses")

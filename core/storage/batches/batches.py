@@ -49,12 +49,18 @@ class BatchStore:
             return batch
         with self._database.read() as connection:
             n_ok, n_failed = counts(connection, batch.id)
-        return _to_batch(row, n_ok=n_ok, n_failed=n_failed)
+        # Of a vendor's batch the row says how far that is, before its results are here.
+        return _to_batch(row, n_ok=max(n_ok, batch.n_ok), n_failed=max(n_failed, batch.n_failed))
 
     def lost(self, batch_id: str, start: int) -> list[BatchLine]:
         """The lines that an earlier start has asked and not ended."""
         wanted = select(batch_lines).where(_l.batch_id == batch_id, _l.state == "running", _l.start < start)
         return [from_row(BatchLine, row) for row in self._database.rows(wanted.order_by(_l.line))]
+
+    def waiting(self, batch_id: str, after: int, limit: int) -> list[BatchLine]:
+        """Lines that nobody has asked or answered, in their order."""
+        wanted = select(batch_lines).where(_l.batch_id == batch_id, _l.state == "waiting", _l.line > after)
+        return [from_row(BatchLine, row) for row in self._database.rows(wanted.order_by(_l.line).limit(limit))]
 
     # In transactions
 
@@ -105,8 +111,9 @@ class BatchStore:
 
     @staticmethod
     def end_line(connection: Connection, batch_id: str, line: BatchLine, start: int, **values: Any) -> bool:
-        """Say what became of a line that is asked, if it is still in this start."""
-        mine = (_l.batch_id == batch_id, _l.line == line.line, _l.state == "running", _l.start == start)
+        """Say what became of a line that is asked, if it is still in this start; 0 = its vendor's batch has it."""
+        mine = [_l.batch_id == batch_id, _l.line == line.line]
+        mine += [_l.state == "running", _l.start == start] if start else [_l.state == "waiting"]
         return connection.execute(update(batch_lines).where(*mine).values(**values)).rowcount > 0
 
     @staticmethod

@@ -42,6 +42,8 @@ batches = table(
     small("n_total", "n_ok", "n_failed", default="0"),
     text("output_file_id", "error_file_id", default=""),
     text("usage", optional=True),  # JSON
+    text("vendor_model", "vendor_id", default=""),
+    number("vendor_at", optional=True),
     CheckConstraint("status IN ('queued', 'running', 'ended')", name="batch_status"),
 )
 Index("ix_batches_created", batches.c.created_at)

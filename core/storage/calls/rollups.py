@@ -30,7 +30,8 @@ TIMES = ("latency_sum_us", "latency_max_us", "latency_histogram", "ttft_histogra
 _KEYED = ("request_model", "provider", "source", "status", "error_class")
 _TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
 _PARTS = ("input_nano_usd", "cached_nano_usd", "saved_nano_usd")
-_COLUMNS = ("created_at", *_KEYED, *_TOKENS, *_PARTS, "cost_nano_usd", "cost_status", "latency_us", "ttft_us")
+_OTHERS = ("created_at", "cost_nano_usd", "cost_status", "service_tier", "latency_us", "ttft_us")
+_COLUMNS = (*_KEYED, *_TOKENS, *_PARTS, *_OTHERS)
 
 Row = dict[str, Any]
 
@@ -58,6 +59,8 @@ class Delta:
         for name in _PARTS:
             sums[name] += row[name]
         sums["n_estimated"] += row["cost_status"] == "estimated"
+        if row["service_tier"].startswith("batch"):  # answered at leisure: no sign of how fast the model is
+            return
         latency_us = row["latency_us"]
         sums["latency_sum_us"] += latency_us
         self.latency_min_us = min(self.latency_min_us, latency_us)

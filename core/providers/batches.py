@@ -1,0 +1,118 @@
+"""Vendors' own batches: many requests handed over at once, answered within a day for about half the price."""
+
+import copy
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Any, Literal, NamedTuple, Protocol, Self
+
+from core.formats import strict_json as json
+from core.providers.http.client import HttpVendor
+from core.providers.http.session import Body, Session
+
+ASK_S = 60.0  # for what is small
+SEND_S = 900.0  # for all lines
+PIECE_BYTES = 256 * 1024
+MAX_RESULT_BYTES = 64 * 1024 * 1024  # of a line
+# The codes of lines that a vendor never answered, by its words.
+UNANSWERED = {"expired": "batch_expired", "canceled": "batch_cancelled", "cancelled": "batch_cancelled"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorBatch:
+    """A batch as its vendor tells of it.
+
+    n_ok, n_failed: Its lines so far.
+    end: How it ended; empty = it has not, or not all of it can be read yet.
+    errors: (code, message) of why none of its lines was answered.
+    results: The paths at which they are read. files: The paths of what it keeps of ours.
+    """
+
+    id: str
+    n_ok: int = 0
+    n_failed: int = 0
+    end: Literal["", "completed", "failed", "expired", "cancelled"] = ""
+    errors: tuple[tuple[str, str], ...] = ()
+    results: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+class LineResult(NamedTuple):
+    """A line's result: an answer or an error as the vendor's wire has it; status 0 = it was never asked."""
+
+    custom_id: str
+    status: int
+    raw: bytes = b""
+    code: str = ""
+    message: str = ""
+
+
+class BatchApi(Protocol):
+    """A vendor's batches. joint: What stands between two lines. max_bytes: Of all lines together."""
+
+    joint: bytes
+    max_bytes: int
+
+    def takes(self, path: str) -> bool:
+        """Tell whether requests to this path can be in a batch."""
+
+    def line(self, custom_id: str, path: str, body: bytes) -> bytes:
+        """A request as a line."""
+
+    async def create(self, name: str, path: str, lines: IO[bytes]) -> VendorBatch:
+        """Hand lines over. name: By which `find` knows it again, and with which each custom_id begins."""
+
+    async def find(self, name: str, since: datetime, n_lines: int) -> VendorBatch | None:
+        """The batch that was created under a name, if it was."""
+
+    async def get(self, batch_id: str) -> VendorBatch: ...
+
+    async def cancel(self, batch_id: str) -> None: ...
+
+    def results(self, batch: VendorBatch) -> AsyncIterator[LineResult]:
+        """Results of its lines, in any order."""
+
+    async def forget(self, batch: VendorBatch) -> None:
+        """Let the vendor delete what it keeps of ours."""
+
+
+class Carried:
+    """A provider on HTTP. batches: Its own; None = it has none."""
+
+    _http: HttpVendor
+    batches: BatchApi | None = None
+
+    def over(self, session: Session) -> Self:
+        """The same provider over another session."""
+        other = copy.copy(self)
+        other._http = self._http.over(session)
+        return other
+
+
+def streamed(head: bytes, lines: IO[bytes], tail: bytes) -> tuple[Body, dict[str, str]]:
+    """Lines with what is around them as a body that is never whole in memory, and the header of its length."""
+    size = lines.seek(0, 2)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        lines.seek(0)
+        yield head
+        while piece := lines.read(PIECE_BYTES):
+            yield piece
+        yield tail
+
+    return pieces, {"content-length": str(len(head) + size + len(tail))}
+
+
+async def lines_of(http: HttpVendor, path: str) -> AsyncIterator[dict[str, Any]]:
+    """The JSON objects of a file of lines, one by one."""
+    async with http.exchange("GET", path, b"") as answer:
+        held = b""
+        while piece := await answer.read():
+            *lines, held = (held + piece).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield json.loads(line)
+            if len(held) > MAX_RESULT_BYTES:
+                raise ValueError("a line has no end")
+        if held.strip():
+            yield json.loads(held)

@@ -1,0 +1,203 @@
+"""Batches that are handed to their vendor's own: created once, half the price, each line told, whatever happens."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from core.domain.generation import Generation
+from tests.api.gateway.test_batches import CHAT, COST, WORST, begun, ended, line, results
+from tests.builders import CLAUDE, GPT, Running, running_gateway, until
+from tests.conftest import copied
+from tests.fakes.vendors import failure, openai_answer
+
+QUICK = {"POLL_S": 0.02, "LOOK_S": 0.02, "PAUSE_S": 0.02, "GRACE_S": 0.1}
+
+
+@pytest.fixture(scope="module")
+def own_gateway(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    url = copied(sqlite_template, tmp_path_factory.mktemp("vendor_batches"))
+    with running_gateway(url, call_timeout_s=6.0) as running:
+        running.mm.budgets.create("all", "1000", action="stop")
+        yield running
+
+
+@pytest.fixture
+def served(own_gateway: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
+    own_gateway.forget()
+    own_gateway.vendor.batches.is_on = True
+    for name, value in QUICK.items():
+        monkeypatch.setattr(f"core.batches.handing.{name}", value)
+    return own_gateway
+
+
+@pytest.fixture
+def client(served: Running) -> openai.OpenAI:
+    return served.client()
+
+
+def told(client: openai.OpenAI, batch: Any) -> dict[str, Any]:
+    """The error code, or the status, of each line by its custom_id."""
+    found = results(client, batch.output_file_id) + results(client, batch.error_file_id)
+    assert len({each["custom_id"] for each in found}) == len(found)
+    return {each["custom_id"]: (each["error"] or {}).get("code") or each["response"]["status_code"] for each in found}
+
+
+def calls(served: Running, batch: Any) -> list[Generation]:
+    return [served.mm.log.get(row.id) for row in served.mm.log.by_ref(batch.id)]
+
+
+def test_a_batch_of_one_vendor_is_its_own_batch_at_half_the_price(client: openai.OpenAI, served: Running):
+    batch = ended(client, begun(client, line("b"), line("a"), line("c"), metadata={"of": "today"}).id)
+
+    assert (batch.status, batch.service_tier, batch.metadata) == ("completed", "batch", {"of": "today"})
+    assert [each["custom_id"] for each in results(client, batch.output_file_id)] == ["b", "a", "c"]
+    assert served.vendor.batches.n_created == 1
+    assert served.vendor.requests == []  # nothing was asked one by one
+    assert [made["metadata"] for made in served.vendor.batches.made.values()] == [{"aimm_batch": batch.id}]
+    assert Decimal(batch.cost_usd) == COST * 3 / 2
+    assert {(call.service_tier, call.cost_usd, call.tags) for call in calls(served, batch)} == {
+        ("batch", COST / 2, ("batch",))
+    }
+    assert served.vendor.batches.files == {}  # nothing of it stays there
+    assert served.books_agree()
+
+
+@pytest.mark.parametrize(
+    "more", [{"metadata": {"aimm_batch": "paced"}}, {"extra_headers": {"x-aimm-fallbacks": CLAUDE}}]
+)
+def test_lines_are_asked_one_by_one_where_the_caller_wants_it(
+    client: openai.OpenAI, served: Running, more: dict[str, Any]
+):
+    batch = ended(client, begun(client, line("a"), **more).id)
+
+    assert (batch.service_tier, Decimal(batch.cost_usd)) == ("default", COST)
+    assert served.vendor.batches.n_created == 0
+
+
+def test_what_its_vendor_refuses_is_asked_one_by_one_unless_the_caller_insists(client: openai.OpenAI, served: Running):
+    served.vendor.batches.refuses = "Batches are not for you."
+    free = ended(client, begun(client, line("a")).id)
+    bound = ended(client, begun(client, line("a"), metadata={"aimm_batch": "vendor"}).id)
+
+    assert (free.status, free.service_tier, Decimal(free.cost_usd)) == ("completed", "default", COST)
+    assert bound.status == "failed"
+    assert "Batches are not for you." in bound.errors.data[0].message
+    assert served.books_agree()
+
+
+def test_a_model_without_batches_is_refused_only_to_who_insists(client: openai.OpenAI):
+    batch = ended(client, begun(client, line("a", model="sim-fast"), metadata={"aimm_batch": "vendor"}).id)
+
+    assert (batch.status, batch.errors.data[0].code) == ("failed", "vendor_batch_unavailable")
+    with pytest.raises(openai.BadRequestError, match="vendor or paced"):
+        begun(client, line("a"), metadata={"aimm_batch": "fast"})
+
+
+def test_refused_expired_and_missing_lines_are_each_named(client: openai.OpenAI, served: Running):
+    served.vendor.batches.expires, served.vendor.batches.drops = 1, 1
+    served.vendor.next(openai_answer(), failure(400, "Unsupported value: 'temperature'", "unsupported_value"))
+    batch = begun(client, *(line(name) for name in "abcd"), line("wrong", messages=[]))
+
+    batch = ended(client, batch.id)
+
+    assert batch.status == "expired"
+    assert told(client, batch) == {"a": 200, "b": 400, "c": "batch_expired", "d": "batch_expired", "wrong": 400}
+    assert [call.cost_usd for call in calls(served, batch)] == [COST / 2, 0]
+    assert Decimal(batch.cost_usd) == COST / 2
+    assert served.books_agree()
+
+
+def test_a_completed_batch_without_some_results_says_which(client: openai.OpenAI, served: Running):
+    served.vendor.batches.drops = 1
+    batch = ended(client, begun(client, line("a"), line("b")).id)
+
+    assert (batch.status, told(client, batch)) == ("completed", {"a": 200, "b": "batch_line_missing"})
+
+
+def test_a_cancellation_goes_on_to_the_vendor_and_what_it_answered_is_kept(client: openai.OpenAI, served: Running):
+    served.vendor.batches.holds = True
+    batch = begun(client, line("a"), line("b"))
+    assert until(lambda: served.vendor.batches.n_created == 1)
+    client.batches.cancel(batch.id)
+    assert until(lambda: [made["status"] for made in served.vendor.batches.made.values()] == ["cancelling"])
+    served.vendor.batches.holds = False
+
+    batch = ended(client, batch.id)
+
+    assert (batch.status, told(client, batch)) == ("cancelled", {"a": 200, "b": "batch_cancelled"})
+    assert Decimal(batch.cost_usd) == COST / 2
+    assert served.books_agree()
+
+
+def test_a_creation_whose_answer_is_lost_is_found_again_and_not_repeated(client: openai.OpenAI, served: Running):
+    served.vendor.batches.loses = 1
+
+    batch = ended(client, begun(client, line("a")).id)
+
+    assert (batch.status, batch.request_counts.completed) == ("completed", 1)
+    assert served.vendor.batches.n_created == 1
+
+
+def test_a_download_that_breaks_off_is_read_again_and_no_line_is_paid_twice(client: openai.OpenAI, served: Running):
+    served.vendor.batches.breaks = 2
+
+    batch = ended(client, begun(client, *(line(str(at)) for at in range(6))).id)
+
+    assert told(client, batch) == {str(at): 200 for at in range(6)}
+    assert len(calls(served, batch)) == 6
+    assert served.books_agree()
+
+
+def test_money_is_set_aside_at_the_price_of_batches_for_who_insists(served: Running):
+    key, secret = served.mm.keys.create("batched", scopes=["call"])
+    client, scope = served.client(secret), f"key:{key.id}"
+    budget = served.mm.budgets.create(scope, WORST * 2, scope=scope, action="stop").budget
+    served.vendor.batches.holds = True
+    batch = begun(client, *(line(str(n), max_tokens=1000) for n in range(3)), metadata={"aimm_batch": "vendor"})
+    assert until(lambda: served.vendor.batches.n_created == 1), client.batches.retrieve(batch.id).errors
+    reserved = served.mm.budgets.status(budget.id).reserved_usd
+    served.vendor.batches.holds = False
+    ended(client, batch.id)
+
+    assert WORST * 3 / 2 < reserved < WORST * 3 / 2 * Decimal("1.1")
+    status = served.mm.budgets.status(budget.id)
+    assert (status.spent_usd, status.reserved_usd) == (COST * 3 / 2, 0)
+    assert served.books_agree()
+
+
+def test_a_budget_that_leads_to_another_model_leaves_lines_to_be_asked(served: Running):
+    key, secret = served.mm.keys.create("downgraded", scopes=["call"])
+    scope = f"key:{key.id}"
+    served.mm.budgets.create(scope, WORST, scope=scope, action="downgrade", downgrade_to="sim-fast")
+
+    batch = ended(
+        served.client(secret), begun(served.client(secret), *(line(str(n), max_tokens=1000) for n in range(3))).id
+    )
+
+    assert (batch.status, batch.service_tier) == ("completed", "default")
+    assert served.vendor.batches.n_created == 0
+
+
+def test_responses_are_batched_too(client: openai.OpenAI, served: Running):
+    import json
+
+    asked = {"model": GPT, "input": "Hello"}
+    one = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": asked})
+
+    batch = ended(client, begun(client, one, endpoint="/v1/responses").id)
+
+    [found] = results(client, batch.output_file_id)
+    assert found["response"]["body"]["object"] == "response"
+    assert batch.service_tier == "batch"
+
+
+def test_the_log_of_a_batched_line_is_that_of_a_call(client: openai.OpenAI, served: Running):
+    batch = ended(client, begun(client, line("a"), endpoint=CHAT).id)
+
+    [call] = calls(served, batch)
+    assert (call.status, call.text, call.request_model, call.provider) == ("ok", "Hello there.", GPT, "openai")
+    assert (call.ref_id, call.ref_part, call.messages[0].text) == (batch.id, "1", "Hello")

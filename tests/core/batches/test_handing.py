@@ -1,0 +1,79 @@
+"""A batch at its vendor when our process is killed: it is created once, and each line is recorded and paid once."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.builders import GPT
+from tests.conftest import Open
+from tests.core.batches.sent import ended, results, serving
+from tests.fakes.vendors import KEY, FakeVendor
+
+N = 30
+COST = (10 * Decimal("0.0000025") + 5 * Decimal("0.00001")) / 2
+CHILD = """
+import os, sys, time
+from core import ModelManager
+from core.batches import handing
+from core.batches.asking import LineAsker
+from core.providers.openai.batches import OpenAIBatches
+from tests.builders import settings_of
+from tests.core.batches.sent import made, serving
+
+database_url, base_url, key, n, where = sys.argv[1:]
+handing.POLL_S = handing.LOOK_S = 0.02
+create, write, written = OpenAIBatches.create, LineAsker.write_result, []
+
+async def created(self, *given):
+    await create(self, *given)
+    os.kill(os.getpid(), 9)
+
+def some_written(self, *given):
+    written.append(1)
+    if len(written) > int(n) // 2:
+        os.kill(os.getpid(), 9)
+    return write(self, *given)
+
+if where == "created":
+    OpenAIBatches.create = created
+else:
+    LineAsker.write_result = some_written
+mm = serving(ModelManager.open(settings_of(database_url=database_url, openai_api_key=key, openai_base_url=base_url)))
+made(mm, ["gpt-4o"] * int(n))
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def vendor() -> Iterator[FakeVendor]:
+    fake = FakeVendor()
+    fake.batches.is_on = True
+    yield fake
+    fake.close()
+
+
+@pytest.mark.parametrize("where", ["created", "read"])
+def test_a_killed_process_neither_creates_a_batch_twice_nor_pays_a_line_twice(
+    open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, where: str
+):
+    address = f"{vendor.url}/v1"
+    asked = [sys.executable, "-c", CHILD, database_url, address, KEY, str(N), where]
+    done = subprocess.run(asked, timeout=120, capture_output=True)
+    assert done.returncode == -9, done.stderr.decode()
+    for name, value in {"POLL_S": 0.02, "LOOK_S": 0.02, "GRACE_S": 0.1}.items():
+        monkeypatch.setattr(f"core.batches.handing.{name}", value)
+
+    mm = serving(open_manager(database_url, openai_api_key=KEY, openai_base_url=address))
+    [[batch], _] = mm.batches.page(None, 10)
+    batch = ended(mm, batch.id)
+
+    assert vendor.batches.n_created == 1
+    assert (batch.phase, batch.n_ok, batch.n_failed, batch.vendor_model) == ("completed", N, 0, f"openai/{GPT}")
+    assert [each["custom_id"] for each in results(mm, batch.output_file_id)] == [str(at) for at in range(N)]
+    assert Counter(call.ref_part for call in mm.log.by_ref(batch.id)) == Counter(str(at + 1) for at in range(N))
+    assert batch.usage is not None and Decimal(batch.usage["cost_usd"]) == COST * N
+    assert mm.monitoring.differences() == []
