@@ -26,8 +26,13 @@ def enter(page: str, names: Collection[str]) -> None:
     is_other = st.session_state.get(_PAGE) != page
     st.session_state[_PAGE], st.session_state[_NAMES] = page, list(names)
     ctx = get_script_run_ctx()
-    if ctx and is_other and not any(name in st.query_params for name in names):
+    is_named = any(name in st.query_params for name in names)
+    if ctx and is_other and not is_named:
         ctx.is_history_navigation = False
+    if is_other and is_named:  # a link says all of what it leads to
+        for name in [name for name in names if not st.query_params.get(name)]:
+            st.session_state.pop(f"address_{page}_{name}", None)
+            st.session_state.pop(name, None)
     for name in [name for name in st.query_params if name not in names]:
         del st.query_params[name]
 

@@ -90,8 +90,8 @@ def has_demo() -> bool:
     return manager().demo.is_present()
 
 
-@st.cache_data(ttl=5, show_spinner=False)
 def has_calls(simulated: bool) -> bool:
+    """Not kept: what is first shown rests on it, and it is found in an index."""
     return manager().monitoring.has_any(simulated=simulated)
 
 

@@ -88,7 +88,8 @@ def test_a_key_ends_with_the_second_click(browser: "BrowserContext", address: st
     key, secret = made["key"], {"x-api-key": made["secret"]}
     with walking(browser, address) as walker:
         walker.open("Gateway")
-        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 60, "y": 60})
+        walker.sees("Click a key to see its limits")
+        walker.page.locator(".st-key-gateway_keys [data-testid=stDataFrame]").click(position={"x": 60, "y": 60})
         walker.page.get_by_text("stops working within a second").click()
         assert httpx2.get(f"{address}/v1/models", headers=secret).status_code == 200
 

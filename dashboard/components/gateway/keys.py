@@ -120,7 +120,7 @@ def _one(key: Key) -> None:
         "pages/log.py",
         label="Calls of this key",
         icon=":material/list:",
-        query_params={"log_key": log.key_labels()[key.id]},
+        query_params={"log_key": log.key_labels().get(key.id, key.name)},
     )
     if key.revoked_at is not None:
         st.info(f"Revoked at {formatting.when(key.revoked_at)}.", icon=":material/block:")

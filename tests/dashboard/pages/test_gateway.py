@@ -194,6 +194,7 @@ def test_a_key_that_cannot_be_is_refused_in_words(app: AppTest, mm: ModelManager
 
 
 def test_a_key_is_changed_and_revoked_by_name(app: AppTest, mm: ModelManager):
+    show(app, "log")  # which keeps the names of keys for a while
     key, _ = mm.keys.create("ci", tags=("build",))
     mm.budgets.create("ci's", "5", scope=f"key:{key.id}", action="stop")
     show(app, "gateway")

@@ -1,12 +1,15 @@
 """The Log: its filters, its sums, and the drawer."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.calls.origin import Origin
+from core.domain.metrics import Window
 from dashboard import process
+from dashboard.components.monitoring.breakdown import query_of
 from tests.pages import show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
@@ -58,6 +61,22 @@ def test_each_filter_is_a_chip_that_takes_it_away(app: AppTest):
     app.button(key="log_clear").click().run()
     assert "**3** calls" in texts(app)
     assert not [b for b in app.button if "log_without" in b.key]
+
+
+def test_a_link_shows_what_it_says_without_the_filters_of_the_one_before(app: AppTest):
+    process.manager().generate("Hello", model="sim-fast")
+    app.query_params["log_status"], app.query_params["log_user"] = "failed", "ada"
+    show(app, "log")
+    show(app, "budgets")
+    show(app, "log")  # by the navigation: as it was left
+    assert [b.key for b in app.button if "log_without" in b.key] == ["log_without_status", "log_without_user"]
+
+    show(app, "budgets")
+    now = datetime.now(UTC)
+    app.query_params.update(query_of(Window(now - timedelta(hours=1), now + timedelta(hours=1)), simulated=True))
+    show(app, "log")
+    assert [b.key for b in app.button if "log_without" in b.key] == ["log_without_range", "log_without_calls"]
+    assert len(app.dataframe[0].value) == 1
 
 
 def test_a_model_that_was_asked_can_be_filtered_when_it_cannot_be_asked(app_with_gemini: AppTest):
