@@ -37,6 +37,7 @@ POLL_S, LOOK_S = 30.0, 1.0  # how soon an end is seen, and a cancellation
 PAUSE_S = 10.0  # after a fault of the vendor's
 GRACE_S = 60.0  # in which a creation of which nothing was heard may still take place
 LATE_S = 86_400.0  # after a batch's own time, in which its vendor may still say how it ended
+MAX_READS = 100  # of results that break off
 GONE = 3  # answers that there is no such batch, after which that is believed
 LINES_AT_ONCE = 200
 WIDTH = 16  # results that are recorded at the same time
@@ -164,7 +165,7 @@ class BatchHander:
     # The way to its end
 
     async def _awaited(self, of: _Handed, found: VendorBatch) -> VendorBatch | None:
-        """The batch once it has ended; None = its vendor does not know it, or it is not ours. Raises: Closing."""
+        """The batch once it has ended, or its vendor does not know it; None = it is not ours. Raises: Closing."""
         batch, n_gone, is_told, is_first = of.batch, 0, False, not of.batch.vendor_id
         while not found.end:
             if not is_first:
@@ -189,7 +190,7 @@ class BatchHander:
             await self._pause(POLL_S, of if not to_end else None)
         if found.errors and not (found.n_ok or found.n_failed):
             raise _Refused(*found.errors)
-        return found if found.end else None
+        return VendorBatch(id=found.id, end="completed") if n_gone >= GONE else found if found.end else None
 
     async def _pause(self, seconds: float, of: _Handed | None = None) -> None:
         """Wait. of: No longer than until it is cancelled. Raises: Closing."""
@@ -206,7 +207,7 @@ class BatchHander:
     async def _read(self, of: _Handed, found: VendorBatch) -> None:
         """Record each line that has a result, and say of which there should be one. Raises: Closing."""
         untold = await self._recorded(of, found)
-        for line in untold if found.end == "completed" else ():
+        for line in untold if found.end in ("completed", "failed") else ():
             message = f"Its vendor's batch {found.id} ended without a result for this line."
             await self._unanswered(of.batch, line, "batch_line_missing", message)
         if found.end == "cancelled":
@@ -236,7 +237,7 @@ class BatchHander:
 
     async def _results(self, of: _Handed, found: VendorBatch) -> AsyncIterator[LineResult]:
         """Results of lines, from the first one again where the vendor's answer broke off. Raises: Closing."""
-        while True:
+        for _ in range(MAX_READS):
             try:
                 async for result in of.api.results(found):
                     yield result

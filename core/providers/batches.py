@@ -10,6 +10,7 @@ from core.formats import strict_json as json
 from core.providers.http.client import HttpVendor
 from core.providers.http.session import Body, Session
 
+End = Literal["", "completed", "failed", "expired", "cancelled"]
 ASK_S = 60.0  # for what is small
 SEND_S = 900.0  # for all lines
 PIECE_BYTES = 256 * 1024
@@ -31,7 +32,7 @@ class VendorBatch:
     id: str
     n_ok: int = 0
     n_failed: int = 0
-    end: Literal["", "completed", "failed", "expired", "cancelled"] = ""
+    end: End = ""
     errors: tuple[tuple[str, str], ...] = ()
     results: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from tests.fakes import media
+from tests.fakes import media, refusals
 
 OVER = ("completed", "failed", "expired", "cancelled", "ended")
 
@@ -54,11 +54,16 @@ class FakeBatches:
                 return 0, None
             return 200, self._view(made)
         if not batch_id:
+            for each in self.made.values():  # time goes on
+                self._move(each)
             return 200, {"data": [self._view(made) for made in reversed(self.made.values())], "has_more": False}
         if (made := self.made.get(batch_id)) is None:  # type: ignore[assignment]
             return 404, {"error": {"message": f"No batch found with id '{batch_id}'.", "type": "invalid_request_error"}}
         if deed == "cancel":
             return self._cancel(made)
+        if method == "DELETE":
+            del self.made[batch_id]
+            return 200, {"id": batch_id, "type": "message_batch_deleted"}
         if deed == "results":
             return 200, self._cut("".join(json.dumps(each) + "\n" for each in made["results"]).encode())
         self._move(made)
@@ -121,6 +126,11 @@ class FakeBatches:
             return {"error": "requests: custom_id must be unique and match '^[a-zA-Z0-9_-]{1,64}$'"}
         if any(each["params"].get("stream") for each in body["requests"]):
             return {"error": "requests.0.params.stream: must be false"}
+        refused = (
+            refusals.by_anthropic(each["params"], {"anthropic-version": "2023-06-01"}) for each in body["requests"]
+        )
+        if any(words := next(filter(None, refused), "")):
+            return {"error": words}
         lines = [
             {"custom_id": each["custom_id"], "url": "/v1/messages", "body": each["params"]} for each in body["requests"]
         ]
@@ -211,3 +221,79 @@ def _anthropic_result(line: dict[str, Any], status: int, body: Any) -> dict[str,
         return {"custom_id": line["custom_id"], "result": {"type": "succeeded", "message": message}}
     error = {"type": "error", "error": {"type": "invalid_request_error", **body["error"]}}
     return {"custom_id": line["custom_id"], "result": {"type": "errored", "error": error}}
+
+
+class FakeGeminiBatches:
+    """Gemini's: operations, whose results come in another order. `keyless`: so many results lack their key."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.made: dict[str, dict[str, Any]] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        self.made.clear()
+        self.is_on = self.holds = self.in_file = False
+        self.n_created = self.loses = self.expires = self.drops = self.keyless = 0
+
+    def owns(self, path: str) -> bool:
+        return ":batchGenerateContent" in path or bool(re.match(r"/(download/)?v1beta/(batches|files)", path))
+
+    def handle(self, method: str, path: str, raw: bytes) -> tuple[int, Any]:
+        if not self.is_on:
+            return 404, {"error": {"code": 404, "status": "NOT_FOUND", "message": f"{path} is not found."}}
+        if path.endswith(":batchGenerateContent"):
+            return self._create(json.loads(raw))
+        name, _, deed = path.partition("?")[0].removeprefix("/v1beta/").partition(":")
+        if name == "batches":
+            return 200, {"operations": [self._view(made) for made in reversed(self.made.values())]}
+        if path.startswith("/download/"):
+            lines = self.made[path.rpartition("/")[2].partition(":")[0]]["results"]
+            return 200, "".join(json.dumps({"key": e.pop("metadata")["key"], **e}) + "\n" for e in lines).encode()
+        if (made := self.made.get(name.removeprefix("batches/"))) is None:
+            return 404, {"error": {"code": 404, "status": "NOT_FOUND", "message": f"{name} is not found."}}
+        if method == "DELETE":
+            del self.made[made["id"]]
+            return 200, {}
+        if deed == "cancel":
+            made["state"] = "CANCELLING"
+            return 200, {}
+        if made["state"] in ("PENDING", "RUNNING", "CANCELLING") and not self.holds:
+            self._end(made)
+        return 200, self._view(made)
+
+    def _create(self, body: dict[str, Any]) -> tuple[int, Any]:
+        batch = body.get("batch") or {}
+        requests = ((batch.get("inputConfig") or {}).get("requests") or {}).get("requests")
+        if set(body) != {"batch"} or not batch.get("displayName") or not requests:
+            words = "batch.displayName and batch.inputConfig are required."
+            return 400, {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": words}}
+        made = {"id": f"b{self.n_created}", "name": batch["displayName"], "state": "PENDING", "requests": requests}
+        self.n_created += 1
+        self.made[made["id"]] = made
+        if self.loses:
+            self.loses -= 1
+            return 0, None
+        return 200, self._view(made)
+
+    def _end(self, made: dict[str, Any]) -> None:
+        is_cancelled = made["state"] == "CANCELLING"
+        asked = made["requests"][:1] if is_cancelled else made["requests"]
+        found = []
+        for each in asked[: len(asked) - self.expires - self.drops]:
+            status, body = self._answer(each["request"])
+            said = {"response": body} if status == 200 else {"error": {"code": 3, "message": body["error"]["message"]}}
+            found.append({**said, "metadata": each["metadata"]})
+        for each in found[: self.keyless]:
+            del each["metadata"]
+        made["results"] = found[::-1]
+        made["state"] = "CANCELLED" if is_cancelled else "EXPIRED" if self.expires else "SUCCEEDED"
+
+    def _view(self, made: dict[str, Any]) -> dict[str, Any]:
+        state = "RUNNING" if made["state"] == "CANCELLING" else made["state"]
+        told = {"state": f"BATCH_STATE_{state}", "displayName": made["name"]}
+        view = {"name": f"batches/{made['id']}", "metadata": told}
+        if "results" in made:
+            inline = {"inlinedResponses": {"inlinedResponses": made["results"]}}
+            view |= {"done": True, "response": {"responsesFile": f"files/{made['id']}"} if self.in_file else inline}
+        return view

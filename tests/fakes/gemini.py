@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.fakes.batches import FakeGeminiBatches
+
 KEY = "AIzaTestKeyOfTheFakeServer0123456789abc"
 MODELS = ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.5-flash-lite", "gemini-3.5-flash", "gemini-unpriced-1")
 
@@ -125,6 +127,7 @@ class FakeGemini:
         self.headers: list[dict[str, str]] = []
         self.cut_off = threading.Event()  # set when a client left in the middle of an answer
         self._queue: deque[Reply] = deque()
+        self.batches = FakeGeminiBatches(self._in_batch)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -146,6 +149,7 @@ class FakeGemini:
         self.requests.clear()
         self.headers.clear()
         self.cut_off.clear()
+        self.batches.forget()
 
     def take(self, path: str = "", body: dict[str, Any] | None = None) -> Reply:
         if self._queue:
@@ -159,6 +163,10 @@ class FakeGemini:
         if path.endswith(":embedContent"):
             return Reply(body={"embedding": {"values": [0.25, -0.5, 9.0]}})
         return Reply(body={"totalTokens": 7}) if path.endswith(":countTokens") else answer()
+
+    def _in_batch(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        reply = self.take(":generateContent", body)
+        return reply.status, reply.body if reply.body is not None else as_response(reply.events)
 
     def pending(self) -> int:
         """How many queued replies nobody has asked for."""
@@ -177,7 +185,7 @@ def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
             """Say nothing."""
 
         def do_GET(self) -> None:
-            if not self._authorised():
+            if not self._authorised() or self._batched(b""):
                 return
             models = [
                 {
@@ -191,10 +199,28 @@ def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
             ]
             self._json(200, {"models": models}, {})
 
+        def do_DELETE(self) -> None:
+            if self._authorised():
+                self._batched(b"")
+
+        def _batched(self, raw: bytes) -> bool:
+            """Answer what is about batches."""
+            if not fake.batches.owns(self.path):
+                return False
+            status, body = fake.batches.handle(self.command, self.path, raw)
+            if body is None:
+                self._cut()
+            elif isinstance(body, bytes):
+                self._bytes(status, body, {})
+            else:
+                self._json(status, body, {})
+            return True
+
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if not self._authorised():
+            raw = self.rfile.read(int(self.headers["Content-Length"]))
+            if not self._authorised() or self._batched(raw):
                 return
+            body = json.loads(raw)
             fake.requests.append({"path": self.path, "body": body})
             fake.headers.append(dict(self.headers))
             model = self.path.rpartition("/")[2].partition(":")[0]

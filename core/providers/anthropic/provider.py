@@ -7,6 +7,7 @@ from typing import Any
 from core.domain.generation import Chunk, Model, Request
 from core.domain.operation import Operation
 from core.errors import ProviderError
+from core.providers.anthropic.batches import AnthropicBatches
 from core.providers.anthropic.request import as_came, to_body, unsaid
 from core.providers.anthropic.response import Reader
 from core.providers.base import KeyCheck
@@ -34,6 +35,7 @@ class AnthropicProvider(Carried):
     def __init__(self, api_key: str, base_url: str, network: Network | None = None) -> None:
         headers = {"x-api-key": api_key, "anthropic-version": VERSION}
         self._http = HttpVendor("Anthropic", base_url, headers, network)
+        self.batches = AnthropicBatches(self._http)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         native, reader = request.native_for("anthropic"), Reader()

@@ -17,6 +17,7 @@ from core.pricing.catalogue import normalise, shipped
 from core.providers.base import KeyCheck, uncached
 from core.providers.batches import Carried
 from core.providers.families import SHIPPED, Families
+from core.providers.gemini.batches import GeminiBatches
 from core.providers.gemini.errors import to_error
 from core.providers.gemini.request import as_came, to_body
 from core.providers.gemini.response import Candidates, Reader, as_ended
@@ -46,6 +47,7 @@ class GeminiProvider(Carried):
         self._client: Any = None
         self._genai_http: Any = None
         self._http = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
+        self.batches = GeminiBatches(self._http)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
         ask = self._by_client if request.native is None else self._by_wire

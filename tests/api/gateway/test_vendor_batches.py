@@ -10,9 +10,10 @@ import pytest
 
 from core.domain.generation import Generation
 from tests.api.gateway.test_batches import CHAT, COST, WORST, begun, ended, line, results
-from tests.builders import CLAUDE, GPT, Running, running_gateway, until
+from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway, until
 from tests.conftest import copied
-from tests.fakes.vendors import failure, openai_answer
+from tests.fakes import gemini as gemini_fake
+from tests.fakes.vendors import anthropic_answer, failure, openai_answer
 
 QUICK = {"POLL_S": 0.02, "LOOK_S": 0.02, "PAUSE_S": 0.02, "GRACE_S": 0.1}
 
@@ -28,7 +29,7 @@ def own_gateway(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def served(own_gateway: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     own_gateway.forget()
-    own_gateway.vendor.batches.is_on = True
+    own_gateway.vendor.batches.is_on = own_gateway.gemini.batches.is_on = True
     for name, value in QUICK.items():
         monkeypatch.setattr(f"core.batches.handing.{name}", value)
     return own_gateway
@@ -193,6 +194,77 @@ def test_responses_are_batched_too(client: openai.OpenAI, served: Running):
     [found] = results(client, batch.output_file_id)
     assert found["response"]["body"]["object"] == "response"
     assert batch.service_tier == "batch"
+
+
+# Anthropic and Gemini, whom the lines are translated for
+
+CLAUDES = 10 * Decimal("0.000003") + 5 * Decimal("0.000015")
+FLASHS = 10 * Decimal("0.0000003") + 5 * Decimal("0.0000025")
+
+
+def batches_of(served: Running, model: str) -> Any:
+    return served.gemini.batches if model == FLASH else served.vendor.batches
+
+
+@pytest.mark.parametrize(("model", "cost"), [(CLAUDE, CLAUDES), (FLASH, FLASHS)])
+def test_the_others_batches_cost_half_too(client: openai.OpenAI, served: Running, model: str, cost: Decimal):
+    batch = ended(client, begun(client, *(line(name, model=model) for name in "abc")).id)
+
+    assert (batch.status, batch.service_tier) == ("completed", "batch")
+    assert [each["custom_id"] for each in results(client, batch.output_file_id)] == ["a", "b", "c"]
+    assert Decimal(batch.cost_usd) == cost * 3 / 2
+    assert {call.service_tier for call in calls(served, batch)} == {"batch"}
+    assert (served.vendor.requests, served.gemini.requests) == ([], [])
+    assert batches_of(served, model).n_created == 1
+    assert batches_of(served, model).made == {}  # nothing of it stays there
+    assert served.books_agree()
+
+
+@pytest.mark.parametrize("model", [CLAUDE, FLASH])
+def test_the_others_lines_are_each_named_and_lost_creations_found(client: openai.OpenAI, served: Running, model: str):
+    fake = batches_of(served, model)
+    fake.expires, fake.loses = 1, 1
+    if model == CLAUDE:
+        served.vendor.next(anthropic_answer(), failure(400, "max_tokens: too many"))
+    else:
+        served.gemini.next(gemini_fake.answer(), gemini_fake.error(400, "INVALID_ARGUMENT", "max_tokens: too many"))
+
+    batch = ended(client, begun(client, *(line(name, model=model) for name in "abc")).id)
+
+    assert (batch.status, told(client, batch)) == ("expired", {"a": 200, "b": 400, "c": "batch_expired"})
+    failed = {each["custom_id"]: each for each in results(client, batch.error_file_id)}
+    assert "max_tokens: too many" in failed["b"]["response"]["body"]["error"]["message"]
+    assert fake.n_created == 1
+    assert served.books_agree()
+
+
+@pytest.mark.parametrize("model", [CLAUDE, FLASH])
+def test_the_others_are_cancelled_too(client: openai.OpenAI, served: Running, model: str):
+    fake = batches_of(served, model)
+    fake.holds = True
+    batch = begun(client, line("a", model=model), line("b", model=model))
+    assert until(lambda: fake.n_created == 1)
+    client.batches.cancel(batch.id)
+    [made] = fake.made.values()
+    assert until(lambda: "cancelling" in (made.get("status"), made.get("state", "").lower()))
+    fake.holds = False
+
+    batch = ended(client, batch.id)
+
+    assert (batch.status, told(client, batch)) == ("cancelled", {"a": 200, "b": "batch_cancelled"})
+    assert served.books_agree()
+
+
+def test_geminis_results_are_read_from_a_file_and_one_without_its_key_is_nobodys(
+    client: openai.OpenAI, served: Running
+):
+    served.gemini.batches.in_file = True
+    filed = ended(client, begun(client, line("a", model=FLASH)).id)
+    served.gemini.batches.in_file, served.gemini.batches.keyless = False, 1
+    keyless = ended(client, begun(client, line("a", model=FLASH), line("b", model=FLASH)).id)
+
+    assert told(client, filed) == {"a": 200}
+    assert told(client, keyless) == {"a": "batch_line_missing", "b": 200}
 
 
 def test_the_log_of_a_batched_line_is_that_of_a_call(client: openai.OpenAI, served: Running):
