@@ -1,4 +1,4 @@
-"""The decision about one metric of two runs on the same items: what differs, is it real, is it worse than allowed. Pure.
+"""The decision about one metric of two runs on the same items: is it real, and is it worse than allowed. Pure.
 
 Two rules. Alarm (the default): red only if the candidate is shown to be worse and its observed drop passes the margin.
 Strict: red unless the drop is shown to be smaller than the margin; honest only with thousands of items.
@@ -71,7 +71,7 @@ def compare(
     """Compare item means in the same order.
 
     Pass or fail with one repetition goes to McNemar's test (mid-p) and Tango's interval; all else to the t test on item
-    means. Where fewer than ten items differ, t claims nothing: the p values are exact ones over the signs of the
+    means. Where fewer than ten items differ, t claims nothing: the p values are exact, over the signs of the
     differences, the interval is the plus interval.
 
     Args:
