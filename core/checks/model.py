@@ -97,7 +97,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of the call beside its answer, and who may be asked. None = not known."""
+    """The facts of a call beside its answer, and who may be asked. None = not known."""
 
     latency_ms: float | None = None
     cost_usd: float | None = None
