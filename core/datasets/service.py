@@ -25,7 +25,7 @@ AT_ONCE = 1000
 
 
 class Remarks(NamedTuple):
-    """What is kept of a version beside its rows."""
+    """Words that are kept of a version beside its rows."""
 
     origin: str = ""
     note: str = ""
