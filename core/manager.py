@@ -24,6 +24,7 @@ from core.demo import Demo
 from core.domain.experiment import Variant
 from core.domain.generation import Source
 from core.domain.key import Key
+from core.evaluation.service import EvaluationService, Library
 from core.experiments.rollout import AliasService
 from core.experiments.routing import TrafficRouter
 from core.experiments.service import Experiments
@@ -98,11 +99,11 @@ class ModelManager(CallMethods):
         self._ledger = Ledger(*self._db, self._presence)
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
+        self.traffic = TrafficRouter(*self._db)
         self.keys = KeyService(*self._db)
         self.logins = LoginService(*self._db)
         self.requests = RequestKeeper(*self._db, self._presence)
         self.prompts = PromptService(*self._db)
-        self.traffic = TrafficRouter(*self._db, self.prompts.get, lambda: self.models.default())
         self.datasets = DatasetService(*self._db)
 
     def _open_money(self) -> None:
@@ -161,13 +162,21 @@ class ModelManager(CallMethods):
         self.workflows = WorkflowService(tools, self.runs, default_model=self.models.default, resolve=self.models.get)
         self.comparisons = ComparisonService(tools, self.runs, resolve=self.models.named, keeps_prompts=keeps_text)
         self.batches = BatchService(tools, self.runs, self._loop, self._ledger, keeps_text=keeps_text)
-        self.runs.register(self.workflows.job, self.comparisons.job, self.batches.job)
+        library = Library(
+            dataset=self.datasets.get,
+            rows=self.datasets.rows,
+            prompt=self.prompts.get,
+            resolve=self.models.named,
+            model=self.models.get,
+            estimate=self.models.estimate,
+        )
+        self.evaluations = EvaluationService(tools, self.runs, self._loop, library)
+        self.runs.register(self.workflows.job, self.comparisons.job, self.batches.job, self.evaluations.job)
         variants = self._resolved_variant, self._run_variant
         self.experiments = Experiments(*self._db, self.calls, self.traffic, *variants, keeps_text=keeps_text)
         self.experiments.open()
         exists, tell = self.models.exists, self.alerts.outbox.tell
         self.aliases = AliasService(*self._db, self.experiments, self.traffic, exists, tell)
-        self.prompts.uses.append(self.aliases.with_prompt)
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
         self.feedback = FeedbackService(*self._db, self.log, keeps_text=keeps_text)
         self.demo = Demo(*self._db)
@@ -216,8 +225,7 @@ class ModelManager(CallMethods):
 
     def _resolved_variant(self, variant: Variant) -> Variant:
         if not variant.workflow:
-            pinned = self.traffic.pinned(variant.prompt_version)
-            return self.models.named(replace(variant, prompt_version=pinned))
+            return self.models.named(variant)
         self.workflows.get(variant.workflow)
         return replace(variant, model=self.models.get(variant.model or self.models.default()).name)
 

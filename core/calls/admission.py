@@ -76,15 +76,17 @@ class Admitter:
                 f"Budget {budget.name!r} is used up: {state.model.name} answered instead of {model.name}."
             )
 
-    async def worst(self, request: Request, origin: Origin) -> Quote | None:
+    async def worst(self, request: Request, origin: Origin, *, always: bool = False) -> Quote | None:
         """The most that a call would cost that is not begun; None = no budget that may refuse it would pay for it.
+
+        always: Say it whether or not a budget would pay, and of simulated models too.
 
         Raises:
             AimmError: The model cannot be asked so.
         """
         provider, model = await self._registry.resolve(request.model)
         check_parameters(request, model)
-        if model.is_simulated or not await self._ledger.is_bound(spender_of(origin, model)):
+        if not always and (model.is_simulated or not await self._ledger.is_bound(spender_of(origin, model))):
             return None
         call = Call(request, origin)
         call.state.turn_to(provider, model)

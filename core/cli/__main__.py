@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from core import ModelManager
 from core.calls.origin import Origin
-from core.cli import experiments, keys, prices, records
+from core.cli import evaluation, experiments, keys, prices, records
 from core.cli.parts import command
 from core.config import Settings
 from core.demo import DemoSize
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.run in (_serve, _dashboard):
         args.run(args)
     try:
-        with ModelManager.open(Settings.load(), source="cli", takes_up=args.run is _run) as mm:
+        with ModelManager.open(Settings.load(), source="cli", takes_up=args.run in (_run, *evaluation.LONG)) as mm:
             return int(args.run(mm, args) or 0)
     except AimmError as error:
         print(f"{error.message} {error.hint}".strip(), file=sys.stderr)
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (prices, experiments, keys, records):
+    for group in (evaluation, prices, experiments, keys, records):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)

@@ -1,4 +1,4 @@
-"""Cells that say a check as promptfoo writes it, `type: value`; a misspelt type is told, not compared with. Pure."""
+"""Cells that say a check, as promptfoo writes them: `type: value`; a misspelt type is told, not taken for an answer. Pure."""
 
 import difflib
 import re
@@ -9,8 +9,8 @@ from core.errors import InvalidRequest
 
 KINDS = (
     "equals contains icontains contains-any contains-all icontains-any icontains-all starts-with regex is-json"
-    " contains-json json-schema json-path is-xml contains-xml is-html contains-html is-sql levenshtein rouge-n bleu"
-    " gleu word-count is-refusal latency cost similar finish-reason llm-rubric factuality model-graded-closedqa select-best"
+    " contains-json json-schema json-path is-xml contains-xml is-html contains-html is-sql levenshtein rouge-n bleu gleu"
+    " word-count is-refusal latency cost similar finish-reason llm-rubric factuality model-graded-closedqa select-best"
     " max-score javascript python"
 ).split()
 _TYPE = re.compile(r"(?:not-)?([a-z]+(?:-[a-z]+)*)(?:\([^)]*\))?\s*:")

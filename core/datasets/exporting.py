@@ -1,4 +1,4 @@
-"""Versions of datasets as files: in the layout in which they came, else with a place for all that rows say."""
+"""Versions of datasets as files: in the layout in which they came, else with a column or a key for all that rows say."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from typing import Any
 
 from core.datasets.layouts import Layout, as_cell, record_of
 from core.datasets.records import ONE_COLUMN, SEPARATORS
-from core.domain.dataset import DatasetRow, DatasetVersion
+from core.domain.evaluation.dataset import DatasetRow, DatasetVersion
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 

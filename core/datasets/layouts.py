@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from core.datasets.cells import check_of, with_config
-from core.domain.dataset import DatasetRow
+from core.domain.evaluation.dataset import DatasetRow
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 from core.prompts.rendering import messages_of

@@ -10,7 +10,7 @@ from core.datasets import decoding
 from core.datasets.decoding import Data
 from core.datasets.layouts import BadRecord, Kind, Layout, fits, kind_of, roles_of, row_of
 from core.datasets.records import ONE_COLUMN, Record, Shape, records, shape_of
-from core.domain.dataset import DatasetRow
+from core.domain.evaluation.dataset import DatasetRow
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
 from core.formats.text import is_storable
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class _Notes:
-    """Oddities of a file that are no faults."""
+    """What a reading has come upon that is no fault."""
 
     blank: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)

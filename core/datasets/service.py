@@ -12,7 +12,7 @@ from core.datasets import exporting
 from core.datasets.decoding import Data
 from core.datasets.layouts import Layout, gives_back
 from core.datasets.reading import Preview, read
-from core.domain.dataset import Dataset, DatasetRow, DatasetVersion
+from core.domain.evaluation.dataset import Dataset, DatasetRow, DatasetVersion
 from core.domain.generation import Generation
 from core.errors import Conflict, InvalidRequest
 from core.formats import strict_json as json
@@ -25,7 +25,7 @@ AT_ONCE = 1000
 
 
 class Remarks(NamedTuple):
-    """Words that are kept of a version beside its rows."""
+    """What is kept of a version beside its rows."""
 
     origin: str = ""
     note: str = ""

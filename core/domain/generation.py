@@ -17,9 +17,9 @@ from core.formats.text import as_list
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error", "other", "unknown"]
 Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
-Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo"]
+Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "evaluation", "demo"]
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
-Wire = Literal["openai", "responses", "gemini", "anthropic", "prompt"]  # the last: of no vendor
+Wire = Literal["openai", "responses", "gemini", "anthropic"]
 MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority", "fast")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from core.domain.prompt import LIVE, LabelMove, Prompt, PromptContent, PromptVersion
+from core.domain.evaluation.prompt import LIVE, LabelMove, Prompt, PromptContent, PromptVersion
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.formats import strict_json as json
 from core.formats.names import check_own, missing, split_ref
@@ -49,10 +49,6 @@ class PromptService:
         if found is None:
             raise self._missing(name, which)
         return found
-
-    def has(self, name: str) -> bool:
-        """True if a prompt of this name is kept, whatever follows an @."""
-        return self._store.newest(split_ref(name)[0]) is not None
 
     def _missing(self, name: str, which: str) -> NotFound:
         newest = self._store.newest(name)

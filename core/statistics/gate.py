@@ -88,7 +88,9 @@ def compare(
     differences = np.asarray(candidate, dtype=float) - np.asarray(baseline, dtype=float)
     n, n_worse, n_better = len(differences), int((differences < 0).sum()), int((differences > 0).sum())
     alpha = significance / n_tests
-    is_binary = repetitions == 1 and set(np.unique(np.concatenate([baseline, candidate]))) <= {0.0, 1.0}
+    values = np.concatenate([baseline, candidate])
+    is_binary = repetitions == 1 and set(np.unique(values)) <= {0.0, 1.0}
+    is_share = bool(values.min() >= 0 and values.max() <= 1)
 
     def interval(level: float) -> Interval:
         if is_binary:
@@ -113,15 +115,25 @@ def compare(
         p_value=p_value,
         p_worse=p_worse,
         method=method,
-        smallest_detectable_drop=_detectable(differences, is_binary=is_binary, significance=alpha),
+        smallest_detectable_drop=_detectable(
+            differences, is_binary=is_binary, is_share=is_share, repetitions=repetitions, significance=alpha
+        ),
     )
 
 
-def _detectable(differences: paired.Values, *, is_binary: bool, significance: float) -> float:
-    n = len(differences)
+def _detectable(
+    differences: paired.Values, *, is_binary: bool, is_share: bool, repetitions: int, significance: float
+) -> float:
+    """Few items that differ say little about how many will: two pseudo items stand for what was not seen."""
+    n, n_differing = len(differences), int(np.count_nonzero(differences))
+    few = n_differing < paired.FEWEST_DIFFERING
     if is_binary:
-        discordance = float(np.count_nonzero(differences)) / n
+        discordance = (n_differing + 2) / (n + 2) if few else n_differing / n
         return paired.smallest_detectable_drop(n, discordance, significance=significance)
-    if n < 2:
+    if few and is_share:
+        size = 1 / math.sqrt(repetitions)
+        differences = np.concatenate([differences, [size, -size]])
+    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if not deviation:
         return math.inf
-    return paired.smallest_detectable_mean_drop(n, float(differences.std(ddof=1)), significance=significance)
+    return paired.smallest_detectable_mean_drop(n, deviation, significance=significance)

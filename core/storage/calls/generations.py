@@ -17,6 +17,7 @@ from core.formats import strict_json as json
 from core.formats.money import from_nano, to_nano
 from core.formats.text import folded, storable
 from core.storage.engine import records
+from core.storage.engine.bulk import is_one_of
 from core.storage.engine.damaged import Parts, as_text, each, readable, whole
 from core.storage.engine.database import Store, in_batches
 from core.storage.schema import IS_NAMED, IS_NOT_OK, IS_SIMULATED, call_tags, generation_bodies, generations
@@ -246,6 +247,12 @@ class GenerationStore(Store):
         with self._database.read() as connection:
             return readable("call", connection.execute(statement).mappings(), from_row)
 
+    def with_texts(self, ids: Sequence[str]) -> list[Generation]:
+        """The calls of these ids whose answers are kept, with bodies."""
+        with self._database.read() as connection:
+            wanted = is_one_of(connection, generations.c.id, ids) & generation_bodies.c.text.is_not(None)
+            return readable("call", connection.execute(_with_body().where(wanted)).mappings(), from_row)
+
     def parts_of(self, ref_ids: Sequence[str], part: str) -> list[Generation]:
         """The calls that are this part of any of these wholes, oldest first, with bodies."""
         if not ref_ids:
@@ -271,13 +278,11 @@ class GenerationStore(Store):
         user: str | None = None,
         workflow: str | None = None,
         experiment: str | None = None,
-        prompt: str | None = None,
         simulated: bool | None = None,
     ) -> list[Generation]:
         """Newest first, of [since, before).
 
         status: One of the record, or `failed`: all but ok and stopped.
-        prompt: A version (support@7), or all of a name.
         search: In prompts and answers, letter case aside (and then bodies come along).
         simulated: None = real and simulated ones.
         """
@@ -289,8 +294,6 @@ class GenerationStore(Store):
             statement = statement.where(call_tags.c.tag == tag)
         made_for = f"workflow:{workflow}" if workflow else f"experiment:{experiment}" if experiment else None
         statement = statement.where(*_equal(model, status, key=key, user=user, workflow=made_for))
-        if prompt:
-            statement = statement.where(IS_NAMED["prompt"], _of_prompt(prompt))
         if simulated is not None:
             statement = statement.where(IS_SIMULATED[simulated])
         if since is not None:
@@ -334,11 +337,6 @@ class GenerationStore(Store):
         for of in (generation_bodies, call_tags):
             connection.execute(delete(of).where(of.c.generation_id.in_(ids)))
         connection.execute(delete(generations).where(generations.c.source == source))
-
-
-def _of_prompt(prompt: str) -> Any:
-    version = generations.c.prompt_version
-    return version == prompt if "@" in prompt else version.startswith(f"{prompt}@", autoescape=True)
 
 
 def _equal(model: str | None, status: str | None, **named: str | None) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from core.clock import DAY_US, from_us, now_us
-from core.domain.dataset import Dataset, DatasetRow, DatasetVersion
+from core.domain.evaluation.dataset import Dataset, DatasetRow, DatasetVersion
 from core.formats import strict_json as json
 from core.storage.engine.audit import note as audit
 from core.storage.engine.bulk import insert_many

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select
 
 from core.clock import from_us, now_us
-from core.domain.prompt import LabelMove, Prompt, PromptContent, PromptVersion
+from core.domain.evaluation.prompt import LabelMove, Prompt, PromptContent, PromptVersion
 from core.formats import strict_json as json
 from core.storage.engine.audit import note as audit
 from core.storage.engine.damaged import readable

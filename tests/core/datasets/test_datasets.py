@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from core import Conflict, InvalidRequest, ModelManager, NotFound
-from core.domain.dataset import DatasetRow
+from core.domain.evaluation.dataset import DatasetRow
 from tests.conftest import Open
 
 

@@ -14,7 +14,7 @@ from core import InvalidRequest, ModelManager
 from core.datasets.exporting import written
 from core.datasets.layouts import Layout, gives_back
 from core.datasets.reading import Preview, read
-from core.domain.dataset import DatasetRow, DatasetVersion
+from core.domain.evaluation.dataset import DatasetRow, DatasetVersion
 from core.domain.generation import Message
 from core.domain.message import Media
 from tests.builders import NOON, a_generation

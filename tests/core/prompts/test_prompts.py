@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import Conflict, InvalidRequest, ModelManager, NotFound
+from core.domain.evaluation.prompt import PromptContent, PromptMessage
 from core.domain.generation import Message, Parameters
 from core.domain.message import Tool
-from core.domain.prompt import PromptContent, PromptMessage
 from core.prompts.rendering import messages_of, request_of, variables_of
 from core.prompts.template import TemplateError, render, variables
 from tests.conftest import Open

@@ -3,6 +3,7 @@
 from alembic import context
 
 from core.storage.batches import schema as batch_schema  # noqa: F401 - it adds its tables
+from core.storage.evaluation import schema as evaluation_schema  # noqa: F401 - it adds its tables
 from core.storage.experiments import schema as experiment_schema  # noqa: F401 - it adds its tables
 from core.storage.library import schema as library_schema  # noqa: F401 - it adds its tables
 from core.storage.schema import metadata

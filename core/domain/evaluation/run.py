@@ -10,8 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from core.domain.evaluation.prompt import PromptContent
 from core.domain.generation import Parameters
-from core.domain.prompt import PromptContent
 from core.formats import strict_json as json
 from core.formats.text import make_lists
 
@@ -27,7 +27,7 @@ MEASURED: Final = ("cost", "latency")  # metrics that no check gives
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
-    """Who answers: a prompt with a model, a workflow, or a function of the caller's own.
+    """A prompt with a model, a workflow, or a function of the caller's own, which answers every item.
 
     prompt: The version's reference (`support@7`), or where the prompt came from; empty = the rows bring their turns.
     content: The prompt as it was when the run began; None = the rows bring their turns.
@@ -147,6 +147,7 @@ class EvaluationRun:
     spent_usd: The cost of what was answered, and failed, so far. n_unpriced: Answers whose cost is not known.
     waiting: Vendor -> until when it takes nothing more, and what it said.
     n_try: 1, or which repetition of a run whose gate failed.
+    judged: The gate's last answer: exit_code, reason, against, requirements; empty = it was not asked.
     """
 
     id: str
@@ -167,6 +168,7 @@ class EvaluationRun:
     waiting: Mapping[str, Any] = field(default_factory=dict)
     n_try: int = 1
     is_simulated: bool = False
+    judged: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_running(self) -> bool:
@@ -190,8 +192,8 @@ class Cell:
     """One answer of a run, or the place that it will have.
 
     row_id: The row's, by which runs are paired.
-    passed, score: Of all checks; None = not graded yet, or nothing checks it.
-    is_graded: Whether the checks have run.
+    grade: The outcome of an answer; empty = its checks have not run.
+    score: Of all checks; None = not graded yet, or nothing checks it.
     is_reused: The answer is that of an identical cell of another run.
     cost_usd: None = not known, or not there.
     """
@@ -202,10 +204,9 @@ class Cell:
     row_id: str
     state: CellState = "waiting"
     generation_id: str = ""
-    passed: bool | None = None
+    grade: Literal["", "pass", "fail", "unchecked", "error"] = ""
     score: float | None = None
     scores: tuple[CheckScore, ...] = ()
-    is_graded: bool = False
     is_reused: bool = False
     cost_usd: Decimal | None = None
     latency_s: float | None = None
@@ -216,14 +217,12 @@ class Cell:
     output: str | None = None
 
     @property
+    def place(self) -> tuple[int, int, int]:
+        return self.item, self.contestant, self.repetition
+
+    @property
     def outcome(self) -> Outcome:
-        if self.state == "error":
-            return "error"
-        if self.state != "answered" or not self.is_graded:
-            return "not_run"
-        if any(score.passed is None for score in self.scores):
-            return "error"
-        return "unchecked" if self.passed is None else "pass" if self.passed else "fail"
+        return outcome_of(self.state, self.grade)
 
     def value(self, metric: str) -> float | None:
         """The metric's value of this cell; None = it has none, such as an answer that failed."""
@@ -234,10 +233,16 @@ class Cell:
         if self.outcome not in ("pass", "fail"):
             return None
         if metric == OVERALL:
-            return float(bool(self.passed))
+            return float(self.grade == "pass")
         named = [score for score in self.scores if score.metric == metric]
         total = sum(score.weight for score in named)
         return sum(score.score * score.weight for score in named) / total if total else None
+
+
+def outcome_of(state: str, grade: str) -> Outcome:
+    if state == "error":
+        return "error"
+    return grade if state == "answered" and grade else "not_run"  # type: ignore[return-value]  # a grade is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,302 @@
+"""`aimm eval …`: run a file of cases, hold the run against its gate, and say what broke."""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from core import ModelManager
+from core.calls.origin import Origin
+from core.cli.parts import command, group
+from core.domain.evaluation.run import Cell, EvaluationRun, Plan
+from core.errors import AimmError, AuthenticationError, InvalidRequest, NotFound
+from core.evaluation.file import EvaluationFile, read_file
+from core.evaluation.gate import ERROR, USAGE, GateResult
+from core.evaluation.report import as_json, as_junit, as_markdown, as_text, cell_to_dict, table
+from core.evaluation.verdict import Verdict, sentence
+from core.formats import strict_json as json
+from core.formats.money import dollars
+
+LOOK_S, TELL_S = 0.2, 10.0
+MOST_SHOWN = 20  # items of a difference, on the terminal
+
+
+def add(commands: Any) -> None:
+    """Add the command and its parts to the parser."""
+    parts = group(commands, "eval", "evaluations: prompts and models on a dataset, with checks and a gate")
+    run = command(
+        parts, "run", "run a file, and exit 0, 100 (the gate failed), 1 (not all ran) or 2 (usage)", _run, "file"
+    )
+    run.add_argument("--against", default="", help="a baseline or a run, in place of the gate's own")
+    run.add_argument("--limit", help="what the run may cost, in dollars")
+    run.add_argument("--yes", action="store_true", help="begin without asking, whatever it may cost")
+    run.add_argument("--fresh", action="store_true", help="take over no answer of an earlier run")
+    run.add_argument("--allow-python", action="store_true", help="let checks of the file be Python")
+    _add_reports(run)
+    resume = command(parts, "resume", "ask what has no answer yet", _resume, "run_id")
+    resume.add_argument("--limit", help="the new spending limit of the whole run, in dollars")
+    resume.add_argument("--against", default="")
+    _add_reports(resume)
+    show = command(parts, "show", "a run as it stands, and its gate", _show, "run_id")
+    show.add_argument("--against", default="")
+    _add_reports(show)
+    listed = command(parts, "list", "the latest runs", _list)
+    listed.add_argument("-n", type=int, default=20)
+    diff = command(
+        parts, "diff", "what broke and what was fixed between two runs or baselines", _diff, "before", "after"
+    )
+    diff.add_argument("--metric", default="pass")
+    bless = command(parts, "bless", "point a baseline at a run", _bless, "run_id")
+    bless.add_argument("--as", dest="name", required=True)
+    export = command(parts, "export", "the run with every cell and answer, as JSON lines", _export, "run_id")
+    export.add_argument("-o", "--output", help="a file; else standard output")
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--junit", metavar="FILE", help="write a JUnit report")
+    parser.add_argument("--json", metavar="FILE", help="write everything as JSON")
+    parser.add_argument("--summary", metavar="FILE", help="write a summary in Markdown")
+    parser.add_argument("--github", action="store_true", help="annotate the job of a GitHub action and add its summary")
+
+
+def _run(mm: ModelManager, args: argparse.Namespace) -> int:
+    try:
+        found = read_file(Path(args.file), mm.prompts.get, mm.models.default)
+        plan = _plan(mm, found, args)
+        if not _agreed(mm, plan, args):
+            return USAGE
+        run_id = mm.evaluations.start(plan, origin=Origin(source="evaluation"), author=os.environ.get("USER", ""))
+    except AuthenticationError:
+        raise
+    except (InvalidRequest, NotFound) as error:
+        print(error.text, file=sys.stderr)
+        return USAGE
+    print(f"run {run_id}", file=sys.stderr)
+    return _watched(mm, run_id, args)
+
+
+def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> Plan:
+    dataset = found.dataset
+    if found.data is not None:
+        preview = mm.datasets.read(found.data, name=found.data.name)
+        for warning in preview.warnings:
+            print(f"{found.data.name}: {warning}", file=sys.stderr)
+        dataset = mm.datasets.load(preview, _name_of(found.data)).ref
+    return Plan(
+        name=found.name,
+        dataset=dataset,
+        contestants=found.contestants,
+        checks=found.checks,
+        threshold=found.threshold,
+        repetitions=found.repetitions,
+        limit_usd=_amount(args.limit) or found.limit_usd,
+        width=found.width,
+        max_age_s=0 if args.fresh else found.max_age_s,
+        gate=replace(found.gate, against=args.against) if args.against and found.gate else found.gate,
+        allows_python=args.allow_python,
+    )
+
+
+def _agreed(mm: ModelManager, plan: Plan, args: argparse.Namespace) -> bool:
+    """Say what the run may cost, and ask who sits there unless a limit holds it."""
+    ranges = mm.evaluations.estimate(plan)
+    for each in ranges:
+        contestant = plan.contestants[each.contestant]
+        cost = "no known price"
+        if each.low_usd is not None and each.expected_usd is not None and each.high_usd is not None:
+            cost = f"about {dollars(each.expected_usd)} ({dollars(each.low_usd)} to at most {dollars(each.high_usd)})"
+        print(f"{contestant.letter}  {contestant.label}: {each.n_cells:,} answers, {cost}", file=sys.stderr)
+    if args.yes or plan.limit_usd is not None or not sys.stdin.isatty():
+        return True
+    print("Begin? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _resume(mm: ModelManager, args: argparse.Namespace) -> int:
+    n = mm.evaluations.resume(args.run_id, limit_usd=_amount(args.limit))
+    print(f"{n:,} cells to ask", file=sys.stderr)
+    return _watched(mm, args.run_id, args)
+
+
+def _watched(mm: ModelManager, run_id: str, args: argparse.Namespace) -> int:
+    """Show how a run goes on until it is over, and what it came to."""
+    is_terminal, told_at = sys.stderr.isatty(), time.monotonic()
+    try:
+        while (run := mm.evaluations.get(run_id)).is_running:
+            if is_terminal or time.monotonic() - told_at > TELL_S:
+                told_at = time.monotonic()
+                print(
+                    f"\r\033[K{_progress(mm, run)}" if is_terminal else _progress(mm, run),
+                    end="" if is_terminal else "\n",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            time.sleep(LOOK_S)
+    except KeyboardInterrupt:
+        mm.evaluations.stop(run_id)
+        print(f"\nStopped; go on with: aimm eval resume {run_id}", file=sys.stderr)
+        return ERROR
+    if is_terminal:
+        print("\r\033[K", end="", file=sys.stderr)
+    return _report(mm, run, args)
+
+
+def _progress(mm: ModelManager, run: EvaluationRun) -> str:
+    """One line: how much is done, what failed, what is waited for, what it cost, how long it takes."""
+    tallies = mm.evaluations.tallies(run.id)
+    done = sum(t.n - t.outcomes.get("not_run", 0) for t in tallies)
+    n_errors = sum(t.outcomes.get("error", 0) for t in tallies)
+    share = done / run.n_cells
+    bar = "█" * round(share * 20)
+    parts = [f"{bar:·<20} {done:,}/{run.n_cells:,}", f"spent {dollars(run.spent_usd)}"]
+    if n_errors:
+        parts.append(f"{n_errors:,} failed")
+    for vendor, told in run.waiting.items():
+        left_s = told["until_us"] / 1e6 - time.time()
+        if left_s > 0:
+            parts.append(f"{vendor} takes no more for {left_s:.0f} s ({str(told['why'])[:60]})")
+    return " · ".join(parts)
+
+
+def _show(mm: ModelManager, args: argparse.Namespace) -> int:
+    return _report(mm, mm.evaluations.verdicts.find(args.run_id), args)
+
+
+def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace) -> int:
+    """Print what a run came to, write the reports that are asked for, and give the exit code."""
+    evaluations = mm.evaluations
+    tallies = evaluations.tallies(run.id)
+    try:
+        result = evaluations.verdicts.judge(run.id, against=args.against)
+    except (InvalidRequest, NotFound) as error:
+        result = GateResult(exit_code=ERROR, reason=error.text)
+    print(as_text(table(run, tallies)))
+    verdicts = [each.verdict for each in result.results if each.verdict is not None] or _within(mm, run)
+    for verdict in verdicts:
+        print(sentence(verdict))
+    if args.junit or args.json:
+        _write_reports(mm, run, result, args)
+    summary = as_markdown(run, tallies, result, verdicts)
+    if args.summary:
+        _write(args.summary, summary)
+    if args.github:
+        _tell_github(result, summary)
+    if run.n_try > 1:
+        print(f"This is try {run.n_try} of a run whose gate failed ({run.plan.first_try}).")
+    print(result.reason)
+    return result.exit_code
+
+
+def _within(mm: ModelManager, run: EvaluationRun) -> list[Verdict]:
+    """The other contestants against the first one, on everything that is measured of them."""
+    return [mm.evaluations.verdicts.verdict(run.id, each.position) for each in run.plan.contestants[1:]]
+
+
+def _write_reports(mm: ModelManager, run: EvaluationRun, result: GateResult, args: argparse.Namespace) -> None:
+    cells = mm.evaluations.cells(run.id)
+    answers = mm.evaluations.answers(cells)
+    if args.json:
+        told = (cell_to_dict(cell, answers.get(cell.place)) for cell in cells)
+        _write(args.json, json.dumps(as_json(run, mm.evaluations.tallies(run.id), result, told), indent=1))
+    if args.junit:
+        rows = mm.evaluations.rows(run, sorted({cell.item for cell in cells}))
+        by_contestant: dict[int, list[Cell]] = {each.position: [] for each in run.plan.contestants}
+        for cell in cells:
+            by_contestant[cell.contestant].append(cell)
+        _write(args.junit, as_junit(run, by_contestant, rows, answers))
+
+
+def _tell_github(result: GateResult, summary: str) -> None:
+    if result.exit_code:
+        words = result.reason.replace("%", "%25").replace("\n", "%0A")
+        print(f"::error title=Evaluation::{words}")
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(summary)
+
+
+def _list(mm: ModelManager, args: argparse.Namespace) -> None:
+    runs, _ = mm.evaluations.page(max(1, min(args.n, 1000)))
+    names = {each.run_id: each.name for each in mm.evaluations.verdicts.baselines()}
+    for run in runs:
+        told = {0: "gate holds", 100: "gate failed", 1: "not all ran"}.get(run.judged.get("exit_code", -1), "")
+        baseline = f"  baseline {names[run.id]}" if run.id in names else ""
+        size = f"{len(run.plan.contestants)} × {run.n_items:,}"
+        print(
+            f"{run.id}  {run.created_at:%Y-%m-%d %H:%M}  {run.status:8}  {run.plan.name}  {size}"
+            f"  {dollars(run.spent_usd)}  {told}{baseline}"
+        )
+
+
+def _diff(mm: ModelManager, args: argparse.Namespace) -> None:
+    after = mm.evaluations.verdicts.find(args.after)
+    before = mm.evaluations.verdicts.find(args.before)
+    for contestant in after.plan.contestants:
+        verdict = mm.evaluations.verdicts.verdict(after.id, contestant.position, against=before.id, metric=args.metric)
+        print(sentence(verdict))
+        _print_items(mm, after, verdict)
+
+
+def _print_items(mm: ModelManager, run: EvaluationRun, verdict: Verdict) -> None:
+    changed = [pair for pair in verdict.items if pair.change != "same"]
+    rows = mm.evaluations.rows(run, [pair.item for pair in changed[:MOST_SHOWN]])
+    for pair in changed[:MOST_SHOWN]:
+        words = " ".join(str(value) for value in rows[pair.item].variables.values()).replace("\n", " ")[:80]
+        print(f"  {pair.change:7} item {pair.item + 1:<5} {pair.baseline:.2f} → {pair.candidate:.2f}  {words}")
+    if len(changed) > MOST_SHOWN:
+        print(f"  … and {len(changed) - MOST_SHOWN:,} more")
+    for what, ids in (
+        ("only before", verdict.only_baseline),
+        ("only after", verdict.only_candidate),
+        ("one side has no value", verdict.unpaired),
+    ):
+        if ids:
+            print(f"  {what}: {', '.join(ids[:MOST_SHOWN])}{' …' if len(ids) > MOST_SHOWN else ''}")
+
+
+def _bless(mm: ModelManager, args: argparse.Namespace) -> None:
+    found = mm.evaluations.verdicts.bless(args.run_id, args.name, author=os.environ.get("USER", ""))
+    print(f"The baseline {found.name} is {found.run_id}.")
+
+
+def _export(mm: ModelManager, args: argparse.Namespace) -> None:
+    run = mm.evaluations.verdicts.find(args.run_id)
+    lines, after = [], None
+    while cells := mm.evaluations.cells(run.id, after=after, limit=1000):
+        after = cells[-1].place
+        answers = mm.evaluations.answers(cells)
+        lines += [json.dumps(cell_to_dict(cell, answers.get(cell.place))) for cell in cells]
+        if not args.output:
+            print("\n".join(lines))
+            lines = []
+    if args.output:
+        _write(args.output, "".join(f"{line}\n" for line in lines))
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise AimmError(f"{path} cannot be written ({type(error).__name__}).") from None
+
+
+def _amount(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        return Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        raise InvalidRequest(f"--limit {text[:40]}: it is an amount in dollars, such as 2.50.") from None
+
+
+def _name_of(path: Path) -> str:
+    """A dataset's name for a file: what its name allows of it."""
+    kept = "".join(each if each.isalnum() or each in "._-" else "-" for each in path.stem).strip("-._")
+    return kept[:80] or "cases"
+
+
+LONG = (_run, _resume)  # those that begin work, and go on with what a dead process left

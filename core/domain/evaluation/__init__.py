@@ -1,0 +1,1 @@
+"""The nouns of evaluation: prompts, datasets, and runs over them."""

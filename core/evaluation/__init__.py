@@ -1,0 +1,1 @@
+"""The evaluation of prompts and models on datasets: runs, verdicts and gates."""

@@ -1,0 +1,419 @@
+"""Evaluations for their users: started, watched, stopped, resumed, graded anew, blessed."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from core import clock
+from core.background import BackgroundLoop
+from core.calls.origin import Origin
+from core.checks.grading import KINDS
+from core.datasets.blocks import Rows
+from core.domain.budget import checked_cap
+from core.domain.comparison import Candidate
+from core.domain.evaluation.dataset import DatasetRow, DatasetVersion
+from core.domain.evaluation.prompt import PromptContent, PromptMessage, PromptVersion
+from core.domain.evaluation.run import (
+    MAX_CELLS,
+    MAX_CONTESTANTS,
+    MAX_REPETITIONS,
+    MAX_WIDTH,
+    Cell,
+    Contestant,
+    EvaluationRun,
+    Plan,
+    Tally,
+    placed,
+)
+from core.domain.generation import Model, Request
+from core.domain.key import Key
+from core.errors import Conflict, InvalidRequest
+from core.evaluation.asking import CellAsker
+from core.evaluation.functions import Answering, Functions
+from core.evaluation.gate import FAILED
+from core.evaluation.grading import Embed, Grader
+from core.evaluation.job import EvaluationJob, ReadRows
+from core.evaluation.requests import CostRange, cost_range, sampled
+from core.evaluation.verdicts import VerdictService
+from core.formats.money import to_nano
+from core.keys.rules import check_owner
+from core.pricing.estimate import Estimate
+from core.runs.engine import RunEngine
+from core.runs.job import JobTools
+from core.storage.engine.database import Connection
+from core.storage.evaluation.cells import CellStore
+from core.storage.evaluation.grades import GradeStore
+from core.storage.evaluation.runs import RunStore
+from core.storage.evaluation.shards import ShardStore
+
+_HERE = Origin(source="evaluation")
+CELLS_A_SHARD, MOST_SHARDS = 400, 32
+CELLS_AT_ONCE = 5000
+LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """The parts of the house that evaluations ask.
+
+    dataset: A version of a dataset by its reference. rows: Its rows, from a place on and at most so many.
+    prompt: A version of a prompt by its reference.
+    resolve: A candidate with the model that is really asked. model: A model by its name. estimate: Of one call.
+    """
+
+    dataset: Callable[[str], DatasetVersion]
+    rows: ReadRows
+    prompt: Callable[[str], PromptVersion]
+    resolve: Callable[[Candidate], Candidate]
+    model: Callable[[str], Model]
+    estimate: Callable[[Request], Estimate]
+
+
+class EvaluationService:
+    def __init__(
+        self, tools: JobTools, engine: RunEngine, loop: BackgroundLoop, library: Library, *, embed: Embed | None = None
+    ) -> None:
+        self._tools = tools
+        self._writer = tools.writer
+        self._engine = engine
+        self._library = library
+        self._runs = RunStore(tools.database)
+        self._cells = CellStore(tools.database)
+        self._shards = ShardStore(tools.database)
+        self._grades = GradeStore(tools.database)
+        self._functions = Functions()
+        self._shares = not tools.database.is_sqlite
+        grader = Grader(tools.writer, self._grades, embed)
+        asker = CellAsker(tools, self._runs, self._cells, grader, self._functions, engine.is_closing)
+        self.verdicts = VerdictService(tools, self._runs, self._cells, self.get)
+        self.job = EvaluationJob(
+            tools,
+            loop,
+            self._runs,
+            self._shards,
+            self._cells,
+            asker,
+            grader,
+            library.rows,
+            lambda name: library.model(name).provider,
+        )
+
+    # Begun and ended
+
+    def start(
+        self,
+        plan: Plan,
+        *,
+        origin: Origin = _HERE,
+        author: str = "",
+        functions: Mapping[str, Answering] | None = None,
+    ) -> str:
+        """Write down every cell of a run, begin it, and return its id.
+
+        origin: Who asks.
+        functions: Those that answer in place of models, by the contestants' `function`.
+
+        Raises:
+            InvalidRequest: The plan is no plan, or a check is none. NotFound, ModelNotFound, AuthenticationError,
+            Forbidden: a contestant cannot be asked; then nothing is.
+        """
+        dataset = self._library.dataset(plan.dataset)
+        plan = self._pinned(replace(plan, dataset=dataset.ref), origin)
+        n_cells = dataset.n_rows * len(plan.contestants) * plan.repetitions
+        if not 0 < n_cells <= MAX_CELLS:
+            raise InvalidRequest(f"The run has {n_cells:,} cells; it must have 1 to {MAX_CELLS:,}.")
+        models = [each for each in plan.contestants if not each.function]
+        simulated = {self._library.model(each.asked).is_simulated for each in models}
+        if len(simulated) > 1:
+            raise InvalidRequest(
+                "Simulated and real models do not stand in one evaluation: what is made up proves nothing."
+            )
+        first = self._red_before(plan)
+        plan = replace(plan, first_try=first.id if first else "")
+        run = EvaluationRun(
+            id=f"ev_{clock.now_us():x}{secrets.token_hex(4)}",
+            plan=plan,
+            status="queued",
+            created_at=clock.now(),
+            n_items=dataset.n_rows,
+            n_cells=n_cells,
+            source=origin.source,
+            key_id=origin.key_id,
+            author=author,
+            n_try=first.n_try + 1 if first else 1,
+            is_simulated=simulated == {True},
+        )
+        self._begin(run, functions)
+        return run.id
+
+    def estimate(self, plan: Plan, *, origin: Origin = _HERE) -> list[CostRange]:
+        """The likely cost of a run, by contestant; a model without a price has none.
+
+        Raises:
+            As `start`.
+        """
+        dataset = self._library.dataset(plan.dataset)
+        plan = self._pinned(replace(plan, dataset=dataset.ref), origin)
+        rows = Rows(partial(self._rows_of, dataset.ref))
+        sample = [rows.get(item) for item in sampled(dataset.n_rows)]
+        n_cells = dataset.n_rows * plan.repetitions
+        return [cost_range(each, sample, n_cells, self._library.estimate) for each in plan.contestants]
+
+    def stop(self, run_id: str, *, key: Key | None = None) -> None:
+        """Begin no more cells; what is being asked is let end, and `resume` goes on.
+
+        Raises:
+            NotFound; Conflict: it does not run; Forbidden: the key did not ask for it.
+        """
+        self._checked(run_id, key)
+        values = {"reason": "Stopped."}
+        if not self._writer.run(
+            lambda link: self._runs.move(link, run_id, "stopped", ("queued", "running", "paused"), **values)
+        ):
+            raise Conflict("The evaluation does not run.")
+
+    def resume(
+        self, run_id: str, *, limit_usd: Decimal | None = None, errors: bool = True, key: Key | None = None
+    ) -> int:
+        """Ask the cells that have no answer, and return how many those are; what was answered is never asked again.
+
+        limit_usd: The run's new spending limit, what it has spent included. errors: Ask those that failed too.
+
+        Raises:
+            NotFound; Conflict: it runs; Forbidden.
+        """
+        run = self._checked(run_id, key)
+        limit = run.plan.limit_usd if limit_usd is None else checked_cap(limit_usd)
+        plan = replace(run.plan, limit_usd=limit)
+        owner = self._engine.owner_of_new()
+
+        def work(connection: Connection) -> tuple[int, list[str]]:
+            values = {
+                "reason": "",
+                "owner": "",
+                "ended_at": None,
+                "limit_nano_usd": None if limit is None else to_nano(limit),
+            }
+            if not self._runs.move(connection, run_id, "running", ("paused", "stopped", "finished"), **values):
+                raise Conflict("The evaluation runs.")
+            self._runs.set_plan(connection, run_id, plan)
+            self._cells.reopen(connection, run_id, errors=errors)
+            counts = self._cells.counts(connection, run_id)
+            return counts.get("waiting", 0) + counts.get("running", 0), self._shards.requeue(connection, run_id, owner)
+
+        n_left, shards = self._writer.run(work)
+        for shard in shards:
+            self._engine.begin(self.job.kind, shard)
+        return int(n_left)
+
+    def wait(self, run_id: str, timeout_s: float = 86_400.0) -> EvaluationRun:
+        """The run once it neither runs nor waits to, or as it stands after the time-out."""
+        deadline = time.monotonic() + timeout_s
+        while (run := self.get(run_id)).is_running and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        return run
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run with its cells; its calls stay in the log.
+
+        Raises:
+            NotFound; Conflict: it runs, or a baseline points at it.
+        """
+        run = self.get(run_id)
+        if run.is_running:
+            raise Conflict("The evaluation runs; stop it first.")
+        if named := [each.name for each in self.verdicts.baselines() if each.run_id == run_id]:
+            raise Conflict(f"The baseline {named[0]!r} points at this run.")
+        self._writer.run(lambda connection: self._runs.delete(connection, run_id))
+
+    # Read
+
+    def get(self, run_id: str) -> EvaluationRun:
+        """Raises: NotFound"""
+        return self.job.run(run_id)
+
+    def page(
+        self, limit: int = 50, before: str | None = None, *, name: str = "", source: str | None = None
+    ) -> tuple[list[EvaluationRun], str | None]:
+        """Newest first, and what to ask the next page with."""
+        return self._runs.page(limit, before, name=name, source=source)
+
+    def tallies(self, run_id: str) -> list[Tally]:
+        """The cells of each contestant by outcome."""
+        return self._cells.tallies(run_id)
+
+    def cells(self, run_id: str, **which: Any) -> list[Cell]:
+        """Cells in order; see CellStore.cells."""
+        return self._cells.cells(run_id, **which)
+
+    def rows(self, run: EvaluationRun, items: Sequence[int]) -> dict[int, DatasetRow]:
+        """The rows of some items."""
+        rows = self.job.rows(run)
+        return {item: rows.get(item) for item in items}
+
+    def answers(self, cells: Sequence[Cell]) -> dict[tuple[int, int, int], str]:
+        """The texts of answers, by place; those that are not kept are left out."""
+        return self.job.answers(cells)
+
+    # Graded anew
+
+    def regrade(
+        self, run_id: str, *, checks: Sequence[Mapping[str, Any]] | None = None, threshold: float | None = None
+    ) -> EvaluationRun:
+        """Run the checks, or others in their place, on the answers that are on record; that asks no model.
+
+        Raises:
+            NotFound; Conflict: it runs; InvalidRequest: a check is none.
+        """
+        run = self.get(run_id)
+        if run.is_running:
+            raise Conflict("The evaluation runs; its checks can be changed once it has ended.")
+        plan = run.plan if checks is None else replace(run.plan, checks=tuple(checks), threshold=threshold)
+        _check_checks(plan)
+
+        def work(connection: Connection) -> None:
+            self._runs.set_plan(connection, run_id, plan)
+            self._grades.ungrade(connection, run_id)
+
+        self._writer.run(work)
+        self.job.grade(replace(run, plan=plan))
+        return self.get(run_id)
+
+    # How a run is begun
+
+    def _rows_of(self, ref: str, first: int, limit: int) -> list[DatasetRow]:
+        return self._library.rows(ref, start=first, limit=limit)
+
+    def _pinned(self, plan: Plan, origin: Origin) -> Plan:
+        """The plan with its contestants as they are asked from now on."""
+        if not 1 <= len(plan.contestants) <= MAX_CONTESTANTS:
+            raise InvalidRequest(
+                f"{len(plan.contestants)} contestants given; an evaluation takes 1 to {MAX_CONTESTANTS}."
+            )
+        for name, value, most in (
+            ("repeat", plan.repetitions, MAX_REPETITIONS),
+            ("concurrency", plan.width, MAX_WIDTH),
+        ):
+            if not 1 <= value <= most:
+                raise InvalidRequest(f"{name} == {value}, must be 1 to {most}")
+        if plan.limit_usd is not None:
+            checked_cap(plan.limit_usd)
+        _check_checks(plan)
+        asked = [each.model for each in plan.contestants if not each.function]
+        self._tools.calls.check_models(origin, *asked)
+        return replace(plan, contestants=placed([self._resolved(each) for each in plan.contestants]))
+
+    def _resolved(self, contestant: Contestant) -> Contestant:
+        if contestant.function:
+            return contestant
+        found = self._library.resolve(Candidate(position=0, model=contestant.model, parameters=contestant.parameters))
+        content = contestant.content
+        if found.system and (content is None or all(message.role != "system" for message in content.messages)):
+            turns = content.messages if content is not None else ()
+            content = replace(
+                content or PromptContent(messages=()), messages=(PromptMessage("system", found.system), *turns)
+            )
+        return replace(contestant, asked=found.model, parameters=found.parameters, content=content)
+
+    def _begin(self, run: EvaluationRun, functions: Mapping[str, Answering] | None) -> None:
+        """Insert the run with its cells, then its shards, and let the engine work on them."""
+        n_shards = 1
+        if self._shares and not functions:
+            n_shards = min(MOST_SHARDS, run.n_items, -(-run.n_cells // CELLS_A_SHARD))
+        spans = _spans(run.n_items, n_shards)
+        self._writer.run(lambda connection: self._runs.insert(connection, run))
+        for rows in _blocks(self._cell_rows(run, spans), CELLS_AT_ONCE):
+            self._writer.run(partial(self._cells.insert, rows=rows))
+        is_alone = n_shards == 1
+        owner, start = (self._engine.token, 1) if is_alone else ("", 0)
+        if functions:
+            self._functions.add(run.id, functions)
+        shards = [
+            {
+                "id": f"{run.id}/{at}", "run_id": run.id, "first_item": first, "n_items": n, "owner": owner,
+                "status": "running" if is_alone else "queued", "n_starts": start, "created_at": clock.now_us(),
+            }
+            for at, (first, n) in enumerate(spans)
+        ]  # fmt: skip
+
+        def begin() -> Sequence[str]:
+            def work(connection: Connection) -> None:
+                self._shards.insert(connection, shards)
+                self._runs.move(connection, run.id, "running", ("queued",))
+
+            self._writer.run(work)
+            return self.job.steps(f"{run.id}/0", start)
+
+        if is_alone:
+            self._engine.begin_here(self.job.kind, f"{run.id}/0", 1, begin)
+            return
+        begin()
+        self._engine.launch()
+        for shard in shards[:2]:
+            self._engine.begin(self.job.kind, str(shard["id"]))
+
+    def _cell_rows(self, run: EvaluationRun, spans: Sequence[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+        rows = self.job.rows(run)
+        for at, (first, n) in enumerate(spans):
+            for item in range(first, first + n):
+                row_id = rows.get(item).id
+                for contestant in run.plan.contestants:
+                    for repetition in range(run.plan.repetitions):
+                        yield {
+                            "run_id": run.id, "item": item, "contestant": contestant.position,
+                            "repetition": repetition, "row_id": row_id, "shard_id": f"{run.id}/{at}",
+                            "work": "" if contestant.function else work_of(contestant, row_id, repetition),
+                        }  # fmt: skip
+
+    def _red_before(self, plan: Plan) -> EvaluationRun | None:
+        """The last run of the suite, if it was the same and its gate failed: then this one is another try."""
+        before, _ = self._runs.page(1, None, name=plan.name)
+        same = [run for run in before if run.judged.get("exit_code") == FAILED and _is_same(run.plan, plan)]
+        return same[0] if same else None
+
+    def _checked(self, run_id: str, key: Key | None) -> EvaluationRun:
+        run = self.get(run_id)
+        check_owner(key, run.key_id, "evaluation")
+        return run
+
+
+def _is_same(one: Plan, other: Plan) -> bool:
+    return one.dataset == other.dataset and [c.identity for c in one.contestants] == [
+        c.identity for c in other.contestants
+    ]
+
+
+def work_of(contestant: Contestant, row_id: str, repetition: int) -> str:
+    """The same for cells whose answers may stand for each other."""
+    return hashlib.sha256(f"{contestant.identity}|{row_id}|{repetition}".encode()).hexdigest()[:32]
+
+
+def _check_checks(plan: Plan) -> None:
+    """Raises: InvalidRequest: a check is none, before anything is paid."""
+    for check in plan.checks:
+        kind = str(check.get("type", "")).removeprefix("not-")
+        if kind not in KINDS and kind not in ("assert-set", "python"):
+            raise InvalidRequest(f"checks: {kind[:60]!r} is no kind of check; there are {', '.join(sorted(KINDS))}.")
+
+
+def _spans(n: int, n_parts: int) -> list[tuple[int, int]]:
+    """(first, how many) of parts that are nearly equal."""
+    bounds = [n * at // n_parts for at in range(n_parts + 1)]
+    return [(first, last - first) for first, last in pairwise(bounds)]
+
+
+def _blocks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    block: list[dict[str, Any]] = []
+    for row in rows:
+        block.append(row)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block

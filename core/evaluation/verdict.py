@@ -1,0 +1,260 @@
+"""Two contestants on the same items: what broke, what was fixed, and how sure that is. Pure.
+
+The item is the unit, its repetitions averaged. An answer that failed is neither a loss nor a pass: its item is left out
+of the comparison, and named.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, Outcome
+from core.formats.money import dollars
+from core.statistics.gate import Comparison, compare
+
+Change = Literal["broken", "worse", "fixed", "better", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPair:
+    """An item that both sides answered.
+
+    item: Its place in the candidate's run. damage: Baseline − candidate; of cost and latency the other way round.
+    """
+
+    row_id: str
+    item: int
+    baseline: float
+    candidate: float
+    change: Change
+    damage: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One side of a verdict. mean: Over its items with a value; None = it has none.
+
+    mean_with_errors: Of a pass rate, with each failed answer counted as a fail.
+    """
+
+    label: str
+    mean: float | None
+    mean_with_errors: float | None
+    n_items: int
+    outcomes: Mapping[Outcome, int]
+
+    @property
+    def n_missing(self) -> int:
+        """Cells without a grade for another reason than that nothing checks them."""
+        return self.outcomes.get("error", 0) + self.outcomes.get("not_run", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A candidate against a baseline on one metric.
+
+    comparison: Higher is better; of cost and latency the negated values. None = they share no item with a value.
+    only_baseline, only_candidate: Rows of one run alone. unpaired: Rows of both, of which one side has no value.
+    items: Sorted by damage, the worst first.
+    """
+
+    metric: str
+    baseline: Side
+    candidate: Side
+    comparison: Comparison | None
+    items: tuple[ItemPair, ...]
+    only_baseline: tuple[str, ...] = ()
+    only_candidate: tuple[str, ...] = ()
+    unpaired: tuple[str, ...] = ()
+
+    def n(self, *changes: Change) -> int:
+        return sum(each.change in changes for each in self.items)
+
+
+def verdict(  # noqa: PLR0913 - a comparison and its rules
+    baseline: Sequence[Cell],
+    candidate: Sequence[Cell],
+    *,
+    metric: str = OVERALL,
+    labels: tuple[str, str] = ("A", "B"),
+    n_tests: int = 1,
+    is_exact: bool = False,
+    significance: float = 0.05,
+) -> Verdict:
+    """Compare two contestants' cells, of one run or of two.
+
+    n_tests: Tests of the declared family, for the intervals.
+    """
+    before, after = item_means(baseline, metric), item_means(candidate, metric)
+    rows_before, rows_after = _rows(baseline), _rows(candidate)
+    sign = -1.0 if metric in MEASURED else 1.0
+    pairs = sorted(
+        (
+            _pair(row_id, item, before[row_id], after[row_id], sign)
+            for row_id, item in rows_after.items()
+            if row_id in before and row_id in after
+        ),
+        key=lambda pair: (-pair.damage, pair.item),
+    )
+    comparison = None
+    if pairs:
+        comparison = compare(
+            [sign * pair.baseline for pair in pairs],
+            [sign * pair.candidate for pair in pairs],
+            repetitions=max(1 + max(cell.repetition for cell in cells) for cells in (baseline, candidate)),
+            is_exact=is_exact,
+            significance=significance,
+            n_tests=n_tests,
+        )
+    both = rows_before.keys() & rows_after.keys()
+    return Verdict(
+        metric=metric,
+        baseline=_side(labels[0], baseline, before, metric),
+        candidate=_side(labels[1], candidate, after, metric),
+        comparison=comparison,
+        items=tuple(pairs),
+        only_baseline=tuple(row for row in rows_before if row not in rows_after),
+        only_candidate=tuple(row for row in rows_after if row not in rows_before),
+        unpaired=tuple(row for row in rows_after if row in both and not (row in before and row in after)),
+    )
+
+
+def item_means(cells: Iterable[Cell], metric: str) -> dict[str, float]:
+    """Row id -> the mean of a metric over the item's repetitions; items without a value are left out."""
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        value = cell.value(metric)
+        if value is not None:
+            found.setdefault(cell.row_id, []).append(value)
+    return {row_id: sum(values) / len(values) for row_id, values in found.items()}
+
+
+def metrics_of(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """The metrics that checks of these cells name, in the order in which they come up."""
+    return tuple(dict.fromkeys(score.metric for cell in cells for score in cell.scores if score.metric))
+
+
+def sentence(verdict: Verdict, *, level: float = 0.95, n_holm: int = 1) -> str:
+    """The verdict in words, with its uncertainty, what is missing, and what it could not have seen."""
+    a, b, found = verdict.baseline, verdict.candidate, verdict.comparison
+    if found is None or a.mean is None or b.mean is None:
+        return f"{a.label} and {b.label} have no item in common that both answered: nothing can be said."
+    decided = found.difference.excludes(0.0) and found.p_value <= 1 - level
+    lead = (
+        "No difference is shown"
+        if not decided
+        else f"{b.label if found.difference.estimate > 0 else a.label} is better"
+    )
+    corrected = f", Holm over {n_holm}" if n_holm > 1 else ""
+    parts = [
+        f"{lead}: {_values(verdict)} ({_difference(verdict, level)}, {found.method} {_p(found.p_value)}{corrected})."
+    ]
+    for side in (a, b):
+        if n := side.outcomes.get("error", 0):
+            parts.append(f"{n:,} answer{'s' if n > 1 else ''} of {side.label} failed.")
+        if n := side.outcomes.get("not_run", 0):
+            parts.append(f"{n:,} of {side.label} did not run.")
+    if lonely := len(verdict.only_baseline) + len(verdict.only_candidate):
+        parts.append(f"{lonely:,} items are in one run only.")
+    parts.append(could_see(verdict))
+    return " ".join(each for each in parts if each)
+
+
+def could_see(verdict: Verdict) -> str:
+    """The smallest drop that a comparison like this one shows."""
+    found = verdict.comparison
+    if found is None:
+        return ""
+    least, n = found.smallest_detectable_drop, found.n_items
+    items = f"{n:,} item{'s' if n > 1 else ''}"
+    if not least < (float("inf") if verdict.metric in MEASURED else 1.0):
+        return f"{items} cannot show any drop."
+    if verdict.metric in MEASURED:
+        return f"{items} cannot show a rise of less than {_measured(verdict.metric, least)}."
+    return f"{items} cannot show a drop of less than {least * 100:.1f} points."
+
+
+def _pair(row_id: str, item: int, before: float, after: float, sign: float) -> ItemPair:
+    damage = sign * (before - after)
+    change: Change = "same"
+    if damage > 0:
+        change = "broken" if (before, after) == (1.0, 0.0) else "worse"
+    elif damage < 0:
+        change = "fixed" if (before, after) == (0.0, 1.0) else "better"
+    return ItemPair(row_id, item, before, after, change, damage)
+
+
+def _rows(cells: Iterable[Cell]) -> dict[str, int]:
+    """Row id -> place, in order."""
+    return {cell.row_id: cell.item for cell in sorted(cells, key=lambda cell: cell.item)}
+
+
+def _side(label: str, cells: Sequence[Cell], means: Mapping[str, float], metric: str) -> Side:
+    outcomes: dict[Outcome, int] = {}
+    for cell in cells:
+        outcomes[cell.outcome] = outcomes.get(cell.outcome, 0) + 1
+    with_errors = None
+    if metric == OVERALL:
+        graded = [cell for cell in cells if cell.outcome in ("pass", "fail", "error")]
+        with_errors = sum(cell.outcome == "pass" for cell in graded) / len(graded) if graded else None
+    return Side(
+        label=label,
+        mean=sum(means.values()) / len(means) if means else None,
+        mean_with_errors=with_errors,
+        n_items=len(means),
+        outcomes=outcomes,
+    )
+
+
+def _values(verdict: Verdict) -> str:
+    """Both sides' values on the items that both answered."""
+    n = len(verdict.items)
+    before, after = (sum(side) / n for side in zip(*((p.baseline, p.candidate) for p in verdict.items), strict=True))
+    a, b = verdict.baseline.label, verdict.candidate.label
+    if verdict.metric in MEASURED:
+        return f"{b} {_measured(verdict.metric, after)} against {_measured(verdict.metric, before)} of {a}"
+    what = "passes" if verdict.metric == OVERALL else f"{verdict.metric}"
+    return f"{b} {what} {after * 100:.1f} % of {n:,} items, {a} {before * 100:.1f} %"
+
+
+def _difference(verdict: Verdict, level: float) -> str:
+    found = verdict.comparison
+    assert found is not None  # noqa: S101 - asked by who knows
+    if verdict.metric in MEASURED:
+        turned = found.difference.scaled(-1)
+        low, high = (_measured(verdict.metric, each) for each in (turned.lower, turned.upper))
+        return f"{_measured(verdict.metric, turned.estimate, sign=True)}, {level:.0%} {low} to {high}"
+    points = found.difference.scaled(100)
+    return f"{points.estimate:+.1f} points, {level:.0%} {points.lower:.1f} to {points.upper:.1f}"
+
+
+def _measured(metric: str, value: float, *, sign: bool = False) -> str:
+    plus = "+" if sign and value > 0 else ""
+    return plus + (dollars(value) if metric == "cost" else f"{value:.2f} s")
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def counterpart(candidate: Contestant, baselines: Sequence[Contestant]) -> Contestant | None:
+    """The contestant of another run that a candidate is held against.
+
+    Of the same name; else with the same prompt, whatever its version, and model; else with the same model or the same
+    prompt, where one alone has it; else the only one there is.
+    """
+    wanted = _facets(candidate)
+    for which in ((0,), (1, 2), (2,), (1,)):
+        key = tuple(wanted[at] for at in which)
+        found = [each for each in baselines if tuple(_facets(each)[at] for at in which) == key and all(key)]
+        if len(found) == 1:
+            return found[0]
+    return baselines[0] if len(baselines) == 1 else None
+
+
+def _facets(contestant: Contestant) -> tuple[str, str, str]:
+    return (
+        contestant.name,
+        contestant.prompt.partition("@")[0],
+        contestant.model or contestant.function or contestant.workflow,
+    )

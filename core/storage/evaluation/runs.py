@@ -1,0 +1,103 @@
+"""Evaluation runs."""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from core.domain.evaluation.run import EvaluationRun, Plan, plan_from_json, plan_to_json
+from core.formats import strict_json as json
+from core.formats.money import to_nano
+from core.storage.engine.damaged import readable, whole
+from core.storage.engine.database import Database
+from core.storage.engine.paging import read_page
+from core.storage.engine.records import from_row, to_row
+from core.storage.evaluation.schema import evaluation_shards, evaluations
+from core.storage.runs import move
+
+_e, _s = evaluations.c, evaluation_shards.c
+
+
+class RunStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, run_id: str) -> EvaluationRun | None:
+        [*rows] = self._database.rows(select(evaluations).where(_e.id == run_id))
+        return whole("evaluation", rows[0], _to_run) if rows else None
+
+    def page(
+        self, limit: int, before: str | None, *, name: str = "", source: str | None = None
+    ) -> tuple[list[EvaluationRun], str | None]:
+        """Newest first. name: Of this suite alone. source: Of this one alone; None = of all."""
+        statement = select(evaluations)
+        if name:
+            statement = statement.where(_e.name == name)
+        if source is not None:
+            statement = statement.where(_e.source == source)
+        with self._database.read() as connection:
+            rows, after = read_page(connection, statement, (_e.created_at, _e.id), limit, before)
+        return readable("evaluation", rows, _to_run), after
+
+    def standing(self, run_id: str) -> str:
+        """A run's status; empty = there is none."""
+        return str(self._database.value(select(_e.status).where(_e.id == run_id)) or "")
+
+    def n_looks(self, name: str, since_us: int) -> int:
+        """The number of runs of a suite since a moment, such as that at which its baseline was blessed."""
+        statement = select(func.count()).where(_e.name == name, _e.created_at > since_us)
+        return int(self._database.value(statement) or 0)
+
+    # In transactions
+
+    @staticmethod
+    def insert(connection: Connection, run: EvaluationRun) -> None:
+        more = {
+            "plan": plan_to_json(run.plan),
+            "name": run.plan.name,
+            "dataset": run.plan.dataset,
+            "waiting": "{}",
+            "judged": "",
+        }
+        limit = run.plan.limit_usd
+        row = to_row(evaluations, run, **more, limit_nano_usd=None if limit is None else to_nano(limit))
+        connection.execute(insert(evaluations).values(**row))
+
+    @staticmethod
+    def set_plan(connection: Connection, run_id: str, plan: Plan) -> None:
+        connection.execute(update(evaluations).where(_e.id == run_id).values(plan=plan_to_json(plan)))
+
+    @staticmethod
+    def move(connection: Connection, run_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
+        """See `core.storage.runs.move`."""
+        return move(connection, evaluations, run_id, to, came_from, **values)
+
+    @staticmethod
+    def set(connection: Connection, run_id: str, **values: Any) -> None:
+        connection.execute(update(evaluations).where(_e.id == run_id).values(**values))
+
+    @staticmethod
+    def delete(connection: Connection, run_id: str) -> None:
+        connection.execute(delete(evaluations).where(_e.id == run_id))
+
+
+def spend(connection: Connection, run_id: str, *, worst: int, cost: int | None, is_asked: bool = True) -> None:
+    """Charge a call to its run and give back what was reserved for it. cost: None = not known."""
+    connection.execute(
+        update(evaluations)
+        .where(_e.id == run_id)
+        .values(
+            reserved_nano_usd=_e.reserved_nano_usd - worst,
+            spent_nano_usd=_e.spent_nano_usd + (cost or 0),
+            n_unpriced=_e.n_unpriced + int(cost is None and is_asked),
+        )
+    )
+
+
+def _to_run(row: Any) -> EvaluationRun:
+    return from_row(
+        EvaluationRun,
+        row,
+        plan=plan_from_json(row.plan),
+        waiting=json.loads(row.waiting),
+        judged=json.loads(row.judged or "{}"),
+    )
