@@ -74,6 +74,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._disarm()  # no other head will come
         super().handle_websocket_upgrade()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing: the caller is told, and clients that try it first do so each time."""
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(400)
 

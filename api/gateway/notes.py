@@ -1,9 +1,10 @@
 """Notes on a body while it is read: what only its own vendor understands, which others are not told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core import Native, Parameters
+from core.domain.message import Part
 from core.formats import strict_json as json
 
 _SHOWN = 1000  # characters of an unknown part that are kept for the log
@@ -35,6 +36,12 @@ class Notes:
         kind = part.get("type") if isinstance(part, dict) else type(part).__name__
         self.only.append(f"{where} of type {str(kind)[:60]!r}")
         return json.dumps(part, ensure_ascii=False)[:_SHOWN]
+
+    def text(self, parts: Sequence[Part], where: str) -> str:
+        """The text of parts where nobody else takes more than that."""
+        texts = [part for part in parts if isinstance(part, str)]
+        self.only += [f"{where}.content of more than texts"] if len(texts) < len(parts) else []
+        return "".join(texts)
 
     def parameters(self, said: Mapping[str, tuple[str, Any]]) -> Parameters:
         """The parameters that can be, of our names with the caller's words and values; only the vendor of the wire may

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
-from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, Pipe, Request, errors
+from api.gateway.options import origin_of
+from core import AimmError, Call, Chunk, Generation, InvalidRequest, ModelManager, Origin, Pipe, Request, errors
 from core.domain.operation import ADDRESS_OF
+from core.formats.strict_json import encoded
+from core.pricing.tokens import estimated_usage
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange
@@ -93,6 +96,19 @@ async def _whole(
     if keep is not None:
         await keep(g, call, raw)
     await exchange.answer(200, raw, headers.at_end(g))
+
+
+async def count(exchange: "Exchange", mm: ModelManager, request: Request, user: str, **more: Any) -> None:
+    """Answer with the input tokens of a request, estimated where its vendor counts none: programs decide by the number
+    when to shorten a conversation. user: Who asks. more: What the answer says besides."""
+    user_id = origin_of(exchange, user=user).user_id
+    try:
+        n, headers = await asyncio.to_thread(mm.count_tokens, request, exchange.key, user_id=user_id), {}
+    except InvalidRequest as error:
+        if error.upstream is not None:
+            raise
+        n, headers = estimated_usage(request, "").input_tokens, {"x-aimm-estimated": "input_tokens"}
+    await exchange.answer(200, encoded({**more, "input_tokens": n}), headers)
 
 
 def whole(answer: Answer, g: Generation, call: Call, chunks: list[Chunk]) -> bytes:

@@ -16,10 +16,11 @@ from core import clock
 from core.batches.lines import (
     MAX_LINE_BYTES,
     AskedLine,
-    LineReader,
+    Round,
     Validation,
     body_of,
     origin_of,
+    outcome,
     result_line,
     unasked_line,
 )
@@ -77,15 +78,11 @@ class Pace:
         self.until = max(self.until, now + wait_s)
 
 
-@dataclass(slots=True)
-class Round:
-    """One taking-up of a batch. key: Of its caller, as it stands."""
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Asking(Round):
+    """One taking-up of a batch whose lines are asked one by one."""
 
-    batch: Batch
-    start: int
-    reader: LineReader
     pace: Pace = field(default_factory=Pace)
-    key: Key | None = None
 
 
 class LineAsker:
@@ -99,7 +96,7 @@ class LineAsker:
         self.files = files
         self.is_closing = is_closing
 
-    async def ask(self, batch: Batch, start: int, reader: LineReader) -> None:
+    async def ask(self, of: Round) -> None:
         """Ask what waits, until nothing does, time is up, or the batch is cancelled.
 
         Raises:
@@ -107,24 +104,24 @@ class LineAsker:
         """
         tasks = set[asyncio.Task[None]]()
         try:
-            await self._ask(Round(batch, start, reader), tasks)
+            await self._ask(Asking(batch=of.batch, start=of.start, reader=of.reader), tasks)
         finally:
             if tasks and not self.is_closing.is_set():  # what was begun is paid for, so it is let end
                 await asyncio.wait(tasks)
 
-    async def _ask(self, of: Round, tasks: set[asyncio.Task[None]]) -> None:
+    async def _ask(self, of: Asking, tasks: set[asyncio.Task[None]]) -> None:
         batch, pace, loop = of.batch, of.pace, asyncio.get_running_loop()
         while True:
             if self.is_closing.is_set():
                 raise Closing
             is_due = clock.now() < batch.expires_at and loop.time() >= pace.until
             n_free = max(0, int(pace.width) - len(tasks)) if is_due else 0
-            phase, lines = await self._claimed(batch.id, of.start, n_free)
+            phase, lines = await self._claimed(of, n_free)
             if phase != "in_progress" or clock.now() >= batch.expires_at or (is_due and not lines and not tasks):
                 break
             if lines:
-                of.key, bodies = await asyncio.to_thread(self.read, batch, lines)
-                tasks |= {loop.create_task(self._line(of, *each)) for each in zip(lines, bodies, strict=True)}
+                key, bodies = await asyncio.to_thread(self.read, batch, lines)
+                tasks |= {loop.create_task(self._line(of, key, *each)) for each in zip(lines, bodies, strict=True)}
             wait_s = min(LOOK_S, max(0.0, pace.until - loop.time())) or LOOK_S
             if tasks:
                 done, _ = await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
@@ -134,19 +131,19 @@ class LineAsker:
             else:
                 await asyncio.sleep(wait_s)
 
-    async def phase(self, batch_id: str, start: int) -> str:
-        """Its phase; empty = it is no longer in this start."""
-        return (await self._claimed(batch_id, start, 0))[0]
+    async def phase(self, of: Round) -> str:
+        """The batch's phase; empty = it is no longer in this start."""
+        return (await self._claimed(of, 0))[0]
 
-    async def understood(self, batch: Batch, body: dict[str, Any], key: Key | None, reader: LineReader) -> AskedLine:
+    async def understood(self, of: Round, body: dict[str, Any], key: Key | None) -> AskedLine:
         """A line as its wire reads it. Raises: AimmError: It cannot be asked, or its key may not ask."""
-        if problem := problem_of(batch.key_id, key, clock.now()):
+        if problem := problem_of(of.batch.key_id, key, clock.now()):
             raise Conflict(problem)
-        return await reader.read(batch.endpoint, body, key, batch.headers)
+        return await of.reader.read(of.batch.endpoint, body, key, of.batch.headers)
 
-    async def _claimed(self, batch_id: str, start: int, limit: int) -> tuple[str, list[BatchLine]]:
+    async def _claimed(self, of: Round, limit: int) -> tuple[str, list[BatchLine]]:
         """Others see at once that these are asked; a power cut may undo it, and then they are asked again."""
-        wanted = (batch_id, start, limit, clock.now_us())
+        wanted = (of.batch.id, of.start, limit, clock.now_us())
         found: tuple[str, list[BatchLine]]
         found = await asyncio.wrap_future(self._writer.decide_together(self._claim_all, wanted))
         return found
@@ -164,18 +161,13 @@ class LineAsker:
             parts = [whole[line.offset - first : line.offset - first + line.n_bytes] for line in lines]
         return self._tools.key_of(batch.key_id), [body_of(part) for part in parts]
 
-    async def _line(self, of: Round, line: BatchLine, body: dict[str, Any]) -> None:
+    async def _line(self, of: Asking, key: Key | None, line: BatchLine, body: dict[str, Any]) -> None:
         """Ask one line, and write down what came of it."""
-        batch, key = of.batch, of.key
-        try:
-            asked = await self.understood(batch, body, key, of.reader)
-        except AimmError as error:
-            await self.refuse(batch, line, of.start, of.reader, error)
-            return
         handle: Future[Call] = Future()
-        record = self._recorder(of, line, asked, handle)
         try:
-            origin = origin_of(asked.origin, batch, line, key)
+            asked = await self.understood(of, body, key)
+            record = self._recorder(of, line, asked, handle)
+            origin = origin_of(asked.origin, of.batch, line, key)
             call = await self._tools.calls.asubmit(
                 asked.request, origin, unit=origin.user_id, on_chunk=asked.feed, on_record=record
             )
@@ -183,7 +175,7 @@ class LineAsker:
             await asyncio.wait([asyncio.wrap_future(call.done)])
         except AimmError as error:
             handle.cancel()
-            await self.refuse(batch, line, of.start, of.reader, error)
+            await self.refuse(of, line, error)
             return
         unrecorded = call.done.exception()
         if unrecorded is not None and not isinstance(unrecorded, AimmError):
@@ -194,79 +186,53 @@ class LineAsker:
         if isinstance(unrecorded, DatabaseUnavailable):
             raise unrecorded
         if unrecorded is not None and (is_pressed or call.is_cancelled):  # nobody was asked
-            await self._end(batch, line, of.start, {"state": "waiting"})
+            await self._end(of, line, {"state": "waiting"})
         elif unrecorded is not None:
-            await self.refuse(batch, line, of.start, of.reader, unrecorded)
+            await self.refuse(of, line, unrecorded)
         else:
             await asked.keep(call.result(0), call)
 
     def _recorder(
         self, of: Round, line: BatchLine, asked: AskedLine, handle: "Future[Call]"
     ) -> Callable[[Generation], Work]:
-        batch, start = of.batch, of.start
+        batch, end = of.batch, partial(self.store.end_line, batch_id=of.batch.id, line=line, start=of.start)
 
         def record(generation: Generation) -> Work:
             def work(connection: Connection) -> None:
                 call = handle.result(timeout=10)
-                if is_to_repeat(generation, call.cause, line):
-                    n_tries = line.n_tries + (call.cause is not None)
-                    if self.store.end_line(connection, batch.id, line, start, state="waiting", n_tries=n_tries):
-                        add_to_hold(connection, batch.id, line.worst_nano)  # what it had taken went with this call
-                    return
-                self.write_result(connection, batch, line, start, asked, generation, call)
+                if not is_to_repeat(generation, call.cause, line):
+                    end(connection, **outcome(batch, line, asked, generation, call))
+                elif end(connection, state="waiting", n_tries=line.n_tries + (call.cause is not None)):
+                    add_to_hold(connection, batch.id, line.worst_nano)  # what it had taken went with this call
 
             return work
 
         return record
 
-    def write_result(  # noqa: PLR0913 - of one line
-        self,
-        connection: Connection,
-        batch: Batch,
-        line: BatchLine,
-        start: int,
-        asked: AskedLine,
-        generation: Generation,
-        call: Call,
-    ) -> bool:
-        """End a line with what came of its call; False = that is no longer to be done."""
-        status, body = asked.response(generation, call)
-        result = result_line(batch.id, line, status, generation.id, body)
-        state = "ok" if status < 400 else "failed"
-        values = {"state": state, "generation_id": generation.id, "result": result}
-        return self.store.end_line(connection, batch.id, line, start, **values)
-
-    async def refuse(self, batch: Batch, line: BatchLine, start: int, reader: LineReader, error: AimmError) -> None:
+    async def refuse(self, of: Round, line: BatchLine, error: AimmError) -> None:
         """End a line that nobody was asked."""
-        status, body = reader.refusal(batch.endpoint, error)
-        await self._end(
-            batch, line, start, {"state": "failed", "result": result_line(batch.id, line, status, "", body)}
-        )
+        status, body = of.reader.refusal(of.batch.endpoint, error)
+        await self._end(of, line, {"state": "failed", "result": result_line(of.batch.id, line, status, "", body)})
 
-    async def _end(self, batch: Batch, line: BatchLine, start: int, values: dict[str, Any]) -> None:
-        await asyncio.wrap_future(
-            self._writer.submit(partial(self.store.end_line, batch_id=batch.id, line=line, start=start, **values))
-        )
+    async def _end(self, of: Round, line: BatchLine, values: dict[str, Any]) -> None:
+        end = partial(self.store.end_line, batch_id=of.batch.id, line=line, start=of.lines_start, **values)
+        await asyncio.wrap_future(self._writer.submit(end))
 
     # Before the first line is asked
 
     async def quoted(
-        self,
-        batch: Batch,
-        group: Sequence[tuple[BatchLine, dict[str, Any]]],
-        reader: LineReader,
-        check: Validation,
-        wanted: Wanted,
+        self, of: Round, group: Sequence[tuple[BatchLine, dict[str, Any]]], check: Validation, wanted: Wanted
     ) -> list[BatchLine]:
         """The lines with what each may cost at worst, which is added to `wanted`.
 
         A model that the batch cannot ask is its fault; what else is wrong with a line is told when it is asked.
         """
+        batch = of.batch
         key, found = await asyncio.to_thread(self._tools.key_of, batch.key_id), []
         for line, body in group:
             worst = 0
             try:
-                asked = await reader.read(batch.endpoint, body, key, batch.headers)
+                asked = await of.reader.read(batch.endpoint, body, key, batch.headers)
                 quote = await self._tools.calls.worst_case(asked.request, origin_of(asked.origin, batch, line, key))
                 if quote is not None:
                     wanted.add(quote)
@@ -281,15 +247,15 @@ class LineAsker:
 
     # What another process left
 
-    async def take_over(self, batch: Batch, start: int, reader: LineReader) -> list[tuple[BatchLine, AskedLine]]:
+    async def take_over(self, of: Round) -> list[tuple[BatchLine, AskedLine]]:
         """The lines that an earlier start asked and did not end; what cannot be read waits again."""
-        found = []
-        for line in await asyncio.to_thread(self.store.lost, batch.id, start):
+        batch, found = of.batch, []
+        for line in await asyncio.to_thread(self.store.lost, batch.id, of.start):
             try:
                 key, [body] = await asyncio.to_thread(self.read, batch, [line])
-                found.append((line, await reader.read(batch.endpoint, body, key, batch.headers)))
+                found.append((line, await of.reader.read(batch.endpoint, body, key, batch.headers)))
             except AimmError:
-                await self._end(batch, line, line.start, {"state": "waiting"})
+                await self._end(replace(of, start=line.start), line, {"state": "waiting"})
         return found
 
     def record_lost(self, batch: Batch, line: BatchLine, asked: AskedLine) -> None:
@@ -310,8 +276,8 @@ class LineAsker:
         """End the lines that will not be asked any more; how many those were."""
 
         def work(connection: Connection) -> int:
-            unasked = partial(unasked_line, batch.id, code=code, message=message)
-            return self.store.end_others(connection, batch.id, 500, unasked)
+            result_of = partial(unasked_line, batch.id, code=code, message=message)
+            return self.store.end_others(connection, batch.id, 500, result_of)
 
         n_failed = 0
         while n := int(self._writer.run(work)):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from core import clock
-from core.batches.lines import MAX_LINES, AskedLine, LineReader, Validation, origin_of, unasked_line
+from core.batches.lines import MAX_LINES, AskedLine, Round, Validation, origin_of, outcome, unasked_line
 from core.budgets.ledger import Ledger
 from core.calls.call import Call
 from core.domain.batches.batch import Batch, BatchError, BatchLine
@@ -54,13 +54,10 @@ class _Refused(Exception):
         self.errors = errors
 
 
-@dataclass(frozen=True, slots=True)
-class _Handed:
-    """One taking-up of a batch that is its vendor's. start: See BatchJob."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Handed(Round):
+    """One taking-up of a batch that is its vendor's."""
 
-    batch: Batch
-    start: int
-    reader: LineReader
     api: BatchApi
 
 
@@ -88,14 +85,15 @@ class BatchHander:
                 check.refuse("vendor_batch_unavailable", error.text)
             return ""
 
-    async def run(self, batch: Batch, start: int, reader: LineReader) -> bool:
+    async def run(self, taken: Round) -> bool:
         """Bring a batch to its end at its vendor; False = its lines are to be asked one by one.
 
         Raises:
             Closing
         """
+        batch = taken.batch
         _, api = await self._calls.batched_by(batch.vendor_model)
-        of = _Handed(batch, start, reader, api)
+        of = _Handed(batch=batch, start=taken.start, reader=taken.reader, api=api)
         try:
             if (found := await self._created(of)) and (ended := await self._awaited(of, found)):
                 await self._read(of, ended)
@@ -147,11 +145,11 @@ class BatchHander:
             for line, body in zip(group, bodies, strict=True):
                 last = line.line
                 try:
-                    asked = await self._asker.understood(batch, body, key, of.reader)
+                    asked = await self._asker.understood(of, body, key)
                     origin = origin_of(asked.origin, batch, line, key)
                     planned = await self._calls.plan(asked.request, origin, batch.vendor_model)
                 except AimmError as error:
-                    await self._asker.refuse(batch, line, 0, of.reader, error)
+                    await self._asker.refuse(of, line, error)
                     continue
                 path, raw = planned.path, of.api.line(f"{batch.id}-{line.line}", planned.path, planned.body)
                 lines.write(of.api.joint * bool(n_lines) + raw)
@@ -174,7 +172,7 @@ class BatchHander:
                 except _FAULTS as error:
                     n_gone += getattr(getattr(error, "upstream", None), "status", 0) == 404
             late_s = (clock.now() - batch.expires_at).total_seconds()
-            phase = await self._asker.phase(batch.id, of.start)
+            phase = await self._asker.phase(of)
             if found.end or n_gone >= GONE or late_s > LATE_S or phase not in ("in_progress", "cancelling"):
                 break
             is_first, to_end = False, phase == "cancelling" or late_s > 0
@@ -197,7 +195,7 @@ class BatchHander:
         until = asyncio.get_running_loop().time() + seconds
         while not self._asker.is_closing.is_set():
             left_s = until - asyncio.get_running_loop().time()
-            if left_s <= 0 or (of is not None and await self._asker.phase(of.batch.id, of.start) != "in_progress"):
+            if left_s <= 0 or (of is not None and await self._asker.phase(of) != "in_progress"):
                 return
             await asyncio.sleep(min(LOOK_S, left_s))
         raise Closing
@@ -271,7 +269,8 @@ class BatchHander:
     def _recorder(self, batch: Batch, line: BatchLine, asked: AskedLine) -> Callable[[Call, Generation], Work]:
         def record(call: Call, generation: Generation) -> Work:
             def work(connection: Connection) -> None:
-                if self._asker.write_result(connection, batch, line, 0, asked, generation, call):
+                values = outcome(batch, line, asked, generation, call)
+                if self._store.end_line(connection, batch.id, line, 0, **values):
                     add_to_hold(connection, batch.id, -line.worst_nano)
 
             return work

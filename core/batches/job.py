@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from core.background import BackgroundLoop
 from core.batches.asking import LineAsker
 from core.batches.files import KEPT_S, RESULTS, new_file_id
 from core.batches.handing import BatchHander
-from core.batches.lines import LineReader, Validation, split
+from core.batches.lines import LineReader, Round, Validation, split
 from core.budgets.holds import Wanted
 from core.budgets.ledger import Ledger
 from core.domain.batches.batch import Batch, BatchError, BatchLine
@@ -71,15 +72,17 @@ class BatchJob:
         batch, reader = self.batch(run_id), self.reader
         if reader is None or batch.n_starts != start:
             return False
+        of = Round(batch=batch, start=start, reader=reader)
         if step == "validate":
-            return batch.phase != "validating" or self._validated(batch, start, reader)
+            return batch.phase != "validating" or self._validated(of)
         if batch.vendor_model:
-            if self._loop.run(self._hander.run(batch, start, reader)):
+            if self._loop.run(self._hander.run(of)):
                 return True
             batch = self.batch(run_id)
-        for line, asked in self._loop.run(self._asker.take_over(batch, start, reader)):
+            of = replace(of, batch=batch)
+        for line, asked in self._loop.run(self._asker.take_over(of)):
             self._asker.record_lost(batch, line, asked)
-        self._loop.run(self._asker.ask(batch, start, reader))
+        self._loop.run(self._asker.ask(of))
         return True
 
     def settle(self, run_id: str, start: int, error: str = "") -> None:
@@ -114,9 +117,10 @@ class BatchJob:
     def _move(self, batch_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
         return bool(self._writer.run(lambda link: self._store.move(link, batch_id, to, came_from, **values)))
 
-    def _validated(self, batch: Batch, start: int, reader: LineReader) -> bool:
+    def _validated(self, of: Round) -> bool:
         """Write down the lines of a file that is right; False where it is not, which is told by the batch's errors."""
-        check, wanted, group = Validation(batch.endpoint), Wanted(), list[tuple[BatchLine, dict[str, Any]]]()
+        batch, wanted, group = of.batch, Wanted(), list[tuple[BatchLine, dict[str, Any]]]()
+        check = Validation(batch.endpoint)
         self._writer.run(lambda connection: self._store.drop_lines(connection, batch.id))
         file = self._files.get(batch.input_file_id)
         for each in split(self._files.pieces(file)) if file is not None else ():
@@ -124,27 +128,22 @@ class BatchJob:
             if found is not None and not check.errors:
                 group.append(found)
             if len(group) >= LINES_AT_ONCE:
-                self._add(batch, group, reader, check, wanted)
+                self._add(of, group, check, wanted)
                 group = []
                 if self._is_closing.is_set():
                     raise Closing
         if not check.n_lines:
             check.refuse("empty_file", "The file holds no requests.")
         if not check.errors:
-            self._add(batch, group, reader, check, wanted)
+            self._add(of, group, check, wanted)
         check.vendor_model = self._loop.run(self._hander.choose(batch, check))
-        return self._begun(batch, start, check, wanted)
+        return self._begun(batch, of.start, check, wanted)
 
     def _add(
-        self,
-        batch: Batch,
-        group: Sequence[tuple[BatchLine, dict[str, Any]]],
-        reader: LineReader,
-        check: Validation,
-        wanted: Wanted,
+        self, of: Round, group: Sequence[tuple[BatchLine, dict[str, Any]]], check: Validation, wanted: Wanted
     ) -> None:
-        lines = self._loop.run(self._asker.quoted(batch, group, reader, check, wanted))
-        self._writer.run(lambda connection: self._store.add_lines(connection, batch.id, lines))
+        lines = self._loop.run(self._asker.quoted(of, group, check, wanted))
+        self._writer.run(lambda connection: self._store.add_lines(connection, of.batch.id, lines))
 
     def _begun(self, batch: Batch, start: int, check: Validation, wanted: Wanted) -> bool:
         """Set the money aside and let the lines be asked; False = that cannot be."""

@@ -1,7 +1,7 @@
 """The lines of a batch as its caller wrote them: read one by one, and refused in the words that OpenAI has for it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from core.calls.call import Call
@@ -47,6 +47,20 @@ class LineReader(Protocol):
 
     def refusal(self, endpoint: str, error: AimmError) -> tuple[int, bytes]:
         """The status and the body of an error before there was a call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One taking-up of a batch."""
+
+    batch: Batch
+    start: int
+    reader: LineReader
+
+    @property
+    def lines_start(self) -> int:
+        """See BatchStore.end_line."""
+        return 0 if self.batch.vendor_model else self.start
 
 
 def split(pieces: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
@@ -170,6 +184,13 @@ def result_line(batch_id: str, line: BatchLine, status: int, request_id: str, bo
     # Between the parts of JSON a line break is a space, and within a text there is none.
     one_line = body.strip().replace(b"\r", b" ").replace(b"\n", b" ")
     return b'%b,"response":%b,"body":%b},"error":null}\n' % (json.encoded(head)[:-1], response[:-1], one_line)
+
+
+def outcome(batch: Batch, line: BatchLine, asked: AskedLine, g: Generation, call: Call) -> dict[str, Any]:
+    """The row of a line whose call is on record."""
+    status, body = asked.response(g, call)
+    result = result_line(batch.id, line, status, g.id, body)
+    return {"state": "ok" if status < 400 else "failed", "generation_id": g.id, "result": result}
 
 
 def unasked_line(batch_id: str, line: BatchLine, code: str, message: str) -> bytes:

@@ -15,7 +15,7 @@ from core.calls.call import Accumulator, Call
 from core.calls.origin import Origin
 from core.costs.service import PriceService
 from core.domain.budget import Admission, Quote, Spender
-from core.domain.generation import Model, Request
+from core.domain.generation import Model, Native, Request
 from core.domain.operation import WRITING, Operation
 from core.domain.price import Price
 from core.errors import BudgetExceeded, CapReached, InvalidRequest, ProviderTimeout
@@ -36,6 +36,11 @@ _TOLD: dict[Operation, str] = {
 }  # fmt: skip
 MOST_SEARCHES = 10  # that are reserved for a call whose vendor may search the web as often as it likes
 BATCH = "batch"  # the tier of what a vendor's batch answers
+# What an alias or an experiment may add that a wire has no words for.
+_UNSAID = {
+    "responses": ("top_k", "seed", "stop", "frequency_penalty", "presence_penalty", "thinking_budget"),
+    "anthropic": ("seed", "frequency_penalty", "presence_penalty", "json_object"),
+}
 SHORTEST_ANSWER = 256  # tokens; a budget that cannot pay for so many refuses the call
 
 
@@ -268,19 +273,29 @@ def _fitted(request: Request, state: Accumulator, provider: Provider, model: Mod
                 state, "the system prompt of its alias or experiment, to which its thoughts are not bound", model
             )
             request = replace(request, system=native.system)
+        lacks = _UNSAID.get(native.wire, ())
+        if unsaid := [n for n in lacks if getattr(request.parameters, n) != getattr(native.parameters, n)]:
+            _leave_out(state, ", ".join(unsaid), model)
         return request if request.model == model.name else replace(request, model=model.name)
     if native is not None and native.only:
-        raise InvalidRequest(
-            f"{model.name} cannot be told {', '.join(native.only)}.",
-            hint=f"A model of the {native.wire} wire can.",
-            param=native.only[0].split()[0].rstrip(",:"),
-        )
+        raise _untold(native, model)
     request, left_out = fitted(request, model)
     left_out += provider.left_out(request)
     if left_out := [*(native.ignored if native is not None else ()), *left_out]:
         _leave_out(state, ", ".join(left_out), model)
     # What came is not sent: it costs nothing, and asks for no searches.
     return request if native is None else replace(request, native=replace(native, body={}))
+
+
+def _untold(native: Native, model: Model) -> InvalidRequest:
+    error = InvalidRequest(
+        f"{model.name} cannot be told {', '.join(native.only)}.",
+        hint=f"A model of the {native.wire} wire can.",
+        param=native.only[0].split()[0].rstrip(",:"),
+    )
+    if native.is_unread and native.body.get("previous_response_id"):
+        error.code, error.param = "previous_response_not_found", "previous_response_id"
+    return error
 
 
 def check_operation(request: Request, provider: Provider, model: Model) -> None:

@@ -171,6 +171,16 @@ class CallEngine:
 
         return self._loop.run(count())
 
+    def forget_response(self, vendor: str, response_id: str) -> None:
+        """Let a vendor delete an answer that it keeps. Raises: AimmError"""
+
+        async def forget() -> None:
+            provider, _ = await self._registry.resolve(f"{vendor}/any")
+            if (delete := getattr(provider, "forget_response", None)) is not None:
+                await delete(response_id)
+
+        self._loop.run(forget())
+
     async def worst_case(self, request: Request, origin: Origin) -> Quote | None:
         """The most that a call would cost that is not begun; None = no budget may refuse it.
 

@@ -103,15 +103,16 @@ class StoredResponses:
         )
         self._writer.run(lambda connection: StoredResponseStore.put(connection, stored, ids))
 
-    def get(self, response_id: str, key_id: str) -> StoredResponse:
-        """An answer with its texts.
-
-        Raises:
-            NotFound: There is none, or it is another key's. UnknownResponse: Its texts are not kept.
-        """
+    def find(self, response_id: str, key_id: str) -> StoredResponse:
+        """Raises: NotFound: There is none, or it is another key's."""
         stored = self._store.find(response_id)
         if stored is None or stored.key_id != key_id:
             raise NotFound(f"There is no response {response_id[:80]!r}.")
+        return stored
+
+    def get(self, response_id: str, key_id: str) -> StoredResponse:
+        """An answer with its texts. Raises: NotFound; UnknownResponse: They are not kept."""
+        stored = self.find(response_id, key_id)
         if stored.content is None:
             raise UnknownResponse(
                 f"The texts of {response_id[:80]!r} are not kept.",
@@ -127,9 +128,7 @@ class StoredResponses:
 
     def delete(self, response_id: str, key_id: str) -> None:
         """Forget the texts of an answer; its id stays taken. Raises: NotFound"""
-        stored = self._store.find(response_id)
-        if stored is None or stored.key_id != key_id:
-            raise NotFound(f"There is no response {response_id[:80]!r}.")
+        self.find(response_id, key_id)
         self._writer.run(lambda connection: StoredResponseStore.delete(connection, response_id))
 
     def forget_old(self) -> None:

@@ -198,6 +198,7 @@ class FakeVendor:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.models = models
+        self.deleted: list[str] = []
         self.stored: set[str] = set()  # ids of responses and items that it keeps
         self.cut_off = threading.Event()
         self.hold: threading.Event | None = None  # answers wait for it
@@ -219,6 +220,7 @@ class FakeVendor:
         self._queue.clear()
         self.requests.clear()
         self.stored.clear()
+        self.deleted.clear()
         self.headers.clear()
         self.cut_off.clear()
         self.batches.forget()
@@ -267,7 +269,8 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
 
         def do_DELETE(self) -> None:
             if self._authorised() and not self._batched(b""):
-                self._json(404, {"error": {"message": "Not found"}}, {})
+                fake.deleted.append(self.path)
+                self._json(200, {"deleted": True}, {})
 
         def _batched(self, raw: bytes) -> bool:
             """Answer what is about batches."""

@@ -18,11 +18,10 @@ from api.gateway.anthropic.schemas import paths
 from api.gateway.exchange import Exchange
 from api.gateway.names import named, names_for
 from api.gateway.options import origin_of
-from api.gateway.respond import respond
+from api.gateway.respond import count, respond
 from api.gateway.wire import Wire
-from core import InvalidRequest, Model, ModelManager
+from core import Model, ModelManager
 from core.formats.strict_json import encoded
-from core.pricing.tokens import estimated_usage
 
 MOST_MODELS = 1000
 
@@ -37,21 +36,10 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
         origin = origin_of(exchange, user=read.user(body))
         await respond(exchange, mm, read.message(body, exchange.headers), origin, AnthropicAnswer())
     elif exchange.method == "POST" and path == "/messages/count_tokens":
-        await _count(exchange, mm, await exchange.json())
+        body = await exchange.json()
+        await count(exchange, mm, read.message(body, exchange.headers), read.user(body))
     else:
         raise Nowhere
-
-
-async def _count(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
-    request, user_id = read.message(body, exchange.headers), origin_of(exchange, user=read.user(body)).user_id
-    try:
-        n, headers = await asyncio.to_thread(mm.count_tokens, request, exchange.key, user_id=user_id), {}
-    except InvalidRequest as error:
-        if error.upstream is not None:
-            raise
-        # Its vendor counts none; programs decide by the number when to shorten a conversation.
-        n, headers = estimated_usage(request, "").input_tokens, {"x-aimm-estimated": "input_tokens"}
-    await exchange.answer(200, encoded({"input_tokens": n}), headers)
 
 
 async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:

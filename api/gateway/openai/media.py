@@ -1,6 +1,5 @@
 """The rest of OpenAI's wire beside chat and embeddings, read as far as keys, budgets and the log need it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from api.gateway.openai import request as read
 from api.gateway.openai.form import Form
 from api.gateway.openai.response import CompletionAnswer, OpenAIAnswer
 from api.gateway.options import origin_of
+from api.gateway.parts import medium
 from api.gateway.respond import respond
 from core import InvalidRequest, Media, Message, ModelManager, Native, Parameters, Request
 from core.domain.message import Part
@@ -17,7 +17,6 @@ from core.domain.operation import ADDRESSES, MAKING_PICTURES, Operation
 from core.formats.text import as_list
 
 _JUDGE = "omni-moderation-latest"  # where none is named, as OpenAI has it
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
 
 
 async def handle(exchange: Exchange, mm: ModelManager, address: str) -> None:
@@ -76,5 +75,4 @@ def _picture(given: Any) -> tuple[Part, ...]:
     url = url.get("url") if isinstance(url, dict) else url
     if not isinstance(url, str):
         return (Media("image/*", url=str(given.get("file_id"))),) if isinstance(given, dict) else ()
-    found = _DATA_URL.match(url)
-    return (Media(found[1], data=url[found.end() :]) if found else Media("image/*", url=url),)
+    return (medium(url, "image/*") or Media("image/*", url=url),)

@@ -4,24 +4,22 @@ A body that goes to a server of this wire goes as it came, so nothing is refused
 other vendors cannot be told is noted.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 from api.gateway.names import model_of
 from api.gateway.notes import Notes
+from api.gateway.parts import medium, tool_of
 from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
 from core.domain.generation import MOST_ANSWERS, SERVICE_TIERS
 from core.domain.message import Part, paired, to_arguments
 from core.formats.text import as_list
 
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=-]+)*;base64,", re.ASCII)
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority", "batch": "batch", "fast": "fast"}
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 # Of ours, not of the vendor's: taken out before a body is passed on.
 OURS = ("fallbacks",)
-_FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 _READ = frozenset(
     "model messages stream stream_options user safety_identifier fallbacks models tools tool_choice functions"
     " function_call parallel_tool_calls response_format temperature top_p max_tokens max_completion_tokens seed stop"
@@ -30,7 +28,6 @@ _READ = frozenset(
 )
 _NEEDED = ("logprobs", "logit_bias", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar")
 _READ_IN_A_TURN = frozenset("cache_control role content tool_calls tool_call_id name function_call refusal".split())
-_EXTENSIONS = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "pdf": "application/pdf"}
 _MEDIA = {"image_url": "image/jpeg", "video_url": "video/mp4", "audio_url": "audio/mpeg"}
 _OFFERS = ("search", "code_interpreter", "url_context", "fetch")  # tools without which an answer is an answer
 
@@ -173,7 +170,7 @@ class _Reader:
             self._notes.rest(message, _READ_IN_A_TURN, "messages.")
             cache = _cache(message, *as_list(message.get("content")))
             if role in ("system", "developer"):
-                text = "".join(part for part in self._parts(message.get("content"), where) if isinstance(part, str))
+                text = self._notes.text(self._parts(message.get("content"), where), where)
                 if turns:
                     turns.append(Message("user", text, is_system=True, cache=cache))
                 else:
@@ -229,14 +226,14 @@ class _Reader:
         if kind in _MEDIA:
             url = inner.get("url") if isinstance(inner, dict) else inner
             detail = str(inner.get("detail") or "") if isinstance(inner, dict) else ""
-            if isinstance(url, str) and (read := _media(url, _MEDIA[kind], detail)):
+            if read := medium(url, _MEDIA[kind], detail):
                 if detail not in ("", "auto"):
                     self._notes.ignored.append("image_url.detail")
                 return read
         if kind == "input_audio" and isinstance(inner, dict) and isinstance(inner.get("data"), str):
             return Media(f"audio/{inner.get('format') or 'wav'}", data=inner["data"])
         data = inner.get("file_data") if kind == "file" and isinstance(inner, dict) else None
-        if isinstance(data, str) and (read := _media(data, "application/pdf", "")):
+        if read := medium(data, "application/pdf"):
             return read
         return self._notes.unknown(part, where)
 
@@ -277,17 +274,7 @@ class _Reader:
                 kind = str(each.get("type") or next(iter(each), "")) if isinstance(each, dict) else str(each)
                 others.append((f"tools[{at}] of type {kind[:60]!r}", any(word in kind.lower() for word in _OFFERS)))
                 continue
-            schema = _FREE if is_custom else function.get("parameters")
-            found.append(
-                Tool(
-                    name=function["name"],
-                    description=str(function.get("description") or "") + _grammar(function.get("format")),
-                    parameters=schema if isinstance(schema, dict) else {},
-                    is_custom=is_custom,
-                    is_strict=function.get("strict") is True,
-                    cache=_cache(each, function),
-                )
-            )
+            found.append(tool_of(function, function["name"], is_custom=is_custom, cache=_cache(each, function)))
         for note, is_offer in others:
             (self._notes.ignored if is_offer and found else self._notes.only).append(note)
         return tuple(found)
@@ -371,16 +358,6 @@ _OF_OTHERS = ("thinking", "reasoning")
 _SAMPLING = ("temperature", "top_p", "top_k", "seed", "stop", "frequency_penalty", "presence_penalty")
 
 
-def _media(url: str, usual: str, detail: str) -> Media | None:
-    """The medium at an address or in a data URL; None = it is neither. usual: Its type where neither says it."""
-    if found := _DATA_URL.match(url):
-        return Media(found[1], data=url[found.end() :], detail=detail)
-    if not url.startswith(("https://", "http://")):
-        return None
-    ending = url.partition("?")[0].rpartition(".")[2].lower()
-    return Media(_EXTENSIONS.get(ending, usual), url=url, detail=detail)
-
-
 def _cache(*given: Any) -> str:
     """The mark for Anthropic's cache in any of these, which clients of OpenRouter and LiteLLM set here too."""
     marks = [each["cache_control"] for each in given if isinstance(each, dict) and each.get("cache_control")]
@@ -396,11 +373,3 @@ def _function(given: Any) -> tuple[dict[str, Any] | None, bool]:
         if isinstance(inner, dict) and isinstance(inner.get("name"), str):
             return inner, kind == "custom"
     return None, False
-
-
-def _grammar(shape: Any) -> str:
-    """The grammar of a free-form tool, as its description tells it to vendors that know none."""
-    grammar = shape.get("grammar") if isinstance(shape, dict) else None
-    if not isinstance(grammar, dict):
-        return ""
-    return f"\n\nThe input must follow this {grammar.get('syntax')} grammar:\n{grammar.get('definition')}"

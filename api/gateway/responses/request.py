@@ -4,15 +4,16 @@ A body that goes to OpenAI goes as it came, so nothing is refused here because i
 told is noted: it is refused when one of them is to answer, if the caller relies on it, or else named as left out.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from api.gateway.names import model_of
+from api.gateway.notes import Notes
+from api.gateway.parts import kind_of, medium
 from api.gateway.responses.tools import Tools
-from core import InvalidRequest, Media, Message, Native, Parameters, Request, ToolCall, ToolResult
-from core.domain.generation import SERVICE_TIERS, THINKING_LEVELS
+from core import InvalidRequest, Media, Message, Parameters, Request, ToolCall, ToolResult
+from core.domain.generation import SERVICE_TIERS
 from core.domain.message import Conversation, Part, Thought, paired, to_arguments, unsealed
 from core.formats import strict_json as json
 
@@ -22,8 +23,6 @@ _READ = frozenset(
 )
 _NEEDED = ("prompt", "conversation")  # what was asked for cannot be had without
 _TIERS = {"default": "standard"}
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64,", re.ASCII)
-_KINDS = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "pdf": "application/pdf", "txt": "text/plain"}
 _ENCRYPTED = "reasoning.encrypted_content"
 _PAST_SEARCHES = ("web_search_call", "file_search_call")  # what they found is in the answer that followed
 
@@ -56,9 +55,10 @@ class _Reader:
         self._body = body
         self._meant = meant
         self._tools = Tools(body)
-        self._only: list[str] = [name for name in _NEEDED if body.get(name)]
-        self._ignored = [name for name, value in body.items() if name not in _READ and value not in (None, [], {})]
-        self._ignored = [name for name in self._ignored if name not in _NEEDED]
+        self._notes = Notes()
+        self._notes.need(body, _NEEDED)
+        self._notes.rest(body, _READ)
+        self._only, self._ignored = self._notes.only, self._notes.ignored
         self._systems: list[str] = [text] if isinstance(text := body.get("instructions"), str) and text else []
         self._turns: list[tuple[Literal["user", "model", "system"], list[Part]]] = []
         self._signature = ""  # of the call that follows
@@ -87,13 +87,11 @@ class _Reader:
             tool_choice=choice,
             is_one_call=body.get("parallel_tool_calls") is False,
             is_streamed=body.get("stream") is True,
-            native=Native(
-                wire="responses",
-                body=body,
-                parameters=parameters,
+            native=self._notes.native(
+                "responses",
+                body,
+                parameters,
                 system=system,
-                only=tuple(dict.fromkeys(self._only)),
-                ignored=tuple(dict.fromkeys(self._ignored)),
                 whole=self._whole(given),
                 kept_by=self._meant.kept_by,
                 is_unread=bool(items is None or self._only_there),
@@ -128,14 +126,13 @@ class _Reader:
         elif kind in _PAST_SEARCHES:
             self._ignored.append(f"{where} of type {kind}")
         else:
-            self._only.append(f"{where} of type {str(kind)[:60]!r}")
-            self._add("user", [json.dumps(item, ensure_ascii=False)])  # so that it is counted
+            self._add("user", [self._notes.unknown(item, where)])  # so that it is counted
 
     def _message(self, item: dict[str, Any], where: str) -> None:
         role = item.get("role")
         parts = self._parts(item.get("content"), f"{where}.content")
         if role in ("system", "developer"):
-            text = "".join(part for part in parts if isinstance(part, str))
+            text = self._notes.text(parts, where)
             if not self._turns:
                 self._systems += [text] if text else []
                 return
@@ -175,10 +172,13 @@ class _Reader:
             return text
         found = None
         if kind == "input_image":
-            found = _media(part.get("image_url"), "image/jpeg", str(part.get("detail") or ""))
+            found = medium(part.get("image_url"), "image/jpeg", str(part.get("detail") or ""))
         elif kind == "input_file":
-            name = str(part.get("filename") or "")
-            found = _media(part.get("file_data") or part.get("file_url"), _kind(name) or "application/pdf")
+            usual, given = kind_of(str(part.get("filename") or "")), part.get("file_data") or part.get("file_url")
+            usual = usual or "application/pdf"
+            found = medium(given, usual)
+            if found is None and isinstance(given, str) and given and not usual.startswith("image/"):
+                found = Media(usual, data=given)
         elif kind == "input_audio" and isinstance(sound := part.get("input_audio"), dict) and sound.get("data"):
             found = Media(f"audio/{sound.get('format') or 'wav'}", data=str(sound["data"]))
         if found is None:
@@ -216,7 +216,7 @@ class _Reader:
             value if isinstance(value := body.get(name), dict) else {} for name in ("reasoning", "text")
         )
         form = asked if isinstance(asked := shape.get("format"), dict) else {}
-        level, said = str(reasoning.get("effort") or ""), str(body.get("service_tier") or "")
+        said = str(body.get("service_tier") or "")
         tier, schema = _TIERS.get(said, said), form.get("schema")
         if shape.get("verbosity"):
             self._ignored.append("text.verbosity")
@@ -226,37 +226,20 @@ class _Reader:
         )
         if tier in SERVICE_TIERS:
             self._ignored.remove("service_tier")
-        found = Parameters(
-            temperature=body.get("temperature"),
-            top_p=body.get("top_p"),
-            max_tokens=body.get("max_output_tokens"),
-            thinking_level=level if level in THINKING_LEVELS else None,
-            service_tier=tier if tier in SERVICE_TIERS else None,
-            json_schema=schema if form.get("type") == "json_schema" and isinstance(schema, dict) else None,
-            json_object=True if form.get("type") == "json_object" else None,
-        )
-        if problem := found.problem():
-            self._only.append(f"these parameters ({problem})")
-            return Parameters()
-        return found
+        is_shaped = form.get("type") == "json_schema"
+        if is_shaped and not isinstance(schema, dict):
+            self._only.append("text.format of type json_schema without a schema")
+        return self._notes.parameters({
+            "temperature": ("temperature", body.get("temperature")),
+            "top_p": ("top_p", body.get("top_p")),
+            "max_tokens": ("max_output_tokens", body.get("max_output_tokens")),
+            "thinking_level": ("reasoning.effort", reasoning.get("effort") or None),
+            "service_tier": ("service_tier", tier if tier in SERVICE_TIERS else None),
+            "json_schema": ("text.format", schema if is_shaped and isinstance(schema, dict) else None),
+            "json_object": ("text.format", True if form.get("type") == "json_object" else None),
+        })  # fmt: skip
 
 
 def _turn(role: Literal["user", "model", "system"], parts: tuple[Part, ...]) -> Message:
     """A turn; an instruction in the midst of a conversation stands where it was given."""
     return replace(Message.of("model" if role == "model" else "user", parts), is_system=role == "system")
-
-
-def _media(given: Any, kind: str, detail: str = "") -> Media | None:
-    """An image or a file by its data or address; None = it is neither."""
-    if not isinstance(given, str) or not given:
-        return None
-    if found := _DATA_URL.match(given):
-        media_type = "image/jpeg" if found[1] == "image/jpg" else found[1]
-        return Media(media_type, data=given[found.end() :], detail=detail)
-    if given.startswith(("https://", "http://")):
-        return Media(_kind(given.partition("?")[0]) or kind, url=given, detail=detail)
-    return None if kind.startswith("image/") else Media(kind, data=given)
-
-
-def _kind(name: str) -> str:
-    return _KINDS.get(name.rpartition(".")[2].lower(), "")

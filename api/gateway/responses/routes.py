@@ -14,7 +14,7 @@ from api.errors import Nowhere, Unserved
 from api.gateway.exchange import Exchange
 from api.gateway.openai.response import error_form
 from api.gateway.options import origin_of
-from api.gateway.respond import respond
+from api.gateway.respond import count, respond
 from api.gateway.responses import request as read
 from api.gateway.responses.clients import CLIENTS
 from api.gateway.responses.response import ENCRYPTED, ResponsesAnswer
@@ -23,7 +23,6 @@ from api.gateway.wire import Wire
 from core import AimmError, Call, Generation, InvalidRequest, ModelManager, Request
 from core.formats import strict_json as json
 from core.formats.strict_json import encoded
-from core.pricing.tokens import estimated_usage
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +33,11 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
     if not path and exchange.method == "GET" and exchange.header(b"upgrade"):
         # Clients that try a WebSocket first turn to POST at once when they hear this.
         raise Unserved("Responses are asked for by POST; there is no WebSocket here.", 426)
-    if exchange.method == "POST" and path in ("", "input_tokens"):
-        await (_count if path else _respond)(exchange, mm, await exchange.json())
+    if exchange.method == "POST" and path == "":
+        await _respond(exchange, mm, await exchange.json())
+    elif exchange.method == "POST" and path == "input_tokens":
+        body = await exchange.json()
+        await count(exchange, mm, await _read(exchange, mm, body), read.user(body), object="response.input_tokens")
     elif exchange.method == "POST" and path.endswith("/cancel"):
         raise InvalidRequest("Only a response in the background can be cancelled, and none is made here.")
     elif exchange.method in ("GET", "DELETE") and path:
@@ -78,17 +80,6 @@ async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -
     await respond(exchange, mm, request, origin, answer, keep)
 
 
-async def _count(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
-    request, user_id = await _read(exchange, mm, body), origin_of(exchange, user=read.user(body)).user_id
-    try:
-        n, headers = await asyncio.to_thread(mm.count_tokens, request, exchange.key, user_id=user_id), {}
-    except InvalidRequest as error:
-        if error.upstream is not None:
-            raise
-        n, headers = estimated_usage(request, "").input_tokens, {"x-aimm-estimated": "input_tokens"}
-    await exchange.answer(200, encoded({"object": "response.input_tokens", "input_tokens": n}), headers)
-
-
 async def _stored(exchange: Exchange, mm: ModelManager, path: str) -> None:
     """A response that is kept, the items that it was given to, or its deletion."""
     response_id, _, part = path.partition("/")
@@ -97,6 +88,8 @@ async def _stored(exchange: Exchange, mm: ModelManager, path: str) -> None:
     if part not in ("", "input_items") or (part and exchange.method == "DELETE"):
         raise Nowhere
     if exchange.method == "DELETE":
+        if by := (await asyncio.to_thread(mm.responses.find, response_id, key_id)).provider:
+            await asyncio.to_thread(mm.calls.forget_response, by, response_id)
         await asyncio.to_thread(mm.responses.delete, response_id, key_id)
         value: dict[str, Any] = {"id": response_id, "object": "response", "deleted": True}
     elif part:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from api.gateway.parts import tool_of
 from core import Tool
 
 LONGEST_NAME = 64  # that all vendors take
-_FREE = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
 class Offered(NamedTuple):
@@ -27,7 +27,8 @@ class Tools:
         for each, namespace in _flat(given if isinstance(given, list) else []):
             if each.get("type") in ("function", "custom") and isinstance(each.get("name"), str):
                 name = self._free_name(f"{namespace}__{each['name']}" if namespace else each["name"])
-                self.offered[name] = Offered(_tool(each, name), each["name"], namespace)
+                tool = tool_of(each, name, is_custom=each["type"] == "custom")
+                self.offered[name] = Offered(tool, each["name"], namespace)
             else:
                 self.others.append(each)
 
@@ -54,18 +55,3 @@ def _flat(given: list[Any], namespace: str = "") -> Iterator[tuple[dict[str, Any
             yield from _flat(each["tools"], str(each.get("name") or ""))
         else:
             yield each, namespace
-
-
-def _tool(given: Mapping[str, Any], name: str) -> Tool:
-    described, is_custom = str(given.get("description") or ""), given["type"] == "custom"
-    shape = given.get("format")
-    if isinstance(shape, dict) and shape.get("definition"):
-        described += f"\n\nThe input must follow this {shape.get('syntax')} grammar:\n{shape['definition']}"
-    schema = _FREE if is_custom else given.get("parameters")
-    return Tool(
-        name=name,
-        description=described,
-        parameters=schema if isinstance(schema, dict) else {},
-        is_custom=is_custom,
-        is_strict=given.get("strict") is True,
-    )

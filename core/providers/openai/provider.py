@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from core.domain.generation import Chunk, Model, Native, Request
 from core.domain.operation import ADDRESS_OF, OPENAI_OPERATIONS, WRITING
-from core.errors import AimmError, InvalidRequest
+from core.errors import AimmError, InvalidRequest, ModelNotFound
 from core.providers.base import KeyCheck, uncached
 from core.providers.batches import Carried
 from core.providers.families import SHIPPED, Families
@@ -179,6 +181,11 @@ class OpenAIProvider(Carried):
             if isinstance(answer, dict) and isinstance(n := answer.get("input_tokens"), int):
                 return n
         raise InvalidRequest(f"{self._http.label} counts no tokens before a call.", hint="The estimate brackets them.")
+
+    async def forget_response(self, response_id: str) -> None:
+        """Delete an answer that is kept there, if it is. Raises: AimmError"""
+        with suppress(ModelNotFound):
+            await self._http.whole("DELETE", f"/responses/{quote(response_id, safe='')}", b"", LIST_TIMEOUT_S)
 
     async def check(self) -> KeyCheck:
         """Try the address and the key: read the model list."""

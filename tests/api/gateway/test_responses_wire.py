@@ -275,6 +275,17 @@ def test_tools_in_namespaces_and_free_form_ones_come_back_as_they_are_known(clie
         ({"previous_response_id": "resp_unheard_of"}, "refers to by id"),
         ({"input": [{"type": "item_reference", "id": "rs_unheard_of"}]}, "refers to by id"),
         ({"temperature": 7}, "temperature"),
+        ({"reasoning": {"effort": "ultra"}}, "reasoning.effort == 'ultra'"),
+        ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "json_schema without a schema"),
+        (
+            {
+                "input": [
+                    {"role": "developer", "content": [{"type": "input_image", "image_url": "https://x.example/a.png"}]},
+                    {"role": "user", "content": "Hello"},
+                ]
+            },
+            "input[0].content of more than texts",
+        ),
     ],
 )
 def test_what_another_vendor_cannot_be_told_is_refused_in_words(served: Running, body: dict[str, Any], words: str):
@@ -355,8 +366,19 @@ def test_what_must_not_be_kept_is_not(client: openai.OpenAI, served: Running, ho
     with pytest.raises(openai.APIStatusError) as refused:
         client.responses.retrieve(answer.id)
     assert refused.value.status_code == (404 if how == "store" else 400)
-    with pytest.raises(openai.BadRequestError):
+    with pytest.raises(openai.BadRequestError) as refused:
         client.responses.create(model=CLAUDE, input="And?", previous_response_id=answer.id)
+    assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
+
+
+def test_what_openai_keeps_is_deleted_there_too(client: openai.OpenAI, served: Running):
+    answer: Any = client.responses.create(model=GPT, input="Hello")
+
+    client.responses.delete(answer.id)
+
+    assert served.vendor.deleted == [f"/v1/responses/{answer.id}"]
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(answer.id)
 
 
 def test_an_answer_that_was_cut_says_so(client: openai.OpenAI, served: Running):
@@ -453,6 +475,21 @@ def test_an_alias_with_a_system_prompt_and_parameters(client: openai.OpenAI, ser
     assert body == {
         "model": GPT, "input": "Hello", "instructions": "Be terse.", "temperature": 0.1, "top_p": 0.5,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "model"), [("/v1/responses", GPT), ("/v1/messages", CLAUDE)])
+def test_what_an_alias_adds_and_the_wire_has_no_words_for_is_named(served: Running, path: str, model: str):
+    served.mm.aliases.set("seeded", Target(model=model, parameters=Parameters(seed=1, temperature=0.1)))
+    body = {"model": "seeded", "input": "Hello", "messages": HELLO, "max_tokens": 10}
+    try:
+        answer = served.post(
+            path, {k: v for k, v in body.items() if (k == "input") is (path == "/v1/responses") or k == "model"}
+        )
+    finally:
+        served.mm.aliases.remove("seeded")
+
+    assert (answer.status, answer.headers["x-aimm-ignored"]) == (200, "seed")
+    assert (sent(served)["temperature"], "seed" in sent(served)) == (0.1, False)
 
 
 def test_tokens_are_counted(client: openai.OpenAI, served: Running):

@@ -158,6 +158,10 @@ def test_images(served: Running):
     inline = {"inlineData": {"mimeType": "image/png", "data": PNG}}
     assert sent(served)["contents"] == [{"role": "user", "parts": [{"text": "What is it?"}, inline]}]
     assert PNG not in repr(served.row().messages)  # the log keeps no images
+    served.chat(
+        FLASH, [{"role": "user", "content": [{"type": "image_url", "image_url": f"data:image/jpg;base64,{PNG}"}]}]
+    )
+    assert sent(served)["contents"][0]["parts"] == [{"inlineData": {"mimeType": "image/jpeg", "data": PNG}}]
 
 
 def test_schemas(served: Running):

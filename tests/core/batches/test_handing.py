@@ -19,29 +19,28 @@ CHILD = """
 import os, sys, time
 from core import ModelManager
 from core.batches import handing
-from core.batches.asking import LineAsker
 from core.providers.openai.batches import OpenAIBatches
 from tests.builders import settings_of
 from tests.core.batches.sent import made, serving
 
 database_url, base_url, key, n, where = sys.argv[1:]
 handing.POLL_S = handing.LOOK_S = 0.02
-create, write, written = OpenAIBatches.create, LineAsker.write_result, []
+create, write, written = OpenAIBatches.create, handing.outcome, []
 
 async def created(self, *given):
     await create(self, *given)
     os.kill(os.getpid(), 9)
 
-def some_written(self, *given):
+def some_written(*given):
     written.append(1)
     if len(written) > int(n) // 2:
         os.kill(os.getpid(), 9)
-    return write(self, *given)
+    return write(*given)
 
 if where == "created":
     OpenAIBatches.create = created
 else:
-    LineAsker.write_result = some_written
+    handing.outcome = some_written
 mm = serving(ModelManager.open(settings_of(database_url=database_url, openai_api_key=key, openai_base_url=base_url)))
 made(mm, ["gpt-4o"] * int(n))
 time.sleep(60)
