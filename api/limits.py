@@ -74,8 +74,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._disarm()  # no other head will come
         super().handle_websocket_upgrade()
 
+    def _should_upgrade(self) -> bool:
+        """Wires know no WebSocket: who tries one first, and does so each time, is told by them and not in the log."""
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        return wire_of(path) is None and super()._should_upgrade()
+
     def _unsupported_upgrade_warning(self) -> None:
-        """Log nothing: the caller is told, and clients that try it first do so each time."""
+        """Log nothing."""
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400)
