@@ -27,7 +27,7 @@ def history() -> pd.DataFrame:
     hidden = log.hidden(c.id for c in latest)
     columns: dict[str, Callable[[Comparison], object]] = {
         "time": lambda c: c.created_at,
-        "prompt": lambda c: formatting.short(c.prompt),
+        "prompt": lambda c: formatting.short(c.prompt, 46),
         "models": lambda c: [HIDDEN] if c.id in hidden else [candidate.model for candidate in c.candidates],
         "winner by rule": lambda c: [] if c.id in hidden else [x.model for x in c.candidates if x.position == c.winner],
         "status": lambda c: c.status.capitalize(),

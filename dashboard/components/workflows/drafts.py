@@ -1,18 +1,25 @@
-"""Workflows as they are edited: texts in the session, which a change of page or of workflow leaves alone."""
+"""Workflows as they are edited: texts in the session, which a change of page or of workflow leaves alone.
+
+While the server runs, they outlive the session too: who reloads the page goes on.
+"""
 
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
-from core import InvalidRequest
+from core import InvalidRequest, ModelManager
 from core.domain.workflow import Workflow
 from core.workflows import spec
 from dashboard import address, formatting
 from dashboard.charts.colours import Ink
 from dashboard.components.workflows.picture import Mark
 from dashboard.process import manager
+from dashboard.visitors.voter import voter
 
-MAX_UNDO = 50
+MAX_UNDO, MAX_ASIDE = 50, 100
+# By who writes and workflow: the text on record that was begun with, and the draft.
+_aside: WeakKeyDictionary[ModelManager, dict[tuple[str, str], tuple[str, str]]] = WeakKeyDictionary()
 _FIRST = "name: {}\nsteps:\n  - name: step_1\n    prompt: |\n      {{{{input}}}}\n"
 
 
@@ -42,7 +49,8 @@ class Current(NamedTuple):
 def prepare(texts: dict[str, str]) -> dict[str, str]:
     """The workflows to choose from: those on record, and those that are not saved yet."""
     state = st.session_state
-    new = state["flow_new"] = [name for name in state.get("flow_new", ()) if name not in texts]
+    begun = state.get("flow_new", [name for who, name in _aside.setdefault(manager(), {}) if who == voter()])
+    new = state["flow_new"] = [name for name in begun if name not in texts]
     texts = texts | dict.fromkeys(new, "")
     name = state.get("flow_loaded")
     if name is None or name in texts or not is_changed():
@@ -69,8 +77,10 @@ def load(name: str, written: str) -> Current:
     state = st.session_state
     if state.get("flow_loaded") != name or (state["flow_base"] != written and not is_changed()):
         stash()
-        text = state.pop(f"flow_draft_{name}", written)
-        state.update(flow_loaded=name, flow_base=written, flow_text=text, flow_seen=text, flow_undo=[])
+        base, text = _aside[manager()].get((voter(), name), (written, written))
+        if (own := state.pop(f"flow_draft_{name}", None)) is not None:
+            base, text = written, own
+        state.update(flow_loaded=name, flow_base=base, flow_text=text, flow_seen=text, flow_undo=[])
         renew()
     elif state["flow_base"] != written:
         text = "This workflow was saved elsewhere after you started editing. Saving will overwrite that version."
@@ -78,11 +88,24 @@ def load(name: str, written: str) -> Current:
     if state["flow_text"] != state["flow_seen"]:
         state["flow_undo"] = [*state["flow_undo"], state["flow_seen"]][-MAX_UNDO:]
         state["flow_seen"] = state["flow_text"]
+    _put_aside(name)
     try:
         current = spec.from_yaml(state["flow_text"])
     except InvalidRequest as error:
         return Current(None, error=error.message)
     return Current(current, tuple(manager().workflows.definitions.problems(current)))
+
+
+def _put_aside(name: str) -> None:
+    """Keep what was typed here for a session that comes after this one."""
+    state, drafts, key = st.session_state, _aside[manager()], (voter(), name)
+    if is_changed():
+        drafts[key] = state["flow_base"], state["flow_text"]
+        state["flow_aside"] = name
+        while len(drafts) > MAX_ASIDE:
+            drafts.pop(next(iter(drafts)))
+    elif state.pop("flow_aside", None) == name:
+        drafts.pop(key, None)
 
 
 def is_changed() -> bool:
@@ -119,6 +142,7 @@ def select(name: str) -> None:
     state = st.session_state
     state["flow_selected"] = name
     state.pop(f"flow_draft_{name}", None)
+    _aside[manager()].pop((voter(), name), None)
     if name not in manager().workflows.definitions.texts():
         state["flow_new"] = [each for each in state["flow_new"] if each != name]
     state.pop("flow_loaded", None)

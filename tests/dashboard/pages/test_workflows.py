@@ -14,6 +14,7 @@ from core.storage.workflows import WorkflowStore
 from core.workflows import spec
 from dashboard import process
 from dashboard.components.workflows import fields
+from tests.conftest import ROOT
 from tests.pages import button, is_broken, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
@@ -194,6 +195,23 @@ def test_what_is_typed_into_a_workflow_is_not_lost_and_loses_nothing(app: AppTes
     button(app, "Save").click().run()
     assert service.definitions.texts()["one"] == text.format("one", "Mine")
     assert not is_broken(app)
+
+
+def test_what_was_typed_is_there_after_a_reload_until_it_is_discarded(app: AppTest):
+    def reloaded() -> AppTest:
+        return look(AppTest.from_file(str(ROOT / "dashboard" / "shell.py"), default_timeout=120), "YAML", **at)
+
+    at = {"flow_name": "route"}
+    yaml = look(app, "YAML", **at).text_area(key="flow_yaml")
+    yaml.input(f"{yaml.value}# mine\n").run()
+    again = reloaded()
+    assert text_of(again).endswith("# mine\n") and "Unsaved changes" in texts(again)
+
+    button(again, "Discard changes").click().run()
+    assert not text_of(reloaded()).endswith("# mine\n")
+    button(again, "New workflow").click().run()
+    at["flow_name"] = "new_workflow_1"
+    assert text_of(reloaded()).startswith("name: new_workflow_1")
 
 
 def test_what_the_form_cannot_say_stays_in_the_form(app: AppTest):
