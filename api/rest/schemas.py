@@ -12,7 +12,7 @@ Text = Annotated[str, Field(max_length=MAX_BODY_BYTES)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(protected_namespaces=(), extra="ignore")
 
     @model_validator(mode="before")
@@ -36,7 +36,7 @@ class _Body(BaseModel):
         return {n: [v] if n in lists and isinstance(v, str | int | float) else v for n, v in value.items()}
 
 
-class Generate(_Body):
+class Generate(Body):
     prompt: Text
     model: Name | None = None
     system: Text | None = None
@@ -61,7 +61,7 @@ class Generate(_Body):
         return self.model_dump(exclude={"user", "tags", "max_cost_usd"}, exclude_none=True)
 
 
-class RunWorkflow(_Body):
+class RunWorkflow(Body):
     template: Name
     input: Text
     model: Name | None = None
@@ -71,18 +71,18 @@ class RunWorkflow(_Body):
     )
 
 
-class Compare(_Body):
+class Compare(Body):
     models: list[Name]
     prompt: Text
     system: Text | None = None
 
 
-class CastVote(_Body):
+class CastVote(Body):
     choice: Literal["a", "b", "tie", "both_bad", "skip"]
     pair: tuple[int, int] = Field(default=(0, 1), description="The positions of the answers a and b.")
 
 
-class Resume(_Body):
+class Resume(Body):
     max_cost_usd: float | None = Field(
         default=None, gt=0, description="A cap: of a comparison on the answers asked for now, of a run on the whole."
     )
@@ -104,7 +104,7 @@ class ResumeComparison(Resume):
 ALL_MISSING = ResumeComparison()
 
 
-class VariantBody(_Body):
+class VariantBody(Body):
     model: Name | Literal[""] = Field(
         default="", description="A model or an alias; of a workflow, for steps that name none."
     )
@@ -113,11 +113,13 @@ class VariantBody(_Body):
     system: Text | None = None
     weight: int = Field(default=1, ge=0, le=1_000_000)
     parameters: dict[str, Any] = Field(default_factory=dict)
-    prompt_version: str = Field(default="", max_length=100)
+    prompt_version: str = Field(
+        default="", max_length=200, description="Its name, or prompt:NAME@LABEL instead of `system`."
+    )
     is_shadow: bool = Field(default=False, description="Answers silently beside the assigned variant.")
 
 
-class GuardrailBody(_Body):
+class GuardrailBody(Body):
     metric: Literal["error_rate", "latency_p95", "cost"]
     margin: float = Field(
         gt=0, le=100, description="error_rate: points (0.01 = one); else a share of the control's value."
@@ -128,7 +130,7 @@ CacheSeconds = Annotated[int, Field(ge=1, le=2_592_000, description="How long a 
 Metric = Literal["success", "rating", "number", "cost_per_success", "latency_p95", "error_rate", "cost"]
 
 
-class CreateExperiment(_Body):
+class CreateExperiment(Body):
     name: Name
     hypothesis: str = Field(default="", max_length=2000, description="One sentence; one is made up if it is missing.")
     unit: str = Field(default="user", max_length=40, description="user, session or request")
@@ -152,7 +154,7 @@ class CreateExperiment(_Body):
     cache_s: CacheSeconds | None = None
 
 
-class ChangeExperiment(_Body):
+class ChangeExperiment(Body):
     """Other weights, or other variants: either opens a new phase."""
 
     weights: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(default=None, max_length=10)
@@ -162,18 +164,18 @@ class ChangeExperiment(_Body):
 VariantName = Annotated[str, Field(min_length=1, max_length=300)]
 
 
-class TestExperiment(_Body):
+class TestExperiment(Body):
     user_id: Annotated[str, Field(min_length=1, max_length=500)]
     prompt: Text
     variant: VariantName | None = Field(default=None, description="Forced: it is served and not counted.")
 
 
-class Assign(_Body):
+class Assign(Body):
     user_id: Annotated[str, Field(min_length=1, max_length=500, description="The unit: a user, session or request.")]
     variant: VariantName | None = Field(default=None, description="Forced: it is served and not counted.")
 
 
-class Outcome(_Body):
+class Outcome(Body):
     variant: VariantName | None = None
     success: StrictBool | None = None
     rating: float | None = Field(default=None, ge=1, le=5)
@@ -188,29 +190,31 @@ class Record(Outcome):
     results: list[Outcome] | None = Field(default=None, max_length=10_000)
 
 
-class Decide(_Body):
+class Decide(Body):
     """Stop with a decision. variant: what is shipped; nothing = none."""
 
     variant: VariantName | None = None
     why: str = Field(default="", max_length=2000)
 
 
-class Promote(_Body):
+class Promote(Body):
     variant: VariantName | None = Field(default=None, description="By default the winner.")
     alias: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class SetAlias(_Body):
+class SetAlias(Body):
     model: Name
     system: Text | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
-    prompt_version: str = Field(default="", max_length=100)
+    prompt_version: str = Field(
+        default="", max_length=200, description="Its name, or prompt:NAME@LABEL instead of `system`."
+    )
     fallbacks: list[Name] = Field(default_factory=list, max_length=5, description="Models that answer where it fails.")
     cache_s: CacheSeconds | None = None
     note: str = Field(default="", max_length=500)
 
 
-class PriceRow(_Body):
+class PriceRow(Body):
     """A price row of the team's own; US dollars per million tokens. See docs/costs.md."""
 
     model_config = ConfigDict(protected_namespaces=(), extra="allow")
@@ -219,7 +223,7 @@ class PriceRow(_Body):
     model: Name
 
 
-class Reprice(_Body):
+class Reprice(Body):
     provider: Name
     model: Name
     since: str | None = Field(default=None, max_length=40)
@@ -233,7 +237,7 @@ LogContent = Literal["full", "metadata", "none"]
 Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class KeyBudget(_Body):
+class KeyBudget(Body):
     """A budget of the key's own, which stops it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -242,7 +246,7 @@ class KeyBudget(_Body):
     period: Literal["day", "week", "month"] = "month"
 
 
-class ChangeKey(_Body):
+class ChangeKey(Body):
     """The fields of a key that change; the rest stays. null takes a limit away."""
 
     model_config = ConfigDict(extra="forbid")  # a key with a misspelt limit would have none
@@ -264,7 +268,7 @@ class CreateKey(ChangeKey):
     budget: KeyBudget | None = None
 
 
-class RaiseBudget(_Body):
+class RaiseBudget(Body):
     extra_usd: float = Field(gt=0, le=1e9, allow_inf_nan=False)
     reason: Annotated[str, Field(min_length=1, max_length=500)]
     expires_at: str | None = Field(
@@ -272,7 +276,7 @@ class RaiseBudget(_Body):
     )
 
 
-class CreateBudget(_Body):
+class CreateBudget(Body):
     model_config = ConfigDict(extra="forbid")  # a limit with a misspelt field would not be the limit that was meant
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
@@ -290,7 +294,7 @@ class CreateBudget(_Body):
     refuses_unpriced: bool = False
 
 
-class ChangeBudget(_Body):
+class ChangeBudget(Body):
     """The fields of a budget that change; the rest stays."""
 
     model_config = ConfigDict(extra="forbid")

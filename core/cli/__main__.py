@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from core import ModelManager
 from core.calls.origin import Origin
-from core.cli import evaluation, experiments, keys, prices, records
+from core.cli import evaluation, experiments, keys, library, prices, records
 from core.cli.parts import command
 from core.config import Settings
 from core.demo import DemoSize
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (evaluation, prices, experiments, keys, records):
+    for group in (library, evaluation, prices, experiments, keys, records):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)

@@ -1,44 +1,43 @@
-"""Cells that say a check, as promptfoo writes them: `type: value`; a misspelt type is told, not taken for an answer. Pure."""
+"""Checks as files write them: in a cell, `type: value`, or as an object; a misspelt type is told. Pure."""
 
 import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from core.checks.csv_cells import TYPES, from_csv_cell
+from core.checks.grading import UNSUPPORTED
 from core.errors import InvalidRequest
 
-KINDS = (
-    "equals contains icontains contains-any contains-all icontains-any icontains-all starts-with regex is-json"
-    " contains-json json-schema json-path is-xml contains-xml is-html contains-html is-sql levenshtein rouge-n bleu gleu"
-    " word-count is-refusal latency cost similar finish-reason llm-rubric factuality model-graded-closedqa select-best"
-    " max-score javascript python"
-).split()
 _TYPE = re.compile(r"(?:not-)?([a-z]+(?:-[a-z]+)*)(?:\([^)]*\))?\s*:")
-_NAMED = re.compile(r"(not-)?([a-z]+(?:-[a-z]+)*)(?:\(([\d.]+)\))?(?::\s?(.*))?", re.DOTALL)
-_SHORT = {"fn": "javascript", "eval": "javascript", "grade": "llm-rubric"}
+_PREFIXES = ("fn", "eval", "grade", "file", "https", "http")
+_SETS = ("assert-set",)
 
 
 def check_of(text: str) -> dict[str, Any]:
     """The check of an `__expected` cell. Raises: InvalidRequest: Its type is close to one that there is."""
-    found = from_csv_cell(text)
-    match = _TYPE.match(text)
-    if found["type"] != "equals" or match is None or match[1] in ("equals", *_SHORT):
+    found, match = from_csv_cell(text), _TYPE.match(text)
+    if found["type"] != "equals" or match is None or match[1] in ("equals", *_PREFIXES):
         return found
-    if close := difflib.get_close_matches(match[1], KINDS, n=1, cutoff=0.75):
+    if close := difflib.get_close_matches(match[1], TYPES, n=1, cutoff=0.75):
         raise InvalidRequest(
             f"{match[0][:60]!r} is no check; did you mean {close[0]}? To compare with the text itself write equals: …"
         )
     return found
 
 
-def from_csv_cell(text: str) -> dict[str, Any]:
-    """Stands in until the checks have it."""
-    match = _NAMED.fullmatch(text.strip())
-    if match and (kind := _SHORT.get(match[2], match[2])) in KINDS and (match[4] is not None or kind.startswith("is-")):
-        found: dict[str, Any] = {"type": f"{match[1] or ''}{kind}"}
-        found |= {"threshold": float(match[3])} if match[3] else {}
-        return found | ({"value": match[4]} if match[4] else {})
-    return {"type": "equals", "value": text}
+def check_known(check: Mapping[str, Any]) -> None:
+    """Raises: InvalidRequest: There is no check of this type."""
+    kind = str(check.get("type")).removeprefix("not-")
+    if kind not in TYPES and kind not in _SETS:
+        close = difflib.get_close_matches(kind, TYPES, n=1)
+        raise InvalidRequest(f"there is no check {kind[:60]!r}{f'; did you mean {close[0]}?' if close else ''}")
+
+
+def unsupported(check: Mapping[str, Any]) -> str:
+    """The type of a check that is known and cannot be made here; empty = it can."""
+    kind = str(check.get("type")).removeprefix("not-")
+    return kind if kind in UNSUPPORTED else ""
 
 
 def with_config(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from core.datasets.cells import check_of, with_config
+from core.datasets.cells import check_known, check_of, with_config
 from core.domain.evaluation.dataset import DatasetRow
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
@@ -111,6 +111,8 @@ def row_of(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
     try:
         row = _READERS[layout.kind](layout, record)
         messages_of(row.messages)
+        for check in row.checks:
+            check_known(check)
     except InvalidRequest as error:
         raise BadRecord(error.message) from None
     given = record_of(layout, row)

@@ -1,5 +1,6 @@
 """Files of cases, looked at before anything is kept: their columns, first rows, and each fault with its line."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.datasets import decoding
+from core.datasets.cells import unsupported
 from core.datasets.decoding import Data
 from core.datasets.layouts import BadRecord, Kind, Layout, fits, kind_of, roles_of, row_of
 from core.datasets.records import ONE_COLUMN, Record, Shape, records, shape_of
@@ -36,6 +38,7 @@ class _Notes:
     blank: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)
     n_answers: int = 0
+    unsupported: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +197,7 @@ def _row(record: Record, layout: Layout, notes: _Notes) -> DatasetRow | str:
         row = row_of(layout, found)
     except BadRecord as error:
         return str(error)
+    notes.unsupported.update(filter(None, map(unsupported, row.checks)))
     notes.n_answers += bool(row.messages) and row.expected is not None and not _says_expected(found)
     return row
 
@@ -208,6 +212,19 @@ def _warnings(shape: Shape, layout: Layout, notes: _Notes, n_rows: int, n_withou
     elif n_without:
         which = "No row states" if n_without == n_rows else f"{n_without:,} of {n_rows:,} rows state neither"
         yield f"{which} a check {'or' if n_without == n_rows else 'nor'} an expected answer: nothing of them can fail."
+    yield from _warnings_of_table(shape, layout, notes)
+    if notes.n_answers:
+        yield f"{notes.n_answers:,} rows end in an answer, which is taken for the expected one."
+    if layout.kind in ("openai", "gemini"):
+        yield "Only the turns are taken of each line: model and parameters are said by a run."
+    if notes.unsupported:
+        kinds = ", ".join(f"{kind} ({n:,})" for kind, n in notes.unsupported.most_common(5))
+        yield f"Checks of these kinds are kept and cannot be made here: {kinds}."
+    if "__providerOutput" in layout.columns:
+        yield "__providerOutput is kept and not graded."
+
+
+def _warnings_of_table(shape: Shape, layout: Layout, notes: _Notes) -> Iterator[str]:
     if shape.separator == ONE_COLUMN:
         yield f"The first line names one column, {layout.columns[0][:60]!r}; commas in the rows are text."
     if not all(name.strip() for name in layout.header):
@@ -216,12 +233,6 @@ def _warnings(shape: Shape, layout: Layout, notes: _Notes, n_rows: int, n_withou
         yield f"{_lines(notes.short)} fewer cells than the header; what is missing is empty."
     if notes.blank:
         yield f"{len(notes.blank):,} blank rows are left out ({_numbers(notes.blank)})."
-    if notes.n_answers:
-        yield f"{notes.n_answers:,} rows end in an answer, which is taken for the expected one."
-    if layout.kind in ("openai", "gemini"):
-        yield "Only the turns are taken of each line: model and parameters are said by a run."
-    if "__providerOutput" in layout.columns:
-        yield "__providerOutput is kept and not graded."
 
 
 def _lines(found: list[int]) -> str:

@@ -82,13 +82,23 @@ def _separator(head: str, is_all: bool) -> str:
         return named[1]
     best, found = (0.0, 0), ONE_COLUMN
     for sign in SEPARATORS:
-        csv.field_size_limit(MAX_CELL)
+        if not _has_header(head, sign):
+            continue
         widths = [len(cells) for cells in csv.reader(io.StringIO(head, newline=""), delimiter=sign) if any(cells)]
         widths = widths if is_all or len(widths) < 2 else widths[:-1]
         if widths and widths[0] > 1:
             score = (sum(width == widths[0] for width in widths) / len(widths), widths[0])
             best, found = (score, sign) if score > best else (best, found)
     return found
+
+
+def _has_header(head: str, separator: str) -> bool:
+    """True where the first row can be read so: else what stands in quotes is taken for signs between cells."""
+    csv.field_size_limit(MAX_CELL)
+    try:
+        return any(any(cells) for cells in csv.reader(io.StringIO(head, newline=""), delimiter=separator, strict=True))
+    except csv.Error:
+        return False
 
 
 def records(data: Data, shape: Shape) -> Iterator[Record]:

@@ -75,7 +75,8 @@ class DatasetService:
         if preview.problems and skip_bad:
             lines = ", ".join(str(problem.line) for problem in preview.problems[:20])
             more = " …" if preview.n_problems > 20 else ""
-            note = f"{note} {preview.n_problems:,} bad rows were left out: line {lines}{more}.".strip()
+            were = "row was" if preview.n_problems == 1 else "rows were"
+            note = f"{note} {preview.n_problems:,} bad {were} left out: line {lines}{more}.".strip()
         rows = preview.iterate(skip_bad=skip_bad)
         remarks = Remarks(preview.name, note, author)
         return self._save(name, self._after(name, rows) if adds else rows, remarks, preview.layout)
@@ -196,6 +197,10 @@ class DatasetService:
         version = self.get(ref)
         for start in range(0, version.n_rows, AT_ONCE):
             yield from self._store.rows(version, start, AT_ONCE)
+
+    def format_of(self, version: DatasetVersion, format: str | None) -> str:
+        """The format in which `export` writes a version. Raises: InvalidRequest: There is no such format."""
+        return exporting.format_of(version, format)
 
     def export(self, ref: str, format: str | None = None, *, is_safe: bool = False) -> Iterator[bytes]:
         """The rows as a file, in parts. Raises: NotFound. InvalidRequest: There is no such format.

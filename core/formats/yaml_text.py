@@ -1,4 +1,4 @@
-"""YAML as its author wrote it: every scalar is a text; what it means is for the reader of the field to say."""
+"""YAML as its author wrote it: every scalar is a text; its meaning is for the reader of the field to say. And back."""
 
 import math
 import re
@@ -24,6 +24,7 @@ _HINTS = {
 }
 _TAGS = (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML folds these as line ends, or drops them
 NUMBER = re.compile(rf"{_INTEGER.pattern}|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "true": True, "false": False, "null": None}
 _WORDS |= {form: value for word, value in _WORDS.items() for form in (word.capitalize(), word.upper())}
@@ -211,3 +212,25 @@ def _number(text: Scalar) -> int | float:
     if not math.isfinite(number := float(text)):
         raise InvalidRequest(f"line {text.line}: {text[:60]} is larger than a number can be")
     return number
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, as a person would write them; equal values written out, not as aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _OTHER_BREAKS.search(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _block)
+# Texts that YAML 1.2 reads as numbers and 1.1 does not, such as 1e3, are put in quotes too.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{NUMBER.pattern})\Z"), list("-+.0123456789"))
+
+
+def dump(value: Any) -> str:
+    """A value as YAML that `read` and `typed` give back."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)

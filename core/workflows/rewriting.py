@@ -9,7 +9,7 @@ import yaml
 from core.domain.workflow import Workflow
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
-from core.formats.yaml_text import nodes
+from core.formats.yaml_text import dump, nodes
 from core.workflows import spec
 
 
@@ -154,5 +154,5 @@ def _flow(value: Any) -> str:
 
 def _block(value: Any, column: int) -> str:
     """As a block: its first line without an indentation, and no line end after the last but those of a text."""
-    written = spec.dump(value).removesuffix("...\n").removesuffix("\n")  # "..." ends a document, not a value
+    written = dump(value).removesuffix("...\n").removesuffix("\n")  # "..." ends a document, not a value
     return re.sub(r"\n(?=[^\n])", "\n" + " " * column, written)

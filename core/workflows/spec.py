@@ -5,18 +5,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import yaml
-
 from core.domain.generation import Parameters
 from core.domain.workflow import CHECKS, FAILURE_POLICIES, Condition, Step, Workflow
 from core.errors import InvalidRequest
 from core.formats.text import is_storable
-from core.formats.yaml_text import NUMBER, Scalar, is_null, read, typed
+from core.formats.yaml_text import Scalar, dump, is_null, read, typed
 from core.prompts.template import TemplateError
 from core.workflows.template import references
 
 MAX_STEPS = 50
-_OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML folds these as line ends, or drops them
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,59}")
 _NAME_RULE = "at most 60 letters, digits, _ or -, and begin with a to z or _"
 _STEP_KEYS = (
@@ -194,29 +191,8 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
     }
 
 
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, as a person would write them; equal values written out, not as aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = '"' if _OTHER_BREAKS.search(text) else "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _block)
-# Texts that YAML 1.2 reads as numbers and 1.1 does not, such as 1e3, are put in quotes too.
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{NUMBER.pattern})\Z"), list("-+.0123456789"))
-
-
 def to_yaml(workflow: Workflow) -> str:
     return dump(to_dict(workflow))
-
-
-def dump(value: Any) -> str:
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
 def dependencies(step: Step) -> set[str]:

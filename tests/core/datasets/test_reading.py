@@ -131,6 +131,10 @@ def test_what_is_odd_and_no_fault_is_told():
         "1 row has (line 5) fewer cells than the header; what is missing is empty.",
         "2 blank rows are left out (lines 3, 4).",
     )
+    told = read(
+        b"q,__expected,__expected2\na,fn: output.length,javascript: true\nb,select-best: x,equals: y\n"
+    ).warnings
+    assert told == ("Checks of these kinds are kept and cannot be made here: javascript (2), select-best (1).",)
     assert "one column, 'q'" in read(b"q\nx\n").warnings[1]
     assert read(b"q,expected\na,b\nc,\n").warnings == (
         "1 of 2 rows state neither a check nor an expected answer: nothing of them can fail.",
@@ -239,6 +243,7 @@ def test_an_object_of_each_kind_is_a_row_and_comes_back(record: dict[str, Any], 
         (['{"vars": {"q": ["a", "b"]}}'], 1, "stands for several tests"),
         (['{"vars": {"q": "a"}, "options": {}}'], 1, "'options' of a test is not supported"),
         (['{"vars": {"q": "a"}, "assert": ["x"]}'], 1, "objects with a `type`"),
+        (['{"vars": {"q": "a"}, "assert": [{"type": "not-contians"}]}'], 1, "did you mean contains"),
         (['{"variables": {}, "checks": [], "colour": 1}'], 1, "another"),
         (['{"q": 1, "tags": 3}'], 1, "tags == '3'"),
         (['{"variables": {"q": 1}, "tags": "a"}'], 1, "`tags` must be a list"),
