@@ -19,7 +19,7 @@ import psutil
 
 from core import ModelManager
 from core.config import Settings
-from core.demo import DemoSize
+from core.demo.history import DemoSize
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = ROOT / "dashboard" / "app.py"

@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from sqlalchemy import text
 
 from core import ModelManager, clock
-from core.demo import experiments
+from core.demo.history import experiments
 from core.domain.experiment import OutcomeInput
 
 BATCH = 10_000

@@ -20,7 +20,7 @@ from core.config import Settings
 from core.costs.repricing import RepriceService
 from core.costs.service import PriceService
 from core.datasets.service import DatasetService
-from core.demo import Demo
+from core.demo.history import Demo
 from core.domain.experiment import Variant
 from core.domain.generation import Source
 from core.domain.key import Key
@@ -171,6 +171,7 @@ class ModelManager(CallMethods):
             estimate=self.models.estimate,
         )
         self.evaluations = EvaluationService(tools, self.runs, self._loop, library)
+        self.datasets.uses.append(self.evaluations.on_dataset)
         self.runs.register(self.workflows.job, self.comparisons.job, self.batches.job, self.evaluations.job)
         variants = self._resolved_variant, self._run_variant
         self.experiments = Experiments(*self._db, self.calls, self.traffic, *variants, keeps_text=keeps_text)

@@ -20,7 +20,7 @@ from streamlit import config
 
 from core import ModelManager, testing
 from core.config import Settings
-from core.demo import DemoSize
+from core.demo.history import DemoSize
 from core.storage.engine.database import Database
 from tests.builders import Running, running_gateway, settings_of
 from tests.fakes.gemini import KEY, FakeGemini

@@ -14,7 +14,7 @@ from core.calls.origin import Origin
 from core.cli import evaluation, experiments, keys, library, prices, records
 from core.cli.parts import command
 from core.config import Settings
-from core.demo import DemoSize
+from core.demo.history import DemoSize
 from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.formats import strict_json as json

@@ -244,6 +244,10 @@ class EvaluationService:
         """Newest first, and what to ask the next page with."""
         return self._runs.page(limit, before, name=name, source=source)
 
+    def on_dataset(self, name: str) -> list[str]:
+        """The evaluations of any version of a dataset, in words."""
+        return [f"the evaluation {each!r}" for each in self._runs.on_dataset(name, demo=True)]
+
     def tallies(self, run_id: str) -> list[Tally]:
         """The cells of each contestant by outcome."""
         return self._cells.tallies(run_id)

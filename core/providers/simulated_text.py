@@ -7,6 +7,7 @@ from typing import Any
 
 from core.domain.generation import Request
 from core.formats import strict_json as json
+from core.providers.simulated_tickets import sorted_by
 
 _STOP = frozenset(
     "about above after again all also and any are because been before being below both but can could does down each"
@@ -29,6 +30,8 @@ def answer(request: Request, *, depth: int, rng: random.Random) -> str:
     """An answer to the last turn; `depth` 1 to 3 = how much is said."""
     if request.parameters.json_schema is not None:
         return json.dumps(_from_schema(request.parameters.json_schema, rng), ensure_ascii=False)
+    if (team := sorted_by(request)) is not None:
+        return team
     prompt = request.prompt
     lower = f"{request.system or ''}\n{prompt}".lower()[:4000]
     topic = _topic(prompt, rng)

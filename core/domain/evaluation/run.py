@@ -18,6 +18,7 @@ from core.formats.text import make_lists
 RunStatus = Literal["queued", "running", "paused", "stopped", "finished"]
 CellState = Literal["waiting", "running", "answered", "error", "skipped"]
 Outcome = Literal["pass", "fail", "unchecked", "error", "not_run"]
+Grading = Literal["", "pass", "fail", "unchecked", "error"]  # empty = the checks have not run
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "unchecked", "error", "not_run")
 MAX_CONTESTANTS, MAX_REPETITIONS, MAX_CELLS = 26, 100, 2_000_000
 DEFAULT_WIDTH, MAX_WIDTH = 16, 256
@@ -204,7 +205,7 @@ class Cell:
     row_id: str
     state: CellState = "waiting"
     generation_id: str = ""
-    grade: Literal["", "pass", "fail", "unchecked", "error"] = ""
+    grade: Grading = ""
     score: float | None = None
     scores: tuple[CheckScore, ...] = ()
     is_reused: bool = False

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select, update
 
-from core.domain.evaluation.run import Cell, CheckScore
+from core.domain.evaluation.run import Cell, CheckScore, Grading
 from core.formats import strict_json as json
 from core.storage.engine.database import Database
 from core.storage.evaluation.cells import Place, at_place, to_cell
@@ -19,7 +19,7 @@ class Graded(NamedTuple):
     """The results of the checks on a cell's answer."""
 
     place: Place
-    grade: str
+    grade: Grading
     score: float | None
     scores: Sequence[CheckScore]
 

@@ -42,6 +42,11 @@ class RunStore:
         """A run's status; empty = there is none."""
         return str(self._database.value(select(_e.status).where(_e.id == run_id)) or "")
 
+    def on_dataset(self, name: str, *, demo: bool = False) -> list[str]:
+        """The names of runs on any version of a dataset. demo: Those of the demo among them."""
+        statement = select(_e.name).where(_e.dataset.startswith(f"{name}@", autoescape=True)).distinct()
+        return [row.name for row in self._database.rows(statement if demo else statement.where(_e.source != "demo"))]
+
     def n_looks(self, name: str, since_us: int) -> int:
         """The number of runs of a suite since a moment, such as that at which its baseline was blessed."""
         statement = select(func.count()).where(_e.name == name, _e.created_at > since_us)
@@ -74,6 +79,10 @@ class RunStore:
     @staticmethod
     def set(connection: Connection, run_id: str, **values: Any) -> None:
         connection.execute(update(evaluations).where(_e.id == run_id).values(**values))
+
+    @staticmethod
+    def delete_source(connection: Connection, source: str) -> None:
+        connection.execute(delete(evaluations).where(_e.source == source))
 
     @staticmethod
     def delete(connection: Connection, run_id: str) -> None:

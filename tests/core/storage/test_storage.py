@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, inspect, text
 
 from core import AimmError, ModelManager, clock
-from core.demo import DemoSize
+from core.demo.history import DemoSize
 from core.domain.experiment import Target
 from core.domain.generation import Generation, Message, Usage
 from core.domain.message import Media, ToolCall, ToolResult

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core import clock
 from core.assignment.placement import place
 from core.clock import DAY_US, HOUR_US
+from core.demo.evaluations import EvaluationStories
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
 from core.domain.generation import COUNTS, Usage
@@ -80,6 +81,7 @@ class Demo:
     def __init__(self, database: Database, writer: Writer) -> None:
         self._calls = GenerationStore(database)
         self._writer = writer
+        self._evaluations = EvaluationStories(database, writer)
 
     def is_present(self) -> bool:
         return bool(self._calls.latest(limit=1, source="demo"))
@@ -99,11 +101,13 @@ class Demo:
         for rows, bodies in _chunks(rng, size, now_us):
             self._writer.run(partial(log_rows, rows=rows, bodies=bodies))
         self._writer.run(lambda connection: _stories(connection, np.random.default_rng(7), now_us))
+        self._evaluations.tell(now_us)
 
     def remove(self) -> None:
         """Take all demo data away."""
 
         def work(connection: Any) -> None:
+            self._evaluations.forget(connection)
             ComparisonStore.delete_source(connection, "demo")
             ExperimentStore.delete_demo(connection)
             WorkflowStore.delete_source(connection, "demo")

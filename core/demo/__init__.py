@@ -1,0 +1,1 @@
+"""Made-up history for a first look, marked `demo`: calls, runs, comparisons, experiments, evaluations."""
