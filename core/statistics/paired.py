@@ -6,6 +6,7 @@ candidate − baseline, higher is better; "worse" is one-sided. What costs (doll
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from itertools import product
 from statistics import NormalDist
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from core.statistics.interval import Interval, alpha_of
 from core.statistics.proportions import z_of
 
 Values = NDArray[np.float64]
+MOST_ENUMERATED = 500  # items that differ, up to which the power is enumerated
 FEWEST_DIFFERING = 10  # items that differ, below which a t test claims nothing
 _NORMAL = NormalDist()
 
@@ -92,11 +94,11 @@ def difference_interval(only_baseline: int, only_candidate: int, n: int, *, conf
     return Interval(estimate, _border(is_inside, estimate, -1.0), _border(is_inside, estimate, 1.0))
 
 
-def _border(is_inside: Callable[[float], bool], inside: float, outside: float) -> float:
+def _border(is_inside: Callable[[float], bool], inside: float, outside: float, *, steps: int = 60) -> float:
     """The last value that is inside, on the way from one that is to the end of the range."""
     if is_inside(outside):
         return outside
-    for _ in range(60):
+    for _ in range(steps):
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if is_inside(middle) else (inside, middle)
     return inside
@@ -239,6 +241,41 @@ def smallest_detectable_drop(n: int, discordance: float, *, significance: float 
         return z_a * math.sqrt(share) + z_b * math.sqrt(max(0.0, share - drop * drop)) > drop * math.sqrt(n)
 
     return math.inf if is_unseen(1.0) else _border(is_unseen, 0.0, 1.0)
+
+
+def exact_detectable_drop(n: int, discordance: float, *, significance: float = 0.05, power: float = 0.8) -> float:
+    """The same from the test itself, by enumeration: its steps matter where few items differ.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    approximate = smallest_detectable_drop(n, discordance, significance=significance, power=power)
+    if n * max(discordance, min(approximate, 1.0)) > MOST_ENUMERATED:
+        return approximate
+    needed = _needed(n, significance)
+
+    def is_unseen(drop: float) -> bool:
+        from scipy.stats import binom
+
+        share = max(discordance, drop)
+        counts = np.arange(n + 1)
+        seen = binom.sf(needed - 1, counts, (share + drop) / (2 * share))
+        return float(binom.pmf(counts, n, share) @ seen) < power
+
+    return math.inf if is_unseen(1.0) else _border(is_unseen, 0.0, 1.0, steps=16)
+
+
+@lru_cache(maxsize=64)
+def _needed(n: int, significance: float) -> NDArray[np.int64]:
+    """For each number of differing items up to n: the fewest lost ones that mid-p calls worse; one more = never."""
+    from scipy.stats import binom
+
+    counts = np.arange(n + 1)
+    lost = binom.isf(significance, counts, 0.5).astype(np.int64)  # the exact test needs more than these
+    for _ in range(2):  # mid-p may be content with a little more or less
+        too_few = binom.sf(lost, counts, 0.5) + binom.pmf(lost, counts, 0.5) / 2 > significance
+        lost = np.where(too_few, lost + 1, lost)
+    return lost
 
 
 def smallest_detectable_mean_drop(
