@@ -5,7 +5,7 @@ from typing import Any
 
 from core.checks import javascript as js
 from core.checks import templates
-from core.checks.kinds import facts, judged, similarity, structure, text
+from core.checks.kinds import facts, judged, markup, similarity, structure, text
 from core.checks.model import ABSENT, CheckError, Component, Embed, Facts, Given, Grade, Judge, Outcome, shown
 
 KINDS: dict[str, Callable[[Given], Outcome]] = {
@@ -24,6 +24,10 @@ KINDS: dict[str, Callable[[Given], Outcome]] = {
     "json-schema": structure.json_schema,
     "contains-json": structure.contains_json,
     "json-path": structure.json_path,
+    "is-xml": markup.is_xml,
+    "contains-xml": markup.contains_xml,
+    "is-html": markup.is_html,
+    "contains-html": markup.contains_html,
     "levenshtein": similarity.levenshtein,
     "bleu": similarity.bleu,
     "gleu": similarity.gleu,
@@ -50,7 +54,7 @@ UNSUPPORTED = {
     "webhook": "no address is called",
     **dict.fromkeys(("select-best", "max-score"), "it compares contestants; a grade is of one answer"),
     **dict.fromkeys(
-        "agent-rubric answer-relevance classifier context-faithfulness context-recall context-relevance"
+        "is-sql contains-sql agent-rubric answer-relevance classifier context-faithfulness context-recall context-relevance"
         " conversation-relevance g-eval guardrails is-valid-function-call is-valid-openai-function-call"
         " is-valid-openai-tools-call meteor moderation perplexity perplexity-score pi search-rubric skill-used"
         " trace-error-spans trace-span-count trace-span-duration trajectory:goal-success trajectory:step-count"

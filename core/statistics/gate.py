@@ -16,7 +16,7 @@ from core.statistics.interval import Interval
 
 Method = Literal["McNemar", "sign flips", "t on item means"]
 Rule = Literal["alarm", "strict"]
-# Shares of the significance, by the simulation in benchmarks/paired.py: mid-p and t run over their level by up to a tenth.
+# Shares of the significance, by the simulation in benchmarks/paired.py: mid-p and t run over theirs by up to a tenth.
 SPENT, CONFIRMED = 0.9, 0.4
 
 

@@ -271,7 +271,9 @@ def _needed(n: int, significance: float) -> NDArray[np.int64]:
     from scipy.stats import binom
 
     counts = np.arange(n + 1)
-    lost = binom.isf(significance, counts, 0.5).astype(np.int64)  # the exact test needs more than these
+    lost: NDArray[np.int64] = binom.isf(significance, counts, 0.5).astype(
+        np.int64
+    )  # the exact test needs more than these
     for _ in range(2):  # mid-p may be content with a little more or less
         too_few = binom.sf(lost, counts, 0.5) + binom.pmf(lost, counts, 0.5) / 2 > significance
         lost = np.where(too_few, lost + 1, lost)
