@@ -136,8 +136,8 @@ _FAILURES = {
     "rate_limited": "Rate limited",
     "provider_timeout": "Timeout",
     "provider_unavailable": "Provider down",
-    "blocked": "Blocked by provider",
-    "truncated": "Cut at max tokens",
+    "blocked": "Blocked",
+    "truncated": "Cut off",
     "other": "Other failures",
 }
 

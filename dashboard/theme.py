@@ -135,6 +135,8 @@ CSS = """<style>
   .aimm-budget > :nth-child(2) {grid-row: 2; grid-column: 1 / -1;}
   .aimm-heads {display: none;}
 }
+/* The key that presses a button: not a count. */
+button kbd {border: 1px solid LINE; border-bottom-width: 2px; border-radius: 4px; padding: 0 5px;}
 /* Answers side by side: one scroller, or each its own; on narrow pages the page itself scrolls. */
 .st-key-compare_together, .st-key-compare_apart [class*="st-key-compare_column_"] {
   max-height: max(260px, calc(100vh - 330px)); overflow-y: auto;}

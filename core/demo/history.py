@@ -64,6 +64,7 @@ _PROMPTS = (
     "Translate the product description to French.",
 )
 _TAGS = ("support", "search", "reports")
+_MADE_BY = ("", "workflow:analysis", "", "workflow:extract_json", "", "workflow:translation", "")
 _NOTHING = empty_row()
 _ANSWER = "Key points:\n- The order arrived late and one part was missing.\n- The customer asks for a replacement."
 
@@ -200,6 +201,7 @@ def _row(  # noqa: PLR0913 - one value a column
         "n_attempts": 5 if error in ("rate_limited", "provider_unavailable") else 1,
         "tags": f",{_TAGS[number % len(_TAGS)]},",
         "user_id": f"demo-{number % 97}",
+        "ref_name": _MADE_BY[number % len(_MADE_BY)],
     }
 
 

@@ -255,6 +255,14 @@ def advice(experiment: Experiment, decision: Decision) -> str:
     return "Let it run. You may look at any time: the intervals hold at every look."
 
 
+def waits(experiment: Experiment, decision: Decision) -> bool:
+    """True where the next step is a person's."""
+    if experiment.status != "running" or experiment.is_rollout or len(experiment.served) < 2:
+        return False
+    is_slow = decision.days_left is not None and decision.days_left > experiment.design.max_days
+    return decision.action != "inconclusive" or decision.headline == _NO_DIFFERENCE or is_slow
+
+
 def time_left(experiment: Experiment, decision: Decision) -> str:
     """Stopped, Decided, or about how long it still takes."""
     if experiment.status != "running":

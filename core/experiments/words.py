@@ -10,7 +10,7 @@ from core.statistics.interval import Interval
 ScoreState = Literal["better", "within", "worse_within", "worse", "broken", "undecided"]
 
 _NAMES: dict[str, str] = {
-    "success": "success rate",
+    "success": "user success rate",
     "rating": "rating",
     "number": "value",
     "cost_per_success": "dollars per success",

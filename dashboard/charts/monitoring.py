@@ -58,7 +58,7 @@ def overview(
     percentiles = [
         Series(f"{p} s", p, colour) for p, colour in zip(("p50", "p95", "p99"), ink.percentiles, strict=True)
     ]
-    stack.lines(_latency_title(times), percentiles, "~r", unit="s")
+    stack.lines(_latency_title(times, incidents), percentiles, "~r", unit="s")
     kinds = ("input", "cached", "thinking", "output")
     tokens = [Series(kind, kind, colour) for kind, colour in zip(kinds, ink.tokens, strict=True) if times[kind].any()]
     stack.bars(_tokens_title(times), tokens or [Series("input", "input", ink.tokens[0])], COUNT)
@@ -140,7 +140,7 @@ def _failed(frame: pd.DataFrame, span: Span, incidents: Sequence[Incident]) -> l
     return [f"{n:,.0f}{text}" for n, text in zip(frame["errors"], found, strict=True)]
 
 
-def _latency_title(times: pd.DataFrame) -> str:
+def _latency_title(times: pd.DataFrame, incidents: Sequence[Incident]) -> str:
     known = times.dropna(subset=["p50 s"])
     if known.empty:
         return "No answered call to measure"
@@ -148,6 +148,9 @@ def _latency_title(times: pd.DataFrame) -> str:
     moment = formatting.at(slowest["time"], "%-d %b %H:%M" if _is_hourly(times) else "%-d %b")
     usual, worst = float(known["p95 s"].median()), float(slowest["p95 s"])
     text = f"Latency: p95 usually {formatting.seconds(usual)}"
+    slower = max((each for each in incidents if each.slower), key=lambda each: each.n, default=None)
+    if slower is not None:
+        return f"{text} · {formatting.stretch(slower.since, slower.until)}: {slower.slower}"
     return f"{text}, at most {formatting.seconds(worst)} on {moment}" if len(known) > 1 else text
 
 

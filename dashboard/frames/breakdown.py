@@ -77,7 +77,7 @@ def _by_model(of: Range, model: str | None, simulated: bool) -> Breakdown:
 
 
 def _by_value(dimension: str, of: Range, model: str | None, simulated: bool) -> Breakdown:
-    """Of whole days; the change is that of the days that are over, against as many before them."""
+    """Of whole days; the change is that of the days that are over, against as many before them; today's, if new."""
     service, days = manager().spend, spend.days(of)
     found = service.by(dimension, days, simulated=simulated, model=model)
     shown = found[:SHOWN]
@@ -94,6 +94,8 @@ def _by_value(dimension: str, of: Range, model: str | None, simulated: bool) -> 
             }
             for window in (over, before)
         )
+        started = {each.value: Sum(float(each.cost_usd or 0), each.n, each.n_unpriced) for each in found}
+        now = {name: each for name, each in started.items() if name not in was} | now  # what is new may be of today
     labels = log.key_labels() if dimension == "key" else {}
     changes, moved = _changes([each.value for each in shown], now, was, labels)
     frame = pd.DataFrame(

@@ -33,6 +33,12 @@ def standing() -> list[BudgetOutlook]:
     return manager().spend.standing()
 
 
+def of_month() -> BudgetOutlook | None:
+    """The budget that the whole month's spend is held against, with its forecast; the smallest of several."""
+    found = [each for each in standing() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")]
+    return whole(min(found, key=lambda each: each.status.limit_usd)) if found else None
+
+
 def whole(outlook: BudgetOutlook) -> BudgetOutlook:
     """One budget with its forecast."""
     return manager().spend.of_budget(outlook.status)

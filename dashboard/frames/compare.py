@@ -1,6 +1,7 @@
 """Comparisons, and what votes on them add up to."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -21,20 +22,49 @@ def blank_candidates(models: Sequence[str]) -> pd.DataFrame:
     return frame.assign(**{"temperature": float("nan"), "max tokens": float("nan"), "system prompt": ""})
 
 
-def history() -> pd.DataFrame:
+def history(cast: Sequence[Vote]) -> pd.DataFrame:
     """A row a comparison, the newest first; of the hidden ones nothing that tells their answers apart."""
     latest = manager().comparisons.latest(SHOWN)
-    hidden = log.hidden(c.id for c in latest)
+    hidden, said = log.hidden(c.id for c in latest), _said(cast)
     columns: dict[str, Callable[[Comparison], object]] = {
         "time": lambda c: c.created_at,
         "prompt": lambda c: formatting.short(c.prompt, 46),
         "models": lambda c: [HIDDEN] if c.id in hidden else [candidate.model for candidate in c.candidates],
         "winner by rule": lambda c: [] if c.id in hidden else [x.model for x in c.candidates if x.position == c.winner],
+        "votes": lambda c: HIDDEN if c.id in hidden else said.get(c.id, ""),
         "status": lambda c: c.status.capitalize(),
         "source": lambda c: c.source,
         "id": lambda c: c.id,
     }
     return tables.frame(latest, columns)
+
+
+def _said(cast: Sequence[Vote]) -> dict[str, str]:
+    """By comparison, the model that won most of its votes: `sim-fast 1 of 1`."""
+    found: dict[str, Counter[str]] = {}
+    for vote in cast:
+        if vote.choice != "skip":
+            name = {"a": vote.a.model, "b": vote.b.model}.get(vote.choice, "undecided")
+            found.setdefault(vote.comparison_id, Counter())[name] += 1
+    return {of: "{} {} of {}".format(*each.most_common(1)[0], each.total()) for of, each in found.items()}
+
+
+def leader(cast: Sequence[Vote], models: Collection[str] = ()) -> str:
+    """The model that people's votes put first and how sure that is, as a sentence. models: Only votes between these."""
+    rates = win_rates.rates_of([v for v in cast if not models or {v.a.model, v.b.model} <= {*models}], by_model=True)
+    best = rates[0] if rates else None
+    if best is None or best.rate is None or best.lower is None or best.upper is None:
+        return f"too few votes to say ({win_rates.MIN_DECIDED} decided ones are needed)"
+    sure = "decided" if best.lower > 0.5 else "not decided yet"
+    reach = f"95% interval {formatting.percent(best.lower, 0)} – {formatting.percent(best.upper, 0)}"
+    won = f"{best.contestant.model} won {formatting.percent(best.rate, 0)} of its {best.n_decided} decided votes"
+    return f"{won} ({reach}): {sure}"
+
+
+def own_votes() -> list[Vote]:
+    """The votes on people's own comparisons; where there are none, those of the demo data."""
+    n_cast = st.session_state.get("votes_cast", 0)
+    return votes(False, n_cast) or votes(True, n_cast)
 
 
 @st.cache_data(ttl=5, show_spinner=False)

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import streamlit as st
 
+from core import ExperimentReport
 from core.domain.experiment import Experiment
 from core.domain.metrics import FAILED
 from dashboard import address, formatting
@@ -31,7 +32,7 @@ class Line(NamedTuple):
 @st.cache_data(ttl=5, show_spinner=False)
 def attention() -> list[Line]:
     """Everything that needs attention now, the worst first."""
-    found = [*_failures(), *_runs(), *_unpriced(), *_vendors()]
+    found = [*_failures(), *_runs(), *_experiments(), *_unpriced(), *_vendors()]
     return sorted(found, key=lambda line: ("bad", "warn", "plain").index(line.level))
 
 
@@ -66,6 +67,17 @@ def _runs() -> Iterator[Line]:
             yield Line("warn", text, "compare", {"comparison": each.id})
 
 
+def _experiments() -> Iterator[Line]:
+    for found in _running():
+        if found.waits:
+            text = f"{found.experiment.name} – {found.advice}"
+            yield Line("warn", text, "experiments", {"experiment": found.experiment.id})
+
+
+def _running() -> list[ExperimentReport]:
+    return [experiments.report(each.id) for each in manager().experiments.all() if each.status == "running"]
+
+
 def _unpriced() -> Iterator[Line]:
     for each in prices.unpriced_models()[:MOST]:
         text = f"{each.n_calls:,} calls of {each.model} have no price, so their cost is unknown"
@@ -84,8 +96,7 @@ def day() -> tuple[Range, bool]:
 
 def verdicts() -> list[tuple[Experiment, str]]:
     """Running experiments, each with what its data say so far."""
-    running = [each for each in manager().experiments.all() if each.status == "running"]
-    return [(each, experiments.said(experiments.report(each.id).verdict)) for each in running]
+    return [(found.experiment, experiments.said(found.verdict)) for found in _running()]
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -11,6 +11,7 @@ from core.domain.generation import Model
 from core.vendors import VENDORS
 from dashboard import formatting
 from dashboard.charts.colours import Mode, Ordered, of_model
+from dashboard.frames import monitoring
 from dashboard.process import manager
 
 SOURCES = {"catalogue": "List price", "file": "prices.yaml", "team": "Own price", "simulated": "Example"}
@@ -89,12 +90,12 @@ def _context_text(model: Model) -> str:
     return f" · {formatting.count(model.context_tokens)} context" if model.context_tokens else ""
 
 
-@st.cache_data(ttl=60, show_spinner=False)
+@st.cache_data(ttl=monitoring.ROUNDED_S, show_spinner=False)
 def _use() -> tuple[dict[tuple[str, str], tuple[date, date]], dict[tuple[str, str], Metrics]]:
     """By vendor and model: the first and the last day with a call, and the sums of 30 days."""
-    monitoring = manager().monitoring
-    rows = [row for simulated in (False, True) for row in monitoring.by_model(monitoring.window(), simulated=simulated)]
-    return monitoring.seen(), {(row.provider or "", row.model or ""): row.metrics for row in rows}
+    known, window = manager().monitoring, monitoring.chosen("30d").window  # the same as there
+    rows = [row for simulated in (False, True) for row in known.by_model(window, simulated=simulated)]
+    return known.seen(), {(row.provider or "", row.model or ""): row.metrics for row in rows}
 
 
 @st.cache_data(ttl=3, show_spinner=False)
@@ -108,7 +109,7 @@ def table() -> pd.DataFrame:
     records = []
     for provider, name in dict.fromkeys([*((m.provider, m.name) for m in listed.values()), *seen]):
         price, metrics = mm.prices.price(provider, name, clock.now()), used.get((provider, name))
-        first, last = seen.get((provider, name), (None, None))
+        _, last = seen.get((provider, name), (None, None))
         n_unpriced = metrics.n_unpriced if metrics else 0
         rates = (price.input, price.output, price.cached) if price else (None, None, None)
         records.append(
@@ -124,9 +125,10 @@ def table() -> pd.DataFrame:
                 "from": price.effective_from
                 if price and price.effective_from and price.effective_from.year > 1970
                 else None,
-                "first": first,
                 "last": last,
                 "unpriced": n_unpriced,
+                "calls": metrics.n if metrics else 0,
+                "per call $": _per_call(metrics),
                 "cost": _cost(metrics),
                 "id": f"{provider} {name}",
                 "usd": float(metrics.cost_usd) if metrics else -1.0,
@@ -140,6 +142,12 @@ def _cost(metrics: Metrics | None) -> str | None:
     if metrics is None:
         return None
     return "unknown" if metrics.n_unpriced == metrics.n else formatting.usd(metrics.cost_usd)
+
+
+def _per_call(metrics: Metrics | None) -> float | None:
+    """Of the calls whose cost is known."""
+    n = metrics.n - metrics.n_unpriced if metrics else 0
+    return float(metrics.cost_usd) / n if metrics and n else None
 
 
 def vendor(name: str) -> str:

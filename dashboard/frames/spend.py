@@ -15,16 +15,10 @@ from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from dashboard import formatting, tables
 from dashboard.charts.base import Span
-from dashboard.frames import monitoring
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager, zone
 
 LIKE_DAYS, FEW_DAYS = 28, 3  # before yesterday, and how many of them say what is usual
-
-
-def day_span(of: Range) -> Span:
-    """The whole days of a range."""
-    return Span.around("day", of.span.since, of.span.until, of.span.zone)
 
 
 def days(of: Range) -> Window:
@@ -40,17 +34,6 @@ def days(of: Range) -> Window:
 def month_span() -> Span:
     local = zone()
     return Span.around("day", *zones.month_of(datetime.now(UTC), local), local.key)
-
-
-@kept
-def daily(of: Range, model: str | None, simulated: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A row a day, those without calls too; and a row a day and model."""
-    span = day_span(of)
-    whole_days = Range(span, Window(span.since, of.window.until), of.is_zoomed)
-    return (
-        monitoring.over_time(whole_days, model, simulated),
-        monitoring.by_model(whole_days, model, simulated, "day"),
-    )
 
 
 class Yesterday(NamedTuple):
@@ -106,7 +89,7 @@ def forecast(simulated: bool) -> tuple[pd.DataFrame, str, str]:
         at = zones.first_hour(day.on, zones.zone(span.zone))
         frame.loc[at, ["expected", "lower", "upper"]] = day.expected_usd, day.lower_usd, day.upper_usd
     ends = [formatting.usd(usd) for usd in (found.expected_usd, found.lower_usd, found.upper_usd)]
-    title += f" · {ends[0]} expected by its end ({ends[1]} – {ends[2]})"
+    title += f" · {ends[0]} expected by {zones.day_of(span.edges[-2], zone()):%-d %b} ({ends[1]} – {ends[2]})"
     return frame.reset_index(), title, f"From {found.n_days} days, with the weekly pattern."
 
 

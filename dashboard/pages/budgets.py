@@ -3,10 +3,10 @@
 import streamlit as st
 
 from core.formats.text import folded
-from dashboard import formatting
 from dashboard.components import head
 from dashboard.components.budgets import alerts, form, rows, words
-from dashboard.frames import budgets
+from dashboard.components.monitoring import headline
+from dashboard.frames import budgets, monitoring
 
 SHOWN, SEARCHED_FROM = 20, 8
 
@@ -22,12 +22,14 @@ if n_all >= SEARCHED_FROM or st.query_params.get("budget_search"):
     found = [each for each in found if wanted in folded(words.searched(each.status.budget))]
 row.button("New budget", type="primary", icon=":material/add:", key="budget_new", on_click=form.open_for, args=("new",))
 
+is_simulated = not monitoring.has_calls(simulated=False)
+if is_simulated and monitoring.has_calls(simulated=True):
+    st.badge("Simulated – costs are examples", color="orange")
+headline.month(is_simulated)
 if not n_all:
-    spent = formatting.plain(formatting.usd(budgets.spent_this_month()))
     st.info(
         "No budgets yet. A budget holds spend against a limit: it sends alerts on the way, and at the limit notifies,"
-        " sends calls to a cheaper model or refuses them."
-        f" Spent this month so far: {spent}. Begin with **New budget**.",
+        " sends calls to a cheaper model or refuses them. Begin with **New budget**.",
         icon=":material/savings:",
     )
 elif not found:

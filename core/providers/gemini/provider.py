@@ -167,8 +167,8 @@ class GeminiProvider(Carried):
         return self.families.of(self.name, bare).model(bare, self.name)
 
     def fallback(self) -> list[Model]:
-        """Models of the price catalogue, for when the vendor's list cannot be read."""
-        known = shipped().models("gemini")
+        """Models of the price catalogue, the newest first, for when the vendor's list cannot be read."""
+        known = sorted(shipped().models("gemini"), key=_age, reverse=True)
         return [self.guess(n) for n in known if n.startswith("gemini-") and not _NOT_TEXT.search(n)]
 
     def _to_model(self, model: Any) -> Model | None:
@@ -235,7 +235,13 @@ class GeminiProvider(Carried):
 def default_model(names: list[str]) -> str:
     """The newest stable flash model of a list; its first entry where there is none."""
     flash = [name for name in names if re.fullmatch(r"gemini-[\d.]+-flash", name)]
-    return max(flash, key=lambda name: [int(part) for part in re.findall(r"\d+", name)]) if flash else names[0]
+    return max(flash, key=_age) if flash else names[0]
+
+
+def _age(name: str) -> tuple[list[int], int]:
+    """The newer a model, the larger; of one version, a dated one is older."""
+    numbers = [int(part) for part in re.findall(r"\d+", name)]
+    return numbers[:2], -len(numbers)
 
 
 def _config(body: Mapping[str, Any], timeout_s: float) -> Any:

@@ -5,11 +5,11 @@ from typing import Any
 import streamlit as st
 
 from core.domain.comparison import Comparison
-from dashboard import address, tables, theme
+from dashboard import address, formatting, tables, theme
 from dashboard.components import demo
 from dashboard.frames import compare, models
 
-_CHANCE = "One answer from each model: another run may differ. Win rates say how sure the votes make it."
+_CHANCE = "By the rule, such as the cheapest, in that one run: another may differ."
 VIEWS = ("Answers", "Win rates", "History")
 
 
@@ -34,17 +34,23 @@ def view(place: Any, shown: Comparison | None) -> str:
 
 def history() -> None:
     """Past comparisons, of which a click opens one."""
-    frame = compare.history()
+    cast = compare.own_votes()
+    frame = compare.history(cast)
     if frame.empty:
         demo.offer("No comparisons yet.", "compare_demo")
         return
+    st.markdown(
+        "The rule names the winner of one run, and another run may differ. Which model is better, people's votes"
+        f" decide: **{formatting.plain(compare.leader(cast))}**."
+    )
     colours = models.colours(theme.mode())
     names = [name for column in ("models", "winner by rule") for row in frame[column] for name in row]
     config = {
         "time": st.column_config.DatetimeColumn("Time", format="D MMM HH:mm", width=100),
-        "prompt": st.column_config.TextColumn("Prompt", width=420),
+        "prompt": st.column_config.TextColumn("Prompt", width=330),
         "models": tables.model_column(names, colours, label="Models", width=230),
         "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=140, help=_CHANCE),
+        "votes": st.column_config.TextColumn("Votes won", width=150, help="Of people's votes on this comparison."),
         "id": None,
     }
     at = tables.opened(

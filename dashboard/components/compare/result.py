@@ -10,6 +10,7 @@ from core.domain.comparison import Candidate, Comparison, Metric
 from dashboard import formatting, process
 from dashboard.components import answer, receipt
 from dashboard.components.compare import columns, controls, differences, rule_editor, votes
+from dashboard.frames import compare
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
@@ -159,8 +160,13 @@ def _verdict(comparison: Comparison) -> None:
     winner = next((c for c in comparison.candidates if c.position == comparison.winner), None)
     rule = rule_editor.words(comparison.rule)
     said = f"Winner by rule: {_names(comparison, winner)}" if winner else "No winner by the rule"
-    chance = "One answer from each model: another run may differ."
-    st.markdown(f":material/emoji_events: {said}: {rule}. {' · '.join(crowned)}", help=chance)
+    st.markdown(f":material/emoji_events: {said}: {rule}. {' · '.join(crowned)}")
+    cast = compare.votes(comparison.source == "demo", st.session_state.get("votes_cast", 0))
+    led = compare.leader(cast, {candidate.model for candidate in comparison.candidates})
+    st.caption(
+        "The rule decides this one run, and another may differ. Which model is better, people's votes decide:"
+        f" **{formatting.plain(led)}**."
+    )
 
 
 def _names(comparison: Comparison, best: Candidate) -> str:

@@ -22,7 +22,9 @@ def ask(comparison: Comparison, able: Mapping[int, str], *, blind: bool) -> None
     bar = st.bottom.container(
         horizontal=True, horizontal_alignment="center", vertical_alignment="center", key="compare_vote"
     )
-    bar.markdown("**Which is best?**" if mine is None else _said(comparison, mine), width="content")
+    bar.markdown(
+        "**Which is best?** Click it, or press its key:" if mine is None else _said(comparison, mine), width="content"
+    )
     options: dict[str, tuple[Best, str]] = {str(n): (at, name) for n, (at, name) in enumerate(able.items(), 1)}
     options |= _NONE
     for digit, (best, name) in options.items():

@@ -25,7 +25,7 @@ def show() -> None:
             key_card.form()
     with _card(grid, "3 · Point a program here", is_done=has_program):
         st.caption("OpenAI's, Anthropic's and Gemini's clients work unchanged: give them this server's address.")
-        st.page_link("pages/gateway.py", label="Copy the code", icon=":material/router:")
+        st.page_link("pages/gateway.py", label="Code to copy, on the page Gateway", icon=":material/router:")
     if not has_asked:
         demo.offer("Or look around first: two months of made-up calls fill every page.", "home_demo")
 

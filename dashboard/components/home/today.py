@@ -25,6 +25,7 @@ def tiles() -> None:
         st.badge("Simulated – costs are examples", color="orange")
     headline.show(now, before, monitoring.over_time(of, None, simulated), breakdown.query_of(of.window, simulated))
     headline.yesterday(None, simulated)
+    headline.month(simulated)
 
 
 def standing() -> None:
@@ -59,7 +60,8 @@ def attention() -> None:
         draw(line, f"attention_{at}")
     if not budgets_near and not lines:
         st.caption(
-            ":green[:material/check_circle:] Nothing: no budget near its limit, no rise in failures, no run that waits."
+            ":green[:material/check_circle:] Nothing: no budget near its limit, no rise in failures, no run that waits,"
+            " no experiment to decide."
         )
 
 

@@ -71,10 +71,10 @@ def drawn(
     config = {
         "time": c.DatetimeColumn("Time", format="D MMM HH:mm:ss", width=124),
         "status": tables.model_column(
-            statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=116
+            statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=160
         ),
         "model": tables.model_column(frame["model"], models.colours(mode), letters=tables.LETTERS, width=150),
-        "prompt": c.TextColumn("Prompt", width=280),
+        "prompt": c.TextColumn("Prompt", width=236),
         "source": c.TextColumn("Source" if keys is None else "Key", width=84),
         "feedback": c.TextColumn("Feedback", width=76),
         "tokens": c.NumberColumn("Tokens", format="localized", width=70),

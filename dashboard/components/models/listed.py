@@ -11,7 +11,8 @@ from dashboard.process import manager
 
 HEIGHT, LETTERS = 620, 25
 _CAPTION = (
-    "USD per 1M tokens. Own prices come before the list prices of the installed genai-prices; nothing is fetched."
+    "Calls, cost per call and cost are yours, of the last 30 days. Prices are in USD per 1M tokens."
+    " Own prices come before the list prices of the installed genai-prices; nothing is fetched."
     " Thinking is billed as output. An empty price is unknown, not zero. Click a model for its prices."
 )
 
@@ -21,24 +22,22 @@ def show() -> None:
     key_card.problems()
     c, utc = st.column_config, formatting.of_utc()
     money = {
-        f"{kind} $/M": c.NumberColumn(label, format="$%.4g", width=72)
+        f"{kind} $/M": c.NumberColumn(label, format="$%.4g", width=64)
         for kind, label in (("input", "Input"), ("output", "Output"), ("cached", "Cached"))
     }
     config = money | {
         "model": tables.model_column(frame["model"], models.colours(theme.mode()), letters=LETTERS, width=190),
-        "provider": c.TextColumn("Vendor", width=90),
+        "provider": c.TextColumn("Vendor", width=84),
         "context": c.NumberColumn("Context", format="compact", width=74, help="Tokens of prompt and answer together."),
         "price": c.TextColumn("Price from", width=90),
-        "from": c.DateColumn(
-            "Holds from", format="D MMM YYYY", width=96, help="Empty: always, or not said by the list."
-        ),
-        "first": c.DateColumn(f"First seen{utc}", format="D MMM YYYY", width=124 if utc else 96),
         "last": c.DateColumn(f"Last used{utc}", format="D MMM YYYY", width=124 if utc else 96),
         "unpriced": c.NumberColumn("Unpriced", width=74, help="Calls of the last 30 days whose cost is unknown."),
+        "calls": c.NumberColumn("Calls", format="localized", width=74, help="Of the last 30 days."),
+        "per call $": tables.money_column("Cost per call", frame["per call $"], width=104, help="Mean of 30 days."),
         "cost": c.TextColumn("Cost, 30 days", width=104, alignment="right", help="Known cost of the last 30 days."),
     }
-    empty = [name for name in ("unpriced", "from") if not frame[name].notna().any() or not any(frame[name])]
-    shown = frame.drop(columns=["id", *empty]).assign(model=tables.chips(frame["model"], LETTERS))
+    empty = [] if any(frame["unpriced"]) else ["unpriced"]
+    shown = frame.drop(columns=["id", "from", *empty]).assign(model=tables.chips(frame["model"], LETTERS))
     at = tables.opened(
         shown,
         "models_table",
@@ -81,7 +80,8 @@ def _one(provider: str, name: str) -> None:
         st.markdown("**Own prices**")
         own_prices.table(own.drop(columns=["provider", "model"]))
     if row["cost"]:
-        st.caption(formatting.plain(f"Last 30 days: {row['cost']}"))
+        per_call = f", {formatting.usd(row['per call $'])} a call" if row["per call $"] > 0 else ""
+        st.caption(formatting.plain(f"Last 30 days: {row['cost']} for {row['calls']:,} calls{per_call}"))
     if provider in manager().prices.providers:
         line = st.container(horizontal=True)
         line.page_link(

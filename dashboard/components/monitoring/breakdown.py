@@ -12,7 +12,7 @@ from dashboard.frames.breakdown import SHOWN_MEASURES
 from dashboard.frames.monitoring import Range, kept
 
 ROWS = 12
-_WIDTHS = {"success %": 74, "first token p50 s": 84}
+_WIDTHS = {"success %": 76, "first token p50 s": 84}
 _HINTS = {
     "key": "Calls were made without a key.",
     "tag": "Send `tags` with a call.",
@@ -60,21 +60,21 @@ def _drawn(dimension: str, of: Range, model: str | None, simulated: bool, mode: 
     frame, c = breakdown.by(dimension, of, model, simulated).frame, st.column_config
     is_model = dimension == "model"
     against = AGAINST["model" if is_model else "other"]
-    money = {"per call $": "Cost per call", "$ per success": "Per success"}
+    money = {"per call $": "Cost per call", "$ per success": "Per user success"}
     config = {
         "name": tables.model_column(frame["name"], models.colours(mode), letters=tables.LETTERS, width=152)
         if is_model
-        else c.TextColumn(dimension.capitalize(), width=152),
+        else c.TextColumn(dimension.capitalize(), width=240),
         "trend": c.BarChartColumn(f"Cost per {of.bucket if is_model else 'day'}", width=104, y_min=0),
         "share": c.ProgressColumn("Share of cost", format="percent", min_value=0, max_value=1, width=96),
         "change": c.TextColumn("Change", width=62, alignment="right", help=f"Of the cost, {against}."),
         "change $": tables.money_column("Change in $", frame["change $"], is_change=True, width=86),
         **{name: tables.money_column(label, frame.get(name, ()), width=92) for name, label in money.items()},
         "calls": c.NumberColumn("Calls", format="localized", width=62),
-        "successes": c.NumberColumn("Successes", format="localized", width=90),
+        "successes": c.NumberColumn("User successes", format="localized", width=110),
         **{
             measure.column: c.NumberColumn(
-                tables.bare(measure.column).removesuffix(" p50"),
+                "Calls OK" if measure.unit == "%" else tables.bare(measure.column).removesuffix(" p50"),
                 format=formatting.COLUMN_FORMATS[measure.unit],
                 width=_WIDTHS.get(measure.column, 62),
             )

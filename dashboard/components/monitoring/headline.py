@@ -10,7 +10,7 @@ from core.domain.metrics import FAILED, MEASURES, Measure, Metrics
 from dashboard import formatting
 from dashboard.components.monitoring import breakdown
 from dashboard.formatting import Change
-from dashboard.frames import spend
+from dashboard.frames import budgets, spend
 
 # From these changes on a rise is worth a look, and worth an alarm; success in points of a hundred.
 NOTABLE, ALARMING = 0.25, 1.0
@@ -111,14 +111,33 @@ def yesterday(model: str | None, simulated: bool) -> None:
         text += "too few days are on record to say if that is usual"
     else:
         (usual, least, most), cost = found.usual, float(total.cost_usd)
-        said = "usual" if least <= cost <= most else f"{'more' if cost > usual else 'less'} than usual"
-        if change := formatting.change(cost, usual, formatting.FEW, formatting.FEW):
-            said = f":{of_rise(change.size) if said != 'usual' else 'gray'}[{said}, {change.text} against the median]"
-        text += f"{said} · the {found.like}: " + formatting.plain(f"{usd(usual)} ({usd(least)} – {usd(most)})")
+        reach = formatting.plain(f"{usd(least)} – {usd(most)}")
+        if least <= cost <= most:
+            text += f"usual: the {found.like} cost {reach}"
+        else:
+            change = formatting.change(cost, usual, formatting.FEW, formatting.FEW)
+            said = f"{'more' if cost > usual else 'less'} than usual" + (f", {change.text}" if change else "")
+            said = f":{of_rise(change.size)}[{said}]" if change else said
+            text += f"{said} · the {found.like}: {reach}, half of them under {formatting.plain(usd(usual))}"
     st.page_link(
         "pages/log.py", label=text, icon=":material/today:",
         query_params=breakdown.query_of(found.window, simulated, model=model),
     )  # fmt: skip
+
+
+def month(simulated: bool) -> None:
+    """Draw what this month has cost and where it is heading, against its budget, as a link to the chart of it."""
+    _, title, note = spend.forecast(simulated)
+    spent, _, expected = map(formatting.plain, title.partition(" · "))
+    text = f"**{spent} so far** · {f'{expected}, in 8 of 10 cases' if expected else note}"
+    if (budget := None if simulated else budgets.of_month()) is not None:
+        status = budget.status
+        limit, share = formatting.plain(formatting.usd(status.limit_usd)), formatting.percent(status.share_spent, 0)
+        text += f" · {share} of the budget {formatting.plain(status.budget.name)}, {limit}"
+        text += f", which runs out on {budget.runs_out_on:%-d %b}" if budget.runs_out_on else ", which will hold"
+    st.page_link(
+        "pages/monitoring.py", label=text, icon=":material/trending_up:", query_params={"monitor_view": "Spend"}
+    )
 
 
 def _change(tile: Tile, now: Metrics, before: Metrics | None) -> Change | None:

@@ -14,7 +14,7 @@ from dashboard.frames.monitoring import Range
 
 
 def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
-    budget = None if simulated or model else _month_budget()
+    budget = None if simulated or model else budgets.of_month()
     headline.yesterday(model, simulated)
     _daily(of, model, simulated, mode, budget)
     left, right = st.columns(2, gap="large")
@@ -25,29 +25,29 @@ def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
     breakdown.show(of, model, simulated, mode)
 
 
-def _month_budget() -> BudgetOutlook | None:
-    """The budget that the whole month's spend is held against."""
-    found = [
-        each for each in budgets.standing() if (each.status.budget.scope, each.status.budget.period) == ("all", "month")
-    ]
-    return budgets.whole(min(found, key=lambda each: each.status.limit_usd)) if found else None
-
-
 @monitoring.kept
 def _drawn(of: Range, model: str | None, simulated: bool, mode: Mode, a_day: float | None) -> charts.Drawn:
-    times, by_model = spend.daily(of, model, simulated)
-    return charts.daily(times, by_model, a_day, spend.day_span(of), colours.INKS[mode], models.colours(mode))
+    times, by_model = (
+        monitoring.over_time(of, model, simulated), monitoring.by_model(of, model, simulated, of.bucket)
+    )  # fmt: skip
+    return charts.daily(times, by_model, a_day, of.span, colours.INKS[mode], models.colours(mode))
 
 
 def _daily(of: Range, model: str | None, simulated: bool, mode: Mode, budget: BudgetOutlook | None) -> None:
-    a_day = None if budget is None else budgets.usd_a_day(budget.status)
-    times, by_model = spend.daily(of, model, simulated)
-    table = by_model[["time", "model", "cost $", "requests", "unpriced calls"]]
+    a_day = None if budget is None or of.bucket == "hour" else budgets.usd_a_day(budget.status)
+    times = monitoring.over_time(of, model, simulated)
+    table = monitoring.by_model(of, model, simulated, of.bucket)[
+        ["time", "model", "cost $", "requests", "unpriced calls"]
+    ]
     dashed = "" if a_day is None else " · dashed: the month's budget, by the day"
-    marked = " · triangle: a day with calls without a price, which cost more" if times["unpriced calls"].any() else ""
-    plots.heading(f"Per day · drag to zoom · click a bar for its calls{dashed}{marked}", table, "daily_spend")
+    marked = (
+        f" · triangle: a{'n hour' if of.bucket == 'hour' else ' day'} with calls without a price, which cost more"
+        if times["unpriced calls"].any()
+        else ""
+    )
+    plots.heading(f"Per {of.bucket} · drag to zoom · click a bar for its calls{dashed}{marked}", table, "daily_spend")
     drawn = _drawn(of, model, simulated, mode, a_day)
-    plots.draw(drawn, spend.day_span(of), f"daily_{model}_{simulated}", "Cost by day and model.", simulated, model)
+    plots.draw(drawn, of.span, f"daily_{model}_{simulated}", "Cost by day and model.", simulated, model)
     headline.unpriced(int(times["unpriced calls"].sum()))
 
 
@@ -81,10 +81,9 @@ def _bridge(of: Range, simulated: bool, mode: Mode) -> None:
     share = formatting.percent(abs(float(found.difference_usd / found.before_usd)), 0)
     way = "up" if found.difference_usd > 0 else "down"
     title = f"{usd_change(float(found.difference_usd))}, {way} {share}" if found.difference_usd else "No change"
-    if moved := found.moved_most:
-        name, part, amount = moved
-        cause = "share of the calls" if part == "mix" else charts.STEPS[part].lower()
-        title += f" · most by the {cause} of {name}: {usd_change(float(amount))}"
+    part, amount = max(found.parts.items(), key=lambda each: each[1] * (1 if found.difference_usd > 0 else -1))
+    if found.difference_usd:
+        title += f" · above all, {charts.STEPS[part].lower()}: {usd_change(float(amount))}"
     with st.container(key="plots_bridge"):
         st.vega_lite_chart(charts.bridge(frame, title, colours.INKS[mode]), width="stretch", key="bridge", alt=title)
     st.caption("Up to the same moment. The parts add up exactly (Shapley values).")

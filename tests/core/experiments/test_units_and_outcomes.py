@@ -604,7 +604,7 @@ def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelMana
 @pytest.mark.parametrize(
     ("design", "hypothesis"),
     [
-        ({}, "B has a higher success rate than A."),
+        ({}, "B has a higher user success rate than A."),
         ({"primary": "rating"}, "B has a higher rating than A."),
         ({"primary": "number", "larger_is_better": False}, "B has a lower value than A."),
         ({"primary": "number"}, "B has a higher value than A."),
@@ -612,7 +612,7 @@ def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelMana
         ({"primary": "latency_p95"}, "B has a lower p95 latency than A."),
         (
             {"rule": "not_worse_and_cheaper", "margin": 0.02},
-            "B costs less a call than A, with a success rate less than 2.0 points lower.",
+            "B costs less a call than A, with a user success rate less than 2.0 points lower.",
         ),
         (
             {"rule": "not_worse_and_cheaper", "margin": 0.1, "primary": "latency_p95"},
@@ -620,7 +620,7 @@ def test_a_unit_in_two_variants_counts_once_however_often_it_moves(mm: ModelMana
         ),
         (
             {"guardrails": (Guardrail(metric="error_rate", margin=0.02),)},
-            "B has a higher success rate than A, and breaks no guardrail.",
+            "B has a higher user success rate than A, and breaks no guardrail.",
         ),
     ],
 )
@@ -633,7 +633,9 @@ def test_a_generated_hypothesis_names_who_is_compared(mm: ModelManager):
     several = [a_variant(at, name=name) for at, name in enumerate("ABC")]
     unseen = [a_variant(0, name="A"), a_variant(1, name="S", weight=0, is_shadow=True)]
 
-    assert mm.experiments.create("t", several).hypothesis.startswith("At least one of B, C has a higher success rate")
+    assert mm.experiments.create("t", several).hypothesis.startswith(
+        "At least one of B, C has a higher user success rate"
+    )
     assert "nothing is compared" in mm.experiments.create("u", unseen).hypothesis
 
 

@@ -39,6 +39,8 @@ def test_a_budget_stands_in_words_and_red_is_for_refusal_alone(spent: AppTest):
     show(spent, "budgets")
 
     assert "Team &lt;b&gt;" in rows(spent) and "80%" in rows(spent)
+    month = next(each.proto.label for each in spent.get("page_link") if "This month" in each.proto.label)
+    assert "80% of the budget Team" in month and "so far" in month
     assert "Notifies only" in rows(spent) and "Calls are refused" not in rows(spent)
 
     budgets.create("Stop", "0.0001", action="stop")

@@ -47,6 +47,8 @@ def test_models_are_compared_and_a_vote_counts(app: AppTest):
         ("b", False, "local"),
     ]
     assert "Your vote: **B** (sim-balanced)" in texts(app)
+    app.segmented_control(key="compare_view").set_value("History").run()
+    assert list(app.dataframe[-1].value["votes"]) == ["sim-balanced 2 of 2"]
     app.segmented_control(key="compare_view").set_value("Win rates").run()
     assert "sim-balanced wins 100% of 1 vote against sim-fast; 95% interval 3–100%: not decided yet" in page_of(app)
 
@@ -100,7 +102,9 @@ def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: A
     one = comparisons.wait(comparisons.start("Why?", ["sim-fast", "sim-careful"], is_blind=True)).id
     show(app, "compare")
     app.segmented_control(key="compare_view").set_value("History").run()
-    assert app.dataframe[-1].value["models"].tolist() == [["hidden until you vote"]]
+    shown = app.dataframe[-1].value
+    assert [list(shown["models"][0]), shown["votes"][0]] == [["hidden until you vote"], "hidden until you vote"]
+    assert "too few votes to say" in texts(app)
     show(app, "log")
     assert app.dataframe[0].value.empty  # nor do the calls say whose the answers are
     call_id = str(comparisons.get(one).candidates[0].generation_id)

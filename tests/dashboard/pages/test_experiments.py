@@ -87,7 +87,7 @@ def test_the_list_says_what_was_found_and_how_long_it_takes(app_with_demo: AppTe
 
     assert [status for [status] in frame["status"]] == ["Running", "Running", "Stopped"]
     assert frame["left"].tolist()[1:] == ["Over 90 days", "Stopped"]
-    assert "success rate +9.3 points (+5.1 to +13.4)" in frame["verdict"].iloc[2]
+    assert "user success rate +9.3 points (+5.1 to +13.4)" in frame["verdict"].iloc[2]
     assert min(map(len, frame["effect"])) > 3
 
 
@@ -95,7 +95,7 @@ def test_a_scorecard_judges_each_metric_in_words(app_with_demo: AppTest):
     opened(app_with_demo, "e_demo_shorter")
 
     found = scorecard(app_with_demo)
-    assert "Success rate main 60.8% 70.1% +9.3 pts +5.1 to +13.4 Better" in found
+    assert "User success rate main 60.8% 70.1% +9.3 pts +5.1 to +13.4 Better" in found
     assert re.search(r"Latency p95 limit \+50% .* Within limit Error rate limit \+3 pts", found)
 
 

@@ -58,6 +58,16 @@ def test_budgets_stand_as_bars_with_the_fullest_first(app: AppTest):
     assert "All 5 budgets" in labels(app)
 
 
+def test_an_experiment_that_waits_for_somebody_and_the_month_are_said(app_with_demo: AppTest):
+    said = labels(show(app_with_demo, "home"))
+
+    assert (
+        "A/A: is the split right? – End it" in said.replace("\\", "") and "Cheaper model for refunds – Let" not in said
+    )
+    assert "so far** ·" in said.split("This month")[1]
+    assert "Nothing: no budget" not in texts(app_with_demo)
+
+
 def test_what_happened_since_the_last_visit_is_new(app: AppTest, monkeypatch: pytest.MonkeyPatch):
     manager, hour = process.manager(), timedelta(hours=1)
     manager.workflows.wait(manager.workflows.start("analysis", "Why do cats purr?"))

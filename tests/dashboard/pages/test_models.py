@@ -85,6 +85,8 @@ def test_models_are_listed_with_their_use_the_unpriced_first(app_with_gemini: Ap
     frame = app_with_gemini.dataframe[0].value
     assert [name[0] for name in frame["model"][:2]] == ["gemini-unpriced-1", "gemini-2.5-flash"]
     assert list(frame["cost"][:2]) == ["unknown", "$0.000550"] and frame["last"].notna()[:2].all()
+    assert list(frame["calls"][:2]) == [1, 1]
+    assert frame["per call $"].isna()[0] and frame["per call $"][1] == pytest.approx(0.00055)
     assert "1 calls have no known price" in texts(app_with_gemini)
 
     app_with_gemini.button(key="prices_set").click().run()

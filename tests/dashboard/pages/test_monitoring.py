@@ -113,13 +113,18 @@ def test_what_moved_the_cost_is_said_in_dollars_with_what_is_gone(open_manager, 
     calls = [
         past_call(f"{tag}{days}", days, 12, cost_usd=Decimal(each), tags=(tag,)) for (tag, days), each in usd.items()
     ]
+    calls += [past_call("new", 0, 0, cost_usd=Decimal("0.5"), tags=("today",))]
     testing.record(mm, *calls, past_call("u", 3, 12, tags=("d",), cost_usd=None, cost_status="unknown"))
     st.cache_data.clear()
 
     found = breakdown.by("tag", monitoring.chosen("7d"), None, False)
     assert found.moved == "Moved the cost most: a +$3.00, b -$2.00 (gone), c +$1.00 (new)"
     changes = dict(zip(found.frame["name"], found.frame["change $"].astype(object), strict=True))
-    assert {name: each for name, each in changes.items() if each == each} == {"a": 3.0, "c": 1.0}  # d is not known
+    assert {name: each for name, each in changes.items() if each == each} == {
+        "a": 3.0,
+        "c": 1.0,
+        "today": 0.5,
+    }  # d is not known
 
 
 def test_each_number_leads_to_its_calls_and_to_no_others():
@@ -142,10 +147,13 @@ def test_an_hour_of_the_week_is_the_latest_of_its_kind():
 
 def test_spend_says_what_changed_only_where_there_was_a_before(app_with_demo: AppTest):
     app = app_with_demo
+    at_home = show(app, "home").metric[0].value
     app.query_params["monitor_view"] = "Spend"
     show(app, "monitoring")
     assert "nothing to compare with yet" in texts(app)
 
+    app.button_group(key="range").set_value("24h").run()
+    assert f"Cost {at_home} " in str(app.get("vega_lite_chart")[0].proto.spec)  # hours, as at Home
     app.button_group(key="range").set_value("7d").run()
     assert "The parts add up exactly" in texts(app)
     assert not is_broken(app)
