@@ -76,8 +76,9 @@ class BatchHander:
         try:
             if ours := [name for name in _OURS if name in batch.headers]:
                 raise InvalidRequest(f"{ours[0]} is nothing that a vendor's batch does.")
-            model, _ = await self._calls.batched_by(check.model)
-            if batch.is_brief and not batch.way:  # its vendor would keep its texts
+            model, _, is_priced = await self._calls.batched_by(check.model)
+            # Its vendor would keep its texts; or its own price may be a better one.
+            if not batch.way and (batch.is_brief or not is_priced):
                 return ""
             return f"{model.provider}/{model.name}"
         except AimmError as error:
@@ -92,7 +93,7 @@ class BatchHander:
             Closing
         """
         batch = taken.batch
-        _, api = await self._calls.batched_by(batch.vendor_model)
+        _, api, _ = await self._calls.batched_by(batch.vendor_model)
         of = _Handed(batch=batch, start=taken.start, reader=taken.reader, api=api)
         try:
             if (found := await self._created(of)) and (ended := await self._awaited(of, found)):
@@ -208,7 +209,7 @@ class BatchHander:
         for line in untold if found.end in ("completed", "failed") else ():
             message = f"Its vendor's batch {found.id} ended without a result for this line."
             await self._unanswered(of.batch, line, "batch_line_missing", message)
-        if found.end == "cancelled":
+        if found.end == "cancelled" and clock.now() < of.batch.expires_at:  # else it was for its time
             await self._note(of, phase="cancelling", cancelling_at=clock.now_us())
         try:
             await of.api.forget(found)

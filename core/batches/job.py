@@ -90,20 +90,21 @@ class BatchJob:
         batch = self.batch(run_id)
         if batch.n_starts != start or batch.status != "running":
             return
-        fail, phase = partial(self._asker.fail_others, batch), "completed"
+        fail, phase, n_unasked = partial(self._asker.fail_others, batch), "completed", 0
         if error or batch.phase in ("validating", "failed"):
             phase = "failed"
             fail("server_error", error or "The batch failed.")
         elif batch.phase == "cancelling":
             phase = "cancelled"
-            fail("batch_cancelled", "The batch was cancelled before this line was asked.")
+            n_unasked = fail("batch_cancelled", "The batch was cancelled before this line was asked.")
         else:
             values = {"phase": "finalizing", "finalizing_at": clock.now_us()}
             self._writer.run(lambda link: self._store.turn(link, run_id, start, ("in_progress",), values))
-            if fail("batch_expired", "This request could not be executed before the completion window expired."):
+            words = "This request could not be executed before the completion window expired."
+            if n_unasked := fail("batch_expired", words):
                 phase = "expired"
         errors = batch.errors or ((BatchError(code="server_error", message=error),) if error else ())
-        self._writer.run(lambda connection: self._end(connection, batch, phase, errors))
+        self._writer.run(lambda connection: self._end(connection, batch, phase, errors, n_unasked))
         self._ledger.charged()
 
     # The service's side
@@ -176,12 +177,15 @@ class BatchJob:
             if self._is_closing.wait(LOOK_S):
                 raise Closing
 
-    def _end(self, connection: Connection, batch: Batch, phase: str, errors: Sequence[BatchError]) -> None:
+    def _end(
+        self, connection: Connection, batch: Batch, phase: str, errors: Sequence[BatchError], n_unasked: int
+    ) -> None:
+        """n_unasked: The lines that nobody answered, which are in the file of errors, and are no failures."""
         now = clock.now()
         values: dict[str, Any] = {"phase": phase, "owner": "", "ended_at": clock.to_us(now)}
         n_ok, n_failed = counts(connection, batch.id)
         values |= {"errors": errors_to_json(errors), "usage": json.dumps(usage_of(connection, batch.id))}
-        values |= {"n_ok": n_ok, "n_failed": n_failed, "n_total": batch.n_total or n_ok + n_failed}
+        values |= {"n_ok": n_ok, "n_failed": n_failed - n_unasked, "n_total": batch.n_total or n_ok + n_failed}
         lives_s = min(batch.output_s or KEPT_S, BRIEF_S if batch.is_brief else KEPT_S)
         for part, n, column in (("ok", n_ok, "output_file_id"), ("failed", n_failed, "error_file_id")):
             if n:

@@ -97,6 +97,10 @@ class Admitter:
         call.state.turn_to(provider, model)
         return self._quote(call, provider, model)[1]
 
+    def knows_batch_price(self, model: Model) -> bool:
+        """Tell whether it is known what a model costs in a batch."""
+        return self._prices.price(model.provider, model.name, clock.now(), BATCH) is not None
+
     def planned(self, call: Call) -> Request:
         """The request as the model in the call's state is sent it, without a look at any budget."""
         assert call.state.provider is not None and call.state.model is not None  # noqa: S101 - set by the caller

@@ -238,8 +238,12 @@ class CallEngine:
 
     # What a vendor's batch answers: the same request, plan and record, and nobody is asked in between
 
-    async def batched_by(self, model: str) -> tuple[Model, BatchApi]:
-        """The model that a name stands for, and the batches of its vendor. Raises: AimmError: it has none."""
+    async def batched_by(self, model: str) -> tuple[Model, BatchApi, bool]:
+        """The model that a name stands for, the batches of its vendor, and whether it is known what they cost.
+
+        Raises:
+            AimmError: It has none.
+        """
         asked = Request(model=model, messages=())
         request = await self._at_target(asked)
         if not self._router.is_quick(asked):
@@ -247,7 +251,7 @@ class CallEngine:
         provider, found = await self._registry.resolve(request.model)
         if not isinstance(provider, Carried) or provider.batches is None:
             raise InvalidRequest(f"{found.name} is answered by {found.provider}, which has no batches of its own.")
-        return found, provider.batches
+        return found, provider.batches, self._admitter.knows_batch_price(found)
 
     async def plan(self, request: Request, origin: Origin, model: str) -> Planned:
         """The request as it would be sent to a model, whatever its own name stands for by now. Raises: AimmError"""

@@ -26,6 +26,9 @@ class FakeBatches:
         self.made.clear()
         self.is_on = self.holds = False
         self.loses = self.expires = self.drops = 0
+        self.is_doubled = False  # each result comes twice
+        self.n_late = 0  # so many looks after its end, a batch does not name its files
+        self.fails = ""  # the code of why a batch fails after its creation
         self.breaks = 0  # so many downloads break off in their middle
         self.refuses = ""
         self.n_created = 0
@@ -114,6 +117,7 @@ class FakeBatches:
         ]
         if len({line["custom_id"] for line in lines}) < len(lines):
             made["errors"].append({"code": "duplicate_custom_id", "message": "custom_id"})
+        made["errors"] += [{"code": self.fails, "message": "Enqueued token limit reached."}] if self.fails else []
         return self._keep(made)
 
     def _anthropic(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -164,6 +168,7 @@ class FakeBatches:
         self.asked += [line["body"] for line in lines[:n_answered]]
         answers += [(line, 0, reason) for line in lines[n_answered:]]
         answers.reverse()
+        answers += answers if self.is_doubled else []
         if made["kind"] == "anthropic":
             made |= {"status": "ended", "results": [_anthropic_result(*each) for each in answers]}
             return
@@ -177,6 +182,8 @@ class FakeBatches:
 
     def _view(self, made: dict[str, Any]) -> dict[str, Any]:
         n_ok, n_failed = made.get("counts", [0, 0])
+        made["n_late"] = made.get("n_late", self.n_late) - (made["status"] in OVER)
+        is_named = made["n_late"] < 0
         if made["kind"] == "anthropic":
             is_over = made["status"] == "ended"
             kinds = [each["result"]["type"] for each in made.get("results", ())]
@@ -197,8 +204,8 @@ class FakeBatches:
             "status": made["status"],
             "endpoint": made["endpoint"],
             "input_file_id": made["input_file_id"],
-            "output_file_id": made.get("output_file_id"),
-            "error_file_id": made.get("error_file_id"),
+            "output_file_id": made.get("output_file_id") if is_named else None,
+            "error_file_id": made.get("error_file_id") if is_named else None,
             "errors": {"object": "list", "data": made["errors"]} if made["errors"] else None,
             "created_at": 4_900_000_000,
             "metadata": made.get("metadata"),

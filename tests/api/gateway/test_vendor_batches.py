@@ -1,5 +1,6 @@
 """Batches that are handed to their vendor's own: created once, half the price, each line told, whatever happens."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from core import clock
 from core.domain.generation import Generation
 from tests.api.gateway.test_batches import CHAT, COST, WORST, begun, ended, line, results
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway, until
@@ -184,8 +186,6 @@ def test_a_budget_that_leads_to_another_model_leaves_lines_to_be_asked(served: R
 
 
 def test_responses_are_batched_too(client: openai.OpenAI, served: Running):
-    import json
-
     asked = {"model": GPT, "input": "Hello"}
     one = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": asked})
 
@@ -273,3 +273,107 @@ def test_the_log_of_a_batched_line_is_that_of_a_call(client: openai.OpenAI, serv
     [call] = calls(served, batch)
     assert (call.status, call.text, call.request_model, call.provider) == ("ok", "Hello there.", GPT, "openai")
     assert (call.ref_id, call.ref_part, call.messages[0].text) == (batch.id, "1", "Hello")
+
+
+# As public reports have it
+
+
+def test_a_model_without_a_batch_price_of_its_own_costs_half_by_its_vendors_rule(client: openai.OpenAI):
+    """BerriAI/litellm#9077, anchpop/tysm#55."""
+    asked = {"model": "text-embedding-3-small", "input": "The sea"}
+    one = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": asked})
+
+    batch = ended(client, begun(client, one, endpoint="/v1/embeddings").id)
+
+    [found] = results(client, batch.output_file_id)
+    assert found["response"]["body"]["data"][0]["embedding"] == [0.25, -0.5, 0.0]
+    assert (batch.service_tier, Decimal(batch.cost_usd)) == ("batch", 8 * Decimal("0.00000002") / 2)
+
+
+def test_a_team_price_that_knows_no_batch_leaves_lines_to_be_asked_at_it(client: openai.OpenAI, served: Running):
+    """BerriAI/litellm#37077: a price of one's own was ignored, or batches cost nothing."""
+    served.mm.prices.set_price({"provider": "openai", "model": GPT, "input": 1, "output": 1})
+    try:
+        own = ended(client, begun(client, line("a")).id)
+        served.mm.prices.set_price(
+            {"provider": "openai", "model": GPT, "input": 1, "output": 1, "tiers": {"batch": 0.4}}
+        )
+        batched = ended(client, begun(client, line("a")).id)
+    finally:
+        for row in served.mm.prices.book.rows:
+            served.mm.prices.remove_price(row.id)
+
+    assert (own.service_tier, Decimal(own.cost_usd)) == ("default", Decimal("0.000015"))
+    assert (batched.service_tier, Decimal(batched.cost_usd)) == ("batch", Decimal("0.000006"))
+
+
+def test_where_each_line_failed_their_words_are_told(client: openai.OpenAI, served: Running):
+    """ProjectTech4DevAI/kaapi-backend#723: completed, without an output file."""
+    served.vendor.next(*[failure(400, "Unsupported value: 'temperature'", "unsupported_value")] * 2)
+
+    batch = ended(client, begun(client, line("a"), line("b")).id)
+
+    assert (batch.status, batch.output_file_id, batch.request_counts.failed) == ("completed", None, 2)
+    assert "Unsupported value" in results(client, batch.error_file_id)[0]["response"]["body"]["error"]["message"]
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE, FLASH])
+def test_a_batch_that_its_vendor_no_longer_knows_ends(client: openai.OpenAI, served: Running, model: str):
+    """tensorzero/tensorzero#1198: looked for without end."""
+    fake = batches_of(served, model)
+    fake.holds = True
+    batch = begun(client, line("a", model=model))
+    assert until(lambda: fake.n_created == 1)
+    fake.made.clear()
+
+    batch = ended(client, batch.id)
+
+    assert (batch.status, told(client, batch)) == ("completed", {"a": "batch_line_missing"})
+    assert served.books_agree()
+
+
+def test_unanswered_lines_are_no_failures_and_have_files_of_ours(client: openai.OpenAI, served: Running):
+    """BerriAI/litellm#36034, #36048, 567-labs/instructor#2529, llm-d/llm-d-batch-gateway#221."""
+    served.vendor.batches.expires = 2
+
+    batch = ended(client, begun(client, *(line(name) for name in "abc")).id)
+
+    counts = batch.request_counts
+    assert (counts.total, counts.completed, counts.failed) == (3, 1, 0)
+    assert len(results(client, batch.output_file_id)) + len(results(client, batch.error_file_id)) == 3
+    assert {file.id for file in client.files.list()} >= {batch.output_file_id, batch.error_file_id}
+
+
+def test_files_that_are_named_late_and_results_that_come_twice_count_once(client: openai.OpenAI, served: Running):
+    """BerriAI/litellm#37050: paid again with each look."""
+    served.vendor.batches.is_doubled, served.vendor.batches.n_late = True, 2
+
+    batch = ended(client, begun(client, line("a"), line("b")).id)
+
+    assert (told(client, batch), len(calls(served, batch))) == ({"a": 200, "b": 200}, 2)
+    assert Decimal(client.batches.retrieve(batch.id).cost_usd) == COST  # type: ignore[attr-defined]
+    assert served.books_agree()
+
+
+def test_a_batch_that_fails_at_its_vendor_after_its_creation(client: openai.OpenAI, served: Running):
+    """anthropics/anthropic-sdk-python#899, and OpenAI's limit of enqueued tokens."""
+    served.vendor.batches.fails = "token_limit_exceeded"
+    free = ended(client, begun(client, line("a")).id)
+    bound = ended(client, begun(client, line("a"), metadata={"aimm_batch": "vendor"}).id)
+
+    assert (free.status, free.service_tier, told(client, free)) == ("completed", "default", {"a": 200})
+    assert (bound.status, bound.errors.data[0].code) == ("failed", "token_limit_exceeded")
+    assert served.books_agree()
+
+
+def test_a_long_prompt_has_the_long_price_of_batches(client: openai.OpenAI, served: Running):
+    """BerriAI/litellm#39861."""
+    usage = {"prompt_tokens": 300_000, "completion_tokens": 1000, "total_tokens": 301_000}
+    served.vendor.next(openai_answer(usage=usage))
+
+    batch = ended(client, begun(client, line("a", model="gpt-5.6-luna")).id)
+
+    price = served.mm.prices.price("openai", "gpt-5.6-luna", clock.now(), "batch")
+    assert price is not None and price.input.at(300_000) > price.input.at(1)
+    cost = (price.input.at(300_000) * 300_000 + price.output.at(300_000) * 1000) / 1_000_000
+    assert (batch.service_tier, Decimal(batch.cost_usd)) == ("batch", cost)

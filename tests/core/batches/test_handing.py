@@ -4,13 +4,15 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from tests.builders import GPT
-from tests.conftest import Open
-from tests.core.batches.sent import ended, results, serving
+from core import clock
+from tests.builders import GPT, until
+from tests.conftest import Open, SetClock
+from tests.core.batches.sent import ended, made, results, serving
 from tests.fakes.vendors import KEY, FakeVendor
 
 N = 30
@@ -55,6 +57,11 @@ def vendor() -> Iterator[FakeVendor]:
     fake.close()
 
 
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"POLL_S": 0.02, "LOOK_S": 0.02, "GRACE_S": 0.1}.items():
+        monkeypatch.setattr(f"core.batches.handing.{name}", value)
+
+
 @pytest.mark.parametrize("where", ["created", "read"])
 def test_a_killed_process_neither_creates_a_batch_twice_nor_pays_a_line_twice(
     open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, where: str
@@ -63,8 +70,7 @@ def test_a_killed_process_neither_creates_a_batch_twice_nor_pays_a_line_twice(
     asked = [sys.executable, "-c", CHILD, database_url, address, KEY, str(N), where]
     done = subprocess.run(asked, timeout=120, capture_output=True)
     assert done.returncode == -9, done.stderr.decode()
-    for name, value in {"POLL_S": 0.02, "LOOK_S": 0.02, "GRACE_S": 0.1}.items():
-        monkeypatch.setattr(f"core.batches.handing.{name}", value)
+    quick(monkeypatch)
 
     mm = serving(open_manager(database_url, openai_api_key=KEY, openai_base_url=address))
     [[batch], _] = mm.batches.page(None, 10)
@@ -76,3 +82,27 @@ def test_a_killed_process_neither_creates_a_batch_twice_nor_pays_a_line_twice(
     assert Counter(call.ref_part for call in mm.log.by_ref(batch.id)) == Counter(str(at + 1) for at in range(N))
     assert batch.usage is not None and Decimal(batch.usage["cost_usd"]) == COST * N
     assert mm.monitoring.differences() == []
+
+
+def test_a_batch_that_its_vendor_does_not_begin_is_given_up_after_its_day(
+    open_manager: Open, sqlite_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock
+):
+    """googleapis/python-genai#1482: pending for days; what came is kept, and the rest expires."""
+    quick(monkeypatch)
+    vendor.batches.holds = True
+    mm = serving(open_manager(sqlite_url, openai_api_key=KEY, openai_base_url=f"{vendor.url}/v1"))
+    budget = mm.budgets.create("all", "100", action="stop", period="day").budget
+    batch = made(mm, [GPT] * 3)
+    assert until(lambda: bool(mm.batches.get(batch.id, None).vendor_id), 20)
+    set_clock(clock.now() + timedelta(hours=24))
+    assert until(lambda: [each["status"] for each in vendor.batches.made.values()] == ["cancelling"], 20)
+    assert until(lambda: mm.budgets.status(budget.id).reserved_usd > 0, 20)  # in the period of now
+    vendor.batches.holds = False
+
+    batch = ended(mm, batch.id)
+
+    assert (batch.phase, batch.n_ok, batch.n_failed) == ("expired", 1, 0)
+    assert {each["error"]["code"] for each in results(mm, batch.error_file_id)} == {"batch_expired"}
+    status = mm.budgets.status(budget.id)
+    assert (status.spent_usd, status.reserved_usd) == (COST, 0)
+    assert mm.budgets.differences() == []
