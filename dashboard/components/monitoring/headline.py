@@ -128,13 +128,15 @@ def yesterday(model: str | None, simulated: bool) -> None:
 def month(simulated: bool) -> None:
     """Draw what this month has cost and where it is heading, against its budget, as a link to the chart of it."""
     _, title, note = spend.forecast(simulated)
-    spent, _, expected = map(formatting.plain, title.partition(" · "))
-    text = f"**{spent} so far** · {f'{expected}, in 8 of 10 cases' if expected else note}"
+    spent, _, expected = map(formatting.plain, title.replace(" (", " (in 8 of 10 cases ").partition(" · "))
+    text = f"**{spent} so far** · {expected or note}"
     if (budget := None if simulated else budgets.of_month()) is not None:
         status = budget.status
         limit, share = formatting.plain(formatting.usd(status.limit_usd)), formatting.percent(status.share_spent, 0)
         text += f" · {share} of the budget {formatting.plain(status.budget.name)}, {limit}"
-        text += f", which runs out on {budget.runs_out_on:%-d %b}" if budget.runs_out_on else ", which will hold"
+        if budget.expected_usd is not None:
+            ends = budget.runs_out_on
+            text += f", which runs out on {ends:%-d %b}" if ends else ", which is expected to hold"
     st.page_link(
         "pages/monitoring.py", label=text, icon=":material/trending_up:", query_params={"monitor_view": "Spend"}
     )
