@@ -1,5 +1,7 @@
 """Budgets in words: the calls that one covers, its period, and its action at the limit."""
 
+from datetime import timedelta
+
 from core.domain.budget import Budget, BudgetOutlook, BudgetStatus
 from dashboard import formatting, process
 from dashboard.frames import log
@@ -45,5 +47,6 @@ def forecast(outlook: BudgetOutlook) -> tuple[str, str]:
     if outlook.expected_usd is None or outlook.interval_usd is None:
         return formatting.UNKNOWN, outlook.reason
     low, high = (formatting.usd(each) for each in outlook.interval_usd)
-    by = f"{formatting.usd(outlook.expected_usd)} by {formatting.at(outlook.status.resets_at, '%-d %b')}"
+    last = outlook.status.resets_at - timedelta(seconds=1)  # its last day, as charts and Home say it
+    by = f"{formatting.usd(outlook.expected_usd)} by {formatting.at(last, '%-d %b')}"
     return by, f"8 in 10: {low} – {high}"
