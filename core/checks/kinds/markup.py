@@ -21,7 +21,7 @@ def is_xml(given: Given) -> Outcome:
     elements = _elements(given.value)
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
 
-    def refuse(_name: str, _system: str, _public: str, has_inside: int) -> None:
+    def refuse(_name: str, _system: str | None, _public: str | None, has_inside: bool) -> None:
         if has_inside:
             raise CheckError("a document type with declarations inside is not read")
 
@@ -169,8 +169,6 @@ def is_html(given: Given) -> Outcome:
 class _Page(HTMLParser):
     """The little of HTML's tree that tells a text outside of elements."""
 
-    CDATA_CONTENT_ELEMENTS = ("script", "style", "textarea", "title")
-
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.open: list[str] = []
@@ -187,6 +185,8 @@ class _Page(HTMLParser):
             del self.open[self.open.index("p") :]
         if tag not in _VOID:
             self.open.append(tag)
+        if tag in ("textarea", "title"):
+            self.set_cdata_mode(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)  # a slash means nothing in HTML

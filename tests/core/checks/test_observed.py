@@ -10,7 +10,7 @@ import pytest
 from core.checks import grade
 
 OBSERVED: dict[str, list[dict[str, Any]]] = defaultdict(list)
-for _line in (Path(__file__).parent / "observed.jsonl").read_text("utf-8").splitlines():
+for _line in (Path(__file__).parent / "observed.jsonl").read_text("utf-8").rstrip("\n").split("\n"):
     OBSERVED[(_vector := json.loads(_line))["group"]].append(_vector)
 
 
