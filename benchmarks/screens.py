@@ -31,7 +31,7 @@ from benchmarks.common import (
 )
 
 FOLDER = ROOT / "benchmarks" / "screens"
-PAGES = sorted(path.stem for path in (DASHBOARD.parent / "pages").glob("[!_]*.py"))
+PAGES = sorted(path.stem for path in (DASHBOARD.parent / "pages").rglob("[!_]*.py"))
 STATES = ("empty", "demo", "failing", "million")
 WIDTHS = (390, 800, 1440)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

@@ -14,7 +14,7 @@ class Entry(NamedTuple):
 
     Attributes:
         section: Its heading in the sidebar.
-        file: In pages/, and its address.
+        file: In pages/; its last part is its address.
         title: What it is called.
         icon: A name of Material Symbols.
         names: What it takes from its address, in one text; anything else there is another page's.
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     names: str = ""
 
     def page(self, **options: Any) -> st.Page:
-        given = {"icon": f":material/{self.icon}:", "url_path": self.file.lstrip("_")} | options
+        given = {"icon": f":material/{self.icon}:", "url_path": self.file.rpartition("/")[2].lstrip("_")} | options
         return st.Page(f"pages/{self.file}.py", title=self.title, **given)
 
 
@@ -36,12 +36,14 @@ LOG = "call log_range log_page " + " ".join(f"log_{name}" for name in log.FILTER
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model model_of own_for"
 PAGES = (
     Entry("Work", "home", "Home", "home"),
-    Entry("Work", "playground", "Playground", "chat", "conversation call model settings"),
+    Entry("Work", "playground", "Playground", "chat", "conversation call model settings prompt"),
     Entry("Work", "workflows", "Workflows", "account_tree", "run step flow_name flow_view"),
     Entry("Work", "compare", "Compare", "compare", "comparison compare_view"),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
     Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),
     Entry("Work", "budgets", "Budgets", "savings", "budget budget_search"),
+    Entry("Library", "library/prompts", "Prompts", "edit_note", "prompt prompt_edit"),
+    Entry("Library", "library/datasets", "Datasets", "dataset", "dataset import"),
     Entry("Records", "log", "Log", "list", LOG),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),

@@ -20,7 +20,8 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PAGES = tuple(sorted(path.stem for path in (ROOT / "dashboard" / "pages").glob("[!_]*.py")))
+_PAGES = ROOT / "dashboard" / "pages"
+PAGES = tuple(sorted(str(path.relative_to(_PAGES).with_suffix("")) for path in _PAGES.rglob("[!_]*.py")))
 
 
 class NavigationPages(PagesManager):

@@ -1,4 +1,4 @@
-"""Versions of datasets as files: in the layout in which they came, else with a column or a key for all that rows say."""
+"""Versions of datasets as files: in the layout in which they came, else with a place for all that rows say."""
 
 import csv
 import io

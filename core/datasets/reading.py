@@ -33,7 +33,7 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class _Notes:
-    """What a reading has come upon that is no fault."""
+    """Oddities of a file that are no faults."""
 
     blank: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)

@@ -25,7 +25,7 @@ AT_ONCE = 1000
 
 
 class Remarks(NamedTuple):
-    """What is kept of a version beside its rows."""
+    """Words that are kept of a version beside its rows."""
 
     origin: str = ""
     note: str = ""
@@ -153,15 +153,32 @@ class DatasetService:
         return chain(self.iterate(newest.ref), rows) if newest else rows
 
     def from_log(
-        self, name: str, calls: Iterable[Generation], *, expects: bool = False, note: str = "", author: str = ""
+        self,
+        name: str,
+        calls: Iterable[Generation],
+        *,
+        expects: bool = False,
+        skip_bad: bool = False,
+        note: str = "",
+        author: str = "",
     ) -> DatasetVersion:
         """Recorded calls as rows at the end of a dataset: their turns, and their answers as expected ones if asked.
+
+        skip_bad: Leave out what cannot become a row; the version's note says how many calls those were.
 
         Raises:
             InvalidRequest: The texts of a call are not kept, or it holds more than texts; it is named by its id.
         """
-        rows = [row_of_call(call, expects=expects) for call in calls]
-        return self.add(name, rows, origin="log", note=note, author=author)
+        rows, bad = [], []
+        for call in calls:
+            try:
+                rows.append(row_of_call(call, expects=expects))
+            except InvalidRequest as error:
+                if not skip_bad:
+                    raise
+                bad.append(error.message)
+        left_out = f"{len(bad):,} calls were left out; the first: {bad[0]}" if bad else ""
+        return self.add(name, rows, origin="log", note=f"{note} {left_out}".strip(), author=author)
 
     # Looking
 

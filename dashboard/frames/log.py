@@ -16,7 +16,7 @@ from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
 FEEDBACK_DAYS = 30
-FILTERS = ("search", "model", "status", "calls", "source", "key", "tag", "user", "workflow", "experiment")
+FILTERS = ("search", "model", "status", "calls", "source", "key", "tag", "user", "workflow", "experiment", "prompt")
 CALLS = {"real": False, "simulated": True}  # whether such calls are simulated
 KIND = {simulated: kind for kind, simulated in CALLS.items()}
 
@@ -39,6 +39,8 @@ def counted(since: datetime | None, until: datetime | None, **given: str | None)
     """All calls that the filters find, but for a search; None = no such sums are kept."""
     monitoring = manager().monitoring
     window = None if since is None else monitoring.window(since, until)
+    if given.pop("prompt", None):
+        return None
     equal = {name: given.pop(name) for name in ("model", "source", "status")}
     simulated = CALLS.get(given.pop("calls", None) or "")
     made_for = [(name, value) for name, value in given.items() if value]

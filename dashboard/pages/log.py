@@ -8,13 +8,14 @@ import streamlit as st
 
 from dashboard import address, formatting
 from dashboard.components import demo, head
+from dashboard.components.library import adding
 from dashboard.components.log import drawer, feedback, history
 from dashboard.frames import log, models
 
 SOURCES = ("playground", "workflow", "compare", "experiment", "api", "python", "cli", "demo")
 STATUSES = ("failed", "ok", "error", "blocked", "truncated", "stopped")
 FILTERS: dict[str, Sequence[str]] = {"model": models.names_on_record(), "status": STATUSES}
-MADE_FOR = ("tag", "user", "workflow", "experiment")
+MADE_FOR = ("tag", "user", "workflow", "experiment", "prompt")
 PAGE_SIZE, MAX_PAGE, HEIGHT = 100, 1000, 640
 
 
@@ -89,6 +90,10 @@ is_filtered = bool(span or any(chosen.values()))
 if is_filtered:
     line.button("Clear all", type="tertiary", key="log_clear", on_click=clear)
 line.space("stretch")
+if is_filtered and (total is None or total.n):
+    given_all = {"since": since, "before": until, "search": search or None, **given}
+    what = f"These calls, the newest {adding.MOST:,} at most"
+    adding.popover(line, "log_rows", lambda: log.latest(limit=adding.MOST, **given_all), what, skip_bad=True)
 
 
 def page_of(n_pages: int) -> int:

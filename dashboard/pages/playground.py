@@ -6,8 +6,9 @@ import streamlit as st
 
 from dashboard import address, formatting
 from dashboard.components import answer, estimates, head, key_card
+from dashboard.components.library import adding
 from dashboard.components.log import drawer
-from dashboard.components.playground import attachments, conversation, parameters, past, turns
+from dashboard.components.playground import attachments, conversation, parameters, past, prompt, turns
 from dashboard.frames import models
 from dashboard.process import manager
 
@@ -24,6 +25,7 @@ base = conversation.load(shown)
 conversation.take_back()
 
 top = head.show("Playground")
+opened = prompt.opened()
 known, labels = models.by_name(), models.labels()
 if state.get("play_model") not in known:
     wanted = address.value("model") or models.default()
@@ -40,6 +42,9 @@ top.button(
 )  # fmt: skip
 if top.button("History", icon=":material/history:", key="play_history", type="tertiary"):
     past.show()
+prompt.save(top, shown)
+if shown.calls and shown.calls[-1].messages:
+    adding.popover(top, "play_rows", lambda: shown.calls[-1:], "The last call")
 has_settings = top.toggle("Settings", value=True, key="play_settings", persist_state="session")
 
 main, side = st.columns([2.6, 1], gap="medium") if has_settings else (st.container(), None)
@@ -64,7 +69,9 @@ with main, st.container(key="play_lane", height=560, autoscroll=True, border=Fal
         live += turns.draw_live(shown.live)
         if waits := state.get("play_sent"):
             st.caption(f"Sent when this answer is there: {formatting.plain(formatting.short(waits))}")
-    if not shown.calls and shown.live is None:
+    if opened is not None and shown.live is None:
+        prompt.form(opened)
+    elif not shown.calls and shown.live is None:
         st.markdown("#### Ask a model, or begin with an example")
         for label, text in EXAMPLES.items():
             if st.button(label, key=f"example_{label}", icon=":material/lightbulb:", disabled=bool(problem)):
@@ -94,11 +101,11 @@ if given:
     state.play_sent = given if isinstance(given, str) else given.text
     state.play_files = () if isinstance(given, str) else attachments.read(given.files)
 if not shown.is_running and "play_sent" in state:  # sent during a call, it waits for its turn
-    prompt, files = state.pop("play_sent"), state.pop("play_files", ())
+    text, files = state.pop("play_sent"), state.pop("play_files", ())
     if problem:
-        conversation.give_back(prompt, f"JSON schema: {problem}")
+        conversation.give_back(text, f"JSON schema: {problem}")
         st.rerun()
-    conversation.send(shown, prompt, files)
+    conversation.send(shown, text, files)
 if live:
     calls, slots = zip(*live, strict=True)
     answer.follow(calls, slots, itertools.count())

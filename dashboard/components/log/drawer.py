@@ -11,6 +11,7 @@ from core.domain.generation import Generation
 from dashboard import address, formatting, process, theme
 from dashboard.components import answer, inputs, receipt
 from dashboard.components.compare import candidates
+from dashboard.components.library import adding
 from dashboard.components.log import feedback, history
 from dashboard.components.playground import schema
 from dashboard.frames import models
@@ -119,6 +120,12 @@ def _actions(g: Generation) -> None:
             _replay(g, chosen)
         if row.button("Compare", icon=":material/compare:", key="drawer_compare", type="tertiary", help=_COMPARE_HELP):
             _compare(g)
+        adding.popover(row, f"drawer_rows_{g.id}", lambda: [g], "This call")
+    if g.prompt_version:
+        row.page_link(
+            "pages/library/prompts.py", label=formatting.plain(g.prompt_version), icon=":material/edit_note:",
+            query_params={"prompt": g.prompt_version},
+        )  # fmt: skip
     if g.ref_id and g.source == "compare":
         row.page_link(
             "pages/compare.py", label="Comparison", icon=":material/compare:", query_params={"comparison": g.ref_id}

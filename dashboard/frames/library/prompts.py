@@ -1,0 +1,54 @@
+"""Prompts, their versions, and what became of their labels."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.domain.evaluation.prompt import LabelMove, Prompt, PromptVersion
+from core.prompts.rendering import variables_of
+from dashboard import formatting, tables
+
+
+def listed(found: Sequence[Prompt]) -> pd.DataFrame:
+    """A row a prompt."""
+    return tables.frame(
+        found,
+        {
+            "name": lambda prompt: prompt.name,
+            "labels": lambda prompt: [f"{label} {number}" for label, number in prompt.labels.items()],
+            "versions": lambda prompt: prompt.n_versions,
+            "text": lambda prompt: formatting.short(prompt.newest.content.messages[-1].text, 90),
+            "variables": lambda prompt: ", ".join(variables_of(prompt.newest.content)),
+            "model": lambda prompt: prompt.newest.content.model or None,
+            "changed": lambda prompt: prompt.newest.created_at,
+        },
+    )
+
+
+def versions(found: Sequence[PromptVersion]) -> pd.DataFrame:
+    """A row a version."""
+    return tables.frame(
+        found,
+        {
+            "version": lambda version: version.number,
+            "labels": lambda version: list(version.labels),
+            "note": lambda version: version.note or None,
+            "author": lambda version: version.author or None,
+            "saved": lambda version: version.created_at,
+        },
+    )
+
+
+def moves(found: Sequence[LabelMove]) -> pd.DataFrame:
+    """A row a move of a label."""
+    return tables.frame(
+        found,
+        {
+            "time": lambda move: move.moved_at,
+            "label": lambda move: move.label,
+            "from": lambda move: move.was,
+            "to": lambda move: move.number,
+            "author": lambda move: move.author or None,
+            "run": lambda move: move.run_id or None,
+        },
+    )

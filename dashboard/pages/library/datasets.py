@@ -1,0 +1,38 @@
+"""Datasets: the cases that prompts and models are tried on, in versions that never change."""
+
+import streamlit as st
+
+from core import NotFound
+from dashboard import address, formatting
+from dashboard.components import head
+from dashboard.components.library import datasets, importing
+from dashboard.process import manager
+
+service = manager().datasets
+top = head.show("Datasets")
+shown = None
+if ref := address.value("dataset"):
+    try:
+        shown = service.get(ref)
+    except NotFound:
+        address.missing("dataset", "dataset")
+if shown is not None:
+    top.button(
+        "All datasets",
+        icon=":material/arrow_back:",
+        key="datasets_all",
+        type="tertiary",
+        on_click=address.put,
+        args=("dataset", None),
+    )
+top.button(
+    "Import", icon=":material/upload_file:", key="datasets_import", type="secondary" if shown else "primary",
+    on_click=address.put, args=("import", "new"),
+)  # fmt: skip
+if shown is None:
+    datasets.listed(service.all())
+else:
+    st.subheader(formatting.plain(shown.dataset), anchor=False)
+    datasets.one(shown)
+if address.value("import"):
+    importing.show()

@@ -1,0 +1,44 @@
+"""Prompts: what is asked, in versions that never change, with labels that say which one is live."""
+
+import streamlit as st
+
+from core import NotFound
+from dashboard import address, formatting
+from dashboard.components import head
+from dashboard.components.library import prompt_editor, prompts
+from dashboard.process import manager
+
+service = manager().prompts
+top = head.show("Prompts")
+shown = None
+if ref := address.value("prompt"):
+    try:
+        shown = service.get(ref)
+    except NotFound:
+        address.missing("prompt", "prompt")
+if shown is not None:
+    top.button(
+        "All prompts",
+        icon=":material/arrow_back:",
+        key="prompts_all",
+        type="tertiary",
+        on_click=address.put,
+        args=("prompt", None),
+    )
+top.button(
+    "New prompt", icon=":material/add:", key="prompts_new", type="secondary" if shown else "primary",
+    on_click=address.put, args=("prompt_edit", "new"),
+)  # fmt: skip
+if shown is None:
+    prompts.listed(service.all())
+else:
+    st.subheader(formatting.plain(shown.prompt), anchor=False)
+    prompts.one(shown, service.versions(shown.prompt))
+edited = address.value("prompt_edit")
+if edited == "new":
+    prompt_editor.show(None)
+elif edited:
+    try:
+        prompt_editor.show(service.get(edited))
+    except NotFound:
+        address.missing("prompt_edit", "prompt")
