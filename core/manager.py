@@ -99,11 +99,11 @@ class ModelManager(CallMethods):
         self._ledger = Ledger(*self._db, self._presence)
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
-        self.traffic = TrafficRouter(*self._db)
         self.keys = KeyService(*self._db)
         self.logins = LoginService(*self._db)
         self.requests = RequestKeeper(*self._db, self._presence)
         self.prompts = PromptService(*self._db)
+        self.traffic = TrafficRouter(*self._db, self.prompts.get, lambda: self.models.default())
         self.datasets = DatasetService(*self._db)
 
     def _open_money(self) -> None:
@@ -178,6 +178,7 @@ class ModelManager(CallMethods):
         self.experiments.open()
         exists, tell = self.models.exists, self.alerts.outbox.tell
         self.aliases = AliasService(*self._db, self.experiments, self.traffic, exists, tell)
+        self.prompts.uses.append(self.aliases.with_prompt)
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
         self.feedback = FeedbackService(*self._db, self.log, keeps_text=keeps_text)
         self.demo = Demo(*self._db)
@@ -226,7 +227,8 @@ class ModelManager(CallMethods):
 
     def _resolved_variant(self, variant: Variant) -> Variant:
         if not variant.workflow:
-            return self.models.named(variant)
+            pinned = self.traffic.pinned(variant.prompt_version)
+            return self.models.named(replace(variant, prompt_version=pinned))
         self.workflows.get(variant.workflow)
         return replace(variant, model=self.models.get(variant.model or self.models.default()).name)
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from core import InvalidRequest, Key, Model, ModelManager, NotFound
+from core.formats.names import PROMPT, ref_in
 
 
 class Named(NamedTuple):
-    """A name that can be asked. owner: The vendor, `alias` or `experiment`; model: None of these two."""
+    """A name that can be asked. owner: The vendor, `alias`, `experiment` or `prompt`; model: None of these three."""
 
     name: str
     owner: str
@@ -23,10 +24,11 @@ def model_of(body: Mapping[str, Any]) -> str:
 
 
 def names_for(mm: ModelManager, key: Key | None) -> list[Named]:
-    """All that a key may ask: models, aliases and running experiments."""
+    """All that a key may ask: models, aliases, running experiments and prompts."""
     found = [Named(model.name, model.provider, model) for model in mm.models()]
     found += [Named(alias.name, "alias") for alias in mm.aliases.all()]
     found += [Named(f"exp:{experiment.name}", "experiment") for experiment in mm.traffic.running()]
+    found += [Named(f"{PROMPT}{prompt.name}", "prompt") for prompt in mm.prompts.all()]
     first: dict[str, Named] = {}
     for each in found:
         first.setdefault(each.name, each)  # of vendors with a model of one name the first is asked
@@ -38,6 +40,8 @@ def named(mm: ModelManager, key: Key | None, wanted: str) -> Named:
     for each in names_for(mm, key):
         if each.name == wanted:
             return each
+    if ref_in(wanted) and mm.prompts.get(ref_in(wanted)) and (key is None or key.may_ask(wanted)):
+        return Named(wanted, "prompt")
     for model in mm.models():
         is_it = wanted in (f"{model.provider}/{model.name}", f"{model.provider}:{model.name}")
         if is_it and (key is None or key.may_ask(wanted)):

@@ -1,12 +1,15 @@
 """Headers with which a caller of the gateway says more than the request: user, tags, cap, fallbacks, cache."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core import InvalidRequest, Origin
 from core.domain.budget import checked_cap
 from core.domain.generation import MAX_CACHE_S
+from core.formats import strict_json as json
+from core.formats.names import PROMPT
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange
@@ -14,8 +17,26 @@ if TYPE_CHECKING:
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def origin_of(exchange: "Exchange", *, user: str = "", fallbacks: tuple[str, ...] = ()) -> Origin:
-    """Raises: InvalidRequest: A header says what cannot be."""
+def variables_of(metadata: Any) -> dict[str, Any]:
+    """The variables of a prompt in metadata or labels: each text, and those of `variables`, an object or its JSON."""
+    if not isinstance(metadata, Mapping):
+        return {}
+    found = metadata.get("variables")
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except json.JSONDecodeError:
+            found = None
+    return {**metadata, **found} if isinstance(found, Mapping) else dict(metadata)
+
+
+def is_of_prompt(body: Mapping[str, Any]) -> bool:
+    """True where a prompt stands in the place of the model: then a body needs no turns of its own."""
+    return str(body.get("model")).startswith(PROMPT)
+
+
+def origin_of(exchange: "Exchange", *, user: str = "", fallbacks: tuple[str, ...] = (), metadata: Any = None) -> Origin:
+    """Raises: InvalidRequest: A header says what cannot be. metadata: Where the caller says variables of a prompt."""
     read = exchange.header
     cap = read(b"x-aimm-cap-usd")
     trace = read(b"traceparent")
@@ -29,6 +50,7 @@ def origin_of(exchange: "Exchange", *, user: str = "", fallbacks: tuple[str, ...
         fallbacks=named or fallbacks,
         cache_s=_seconds(read(b"x-aimm-cache")),
         is_private=exchange.is_private,
+        variables=variables_of(metadata),
         traceparent=trace if _TRACE.fullmatch(trace) else "",
     )
 

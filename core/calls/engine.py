@@ -42,6 +42,7 @@ from core.errors import (
     RateLimited,
     TooLarge,
 )
+from core.formats.names import PROMPT
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
 from core.keys.rules import check_model
@@ -137,8 +138,8 @@ class CallEngine:
         if route.request is not request:
             check_request(route.request)
         call = self._start(Call(route.request, route.origin, on_chunk, route.assignment), on_record)
-        for position, shadow in route.shadows:
-            self._start(Call(shadow, route.shadow_origin(position, call.id)), None)
+        for position, shadow, prompt in route.shadows:
+            self._start(Call(shadow, route.shadow_origin(position, call.id, prompt)), None)
         return call
 
     async def asubmit(self, request: Request, origin: Origin, **options: Unpack[CallOptions]) -> Call:
@@ -162,7 +163,7 @@ class CallEngine:
     def count_tokens(self, request: Request, origin: Origin) -> int:
         """The exact input tokens of a request, counted by its vendor, which bills nothing for it. Raises: AimmError"""
         self.check_models(origin, request.model)
-        sent = self._router.at_target(request)
+        sent = self._router.at_target(request, origin)
 
         async def count() -> int:
             await self._limits.take(origin.key, origin.user_id)
@@ -203,11 +204,12 @@ class CallEngine:
     async def _as_target(self, request: Request, origin: Origin) -> Request:
         """The request as the target of its alias is sent it, once the key of its caller may ask it."""
         self.check_models(origin, *named_models(request, origin))
-        return await self._at_target(request)
+        return await self._at_target(request, origin)
 
-    async def _at_target(self, request: Request) -> Request:
-        at_target = self._router.at_target
-        return at_target(request) if self._router.is_quick(request) else await asyncio.to_thread(at_target, request)
+    async def _at_target(self, request: Request, origin: Origin) -> Request:
+        if self._router.is_quick(request):
+            return self._router.at_target(request, origin)
+        return await asyncio.to_thread(self._router.at_target, request, origin)
 
     def _start(self, call: Call, on_record: OnRecord | None) -> Call:
         with self._lock:
@@ -244,8 +246,10 @@ class CallEngine:
         Raises:
             AimmError: It has none.
         """
+        if model.startswith(PROMPT):
+            raise InvalidRequest(f"{model} is a prompt, which a vendor's batch cannot ask.")
         asked = Request(model=model, messages=())
-        request = await self._at_target(asked)
+        request = await self._at_target(asked, Origin())
         if not self._router.is_quick(asked):
             raise InvalidRequest(f"{model} is under an experiment, which a vendor's batch cannot ask.")
         provider, found = await self._registry.resolve(request.model)
@@ -287,7 +291,7 @@ class CallEngine:
         self, request: Request, origin: Origin, model: str, session: Session, on_chunk: OnChunk | None = None
     ) -> tuple[Call, Request]:
         self.check_models(origin, *named_models(request, origin))
-        sent = replace(await self._at_target(request), model=model)
+        sent = replace(await self._at_target(request, origin), model=model)
         check_request(sent)
         provider, found = await self._registry.resolve(model)
         assert isinstance(provider, Carried)  # noqa: S101 - it has batches
@@ -416,7 +420,7 @@ class CallEngine:
 def named_models(request: Request, origin: Origin) -> tuple[str, ...]:
     """All that a request may be answered by, as its caller names it."""
     others = request.native.models if request.native is not None else ()
-    return (request.model, *origin.fallbacks, *others)
+    return (request.model, *filter(None, [origin.prompt_model]), *origin.fallbacks, *others)
 
 
 def check_request(request: Request) -> None:
@@ -426,7 +430,7 @@ def check_request(request: Request) -> None:
         InvalidRequest, TooLarge
     """
     last = request.messages[-1] if request.messages else None
-    if last is None or not (last.text.strip() or last.parts or request.native):
+    if not (request.model.startswith(PROMPT) or (last and (last.text.strip() or last.parts or request.native))):
         raise InvalidRequest("The prompt is empty.")
     # What came by HTTP was looked through as it was read.
     if request.native is None and not all(map(is_storable, (request.system or "", *request.texts))):

@@ -29,6 +29,7 @@ class Origin:
     traceparent: The caller's trace, as W3C writes it.
     hold_id: See Quote.
     variables: Those of the prompt that stands in the place of the model, or that an alias stands for.
+    prompt_model: The model that answers where a prompt stands in the place of one; empty = the prompt's own.
     prompt_version: The prompt that the request was made of.
     is_batched: Its vendor answers it in a batch, at the price of those.
     """
@@ -49,6 +50,7 @@ class Origin:
     traceparent: str = ""
     hold_id: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
+    prompt_model: str = ""
     prompt_version: str = ""
     is_batched: bool = False
 
@@ -74,19 +76,19 @@ class Route:
     """A request as it is sent.
 
     assignment: The variant that an experiment chose; None = none did.
-    shadows: (position, request) of what is asked beside it and never returned.
+    shadows: (position, request, the prompt it is made of) of what is asked beside it and never returned.
     """
 
     request: Request
     origin: Origin
     assignment: Assignment | None = None
-    shadows: tuple[tuple[int, Request], ...] = ()
+    shadows: tuple[tuple[int, Request, str], ...] = ()
 
-    def shadow_origin(self, position: int, call_id: str) -> Origin:
+    def shadow_origin(self, position: int, call_id: str, prompt_version: str) -> Origin:
         """The origin of a shadow's call, by which it is found beside what was served."""
         part = f"shadow:{position}:{call_id}"
         tags = tuple(dict.fromkeys((*self.origin.tags[: MAX_TAGS - 1], "shadow")))
-        return replace(self.origin, ref_part=part, tags=tags, fallbacks=(), cache_s=0)
+        return replace(self.origin, ref_part=part, tags=tags, fallbacks=(), cache_s=0, prompt_version=prompt_version)
 
 
 class Router(Protocol):
@@ -96,7 +98,7 @@ class Router(Protocol):
         """Tell whether `route` can answer at once, without the database."""
         ...
 
-    def at_target(self, request: Request) -> Request:
+    def at_target(self, request: Request, origin: Origin) -> Request:
         """The request as the target of its alias is sent it, for what is no call and assigns nobody."""
         ...
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from core.domain.generation import Parameters
+from core.formats.names import ref_in
 from core.formats.text import make_lists
 
 ExperimentStatus = Literal["running", "stopped"]
@@ -26,6 +27,7 @@ SMALLER_IS_BETTER: tuple[Metric, ...] = ("cost_per_success", "latency_p95", "err
 class Variant:
     """One of the models, prompts or workflows compared. The first one with a weight is the control.
 
+    prompt_version: What its system text is called; `prompt:NAME@NUMBER` = that prompt stands in the text's place.
     workflow: The template that answers instead of one call of the model.
     is_shadow: It answers silently beside the variant that was assigned, is never returned, and is not compared.
     """
@@ -56,9 +58,11 @@ class Variant:
 
     def is_same_as(self, other: "Variant") -> bool:
         """True where both answer alike, so that what was recorded of one may count for the other."""
-        return (self.position, self.model, self.system, self.parameters, self.workflow) == (
-            other.position, other.model, other.system, other.parameters, other.workflow,
-        )  # fmt: skip
+        mine, its = (
+            (each.position, each.model, each.system, each.parameters, each.workflow, ref_in(each.prompt_version))
+            for each in (self, other)
+        )
+        return mine == its
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +289,7 @@ class ShadowCalls(NamedTuple):
 class Target:
     """A model that answers, with a prompt and parameters. What a request says itself comes first.
 
+    prompt_version: As of a Variant; here the prompt may be named by a label, which it then follows.
     fallbacks: Models that answer, in this order, where it fails.
     cache_s: Seconds for which its answers may be given again.
     """
@@ -298,6 +303,18 @@ class Target:
 
     def __post_init__(self) -> None:
         make_lists(self, "fallbacks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasChange:
+    """A target that an alias was pointed at. run_id: The evaluation that justified it; empty = none was named."""
+
+    name: str
+    target: Target
+    changed_at: datetime
+    note: str = ""
+    author: str = ""
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

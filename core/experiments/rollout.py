@@ -9,13 +9,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from core import clock
-from core.domain.experiment import ROLLOUT, ROLLOUT_VARIANTS, Alias, Experiment, Guardrail, Target, Variant
+from core.domain.experiment import ROLLOUT, ROLLOUT_VARIANTS, Alias, AliasChange, Experiment, Guardrail, Target, Variant
 from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import prompt_version
 from core.experiments.reports import ExperimentReport
 from core.experiments.routing import TrafficRouter, target_of
 from core.experiments.service import Experiments
+from core.formats.names import ref_in, split_ref
 from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
@@ -53,23 +54,36 @@ class AliasService:
     def all(self) -> list[Alias]:
         return self._store.all()
 
+    def with_prompt(self, name: str) -> list[str]:
+        """The aliases that stand for a prompt, in words."""
+        names = (alias.name for alias in self.all() if split_ref(ref_in(alias.target.prompt_version))[0] == name)
+        return [f"the alias {each}" for each in names]
+
     def get(self, name: str) -> Alias:
         found = next((alias for alias in self._store.all() if alias.name == name), None)
         if found is None:
             raise NotFound(f"There is no alias {name[:60]!r}.")
         return found
 
-    def set(self, name: str, target: Target, note: str = "") -> Alias:
+    def targets(self, name: str) -> list[AliasChange]:
+        """All that an alias stood for, newest first; also after it was removed."""
+        return self._store.targets(name)
+
+    def set(self, name: str, target: Target, note: str = "", *, author: str = "", run_id: str = "") -> Alias:
         """Make an alias, or point it elsewhere at once. A rollout that runs for it ends.
+
+        run_id: The evaluation that justifies it.
 
         Raises:
             InvalidRequest: The name is no name, or that of a model. ModelNotFound.
         """
         self._check(name, target)
         old = next((alias for alias in self._store.all() if alias.name == name), None)
+        words = {"note": note[:500], "author": author[:200], "run_id": run_id[:80]}
+        change = AliasChange(name=name, target=_versioned(target), changed_at=clock.now(), **words)
 
         def work(connection: Connection) -> None:
-            self._store.put(connection, name, _versioned(target), clock.now_us(), note[:500])
+            self._store.put(connection, change)
             detail = {"model": target.model, "prompt_version": target.prompt_version, "note": note[:200]}
             audit(connection, "alias set", name, detail)
 
@@ -177,7 +191,8 @@ class AliasService:
             if target is None:
                 self._store.roll(connection, alias.name, None, now_us, text)
             else:
-                self._store.put(connection, alias.name, target, now_us, text)
+                change = AliasChange(name=alias.name, target=target, changed_at=clock.now(), note=text)
+                self._store.put(connection, change)
             audit(connection, "rollout ended", alias.name, {"rollout": alias.rollout_id, "how": text})
             if is_told:
                 self._tell("rollout.rolled_back", told, alias=alias.name, rollout=alias.rollout_id)(connection)
@@ -198,6 +213,10 @@ class AliasService:
             raise InvalidRequest("An alias needs a name of letters, digits and . _ -, at most 80.")
         if self._is_model(name):
             raise InvalidRequest(f"{name!r} is the name of a model.")
+        if ref := ref_in(target.prompt_version):
+            self._traffic.prompt(ref)
+            if target.system:
+                raise InvalidRequest("An alias has a system text or a prompt by its name, not both.")
         for model in (target.model, *target.fallbacks):
             if not self._is_model(model):
                 raise InvalidRequest(f"model == {model!r}: there is no such model.")

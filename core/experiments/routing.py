@@ -1,24 +1,28 @@
 """The routing of calls: what an alias, a rollout or an experiment makes of a request, and the variant of a unit.
 
 An alias becomes what answers it today, also while a rollout runs. `exp:NAME` in place of a model lets that
-experiment choose.
+experiment choose; `prompt:NAME@LABEL` is a prompt, with the model that it or its caller names.
 """
 
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from core import clock
 from core.assignment.placement import place
 from core.calls.origin import Origin, Route, Unit
+from core.domain.evaluation.prompt import PromptVersion
 from core.domain.experiment import Alias, Assignment, Experiment, Target, Variant
 from core.domain.generation import Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import find_variant
+from core.formats.names import PROMPT, ref_in
 from core.formats.text import is_storable
 from core.keys.rules import check_model
+from core.prompts.rendering import put_before
 from core.storage.engine.database import Database
 from core.storage.engine.writer import Writer
 from core.storage.experiments import units as unit_store
@@ -32,7 +36,20 @@ TTL_S = 1.0
 class TrafficRouter:
     """The router of the door to models. What it knows of aliases and running experiments is at most a second old."""
 
-    def __init__(self, database: Database, writer: Writer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        prompt: Callable[[str], PromptVersion],
+        default_model: Callable[[], str],
+    ) -> None:
+        """Open the routing of a database.
+
+        prompt: Finds a version by its reference; nothing that it gives is kept.
+        default_model: Names the model where a prompt names none.
+        """
+        self.prompt = prompt
+        self._default_model = default_model
         self._experiments = ExperimentStore(database)
         self._alias_store = AliasStore(database)
         self._writer = writer
@@ -72,22 +89,28 @@ class TrafficRouter:
 
     def is_quick(self, request: Request) -> bool:
         """Tell whether `route` needs no database: an experiment, and so a rollout, writes down who was given what."""
-        if request.model.startswith(PREFIX) or self._is_old:
+        if request.model.startswith((PREFIX, PROMPT)) or self._is_old:
             return False
         alias = self.alias(request.model)
-        return alias is None or alias.rollout_id is None
+        return alias is None or (alias.rollout_id is None and not ref_in(alias.target.prompt_version))
 
-    def at_target(self, request: Request) -> Request:
+    def at_target(self, request: Request, origin: Origin) -> Request:
         """The request as the target of its alias is sent it; a rollout assigns nobody for that."""
+        if request.model.startswith(PROMPT):
+            request, origin = self._with_prompt(ref_in(request.model), request, origin, origin.prompt_model)
         alias = self.alias(request.model)
-        return request if alias is None else _sent_to(alias.target, request)
+        return request if alias is None else self._as_target(alias.target, request, origin)[0]
 
     def route(self, request: Request, origin: Origin, unit: Unit = "", force: str | int | None = None) -> Route:
         """The route of a request for an alias or an experiment; any other stays as it is. unit, force: see `assign`.
 
         Raises:
-            NotFound: No such experiment runs. InvalidRequest: nobody to assign, or a workflow is a variant. Conflict.
+            NotFound: No such experiment runs, or there is no such prompt. Conflict.
+            InvalidRequest: Nobody to assign, a workflow is a variant, or a variable of a prompt has no value.
         """
+        if request.model.startswith(PROMPT):
+            made, origin = self._with_prompt(ref_in(request.model), request, origin, origin.prompt_model)
+            return self.route(made, origin, unit, force)
         if request.model.startswith(PREFIX):
             return self._to_variant(request, origin, unit, force)
         alias = self.alias(request.model)
@@ -106,13 +129,13 @@ class TrafficRouter:
             ref_name=f"experiment:{experiment.name}",
             cache_s=experiment.design.cache_s if origin.cache_s is None else origin.cache_s,
         )
-        shadows = [variant for variant in experiment.variants if variant.is_shadow and assignment.is_counted]
-        return Route(
-            request=_as_variant(request, assignment.variant),
-            origin=counted,
-            assignment=assignment,
-            shadows=tuple((shadow.position, _as_variant(request, shadow)) for shadow in shadows),
-        )
+        shadows = []
+        for shadow in experiment.variants:
+            if shadow.is_shadow and assignment.is_counted:
+                sent, of = self._as_variant(request, shadow, origin)
+                shadows.append((shadow.position, sent, of.prompt_version))
+        sent, counted = self._as_variant(request, assignment.variant, counted)
+        return Route(request=sent, origin=counted, assignment=assignment, shadows=tuple(shadows))
 
     def _assigned(self, experiment: Experiment, unit: str, force: str | int | None) -> Assignment:
         if any(variant.workflow for variant in experiment.variants):
@@ -144,7 +167,41 @@ class TrafficRouter:
                 fallbacks=origin.fallbacks or target.fallbacks,
                 cache_s=target.cache_s if origin.cache_s is None else origin.cache_s,
             )
-        return Route(request=_sent_to(target, request), origin=origin)
+        sent, origin = self._as_target(target, request, origin)
+        return Route(request=sent, origin=origin)
+
+    # Prompts
+
+    def _as_target(self, target: Target, request: Request, origin: Origin) -> tuple[Request, Origin]:
+        """The request with what a target adds to it."""
+        system = request.system if request.system is not None else target.system
+        parameters = request.parameters.over(target.parameters)
+        sent = replace(request, model=target.model, system=system, parameters=parameters)
+        ref = ref_in(target.prompt_version)
+        return self._with_prompt(ref, sent, origin, target.model) if ref else (sent, origin)
+
+    def _as_variant(self, request: Request, variant: Variant, origin: Origin) -> tuple[Request, Origin]:
+        """The request with what a variant says, which comes first."""
+        system = variant.system if variant.system is not None else request.system
+        parameters = variant.parameters.over(request.parameters)
+        sent = replace(request, model=variant.model, system=system, parameters=parameters)
+        ref = ref_in(variant.prompt_version)
+        return self._with_prompt(ref, sent, origin, variant.model) if ref else (sent, origin)
+
+    def _with_prompt(self, ref: str, request: Request, origin: Origin, model: str) -> tuple[Request, Origin]:
+        """A request with a prompt before it. model: Empty = the prompt's own, else the default one."""
+        version = self.prompt(ref)
+        if origin.prompt_version:
+            raise InvalidRequest(f"One prompt at a time: {version.ref} would be put before {origin.prompt_version}.")
+        made = put_before(
+            version, request, origin.variables, model=model or version.content.model or self._default_model()
+        )
+        return made, replace(origin, prompt_version=version.ref)
+
+    def pinned(self, prompt_version: str) -> str:
+        """The version that a reference stands for today, by its number; another text stays. Raises: NotFound"""
+        ref = ref_in(prompt_version)
+        return f"{PROMPT}{self.prompt(ref).ref}" if ref else prompt_version
 
     def _named(self, name: str) -> Experiment:
         for _ in range(2):
@@ -213,15 +270,3 @@ def target_of(variant: Variant) -> Target:
     return Target(
         model=variant.model, system=variant.system, parameters=variant.parameters, prompt_version=variant.prompt_version
     )
-
-
-def _sent_to(target: Target, request: Request) -> Request:
-    system = request.system if request.system is not None else target.system
-    parameters = request.parameters.over(target.parameters)
-    return replace(request, model=target.model, system=system, parameters=parameters)
-
-
-def _as_variant(request: Request, variant: Variant) -> Request:
-    system = variant.system if variant.system is not None else request.system
-    parameters = variant.parameters.over(request.parameters)
-    return replace(request, model=variant.model, system=system, parameters=parameters)

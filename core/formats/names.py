@@ -12,6 +12,7 @@ from core.vendors import VENDORS
 _WORDS = "|".join(word for spec in VENDORS.values() if spec.catalogue for word in (spec.name, *spec.aliases))
 _VENDOR_PREFIX = re.compile(rf"^((models|{_WORDS})/|({_WORDS}):)+")
 PATTERN_SIGNS = "*?["
+PROMPT = "prompt:"  # before a reference, where a model or what a version of a prompt is called stands
 _OWN = re.compile(r"[^\W_][\w.-]{0,79}")
 
 
@@ -71,3 +72,8 @@ def split_ref(ref: str) -> tuple[str, str]:
     """The name before an @, and the version or label after it; empty = none is named."""
     name, _, which = ref.strip().partition("@")
     return name, which
+
+
+def ref_in(text: str) -> str:
+    """The reference to a prompt that a text is; empty = it is none."""
+    return text.removeprefix(PROMPT).strip() if text.startswith(PROMPT) else ""

@@ -13,6 +13,7 @@ from core.domain.generation import Message, Model, Parameters, Request
 from core.domain.key import Key
 from core.domain.price import Price
 from core.errors import AimmError, InvalidRequest
+from core.formats.names import ref_in
 from core.keys.rules import check_model
 from core.models.media import read_by
 from core.pricing.estimate import Estimate, Range, estimate, input_range, output_range
@@ -81,6 +82,8 @@ class ModelService:
         if alias is None:
             return replace(wanted, model=self._resolve(wanted.model).name)
         target = alias.target
+        if ref_in(target.prompt_version):
+            raise InvalidRequest(f"{alias.name} stands for a prompt: name its model here, and the prompt beside it.")
         return replace(
             wanted,
             model=target.model,

@@ -1,6 +1,7 @@
 """The request that a version of a prompt makes with the values of its variables. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.domain.evaluation.prompt import PromptContent, PromptVersion
@@ -45,6 +46,40 @@ def request_of(
         parameters=(parameters or Parameters()).over(content.parameters),
         tools=content.tools,
     )
+
+
+def put_before(version: PromptVersion, request: Request, values: Mapping[str, Any], *, model: str = "") -> Request:
+    """A caller's request with a version's turns before its own, which may be blank.
+
+    Parameters and tools of the request come before those of the version. It is written anew for its vendor.
+
+    Raises:
+        TemplateError: A variable has no value. InvalidRequest: the request says what cannot be said beside a prompt.
+    """
+    if request.operation != "chat":
+        raise InvalidRequest(
+            f"{version.ref} is a prompt for chat; this asks for {request.operation.replace('_', ' ')}."
+        )
+    native = request.native
+    if native is not None and native.only:
+        raise InvalidRequest(f"{', '.join(native.only)} cannot be said beside a prompt by its name.")
+    own = [message for message in request.messages if not message.is_blank]
+    made = request_of(version, values, model=model, parameters=request.parameters, messages=own)
+    if native is not None:
+        ignored = tuple(name for name in native.ignored if name not in _READ_HERE)
+        native = replace(native, wire="prompt", body={}, system=None, ignored=ignored, whole=None)
+    return replace(
+        request,
+        model=made.model,
+        messages=made.messages,
+        system="\n\n".join(filter(None, (made.system, request.system))) or None,
+        parameters=made.parameters,
+        tools=request.tools or made.tools,
+        native=native,
+    )
+
+
+_READ_HERE = ("metadata", "labels", "prompt")  # where callers say variables
 
 
 def rendered(content: PromptContent, values: Mapping[str, Any]) -> tuple[str | None, list[Message]]:

@@ -50,6 +50,10 @@ class PromptService:
             raise self._missing(name, which)
         return found
 
+    def has(self, name: str) -> bool:
+        """True if a prompt of this name is kept, whatever follows an @."""
+        return self._store.newest(split_ref(name)[0]) is not None
+
     def _missing(self, name: str, which: str) -> NotFound:
         newest = self._store.newest(name)
         if newest is None:

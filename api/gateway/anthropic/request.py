@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from api.gateway.names import model_of
 from api.gateway.notes import Notes
+from api.gateway.options import is_of_prompt
 from core import InvalidRequest, Media, Message, Parameters, Request, Tool, ToolCall, ToolResult
 from core.domain.message import Part, from_foreign, paired
 from core.formats import strict_json as json
@@ -88,6 +89,8 @@ class _Reader:
 
     def _turns(self) -> tuple[Message, ...]:
         given = self._body.get("messages")
+        if not given and is_of_prompt(self._body):
+            return (Message("user", ""),)
         if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
             raise InvalidRequest("messages must be a list of at least one object.", param="messages")
         turns = []

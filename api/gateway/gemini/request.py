@@ -14,6 +14,7 @@ from api.gateway.notes import Notes
 from core import InvalidRequest, Media, Message, Parameters, Request, Tool, ToolCall, ToolResult
 from core.domain.generation import MOST_ANSWERS, SERVICE_TIERS
 from core.domain.message import Part, paired, to_arguments
+from core.formats.names import PROMPT
 from core.formats.text import as_list
 
 _ALPHABET = str.maketrans("-_", "+/")
@@ -67,7 +68,7 @@ class _Reader:
     def request(self, model: str, *, is_streamed: bool) -> Request:
         body, notes = self._body, self._notes
         notes.need(_spelt(body), _NEEDED)
-        messages = self._turns(body.get("contents"))
+        messages = self._turns(body.get("contents") or ("" if model.startswith(PROMPT) else None))
         system = self._system(_said(body, "systemInstruction"))
         parameters = self._parameters()
         tools = self._tools(body.get("tools"))

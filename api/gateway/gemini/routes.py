@@ -41,8 +41,9 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
         is_streamed = action == "streamGenerateContent"
         if is_streamed and b"alt=sse" not in exchange.query:
             raise InvalidRequest("Streams come as server-sent events only: add ?alt=sse.")
-        request = read.content(model, await exchange.json(), is_streamed=is_streamed)
-        await respond(exchange, mm, request, origin_of(exchange), GeminiAnswer())
+        body = await exchange.json()
+        request = read.content(model, body, is_streamed=is_streamed)
+        await respond(exchange, mm, request, origin_of(exchange, metadata=body.get("labels")), GeminiAnswer())
     elif exchange.method == "POST" and action in _EMBEDS:
         body = await exchange.json()
         if ("requests" in body) is not (action == "batchEmbedContents"):

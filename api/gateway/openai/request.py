@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from api.gateway.names import model_of
 from api.gateway.notes import Notes
+from api.gateway.options import is_of_prompt
 from api.gateway.parts import medium, tool_of
 from core import InvalidRequest, Media, Message, Native, Parameters, Request, Tool, ToolCall, ToolResult
 from core.domain.generation import MOST_ANSWERS, SERVICE_TIERS
@@ -161,6 +162,8 @@ class _Reader:
 
     def _turns(self) -> tuple[tuple[Message, ...], str | None]:
         given = self._body.get("messages")
+        if not given and is_of_prompt(self._body):
+            return (), None
         if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
             raise InvalidRequest("messages must be a list of at least one object.", param="messages")
         systems: list[str] = []

@@ -44,7 +44,7 @@ async def _chat(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> N
     request = read.chat(body)
     options = body.get("stream_options")
     is_counted = isinstance(options, dict) and options.get("include_usage") is True
-    origin = origin_of(exchange, user=read.user(body), fallbacks=read.fallbacks(body))
+    origin = origin_of(exchange, user=read.user(body), fallbacks=read.fallbacks(body), metadata=body.get("metadata"))
     await respond(exchange, mm, request, origin, OpenAIAnswer(is_counted=is_counted))
 
 

@@ -22,6 +22,7 @@ from api.gateway.responses.schemas import paths
 from api.gateway.wire import Wire
 from core import AimmError, Call, Generation, InvalidRequest, ModelManager, Request
 from core.formats import strict_json as json
+from core.formats.names import PROMPT
 from core.formats.strict_json import encoded
 
 logger = logging.getLogger(__name__)
@@ -57,9 +58,12 @@ async def _read(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> R
 
 
 async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
+    model, prompt, body = await asyncio.to_thread(_own_prompt, mm, body)
     request = await _read(exchange, mm, body)
     # Each answer has ids of its own, to which later requests refer, so none is given twice.
-    origin = replace(origin_of(exchange, user=read.user(body)), cache_s=0)
+    origin = origin_of(exchange, user=read.user(body), metadata=body.get("metadata"))
+    variables = {**origin.variables, **prompt}
+    origin = replace(origin, cache_s=0, variables=variables, prompt_model=model)
     is_stored = body.get("store") is not False
     keeps_texts = is_stored and mm.calls.recorder.kept(origin) == "full"
     answer = ResponsesAnswer(body, is_stored=keeps_texts)
@@ -78,6 +82,28 @@ async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -
             logger.warning("a response could not be kept: %s", error.code)
 
     await respond(exchange, mm, request, origin, answer, keep)
+
+
+def _own_prompt(mm: ModelManager, body: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """(the model that is to answer a prompt, its variables, the body that names it as its model), where `prompt` is one
+    that is kept here; all others are OpenAI's own.
+
+    Raises:
+        NotFound: It has no such version. InvalidRequest: Its variables are more than texts.
+    """
+    said = body.get("prompt")
+    name = said.get("id") if isinstance(said, dict) else None
+    if not isinstance(said, dict) or not isinstance(name, str) or not mm.prompts.has(name):
+        return "", {}, body
+    ref = f"{name}@{said['version']}" if said.get("version") else name
+    mm.prompts.get(ref)
+    variables = said.get("variables") or {}
+    if not isinstance(variables, dict):
+        raise InvalidRequest("prompt.variables must be an object.", param="prompt")
+    texts = {key: value.get("text", value) if isinstance(value, dict) else value for key, value in variables.items()}
+    others = {key: value for key, value in body.items() if key != "prompt"}
+    model = body.get("model")
+    return model if isinstance(model, str) else "", texts, {**others, "model": f"{PROMPT}{ref}"}
 
 
 async def _stored(exchange: Exchange, mm: ModelManager, path: str) -> None:

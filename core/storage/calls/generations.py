@@ -278,11 +278,13 @@ class GenerationStore(Store):
         user: str | None = None,
         workflow: str | None = None,
         experiment: str | None = None,
+        prompt: str | None = None,
         simulated: bool | None = None,
     ) -> list[Generation]:
         """Newest first, of [since, before).
 
         status: One of the record, or `failed`: all but ok and stopped.
+        prompt: A version (support@7), or all of a name.
         search: In prompts and answers, letter case aside (and then bodies come along).
         simulated: None = real and simulated ones.
         """
@@ -294,6 +296,8 @@ class GenerationStore(Store):
             statement = statement.where(call_tags.c.tag == tag)
         made_for = f"workflow:{workflow}" if workflow else f"experiment:{experiment}" if experiment else None
         statement = statement.where(*_equal(model, status, key=key, user=user, workflow=made_for))
+        if prompt:
+            statement = statement.where(IS_NAMED["prompt"], _of_prompt(prompt))
         if simulated is not None:
             statement = statement.where(IS_SIMULATED[simulated])
         if since is not None:
@@ -337,6 +341,11 @@ class GenerationStore(Store):
         for of in (generation_bodies, call_tags):
             connection.execute(delete(of).where(of.c.generation_id.in_(ids)))
         connection.execute(delete(generations).where(generations.c.source == source))
+
+
+def _of_prompt(prompt: str) -> Any:
+    version = generations.c.prompt_version
+    return version == prompt if "@" in prompt else version.startswith(f"{prompt}@", autoescape=True)
 
 
 def _equal(model: str | None, status: str | None, **named: str | None) -> list[Any]:
