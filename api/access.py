@@ -21,12 +21,22 @@ _PREFIX = b"aimm_"
 _OPEN = frozenset({"/health", "/healthz", "/readyz", "/api/health"})
 _OURS = re.compile(r"/api(/.*)?|/metrics|/openapi\.json", re.DOTALL)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_ASKING = frozenset({"/api/generate", "/api/workflow", "/api/compare", "/api/cost/estimate"})
+_ASKING = frozenset(
+    {
+        "/api/generate",
+        "/api/workflow",
+        "/api/compare",
+        "/api/cost/estimate",
+        "/api/evaluations",
+        "/api/evaluations/estimate",
+    }
+)
 _SERVING = re.compile(
-    r"/api/(experiment/[^/]+/(test|record|assign)|comparisons/[^/]+/(vote|stop|resume)|runs/[^/]+/(stop|resume))"
+    r"/api/(experiment/[^/]+/(test|record|assign)|comparisons/[^/]+/(vote|stop|resume)|runs/[^/]+/(stop|resume)"
+    r"|evaluations/[^/]+/(stop|cancel|resume|grade|judge))"
 )
 # A key sees the work that it has begun; the route looks whose it is.
-_OWN = re.compile(r"/api/(runs|comparisons)/[^/]+(/events)?")
+_OWN = re.compile(r"/api/(runs|comparisons|evaluations)/[^/]+(/events|/cells|/verdict|/report)?")
 _KEY_HEADERS = frozenset({b"x-api-key", b"api-key", *(header for wire in WIRES for header in wire.key_headers)})
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")

@@ -14,7 +14,7 @@ from core.calls.origin import Origin
 from core.cli.parts import command, group
 from core.domain.evaluation.run import Cell, EvaluationRun, Plan
 from core.errors import AimmError, AuthenticationError, InvalidRequest, NotFound
-from core.evaluation.file import EvaluationFile, read_file
+from core.evaluation.file import EvaluationFile, plan_of, read_file
 from core.evaluation.gate import ERROR, USAGE, GateResult
 from core.evaluation.report import as_json, as_junit, as_markdown, as_text, cell_to_dict, table
 from core.evaluation.verdict import Verdict, sentence
@@ -86,19 +86,14 @@ def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> 
         for warning in preview.warnings:
             print(f"{found.data.name}: {warning}", file=sys.stderr)
         dataset = mm.datasets.load(preview, _name_of(found.data)).ref
-    return Plan(
-        name=found.name,
-        dataset=dataset,
-        contestants=found.contestants,
-        checks=found.checks,
-        threshold=found.threshold,
-        repetitions=found.repetitions,
-        limit_usd=_amount(args.limit) or found.limit_usd,
-        width=found.width,
-        max_age_s=0 if args.fresh else found.max_age_s,
-        gate=replace(found.gate, against=args.against) if args.against and found.gate else found.gate,
-        allows_python=args.allow_python,
-    )
+    changes: dict[str, Any] = {"allows_python": args.allow_python}
+    if args.limit:
+        changes["limit_usd"] = _amount(args.limit)
+    if args.fresh:
+        changes["max_age_s"] = 0
+    if args.against and found.gate is not None:
+        changes["gate"] = replace(found.gate, against=args.against)
+    return plan_of(found, dataset, **changes)
 
 
 def _agreed(mm: ModelManager, plan: Plan, args: argparse.Namespace) -> bool:

@@ -1,13 +1,16 @@
-"""An evaluation as a file: `support.eval.yaml`, from which CI runs it. Paths in it are relative to it."""
+"""An evaluation as a file: `support.eval.yaml`, from which CI runs it, or the same keys in a request.
+
+Paths are relative to the file; a request has none, as no file of the server is read for it.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from core.domain.evaluation.prompt import PromptContent, PromptMessage, PromptVersion
-from core.domain.evaluation.run import DEFAULT_WIDTH, Contestant, Gate, Requirement, placed
+from core.domain.evaluation.run import DEFAULT_WIDTH, Contestant, Gate, Plan, Requirement, placed
 from core.domain.generation import Parameters, named_parameters
 from core.errors import AimmError, InvalidRequest
 from core.formats import strict_json as json
@@ -41,7 +44,6 @@ class EvaluationFile:
     width: int = DEFAULT_WIDTH
     max_age_s: int = 0
     gate: Gate | None = None
-    skipped: tuple[str, ...] = field(default=())
 
 
 def read_file(
@@ -58,9 +60,24 @@ def read_file(
     document = yaml_text.read(_bytes(path))
     if not isinstance(document, Mapping):
         raise InvalidRequest(f"{path.name} holds no keys; it begins with `name:`.")
-    _known(document, _KEYS, path.name)
+    return read(document, find_prompt, default_model, folder=path.parent, name=path.name.partition(".")[0])
+
+
+def read(
+    document: Mapping[str, Any],
+    find_prompt: Callable[[str], PromptVersion],
+    default_model: Callable[[], str],
+    *,
+    folder: Path | None = None,
+    name: str = "evaluation",
+) -> EvaluationFile:
+    """The same of keys that were read. folder: Where paths begin; None = there are none.
+
+    Raises:
+        InvalidRequest, NotFound
+    """
+    _known(document, _KEYS, "an evaluation")
     told = {str(key): yaml_text.typed(value) for key, value in document.items()}
-    folder = path.parent
     shared = _parameters(told.get("parameters"), "parameters")
     prompts: list[tuple[str, PromptContent | None]]
     prompts = [_prompt(each, folder, find_prompt) for each in _list(told.get("prompts"))]
@@ -75,7 +92,7 @@ def read_file(
     dataset, data = _dataset(told.get("dataset"), folder)
     reuse_days = told.get("reuse_days")
     return EvaluationFile(
-        name=str(told.get("name") or path.name.partition(".")[0]),
+        name=str(told.get("name") or name)[:200],
         dataset=dataset,
         data=data,
         contestants=placed(contestants),
@@ -110,7 +127,7 @@ def read_prompt(path: Path) -> PromptContent:
         raise InvalidRequest(f"{path.name} is no prompt: {type(error).__name__} {error}.") from None
 
 
-def _contestant(told: Any, folder: Path, find_prompt: Callable[[str], PromptVersion]) -> Contestant:
+def _contestant(told: Any, folder: Path | None, find_prompt: Callable[[str], PromptVersion]) -> Contestant:
     if not isinstance(told, Mapping):
         raise InvalidRequest("contestants: each has keys, such as prompt and model.")
     _known(told, _CONTESTANT, "contestants")
@@ -125,10 +142,10 @@ def _contestant(told: Any, folder: Path, find_prompt: Callable[[str], PromptVers
     )
 
 
-def _prompt(told: Any, folder: Path, find_prompt: Callable[[str], PromptVersion]) -> tuple[str, PromptContent]:
+def _prompt(told: Any, folder: Path | None, find_prompt: Callable[[str], PromptVersion]) -> tuple[str, PromptContent]:
     """(what it is called, its content): a reference, or a path."""
     text = str(told).removeprefix("file://")
-    if (folder / text).is_file():
+    if folder is not None and (folder / text).is_file():
         return Path(text).name, read_prompt(folder / text)
     if "/" in text or Path(text).suffix in (".txt", ".md", *SUFFIXES):
         raise InvalidRequest(f"prompts: there is no file {text[:200]!r}.")
@@ -136,18 +153,18 @@ def _prompt(told: Any, folder: Path, find_prompt: Callable[[str], PromptVersion]
     return version.ref, version.content
 
 
-def _dataset(told: Any, folder: Path) -> tuple[str, Path | None]:
+def _dataset(told: Any, folder: Path | None) -> tuple[str, Path | None]:
     if not isinstance(told, str) or not told:
         raise InvalidRequest("dataset: say which, by its name (`faq@3`) or by a file (`cases.csv`).")
-    path = folder / told.removeprefix("file://")
-    if path.is_file():
-        return "", path
-    if "/" in told or path.suffix in SUFFIXES:
+    text = told.removeprefix("file://")
+    if folder is not None and (folder / text).is_file():
+        return "", folder / text
+    if "/" in text or Path(text).suffix in SUFFIXES:
         raise InvalidRequest(f"dataset: there is no file {told[:200]!r}.")
     return told, None
 
 
-def _checks(told: Any, folder: Path) -> Iterable[Mapping[str, Any]]:
+def _checks(told: Any, folder: Path | None) -> Iterable[Mapping[str, Any]]:
     """The checks; a value that names a file of a schema is that file's content."""
     for each in _list(told):
         if not isinstance(each, Mapping):
@@ -158,6 +175,8 @@ def _checks(told: Any, folder: Path) -> Iterable[Mapping[str, Any]]:
         is_schema = str(each.get("type", "")).removeprefix("not-") in ("json-schema", "is-json", "contains-json")
         is_file = isinstance(value, str) and (value.startswith("file://") or (is_schema and value.endswith(".json")))
         if is_file and isinstance(value, str):
+            if folder is None:
+                raise InvalidRequest("checks: a request names no files; put the schema itself in its place.")
             raw = _bytes(folder / value.removeprefix("file://"))
             yield {
                 **each,
@@ -216,6 +235,23 @@ def _parameters(told: Any, place: str) -> Parameters:
     if problem := found.problem():
         raise InvalidRequest(f"{place}: {problem}")
     return found
+
+
+def plan_of(found: EvaluationFile, dataset: str, **changes: Any) -> Plan:
+    """The plan of a file whose rows are in a dataset. changes: Over what the file says."""
+    plan = Plan(
+        name=found.name,
+        dataset=dataset,
+        contestants=found.contestants,
+        checks=found.checks,
+        threshold=found.threshold,
+        repetitions=found.repetitions,
+        limit_usd=found.limit_usd,
+        width=found.width,
+        max_age_s=found.max_age_s,
+        gate=found.gate,
+    )
+    return replace(plan, **changes)
 
 
 def _known(told: Mapping[Any, Any], names: Sequence[str], place: str) -> None:

@@ -1,5 +1,6 @@
 """The result of a run for people, for CI and for programs: text, Markdown, JUnit, JSON. Pure."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import OUTCOMES, Cell, Contestant, EvaluationRun, Tally, gate_to_dict
 from core.evaluation.gate import GateResult, to_dict
-from core.evaluation.verdict import Verdict, sentence
+from core.evaluation.verdict import Side, Verdict, sentence
 from core.formats.money import dollars
 
 _UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 has no way to say
@@ -109,6 +110,48 @@ def cell_to_dict(cell: Cell, answer: str | None = None) -> dict[str, Any]:
         "error_class": cell.error_class,
         "answer": answer,
     }
+
+
+def verdict_to_dict(found: Verdict) -> dict[str, Any]:
+    """Ready for JSON. Differences are candidate − baseline, higher is better; of cost and latency negated."""
+    comparison = found.comparison
+    return {
+        "metric": found.metric,
+        "sentence": sentence(found),
+        "baseline": _side_to_dict(found.baseline),
+        "candidate": _side_to_dict(found.candidate),
+        "comparison": None
+        if comparison is None
+        else {
+            "n_items": comparison.n_items,
+            "n_worse": comparison.n_worse,
+            "n_better": comparison.n_better,
+            "difference": _finite(comparison.difference.estimate),
+            "lower": _finite(comparison.difference.lower),
+            "upper": _finite(comparison.difference.upper),
+            "p_value": comparison.p_value,
+            "p_worse": comparison.p_worse,
+            "method": comparison.method,
+            "smallest_detectable_drop": _finite(comparison.smallest_detectable_drop),
+        },
+        "items": [
+            {name: getattr(pair, name) for name in ("row_id", "item", "baseline", "candidate", "change", "damage")}
+            for pair in found.items
+            if pair.change != "same"
+        ],
+        "only_baseline": list(found.only_baseline),
+        "only_candidate": list(found.only_candidate),
+        "unpaired": list(found.unpaired),
+    }
+
+
+def _side_to_dict(side: Side) -> dict[str, Any]:
+    names = ("label", "mean", "mean_with_errors", "n_items")
+    return {name: getattr(side, name) for name in names} | {"outcomes": dict(side.outcomes)}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def as_junit(

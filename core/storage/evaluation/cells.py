@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, tuple_, update
 
 from core.domain.evaluation.run import Cell, CheckScore, Outcome, Tally, outcome_of
 from core.formats import strict_json as json
@@ -113,6 +113,7 @@ class CellStore:
         *,
         items: Sequence[int] | None = None,
         contestant: int | None = None,
+        outcome: Outcome | None = None,
         after: Place | None = None,
         limit: int | None = None,
     ) -> list[Cell]:
@@ -122,6 +123,8 @@ class CellStore:
             statement = statement.where(_c.item.in_(items))
         if contestant is not None:
             statement = statement.where(_c.contestant == contestant)
+        if outcome is not None:
+            statement = statement.where(_is(outcome))
         if after is not None:
             statement = statement.where(_behind(after))
         statement = statement.order_by(_c.item, _c.contestant, _c.repetition)
@@ -212,6 +215,15 @@ class CellStore:
         """State -> cells."""
         rows = connection.execute(select(_c.state, func.count()).where(_c.run_id == run_id).group_by(_c.state))
         return {state: int(n) for state, n in rows}
+
+
+def _is(outcome: Outcome) -> ColumnElement[bool]:
+    """See `outcome_of`."""
+    if outcome == "error":
+        return or_(_c.state == "error", _c.grade == "error")
+    if outcome == "not_run":
+        return and_(_c.state != "error", or_(_c.state != "answered", _c.grade == ""))
+    return and_(_c.state == "answered", _c.grade == outcome)
 
 
 def _behind(place: Place) -> ColumnElement[bool]:
