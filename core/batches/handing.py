@@ -13,7 +13,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from core import clock
-from core.batches.lines import MAX_LINES, AskedLine, Round, Validation, origin_of, outcome, unasked_line
+from core.batches.lines import MAX_LINES, Round, Validation, origin_of, outcome, unasked_line
 from core.budgets.ledger import Ledger
 from core.calls.call import Call
 from core.domain.batches.batch import Batch, BatchError, BatchLine
@@ -105,7 +105,7 @@ class BatchHander:
                 return False
             errors = [BatchError(code=code, message=message) for code, message in refused.errors]
             await self._write(partial(self._store.drop_lines, batch_id=batch.id))
-            await self._note(of, phase="failed", errors=errors_to_json(errors))
+            await self._note(of, errors=errors_to_json(errors))  # which fail it in the end
         return True
 
     # Creation
@@ -122,7 +122,7 @@ class BatchHander:
                     found = None
                     if asked_at is not None:
                         await self._pause(GRACE_S - (clock.now() - asked_at).total_seconds())
-                        found = await of.api.find(batch.id, batch.created_at, n_lines)
+                        found = await of.api.find(batch.id, n_lines)
                     if found is None:
                         asked_at = clock.now()
                         if not await self._note(of, vendor_at=clock.to_us(asked_at)):
@@ -257,17 +257,7 @@ class BatchHander:
         asked = await of.reader.read(batch.endpoint, body, key, batch.headers)
         # It has been asked, whatever its key may do by now.
         origin = replace(origin_of(asked.origin, batch, line, key), is_permitted=True, is_batched=True)
-        call = await self._calls.record_batched(
-            asked.request,
-            origin,
-            batch.vendor_model,
-            Replay(result.status, result.raw),
-            asked.feed,
-            self._recorder(batch, line, asked),
-        )
-        await asked.keep(call.result(0), call)
 
-    def _recorder(self, batch: Batch, line: BatchLine, asked: AskedLine) -> Callable[[Call, Generation], Work]:
         def record(call: Call, generation: Generation) -> Work:
             def work(connection: Connection) -> None:
                 values = outcome(batch, line, asked, generation, call)
@@ -276,7 +266,9 @@ class BatchHander:
 
             return work
 
-        return record
+        answer = Replay(result.status, result.raw)
+        call = await self._calls.record_batched(asked, origin, batch.vendor_model, answer, record)
+        await asked.keep(call.result(0), call)
 
     async def _unanswered(self, batch: Batch, line: BatchLine, code: str, message: str) -> None:
         values: dict[str, Any] = {"state": "failed", "result": unasked_line(batch.id, line, code, message)}

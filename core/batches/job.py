@@ -91,7 +91,7 @@ class BatchJob:
         if batch.n_starts != start or batch.status != "running":
             return
         fail, phase, n_unasked = partial(self._asker.fail_others, batch), "completed", 0
-        if error or batch.phase in ("validating", "failed"):
+        if error or batch.errors or batch.phase in ("validating", "failed"):
             phase = "failed"
             fail("server_error", error or "The batch failed.")
         elif batch.phase == "cancelling":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from core.background import BackgroundLoop
 from core.budgets.ledger import Ledger
@@ -27,7 +27,7 @@ from core.calls.recording import Observer, OnRecord, Recorder, error_text
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
 from core.domain.budget import Quote
-from core.domain.generation import Generation, Model, Request
+from core.domain.generation import Chunk, Generation, Model, Request
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -62,6 +62,17 @@ RECENT_CALLS = 500
 _ELSEWHERE = (
     RateLimited, ProviderError, AuthenticationError, ModelNotFound, ContextTooLong, BudgetExceeded, InvalidRequest,
 )  # fmt: skip
+
+
+OnRecordOf = Callable[[Call, Generation], Work]
+
+
+class BatchedRequest(Protocol):
+    """A request in a vendor's batch, and who takes the chunks of its answer."""
+
+    request: Request
+
+    def feed(self, chunk: Chunk | None) -> None: ...
 
 
 class CallOptions(TypedDict, total=False):
@@ -266,17 +277,11 @@ class CallEngine:
         raise InvalidRequest(f"{model} cannot be asked this in a batch.")
 
     async def record_batched(
-        self,
-        request: Request,
-        origin: Origin,
-        model: str,
-        answer: Replay,
-        on_chunk: OnChunk,
-        on_record: Callable[[Call, Generation], Work],
+        self, asked: BatchedRequest, origin: Origin, model: str, answer: Replay, on_record: OnRecordOf
     ) -> Call:
         """Put what a vendor's batch answered on record as the call that it is, at the price of batches."""
         error: AimmError | None = None
-        call, planned = await self._unasked(request, origin, model, answer, on_chunk)
+        call, planned = await self._unasked(asked.request, origin, model, answer, asked.feed)
         try:
             await self._attempts.read(call, planned)
         except AimmError as caught:

@@ -59,8 +59,9 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
     latency_sum = add(np.array(rows.times["latency_sum_us"], dtype=np.int64), answered)
     latency_max = np.zeros(n_groups, dtype=np.int64)
     np.maximum.at(latency_max, answered, np.array(rows.times["latency_max_us"], dtype=np.int64))
-    latency = _percentiles_s(rows.times["latency_histogram"], answered, n_groups)
-    ttft = _percentiles_s(rows.times["ttft_histogram"], answered, n_groups)
+    # Those that a vendor's batch answered have no time that says anything.
+    n_timed, latency = _percentiles_s(rows.times["latency_histogram"], answered, n_groups)
+    _, ttft = _percentiles_s(rows.times["ttft_histogram"], answered, n_groups)
     n_stopped = [0] * n_groups
     errors: list[dict[str, int]] = [{} for _ in range(n_groups)]
     n_of = rows.counts["n"][rows.n_answered :].tolist()
@@ -80,8 +81,8 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
             n_ok=n_ok[g],
             n_stopped=n_stopped[g],
             cost_usd=Decimal(sums["cost_nano_usd"][g]) / 1_000_000_000,
-            latency_mean_s=latency_sum[g] / n_ok[g] / 1e6 if n_ok[g] else None,
-            latency_max_s=int(latency_max[g]) / 1e6 if n_ok[g] else None,
+            latency_mean_s=latency_sum[g] / n_timed[g] / 1e6 if n_timed[g] else None,
+            latency_max_s=int(latency_max[g]) / 1e6 if n_timed[g] else None,
             **measured[g],
             errors=errors[g],
         )
@@ -89,7 +90,10 @@ def _metrics(rows: RollupRows, groups: NDArray[np.int64], n_groups: int) -> list
     ]
 
 
-def _percentiles_s(blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int) -> list[list[float | None]]:
-    """Per group p50, p95 and p99 in seconds; None where nothing was measured."""
-    values = percentiles_us(*merge_groups(blobs, groups, n_groups), SHARES) / 1e6
-    return [[None if value != value else value for value in row] for row in values.tolist()]
+def _percentiles_s(
+    blobs: Sequence[bytes], groups: NDArray[np.int64], n_groups: int
+) -> tuple[list[int], list[list[float | None]]]:
+    """Per group how many were measured, and p50, p95 and p99 in seconds; None where nothing was."""
+    counts, first = merge_groups(blobs, groups, n_groups)
+    values = percentiles_us(counts, first, SHARES) / 1e6
+    return counts.sum(axis=1).tolist(), [[None if v != v else v for v in row] for row in values.tolist()]

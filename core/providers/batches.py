@@ -1,10 +1,10 @@
 """Vendors' own batches: many requests handed over at once, answered within a day for about half the price."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import IO, Any, Literal, NamedTuple, Protocol, Self
+from typing import IO, Any, Literal, NamedTuple, Self
 
 from core.formats import strict_json as json
 from core.providers.http.client import HttpVendor
@@ -48,33 +48,72 @@ class LineResult(NamedTuple):
     message: str = ""
 
 
-class BatchApi(Protocol):
-    """A vendor's batches. joint: What stands between two lines. max_bytes: Of all lines together."""
+class BatchApi(ABC):
+    """A vendor's batches.
 
-    joint: bytes
+    path: Where they are. cancel_mark: What is put behind a batch's address to cancel it.
+    joint: What stands between two lines. max_bytes: Of all lines together.
+    """
+
+    path: str
+    cancel_mark = "/cancel"
+    joint = b","
     max_bytes: int
 
+    def __init__(self, http: HttpVendor) -> None:
+        self.http = http
+
+    @abstractmethod
     def takes(self, path: str) -> bool:
         """Tell whether requests to this path can be in a batch."""
 
+    @abstractmethod
     def line(self, custom_id: str, path: str, body: bytes) -> bytes:
         """A request as a line."""
 
+    @abstractmethod
     async def create(self, name: str, path: str, lines: IO[bytes]) -> VendorBatch:
         """Hand lines over. name: By which `find` knows it again, and with which each custom_id begins."""
 
-    async def find(self, name: str, since: datetime, n_lines: int) -> VendorBatch | None:
-        """The batch that was created under a name, if it was."""
+    @abstractmethod
+    def read(self, value: Any) -> VendorBatch:
+        """A batch as its vendor writes it."""
 
-    async def get(self, batch_id: str) -> VendorBatch: ...
-
-    async def cancel(self, batch_id: str) -> None: ...
-
+    @abstractmethod
     def results(self, batch: VendorBatch) -> AsyncIterator[LineResult]:
         """Results of its lines, in any order."""
 
+    @abstractmethod
+    def page(self, value: Any) -> tuple[list[Any], str]:
+        """The batches of a page of the list, newest first, and the query of the next; empty = there is none."""
+
+    @abstractmethod
+    async def is_named(self, value: Any, name: str, n_lines: int) -> bool:
+        """Tell whether a batch of the list was created under a name."""
+
+    async def find(self, name: str, n_lines: int) -> VendorBatch | None:
+        """The batch that was created under a name, if it was."""
+        more = "?"
+        while more:
+            found, more = self.page(await self.asked(more))
+            for each in found:
+                if await self.is_named(each, name, n_lines):
+                    return self.read(each)
+        return None
+
+    async def get(self, batch_id: str) -> VendorBatch:
+        return self.read(await self.asked(f"/{batch_id}"))
+
+    async def asked(self, rest: str) -> Any:
+        return await self.http.get(f"{self.path}{rest}", ASK_S)
+
+    async def cancel(self, batch_id: str) -> None:
+        await self.http.post(f"{self.path}/{batch_id}{self.cancel_mark}", {}, ASK_S)
+
     async def forget(self, batch: VendorBatch) -> None:
         """Let the vendor delete what it keeps of ours."""
+        for path in batch.files:
+            await self.http.whole("DELETE", path, b"", ASK_S)
 
 
 class Carried:

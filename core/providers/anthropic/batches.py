@@ -1,30 +1,21 @@
 """Anthropic's batches: one body of all requests, and what came of them as lines. They have no name of their own."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import IO, Any
 
 from core.errors import ProviderUnavailable
 from core.formats import strict_json as json
-from core.providers.batches import ASK_S, SEND_S, UNANSWERED, End, LineResult, VendorBatch, lines_of, streamed
-from core.providers.http.client import HttpVendor
+from core.providers.batches import SEND_S, UNANSWERED, BatchApi, End, LineResult, VendorBatch, lines_of, streamed
 
-_PATH = "/v1/messages/batches"
 _STATUS = {  # of an answer by itself
     "authentication_error": 401, "billing_error": 402, "permission_error": 403, "not_found_error": 404,
     "request_too_large": 413, "rate_limit_error": 429, "api_error": 500, "timeout_error": 504, "overloaded_error": 529,
 }  # fmt: skip
 
 
-_NO_END: End = ""
-
-
-class AnthropicBatches:
-    joint = b","
+class AnthropicBatches(BatchApi):
+    path = "/v1/messages/batches"
     max_bytes = 256_000_000
-
-    def __init__(self, http: HttpVendor) -> None:
-        self._http = http
 
     def takes(self, path: str) -> bool:
         return path == "/v1/messages"
@@ -34,48 +25,36 @@ class AnthropicBatches:
 
     async def create(self, name: str, path: str, lines: IO[bytes]) -> VendorBatch:
         body, headers = streamed(b'{"requests":[', lines, b"]}")
-        return _batch(await self._http.whole("POST", _PATH, body, SEND_S, headers))
+        return self.read(await self.http.whole("POST", self.path, body, SEND_S, headers))
 
-    async def find(self, name: str, since: datetime, n_lines: int) -> VendorBatch | None:
+    def page(self, value: Any) -> tuple[list[Any], str]:
+        found = value["data"]
+        return found, f"?limit=100&after_id={found[-1]['id']}" if found and value.get("has_more") else ""
+
+    async def is_named(self, value: Any, name: str, n_lines: int) -> bool:
         """One of as many lines is ours if its first result says so, which is not known before its end."""
-        after = ""
-        while True:
-            page = await self._http.get(f"{_PATH}?limit=100{after}", ASK_S)
-            for each in page["data"]:
-                if datetime.fromisoformat(each["created_at"]) < since:
-                    return None
-                if sum((each.get("request_counts") or {}).values()) != n_lines:
-                    continue
-                found = _batch(each)
-                if not found.end:
-                    raise ProviderUnavailable(f"It is not known yet whether {found.id} is {name}.")
-                async for result in self.results(found):
-                    if result.custom_id.startswith(f"{name}-"):
-                        return found
-                    break
-            if not page["data"] or not page.get("has_more"):
-                return None
-            after = f"&after_id={page['data'][-1]['id']}"
-
-    async def get(self, batch_id: str) -> VendorBatch:
-        return _batch(await self._http.get(f"{_PATH}/{batch_id}", ASK_S))
-
-    async def cancel(self, batch_id: str) -> None:
-        await self._http.post(f"{_PATH}/{batch_id}/cancel", {}, ASK_S)
+        if sum((value.get("request_counts") or {}).values()) != n_lines:
+            return False
+        if not (found := self.read(value)).end:
+            raise ProviderUnavailable(f"It is not known yet whether {found.id} is {name}.")
+        async for result in self.results(found):
+            return result.custom_id.startswith(f"{name}-")
+        return False
 
     async def results(self, batch: VendorBatch) -> AsyncIterator[LineResult]:
-        async for line in lines_of(self._http, f"{_PATH}/{batch.id}/results"):
+        async for line in lines_of(self.http, f"{self.path}/{batch.id}/results"):
             yield _result(line)
 
-    async def forget(self, batch: VendorBatch) -> None:
-        await self._http.whole("DELETE", f"{_PATH}/{batch.id}", b"", ASK_S)
-
-
-def _batch(value: Any) -> VendorBatch:
-    counts, end = value.get("request_counts") or {}, _NO_END
-    if value["processing_status"] == "ended":
-        end = "cancelled" if counts.get("canceled") else "expired" if counts.get("expired") else "completed"
-    return VendorBatch(id=value["id"], n_ok=counts.get("succeeded") or 0, n_failed=counts.get("errored") or 0, end=end)
+    def read(self, value: Any) -> VendorBatch:
+        counts = value.get("request_counts") or {}
+        end: End = "cancelled" if counts.get("canceled") else "expired" if counts.get("expired") else "completed"
+        return VendorBatch(
+            id=value["id"],
+            n_ok=counts.get("succeeded") or 0,
+            n_failed=counts.get("errored") or 0,
+            end=end if value["processing_status"] == "ended" else "",
+            files=(f"{self.path}/{value['id']}",),
+        )
 
 
 def _result(line: dict[str, Any]) -> LineResult:

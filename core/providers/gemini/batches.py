@@ -1,13 +1,10 @@
 """Gemini's batches: operations that hold all requests, and in the end all answers."""
 
-import re
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import IO, Any
 
 from core.formats import strict_json as json
-from core.providers.batches import ASK_S, SEND_S, End, LineResult, VendorBatch, lines_of, streamed
-from core.providers.http.client import HttpVendor
+from core.providers.batches import SEND_S, BatchApi, End, LineResult, VendorBatch, lines_of, streamed
 
 _ENDS: dict[str, End] = {
     "SUCCEEDED": "completed", "FAILED": "failed", "CANCELLED": "cancelled", "EXPIRED": "expired",
@@ -16,12 +13,10 @@ _HTTP = {3: 400, 5: 404, 7: 403, 8: 429, 9: 400, 13: 500, 14: 503, 16: 401}  # g
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 
 
-class GeminiBatches:
-    joint = b","
+class GeminiBatches(BatchApi):
+    path = "/v1beta/batches"
+    cancel_mark = ":cancel"
     max_bytes = 19_000_000  # of what goes without a file
-
-    def __init__(self, http: HttpVendor) -> None:
-        self._http = http
 
     def takes(self, path: str) -> bool:
         return path.endswith(":generateContent")
@@ -33,51 +28,40 @@ class GeminiBatches:
         head = b'{"batch":{"displayName":%b,"inputConfig":{"requests":{"requests":[' % json.encoded(name)
         body, headers = streamed(head, lines, b"]}}}}")
         path = path.replace(":generateContent", ":batchGenerateContent")
-        return _batch(await self._http.whole("POST", path, body, SEND_S, headers))
+        return self.read(await self.http.whole("POST", path, body, SEND_S, headers))
 
-    async def find(self, name: str, since: datetime, n_lines: int) -> VendorBatch | None:
-        after = ""
-        while True:
-            page = await self._asked(f"?pageSize=100{after}")
-            for each in page.get("operations") or ():
-                if each["metadata"].get("displayName") == name:
-                    return _batch(each)
-            if not (token := page.get("nextPageToken")):
-                return None
-            after = f"&pageToken={token}"
+    def page(self, value: Any) -> tuple[list[Any], str]:
+        token = value.get("nextPageToken")
+        return value.get("operations") or [], f"?pageSize=100&pageToken={token}" if token else ""
 
-    async def get(self, batch_id: str) -> VendorBatch:
-        return _batch(await self._asked(f"/{batch_id}"))
-
-    async def cancel(self, batch_id: str) -> None:
-        await self._http.post(f"/v1beta/batches/{batch_id}:cancel", {}, ASK_S)
+    async def is_named(self, value: Any, name: str, n_lines: int) -> bool:
+        return bool(value["metadata"].get("displayName") == name)
 
     async def results(self, batch: VendorBatch) -> AsyncIterator[LineResult]:
-        value = await self._asked(f"/{batch.id}")
+        value = await self.asked(f"/{batch.id}")
         output = (value.get("metadata") or {}).get("output") or value.get("response") or {}
         for each in (output.get("inlinedResponses") or {}).get("inlinedResponses") or ():
             yield _result(each)
         if file := output.get("responsesFile"):
-            async for each in lines_of(self._http, f"/download/v1beta/{file}:download?alt=media"):
+            async for each in lines_of(self.http, f"/download/v1beta/{file}:download?alt=media"):
                 yield _result(each)
 
-    async def forget(self, batch: VendorBatch) -> None:
-        await self._http.whole("DELETE", f"/v1beta/batches/{batch.id}", b"", ASK_S)
-
-    async def _asked(self, rest: str) -> Any:
-        async with self._http.exchange("GET", f"/v1beta/batches{rest}", b"") as answer:
+    async def asked(self, rest: str) -> Any:
+        async with self.http.exchange("GET", f"{self.path}{rest}", b"") as answer:
             return json.loads(await answer.raw(MAX_ANSWER_BYTES))
 
-
-def _batch(value: Any) -> VendorBatch:
-    told, error = value.get("metadata") or {}, value.get("error") or {}
-    stats, end = told.get("batchStats") or {}, _ENDS.get(str(told.get("state")).rpartition("_STATE_")[2], "")
-    n_ok, n_failed = (int(stats.get(f"{kind}RequestCount") or 0) for kind in ("successful", "failed"))
-    errors = ((str(error.get("status") or error.get("code") or "failed"), str(error.get("message") or "")),)
-    return VendorBatch(
-        id=re.sub("^batches/", "", value["name"]), n_ok=n_ok, n_failed=n_failed, end=end,
-        errors=errors if end == "failed" else (),
-    )  # fmt: skip
+    def read(self, value: Any) -> VendorBatch:
+        told, error = value.get("metadata") or {}, value.get("error") or {}
+        stats, end = told.get("batchStats") or {}, _ENDS.get(str(told.get("state")).rpartition("_STATE_")[2], "")
+        errors = ((str(error.get("code") or "failed"), str(error.get("message") or "It does not say why.")),)
+        return VendorBatch(
+            id=value["name"].removeprefix("batches/"),
+            n_ok=int(stats.get("successfulRequestCount") or 0),
+            n_failed=int(stats.get("failedRequestCount") or 0),
+            end=end,
+            errors=errors if end == "failed" else (),
+            files=(f"/v1beta/{value['name']}",),
+        )
 
 
 def _result(value: dict[str, Any]) -> LineResult:

@@ -58,6 +58,21 @@ def test_metrics_are_of_the_window_and_of_real_calls_only(world):
     assert monitoring.total(monitoring.window(days=41)).n == 4
 
 
+def test_what_a_vendors_batch_answers_is_counted_and_not_timed(world):
+    monitoring, log = world
+    log(1, latency_s=1.0)
+    log(1, latency_s=0.0, ttft_s=None, service_tier="batch")
+    log(40 * 24, latency_s=0.0, ttft_s=None, service_tier="batch+us")
+
+    total = monitoring.total(monitoring.window())
+    old = monitoring.total(monitoring.window(days=41))
+
+    assert (total.n_ok, total.p50_s, total.latency_mean_s, total.latency_max_s) == (
+        2, pytest.approx(1.0, rel=0.011), 1.0, 1.0,
+    )  # fmt: skip
+    assert (old.n_ok, old.latency_mean_s) == (3, 1.0)
+
+
 def test_days_from_the_day_table_equal_days_from_hours(world):
     monitoring, log = world
     for hours in range(0, 24 * 9, 5):
