@@ -113,11 +113,13 @@ _Named = list[tuple[str, float, float]]  # metric, score, weight
 _Rows = list[tuple[Component, list[Component]]]  # a check, and its members if it is a set
 
 
-def _graded(checks: Any, output: Any, variables: Mapping[str, Any], seen: Facts) -> tuple[_Rows, _Named]:
+def _graded(
+    checks: Any, output: Any, variables: Mapping[str, Any], seen: Facts, *, in_set: bool = False
+) -> tuple[_Rows, _Named]:
     rows: _Rows = []
     named: _Named = []
     for check in checks:
-        if isinstance(check, Mapping) and check.get("type") == "assert-set":
+        if isinstance(check, Mapping) and check.get("type") == "assert-set" and not in_set:
             component, members, inner = _set(check, output, variables, seen)
             named += [(name, score, component.weight) for name, score in inner.items() if name != component.metric]
         else:
@@ -162,7 +164,7 @@ def _weighted(named: _Named) -> dict[str, float]:
 def _set(
     check: Mapping[str, Any], output: Any, variables: Mapping[str, Any], seen: Facts
 ) -> tuple[Component, list[Component], Mapping[str, float]]:
-    rows, named = _graded(check.get("assert") or (), output, variables, seen)
+    rows, named = _graded(check.get("assert") or (), output, variables, seen, in_set=True)
     inner = _together(check.get("threshold"), rows, named)
     metric, weight, is_error, reason = "", 1.0, inner.is_error, inner.reason
     try:
@@ -231,6 +233,8 @@ def why_not(kind: str) -> str:
     """The reason that a kind cannot be checked."""
     if kind == "python":
         return "python: code is run only where it is allowed (--allow-python)"
+    if kind == "assert-set":
+        return "a set holds no sets, and there is no not-assert-set"
     if kind in UNSUPPORTED:
         return f"{kind}: {UNSUPPORTED[kind]}"
     return f"there is no check of type {kind!r}"

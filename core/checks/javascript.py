@@ -3,6 +3,7 @@
 import json  # noqa: TID251 - numbers beyond a double are infinite there, and deep nesting is read
 import math
 import re
+from decimal import Decimal
 from typing import Any, NoReturn
 
 WHITESPACE = "\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -46,15 +47,12 @@ def number_text(value: float) -> str:
     number = float(value)
     if not math.isfinite(number):
         return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-    if number == int(number) and abs(number) < 1e21:
-        return str(int(number))
-    mantissa, _, exponent = repr(number).partition("e")
-    if not exponent:
-        return mantissa
-    power = int(exponent)
-    if -7 < power < 0:
-        sign, digits = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
-        return f"{sign}0.{'0' * (-power - 1)}{digits.replace('.', '')}"
+    mantissa, _, exponent = repr(number).removesuffix(".0").partition("e")
+    power = int(exponent or 0)
+    if not power:
+        return mantissa if number else "0"
+    if -7 < power < 21:
+        return format(Decimal(repr(number)), "f")
     return f"{mantissa}e{power:+d}"
 
 

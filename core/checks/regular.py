@@ -116,6 +116,8 @@ class _Translation:
             return self._group()
         if quantifier := _QUANTIFIER.match(self._text, self._at):
             self._refuse(f"nothing to repeat: {quantifier[0]}")
+        if self._is_unicode and character in "]{}":
+            self._refuse(f"lone {character}")
         self._at += 1
         if character == ".":
             return f"[^{_LINE_ENDS}]", True
@@ -194,6 +196,8 @@ class _Translation:
         if found := re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})").match(text, at):
             self._at = found.end()
             return chr(int(found[1] or found[2], 16))
+        if self._is_unicode:
+            return self._unicode_character(at)
         if found := re.compile(r"c([A-Za-z])" if not in_class else r"c(\w)", re.ASCII).match(text, at):
             self._at = found.end()
             return chr(ord(found[1]) % 32)
@@ -204,6 +208,15 @@ class _Translation:
             self._at = found.end()
             return chr(int(found[0], 8))
         return character
+
+    def _unicode_character(self, at: int) -> str:
+        """With the flag u an escape means something, or is refused."""
+        if found := re.compile(r"u\{([0-9a-fA-F]{1,6})\}|c([A-Za-z])|(0)(?!\d)").match(self._text, at):
+            self._at = found.end()
+            return chr(int(found[1], 16) if found[1] else ord(found[2]) % 32 if found[2] else 0)
+        if self._text[at] not in "^$\\.*+?()[]{}|/":
+            self._refuse(f"invalid escape \\{self._text[at]}")
+        return self._text[at]
 
     def _class(self) -> str:
         """A class, after its bracket."""

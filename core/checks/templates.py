@@ -8,21 +8,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.checks import javascript as js
-from core.checks.model import ABSENT, CheckError
+from core.checks.model import ABSENT, CheckError, shown
 
-_PLACEHOLDER = re.compile(r"\{\{((?:\"[^\"]*\"|'[^']*'|[^{}\"'])*)\}\}|\{#[\s\S]*?#\}|\{%|\{\{")
+_PLACEHOLDER = re.compile(
+    r"(?:\s*\{\{-|\{\{)((?:\"[^\"]*\"|'[^']*'|[^{}\"'])*?)(?:-\}\}\s*|\}\})|\{#[\s\S]*?#\}|\{%|\{\{"
+)
 _EXPRESSION = re.compile(
-    r"\s*-?\s*(?:(?P<text>\"[^\"]*\"|'[^']*')"
-    r"|(?P<path>[A-Za-z_$][\w$]*(?:\.[\w$]+|\[\s*(?:\d+|\"[^\"]*\"|'[^']*')\s*\])*))"
-    r"(?P<filters>(?:\s*\|\s*[A-Za-z_]\w*)*)\s*[-+]?\s*"
+    r"\s*(?:(?P<text>\"[^\"]*\"|'[^']*')"
+    r"|(?P<path>[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\s*(?:\d+|\"[^\"]*\"|'[^']*')\s*\])*))"
+    r"(?P<filters>(?:\s*\|\s*[A-Za-z_]\w*)*)\s*"
 )
 _STEP = re.compile(r"\.([\w$]+)|\[\s*(?:(\d+)|\"([^\"]*)\"|'([^']*)')\s*\]|^([A-Za-z_$][\w$]*)")
 _FILTERS: dict[str, Callable[[Any], Any]] = {
-    "upper": lambda value: _plain(value).upper(),
-    "lower": lambda value: _plain(value).lower(),
-    "trim": lambda value: js.trim(_plain(value)),
-    "capitalize": lambda value: _plain(value)[:1].upper() + _plain(value)[1:].lower(),
-    "length": lambda value: len(value) if isinstance(value, str | list | dict) else 0,
+    "upper": lambda value: _text(value).upper(),
+    "lower": lambda value: _text(value).lower(),
+    "trim": lambda value: js.trim(_text(value)),
+    "capitalize": lambda value: _text(value)[:1].upper() + _text(value)[1:].lower(),
+    "title": lambda value: re.sub(r"[^ ]+", lambda word: word[0].capitalize(), _text(value)),
+    "length": lambda value: len(value) if isinstance(value, str | list | dict) else 0 if value is ABSENT else "",
     "dump": lambda value: "" if value is ABSENT else js.json_text(value),
     "safe": lambda value: value,
     "string": lambda value: _plain(value),
@@ -83,6 +86,14 @@ def _member(value: Any, name: str) -> Any:
     if isinstance(value, list | str) and name.isdigit() and int(name) < len(value):
         return value[int(name)]
     return ABSENT
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is ABSENT or value is None:
+        return ""
+    raise CheckError(f"a filter for texts was given {shown(value)}")
 
 
 def _plain(value: Any) -> str:

@@ -95,12 +95,17 @@ def tool_calls(given: Given) -> list[tuple[str, Any]]:
     """Name and arguments of each call, as the call's record has them; else as the answer's JSON holds them."""
     if given.facts.tool_calls is not None:
         return [call for each in given.facts.tool_calls for call in _calls_in(each)]
-    if not isinstance(given.output, str):
-        return _calls_in(given.output)
     try:
-        return _calls_in(js.parse_json(given.output))
+        found = [js.parse_json(given.output) if isinstance(given.output, str) else given.output]
     except ValueError:
-        return [call for each in objects(given.output) for call in _calls_in(each)]
+        found = objects(given.output)
+    return [call for each in found if not _is_plain(each) for call in _calls_in(each)]
+
+
+def _is_plain(value: Any) -> bool:
+    """An object that only has a name is no call, unless it stands in a list of calls or says that it is one."""
+    is_named = isinstance(value, Mapping) and isinstance(value.get("name"), str)
+    return is_named and value.get("type") not in ("tool_use", "function_call")
 
 
 def _calls_in(value: Any) -> list[tuple[str, Any]]:

@@ -23,7 +23,7 @@ def objects(text: str) -> list[Any]:
         CheckError: There are too many braces to look through.
     """
     closing, found, read, at = _closing(text), [], 0, 0
-    while (at := text.find("{", at)) >= 0:
+    while 0 <= (at := text.find("{", at)) < len(text) - 1:
         limit = min(len(text), at + MAX_REGION)
         end = min(closing.get(at, limit), limit)
         read += end - at
@@ -89,6 +89,8 @@ def _value(node: Any, left: list[int]) -> Any:
     if left[0] < 0:
         raise ValueError("it has too many parts")
     if isinstance(node, yaml.MappingNode):
+        if any(isinstance(key, yaml.MappingNode) for key, _ in node.value):
+            raise ValueError("a key is an object")
         return {js.text_of(_value(key, left)): _value(value, left) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
         return [_value(each, left) for each in node.value]

@@ -49,9 +49,8 @@ def gleu(given: Given) -> Outcome:
 
     Source: Wu et al. (2016), arXiv:1609.08144.
     """
-    words = _gleu_words(given.text)
-    scores = [_gleu(words, _gleu_words(each)) for each in _texts(given)] if words else [0.0]
-    return graded(max(scores), given.threshold(0.5), "GLEU")
+    words, references = _gleu_words(given.text), [_gleu_words(each) for each in _texts(given)]
+    return graded(max(_gleu(words, each) for each in references) if words else 0.0, given.threshold(0.5), "GLEU")
 
 
 def _gleu_words(text: str) -> list[str]:

@@ -27,7 +27,7 @@ def contains(given: Given) -> Outcome:
     value = given.value
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "" or value != value:
         raise CheckError(f"{given.kind} needs a text or a number, has {shown(value)}")
-    text, part = _cased(given, given.text), _cased(given, js.text_of(value))
+    text, part = (js.units(_cased(given, each)) for each in (given.text, js.text_of(value)))
     return yes_no(part in text, f"the answer does not contain {shown(js.text_of(value))!r}: {shown(given.text)!r}")
 
 
@@ -87,7 +87,10 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 def starts_with(given: Given) -> Outcome:
     prefix = _text(given)
-    return yes_no(given.text.startswith(prefix), f"the answer starts with {shown(given.text, 80)!r}, not {prefix!r}")
+    return yes_no(
+        js.units(given.text).startswith(js.units(prefix)),
+        f"the answer starts with {shown(given.text, 80)!r}, not {prefix!r}",
+    )
 
 
 def matches(given: Given) -> Outcome:
