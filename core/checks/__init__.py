@@ -5,3 +5,4 @@ from core.checks.grading import grade as grade
 from core.checks.model import CheckError as CheckError
 from core.checks.model import Component as Component
 from core.checks.model import Grade as Grade
+from core.checks.validation import validate as validate

@@ -7,7 +7,7 @@ from core.checks import grading
 from core.checks import javascript as js
 from core.checks.kinds.text import split_list
 
-TYPES = sorted(set(grading.KINDS) | set(grading.UNSUPPORTED) | {"python"}, key=lambda name: -len(name))
+TYPES = sorted(set(grading.KINDS) | set(grading.UNSUPPORTED), key=lambda name: -len(name))
 _CELL = re.compile(rf"(not-)?({'|'.join(map(re.escape, TYPES))})(?:\((\d+(?:\.\d+)?)\))?(?::([\s\S]*))?", re.ASCII)
 # These had a threshold of 0.75 where their cell names none, also where it says little (latency, cost).
 _WITH_THRESHOLD = frozenset(

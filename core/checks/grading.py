@@ -5,7 +5,7 @@ from typing import Any
 
 from core.checks import javascript as js
 from core.checks import templates
-from core.checks.kinds import facts, judged, markup, similarity, structure, text
+from core.checks.kinds import code, facts, judged, markup, similarity, structure, text
 from core.checks.model import ABSENT, CheckError, Component, Embed, Facts, Given, Grade, Judge, Outcome, shown
 
 KINDS: dict[str, Callable[[Given], Outcome]] = {
@@ -36,6 +36,7 @@ KINDS: dict[str, Callable[[Given], Outcome]] = {
     "similar:cosine": similarity.similar,
     "similar:dot": similarity.similar,
     "similar:euclidean": similarity.similar,
+    "python": code.python,
     "latency": facts.latency,
     "cost": facts.cost,
     "finish-reason": facts.finish_reason,
@@ -207,8 +208,6 @@ def _one(check: Any, output: Any, variables: Mapping[str, Any], seen: Facts) -> 
 
 def _outcome(type_: str, check: Mapping[str, Any], output: Any, variables: Mapping[str, Any], seen: Facts) -> Outcome:
     is_inverse, kind = type_.startswith("not-"), type_.removeprefix("not-")
-    if kind == "python" and seen.allow_python:
-        raise CheckError("python checks are run by the evaluation")
     if kind not in KINDS:
         raise CheckError(why_not(kind))
     if "transform" in check:
@@ -231,8 +230,6 @@ def _outcome(type_: str, check: Mapping[str, Any], output: Any, variables: Mappi
 
 def why_not(kind: str) -> str:
     """The reason that a kind cannot be checked."""
-    if kind == "python":
-        return "python: code is run only where it is allowed (--allow-python)"
     if kind == "assert-set":
         return "a set holds no sets, and there is no not-assert-set"
     if kind in UNSUPPORTED:

@@ -1,0 +1,33 @@
+"""Checks that are Python code of the test's author: run only where it is allowed, with all rights of this process. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.checks.model import CheckError, Given, Outcome, shown
+
+
+def python(given: Given) -> Outcome:
+    """An expression, or the lines of a function that returns: true or false, a score, or {pass, score, reason}.
+
+    It sees `output` and `context`, which has `vars` and `prompt`. A score passes from the threshold on, else above 0.
+    """
+    if not given.facts.allow_python:
+        raise CheckError("python: code is run only where it is allowed (--allow-python)")
+    if not isinstance(given.value, str) or not given.value.strip():
+        raise CheckError("python needs an expression, or the lines of a function")
+    lines = given.value.split("\n")
+    body = "\n".join(f"    {line}" for line in lines) if len(lines) > 1 else f"    return {given.value.strip()}"
+    names: dict[str, Any] = {}
+    exec(f"import json\ndef main(output, context):\n{body}\n", names)  # noqa: S102 - the author of the test asked for it
+    result = names["main"](given.output, {"vars": dict(given.variables), "prompt": given.facts.prompt})
+    threshold = given.check.get("threshold")
+    if isinstance(result, bool):
+        return Outcome(result, float(result), f"the code returned {result}")
+    if isinstance(result, int | float):
+        passed = result > 0 if threshold is None else result >= threshold
+        return Outcome(passed != given.is_inverse, float(result), f"the code returned {result:g}", is_kept=True)
+    if isinstance(result, Mapping) and isinstance(result.get("pass"), bool):
+        score = float(result.get("score", result["pass"]))
+        passed = result["pass"] and (threshold is None or score >= threshold)
+        return Outcome(passed != given.is_inverse, score, str(result.get("reason", "")), is_kept=True)
+    raise CheckError(f"the code returned {shown(result)}: not true or false, a number, or {{pass, score, reason}}")
