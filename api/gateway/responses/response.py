@@ -12,6 +12,7 @@ from core.formats.strict_json import encoded
 
 ENCRYPTED = "reasoning.encrypted_content"
 _ENDING = re.compile(rb'"type":\s*"response\.(completed|incomplete)"')
+_EVENT = re.compile(rb"\r?\n\r?\n|\r\r")  # the end of one
 _ID = re.compile(rb'"id":\s*"(resp_[\w-]+)"')
 _NUMBER = re.compile(rb'"sequence_number":\s*(\d+)')
 # What a request says and its answer says again, with what is meant where it says nothing.
@@ -59,10 +60,10 @@ class ResponsesAnswer:
         self._raw = raw
         if not self._id and (found := _ID.search(raw)):
             self._id = found[1].decode()
-        if _ENDING.search(raw):
-            for line in raw.splitlines():
-                if line.startswith(b"data:") and _ENDING.search(line):
-                    self.response = json.loads(line[5:])["response"]
+        for event in _EVENT.split(raw) if _ENDING.search(raw) else ():
+            if _ENDING.search(event):  # its data may stand in several lines
+                data = b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:"))
+                self.response = json.loads(data).get("response")
 
     def _items_of(self, call: Call) -> Items:
         if self._items is None:

@@ -12,7 +12,7 @@ from tests.api.gateway.test_vendor_faults import VENDORS, asked, failing, raw, t
 from tests.builders import Running
 from tests.fakes import gemini as gemini_fake
 from tests.fakes.responses import response_answer
-from tests.fakes.vendors import anthropic_answer
+from tests.fakes.vendors import anthropic_answer, openai_answer
 
 CLIENTS: dict[str, Any] = {"messages": anthropic, "responses": openai}
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude:DeprecationWarning")
@@ -143,3 +143,21 @@ def test_an_error_has_the_form_of_its_wire(served: Running, wire: str):
         assert (error["type"], error["error"]["type"]) == ("error", "not_found_error")
     else:
         assert error["error"]["code"] == "model_not_found"
+
+
+@both
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_events_whose_data_stands_in_several_lines_are_read(served: Running, wire: str, vendor: str, end: str):
+    reply = (
+        anthropic_answer() if vendor == "anthropic" else openai_answer() if wire == "messages" else response_answer()
+    )
+    lines = []
+    for name, value in reply.events:
+        data = value if isinstance(value, str) else json.dumps(value, indent=1)
+        lines += [f"event: {name}"] * bool(name) + [f"data: {line}" for line in data.split("\n")] + [""]
+    served.vendor.next(replace(reply, events=[], raw=end.join([*lines, ""]).encode()))
+
+    asking = Asking(served, wire, vendor, streamed=True)
+
+    assert (asking.error, asking.text, asking.row.cost_status) == (None, "Hello there.", "priced")
