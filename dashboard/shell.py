@@ -33,12 +33,16 @@ class Entry(NamedTuple):
 
 MONITORING = "range zoom monitor_model monitor_simulated monitor_view spend_by week_of"
 LOG = "call log_range log_page " + " ".join(f"log_{name}" for name in log.FILTERS)
+COMPARE = (
+    "comparison compare_view compare_mode evaluation item eval_with eval_metric eval_show eval_tag eval_words eval_page"
+    " eval_view"
+)
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model model_of own_for"
 PAGES = (
     Entry("Work", "home", "Home", "home"),
     Entry("Work", "playground", "Playground", "chat", "conversation call model settings prompt"),
     Entry("Work", "workflows", "Workflows", "account_tree", "run step flow_name flow_view"),
-    Entry("Work", "compare", "Compare", "compare", "comparison compare_view"),
+    Entry("Work", "compare", "Compare", "compare", COMPARE),
     Entry("Work", "experiments", "Experiments", "science", "experiment"),
     Entry("Work", "monitoring", "Monitoring", "monitoring", MONITORING),
     Entry("Work", "budgets", "Budgets", "savings", "budget budget_search"),

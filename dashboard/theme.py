@@ -144,6 +144,10 @@ button kbd {border: 1px solid LINE; border-bottom-width: 2px; border-radius: 4px
 .aimm-difference del {color: color-mix(in srgb, currentColor 65%, transparent);}
 .aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;
   background: color-mix(in srgb, var(--tone) 22%, transparent);}
+/* An item of an evaluation: what it was given, and its checks. */
+.aimm-given {display: flex; flex-wrap: wrap; gap: 4px 24px; overflow-wrap: anywhere;}
+.aimm-given small, .aimm-checks small {font-size: 12px; opacity: 0.75;}
+.aimm-checks > div {padding: 3px 0; font-size: 13px; line-height: 1.45; overflow-wrap: anywhere;}
 /* Fields that stand beside each other keep a width to be read in; what stands beside a page comes below it. */
 @media (max-width: 1100px) {
   [data-testid="stMain"] [data-testid="stColumn"] {min-width: min(100%, 10rem);}

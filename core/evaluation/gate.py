@@ -195,7 +195,7 @@ def _worse(requirement: Requirement, found: Verdict, significance: float, p: flo
     words = f"{-drop:+.1f} points" if unit == 100.0 else f"{drop:+.6g}"
     tested = "" if requirement.is_strict else f", one-sided p = {p_shown:.4f}"
     changed = f"{found.n('broken', 'worse'):,} worse, {found.n('fixed', 'better'):,} better"
-    return is_worse, f"{words} against {found.baseline.label}{tested} ({changed}); {could_see(found)}"
+    return is_worse, f"{words} against {found.baseline.label}{tested} ({changed}); {could_see(found).rstrip('.')}"
 
 
 def _missing(run: EvaluationRun, cells: Mapping[int, Sequence[Cell]]) -> str:

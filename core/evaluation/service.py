@@ -198,6 +198,7 @@ class EvaluationService:
                 "reason": "",
                 "owner": "",
                 "ended_at": None,
+                "judged": "",
                 "limit_nano_usd": None if limit is None else to_nano(limit),
             }
             if not self._runs.move(connection, run_id, "running", ("paused", "stopped", "finished"), **values):
@@ -283,6 +284,7 @@ class EvaluationService:
 
         def work(connection: Connection) -> None:
             self._runs.set_plan(connection, run_id, plan)
+            self._runs.set(connection, run_id, judged="")
             self._grades.ungrade(connection, run_id)
 
         self._writer.run(work)

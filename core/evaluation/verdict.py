@@ -5,12 +5,13 @@ of the comparison, and named.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, Outcome
 from core.formats.money import dollars
 from core.statistics.gate import Comparison, compare
+from core.statistics.multiplicity import holm
 
 Change = Literal["broken", "worse", "fixed", "better", "same"]
 
@@ -119,6 +120,19 @@ def verdict(  # noqa: PLR0913 - a comparison and its rules
     )
 
 
+def corrected(verdicts: Sequence[Verdict | None]) -> tuple[Verdict | None, ...]:
+    """The verdicts of one family, each with the p values that Holm's correction leaves it."""
+    known = [each.comparison for each in verdicts if each is not None and each.comparison is not None]
+    p_values = iter(holm([each.p_value for each in known]))
+    p_worse = iter(holm([each.p_worse for each in known]))
+    return tuple(
+        each
+        if each is None or each.comparison is None
+        else replace(each, comparison=replace(each.comparison, p_value=next(p_values), p_worse=next(p_worse)))
+        for each in verdicts
+    )
+
+
 def item_means(cells: Iterable[Cell], metric: str) -> dict[str, float]:
     """Row id -> the mean of a metric over the item's repetitions; items without a value are left out."""
     found: dict[str, list[float]] = {}
@@ -139,10 +153,9 @@ def sentence(verdict: Verdict, *, level: float = 0.95, n_holm: int = 1) -> str:
     a, b, found = verdict.baseline, verdict.candidate, verdict.comparison
     if found is None or a.mean is None or b.mean is None:
         return f"{a.label} and {b.label} have no item in common that both answered: nothing can be said."
-    decided = found.difference.excludes(0.0) and found.p_value <= 1 - level
     lead = (
         "No difference is shown"
-        if not decided
+        if not is_decided(verdict, level)
         else f"{b.label if found.difference.estimate > 0 else a.label} is better"
     )
     corrected = f", Holm over {n_holm}" if n_holm > 1 else ""
@@ -158,6 +171,27 @@ def sentence(verdict: Verdict, *, level: float = 0.95, n_holm: int = 1) -> str:
         parts.append(f"{lonely:,} items are in one run only.")
     parts.append(could_see(verdict))
     return " ".join(each for each in parts if each)
+
+
+def is_decided(verdict: Verdict, level: float = 0.95) -> bool:
+    """Tell whether a difference is shown, in either direction."""
+    found = verdict.comparison
+    return found is not None and found.difference.excludes(0.0) and found.p_value <= 1 - level
+
+
+def brief(verdicts: Sequence[Verdict | None]) -> str:
+    """The verdicts of a family in a few words, those that are decided first; empty = there is none."""
+    known = [each for each in verdicts if each is not None]
+    parts = [
+        f"{each.candidate.label} {'better' if each.comparison.difference.estimate > 0 else 'worse'} than"
+        f" {each.baseline.label} ({_difference(each, 0.95)})"
+        for each in known
+        if each.comparison is not None and is_decided(each)
+    ]
+    left = [each.candidate.label for each in known if not is_decided(each)]
+    if left:
+        parts.append(f"{', '.join(left)}: no difference shown")
+    return "; ".join(parts)
 
 
 def could_see(verdict: Verdict) -> str:

@@ -1,20 +1,22 @@
 """Verdicts on runs, gates, and the baselines that runs are held against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from core import clock
-from core.domain.evaluation.run import OVERALL, Cell, Contestant, EvaluationRun, Gate, Requirement
+from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, EvaluationRun, Gate, Requirement
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.evaluation.gate import GateResult, Opponents, judge, to_dict
-from core.evaluation.verdict import Verdict, counterpart, verdict
+from core.evaluation.verdict import Verdict, corrected, counterpart, metrics_of, verdict
 from core.formats import strict_json as json
 from core.runs.job import JobTools
+from core.statistics.rates import Rate, rate
 from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection
 from core.storage.evaluation.baselines import Baseline, BaselineStore
 from core.storage.evaluation.cells import CellStore
+from core.storage.evaluation.readings import ReadingStore
 from core.storage.evaluation.runs import RunStore
 
 
@@ -25,6 +27,7 @@ class VerdictService:
         self._baselines = BaselineStore(tools.database)
         self._runs = runs
         self._cells = cells
+        self._readings = ReadingStore(tools.database)
         self._get = get
 
     def judge(self, run_id: str, *, against: str = "") -> GateResult:
@@ -75,6 +78,64 @@ class VerdictService:
             metric=metric,
             labels=(label, mine.letter),
         )
+
+    def read(self, run: EvaluationRun, *, with_scores: bool = False) -> Mapping[int, Sequence[Cell]]:
+        """The cells of each contestant with what figures are made of, without texts. with_scores: For checks' metrics."""
+        found: dict[int, list[Cell]] = {contestant.position: [] for contestant in run.plan.contestants}
+        for cell in self._readings.cells(run.id, tuple(found), with_scores=with_scores):
+            found[cell.contestant].append(cell)
+        return found
+
+    def all(
+        self,
+        run: EvaluationRun,
+        cells: Mapping[int, Sequence[Cell]],
+        *,
+        baseline: int = 0,
+        against: str = "",
+        metric: str = OVERALL,
+    ) -> tuple[Verdict | None, ...]:
+        """The verdict on each contestant, told as one family: intervals hold together, p values are Holm's.
+
+        cells: As `read` gives them. baseline: The contestant that the others are held against. against: A baseline or a
+        run in its place. A verdict is None for the baseline itself, and for what has no counterpart in the other run.
+
+        Raises:
+            NotFound: The baseline, a contestant.
+        """
+        other = self.find(against) if against else run
+        first = _contestant(run, baseline)
+        held = {
+            each.position: counterpart(each, other.plan.contestants) if against else first
+            for each in run.plan.contestants
+            if against or each.position != baseline
+        }
+        theirs = cells if other.id == run.id else self.read(other, with_scores=metric not in (OVERALL, *MEASURED))
+        n_tests = max(1, sum(each is not None for each in held.values()))
+        return corrected(
+            [
+                None
+                if (opponent := held.get(each.position)) is None
+                else verdict(
+                    theirs[opponent.position],
+                    cells[each.position],
+                    metric=metric,
+                    labels=(against or opponent.letter, each.letter),
+                    n_tests=n_tests,
+                )
+                for each in run.plan.contestants
+            ]
+        )
+
+    def rates(self, run: EvaluationRun) -> list[Rate]:
+        """Of each contestant with an answer: its pass rate and its cost, with their intervals."""
+        return [rate(*each, repetitions=run.plan.repetitions) for each in self._readings.spreads(run.id)]
+
+    def metrics(self, run: EvaluationRun) -> tuple[str, ...]:
+        """The metrics that a run can be read by, those of its checks as far as its first items tell them."""
+        named = [str(check.get("metric") or "") for check in run.plan.checks]
+        first = metrics_of(self._cells.cells(run.id, limit=200))
+        return tuple(dict.fromkeys((OVERALL, *filter(None, named), *first, *MEASURED)))
 
     def find(self, ref: str) -> EvaluationRun:
         """A run by its id, or the one that a baseline points at. Raises: NotFound"""

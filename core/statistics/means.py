@@ -20,6 +20,21 @@ def check_sample(sample: Sample) -> None:
         raise ValueError(f"{tuple(sample)}: n must be >= 1, the mean finite, the variance finite and >= 0")
 
 
+def mean_interval(sample: Sample, *, confidence_level: float = 0.95) -> Interval:
+    """Student's interval for one mean; infinite for one observation.
+
+    Source: Student (1908), Biometrika 6, 1-25.
+    """
+    from scipy.special import stdtrit
+
+    check_sample(sample)
+    n, mean, variance = sample
+    if n < 2:
+        return Interval(mean, -math.inf, math.inf)
+    half = float(stdtrit(n - 1, 1 - alpha_of(confidence_level) / 2)) * math.sqrt(variance / n)
+    return Interval(mean, mean - half, mean + half)
+
+
 def welch_interval(control: Sample, treatment: Sample, *, confidence_level: float = 0.95) -> Interval:
     """Welch's interval for the difference of two means, treatment − control.
 

@@ -25,8 +25,29 @@ def wilson_interval(successes: int, trials: int, *, confidence_level: float = 0.
     Source: Wilson (1927), JASA 22, 209-212; Newcombe (1998a), Stat. Med. 17, 857-872, method 3.
     """
     successes, trials = check_counts(successes, trials)
-    z = z_of(confidence_level)
-    p = successes / trials
+    return _score_interval(successes / trials, trials, z_of(confidence_level))
+
+
+def item_rate_interval(
+    mean: float, variance: float, n: int, *, repetitions: int = 1, confidence_level: float = 0.95
+) -> Interval:
+    """Wilson's interval for the mean of item means, each over repetitions that pass or fail.
+
+    Its trials are those that would spread as much: from n, where repetitions tell nothing new, to n × repetitions.
+
+    Args:
+        mean, variance: Of the n item means; the variance with n − 1.
+        n: Items, at least 1.
+
+    Source: Korn & Graubard (1998), Surv. Methodol. 24, 193-201, effective sample size; Wilson (1927) for the interval.
+    """
+    trials = float(n)
+    if variance > 0:
+        trials = min(n * float(repetitions), max(trials, n * mean * (1 - mean) / variance))
+    return _score_interval(mean, trials, z_of(confidence_level))
+
+
+def _score_interval(p: float, trials: float, z: float) -> Interval:
     centre = p + z * z / (2 * trials)
     spread = z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
     shrink = 1 + z * z / trials

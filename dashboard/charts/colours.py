@@ -140,6 +140,12 @@ def of_model(name: str, ordered: Ordered, mode: Mode) -> str:
     return shades[place % len(shades)]
 
 
+def of_contestant(position: int, mode: Mode) -> str:
+    """A contestant's colour in its evaluation, beside its letter: several may ask one model."""
+    vendors = list(SHADES)
+    return SHADES[vendors[position % len(vendors)]][mode][position // len(vendors) % 4]
+
+
 def of_failure(name: str, ink: Ink) -> str:
     return ink.failures.get(name, ink.failures["other"])
 

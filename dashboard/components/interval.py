@@ -20,6 +20,7 @@ class Bar(NamedTuple):
 
     text: The same in words, for readers who do not see it.
     is_pale: It is shown for information, and claims nothing.
+    has_zero: Its middle is marked; not where the line is a whole scale, as of a rate from 0 to 100%.
     """
 
     estimate: float
@@ -31,6 +32,7 @@ class Bar(NamedTuple):
     zero: float = 0.0
     is_larger_better: bool = True
     is_pale: bool = False
+    has_zero: bool = True
 
     def html(self, ink: Ink) -> str:
         sign = 1 if self.is_larger_better else -1
@@ -40,7 +42,7 @@ class Bar(NamedTuple):
         cut = " aimm-open-left" * (ends[0] < 0) + " aimm-open-right" * (ends[1] > 100)
         return (
             f'<div class="aimm-interval{" aimm-pale" * self.is_pale}" role="img" aria-label="{escape(self.text)}"'
-            f' style="--tone:{tone_colour(self.tone, ink)}"><i></i>'
+            f' style="--tone:{tone_colour(self.tone, ink)}">{"<i></i>" * self.has_zero}'
             f'<b class="{cut.strip()}" style="left:{left:.1f}%;width:{max(0.5, right - left):.1f}%"></b>'
             f'<u style="left:{middle:.1f}%"></u></div>'
         )

@@ -1,4 +1,4 @@
-"""Compare: one prompt, two to eight models side by side."""
+"""Compare: one prompt, two to eight models side by side; or prompts and models on a dataset, with checks."""
 
 import streamlit as st
 
@@ -7,6 +7,7 @@ from core.domain.comparison import Comparison
 from dashboard import address
 from dashboard.components import head
 from dashboard.components.compare import form, opening, result, rule_editor, standings
+from dashboard.components.evaluation import mode, runs
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
@@ -48,6 +49,9 @@ def ask_and_show(shown: Comparison | None) -> None:
 
 
 row = head.show("Compare")
+if mode.choose(row) == mode.DATASET:
+    runs.draw(row)
+    st.stop()
 comparison = opened()
 is_hidden = comparison is not None and mm.comparisons.voting.hides_names(comparison, voter())
 label, icon = ("Vote later", "arrow_back") if is_hidden else ("New comparison", "add")

@@ -1,0 +1,66 @@
+"""The cells of a run read for its figures: only the columns that those need, and sums of items made in the database."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Double, case, cast, func, select
+
+from core.domain.evaluation.run import Cell, CheckScore
+from core.formats import strict_json as json
+from core.formats.money import from_nano
+from core.storage.engine.database import Database
+from core.storage.evaluation.schema import evaluation_cells
+
+_c = evaluation_cells.c
+
+
+class Spread(NamedTuple):
+    """Sums over the items of one contestant, each the mean of its repetitions; costs in nano-dollars.
+
+    n, rates, rates_squared: Of the pass rate. n_cost, costs, costs_squared: Of the cost, where it is known.
+    """
+
+    contestant: int
+    n: int
+    rates: float
+    rates_squared: float
+    n_cost: int
+    costs: float
+    costs_squared: float
+
+
+class ReadingStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def cells(self, run_id: str, contestants: Sequence[int], *, with_scores: bool = False) -> list[Cell]:
+        """Cells by item with what metrics read of them, and no texts: of ten thousand items they are many."""
+        columns = (
+            _c.item, _c.contestant, _c.repetition, _c.row_id, _c.state, _c.grade, _c.is_reused, _c.cost_nano_usd,
+            _c.latency_us, *([_c.scores] if with_scores else []),
+        )  # fmt: skip
+        statement = select(*columns).where(_c.run_id == run_id, _c.contestant.in_(contestants))
+        rows = self._database.rows(statement.order_by(_c.item, _c.contestant, _c.repetition))
+        return [
+            Cell(
+                item=item, contestant=contestant, repetition=repetition, row_id=row_id, state=state, grade=grade,
+                is_reused=bool(is_reused), cost_usd=None if cost is None else from_nano(cost),
+                latency_s=None if us is None else us / 1e6,
+                scores=tuple(CheckScore(**each) for each in json.loads(scores[0])) if scores and scores[0] else (),
+            )
+            for item, contestant, repetition, row_id, state, grade, is_reused, cost, us, *scores in rows
+        ]  # fmt: skip
+
+    def spreads(self, run_id: str) -> list[Spread]:
+        """Of each contestant with an answer."""
+        passed = case((_c.grade == "pass", 1.0), (_c.grade == "fail", 0.0))
+        of_item = (
+            select(_c.contestant, func.avg(passed).label("p"), func.avg(cast(_c.cost_nano_usd, Double)).label("usd"))
+            .where(_c.run_id == run_id, _c.state == "answered")
+            .group_by(_c.contestant, _c.item)
+            .subquery()
+        )
+        p, usd = cast(of_item.c.p, Double), cast(of_item.c.usd, Double)
+        sums = (func.count(p), func.sum(p), func.sum(p * p), func.count(usd), func.sum(usd), func.sum(usd * usd))
+        statement = select(of_item.c.contestant, *sums).group_by(of_item.c.contestant).order_by(of_item.c.contestant)
+        return [Spread(row[0], *(value or 0 for value in row[1:])) for row in self._database.rows(statement)]

@@ -1,0 +1,1 @@
+"""Parts of Compare that show evaluations."""

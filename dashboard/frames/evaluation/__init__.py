@@ -1,0 +1,1 @@
+"""Evaluations as their pages read them."""

@@ -1,0 +1,104 @@
+"""The list of evaluations, and how far each of them is."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+
+from core import AimmError, clock
+from core.domain.evaluation.run import EvaluationRun
+from core.evaluation.verdict import brief
+from dashboard import formatting
+from dashboard.frames.evaluation.reading import Seen, View, kept, rates, seen, verdicts
+from dashboard.process import manager
+
+STATUS = {
+    "queued": "Queued", "running": "Running", "paused": "Paused", "stopped": "Stopped", "finished": "Finished",
+}  # fmt: skip
+MOST_CELLS = 60_000  # that one view of the list reads for its verdicts
+FAILED = 100
+
+
+def judged(run: EvaluationRun) -> EvaluationRun:
+    """The run with its gate asked, once it has ended."""
+    if run.status == "finished" and run.plan.gate is not None and not run.judged:
+        try:
+            manager().evaluations.verdicts.judge(run.id)
+        except AimmError:  # such as a baseline that is not there yet: the run's own page says so
+            return run
+        return manager().evaluations.get(run.id)
+    return run
+
+
+def gate_text(run: EvaluationRun) -> str:
+    """Passed, failed or not asked, in a word."""
+    code = run.judged.get("exit_code")
+    return "" if code is None else {0: "passed", FAILED: "failed"}.get(int(code), "cannot say")
+
+
+def time_text(run: EvaluationRun) -> str:
+    return formatting.seconds((run.ended_at - run.created_at).total_seconds()) if run.ended_at else formatting.UNKNOWN
+
+
+def left_s(of: Seen, since: tuple[int, datetime] | None = None) -> float | None:
+    """The time that the rest will take at the pace so far. since: Cells that were done at a moment; None = at its start."""
+    n_before, began = since or (0, of.run.created_at)
+    n_new, elapsed = of.n_done - n_before, (clock.now() - began).total_seconds()
+    return (of.run.n_cells - of.n_done) * elapsed / n_new if n_new > 0 and elapsed > 1 else None
+
+
+def status_text(of: Seen) -> str:
+    share = formatting.percent(of.n_done / of.run.n_cells, 0)
+    if of.run.is_running:
+        left = left_s(of)
+        return (
+            f"{STATUS[of.run.status]} {share}{'' if left is None else f' · {formatting.seconds(max(1.0, left))} left'}"
+        )
+    return STATUS[of.run.status] if of.n_done == of.run.n_cells else f"{STATUS[of.run.status]} {share}"
+
+
+def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
+    """A row a run, as the list shows it."""
+    rows, n_read = [], 0
+    for run in map(judged, runs):
+        of = seen(run)
+        said = ""
+        if not run.is_running and len(run.plan.contestants) > 1 and n_read + run.n_cells <= MOST_CELLS:
+            n_read += run.n_cells
+            said = short_verdict(of)
+        by_rate = rates(of)
+        rows.append(
+            {
+                "name": run.plan.name,
+                "started": run.created_at,
+                "status": status_text(of),
+                "contestants": [contestant_text(each.letter, each.label) for each in run.plan.contestants],
+                "pass rate": " · ".join(
+                    f"{each.letter} {formatting.percent(rate.passes.estimate)}"
+                    for each in run.plan.contestants
+                    if (rate := by_rate.get(each.position)) is not None and rate.passes is not None
+                ),
+                "verdict": said,
+                "gate": gate_text(run),
+                "dataset": run.plan.dataset,
+                "cost $": float(run.spent_usd),
+                "time": time_text(run),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@kept
+def _short_verdict(key: str, _of: Seen) -> str:
+    try:
+        return brief(verdicts(_of, View()))
+    except AimmError:
+        return ""
+
+
+def short_verdict(of: Seen) -> str:
+    return _short_verdict(of.key, of)
+
+
+def contestant_text(letter: str, label: str) -> str:
+    return f"{letter} {formatting.squeezed(label, 30)}"
