@@ -80,7 +80,7 @@ def run() -> None:
     first = PAGES[0]
     at_root = first.page(default=True, url_path="root")
     sections["Work"] = [at_root, *sections["Work"][1:], first.page(visibility="hidden")]
-    page = st.navigation(sections, position="sidebar" if is_in else "hidden")
+    page = st.navigation(sections, position="sidebar" if is_in else "hidden", expanded=True)
     if not is_in:
         return
     theme.apply()

@@ -6,7 +6,6 @@ import streamlit as st
 
 from dashboard import address, formatting
 from dashboard.components import answer, estimates, head, key_card
-from dashboard.components.library import adding
 from dashboard.components.log import drawer
 from dashboard.components.playground import attachments, conversation, parameters, past, prompt, turns
 from dashboard.frames import models
@@ -42,9 +41,7 @@ top.button(
 )  # fmt: skip
 if top.button("History", icon=":material/history:", key="play_history", type="tertiary"):
     past.show()
-prompt.save(top, shown)
-if shown.calls and shown.calls[-1].messages:
-    adding.popover(top, "play_rows", lambda: shown.calls[-1:], "The last call")
+prompt.keep(top, shown)
 has_settings = top.toggle("Settings", value=True, key="play_settings", persist_state="session")
 
 main, side = st.columns([2.6, 1], gap="medium") if has_settings else (st.container(), None)

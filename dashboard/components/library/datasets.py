@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -28,7 +29,7 @@ def listed(found: Sequence[Dataset]) -> None:
         "name": c.TextColumn(width=200), "rows": c.NumberColumn(format="localized", width=80),
         "without a check": c.NumberColumn(format="localized", width=110), "versions": c.NumberColumn(width=80),
         "columns": c.TextColumn(width=280), "origin": c.TextColumn(width=160),
-        "changed": c.DatetimeColumn("Changed", format="D MMM YYYY HH:mm", width=130),
+        "changed": c.DatetimeColumn("Changed", format="D MMM HH:mm", width=100),
     }  # fmt: skip
     names = [dataset.name for dataset in found]
     at = tables.opened(frames.listed(found), "datasets_table", names, column_config=config, row_height=40)
@@ -95,8 +96,10 @@ def _rows(version: DatasetVersion) -> None:
     start = (page - 1) * PAGE_SIZE
     found = manager().datasets.rows(version.ref, start=start, limit=PAGE_SIZE)
     ids = [row.id for row in found]
-    options = {"height": 560} if len(found) > 15 else {}
-    at = tables.opened(frames.rows(found, start), f"dataset_rows_{version.ref}", ids, row_height=32, **options)
+    options: dict[str, Any] = {"height": 560} if len(found) > 15 else {}
+    frame = frames.rows(found, start)
+    options["column_config"] = frames.names(frame) | {"row": st.column_config.NumberColumn(width=64)}
+    at = tables.opened(frame, f"dataset_rows_{version.ref}", ids, row_height=32, **options)
     if at is not None:
         row = next(each for each in found if each.id == at)
         _opened(at, row.as_dict())

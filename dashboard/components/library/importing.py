@@ -36,19 +36,20 @@ def _inside() -> None:
     if preview is None:
         return
     shape = f"{preview.n_rows:,} rows, read as {_KINDS[preview.layout.kind]}"
-    shape += f", parted by {_sign(preview.shape.separator)}" if preview.layout.kind == "table" else ""
+    shape += f", separated by {_sign(preview.shape.separator)}" if preview.layout.kind == "table" else ""
     st.markdown(f"**{shape}**")
     for warning in preview.warnings:
         st.warning(formatting.plain(warning), icon=":material/warning:")
     if preview.problems:
         st.error(
-            f"{preview.n_problems:,} bad row{'s' if preview.n_problems > 1 else ''}: they stand in the way.",
+            f"{preview.n_problems:,} bad row{'s' if preview.n_problems > 1 else ''}, to be mended or left out.",
             icon=":material/error:",
         )
-        tables.show(frames.problems(preview), height=min(220, 40 + 36 * len(preview.problems)))
+        tables.show(frames.problems(preview), height=220 if len(preview.problems) > 5 else "auto")
     if preview.rows:
         st.caption(f"The first {len(preview.rows)} rows")
-        tables.show(frames.rows(preview.rows), placeholder=formatting.UNKNOWN, row_height=32)
+        found = frames.rows(preview.rows)
+        tables.show(found, placeholder=formatting.UNKNOWN, row_height=32, column_config=frames.names(found))
     _keep(preview)
 
 

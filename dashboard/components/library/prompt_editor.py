@@ -39,8 +39,8 @@ def _inside(version: PromptVersion | None) -> None:
         inputs.refused(st, error)
         made, names = None, ()
     st.caption(
-        formatting.plain(f"Variables: {', '.join(names)}" if names else "No variables yet.")
-        + f" {formatting.plain(_HELP)}"
+        formatting.plain(f"Variables: {', '.join(names)}" if names else "No variables yet")
+        + f". {formatting.plain(_HELP)}"
     )
     note = inputs.text(st, "Note", f"{key}note", placeholder="What is new about it (optional)")
     clicked = st.button("Save version", type="primary", icon=":material/save:", key=f"{key}save", disabled=made is None)

@@ -27,9 +27,9 @@ def listed(found: Sequence[Prompt]) -> None:
         frames.listed(found), "prompts_table", [prompt.name for prompt in found], row_height=40,
         column_config={
             "name": c.TextColumn(width=180), "labels": c.ListColumn(width=140), "versions": c.NumberColumn(width=80),
-            "text": c.TextColumn("Last turn", width=340), "variables": c.TextColumn(width=160),
+            "text": c.TextColumn("Last turn", width=300), "variables": c.TextColumn(width=160),
             "model": c.TextColumn(width=140),
-            "changed": c.DatetimeColumn("Changed", format="D MMM YYYY HH:mm", width=130),
+            "changed": c.DatetimeColumn("Changed", format="D MMM HH:mm", width=100),
         },
     )  # fmt: skip
     if at is not None:
@@ -51,13 +51,12 @@ def one(version: PromptVersion, versions: Sequence[PromptVersion]) -> None:
 def _versions(version: PromptVersion, versions: Sequence[PromptVersion]) -> None:
     c = st.column_config
     config = {
-        "version": c.NumberColumn(width=64), "labels": c.ListColumn(width=110), "note": c.TextColumn(width=150),
-        "author": c.TextColumn(width=90), "saved": c.DatetimeColumn("Saved", format="D MMM HH:mm", width=96),
+        "version": c.NumberColumn(width=60), "labels": c.ListColumn(width=110), "note": c.TextColumn(width=126),
+        "author": None, "saved": c.DatetimeColumn("Saved", format="D MMM HH:mm", width=96),
     }  # fmt: skip
     frame = frames.versions(versions)
-    empty = [name for name in ("note", "author") if frame[name].isna().all()]
     refs = [each.ref for each in versions]
-    at = tables.opened(frame.drop(columns=empty), "prompt_versions", refs, column_config=config, row_height=36)
+    at = tables.opened(frame, "prompt_versions", refs, column_config=config, row_height=36)
     if at is not None and at != version.ref:
         address.put("prompt", at)
         st.rerun()
@@ -74,9 +73,8 @@ def _labels(version: PromptVersion) -> None:
         if move.number is None:
             continue
         row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-        by = f" by {formatting.plain(move.author)}" if move.author else ""
-        row.markdown(f"**{formatting.plain(label)}** → version {move.number}", width="content")
-        row.caption(f"since {formatting.when(move.moved_at)}{by}", width="content")
+        row.markdown(f"**{formatting.plain(label)}** → {move.number}", width="content")
+        row.caption(f"since {formatting.when(move.moved_at)}", width="content")
         row.space("stretch")
         back = f"Back to {move.was}" if move.was else "Take away"
         if row.button(back, key=f"label_back_{label}", icon=":material/undo:", type="tertiary") and inputs.done(
@@ -135,7 +133,8 @@ def _content(version: PromptVersion, versions: Sequence[PromptVersion]) -> None:
     facts += [f"model {content.model}"] if content.model else []
     facts += [f"tools {', '.join(tool.name for tool in content.tools)}"] if content.tools else []
     facts += [version.note] if version.note else []
-    st.caption(formatting.plain(" · ".join(facts)))
+    by = f" · by `{version.author.replace('`', '')}`" if version.author else ""  # code: an address is no link here
+    st.caption(formatting.plain(" · ".join(facts)) + by)
     others = [each.ref for each in versions if each.number != version.number]
     chosen = None
     if others:

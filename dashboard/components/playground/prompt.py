@@ -7,10 +7,11 @@ import streamlit as st
 
 from core import AimmError, NotFound, Origin
 from core.domain.evaluation.prompt import PromptContent, PromptMessage, PromptVersion
-from core.domain.generation import Parameters
+from core.domain.generation import Generation, Parameters
 from core.prompts.rendering import request_of, variables_of
 from dashboard import address, formatting
 from dashboard.components import clicks, estimates, inputs
+from dashboard.components.library import adding
 from dashboard.components.library.people import author
 from dashboard.components.playground import conversation
 from dashboard.frames import models
@@ -47,6 +48,8 @@ def form(version: PromptVersion) -> None:
     row.button("Close", key="play_prompt_close", type="tertiary", on_click=address.put, args=("prompt", None))
     with st.expander("Its text"):
         st.code(version.content.text, language=None, wrap_lines=True)
+    if (state.get("play_system") or "").strip():
+        st.caption("The system prompt of the settings is not sent along: this prompt has its own.")
     values = {
         name: st.text_area(name, key=f"play_var_{version.prompt}_{name}", height=80, persist_state="session") or ""
         for name in variables_of(version.content)
@@ -70,38 +73,46 @@ def _ask(version: PromptVersion, values: Mapping[str, Any]) -> None:
     st.rerun()
 
 
-def save(place: Any, shown: conversation.Conversation) -> None:
-    """A button that opens the form by which what is set and asked here becomes a prompt."""
-    system, turns = (state.get("play_system") or "").strip(), _turns(shown)
-    if not (system or turns):
+def keep(place: Any, shown: conversation.Conversation) -> None:
+    """A button that opens the forms by which what is asked here becomes a prompt, or a row of a dataset."""
+    last = shown.calls[-1] if shown.calls and shown.calls[-1].messages else None
+    system = (state.get("play_system") or "").strip()
+    if not (system or last):
         return
-    with place.popover("Save as prompt", icon=":material/bookmark_add:", type="tertiary"):
-        n = f"{len(turns)} turn{'s' if len(turns) != 1 else ''}"
-        st.caption(
-            f"{'The system prompt, ' if system else ''}{n}, the model, its settings. {{{{name}}}} is a variable."
-        )
-        name = inputs.text(st, "Name", "play_save_name", placeholder="support-answer")
-        note = inputs.text(st, "Note", "play_save_note", placeholder="optional")
-        clicked = st.button("Save", type="primary", key="play_save", disabled=not name.strip())
-        messages = (*([PromptMessage("system", system)] if system else []), *turns)
-        parameters = Parameters(**state.get("play_parameters", {}))
-        made = PromptContent(messages=messages, model=state.play_model, parameters=parameters)
-        if not clicks.first(clicked, "play_save", (name, note, made.digest)):
-            return
-        try:
-            version = manager().prompts.save(name.strip(), made, note=note, author=author())
-        except AimmError as error:
-            inputs.refused(st, error)
-            return
-        st.success(f"Saved as {formatting.plain(version.ref)}.")
-        st.page_link("pages/library/prompts.py", label="Open", query_params={"prompt": version.ref})
+    with place.popover("Save", icon=":material/bookmark_add:", type="tertiary", help="As a prompt, or in a dataset."):
+        tabs = st.tabs(("As a prompt", "In a dataset") if last else ("As a prompt",))
+        with tabs[0]:
+            _save(system, _turns(last) if last else [])
+        if last:
+            with tabs[1]:
+                adding.form("play_rows", lambda: [last], "The last call")
 
 
-def _turns(shown: conversation.Conversation) -> list[PromptMessage]:
+def _save(system: str, turns: list[PromptMessage]) -> None:
+    n = f"{len(turns)} turn{'s' if len(turns) != 1 else ''}"
+    st.caption(f"{'The system prompt, ' if system else ''}{n}, the model, its settings. {{{{name}}}} is a variable.")
+    name = inputs.text(st, "Name", "play_save_name", placeholder="support-answer")
+    note = inputs.text(st, "Note", "play_save_note", placeholder="optional")
+    clicked = st.button("Save version", type="primary", key="play_save", disabled=not name.strip())
+    messages = (*([PromptMessage("system", system)] if system else []), *turns)
+    made = PromptContent(
+        messages=messages, model=state.play_model, parameters=Parameters(**state.get("play_parameters", {}))
+    )
+    if not clicks.first(clicked, "play_save", (name, note, made.digest)):
+        return
+    try:
+        version = manager().prompts.save(name.strip(), made, note=note, author=author())
+    except AimmError as error:
+        inputs.refused(st, error)
+        return
+    st.success(f"Saved as {formatting.plain(version.ref)}.")
+    st.page_link("pages/library/prompts.py", label="Open", query_params={"prompt": version.ref})
+
+
+def _turns(last: Generation) -> list[PromptMessage]:
     """The texts that were asked, with the answers between them."""
-    messages = shown.calls[-1].messages if shown.calls else ()
     return [
         PromptMessage("assistant" if message.role == "model" else "user", message.text)
-        for message in messages
+        for message in last.messages
         if message.text.strip()
     ]

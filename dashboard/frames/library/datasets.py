@@ -62,6 +62,12 @@ def rows(found: Sequence[DatasetRow], start: int = 0) -> pd.DataFrame:
     return pd.DataFrame(values)
 
 
+def names(frame: pd.DataFrame) -> dict[str, Any]:
+    """The heads of `rows`: the names of variables as they are written."""
+    own = ("row", "last turn", "expected", "checks", "tags")
+    return {name: {"label": name} for name in map(str, frame.columns) if name not in own}
+
+
 def check(each: Any) -> str:
     value = each.get("value")
     return f"{each.get('type')}: {_cell(value)}" if value is not None else str(each.get("type"))
