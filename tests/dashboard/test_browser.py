@@ -135,7 +135,7 @@ def test_demo_data_come_with_one_click(browser: "BrowserContext", address: str):
 
 def test_every_page_stands_narrow_wide_light_and_dark(browser: "BrowserContext", address: str):
     with walking(browser, address, width=800) as walker:
-        for path in sorted(path.stem for path in (ROOT / "dashboard" / "pages").glob("[!_]*.py")):
+        for path in sorted(path.stem for path in (ROOT / "dashboard" / "pages").rglob("[!_]*.py")):
             walker.page.goto(f"{address}/{path}")
             walker.settle()
             walker.first_rows()
