@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from core.domain.generation import Native, Request
 from core.formats import strict_json as json
 
 _UNIONS = ("anyOf", "oneOf", "allOf")
@@ -68,6 +69,14 @@ def wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
     moved = {name: inner.pop(name) for name in names if name in inner}  # references are to the outermost schema
     outer = {"type": "object", "properties": {_INSIDE: inner}, "required": [_INSIDE], "additionalProperties": False}
     return {**outer, **moved}
+
+
+def to_unwrap(request: Request, native: Native | None) -> Mapping[str, Any] | None:
+    """The schema whose answer comes wrapped and is taken out again; None = none. Who wrote it in the vendor's own wire
+    gets what that asks for."""
+    schema = request.parameters.json_schema
+    is_callers = native is not None and schema == native.parameters.json_schema
+    return None if schema is None or is_callers or is_object(schema) else schema
 
 
 class Unwrapper:

@@ -22,6 +22,7 @@ from core.providers.openai.request import as_came, to_body
 from core.providers.openai.response import Choices, merged, to_text
 from core.providers.openai.responses import ResponseReader
 from core.providers.openai.usage import to_usage
+from core.providers.schemas import to_unwrap
 
 LIST_TIMEOUT_S = 6.0
 _NOT_TEXT = re.compile(r"whisper|tts|dall-e|image|audio|realtime|moderation|transcribe|sora|babbage|davinci|instruct")
@@ -74,7 +75,7 @@ class OpenAIProvider(Carried):
         body = (
             to_body(request, is_own=self._is_own) if native is None else as_came(request, native, is_own=self._is_own)
         )
-        keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
+        keeps_raw, keeps_whole = _keeps(request, native)
         options = native.body.get("stream_options") if native is not None else {"include_usage": True}
         is_counted = isinstance(options, dict) and bool(options.get("include_usage"))
         choices = Choices(request)
@@ -124,8 +125,8 @@ class OpenAIProvider(Carried):
         return chunk
 
     async def _responses(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
-        reader = ResponseReader(None if native else request.parameters.json_schema)
-        keeps_raw, keeps_whole = (native is not None and request.is_streamed is streamed for streamed in (True, False))
+        reader = ResponseReader(to_unwrap(request, native))
+        keeps_raw, keeps_whole = _keeps(request, native)
         body = responses.to_body(request) if native is None else responses.as_came(request, native, self.name)
         async with self._http.answer("/responses", body) as answer:
             quota = quota_of(answer.headers)
@@ -200,3 +201,9 @@ class OpenAIProvider(Carried):
 
     async def close(self) -> None:
         await self._http.close()
+
+
+def _keeps(request: Request, native: Native | None) -> tuple[bool, bool]:
+    """Whether the vendor's own events, and its own whole answer, are handed on to who speaks its wire."""
+    is_passed = native is not None and to_unwrap(request, native) is None
+    return is_passed and request.is_streamed, is_passed and not request.is_streamed

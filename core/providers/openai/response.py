@@ -7,7 +7,7 @@ from core.domain.generation import Chunk, FinishReason, Quota, Request, ToolDelt
 from core.providers.base import UNUSUAL, Several, tier_of, whole
 from core.providers.http.events import Event
 from core.providers.openai.usage import to_usage
-from core.providers.schemas import Unwrapper
+from core.providers.schemas import Unwrapper, to_unwrap
 from core.providers.tool_calls import CallReader
 
 # OpenAI's own words, and those of other servers and of vendors behind them.
@@ -38,7 +38,7 @@ class Choices(Several):
         body = request.native.body if request.native is not None else {}
         n, best_of = (whole(body.get(name)) or 1 for name in ("n", "best_of"))
         super().__init__(request.n_answers * n // max(n, best_of))  # of the best of many, only some come back
-        self._schema = None if request.native_for("openai") else request.parameters.json_schema
+        self._schema = to_unwrap(request, request.native_for("openai"))
         self._readers: dict[int, tuple[CallReader, Unwrapper]] = {}
 
     def read(

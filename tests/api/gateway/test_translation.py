@@ -12,6 +12,7 @@ from core.domain.experiment import Target
 from core.domain.generation import Parameters
 from tests.builders import CLAUDE, CONTENTS, FLASH, GPT, HELLO, VLLM, Running
 from tests.fakes import gemini as gemini_fake
+from tests.fakes.responses import response_answer, text_item
 from tests.fakes.vendors import Reply, anthropic_tools, openai_answer, openai_tools
 
 PNG = "iVBORw0KGgo/+w=="
@@ -349,3 +350,22 @@ def test_an_answer_that_is_no_object_is_asked_of_openai_as_one(served: Running, 
             text = google.generate_content(model=GPT, contents="Hi", config=config).text
         assert text == '["a", "b"]'
     assert sent(served)["response_format"]["json_schema"]["schema"]["properties"]["value"]["type"] == "array"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_is_no_object_is_asked_for_by_an_alias_too(served: Running, streamed: bool):
+    shape = {"type": "array", "items": {"type": "string"}}
+    served.mm.aliases.set("listed", Target(model=GPT, parameters=Parameters(json_schema=shape)))
+    try:
+        served.vendor.next(openai_answer('{"value": ["a", "b"]}'))
+        if streamed:
+            chat = "".join(c.choices[0].delta.content or "" for c in served.stream("listed") if c.choices)
+        else:
+            chat = served.chat("listed").parse().choices[0].message.content
+        served.vendor.next(response_answer(text_item('{"value": ["a", "b"]}')))
+        answer = served.post("/v1/responses", {"model": "listed", "input": "Hello", "stream": streamed})
+    finally:
+        served.mm.aliases.remove("listed")
+
+    assert chat == '["a", "b"]'
+    assert ('[\\"a\\", \\"b\\"]' in answer.body.decode(), "value" in answer.body.decode()) == (True, False)
