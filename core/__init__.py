@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from core.manager import ModelManager
     from core.monitoring.spend import SpendOf
     from core.pricing.estimate import Estimate
+    from core.program import EvaluationResult, evaluate
 
 _NAMES_OF = {
     "core.calls.call": "Call",
@@ -75,6 +76,7 @@ _NAMES_OF = {
     "core.monitoring.spend": "SpendOf",
     "core.manager": "ModelManager",
     "core.pricing.estimate": "Estimate",
+    "core.program": "EvaluationResult evaluate",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
 

@@ -4,7 +4,9 @@ import argparse
 import importlib.util
 import os
 import queue
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -27,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.run in (_serve, _dashboard):
         args.run(args)
     try:
-        with ModelManager.open(Settings.load(), source="cli", takes_up=args.run in (_run, *evaluation.LONG)) as mm:
+        with ModelManager.open(
+            Settings.load(), source="cli", takes_up=args.run in (_run, _worker, *evaluation.LONG)
+        ) as mm:
             return int(args.run(mm, args) or 0)
     except AimmError as error:
         print(f"{error.message} {error.hint}".strip(), file=sys.stderr)
@@ -59,6 +63,9 @@ def _add_calls(commands: Any) -> None:
 
     command(commands, "models", "list the models that can be asked", _models)
     command(commands, "logs", "the latest calls", _logs).add_argument("-n", type=int, default=10)
+
+    told = "work on what is queued in the database, beside other processes, until it is stopped"
+    command(commands, "worker", told, _worker)
 
     run = command(commands, "run", "run a workflow by name", _run, "workflow", "input")
     run.add_argument("-m", "--model")
@@ -143,6 +150,16 @@ def _run(mm: ModelManager, args: argparse.Namespace) -> int:
     run = mm.workflows.wait(run_id)
     print(run.final_output if run.status == "succeeded" else run.error)
     return 0 if run.status == "succeeded" else EXIT_ERROR
+
+
+def _worker(mm: ModelManager, _args: argparse.Namespace) -> None:
+    """Take up runs until SIGTERM or Ctrl+C; what is under way is then left to the other processes."""
+    ends = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ends.set())
+    mm.runs.launch()
+    print(f"working on {mm.database.address}", file=sys.stderr, flush=True)
+    ends.wait()
 
 
 def _demo(mm: ModelManager, args: argparse.Namespace) -> None:

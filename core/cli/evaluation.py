@@ -79,6 +79,18 @@ def _run(mm: ModelManager, args: argparse.Namespace) -> int:
     return _watched(mm, run_id, args)
 
 
+def judged(path: Path) -> tuple[GateResult, str]:
+    """The gate's answer to a file, run in this process, and the table of its contestants."""
+    with ModelManager.open(source="cli") as mm:
+        plan = _plan(mm, read_file(path, mm.prompts.get, mm.models.default), argparse.Namespace(**_NOTHING))
+        run = mm.evaluations.wait(mm.evaluations.start(plan))
+        result = mm.evaluations.verdicts.judge(run.id)
+        return result, as_text(table(run, mm.evaluations.tallies(run.id)))
+
+
+_NOTHING: dict[str, Any] = {"allow_python": False, "limit": None, "fresh": False, "against": ""}
+
+
 def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> Plan:
     dataset = found.dataset
     if found.data is not None:

@@ -128,7 +128,7 @@ class EvaluationStories:
         RunStore.insert(connection, run)
         log_rows(connection, [to_row(g) for g in calls.values()], [to_body(g, "full") for g in calls.values()])
         CellStore.insert(connection, [_row(run, place, rows[place[0]], call) for place, call in calls.items()])
-        graded = [self._grader.graded(run.plan, at, rows[at[0]], answer_of(call)) for at, call in calls.items()]
+        graded = [self._grader.graded(run, at, rows[at[0]], answer_of(call)) for at, call in calls.items()]
         GradeStore.set(connection, run.id, graded)
         cells: dict[int, list[Cell]] = {each.position: [] for each in run.plan.contestants}
         for each in graded:

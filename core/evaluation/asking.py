@@ -30,8 +30,8 @@ from core.errors import (
     ModelNotFound,
 )
 from core.evaluation.functions import Functions
-from core.evaluation.grading import Answer, Grader
-from core.evaluation.outcome import answer_of, outcome_of
+from core.evaluation.grading import Grader
+from core.evaluation.outcome import Answer, answer_of, outcome_of
 from core.evaluation.requests import request_of
 from core.formats import strict_json as json
 from core.formats.money import from_nano, to_nano

@@ -5,16 +5,20 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from core.checks.model import CheckError
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Contestant
 from core.errors import Conflict, ProviderError
-from core.evaluation.grading import Answer
+from core.evaluation.outcome import Answer
 
-Answering = Callable[[Mapping[str, Any]], Any]
+Answering = Callable[..., Any]
+
+
+OWN = "function:"  # before the name of a check that is a function
 
 
 class Functions:
-    """The functions of runs, by the contestant's name."""
+    """The functions of runs, by the contestant's or the check's name."""
 
     def __init__(self) -> None:
         self._known: dict[str, Mapping[str, Answering]] = {}
@@ -44,3 +48,17 @@ class Functions:
             cost = said.get("cost_usd")
             return Answer(str(said.get("text", "")), latency_s, None if cost is None else Decimal(str(cost)))
         return Answer(str(said), latency_s)
+
+    def of_check(self, run_id: str, check: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A check with the function that it names in its place; any other as it is."""
+        value = check.get("value")
+        if not isinstance(value, str) or not value.startswith(OWN):
+            return check
+        return {**check, "value": self._known.get(run_id, {}).get(value, _unknown(value))}
+
+
+def _unknown(name: str) -> Answering:
+    def raise_it(*_: Any) -> Any:
+        raise CheckError(f"{name} is known to the process that began the run alone")
+
+    return raise_it

@@ -1,30 +1,18 @@
 """The grading of answers by checks, once they are on record and whenever somebody asks again: it costs no call."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from core import checks
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import CheckScore, EvaluationRun, Plan
-from core.domain.message import ToolCall
+from core.evaluation.functions import Functions
+from core.evaluation.outcome import Answer
 from core.storage.engine.writer import Writer
 from core.storage.evaluation.cells import Place
 from core.storage.evaluation.grades import Graded, GradeStore
 
 REASON_CHARACTERS = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The part of an answer that checks read. cost_usd: None = not known."""
-
-    text: str
-    latency_s: float | None = None
-    cost_usd: Decimal | None = None
-    finish_reason: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
 
 
 Embed = Callable[[list[str]], Sequence[Sequence[float]]]
@@ -33,21 +21,25 @@ Embed = Callable[[list[str]], Sequence[Sequence[float]]]
 class Grader:
     """Runs a plan's checks and writes their results down."""
 
-    def __init__(self, writer: Writer, grades: GradeStore, embed: Embed | None = None) -> None:
-        """embed: Gives vectors for texts, for checks of likeness; None = such checks cannot be made."""
+    def __init__(
+        self, writer: Writer, grades: GradeStore, functions: Functions | None = None, embed: Embed | None = None
+    ) -> None:
+        """functions: Those that check. embed: Gives vectors for texts; None = likeness cannot be checked."""
         self._writer = writer
+        self._functions = functions or Functions()
         self.store = grades
         self._embed = embed
 
     def grade_cell(self, run: EvaluationRun, place: Place, row: DatasetRow, answer: Answer) -> None:
-        graded = self.graded(run.plan, place, row, answer)
+        graded = self.graded(run, place, row, answer)
         self._writer.run(lambda connection: self.store.set(connection, run.id, [graded]))
 
-    def graded(self, plan: Plan, place: Place, row: DatasetRow, answer: Answer) -> Graded:
+    def graded(self, run: EvaluationRun, place: Place, row: DatasetRow, answer: Answer) -> Graded:
         """The results of all checks of an item: those of the plan, and then the row's own."""
-        test = test_of(plan, row)
+        test = test_of(run.plan, row)
         if not test["assert"]:
             return Graded(place, "unchecked", None, ())
+        test["assert"] = [self._functions.of_check(run.id, check) for check in test["assert"]]
         grade = checks.grade(
             test,
             answer.text,
@@ -57,7 +49,7 @@ class Grader:
             finish_reason=answer.finish_reason or None,
             tool_calls=[{"name": each.name, "arguments": each.arguments} for each in answer.tool_calls],
             embed=self._embed,
-            allow_python=plan.allows_python,
+            allow_python=run.plan.allows_python,
         )
         scores = tuple(
             CheckScore(

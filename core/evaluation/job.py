@@ -11,8 +11,8 @@ from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Cell, CheckScore, EvaluationRun
 from core.errors import DamagedRecord, NotFound
 from core.evaluation.asking import CellAsker, Shift
-from core.evaluation.grading import Answer, Grader
-from core.evaluation.outcome import answer_of
+from core.evaluation.grading import Grader
+from core.evaluation.outcome import Answer, answer_of
 from core.runs.job import JobTools
 from core.storage.calls.generations import GenerationStore
 from core.storage.engine.database import Connection
@@ -142,7 +142,7 @@ class EvaluationJob:
                 if answer is None:
                     grades.append(Graded(cell.place, "error", None, _GONE))
                 else:
-                    grades.append(self._grader.graded(run.plan, cell.place, rows.get(cell.item), answer))
+                    grades.append(self._grader.graded(run, cell.place, rows.get(cell.item), answer))
             self._writer.run(partial(self._grader.store.set, run_id=run.id, grades=grades))
 
     def answers(self, cells: Sequence[Cell]) -> dict[Place, str]:

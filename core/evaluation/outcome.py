@@ -1,15 +1,28 @@
-"""The outcome of a call for its cell: answered, failed, or to be asked again."""
+"""The answer that a call or a function gave, and what it makes of its cell: answered, failed, or to be asked again."""
 
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from core import clock
 from core.domain.generation import Generation
+from core.domain.message import ToolCall
 from core.errors import AimmError, BudgetExceeded
-from core.evaluation.grading import Answer
 from core.formats.money import to_nano
 from core.runs.pace import wants_pause
 
 MAX_TRIES, MAX_WAITS = 3, 50  # of a cell whose vendor fails; of one whose vendor takes no more just now
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The part of an answer that checks read. cost_usd: None = not known."""
+
+    text: str
+    latency_s: float | None = None
+    cost_usd: Decimal | None = None
+    finish_reason: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def answer_of(generation: Generation) -> Answer:

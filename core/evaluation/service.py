@@ -13,7 +13,7 @@ from typing import Any
 from core import clock
 from core.background import BackgroundLoop
 from core.calls.origin import Origin
-from core.checks.grading import KINDS
+from core.checks import validate
 from core.datasets.blocks import Rows
 from core.domain.budget import checked_cap
 from core.domain.comparison import Candidate
@@ -35,7 +35,7 @@ from core.domain.generation import Model, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest
 from core.evaluation.asking import CellAsker
-from core.evaluation.functions import Answering, Functions
+from core.evaluation.functions import OWN, Answering, Functions
 from core.evaluation.gate import FAILED
 from core.evaluation.grading import Embed, Grader
 from core.evaluation.job import EvaluationJob, ReadRows
@@ -89,7 +89,7 @@ class EvaluationService:
         self._grades = GradeStore(tools.database)
         self._functions = Functions()
         self._shares = not tools.database.is_sqlite
-        grader = Grader(tools.writer, self._grades, embed)
+        grader = Grader(tools.writer, self._grades, self._functions, embed)
         asker = CellAsker(tools, self._runs, self._cells, grader, self._functions, engine.is_closing)
         self.verdicts = VerdictService(tools, self._runs, self._cells, self.get)
         self.job = EvaluationJob(
@@ -402,10 +402,10 @@ def work_of(contestant: Contestant, row_id: str, repetition: int) -> str:
 
 def _check_checks(plan: Plan) -> None:
     """Raises: InvalidRequest: a check is none, before anything is paid."""
-    for check in plan.checks:
-        kind = str(check.get("type", "")).removeprefix("not-")
-        if kind not in KINDS and kind not in ("assert-set", "python"):
-            raise InvalidRequest(f"checks: {kind[:60]!r} is no kind of check; there are {', '.join(sorted(KINDS))}.")
+    own = [check for check in plan.checks if str(check.get("value", "")).startswith(OWN)]
+    checks = [check for check in plan.checks if check not in own]
+    if problems := validate({"assert": checks, "threshold": plan.threshold}, allow_python=plan.allows_python):
+        raise InvalidRequest(f"The checks cannot be made: {'; '.join(problems[:5])}")
 
 
 def _spans(n: int, n_parts: int) -> list[tuple[int, int]]:

@@ -13,21 +13,28 @@ def python(given: Given) -> Outcome:
     """
     if not given.facts.allow_python:
         raise CheckError("python: code is run only where it is allowed (--allow-python)")
+    if callable(given.value):  # a program's own function
+        return _finding(given.value(given.text, dict(given.variables)), given)
     if not isinstance(given.value, str) or not given.value.strip():
         raise CheckError("python needs an expression, or the lines of a function")
     lines = given.value.split("\n")
     body = "\n".join(f"    {line}" for line in lines) if len(lines) > 1 else f"    return {given.value.strip()}"
     names: dict[str, Any] = {}
     exec(f"import json\ndef main(output, context):\n{body}\n", names)  # noqa: S102 - the author of the test asked for it
-    result = names["main"](given.output, {"vars": dict(given.variables), "prompt": given.facts.prompt})
+    said = names["main"](given.output, {"vars": dict(given.variables), "prompt": given.facts.prompt})
+    return _finding(said, given)
+
+
+def _finding(result: Any, given: Given) -> Outcome:
     threshold = given.check.get("threshold")
     if isinstance(result, bool):
         return Outcome(result, float(result), f"the code returned {result}")
     if isinstance(result, int | float):
         passed = result > 0 if threshold is None else result >= threshold
         return Outcome(passed != given.is_inverse, float(result), f"the code returned {result:g}", is_kept=True)
-    if isinstance(result, Mapping) and isinstance(result.get("pass"), bool):
-        score = float(result.get("score", result["pass"]))
-        passed = result["pass"] and (threshold is None or score >= threshold)
+    if isinstance(result, Mapping) and isinstance(result.get("pass", result.get("score")), bool | int | float):
+        said = result.get("pass", result.get("score", 0) > 0)
+        score = float(result.get("score", said))
+        passed = bool(said) and (threshold is None or score >= threshold)
         return Outcome(passed != given.is_inverse, score, str(result.get("reason", "")), is_kept=True)
     raise CheckError(f"the code returned {shown(result)}: not true or false, a number, or {{pass, score, reason}}")

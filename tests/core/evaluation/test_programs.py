@@ -1,0 +1,217 @@
+"""Evaluations from the command line, from programs, from pytest and from CI."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core import Conflict, InvalidRequest, ModelManager, evaluate
+from core.cli.__main__ import main
+from tests.conftest import ROOT, Open
+from tests.core.evaluation.made import contestant, ended, plan
+
+FILE: dict[str, Any] = {
+    "name": "support",
+    "dataset": "cases.csv",
+    "prompts": ["tell.txt"],
+    "models": ["sim-fast"],
+    "checks": [{"type": "contains", "value": "e", "metric": "has e"}],
+}
+CSV = "topic,__expected\nthe sea,contains: e\nthe sky,icontains: E\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an evaluation, for commands that ask simulated models at once."""
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("AIMM_SIMULATED_SPEED", "0")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cases.csv").write_text(CSV)
+    (tmp_path / "tell.txt").write_text("Tell of {{topic}}.\n")
+    return tmp_path
+
+
+def written(folder: Path, **more: Any) -> str:
+    path = folder / "support.eval.yaml"
+    path.write_text(yaml.safe_dump({**FILE, **more}))
+    return str(path)
+
+
+def run(folder: Path, *arguments: str, **more: Any) -> int:
+    return main(["eval", "run", written(folder, **more), "--yes", *arguments])
+
+
+def test_a_file_runs_with_its_reports_and_says_why_it_exits(folder: Path, capsys: pytest.CaptureFixture[str]):
+    code = run(folder, "--junit", "j.xml", "--json", "j.json", "--summary", "s.md")
+
+    out = capsys.readouterr().out
+    assert code == 0
+    assert out.splitlines()[-1] == "All 2 answers passed their checks."
+    assert [suite.get("tests") for suite in ET.fromstring((folder / "j.xml").read_text())] == ["2"]  # noqa: S314 - our own
+    told = json.loads((folder / "j.json").read_text())
+    assert (told["result"]["exit_code"], told["contestants"][0]["outcomes"]) == (0, {"pass": 2})
+    assert "✅ support" in (folder / "s.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"checks": [{"type": "equals", "value": "never"}]}, 100, "2 of 2 answers failed a check"),
+        ({"gate": {"require": [{"not_below": 0.5}]}}, 0, "The gate holds"),
+        ({"gate": {"require": [{"metric": "cost", "not_above": 0}]}}, 100, "is above $0"),
+        ({"gate": {"against": "main", "require": [{"not_worse_than_points": 2}]}}, 1, "no baseline 'main' yet"),
+        ({"spending_limit_usd": 0.000001}, 1, "did not run"),
+    ],
+)
+def test_the_exit_code_and_its_reason(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], code: int, words: str
+):
+    assert run(folder, **change) == code
+    assert words in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"promts": ["x"]}, "no key 'promts'"),
+        ({"dataset": "nothing.csv"}, "there is no file 'nothing.csv'"),
+        ({"prompts": ["nobody@3"]}, "nobody"),
+        ({"repeat": "three"}, "repeat == 'three'"),
+        ({"checks": ["contains yes"]}, "is no check"),
+        ({"gate": {"require": [{"metrics": "pass", "not_below": 1}]}}, "no key 'metrics'"),
+        ({"parameters": {"temprature": 0}}, "temperature"),
+        ({"models": ["sim-fast", "sim-slow"]}, "sim-slow"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_and_exits_2(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], words: str
+):
+    assert run(folder, **change) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_bad_row_is_named_by_its_line(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "cases.csv").write_text(f"{CSV}the moon,containz: e\n")
+    assert run(folder) == 2
+    assert "line 4" in capsys.readouterr().err
+
+
+def test_a_baseline_is_blessed_and_a_worse_prompt_is_caught(folder: Path, capsys: pytest.CaptureFixture[str]):
+    rows = "".join(f"place {at},contains: place\n" for at in range(40))
+    (folder / "cases.csv").write_text(f"topic,__expected\n{rows}")
+    gate = {"against": "main", "require": [{"not_worse_than_points": 2}]}
+    main(["eval", "run", written(folder, checks=[{"type": "word-count", "value": {"min": 1}}])])
+    capsys.readouterr()
+    main(["eval", "list"])
+    run_id = capsys.readouterr().out.split()[0]
+    assert main(["eval", "bless", run_id, "--as", "main"]) == 0
+
+    never = [{"type": "equals", "value": "never"}]
+    assert run(folder, checks=never, gate=gate) == 100
+    assert "points against main" in capsys.readouterr().out.splitlines()[-1]
+    assert run(folder, checks=never, gate=gate) == 100
+    assert "This is try 2 of a run whose gate failed" in capsys.readouterr().out
+
+
+def test_github_is_told(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
+    run(folder, "--github", checks=[{"type": "equals", "value": "never"}])
+
+    assert "::error title=Evaluation::2 of 2 answers failed a check" in capsys.readouterr().out
+    assert "❌ support" in (folder / "summary.md").read_text()
+
+
+def test_python_checks_run_only_where_they_are_allowed(folder: Path, capsys: pytest.CaptureFixture[str]):
+    checks = [{"type": "python", "value": "len(output) > 3 and context['vars']['topic'] in ('the sea', 'the sky')"}]
+    assert run(folder, checks=checks) == 1
+    assert "--allow-python" in capsys.readouterr().out
+    assert run(folder, "--allow-python", checks=checks) == 0
+
+
+def test_the_action_calls_the_command_with_what_it_was_given():
+    action = yaml.safe_load((ROOT / "deploy/github-action/action.yml").read_text())
+    script = action["runs"]["steps"][-1]["run"]
+    fake = "aimm() { printf '%s\\n' \"$@\"; return 100; }\n"
+    environ = {
+        "EVALUATION_FILE": "a b.eval.yaml", "EVALUATION_AGAINST": "main", "EVALUATION_LIMIT": "", "EVALUATION_JUNIT": "j.xml",
+        "GITHUB_OUTPUT": "/dev/null", "PATH": os.environ["PATH"],
+    }  # fmt: skip
+    done = subprocess.run(["bash", "-c", fake + script], env=environ, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 100, done.stderr
+    told = ["eval", "run", "a b.eval.yaml", "--yes", "--github", "--junit", "j.xml", "--against", "main"]
+    assert done.stdout.splitlines() == told
+
+
+# Programs
+
+
+def test_functions_are_contestants_and_checks(mm: ModelManager):
+    def is_polite(answer: str, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"score": float("please" in answer), "reason": f"about {variables['q']}"}
+
+    result = evaluate(
+        [{"q": "a", "expected": "A"}, {"q": "b", "expected": "B please"}],
+        {"upper": lambda row: row["q"].upper(), "polite": lambda row: f"{row['q'].upper()} please"},
+        [{"type": "starts-with", "value": "{{expected}}"}, is_polite],
+        manager=mm,
+    )
+
+    assert (result.pass_rate("upper"), result.pass_rate("polite")) == (0.0, 1.0)
+    assert result.answers[1, 1, 0] == "B please"
+    assert [score.reason for score in result.cells[0].scores if score.type == "python"] == ["about a"]
+    with pytest.raises(InvalidRequest, match="no contestant"):
+        result.pass_rate("nobody")
+
+
+def test_models_are_asked_a_text_with_variables(mm: ModelManager):
+    result = evaluate(
+        [{"topic": "the sea"}], ["sim-fast", "sim-careful"], [{"type": "contains", "value": "e"}],
+        prompt="Tell of {{topic}}.", limit_usd=1, manager=mm,
+    )  # fmt: skip
+    assert (result.pass_rate("prompt · sim-careful"), result.gate.exit_code) == (1.0, 0)
+    assert isinstance(result.run.spent_usd, Decimal)
+
+
+def test_a_file_is_a_test_of_pytest(folder: Path):
+    written(folder, checks=[{"type": "equals", "value": "never"}])
+    (folder / "test_it.py").write_text(
+        "def test_it(evaluate):\n"
+        "    assert evaluate([{'q': 'x'}], {'same': lambda row: 'x'}, [{'type': 'equals', 'value': 'x'}]).gate.exit_code == 0\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", str(folder), "--rootdir", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=folder)
+
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 of 2 answers failed a check" in done.stdout
+
+
+def test_a_worker_takes_part_in_a_run_of_another_process(open_manager: Open, postgres_url: str):
+    environ = {**os.environ, "DATABASE_URL": postgres_url, "AIMM_SIMULATED_SPEED": "0"}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "core.cli.__main__", "worker"], env=environ, stderr=subprocess.PIPE
+    )
+    try:
+        assert worker.stderr is not None
+        assert b"working on" in worker.stderr.readline()
+        mm = open_manager(postgres_url, takes_up=False)
+        run_id = mm.evaluations.start(plan(mm, 440, contestant()))
+        assert mm.evaluations.wait(run_id, 90).status == "finished"
+        assert len({call.ref_part for call in mm.log.by_ref(run_id)}) == 440
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+
+
+def test_a_dataset_that_a_run_needs_is_kept(mm: ModelManager):
+    ended(mm, plan(mm, 2, contestant()))
+    with pytest.raises(Conflict, match="the evaluation 'suite'"):
+        mm.datasets.delete("cases")
