@@ -131,8 +131,8 @@ def test_github_is_told(folder: Path, capsys: pytest.CaptureFixture[str], monkey
 
 def test_python_checks_run_only_where_they_are_allowed(folder: Path, capsys: pytest.CaptureFixture[str]):
     checks = [{"type": "python", "value": "len(output) > 3 and context['vars']['topic'] in ('the sea', 'the sky')"}]
-    assert run(folder, checks=checks) == 1
-    assert "--allow-python" in capsys.readouterr().out
+    assert run(folder, checks=checks) == 2
+    assert "--allow-python" in capsys.readouterr().err
     assert run(folder, "--allow-python", checks=checks) == 0
 
 
