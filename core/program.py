@@ -69,7 +69,7 @@ def evaluate(  # noqa: PLR0913 - an evaluation with its rules
     Args:
         data: Rows as mappings of variables (`expected`: the answer that is hoped for), a file, or a dataset (`faq@3`).
         contestants: Models, or functions by name: each is given an item's variables and says a text.
-        checks: `{"type": …, "value": …}`, or functions of (answer, variables) that say a bool, a score or a mapping.
+        checks: `{"type": …, "value": …}`, or functions of (answer, variables) that say a bool, a score, a mapping.
         prompt: For models: a version (`support@live`), a file, or a text with {{variables}}; empty = the rows bring
             their turns.
         repeat: Answers to each item.

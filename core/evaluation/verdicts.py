@@ -80,7 +80,7 @@ class VerdictService:
         )
 
     def read(self, run: EvaluationRun, *, with_scores: bool = False) -> Mapping[int, Sequence[Cell]]:
-        """The cells of each contestant with what figures are made of, without texts. with_scores: For checks' metrics."""
+        """The cells of each contestant without texts. with_scores: Those of checks too, for their metrics."""
         found: dict[int, list[Cell]] = {contestant.position: [] for contestant in run.plan.contestants}
         for cell in self._readings.cells(run.id, tuple(found), with_scores=with_scores):
             found[cell.contestant].append(cell)
