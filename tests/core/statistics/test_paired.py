@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, permutation_test, ttest_rel
+from scipy.stats import binomtest, permutation_test, ttest_rel, wilcoxon
 
 from core.statistics import gate, paired
 from core.statistics.multiplicity import benjamini_hochberg, holm
@@ -89,6 +89,22 @@ def test_the_t_test_agrees_with_scipy(pairs: list[tuple[float, float]]):
     found = paired.paired_t(baseline, candidate)
 
     assert tuple(found) == pytest.approx((expected.statistic, expected.pvalue, worse.pvalue), rel=1e-6, abs=1e-9)
+
+
+def test_the_second_views_agree_with_scipy_and_with_the_truth():
+    rng = np.random.default_rng(3)
+    baseline = rng.lognormal(size=300)
+    candidate = baseline * rng.lognormal(0.2, 0.3, size=300)
+
+    found = paired.wilcoxon(baseline, candidate)
+    ratio = paired.bootstrap_interval(baseline, candidate, lambda a, b: b.mean() / a.mean())
+
+    assert found.p_value == pytest.approx(wilcoxon(candidate - baseline).pvalue)
+    assert found.p_worse > 0.99
+    assert ratio.lower < np.exp(0.2 + 0.3**2 / 2) < ratio.upper
+    assert ratio == paired.bootstrap_interval(baseline, candidate, lambda a, b: b.mean() / a.mean())
+    assert paired.wilcoxon([1.0, 0.0], [1.0, 0.0]).p_value == 1.0
+    assert not paired.bootstrap_interval([1.0] * 5, [1.0] * 5, lambda a, b: b.mean() - a.mean()).is_finite
 
 
 def test_items_weigh_the_same_however_often_they_were_asked():
