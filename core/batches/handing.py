@@ -18,7 +18,7 @@ from core.budgets.ledger import Ledger
 from core.calls.call import Call
 from core.domain.batches.batch import Batch, BatchError, BatchLine
 from core.domain.generation import Generation
-from core.errors import AimmError, InvalidRequest
+from core.errors import AimmError, DatabaseUnavailable, InvalidRequest
 from core.providers.batches import UNANSWERED, BatchApi, LineResult, VendorBatch
 from core.providers.http.errors import UNREADABLE
 from core.providers.http.given import Replay
@@ -93,7 +93,8 @@ class BatchHander:
             Closing
         """
         batch = taken.batch
-        _, api, _ = await self._calls.batched_by(batch.vendor_model)
+        while (api := await self._api(batch)) is None:
+            await self._pause(PAUSE_S)
         of = _Handed(batch=batch, start=taken.start, reader=taken.reader, api=api)
         try:
             if (found := await self._created(of)) and (ended := await self._awaited(of, found)):
@@ -107,6 +108,15 @@ class BatchHander:
             await self._write(partial(self._store.drop_lines, batch_id=batch.id))
             await self._note(of, errors=errors_to_json(errors))  # which fail it in the end
         return True
+
+    async def _api(self, batch: Batch) -> BatchApi | None:
+        """The batches of its vendor; None = that has no key just now, and there are results to come. Raises: AimmError"""
+        try:
+            return (await self._calls.batched_by(batch.vendor_model))[1]
+        except AimmError:
+            if not batch.vendor_id or clock.now() > batch.expires_at:
+                raise
+            return None
 
     # Creation
 
@@ -253,10 +263,21 @@ class BatchHander:
                 message = result.message or "The vendor did not answer it, and does not say why."
                 await self._unanswered(batch, line, result.code or "vendor_error", message)
             return
+        try:
+            await self._record(of, line, Replay(result.status, result.raw))
+        except DatabaseUnavailable:
+            raise
+        except AimmError as error:  # such as an alias that is gone by now
+            logger.warning("a result of %s could not be recorded: %s", batch.vendor_id, error.code)
+            await self._asker.refuse(of, line, error)
+
+    async def _record(self, of: _Handed, line: BatchLine, answer: Replay) -> None:
+        batch = of.batch
         key, [body] = await asyncio.to_thread(self._asker.read, batch, [line])
         asked = await of.reader.read(batch.endpoint, body, key, batch.headers)
-        # It has been asked, whatever its key may do by now.
-        origin = replace(origin_of(asked.origin, batch, line, key), is_permitted=True, is_batched=True)
+        # It has been asked, whatever its key may do and its caller may spend by now.
+        origin = origin_of(asked.origin, batch, line, key)
+        origin = replace(origin, is_permitted=True, is_batched=True, cap_usd=None)
 
         def record(call: Call, generation: Generation) -> Work:
             def work(connection: Connection) -> None:
@@ -266,7 +287,6 @@ class BatchHander:
 
             return work
 
-        answer = Replay(result.status, result.raw)
         call = await self._calls.record_batched(asked, origin, batch.vendor_model, answer, record)
         await asked.keep(call.result(0), call)
 

@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from core import clock
+from core.domain.experiment import Target
 from core.domain.generation import Generation
 from tests.api.gateway.test_batches import CHAT, COST, WORST, begun, ended, line, results
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway, until
@@ -265,6 +266,26 @@ def test_geminis_results_are_read_from_a_file_and_one_without_its_key_is_nobodys
 
     assert told(client, filed) == {"a": 200}
     assert told(client, keyless) == {"a": "batch_line_missing", "b": 200}
+
+
+def test_what_was_asked_is_recorded_whatever_has_changed_since(served: Running):
+    key, secret = served.mm.keys.create("revoked soon", scopes=["call"])
+    served.mm.aliases.set("passing", Target(model=GPT, system="Be brief."))
+    served.vendor.batches.holds = True
+    batch = begun(served.client(secret), line("a", model="passing"), extra_headers={"x-aimm-cap-usd": "0.2"})
+    assert until(lambda: served.vendor.batches.n_created == 1)
+    served.mm.aliases.set("passing", Target(model="sim-fast", system="Be long."))
+    served.mm.keys.revoke(key.id)
+    served.vendor.batches.holds = False
+
+    batch = ended(served.client(), batch.id)
+    served.mm.aliases.remove("passing")
+
+    [call] = calls(served, batch)
+    assert (batch.status, told(served.client(), batch)) == ("completed", {"a": 200})
+    assert (call.request_model, call.key_id, call.cost_usd) == (GPT, key.id, COST / 2)
+    [asked] = served.vendor.batches.asked
+    assert asked["messages"][0] == {"role": "system", "content": "Be brief."}
 
 
 def test_the_log_of_a_batched_line_is_that_of_a_call(client: openai.OpenAI, served: Running):
