@@ -123,6 +123,16 @@ def test_who_names_a_model_beside_a_prompt_is_answered_by_it(served: Running, gr
     assert [turn.text for turn in served.row().messages] == ["Greet Ann.", "And Bob."]
 
 
+def test_calls_of_tools_in_the_input_come_too(served: Running, greeting: str):
+    items = [
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+        {"type": "function_call", "call_id": "c1", "name": "look_up", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "found"},
+    ]
+    assert by_responses(served, greeting, VARIABLES, input=items).status == 200
+    assert [turn["role"] for turn in sent(served)["messages"]] == ["system", "user", "assistant", "tool"]
+
+
 def test_a_prompt_of_openais_own_goes_to_openai(served: Running):
     body = {"model": GPT, "prompt": {"id": "pmpt_1", "variables": {"a": "b"}}, "input": "x"}
 

@@ -259,6 +259,10 @@ def test_a_bad_object_is_named_by_its_line(lines: list[str], line: int, says: st
     assert problem.line == line and says in problem.text
 
 
+def test_the_last_line_needs_no_end_and_a_bare_return_ends_none():
+    assert variables(read(b'{"q": 1}\r\n\r\n{"q":\r2}', "jsonl")) == [{"q": 1}, {"q": 2}]
+
+
 def test_yaml_names_the_line_and_reads_its_types():
     data = b"# cases\n- vars: {q: a, n: 1}\n  assert:\n    - type: equals\n      value: '1'\n- vars:\n    assert: []\n"
 

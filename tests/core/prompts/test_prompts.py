@@ -39,6 +39,8 @@ def test_variables_are_named_once_in_their_order():
         ("{{user.name}} {{items.1}}", {"user": {"name": "Ann"}, "items": ["x", "y"]}, "Ann y"),
         ("{{user.name}}", {"user.name": "whole", "user": {"name": "part"}}, "whole"),
         ('{{"{{"}}x{{"}}"}}', {}, "{{x}}"),
+        ('{"book": "Tea",\n"author": {"name": "{{n}}"}}', {"n": "Alex"}, '{"book": "Tea",\n"author": {"name": "Alex"}}'),
+        ('Answer as {"a": ""}\n---\n{single} $x {% raw %}', {}, 'Answer as {"a": ""}\n---\n{single} $x {% raw %}'),
     ],
 )
 def test_values_are_put_in_once_and_as_they_are(template: str, values: dict[str, object], text: str):
