@@ -220,8 +220,8 @@ def _warnings(shape: Shape, layout: Layout, notes: _Notes, n_rows: int, n_withou
     if notes.unsupported:
         kinds = ", ".join(f"{kind} ({n:,})" for kind, n in notes.unsupported.most_common(5))
         yield f"Checks of these kinds are kept and cannot be made here: {kinds}."
-    if "__providerOutput" in layout.columns:
-        yield "__providerOutput is kept and not graded."
+    if kept := [name for name in ("__prefix", "__suffix", "__providerOutput") if name in layout.columns]:
+        yield f"{', '.join(kept)}: kept, and not applied."
 
 
 def _warnings_of_table(shape: Shape, layout: Layout, notes: _Notes) -> Iterator[str]:

@@ -150,7 +150,9 @@ def test_the_columns_of_promptfoo_say_how_to_grade():
         "c,,,,,,,,,\n"
     )
 
-    first, second, third = read(data.encode()).rows
+    preview = read(data.encode())
+    first, second, third = preview.rows
+    assert preview.warnings[-1] == "__prefix: kept, and not applied."
 
     assert first.checks == (
         {"type": "contains", "value": "x", "metric": "m"},

@@ -39,7 +39,11 @@ def test_variables_are_named_once_in_their_order():
         ("{{user.name}} {{items.1}}", {"user": {"name": "Ann"}, "items": ["x", "y"]}, "Ann y"),
         ("{{user.name}}", {"user.name": "whole", "user": {"name": "part"}}, "whole"),
         ('{{"{{"}}x{{"}}"}}', {}, "{{x}}"),
-        ('{"book": "Tea",\n"author": {"name": "{{n}}"}}', {"n": "Alex"}, '{"book": "Tea",\n"author": {"name": "Alex"}}'),
+        (
+            '{"book": "Tea",\n"author": {"name": "{{n}}"}}',
+            {"n": "Alex"},
+            '{"book": "Tea",\n"author": {"name": "Alex"}}',
+        ),
         ('Answer as {"a": ""}\n---\n{single} $x {% raw %}', {}, 'Answer as {"a": ""}\n---\n{single} $x {% raw %}'),
     ],
 )
