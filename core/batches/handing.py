@@ -110,7 +110,7 @@ class BatchHander:
         return True
 
     async def _api(self, batch: Batch) -> BatchApi | None:
-        """The batches of its vendor; None = that has no key just now, and there are results to come. Raises: AimmError"""
+        """The batches of its vendor; None = that has no key just now, and results are to come. Raises: AimmError"""
         try:
             return (await self._calls.batched_by(batch.vendor_model))[1]
         except AimmError:

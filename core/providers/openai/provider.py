@@ -204,6 +204,6 @@ class OpenAIProvider(Carried):
 
 
 def _keeps(request: Request, native: Native | None) -> tuple[bool, bool]:
-    """Whether the vendor's own events, and its own whole answer, are handed on to who speaks its wire."""
+    """(the vendor's own events, its own whole answer): whether they are handed on, to who speaks its wire."""
     is_passed = native is not None and to_unwrap(request, native) is None
     return is_passed and request.is_streamed, is_passed and not request.is_streamed
