@@ -292,6 +292,7 @@ def smallest_detectable_drop(n: int, discordance: float, *, significance: float 
     return math.inf if is_unseen(1.0) else _border(is_unseen, 0.0, 1.0)
 
 
+@lru_cache(maxsize=4096)
 def exact_detectable_drop(n: int, discordance: float, *, significance: float = 0.05, power: float = 0.8) -> float:
     """The same from the test itself, by enumeration: its steps matter where few items differ.
 
