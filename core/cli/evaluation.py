@@ -179,6 +179,10 @@ def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace) -> i
     tallies = evaluations.tallies(run.id)
     try:
         result = evaluations.verdicts.judge(run.id, against=args.against)
+        if plans := evaluations.verdicts.confirmations(run.id):
+            print("The gate failed; asking both sides again, three times.", file=sys.stderr)
+            again = [evaluations.wait(evaluations.start(plan)).id for plan in plans]
+            result = evaluations.verdicts.settle(run.id, again)
     except (InvalidRequest, NotFound) as error:
         result = GateResult(exit_code=ERROR, reason=error.text)
     print(as_text(table(run, tallies)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.domain.evaluation.prompt import PromptContent, PromptMessage, PromptVersion
-from core.domain.evaluation.run import DEFAULT_WIDTH, Contestant, Gate, Plan, Requirement, placed
+from core.domain.evaluation.run import DEFAULT_WIDTH, Contestant, Gate, Nightly, Plan, Requirement, placed
 from core.domain.generation import Parameters, named_parameters
 from core.errors import AimmError, InvalidRequest
 from core.formats import strict_json as json
@@ -203,11 +203,19 @@ def _gate(told: Any) -> Gate | None:
         require=tuple(requirement(each) for each in gate.get("require") or []),
         significance=_number(gate.get("significance", 0.05), "gate.significance") or 0.05,
         is_exact=bool(gate.get("exact", False)),
-        is_nightly=bool(gate.get("nightly", False)),
+        nightly=_nightly(gate.get("nightly", False)),
     )
     if not 0 < found.significance < 0.5:
         raise InvalidRequest(f"gate.significance == {found.significance}, must be above 0 and below 0.5")
     return found
+
+
+def _nightly(told: Any) -> Nightly:
+    if told in ("confirm", "looks"):
+        return told  # type: ignore[no-any-return]  # one of them
+    if told not in (True, False):
+        raise InvalidRequest(f"gate.nightly == {str(told)[:40]!r}, must be true, confirm or looks")
+    return "confirm" if told else ""
 
 
 def requirement(told: Mapping[str, Any]) -> Requirement:

@@ -82,7 +82,7 @@ def judge(
 def _results(
     run: EvaluationRun, gate: Gate, cells: Mapping[int, Sequence[Cell]], opponents: Opponents | None, n_looks: int
 ) -> tuple[RequirementResult, ...]:
-    significance = significance_at_look(n_looks, gate.significance) if gate.is_nightly else gate.significance
+    significance = significance_at_look(n_looks, gate.significance) if gate.nightly == "looks" else gate.significance
     asked = [
         (requirement, contestant)
         for requirement in gate.require

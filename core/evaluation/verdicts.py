@@ -5,9 +5,19 @@ from dataclasses import replace
 from datetime import datetime
 
 from core import clock
-from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, EvaluationRun, Gate, Requirement
+from core.domain.evaluation.run import (
+    MEASURED,
+    OVERALL,
+    Cell,
+    Contestant,
+    EvaluationRun,
+    Gate,
+    Plan,
+    Requirement,
+    placed,
+)
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.evaluation.gate import GateResult, Opponents, judge, to_dict
+from core.evaluation.gate import FAILED, OK, GateResult, Opponents, judge, to_dict
 from core.evaluation.verdict import Verdict, corrected, counterpart, metrics_of, verdict
 from core.formats import strict_json as json
 from core.runs.job import JobTools
@@ -18,6 +28,8 @@ from core.storage.evaluation.baselines import Baseline, BaselineStore
 from core.storage.evaluation.cells import CellStore
 from core.storage.evaluation.readings import ReadingStore
 from core.storage.evaluation.runs import RunStore
+
+CONFIRMING = 3  # answers to each item of a confirmation
 
 
 class VerdictService:
@@ -52,6 +64,41 @@ class VerdictService:
         result = judge(run, self._by_contestant(run), opponents, n_looks=n_looks)
         told = json.dumps(to_dict(result) | {"against": against})
         self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=told))
+        return result
+
+    def confirmations(self, run_id: str) -> list[Plan]:
+        """The plans that ask once more, fresh and three times, what failed a nightly gate: baseline and candidate.
+
+        None where the gate does not ask for it, or does not fail for being worse than a baseline.
+        """
+        run = self._get(run_id)
+        gate, against = run.plan.gate, str(run.judged.get("against", ""))
+        if gate is None or gate.nightly != "confirm" or run.judged.get("exit_code") != FAILED or not against:
+            return []
+        other, _ = self._opponent(against)
+        failed = {each["contestant"] for each in run.judged["requirements"] if each["state"] == "failed"}
+        plans = []
+        for contestant in run.plan.contestants:
+            baseline = counterpart(contestant, other.plan.contestants)
+            if contestant.position in failed and baseline is not None:
+                sides = placed([replace(baseline, name=against), contestant])
+                same = replace(run.plan, name=f"{run.plan.name}: confirmation"[:200], contestants=sides)
+                once = replace(gate, against="", nightly="")
+                plans.append(replace(same, repetitions=CONFIRMING, max_age_s=0, gate=once, first_try=""))
+        return plans
+
+    def settle(self, run_id: str, confirmations: Sequence[str]) -> GateResult:
+        """The gate's answer once what failed was asked again: red only if that failed too."""
+        results = [self.judge(each) for each in confirmations]
+        first = str(self._get(run_id).judged.get("reason", ""))
+        red = [each for each in results if each.exit_code]
+        said = "; ".join(each.reason for each in red or results)
+        lead = (
+            "Confirmed by asking both again, three times" if red else "Not confirmed by asking both again, three times"
+        )
+        result = GateResult(exit_code=red[0].exit_code if red else OK, reason=f"{lead}: {said} At first: {first}")
+        told = to_dict(result) | {"against": self._get(run_id).judged.get("against", ""), "runs": list(confirmations)}
+        self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=json.dumps(told)))
         return result
 
     def verdict(

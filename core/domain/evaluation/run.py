@@ -18,6 +18,7 @@ from core.formats.text import make_lists
 RunStatus = Literal["queued", "running", "paused", "stopped", "finished"]
 CellState = Literal["waiting", "running", "answered", "error", "skipped"]
 Outcome = Literal["pass", "fail", "unchecked", "error", "not_run"]
+Nightly = Literal["", "confirm", "looks"]
 Grading = Literal["", "pass", "fail", "unchecked", "error"]  # empty = the checks have not run
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "unchecked", "error", "not_run")
 MAX_CONTESTANTS, MAX_REPETITIONS, MAX_CELLS = 26, 100, 2_000_000
@@ -96,14 +97,15 @@ class Gate:
     against: A baseline's name or a run's id; empty = the run's first contestant.
     significance: One-sided, of each requirement that is tested.
     is_exact: McNemar's exact test instead of mid-p.
-    is_nightly: The run is looked at again and again against one baseline, so each look has less to spend.
+    nightly: For a run that is looked at again and again against one baseline: `confirm` = what fails is asked once more
+        at once, both sides and three times, and is red only if that fails too; `looks` = each look has less to spend.
     """
 
     against: str = ""
     require: tuple[Requirement, ...] = ()
     significance: float = 0.05
     is_exact: bool = False
-    is_nightly: bool = False
+    nightly: Nightly = ""
 
     def __post_init__(self) -> None:
         make_lists(self, "require")

@@ -177,7 +177,7 @@ def test_several_tests_share_the_error():
 
 
 def test_a_nightly_gate_spends_less_at_each_look():
-    gate = dataclasses.replace(NOT_WORSE, is_nightly=True)
+    gate = dataclasses.replace(NOT_WORSE, nightly="looks")
     held = {0: cells("p" * 60), 1: cells("p" * 54 + "f" * 6, contestant=1)}
     assert [judge(run(gate=gate), held, n_looks=n).exit_code for n in (1, 30)] == [100, 0]
 
