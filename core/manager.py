@@ -58,6 +58,7 @@ from core.storage.experiments.aliases import AliasStore
 from core.storage.money.spend_by import SpendByStore
 from core.telemetry.prometheus import PrometheusMetrics
 from core.telemetry.tracing import open_tracing
+from core.workflows.contestants import WorkflowContestants
 from core.workflows.service import WorkflowService
 
 BUSY_S = 60.0
@@ -169,6 +170,8 @@ class ModelManager(CallMethods):
             resolve=self.models.named,
             model=self.models.get,
             estimate=self.models.estimate,
+            default_model=self.models.default,
+            flows=WorkflowContestants(self.workflows),
         )
         self.evaluations = EvaluationService(tools, self.runs, self._loop, library)
         self.datasets.uses.append(self.evaluations.on_dataset)

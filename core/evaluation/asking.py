@@ -7,10 +7,11 @@ asked again; the checks run afterwards, and cost no call.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from core import clock
 from core.calls.call import Call
@@ -47,7 +48,8 @@ from core.storage.evaluation.shards import Shard
 LOOK_S = 0.5  # how soon it is seen that a run was stopped
 MAX_TRIES, MAX_WAITS = 3, 50  # of a cell whose vendor fails; of one whose vendor takes no more just now
 TAG = "evaluation"
-HERE = "function"  # the lane of functions of the caller's own
+HERE, FLOWS = "function", "workflow"  # the lanes of functions of the caller's own, and of workflows
+MAX_THREADS = 64  # that functions of the caller's own run in
 
 
 @dataclass(slots=True)
@@ -83,28 +85,46 @@ class Shift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A cell that can be asked. request: None = a function answers. worst: What it may cost, in nano-dollars."""
+    """A cell that can be asked.
+
+    request: None = a function or a workflow answers. begun: The run of a workflow that was begun before.
+    worst: What it may cost, in nano-dollars.
+    """
 
     place: Place
     row: DatasetRow
     request: Request | None
     n_tries: int = 0
+    begun: str = ""
     worst: int = 0
+
+
+class Flows(Protocol):
+    """The part of workflows that evaluations need."""
+
+    def begin(self, contestant: Contestant, row: DatasetRow, origin: Origin) -> str:
+        """Begin a run for a row; its id."""
+
+    def look(self, run_id: str) -> tuple[str, float, Decimal | None] | None:
+        """(output, seconds, cost) of a run; None = it goes on. Raises: AimmError: It failed."""
 
 
 class CellAsker:
     """Asks the cells of evaluation runs, on the core's loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - who answers, and what is kept of it
         self,
         tools: JobTools,
         runs: RunStore,
         cells: CellStore,
         grader: Grader,
         functions: Functions,
+        flows: "Flows",
         is_closing: threading.Event,
     ) -> None:
         """is_closing: Set when the process goes down."""
+        self._flows = flows
+        self._threads = ThreadPoolExecutor(MAX_THREADS, "aimm-function")
         self._tools = tools
         self._writer = tools.writer
         self._runs = runs
@@ -118,7 +138,7 @@ class CellAsker:
         """The contestants of a run by who answers."""
         found: dict[str, list[int]] = {}
         for each in run.plan.contestants:
-            vendor = HERE if each.function else vendor_of(each.asked or each.model)
+            vendor = HERE if each.function else FLOWS if each.workflow else vendor_of(each.asked or each.model)
             found.setdefault(vendor, []).append(each.position)
         width = run.plan.width
         paces = {vendor: self._paces.setdefault(vendor, Pace(width, width)) for vendor in found}
@@ -191,17 +211,17 @@ class CellAsker:
             if found or not waiting:
                 return found
 
-    def _prepared(self, shift: Shift, place: Place, n_tries: int) -> Ready | None:
+    def _prepared(self, shift: Shift, place: Place, n_tries: int, begun: str) -> Ready | None:
         contestant = shift.contestant(place)
         try:
             if problem := problem_of(shift.run.key_id, shift.key, clock.now()):
                 raise Conflict(problem)
             row = shift.rows.get(place[0])
-            request = None if contestant.function else request_of(contestant, row)
+            request = None if contestant.is_own else request_of(contestant, row)
         except AimmError as error:
             self._end_unasked(shift, place, error)
             return None
-        return Ready(place=place, row=row, request=request, n_tries=n_tries)
+        return Ready(place=place, row=row, request=request, n_tries=n_tries, begun=begun)
 
     async def _quoted(self, shift: Shift, ready: Ready) -> Ready | None:
         """The cell with the most that it may cost."""
@@ -228,8 +248,10 @@ class CellAsker:
 
     async def _cell(self, shift: Shift, lane: Lane, ready: Ready) -> None:
         """Ask one cell, write down what came of it, and grade it."""
-        if ready.request is None:
-            answer = await asyncio.to_thread(self._by_function, shift, ready)
+        if lane.vendor == FLOWS:
+            answer = await self._by_workflow(shift, ready)
+        elif ready.request is None:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._by_function, shift, ready)
         else:
             answer = await self._by_call(shift, lane, ready, ready.request)
         if answer is not None:
@@ -269,6 +291,31 @@ class CellAsker:
         except AimmError as error:
             self._failed(shift, ready, error)
             return None
+        self._answered(shift, ready, answer)
+        return answer
+
+    async def _by_workflow(self, shift: Shift, ready: Ready) -> Answer | None:
+        """The output of a workflow's run, which goes on by itself whatever becomes of this process."""
+        contestant = shift.contestant(ready.place)
+        try:
+            run_id = ready.begun
+            if not run_id:
+                run_id = await asyncio.to_thread(self._flows.begin, contestant, ready.row, self._origin(shift, ready))
+                note = partial(self._cells.begin_workflow, run_id=shift.run.id, place=ready.place, workflow_run=run_id)
+                await asyncio.wrap_future(self._writer.submit(note))
+            while (found := await asyncio.to_thread(self._flows.look, run_id)) is None:
+                if self._is_closing.is_set():
+                    return None
+                await asyncio.sleep(LOOK_S)
+        except AimmError as error:
+            await asyncio.to_thread(self._failed, shift, ready, error)
+            return None
+        answer = Answer(*found)
+        await asyncio.to_thread(self._answered, shift, ready, answer)
+        return answer
+
+    def _answered(self, shift: Shift, ready: Ready, answer: Answer) -> None:
+        """Write down an answer that no call of ours has."""
         values: dict[str, Any] = {
             "state": "answered", "output": answer.text, "latency_us": round((answer.latency_s or 0.0) * 1e6),
             "answered_at": clock.now_us(),
@@ -286,7 +333,6 @@ class CellAsker:
                 **values,
             )
         )
-        return answer
 
     def _recorder(self, shift: Shift, ready: Ready, handle: "Future[Call]") -> Callable[[Generation], Work]:
         def record(generation: Generation) -> Work:
@@ -402,9 +448,7 @@ class CellAsker:
     def _prepared_lost(self, shift: Shift, lost: Lost) -> Ready | None:
         try:
             row, contestant = shift.rows.get(lost.place[0]), shift.contestant(lost.place)
-            return Ready(
-                place=lost.place, row=row, request=None if contestant.function else request_of(contestant, row)
-            )
+            return Ready(place=lost.place, row=row, request=None if contestant.is_own else request_of(contestant, row))
         except AimmError:
             return None
 

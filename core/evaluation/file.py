@@ -19,11 +19,11 @@ from core.formats import yaml_text
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".yaml", ".yml")
 _KEYS = (
     "name", "description", "dataset", "prompts", "models", "workflows", "contestants", "parameters", "repeat", "checks",
-    "threshold", "spending_limit_usd", "concurrency", "reuse_days", "gate",
+    "threshold", "embedding_model", "spending_limit_usd", "concurrency", "reuse_days", "gate",
 )  # fmt: skip
 _GATE = ("against", "require", "significance", "exact", "nightly")
 _REQUIREMENT = ("metric", "not_worse_than_points", "not_below", "not_above", "strict")
-_CONTESTANT = ("name", "prompt", "model", "parameters")
+_CONTESTANT = ("name", "prompt", "model", "parameters", "workflow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ class EvaluationFile:
     width: int = DEFAULT_WIDTH
     max_age_s: int = 0
     gate: Gate | None = None
+    embedding_model: str = ""
 
 
 def read_file(
@@ -83,6 +84,7 @@ def read(
     prompts = [_prompt(each, folder, find_prompt) for each in _list(told.get("prompts"))]
     models = [str(each) for each in _list(told.get("models"))]
     named = [_contestant(each, folder, find_prompt) for each in _list(told.get("contestants"))]
+    named += [Contestant(position=0, workflow=str(each)) for each in _list(told.get("workflows"))]
     crossed = [
         Contestant(position=0, prompt=ref, content=content, model=model, parameters=shared)
         for ref, content in (prompts or [("", None)])
@@ -103,6 +105,7 @@ def read(
         width=_whole(told.get("concurrency", DEFAULT_WIDTH), "concurrency"),
         max_age_s=0 if reuse_days is None else round((_number(reuse_days, "reuse_days") or 0) * 86_400),
         gate=_gate(document.get("gate")),
+        embedding_model=str(told.get("embedding_model") or ""),
     )
 
 
@@ -139,6 +142,7 @@ def _contestant(told: Any, folder: Path | None, find_prompt: Callable[[str], Pro
         content=content,
         model=str(told.get("model") or (content.model if content else "")),
         parameters=_parameters(told.get("parameters"), "contestants.parameters"),
+        workflow=str(told.get("workflow") or ""),
     )
 
 
@@ -258,6 +262,7 @@ def plan_of(found: EvaluationFile, dataset: str, **changes: Any) -> Plan:
         width=found.width,
         max_age_s=found.max_age_s,
         gate=found.gate,
+        embedding_model=found.embedding_model,
     )
     return replace(plan, **changes)
 

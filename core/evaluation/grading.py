@@ -1,34 +1,79 @@
 """The grading of answers by checks, once they are on record and whenever somebody asks again: it costs no call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from core import checks
+from core.background import BackgroundLoop
+from core.calls.origin import Origin
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import CheckScore, EvaluationRun, Plan
+from core.domain.generation import Chunk, Generation, Request
+from core.domain.message import Message
+from core.errors import CapReached
 from core.evaluation.functions import Functions
 from core.evaluation.outcome import Answer
-from core.storage.engine.writer import Writer
+from core.formats.money import to_nano
+from core.runs.job import JobTools
+from core.storage.engine.writer import Work, Writer
 from core.storage.evaluation.cells import Place
 from core.storage.evaluation.grades import Graded, GradeStore
+from core.storage.evaluation.runs import reserve, spend
 
 REASON_CHARACTERS = 2000
 
 
-Embed = Callable[[list[str]], Sequence[Sequence[float]]]
+class Embedder:
+    """Asks for vectors by the door of all calls, and charges the run."""
+
+    def __init__(self, tools: JobTools, loop: BackgroundLoop) -> None:
+        self._tools = tools
+        self._loop = loop
+
+    def vectors(self, run: EvaluationRun, texts: list[str]) -> Sequence[Sequence[float]]:
+        """A vector for each text.
+
+        Raises:
+            AimmError: It cannot be asked, or not within the run's spending limit.
+        """
+        key = self._tools.key_of(run.key_id) if run.key_id else None
+        origin = Origin(
+            source="evaluation", ref_id=run.id, ref_part="checks", ref_name=f"evaluation:{run.plan.name}", key=key,
+            key_id=run.key_id, cache_s=0,
+        )  # fmt: skip
+        messages = tuple(Message("user", text) for text in texts)
+        request = Request(model=run.plan.embedding_model, messages=messages, operation="embeddings")
+        worst = 0
+        if run.plan.limit_usd is not None:
+            worst = self._loop.run(self._tools.calls.longest_cost(request, origin))
+            if not self._tools.writer.run(partial(reserve, run_id=run.id, worst=worst)):
+                raise CapReached("What is left of the spending limit does not pay the vectors.")
+        found: list[Sequence[float]] = []
+
+        def hear(chunk: Chunk | None) -> None:
+            found.extend(chunk.vectors if chunk is not None else ())
+
+        def record(generation: Generation) -> Work:
+            cost = None if generation.cost_usd is None else to_nano(generation.cost_usd)
+            return partial(spend, run_id=run.id, worst=worst, cost=cost)
+
+        call = self._tools.calls.submit(request, origin, on_chunk=hear, on_record=record)
+        call.answered(call.result())
+        return found
 
 
 class Grader:
     """Runs a plan's checks and writes their results down."""
 
     def __init__(
-        self, writer: Writer, grades: GradeStore, functions: Functions | None = None, embed: Embed | None = None
+        self, writer: Writer, grades: GradeStore, functions: Functions | None = None, embedder: Embedder | None = None
     ) -> None:
-        """functions: Those that check. embed: Gives vectors for texts; None = likeness cannot be checked."""
+        """functions: Those that check. embedder: None = likeness cannot be checked."""
         self._writer = writer
         self._functions = functions or Functions()
         self.store = grades
-        self._embed = embed
+        self._embedder = embedder
 
     def grade_cell(self, run: EvaluationRun, place: Place, row: DatasetRow, answer: Answer) -> None:
         graded = self.graded(run, place, row, answer)
@@ -48,7 +93,7 @@ class Grader:
             cost_usd=None if answer.cost_usd is None else float(answer.cost_usd),
             finish_reason=answer.finish_reason or None,
             tool_calls=[{"name": each.name, "arguments": each.arguments} for each in answer.tool_calls],
-            embed=self._embed,
+            embed=self._embed_for(run),
             allow_python=run.plan.allows_python,
         )
         scores = tuple(
@@ -63,6 +108,9 @@ class Grader:
             for each in grade.components
         )
         return Graded(place, "error" if grade.is_error else "pass" if grade.passed else "fail", grade.score, scores)
+
+    def _embed_for(self, run: EvaluationRun) -> Callable[[list[str]], Sequence[Sequence[float]]] | None:
+        return partial(self._embedder.vectors, run) if self._embedder is not None and run.plan.embedding_model else None
 
 
 def test_of(plan: Plan, row: DatasetRow) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def cost_range(
     Raises:
         InvalidRequest: A row of the sample cannot be asked.
     """
-    if contestant.function:
+    if contestant.is_own:
         return CostRange(
             contestant=contestant.position, n_cells=n_cells, low_usd=None, expected_usd=None, high_usd=None
         )

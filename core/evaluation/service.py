@@ -34,10 +34,10 @@ from core.domain.evaluation.run import (
 from core.domain.generation import Model, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest
-from core.evaluation.asking import CellAsker
+from core.evaluation.asking import CellAsker, Flows
 from core.evaluation.functions import OWN, Answering, Functions
 from core.evaluation.gate import FAILED
-from core.evaluation.grading import Embed, Grader
+from core.evaluation.grading import Embedder, Grader
 from core.evaluation.job import EvaluationJob, ReadRows
 from core.evaluation.requests import CostRange, cost_range, sampled
 from core.evaluation.verdicts import VerdictService
@@ -73,12 +73,12 @@ class Library:
     resolve: Callable[[Candidate], Candidate]
     model: Callable[[str], Model]
     estimate: Callable[[Request], Estimate]
+    default_model: Callable[[], str]
+    flows: Flows
 
 
 class EvaluationService:
-    def __init__(
-        self, tools: JobTools, engine: RunEngine, loop: BackgroundLoop, library: Library, *, embed: Embed | None = None
-    ) -> None:
+    def __init__(self, tools: JobTools, engine: RunEngine, loop: BackgroundLoop, library: Library) -> None:
         self._tools = tools
         self._writer = tools.writer
         self._engine = engine
@@ -89,8 +89,8 @@ class EvaluationService:
         self._grades = GradeStore(tools.database)
         self._functions = Functions()
         self._shares = not tools.database.is_sqlite
-        grader = Grader(tools.writer, self._grades, self._functions, embed)
-        asker = CellAsker(tools, self._runs, self._cells, grader, self._functions, engine.is_closing)
+        grader = Grader(tools.writer, self._grades, self._functions, Embedder(tools, loop))
+        asker = CellAsker(tools, self._runs, self._cells, grader, self._functions, library.flows, engine.is_closing)
         self.verdicts = VerdictService(tools, self._runs, self._cells, self.get)
         self.job = EvaluationJob(
             tools,
@@ -311,13 +311,21 @@ class EvaluationService:
         if plan.limit_usd is not None:
             checked_cap(plan.limit_usd)
         _check_checks(plan)
-        asked = [each.model for each in plan.contestants if not each.function]
+        if plan.limit_usd is not None and any(each.workflow for each in plan.contestants):
+            raise InvalidRequest(
+                "The cost of a workflow is not known before it runs, so no spending limit can be kept."
+            )
+        asked = [each.model for each in plan.contestants if not each.is_own]
         self._tools.calls.check_models(origin, *asked)
         return replace(plan, contestants=placed([self._resolved(each) for each in plan.contestants]))
 
     def _resolved(self, contestant: Contestant) -> Contestant:
         if contestant.function:
             return contestant
+        if contestant.workflow:
+            return replace(
+                contestant, asked=self._library.model(contestant.model or self._library.default_model()).name
+            )
         found = self._library.resolve(Candidate(position=0, model=contestant.model, parameters=contestant.parameters))
         content = contestant.content
         if found.system and (content is None or all(message.role != "system" for message in content.messages)):
@@ -374,7 +382,7 @@ class EvaluationService:
                         yield {
                             "run_id": run.id, "item": item, "contestant": contestant.position,
                             "repetition": repetition, "row_id": row_id, "shard_id": f"{run.id}/{at}",
-                            "work": "" if contestant.function else work_of(contestant, row_id, repetition),
+                            "work": "" if contestant.is_own else work_of(contestant, row_id, repetition),
                         }  # fmt: skip
 
     def _red_before(self, plan: Plan) -> EvaluationRun | None:

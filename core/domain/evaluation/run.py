@@ -49,6 +49,11 @@ class Contestant:
     name: str = ""
 
     @property
+    def is_own(self) -> bool:
+        """True where no model is asked directly: a function or a workflow answers."""
+        return bool(self.function or self.workflow)
+
+    @property
     def letter(self) -> str:
         return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[self.position]
 
@@ -121,6 +126,7 @@ class Plan:
     limit_usd: What the run may cost; it pauses before it would cost more.
     width: Calls at the same time, of each vendor.
     max_age_s: How old an identical cell may be whose answer is taken over; 0 = none is.
+    embedding_model: The model whose vectors checks of likeness compare; empty = such checks cannot be made.
     allows_python: Whether checks may be Python of the file's author.
     first_try: The run that this one repeats after its gate failed; empty = it repeats none.
     """
@@ -135,6 +141,7 @@ class Plan:
     width: int = DEFAULT_WIDTH
     max_age_s: int = 0
     gate: Gate | None = None
+    embedding_model: str = ""
     allows_python: bool = False
     first_try: str = ""
 

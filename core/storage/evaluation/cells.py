@@ -42,6 +42,14 @@ class Claimed(NamedTuple):
     is_idle: bool = False
 
 
+class Waiting(NamedTuple):
+    """A cell that is still to be asked. n_tries: How often it was. begun: The run of a workflow that answers it."""
+
+    place: Place
+    n_tries: int
+    begun: str
+
+
 class Lost(NamedTuple):
     """A cell that an earlier start asked and did not end."""
 
@@ -57,15 +65,15 @@ class CellStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def waiting(self, shard_id: str, run_id: str, contestants: Sequence[int], limit: int) -> list[tuple[Place, int]]:
-        """Cells that are still to be asked, with how often they were, in order."""
+    def waiting(self, shard_id: str, run_id: str, contestants: Sequence[int], limit: int) -> list[Waiting]:
+        """Cells that are still to be asked, in order."""
         statement = (
-            select(_c.item, _c.contestant, _c.repetition, _c.n_tries)
+            select(_c.item, _c.contestant, _c.repetition, _c.n_tries, _c.generation_id)
             .where(_c.run_id == run_id, _c.state == "waiting", _c.contestant.in_(contestants), _c.shard_id == shard_id)
             .order_by(_c.item, _c.repetition, _c.contestant)
             .limit(limit)
         )
-        return [((row[0], row[1], row[2]), row[3]) for row in self._database.rows(statement)]
+        return [Waiting((row[0], row[1], row[2]), row[3], row[4]) for row in self._database.rows(statement)]
 
     def lost(self, shard_id: str, run_id: str, start: int) -> list[Lost]:
         statement = select(
@@ -181,6 +189,12 @@ class CellStore:
             return False
         spend(connection, run_id, worst=worst, cost=cost, is_asked=is_asked)
         return True
+
+    @staticmethod
+    def begin_workflow(connection: Connection, run_id: str, place: Place, workflow_run: str) -> None:
+        """Note the run of a workflow that answers a cell, so that whoever takes the cell up waits for that one."""
+        statement = update(evaluation_cells).where(*at_place(run_id, place, "running"))
+        connection.execute(statement.values(generation_id=workflow_run))
 
     @staticmethod
     def fill(connection: Connection, run_id: str, place: Place, **values: Any) -> bool:

@@ -89,6 +89,13 @@ class RunStore:
         connection.execute(delete(evaluations).where(_e.id == run_id))
 
 
+def reserve(connection: Connection, run_id: str, worst: int) -> bool:
+    """Set aside what a call may cost at worst, where the run's limit still pays it."""
+    fits = _e.spent_nano_usd + _e.reserved_nano_usd + worst <= func.coalesce(_e.limit_nano_usd, 2**62)
+    statement = update(evaluations).where(_e.id == run_id, fits).values(reserved_nano_usd=_e.reserved_nano_usd + worst)
+    return connection.execute(statement).rowcount > 0
+
+
 def spend(connection: Connection, run_id: str, *, worst: int, cost: int | None, is_asked: bool = True) -> None:
     """Charge a call to its run and give back what was reserved for it. cost: None = not known."""
     connection.execute(

@@ -15,6 +15,7 @@ import yaml
 
 from core import Conflict, InvalidRequest, ModelManager, evaluate
 from core.cli.__main__ import main
+from core.demo.evaluations import ROWS, VERSIONS
 from tests.conftest import ROOT, Open
 from tests.core.evaluation.made import contestant, ended, plan
 
@@ -215,3 +216,28 @@ def test_a_dataset_that_a_run_needs_is_kept(mm: ModelManager):
     ended(mm, plan(mm, 2, contestant()))
     with pytest.raises(Conflict, match="the evaluation 'suite'"):
         mm.datasets.delete("cases")
+
+
+@pytest.mark.parametrize(
+    ("model", "exit_code", "words"), [("sim-fast", 100, "Confirmed"), ("sim-balanced", 0, "Not confirmed")]
+)
+def test_a_nightly_gate_asks_again_before_it_is_red(
+    folder: Path, capsys: pytest.CaptureFixture[str], model: str, exit_code: int, words: str
+):
+    """The cheaper model is worse; the same one had bad luck with the checks of one night."""
+    with ModelManager.open() as mm:
+        mm.datasets.save("tickets", ROWS)
+        for content in VERSIONS:
+            mm.prompts.save("triage", content)
+    right = [{"type": "equals", "value": "{{expected}}"}]
+    same = {"dataset": "tickets", "prompts": ["triage@2"]}
+    run(folder, **same, models=["sim-balanced"], checks=right)
+    main(["eval", "list"])
+    run_id = capsys.readouterr().out.splitlines()[-1].split()[0]
+    main(["eval", "bless", run_id, "--as", "main"])
+    gate = {"against": "main", "nightly": True, "require": [{"not_worse_than_points": 2}]}
+    if model == "sim-balanced":
+        right = [{"type": "equals", "value": "never"}]
+
+    assert run(folder, **same, models=[model], checks=right, gate=gate) == exit_code
+    assert capsys.readouterr().out.splitlines()[-1].startswith(words)

@@ -224,3 +224,30 @@ def test_two_processes_share_a_run_on_postgresql(open_manager: Open, postgres_ur
     assert set(answered(first, run_id).values()) == {1}
     assert len(answered(first, run_id)) == 1200
     assert run.spent_usd == logged_usd(second, run_id)
+
+
+def test_likeness_is_checked_by_vectors_that_the_run_pays(mm: ModelManager):
+    checks = ({"type": "similar", "value": "the sea", "threshold": -1, "metric": "like"},)
+    run_id = ended(mm, plan(mm, 3, contestant(), checks=checks, embedding_model="sim-fast", limit_usd=Decimal(1)))
+
+    run = mm.evaluations.get(run_id)
+    assert outcomes(mm, run_id) == [{"pass": 3}]
+    assert Counter(call.ref_part == "checks" for call in mm.log.by_ref(run_id)) == Counter({True: 3, False: 3})
+    assert run.spent_usd == logged_usd(mm, run_id)
+    without = ended(mm, plan(mm, 3, contestant(), checks=checks))
+    assert outcomes(mm, without) == [{"error": 3}]
+
+
+def test_a_workflow_is_a_contestant(mm: ModelManager):
+    data = [DatasetRow(variables={"input": f"Good morning {at}", "target_language": "German"}) for at in range(3)]
+    flow = Contestant(position=0, workflow="translation", model="sim-fast")
+    run_id = ended(mm, plan(mm, 0, flow, data=data))
+
+    assert outcomes(mm, run_id) == [{"pass": 3}]
+    first = cell(mm, run_id, 0, 0, 0)
+    assert mm.workflows.run(first.generation_id).final_output == mm.evaluations.answers([first])[0, 0, 0]
+    assert mm.evaluations.get(run_id).spent_usd == sum(
+        (mm.workflows.run(each.generation_id).total_cost_usd or 0 for each in mm.evaluations.cells(run_id)), Decimal(0)
+    )
+    with pytest.raises(InvalidRequest, match="no spending limit"):
+        mm.evaluations.start(plan(mm, 0, flow, data=data, limit_usd=Decimal(1)))
