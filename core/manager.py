@@ -181,7 +181,11 @@ class ModelManager(CallMethods):
         self.experiments.open()
         exists, tell = self.models.exists, self.alerts.outbox.tell
         self.aliases = AliasService(*self._db, self.experiments, self.traffic, exists, tell)
-        self.prompts.uses.append(self.aliases.with_prompt)
+        self.prompts.uses += [
+            self.aliases.with_prompt,
+            self.traffic.with_prompt,
+            self.workflows.definitions.with_prompt,
+        ]
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
         self.feedback = FeedbackService(*self._db, self.log, keeps_text=keeps_text)
         self.demo = Demo(*self._db)

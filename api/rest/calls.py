@@ -27,7 +27,9 @@ generation_view = View(
 async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str, Any]:
     request = await asyncio.to_thread(mm.request, **body.request())
     cap = None if body.max_cost_usd is None else checked_cap(Decimal(str(body.max_cost_usd)))
-    origin = Origin(source="api", key=key, user_id=body.user, tags=tuple(body.tags), cap_usd=cap)
+    origin = Origin(
+        source="api", key=key, user_id=body.user, tags=tuple(body.tags), cap_usd=cap, variables=body.variables
+    )
     g = await mm.agenerate(request, origin)
     return {"status": "success" if g.status == "ok" else g.status, **generation_view(g)}
 

@@ -55,10 +55,11 @@ class Generate(Body):
     user: str = Field(default="", max_length=500, description="Who asks; for spend and budgets by user.")
     tags: list[str] = Field(default_factory=list, max_length=10, description="For spend and budgets by tag.")
     max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on this call; it is kept by max_tokens.")
+    variables: dict[str, Any] = Field(default_factory=dict, description="Of a prompt, where `model` is prompt:NAME.")
 
     def request(self) -> dict[str, Any]:
         """The part of it that asks the model."""
-        return self.model_dump(exclude={"user", "tags", "max_cost_usd"}, exclude_none=True)
+        return self.model_dump(exclude={"user", "tags", "max_cost_usd", "variables"}, exclude_none=True)
 
 
 class RunWorkflow(Body):
@@ -212,6 +213,8 @@ class SetAlias(Body):
     fallbacks: list[Name] = Field(default_factory=list, max_length=5, description="Models that answer where it fails.")
     cache_s: CacheSeconds | None = None
     note: str = Field(default="", max_length=500)
+    author: str = Field(default="", max_length=200)
+    run_id: str = Field(default="", max_length=80, description="The evaluation that justifies it.")
 
 
 class PriceRow(Body):

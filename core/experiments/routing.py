@@ -19,7 +19,7 @@ from core.domain.generation import Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import find_variant
-from core.formats.names import PROMPT, ref_in
+from core.formats.names import PROMPT, ref_in, split_ref
 from core.formats.text import is_storable
 from core.keys.rules import check_model
 from core.prompts.rendering import put_before
@@ -197,6 +197,11 @@ class TrafficRouter:
             version, request, origin.variables, model=model or version.content.model or self._default_model()
         )
         return made, replace(origin, prompt_version=version.ref)
+
+    def with_prompt(self, name: str) -> list[str]:
+        """The running experiments that ask a prompt, in words."""
+        found = [(e.name, v.prompt_version) for e in self.running() for v in e.variants]
+        return [f"the experiment {each!r}" for each, version in found if split_ref(ref_in(version))[0] == name]
 
     def pinned(self, prompt_version: str) -> str:
         """The version that a reference stands for today, by its number; another text stays. Raises: NotFound"""

@@ -7,6 +7,7 @@ from core import clock
 from core.domain.generation import Model
 from core.domain.workflow import Workflow
 from core.errors import AimmError, InvalidRequest, NotFound
+from core.formats.names import ref_in, split_ref
 from core.storage.engine.writer import Writer
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
@@ -20,6 +21,12 @@ class WorkflowDefinitions:
         self._store = store
         self._writer = writer
         self._resolve = resolve
+
+    def with_prompt(self, name: str) -> list[str]:
+        """The workflows that have a step with a prompt, in words."""
+        asked = [(each.name, ref_in(step.system or "")) for each in self.all().values() for step in each.steps]
+        mine = dict.fromkeys(workflow for workflow, ref in asked if split_ref(ref)[0] == name)
+        return [f"the workflow {workflow}" for workflow in mine]
 
     def all(self) -> dict[str, Workflow]:
         """All workflows by name: the built-in ones, over them the team's files, and over these what users saved.

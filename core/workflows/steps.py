@@ -12,6 +12,7 @@ from core.domain.workflow import AWAITS, Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
 from core.formats import strict_json as json
 from core.formats.money import to_nano
+from core.formats.names import PROMPT, ref_in
 from core.keys.rules import problem_of
 from core.runs.job import Closing, JobTools
 from core.storage.engine.writer import Work
@@ -99,7 +100,13 @@ class StepRunner:
     ) -> tuple[StepStatus, str, bool]:
         """Give what the step came to, why it failed, and whether there was an answer at all."""
         model, prompt, system = sent
-        request = Request(model=model, messages=(Message("user", prompt),), system=system, parameters=step.parameters)
+        of_prompt = ref_in(system or "")  # in the place of a system text; the step's own model answers
+        request = Request(
+            model=f"{PROMPT}{of_prompt}" if of_prompt else model,
+            messages=(Message("user", prompt),),
+            system=None if of_prompt else system,
+            parameters=step.parameters,
+        )
         key, now = self._key_of(run.key_id), self._store.run(run.id)
         if problem := problem_of(run.key_id, key, clock.now()):
             return "failed", problem, False
@@ -111,6 +118,8 @@ class StepRunner:
             cap_usd=None if now is None else now.left_of_cap_usd,
             key=key,
             is_permitted=run.source == "experiment",  # its key was judged by the experiment's name
+            variables=_variables(run) if of_prompt else {},
+            prompt_model=model if of_prompt else "",
         )
         verdict: list[tuple[StepStatus, str, bool]] = []
 
@@ -190,3 +199,10 @@ def strip_fence(text: str) -> str:
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         return text.split("\n", 1)[1].rsplit("```", 1)[0].strip()
     return text
+
+
+def _variables(run: WorkflowRun) -> dict[str, str]:
+    """The values by which a prompt of a step is filled: the names that its own template has, and the bare ones."""
+    found = {name: value for name, value in run.inputs.items() if name}
+    found |= {f"input.{name}": value for name, value in found.items()} | {"input": run.inputs.get("", "")}
+    return found | {f"steps.{row.step}.output": row.output for row in run.steps}

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import Metrics, clock
+from core.domain.experiment import AliasChange
 from core.domain.generation import Model
 from core.vendors import VENDORS
 from dashboard import formatting
@@ -39,6 +40,31 @@ def by_name() -> dict[str, Model]:
 @st.cache_data(ttl=3, show_spinner=False)
 def default() -> str:
     return manager().models.default()
+
+
+def alias_changes() -> pd.DataFrame:
+    """A row a target of each alias, today's first."""
+    found: list[tuple[AliasChange, bool]] = []
+    for alias in manager().aliases.all():
+        changes = manager().aliases.targets(alias.name)
+        if not changes:  # it was set before targets were kept
+            changes = [AliasChange(name=alias.name, target=alias.target, changed_at=alias.changed_at, note=alias.note)]
+        found += [(change, n == 0) for n, change in enumerate(changes)]
+    return pd.DataFrame(
+        [
+            {
+                "alias": change.name,
+                "model": change.target.model,
+                "prompt": change.target.prompt_version or None,
+                "note": change.note or None,
+                "author": change.author or None,
+                "run": change.run_id or None,
+                "time": change.changed_at,
+                "is now": is_now,
+            }
+            for change, is_now in found
+        ]
+    )
 
 
 @st.cache_data(ttl=3, show_spinner=False)

@@ -49,7 +49,21 @@ def show() -> None:
     if at is not None:
         address.put("model_of", at)
     st.caption(_CAPTION)
+    _aliases()
     dialog()
+
+
+def _aliases() -> None:
+    """The aliases, and what each stood for before."""
+    changes = models.alias_changes()
+    if changes.empty:
+        return
+    st.subheader("Aliases", anchor=False)
+    config = {"time": tables.TIME | {"label": "Since"}, "is now": None}
+    tables.show(changes[changes["is now"]], column_config=config, placeholder=formatting.UNKNOWN)
+    if not changes["is now"].all():
+        with st.expander("What they stood for before"):
+            tables.show(changes[~changes["is now"]], column_config=config, placeholder=formatting.UNKNOWN)
 
 
 def dialog() -> None:

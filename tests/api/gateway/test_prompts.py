@@ -9,7 +9,9 @@ from core.domain.evaluation.prompt import PromptContent, PromptMessage
 from core.domain.experiment import Target, Variant
 from core.domain.generation import Parameters
 from core.domain.message import Tool
+from core.domain.workflow import Step, Workflow
 from core.errors import Conflict, InvalidRequest, NotFound
+from core.workflows.spec import to_yaml
 from tests.api.gateway.test_translation import sent
 from tests.builders import CLAUDE, FLASH, GPT, Running
 
@@ -191,6 +193,8 @@ def test_variants_of_an_experiment_are_pinned_to_versions(served: Running, greet
     found = {(row.prompt_version, row.messages[0].text) for row in served.rows()[:12]}
     assert found == {(f"{name}@1", "Greet Ann."), (f"{name}@2", "Dismiss Ann.")}
     assert [v.prompt_version for v in experiment.variants] == [f"prompt:{name}@1", f"prompt:{name}@2"]
+    with pytest.raises(Conflict, match="the experiment 'greetings'"):
+        mm.prompts.delete(name)
     mm.experiments.stop(experiment.id)
 
 
@@ -238,3 +242,35 @@ def test_the_log_finds_the_calls_of_a_prompt(served: Running, greeting: str):
     assert {row.prompt_version for row in latest(prompt=greeting)} == {greeting}
     assert {row.prompt_version for row in latest(prompt="greetings")} == {"greetings@1"}
     assert latest(prompt="greet") == []
+
+
+def test_a_step_of_a_workflow_is_asked_by_a_prompt(served: Running, greeting: str):
+    mm, name = served.mm, greeting.split("@")[0]
+    mm.prompts.save(
+        "stepped", PromptContent(messages=(PromptMessage("system", "Tone {{tone}}, of {{input}} {{input.tone}}."),))
+    )
+    step = Step(name="one", prompt="Now: {{input}}", model=GPT, system="prompt:stepped")
+    workflow = Workflow(name="by-prompt", steps=(step,), inputs={"tone": "kind"})
+    run = mm.workflows.wait(mm.workflows.start(workflow, "Ann"))
+
+    assert run.status == "succeeded", run.error
+    row = served.row()
+    assert (row.prompt_version, row.system, row.request_model) == ("stepped@1", "Tone kind, of Ann kind.", GPT)
+    assert [turn.text for turn in row.messages] == ["Now: Ann"]
+    mm.workflows.save(to_yaml(workflow))
+    with pytest.raises(Conflict, match="the workflow by-prompt"):
+        mm.prompts.delete("stepped")
+    mm.workflows.remove("by-prompt")
+    assert name
+
+
+def test_a_prompt_is_asked_under_api(served: Running, greeting: str):
+    body = {"model": f"prompt:{greeting}", "prompt": "", "variables": VARIABLES}
+
+    assert served.post("/api/generate", body).json["model"] == GPT
+    assert served.row().prompt_version == greeting
+    answer = served.post("/api/generate", {**body, "variables": {"who": "Ann"}})
+    assert answer.status == 422 and "'tone' has no value" in answer.json["error"]
+    served.mm.aliases.set("told", Target(model=GPT), author="Ann")
+    [target] = served.get("/api/aliases/told/targets").json["targets"]
+    assert (target["model"], target["author"]) == (GPT, "Ann")

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from core import Origin
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.prompt import PromptContent, PromptMessage
+from core.domain.experiment import Target
 from dashboard import process
 from tests.pages import answered, ask, button, is_broken, show, texts
 
@@ -196,3 +197,16 @@ def test_calls_of_the_log_become_rows(with_prompt: AppTest):
     app.query_params["call"] = mm.log.latest(prompt="greet")[0].id
     app.run()
     assert not is_broken(app)
+
+
+def test_an_alias_shows_what_it_stood_for(with_prompt: AppTest):
+    aliases = process.manager().aliases
+    aliases.set("fast", Target(model="sim-fast"), "first")
+    aliases.set("fast", Target(model="sim-careful", prompt_version="prompt:greet@live"), run_id="e1")
+    app = show(with_prompt, "models")
+
+    now, before = (frame.value for frame in app.dataframe[-2:])
+    assert now[["alias", "model", "prompt", "run"]].values.tolist() == [
+        ["fast", "sim-careful", "prompt:greet@live", "e1"]
+    ]
+    assert before[["model", "note"]].values.tolist() == [["sim-fast", "first"]]
