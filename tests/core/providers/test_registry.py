@@ -40,3 +40,10 @@ def test_a_vendor_needs_its_entry_alone(spec: VendorSpec):
     if spec.key_variables:
         with pytest.raises(AuthenticationError, match=f"No key is set for {spec.label}"):
             asyncio.run(Registry(Settings()).resolve(f"{spec.prefixes[0]}m"))
+
+
+def test_where_a_vendors_list_cannot_be_read_its_newest_models_come_first():
+    environ = {"GEMINI_API_KEY": "AIza" + "0" * 35, "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9", "OLLAMA_HOST": ""}
+    names = [model.name for model in asyncio.run(Registry(Settings.from_environ(environ)).models())]
+
+    assert names.index("gemini-2.5-pro") < names.index("gemini-2.0-flash") < names.index("gemini-1.5-flash")
