@@ -277,7 +277,7 @@ class CellAsker:
         if isinstance(unrecorded, DatabaseUnavailable):
             raise unrecorded
         if unrecorded is not None and (is_pressed or call.is_cancelled):  # nobody was asked
-            await self._end(shift, ready, state="waiting")
+            await asyncio.wrap_future(self._writer.submit(self._ending(shift, ready, state="waiting")))
         elif unrecorded is not None:
             await asyncio.to_thread(self._failed, shift, ready, unrecorded)
         elif failed is not None:
@@ -322,17 +322,7 @@ class CellAsker:
         }  # fmt: skip
         if answer.cost_usd is not None:
             values["cost"] = values["cost_nano_usd"] = to_nano(answer.cost_usd)
-        self._writer.run(
-            partial(
-                self._cells.end,
-                run_id=shift.run.id,
-                place=ready.place,
-                start=shift.start,
-                worst=0,
-                is_asked=False,
-                **values,
-            )
-        )
+        self._writer.run(self._ending(shift, ready, **values))
 
     def _recorder(self, shift: Shift, ready: Ready, handle: "Future[Call]") -> Callable[[Generation], Work]:
         def record(generation: Generation) -> Work:
@@ -363,30 +353,13 @@ class CellAsker:
 
     def _failed(self, shift: Shift, ready: Ready, error: AimmError) -> None:
         """End a claimed cell that nobody was asked."""
-        self._writer.run(
-            partial(
-                self._cells.end,
-                run_id=shift.run.id,
-                place=ready.place,
-                start=shift.start,
-                worst=ready.worst,
-                is_asked=False,
-                **_error(error),
-            )
-        )
+        self._writer.run(self._ending(shift, ready, **_error(error)))
         self._halt(shift, None, ready.place, error)
 
-    async def _end(self, shift: Shift, ready: Ready, **values: Any) -> None:
-        work = partial(
-            self._cells.end,
-            run_id=shift.run.id,
-            place=ready.place,
-            start=shift.start,
-            worst=ready.worst,
-            is_asked=False,
-            **values,
-        )
-        await asyncio.wrap_future(self._writer.submit(work))
+    def _ending(self, shift: Shift, ready: Ready, **values: Any) -> Work:
+        """The work that says what became of a claimed cell for which no vendor was asked."""
+        place: dict[str, Any] = {"run_id": shift.run.id, "place": ready.place, "start": shift.start}
+        return partial(self._cells.end, **place, worst=ready.worst, is_asked=False, **values)
 
     def _end_unasked(self, shift: Shift, place: Place, error: AimmError) -> None:
         """End a waiting cell that cannot be asked."""

@@ -1,19 +1,22 @@
 """Workflows as contestants of an evaluation: a run for each row."""
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from core.calls.origin import Origin
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Contestant
 from core.errors import Conflict, ProviderError
 from core.prompts.template import as_text
-from core.workflows.service import WorkflowService
+
+if TYPE_CHECKING:
+    from core.workflows.service import WorkflowService
 
 MAIN = "input"
 
 
 class WorkflowContestants:
-    def __init__(self, workflows: WorkflowService) -> None:
+    def __init__(self, workflows: "WorkflowService") -> None:
         self._workflows = workflows
 
     def begin(self, contestant: Contestant, row: DatasetRow, origin: Origin) -> str:
