@@ -46,4 +46,4 @@ def test_where_a_vendors_list_cannot_be_read_its_newest_models_come_first():
     environ = {"GEMINI_API_KEY": "AIza" + "0" * 35, "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9", "OLLAMA_HOST": ""}
     names = [model.name for model in asyncio.run(Registry(Settings.from_environ(environ)).models())]
 
-    assert names.index("gemini-2.5-pro") < names.index("gemini-2.0-flash") < names.index("gemini-1.5-flash")
+    assert names.index("gemini-3.5-flash") < names.index("gemini-2.5-pro") < names.index("gemini-1.5-flash")
