@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import checks
 from core.background import BackgroundLoop
@@ -15,11 +15,13 @@ from core.errors import CapReached
 from core.evaluation.functions import Functions
 from core.evaluation.outcome import Answer
 from core.formats.money import to_nano
-from core.runs.job import JobTools
 from core.storage.engine.writer import Work, Writer
 from core.storage.evaluation.cells import Place
 from core.storage.evaluation.grades import Graded, GradeStore
 from core.storage.evaluation.runs import reserve, spend
+
+if TYPE_CHECKING:
+    from core.runs.job import JobTools
 
 REASON_CHARACTERS = 2000
 
@@ -27,7 +29,7 @@ REASON_CHARACTERS = 2000
 class Embedder:
     """Asks for vectors by the door of all calls, and charges the run."""
 
-    def __init__(self, tools: JobTools, loop: BackgroundLoop) -> None:
+    def __init__(self, tools: "JobTools", loop: BackgroundLoop) -> None:
         self._tools = tools
         self._loop = loop
 
