@@ -50,7 +50,7 @@ def draw(of: Seen, view: View | None) -> None:
         rows.append(
             [
                 Cell(f"{each.letter} {each.label}", dot=of_contestant(each.position, mode), is_strong=True,
-                     note="baseline" if view and not view.against and view.baseline == each.position and any(found) else ""),
+                     note="baseline" if any(found) and view is not None and view.is_baseline(each.position) else ""),
                 Cell(formatting.percent(passes.estimate if passes else None), tip=bar.text),
                 bar,
                 Cell(_count(out.get("fail", 0)), note=_unchecked(out.get("unchecked", 0))),

@@ -64,7 +64,7 @@ def _config(of: Seen, view: View) -> dict[str, object]:
         "damage": c.NumberColumn("Damage", width=80, format=_damage_format(view.metric), help=_DAMAGE),
     }
     for each in of.run.plan.contestants:
-        is_baseline = not view.against and each.position == view.baseline and len(of.run.plan.contestants) > 1
+        is_baseline = view.is_baseline(each.position) and len(of.run.plan.contestants) > 1
         name = f"{each.letter} (baseline)" if is_baseline else each.letter
         config[each.letter] = tables.model_column(
             list(colours), colours, label=name, width=108 if is_baseline else 84, help=each.label

@@ -177,7 +177,6 @@ def _checks(cell: Cell) -> None:
         word = "error" if each.passed is None else "pass" if each.passed else "fail"
         named = f"{each.type} · {each.metric}" if each.metric else each.type
         score = "" if each.passed is None else f" {each.score:.2f}"
-        lines.append(
-            f"<div>{Pill(word, tone).html(ink)} <b>{escape(named)}</b>{score} <small>{escape(each.reason)}</small></div>"
-        )
+        told = f"<b>{escape(named)}</b>{score} <small>{escape(each.reason)}</small>"
+        lines.append(f"<div>{Pill(word, tone).html(ink)} {told}</div>")
     st.html(f'<div class="aimm-checks">{"".join(lines)}</div>')

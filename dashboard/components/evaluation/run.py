@@ -1,6 +1,7 @@
 """A run opened: the verdict first, then its contestants, then its items or its charts."""
 
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
@@ -17,7 +18,10 @@ from dashboard.process import manager
 NAMES = ("eval_with", "eval_metric", "eval_show", "eval_tag", "eval_words", "eval_page", "eval_view", "item")
 VIEWS = ("Items", "Charts", "Setup")
 PAINT_S, SENTENCES = 1.0, 3
-_COLOURS = {"queued": "gray", "running": "blue", "paused": "orange", "stopped": "gray", "finished": "green"}
+_COLOURS: dict[str, Any] = {
+    "queued": "gray", "running": "blue", "paused": "orange", "stopped": "gray", "finished": "green",
+}  # fmt: skip
+_GATES: dict[str, Any] = {"passed": "green", "failed": "red"}
 
 
 def draw(run: EvaluationRun) -> None:
@@ -47,11 +51,11 @@ def draw(run: EvaluationRun) -> None:
 def _head(of: Seen) -> None:
     run = of.run
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    row.badge(listing.STATUS[run.status], color=_COLOURS[run.status])  # type: ignore[arg-type]
+    row.badge(listing.STATUS[run.status], color=_COLOURS[run.status])
     if run.is_simulated:
         row.badge("Simulated – costs are examples", color="orange")
     if (gate := listing.gate_text(run)) and run.judged:
-        row.badge(f"Gate {gate}", color={"passed": "green", "failed": "red"}.get(gate, "orange"))  # type: ignore[arg-type]
+        row.badge(f"Gate {gate}", color=_GATES.get(gate, "orange"))
     parts = [
         f"**{formatting.plain(run.plan.name)}**", formatting.plain(run.plan.dataset), f"{run.n_items:,} items",
         *([f"{run.plan.repetitions} repetitions"] if run.plan.repetitions > 1 else []),

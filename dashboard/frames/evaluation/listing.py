@@ -41,7 +41,7 @@ def time_text(run: EvaluationRun) -> str:
 
 
 def left_s(of: Seen, since: tuple[int, datetime] | None = None) -> float | None:
-    """The time that the rest will take at the pace so far. since: Cells that were done at a moment; None = at its start."""
+    """The time that the rest will take at the pace so far. since: Cells done at a moment; None = at its start."""
     n_before, began = since or (0, of.run.created_at)
     n_new, elapsed = of.n_done - n_before, (clock.now() - began).total_seconds()
     return (of.run.n_cells - of.n_done) * elapsed / n_new if n_new > 0 and elapsed > 1 else None

@@ -75,6 +75,9 @@ class View(NamedTuple):
     against: str = ""
     metric: str = OVERALL
 
+    def is_baseline(self, contestant: int) -> bool:
+        return not self.against and contestant == self.baseline
+
 
 @kept
 def kept_verdicts(key: str, view: View, other_key: str, _run: EvaluationRun) -> tuple[Verdict | None, ...]:
@@ -102,7 +105,7 @@ def key_of(ref: str) -> str:
 
 
 def opponents(run: EvaluationRun) -> dict[str, str]:
-    """The choices to compare with, in words, by how the address names them: a contestant, a baseline, an earlier run."""
+    """The choices to compare with, in words, by their names in the address: contestants, baselines, earlier runs."""
     evaluations = manager().evaluations
     several = run.plan.contestants if len(run.plan.contestants) > 1 else ()
     found = {each.letter: f"{each.letter} {each.label}" for each in several}
