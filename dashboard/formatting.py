@@ -73,6 +73,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return f"{100 * share:.0f}%" if share in (0, 1) else f"{text}%"
 
 
+def p_text(value: float) -> str:
+    """A p value: 0.012, < 0.001."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 # Of a figure in a unit, such as those of core.domain.metrics.MEASURES.
 BY_UNIT: dict[str, Callable[[float | None], str]] = {
     "s": seconds, "$": usd, "%": lambda value: percent(None if value is None else value / 100),

@@ -23,6 +23,7 @@ CSS = """<style>
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums;}
 /* A chart's plot is as wide as its container, and its axis stands outside of it. */
 [class*="st-key-plots_"] {padding-right: 54px;}
+[class*="st-key-plots_named_"] {padding-right: 128px;}
 /* Its tools stand above it, where they cover no legend. */
 [class*="st-key-plots_"] [data-testid="stElementToolbar"] {top: -42px; right: -54px;}
 /* A table's tools stand below it: above they would cover what can be clicked there. */

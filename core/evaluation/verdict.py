@@ -226,11 +226,12 @@ def _rows(cells: Iterable[Cell]) -> dict[str, int]:
 def _side(label: str, cells: Sequence[Cell], means: Mapping[str, float], metric: str) -> Side:
     outcomes: dict[Outcome, int] = {}
     for cell in cells:
-        outcomes[cell.outcome] = outcomes.get(cell.outcome, 0) + 1
+        outcome = cell.outcome
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
     with_errors = None
     if metric == OVERALL:
-        graded = [cell for cell in cells if cell.outcome in ("pass", "fail", "error")]
-        with_errors = sum(cell.outcome == "pass" for cell in graded) / len(graded) if graded else None
+        n_graded = sum(outcomes.get(each, 0) for each in ("pass", "fail", "error"))
+        with_errors = outcomes.get("pass", 0) / n_graded if n_graded else None
     return Side(
         label=label,
         mean=sum(means.values()) / len(means) if means else None,

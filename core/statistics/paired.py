@@ -308,8 +308,9 @@ def exact_detectable_drop(n: int, discordance: float, *, significance: float = 0
         from scipy.stats import binom
 
         share = max(discordance, drop)
-        counts = np.arange(n + 1)
-        seen = binom.sf(needed - 1, counts, (share + drop) / (2 * share))
+        near = 30 + 9 * math.sqrt(n * share * (1 - share))  # further off is less than one in a billion
+        counts = np.arange(max(0, math.floor(n * share - near)), min(n, math.ceil(n * share + near)) + 1)
+        seen = binom.sf(needed[counts] - 1, counts, (share + drop) / (2 * share))
         return float(binom.pmf(counts, n, share) @ seen) < power
 
     return math.inf if is_unseen(1.0) else _border(is_unseen, 0.0, 1.0, steps=16)

@@ -14,7 +14,10 @@ from dashboard.frames.evaluation import listing
 from dashboard.process import manager
 
 NEW, SHOWN, LOOK_S = "new", 25, 3.0  # NEW stands in the address where a run's id does
-_EMPTY = "No evaluations yet. One asks every item of a dataset, checks each answer, and says which prompt or model is better."
+_EMPTY = (
+    "No evaluations yet. One asks every item of a dataset, checks each answer, and says which prompt or model is"
+    " better."
+)
 
 
 def draw(row: Any) -> None:

@@ -1,0 +1,113 @@
+"""The things that follow from a verdict, got ready: what can go live, an experiment, a dataset of failures, files."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from core import AimmError
+from core.domain.evaluation.dataset import DatasetVersion
+from core.domain.evaluation.prompt import LIVE, LabelMove
+from core.domain.evaluation.run import Contestant, EvaluationRun
+from core.evaluation.gate import GateResult
+from core.evaluation.report import as_json, as_junit, cell_to_dict
+from core.formats import strict_json as json
+from dashboard import formatting
+from dashboard.frames.evaluation.items import grid
+from dashboard.frames.evaluation.reading import Seen, View
+from dashboard.process import manager
+
+SUFFIXES = {"JSON": "json", "JUnit": "xml", "CSV": "csv"}
+AT_ONCE = 2000  # cells
+DRAFT = "draft_"  # what the inputs of a new experiment are kept under
+
+
+def has_functions(run: EvaluationRun) -> bool:
+    return any(each.function for each in run.plan.contestants)
+
+
+def can_live(run: EvaluationRun) -> dict[int, Contestant]:
+    """The contestants that are versions of prompts in the library, by their positions."""
+    found = {}
+    for each in run.plan.contestants:
+        name, _, number = each.prompt.partition("@")
+        if name and number.isdecimal() and each.content is not None:
+            try:
+                version = manager().prompts.get(each.prompt)
+            except AimmError:
+                continue
+            if version.content.digest == each.content.digest:
+                found[each.position] = each
+    return found
+
+
+def live_number(prompt: str) -> int | None:
+    """The version that a prompt's label `live` points at."""
+    return next((each.labels.get(LIVE) for each in manager().prompts.all() if each.name == prompt), None)
+
+
+def last_move(prompt: str) -> LabelMove | None:
+    """The last move of its label `live`."""
+    return next((move for move in manager().prompts.label_moves(prompt) if move.label == LIVE), None)
+
+
+def baseline_of(run: EvaluationRun) -> str:
+    """The baseline that points at a run."""
+    return next((each.name for each in manager().evaluations.verdicts.baselines() if each.run_id == run.id), "")
+
+
+def experiment_of(run: EvaluationRun, positions: Sequence[int]) -> dict[str, Any]:
+    """The inputs of a new experiment with contestants as its variants."""
+    state: dict[str, Any] = {f"{DRAFT}name": f"{run.plan.name} on traffic"[:200], f"{DRAFT}n": len(positions)}
+    for at, position in enumerate(positions):
+        each = run.plan.contestants[position]
+        state[f"{DRAFT}name_{at}"] = f"{each.letter} {each.label}"[:60]
+        state[f"{DRAFT}model_{at}"] = f"workflow: {each.workflow}" if each.workflow else each.model
+        state[f"{DRAFT}system_{at}"] = system_of(each)
+        state[f"{DRAFT}temperature_{at}"] = each.parameters.temperature
+    return state
+
+
+def system_of(each: Contestant) -> str:
+    """The system prompt of a contestant; on traffic, the users' own turns follow it."""
+    turns = each.content.messages if each.content is not None else ()
+    return "\n\n".join(message.text for message in turns if message.role == "system")
+
+
+def failed_items(of: Seen) -> list[int]:
+    """The items that any contestant failed."""
+    return [int(item) for item in grid(of, View()).which("failed").nonzero()[0]]
+
+
+def add_items(run: EvaluationRun, places: Sequence[int], name: str, author: str) -> DatasetVersion:
+    """Put items at the end of a dataset. Raises: InvalidRequest"""
+    wanted = set(places)
+    rows = (row for at, row in enumerate(manager().datasets.iterate(run.plan.dataset)) if at in wanted)
+    return manager().datasets.add(name, rows, origin=f"run {run.id}", author=author)
+
+
+def exported(run: EvaluationRun, kind: str) -> bytes:
+    """A run as a file, its answers included."""
+    evaluations = manager().evaluations
+    cells = evaluations.cells(run.id)
+    answers: dict[tuple[int, int, int], str] = {}
+    for at in range(0, len(cells), AT_ONCE):
+        answers |= evaluations.answers(cells[at : at + AT_ONCE])
+    told = [cell_to_dict(cell, answers.get(cell.place)) for cell in cells]
+    if kind == "JUnit":
+        by_contestant = {
+            each.position: [cell for cell in cells if cell.contestant == each.position] for each in run.plan.contestants
+        }
+        rows = dict(enumerate(manager().datasets.iterate(run.plan.dataset)))
+        return as_junit(run, by_contestant, rows, answers).encode()
+    if kind == "CSV":
+        out = io.StringIO()
+        names = [name for name in (told[0] if told else {}) if name != "checks"]
+        writer = csv.writer(out, lineterminator="\r\n")
+        writer.writerow([*names, "checks"])
+        for each in told:
+            checks = "; ".join(f"{c['type']}: {c['reason']}" for c in each["checks"] if not c["passed"])
+            writer.writerow([formatting.cell(value) for value in (*(each[name] for name in names), checks)])
+        return out.getvalue().encode("utf-8-sig")
+    report = as_json(run, evaluations.tallies(run.id), GateResult(exit_code=0, reason=""), iter(told))
+    return json.dumps(report | {"result": dict(run.judged) or None}, indent=1).encode()
