@@ -11,6 +11,7 @@ from core.domain.experiment import Experiment
 from core.domain.metrics import FAILED
 from dashboard import address, formatting
 from dashboard.frames import budgets, experiments, log, models, monitoring, prices, workflows
+from dashboard.frames.evaluation import listing
 from dashboard.frames.monitoring import Range
 from dashboard.process import manager
 
@@ -32,7 +33,7 @@ class Line(NamedTuple):
 @st.cache_data(ttl=5, show_spinner=False)
 def attention() -> list[Line]:
     """Everything that needs attention now, the worst first."""
-    found = [*_failures(), *_runs(), *_experiments(), *_unpriced(), *_vendors()]
+    found = [*_failures(), *_runs(), *_evaluations(), *_experiments(), *_unpriced(), *_vendors()]
     return sorted(found, key=lambda line: ("bad", "warn", "plain").index(line.level))
 
 
@@ -76,6 +77,29 @@ def _experiments() -> Iterator[Line]:
 
 def _running() -> list[ExperimentReport]:
     return [experiments.report(each.id) for each in manager().experiments.all() if each.status == "running"]
+
+
+def _evaluations() -> Iterator[Line]:
+    """Those that are paused, and of each suite the last one if its gate failed."""
+    recent, seen = datetime.now(UTC) - timedelta(days=7), set[str]()
+    for run in manager().evaluations.page(RUNS)[0]:
+        name, where = run.plan.name, {"evaluation": run.id}
+        if run.status == "paused":
+            yield Line("warn", f"The evaluation {name} is paused: {run.reason}", "compare", where)
+        failed = not run.is_running and run.judged.get("exit_code") == listing.FAILED
+        if failed and name not in seen and run.created_at > recent and run.source != "demo":
+            yield Line("bad", f"The evaluation {name}: {run.judged.get('reason', 'its gate failed')}", "compare", where)
+        if not run.is_running:
+            seen.add(name)
+
+
+def evaluations() -> list[Line]:
+    """Running evaluations, each with how far it is."""
+    running = [run for run in manager().evaluations.page(RUNS)[0] if run.is_running]
+    return [
+        Line("plain", f"{run.plan.name} – {listing.progress_of(run)}", "compare", {"evaluation": run.id})
+        for run in running[:MOST]
+    ]
 
 
 def _unpriced() -> Iterator[Line]:

@@ -24,6 +24,11 @@ for experiment, verdict in verdicts:
         home.Line("plain", f"{experiment.name} – {verdict}", "experiments", {"experiment": experiment.id}),
         f"verdict_{experiment.id}",
     )
+running = home.evaluations()
+if running:
+    st.subheader("Running evaluations", anchor=False)
+for at, line in enumerate(running):
+    today.draw(line, f"evaluation_{at}")
 if since is not None and has_any:
     st.subheader("Since your last visit", anchor=False, help=f"It ended {formatting.when(since)}.")
     lines = home.news(since)

@@ -32,8 +32,8 @@ def draw(row: Any, of: Seen) -> None:
     _resume(row, of)
     reason = "Functions of a program were asked: only it can ask them again." if after.has_functions(run) else ""
     row.button(
-        "Run again", key="eval_again", icon=":material/replay:", type="tertiary", disabled=bool(reason), help=reason or _AGAIN_HELP,
-        on_click=form.fill, args=(run.plan,),
+        "Run again", key="eval_again", icon=":material/replay:", type="tertiary", disabled=bool(reason),
+        help=reason or _AGAIN_HELP, on_click=form.fill, args=(run.plan,),
     )  # fmt: skip
     with row.popover("Next steps", icon=":material/rocket_launch:", key="eval_after"):
         _make_live(of)

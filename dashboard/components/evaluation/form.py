@@ -80,6 +80,10 @@ def _plan() -> tuple[Plan, list[str]]:
         row[0], "Dataset", f"{KEY}dataset", _with(list(datasets), f"{KEY}dataset"), None if not datasets else 0,
         format_func=lambda each: datasets.get(each, each), placeholder="None yet",
     )  # fmt: skip
+    row[0].page_link(
+        "pages/library/datasets.py", label="Paste or upload another", icon=":material/upload_file:",
+        query_params={"import": "new"},
+    )  # fmt: skip
     name = inputs.text(
         row[1], "Name", f"{KEY}name", placeholder="as the dataset", max_chars=100,
         help="Runs of one name are a suite: their pass rates are drawn over time.",
@@ -91,6 +95,29 @@ def _plan() -> tuple[Plan, list[str]]:
     chosen = inputs.choices(
         st, "Models", f"{KEY}models", _with(models.names_to_ask(), f"{KEY}models"), [models.default()]
     )
+    parameters, repetitions, max_age_s = _asking()
+    given = checks.edit(f"{KEY}checks")
+    row = st.columns([1.2, 1.2, 1], vertical_alignment="bottom")
+    with row[0]:
+        estimates.cap_field(f"{KEY}cap", "this run", "It pauses before it would cost more, and can be resumed.")
+    gate = _gate(row[1], row[2])
+    asked: list[tuple[str, PromptContent | None]]
+    asked = [(ref, manager().prompts.get(ref).content) for ref in refs] or [("", None)]
+    contestants = [
+        Contestant(position=0, prompt=ref, content=content, model=model, parameters=parameters)
+        for ref, content in asked
+        for model in chosen
+    ]
+    plan = Plan(
+        name=name or str(dataset or "").partition("@")[0], dataset=str(dataset or ""), contestants=placed(contestants),
+        checks=given, repetitions=repetitions, limit_usd=estimates.cap(f"{KEY}cap"), gate=gate,
+        max_age_s=max_age_s,
+    )  # fmt: skip
+    return plan, [what for what, there in (("a dataset", dataset), ("a model", chosen)) if not there]
+
+
+def _asking() -> tuple[Parameters, int, int]:
+    """The parameters, how often each item is asked, and how old an answer may be that is taken over."""
     row = st.columns(4, vertical_alignment="bottom")
     temperature = inputs.number(row[0], "Temperature", f"{KEY}temperature", (0.0, 2.0), step=0.1, placeholder="default")
     max_tokens = inputs.number(row[1], "Max output tokens", f"{KEY}max_tokens", (1, 1_000_000), placeholder="default")
@@ -102,25 +129,8 @@ def _plan() -> tuple[Plan, list[str]]:
         row[3], "Reuse answers of", f"{KEY}reuse", list(_REUSE),
         help="Identical work of another run that is no older is taken over, marked, and not paid again.",
     )  # fmt: skip
-    given = checks.edit(f"{KEY}checks")
-    row = st.columns([1.2, 1.2, 1], vertical_alignment="bottom")
-    with row[0]:
-        estimates.cap_field(f"{KEY}cap", "this run", "It pauses before it would cost more, and can be resumed.")
-    gate = _gate(row[1], row[2])
-    parameters = Parameters(temperature=temperature, max_tokens=None if max_tokens is None else int(max_tokens))
-    asked: list[tuple[str, PromptContent | None]]
-    asked = [(ref, manager().prompts.get(ref).content) for ref in refs] or [("", None)]
-    contestants = [
-        Contestant(position=0, prompt=ref, content=content, model=model, parameters=parameters)
-        for ref, content in asked
-        for model in chosen
-    ]
-    plan = Plan(
-        name=name or str(dataset or "").partition("@")[0], dataset=str(dataset or ""), contestants=placed(contestants),
-        checks=given, repetitions=int(repetitions or 1), limit_usd=estimates.cap(f"{KEY}cap"), gate=gate,
-        max_age_s=_REUSE[reuse],
-    )  # fmt: skip
-    return plan, [what for what, there in (("a dataset", dataset), ("a model", chosen)) if not there]
+    limit = None if max_tokens is None else int(max_tokens)
+    return Parameters(temperature=temperature, max_tokens=limit), int(repetitions or 1), _REUSE[reuse]
 
 
 def _gate(place: Any, beside: Any) -> Gate | None:

@@ -57,6 +57,10 @@ def status_text(of: Seen) -> str:
     return STATUS[of.run.status] if of.n_done == of.run.n_cells else f"{STATUS[of.run.status]} {share}"
 
 
+def progress_of(run: EvaluationRun) -> str:
+    return status_text(seen(run))
+
+
 def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
     """A row a run, as the list shows it."""
     rows, n_read = [], 0
