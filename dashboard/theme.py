@@ -146,6 +146,8 @@ button kbd {border: 1px solid LINE; border-bottom-width: 2px; border-radius: 4px
 .aimm-difference ins {text-decoration: none; border-radius: 3px; padding: 1px 2px;
   background: color-mix(in srgb, var(--tone) 22%, transparent);}
 /* An item of an evaluation: what it was given, and its checks. */
+.st-key-eval_contestants .aimm-table th {white-space: nowrap;}
+.st-key-eval_contestants .aimm-table .aimm-scale {min-width: 120px; width: 18%;}
 .aimm-given {display: flex; flex-wrap: wrap; gap: 4px 24px; overflow-wrap: anywhere;}
 .aimm-given small, .aimm-checks small {font-size: 12px; opacity: 0.75;}
 .aimm-checks > div {padding: 3px 0; font-size: 13px; line-height: 1.45; overflow-wrap: anywhere;}

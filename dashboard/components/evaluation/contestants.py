@@ -2,6 +2,8 @@
 
 import math
 
+import streamlit as st
+
 from core.domain.evaluation.run import Tally
 from core.evaluation.verdict import Verdict
 from dashboard import formatting, theme
@@ -63,7 +65,8 @@ def draw(of: Seen, view: View | None) -> None:
                 *([_changes(found[each.position])] if any(found) else []),
             ]
         )  # fmt: skip
-    interval.table(heads, rows, ink, label="Contestants")
+    with st.container(key="eval_contestants"):
+        interval.table(heads, rows, ink, label="Contestants")
 
 
 def _count(n: int) -> str:
@@ -75,7 +78,7 @@ def _unchecked(n: int) -> str:
 
 
 def _changes(verdict: Verdict | None) -> Pill | Cell:
-    if verdict is None:
+    if verdict is None or not verdict.items:
         return Cell("")
     worse, better = verdict.n("broken", "worse"), verdict.n("fixed", "better")
     tone: interval.Tone = "flat"

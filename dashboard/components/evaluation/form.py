@@ -75,9 +75,10 @@ def _start(is_clicked: bool, plan: Plan) -> None:
 def _plan() -> tuple[Plan, list[str]]:
     """The plan as the form says, and what it lacks. Raises: AimmError: Something in it is wrong."""
     datasets, prompts = choices.datasets(), choices.prompt_refs()
+    _begin(list(datasets), list(prompts))
     row: Sequence[Any] = st.columns(2)
     dataset = inputs.choice(
-        row[0], "Dataset", f"{KEY}dataset", _with(list(datasets), f"{KEY}dataset"), None if not datasets else 0,
+        row[0], "Dataset", f"{KEY}dataset", _with(list(datasets), f"{KEY}dataset"), None,
         format_func=lambda each: datasets.get(each, each), placeholder="None yet",
     )  # fmt: skip
     row[0].page_link(
@@ -89,12 +90,10 @@ def _plan() -> tuple[Plan, list[str]]:
         help="Runs of one name are a suite: their pass rates are drawn over time.",
     )  # fmt: skip
     refs = inputs.choices(
-        st, "Prompts", f"{KEY}prompts", _with(list(prompts), f"{KEY}prompts"), list(prompts)[:1],
+        st, "Prompts", f"{KEY}prompts", _with(list(prompts), f"{KEY}prompts"),
         format_func=lambda each: prompts.get(each, each), placeholder=_AS_THEY_STAND,
     )  # fmt: skip
-    chosen = inputs.choices(
-        st, "Models", f"{KEY}models", _with(models.names_to_ask(), f"{KEY}models"), [models.default()]
-    )
+    chosen = inputs.choices(st, "Models", f"{KEY}models", _with(models.names_to_ask(), f"{KEY}models"))
     parameters, repetitions, max_age_s = _asking()
     given = checks.edit(f"{KEY}checks")
     row = st.columns([1.2, 1.2, 1], vertical_alignment="bottom")
@@ -114,6 +113,16 @@ def _plan() -> tuple[Plan, list[str]]:
         max_age_s=max_age_s,
     )  # fmt: skip
     return plan, [what for what, there in (("a dataset", dataset), ("a model", chosen)) if not there]
+
+
+def _begin(datasets: Sequence[str], prompts: Sequence[str]) -> None:
+    """First values of what is chosen; of the dataset again once there is one."""
+    state, first = st.session_state, datasets[0] if datasets else None
+    if not state.get(f"{KEY}dataset") and first:
+        state[f"{KEY}dataset"] = first
+    for name, given in (("prompts", list(prompts[:1])), ("models", [models.default()])):
+        if f"{KEY}{name}" not in state:
+            state[f"{KEY}{name}"] = given
 
 
 def _asking() -> tuple[Parameters, int, int]:

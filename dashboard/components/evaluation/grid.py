@@ -54,7 +54,7 @@ def _config(of: Seen, view: View) -> dict[str, object]:
     ink, c = theme.ink(), st.column_config
     colours = {
         "pass": ink.pale_good, "fail": ink.fail, "broken": ink.fail, "worse": ink.fail, "fixed": ink.good,
-        "better": ink.good, "error": ink.failures["provider_unavailable"], "not run": ink.muted, "unchecked": ink.axis,
+        "better": ink.good, "error": ink.failures["provider_unavailable"], "not run": ink.axis, "unchecked": ink.axis,
     }  # fmt: skip
     config: dict[str, object] = {
         "item": c.NumberColumn("#", width=52, format="localized"),

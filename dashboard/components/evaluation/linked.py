@@ -8,23 +8,25 @@ import streamlit as st
 from dashboard import address
 
 
-def _ready(name: str, options: Sequence[str] | None, default: str) -> tuple[str, Callable[[], None]]:
-    """Put the address's value into the input; what writes a new one back."""
+def _ready(
+    name: str, options: Sequence[str] | None, default: str, *, is_told: bool = False
+) -> tuple[str, Callable[[], None]]:
+    """Put the address's value into the input; what writes a new one back. is_told: The default stands there too."""
     given, key = address.value(name) or default, f"linked_{name}"
     st.session_state[key] = given if options is None or given in options else default
 
     def changed() -> None:
         new = st.session_state[key]
-        address.put(name, None if new in (None, default) else str(new))
+        address.put(name, None if new is None or (new == default and not is_told) else str(new))
         if name.startswith("eval_") and name != "eval_page":
             address.put("eval_page", None)
 
     return key, changed
 
 
-def control(place: Any, label: str, name: str, options: Sequence[str], **more: Any) -> str:
+def control(place: Any, label: str, name: str, options: Sequence[str], *, is_told: bool = False, **more: Any) -> str:
     """A switch between a few options, of which the first is shown where the address says nothing."""
-    key, changed = _ready(name, options, options[0])
+    key, changed = _ready(name, options, options[0], is_told=is_told)
     given = {"label_visibility": "collapsed", "required": True} | more
     return str(place.segmented_control(label, options, key=key, on_change=changed, **given))
 

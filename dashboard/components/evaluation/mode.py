@@ -20,7 +20,7 @@ def choose(row: Any) -> str:
         if named is not None or state.get("compare_is_filled"):  # another page has just filled in the form
             address.put("compare_mode", None if named in (PROMPT, None) else named)
     before = state.get("compare_mode_now")
-    now = linked.control(row, "Compare", "compare_mode", (PROMPT, DATASET))
+    now = linked.control(row, "Compare", "compare_mode", (PROMPT, DATASET), is_told=True)
     if before not in (None, now):  # what the other mode showed is there again when it is come back to
         state[f"{_KEPT}{before}"] = address.value(_SHOWN[before])
         address.put(_SHOWN[before], None)
