@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import AimmError
 from core.datasets.reading import Preview
-from dashboard import address, formatting, tables
+from dashboard import address, formatting, process, tables
 from dashboard.components import clicks, inputs
 from dashboard.components.library.people import author
 from dashboard.frames.library import datasets as frames
@@ -20,6 +20,7 @@ _KINDS = {
     "gemini": "lines of a Gemini batch", "tests": "tests of promptfoo", "own": "rows of this server",
 }  # fmt: skip
 _KEY = "import_"
+MAX_MB = 100
 
 
 def show() -> None:
@@ -35,7 +36,7 @@ def _inside() -> None:
     preview = _read(data, filename)
     if preview is None:
         return
-    shape = f"{preview.n_rows:,} rows, read as {_KINDS[preview.layout.kind]}"
+    shape = f"{preview.n_rows:,} row{'s' if preview.n_rows != 1 else ''}, read as {_KINDS[preview.layout.kind]}"
     shape += f", separated by {_sign(preview.shape.separator)}" if preview.layout.kind == "table" else ""
     st.markdown(f"**{shape}**")
     for warning in preview.warnings:
@@ -60,7 +61,7 @@ def _given() -> tuple[bytes, str] | None:
     if way == "Pasted text":
         text = st.text_area("Text", key=f"{_KEY}text", height=160, placeholder="question,expected\nWhat is 2 + 2?,4")
         return (text.encode(), "pasted") if text and text.strip() else None
-    file = st.file_uploader("CSV, JSONL, JSON or YAML", _TYPES, key=f"{_KEY}file")
+    file = st.file_uploader("CSV, JSONL, JSON or YAML", _TYPES, key=f"{_KEY}file", max_upload_size=MAX_MB)
     return None if file is None else (file.getvalue(), file.name)
 
 
@@ -72,24 +73,32 @@ def _sign(separator: str) -> str:
 
 def _read(data: bytes, filename: str) -> Preview | None:
     """The file as it is read with what is chosen here."""
-    encoding = st.session_state.get(f"{_KEY}encoding") or ""
-    state, service = st.session_state, manager().datasets
-    mapping = dict(state.get(f"{_KEY}roles", {}).get(filename, {}))
+    encoding, preview = st.session_state.get(f"{_KEY}encoding") or "", None
+    is_odd = bool(encoding)
     try:
-        preview = service.read(data, name=filename, encoding=encoding)
-        mapping = {name: role for name, role in mapping.items() if name in preview.columns}
-        preview = _mapped(preview, filename, mapping, data, encoding)
+        preview = _mapped(_seen(data, filename, {}, encoding), data, filename, encoding)
     except AimmError as error:
         inputs.refused(st, error)
-        if encoding or "is not UTF" in error.message:
-            inputs.choice(
-                st, "Encoding", f"{_KEY}encoding", _ENCODINGS, None, placeholder="UTF-8", accept_new_options=True
-            )
-        return None
+        is_odd = is_odd or "is not UTF" in error.message
+    if is_odd:
+        inputs.choice(st, "Encoding", f"{_KEY}encoding", _ENCODINGS, None, placeholder="UTF-8", accept_new_options=True)
     return preview
 
 
-def _mapped(preview: Preview, filename: str, mapping: dict[str, str], data: bytes, encoding: str) -> Preview:
+def _seen(data: bytes, filename: str, mapping: dict[str, str], encoding: str) -> Preview:
+    """A file as it is read; the last few readings are kept, as a large one takes seconds. Raises: InvalidRequest"""
+    kept = st.session_state.setdefault(f"{_KEY}seen", {})
+    key = (filename, len(data), hash(data), tuple(sorted(mapping.items())), encoding)
+    if key not in kept:
+        if len(kept) > 2:
+            kept.clear()
+        with process.aside(), st.spinner("Reading …"):
+            kept[key] = manager().datasets.read(data, name=filename, mapping=mapping or None, encoding=encoding)
+    found: Preview = kept[key]
+    return found
+
+
+def _mapped(preview: Preview, data: bytes, filename: str, encoding: str) -> Preview:
     """The preview with the roles that are chosen for its columns."""
     if preview.layout.kind not in ("table", "objects", "chat"):
         return preview
@@ -106,9 +115,7 @@ def _mapped(preview: Preview, filename: str, mapping: dict[str, str], data: byte
         edited = tables.editor(frame, f"{_KEY}columns", column_config=config, hide_index=True)
     chosen = dict(zip(edited["column"], edited["used as"], strict=True))
     changed = {name: role for name, role in chosen.items() if role != "test" and role != preview.layout.role(name)}
-    if not changed:
-        return preview
-    return manager().datasets.read(data, name=filename, mapping={**mapping, **changed}, encoding=encoding)
+    return _seen(data, filename, changed, encoding) if changed else preview
 
 
 def _keep(preview: Preview) -> None:
@@ -132,7 +139,7 @@ def _keep(preview: Preview) -> None:
     if not clicks.first(clicked, "import", (name, preview.name, preview.n_rows, adds)):
         return
     try:
-        with st.spinner("Importing …"):
+        with process.aside(), st.spinner("Importing …"):
             version = manager().datasets.load(preview, name, skip_bad=skip, adds=adds, note=note, author=author())
     except AimmError as error:
         inputs.refused(st, error)

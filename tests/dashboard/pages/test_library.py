@@ -115,7 +115,7 @@ def test_pasted_text_is_seen_mapped_and_imported(app: AppTest):
     app.button_group(key="import_way").set_value("Pasted text").run()
     app.text_area(key="import_text").input("question;answer\nWhy?;Because\nx;y;z\n").run()
 
-    assert "1 rows, read as a table, separated by semicolons" in texts(app) and "1 bad row" in texts(app)
+    assert "1 row, read as a table, separated by semicolons" in texts(app) and "1 bad row" in texts(app)
     assert [frame.value.columns.tolist() for frame in app.dataframe][-1][:3] == ["row", "question", "answer"]
     assert app.button(key="import_go").disabled
     app.toggle(key="import_skip").set_value(True)
