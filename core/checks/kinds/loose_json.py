@@ -11,7 +11,8 @@ from core.errors import InvalidRequest
 from core.formats import yaml_text
 
 MAX_REGION = 100_000  # characters of one {…}
-MAX_READ = 2_000_000  # characters looked at in one text
+MAX_READ, MAX_DEPTH = 500_000, 100  # characters looked at in one text; braces in braces
+_BRACE = re.compile("[{}]")
 MAX_PARTS = 100_000  # values in one document, aliases written out
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|(?<![a-zA-Z])\'(?:[^\'\\]|\\.|\'(?=[a-zA-Z]))*(?:\'|$)|/{2,}')
 
@@ -30,7 +31,7 @@ def objects(text: str) -> list[Any]:
         if read > MAX_READ:
             raise CheckError("the answer holds too many braces to look through for JSON")
         region = text[at:end]
-        value = _object(region + "}" * (region.count("{") - region.count("}")))
+        value = _object(region + "}" * (region.count("{") - region.count("}"))) if _is_shallow(region) else None
         if value is not None:
             found.append(value)
         at = at + 1 if value is None else end
@@ -41,12 +42,22 @@ def _closing(text: str) -> dict[int, int]:
     """The end of the region of each opening brace that has one."""
     open_at: list[int] = []
     found: dict[int, int] = {}
-    for match in re.finditer("[{}]", text):
+    for match in _BRACE.finditer(text):
         if match[0] == "{":
             open_at.append(match.start())
         elif open_at:
             found[open_at.pop()] = match.end()
     return found
+
+
+def _is_shallow(region: str) -> bool:
+    """False for a region that no reader goes down into; the regions inside it are looked at."""
+    depth = 0
+    for match in _BRACE.finditer(region):
+        depth += 1 if match[0] == "{" else -1
+        if depth > MAX_DEPTH:
+            return False
+    return True
 
 
 def _object(region: str) -> Any:
