@@ -3,7 +3,7 @@
 Everything goes through the functions that the product uses, on simulated runs whose truth is known: items differ in how
 hard they are (logits with deviation 2), and two prompts differ from item to item too, equal on average where nothing changed.
 
-    python benchmarks/paired.py            # about four minutes on two cores
+    python benchmarks/paired.py            # about fifteen minutes on two cores
     python benchmarks/paired.py --repeats 300
 """
 
