@@ -181,13 +181,13 @@ def rogan_gladen(  # noqa: PLR0913 - three counts out of three
     *,
     confidence_level: float = 0.95,
 ) -> Interval:
-    """The true pass rate from a judge's, its sensitivity true_pass / human_pass and specificity true_fail / human_fail.
+    """The true pass rate from a judge's; its sensitivity is true_pass / human_pass, its specificity the same of fails.
 
     Raises:
         ValueError: The judge does no better than chance, so that nothing follows from it.
 
-    Source: Rogan & Gladen (1978), Am. J. Epidemiol. 107, 71-76; interval by Lang & Reiczigel (2014), Prev. Vet. Med. 113,
-        13-22.
+    Source: Rogan & Gladen (1978), Am. J. Epidemiol. 107, 71-76; the interval by Lang & Reiczigel (2014), Prev. Vet.
+        Med. 113, 13-22.
     """
     z = z_of(confidence_level)
     n, n1, n0 = n_judged + z * z, human_pass + 2.0, human_fail + 2.0
@@ -204,7 +204,7 @@ def rogan_gladen(  # noqa: PLR0913 - three counts out of three
 
 
 def position_bias(flip_first: int, flip_second: int, consistent: int) -> PositionBias:
-    """How much a judge prefers a place.
+    """The preference of a judge for a place.
 
     Args:
         flip_first: Pairs in which it preferred the answer shown first, both times.

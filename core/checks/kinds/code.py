@@ -1,4 +1,4 @@
-"""Checks that are Python code of the test's author: run only where it is allowed, with all rights of this process. Pure."""
+"""Checks that are Python code of the test's author, run only where it is allowed: it has all rights of the process."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def python(given: Given) -> Outcome:
     lines = given.value.split("\n")
     body = "\n".join(f"    {line}" for line in lines) if len(lines) > 1 else f"    return {given.value.strip()}"
     names: dict[str, Any] = {}
-    exec(f"import json\ndef main(output, context):\n{body}\n", names)  # noqa: S102 - the author of the test asked for it
+    exec(f"import json\ndef main(output, context):\n{body}\n", names)  # noqa: S102 - asked for
     said = names["main"](given.output, {"vars": dict(given.variables), "prompt": given.facts.prompt})
     return _finding(said, given)
 

@@ -115,7 +115,7 @@ def _has(value: Any, path: list[str]) -> bool:
 _VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _HEAD = frozenset("title base link meta style script noscript template".split())
 _IN_TABLE = frozenset("caption col colgroup tbody td tfoot th thead tr".split())
-_REOPENED = frozenset("a b big code em font i nobr s small strike strong tt u".split())  # where they were not closed
+_REOPENED = frozenset("a b big code em font i nobr s small strike strong tt u".split())
 _CLOSES_P = frozenset(
     "address article aside blockquote details dialog dl dt dd fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6"
     " header hr li main menu nav ol p pre section summary table ul div".split()
@@ -124,8 +124,8 @@ _KNOWN = (
     _VOID | _HEAD | _IN_TABLE | _CLOSES_P
     | frozenset(
         "a em strong small s cite q dfn abbr ruby rt rp data time code var samp kbd sub sup i b u mark bdi bdo span"
-        " iframe image object picture video audio map svg math canvas ins del label button select datalist optgroup option"
-        " textarea output progress meter legend slot".split()
+        " iframe image object picture video audio map svg math canvas ins del label button select datalist"
+        " optgroup option textarea output progress meter legend slot".split()
     )
 )  # fmt: skip
 _INDICATORS = (
