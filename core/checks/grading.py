@@ -57,7 +57,8 @@ UNSUPPORTED = {
     **dict.fromkeys(
         "is-sql contains-sql agent-rubric answer-relevance classifier context-faithfulness context-recall"
         " context-relevance conversation-relevance g-eval guardrails is-valid-function-call"
-        " is-valid-openai-function-call is-valid-openai-tools-call meteor moderation perplexity perplexity-score pi search-rubric skill-used"
+        " is-valid-openai-function-call is-valid-openai-tools-call meteor moderation perplexity"
+        " perplexity-score pi search-rubric skill-used"
         " trace-error-spans trace-span-count trace-span-duration trajectory:goal-success trajectory:step-count"
         " trajectory:tool-args-match trajectory:tool-sequence trajectory:tool-used".split(),
         "this kind is not supported",
