@@ -177,6 +177,7 @@ def _checks(cell: Cell) -> None:
         word = "error" if each.passed is None else "pass" if each.passed else "fail"
         named = f"{each.type} · {each.metric}" if each.metric else each.type
         score = "" if each.passed is None else f" {each.score:.2f}"
-        told = f"<b>{escape(named)}</b>{score} <small>{escape(each.reason)}</small>"
+        why = "" if each.passed else f" <small>{escape(each.reason)}</small>"  # of a pass it says what it is not
+        told = f"<b>{escape(named)}</b>{score}{why}"
         lines.append(f"<div>{Pill(word, tone).html(ink)} {told}</div>")
     st.html(f'<div class="aimm-checks">{"".join(lines)}</div>')
