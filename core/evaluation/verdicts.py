@@ -126,10 +126,10 @@ class VerdictService:
             labels=(label, mine.letter),
         )
 
-    def read(self, run: EvaluationRun, *, with_scores: bool = False) -> Mapping[int, Sequence[Cell]]:
-        """The cells of each contestant without texts. with_scores: Those of checks too, for their metrics."""
+    def read(self, run: EvaluationRun, metric: str = OVERALL) -> Mapping[int, Sequence[Cell]]:
+        """The cells of each contestant with what a metric reads of them, without texts."""
         found: dict[int, list[Cell]] = {contestant.position: [] for contestant in run.plan.contestants}
-        for cell in self._readings.cells(run.id, tuple(found), with_scores=with_scores):
+        for cell in self._readings.cells(run.id, tuple(found), metric):
             found[cell.contestant].append(cell)
         return found
 
@@ -157,7 +157,7 @@ class VerdictService:
             for each in run.plan.contestants
             if against or each.position != baseline
         }
-        theirs = cells if other.id == run.id else self.read(other, with_scores=metric not in (OVERALL, *MEASURED))
+        theirs = cells if other.id == run.id else self.read(other, metric)
         n_tests = max(1, sum(each is not None for each in held.values()))
         return corrected(
             [

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from itertools import product
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,19 +50,33 @@ class ItemMeans(NamedTuple):
     n: int
 
 
+def _above(k: Any, n: Any, p: Any) -> Any:
+    """The chance of more than k among n. scipy.stats says the same, and takes a second to import."""
+    from scipy.special import bdtrc
+
+    return np.where(k < 0, 1.0, np.where(k >= n, 0.0, bdtrc(np.clip(k, 0, n), n, p)))
+
+
+def _at(k: Any, n: Any, p: Any) -> Any:
+    """The chance of exactly k among n."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    k_in = np.clip(k, 0, n)
+    ways = gammaln(n + 1) - gammaln(k_in + 1) - gammaln(n - k_in + 1)
+    return np.where(k == k_in, np.exp(ways + xlogy(k_in, p) + xlog1py(n - k_in, -p)), 0.0)
+
+
 def mcnemar(only_baseline: int, only_candidate: int) -> McNemar:
     """McNemar's test of pass or fail with one repetition, from the items that only one side passed.
 
     Source: McNemar (1947); mid-p by Fagerland, Lydersen, Laake (2013), BMC Med. Res. Methodol. 13:91.
     """
-    from scipy.stats import binom  # at first use: scipy takes a sixth of a second to import
-
     _check_pair(only_baseline, only_candidate)
     n, fewer = only_baseline + only_candidate, min(only_baseline, only_candidate)
     if n == 0:
         return McNemar(1.0, 1.0, 1.0, 1.0)
-    tail, point = float(binom.cdf(fewer, n, 0.5)), float(binom.pmf(fewer, n, 0.5))
-    worse, at = float(binom.sf(only_baseline - 1, n, 0.5)), float(binom.pmf(only_baseline, n, 0.5))
+    tail, point = float(_above(n - fewer - 1, n, 0.5)), float(_at(fewer, n, 0.5))
+    worse, at = float(_above(only_baseline - 1, n, 0.5)), float(_at(only_baseline, n, 0.5))
     return McNemar(min(1.0, 2 * tail), min(1.0, 2 * tail - point), worse, worse - at / 2)
 
 
@@ -305,13 +319,11 @@ def exact_detectable_drop(n: int, discordance: float, *, significance: float = 0
     needed = _needed(n, significance)
 
     def is_unseen(drop: float) -> bool:
-        from scipy.stats import binom
-
         share = max(discordance, drop)
         near = 30 + 9 * math.sqrt(n * share * (1 - share))  # further off is less than one in a billion
         counts = np.arange(max(0, math.floor(n * share - near)), min(n, math.ceil(n * share + near)) + 1)
-        seen = binom.sf(needed[counts] - 1, counts, (share + drop) / (2 * share))
-        return float(binom.pmf(counts, n, share) @ seen) < power
+        seen = _above(needed[counts] - 1, counts, (share + drop) / (2 * share))
+        return float(_at(counts, n, share) @ seen) < power
 
     return math.inf if is_unseen(1.0) else _border(is_unseen, 0.0, 1.0, steps=16)
 
@@ -319,15 +331,12 @@ def exact_detectable_drop(n: int, discordance: float, *, significance: float = 0
 @lru_cache(maxsize=64)
 def _needed(n: int, significance: float) -> NDArray[np.int64]:
     """For each number of differing items up to n: the fewest lost ones that mid-p calls worse; one more = never."""
-    from scipy.stats import binom
-
     counts = np.arange(n + 1)
-    lost: NDArray[np.int64] = binom.isf(significance, counts, 0.5).astype(
-        np.int64
-    )  # the exact test needs more than these
-    for _ in range(2):  # mid-p may be content with a little more or less
-        too_few = binom.sf(lost, counts, 0.5) + binom.pmf(lost, counts, 0.5) / 2 > significance
-        lost = np.where(too_few, lost + 1, lost)
+    # From below, as the normal approximation is less than three off.
+    start = counts / 2 + _NORMAL.inv_cdf(1 - significance) * np.sqrt(counts) / 2 - 3
+    lost = np.maximum(0, np.floor(start)).astype(np.int64)
+    while (too_few := _above(lost, counts, 0.5) + _at(lost, counts, 0.5) / 2 > significance).any():
+        lost += too_few
     return lost
 
 

@@ -1,11 +1,11 @@
 """The cells of a run read for its figures: only the columns that those need, and sums of items made in the database."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Double, case, cast, func, select
 
-from core.domain.evaluation.run import Cell, CheckScore
+from core.domain.evaluation.run import MEASURED, OVERALL, Cell, CheckScore
 from core.formats import strict_json as json
 from core.formats.money import from_nano
 from core.storage.engine.database import Database
@@ -33,22 +33,21 @@ class ReadingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def cells(self, run_id: str, contestants: Sequence[int], *, with_scores: bool = False) -> list[Cell]:
-        """Cells by item with what metrics read of them, and no texts: of ten thousand items they are many."""
-        columns = (
-            _c.item, _c.contestant, _c.repetition, _c.row_id, _c.state, _c.grade, _c.is_reused, _c.cost_nano_usd,
-            _c.latency_us, *([_c.scores] if with_scores else []),
-        )  # fmt: skip
+    def cells(self, run_id: str, contestants: Sequence[int], metric: str = OVERALL) -> list[Cell]:
+        """Cells by item with what a metric reads of them, and no texts: of ten thousand items they are many."""
+        columns = [_c.item, _c.contestant, _c.repetition, _c.row_id, _c.state, _c.grade]
+        if metric in MEASURED:
+            columns += [_c.is_reused, _c.cost_nano_usd, _c.latency_us]
+        elif metric != OVERALL:
+            columns.append(_c.scores)
         statement = select(*columns).where(_c.run_id == run_id, _c.contestant.in_(contestants))
         rows = self._database.rows(statement.order_by(_c.item, _c.contestant, _c.repetition))
         return [
             Cell(
                 item=item, contestant=contestant, repetition=repetition, row_id=row_id, state=state, grade=grade,
-                is_reused=bool(is_reused), cost_usd=None if cost is None else from_nano(cost),
-                latency_s=None if us is None else us / 1e6,
-                scores=tuple(CheckScore(**each) for each in json.loads(scores[0])) if scores and scores[0] else (),
+                **(_more(more) if more else {}),
             )
-            for item, contestant, repetition, row_id, state, grade, is_reused, cost, us, *scores in rows
+            for item, contestant, repetition, row_id, state, grade, *more in rows
         ]  # fmt: skip
 
     def spreads(self, run_id: str) -> list[Spread]:
@@ -64,3 +63,16 @@ class ReadingStore:
         sums = (func.count(p), func.sum(p), func.sum(p * p), func.count(usd), func.sum(usd), func.sum(usd * usd))
         statement = select(of_item.c.contestant, *sums).group_by(of_item.c.contestant).order_by(of_item.c.contestant)
         return [Spread(row[0], *(value or 0 for value in row[1:])) for row in self._database.rows(statement)]
+
+
+def _more(columns: Sequence[Any]) -> dict[str, Any]:
+    """The fields of a cell that a metric of its own needs."""
+    if len(columns) == 1:
+        scores = json.loads(columns[0]) if columns[0] else ()
+        return {"scores": tuple(CheckScore(**each) for each in scores)}
+    is_reused, cost, us = columns
+    return {
+        "is_reused": bool(is_reused),
+        "cost_usd": None if cost is None else from_nano(cost),
+        "latency_s": None if us is None else us / 1e6,
+    }

@@ -117,7 +117,7 @@ def _by_tag(key: str, _run: EvaluationRun) -> pd.DataFrame:
     tagged = known.tags if known is not None else []
     frequent = [tag for tag, _ in Counter(tag for each in tagged for tag in each).most_common(MOST_TAGS)]
     rows: list[dict[str, Any]] = []
-    for position, cells in cells_of(key, False, _run).items():
+    for position, cells in cells_of(key, OVERALL, _run).items():
         values: dict[int, list[float]] = defaultdict(list)
         for cell in cells:
             if (value := cell.value(OVERALL)) is not None:

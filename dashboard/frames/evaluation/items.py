@@ -11,7 +11,7 @@ import streamlit as st
 
 from core import AimmError
 from core.domain.evaluation.dataset import DatasetRow
-from core.domain.evaluation.run import Cell, EvaluationRun
+from core.domain.evaluation.run import OVERALL, Cell, EvaluationRun
 from core.evaluation.verdict import Change, counterpart
 from dashboard import formatting
 from dashboard.frames.evaluation.reading import Seen, View, cells_of, kept, kept_verdicts, key_of
@@ -56,7 +56,7 @@ def _grid(key: str, view: View, other_key: str, _run: EvaluationRun) -> Grid:
     ranks = (0, 2, 1, 4, 3)  # of STATES: an error stands out most, then what did not run, a failure, no check
     rank = np.full((n, k), -1, dtype=np.int8)
     failed = np.zeros(n, dtype=bool)
-    for position, cells in cells_of(key, False, _run).items():
+    for position, cells in cells_of(key, OVERALL, _run).items():
         for cell in cells:
             at = STATES.index(cell.outcome)
             rank[cell.item, position] = max(rank[cell.item, position], ranks[at])
@@ -202,7 +202,7 @@ def item(of: Seen, view: View, place: int) -> ItemSeen:
     before: dict[tuple[int, int], Cell] = {}
     if view.against and cells:
         other = mm.evaluations.verdicts.find(view.against)
-        theirs = {c.row_id: c.item for each in cells_of(key_of(view.against), False, other).values() for c in each}
+        theirs = {c.row_id: c.item for each in cells_of(key_of(view.against), OVERALL, other).values() for c in each}
         if (there := theirs.get(cells[0].row_id)) is not None:
             found = mm.evaluations.cells(other.id, items=[there])
             texts_of |= {("before", *at): text for at, text in mm.evaluations.answers(found).items()}

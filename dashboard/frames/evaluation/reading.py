@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.domain.evaluation.run import OVERALL, Cell, EvaluationRun, Tally
+from core.domain.evaluation.run import MEASURED, OVERALL, Cell, EvaluationRun, Tally
 from core.evaluation.verdict import Verdict
 from core.statistics.rates import Rate
 from dashboard import formatting
@@ -38,8 +38,9 @@ kept = st.cache_resource(max_entries=40, ttl=3600, show_spinner=False)
 
 
 @st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
-def cells_of(key: str, with_scores: bool, _run: EvaluationRun) -> Mapping[int, Sequence[Cell]]:
-    return manager().evaluations.verdicts.read(_run, with_scores=with_scores)
+def cells_of(key: str, reads: str, _run: EvaluationRun) -> Mapping[int, Sequence[Cell]]:
+    """reads: A metric of those that read the same; see `what_reads`."""
+    return manager().evaluations.verdicts.read(_run, reads)
 
 
 @kept
@@ -81,15 +82,15 @@ class View(NamedTuple):
 
 @kept
 def kept_verdicts(key: str, view: View, other_key: str, _run: EvaluationRun) -> tuple[Verdict | None, ...]:
-    with_scores = view.metric in metrics_of_checks(_metrics(key, _run))
-    cells = cells_of(key, with_scores, _run)
+    cells = cells_of(key, what_reads(view.metric), _run)
     return manager().evaluations.verdicts.all(
         _run, cells, baseline=view.baseline, against=view.against, metric=view.metric
     )
 
 
-def metrics_of_checks(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name not in (OVERALL, "cost", "latency")]
+def what_reads(metric: str) -> str:
+    """One name for all metrics that read the same of a cell."""
+    return metric if metric == OVERALL else MEASURED[0] if metric in MEASURED else "of checks"
 
 
 def verdicts(of: Seen, view: View) -> tuple[Verdict | None, ...]:
@@ -117,7 +118,7 @@ def opponents(run: EvaluationRun) -> dict[str, str]:
 
 @kept
 def _first_error(key: str, contestant: int, _run: EvaluationRun) -> str:
-    cells = cells_of(key, False, _run)[contestant]
+    cells = cells_of(key, OVERALL, _run)[contestant]
     item = next((cell.item for cell in cells if cell.outcome == "error"), None)
     if item is None:
         return ""
