@@ -17,6 +17,7 @@ from core.experiments.reports import ExperimentReport
 from core.experiments.routing import TrafficRouter, target_of
 from core.experiments.service import Experiments
 from core.formats.names import ref_in, split_ref
+from core.formats.text import is_storable
 from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
@@ -78,6 +79,8 @@ class AliasService:
             InvalidRequest: The name is no name, or that of a model. ModelNotFound.
         """
         self._check(name, target)
+        if not all(map(is_storable, (target.system or "", target.prompt_version, note, author, run_id))):
+            raise InvalidRequest("A text of the alias holds a NUL or half of a surrogate pair.")
         old = next((alias for alias in self._store.all() if alias.name == name), None)
         words = {"note": note[:500], "author": author[:200], "run_id": run_id[:80]}
         change = AliasChange(name=name, target=_versioned(target), changed_at=clock.now(), **words)
