@@ -1,7 +1,7 @@
 """The gate of a run: which of its requirements hold, what the process that ran it exits with, and why. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, EvaluationRun, Gate, Requirement
@@ -82,7 +82,8 @@ def judge(
 def _results(
     run: EvaluationRun, gate: Gate, cells: Mapping[int, Sequence[Cell]], opponents: Opponents | None, n_looks: int
 ) -> tuple[RequirementResult, ...]:
-    significance = significance_at_look(n_looks, gate.significance) if gate.nightly == "looks" else gate.significance
+    if gate.nightly == "looks":
+        gate = replace(gate, significance=significance_at_look(n_looks, gate.significance))
     asked = [
         (requirement, contestant)
         for requirement in gate.require
@@ -96,7 +97,7 @@ def _results(
     tested = [pair for pair in asked if pair[0].not_worse_than_points is not None and not pair[0].is_strict]
     verdicts = {
         (requirement, contestant.position): _verdict(
-            run, gate, requirement, contestant, cells, opponents, significance, max(1, len(tested))
+            run, gate, requirement, contestant, cells, opponents, max(1, len(tested))
         )
         for requirement, contestant in asked
         if requirement.not_worse_than_points is not None
@@ -105,9 +106,7 @@ def _results(
     known = [each for each in found if each is not None and each.comparison is not None]
     adjusted = dict(zip(map(id, known), holm([v.comparison.p_worse for v in known if v.comparison]), strict=True))
     return tuple(
-        _result(
-            requirement, contestant, cells, verdicts.get((requirement, contestant.position)), significance, adjusted
-        )
+        _result(requirement, contestant, cells, verdicts.get((requirement, contestant.position)), gate, adjusted)
         for requirement, contestant in asked
     )
 
@@ -119,7 +118,6 @@ def _verdict(  # noqa: PLR0913 - a requirement with all that it is judged by
     contestant: Contestant,
     cells: Mapping[int, Sequence[Cell]],
     opponents: Opponents | None,
-    significance: float,
     n_tests: int,
 ) -> Verdict | None:
     if opponents is None:
@@ -136,7 +134,7 @@ def _verdict(  # noqa: PLR0913 - a requirement with all that it is judged by
         labels=(opponents.name if opponents is not None else other.letter, contestant.letter),
         n_tests=1 if requirement.is_strict else n_tests,
         is_exact=gate.is_exact,
-        significance=significance,
+        significance=gate.significance,
     )
 
 
@@ -145,7 +143,7 @@ def _result(
     contestant: Contestant,
     cells: Mapping[int, Sequence[Cell]],
     found: Verdict | None,
-    significance: float,
+    gate: Gate,
     adjusted: Mapping[int, float],
 ) -> RequirementResult:
     told = f"{contestant.letter} ({contestant.label}) {_named(requirement.metric)}"
@@ -171,7 +169,7 @@ def _result(
             state = "unknown" if state == "passed" else state
             reasons.append("the baseline has no counterpart, or no item in common")
         else:
-            is_worse, words = _worse(requirement, found, significance, p)
+            is_worse, words = _worse(requirement, found, gate, p)
             state = "failed" if is_worse else state
             reasons.append(words)
     return RequirementResult(
@@ -180,7 +178,7 @@ def _result(
     )  # fmt: skip
 
 
-def _worse(requirement: Requirement, found: Verdict, significance: float, p: float | None) -> tuple[bool, str]:
+def _worse(requirement: Requirement, found: Verdict, gate: Gate, p: float | None) -> tuple[bool, str]:
     """(does the requirement fail against the baseline, the figures in words)"""
     comparison = found.comparison
     assert comparison is not None and requirement.not_worse_than_points is not None  # noqa: S101 - asked by who knows
@@ -188,7 +186,11 @@ def _worse(requirement: Requirement, found: Verdict, significance: float, p: flo
     if requirement.metric not in MEASURED:
         margin /= 100
     is_worse = comparison.fails(
-        margin=margin, significance=significance, rule="strict" if requirement.is_strict else "alarm", p_worse=p
+        margin=margin,
+        significance=gate.significance,
+        rule="strict" if requirement.is_strict else "alarm",
+        p_worse=p,
+        is_confirmation=gate.nightly == "confirming",
     )
     unit = 1.0 if requirement.metric in MEASURED else 100.0
     drop, p_shown = comparison.drop * unit, comparison.p_worse if p is None else p

@@ -83,7 +83,7 @@ class VerdictService:
             if contestant.position in failed and baseline is not None:
                 sides = placed([replace(baseline, name=against), contestant])
                 same = replace(run.plan, name=f"{run.plan.name}: confirmation"[:200], contestants=sides)
-                once = replace(gate, against="", nightly="")
+                once = replace(gate, against="", nightly="confirming")
                 plans.append(replace(same, repetitions=CONFIRMING, max_age_s=0, gate=once, first_try=""))
         return plans
 

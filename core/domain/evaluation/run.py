@@ -18,7 +18,7 @@ from core.formats.text import make_lists
 RunStatus = Literal["queued", "running", "paused", "stopped", "finished"]
 CellState = Literal["waiting", "running", "answered", "error", "skipped"]
 Outcome = Literal["pass", "fail", "unchecked", "error", "not_run"]
-Nightly = Literal["", "confirm", "looks"]
+Nightly = Literal["", "confirm", "looks", "confirming"]  # the last one is of a run that confirms another
 Grading = Literal["", "pass", "fail", "unchecked", "error"]  # empty = the checks have not run
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "unchecked", "error", "not_run")
 MAX_CONTESTANTS, MAX_REPETITIONS, MAX_CELLS = 26, 100, 2_000_000
