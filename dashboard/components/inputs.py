@@ -23,7 +23,9 @@ def choice(place: Any, label: str, key: str, options: Sequence[Any], at: int | N
     return place.selectbox(label, options, at, key=key, persist_state="session", **more)
 
 
-def choices(place: Any, label: str, key: str, options: Sequence[Any], given: Sequence[Any] = (), **more: Any) -> Any:
+def choices(
+    place: Any, label: str, key: str, options: Sequence[Any], given: Sequence[Any] | None = None, **more: Any
+) -> Any:
     return place.multiselect(label, options, given, key=key, persist_state="session", **more)
 
 

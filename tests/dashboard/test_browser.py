@@ -66,6 +66,30 @@ def test_models_answer_side_by_side_and_a_vote_counts(browser: "BrowserContext",
         walker.sees("Another key changes it")
 
 
+def test_an_evaluation_runs_is_stopped_and_opens_again(browser: "BrowserContext", address: str):
+    cases = "\n".join(["question,__expected", *(f"Why is number {at} odd?,contains:e" for at in range(400))])
+    httpx2.post(f"{address}/api/datasets/odd", json={"text": cases, "filename": "odd.csv"}).raise_for_status()
+    with walking(browser, address) as walker:
+        walker.page.goto(f"{address}/compare?evaluation=new")
+        walker.sees("400 answers: expected")
+        run = walker.page.get_by_role("button", name="Run", exact=False).last
+        run.dblclick()
+        walker.page.get_by_role("button", name="Stop").click()
+        walker.sees("Stopped")
+        walker.page.wait_for_url("**evaluation=ev_**")
+        walker.page.reload()
+        walker.sees("Stopped")
+        walker.page.locator("[data-testid=stDataFrame]").first.click(position={"x": 90, "y": 52})
+        walker.page.get_by_role("dialog").get_by_text("Item").first.wait_for()
+        walker.page.keyboard.press("j")
+        walker.page.keyboard.press("Escape")
+        walker.settle()
+        walker.button("All evaluations")
+        walker.page.locator("[data-testid=stDataFrame]").first.wait_for()
+    found = httpx2.get(f"{address}/api/evaluations").json()["evaluations"]
+    assert [each["status"] for each in found] == ["stopped"]  # the second click began none
+
+
 GRID = "[data-testid=stDataFrame] canvas [role=grid]"
 
 

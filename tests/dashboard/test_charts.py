@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dashboard import formatting
-from dashboard.charts import base, colours, monitoring, spend, workflows
+from dashboard.charts import base, colours, evaluation, monitoring, spend, workflows
 from dashboard.charts.base import Incident, Span
 
 NOW = datetime(2026, 3, 8, 15, 30, tzinfo=UTC)
@@ -221,3 +221,46 @@ def test_a_bridge_goes_from_before_to_now_in_amounts():
         ("Price per token", "-$1.00"),
         ("Now", "$12.00"),
     ]
+
+
+def evaluation_frames() -> dict[str, pd.DataFrame]:
+    """What the charts of evaluations are drawn from, with a name that would be a formula to a spreadsheet."""
+    one = {"letter": "B", "position": 1, "contestant": "B =1+1", "items": "200", "p": "0.012"}
+    forest = [
+        one | {"metric": name, "unit": unit, "better": 0.1, "low": low, "high": 0.2, "difference": "", "interval": ""}
+        for name, unit, low in (("Pass rate", "points", 0.05), ("Cost", "$", float("nan")), ("Latency", "s", -0.1))
+    ]
+    costs = {"usd": 1.0, "usd low": 0.5, "usd high": 1.5, "per 1,000": "$1", "said": "", "pass rate": "90%"}
+    rates = {"rate": 0.9, "rate low": 0.8, "rate high": 0.95, "outdone": False}
+    tags = one | {"tag": "=rare", "n": 3, "rate": None, "pass rate": "–", "text": "–"}
+    run = {"run": "ev_1", "at": "2026-03-08 15:30", "line": "B", "rate": 0.9, "low": 0.8, "high": 0.95}
+    told = {"pass rate": "90%", "items": "200", "dataset": "faq@1", "baseline": "main", "contestant": "B"}
+    return {
+        "forest": pd.DataFrame(forest),
+        "pareto": pd.DataFrame([one | rates | costs, one | rates | costs | {"outdone": True, "usd high": 99.0}]),
+        "tags": pd.DataFrame([tags, tags | {"tag": "often", "rate": 0.4}]),
+        "trend": pd.DataFrame([run | told, run | told | {"run": "ev_2", "baseline": ""}]),
+    }
+
+
+@pytest.mark.parametrize("ink", [colours.LIGHT, colours.DARK])
+def test_charts_of_evaluations_are_charts_of_vega_lite_on_honest_axes(ink: colours.Ink):
+    frames = evaluation_frames()
+    specs = [
+        evaluation.forest(frames["forest"], ink),
+        evaluation.pareto(frames["pareto"], "Title", ink),
+        evaluation.by_tag(frames["tags"], {"=rare": 3, "often": 90}, 20, "Title", ink),
+        evaluation.trend(frames["trend"], {"B": "#1f5fd0"}, "Title", ink),
+    ]
+    for spec in specs:
+        alt.VConcatChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
+
+    forest, pareto, tags, trend = specs
+    assert len(forest["vconcat"]) == 3  # a panel a unit
+    domains = [layer["encoding"]["x"]["scale"]["domain"] for panel in forest["vconcat"] for layer in panel["layer"]]
+    assert all(low == -high for low, high in domains)  # the line of no difference is in the middle
+    for spec in (pareto, trend):
+        layers = [each for each in spec["vconcat"][0]["layer"] if "scale" in each["encoding"].get("y", {})]
+        assert layers and all(each["encoding"]["y"]["scale"]["domain"] == [0, 1] for each in layers)
+    assert tags["vconcat"][0]["layer"][0]["encoding"]["color"]["scale"]["domain"] == [0, 1]
+    assert any("(3, few)" in row["row"] for row in tags["vconcat"][0]["data"]["values"])

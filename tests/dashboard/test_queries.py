@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("pages_as_served")
 GROWING = {
     "generations", "generation_bodies", "call_tags", "rollups_hour", "rollups_day", "spend_by", "feedback", "comparisons",
     "candidates", "votes", "workflow_runs", "step_runs", "experiment_units", "experiment_outcomes", "experiment_runs",
-    "experiment_days", "experiment_looks", "budget_spend", "cached_responses", "keyed_requests", "audit", "deliveries",
+    "experiment_days", "experiment_looks", "evaluations", "evaluation_cells", "budget_spend", "cached_responses", "keyed_requests", "audit", "deliveries",
 }  # fmt: skip
 # What may, by a part of its text, and why.
 ALLOWED = {
@@ -42,6 +42,7 @@ VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
     ("log", {"log_status": "blocked", "log_model": "sim-fast"}),
     ("log", {"log_range": "1000000000-4000000000", "log_source": "demo"}),
     ("log", {"log_calls": "real"}),
+    ("compare", {"compare_mode": "Dataset"}),
     ("log", {"log_calls": "simulated"}),
 )
 
