@@ -207,6 +207,7 @@ def _call(run: EvaluationRun, place: Place, row: DatasetRow) -> Generation:
         ref_id=run.id,
         ref_part=".".join(map(str, place)),
         ref_name=f"evaluation:{run.plan.name}",
+        prompt_version=run.plan.contestants[place[1]].prompt,
     )
 
 

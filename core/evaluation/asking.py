@@ -433,6 +433,7 @@ class CellAsker:
             ref_part=".".join(map(str, ready.place)),
             ref_name=f"evaluation:{run.plan.name}",
             tags=(TAG,),
+            prompt_version=shift.contestant(ready.place).prompt,
             key=shift.key,
             key_id=run.key_id,
             cap_usd=from_nano(ready.worst) if ready.worst else None,

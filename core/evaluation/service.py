@@ -42,7 +42,7 @@ from core.evaluation.job import EvaluationJob, ReadRows
 from core.evaluation.requests import CostRange, cost_range, sampled
 from core.evaluation.verdicts import VerdictService
 from core.formats.money import to_nano
-from core.keys.rules import check_owner
+from core.keys.rules import check_model, check_owner
 from core.pricing.estimate import Estimate
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
@@ -171,7 +171,7 @@ class EvaluationService:
         Raises:
             NotFound; Conflict: it does not run; Forbidden: the key did not ask for it.
         """
-        self._checked(run_id, key)
+        self.of_key(run_id, key)
         values = {"reason": "Stopped."}
         if not self._writer.run(
             lambda link: self._runs.move(link, run_id, "stopped", ("queued", "running", "paused"), **values)
@@ -188,7 +188,7 @@ class EvaluationService:
         Raises:
             NotFound; Conflict: it runs; Forbidden.
         """
-        run = self._checked(run_id, key)
+        run = self.of_key(run_id, key)
         limit = run.plan.limit_usd if limit_usd is None else checked_cap(limit_usd)
         plan = replace(run.plan, limit_usd=limit)
         owner = self._engine.owner_of_new()
@@ -391,9 +391,17 @@ class EvaluationService:
         same = [run for run in before if run.judged.get("exit_code") == FAILED and _is_same(run.plan, plan)]
         return same[0] if same else None
 
-    def _checked(self, run_id: str, key: Key | None) -> EvaluationRun:
+    def of_key(self, run_id: str, key: Key | None) -> EvaluationRun:
+        """A run that this key may change.
+
+        Raises:
+            NotFound; Forbidden: it did not ask for the run, or may not ask its models.
+        """
         run = self.get(run_id)
         check_owner(key, run.key_id, "evaluation")
+        for contestant in run.plan.contestants:
+            if contestant.model:
+                check_model(key, contestant.model)
         return run
 
 

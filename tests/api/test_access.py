@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from api.rest.app import make_app
 from api.server import Server
 from core import InvalidRequest, ModelManager
 from core.config import Settings
+from core.domain.evaluation.dataset import DatasetRow
 from core.domain.workflow import Step, Workflow
 from core.keys import logins
 from core.keys.rules import new_secret
@@ -201,12 +203,12 @@ def test_each_address_needs_one_scope(method: str, path: str, scope: str):
 
 
 def test_every_route_of_the_api_is_read_call_or_admin_as_its_method_says(keyless: ModelManager):
-    asking = {"generate", "workflow", "compare", "estimate", "test", "assign", "record", "vote"}
+    asking = {"generate", "workflow", "compare", "evaluations", "estimate", "test", "assign", "record", "vote"}
 
     for path, methods in make_app(lambda: keyless).openapi()["paths"].items():
         for method in map(str.upper, methods):
             asks = path.rsplit("/", 1)[1] in asking or path.startswith(
-                ("/comparisons/{comparison_id}/", "/runs/{run_id}/")
+                ("/comparisons/{comparison_id}/", "/runs/{run_id}/", "/evaluations/{run_id}/")
             )
             expected = "read" if method == "GET" else "call" if asks else "admin"
             assert scope_needed(method, f"/api{path}") == expected, path
@@ -229,7 +231,8 @@ def test_every_route_lets_in_the_keys_with_its_scope_and_no_others(mm: ModelMana
         if path == "/api/health":
             continue
         # Who may call sees the work that it has begun itself; the route looks whose it is.
-        is_own = method == "GET" and path.removesuffix("/events").endswith(("/{run_id}", "/{comparison_id}"))
+        own = r".*/{(run_id|comparison_id)}(/(events|cells|verdict|report))?"
+        is_own = method == "GET" and re.fullmatch(own, path) is not None
         allowed = {scope_needed(method, path), "admin", *(["call"] if is_own else [])}
         for scope, secret in secrets.items():
             status = ask(remote(mm), path, method, x_api_key=secret)[0]
@@ -469,8 +472,18 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     mm.workflows.save(Workflow(name="one", description="", steps=steps))
     compared = Api(mm).send("POST", "/api/compare", {"prompt": "Why?", "models": ["sim-careful", "sim-balanced"]})[1]
     run_id = Api(mm).send("POST", "/api/workflow", {"template": "one", "input": "Hi"})[1]["workflow"]["run_id"]
+    mm.datasets.save("cases", [DatasetRow(variables={"input": "Why?"})])
+    evaluation = {"dataset": "cases", "models": ["sim-careful"]}
+    evaluated = Api(mm).send("POST", "/api/evaluations", evaluation)[1]["evaluation"]["id"]
+    mm.evaluations.wait(evaluated, 30)
     made = mm.log.count()
     refused = [
+        api.send("POST", "/api/evaluations", evaluation),
+        api.send("POST", "/api/evaluations/estimate", evaluation),
+        *(
+            api.send("POST", f"/api/evaluations/{evaluated}/{word}", {})
+            for word in ("stop", "cancel", "resume", "grade", "judge")
+        ),
         api.send("POST", f"/api/runs/{run_id}/stop"),
         api.send("POST", f"/api/runs/{run_id}/resume"),
         api.send("POST", f"/api/comparisons/{compared['comparison']['id']}/vote", {"choice": "a"}),
@@ -490,7 +503,8 @@ def test_a_key_asks_no_model_that_it_may_not(mm: ModelManager):
     # Whatever a key with `call` may ask has been tried: a route that is added must be, too.
     routes = make_app(lambda: mm).openapi()["paths"]
     assert {path for path in routes if scope_needed("POST", f"/api{path}") == "call"} == {
-        "/generate", "/cost/estimate", "/compare", "/workflow",
+        "/generate", "/cost/estimate", "/compare", "/workflow", "/evaluations", "/evaluations/estimate",
+        *(f"/evaluations/{{run_id}}/{word}" for word in ("stop", "cancel", "resume", "grade", "judge")),
         *(f"/comparisons/{{comparison_id}}/{word}" for word in ("vote", "stop", "resume")), *(f"/runs/{{run_id}}/{word}" for word in ("stop", "resume")), *(f"/experiment/{{experiment_id}}/{word}" for word in ("test", "assign", "record")),
     }  # fmt: skip
     assert mm.log.count() == made

@@ -114,7 +114,7 @@ def verdict(  # noqa: PLR0913 - who against whom, on what
 @router.post("/evaluations/{run_id}/judge")
 def judge(run_id: str, body: schemas.Judge, mm: Manager, key: Caller) -> dict[str, Any]:
     """The gate's answer, with the code that a process of CI exits with."""
-    run = _seen(run_id, mm, key)
+    run = mm.evaluations.of_key(run_id, key)
     return {"status": "success", "result": to_dict(mm.evaluations.verdicts.judge(run.id, against=body.against))}
 
 
@@ -157,7 +157,7 @@ def resume(
 @router.post("/evaluations/{run_id}/grade")
 def grade(run_id: str, body: schemas.GradeAnew, mm: Manager, key: Caller) -> dict[str, Any]:
     """Run the checks, or others, on the answers that are there: that asks no model."""
-    _seen(run_id, mm, key)
+    mm.evaluations.of_key(run_id, key)
     mm.evaluations.regrade(run_id, checks=body.checks, threshold=body.threshold)
     return evaluation(run_id, mm, key)
 

@@ -17,7 +17,8 @@ from streamlit.testing.v1 import AppTest
 
 from api.rest.app import make_app
 from api.rest.calls import generation_view
-from core import AimmError, ModelManager, clock, demo, testing
+from core import AimmError, ModelManager, clock, testing
+from core.demo import history as demo
 from core.domain.experiment import Target, Variant
 from core.domain.generation import Message, Parameters, Usage
 from core.domain.message import Tool, ToolCall
