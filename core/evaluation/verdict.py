@@ -182,12 +182,11 @@ def is_decided(verdict: Verdict, level: float = 0.95) -> bool:
 def brief(verdicts: Sequence[Verdict | None]) -> str:
     """The verdicts of a family in a few words, those that are decided first; empty = there is none."""
     known = [each for each in verdicts if each is not None]
-    parts = [
-        f"{each.candidate.label} {'better' if each.comparison.difference.estimate > 0 else 'worse'} than"
-        f" {each.baseline.label} ({_difference(each, 0.95)})"
-        for each in known
-        if each.comparison is not None and is_decided(each)
-    ]
+    parts = []
+    for each in known:
+        if each.comparison is not None and is_decided(each):
+            word = "better" if each.comparison.difference.estimate > 0 else "worse"
+            parts.append(f"{each.candidate.label} {word}: {_difference(each, 0.95).replace(', 95% ', ' (')})")
     left = [each.candidate.label for each in known if not is_decided(each)]
     if left:
         parts.append(f"{', '.join(left)}: no difference shown")

@@ -81,4 +81,5 @@ def _trend(of: Seen) -> None:
     with st.container(key="plots_eval_trend"):
         st.vega_lite_chart(spec=evaluation.trend(frame, colours, title, theme.ink()), key="eval_trend", width="stretch")
     names = ", ".join(dict.fromkeys(frame["line"]))
-    st.caption(formatting.plain(f"By contestant ({names}), with 95% intervals. Dashed: a baseline's run."))
+    grey = "" if set(frame["line"]) <= set(colours) else "Grey: not in this one. "
+    st.caption(formatting.plain(f"By contestant ({names}), with 95% intervals. {grey}Dashed: a baseline's run."))

@@ -135,9 +135,8 @@ def _chosen(of: Seen) -> View:
     """The baseline and the metric, from the address."""
     options = reading.opponents(of.run)
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
-    default = next(iter(options), "")
-    if of.run.plan.gate is not None and of.run.plan.gate.against:
-        default = next((each for each in options if each.partition(":")[2] == of.run.plan.gate.against), default)
+    default, usual = next(iter(options), ""), f"baseline:{reading.usual_opponent(of.run)}"
+    default = usual if usual in options else default
     view = View(metric=linked.choice(
         row, "Metric", "eval_metric", reading.metrics(of), "pass", format_func=_metric_label, width=180
     ))  # fmt: skip

@@ -14,6 +14,7 @@ from dashboard.frames.evaluation import listing
 from dashboard.process import manager
 
 NEW, SHOWN, LOOK_S = "new", 25, 3.0  # NEW stands in the address where a run's id does
+_VERDICT_HELP = "Against the gate's baseline, else against A; 95% intervals in brackets."
 _EMPTY = (
     "No evaluations yet. One asks every item of a dataset, checks each answer, and says which prompt or model is"
     " better."
@@ -66,25 +67,25 @@ def _listed() -> None:
 def _table(found: list[EvaluationRun]) -> None:
     frame, c = listing.table(found), st.column_config
     colours = {
-        listing.contestant_text(each.letter, each.label): of_contestant(each.position, theme.mode())
-        for one in found
-        for each in one.plan.contestants
+        text: of_contestant(at, theme.mode()) for one in found for at, text in enumerate(listing.contestant_texts(one))
     }
     names = list(colours)
     shown = frame.assign(contestants=[[chip for (chip,) in tables.chips(each)] for each in frame["contestants"]])
     config = {
-        "name": c.TextColumn("Evaluation", width=130),
-        "started": c.DatetimeColumn("Started", format="D MMM HH:mm", width=96),
-        "status": c.TextColumn("Status", width=110),
-        "contestants": tables.model_column(names, colours, label="Contestants", width=250),
-        "pass rate": c.TextColumn("Pass rate", width=130),
-        "verdict": c.TextColumn("Verdict", width=330, help="Each contestant against A, with the 95% interval."),
-        "gate": c.TextColumn("Gate", width=70),
+        "name": c.TextColumn("Evaluation", width=150),
         "dataset": c.TextColumn("Dataset", width=90),
-        "time": c.TextColumn("Time", width=70),
-        "cost $": tables.money_column("Cost", frame["cost $"], width=90),
+        "status": c.TextColumn("Status", width=84),
+        "contestants": tables.model_column(names, colours, label="Contestants", width=190),
+        "pass rate": c.TextColumn("Pass rate", width=124),
+        "verdict": c.TextColumn("Verdict", width=230, help=_VERDICT_HELP),
+        "gate": c.TextColumn("Gate", width=56),
+        "time": c.TextColumn("Time", width=56),
+        "cost $": tables.money_column("Cost", frame["cost $"], width=76),
+        "started": c.DatetimeColumn("Started", format="D MMM HH:mm", width=92),
     }
-    at = tables.opened(shown, "eval_runs", [each.id for each in found], column_config=config, row_height=36)
+    at = tables.opened(
+        shown, "eval_runs", [each.id for each in found], column_config=config, row_height=36, height="content"
+    )
     if at is not None:
         address.put("evaluation", at)
         st.rerun()

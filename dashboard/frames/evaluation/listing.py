@@ -6,10 +6,10 @@ from datetime import datetime
 import pandas as pd
 
 from core import AimmError, clock
-from core.domain.evaluation.run import EvaluationRun
+from core.domain.evaluation.run import Contestant, EvaluationRun
 from core.evaluation.verdict import brief
 from dashboard import formatting
-from dashboard.frames.evaluation.reading import Seen, View, kept, rates, seen, verdicts
+from dashboard.frames.evaluation.reading import Seen, View, kept, key_of, rates, seen, usual_opponent, verdicts
 from dashboard.process import manager
 
 STATUS = {
@@ -67,16 +67,16 @@ def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
     for run in map(judged, runs):
         of = seen(run)
         said = ""
-        if not run.is_running and len(run.plan.contestants) > 1 and n_read + run.n_cells <= MOST_CELLS:
+        if not run.is_running and n_read + run.n_cells <= MOST_CELLS:
             n_read += run.n_cells
             said = short_verdict(of)
         by_rate = rates(of)
         rows.append(
             {
                 "name": run.plan.name,
-                "started": run.created_at,
+                "dataset": run.plan.dataset,
                 "status": status_text(of),
-                "contestants": [contestant_text(each.letter, each.label) for each in run.plan.contestants],
+                "contestants": contestant_texts(run),
                 "pass rate": " · ".join(
                     f"{each.letter} {formatting.percent(rate.passes.estimate)}"
                     for each in run.plan.contestants
@@ -84,25 +84,33 @@ def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
                 ),
                 "verdict": said,
                 "gate": gate_text(run),
-                "dataset": run.plan.dataset,
-                "cost $": float(run.spent_usd),
                 "time": time_text(run),
+                "cost $": float(run.spent_usd),
+                "started": run.created_at,
             }
         )
     return pd.DataFrame(rows)
 
 
 @kept
-def _short_verdict(key: str, _of: Seen) -> str:
-    try:
-        return brief(verdicts(_of, View()))
-    except AimmError:
-        return ""
+def _short_verdict(key: str, view: View, other_key: str, _of: Seen) -> str:
+    return brief(verdicts(_of, view))
 
 
 def short_verdict(of: Seen) -> str:
-    return _short_verdict(of.key, of)
+    """Against the gate's baseline, else against the first contestant; empty where there is nothing to compare."""
+    view = View(against=usual_opponent(of.run))
+    return _short_verdict(of.key, view, key_of(view.against), of)
 
 
-def contestant_text(letter: str, label: str) -> str:
-    return f"{letter} {formatting.squeezed(label, 30)}"
+def contestant_texts(run: EvaluationRun) -> list[str]:
+    """Each contestant short: its letter, and its name or what tells it from the others, its prompt or its model."""
+    several = run.plan.contestants
+    prompts, models = {each.prompt for each in several}, {each.model for each in several}
+
+    def text(each: Contestant) -> str:
+        if each.name or not (each.prompt and each.model) or (len(prompts) > 1 and len(models) > 1):
+            return each.label
+        return each.prompt if len(prompts) > 1 and len(models) == 1 else each.model
+
+    return [f"{each.letter} {formatting.squeezed(text(each), 22)}" for each in several]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from core import AimmError
 from core.domain.evaluation.run import MEASURED, OVERALL, Cell, EvaluationRun, Tally
 from core.evaluation.verdict import Verdict
 from core.statistics.rates import Rate
@@ -103,6 +104,18 @@ def verdicts(of: Seen, view: View) -> tuple[Verdict | None, ...]:
 def key_of(ref: str) -> str:
     """The key of the run that a baseline points at."""
     return seen(manager().evaluations.verdicts.find(ref)).key if ref else ""
+
+
+def usual_opponent(run: EvaluationRun) -> str:
+    """The baseline of a run's gate; empty where there is none, or it points at this run or a later one by now."""
+    gate = run.plan.gate
+    if gate is None or not gate.against:
+        return ""
+    try:
+        other = manager().evaluations.verdicts.find(gate.against)
+    except AimmError:  # not there yet: the gate says so
+        return ""
+    return gate.against if other.created_at < run.created_at else ""
 
 
 def opponents(run: EvaluationRun) -> dict[str, str]:

@@ -291,3 +291,20 @@ def test_a_filter_of_a_large_run_reads_the_cells_once(app: AppTest, monkeypatch:
 
     assert len(items.items(of, View(), "broken", "", "")) == 15
     assert len(items.items(of, View(baseline=1), "fixed", "", "")) == 15
+
+
+def test_the_list_says_who_is_better_in_a_few_words(app: AppTest):
+    mm = process.manager()
+    ran(mm, old=right_until(25), new=right_until(10))
+    mm.evaluations.verdicts.bless(ran(mm, name="gated", old=right_until(28)), "main")
+    gate = Gate(against="main", require=(Requirement(not_worse_than_points=2),))
+    ran(mm, name="gated", gate=gate, old=right_until(10))
+
+    show(app, "compare")
+    app.query_params["compare_mode"] = "Dataset"
+    app.run()
+
+    [frame] = [each.value for each in app.dataframe]
+    assert [words.partition(":")[0] for words in frame["verdict"]] == ["A worse", "", "B worse"]
+    assert list(frame["gate"]) == ["failed", "", ""] and list(frame["status"]) == ["Finished"] * 3
+    assert list(frame["contestants"])[2] == ["A old", "B new"]
