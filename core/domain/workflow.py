@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from core.domain.generation import Parameters
 from core.formats.text import folded
@@ -36,6 +36,7 @@ class Step:
 
     model: None = the model of the run.
     check: The form that the answer must have; a failed check is tried again with the reason, `attempts` times in all.
+    checks: Further ones, as of evaluations: `{type, value, threshold}`; their values may use the run's inputs.
     on_failure: Stop the run, skip the step (its output is then empty), ask `fallback_model` once, or go on with
         `default` as the output.
     approval: Pause the run before this step, until a person lets it through.
@@ -47,6 +48,7 @@ class Step:
     system: str | None = None
     parameters: Parameters = field(default_factory=Parameters)
     check: Check = "none"
+    checks: tuple[Mapping[str, Any], ...] = ()
     attempts: int = 1
     on_failure: OnFailure = "stop"
     fallback_model: str | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from core.checks import validate
 from core.domain.generation import Parameters
 from core.domain.workflow import CHECKS, FAILURE_POLICIES, Condition, Step, Workflow
 from core.errors import InvalidRequest
@@ -17,7 +18,7 @@ MAX_STEPS = 50
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,59}")
 _NAME_RULE = "at most 60 letters, digits, _ or -, and begin with a to z or _"
 _STEP_KEYS = (
-    "name model system prompt parameters check attempts on_failure fallback_model default when approval".split()
+    "name model system prompt parameters check checks attempts on_failure fallback_model default when approval".split()
 )
 _PARAMETERS = frozenset(Parameters.__slots__)
 
@@ -72,6 +73,7 @@ def _step(value: Any, position: int) -> Step:
         system=_optional(value, "system", where),
         parameters=_parameters(value.get("parameters"), where),
         check=_one_of(value, "check", CHECKS, where),
+        checks=_checks(value.get("checks"), where),
         attempts=_count(value.get("attempts"), where),
         on_failure=_one_of(value, "on_failure", FAILURE_POLICIES, where),
         fallback_model=_optional(value, "fallback_model", where),
@@ -79,6 +81,16 @@ def _step(value: Any, position: int) -> Step:
         when=_condition(value.get("when"), where),
         approval=_flag(value.get("approval"), where),
     )
+
+
+def _checks(value: Any, where: str) -> tuple[Mapping[str, Any], ...]:
+    if is_null(value):
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise InvalidRequest(
+            f"{_at(value)}{where}: `checks` is a list of checks, such as {{type: contains, value: yes}}."
+        )
+    return tuple(typed(each) for each in value)
 
 
 def _parameters(value: Any, where: str) -> Parameters:
@@ -181,11 +193,12 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
     operator = "not_contains" if step.when and step.when.negate else "contains"
     when = step.when and {"step": step.when.step, operator: step.when.contains}
     values = {key: getattr(step, key) for key in _STEP_KEYS} | {"parameters": step.parameters.as_dict(), "when": when}
+    values["checks"] = [dict(each) for each in step.checks]
     unsaid = {"check": "none", "attempts": 1, "on_failure": "stop", "approval": False}
     return {
         key: value
         for key, value in values.items()
-        if value not in (None, "", {}, unsaid.get(key))
+        if value not in (None, "", {}, [], unsaid.get(key))
         or key in ("name", "prompt")
         or (key == "default" and value == "")
     }
@@ -274,6 +287,7 @@ def _step_problems(step: Step, workflow: Workflow, names: set[str]) -> Iterable[
         yield "a text holds a character that cannot be kept"
     if step.when and step.when.step not in names:
         yield f"`when` names the step {step.when.step!r}, which is not there"
+    yield from validate({"assert": list(step.checks)})
     if step.on_failure == "fallback" and not step.fallback_model:
         yield "on_failure is fallback, so fallback_model must name a model"
     if step.on_failure == "default" and step.default is None:

@@ -1,12 +1,13 @@
 """One step of a run: condition, prompt, call, check, record. A step that has been paid for is never asked again."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core import clock
 from core.calls.call import Call
 from core.calls.origin import Origin
+from core.checks import grade
 from core.domain.generation import Generation, Message, Request
 from core.domain.workflow import AWAITS, Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
@@ -125,7 +126,7 @@ class StepRunner:
 
         def record(generation: Generation) -> Work:
             # In the transaction that records the call: an answer that was paid for and its step cannot part.
-            status, error = judge(generation, step.check)
+            status, error = judge(generation, step.check, step.checks, _variables(run))
             if generation.error_class in OUT_OF_MONEY:
                 self._paused.add(run.id)
             verdict.append((status, error, generation.status == "ok"))
@@ -179,8 +180,13 @@ def _step_values(run: WorkflowRun, step: Step, generation: Generation, attempt: 
     }
 
 
-def judge(generation: Generation, check: Check) -> tuple[StepStatus, str]:
-    """Tell whether an answer will do, and why not."""
+def judge(
+    generation: Generation,
+    check: Check,
+    checks: Sequence[Mapping[str, Any]] = (),
+    variables: Mapping[str, Any] | None = None,
+) -> tuple[StepStatus, str]:
+    """Tell whether an answer will do, and why not. variables: Those that the checks' values may use."""
     if generation.status != "ok":
         return "failed", generation.error_message or f"the call was {generation.status}"
     if check == "not_empty" and not generation.text.strip():
@@ -190,6 +196,19 @@ def judge(generation: Generation, check: Check) -> tuple[StepStatus, str]:
             json.loads(strip_fence(generation.text))
         except ValueError as error:
             return "failed", f"the answer is not JSON ({error})"
+    if checks:
+        found = grade(
+            {"assert": checks},
+            generation.text,
+            variables,
+            latency_ms=generation.latency_s * 1000,
+            cost_usd=None if generation.cost_usd is None else float(generation.cost_usd),
+            finish_reason=generation.finish_reason,
+            tool_calls=[{"name": each.name, "arguments": each.arguments} for each in generation.tool_calls],
+        )
+        if not found.passed:
+            wrong = [each for each in found.components if each.is_error or not each.passed]
+            return "failed", "; ".join(f"{each.type}: {each.reason}" for each in wrong)[:1000]
     return "succeeded", ""
 
 

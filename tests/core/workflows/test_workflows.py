@@ -754,3 +754,26 @@ def test_a_run_of_a_revoked_key_asks_no_further_step(mm_without_key: ModelManage
 
     assert run.status == "failed" and "no longer valid" in run.error
     assert mm.log.by_ref(run.id) == []
+
+
+def test_a_step_is_held_to_checks_and_tried_again_with_what_was_wrong(mm: ModelManager):
+    text = """
+name: gated
+steps:
+  - name: tell
+    prompt: "Tell of {{input}}."
+    attempts: 2
+    checks:
+      - {type: contains, value: e}
+      - {type: contains, value: "never in it: {{input}}"}
+"""
+    flow = spec.from_yaml(text)
+    assert spec.from_yaml(spec.to_yaml(flow)) == flow
+    run = mm.workflows.wait(mm.workflows.start(flow, "the sea", model="sim-fast"))
+
+    assert (run.status, run.steps[0].n_attempts) == ("failed", 2)
+    assert "contains: " in run.error
+    assert "never in it: the sea" in run.error
+    wrong = spec.from_yaml(text.replace("type: contains, value: e", "type: containz, value: e"))
+    with pytest.raises(InvalidRequest, match="contains"):
+        mm.workflows.start(wrong, "the sea", model="sim-fast")
