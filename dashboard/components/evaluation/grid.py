@@ -32,6 +32,11 @@ def draw(of: Seen, view: View) -> list[int]:
         icon=":material/search:",
     )  # fmt: skip
     places = items.items(of, view, show, tag, words)
+    if of.run.is_running:
+        row.button(
+            "Refresh", key="eval_refresh", type="tertiary", icon=":material/refresh:",
+            help="The evaluation runs: the items are as they were when they were drawn.",
+        )  # fmt: skip
     row.space("stretch")
     page = linked.page(row, "eval_page", -(-len(places) // PAGE_SIZE))
     if not places:

@@ -12,6 +12,8 @@ def _ready(
     name: str, options: Sequence[str] | None, default: str, *, is_told: bool = False
 ) -> tuple[str, Callable[[], None]]:
     """Put the address's value into the input; what writes a new one back. is_told: The default stands there too."""
+    if options is not None:
+        address.check(name, options, name.removeprefix("eval_"))
     given, key = address.value(name) or default, f"linked_{name}"
     st.session_state[key] = given if options is None or given in options else default
 

@@ -162,6 +162,9 @@ def _verdict(of: Seen, view: View) -> None:
         inputs.refused(st, error)
         return
     if not found:
+        if view.against:
+            name = "that run" if view.against.startswith("ev_") else view.against
+            st.caption(formatting.plain(f"{name} has no contestant that one of this evaluation could be held against."))
         return
     with st.container(border=True, key="eval_verdict"):
         for each in found[:SENTENCES]:
