@@ -17,7 +17,7 @@ from dashboard.frames.evaluation import after
 from dashboard.frames.evaluation.reading import Seen
 from dashboard.process import manager
 
-_AGAIN_HELP = "Fills in the form with its plan. Nothing is asked yet."
+_CHANGE_HELP = "Fills in the form with its plan. Nothing is asked yet."
 _KINDS = {"JSON": "application/json", "JUnit": "application/xml", "CSV": "text/csv"}
 
 
@@ -31,10 +31,11 @@ def draw(row: Any, of: Seen) -> None:
         return
     _resume(row, of)
     reason = "Functions of a program were asked: only it can ask them again." if after.has_functions(run) else ""
-    row.button(
-        "Run again", key="eval_again", icon=":material/replay:", type="tertiary", disabled=bool(reason),
-        help=reason or _AGAIN_HELP, on_click=form.fill, args=(run.plan,),
-    )  # fmt: skip
+    if reason:
+        row.button("Run again", key="eval_again", icon=":material/replay:", type="tertiary", disabled=True, help=reason)
+    else:
+        with row.popover("Run again", type="tertiary", icon=":material/replay:", key="eval_again_box"):
+            _again(of)
     with row.popover("Next steps", icon=":material/rocket_launch:", key="eval_after"):
         _make_live(of)
         _bless(of)
@@ -71,6 +72,26 @@ def _resume(row: Any, of: Seen) -> None:
             "resume", of.run.id, limit_usd=estimates.cap("eval_cap"), errors=with_errors
         ):
             st.rerun()
+
+
+def _again(of: Seen) -> None:
+    """The same plan once more, or first changed in the form."""
+    cost = formatting.usd(of.run.spent_usd)
+    st.markdown(formatting.plain(f"Asks all {of.run.n_cells:,} cells again. This run cost {cost}."))
+    clicked = st.button("Start a new run", type="primary", key="eval_again")
+    try:
+        started = clicks.once(clicked, "eval_again", of.run.id, partial(manager().evaluations.start, of.run.plan))
+    except AimmError as error:
+        inputs.refused(st, error)
+        return
+    if started:
+        address.put("evaluation", started)
+        st.rerun()
+    reason = after.more_than_form(of.run.plan)
+    st.button(
+        "Change it first", key="eval_change", icon=":material/edit:", disabled=bool(reason),
+        help=reason or _CHANGE_HELP, on_click=form.fill, args=(of.run.plan,),
+    )  # fmt: skip
 
 
 # After the verdict
@@ -175,6 +196,9 @@ def _add(of: Seen) -> None:
 
 def _regrade(of: Seen) -> None:
     st.caption("Runs these checks on the answers that are on record. It asks no model and costs nothing.")
+    if reason := after.more_than_table(of.run.plan.checks):
+        st.caption(formatting.plain(f"{reason} Change them with `aimm` or the API."))
+        return
     try:
         given = checks.edit(f"eval_regrade_{of.run.id}_", of.run.plan.checks)
     except AimmError as error:

@@ -37,13 +37,15 @@ def edit(key: str, given: Sequence[Mapping[str, Any]] = _FIRST) -> tuple[dict[st
         },
     )  # fmt: skip
     state[f"{key}_kept"] = rows
-    return tuple(_check(at, row) for at, row in enumerate(rows.to_dict("records"), 1) if _is_given(row["type"]))
+    return tuple(read(at, row) for at, row in enumerate(rows.to_dict("records"), 1) if _is_given(row["type"]))
 
 
-def _check(at: int, row: Mapping[str, Any]) -> dict[str, Any]:
+def read(at: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The check of a row, by its place from 1. Raises: InvalidRequest: Its value is no JSON."""
     check: dict[str, Any] = {"type": str(row["type"])}
     value = str(row["value"]).strip() if _is_given(row["value"]) else ""
-    if value[:1] in ("{", "[") and not value.startswith("{{"):
+    is_number = check["type"].removeprefix("not-") == "word-count" and value.isdecimal()
+    if is_number or (value[:1] in ("{", "[") and not value.startswith("{{")):
         try:
             check["value"] = json.loads(value)
         except ValueError:

@@ -32,6 +32,10 @@ def fill(plan: Plan) -> None:
     state[f"{KEY}prompts"] = list(dict.fromkeys(each.prompt for each in plan.contestants if each.prompt))
     state[f"{KEY}models"] = list(dict.fromkeys(each.model for each in plan.contestants if each.model))
     state[f"{KEY}checks_kept"] = choices.checks_table(plan.checks)
+    state[f"{KEY}temperature"] = plan.contestants[0].parameters.temperature
+    state[f"{KEY}max_tokens"] = plan.contestants[0].parameters.max_tokens
+    state[f"{KEY}repetitions"] = plan.repetitions
+    state[f"{KEY}cap"] = None if plan.limit_usd is None else float(plan.limit_usd)
     address.put("evaluation", "new")
 
 

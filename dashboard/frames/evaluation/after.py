@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core import AimmError
 from core.domain.evaluation.dataset import DatasetVersion
 from core.domain.evaluation.prompt import LIVE, LabelMove
-from core.domain.evaluation.run import Contestant, EvaluationRun
+from core.domain.evaluation.run import Contestant, EvaluationRun, Plan
 from core.evaluation.gate import GateResult
 from core.evaluation.report import as_json, as_junit, cell_to_dict
 from core.formats import strict_json as json
@@ -24,6 +24,28 @@ DRAFT = "draft_"  # what the inputs of a new experiment are kept under
 
 def has_functions(run: EvaluationRun) -> bool:
     return any(each.function for each in run.plan.contestants)
+
+
+def more_than_table(checks: Sequence[Mapping[str, Any]]) -> str:
+    """The reason why the table of checks could not hold these; empty where it can."""
+    more = sorted({key for each in checks for key in each} - {"type", "value", "threshold", "metric"})
+    return f"Its checks have more than the table of checks shows: {', '.join(more)}." if more else ""
+
+
+def more_than_form(plan: Plan) -> str:
+    """The reason why the form of a new evaluation could not say this plan; empty where it can."""
+    several = plan.contestants
+    prompts, models = ({getattr(each, name) for each in several} for name in ("prompt", "model"))
+    settings = {json.dumps(each.parameters.as_dict(), sort_keys=True) for each in several}
+    if any(each.workflow or each.name or "@" not in (each.prompt or "@") for each in several):
+        return "A contestant is a workflow, has a name of its own, or a prompt that is not in the library."
+    if len(prompts) * len(models) != len(several) or len(settings) > 1:
+        return "Its contestants are not each prompt with each model, in one setting."
+    if set(several[0].parameters.as_dict()) - {"temperature", "max_tokens"}:
+        return "It has parameters that the form does not ask for."
+    if plan.threshold is not None:
+        return "It has a threshold, which the form does not ask for."
+    return more_than_table(plan.checks)
 
 
 def can_live(run: EvaluationRun) -> dict[int, Contestant]:

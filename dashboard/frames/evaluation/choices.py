@@ -6,9 +6,15 @@ from decimal import Decimal
 import pandas as pd
 
 from core.evaluation.requests import CostRange
+from core.formats import strict_json as json
 from dashboard.process import manager
 
 MOST_VERSIONS = 20  # of a prompt that the form offers
+
+
+def value_text(value: object) -> str:
+    """A check's value as the table shows it: a text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def checks_table(checks: Sequence[Mapping[str, object]]) -> pd.DataFrame:
@@ -16,7 +22,7 @@ def checks_table(checks: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     rows = [
         {
             "type": str(each.get("type", "")),
-            "value": "" if each.get("value") is None else str(each["value"]),
+            "value": "" if (value := each.get("value")) is None else value_text(value),
             "threshold": each.get("threshold"),
             "metric": str(each.get("metric") or ""),
         }

@@ -1,5 +1,6 @@
 """Compare's mode Dataset as its users see it: the list, a new evaluation, the verdict, items by damage, what follows."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from core import ModelManager
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Contestant, Gate, Plan, Requirement
 from dashboard import process
-from dashboard.components.evaluation import form
+from dashboard.components.evaluation import checks, form
 from dashboard.frames import home
 from dashboard.frames.evaluation import after, items, reading
 from dashboard.frames.evaluation.reading import View
@@ -216,6 +217,15 @@ def test_a_version_goes_live_with_the_run_as_its_reason_and_back_with_one_click(
     app.button(key="eval_unlive").click().run()
     assert mm.prompts.all()[0].labels == {"live": 1}
 
+    assert after.more_than_form(plan) == ""
+    assert "weight" in after.more_than_form(replace(plan, checks=({**made.CONTAINS, "weight": 2},)))
+    assert "each prompt with each model" in after.more_than_form(
+        replace(plan, contestants=(*contestants, Contestant(position=2, model="sim-careful", prompt="tell@1")))
+    )
+    app.button(key="eval_again").click().run()
+    again = mm.evaluations.get(param(app, "evaluation"))
+    assert again.id != run_id and again.plan.checks == plan.checks
+
     of = reading.seen(mm.evaluations.get(run_id))
     filled = after.experiment_of(of.run, [0, 1])
     assert (filled["draft_n"], filled["draft_model_1"], filled["draft_name_1"]) == (
@@ -308,3 +318,17 @@ def test_the_list_says_who_is_better_in_a_few_words(app: AppTest):
     assert [words.partition(":")[0] for words in frame["verdict"]] == ["A worse", "", "B worse"]
     assert list(frame["gate"]) == ["failed", "", ""] and list(frame["status"]) == ["Finished"] * 3
     assert list(frame["contestants"].tolist()[2]) == ["A old", "B new"]
+
+
+def test_checks_come_out_of_the_table_as_they_went_in():
+    given = [
+        {"type": "word-count", "value": {"max": 24}},
+        {"type": "not-contains-any", "value": ["a", "b"], "metric": "tone"},
+        {"type": "word-count", "value": 1},
+        {"type": "similar", "value": "{{expected}}", "threshold": 0.8},
+        {"type": "contains", "value": "42"},
+    ]
+
+    table = _checks(*given).to_dict("records")
+
+    assert [checks.read(at, row) for at, row in enumerate(table, 1)] == given
