@@ -53,6 +53,8 @@ VERSIONS = tuple(
 ROWS = tuple(
     DatasetRow(variables={"ticket": t.text}, expected=t.team, tags=(t.tag.replace(" ", "-"),)) for t in TICKETS
 )
+NOTES = ("The question alone.", "With rules for each team.")
+_SIDES = ("without rules", "with rules")
 _CHECKS = (
     {"type": "equals", "value": "{{expected}}", "metric": "right team"},
     {"type": "word-count", "value": 1, "metric": "one word"},
@@ -99,8 +101,11 @@ class EvaluationStories:
 
     def tell(self, now_us: int) -> None:
         dataset = self._datasets.save(DATASET, ROWS, origin="demo", author="demo")
-        versions = [self._prompts.save(PROMPT, content, author="demo") for content in VERSIONS]
-        self._prompts.move_label(PROMPT, LIVE, versions[0].number, author="demo")
+        versions = [
+            self._prompts.save(PROMPT, content, note=note, author="demo")
+            for content, note in zip(VERSIONS, NOTES, strict=True)
+        ]
+        self._prompts.move_label(PROMPT, LIVE, versions[1].number, author="demo")
         rows, told = self._datasets.rows(dataset.ref), dict[str, Opponents]()
         for number, story in enumerate(_STORIES):
             run = _run(story, number, dataset, versions, now_us)
@@ -147,6 +152,7 @@ def _run(
     sides = [
         Contestant(
             position=0,
+            name=f"{_SIDES[version - 1]} · {model}",
             prompt=versions[version - 1].ref,
             content=versions[version - 1].content,
             model=model,

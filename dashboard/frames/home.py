@@ -10,11 +10,12 @@ from core import ExperimentReport
 from core.domain.experiment import Experiment
 from core.domain.metrics import FAILED
 from dashboard import address, formatting
-from dashboard.frames import budgets, experiments, log, models, monitoring, prices, workflows
+from dashboard.frames import breakdown, budgets, experiments, log, models, monitoring, prices, workflows
 from dashboard.frames.evaluation import listing
 from dashboard.frames.monitoring import Range
 from dashboard.process import manager
 
+MOVERS = ("model", "tag", "workflow")
 DAY, RUNS, MOST = "24h", 50, 6  # MOST: of each kind
 
 
@@ -82,12 +83,13 @@ def _running() -> list[ExperimentReport]:
 def _evaluations() -> Iterator[Line]:
     """Those that are paused, and of each suite the last one if its gate failed."""
     recent, seen = datetime.now(UTC) - timedelta(days=7), set[str]()
+    is_demo = not monitoring.has_calls(simulated=False)
     for run in manager().evaluations.page(RUNS)[0]:
         name, where = run.plan.name, {"evaluation": run.id}
         if run.status == "paused":
             yield Line("warn", f"The evaluation {name} is paused: {run.reason}", "compare", where)
         failed = not run.is_running and run.judged.get("exit_code") == listing.FAILED
-        if failed and name not in seen and run.created_at > recent and run.source != "demo":
+        if failed and name not in seen and run.created_at > recent and (run.source != "demo" or is_demo):
             yield Line("bad", f"The evaluation {name}: {run.judged.get('reason', 'its gate failed')}", "compare", where)
         if not run.is_running:
             seen.add(name)
@@ -116,6 +118,31 @@ def _vendors() -> Iterator[Line]:
 def day() -> tuple[Range, bool]:
     """The last 24 hours; of simulated calls where there is no real one yet."""
     return monitoring.chosen(DAY), not monitoring.has_calls(simulated=False)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def moved(simulated: bool) -> list[Line]:
+    """The values that moved the cost of 30 days most, a line for each dimension in which any did."""
+    found = ((name, breakdown.by(name, monitoring.chosen("30d"), None, simulated).moved) for name in MOVERS)
+    where = {"range": "30d", "monitor_view": "Spend"}
+    return [
+        Line("plain", f"By {name}: {said.partition(': ')[2]}", "monitoring", {**where, "spend_by": name})
+        for name, said in found
+        if said
+    ]
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def last_failure(simulated: bool) -> Line | None:
+    """The call that failed last, and why."""
+    source = "demo" if simulated else None
+    found = [each for each in manager().log.latest(limit=20, status=FAILED, source=source) if each.error_class]
+    if not found:
+        return None
+    last = found[0]
+    why = f"{formatting.failure_text(last.error_class).lower()} – {last.error_message}"
+    text = f"Last failed call, {formatting.when(last.created_at)}: {last.model}, {why}"
+    return Line("plain", text, "log", {"call": last.id})
 
 
 def verdicts() -> list[tuple[Experiment, str]]:

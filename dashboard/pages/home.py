@@ -14,6 +14,7 @@ has_any = monitoring.has_calls(simulated=False) or monitoring.has_calls(simulate
 today.attention()
 if has_any:
     today.tiles()
+    today.moved()
 
 today.standing()
 verdicts, since = home.verdicts(), visits.last()

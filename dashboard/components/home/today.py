@@ -28,6 +28,18 @@ def tiles() -> None:
     headline.month(simulated)
 
 
+def moved() -> None:
+    """Draw what moved the cost of a month, and the call that failed last."""
+    simulated = home.day()[1]
+    lines, failure = home.moved(simulated), home.last_failure(simulated)
+    if lines:
+        st.subheader("What moved the cost", anchor=False, help="The last 30 days against the 30 before.")
+    for at, line in enumerate(lines):
+        draw(line, f"moved_{at}")
+    if failure is not None:
+        draw(failure, "last_failure")
+
+
 def standing() -> None:
     """Draw the fullest budgets as bars."""
     found = sorted(budgets.standing(), key=lambda each: each.status.share_spent, reverse=True)
