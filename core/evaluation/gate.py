@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, EvaluationRun, Gate, Requirement
 from core.errors import InvalidRequest
-from core.evaluation.verdict import Verdict, could_see, counterpart, item_means, verdict
+from core.evaluation.verdict import Verdict, could_see, counterpart, item_means, signed, verdict
 from core.formats.money import dollars
 from core.statistics.multiplicity import holm
 from core.statistics.paired import significance_at_look
@@ -194,10 +194,13 @@ def _worse(requirement: Requirement, found: Verdict, gate: Gate, p: float | None
     )
     unit = 1.0 if requirement.metric in MEASURED else 100.0
     drop, p_shown = comparison.drop * unit, comparison.p_worse if p is None else p
-    words = f"{-drop:+.1f} points" if unit == 100.0 else f"{drop:+.6g}"
-    tested = "" if requirement.is_strict else f", one-sided p = {p_shown:.4f}"
-    changed = f"{found.n('broken', 'worse'):,} worse, {found.n('fixed', 'better'):,} better"
-    return is_worse, f"{words} against {found.baseline.label}{tested} ({changed}); {could_see(found).rstrip('.')}"
+    words = f"{signed(-drop, '.1f')} points" if unit == 100.0 else signed(drop, ".6g")
+    words += f" against {found.baseline.label}"
+    if drop > 0 and not requirement.is_strict:
+        words += f", one-sided p = {p_shown:.4f}"
+    words += f" ({found.n('broken', 'worse'):,} worse, {found.n('fixed', 'better'):,} better)"
+    # Of what is shown to be better, nothing more has to be said.
+    return is_worse, words if comparison.difference.lower > 0 else f"{words}; {could_see(found).rstrip('.')}"
 
 
 def _missing(run: EvaluationRun, cells: Mapping[int, Sequence[Cell]]) -> str:

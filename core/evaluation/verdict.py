@@ -193,6 +193,11 @@ def brief(verdicts: Sequence[Verdict | None]) -> str:
     return "; ".join(parts)
 
 
+def signed(value: float, form: str, *, plus: bool = True) -> str:
+    """A number with its sign as it is printed: + or −."""
+    return f"{value:{'+' if plus else ''}{form}}".replace("-", "−")
+
+
 def could_see(verdict: Verdict) -> str:
     """The smallest drop that a comparison like this one shows."""
     found = verdict.comparison
@@ -259,7 +264,8 @@ def _difference(verdict: Verdict, level: float) -> str:
         low, high = (_measured(verdict.metric, each) for each in (turned.lower, turned.upper))
         return f"{_measured(verdict.metric, turned.estimate, sign=True)}, {level:.0%} {low} to {high}"
     points = found.difference.scaled(100)
-    return f"{points.estimate:+.1f} points, {level:.0%} {points.lower:.1f} to {points.upper:.1f}"
+    low, high = (signed(each, ".1f", plus=False) for each in (points.lower, points.upper))
+    return f"{signed(points.estimate, '.1f')} points, {level:.0%} {low} to {high}"
 
 
 def _measured(metric: str, value: float, *, sign: bool = False) -> str:

@@ -72,14 +72,13 @@ def _table(found: list[EvaluationRun]) -> None:
     names = list(colours)
     shown = frame.assign(contestants=[[chip for (chip,) in tables.chips(each)] for each in frame["contestants"]])
     config = {
-        "name": c.TextColumn("Evaluation", width=142),
+        "name": c.TextColumn("Evaluation", width=182),
         "dataset": c.TextColumn("Dataset", width=84),
         "status": c.TextColumn("Status", width=78),
-        "contestants": tables.model_column(names, colours, label="Contestants", width=200),
+        "contestants": tables.model_column(names, colours, label="Contestants", width=216),
         "pass rate": c.TextColumn("Pass rate", width=122),
         "verdict": c.TextColumn("Verdict", width=226, help=_VERDICT_HELP),
         "gate": c.TextColumn("Gate", width=54),
-        "time": c.TextColumn("Time", width=56),
         "cost $": tables.money_column("Cost", frame["cost $"], width=76),
         "started": c.DatetimeColumn("Started", format="D MMM", width=62),
     }

@@ -84,7 +84,6 @@ def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
                 ),
                 "verdict": said,
                 "gate": gate_text(run),
-                "time": time_text(run),
                 "cost $": float(run.spent_usd),
                 "started": run.created_at,
             }

@@ -143,7 +143,7 @@ def test_a_gate_fails_where_it_is_shown_to_be_worse_and_by_more_than_the_margin(
     result = judge(run(gate=NOT_WORSE), {0: before, 1: cells("p" * 150 + "f" * 50, contestant=1)})
 
     assert result.exit_code == 100
-    assert "-15.0 points against A, one-sided p = 0.0000 (30 worse, 0 better)" in result.reason
+    assert "−15.0 points against A, one-sided p = 0.0000 (30 worse, 0 better)" in result.reason
 
     held = judge(run(gate=NOT_WORSE), {0: before, 1: cells("p" * 178 + "f" * 22, contestant=1)})
     assert held.exit_code == 0

@@ -118,7 +118,7 @@ def test_the_verdict_comes_first_and_the_worst_item_on_top(app: AppTest):
     opened(app, run_id)
 
     said = texts(app)
-    assert "A is better: B passes 33.3 % of 30 items, A 83.3 % (-50.0 points" in said
+    assert "A is better: B passes 33.3 % of 30 items, A 83.3 % (−50.0 points" in said
     assert "15 worse, 0 better" in said
     grid = grid_of(app)
     assert list(grid["B"][:16]) == [["broken"]] * 15 + [["fail"]] and list(grid["item"][:2]) == [11, 12]
