@@ -12,8 +12,8 @@ from core.domain.evaluation.prompt import PromptContent, PromptMessage
 from core.domain.evaluation.run import OVERALL, Cell, Contestant, EvaluationRun, Plan, Tally, placed
 from core.domain.generation import Parameters
 from core.errors import InvalidRequest
+from core.evaluation.answers import OWN
 from core.evaluation.file import read_prompt
-from core.evaluation.functions import OWN
 from core.evaluation.gate import GateResult
 from core.evaluation.verdict import Verdict, sentence
 

@@ -17,9 +17,9 @@ from core.domain.evaluation.dataset import DatasetRow, DatasetVersion
 from core.domain.evaluation.prompt import LIVE, PromptContent, PromptMessage, PromptVersion
 from core.domain.evaluation.run import Cell, Contestant, EvaluationRun, Gate, Plan, Requirement, placed
 from core.domain.generation import Generation, Parameters, Usage
+from core.evaluation.answers import answer_of
 from core.evaluation.gate import Opponents, judge, to_dict
 from core.evaluation.grading import Grader
-from core.evaluation.outcome import answer_of
 from core.evaluation.requests import request_of
 from core.formats import strict_json as json
 from core.formats.money import to_nano

@@ -30,9 +30,8 @@ from core.errors import (
     Forbidden,
     ModelNotFound,
 )
-from core.evaluation.functions import Functions
+from core.evaluation.answers import Answer, Functions, answer_of, outcome_of
 from core.evaluation.grading import Grader
-from core.evaluation.outcome import Answer, answer_of, outcome_of
 from core.evaluation.requests import request_of
 from core.formats import strict_json as json
 from core.formats.money import from_nano, to_nano

@@ -12,8 +12,7 @@ from core.domain.evaluation.run import CheckScore, EvaluationRun, Plan
 from core.domain.generation import Chunk, Generation, Request
 from core.domain.message import Message
 from core.errors import CapReached
-from core.evaluation.functions import Functions
-from core.evaluation.outcome import Answer
+from core.evaluation.answers import Answer, Functions
 from core.formats.money import to_nano
 from core.storage.engine.writer import Work, Writer
 from core.storage.evaluation.cells import Place

@@ -10,9 +10,9 @@ from core.datasets.blocks import Rows
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Cell, CheckScore, EvaluationRun
 from core.errors import DamagedRecord, NotFound
+from core.evaluation.answers import Answer, answer_of
 from core.evaluation.asking import CellAsker, Shift
 from core.evaluation.grading import Grader
-from core.evaluation.outcome import Answer, answer_of
 from core.runs.job import JobTools
 from core.storage.calls.generations import GenerationStore
 from core.storage.engine.database import Connection

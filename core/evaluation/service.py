@@ -34,8 +34,8 @@ from core.domain.evaluation.run import (
 from core.domain.generation import Model, Request
 from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest
+from core.evaluation.answers import OWN, Answering, Functions
 from core.evaluation.asking import CellAsker, Flows
-from core.evaluation.functions import OWN, Answering, Functions
 from core.evaluation.gate import FAILED
 from core.evaluation.grading import Embedder, Grader
 from core.evaluation.job import EvaluationJob, ReadRows
