@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.domain.evaluation.prompt import PromptContent, PromptMessage, PromptVersion
-from core.domain.evaluation.run import DEFAULT_WIDTH, Contestant, Gate, Nightly, Plan, Requirement, placed
+from core.domain.evaluation.run import DEFAULT_WIDTH, OVERALL, Contestant, Gate, Nightly, Plan, Requirement, placed
 from core.domain.generation import Parameters, named_parameters
 from core.errors import AimmError, InvalidRequest
 from core.formats import strict_json as json
@@ -206,7 +206,7 @@ def _gate(told: Any) -> Gate | None:
         against=str(gate.get("against") or ""),
         require=tuple(requirement(each) for each in gate.get("require") or []),
         significance=_number(gate.get("significance", 0.05), "gate.significance") or 0.05,
-        is_exact=bool(gate.get("exact", False)),
+        is_exact=_flag(gate.get("exact", False), "gate.exact"),
         nightly=_nightly(gate.get("nightly", False)),
     )
     if not 0 < found.significance < 0.5:
@@ -229,12 +229,17 @@ def requirement(told: Mapping[str, Any]) -> Requirement:
         not_worse_than_points=_number(told.get("not_worse_than_points"), "not_worse_than_points"),
         not_below=_number(told.get("not_below"), "not_below"),
         not_above=_number(told.get("not_above"), "not_above"),
-        is_strict=bool(told.get("strict", False)),
+        is_strict=_flag(told.get("strict", False), "strict"),
     )
     if found.not_worse_than_points is None and found.not_below is None and found.not_above is None:
         raise InvalidRequest(
             f"gate.require: {found.metric} has no bound; give not_worse_than_points, not_below or not_above."
         )
+    if (found.not_worse_than_points or 0.0) < 0:
+        raise InvalidRequest(f"not_worse_than_points == {found.not_worse_than_points}, must be 0 or more")
+    for name, bound in (("not_below", found.not_below), ("not_above", found.not_above)):
+        if found.metric == OVERALL and bound is not None and not 0 <= bound <= 1:
+            raise InvalidRequest(f"{name} == {bound}, must be 0 to 1 for a pass rate: 0.9 is 90 %")
     return found
 
 
@@ -288,6 +293,12 @@ def _whole(told: Any, name: str) -> int:
 def _number(told: Any, name: str) -> float | None:
     if told is not None and (not isinstance(told, int | float) or isinstance(told, bool)):
         raise InvalidRequest(f"{name} == {str(told)[:40]!r}, must be a number")
+    return told
+
+
+def _flag(told: Any, name: str) -> bool:
+    if not isinstance(told, bool):
+        raise InvalidRequest(f"{name} == {str(told)[:40]!r}, must be true or false")
     return told
 
 

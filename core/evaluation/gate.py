@@ -51,7 +51,7 @@ def judge(
     *,
     n_looks: int = 1,
 ) -> GateResult:
-    """Hold a run against its gate; without one, each failed check counts.
+    """Hold a run against its gate; without one, or where it requires nothing, each failed check counts.
 
     cells: By contestant. opponents: None = the run's first contestant. n_looks: At this baseline, for a nightly gate.
 
@@ -63,7 +63,7 @@ def judge(
     missing = _missing(run, cells)
     if failed := [each for each in results if each.state == "failed"]:
         return GateResult(exit_code=FAILED, reason=_join("The gate failed", failed, missing), results=results)
-    if gate is None and (n := _count(cells, "fail")):
+    if not results and (n := _count(cells, "fail")):
         total = _count(cells, "fail", "pass")
         words = f"{n:,} of {total:,} answers failed a check; a gate in the file says how many may."
         return GateResult(exit_code=FAILED, reason=f"{words} {missing}".strip())
@@ -199,6 +199,8 @@ def _worse(requirement: Requirement, found: Verdict, gate: Gate, p: float | None
     if drop > 0 and not requirement.is_strict:
         words += f", one-sided p = {p_shown:.4f}"
     words += f" ({found.n('broken', 'worse'):,} worse, {found.n('fixed', 'better'):,} better)"
+    if lonely := len(found.only_baseline) + len(found.only_candidate):
+        words += f"; {lonely:,} items are in one run only and not compared"
     # Of what is shown to be better, nothing more has to be said.
     return is_worse, words if comparison.difference.lower > 0 else f"{words}; {could_see(found).rstrip('.')}"
 

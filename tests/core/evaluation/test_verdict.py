@@ -163,6 +163,13 @@ def test_a_run_against_itself_passes():
     assert judge(run(a("A"), gate=NOT_WORSE), {0: same}, opponents).exit_code == 0
 
 
+def test_a_green_gate_names_how_many_items_it_could_not_compare():
+    opponents = Opponents(name="main", contestants=(a("A"),), cells={0: cells("pppp")})
+    result = judge(run(a("A"), gate=NOT_WORSE), {0: cells("pppff", first=2)}, opponents)
+
+    assert (result.exit_code, "5 items are in one run only" in result.reason) == (0, True), result.reason
+
+
 def test_several_tests_share_the_error():
     """The same drop is worse alone, and not among twelve."""
     before, after = cells("p" * 60), cells("p" * 54 + "f" * 6)
@@ -211,6 +218,12 @@ def test_a_gate_that_compares_one_contestant_with_nobody_says_so():
 def test_without_a_gate_every_failed_check_counts_and_nothing_missing_is_green(grades: str, exit_code: int, words: str):
     result = judge(run(a("A")), {0: cells(grades)})
     assert (result.exit_code, words in result.reason) == (exit_code, True), result.reason
+
+
+@pytest.mark.parametrize("gate", [Gate(), Gate(nightly="confirm"), Gate(significance=0.01)])
+def test_a_gate_that_requires_nothing_is_no_gate(gate: Gate):
+    result = judge(run(a("A"), gate=gate), {0: cells("pppf")})
+    assert (result.exit_code, "1 of 4 answers failed a check" in result.reason) == (100, True)
 
 
 def test_a_metric_that_no_answer_has_is_no_green():
