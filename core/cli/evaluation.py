@@ -124,8 +124,11 @@ def _agreed(mm: ModelManager, plan: Plan, args: argparse.Namespace) -> bool:
 
 
 def _resume(mm: ModelManager, args: argparse.Namespace) -> int:
-    n = mm.evaluations.resume(args.run_id, limit_usd=_amount(args.limit))
-    print(f"{n:,} cells to ask", file=sys.stderr)
+    if mm.evaluations.get(args.run_id).is_running and args.limit is None:
+        print("The evaluation runs, or its process ended and it is taken up; watching it.", file=sys.stderr)
+    else:
+        n = mm.evaluations.resume(args.run_id, limit_usd=_amount(args.limit))
+        print(f"{n:,} cells to ask", file=sys.stderr)
     return _watched(mm, args.run_id, args)
 
 
@@ -170,16 +173,19 @@ def _progress(mm: ModelManager, run: EvaluationRun) -> str:
 
 
 def _show(mm: ModelManager, args: argparse.Namespace) -> int:
-    return _report(mm, mm.evaluations.verdicts.find(args.run_id), args)
+    return _report(mm, mm.evaluations.verdicts.find(args.run_id), args, asks=False)
 
 
-def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace) -> int:
-    """Print what a run came to, write the reports that are asked for, and give the exit code."""
+def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace, *, asks: bool = True) -> int:
+    """Print what a run came to, write the reports that are asked for, and give the exit code.
+
+    asks: Whether the failed gate of a nightly run may be confirmed, by calls that cost.
+    """
     evaluations = mm.evaluations
     tallies = evaluations.tallies(run.id)
     try:
         result = evaluations.verdicts.judge(run.id, against=args.against)
-        if plans := evaluations.verdicts.confirmations(run.id):
+        if plans := evaluations.verdicts.confirmations(run.id) if asks else []:
             print("The gate failed; asking both sides again, three times.", file=sys.stderr)
             again = [evaluations.wait(evaluations.start(plan)).id for plan in plans]
             result = evaluations.verdicts.settle(run.id, again)

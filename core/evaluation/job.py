@@ -156,13 +156,15 @@ class EvaluationJob:
         return {c.place: calls[c.generation_id] for c in cells if c.generation_id in calls} | own
 
     def _reuse(self, run: EvaluationRun, shard_id: str) -> None:
-        """Take over the answers of identical cells that are not too old."""
+        """Take over the answers of identical cells that are not too old, and whose texts are kept for the checks."""
         since_us = clock.now_us() - run.plan.max_age_s * 1_000_000
         after = None
         while block := self._cells.to_reuse(run.id, shard_id, after, BLOCK):
             after = block[-1][0]
             identical = self._cells.identical([work for _, work in block], since_us)
-            fits = [(place, identical[work]) for place, work in block if work in identical]
+            kept = {each.id for each in self._generations.with_texts([i.generation_id for i in identical.values()])}
+            found = {work: row for work, row in identical.items() if row.generation_id in kept}
+            fits = [(place, found[work]) for place, work in block if work in found]
 
             def work(connection: Connection, fits: Any = fits) -> None:
                 for place, row in fits:

@@ -274,11 +274,15 @@ class EvaluationService:
         """Run the checks, or others in their place, on the answers that are on record; that asks no model.
 
         Raises:
-            NotFound; Conflict: it runs; InvalidRequest: a check is none.
+            NotFound; Conflict: it runs, or texts of answers are not kept; InvalidRequest: a check is none.
         """
         run = self.get(run_id)
         if run.is_running:
             raise Conflict("The evaluation runs; its checks can be changed once it has ended.")
+        if n_lost := self._n_lost(run_id):
+            raise Conflict(
+                f"The texts of {n_lost:,} answers are not kept: they cannot be graded anew, and keep their grades."
+            )
         plan = run.plan if checks is None else replace(run.plan, checks=tuple(checks), threshold=threshold)
         _check_checks(plan)
 
@@ -290,6 +294,15 @@ class EvaluationService:
         self._writer.run(work)
         self.job.grade(replace(run, plan=plan))
         return self.get(run_id)
+
+    def _n_lost(self, run_id: str) -> int:
+        """Answers whose texts are not kept."""
+        n_lost, after = 0, None
+        while cells := self.cells(run_id, after=after, limit=1000):
+            after = cells[-1].place
+            answered = [cell for cell in cells if cell.state == "answered"]
+            n_lost += len(answered) - len(self.answers(answered))
+        return n_lost
 
     # How a run is begun
 

@@ -17,7 +17,7 @@ from core.domain.evaluation.run import (
     placed,
 )
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.evaluation.gate import FAILED, OK, GateResult, Opponents, judge, to_dict
+from core.evaluation.gate import ERROR, FAILED, OK, GateResult, Opponents, judge, to_dict
 from core.evaluation.verdict import Verdict, corrected, counterpart, metrics_of, verdict
 from core.formats import strict_json as json
 from core.runs.job import JobTools
@@ -43,7 +43,7 @@ class VerdictService:
         self._get = get
 
     def judge(self, run_id: str, *, against: str = "") -> GateResult:
-        """Hold a run against its gate, and keep the answer with it.
+        """Hold a run against its gate, and keep the answer with it; what confirmed it before still does.
 
         against: A baseline or a run in place of the gate's; with no gate, the pass rate may not be worse than its.
 
@@ -64,23 +64,32 @@ class VerdictService:
         result = judge(run, self._by_contestant(run), opponents, n_looks=n_looks)
         told = json.dumps(to_dict(result) | {"against": against})
         self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=told))
+        if result.exit_code == FAILED and run.judged.get("against") == against:
+            confirmed = run.judged.get("runs", [])
+            if confirmed and all(self._runs.get(each) for each in confirmed):
+                return self.settle(run_id, confirmed)
         return result
 
     def confirmations(self, run_id: str) -> list[Plan]:
         """The plans that ask once more, fresh and three times, what failed a nightly gate: baseline and candidate.
 
-        None where the gate does not ask for it, or does not fail for being worse than a baseline.
+        None where the gate does not ask for it, or does not fail for being worse than a baseline; and none where
+        something fails that has no counterpart to be asked beside it.
         """
         run = self._get(run_id)
         gate, against = run.plan.gate, str(run.judged.get("against", ""))
         if gate is None or gate.nightly != "confirm" or run.judged.get("exit_code") != FAILED or not against:
+            return []
+        if run.judged.get("runs"):  # it was confirmed
             return []
         other, _ = self._opponent(against)
         failed = {each["contestant"] for each in run.judged["requirements"] if each["state"] == "failed"}
         plans = []
         for contestant in run.plan.contestants:
             baseline = counterpart(contestant, other.plan.contestants)
-            if contestant.position in failed and baseline is not None:
+            if contestant.position in failed:
+                if baseline is None:
+                    return []
                 sides = placed([replace(baseline, name=against), contestant])
                 same = replace(run.plan, name=f"{run.plan.name}: confirmation"[:200], contestants=sides)
                 once = replace(gate, against="", nightly="confirming")
@@ -88,7 +97,10 @@ class VerdictService:
         return plans
 
     def settle(self, run_id: str, confirmations: Sequence[str]) -> GateResult:
-        """The gate's answer once what failed was asked again: red only if that failed too."""
+        """The gate's answer once what failed was asked again: red only if that failed too.
+
+        Cells of the run itself that have no answer still have none: it is not green then.
+        """
         results = [self.judge(each) for each in confirmations]
         first = str(self._get(run_id).judged.get("reason", ""))
         red = [each for each in results if each.exit_code]
@@ -96,7 +108,9 @@ class VerdictService:
         lead = (
             "Confirmed by asking both again, three times" if red else "Not confirmed by asking both again, three times"
         )
-        result = GateResult(exit_code=red[0].exit_code if red else OK, reason=f"{lead}: {said} At first: {first}")
+        n_missing = sum(t.outcomes.get(each, 0) for t in self._cells.tallies(run_id) for each in ("error", "not_run"))
+        code = red[0].exit_code if red else ERROR if n_missing else OK
+        result = GateResult(exit_code=code, reason=f"{lead}: {said} At first: {first}")
         told = to_dict(result) | {"against": self._get(run_id).judged.get("against", ""), "runs": list(confirmations)}
         self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=json.dumps(told)))
         return result

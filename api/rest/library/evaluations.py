@@ -107,6 +107,7 @@ def verdict(  # noqa: PLR0913 - who against whom, on what
     metric: Annotated[str, Query(max_length=200)] = "pass",
 ) -> dict[str, Any]:
     run = _seen(run_id, mm, key)
+    _check_opponent(against, mm, key)
     found = mm.evaluations.verdicts.verdict(run.id, candidate, baseline=baseline, against=against, metric=metric)
     return {"status": "success", "verdict": verdict_to_dict(found)}
 
@@ -115,6 +116,7 @@ def verdict(  # noqa: PLR0913 - who against whom, on what
 def judge(run_id: str, body: schemas.Judge, mm: Manager, key: Caller) -> dict[str, Any]:
     """The gate's answer, with the code that a process of CI exits with."""
     run = mm.evaluations.of_key(run_id, key)
+    _check_opponent(body.against, mm, key)
     return {"status": "success", "result": to_dict(mm.evaluations.verdicts.judge(run.id, against=body.against))}
 
 
@@ -185,6 +187,12 @@ def _seen(run_id: str, mm: ModelManager, key: Key | None) -> EvaluationRun:
     if not may_see(key, run.key_id):
         raise NotFound(f"There is no evaluation {run_id[:60]!r}.")
     return run
+
+
+def _check_opponent(against: str, mm: ModelManager, key: Key | None) -> None:
+    """Raises: NotFound: it is a run that this key may not see. Baselines are everybody's."""
+    if against.startswith("ev_"):
+        _seen(against, mm, key)
 
 
 async def _events(mm: ModelManager, run_id: str) -> AsyncIterator[bytes]:

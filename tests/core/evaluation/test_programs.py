@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import yaml
 from core import Conflict, InvalidRequest, ModelManager, evaluate
 from core.cli.__main__ import main
 from core.demo.evaluations import ROWS, VERSIONS
+from core.domain.evaluation.dataset import DatasetRow
+from core.domain.evaluation.run import Gate, Requirement
 from tests.conftest import ROOT, Open
 from tests.core.evaluation.made import contestant, ended, plan
 
@@ -88,6 +91,10 @@ def test_the_exit_code_and_its_reason(
         ({"repeat": "three"}, "repeat == 'three'"),
         ({"checks": ["contains yes"]}, "is no check"),
         ({"gate": {"require": [{"metrics": "pass", "not_below": 1}]}}, "no key 'metrics'"),
+        ({"gate": {"require": [{"not_worse_than_points": -5}]}}, "must be 0 or more"),
+        ({"gate": {"require": [{"not_below": 90}]}}, "must be 0 to 1"),
+        ({"gate": {"exact": "no", "require": [{"not_below": 0.9}]}}, "gate.exact == 'no'"),
+        ({"gate": {"require": [{"not_worse_than_points": 1, "strict": "no"}]}}, "strict == 'no'"),
         ({"parameters": {"temprature": 0}}, "temperature"),
         ({"models": ["sim-fast", "sim-slow"]}, "sim-slow"),
     ],
@@ -241,3 +248,44 @@ def test_a_nightly_gate_asks_again_before_it_is_red(
 
     assert run(folder, **same, models=[model], checks=right, gate=gate) == exit_code
     assert capsys.readouterr().out.splitlines()[-1].startswith(words)
+
+    with ModelManager.open() as mm:  # to look at it asks nobody, and keeps the answer
+        runs, _ = mm.evaluations.page()
+        assert main(["eval", "show", runs[1].id]) == exit_code
+        assert capsys.readouterr().out.splitlines()[-1].startswith(words)
+        assert len(mm.evaluations.page()[0]) == len(runs) == 3
+
+
+def test_a_nightly_run_with_answers_missing_is_not_green_because_its_confirmation_is(mm: ModelManager):
+    data = [DatasetRow(variables={"topic": f"the sea {at}"}) for at in range(12)]
+    first = ended(mm, plan(mm, 0, contestant(), data=data))
+    mm.evaluations.verdicts.bless(first, "main")
+    gate = Gate(against="main", nightly="confirm", require=(Requirement(not_worse_than_points=2),))
+    data[0] = DatasetRow(variables={"topic": "[[fail:block]]"})
+    checks = ({"type": "equals", "value": "never"},)
+    night = ended(mm, plan(mm, 0, contestant(), data=data, gate=gate, checks=checks))
+
+    assert mm.evaluations.verdicts.judge(night).exit_code == 100
+    confirming = [replace(each, dataset="cases@1") for each in mm.evaluations.verdicts.confirmations(night)]
+    result = mm.evaluations.verdicts.settle(night, [ended(mm, each) for each in confirming])
+    assert (result.exit_code, result.reason.startswith("Not confirmed")) == (1, True), result.reason
+
+
+def test_a_run_that_a_dead_process_left_is_resumed(folder: Path, capsys: pytest.CaptureFixture[str]):
+    """By another process, which takes it up by itself."""
+    (folder / "cases.csv").write_text("topic,__expected\n" + "".join(f"place {at},contains: e\n" for at in range(60)))
+    path = written(folder, concurrency=2)
+    began = [sys.executable, "-m", "core.cli", "eval", "run", path, "--yes"]
+    process = subprocess.Popen(
+        began,
+        env={**os.environ, "AIMM_SIMULATED_SPEED": "1", "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    run_id = next(line.split()[1] for line in process.stderr if line.startswith("run "))
+    process.kill()
+    process.wait()
+
+    assert main(["eval", "resume", run_id]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "All 60 answers passed their checks."

@@ -213,6 +213,10 @@ def test_texts_that_are_not_to_be_kept_are_graded_as_they_come(open_manager: Ope
 
     assert outcomes(mm, run_id) == [{"pass": 4}]
     assert mm.evaluations.answers(mm.evaluations.cells(run_id)) == {}
+    with pytest.raises(Conflict, match="4 answers are not kept"):
+        mm.evaluations.regrade(run_id)
+    again = ended(mm, plan(mm, 4, contestant(), max_age_s=3600))  # there is nothing to take over
+    assert outcomes(mm, run_id) == outcomes(mm, again) == [{"pass": 4}]
 
 
 def test_two_processes_share_a_run_on_postgresql(open_manager: Open, postgres_url: str):
