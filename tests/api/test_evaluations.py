@@ -132,3 +132,10 @@ def test_a_key_sees_what_it_began_and_its_budget_pays(served: Running):
     assert served._ask(urllib.request.Request(served.address + address, headers=other)).status == 404
     assert served.post(f"{address}/stop", {}, other).status == 403
     assert {call.key_id != "" for call in served.mm.log.by_ref(address.rsplit("/", 1)[1])} == {True}
+
+    theirs = served.post("/api/evaluations", plan(), other).headers["location"]
+    served.mm.evaluations.wait(theirs.rsplit("/", 1)[1], 30)
+    not_its_own = address.rsplit("/", 1)[1]
+    asked = urllib.request.Request(f"{served.address}{theirs}/verdict?against={not_its_own}", headers=other)
+    assert served._ask(asked).status == 404
+    assert served.post(f"{theirs}/judge", {"against": not_its_own}, other).status == 404
