@@ -130,12 +130,19 @@ def released() -> None:
 
 
 def csv(frame: pd.DataFrame | pa.Table, key: str) -> None:
-    """A button that downloads it, with the mark by which spreadsheets know UTF-8."""
-
-    def data() -> Any:
-        rows = frame.to_pandas() if isinstance(frame, pa.Table) else frame
-        return formatting.defused(local(rows))[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
-
+    """A button that downloads it."""
     st.download_button(
-        "CSV", data, f"{key}.csv", "text/csv", key=f"csv_{key}", icon=":material/download:", on_click="ignore"
+        "CSV",
+        lambda: csv_data(frame),
+        f"{key}.csv",
+        "text/csv",
+        key=f"csv_{key}",
+        icon=":material/download:",
+        on_click="ignore",
     )
+
+
+def csv_data(frame: pd.DataFrame | pa.Table) -> Any:
+    """The file of a table, with the mark by which spreadsheets know UTF-8, and nothing in it that they would execute."""
+    rows = frame.to_pandas() if isinstance(frame, pa.Table) else frame
+    return formatting.defused(local(rows))[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")

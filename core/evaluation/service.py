@@ -351,7 +351,7 @@ class EvaluationService:
     def _begin(self, run: EvaluationRun, functions: Mapping[str, Answering] | None) -> None:
         """Insert the run with its cells, then its shards, and let the engine work on them."""
         n_shards = 1
-        if self._shares and not functions:
+        if self._shares and not functions and run.n_cells > CELLS_A_SHARD and self._may_share():
             n_shards = min(MOST_SHARDS, run.n_items, -(-run.n_cells // CELLS_A_SHARD))
         spans = _spans(run.n_items, n_shards)
         self._writer.run(lambda connection: self._runs.insert(connection, run))
@@ -381,9 +381,15 @@ class EvaluationService:
             self._engine.begin_here(self.job.kind, f"{run.id}/0", 1, begin)
             return
         begin()
-        self._engine.launch()
         for shard in shards[:2]:
             self._engine.begin(self.job.kind, str(shard["id"]))
+
+    def _may_share(self) -> bool:
+        """Tell whether the engine takes up what is queued; where another manager of this process does, it does not."""
+        try:
+            return self._engine.launch()
+        except Conflict:
+            return False
 
     def _cell_rows(self, run: EvaluationRun, spans: Sequence[tuple[int, int]]) -> Iterator[dict[str, Any]]:
         rows = self.job.rows(run)

@@ -1,9 +1,9 @@
 """The things that follow from a verdict, got ready: what can go live, an experiment, a dataset of failures, files."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from core import AimmError
 from core.domain.evaluation.dataset import DatasetVersion
@@ -12,7 +12,7 @@ from core.domain.evaluation.run import Contestant, EvaluationRun, Plan
 from core.evaluation.gate import GateResult
 from core.evaluation.report import as_json, as_junit, cell_to_dict
 from core.formats import strict_json as json
-from dashboard import formatting
+from dashboard import tables
 from dashboard.frames.evaluation.items import grid
 from dashboard.frames.evaluation.reading import Seen, View
 from dashboard.process import manager
@@ -123,13 +123,8 @@ def exported(run: EvaluationRun, kind: str) -> bytes:
         rows = dict(enumerate(manager().datasets.iterate(run.plan.dataset)))
         return as_junit(run, by_contestant, rows, answers).encode()
     if kind == "CSV":
-        out = io.StringIO()
-        names = [name for name in (told[0] if told else {}) if name != "checks"]
-        writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow([*names, "checks"])
-        for each in told:
-            checks = "; ".join(f"{c['type']}: {c['reason']}" for c in each["checks"] if not c["passed"])
-            writer.writerow([formatting.cell(value) for value in (*(each[name] for name in names), checks)])
-        return out.getvalue().encode("utf-8-sig")
+        checks = ["; ".join(f"{c['type']}: {c['reason']}" for c in each["checks"] if not c["passed"]) for each in told]
+        found: bytes = tables.csv_data(pd.DataFrame(told).assign(checks=checks))
+        return found
     report = as_json(run, evaluations.tallies(run.id), GateResult(exit_code=0, reason=""), iter(told))
     return json.dumps(report | {"result": dict(run.judged) or None}, indent=1).encode()
