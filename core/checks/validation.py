@@ -34,6 +34,8 @@ def _of_checks(
         if not isinstance(check, Mapping):
             yield f"{at}: a check is an object with a type, not {shown(check, 60)}"
         elif check.get("type") == "assert-set" and not in_set:
+            if check.get("assert") == []:
+                yield f"{at}.assert: a set without checks would always pass"
             yield from _of_checks(check.get("assert"), f"{at}.assert", columns, allow_python, in_set=True)
             yield from _of_numbers(check, at)
         else:

@@ -272,6 +272,7 @@ def test_a_test_is_looked_at_before_it_is_run():
         {"type": "cost", "threshold": "5"},
         {"type": "javascript", "value": "x"},
         {"type": "assert-set", "assert": [{"type": "equal"}]},
+        {"type": "assert-set", "assert": []},
         "contains: x",
         {"type": "contains", "value": "x", "treshold": 1, "weight": -1},
         {"type": "json-path", "value": {"path": "$.a", "op": "like", "value": 1}},
@@ -281,8 +282,8 @@ def test_a_test_is_looked_at_before_it_is_run():
 
     assert [problem.split(":")[0] for problem in problems] == [
         "assert[0].type", "assert[1].value", "assert[2].value", "assert[3].value", "assert[4].value", "assert[5].threshold",
-        "assert[5].value", "assert[6].type", "assert[7].assert[0].type", "assert[8]", "assert[9].treshold",
-        "assert[9].weight", "assert[10].value", "threshold",
+        "assert[5].value", "assert[6].type", "assert[7].assert[0].type", "assert[8].assert",
+        "assert[9]", "assert[10].treshold", "assert[10].weight", "assert[11].value", "threshold",
     ]  # fmt: skip
     assert "did you mean contains?" in problems[0]
     assert "no column is named citi; there are city" in problems[4]
