@@ -99,7 +99,7 @@ def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> 
             print(f"{found.data.name}: {warning}", file=sys.stderr)
         dataset = mm.datasets.load(preview, _name_of(found.data)).ref
     changes: dict[str, Any] = {"allows_python": args.allow_python}
-    if args.limit:
+    if args.limit is not None:
         changes["limit_usd"] = _amount(args.limit)
     if args.fresh:
         changes["max_age_s"] = 0

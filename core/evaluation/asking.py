@@ -159,6 +159,8 @@ class CellAsker:
                 states = [await self._begin(shift, lane) for lane in shift.lanes]
                 if "stopped" in states or ("short" in states and await self._pause(shift.run.id, _short(shift.run))):
                     return
+                if (why := _given_up(shift, states)) and await self._pause(shift.run.id, why):
+                    return
                 if not await self._wait(shift) and all(state == "over" for state in states):
                     return
         finally:
@@ -442,6 +444,16 @@ class CellAsker:
 
 def _tasks(shift: Shift) -> set[asyncio.Task[None]]:
     return {task for lane in shift.lanes for task in lane.tasks}
+
+
+def _given_up(shift: Shift, states: Sequence[str]) -> str:
+    """The reason to pause where nobody that is left to ask answers; empty = somebody may."""
+    now = asyncio.get_running_loop().time()
+    left = [lane for lane, state in zip(shift.lanes, states, strict=True) if state != "over"]
+    if not left or not all(lane.pace.is_given_up(now, shift.run.plan.give_up_s) for lane in left):
+        return ""
+    names = ", ".join(lane.vendor for lane in left)
+    return f"{names} answered nothing for {shift.run.plan.give_up_s / 60:g} minutes, or will not: resume later."
 
 
 def _short(run: EvaluationRun) -> str:

@@ -19,7 +19,7 @@ from core.formats import yaml_text
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".yaml", ".yml")
 _KEYS = (
     "name", "description", "dataset", "prompts", "models", "workflows", "contestants", "parameters", "repeat", "checks",
-    "threshold", "embedding_model", "spending_limit_usd", "concurrency", "reuse_days", "gate",
+    "threshold", "embedding_model", "give_up_minutes", "spending_limit_usd", "concurrency", "reuse_days", "gate",
 )  # fmt: skip
 _GATE = ("against", "require", "significance", "exact", "nightly")
 _REQUIREMENT = ("metric", "not_worse_than_points", "not_below", "not_above", "strict")
@@ -45,6 +45,7 @@ class EvaluationFile:
     max_age_s: int = 0
     gate: Gate | None = None
     embedding_model: str = ""
+    give_up_s: float = 600.0
 
 
 def read_file(
@@ -106,6 +107,7 @@ def read(
         max_age_s=0 if reuse_days is None else round((_number(reuse_days, "reuse_days") or 0) * 86_400),
         gate=_gate(document.get("gate")),
         embedding_model=str(told.get("embedding_model") or ""),
+        give_up_s=60.0 * (_number(told.get("give_up_minutes", 10), "give_up_minutes") or 0.0),
     )
 
 
@@ -268,6 +270,7 @@ def plan_of(found: EvaluationFile, dataset: str, **changes: Any) -> Plan:
         max_age_s=found.max_age_s,
         gate=found.gate,
         embedding_model=found.embedding_model,
+        give_up_s=found.give_up_s,
     )
     return replace(plan, **changes)
 

@@ -66,7 +66,8 @@ def judge(
     if not results and (n := _count(cells, "fail")):
         total = _count(cells, "fail", "pass")
         words = f"{n:,} of {total:,} answers failed a check; a gate in the file says how many may."
-        return GateResult(exit_code=FAILED, reason=f"{words} {missing}".strip())
+        code = ERROR if _count(cells, "not_run") else FAILED
+        return GateResult(exit_code=code, reason=f"{words} {missing}".strip())
     if missing:
         return GateResult(exit_code=ERROR, reason=missing, results=results)
     if unknown := [each for each in results if each.state == "unknown"]:

@@ -124,7 +124,7 @@ class EvaluationService:
             Forbidden: a contestant cannot be asked; then nothing is.
         """
         dataset = self._library.dataset(plan.dataset)
-        plan = self._pinned(replace(plan, dataset=dataset.ref), origin)
+        plan = self._pinned(replace(plan, dataset=dataset.ref), dataset, origin)
         n_cells = dataset.n_rows * len(plan.contestants) * plan.repetitions
         if not 0 < n_cells <= MAX_CELLS:
             raise InvalidRequest(f"The run has {n_cells:,} cells; it must have 1 to {MAX_CELLS:,}.")
@@ -159,7 +159,7 @@ class EvaluationService:
             As `start`.
         """
         dataset = self._library.dataset(plan.dataset)
-        plan = self._pinned(replace(plan, dataset=dataset.ref), origin)
+        plan = self._pinned(replace(plan, dataset=dataset.ref), dataset, origin)
         rows = Rows(partial(self._rows_of, dataset.ref))
         sample = [rows.get(item) for item in sampled(dataset.n_rows)]
         n_cells = dataset.n_rows * plan.repetitions
@@ -284,7 +284,7 @@ class EvaluationService:
                 f"The texts of {n_lost:,} answers are not kept: they cannot be graded anew, and keep their grades."
             )
         plan = run.plan if checks is None else replace(run.plan, checks=tuple(checks), threshold=threshold)
-        _check_checks(plan)
+        _check_checks(plan, self._library.dataset(plan.dataset))
 
         def work(connection: Connection) -> None:
             self._runs.set_plan(connection, run_id, plan)
@@ -309,7 +309,7 @@ class EvaluationService:
     def _rows_of(self, ref: str, first: int, limit: int) -> list[DatasetRow]:
         return self._library.rows(ref, start=first, limit=limit)
 
-    def _pinned(self, plan: Plan, origin: Origin) -> Plan:
+    def _pinned(self, plan: Plan, dataset: DatasetVersion, origin: Origin) -> Plan:
         """The plan with its contestants as they are asked from now on."""
         if not 1 <= len(plan.contestants) <= MAX_CONTESTANTS:
             raise InvalidRequest(
@@ -323,7 +323,7 @@ class EvaluationService:
                 raise InvalidRequest(f"{name} == {value}, must be 1 to {most}")
         if plan.limit_usd is not None:
             checked_cap(plan.limit_usd)
-        _check_checks(plan)
+        _check_checks(plan, dataset)
         if plan.limit_usd is not None and any(each.workflow for each in plan.contestants):
             raise InvalidRequest(
                 "The cost of a workflow is not known before it runs, so no spending limit can be kept."
@@ -435,11 +435,12 @@ def work_of(contestant: Contestant, row_id: str, repetition: int) -> str:
     return hashlib.sha256(f"{contestant.identity}|{row_id}|{repetition}".encode()).hexdigest()[:32]
 
 
-def _check_checks(plan: Plan) -> None:
-    """Raises: InvalidRequest: a check is none, before anything is paid."""
+def _check_checks(plan: Plan, dataset: DatasetVersion) -> None:
+    """Raises: InvalidRequest: a check is none, or uses what no row has, before anything is paid."""
     own = [check for check in plan.checks if str(check.get("value", "")).startswith(OWN)]
     checks = [check for check in plan.checks if check not in own]
-    if problems := validate({"assert": checks, "threshold": plan.threshold}, allow_python=plan.allows_python):
+    test, columns = {"assert": checks, "threshold": plan.threshold}, {*dataset.columns, "expected"}
+    if problems := validate(test, columns, allow_python=plan.allows_python):
         raise InvalidRequest(f"The checks cannot be made: {'; '.join(problems[:5])}")
 
 

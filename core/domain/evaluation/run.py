@@ -126,6 +126,7 @@ class Plan:
     limit_usd: What the run may cost; it pauses before it would cost more.
     width: Calls at the same time, of each vendor.
     max_age_s: How old an identical cell may be whose answer is taken over; 0 = none is.
+    give_up_s: The run pauses where all that is left is to be asked of vendors that answer nothing for so long.
     embedding_model: The model whose vectors checks of likeness compare; empty = such checks cannot be made.
     allows_python: Whether checks may be Python of the file's author.
     first_try: The run that this one repeats after its gate failed; empty = it repeats none.
@@ -141,6 +142,7 @@ class Plan:
     width: int = DEFAULT_WIDTH
     max_age_s: int = 0
     gate: Gate | None = None
+    give_up_s: float = 600.0
     embedding_model: str = ""
     allows_python: bool = False
     first_try: str = ""

@@ -90,6 +90,7 @@ def test_the_exit_code_and_its_reason(
         ({"prompts": ["nobody@3"]}, "nobody"),
         ({"repeat": "three"}, "repeat == 'three'"),
         ({"checks": ["contains yes"]}, "is no check"),
+        ({"checks": [{"type": "contains", "value": "{{nope}}"}]}, "no column is named nope"),
         ({"gate": {"require": [{"metrics": "pass", "not_below": 1}]}}, "no key 'metrics'"),
         ({"gate": {"require": [{"not_worse_than_points": -5}]}}, "must be 0 or more"),
         ({"gate": {"require": [{"not_below": 90}]}}, "must be 0 to 1"),

@@ -255,3 +255,17 @@ def test_a_workflow_is_a_contestant(mm: ModelManager):
     )
     with pytest.raises(InvalidRequest, match="no spending limit"):
         mm.evaluations.start(plan(mm, 0, flow, data=data, limit_usd=Decimal(1)))
+
+
+def test_a_vendor_that_is_down_pauses_the_run_rather_than_hold_it(
+    open_manager: Open, sqlite_url: str, gemini: FakeGemini
+):
+    mm = open_manager(sqlite_url, gemini)
+    gemini.next(answer("the one"), *[error(503, "UNAVAILABLE", "The model is overloaded.") for _ in range(400)])
+    model = Contestant(position=0, model="gemini-2.5-flash")
+    run_id = ended(mm, plan(mm, 3, model, width=1, give_up_s=0.5))
+
+    run = mm.evaluations.get(run_id)
+    assert (run.status, "gemini answered nothing" in run.reason) == ("paused", True), run.reason
+    assert outcomes(mm, run_id)[0]["not_run"] >= 1
+    assert mm.evaluations.verdicts.judge(run_id).exit_code == 1
