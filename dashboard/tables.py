@@ -143,6 +143,6 @@ def csv(frame: pd.DataFrame | pa.Table, key: str) -> None:
 
 
 def csv_data(frame: pd.DataFrame | pa.Table) -> Any:
-    """The file of a table, with the mark by which spreadsheets know UTF-8, and nothing in it that they would execute."""
+    """The file of a table: with the mark by which spreadsheets know UTF-8, and nothing that they would execute."""
     rows = frame.to_pandas() if isinstance(frame, pa.Table) else frame
     return formatting.defused(local(rows))[0].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
