@@ -8,7 +8,7 @@ import streamlit as st
 from core.domain.generation import MAX_TOKENS, THINKING_LEVELS, Model, Parameters
 from core.formats import strict_json as json
 from dashboard import address, formatting
-from dashboard.components.playground import schema
+from dashboard.components.playground import checks, schema
 
 NAME, LONGEST = "settings", 4000  # in the address, where longer texts do not fit everywhere
 # Fields by the kind of their value; `cap` is the spending limit.
@@ -56,6 +56,7 @@ def controls(model: Model) -> tuple[dict[str, Any], str]:
     problem = ""
     if "json_schema" in model.accepts:
         values["json_schema"], problem = _schema()
+    checks.field()
     return {name: value for name, value in values.items() if value is not None}, problem
 
 

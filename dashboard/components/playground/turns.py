@@ -11,7 +11,7 @@ from core.domain.generation import Generation, Message
 from core.domain.message import Media, Thought, ToolCall, ToolResult
 from dashboard import address, answer_html, formatting, tables, theme
 from dashboard.components import answer, receipt
-from dashboard.components.playground import attachments, code, conversation, schema, spread
+from dashboard.components.playground import attachments, checks, code, conversation, schema, spread
 from dashboard.frames import models
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
@@ -168,6 +168,7 @@ def _answer(g: Generation, *, first: Generation, is_starred: bool) -> None:
         if g.finish_reason == "length":
             st.badge("Cut at max output tokens", icon=":material/content_cut:", color="orange")
         schema.verdict(g)
+        checks.verdict(g)
         _actions(g, first, is_starred=is_starred)
 
 

@@ -228,6 +228,20 @@ def test_an_answer_is_held_against_its_schema(chat: AppTest, gemini: FakeGemini,
     assert config["responseJsonSchema"] == SCHEMA and config["temperature"] == 0.5
 
 
+def test_an_answer_is_held_against_checks(chat: AppTest, gemini: FakeGemini):
+    chat.run()
+    chat.selectbox(key="play_model").select(FLASH).run()
+    chat.text_area(key="play_checks").input("- {type: contains, value: sea}\n- {type: word-count, value: 99}").run()
+    gemini.next(wire.answer("The sea is wide."))
+    ask(chat, "Tell.")
+
+    assert ":green-badge[:material/check: contains]" in texts(chat)
+    assert ":red-badge[:material/close: word-count]" in texts(chat)
+    chat.text_area(key="play_checks").input("- {type: containz, value: sea}").run()
+    assert any("containz" in error.value for error in chat.error)
+    assert not chat.exception
+
+
 def test_settings_stand_in_the_address(app: AppTest):
     show(app, "playground")
     app.number_input(key="play_temperature").set_value(0.5)
