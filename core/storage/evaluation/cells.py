@@ -155,9 +155,10 @@ class CellStore:
         status, limit, spent, reserved = run
         if status != "running":
             return Claimed(status)
-        taken, before = list[Place](), reserved
+        taken, before, is_short = list[Place](), reserved, False
         for place, worst in claim.wanted:
-            if limit is not None and spent + reserved + worst > limit:
+            is_short = limit is not None and spent + reserved + worst > limit
+            if is_short:
                 break
             values = {"state": "running", "start": claim.start, "asked_at": claim.now_us, "worst_nano_usd": worst}
             if connection.execute(
@@ -167,9 +168,7 @@ class CellStore:
                 reserved += worst
         if reserved != before:
             connection.execute(update(evaluations).where(_e.id == claim.run_id).values(reserved_nano_usd=reserved))
-        return Claimed(
-            status, taken, is_short=len(taken) < len(claim.wanted) and limit is not None, is_idle=not reserved
-        )
+        return Claimed(status, taken, is_short=is_short, is_idle=not reserved)
 
     @staticmethod
     def end(  # noqa: PLR0913 - a call's outcome

@@ -55,7 +55,10 @@ def verdict(g: Generation) -> None:
     )
     row = st.container(horizontal=True, gap="xxsmall", key=f"checks_{g.id}")
     for each in found.components:
-        icon, colour = ("check", "green") if each.passed else ("close", "red")
+        name, tip = formatting.plain(each.type or "set"), each.reason
         if each.is_error:
-            icon, colour = "error", "orange"
-        row.badge(formatting.plain(each.type or "set"), icon=f":material/{icon}:", color=colour, help=each.reason)
+            row.badge(name, icon=":material/error:", color="orange", help=tip)
+        elif each.passed:
+            row.badge(name, icon=":material/check:", color="green", help=tip)
+        else:
+            row.badge(name, icon=":material/close:", color="red", help=tip)

@@ -278,7 +278,8 @@ def test_a_run_that_was_stopped_is_resumed(app: AppTest):
 
     app.number_input(key="eval_cap").set_value(5.0).run()
     app.button(key="eval_resume").click().run()
-    assert mm.evaluations.wait(run_id, 60).status == "finished"
+    run = mm.evaluations.wait(run_id, 60)
+    assert (run.status, run.plan.limit_usd) == ("finished", 5), run.reason
 
 
 def test_prompts_and_datasets_keep_what_they_showed(app: AppTest):
