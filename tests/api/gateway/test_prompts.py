@@ -1,5 +1,3 @@
-from core import ModelManager
-
 """Prompts by their names over every wire: `prompt:NAME@LABEL` in the place of a model, filled from the metadata."""
 
 import json
@@ -7,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from core import ModelManager
 from core.domain.evaluation.prompt import PromptContent, PromptMessage
 from core.domain.experiment import Target, Variant
 from core.domain.generation import Parameters
