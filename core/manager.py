@@ -166,7 +166,6 @@ class ModelManager(CallMethods):
         library = Library(
             dataset=self.datasets.get,
             rows=self.datasets.rows,
-            prompt=self.prompts.get,
             resolve=self.models.named,
             model=self.models.get,
             estimate=self.models.estimate,

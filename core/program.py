@@ -16,6 +16,7 @@ from core.evaluation.answers import OWN
 from core.evaluation.file import read_prompt
 from core.evaluation.gate import GateResult
 from core.evaluation.verdict import Verdict, sentence
+from core.formats.names import as_own
 
 if TYPE_CHECKING:
     from core import ModelManager
@@ -112,7 +113,7 @@ def evaluate(  # noqa: PLR0913 - an evaluation with its rules
 def _dataset(mm: "ModelManager", data: Rows, name: str) -> str:
     if isinstance(data, str) and not Path(data).is_file():
         return data
-    own = "".join(each if each.isalnum() or each in "._-" else "-" for each in name).strip("-._")[:80] or "cases"
+    own = as_own(name)
     if isinstance(data, str | Path):
         return mm.datasets.load(mm.datasets.read(Path(data), name=Path(data).name), own).ref
     return mm.datasets.save(own, [_row(each) for each in data], origin="program").ref

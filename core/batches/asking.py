@@ -4,7 +4,6 @@ What was paid for and its line cannot part: both are one transaction. A line who
 """
 
 import asyncio
-import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -31,51 +30,23 @@ from core.domain.generation import Generation
 from core.domain.key import Key
 from core.errors import (
     AimmError,
-    CircuitOpen,
     Conflict,
     DatabaseUnavailable,
     Forbidden,
     ModelNotFound,
-    ProviderUnavailable,
-    RateLimited,
 )
 from core.keys.rules import problem_of
 from core.runs.job import Closing, JobTools
+from core.runs.pace import Pace, wants_pause
 from core.storage.batches.batches import BatchStore
 from core.storage.batches.files import FileStore
 from core.storage.engine.database import Connection
 from core.storage.engine.writer import Work
 from core.storage.money.ledger import add_to_hold
 
-WIDTH = 16  # lines of a batch that are asked at the same time
 LOOK_S = 0.5  # how soon a cancellation is seen
 MAX_TRIES = 3  # of a line whose vendor fails, each with the attempts of any call
 MAX_WAITS = 50  # of a line whose vendor takes no more just now
-PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
-
-
-@dataclass(slots=True)
-class Pace:
-    """The number of lines asked at the same time, and the moment until which none is begun.
-
-    A vendor that wants fewer gets half as many, and then one more for each answer.
-    """
-
-    width: float = WIDTH
-    until: float = 0.0
-    n_refused: int = 0
-
-    def heard(self, error: AimmError | None, now: float) -> None:
-        if error is None:
-            self.width, self.n_refused = min(WIDTH, self.width + 0.5), 0
-            return
-        if now >= self.until:  # of those asked together, the first one counts
-            self.n_refused += 1
-            self.width = max(1.0, self.width / 2)
-        wait_s = error.retry_after_s
-        if wait_s is None:
-            wait_s = min(MAX_PAUSE_S, PAUSE_S * 2.0**self.n_refused) * random.uniform(0.5, 1.0)
-        self.until = max(self.until, now + wait_s)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -181,7 +152,7 @@ class LineAsker:
         if unrecorded is not None and not isinstance(unrecorded, AimmError):
             raise unrecorded
         failed = unrecorded or call.cause
-        is_pressed = failed is not None and _wants_pause(failed)
+        is_pressed = failed is not None and wants_pause(failed)
         of.pace.heard(failed if is_pressed else None, asyncio.get_running_loop().time())
         if isinstance(unrecorded, DatabaseUnavailable):
             raise unrecorded
@@ -285,17 +256,10 @@ class LineAsker:
         return n_failed
 
 
-def _wants_pause(error: AimmError) -> bool:
-    """True of what passes by itself and says nothing about the line."""
-    return isinstance(error, CircuitOpen) or (
-        isinstance(error, RateLimited | ProviderUnavailable) and error.is_retryable
-    )
-
-
 def is_to_repeat(generation: Generation, cause: AimmError | None, line: BatchLine) -> bool:
     """Tell whether a recorded call did not end its line."""
     if generation.status == "stopped":  # this process goes down
         return True
     if cause is None or generation.status != "error":
         return False
-    return line.n_tries + 1 < MAX_WAITS if _wants_pause(cause) else cause.is_retryable and line.n_tries + 1 < MAX_TRIES
+    return line.n_tries + 1 < MAX_WAITS if wants_pause(cause) else cause.is_retryable and line.n_tries + 1 < MAX_TRIES

@@ -12,7 +12,7 @@ from typing import Any
 from core import ModelManager
 from core.calls.origin import Origin
 from core.cli.parts import command, group
-from core.domain.evaluation.run import Cell, EvaluationRun, Plan
+from core.domain.evaluation.run import EvaluationRun, Plan
 from core.errors import AimmError, AuthenticationError, InvalidRequest, NotFound
 from core.evaluation.file import EvaluationFile, plan_of, read_file
 from core.evaluation.gate import ERROR, USAGE, GateResult
@@ -20,6 +20,7 @@ from core.evaluation.report import as_json, as_junit, as_markdown, as_text, cell
 from core.evaluation.verdict import Verdict, sentence
 from core.formats import strict_json as json
 from core.formats.money import dollars
+from core.formats.names import as_own
 
 LOOK_S, TELL_S = 0.2, 10.0
 MOST_SHOWN = 20  # items of a difference, on the terminal
@@ -97,7 +98,7 @@ def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> 
         preview = mm.datasets.read(found.data, name=found.data.name)
         for warning in preview.warnings:
             print(f"{found.data.name}: {warning}", file=sys.stderr)
-        dataset = mm.datasets.load(preview, _name_of(found.data)).ref
+        dataset = mm.datasets.load(preview, as_own(found.data.stem)).ref
     changes: dict[str, Any] = {"allows_python": args.allow_python}
     if args.limit is not None:
         changes["limit_usd"] = _amount(args.limit)
@@ -221,10 +222,7 @@ def _write_reports(mm: ModelManager, run: EvaluationRun, result: GateResult, arg
         _write(args.json, json.dumps(as_json(run, mm.evaluations.tallies(run.id), result, told), indent=1))
     if args.junit:
         rows = mm.evaluations.rows(run, sorted({cell.item for cell in cells}))
-        by_contestant: dict[int, list[Cell]] = {each.position: [] for each in run.plan.contestants}
-        for cell in cells:
-            by_contestant[cell.contestant].append(cell)
-        _write(args.junit, as_junit(run, by_contestant, rows, answers))
+        _write(args.junit, as_junit(run, cells, rows, answers))
 
 
 def _tell_github(result: GateResult, summary: str) -> None:
@@ -308,12 +306,6 @@ def _amount(text: str | None) -> Decimal | None:
         return Decimal(text.removeprefix("$"))
     except InvalidOperation:
         raise InvalidRequest(f"--limit {text[:40]}: it is an amount in dollars, such as 2.50.") from None
-
-
-def _name_of(path: Path) -> str:
-    """A dataset's name for a file: what its name allows of it."""
-    kept = "".join(each if each.isalnum() or each in "._-" else "-" for each in path.stem).strip("-._")
-    return kept[:80] or "cases"
 
 
 LONG = (_run, _resume)  # those that begin work, and go on with what a dead process left

@@ -77,9 +77,6 @@ class Functions:
     def add(self, run_id: str, functions: Mapping[str, Answering]) -> None:
         self._known[run_id] = functions
 
-    def forget(self, run_id: str) -> None:
-        self._known.pop(run_id, None)
-
     def answer(self, run_id: str, contestant: Contestant, row: DatasetRow) -> Answer:
         """The answer of a function to a row's variables: it gives a text, or a mapping with `text` and `cost_usd`.
 

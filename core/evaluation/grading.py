@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core import checks
 from core.background import BackgroundLoop
 from core.calls.origin import Origin
+from core.checks import grade_call
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import CheckScore, EvaluationRun, Plan
 from core.domain.generation import Chunk, Generation, Request
@@ -86,16 +86,8 @@ class Grader:
         if not test["assert"]:
             return Graded(place, "unchecked", None, ())
         test["assert"] = [self._functions.of_check(run.id, check) for check in test["assert"]]
-        grade = checks.grade(
-            test,
-            answer.text,
-            values_of(row),
-            latency_ms=None if answer.latency_s is None else answer.latency_s * 1000,
-            cost_usd=None if answer.cost_usd is None else float(answer.cost_usd),
-            finish_reason=answer.finish_reason or None,
-            tool_calls=[{"name": each.name, "arguments": each.arguments} for each in answer.tool_calls],
-            embed=self._embed_for(run),
-            allow_python=run.plan.allows_python,
+        grade = grade_call(
+            test, answer, values_of(row), embed=self._embed_for(run), allow_python=run.plan.allows_python
         )
         scores = tuple(
             CheckScore(

@@ -7,7 +7,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from core.domain.evaluation.dataset import DatasetRow
-from core.domain.evaluation.run import OUTCOMES, Cell, Contestant, EvaluationRun, Tally, gate_to_dict
+from core.domain.evaluation.run import OUTCOMES, Cell, Contestant, EvaluationRun, Tally, by_contestant, gate_to_dict
 from core.evaluation.gate import GateResult, to_dict
 from core.evaluation.verdict import Side, Verdict, sentence
 from core.formats.money import dollars
@@ -21,9 +21,9 @@ def table(run: EvaluationRun, tallies: Sequence[Tally]) -> list[list[str]]:
     """A head and a row a contestant: passes, failures, errors, what did not run, cost, latency."""
     shown = [name for name in OUTCOMES if any(t.outcomes.get(name) for t in tallies) or name in ("pass", "fail")]
     rows = [["", "contestant", "pass rate", *(_STATES[name] for name in shown), "cost", "an answer", "latency"]]
-    by_contestant = {tally.contestant: tally for tally in tallies}
+    known = {tally.contestant: tally for tally in tallies}
     for contestant in run.plan.contestants:
-        tally = by_contestant.get(contestant.position, Tally(contestant=contestant.position, outcomes={}))
+        tally = known.get(contestant.position, Tally(contestant=contestant.position, outcomes={}))
         rate = "" if tally.pass_rate is None else f"{tally.pass_rate * 100:.1f} %"
         each = dollars(tally.cost_usd / tally.n_cost) if tally.n_cost else ""
         counts = [f"{tally.outcomes.get(name, 0):,}" for name in shown]
@@ -156,12 +156,13 @@ def _finite(value: float) -> float | None:
 
 def as_junit(
     run: EvaluationRun,
-    cells: Mapping[int, Sequence[Cell]],
+    cells: Sequence[Cell],
     rows: Mapping[int, DatasetRow],
     answers: Mapping[tuple[int, int, int], str],
 ) -> str:
     """A suite a contestant, a case a cell; what failed says why, what was answered and what was expected."""
-    suites = [_suite(run, contestant, cells[contestant.position], rows, answers) for contestant in run.plan.contestants]
+    of = by_contestant(run.plan, cells)
+    suites = [_suite(run, each, of[each.position], rows, answers) for each in run.plan.contestants]
     head = f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name={_attribute(run.plan.name)}>\n'
     return f"{head}{''.join(suites)}</testsuites>\n"
 

@@ -18,7 +18,7 @@ from core.datasets.blocks import Rows
 from core.domain.budget import checked_cap
 from core.domain.comparison import Candidate
 from core.domain.evaluation.dataset import DatasetRow, DatasetVersion
-from core.domain.evaluation.prompt import PromptContent, PromptMessage, PromptVersion
+from core.domain.evaluation.prompt import PromptContent, PromptMessage
 from core.domain.evaluation.run import (
     MAX_CELLS,
     MAX_CONTESTANTS,
@@ -63,13 +63,11 @@ class Library:
     """The parts of the house that evaluations ask.
 
     dataset: A version of a dataset by its reference. rows: Its rows, from a place on and at most so many.
-    prompt: A version of a prompt by its reference.
     resolve: A candidate with the model that is really asked. model: A model by its name. estimate: Of one call.
     """
 
     dataset: Callable[[str], DatasetVersion]
     rows: ReadRows
-    prompt: Callable[[str], PromptVersion]
     resolve: Callable[[Candidate], Candidate]
     model: Callable[[str], Model]
     estimate: Callable[[Request], Estimate]

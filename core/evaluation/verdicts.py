@@ -14,6 +14,7 @@ from core.domain.evaluation.run import (
     Gate,
     Plan,
     Requirement,
+    by_contestant,
     placed,
 )
 from core.errors import Conflict, InvalidRequest, NotFound
@@ -240,10 +241,7 @@ class VerdictService:
         return self._get(baseline.run_id if baseline else ref), baseline.moved_at if baseline else None
 
     def _by_contestant(self, run: EvaluationRun) -> dict[int, list[Cell]]:
-        found: dict[int, list[Cell]] = {contestant.position: [] for contestant in run.plan.contestants}
-        for cell in self._cells.cells(run.id):
-            found[cell.contestant].append(cell)
-        return found
+        return by_contestant(run.plan, self._cells.cells(run.id))
 
 
 def _contestant(run: EvaluationRun, position: int) -> Contestant:

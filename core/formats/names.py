@@ -47,6 +47,12 @@ def is_meant(wanted: str, provider: str, model: str) -> bool:
     return wanted in names or (is_pattern(wanted) and any(fnmatchcase(name, wanted) for name in names))
 
 
+def as_own(text: str) -> str:
+    """A name for a dataset that is made of another, such as a file's: what it allows of that."""
+    kept = "".join(each if each.isalnum() or each in "._-" else "-" for each in text).strip("-._")
+    return kept[:80] or "cases"
+
+
 def check_own(kind: str, name: str) -> str:
     """A name that a team gives to a prompt, a label, a dataset.
 

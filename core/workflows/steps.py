@@ -7,7 +7,7 @@ from typing import Any
 from core import clock
 from core.calls.call import Call
 from core.calls.origin import Origin
-from core.checks import grade
+from core.checks import grade_call
 from core.domain.generation import Generation, Message, Request
 from core.domain.workflow import AWAITS, Check, Step, StepStatus, WorkflowRun
 from core.errors import AimmError, NotFound
@@ -197,15 +197,7 @@ def judge(
         except ValueError as error:
             return "failed", f"the answer is not JSON ({error})"
     if checks:
-        found = grade(
-            {"assert": checks},
-            generation.text,
-            variables,
-            latency_ms=generation.latency_s * 1000,
-            cost_usd=None if generation.cost_usd is None else float(generation.cost_usd),
-            finish_reason=generation.finish_reason,
-            tool_calls=[{"name": each.name, "arguments": each.arguments} for each in generation.tool_calls],
-        )
+        found = grade_call({"assert": checks}, generation, variables)
         if not found.passed:
             wrong = [each for each in found.components if each.is_error or not each.passed]
             return "failed", "; ".join(f"{each.type}: {each.reason}" for each in wrong)[:1000]

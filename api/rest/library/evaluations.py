@@ -13,7 +13,7 @@ from api.progress import PING_S, may_see
 from api.rest.dependencies import Before, Caller, Limit, Manager, StrictRoute
 from api.rest.library import schemas
 from core import InvalidRequest, Key, ModelManager, NotFound, Origin
-from core.domain.evaluation.run import OUTCOMES, Cell, EvaluationRun, Outcome, Tally
+from core.domain.evaluation.run import OUTCOMES, EvaluationRun, Outcome, Tally
 from core.evaluation.file import plan_of, read
 from core.evaluation.gate import GateResult, to_dict
 from core.evaluation.report import as_json, as_junit, as_markdown, cell_to_dict, verdict_to_dict
@@ -131,11 +131,8 @@ def report(run_id: str, mm: Manager, key: Caller, format: Literal["json", "junit
     if format == "json":
         told = as_json(run, tallies, result, (cell_to_dict(cell, answers.get(cell.place)) for cell in found))
         return Response(encoded(told), media_type="application/json")
-    by_contestant: dict[int, list[Cell]] = {each.position: [] for each in run.plan.contestants}
-    for cell in found:
-        by_contestant[cell.contestant].append(cell)
     rows = mm.evaluations.rows(run, sorted({cell.item for cell in found}))
-    return Response(as_junit(run, by_contestant, rows, answers), media_type="application/xml")
+    return Response(as_junit(run, found, rows, answers), media_type="application/xml")
 
 
 @router.post("/evaluations/{run_id}/stop")

@@ -4,7 +4,7 @@ An item is a row of the dataset, at its place from 0. A cell is an item, a conte
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -280,6 +280,14 @@ class Tally:
     def pass_rate(self) -> float | None:
         """Passes among what was graded; None = nothing was."""
         return self.outcomes.get("pass", 0) / self.n_graded if self.n_graded else None
+
+
+def by_contestant(plan: Plan, cells: Iterable[Cell]) -> dict[int, list[Cell]]:
+    """The cells of each contestant of a plan, in their order."""
+    found: dict[int, list[Cell]] = {contestant.position: [] for contestant in plan.contestants}
+    for cell in cells:
+        found[cell.contestant].append(cell)
+    return found
 
 
 def plan_to_json(plan: Plan) -> str:

@@ -38,10 +38,6 @@ class RunStore:
             rows, after = read_page(connection, statement, (_e.created_at, _e.id), limit, before)
         return readable("evaluation", rows, _to_run), after
 
-    def standing(self, run_id: str) -> str:
-        """A run's status; empty = there is none."""
-        return str(self._database.value(select(_e.status).where(_e.id == run_id)) or "")
-
     def on_dataset(self, name: str, *, demo: bool = False) -> list[str]:
         """The names of runs on any version of a dataset. demo: Those of the demo among them."""
         statement = select(_e.name).where(_e.dataset.startswith(f"{name}@", autoescape=True)).distinct()

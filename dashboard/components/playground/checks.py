@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from core import InvalidRequest
-from core.checks import grade, validate
+from core.checks import grade_call, validate
 from core.domain.generation import Generation
 from core.formats import yaml_text
 from dashboard import formatting
@@ -45,14 +45,7 @@ def verdict(g: Generation) -> None:
         return
     if not checks or not g.text:
         return
-    found = grade(
-        {"assert": checks},
-        g.text,
-        latency_ms=g.latency_s * 1000,
-        cost_usd=None if g.cost_usd is None else float(g.cost_usd),
-        finish_reason=g.finish_reason,
-        tool_calls=[{"name": each.name, "arguments": each.arguments} for each in g.tool_calls],
-    )
+    found = grade_call({"assert": checks}, g)
     row = st.container(horizontal=True, gap="xxsmall", key=f"checks_{g.id}")
     for each in found.components:
         name, tip = formatting.plain(each.type or "set"), each.reason

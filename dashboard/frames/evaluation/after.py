@@ -117,11 +117,8 @@ def exported(run: EvaluationRun, kind: str) -> bytes:
         answers |= evaluations.answers(cells[at : at + AT_ONCE])
     told = [cell_to_dict(cell, answers.get(cell.place)) for cell in cells]
     if kind == "JUnit":
-        by_contestant = {
-            each.position: [cell for cell in cells if cell.contestant == each.position] for each in run.plan.contestants
-        }
         rows = dict(enumerate(manager().datasets.iterate(run.plan.dataset)))
-        return as_junit(run, by_contestant, rows, answers).encode()
+        return as_junit(run, cells, rows, answers).encode()
     if kind == "CSV":
         checks = ["; ".join(f"{c['type']}: {c['reason']}" for c in each["checks"] if not c["passed"]) for each in told]
         found: bytes = tables.csv_data(pd.DataFrame(told).assign(checks=checks))

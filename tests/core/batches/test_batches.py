@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from core import ModelManager, RateLimited, clock
-from core.batches.asking import WIDTH, Pace
 from core.config import Settings
 from core.domain.batches.batch import Batch
+from core.runs.pace import WIDTH, Pace
 from tests.conftest import Open, SetClock
 from tests.core.batches.sent import ended, in_the_middle, made, results, serving
 

@@ -237,7 +237,7 @@ def test_a_metric_that_no_answer_has_is_no_green():
 
 def test_junit_says_what_was_answered_and_why_it_failed():
     score = CheckScore(type="contains", passed=False, score=0.0, reason='no "yes" & <no>\x00')
-    held = {0: cells("f", scores=(score,)) + cells("en", first=1)}
+    held = cells("f", scores=(score,)) + cells("en", first=1)
     text = as_junit(run(a("A")), held, {}, {(0, 0, 0): "maybe\x0b <b>"})
 
     suites = ET.fromstring(text)  # noqa: S314 - our own
