@@ -112,14 +112,7 @@ def compare(
         return paired.mean_difference(baseline, candidate, confidence_level=level, repetitions=repetitions)
 
     difference = interval(1 - alpha)
-    method: Method
-    if is_binary or n_worse + n_better < paired.FEWEST_DIFFERING:
-        method = "McNemar" if is_binary else "sign flips"
-        p = paired.mcnemar(n_worse, n_better) if is_binary else paired.sign_flips(differences.tolist())
-        p_value, p_worse = (p.exact, p.exact_worse) if is_exact else (p.mid_p, p.mid_p_worse)
-    else:
-        method = "t on item means"
-        _, p_value, p_worse = paired.paired_t(baseline, candidate)
+    method, p_value, p_worse = _tested(baseline, candidate, is_binary=is_binary, is_exact=is_exact)
     return Comparison(
         n_items=n,
         n_worse=n_worse,
@@ -138,6 +131,20 @@ def compare(
             significance=alpha * (1.0 if is_exact else SPENT),
         ),
     )
+
+
+def _tested(
+    baseline: Sequence[float], candidate: Sequence[float], *, is_binary: bool, is_exact: bool
+) -> tuple[Method, float, float]:
+    """(test, two-sided p value, one-sided p value for "the candidate is worse")"""
+    differences = np.asarray(candidate, dtype=float) - np.asarray(baseline, dtype=float)
+    n_worse, n_better = int((differences < 0).sum()), int((differences > 0).sum())
+    if not is_binary and n_worse + n_better >= paired.FEWEST_DIFFERING:
+        _, p_value, p_worse = paired.paired_t(baseline, candidate)
+        return "t on item means", p_value, p_worse
+    p = paired.mcnemar(n_worse, n_better) if is_binary else paired.sign_flips(differences.tolist())
+    method: Method = "McNemar" if is_binary else "sign flips"
+    return (method, p.exact, p.exact_worse) if is_exact else (method, p.mid_p, p.mid_p_worse)
 
 
 def _detectable(
