@@ -276,7 +276,7 @@ def test_money_for_the_whole_batch_is_set_aside_before_its_first_line(
 def test_a_line_whose_vendor_is_down_is_asked_again_and_paid_once(
     spender: tuple[openai.OpenAI, str], served: Running, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("core.batches.asking.PAUSE_S", 0.01)
+    monkeypatch.setattr("core.runs.pace.PAUSE_S", 0.01)
     client, scope = spender
     budget = served.mm.budgets.create(scope, WORST * 2, scope=scope, action="stop").budget
     served.vendor.next(*[failure(503, "Down for a moment")] * 5)
