@@ -8,7 +8,8 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,7 +19,15 @@ from core.budgets.ledger import Ledger
 from core.calls.call import Call
 from core.domain.batches.batch import Batch, BatchError, BatchLine
 from core.domain.generation import Generation
-from core.errors import AimmError, DatabaseUnavailable, InvalidRequest
+from core.errors import (
+    AimmError,
+    AuthenticationError,
+    DatabaseUnavailable,
+    InvalidRequest,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+)
 from core.providers.batches import UNANSWERED, BatchApi, LineResult, VendorBatch
 from core.providers.http.errors import UNREADABLE
 from core.providers.http.given import Replay
@@ -37,12 +46,16 @@ POLL_S, LOOK_S = 30.0, 1.0  # how soon an end is seen, and a cancellation
 PAUSE_S = 10.0  # after a fault of the vendor's
 GRACE_S = 60.0  # in which a creation of which nothing was heard may still take place
 LATE_S = 86_400.0  # after a batch's own time, in which its vendor may still say how it ended
-MAX_READS = 100  # of results that break off
-GONE = 3  # answers that there is no such batch, after which that is believed
+LATE, SKEW = timedelta(seconds=LATE_S), timedelta(hours=1)  # SKEW: by which clocks may differ
+MAX_READS = 30  # of results that are not there, or cannot be read
+GONE = 10  # answers that there is no such batch, after which that is believed
+BUSY = timedelta(minutes=30)  # for which its vendor may take no more just now, before lines are asked one by one
+MAX_WAIT_S = 600.0  # that a vendor may wish for
 LINES_AT_ONCE = 200
 WIDTH = 16  # results that are recorded at the same time
 HELD_BYTES = 8 * 1024 * 1024
-_FAULTS = (AimmError, *UNREADABLE)
+_FAULTS = (AimmError, TimeoutError, *UNREADABLE)
+_PASSING = (AuthenticationError, ProviderTimeout, ProviderUnavailable, RateLimited, TimeoutError)
 # Headers by which a caller wants for its lines what no vendor's batch does.
 _OURS = ("x-aimm-fallbacks", "x-aimm-cache")
 
@@ -54,11 +67,15 @@ class _Refused(Exception):
         self.errors = errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Handed(Round):
-    """One taking-up of a batch that is its vendor's."""
+class _NotMade(Exception):
+    """The vendor takes no more just now, so that for certain there is no batch."""
 
-    api: BatchApi
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+
+
+class _Unread(Exception):
+    """Results that are to be there cannot be read."""
 
 
 class BatchHander:
@@ -86,18 +103,16 @@ class BatchHander:
                 check.refuse("vendor_batch_unavailable", error.text)
             return ""
 
-    async def run(self, taken: Round) -> bool:
+    async def run(self, of: Round) -> bool:
         """Bring a batch to its end at its vendor; False = its lines are to be asked one by one.
 
         Raises:
             Closing
         """
-        batch = taken.batch
-        while (api := await self._api(batch)) is None:
-            await self._pause(PAUSE_S)
-        of = _Handed(batch=batch, start=taken.start, reader=taken.reader, api=api)
+        batch = of.batch
         try:
-            if (found := await self._created(of)) and (ended := await self._awaited(of, found)):
+            found = VendorBatch(id=batch.vendor_id) if batch.vendor_id else await self._created(of)
+            if found and (ended := await self._awaited(of, found)):
                 await self._read(of, ended)
         except _Refused as refused:
             logger.warning("%s takes no batch: %s", batch.vendor_model, refused.errors)
@@ -109,52 +124,79 @@ class BatchHander:
             await self._note(of, errors=errors_to_json(errors))  # which fail it in the end
         return True
 
-    async def _api(self, batch: Batch) -> BatchApi | None:
-        """The batches of its vendor; None = that has no key just now, and results are to come. Raises: AimmError"""
-        try:
-            return (await self._calls.batched_by(batch.vendor_model))[1]
-        except AimmError:
-            if not batch.vendor_id or clock.now() > batch.expires_at:
-                raise
-            return None
+    async def _api(self, of: Round) -> BatchApi:
+        """The batches of its vendor, with the key of now. Raises: AimmError: It has none just now."""
+        return (await self._calls.batched_by(of.batch.vendor_model))[1]
 
     # Creation
 
-    async def _created(self, of: _Handed) -> VendorBatch | None:
+    async def _created(self, of: Round) -> VendorBatch | None:
         """The batch at its vendor, created or found again; None = nothing is to be asked. Raises: Closing, _Refused."""
-        batch, asked_at = of.batch, of.batch.vendor_at
-        if batch.vendor_id:
-            return VendorBatch(id=batch.vendor_id)
+        batch, asked_at, begun_at, path = of.batch, of.batch.vendor_at, clock.now(), ""
+        api = await self._reached(of)
         with tempfile.SpooledTemporaryFile(HELD_BYTES) as lines:
-            path, n_lines = await self._written(of, lines)
-            while n_lines:
-                try:
-                    found = None
-                    if asked_at is not None:
-                        await self._pause(GRACE_S - (clock.now() - asked_at).total_seconds())
-                        found = await of.api.find(batch.id, n_lines)
-                    if found is None:
-                        asked_at = clock.now()
-                        if not await self._note(of, vendor_at=clock.to_us(asked_at)):
-                            return None  # it was cancelled
-                        found = await of.api.create(batch.id, path, lines)
-                except _FAULTS as error:
-                    if isinstance(error, AimmError) and _is_refusal(error):
-                        raise _Refused((_code(error), error.text)) from None
-                    await self._pause(PAUSE_S)
+            while api is not None and clock.now() < batch.expires_at:
+                await self._write(partial(self._ledger.renew_hold, hold_id=batch.id))
+                if asked_at is None:
+                    path, now = path or await self._written(of, api, lines), clock.now()
+                    if not path or not await self._note(of, vendor_at=clock.to_us(now)):
+                        return None  # no line can be asked, or it was cancelled
+                    answer = self._made(of, path, lines, is_urgent=now - begun_at > BUSY)
                 else:
-                    await self._note(of, "cancelling", vendor_id=found.id)
-                    return found
+                    answer, now = self._found_again(of, asked_at), asked_at
+                try:
+                    found, asked_at = await answer, None
+                except _NotMade as fault:
+                    await self._pause(fault.wait_s, of)
+                except _FAULTS as error:  # whether it was created is not known, so it is looked for first
+                    asked_at = now
+                    await self._pause(_wait_s(error))
+                else:
+                    if found is not None:
+                        await self._note(of, "cancelling", vendor_id=found.id)
+                        return found
         return None
 
-    async def _written(self, of: _Handed, lines: IO[bytes]) -> tuple[str, int]:
-        """Write the lines as their vendor takes them: the path that they are for, and how many there are."""
-        batch, path, last, n_lines = of.batch, "", 0, 0
+    async def _reached(self, of: Round) -> BatchApi | None:
+        """The batches of its vendor, once it has a key; None = its time is up. Raises: Closing, _Refused."""
+        while clock.now() < of.batch.expires_at:
+            try:
+                return await self._api(of)
+            except DatabaseUnavailable:
+                raise
+            except AimmError as error:
+                if of.batch.vendor_at is None:  # else the vendor may have the batch
+                    raise _Refused((_code(error), error.text)) from None
+            await self._pause(PAUSE_S)
+        return None
+
+    async def _made(self, of: Round, path: str, lines: IO[bytes], *, is_urgent: bool) -> VendorBatch | None:
+        """The batch, created. Raises: _Refused, _NotMade, and _FAULTS where nothing is known of it."""
+        try:
+            return await (await self._api(of)).create(of.batch.id, path, lines)
+        except AimmError as error:
+            is_busy = _status(error) == 429
+            if _is_refusal(error) or (is_busy and is_urgent and not of.batch.way):
+                raise _Refused((_code(error), error.text)) from None
+            if is_busy:
+                raise _NotMade(_wait_s(error)) from None
+            raise
+
+    async def _found_again(self, of: Round, asked_at: datetime) -> VendorBatch | None:
+        """The batch of a creation of which nothing was heard, if it took place."""
+        await self._pause(GRACE_S - (clock.now() - asked_at).total_seconds())
+        api, n_lines = await self._api(of), len(await asyncio.to_thread(self._store.waiting, of.batch.id, 0, MAX_LINES))
+        return await api.find(of.batch.id, n_lines, of.batch.created_at - SKEW)
+
+    async def _written(self, of: Round, api: BatchApi, lines: IO[bytes]) -> str:
+        """Write the lines as their vendor takes them; the path that they are for, empty = none can be asked."""
+        batch, path, last = of.batch, "", 0
         while group := await asyncio.to_thread(self._store.waiting, batch.id, last, LINES_AT_ONCE):
             await self._pause(0)
             key, bodies = await asyncio.to_thread(self._asker.read, batch, group)
             for line, body in zip(group, bodies, strict=True):
                 last = line.line
+                await asyncio.sleep(0)  # others are on this loop too
                 try:
                     asked = await self._asker.understood(of, body, key)
                     origin = origin_of(asked.origin, batch, line, key)
@@ -162,34 +204,35 @@ class BatchHander:
                 except AimmError as error:
                     await self._asker.refuse(of, line, error)
                     continue
-                path, raw = planned.path, of.api.line(f"{batch.id}-{line.line}", planned.path, planned.body)
-                lines.write(of.api.joint * bool(n_lines) + raw)
-                n_lines += 1
-                if not of.api.takes(path) or lines.tell() > of.api.max_bytes:
+                path, raw = planned.path, api.line(f"{batch.id}-{line.line}", planned.path, planned.body)
+                lines.write(api.joint * bool(lines.tell()) + raw)
+                if not api.takes(path) or lines.tell() > api.max_bytes:
                     raise _Refused(
                         ("vendor_batch_unavailable", f"Its vendor's batches do not take {path}, or so much.")
                     )
-        return path, n_lines
+        return path
 
     # The way to its end
 
-    async def _awaited(self, of: _Handed, found: VendorBatch) -> VendorBatch | None:
+    async def _awaited(self, of: Round, found: VendorBatch) -> VendorBatch | None:
         """The batch once it has ended, or its vendor does not know it; None = it is not ours. Raises: Closing."""
         batch, n_gone, is_told, is_first = of.batch, 0, False, not of.batch.vendor_id
         while not found.end:
             if not is_first:
                 try:
-                    found, n_gone = await of.api.get(found.id), 0
+                    found, n_gone = await (await self._api(of)).get(found.id), 0
                 except _FAULTS as error:
-                    n_gone += getattr(getattr(error, "upstream", None), "status", 0) == 404
-            late_s = (clock.now() - batch.expires_at).total_seconds()
+                    n_gone += _status(error) == 404
             phase = await self._asker.phase(of)
-            if found.end or n_gone >= GONE or late_s > LATE_S or phase not in ("in_progress", "cancelling"):
+            if n_gone >= GONE:
+                return VendorBatch(id=found.id, end="cancelled" if phase == "cancelling" else "completed")
+            late_s = (clock.now() - batch.expires_at).total_seconds()
+            if found.end or late_s > LATE_S or phase not in ("in_progress", "cancelling"):
                 break
             is_first, to_end = False, phase == "cancelling" or late_s > 0
             if to_end and not is_told:
                 try:
-                    await of.api.cancel(found.id)
+                    await (await self._api(of)).cancel(found.id)
                     is_told = True
                 except _FAULTS:
                     pass  # told again at the next look
@@ -198,10 +241,11 @@ class BatchHander:
             await self._write(partial(self._ledger.renew_hold, hold_id=batch.id))
             await self._pause(POLL_S, of if not to_end else None)
         if found.errors and not (found.n_ok or found.n_failed):
+            await self._forget(of, found)
             raise _Refused(*found.errors)
-        return VendorBatch(id=found.id, end="completed") if n_gone >= GONE else found if found.end else None
+        return found if found.end else None
 
-    async def _pause(self, seconds: float, of: _Handed | None = None) -> None:
+    async def _pause(self, seconds: float, of: Round | None = None) -> None:
         """Wait. of: No longer than until it is cancelled. Raises: Closing."""
         until = asyncio.get_running_loop().time() + seconds
         while not self._asker.is_closing.is_set():
@@ -213,23 +257,32 @@ class BatchHander:
 
     # What came of it
 
-    async def _read(self, of: _Handed, found: VendorBatch) -> None:
+    async def _read(self, of: Round, found: VendorBatch) -> None:
         """Record each line that has a result, and say of which there should be one. Raises: Closing."""
-        untold = await self._recorded(of, found)
-        for line in untold if found.end in ("completed", "failed") else ():
-            message = f"Its vendor's batch {found.id} ended without a result for this line."
+        waiting = await asyncio.to_thread(self._store.waiting, of.batch.id, 0, MAX_LINES)
+        left, is_whole = {f"{of.batch.id}-{line.line}": line for line in waiting}, True
+        message = f"Its vendor's batch {found.id} ended without a result for this line."
+        try:
+            await self._record_all(of, found, left)
+        except _Unread as unread:
+            is_whole, message = False, f"The results of its vendor's batch {found.id} cannot be read: {unread}"
+        for line in left.values() if found.end in ("completed", "failed") or not is_whole else ():
             await self._unanswered(of.batch, line, "batch_line_missing", message)
         if found.end == "cancelled" and clock.now() < of.batch.expires_at:  # else it was for its time
             await self._note(of, phase="cancelling", cancelling_at=clock.now_us())
+        if is_whole:
+            await self._forget(of, found)
+        else:
+            logger.warning("%s still has results of %s that cannot be read", of.batch.vendor_model, found.id)
+
+    async def _forget(self, of: Round, found: VendorBatch) -> None:
         try:
-            await of.api.forget(found)
+            await (await self._api(of)).forget(found)
         except _FAULTS as error:
             logger.warning("%s keeps files of %s: %s", of.batch.vendor_model, found.id, type(error).__name__)
 
-    async def _recorded(self, of: _Handed, found: VendorBatch) -> list[BatchLine]:
-        """Record each line that has a result, once; the others."""
-        waiting = await asyncio.to_thread(self._store.waiting, of.batch.id, 0, MAX_LINES)
-        left = {f"{of.batch.id}-{line.line}": line for line in waiting}
+    async def _record_all(self, of: Round, found: VendorBatch, left: dict[str, BatchLine]) -> None:
+        """Record each line that has a result, once, and take it out of those that are left. Raises: Closing, _Unread"""
         tasks = set[asyncio.Task[None]]()
         try:
             async for result in self._results(of, found):
@@ -242,21 +295,24 @@ class BatchHander:
         finally:
             if tasks:
                 await asyncio.wait(tasks)
-        return list(left.values())
 
-    async def _results(self, of: _Handed, found: VendorBatch) -> AsyncIterator[LineResult]:
-        """Results of lines, from the first one again where the vendor's answer broke off. Raises: Closing."""
-        for _ in range(MAX_READS):
+    async def _results(self, of: Round, found: VendorBatch) -> AsyncIterator[LineResult]:
+        """Results of lines, from the first one again where the vendor's answer broke off. Raises: Closing, _Unread."""
+        n_reads = 0
+        while True:
             try:
-                async for result in of.api.results(found):
-                    yield result
+                api = await self._api(of)
+                async for value in api.results(found):
+                    yield api.told(value)
                 return
             except _FAULTS as error:
-                if isinstance(error, AimmError) and _is_refusal(error):
-                    return  # it keeps the results no longer
-                await self._pause(PAUSE_S)
+                # A vendor that is down, or wants another key, has them still.
+                n_reads += not isinstance(error, _PASSING) or clock.now() > of.batch.expires_at + LATE
+                if n_reads >= MAX_READS:
+                    raise _Unread(getattr(error, "text", type(error).__name__)) from None
+                await self._pause(_wait_s(error))
 
-    async def _line(self, of: _Handed, line: BatchLine, result: LineResult) -> None:
+    async def _line(self, of: Round, line: BatchLine, result: LineResult) -> None:
         batch = of.batch
         if not result.status:
             if result.code not in UNANSWERED.values():  # else its end is the batch's
@@ -270,8 +326,12 @@ class BatchHander:
         except AimmError as error:  # such as an alias that is gone by now
             logger.warning("a result of %s could not be recorded: %s", batch.vendor_id, error.code)
             await self._asker.refuse(of, line, error)
+        except UNREADABLE as error:  # it takes no other line with it
+            logger.exception("a result of %s could not be recorded", batch.vendor_id)
+            message = f"Its vendor's result cannot be read ({type(error).__name__})."
+            await self._unanswered(batch, line, "vendor_error", message)
 
-    async def _record(self, of: _Handed, line: BatchLine, answer: Replay) -> None:
+    async def _record(self, of: Round, line: BatchLine, answer: Replay) -> None:
         batch = of.batch
         key, [body] = await asyncio.to_thread(self._asker.read, batch, [line])
         asked = await of.reader.read(batch.endpoint, body, key, batch.headers)
@@ -294,7 +354,7 @@ class BatchHander:
         values: dict[str, Any] = {"state": "failed", "result": unasked_line(batch.id, line, code, message)}
         await self._write(partial(self._store.end_line, batch_id=batch.id, line=line, start=0, **values))
 
-    async def _note(self, of: _Handed, *also_in: str, **values: Any) -> bool:
+    async def _note(self, of: Round, *also_in: str, **values: Any) -> bool:
         """Write down how a batch stands, if it is still in this start."""
         phases = ("in_progress", *also_in)
         return bool(await self._write(lambda link: self._store.turn(link, of.batch.id, of.start, phases, values)))
@@ -311,10 +371,24 @@ async def _one_of(tasks: set[asyncio.Task[None]]) -> None:
         task.result()
 
 
+def _status(error: Exception) -> int:
+    """The status of a vendor's answer; 0 = there was none."""
+    upstream = error.upstream if isinstance(error, AimmError) else None
+    return upstream.status if upstream is not None else 0
+
+
 def _is_refusal(error: AimmError) -> bool:
     """True where the vendor understood and will not, whoever asks again."""
-    status = error.upstream.status if error.upstream is not None else 0
-    return 400 <= status < 500 and status not in (408, 409, 425, 429)
+    status = _status(error)
+    if status == 429:  # a quota that is used up comes back with money, not with time
+        return not error.is_retryable
+    return 400 <= status < 500 and status not in (408, 409, 425)
+
+
+def _wait_s(error: Exception) -> float:
+    """The pause after a fault: as long as the vendor wishes, within reason."""
+    wished_s = error.retry_after_s if isinstance(error, AimmError) else None
+    return max(PAUSE_S, min(wished_s or 0.0, MAX_WAIT_S))
 
 
 def _code(error: AimmError) -> str:

@@ -1,17 +1,21 @@
 """Vendors' own batches: many requests handed over at once, answered within a day for about half the price."""
 
+import asyncio
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import IO, Any, Literal, NamedTuple, Self
 
 from core.formats import strict_json as json
 from core.providers.http.client import HttpVendor
+from core.providers.http.errors import UNREADABLE
 from core.providers.http.session import Body, Session
 
 End = Literal["", "completed", "failed", "expired", "cancelled"]
-ASK_S = 60.0  # for what is small
+ASK_S = 60.0  # for what is small, and between two parts of what is not
 SEND_S = 900.0  # for all lines
 PIECE_BYTES = 256 * 1024
 MAX_RESULT_BYTES = 64 * 1024 * 1024  # of a line
@@ -80,8 +84,19 @@ class BatchApi(ABC):
         """A batch as its vendor writes it."""
 
     @abstractmethod
-    def results(self, batch: VendorBatch) -> AsyncIterator[LineResult]:
-        """Results of its lines, in any order."""
+    def results(self, batch: VendorBatch) -> AsyncIterator[Any]:
+        """Results of its lines as its vendor writes them, in any order."""
+
+    @abstractmethod
+    def result(self, value: Any) -> LineResult:
+        """A line's result. Raises what UNREADABLE names: it is none."""
+
+    def told(self, value: Any) -> LineResult:
+        """A line's result; one that cannot be read takes no other with it."""
+        try:
+            return self.result(value)
+        except UNREADABLE:
+            return LineResult(custom_id_of(value), 0, b"", "vendor_error", "Its vendor's result cannot be read.")
 
     @abstractmethod
     def page(self, value: Any) -> tuple[list[Any], str]:
@@ -91,13 +106,17 @@ class BatchApi(ABC):
     async def is_named(self, value: Any, name: str, n_lines: int) -> bool:
         """Tell whether a batch of the list was created under a name."""
 
-    async def find(self, name: str, n_lines: int) -> VendorBatch | None:
-        """The batch that was created under a name, if it was."""
+    def created_at(self, value: Any) -> Any:
+        """The moment of a batch of the list, in seconds or in ISO form."""
+        return value.get("created_at")
+
+    async def find(self, name: str, n_lines: int, since: datetime) -> VendorBatch | None:
+        """The batch that was created under a name, if it was. since: It is not older, by the vendor's clock."""
         more = "?"
         while more:
             found, more = self.page(await self.asked(more))
             for each in found:
-                if await self.is_named(each, name, n_lines):
+                if not _is_older(self.created_at(each), since) and await self.is_named(each, name, n_lines):
                     return self.read(each)
         return None
 
@@ -143,16 +162,55 @@ def streamed(head: bytes, lines: IO[bytes], tail: bytes) -> tuple[Body, dict[str
     return pieces, {"content-length": str(len(head) + size + len(tail))}
 
 
-async def lines_of(http: HttpVendor, path: str) -> AsyncIterator[dict[str, Any]]:
-    """The JSON objects of a file of lines, one by one."""
-    async with http.exchange("GET", path, b"") as answer:
-        held = b""
-        while piece := await answer.read():
-            *lines, held = (held + piece).split(b"\n")
-            for line in lines:
-                if line.strip():
-                    yield json.loads(line)
-            if len(held) > MAX_RESULT_BYTES:
-                raise ValueError("a line has no end")
-        if held.strip():
-            yield json.loads(held)
+async def pieces_of(http: HttpVendor, path: str) -> AsyncIterator[bytes]:
+    """The answer to a GET as it comes, however long it is. Raises AimmError, and TimeoutError where it stops coming."""
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout(ASK_S):
+            answer = await stack.enter_async_context(http.exchange("GET", path, b""))
+        while True:
+            async with asyncio.timeout(ASK_S):
+                piece = await answer.read()
+            if not piece:
+                return
+            yield piece
+
+
+async def lines_of(http: HttpVendor, path: str) -> AsyncIterator[Any]:
+    """The JSON values of a file of lines, one by one.
+
+    Raises:
+        ValueError: A line is none, which is told after all others: it may have been cut off.
+    """
+    held, fault = b"", None
+    async for piece in pieces_of(http, path):
+        *lines, held = (held + piece).split(b"\n")
+        for line in filter(bytes.strip, lines):
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                fault = error
+            else:
+                yield value
+        if len(held) > MAX_RESULT_BYTES:
+            raise ValueError("a line has no end")
+    if held.strip():
+        yield json.loads(held)
+    if fault is not None:
+        raise fault
+
+
+def custom_id_of(value: Any) -> str:
+    """The custom_id that a line's result names, where its vendor puts it; empty = none."""
+    told = value if isinstance(value, dict) else {}
+    more = told.get("metadata")
+    found = told.get("custom_id") or told.get("key") or (more.get("key") if isinstance(more, dict) else "")
+    return found if isinstance(found, str) else ""
+
+
+def _is_older(moment: Any, since: datetime) -> bool:
+    """Tell whether a vendor's moment is known to be before another."""
+    try:
+        at = datetime.fromisoformat(moment) if isinstance(moment, str) else datetime.fromtimestamp(moment, UTC)
+        return at < since
+    except (TypeError, ValueError, OverflowError, OSError):
+        return False

@@ -1,15 +1,18 @@
 """The batches of OpenAI and Anthropic in the fake vendor: made, moved on with each look, and refused as the vendors do.
 
 `is_on`: else there are none, as on most servers. `holds`: they stay in progress. `loses`: the answer to a creation is
-lost on its way. `expires`, `drops`: so many lines, the last ones, are never answered, or in no result.
+lost on its way. `expires`, `drops`: so many lines, the last ones, are never answered, or in no result. `before`: Takes
+the method and the path of each request, and may answer in its stead.
 """
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from tests.fakes import media, refusals
 
+Before = Callable[[str, str], tuple[int, Any] | None]
 OVER = ("completed", "failed", "expired", "cancelled", "ended")
 
 
@@ -33,12 +36,15 @@ class FakeBatches:
         self.refuses = ""
         self.n_created = 0
         self.asked: list[dict[str, Any]] = []  # bodies of lines that were answered
+        self.before: Before | None = None
 
     def owns(self, path: str) -> bool:
         return bool(re.match(r"/v1/(files|batches|messages/batches)(/|\?|$)", path))
 
     def handle(self, method: str, path: str, kind: str, raw: bytes) -> tuple[int, Any]:
         """The status and the body (bytes = as they are; None = the connection is cut)."""
+        if self.before is not None and (told := self.before(method, path)) is not None:
+            return told
         if not self.is_on:
             return 404, {"error": {"message": f"Invalid URL ({method} {path})", "type": "invalid_request_error"}}
         bare = path.partition("?")[0].removeprefix("/v1/")
@@ -242,11 +248,14 @@ class FakeGeminiBatches:
         self.made.clear()
         self.is_on = self.holds = self.in_file = False
         self.n_created = self.loses = self.expires = self.drops = self.keyless = 0
+        self.before: Before | None = None
 
     def owns(self, path: str) -> bool:
         return ":batchGenerateContent" in path or bool(re.match(r"/(download/)?v1beta/(batches|files)", path))
 
     def handle(self, method: str, path: str, raw: bytes) -> tuple[int, Any]:
+        if self.before is not None and (told := self.before(method, path)) is not None:
+            return told
         if not self.is_on:
             return 404, {"error": {"code": 404, "status": "NOT_FOUND", "message": f"{path} is not found."}}
         if path.endswith(":batchGenerateContent"):

@@ -5,7 +5,17 @@ from typing import IO, Any
 
 from core.errors import ProviderUnavailable
 from core.formats import strict_json as json
-from core.providers.batches import SEND_S, UNANSWERED, BatchApi, End, LineResult, VendorBatch, lines_of, streamed
+from core.providers.batches import (
+    SEND_S,
+    UNANSWERED,
+    BatchApi,
+    End,
+    LineResult,
+    VendorBatch,
+    custom_id_of,
+    lines_of,
+    streamed,
+)
 
 _STATUS = {  # of an answer by itself
     "authentication_error": 401, "billing_error": 402, "permission_error": 403, "not_found_error": 404,
@@ -37,13 +47,21 @@ class AnthropicBatches(BatchApi):
             return False
         if not (found := self.read(value)).end:
             raise ProviderUnavailable(f"It is not known yet whether {found.id} is {name}.")
-        async for result in self.results(found):
-            return result.custom_id.startswith(f"{name}-")
+        async for value in self.results(found):
+            return custom_id_of(value).startswith(f"{name}-")
         return False
 
-    async def results(self, batch: VendorBatch) -> AsyncIterator[LineResult]:
-        async for line in lines_of(self.http, f"{self.path}/{batch.id}/results"):
-            yield _result(line)
+    def results(self, batch: VendorBatch) -> AsyncIterator[Any]:
+        return lines_of(self.http, f"{self.path}/{batch.id}/results")
+
+    def result(self, value: Any) -> LineResult:
+        custom_id, result = value["custom_id"], value["result"]
+        if result["type"] == "succeeded":
+            return LineResult(custom_id, 200, json.encoded(result["message"]))
+        if result["type"] == "errored":
+            error = result["error"].get("error") or result["error"]
+            return LineResult(custom_id, _STATUS.get(str(error.get("type")), 400), json.encoded({"error": error}))
+        return LineResult(custom_id, 0, code=UNANSWERED.get(result["type"], str(result["type"])))
 
     def read(self, value: Any) -> VendorBatch:
         counts = value.get("request_counts") or {}
@@ -55,13 +73,3 @@ class AnthropicBatches(BatchApi):
             end=end if value["processing_status"] == "ended" else "",
             files=(f"{self.path}/{value['id']}",),
         )
-
-
-def _result(line: dict[str, Any]) -> LineResult:
-    custom_id, result = line["custom_id"], line["result"]
-    if result["type"] == "succeeded":
-        return LineResult(custom_id, 200, json.encoded(result["message"]))
-    if result["type"] == "errored":
-        error = result["error"].get("error") or {}
-        return LineResult(custom_id, _STATUS.get(str(error.get("type")), 400), json.encoded(result["error"]))
-    return LineResult(custom_id, 0, code=UNANSWERED.get(result["type"], str(result["type"])))
