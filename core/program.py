@@ -14,7 +14,7 @@ from core.domain.generation import Parameters
 from core.errors import InvalidRequest
 from core.evaluation.answers import OWN
 from core.evaluation.file import read_prompt
-from core.evaluation.gate import GateResult
+from core.evaluation.gate import GateResult, held_against
 from core.evaluation.verdict import Verdict, sentence
 from core.formats.names import as_own
 
@@ -95,6 +95,7 @@ def evaluate(  # noqa: PLR0913 - an evaluation with its rules
             limit_usd=None if limit_usd is None else Decimal(str(limit_usd)),
             width=concurrency,
             allows_python=any(callable(each) for each in checks),
+            gate=held_against(None, against),
         )
         run_id = mm.evaluations.start(plan, functions=functions or None)
         run = mm.evaluations.wait(run_id)
@@ -105,7 +106,7 @@ def evaluate(  # noqa: PLR0913 - an evaluation with its rules
             tallies=tuple(mm.evaluations.tallies(run_id)),
             cells=cells,
             answers=mm.evaluations.answers(cells),
-            gate=mm.evaluations.verdicts.judge(run_id, against=against),
+            gate=mm.evaluations.conclude(run_id),
             verdicts=tuple(mm.evaluations.verdicts.verdict(run_id, at, metric=OVERALL) for at in others),
         )
 

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,12 @@ from typing import Any
 from core import ModelManager
 from core.calls.origin import Origin
 from core.cli.parts import command, group
+from core.datasets.reading import UNCHECKED
+from core.domain.evaluation.dataset import can_fail
 from core.domain.evaluation.run import EvaluationRun, Plan
 from core.errors import AimmError, AuthenticationError, InvalidRequest, NotFound
 from core.evaluation.file import EvaluationFile, plan_of, read_file
-from core.evaluation.gate import ERROR, USAGE, GateResult
+from core.evaluation.gate import ERROR, USAGE, GateResult, held_against
 from core.evaluation.report import as_json, as_junit, as_markdown, as_text, cell_to_dict, table
 from core.evaluation.verdict import Verdict, sentence
 from core.formats import strict_json as json
@@ -85,7 +86,7 @@ def judged(path: Path) -> tuple[GateResult, str]:
     with ModelManager.open(source="cli") as mm:
         plan = _plan(mm, read_file(path, mm.prompts.get, mm.models.default), argparse.Namespace(**_NOTHING))
         run = mm.evaluations.wait(mm.evaluations.start(plan))
-        result = mm.evaluations.verdicts.judge(run.id)
+        result = mm.evaluations.conclude(run.id)
         return result, as_text(table(run, mm.evaluations.tallies(run.id)))
 
 
@@ -96,7 +97,8 @@ def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> 
     dataset = found.dataset
     if found.data is not None:
         preview = mm.datasets.read(found.data, name=found.data.name)
-        for warning in preview.warnings:
+        is_checked = can_fail(found.checks, found.threshold)  # by the file itself
+        for warning in (each for each in preview.warnings if not (is_checked and each.endswith(UNCHECKED))):
             print(f"{found.data.name}: {warning}", file=sys.stderr)
         dataset = mm.datasets.load(preview, as_own(found.data.stem)).ref
     changes: dict[str, Any] = {"allows_python": args.allow_python}
@@ -104,8 +106,8 @@ def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> 
         changes["limit_usd"] = _amount(args.limit)
     if args.fresh:
         changes["max_age_s"] = 0
-    if args.against and found.gate is not None:
-        changes["gate"] = replace(found.gate, against=args.against)
+    if args.against:
+        changes["gate"] = held_against(found.gate, args.against)
     return plan_of(found, dataset, **changes)
 
 
@@ -174,22 +176,24 @@ def _progress(mm: ModelManager, run: EvaluationRun) -> str:
 
 
 def _show(mm: ModelManager, args: argparse.Namespace) -> int:
-    return _report(mm, mm.evaluations.verdicts.find(args.run_id), args, asks=False)
+    return _report(mm, mm.evaluations.verdicts.find(args.run_id), args, is_look=True)
 
 
-def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace, *, asks: bool = True) -> int:
+def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace, *, is_look: bool = False) -> int:
     """Print what a run came to, write the reports that are asked for, and give the exit code.
 
-    asks: Whether the failed gate of a nightly run may be confirmed, by calls that cost.
+    is_look: Nothing is kept of it, and what fails a nightly gate is not asked again.
     """
     evaluations = mm.evaluations
     tallies = evaluations.tallies(run.id)
+    own = run.plan.gate.against if run.plan.gate is not None else ""
     try:
-        result = evaluations.verdicts.judge(run.id, against=args.against)
-        if plans := evaluations.verdicts.confirmations(run.id) if asks else []:
-            print("The gate failed; asking both sides again, three times.", file=sys.stderr)
-            again = [evaluations.wait(evaluations.start(plan)).id for plan in plans]
-            result = evaluations.verdicts.settle(run.id, again)
+        if is_look or args.against not in ("", own):
+            result = evaluations.verdicts.judge(run.id, against=args.against)
+        else:
+            if evaluations.verdicts.to_confirm(run.id):
+                print("The gate failed; asking both sides again, three times.", file=sys.stderr)
+            result = evaluations.conclude(run.id)
     except (InvalidRequest, NotFound) as error:
         result = GateResult(exit_code=ERROR, reason=error.text)
     print(as_text(table(run, tallies)))

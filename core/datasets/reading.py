@@ -18,6 +18,7 @@ from core.formats import strict_json as json
 from core.formats.text import is_storable
 
 FIRST = 10
+UNCHECKED = "nothing of them can fail."
 MOST_TOLD = 100
 
 
@@ -211,7 +212,7 @@ def _warnings(shape: Shape, layout: Layout, notes: _Notes, n_rows: int, n_withou
         yield "There is no row that can be read."
     elif n_without:
         which = "No row states" if n_without == n_rows else f"{n_without:,} of {n_rows:,} rows state neither"
-        yield f"{which} a check {'or' if n_without == n_rows else 'nor'} an expected answer: nothing of them can fail."
+        yield f"{which} a check {'or' if n_without == n_rows else 'nor'} an expected answer: {UNCHECKED}"
     yield from _warnings_of_table(shape, layout, notes)
     if notes.n_answers:
         yield f"{notes.n_answers:,} rows end in an answer, which is taken for the expected one."

@@ -263,8 +263,11 @@ class BudgetOutlook:
         return max(passed, default=None)
 
 
+LEAST_CAP = Decimal("0.000001")  # USD
+
+
 def checked_cap(cap_usd: Decimal) -> Decimal:
-    """A cap that can be kept. Raises: InvalidRequest"""
-    if not cap_usd.is_finite() or not Decimal("0.000001") <= cap_usd <= 1_000_000:
-        raise InvalidRequest(f"cap_usd == {cap_usd}, must be from 0.000001 to 1,000,000")
+    """A spending limit that can be kept. Raises: InvalidRequest"""
+    if not cap_usd.is_finite() or not LEAST_CAP <= cap_usd <= 1_000_000:
+        raise InvalidRequest(f"A spending limit of ${cap_usd} cannot be kept: it is from $0.000001 to $1,000,000.")
     return cap_usd

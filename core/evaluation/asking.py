@@ -45,7 +45,6 @@ from core.storage.evaluation.runs import RunStore
 from core.storage.evaluation.shards import Shard
 
 LOOK_S = 0.5  # how soon it is seen that a run was stopped
-MAX_TRIES, MAX_WAITS = 3, 50  # of a cell whose vendor fails; of one whose vendor takes no more just now
 TAG = "evaluation"
 HERE, FLOWS = "function", "workflow"  # the lanes of functions of the caller's own, and of workflows
 MAX_THREADS = 64  # that functions of the caller's own run in

@@ -12,6 +12,7 @@ from core.statistics.multiplicity import holm
 from core.statistics.paired import significance_at_look
 
 OK, ERROR, USAGE, FAILED = 0, 1, 2, 100
+_UNCHECKED = "neither the file nor their rows have a check of a weight above 0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,17 @@ class RequirementResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """The gate's answer. exit_code: 0 fine, 100 a requirement fails, 1 something did not run. reason: The last line."""
+    """The gate's answer.
+
+    exit_code: 0 fine, 100 a requirement fails, 1 something did not run. reason: The last line.
+    runs: Those that asked again what failed a nightly gate. is_open: That is not done.
+    """
 
     exit_code: int
     reason: str
     results: tuple[RequirementResult, ...] = ()
+    runs: tuple[str, ...] = ()
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +49,16 @@ class Opponents:
     name: str
     contestants: Sequence[Contestant]
     cells: Mapping[int, Sequence[Cell]]
+
+
+def held_against(gate: Gate | None, against: str) -> Gate | None:
+    """The gate with its baseline; where nothing would be held against it, the pass rate may not be worse."""
+    if not against:
+        return gate
+    was = gate or Gate()
+    is_held = any(each.not_worse_than_points is not None for each in was.require)
+    more = () if is_held or (was.require and was.against == against) else (Requirement(not_worse_than_points=0.0),)
+    return replace(was, against=against, require=(*was.require, *more))
 
 
 def judge(
@@ -73,9 +90,9 @@ def judge(
     if unknown := [each for each in results if each.state == "unknown"]:
         return GateResult(exit_code=ERROR, reason=_join("The gate cannot say", unknown), results=results)
     if not _count(cells, "pass", "fail"):
-        return GateResult(exit_code=ERROR, reason="No answer was checked: give checks to the file or to the rows.")
+        return GateResult(exit_code=ERROR, reason=f"No answer was checked: {_UNCHECKED}.")
     if n := _count(cells, "unchecked"):
-        words = f"{n:,} answers were not checked, as neither the file nor their rows have checks."
+        words = f"{n:,} answers were not checked: {_UNCHECKED}."
         return GateResult(exit_code=ERROR, reason=words, results=results)
     return GateResult(exit_code=OK, reason=_green(results, cells), results=results)
 
@@ -214,9 +231,10 @@ def _missing(run: EvaluationRun, cells: Mapping[int, Sequence[Cell]]) -> str:
         errors = [cell for cell in cells[contestant.position] if cell.outcome == "error"]
         if n_not_run:
             why = next((cell.error for cell in cells[contestant.position] if cell.state == "skipped"), run.reason)
-            parts.append(f"{n_not_run:,} cells of {contestant.letter} did not run{f' ({why[:160]})' if why else ''}")
+            noun = "cell" if n_not_run == 1 else "cells"
+            parts.append(f"{n_not_run:,} {noun} of {contestant.letter} did not run{f' ({why[:160]})' if why else ''}")
         if errors:
-            first = errors[0].error or next((s.reason for s in errors[0].scores if s.passed is None), "")
+            first = next((s.reason for s in errors[0].scores if s.passed is None), errors[0].error)
             parts.append(
                 f"{len(errors):,} of {contestant.letter} failed ({errors[0].error_class or 'check'}: {first[:160]})"
             )
@@ -251,6 +269,8 @@ def to_dict(result: GateResult) -> dict[str, Any]:
     return {
         "exit_code": result.exit_code,
         "reason": result.reason,
+        "runs": list(result.runs),
+        "is_open": result.is_open,
         "requirements": [
             {
                 "metric": each.requirement.metric,

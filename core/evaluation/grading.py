@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.background import BackgroundLoop
 from core.calls.origin import Origin
 from core.checks import grade_call
-from core.domain.evaluation.dataset import DatasetRow
+from core.domain.evaluation.dataset import DatasetRow, can_fail
 from core.domain.evaluation.run import CheckScore, EvaluationRun, Plan
 from core.domain.generation import Chunk, Generation, Request
 from core.domain.message import Message
@@ -100,7 +100,11 @@ class Grader:
             )
             for each in grade.components
         )
-        return Graded(place, "error" if grade.is_error else "pass" if grade.passed else "fail", grade.score, scores)
+        if grade.is_error:
+            return Graded(place, "error", grade.score, scores)
+        if not can_fail(test["assert"], test.get("threshold")):  # it only informs
+            return Graded(place, "unchecked", grade.score, scores)
+        return Graded(place, "pass" if grade.passed else "fail", grade.score, scores)
 
     def _embed_for(self, run: EvaluationRun) -> Callable[[list[str]], Sequence[Sequence[float]]] | None:
         return partial(self._embedder.vectors, run) if self._embedder is not None and run.plan.embedding_model else None

@@ -10,7 +10,7 @@ from core.datasets.blocks import Rows
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Cell, CheckScore, EvaluationRun
 from core.errors import DamagedRecord, NotFound
-from core.evaluation.answers import Answer, answer_of
+from core.evaluation.answers import MAX_TRIES, Answer, answer_of
 from core.evaluation.asking import CellAsker, Shift
 from core.evaluation.grading import Grader
 from core.runs.job import JobTools
@@ -89,11 +89,12 @@ class EvaluationJob:
             return False
         run = self.run(shard.run_id)
         if step == "grade":
-            self.grade(run)
+            self.grade(run, shard.id)
             return True
         shift = Shift(run, shard, self._asker.lanes(run, self._vendor_of), self.rows(run))
         if step == "reuse":
             self._asker.take_over(shift)
+            self.grade(run, shard.id)  # what was answered and not graded when the process before ended
             if run.plan.max_age_s:
                 self._reuse(run, shard.id)
             return True
@@ -132,18 +133,23 @@ class EvaluationJob:
     def rows(self, run: EvaluationRun) -> Rows:
         return Rows(lambda first, limit: self._read_rows(run.plan.dataset, start=first, limit=limit))
 
-    def grade(self, run: EvaluationRun) -> None:
-        """Run the checks on the answers that have none yet, from what is on record."""
-        rows = self.rows(run)
-        while found := self._grader.store.ungraded(run.id, BLOCK):
-            answers, grades = self._answers(found), []
-            for cell in found:
-                answer = answers.get(cell.place)
-                if answer is None:
-                    grades.append(Graded(cell.place, "error", None, _GONE))
-                else:
-                    grades.append(self._grader.graded(run, cell.place, rows.get(cell.item), answer))
-            self._writer.run(partial(self._grader.store.set, run_id=run.id, grades=grades))
+    def grade(self, run: EvaluationRun, shard_id: str = "") -> None:
+        """Run the checks on the answers that have none yet, from what is on record.
+
+        An answer whose text is not kept, and whose process ended before its checks ran, is asked again and marked.
+        """
+        rows, store = self.rows(run), self._grader.store
+        while found := store.ungraded(run.id, BLOCK, shard_id=shard_id):
+            answers = self._answers(found)
+            gone = [cell for cell in found if cell.place not in answers]
+            again = [cell for cell in gone if cell.n_tries + 1 < MAX_TRIES]
+            grades = [
+                self._grader.graded(run, cell.place, rows.get(cell.item), answers[cell.place])
+                for cell in found
+                if cell.place in answers
+            ] + [Graded(cell.place, "error", None, _GONE) for cell in gone if cell not in again]
+            self._writer.run(partial(store.set, run_id=run.id, grades=grades))
+            self._writer.run(partial(store.ask_again, run_id=run.id, cells=again, why=_ASKED_AGAIN))
 
     def answers(self, cells: Sequence[Cell]) -> dict[Place, str]:
         """The texts of answers that are kept, by place."""
@@ -176,6 +182,7 @@ class EvaluationJob:
         return bool(self._writer.run(lambda link: self._shards.move(link, shard_id, to, came_from, **values)))
 
 
+_ASKED_AGAIN = "Asked again: the process of the first answer ended before its checks ran, and its text is not kept."
 _GONE = (CheckScore(type="", passed=None, score=0.0, reason="The text of the answer is not kept."),)
 
 

@@ -3,22 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 from core import clock
+from core.domain.budget import LEAST_CAP
 from core.domain.evaluation.run import (
     MEASURED,
     OVERALL,
     Cell,
     Contestant,
     EvaluationRun,
-    Gate,
     Plan,
-    Requirement,
+    Tally,
     by_contestant,
     placed,
 )
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.evaluation.gate import ERROR, FAILED, OK, GateResult, Opponents, judge, to_dict
+from core.evaluation.gate import ERROR, FAILED, OK, GateResult, Opponents, held_against, judge, to_dict
 from core.evaluation.verdict import Verdict, corrected, counterpart, metrics_of, verdict
 from core.formats import strict_json as json
 from core.runs.job import JobTools
@@ -44,7 +45,7 @@ class VerdictService:
         self._get = get
 
     def judge(self, run_id: str, *, against: str = "") -> GateResult:
-        """Hold a run against its gate, and keep the answer with it; what confirmed it before still does.
+        """The gate's answer to a run as it stands, with what was asked again to confirm it; nothing is kept of it.
 
         against: A baseline or a run in place of the gate's; with no gate, the pass rate may not be worse than its.
 
@@ -52,69 +53,122 @@ class VerdictService:
             NotFound: The run, or no such baseline. InvalidRequest: a gate that cannot be asked.
         """
         run = self._get(run_id)
+        result = self._judged_once(run, against)
+        own = run.plan.gate.against if run.plan.gate is not None else ""
+        plans = self._wanted(run, result) if against in ("", own) else []
+        return self._confirmed(run, result, plans) if plans else result
+
+    def keep(self, run_id: str) -> GateResult:
+        """The same, kept with a run that is over: the first answer stands, and a failed one makes the next run a try.
+
+        What has still to be confirmed is not kept.
+        """
+        result, run = self.judge(run_id), self._get(run_id)
+        if run.status == "finished" and not run.judged and not result.is_open:
+            against = run.plan.gate.against if run.plan.gate is not None else ""
+            told = json.dumps(to_dict(result) | {"against": against})
+            self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=told))
+        return result
+
+    def _judged_once(self, run: EvaluationRun, against: str) -> GateResult:
         gate = run.plan.gate
         against = against or (gate.against if gate is not None else "")
-        if against and (gate is None or not gate.require):
-            gate = replace(gate or Gate(), require=(Requirement(not_worse_than_points=0.0),))
-        run = replace(run, plan=replace(run.plan, gate=gate))
+        run = replace(run, plan=replace(run.plan, gate=held_against(gate, against)))
         opponents, n_looks = None, 1
         if against:
             other, baseline = self._opponent(against)
             opponents = Opponents(name=against, contestants=other.plan.contestants, cells=self._by_contestant(other))
             n_looks = max(1, self._runs.n_looks(run.plan.name, clock.to_us(baseline or other.created_at)))
-        result = judge(run, self._by_contestant(run), opponents, n_looks=n_looks)
-        told = json.dumps(to_dict(result) | {"against": against})
-        self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=told))
-        if result.exit_code == FAILED and run.judged.get("against") == against:
-            confirmed = run.judged.get("runs", [])
-            if confirmed and all(self._runs.get(each) for each in confirmed):
-                return self.settle(run_id, confirmed)
-        return result
+        return judge(run, self._by_contestant(run), opponents, n_looks=n_looks)
 
-    def confirmations(self, run_id: str) -> list[Plan]:
-        """The plans that ask once more, fresh and three times, what failed a nightly gate: baseline and candidate.
+    # Confirmations: what fails a nightly gate is asked once more, fresh and three times, baseline and candidate
+
+    def to_confirm(self, run_id: str) -> tuple[Plan, EvaluationRun | None] | None:
+        """The next confirmation that a run needs, with the run that paused on it; None = none, or one is running.
+
+        Its limit is what the run and the confirmations before it left of the run's own.
+        """
+        run = self._get(run_id)
+        plans = self._wanted(run, self._judged_once(run, ""))
+        for plan, found in self._pairs(run, plans):
+            if found is not None and found.is_running:
+                return None
+            if found is None or found.status != "finished":
+                left = self._left_usd(run)
+                limit = left if left is None or found is None else left + found.spent_usd
+                if left is None or limit is None:
+                    return replace(plan, limit_usd=None), found
+                is_more = left >= LEAST_CAP if found is None else limit > (found.plan.limit_usd or 0)
+                return (replace(plan, limit_usd=limit), found) if is_more else None
+        return None
+
+    def _wanted(self, run: EvaluationRun, result: GateResult) -> list[Plan]:
+        """A confirmation for each contestant that fails.
 
         None where the gate does not ask for it, or does not fail for being worse than a baseline; and none where
         something fails that has no counterpart to be asked beside it.
         """
-        run = self._get(run_id)
-        gate, against = run.plan.gate, str(run.judged.get("against", ""))
-        if gate is None or gate.nightly != "confirm" or run.judged.get("exit_code") != FAILED or not against:
+        gate = run.plan.gate
+        if gate is None or gate.nightly != "confirm" or result.exit_code != FAILED or not gate.against:
             return []
-        if run.judged.get("runs"):  # it was confirmed
-            return []
-        other, _ = self._opponent(against)
-        failed = {each["contestant"] for each in run.judged["requirements"] if each["state"] == "failed"}
+        other, _ = self._opponent(gate.against)
+        failed = {each.contestant for each in result.results if each.state == "failed"}
         plans = []
         for contestant in run.plan.contestants:
-            baseline = counterpart(contestant, other.plan.contestants)
             if contestant.position in failed:
+                baseline = counterpart(contestant, other.plan.contestants)
                 if baseline is None:
                     return []
-                sides = placed([replace(baseline, name=against), contestant])
+                sides = placed([replace(baseline, name=gate.against), contestant])
                 same = replace(run.plan, name=f"{run.plan.name}: confirmation"[:200], contestants=sides)
-                once = replace(gate, against="", nightly="confirming")
-                plans.append(replace(same, repetitions=CONFIRMING, max_age_s=0, gate=once, first_try=""))
+                once = replace(held_against(gate, gate.against) or gate, against="", nightly="confirming")
+                plans.append(replace(same, repetitions=CONFIRMING, max_age_s=0, gate=once, confirms=run.id))
         return plans
 
-    def settle(self, run_id: str, confirmations: Sequence[str]) -> GateResult:
-        """The gate's answer once what failed was asked again: red only if that failed too.
+    def _pairs(self, run: EvaluationRun, plans: Sequence[Plan]) -> list[tuple[Plan, EvaluationRun | None]]:
+        """Each plan with the newest run that asked it with these checks."""
+        known = self._confirmations(run)
+        return [(plan, next((each for each in known if _asks_same(each.plan, plan)), None)) for plan in plans]
+
+    def _confirmations(self, run: EvaluationRun) -> list[EvaluationRun]:
+        name = f"{run.plan.name}: confirmation"[:200]
+        return [each for each in self._runs.since(name, run.created_at) if each.plan.confirms == run.id]
+
+    def _left_usd(self, run: EvaluationRun) -> Decimal | None:
+        """The part of the limit that neither the run nor its confirmations spent; None = there is no limit."""
+        if run.plan.limit_usd is None:
+            return None
+        return run.plan.limit_usd - run.spent_usd - sum(each.spent_usd for each in self._confirmations(run))
+
+    def _confirmed(self, run: EvaluationRun, first: GateResult, plans: Sequence[Plan]) -> GateResult:
+        """The gate's answer with what was asked again: red only if that failed too.
 
         Cells of the run itself that have no answer still have none: it is not green then.
         """
-        results = [self.judge(each) for each in confirmations]
-        first = str(self._get(run_id).judged.get("reason", ""))
-        red = [each for each in results if each.exit_code]
-        said = "; ".join(each.reason for each in red or results)
-        lead = (
-            "Confirmed by asking both again, three times" if red else "Not confirmed by asking both again, three times"
-        )
-        n_missing = sum(t.outcomes.get(each, 0) for t in self._cells.tallies(run_id) for each in ("error", "not_run"))
-        code = red[0].exit_code if red else ERROR if n_missing else OK
-        result = GateResult(exit_code=code, reason=f"{lead}: {said} At first: {first}")
-        told = to_dict(result) | {"against": self._get(run_id).judged.get("against", ""), "runs": list(confirmations)}
-        self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=json.dumps(told)))
-        return result
+        found = [each for _, each in self._pairs(run, plans)]
+        again = [each for each in found if each is not None]
+        results = [self._judged_once(each, "") for each in again]
+        left = [each for each in found if each is None or each.status != "finished"]
+        red = [each for each in results if each.exit_code == FAILED]
+        unsure = [each for each in results if each.exit_code == ERROR]
+        if left:
+            code, lead = ERROR, self._waits_for(run, [each for each in left if each is not None])
+        elif red:
+            code, lead = FAILED, "Confirmed by asking both again, three times"
+        else:
+            code, lead = ERROR if unsure or _n_missing(self._cells.tallies(run.id)) else OK, "Not confirmed"
+            lead += " by asking both again, three times"
+        said = "" if left else f"{'; '.join(each.reason for each in red or unsure or results)} "
+        reason = f"{lead}: {said}At first: {first.reason}"
+        return replace(first, exit_code=code, reason=reason, runs=tuple(each.id for each in again), is_open=bool(left))
+
+    def _waits_for(self, run: EvaluationRun, begun: Sequence[EvaluationRun]) -> str:
+        lead = "The gate failed once, which is to be confirmed by asking both again, three times"
+        if running := [each.id for each in begun if each.is_running]:
+            return f"{lead}; {', '.join(running)} does that"
+        left = self._left_usd(run)
+        paid = f", with a limit above ${run.plan.limit_usd:f}, of which ${left:f} is left" if left is not None else ""
+        return f"{lead}; resume the run for it{paid}"
 
     def verdict(
         self, run_id: str, candidate: int, *, baseline: int = 0, against: str = "", metric: str = OVERALL
@@ -242,6 +296,16 @@ class VerdictService:
 
     def _by_contestant(self, run: EvaluationRun) -> dict[int, list[Cell]]:
         return by_contestant(run.plan, self._cells.cells(run.id))
+
+
+def _asks_same(one: Plan, other: Plan) -> bool:
+    """True where a confirmation is the one that a plan asks for; the model behind an alias may have moved since."""
+    mine, theirs = ([replace(each, asked="") for each in plan.contestants] for plan in (one, other))
+    return mine == theirs and (one.checks, one.threshold) == (other.checks, other.threshold)
+
+
+def _n_missing(tallies: Sequence[Tally]) -> int:
+    return sum(tally.outcomes.get(each, 0) for tally in tallies for each in ("error", "not_run"))
 
 
 def _contestant(run: EvaluationRun, position: int) -> Contestant:

@@ -114,10 +114,16 @@ def verdict(  # noqa: PLR0913 - who against whom, on what
 
 @router.post("/evaluations/{run_id}/judge")
 def judge(run_id: str, body: schemas.Judge, mm: Manager, key: Caller) -> dict[str, Any]:
-    """The gate's answer, with the code that a process of CI exits with."""
+    """The gate's answer, with the code that a process of CI exits with.
+
+    What fails a nightly gate is asked again: while the answer `is_open`, the runs that it names go on; judge once more.
+    """
     run = mm.evaluations.of_key(run_id, key)
     _check_opponent(body.against, mm, key)
-    return {"status": "success", "result": to_dict(mm.evaluations.verdicts.judge(run.id, against=body.against))}
+    if body.against:
+        return {"status": "success", "result": to_dict(mm.evaluations.verdicts.judge(run.id, against=body.against))}
+    found = mm.evaluations.conclude(run.id, origin=Origin(source="evaluation", key=key), waits=False)
+    return {"status": "success", "result": to_dict(found)}
 
 
 @router.get("/evaluations/{run_id}/report", response_class=Response)

@@ -1,7 +1,7 @@
 """A dataset: a name with immutable versions, each an ordered list of rows."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -37,7 +37,7 @@ class DatasetRow:
     @property
     def has_check(self) -> bool:
         """True where it states anything that an answer can be held against."""
-        return bool(self.checks) or self.expected not in (None, "")
+        return can_fail(self.checks, self.threshold) or self.expected not in (None, "")
 
     @classmethod
     def of(cls, value: Mapping[str, Any], **others: Any) -> "DatasetRow":
@@ -64,11 +64,22 @@ class DatasetRow:
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 
+def can_fail(checks: Iterable[Mapping[str, Any]], threshold: float | None = None) -> bool:
+    """True where checks can fail an answer: not those of weight 0, and none where a score of 0 is enough."""
+    if isinstance(threshold, int | float) and threshold <= 0:
+        return False
+    return any(
+        check.get("weight") != 0
+        and (check.get("type") != "assert-set" or can_fail(check.get("assert") or (), check.get("threshold")))
+        for check in checks
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetVersion:
     """One version of a dataset. number: From 1. digest: Of the ids of its rows, in order.
 
-    n_without_checks: Rows that state neither checks nor an expected answer.
+    n_without_checks: Rows that state neither checks that can fail nor an expected answer.
     columns: The names of its variables, in the order in which they came.
     origin: Where its rows came from: a file's name, `log`, `run ID`.
     layout: The form in which they came, for export; empty = none in particular.

@@ -130,6 +130,7 @@ class Plan:
     embedding_model: The model whose vectors checks of likeness compare; empty = such checks cannot be made.
     allows_python: Whether checks may be Python of the file's author.
     first_try: The run that this one repeats after its gate failed; empty = it repeats none.
+    confirms: The run whose nightly gate failed, of which this one asks again what failed.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Plan:
     embedding_model: str = ""
     allows_python: bool = False
     first_try: str = ""
+    confirms: str = ""
 
     def __post_init__(self) -> None:
         make_lists(self, "contestants", "checks")
@@ -159,7 +161,7 @@ class EvaluationRun:
     spent_usd: The cost of what was answered, and failed, so far. n_unpriced: Answers whose cost is not known.
     waiting: Vendor -> until when it takes nothing more, and what it said.
     n_try: 1, or which repetition of a run whose gate failed.
-    judged: The gate's last answer: exit_code, reason, against, requirements; empty = it was not asked.
+    judged: The gate's answer once the run was over: exit_code, reason, against, requirements; empty = not asked yet.
     """
 
     id: str
@@ -242,13 +244,15 @@ class Cell:
             return None if self.cost_usd is None else float(self.cost_usd)
         if metric == "latency":
             return None if self.state != "answered" or self.is_reused else self.latency_s
-        if self.outcome not in ("pass", "fail"):
-            return None
         if metric == OVERALL:
-            return float(self.grade == "pass")
+            return float(self.grade == "pass") if self.outcome in ("pass", "fail") else None
         named = [score for score in self.scores if score.metric == metric]
+        if self.outcome not in ("pass", "fail", "unchecked") or not named:
+            return None
         total = sum(score.weight for score in named)
-        return sum(score.score * score.weight for score in named) / total if total else None
+        if not total:  # they only inform
+            return sum(score.score for score in named) / len(named)
+        return sum(score.score * score.weight for score in named) / total
 
 
 def outcome_of(state: str, grade: str) -> Outcome:

@@ -28,9 +28,11 @@ class GradeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ungraded(self, run_id: str, limit: int) -> list[Cell]:
-        """Answered cells whose checks have not run."""
+    def ungraded(self, run_id: str, limit: int, *, shard_id: str = "") -> list[Cell]:
+        """Answered cells whose checks have not run. shard_id: Of this one alone."""
         statement = select(evaluation_cells).where(_c.run_id == run_id, _c.state == "answered", _c.grade == "")
+        if shard_id:
+            statement = statement.where(_c.shard_id == shard_id)
         return [to_cell(row) for row in self._database.rows(statement.order_by(_c.item).limit(limit))]
 
     @staticmethod
@@ -40,6 +42,15 @@ class GradeStore:
             connection.execute(
                 update(evaluation_cells).where(*at_place(run_id, graded.place, "answered")).values(**values)
             )
+
+    @staticmethod
+    def ask_again(connection: Connection, run_id: str, cells: Sequence[Cell], why: str) -> None:
+        """Let answered cells wait again whose texts are gone before the checks ran; what they cost stays charged."""
+        for cell in cells:
+            values = {"state": "waiting", "n_tries": cell.n_tries + 1, "error": why}
+            values |= {"generation_id": "", "cost_nano_usd": None, "latency_us": None, "is_reused": 0}
+            statement = update(evaluation_cells).where(*at_place(run_id, cell.place, "answered"), _c.grade == "")
+            connection.execute(statement.values(**values))
 
     @staticmethod
     def ungrade(connection: Connection, run_id: str) -> None:

@@ -1,9 +1,11 @@
 """Evaluation runs."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from core.clock import to_us
 from core.domain.evaluation.run import EvaluationRun, Plan, plan_from_json, plan_to_json
 from core.formats import strict_json as json
 from core.formats.money import to_nano
@@ -42,6 +44,12 @@ class RunStore:
         """The names of runs on any version of a dataset. demo: Those of the demo among them."""
         statement = select(_e.name).where(_e.dataset.startswith(f"{name}@", autoescape=True)).distinct()
         return [row.name for row in self._database.rows(statement if demo else statement.where(_e.source != "demo"))]
+
+    def since(self, name: str, moment: datetime) -> list[EvaluationRun]:
+        """The runs of a suite since a moment, newest first."""
+        statement = select(evaluations).where(_e.name == name, _e.created_at >= to_us(moment))
+        rows = self._database.rows(statement.order_by(_e.created_at.desc(), _e.id.desc()))
+        return readable("evaluation", rows, _to_run)
 
     def n_looks(self, name: str, since_us: int) -> int:
         """The number of runs of a suite since a moment, such as that at which its baseline was blessed."""

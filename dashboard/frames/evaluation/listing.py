@@ -1,12 +1,14 @@
 """The list of evaluations, and how far each of them is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import pandas as pd
 
 from core import AimmError, clock
 from core.domain.evaluation.run import Contestant, EvaluationRun
+from core.evaluation.gate import to_dict
 from core.evaluation.verdict import brief
 from dashboard import formatting
 from dashboard.frames.evaluation.reading import Seen, View, kept, key_of, rates, seen, usual_opponent, verdicts
@@ -23,10 +25,9 @@ def judged(run: EvaluationRun) -> EvaluationRun:
     """The run with its gate asked, once it has ended."""
     if run.status == "finished" and run.plan.gate is not None and not run.judged:
         try:
-            manager().evaluations.verdicts.judge(run.id)
+            return replace(run, judged=to_dict(manager().evaluations.verdicts.keep(run.id)))
         except AimmError:  # such as a baseline that is not there yet: the run's own page says so
             return run
-        return manager().evaluations.get(run.id)
     return run
 
 

@@ -147,4 +147,4 @@ def first_error(of: Seen, contestant: int) -> str:
 def error_text(cell: Cell) -> str:
     """The reason that a cell has no outcome: of its call, or of a check that could not be made."""
     of_check = next((score.reason for score in cell.scores if score.passed is None), "")
-    return formatting.short(cell.error or of_check or cell.error_class, 200)
+    return formatting.short(of_check or cell.error or cell.error_class, 200)

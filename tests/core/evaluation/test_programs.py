@@ -19,6 +19,7 @@ from core.cli.__main__ import main
 from core.demo.evaluations import ROWS, VERSIONS
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Gate, Requirement
+from core.domain.generation import Parameters
 from tests.conftest import ROOT, Open
 from tests.core.evaluation.made import contestant, ended, plan
 
@@ -266,10 +267,55 @@ def test_a_nightly_run_with_answers_missing_is_not_green_because_its_confirmatio
     checks = ({"type": "equals", "value": "never"},)
     night = ended(mm, plan(mm, 0, contestant(), data=data, gate=gate, checks=checks))
 
-    assert mm.evaluations.verdicts.judge(night).exit_code == 100
-    confirming = [replace(each, dataset="cases@1") for each in mm.evaluations.verdicts.confirmations(night)]
-    result = mm.evaluations.verdicts.settle(night, [ended(mm, each) for each in confirming])
+    assert mm.evaluations.verdicts.judge(night).is_open
+    found = mm.evaluations.verdicts.to_confirm(night)
+    assert found is not None
+    ended(mm, replace(found[0], dataset="cases@1"))
+    result = mm.evaluations.conclude(night)
     assert (result.exit_code, result.reason.startswith("Not confirmed")) == (1, True), result.reason
+
+
+def test_a_confirmation_has_what_the_run_left_of_its_limit(mm: ModelManager):
+    short = contestant(parameters=Parameters(max_tokens=20))
+    first = ended(mm, plan(mm, 12, short))
+    mm.evaluations.verdicts.bless(first, "main")
+    spent = mm.evaluations.get(first).spent_usd
+    gate = Gate(against="main", nightly="confirm", require=(Requirement(not_worse_than_points=2),))
+    checks = ({"type": "equals", "value": "never"},)
+    night = ended(mm, plan(mm, 12, short, gate=gate, checks=checks, limit_usd=spent * 3))
+
+    result = mm.evaluations.conclude(night)
+    [again], _ = mm.evaluations.page(1)
+    assert (again.status, again.plan.confirms, again.plan.limit_usd) == ("paused", night, spent * 2)
+    assert again.spent_usd <= spent * 2
+    assert (result.exit_code, result.is_open, mm.evaluations.get(night).judged) == (1, True, {})
+    assert mm.evaluations.conclude(night) == result, "nothing is asked again before there is more to spend"
+
+    mm.evaluations.resume(night, limit_usd=spent * 50)
+    mm.evaluations.wait(night)
+    result = mm.evaluations.conclude(night)
+    again = mm.evaluations.get(again.id)
+    assert (result.exit_code, result.runs, again.status) == (0, (again.id,), "finished")
+    assert mm.evaluations.get(night).spent_usd + again.spent_usd <= spent * 50
+    assert mm.evaluations.get(night).judged["runs"] == [again.id]
+
+
+def test_to_look_at_a_run_makes_the_next_one_no_second_try(folder: Path, capsys: pytest.CaptureFixture[str]):
+    """Of a run that is half done, or held against another baseline, nothing is kept."""
+    (folder / "cases.csv").write_text("topic,__expected\n" + "".join(f"place {at},contains: e\n" for at in range(20)))
+    with ModelManager.open() as mm:
+        assert run(folder) == 0
+        [first], _ = mm.evaluations.page(1)
+        mm.evaluations.verdicts.bless(first.id, "main")
+        assert run(folder, checks=[{"type": "equals", "value": "never"}], gate={"require": [{"not_below": 0}]}) == 0
+        [second], _ = mm.evaluations.page(1)
+        assert main(["eval", "show", second.id, "--against", "main"]) == 100
+        assert mm.evaluations.get(second.id).judged["exit_code"] == 0
+        half = mm.evaluations.start(replace(first.plan, gate=Gate(require=(Requirement(not_below=0.9),))))
+        assert mm.evaluations.verdicts.keep(half).exit_code in (0, 1, 100)
+        mm.evaluations.wait(half)
+        assert run(folder) == 0
+        assert [each.n_try for each in mm.evaluations.page()[0]] == [1, 1, 1, 1]
 
 
 def test_a_run_that_a_dead_process_left_is_resumed(folder: Path, capsys: pytest.CaptureFixture[str]):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from core import Conflict, InvalidRequest, ModelManager
 from core.config import Settings
@@ -15,6 +16,7 @@ from core.domain.evaluation.run import Contestant, Plan
 from core.domain.generation import Parameters
 from tests.conftest import Open
 from tests.core.evaluation.made import (
+    CONTAINS,
     cell,
     contestant,
     ended,
@@ -169,6 +171,21 @@ def test_checks_can_be_changed_afterwards_at_no_cost(mm: ModelManager):
     assert len(mm.log.by_ref(run_id)) == n_calls
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"checks": [{**CONTAINS, "weight": 0, "metric": "has e"}]},
+        {"checks": [{"type": "assert-set", "assert": [{**CONTAINS, "weight": 0, "metric": "has e"}]}]},
+        {"checks": [{**CONTAINS, "metric": "has e"}], "threshold": 0},
+    ],
+)
+def test_checks_that_can_fail_nothing_are_no_green(mm: ModelManager, told: dict[str, Any]):
+    run_id = ended(mm, plan(mm, 3, contestant(), **told))
+    assert outcomes(mm, run_id) == [{"unchecked": 3}]
+    assert (cell(mm, run_id, 0, 0, 0).value("has e"), cell(mm, run_id, 0, 0, 0).value("pass")) == (1.0, None)
+    assert mm.evaluations.verdicts.judge(run_id).exit_code == 1
+
+
 def test_a_function_answers_in_place_of_a_model(mm: ModelManager):
     def shout(variables: Any) -> Any:
         if variables["topic"].endswith("2"):
@@ -190,7 +207,7 @@ def test_a_function_answers_in_place_of_a_model(mm: ModelManager):
         ({"width": 0}, "concurrency == 0"),
         ({"contestants": ()}, "0 contestants"),
         ({"checks": ({"type": "containz", "value": "x"},)}, "containz"),
-        ({"limit_usd": Decimal(0)}, "cap_usd"),
+        ({"limit_usd": Decimal(0)}, "spending limit of .0 cannot"),
     ],
 )
 def test_a_plan_that_is_none_is_refused_before_anything_is_paid(mm: ModelManager, change: Any, words: str):
@@ -217,6 +234,22 @@ def test_texts_that_are_not_to_be_kept_are_graded_as_they_come(open_manager: Ope
         mm.evaluations.regrade(run_id)
     again = ended(mm, plan(mm, 4, contestant(), max_age_s=3600))  # there is nothing to take over
     assert outcomes(mm, run_id) == outcomes(mm, again) == [{"pass": 4}]
+
+
+def test_an_answer_without_its_text_and_its_grade_is_asked_again_and_marked(open_manager: Open, sqlite_url: str):
+    """As a process leaves it that is killed between the answer and its checks."""
+    mm = open_manager(sqlite_url, log_content="metadata")
+    run_id = ended(mm, plan(mm, 4, contestant()))
+    spent = mm.evaluations.get(run_id).spent_usd
+    with mm.database.write() as connection:
+        connection.execute(text("UPDATE evaluation_cells SET grade = '', scores = '' WHERE item = 2"))
+
+    mm.evaluations.resume(run_id)
+    mm.evaluations.wait(run_id, 60)
+    assert outcomes(mm, run_id) == [{"pass": 4}]
+    assert cell(mm, run_id, 2, 0, 0).error.startswith("Asked again")
+    assert mm.evaluations.get(run_id).spent_usd == logged_usd(mm, run_id) > spent
+    assert mm.evaluations.verdicts.judge(run_id).exit_code == 0
 
 
 def test_two_processes_share_a_run_on_postgresql(open_manager: Open, postgres_url: str):

@@ -212,7 +212,7 @@ def test_a_gate_that_compares_one_contestant_with_nobody_says_so():
         ("ppnn", 1, "2 cells of A did not run"),
         ("uuuu", 1, "No answer was checked"),
         ("ppuu", 1, "2 answers were not checked"),
-        ("pfen", 1, "1 cells of A did not run"),
+        ("pfen", 1, "1 cell of A did not run"),
         ("pfe", 100, "1 of A failed"),
     ],
 )
