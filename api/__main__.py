@@ -7,6 +7,7 @@ import tempfile
 
 from api.serving import serve, serve_many
 from core import AimmError, Settings
+from core.telemetry.process_log import begin_log
 
 MAX_WORKERS = 64
 
@@ -19,6 +20,7 @@ def main() -> int:
     args = parser.parse_args()
     if not 1 <= args.workers <= MAX_WORKERS or not 0 <= args.port < 65_536:
         parser.error(f"--workers must be 1 to {MAX_WORKERS}, --port 0 to 65535")
+    begin_log()
     # The figures of one process are written where the others read them.
     with tempfile.TemporaryDirectory(prefix="aimm-metrics-", ignore_cleanup_errors=True) as folder:
         if args.workers > 1:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import multiprocessing
 import os
 import signal
@@ -19,16 +20,18 @@ from starlette.types import Receive, Scope, Send
 
 from api.access import Access
 from api.edge.app import Edge
+from api.edge.telling import Telling
 from api.gateway.registry import WIRES
 from api.headers import Headers
 from api.limits import LimitedProtocol
 from api.server import Server
 from core import AimmError, ModelManager, Settings
 from core.listen_policy import check_binding, is_loopback
+from core.telemetry.process_log import begin_log
+from core.telemetry.sentry import open_sentry
 
 LOOK_S = 0.2
-GRACE_S = 5  # for answers under way when the server is told to stop
-END_S = 9.0  # then a process that has not ended is ended
+RECORDING_S = 4.0  # then, for what came of the answers that were cut short; a process that has not ended is ended
 
 
 class _Uvicorn(uvicorn.Server):
@@ -40,7 +43,7 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         loop = asyncio.get_running_loop()
-        time_is_up = loop.call_later(GRACE_S, loop.run_in_executor, None, self._mm.calls.cancel_all)
+        time_is_up = loop.call_later(self._mm.settings.drain_s, loop.run_in_executor, None, self._mm.calls.cancel_all)
         await super().shutdown(sockets)
         time_is_up.cancel()
 
@@ -69,6 +72,7 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
     # before the records are written.
     stopped = threading.Event()
     _on_signals(stopped.set)
+    open_sentry(settings)
     sys.setswitchinterval(0.001)  # the writer's thread beside the loop: a shorter switch keeps answers short
     try:
         # The calls run on this very loop: nothing crosses threads between a vendor's bytes and the caller's.
@@ -79,19 +83,21 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         await asyncio.to_thread(check_binding, mm, host, has_dashboard=False, has_login=False)
         served = Server(lambda: mm)
         served.begin()
-        app = Headers(Edge(Access(served, lambda: mm, is_local=is_loopback(host)), lambda: mm))
+        access = Access(served, lambda: mm, is_local=is_loopback(host))
+        app = Headers(Edge(Telling(access), lambda: mm))
         config = uvicorn.Config(
             app,
             host,
             port,
             http=LimitedProtocol,
             lifespan="off",
+            log_config=None,  # the process's own log takes what uvicorn tells
             log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=GRACE_S + 2,
+            timeout_graceful_shutdown=math.ceil(settings.drain_s) + 2,
         )
         server = _Uvicorn(config, mm)
         _on_signals(partial(setattr, server, "should_exit", True))
@@ -131,7 +137,7 @@ def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
     except AimmError as error:
         return _refuse(error)
     context = multiprocessing.get_context("spawn")
-    bound = uvicorn.Config(_nothing, host, port).bind_socket()
+    bound = uvicorn.Config(_nothing, host, port, log_config=None).bind_socket()
     ends = threading.Event()
     _on_signals(ends.set)
 
@@ -150,15 +156,15 @@ def serve_many(host: str, port: int, settings: Settings, n_workers: int) -> int:
                     ends.set()
                 elif not ends.is_set():
                     workers[at] = start()
-    _end(workers)
+    _end(workers, settings.drain_s + RECORDING_S)
     bound.close()
     return status
 
 
-def _end(workers: list[Any]) -> None:
+def _end(workers: list[Any], within_s: float) -> None:
     for worker in workers:
         worker.terminate()
-    deadline = time.monotonic() + END_S
+    deadline = time.monotonic() + within_s
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
         if worker.is_alive():
@@ -167,6 +173,7 @@ def _end(workers: list[Any]) -> None:
 
 
 def _work(host: str, port: int, settings: Settings, bound: Any) -> None:
+    begin_log()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.exit(serve(host, port, settings, sockets=[bound]))
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from core.environment import Environment
 from core.errors import InvalidRequest
 
 LogContent = Literal["full", "metadata", "none"]
+LogFormat = Literal["text", "json"]
+JSON_LINES: LogFormat = "json"
 
 _OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 DEFAULT_PRICES_FILE = "data/prices.yaml"
@@ -35,6 +38,9 @@ class Settings:
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
     log_content: The part of prompts and answers that is kept.
+    log_format: The form of the lines that a server writes about itself.
+    sentry_dsn: Address to which faults of ours are reported; None = nowhere.
+    drain_s: How long a server that is told to stop lets answers under way go on.
     n_workers: Processes that serve side by side on this database.
     max_in_flight: Calls at once by HTTP in one process.
     max_waiting: Further calls that may wait for their turn.
@@ -69,7 +75,10 @@ class Settings:
     servers: Mapping[str, str] = _setting(dict, read.servers)
     default_model: str | None = _setting(None, Environment.text, "AIMM_DEFAULT_MODEL")
     call_timeout_s: float = _setting(120.0, read.number, "AIMM_CALL_TIMEOUT_S", 0.001, 86_400)
-    log_content: LogContent = _setting("full", read.log_content)
+    log_content: LogContent = _setting("full", read.choice, "AIMM_LOG_CONTENT", ("full", "metadata", "none"))
+    log_format: LogFormat = _setting("text", read.choice, "AIMM_LOG_FORMAT", ("text", "json"))
+    sentry_dsn: str | None = _setting(None, read.secret_address, "SENTRY_DSN", is_secret=True)
+    drain_s: float = _setting(5.0, read.number, "AIMM_DRAIN_S", 0, 3600)
     n_workers: int = _setting(1, read.count, "AIMM_WORKERS")
     max_in_flight: int = _setting(1000, read.count, "AIMM_MAX_IN_FLIGHT")
     max_waiting: int = _setting(1000, read.count, "AIMM_MAX_WAITING")
@@ -116,16 +125,28 @@ class Settings:
     @classmethod
     def load(cls, folder: Path | None = None) -> "Settings":
         """The process environment over the `.env` of `folder` (default: the working folder)."""
-        file = (folder or Path.cwd()) / ".env"
-        try:
-            kept = dotenv_values(file, encoding="utf-8-sig")
-        except (OSError, UnicodeError) as error:
-            raise InvalidRequest(
-                f"{file} cannot be read ({type(error).__name__}); it must be a text in UTF-8."
-            ) from None
-        from_file = {name: value for name, value in kept.items() if value is not None}
+        from_file = _env_file(folder or Path.cwd())
         sources = dict.fromkeys(from_file, ".env") | dict.fromkeys(os.environ, "environment")
         given = {**from_file, **os.environ}
         return replace(
             cls.from_environ(given), sources={name: where for name, where in sources.items() if given[name].strip()}
         )
+
+
+def setting_before(name: str) -> str:
+    """Look a variable up before the settings are read, and should they not be readable."""
+    with suppress(InvalidRequest):
+        return Environment({**_env_file(Path.cwd()), **os.environ}).text(name)
+    with suppress(InvalidRequest):
+        return Environment(os.environ).text(name)
+    return ""
+
+
+def _env_file(folder: Path) -> dict[str, str]:
+    """Raises: InvalidRequest: It cannot be read."""
+    file = folder / ".env"
+    try:
+        kept = dotenv_values(file, encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise InvalidRequest(f"{file} cannot be read ({type(error).__name__}); it must be a text in UTF-8.") from None
+    return {name: value for name, value in kept.items() if value is not None}

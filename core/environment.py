@@ -309,8 +309,8 @@ def number(given: Environment, name: str, low: float, high: float) -> float | No
     return found
 
 
-def log_content(given: Environment) -> str:
-    text = given.text("AIMM_LOG_CONTENT")
-    if text not in ("", "full", "metadata", "none"):
-        raise InvalidRequest(f"AIMM_LOG_CONTENT == {text[:20]!r}, must be full, metadata or none")
+def choice(given: Environment, name: str, choices: Sequence[str]) -> str:
+    text = given.text(name)
+    if text and text not in choices:
+        raise InvalidRequest(f"{name} == {text[:20]!r}, must be {', '.join(choices[:-1])} or {choices[-1]}")
     return text

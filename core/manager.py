@@ -56,6 +56,7 @@ from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
 from core.storage.experiments.aliases import AliasStore
 from core.storage.money.spend_by import SpendByStore
+from core.telemetry.process_log import tell_call
 from core.telemetry.prometheus import PrometheusMetrics
 from core.telemetry.tracing import open_tracing
 from core.workflows.contestants import WorkflowContestants
@@ -200,6 +201,7 @@ class ModelManager(CallMethods):
         self._tracing = open_tracing(self.settings)
         if is_asked:
             self.calls.observe(self.metrics.observe)
+            self.calls.observe(tell_call)
         if self._tracing is not None:
             self.calls.observe(self._tracing.observe)
 

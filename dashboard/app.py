@@ -20,12 +20,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.access import Access, Nearby, is_behind_access
 from api.edge.app import Edge
+from api.edge.telling import Telling
 from api.headers import Headers
 from api.limits import LimitedProtocol
 from api.server import Server
 from core import AimmError
 from core.listen_policy import check_binding
-from dashboard import failure, login, process
+from core.telemetry.sentry import open_sentry
+from dashboard import failure, login, output, process
 from dashboard.components.frame import keyboard
 from dashboard.login_gate import Gate, Uploads, policy
 from dashboard.visitors import visits, voter
@@ -60,6 +62,7 @@ def open_or_refuse() -> None:
         login.check_secrets()
         address = st.get_option("server.address") or ""
         check_binding(process.manager(), address, has_dashboard=True, has_login=bool(login.providers()))
+        open_sentry(process.manager().settings)
         process.manager().models(wait_s=0)  # vendors are asked for their lists before a page needs them
     except AimmError as error:
         sys.stderr.write(f"{error.message} {error.hint}".strip() + "\n")
@@ -70,6 +73,7 @@ def open_or_refuse() -> None:
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
+    output.begin()
     # Page scripts are pure Python beside the API's loop; a shorter switch keeps the API's answers short.
     sys.setswitchinterval(0.001)
     adjust_server()
@@ -77,6 +81,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     process.run_on(asyncio.get_running_loop())
     await asyncio.to_thread(open_or_refuse)
     api.begin()
+    output.welcome()
     # The workflow engine takes over a second to load: after the first page, before the first run.
     timer = threading.Timer(WARM_UP_AFTER_S, process.manager().runs.launch)
     timer.daemon = True
@@ -88,7 +93,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
 
 # The same as `aimm serve`: what is asked, by whom, and how the server is. All else is Streamlit's.
 api = Server(process.manager)
-served = Access(api, process.manager, is_local=login.is_local())
+served = Telling(Access(api, process.manager, is_local=login.is_local()))
 
 
 class Programs:

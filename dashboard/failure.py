@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +9,6 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from core import AimmError
-from core.errors import redact
 from dashboard import address, formatting
 
 logger = logging.getLogger(__name__)
@@ -27,7 +25,7 @@ def show(error: Exception) -> bool:
         st.error(formatting.plain(error.text), icon=":material/error:")
         return True
     reference = f"e_{secrets.token_hex(4)}"
-    logger.error("page error %s\n%s", reference, redact("".join(traceback.format_exception(error))))
+    logger.error("page error %s", reference, exc_info=error)
     with st.container(border=True, key=f"failure_{reference}"):
         st.markdown("**This part of the page could not be shown.**")
         st.markdown(

@@ -73,8 +73,12 @@ def with_ids(command: str, seen: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("documents"), AIMM_SIMULATED_SPEED="0") as address:
+    folder = tmp_path_factory.mktemp("documents")
+    with running_server(folder, AIMM_SIMULATED_SPEED="0", AIMM_LOG_FORMAT="json") as address:
         yield address
+    # Whatever Streamlit, uvicorn and we wrote of all that: one JSON object a line.
+    told = [json.loads(line) for path in folder.glob("server-*.log") for line in path.read_text("utf-8").splitlines()]
+    assert {"call", "request", f"AI Model Manager answers at {address}"} <= {line["message"] for line in told}
 
 
 def test_each_request_of_the_documents_is_answered_as_they_show(server: str):

@@ -20,6 +20,8 @@ from core.demo.history import DemoSize
 from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.formats import strict_json as json
+from core.telemetry.process_log import begin_log
+from core.telemetry.sentry import open_sentry
 
 EXIT_ERROR = 1
 
@@ -28,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if args.run in (_serve, _dashboard):
         args.run(args)
+    if args.run is _worker:
+        begin_log()
     try:
         with ModelManager.open(
             Settings.load(), source="cli", takes_up=args.run in (_run, _worker, *evaluation.LONG)
@@ -160,6 +164,7 @@ def _worker(mm: ModelManager, _args: argparse.Namespace) -> None:
     ends = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ends.set())
+    open_sentry(mm.settings)
     mm.runs.launch()
     print(f"working on {mm.database.address}", file=sys.stderr, flush=True)
     ends.wait()

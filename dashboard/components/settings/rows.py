@@ -62,6 +62,8 @@ def groups() -> dict[str, list[Row]]:
         ],
         "Telemetry": [
             _row(s, "Collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint), "Gets spans and metrics."),
+            _row(s, "Sentry", "SENTRY_DSN", _is_set(s.sentry_dsn), "Faults of ours are reported there, without texts."),
+            _row(s, "Lines of servers", "AIMM_LOG_FORMAT", s.log_format, "json: one object a line, a line a request."),
         ],
         "Storage and time": [
             _row(s, "Time zone", "AIMM_TIME_ZONE", s.time_zone, "Of all times on the pages, and of new budgets."),

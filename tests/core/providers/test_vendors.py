@@ -412,6 +412,7 @@ def test_what_stands_around_a_value_is_no_part_of_it(form: str):
         "AIMM_LOG_CONTENT": "none", "AIMM_DASHBOARD_PASSWORD": "kR9xWq27LmZp", "AIMM_REQUIRE_KEY": "1", "AIMM_LOGIN_ALLOWED": "@b.c",
         "AIMM_MAX_IN_FLIGHT": "5", "AIMM_ALLOW_LINK_LOCAL": "1", "AIMM_SIMULATED_SPEED": "0", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318",
         "OTEL_EXPORTER_OTLP_HEADERS": "a=b,c=%20", "OTEL_SERVICE_NAME": "ours", "OLLAMA_HOST": "",
+        "AIMM_LOG_FORMAT": "json", "AIMM_DRAIN_S": "60", "SENTRY_DSN": "https://abc@h/1",
     }  # fmt: skip
     plain = Settings.from_environ(environ)
 
