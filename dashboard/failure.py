@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,11 +10,22 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from core import AimmError
+from core.errors import redact
 from dashboard import address, formatting
 
 logger = logging.getLogger(__name__)
 # Streamlit writes each error down before it asks what to do with it: a second time, with whatever keys its words hold.
 logging.getLogger("streamlit.error_util").addFilter(lambda record: record.msg != "Uncaught app execution")
+
+
+def _without_keys(record: logging.LogRecord) -> bool:
+    """Write the traceback down once, without keys, for whoever handles the record."""
+    if record.exc_info:
+        record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)))
+    return True
+
+
+logger.addFilter(_without_keys)
 
 
 def show(error: Exception) -> bool:
