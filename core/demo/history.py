@@ -164,7 +164,10 @@ def _rows(rng: np.random.Generator, moments: NDArray[np.int64], now_us: int, fir
         ttft.astype(np.int64).tolist(), prompt.tolist(), cached.tolist(), output.tolist(), thinking.tolist(),
         strict=True,
     )  # fmt: skip
-    return [_row(first + at, *values) for at, values in enumerate(columns)]
+    rows = [_row(first + at, *values) for at, values in enumerate(columns)]
+    for at in np.flatnonzero(in_incident & ~failed).tolist():  # refused at first, answered in the end
+        rows[at]["n_attempts"] = 2 + at % 3
+    return rows
 
 
 def _row(  # noqa: PLR0913 - one value a column

@@ -116,6 +116,54 @@ MEASURES = (
 )  # fmt: skip
 
 
+class Pace(NamedTuple):
+    """A model's calls of one period. None = not measured.
+
+    n: Answers that were timed; p95_s, mean_s: their times.
+    first_s: Mean time until the first token, where nearly all answers were streamed.
+    tokens: Mean length of an answer.
+    errors: Its failed calls by class.
+    attempts: Mean of its newest answers, some hundreds.
+    """
+
+    n: int
+    p95_s: float | None
+    mean_s: float | None
+    first_s: float | None
+    tokens: float | None
+    errors: dict[str, int]
+    attempts: float | None = None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Of an answer that has begun, where that is known."""
+        if not self.mean_s or self.tokens is None:
+            return None
+        after_s = self.mean_s - (self.first_s or 0.0)
+        return self.tokens / after_s if after_s > 0 else None
+
+
+class Slowdown(NamedTuple):
+    """The move of all calls' latency p95 from one period to another, and what moved it most. Pairs: before, after.
+
+    n: Answers. is_sure: They are too many for it to be chance, however often one looks.
+    is_mix: It was the shares of the models, above all that of `model`; else the times of this model.
+    share: Of the answers, the model's. pace: The model's calls.
+    """
+
+    p95_s: tuple[float, float]
+    n: tuple[int, int]
+    is_sure: bool
+    is_mix: bool
+    model: str
+    share: tuple[float, float]
+    pace: tuple[Pace, Pace]
+
+    @property
+    def rise(self) -> float:
+        return self.p95_s[1] / self.p95_s[0] - 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsRow:
     """Metrics of one bucket (None = the whole window) and model (None = all)."""

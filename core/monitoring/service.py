@@ -8,11 +8,12 @@ from decimal import Decimal
 from core import clock
 from core.clock import DAY_US, HOUR_US, to_us
 from core.domain.generation import Source
-from core.domain.metrics import Bucket, Counted, Metrics, MetricsRow, Projection, Window
+from core.domain.metrics import Bucket, Counted, Metrics, MetricsRow, Projection, Slowdown, Window
 from core.errors import InvalidRequest
 from core.formats.money import from_nano
 from core.formats.zones import day_of, day_starts, first_hour, month_of, zone
 from core.monitoring import metrics
+from core.monitoring.slowness import slowdown
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
 
@@ -78,6 +79,20 @@ class MonitoringService:
         found = self._rows(window, None, "UTC", model, simulated, False)
         return found[0].metrics if found else Metrics()
 
+    def slowdown(
+        self, window: Window, before: Window, *, model: str | None = None, simulated: bool = False
+    ) -> Slowdown | None:
+        """The move of latency between two windows and what moved it; None = there is nothing to compare."""
+        spans = [(to_us(each.since), to_us(each.until)) for each in (before, window)]
+        found = slowdown(*(self._rollups.read(*span, simulated=simulated, model=model) for span in spans))
+        if found is None:
+            return None
+        old, new = (
+            pace._replace(attempts=self._rollups.attempts(found.model, *span))
+            for pace, span in zip(found.pace, spans, strict=True)
+        )
+        return found._replace(pace=(old, new))
+
     def usual_answer(self, model: str, *, simulated: bool = False) -> float | None:
         """Mean output tokens of a model's answers of the last 30 days; None = it has not answered. Kept a minute."""
         known, until = self._usual.get(model, (None, 0.0))
@@ -142,10 +157,6 @@ class MonitoringService:
         found = [each for name, each in by_model.items() if model in (None, name)]
         nano, n_unpriced = sum(each.cost_nano_usd for each in found), sum(each.n_unpriced for each in found)
         return Counted(sum(each.n for each in found), None, from_nano(nano), n_unpriced)
-
-    def models(self) -> set[tuple[str, str]]:
-        """(vendor, model) of every call on record."""
-        return self._rollups.models()
 
     def seen(self) -> dict[tuple[str, str], tuple[date, date]]:
         """The first and the last day (UTC) with a call of each (vendor, model)."""

@@ -12,7 +12,7 @@ class Incident(NamedTuple):
     """Hours in which many calls failed.
 
     n: Failures in them. cause: The class of most. whose: The models of most, with their vendor.
-    slower: The model whose answers took longer than usual by most, in words; empty = none did.
+    slower: The model whose answers took longer than usual by most, in words, and its name; empty = none did.
     """
 
     since: datetime
@@ -21,6 +21,7 @@ class Incident(NamedTuple):
     cause: str
     whose: str
     slower: str = ""
+    slower_model: str = ""
 
 
 class Span(NamedTuple):

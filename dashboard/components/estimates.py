@@ -10,7 +10,7 @@ from core.domain.workflow import Workflow
 from core.pricing.estimate import Estimate, total
 from dashboard import formatting, tables
 from dashboard.components import inputs
-from dashboard.frames import prices
+from dashboard.frames.money import prices
 from dashboard.process import manager
 
 HELP = (

@@ -8,7 +8,7 @@ from core.domain.generation import Generation
 from core.domain.price import Elsewhere
 from dashboard import formatting, tables
 from dashboard.formatting import UNKNOWN
-from dashboard.frames import prices
+from dashboard.frames.money import prices
 
 HELP = {
     "Input": "Prompt tokens that did not come from the vendor's cache.",

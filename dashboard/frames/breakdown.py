@@ -9,7 +9,8 @@ import pandas as pd
 from core import SpendOf
 from core.domain.metrics import MEASURES, Metrics, Window
 from dashboard import formatting
-from dashboard.frames import log, monitoring, spend
+from dashboard.frames import log, monitoring
+from dashboard.frames.money import spend
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager
 

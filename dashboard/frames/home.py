@@ -10,8 +10,9 @@ from core import ExperimentReport
 from core.domain.experiment import Experiment
 from core.domain.metrics import FAILED
 from dashboard import address, formatting
-from dashboard.frames import breakdown, budgets, experiments, log, models, monitoring, prices, workflows
+from dashboard.frames import breakdown, experiments, latency, log, models, monitoring, workflows
 from dashboard.frames.evaluation import listing
+from dashboard.frames.money import budgets, prices
 from dashboard.frames.monitoring import Range
 from dashboard.process import manager
 
@@ -130,6 +131,18 @@ def moved(simulated: bool) -> list[Line]:
         for name, said in found
         if said
     ]
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def slowest(simulated: bool) -> Line | None:
+    """The hours of 30 days in which calls failed and took longer, and why they did."""
+    found = latency.slowest(simulated)
+    if found is None:
+        return None
+    each, why = found
+    text = f"Slowest on {formatting.stretch(each.since, each.until)}: {each.slower}{f' – {why}' if why else ''}"
+    where = {"log_range": address.span(each.since, each.until), "log_calls": log.KIND[simulated]}
+    return Line("plain", text, "log", {**where, "log_model": each.slower_model})
 
 
 @st.cache_data(ttl=5, show_spinner=False)

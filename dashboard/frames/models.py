@@ -185,7 +185,7 @@ def vendor(name: str) -> str:
 def order() -> Ordered:
     """Every model by name: its vendor, and its place among the vendor's, from which its colour follows."""
     known = manager()
-    names = [*sorted(known.monitoring.models()), *((model.provider, model.name) for model in by_name().values())]
+    names = [*sorted(known.monitoring.seen()), *((model.provider, model.name) for model in by_name().values())]
     return {name: (vendor, place) for (vendor, name), place in known.seen_models.places(names).items()}
 
 

@@ -162,7 +162,7 @@ def incidents(of: Range, model: str | None, simulated: bool) -> list[Incident]:
 
 
 def _incident(window: Window, of: Range, model: str | None, simulated: bool) -> Incident:
-    causes, whose, slower = Counter[str](), Counter[str](), dict[float, str]()
+    causes, whose, slower = Counter[str](), Counter[str](), dict[float, tuple[str, str]]()
     usual = by_model(of, model, simulated).set_index("model")[["p50 s", "p95 s"]].to_dict("index")
     for row in manager().monitoring.by_model(window, model=model, simulated=simulated):
         causes.update(row.metrics.errors)
@@ -171,13 +171,13 @@ def _incident(window: Window, of: Range, model: str | None, simulated: bool) -> 
             before = usual.get(str(row.model), {}).get(f"{name} s")
             if before and now and row.metrics.n_ok >= formatting.FEW:
                 text = f"{row.model} {name} {formatting.seconds(now)} instead of {formatting.seconds(before)}"
-                slower[now / before] = text
+                slower[now / before] = text, str(row.model)
     shown = [name for name, n in whose.most_common() if n >= whose.total() / 5]
     rest = " and others" if sum(whose[name] for name in shown) < 0.8 * whose.total() else ""
     most = max(slower, default=0.0)
     return Incident(
         window.since, window.until, causes.total(), causes.most_common(1)[0][0], ", ".join(shown) + rest,
-        slower[most] if most >= SLOWER else "",
+        *(slower[most] if most >= SLOWER else ()),
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from core.formats.text import folded
 from dashboard.components import head
 from dashboard.components.budgets import alerts, form, rows, words
 from dashboard.components.monitoring import headline
-from dashboard.frames import budgets, monitoring
+from dashboard.frames import monitoring
+from dashboard.frames.money import budgets
 
 SHOWN, SEARCHED_FROM = 20, 8
 

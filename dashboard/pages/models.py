@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import address, formatting
 from dashboard.components import head
 from dashboard.components.models import catalogue, listed, own_prices, reprice
-from dashboard.frames import prices
+from dashboard.frames.money import prices
 from dashboard.process import manager
 
 VIEWS = {

@@ -16,7 +16,8 @@ from dashboard.charts.base import Span, whole
 from dashboard.charts.stack import Series, Stack
 from dashboard.components.gateway.keys import _end
 from dashboard.components.monitoring.breakdown import query_of
-from dashboard.frames import log, monitoring, spend
+from dashboard.frames import log, monitoring
+from dashboard.frames.money import spend
 from tests.pages import page_app, show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")

@@ -24,6 +24,7 @@ HISTOGRAMS = ("latency_histogram", "ttft_histogram")
 SUMS = tuple(c.name for c in rollups_hour.c if c.name not in KEY + EXTREMES + HISTOGRAMS)
 COUNTS = SUMS[:9]  # from n to n_estimated
 IS_FAILED = ("status", FAILED)
+SAMPLED = 400  # answers, whose attempts are counted
 _BLANK = (1 << 62, 0, b"", b"")  # extremes and histograms of no calls
 TIMES = ("latency_sum_us", "latency_max_us", "latency_histogram", "ttft_histogram")
 # What of a generation row is needed here: for the key, added as it is, and looked at.
@@ -192,6 +193,14 @@ class RollupStore(Store):
         h = rollups_hour.c
         where = and_(h.bucket_at >= since_us, h.bucket_at < until_us, h.source.in_(sources))
         return int(self._database.value(select(func.sum(h.n)).where(where)) or 0)
+
+    def attempts(self, model: str, since_us: int, until_us: int) -> float | None:
+        """Mean attempts of a model's newest answers in [since, until); of raw rows, so of a few alone."""
+        g = generations.c
+        where = and_(g.request_model == model, g.status == "ok", g.created_at >= since_us, g.created_at < until_us)
+        newest = select(g.n_attempts).where(where).order_by(g.created_at.desc()).limit(SAMPLED).subquery()
+        found = self._database.value(select(func.avg(newest.c.n_attempts)))
+        return None if found is None else float(found)
 
     def counted(
         self, span: tuple[int, int] | None, *, simulated: bool | None = None, **equal: str

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting, tables
-from dashboard.frames import budgets
+from dashboard.frames.money import budgets
 from dashboard.process import manager
 
 NAMES = {"webhook": "AIMM_ALERT_WEBHOOK", "slack": "AIMM_ALERT_SLACK", "email": "AIMM_ALERT_EMAIL and AIMM_SMTP_URL"}

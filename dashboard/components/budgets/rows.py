@@ -8,7 +8,7 @@ import streamlit as st
 from core.domain.budget import BudgetOutlook
 from dashboard import formatting, theme
 from dashboard.components.budgets import form, words
-from dashboard.frames import budgets
+from dashboard.frames.money import budgets
 
 MENU = {"Change": "change", "Raise once": "raise", "Remove": "remove"}
 HEADS = ("Budget", "Spent", "Period", "Forecast", "At the limit")

@@ -11,7 +11,7 @@ from core.monitoring.forecast import Forecast
 from dashboard import formatting, process
 from dashboard.components import demo
 from dashboard.components.budgets import words
-from dashboard.frames import budgets
+from dashboard.frames.money import budgets
 
 MAX_BANNERS = 3
 

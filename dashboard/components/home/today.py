@@ -9,8 +9,9 @@ from dashboard import formatting
 from dashboard.components.budgets import rows, words
 from dashboard.components.frame import header
 from dashboard.components.monitoring import breakdown, headline
-from dashboard.frames import budgets, home, monitoring
+from dashboard.frames import home, monitoring
 from dashboard.frames.home import Line
+from dashboard.frames.money import budgets
 
 BARS = 4
 _MARKS = {"bad": ("error", "red"), "warn": ("warning", "orange"), "plain": ("chevron_right", "gray")}
@@ -25,19 +26,23 @@ def tiles() -> None:
         st.badge("Simulated – costs are examples", color="orange")
     headline.show(now, before, monitoring.over_time(of, None, simulated), breakdown.query_of(of.window, simulated))
     headline.yesterday(None, simulated)
+    headline.speed(of, None, simulated)
     headline.month(simulated)
 
 
 def moved() -> None:
-    """Draw what moved the cost of a month, and the call that failed last."""
+    """Draw what moved the cost of a month, what was slow in it, and the call that failed last."""
     simulated = home.day()[1]
-    lines, failure = home.moved(simulated), home.last_failure(simulated)
+    lines = home.moved(simulated)
     if lines:
         st.subheader("What moved the cost", anchor=False, help="The last 30 days against the 30 before.")
     for at, line in enumerate(lines):
         draw(line, f"moved_{at}")
-    if failure is not None:
-        draw(failure, "last_failure")
+    lines = [line for line in (home.slowest(simulated), home.last_failure(simulated)) if line is not None]
+    if lines:
+        st.subheader("Slow and failed", anchor=False, help="The slowest hours of 30 days, and the last failed call.")
+    for at, line in enumerate(lines):
+        draw(line, f"trouble_{at}", 300)
 
 
 def standing() -> None:
@@ -77,8 +82,8 @@ def attention() -> None:
         )
 
 
-def draw(line: Line, key: str) -> None:
-    _link(line.level, formatting.plain(formatting.short(line.text, 160)), line.page, key, line.params)
+def draw(line: Line, key: str, n: int = 160) -> None:
+    _link(line.level, formatting.plain(formatting.short(line.text, n)), line.page, key, line.params)
 
 
 def _link(level: str, text: str, page: str, key: str, params: Mapping[str, str] | None = None) -> None:

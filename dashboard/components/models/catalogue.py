@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formatting, tables
-from dashboard.frames import prices
+from dashboard.frames.money import prices
 from dashboard.process import manager
 
 

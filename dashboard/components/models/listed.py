@@ -6,7 +6,8 @@ from core import clock
 from dashboard import address, formatting, tables, theme
 from dashboard.components import key_card
 from dashboard.components.models import own_prices
-from dashboard.frames import models, prices
+from dashboard.frames import models
+from dashboard.frames.money import prices
 from dashboard.process import manager
 
 HEIGHT, LETTERS = 620, 25

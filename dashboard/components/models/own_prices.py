@@ -10,7 +10,7 @@ from core.domain.price import TeamPrice
 from core.pricing.team import above_from_text
 from dashboard import address, formatting, tables
 from dashboard.components import inputs
-from dashboard.frames import prices
+from dashboard.frames.money import prices
 from dashboard.process import manager
 
 MORE_RATES = {

@@ -7,7 +7,7 @@ import streamlit as st
 from core.domain.price import UnpricedModel
 from dashboard import address, formatting, process, tables
 from dashboard.components.models import own_prices
-from dashboard.frames import prices
+from dashboard.frames.money import prices
 from dashboard.process import manager
 
 

@@ -10,7 +10,9 @@ from core.domain.metrics import FAILED, MEASURES, Measure, Metrics
 from dashboard import formatting
 from dashboard.components.monitoring import breakdown
 from dashboard.formatting import Change
-from dashboard.frames import budgets, spend
+from dashboard.frames import latency
+from dashboard.frames.money import budgets, spend
+from dashboard.frames.monitoring import Range
 
 # From these changes on a rise is worth a look, and worth an alarm; success in points of a hundred.
 NOTABLE, ALARMING = 0.25, 1.0
@@ -123,6 +125,17 @@ def yesterday(model: str | None, simulated: bool) -> None:
         "pages/log.py", label=text, icon=":material/today:",
         query_params=breakdown.query_of(found.window, simulated, model=model),
     )  # fmt: skip
+
+
+def speed(of: Range, model: str | None, simulated: bool) -> None:
+    """Draw how latency moved and why, as a link to the calls that show it."""
+    told = latency.moved(of, model, simulated)
+    if told is not None:
+        text = f"**Latency p95 {formatting.plain(told.text).replace(' · ', '** · ', 1)}"
+        st.page_link(
+            "pages/log.py", label=text, icon=":material/speed:",
+            query_params=breakdown.query_of(told.window, simulated, model=told.model or model),
+        )  # fmt: skip
 
 
 def month(simulated: bool) -> None:

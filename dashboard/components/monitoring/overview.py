@@ -11,7 +11,7 @@ from dashboard import formatting, tables
 from dashboard.charts import colours
 from dashboard.charts import monitoring as charts
 from dashboard.components.monitoring import breakdown, headline, plots
-from dashboard.frames import models, monitoring
+from dashboard.frames import latency, models, monitoring
 from dashboard.frames.monitoring import Range
 
 FEW_BUCKETS, MAX_INCIDENTS = 3, 3
@@ -23,6 +23,7 @@ def show(of: Range, model: str | None, simulated: bool, mode: colours.Mode) -> N
     st.caption(_compared(of, before))
     headline.show(now, before, times, breakdown.query_of(of.window, simulated, model=model))
     headline.yesterday(model, simulated)
+    headline.speed(of, model, simulated)
     n_buckets = int((times["requests"] > 0).sum())
     if n_buckets < FEW_BUCKETS:
         unit = "days" if of.bucket == "day" else "hours"
@@ -81,12 +82,17 @@ def _incidents(of: Range, model: str | None, simulated: bool) -> None:
     st.caption("Shaded: hours in which over 10% failed, and those beside them with over 5%")
     for each in found[:MAX_INCIDENTS]:
         label = f"{formatting.stretch(each.since, each.until)} · {each.n:,} failed, {charts.said(each)}"
-        label += f" · slower: {each.slower}" if each.slower else ""
         where = Window(each.since, each.until)
         st.page_link(
             "pages/log.py", label=formatting.plain(label), icon=":material/error:",
             query_params=breakdown.query_of(where, simulated, model=model, status=FAILED),
         )  # fmt: skip
+        if each.slower:
+            said = f"{each.slower}: {latency.because(each, of, simulated)}"
+            st.page_link(
+                "pages/log.py", label=f"Slower then: {formatting.plain(said)}", icon=":material/speed:",
+                query_params=breakdown.query_of(where, simulated, model=each.slower_model),
+            )  # fmt: skip
     if len(found) > MAX_INCIDENTS:
         st.caption(f"and {len(found) - MAX_INCIDENTS} more")
 

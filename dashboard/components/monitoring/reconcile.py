@@ -8,7 +8,8 @@ from core import AimmError
 from core.monitoring.bills.reconcile import Reconciliation
 from dashboard import formatting, tables
 from dashboard.components import inputs
-from dashboard.frames import models, spend
+from dashboard.frames import models
+from dashboard.frames.money import spend
 from dashboard.process import manager
 
 HELP = (

@@ -9,7 +9,8 @@ from dashboard.charts import spend as charts
 from dashboard.charts.colours import Mode
 from dashboard.components.monitoring import breakdown, headline, plots
 from dashboard.formatting import usd, usd_change
-from dashboard.frames import budgets, models, monitoring, spend
+from dashboard.frames import models, monitoring
+from dashboard.frames.money import budgets, spend
 from dashboard.frames.monitoring import Range
 
 

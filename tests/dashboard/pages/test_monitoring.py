@@ -14,7 +14,8 @@ from core.domain.generation import Generation
 from core.domain.metrics import Window
 from dashboard import process
 from dashboard.components.monitoring.breakdown import query_of
-from dashboard.frames import breakdown, monitoring, spend
+from dashboard.frames import breakdown, home, latency, monitoring
+from dashboard.frames.money import spend
 from tests.builders import a_generation
 from tests.pages import is_broken, show, texts
 
@@ -104,6 +105,32 @@ def test_an_incident_names_its_hours_its_models_and_what_was_slower(open_manager
     assert (found.since.hour, found.until.hour, found.n) == (9, 13, 10)  # with all that failed in between
     assert (found.cause, found.whose) == ("rate_limited", "m (gemini)")
     assert found.slower.startswith("m p50 3.9")
+    assert latency.because(found, monitoring.chosen("7d"), False) == (
+        "9% of its calls failed, mostly rate limited; 1.3 instead of 3.8 tok/s; first token as before; answers as long"
+    )
+    assert "Slowest on" in home.slowest(False).text  # type: ignore[union-attr]
+
+
+def test_latency_is_held_against_the_range_before_and_says_what_moved_it(open_manager, sqlite_url: str):
+    mm = open_manager(sqlite_url)
+    process.use(mm)
+    calls = [past_call("first", 20, 0)]
+    calls += [past_call(f"old{at}", 10, 12, latency_s=1 + at / 500) for at in range(300)]
+    testing.record(mm, *calls, *(past_call(f"new{at}", 2, 12, latency_s=1.03 + at / 500) for at in range(300)))
+    st.cache_data.clear()
+    of = monitoring.chosen("7d")
+    assert latency.moved(monitoring.chosen("30d"), None, False) is None
+    told = latency.moved(of, None, False)
+    assert told is not None and told.text == "1.60 s, 1.57 s before (+2%) · not more than chance explains"
+
+    calls = [past_call(f"slow{at}", 2, 13, latency_s=6 + at / 200, n_attempts=3) for at in range(400)]
+    testing.record(mm, *calls)
+    st.cache_data.clear()
+    told = latency.moved(of, None, False)
+    assert told is not None and (told.is_slower, told.model) == (True, "m")
+    assert told.text.startswith(
+        "7.78 s, 1.57 s before (+397%) · slower, above all m: 3.0 attempts a call instead of 1.0"
+    )
 
 
 def test_what_moved_the_cost_is_said_in_dollars_with_what_is_gone(open_manager, sqlite_url: str):

@@ -1,0 +1,1 @@
+"""Money as frames: budgets, prices, and what was spent on what."""
