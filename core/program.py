@@ -106,7 +106,7 @@ def evaluate(  # noqa: PLR0913 - an evaluation with its rules
             tallies=tuple(mm.evaluations.tallies(run_id)),
             cells=cells,
             answers=mm.evaluations.answers(cells),
-            gate=mm.evaluations.conclude(run_id),
+            gate=mm.evaluations.verdicts.conclude(run_id),
             verdicts=tuple(mm.evaluations.verdicts.verdict(run_id, at, metric=OVERALL) for at in others),
         )
 

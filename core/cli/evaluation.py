@@ -86,7 +86,7 @@ def judged(path: Path) -> tuple[GateResult, str]:
     with ModelManager.open(source="cli") as mm:
         plan = _plan(mm, read_file(path, mm.prompts.get, mm.models.default), argparse.Namespace(**_NOTHING))
         run = mm.evaluations.wait(mm.evaluations.start(plan))
-        result = mm.evaluations.conclude(run.id)
+        result = mm.evaluations.verdicts.conclude(run.id)
         return result, as_text(table(run, mm.evaluations.tallies(run.id)))
 
 
@@ -193,7 +193,7 @@ def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace, *, i
         else:
             if evaluations.verdicts.to_confirm(run.id):
                 print("The gate failed; asking both sides again, three times.", file=sys.stderr)
-            result = evaluations.conclude(run.id)
+            result = evaluations.verdicts.conclude(run.id)
     except (InvalidRequest, NotFound) as error:
         result = GateResult(exit_code=ERROR, reason=error.text)
     print(as_text(table(run, tallies)))

@@ -36,7 +36,7 @@ from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest
 from core.evaluation.answers import OWN, Answering, Functions
 from core.evaluation.asking import CellAsker, Flows
-from core.evaluation.gate import FAILED, GateResult
+from core.evaluation.gate import FAILED
 from core.evaluation.grading import Embedder, Grader
 from core.evaluation.job import EvaluationJob, ReadRows
 from core.evaluation.requests import CostRange, cost_range, sampled
@@ -89,7 +89,7 @@ class EvaluationService:
         self._shares = not tools.database.is_sqlite
         grader = Grader(tools.writer, self._grades, self._functions, Embedder(tools, loop))
         asker = CellAsker(tools, self._runs, self._cells, grader, self._functions, library.flows, engine.is_closing)
-        self.verdicts = VerdictService(tools, self._runs, self._cells, self.get)
+        self.verdicts = VerdictService(tools, self._runs, self._cells, self)
         self.job = EvaluationJob(
             tools,
             loop,
@@ -217,25 +217,6 @@ class EvaluationService:
         while (run := self.get(run_id)).is_running and time.monotonic() < deadline:
             time.sleep(LOOK_S)
         return run
-
-    def conclude(self, run_id: str, *, origin: Origin = _HERE, waits: bool = True) -> GateResult:
-        """The gate's answer to a run, kept with it once it is over; what fails a nightly gate is asked again first.
-
-        waits: Until that is over; else it is begun, and the answer says that it is open.
-
-        Raises:
-            As `start` and `verdicts.judge`.
-        """
-        for _ in self.get(run_id).plan.contestants:
-            if (found := self.verdicts.to_confirm(run_id)) is None:
-                break
-            plan, paused = found
-            again = self.start(plan, origin=origin) if paused is None else paused.id
-            if paused is not None:
-                self.resume(again, limit_usd=plan.limit_usd)
-            if not waits or self.wait(again).status != "finished":
-                break
-        return self.verdicts.keep(run_id)
 
     def delete(self, run_id: str) -> None:
         """Remove a run with its cells; its calls stay in the log.

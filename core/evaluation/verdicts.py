@@ -1,11 +1,13 @@
 """Verdicts on runs, gates, and the baselines that runs are held against."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Protocol
 
 from core import clock
+from core.calls.origin import Origin
 from core.domain.budget import LEAST_CAP
 from core.domain.evaluation.run import (
     MEASURED,
@@ -34,15 +36,23 @@ from core.storage.evaluation.runs import RunStore
 CONFIRMING = 3  # answers to each item of a confirmation
 
 
+class Service(Protocol):
+    """The part of evaluations that verdicts need."""
+
+    def get(self, run_id: str) -> EvaluationRun: ...
+    def start(self, plan: Plan, *, origin: Origin) -> str: ...
+    def resume(self, run_id: str, *, limit_usd: Decimal | None) -> int: ...
+    def wait(self, run_id: str) -> EvaluationRun: ...
+
+
 class VerdictService:
-    def __init__(self, tools: JobTools, runs: RunStore, cells: CellStore, get: Callable[[str], EvaluationRun]) -> None:
-        """get: A run by its id; NotFound where there is none."""
+    def __init__(self, tools: JobTools, runs: RunStore, cells: CellStore, service: Service) -> None:
         self._writer = tools.writer
         self._baselines = BaselineStore(tools.database)
         self._runs = runs
         self._cells = cells
         self._readings = ReadingStore(tools.database)
-        self._get = get
+        self._service = service
 
     def judge(self, run_id: str, *, against: str = "") -> GateResult:
         """The gate's answer to a run as it stands, with what was asked again to confirm it; nothing is kept of it.
@@ -52,7 +62,7 @@ class VerdictService:
         Raises:
             NotFound: The run, or no such baseline. InvalidRequest: a gate that cannot be asked.
         """
-        run = self._get(run_id)
+        run = self._service.get(run_id)
         result = self._judged_once(run, against)
         own = run.plan.gate.against if run.plan.gate is not None else ""
         plans = self._wanted(run, result) if against in ("", own) else []
@@ -63,12 +73,33 @@ class VerdictService:
 
         What has still to be confirmed is not kept.
         """
-        result, run = self.judge(run_id), self._get(run_id)
+        result, run = self.judge(run_id), self._service.get(run_id)
         if run.status == "finished" and not run.judged and not result.is_open:
             against = run.plan.gate.against if run.plan.gate is not None else ""
             told = json.dumps(to_dict(result) | {"against": against})
             self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=told))
         return result
+
+    def conclude(self, run_id: str, *, origin: Origin | None = None, waits: bool = True) -> GateResult:
+        """The same, once what fails a nightly gate was asked again; its calls are the origin's.
+
+        waits: Until that is over; else it is begun, and the answer is open.
+
+        Raises:
+            As `judge`, and as the start of a run.
+        """
+        for _ in self._service.get(run_id).plan.contestants:
+            if (found := self.to_confirm(run_id)) is None:
+                break
+            plan, paused = found
+            if paused is None:
+                again = self._service.start(plan, origin=origin or Origin(source="evaluation"))
+            else:
+                again = paused.id
+                self._service.resume(again, limit_usd=plan.limit_usd)
+            if not waits or self._service.wait(again).status != "finished":
+                break
+        return self.keep(run_id)
 
     def _judged_once(self, run: EvaluationRun, against: str) -> GateResult:
         gate = run.plan.gate
@@ -88,7 +119,7 @@ class VerdictService:
 
         Its limit is what the run and the confirmations before it left of the run's own.
         """
-        run = self._get(run_id)
+        run = self._service.get(run_id)
         plans = self._wanted(run, self._judged_once(run, ""))
         for plan, found in self._pairs(run, plans):
             if found is not None and found.is_running:
@@ -178,7 +209,7 @@ class VerdictService:
         Raises:
             NotFound: The run, the baseline, a contestant.
         """
-        run = self._get(run_id)
+        run = self._service.get(run_id)
         mine = _contestant(run, candidate)
         if not against:
             other, theirs, label = run, _contestant(run, baseline), f"{_contestant(run, baseline).letter}"
@@ -265,7 +296,7 @@ class VerdictService:
         """
         if not name or len(name) > 100 or name != name.strip() or name.startswith("ev_"):
             raise InvalidRequest("A baseline's name has 1 to 100 characters and does not begin with ev_.")
-        run = self._get(run_id)
+        run = self._service.get(run_id)
         n_missing = sum(t.outcomes.get("not_run", 0) for t in self._cells.tallies(run_id))
         if run.is_running or n_missing:
             raise Conflict(
@@ -292,7 +323,7 @@ class VerdictService:
             raise NotFound(
                 f"There is no baseline {ref[:60]!r} yet: bless a run as it, with `aimm eval bless RUN --as {ref[:60]}`."
             )
-        return self._get(baseline.run_id if baseline else ref), baseline.moved_at if baseline else None
+        return self._service.get(baseline.run_id if baseline else ref), baseline.moved_at if baseline else None
 
     def _by_contestant(self, run: EvaluationRun) -> dict[int, list[Cell]]:
         return by_contestant(run.plan, self._cells.cells(run.id))

@@ -122,7 +122,7 @@ def judge(run_id: str, body: schemas.Judge, mm: Manager, key: Caller) -> dict[st
     _check_opponent(body.against, mm, key)
     if body.against:
         return {"status": "success", "result": to_dict(mm.evaluations.verdicts.judge(run.id, against=body.against))}
-    found = mm.evaluations.conclude(run.id, origin=Origin(source="evaluation", key=key), waits=False)
+    found = mm.evaluations.verdicts.conclude(run.id, origin=Origin(source="evaluation", key=key), waits=False)
     return {"status": "success", "result": to_dict(found)}
 
 

@@ -271,7 +271,7 @@ def test_a_nightly_run_with_answers_missing_is_not_green_because_its_confirmatio
     found = mm.evaluations.verdicts.to_confirm(night)
     assert found is not None
     ended(mm, replace(found[0], dataset="cases@1"))
-    result = mm.evaluations.conclude(night)
+    result = mm.evaluations.verdicts.conclude(night)
     assert (result.exit_code, result.reason.startswith("Not confirmed")) == (1, True), result.reason
 
 
@@ -284,16 +284,16 @@ def test_a_confirmation_has_what_the_run_left_of_its_limit(mm: ModelManager):
     checks = ({"type": "equals", "value": "never"},)
     night = ended(mm, plan(mm, 12, short, gate=gate, checks=checks, limit_usd=spent * 3))
 
-    result = mm.evaluations.conclude(night)
+    result = mm.evaluations.verdicts.conclude(night)
     [again], _ = mm.evaluations.page(1)
     assert (again.status, again.plan.confirms, again.plan.limit_usd) == ("paused", night, spent * 2)
     assert again.spent_usd <= spent * 2
     assert (result.exit_code, result.is_open, mm.evaluations.get(night).judged) == (1, True, {})
-    assert mm.evaluations.conclude(night) == result, "nothing is asked again before there is more to spend"
+    assert mm.evaluations.verdicts.conclude(night) == result, "nothing is asked again before there is more to spend"
 
     mm.evaluations.resume(night, limit_usd=spent * 50)
     mm.evaluations.wait(night)
-    result = mm.evaluations.conclude(night)
+    result = mm.evaluations.verdicts.conclude(night)
     again = mm.evaluations.get(again.id)
     assert (result.exit_code, result.runs, again.status) == (0, (again.id,), "finished")
     assert mm.evaluations.get(night).spent_usd + again.spent_usd <= spent * 50
