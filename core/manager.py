@@ -162,7 +162,13 @@ class ModelManager(CallMethods):
         self.runs = RunEngine(self.database, self._presence)
         tools = JobTools(*self._db, self.calls, self.keys.of_id)
         self.workflows = WorkflowService(tools, self.runs, default_model=self.models.default, resolve=self.models.get)
-        self.comparisons = ComparisonService(tools, self.runs, resolve=self.models.named, keeps_prompts=keeps_text)
+        self.comparisons = ComparisonService(
+            tools,
+            self.runs,
+            resolve=self.models.named,
+            is_simulated=lambda name: self.models.get(name).is_simulated,
+            keeps_prompts=keeps_text,
+        )
         self.batches = BatchService(tools, self.runs, self._loop, self._ledger, keeps_text=keeps_text)
         library = Library(
             dataset=self.datasets.get,
@@ -172,6 +178,7 @@ class ModelManager(CallMethods):
             estimate=self.models.estimate,
             default_model=self.models.default,
             flows=WorkflowContestants(self.workflows),
+            resume_quick=lambda id_, cap_usd, key: self.comparisons.resume(id_, cap_usd=cap_usd, key=key),
         )
         self.evaluations = EvaluationService(tools, self.runs, self._loop, library)
         self.datasets.uses.append(self.evaluations.on_dataset)

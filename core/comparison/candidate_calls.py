@@ -11,8 +11,9 @@ from typing import Any
 from core import clock
 from core.calls.call import Call
 from core.calls.origin import Origin
+from core.comparison.plan import request_of
 from core.domain.comparison import INTERRUPTED, STOPPED, Candidate, Comparison
-from core.domain.generation import Generation, Message, Request
+from core.domain.generation import Generation, Request
 from core.errors import AimmError, NotFound
 from core.keys.rules import problem_of
 from core.runs.job import JobTools
@@ -144,17 +145,8 @@ class CandidateCalls:
                 if generation.status == "stopped":
                     is_stopped = self._store.standing(connection, comparison_id)[0] == "stopped"
                     said = INTERRUPTED if self.is_closing.is_set() else STOPPED if is_stopped else ""
-                self._store.set_candidate(connection, comparison_id, position, generation.id, said)
+                self._store.record(connection, comparison_id, position, generation, said)
 
             return work
 
         return record
-
-
-def request_of(comparison: Comparison, candidate: Candidate) -> Request:
-    return Request(
-        model=candidate.model,
-        messages=(Message("user", comparison.prompt),),
-        system=candidate.system or comparison.system,
-        parameters=candidate.parameters,
-    )

@@ -103,7 +103,7 @@ class ComparisonJob:
         def work(connection: Any) -> bool:
             came_from = ("queued", "running", "stopped", "finished")
             cap = None if cap_usd is None else to_nano(cap_usd)
-            values = {"start": start, "n_starts": start + 1, "owner": owner, "cap_nano_usd": cap}
+            values = {"start": start, "n_starts": start + 1, "owner": owner, "limit_nano_usd": cap}
             if not self._store.move(connection, comparison.id, "running", came_from, **values):
                 return False
             for c in again:

@@ -13,8 +13,9 @@ from core import clock
 from core.calls.engine import check_request
 from core.calls.origin import Origin
 from core.calls.recording import content_kept
-from core.comparison.candidate_calls import CandidateCalls, request_of
+from core.comparison.candidate_calls import CandidateCalls
 from core.comparison.job import ComparisonJob
+from core.comparison.plan import plan_of, request_of
 from core.comparison.voting import VoteService, check_models
 from core.domain.budget import checked_cap
 from core.domain.comparison import (
@@ -49,9 +50,10 @@ class ComparisonService:
         engine: RunEngine,
         *,
         resolve: Callable[[Candidate], Candidate],
+        is_simulated: Callable[[str], bool],
         keeps_prompts: bool = True,
     ) -> None:
-        """resolve: A candidate with the model that is really asked."""
+        """resolve: A candidate with the model that is really asked. is_simulated: Tells it of a model."""
         self._store = ComparisonStore(tools.database, GenerationStore(tools.database))
         self._calls = CandidateCalls(tools, self._store, engine.is_closing)
         self.job = ComparisonJob(tools, self._store, self._calls)
@@ -59,6 +61,7 @@ class ComparisonService:
         self._writer = tools.writer
         self._engine = engine
         self._resolve = resolve
+        self._is_simulated = is_simulated
         self._keeps_prompts = keeps_prompts
         self.voting = VoteService(tools.database, tools.writer, self.get)
         self.vote, self.votes, self.win_rates = self.voting.vote, self.voting.all, self.voting.win_rates
@@ -114,12 +117,12 @@ class ComparisonService:
         }
         for request, _ in requests.values():
             check_request(request)
-        bare = tuple(replace(candidate, system=None) for candidate in comparison.candidates)
         keeps = content_kept("full" if self._keeps_prompts else "metadata", origin) == "full"
-        kept = comparison if keeps else replace(comparison, prompt="", system=None, candidates=bare)
+        plan, simulated = plan_of(comparison, keeps_text=keeps), all(self._is_simulated(c.model) for c in chosen)
+        insert = partial(self._store.insert, comparison=comparison, plan=plan, is_simulated=simulated)
 
         def begin() -> list[str]:
-            self._writer.run(lambda connection: self._store.insert(connection, kept))
+            self._writer.run(insert)
             self._calls.submit(comparison, requests, comparison.cap_usd)
             return [str(position) for position in requests]
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core import clock
 from core.assignment.placement import place
 from core.clock import DAY_US, HOUR_US
+from core.comparison.plan import plan_of
 from core.demo.evaluations import EvaluationStories
 from core.domain.comparison import DEFAULT_RULE, Candidate, Comparison, VoteChoice
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Variant
@@ -294,9 +295,10 @@ def _comparison(connection: Any, rng: np.random.Generator, moment: int, number: 
         id=comparison_id, created_at=clock.from_us(moment), source="demo", prompt=_PROMPTS[number % len(_PROMPTS)],
         system=None, rule=DEFAULT_RULE, candidates=candidates, winner=cheapest,
     )  # fmt: skip
-    ComparisonStore.insert(connection, comparison)
+    ComparisonStore.insert(connection, comparison, plan_of(comparison), is_simulated=True)
     for at, row in enumerate(rows):
-        ComparisonStore.set_candidate(connection, comparison_id, at, row["id"])
+        measured = {name: row[name] for name in ("cost_nano_usd", "latency_us")}
+        ComparisonStore.set_candidate(connection, comparison_id, at, row["id"], grade="unchecked", **measured)
     chances = {(0, 1): (0.3, 0.55), (1, 2): (0.38, 0.48), (0, 2): (0.22, 0.66)}[pair]
     draw = rng.random()
     choice: VoteChoice = "a" if draw < chances[0] else "b" if draw < sum(chances) else "tie"

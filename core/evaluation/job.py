@@ -131,6 +131,8 @@ class EvaluationJob:
         return found
 
     def rows(self, run: EvaluationRun) -> Rows:
+        if (quick := run.plan.quick) is not None:
+            return Rows(lambda first, limit: [quick.row])
         return Rows(lambda first, limit: self._read_rows(run.plan.dataset, start=first, limit=limit))
 
     def grade(self, run: EvaluationRun, shard_id: str = "") -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -64,6 +64,7 @@ class Library:
 
     dataset: A version of a dataset by its reference. rows: Its rows, from a place on and at most so many.
     resolve: A candidate with the model that is really asked. model: A model by its name. estimate: Of one call.
+    resume_quick: Goes on with a quick comparison, by its id, what it may cost from now on, and the caller's key.
     """
 
     dataset: Callable[[str], DatasetVersion]
@@ -73,6 +74,7 @@ class Library:
     estimate: Callable[[Request], Estimate]
     default_model: Callable[[], str]
     flows: Flows
+    resume_quick: Callable[[str, Decimal | None, Key | None], int]
 
 
 class EvaluationService:
@@ -85,6 +87,7 @@ class EvaluationService:
         self._cells = CellStore(tools.database)
         self._shards = ShardStore(tools.database)
         self._grades = GradeStore(tools.database)
+        self.page = self._runs.page
         self._functions = Functions()
         self._shares = not tools.database.is_sqlite
         grader = Grader(tools.writer, self._grades, self._functions, Embedder(tools, loop))
@@ -187,6 +190,8 @@ class EvaluationService:
             NotFound; Conflict: it runs; Forbidden.
         """
         run = self.of_key(run_id, key)
+        if run.plan.quick is not None:
+            return self._library.resume_quick(run_id, limit_usd, key)
         limit = run.plan.limit_usd if limit_usd is None else checked_cap(limit_usd)
         plan = replace(run.plan, limit_usd=limit)
         owner = self._engine.owner_of_new()
@@ -237,12 +242,6 @@ class EvaluationService:
         """Raises: NotFound"""
         return self.job.run(run_id)
 
-    def page(
-        self, limit: int = 50, before: str | None = None, *, name: str = "", source: str | None = None
-    ) -> tuple[list[EvaluationRun], str | None]:
-        """Newest first, and what to ask the next page with."""
-        return self._runs.page(limit, before, name=name, source=source)
-
     def on_dataset(self, name: str) -> list[str]:
         """The evaluations of any version of a dataset, in words."""
         return [f"the evaluation {each!r}" for each in self._runs.on_dataset(name, demo=True)]
@@ -282,7 +281,7 @@ class EvaluationService:
                 f"The texts of {n_lost:,} answers are not kept: they cannot be graded anew, and keep their grades."
             )
         plan = run.plan if checks is None else replace(run.plan, checks=tuple(checks), threshold=threshold)
-        _check_checks(plan, self._library.dataset(plan.dataset))
+        _check_checks(plan, self._columns(plan))
 
         def work(connection: Connection) -> None:
             self._runs.set_plan(connection, run_id, plan)
@@ -292,6 +291,9 @@ class EvaluationService:
         self._writer.run(work)
         self.job.grade(replace(run, plan=plan))
         return self.get(run_id)
+
+    def _columns(self, plan: Plan) -> Iterable[str]:
+        return plan.quick.row.variables if plan.quick is not None else self._library.dataset(plan.dataset).columns
 
     def _n_lost(self, run_id: str) -> int:
         """Answers whose texts are not kept."""
@@ -321,7 +323,7 @@ class EvaluationService:
                 raise InvalidRequest(f"{name} == {value}, must be 1 to {most}")
         if plan.limit_usd is not None:
             checked_cap(plan.limit_usd)
-        _check_checks(plan, dataset)
+        _check_checks(plan, dataset.columns)
         if plan.limit_usd is not None and any(each.workflow for each in plan.contestants):
             raise InvalidRequest(
                 "The cost of a workflow is not known before it runs, so no spending limit can be kept."
@@ -433,11 +435,11 @@ def work_of(contestant: Contestant, row_id: str, repetition: int) -> str:
     return hashlib.sha256(f"{contestant.identity}|{row_id}|{repetition}".encode()).hexdigest()[:32]
 
 
-def _check_checks(plan: Plan, dataset: DatasetVersion) -> None:
+def _check_checks(plan: Plan, columns: Iterable[str]) -> None:
     """Raises: InvalidRequest: a check is none, or uses what no row has, before anything is paid."""
     own = [check for check in plan.checks if str(check.get("value", "")).startswith(OWN)]
     checks = [check for check in plan.checks if check not in own]
-    test, columns = {"assert": checks, "threshold": plan.threshold}, {*dataset.columns, "expected"}
+    test, columns = {"assert": checks, "threshold": plan.threshold}, {*columns, "expected"}
     if problems := validate(test, columns, allow_python=plan.allows_python):
         raise InvalidRequest(f"The checks cannot be made: {'; '.join(problems[:5])}")
 

@@ -14,6 +14,7 @@ from core.formats import strict_json as json
 PLACEHOLDER = re.compile(r"\{\{(\s*\"[^\"]*\"\s*|[^{}]*)\}\}")
 _LITERAL = re.compile(r'"([^"]*)"')
 _NAME = re.compile(r"[\w.-]+")
+_BRACES = re.compile(r"\{\{|\}\}")
 
 
 class TemplateError(InvalidRequest):
@@ -50,6 +51,11 @@ def names(template: str, is_name: Callable[[str], object], use: str) -> tuple[st
                 f' and {brace} as text {{{{"{brace}"}}}}'
             )
     return tuple(found)
+
+
+def literal(text: str) -> str:
+    """The template that gives a text as it is."""
+    return _BRACES.sub(lambda match: f'{{{{"{match[0]}"}}}}', text)
 
 
 def filled(template: str, value: Callable[[str], str]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import ColumnElement, Connection, Table, select, update
 
 from core.storage.engine.database import Database
 
@@ -21,10 +21,10 @@ class Unfinished(NamedTuple):
     owner: str
 
 
-def read_unfinished(database: Database, runs: Table) -> list[Unfinished]:
-    """Oldest first."""
+def read_unfinished(database: Database, runs: Table, *which: ColumnElement[bool]) -> list[Unfinished]:
+    """Oldest first. which: Of these rows alone."""
     c = runs.c
-    statement = select(c.id, c.status, c.n_starts, c.owner).where(c.status.in_(("queued", "running")))
+    statement = select(c.id, c.status, c.n_starts, c.owner).where(c.status.in_(("queued", "running")), *which)
     return [Unfinished(*row) for row in database.rows(statement.order_by(c.created_at))]
 
 

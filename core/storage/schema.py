@@ -1,6 +1,6 @@
 """The tables, declared once. Money: integer nano-dollars; time: integer microseconds since 1970 UTC."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, String, Table, Text
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.sql.expression import literal_column
 
@@ -171,38 +171,10 @@ step_runs = table(
     CheckConstraint("status IN ('running', 'succeeded', 'failed', 'skipped')", name="step_run_status"),
 )
 
-comparisons = table(
-    "comparisons",
-    key("id", kind=ID),
-    number("created_at"),
-    text("source", "prompt"),
-    text("system", optional=True),
-    text("rule"),  # JSON
-    small("winner", optional=True),  # position by the rule; NULL = none
-    flag("is_blind"),
-    text("key_id", default=""),
-    Column("owner", ID, nullable=False, server_default=""),  # the process that asks just now
-    text("status", default="finished"),  # queued, running, stopped or finished
-    small("n_starts", default="1"),
-    number("cap_nano_usd", optional=True),  # what all calls of it may cost
-)
-Index("ix_comparisons_created", comparisons.c.created_at)
-Index("ix_comparisons_status", comparisons.c.status)
-
-candidates = table(
-    "candidates",
-    reference("comparison_id", "comparisons.id", is_key=True),
-    key("position", kind=Integer),
-    text("model"),
-    text("settings", default="{}"),
-    Column("generation_id", ID),
-    text("error", default=""),
-)
-
 votes = table(
     "votes",
     key("id", kind=ID),
-    reference("comparison_id", "comparisons.id"),
+    reference("comparison_id", "evaluations.id"),
     text("voter"),
     number("created_at"),
     small("position_a", "position_b"),

@@ -6,23 +6,23 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from core.domain.comparison import Vote, VoteChoice
-from core.storage.comparisons import to_candidate
+from core.storage.comparisons import candidates_of
 from core.storage.engine.damaged import readable, whole
 from core.storage.engine.database import Store
 from core.storage.engine.paging import read_page
 from core.storage.engine.records import from_row, upsert
-from core.storage.schema import candidates, comparisons, generations, votes
+from core.storage.evaluation.schema import evaluation_cells, evaluations
+from core.storage.schema import generations, votes
 
 _PAIR = ["comparison_id", "voter", "position_a", "position_b"]
 MAX_NAMED = 1000  # in one statement: databases limit its values
-_OF_A_CANDIDATE = ("position", "model", "settings", "generation_id", "error")
 
 
 class VoteStore(Store):
     @staticmethod
     def lock(connection: Connection, comparison_id: str) -> None:
         """Let no other vote on a comparison in until the transaction ends."""
-        connection.execute(select(comparisons.c.id).where(comparisons.c.id == comparison_id).with_for_update())
+        connection.execute(select(evaluations.c.id).where(evaluations.c.id == comparison_id).with_for_update())
 
     @staticmethod
     def pairs(connection: Connection, comparison_id: str, voter: str) -> set[tuple[int, int]]:
@@ -51,12 +51,11 @@ class VoteStore(Store):
 
     def unvoted(self, among: Collection[str], voter: str) -> frozenset[str]:
         """The blind ones of these comparisons of which a voter has not voted on each pair."""
-        of = [each.c.comparison_id == comparisons.c.id for each in (candidates, votes)]
-        n = select(func.count()).select_from(candidates).where(of[0]).scalar_subquery()
-        n_votes = select(func.count()).select_from(votes).where(of[1], votes.c.voter == voter).scalar_subquery()
-        statement = select(comparisons.c.id).where(comparisons.c.is_blind == 1, 2 * n_votes < n * (n - 1))
+        run_id, n = evaluations.c.id, evaluations.c.n_cells
+        n_votes = select(func.count()).select_from(votes).where(votes.c.comparison_id == run_id, votes.c.voter == voter)
+        statement = select(run_id).where(evaluations.c.is_blind == 1, 2 * n_votes.scalar_subquery() < n * (n - 1))
         if len(among) <= MAX_NAMED:
-            statement = statement.where(comparisons.c.id.in_(among))
+            statement = statement.where(run_id.in_(among))
         return frozenset(row.id for row in self._database.rows(statement)).intersection(among)
 
     def get(self, vote_id: str) -> Vote | None:
@@ -82,27 +81,23 @@ class VoteStore(Store):
 
 def _whole(*, demo: bool | None = None) -> Select[Any]:
     """Votes with both candidates, and the providers that answered for them."""
-    statement = select(votes, comparisons.c.system).join(comparisons, comparisons.c.id == votes.c.comparison_id)
+    statement = select(votes, evaluations.c.plan).join(evaluations, evaluations.c.id == votes.c.comparison_id)
     for side in ("a", "b"):
-        candidate, answer = candidates.alias(side), generations.alias(f"answer_{side}")
-        is_its = (candidate.c.comparison_id == votes.c.comparison_id) & (
-            candidate.c.position == votes.c[f"position_{side}"]
-        )
-        statement = (
-            statement.join(candidate, is_its)
-            .outerjoin(answer, answer.c.id == candidate.c.generation_id)
-            .add_columns(answer.c.provider.label(f"{side}_provider"))
-            .add_columns(*(candidate.c[name].label(f"{side}_{name}") for name in _OF_A_CANDIDATE))
-        )
+        cell, answer = evaluation_cells.alias(side), generations.alias(f"answer_{side}")
+        is_its = (
+            (cell.c.run_id == votes.c.comparison_id) & (cell.c.item == 0)
+            & (cell.c.contestant == votes.c[f"position_{side}"])
+        )  # fmt: skip
+        answered = answer.c.id == cell.c.generation_id
+        provider = answer.c.provider.label(f"{side}_provider")
+        statement = statement.join(cell, is_its).outerjoin(answer, answered).add_columns(provider)
     if demo is not None:
-        statement = statement.where((comparisons.c.source == "demo") == demo)
+        statement = statement.where((evaluations.c.source == "demo") == demo)
     return statement
 
 
 def _to_vote(row: Any) -> Vote:
-    a, b = (
-        to_candidate({name: getattr(row, f"{side}_{name}") for name in _OF_A_CANDIDATE}, row.system).contestant
-        for side in "ab"
-    )
+    candidates = candidates_of(row.plan)
+    a, b = (candidates[at].contestant for at in (row.position_a, row.position_b))
     is_mixed = (row.a_provider == "simulated") != (row.b_provider == "simulated")
     return from_row(Vote, row, a=a, b=b, is_mixed=is_mixed)

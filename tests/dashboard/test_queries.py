@@ -22,15 +22,15 @@ from tests.pages import PAGES, page_app, show
 pytestmark = pytest.mark.usefixtures("pages_as_served")
 
 GROWING = {
-    "generations", "generation_bodies", "call_tags", "rollups_hour", "rollups_day", "spend_by", "feedback", "comparisons",
-    "candidates", "votes", "workflow_runs", "step_runs", "experiment_units", "experiment_outcomes", "experiment_runs",
+    "generations", "generation_bodies", "call_tags", "rollups_hour", "rollups_day", "spend_by", "feedback",
+    "votes", "workflow_runs", "step_runs", "experiment_units", "experiment_outcomes", "experiment_runs",
     "experiment_days", "experiment_looks", "evaluations", "evaluation_cells", "budget_spend", "cached_responses", "keyed_requests", "audit", "deliveries",
 }  # fmt: skip
 # What may, by a part of its text, and why.
 ALLOWED = {
     "count(*) - count(generations.cost_nano_usd)": "spend to the microsecond: the calls of the two hours that are cut",
     "SELECT rollups_day.provider, rollups_day.model, min(": "a row a day, model and outcome; kept for a minute",
-    "FROM votes JOIN comparisons": "people's own clicks; shared by all viewers for seconds",
+    "FROM votes JOIN evaluations": "people's own clicks; shared by all viewers for seconds",
     "WHERE generations.cost_nano_usd IS NULL": "unpriced calls alone, from an index that holds no others",
 }
 # Which of the two is read first, PostgreSQL tells from how many rows they have.

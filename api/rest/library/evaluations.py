@@ -39,9 +39,13 @@ def begin(body: schemas.BeginEvaluation, mm: Manager, key: Caller) -> JSONRespon
 
 @router.get("/evaluations")
 def evaluations(
-    mm: Manager, limit: Limit = 50, before: Before = None, name: Annotated[str, Query(max_length=200)] = ""
+    mm: Manager,
+    limit: Limit = 50,
+    before: Before = None,
+    name: Annotated[str, Query(max_length=200)] = "",
+    quick: Annotated[bool, Query(description="Quick comparisons instead: evaluations of one item.")] = False,
 ) -> dict[str, Any]:
-    found, after = mm.evaluations.page(limit, before, name=name)
+    found, after = mm.evaluations.page(limit, before, name=name, quick=quick)
     return {"status": "success", "evaluations": [_summary(run) for run in found], "next": after}
 
 
@@ -240,6 +244,7 @@ def _summary(run: EvaluationRun) -> dict[str, Any]:
         "waiting": dict(run.waiting),
         "try": run.n_try,
         "simulated": run.is_simulated,
+        "quick": run.plan.quick is not None,
         "demo": run.source == "demo",
         "judged": dict(run.judged) or None,
     }

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.prompt import PromptContent
 from core.domain.generation import Parameters
 from core.formats import strict_json as json
@@ -117,6 +118,31 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quick:
+    """The part of a plan that quick comparisons alone have: their one item, and the rule that names a winner.
+
+    prompt, system: As they were asked; empty and None where texts are not kept.
+    systems: The system prompt of each contestant's own; None = it is asked with the common one.
+    digests: Of the system prompt that each is asked with, kept also where texts are not.
+    rule: Its steps: a metric, the share within which values tie, and whether the larger one wins.
+    winner: The contestant's position by the rule; None = nobody, or a tie to its end.
+    """
+
+    prompt: str
+    system: str | None = None
+    systems: tuple[str | None, ...] = ()
+    digests: tuple[str, ...] = ()
+    rule: tuple[tuple[str, float, bool], ...] = ()
+    winner: int | None = None
+
+    @property
+    def row(self) -> DatasetRow:
+        """Its item, as a dataset would hold it."""
+        row = DatasetRow(variables={"prompt": self.prompt} if self.prompt else {})
+        return replace(row, id=row.digest if self.prompt else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that a run does, fixed before it starts.
 
@@ -131,6 +157,7 @@ class Plan:
     allows_python: Whether checks may be Python of the file's author.
     first_try: The run that this one repeats after its gate failed; empty = it repeats none.
     confirms: The run whose nightly gate failed, of which this one asks again what failed.
+    quick: Of a quick comparison, which has one item of its own in place of a dataset; else None.
     """
 
     name: str
@@ -148,6 +175,7 @@ class Plan:
     allows_python: bool = False
     first_try: str = ""
     confirms: str = ""
+    quick: Quick | None = None
 
     def __post_init__(self) -> None:
         make_lists(self, "contestants", "checks")
@@ -300,6 +328,7 @@ def plan_to_json(plan: Plan) -> str:
     told["checks"] = [dict(each) for each in plan.checks]
     told["limit_usd"] = None if plan.limit_usd is None else str(plan.limit_usd)
     told["gate"] = None if plan.gate is None else gate_to_dict(plan.gate)
+    told["quick"] = None if plan.quick is None else {n: getattr(plan.quick, n) for n in Quick.__slots__}
     return json.dumps(told)
 
 
@@ -309,6 +338,8 @@ def plan_from_json(text: str) -> Plan:
     told["limit_usd"] = None if told["limit_usd"] is None else Decimal(told["limit_usd"])
     gate = told["gate"]
     told["gate"] = gate and Gate(**gate | {"require": tuple(Requirement(**each) for each in gate["require"])})
+    quick = told.get("quick")
+    told["quick"] = quick and Quick(**quick | {n: tuple(quick[n]) for n in ("systems", "digests", "rule")})
     return Plan(**told)
 
 

@@ -1,5 +1,6 @@
 """Evaluation runs."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from core.clock import to_us
 from core.domain.evaluation.run import EvaluationRun, Plan, plan_from_json, plan_to_json
 from core.formats import strict_json as json
-from core.formats.money import to_nano
+from core.formats.money import from_nano, to_nano
 from core.storage.engine.damaged import readable, whole
 from core.storage.engine.database import Database
 from core.storage.engine.paging import read_page
@@ -28,10 +29,21 @@ class RunStore:
         return whole("evaluation", rows[0], _to_run) if rows else None
 
     def page(
-        self, limit: int, before: str | None, *, name: str = "", source: str | None = None
+        self,
+        limit: int = 50,
+        before: str | None = None,
+        *,
+        name: str = "",
+        source: str | None = None,
+        quick: bool | None = False,
     ) -> tuple[list[EvaluationRun], str | None]:
-        """Newest first. name: Of this suite alone. source: Of this one alone; None = of all."""
+        """Newest first, and the `before` of the next page. name: Of this suite alone. source: Of this one; None = of all.
+
+        quick: Whether quick comparisons are given instead; None = both.
+        """
         statement = select(evaluations)
+        if quick is not None:
+            statement = statement.where(_e.is_quick == int(quick))
         if name:
             statement = statement.where(_e.name == name)
         if source is not None:
@@ -86,7 +98,8 @@ class RunStore:
 
     @staticmethod
     def delete_source(connection: Connection, source: str) -> None:
-        connection.execute(delete(evaluations).where(_e.source == source))
+        """Delete those of a source, but for quick comparisons."""
+        connection.execute(delete(evaluations).where(_e.source == source, _e.is_quick == 0))
 
     @staticmethod
     def delete(connection: Connection, run_id: str) -> None:
@@ -114,10 +127,11 @@ def spend(connection: Connection, run_id: str, *, worst: int, cost: int | None, 
 
 
 def _to_run(row: Any) -> EvaluationRun:
+    limit = None if row.limit_nano_usd is None else from_nano(row.limit_nano_usd)
     return from_row(
         EvaluationRun,
         row,
-        plan=plan_from_json(row.plan),
+        plan=replace(plan_from_json(row.plan), limit_usd=limit),
         waiting=json.loads(row.waiting),
         judged=json.loads(row.judged or "{}"),
     )

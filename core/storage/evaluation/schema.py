@@ -17,7 +17,7 @@ evaluations = table(
     text("dataset"),
     small("n_items", "n_cells"),
     small("n_try", default="1"),
-    flag("is_simulated"),
+    flag("is_simulated", "is_quick", "is_blind"),
     number("limit_nano_usd", optional=True),
     number("spent_nano_usd", "reserved_nano_usd", "n_unpriced", default="0"),
     text("waiting", default="{}"),  # JSON
@@ -26,6 +26,7 @@ evaluations = table(
     CheckConstraint("reserved_nano_usd >= 0", name="evaluation_reserved"),
 )
 Index("ix_evaluations_created", evaluations.c.created_at)
+Index("ix_evaluations_status", evaluations.c.status)
 Index("ix_evaluations_name", evaluations.c.name, evaluations.c.created_at)
 
 # Parts of a run that processes work on side by side, each a span of its items.

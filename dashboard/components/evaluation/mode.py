@@ -15,6 +15,9 @@ _KEPT = "compare_shown_in_"
 def choose(row: Any) -> str:
     """The mode; a link that names a comparison or an evaluation says it too."""
     query, state = st.query_params, st.session_state
+    if (asked := query.get("evaluation", "")).startswith("c_"):  # a quick comparison is shown as one
+        for name, value in (("comparison", asked), ("evaluation", None), ("compare_mode", None)):
+            address.put(name, value)
     if "compare_mode" not in query:
         named = next((name for name, param in _SHOWN.items() if param in query), None)
         if named is not None or state.get("compare_is_filled"):  # another page has just filled in the form

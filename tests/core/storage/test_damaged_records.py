@@ -38,8 +38,7 @@ COLUMNS = {
     "generations": ("usages",),
     "workflows": ("yaml",),
     "workflow_runs": ("spec", "inputs"),
-    "comparisons": ("rule",),
-    "candidates": ("settings",),
+    "evaluations": ("plan",),
     "experiments": ("design",),
     "experiment_variants": ("parameters",),
     "experiment_looks": ("sums",),
@@ -161,7 +160,7 @@ OTHER_KINDS = {
     "feedback updated_at rating text": ("feedback?simulated=true", "generations/{}/feedback"),
     "alerts since threshold text": ("alerts",),
     "budget_raises expires_at extra_nano_usd reason": ("budgets",),
-    "comparisons created_at prompt": ("comparisons",),
+    "evaluations created_at plan": ("comparisons", "evaluations"),
 }  # fmt: skip
 
 
