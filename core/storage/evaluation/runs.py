@@ -37,8 +37,9 @@ class RunStore:
         source: str | None = None,
         quick: bool | None = False,
     ) -> tuple[list[EvaluationRun], str | None]:
-        """Newest first, and the `before` of the next page. name: Of this suite alone. source: Of this one; None = of all.
+        """Newest first, and the `before` of the next page.
 
+        name: Of this suite alone. source: Of this one; None = of all.
         quick: Whether quick comparisons are given instead; None = both.
         """
         statement = select(evaluations)
