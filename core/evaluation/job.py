@@ -1,14 +1,16 @@
 """Evaluations as a kind of run. The engine works on shards, spans of a run's items; processes share them."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 from core import clock
 from core.background import BackgroundLoop
 from core.datasets.blocks import Rows
 from core.domain.evaluation.dataset import DatasetRow
-from core.domain.evaluation.run import Cell, CheckScore, EvaluationRun
+from core.domain.evaluation.run import Cell, CheckScore, Contestant, EvaluationRun
 from core.errors import DamagedRecord, NotFound
 from core.evaluation.answers import MAX_TRIES, Answer, answer_of
 from core.evaluation.asking import CellAsker, Shift
@@ -202,3 +204,28 @@ def _missing(counts: dict[str, int]) -> str:
     if n_errors:
         parts.append(f"{n_errors:,} failed")
     return f"{' and '.join(parts)}." if parts else ""
+
+
+def cell_rows(run: EvaluationRun, rows: Rows, spans: Sequence[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    """The cells of a new run, those of each span in a shard of their own."""
+    for at, (first, n) in enumerate(spans):
+        for item in range(first, first + n):
+            row_id = rows.get(item).id
+            for contestant in run.plan.contestants:
+                for repetition in range(run.plan.repetitions):
+                    yield {
+                        "run_id": run.id, "item": item, "contestant": contestant.position,
+                        "repetition": repetition, "row_id": row_id, "shard_id": f"{run.id}/{at}",
+                        "work": "" if contestant.is_own else _work_of(contestant, row_id, repetition),
+                    }  # fmt: skip
+
+
+def _work_of(contestant: Contestant, row_id: str, repetition: int) -> str:
+    """The same for cells whose answers may stand for each other."""
+    return hashlib.sha256(f"{contestant.identity}|{row_id}|{repetition}".encode()).hexdigest()[:32]
+
+
+def spans_of(n: int, n_parts: int) -> list[tuple[int, int]]:
+    """(first, how many) of parts that are nearly equal."""
+    bounds = [n * at // n_parts for at in range(n_parts + 1)]
+    return [(first, last - first) for first, last in pairwise(bounds)]

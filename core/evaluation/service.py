@@ -1,13 +1,11 @@
 """Evaluations for their users: started, watched, stopped, resumed, graded anew, blessed."""
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 from core import clock
@@ -38,7 +36,7 @@ from core.evaluation.answers import OWN, Answering, Functions
 from core.evaluation.asking import CellAsker, Flows
 from core.evaluation.gate import FAILED
 from core.evaluation.grading import Embedder, Grader
-from core.evaluation.job import EvaluationJob, ReadRows
+from core.evaluation.job import EvaluationJob, ReadRows, cell_rows, spans_of
 from core.evaluation.requests import CostRange, cost_range, sampled
 from core.evaluation.verdicts import VerdictService
 from core.formats.money import to_nano
@@ -353,9 +351,9 @@ class EvaluationService:
         n_shards = 1
         if self._shares and not functions and run.n_cells > CELLS_A_SHARD and self._may_share():
             n_shards = min(MOST_SHARDS, run.n_items, -(-run.n_cells // CELLS_A_SHARD))
-        spans = _spans(run.n_items, n_shards)
+        spans = spans_of(run.n_items, n_shards)
         self._writer.run(lambda connection: self._runs.insert(connection, run))
-        for rows in _blocks(self._cell_rows(run, spans), CELLS_AT_ONCE):
+        for rows in _blocks(cell_rows(run, self.job.rows(run), spans), CELLS_AT_ONCE):
             self._writer.run(partial(self._cells.insert, rows=rows))
         is_alone = n_shards == 1
         owner, start = (self._engine.token, 1) if is_alone else ("", 0)
@@ -391,19 +389,6 @@ class EvaluationService:
         except Conflict:
             return False
 
-    def _cell_rows(self, run: EvaluationRun, spans: Sequence[tuple[int, int]]) -> Iterator[dict[str, Any]]:
-        rows = self.job.rows(run)
-        for at, (first, n) in enumerate(spans):
-            for item in range(first, first + n):
-                row_id = rows.get(item).id
-                for contestant in run.plan.contestants:
-                    for repetition in range(run.plan.repetitions):
-                        yield {
-                            "run_id": run.id, "item": item, "contestant": contestant.position,
-                            "repetition": repetition, "row_id": row_id, "shard_id": f"{run.id}/{at}",
-                            "work": "" if contestant.is_own else work_of(contestant, row_id, repetition),
-                        }  # fmt: skip
-
     def _red_before(self, plan: Plan) -> EvaluationRun | None:
         """The last run of the suite, if it was the same and its gate failed: then this one is another try."""
         before, _ = self._runs.page(1, None, name=plan.name)
@@ -430,11 +415,6 @@ def _is_same(one: Plan, other: Plan) -> bool:
     ]
 
 
-def work_of(contestant: Contestant, row_id: str, repetition: int) -> str:
-    """The same for cells whose answers may stand for each other."""
-    return hashlib.sha256(f"{contestant.identity}|{row_id}|{repetition}".encode()).hexdigest()[:32]
-
-
 def _check_checks(plan: Plan, columns: Iterable[str]) -> None:
     """Raises: InvalidRequest: a check is none, or uses what no row has, before anything is paid."""
     own = [check for check in plan.checks if str(check.get("value", "")).startswith(OWN)]
@@ -442,12 +422,6 @@ def _check_checks(plan: Plan, columns: Iterable[str]) -> None:
     test, columns = {"assert": checks, "threshold": plan.threshold}, {*columns, "expected"}
     if problems := validate(test, columns, allow_python=plan.allows_python):
         raise InvalidRequest(f"The checks cannot be made: {'; '.join(problems[:5])}")
-
-
-def _spans(n: int, n_parts: int) -> list[tuple[int, int]]:
-    """(first, how many) of parts that are nearly equal."""
-    bounds = [n * at // n_parts for at in range(n_parts + 1)]
-    return [(first, last - first) for first, last in pairwise(bounds)]
 
 
 def _blocks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
