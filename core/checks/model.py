@@ -120,8 +120,9 @@ class _Absent:
 ABSENT = _Absent()
 
 
-def yes_no(passed: bool, reason: str) -> Outcome:
-    return Outcome(passed, float(passed), reason)
+def yes_no(passed: bool, reason: str, if_passed: str = "") -> Outcome:
+    """A finding with what was seen, as it is told under `not-` too. if_passed: Where that is told in other words."""
+    return Outcome(passed, float(passed), if_passed if passed and if_passed else reason)
 
 
 def graded(score: float, threshold: float, name: str) -> Outcome:

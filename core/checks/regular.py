@@ -9,6 +9,7 @@ import regex
 from core.checks import javascript as js
 
 TIME_LIMIT_S = 0.25  # of the processor
+MAX_CHARACTERS, MAX_SIZE = 20_000, 1_000_000  # of a pattern; of its parts once least repetitions are written out
 _LINE_ENDS = "\\n\\r\\u2028\\u2029"
 _CLASSES = {
     "d": "0-9",
@@ -25,7 +26,7 @@ class PatternError(ValueError):
 
 
 class PatternTooSlow(ValueError):
-    """A pattern that tries too many ways on this text."""
+    """A pattern that tries too many ways on this text, or that is too large to be made."""
 
 
 def search(pattern: str, text: str, *, is_unicode: bool = False) -> bool:
@@ -47,7 +48,9 @@ def search(pattern: str, text: str, *, is_unicode: bool = False) -> bool:
 
 @lru_cache(maxsize=500)
 def compiled(pattern: str, *, is_unicode: bool = False) -> "regex.Pattern[str]":
-    """Raises: PatternError"""
+    """Raises: PatternError, PatternTooSlow"""
+    if len(pattern) > MAX_CHARACTERS:
+        raise PatternTooSlow(f"the pattern has more than {MAX_CHARACTERS:,} characters")
     translated = _Translation(pattern if is_unicode else js.units(pattern), is_unicode=is_unicode).result()
     try:
         return regex.compile(translated, regex.V1 | regex.ASCII)
@@ -60,7 +63,7 @@ class _Translation:
 
     def __init__(self, pattern: str, *, is_unicode: bool) -> None:
         self._is_unicode = is_unicode
-        self._text, self._at, self._depth = pattern, 0, 0
+        self._text, self._at, self._depth, self._size = pattern, 0, 0, 0
         bare = re.sub(r"\\[\s\S]|\[(?:\\[\s\S]|[^\]\\])*\]", "", pattern)
         self._n_groups = len(re.findall(r"\((?!\?)|\(\?<(?![=!])", bare))
         self._names: list[str] = re.findall(r"\(\?<([^=!>][^>]*)>", bare)
@@ -92,7 +95,8 @@ class _Translation:
             return "\\A"
         if self._take("$"):
             return "\\Z"
-        start = self._at
+        start, size = self._at, self._size
+        self._size += 1
         atom, may_repeat = self._atom()
         if quantifier := _QUANTIFIER.match(self._text, self._at):
             if not may_repeat:
@@ -105,6 +109,9 @@ class _Translation:
             repeat = quantifier[0]
             if least is not None:  # what is more than a text can have is without an end
                 least = str(min(int(least), 10**6))
+                self._size = size + (self._size - size) * max(1, int(least))
+                if self._size > MAX_SIZE:
+                    raise PatternTooSlow(f"the pattern {self._text[:80]!r} repeats itself too often to be made")
                 repeat = f"{{{least}}}" if not comma else f"{{{least},{min(int(most), 10**6) if most else ''}}}"
             return f"(?:{atom}){repeat}{'?' if self._take('?') else ''}"
         return atom
@@ -167,7 +174,7 @@ class _Translation:
             number = self._number_of(name[1])
             return f"(?:(?({number})\\{number}|))", True
         if (named := self._named_class()) is not None:
-            return named, True
+            return _of_unicode(named), True
         return _member(self._character()), True
 
     def _named_class(self) -> str | None:
@@ -239,7 +246,7 @@ class _Translation:
                 parts.append(_member(first))
         if not parts:
             return "[\\s\\S]" if is_negated else "(?!)"
-        return f"[{'^' if is_negated else ''}{''.join(parts)}]"
+        return _of_unicode(f"[{'^' if is_negated else ''}{''.join(parts)}]")
 
     def _member(self) -> str:
         """A character of a class, or the text of a class in it."""
@@ -258,6 +265,11 @@ class _Translation:
             return "-"
         named = self._named_class()
         return self._character(in_class=True) if named is None else named
+
+
+def _of_unicode(part: str) -> str:
+    """A class in which letters of all scripts are letters, where it names a property of characters."""
+    return f"(?u:{part})" if "\\p{" in part or "\\P{" in part else part
 
 
 def _member(part: str) -> str:

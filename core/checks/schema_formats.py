@@ -77,7 +77,7 @@ def _is_ipv6(text: str) -> bool:
 def _is_pattern(text: str) -> bool:
     try:
         regular.compiled(text)
-    except regular.PatternError:
+    except (regular.PatternError, regular.PatternTooSlow):
         return False
     return re.search(r"[^\\]\\Z", text) is None
 

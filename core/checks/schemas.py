@@ -51,7 +51,7 @@ def validator(schema_text: str, is_strict: bool) -> Any:
     schema = js.parse_json(schema_text)
     if not isinstance(schema, dict | bool):
         raise CheckError("a schema is an object or a boolean")
-    kind = _Strict if is_strict else validators.validator_for(schema)
+    kind = _Strict if is_strict else validators.extend(validators.validator_for(schema), _BY_PATTERN)
     if is_strict:
         _check_strictly(schema, "the schema", schema, set())
     try:
@@ -133,7 +133,7 @@ def _pattern_problem(patterns: Any) -> str:
     for pattern in patterns:
         try:
             regular.compiled(str(pattern), is_unicode=True)
-        except regular.PatternError as error:
+        except (regular.PatternError, regular.PatternTooSlow) as error:
             return f"the pattern {pattern!r} is wrong: {error}"
     return ""
 
@@ -177,9 +177,12 @@ def _type(checker: Any, types: Any, value: Any, schema: dict[str, Any]) -> Itera
 
 def _found(pattern: str, text: str) -> bool:
     try:
-        return regular.search(pattern, text, is_unicode=True)
-    except regular.PatternTooSlow as error:
-        raise CheckError(str(error)) from None
+        try:
+            return regular.search(pattern, text, is_unicode=True)
+        except regular.PatternError:  # Ajv's check refused it before; others take what JavaScript took without a flag
+            return regular.search(pattern, text)
+    except (regular.PatternError, regular.PatternTooSlow) as error:
+        raise CheckError(f"the pattern {pattern[:80]!r}: {error}") from None
 
 
 def _format(_checker: Any, name: str, value: Any, _: Any) -> Iterator[ValidationError]:
@@ -187,16 +190,12 @@ def _format(_checker: Any, name: str, value: Any, _: Any) -> Iterator[Validation
         yield ValidationError(f"{value!r} is no {name}")
 
 
+_BY_PATTERN: Any = {
+    "pattern": _pattern, "patternProperties": _pattern_properties, "additionalProperties": _additional,
+}  # fmt: skip
 _Strict: Any = validators.create(
     Draft7Validator.META_SCHEMA,
-    {
-        **Draft7Validator.VALIDATORS,
-        "pattern": _pattern,
-        "patternProperties": _pattern_properties,
-        "additionalProperties": _additional,
-        "type": _type,
-        "format": _format,
-    },
+    {**Draft7Validator.VALIDATORS, **_BY_PATTERN, "type": _type, "format": _format},
     type_checker=Draft7Validator.TYPE_CHECKER,
     applicable_validators=lambda schema: schema.items(),  # what stands beside a $ref counts too
 )

@@ -98,6 +98,8 @@ def _wrong_value(check: Mapping[str, Any], kind: str) -> str:
     if kind == "regex" and isinstance(check.get("value"), str):
         try:
             regular.compiled(filled(check["value"], {}, is_deep=False))
+        except regular.PatternTooSlow as error:
+            return str(error)
         except (regular.PatternError, CheckError) as error:
             return f"no regular expression of JavaScript: {error}"
     reply = (

@@ -39,7 +39,8 @@ def finish_reason(given: Given) -> Outcome:
     found = given.facts.finish_reason
     if not found:
         return yes_no(False, "the answer has no finish reason")
-    return yes_no(given.value.lower() == found.lower(), f"the finish reason is {found}, not {given.value}")
+    told = f"the finish reason is {found}"
+    return yes_no(given.value.lower() == found.lower(), f"{told}, not {given.value}", told)
 
 
 def tool_called(given: Given) -> Outcome:
@@ -61,7 +62,8 @@ def tool_called(given: Given) -> Outcome:
         return yes_no(True, f"{value['name']} was called")
     is_exact, expected = value.get("mode") == "exact", value["arguments"]
     found = any(js.is_same(each, expected) if is_exact else _holds(each, expected) for each in named)
-    return yes_no(found, f"{value['name']} was called with {shown('; '.join(map(js.json_text, named)))}")
+    told = f"{value['name']} was called with {shown('; '.join(map(js.json_text, named)))}"
+    return yes_no(found, f"{told}, not with {shown(js.json_text(expected))}", told)
 
 
 def _holds(found: Any, expected: Any) -> bool:

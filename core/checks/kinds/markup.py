@@ -33,7 +33,7 @@ def is_xml(given: Given) -> Outcome:
     except CheckError as error:
         return yes_no(False, str(error))
     missing = [path for path in elements if not _has(_tree(given.text), path.split("."))]
-    return yes_no(not missing, f"the answer lacks the elements {', '.join(missing)}")
+    return yes_no(not missing, f"the answer lacks the elements {', '.join(missing)}", f"the answer is {_xml(elements)}")
 
 
 def contains_xml(given: Given) -> Outcome:
@@ -44,7 +44,11 @@ def contains_xml(given: Given) -> Outcome:
     if len(roots) > 1:
         trees.append(_tree("".join(given.text[start:end] for start, end in roots)))
     found = any(all(_has(tree, path.split(".")) for path in elements) for tree in trees)
-    return yes_no(found, f"the answer holds no XML{' with ' + ', '.join(elements) if elements else ''}")
+    return yes_no(found, f"the answer holds no {_xml(elements)}", f"the answer holds {_xml(elements)}")
+
+
+def _xml(elements: list[str]) -> str:
+    return f"XML with {', '.join(elements)}" if elements else "XML"
 
 
 def _elements(value: Any) -> list[str]:
@@ -150,7 +154,7 @@ _INDICATORS = (
 def contains_html(given: Given) -> Outcome:
     """Two signs of HTML are enough: tags, entities, a comment, an attribute; a well-known element alone counts two."""
     n = sum(weight for pattern, weight in _INDICATORS if pattern.search(given.text))
-    return yes_no(n >= 2, "the answer holds no HTML")
+    return yes_no(n >= 2, "the answer holds no HTML", "the answer holds HTML")
 
 
 def is_html(given: Given) -> Outcome:
@@ -163,7 +167,7 @@ def is_html(given: Given) -> Outcome:
     page.close()
     if page.has_text_outside and not re.search(r"<body(?=[\s>/])", text.lower()):
         return yes_no(False, "the answer has text outside of its elements")
-    return yes_no(page.has_element, "the answer has no element of HTML")
+    return yes_no(page.has_element, "the answer has no element of HTML", "the answer is HTML")
 
 
 class _Page(HTMLParser):

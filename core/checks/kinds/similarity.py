@@ -18,7 +18,7 @@ def levenshtein(given: Given) -> Outcome:
     """At most `threshold` (5) changes of a character turn the answer into the value."""
     distance = Levenshtein.distance(js.units(given.text), js.units(_text(given)))
     threshold = given.threshold(5)
-    return yes_no(distance <= threshold, f"{distance} characters differ, the threshold is {threshold:g}")
+    return yes_no(distance <= threshold, f"the distance is {distance}, the threshold {threshold:g}")
 
 
 def bleu(given: Given) -> Outcome:

@@ -73,10 +73,17 @@ def json_path(given: Given) -> Outcome:
         return yes_no(False, f"the answer is no JSON: {shown(given.text)!r}")
     found = at_path(value, path)
     if op == "exists":
-        return yes_no(found is not ABSENT, f"the answer has no {path}")
+        return yes_no(found is not ABSENT, f"the answer has no {path}", f"the answer has {path}")
     if found is ABSENT:
         return yes_no(False, f"the answer has no {path}")
-    return yes_no(OPERATORS[op](found, expected), f"{path} is {shown(js.json_text(found))}, not {op} {shown(expected)}")
+    told = f"{path} is {shown(js.json_text(found))}"
+    return yes_no(OPERATORS[op](found, expected), f"{told}, not {_OP_WORDS[op]} {shown(expected)}", told)
+
+
+_OP_WORDS = {
+    "equals": "equal to", "contains": "containing", "regex": "matching", "in": "one of",
+    ">": "above", ">=": "at least", "<": "below", "<=": "at most",
+}  # fmt: skip
 
 
 def _condition(value: Any) -> tuple[str, str, Any]:

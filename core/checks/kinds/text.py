@@ -18,9 +18,11 @@ def equals(given: Given) -> Outcome:
             is_same = js.is_same(js.parse_json(given.text), value)
         except ValueError:
             return yes_no(False, f"the answer is no JSON: {shown(given.text)!r}")
-        return yes_no(is_same, f"the answer is {shown(given.text)}, expected {shown(js.json_text(value))}")
+        told = shown(js.json_text(value))
+        return yes_no(is_same, f"the answer is {shown(given.text)}, not {told}", f"the answer is {told}")
     expected = "undefined" if value is ABSENT else js.text_of(value)
-    return yes_no(expected == given.text, f"the answer is {shown(given.text)!r}, expected {shown(expected)!r}")
+    told = repr(shown(expected))
+    return yes_no(expected == given.text, f"the answer is {shown(given.text)!r}, not {told}", f"the answer is {told}")
 
 
 def contains(given: Given) -> Outcome:
@@ -28,18 +30,22 @@ def contains(given: Given) -> Outcome:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "" or value != value:
         raise CheckError(f"{given.kind} needs a text or a number, has {shown(value)}")
     text, part = (js.units(_cased(given, each)) for each in (given.text, js.text_of(value)))
-    return yes_no(part in text, f"the answer does not contain {shown(js.text_of(value))!r}: {shown(given.text)!r}")
+    told, seen = repr(shown(js.text_of(value))), repr(shown(given.text))
+    return yes_no(part in text, f"the answer does not contain {told}: {seen}", f"the answer contains {told}: {seen}")
 
 
 def contains_any(given: Given) -> Outcome:
     parts = _parts(given)
-    found = any(_cased(given, part) in _cased(given, given.text) for part in parts)
-    return yes_no(found, f"the answer contains none of {shown(', '.join(parts))}")
+    found = [part for part in parts if _cased(given, part) in _cased(given, given.text)]
+    told = f"the answer contains none of {shown(', '.join(parts))}" if parts else "no text is named that would do"
+    return yes_no(bool(found), told, f"the answer contains {shown(', '.join(found))}")
 
 
 def contains_all(given: Given) -> Outcome:
-    missing = [part for part in _parts(given) if _cased(given, part) not in _cased(given, given.text)]
-    return yes_no(not missing, f"the answer lacks {shown(', '.join(missing))}")
+    parts = _parts(given)
+    missing = [part for part in parts if _cased(given, part) not in _cased(given, given.text)]
+    told = f"the answer contains all of {shown(', '.join(parts))}" if parts else "no text is asked for"
+    return yes_no(not missing, f"the answer lacks {shown(', '.join(missing))}", told)
 
 
 def _cased(given: Given, text: str) -> str:
@@ -89,7 +95,8 @@ def starts_with(given: Given) -> Outcome:
     prefix = _text(given)
     return yes_no(
         js.units(given.text).startswith(js.units(prefix)),
-        f"the answer starts with {shown(given.text, 80)!r}, not {prefix!r}",
+        f"the answer starts with {shown(given.text, 80)!r}, not {shown(prefix)!r}",
+        f"the answer starts with {shown(prefix)!r}",
     )
 
 
@@ -99,10 +106,11 @@ def matches(given: Given) -> Outcome:
     try:
         found = regular.search(pattern, given.text)
     except regular.PatternError as error:
-        return Outcome(False, 0.0, f"{pattern!r} is no regular expression of JavaScript: {error}", is_kept=True)
+        return Outcome(False, 0.0, f"{shown(pattern)!r} is no regular expression of JavaScript: {error}", is_kept=True)
     except regular.PatternTooSlow as error:
         raise CheckError(str(error)) from None
-    return yes_no(found, f"nothing in the answer matches {pattern!r}")
+    told = shown(pattern)
+    return yes_no(found, f"nothing in the answer matches {told}", f"the answer matches {told}")
 
 
 def _text(given: Given) -> str:
@@ -121,9 +129,19 @@ def word_count(given: Given) -> Outcome:
         if least is not None and most is not None and least > most:
             raise CheckError(f"word-count: min {least:g} is above max {most:g}")
         low, high = (-math.inf if least is None else least), (math.inf if most is None else most)
-        return yes_no(low <= n <= high, f"{n} words, expected {low:g} to {high:g}")
+        return yes_no(low <= n <= high, _words(n, _range(least, most)))
     expected = _count(value)
-    return yes_no(n == expected, f"{n} words, expected {expected:g}")
+    return yes_no(n == expected, _words(n, f"{expected:g}"))
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return f"at most {most:g}" if least is None else f"at least {least:g}"
+    return f"{least:g} to {most:g}"
+
+
+def _words(n: int, wanted: str) -> str:
+    return f"the answer has {n} word{'' if n == 1 else 's'}; the check names {wanted}"
 
 
 def _count(value: Any) -> float:
@@ -139,4 +157,4 @@ def is_refusal(given: Given) -> Outcome:
         return Outcome(not given.is_inverse, 0.0, "an empty answer is taken for a refusal", is_kept=True)
     text = re.sub("['′’]", "'", js.trim(given.output.lower()))
     found = text.startswith(REFUSAL_STARTS) or REFUSAL_PARTS.search(text) is not None
-    return yes_no(found, "the answer has no words of a refusal")
+    return yes_no(found, "the answer has no words of a refusal", "the answer has words of a refusal")

@@ -70,6 +70,57 @@ def test_a_pattern_that_tries_too_many_ways_is_answered_or_ends_as_an_error_of_t
         assert "tries too many ways" in found.reason
 
 
+@pytest.mark.parametrize("kind", ["is-json", "json-schema", "contains-json"])
+def test_a_pattern_of_a_schema_ends_in_time_too(kind: str):
+    found = one(kind, f'{{"{"a" * 80}b": 1}}', {"type": "object", "patternProperties": {"(a|aa)+$": {}}})
+    assert (found.is_error, "tries too many ways" in found.reason) == (True, True)
+
+
+@pytest.mark.parametrize("pattern", ["((a{1000}){1000}){1000}", "(?:ab{500}){10000}", "a" * 20_001])
+def test_a_pattern_that_is_too_large_to_be_made_is_named_before_the_run(pattern: str):
+    check = {"type": "regex", "value": pattern}
+    assert "pattern" in validate({"assert": [check]})[0]
+    assert one("not-regex", "a", pattern).is_error
+    assert one("json-schema", '"a"', {"pattern": pattern}).is_error
+
+
+def test_a_letter_of_any_script_is_one():
+    schema = {"type": "string", "pattern": r"^[\p{L} ]+\p{Lu}$"}
+    assert one("is-json", '"Zürich Ä"', schema).passed
+    assert not one("is-json", '"Zürich 4"', schema).passed
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "passes", "fails"),
+    [
+        ("equals", "a", ("a", "the answer is 'a'"), ("b", "the answer is 'b', not 'a'")),
+        ("regex", r"\d", ("a1", r"the answer matches \d"), ("a", r"nothing in the answer matches \d")),
+        ("contains-any", ["a", "b"], ("ac", "the answer contains a"), ("c", "the answer contains none of a, b")),
+        (
+            "word-count",
+            {"max": 1},
+            ("a", "the answer has 1 word; the check names at most 1"),
+            ("a b", "the answer has 2"),
+        ),
+        ("is-xml", "a.b", ("<a><b/></a>", "the answer is XML with a.b"), ("<a/>", "the answer lacks the elements a.b")),
+        (
+            "json-path",
+            {"path": "$.n", "op": ">", "value": 1},
+            ('{"n": 2}', "$.n is 2"),
+            ('{"n": 1}', "$.n is 1, not above"),
+        ),
+    ],
+)
+def test_a_reason_is_true_where_a_check_passes_and_where_it_fails(
+    kind: str, value: Any, passes: tuple[str, str], fails: tuple[str, str]
+):
+    for state, (answer, words) in (("pass", passes), ("fail", fails)):
+        found = one(kind, answer, value)
+        assert (found.state, found.components[0].reason[: len(words)]) == (state, words)
+        inverse = one(f"not-{kind}", answer, value)
+        assert (inverse.state != state, inverse.components[0].reason) == (True, found.components[0].reason)
+
+
 def test_a_field_of_json_is_compared_also_inside_a_fence():
     answer = 'Here it is:\n```json\n{"city": "Paris", "n": [1, {"deep key": 2.5}], "ok": true}\n```\nBye.'
 
