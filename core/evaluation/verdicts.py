@@ -12,6 +12,7 @@ from core.domain.budget import LEAST_CAP
 from core.domain.evaluation.run import (
     MEASURED,
     OVERALL,
+    RUN_IDS,
     Cell,
     Contestant,
     EvaluationRun,
@@ -294,8 +295,8 @@ class VerdictService:
         Raises:
             NotFound; InvalidRequest: no name; Conflict: the run is not over, or has cells without an answer.
         """
-        if not name or len(name) > 100 or name != name.strip() or name.startswith("ev_"):
-            raise InvalidRequest("A baseline's name has 1 to 100 characters and does not begin with ev_.")
+        if not name or len(name) > 100 or name != name.strip() or name.startswith(RUN_IDS):
+            raise InvalidRequest("A baseline's name has 1 to 100 characters and does not begin with ev_ or c_.")
         run = self._service.get(run_id)
         n_missing = sum(t.outcomes.get("not_run", 0) for t in self._cells.tallies(run_id))
         if run.is_running or n_missing:
@@ -319,7 +320,7 @@ class VerdictService:
     def _opponent(self, ref: str) -> tuple[EvaluationRun, datetime | None]:
         """A baseline's run and when it was blessed, or a run by its id."""
         baseline = self._baselines.get(ref)
-        if baseline is None and not ref.startswith("ev_"):
+        if baseline is None and not ref.startswith(RUN_IDS):
             raise NotFound(
                 f"There is no baseline {ref[:60]!r} yet: bless a run as it, with `aimm eval bless RUN --as {ref[:60]}`."
             )

@@ -13,7 +13,7 @@ from api.progress import PING_S, may_see
 from api.rest.dependencies import Before, Caller, Limit, Manager, StrictRoute
 from api.rest.library import schemas
 from core import InvalidRequest, Key, ModelManager, NotFound, Origin
-from core.domain.evaluation.run import OUTCOMES, EvaluationRun, Outcome, Tally
+from core.domain.evaluation.run import OUTCOMES, RUN_IDS, EvaluationRun, Outcome, Tally
 from core.evaluation.file import plan_of, read
 from core.evaluation.gate import GateResult, to_dict
 from core.evaluation.report import as_json, as_junit, as_markdown, cell_to_dict, verdict_to_dict
@@ -198,7 +198,7 @@ def _seen(run_id: str, mm: ModelManager, key: Key | None) -> EvaluationRun:
 
 def _check_opponent(against: str, mm: ModelManager, key: Key | None) -> None:
     """Raises: NotFound: it is a run that this key may not see. Baselines are everybody's."""
-    if against.startswith("ev_"):
+    if against.startswith(RUN_IDS):
         _seen(against, mm, key)
 
 

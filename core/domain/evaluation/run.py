@@ -24,6 +24,7 @@ Grading = Literal["", "pass", "fail", "unchecked", "error"]  # empty = the check
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "unchecked", "error", "not_run")
 MAX_CONTESTANTS, MAX_REPETITIONS, MAX_CELLS = 26, 100, 2_000_000
 DEFAULT_WIDTH, MAX_WIDTH = 16, 256
+RUN_IDS: Final = ("ev_", "c_")  # how the ids of runs begin: of evaluations, and of quick ones
 OVERALL: Final = "pass"  # the metric of whether a cell passes as a whole
 MEASURED: Final = ("cost", "latency")  # metrics that no check gives
 

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from core import AimmError, clock
-from core.domain.evaluation.run import EvaluationRun
+from core.domain.evaluation.run import RUN_IDS, EvaluationRun
 from core.evaluation.verdict import sentence
 from dashboard import failure, formatting
 from dashboard.components import inputs
@@ -163,7 +163,7 @@ def _verdict(of: Seen, view: View) -> None:
         return
     if not found:
         if view.against:
-            name = "that run" if view.against.startswith("ev_") else view.against
+            name = "that run" if view.against.startswith(RUN_IDS) else view.against
             st.caption(formatting.plain(f"{name} has no contestant that one of this evaluation could be held against."))
         return
     with st.container(border=True, key="eval_verdict"):

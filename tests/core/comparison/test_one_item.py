@@ -27,6 +27,7 @@ def test_a_comparison_is_an_evaluation_of_one_item(mm: ModelManager):
     assert [(r.system, r.messages[0].text) for r in asked] == [("Answer in {{braces}}.", "[[fail:block]] Why?"), (None, "[[fail:block]] Why?")]  # fmt: skip
     assert mm.evaluations.page()[0] == [] and [each.id for each in mm.evaluations.page(quick=True)[0]] == [one]
     assert mm.evaluations.resume(one) == 0
+    assert mm.evaluations.verdicts.find(one).id == one
 
 
 def test_the_answers_of_a_comparison_can_be_checked_afterwards(mm: ModelManager):
