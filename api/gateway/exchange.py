@@ -109,6 +109,8 @@ class Exchange:
 
     async def begin(self, status: int, content_type: bytes, headers: Mapping[str, str]) -> None:
         lines = [(b"content-type", content_type)]
+        if content_type.startswith(b"text/event-stream"):
+            lines.append((b"x-accel-buffering", b"no"))  # nginx as it comes would keep chunks back
         request_id = headers.get(REQUEST_ID, "")
         if not request_id:  # there is no call whose id it could be
             request_id = f"r_{secrets.token_hex(10)}"
