@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from core import ModelManager
 from core.calls.origin import Origin
 from core.cli.parts import command, group
 from core.datasets.reading import UNCHECKED
-from core.domain.evaluation.dataset import can_fail
+from core.domain.evaluation.dataset import DatasetRow, can_fail
 from core.domain.evaluation.run import EvaluationRun, Plan
 from core.errors import AimmError, AuthenticationError, InvalidRequest, NotFound
 from core.evaluation.file import EvaluationFile, plan_of, read_file
@@ -258,23 +259,41 @@ def _diff(mm: ModelManager, args: argparse.Namespace) -> None:
         verdict = mm.evaluations.verdicts.verdict(after.id, contestant.position, against=before.id, metric=args.metric)
         print(sentence(verdict))
         _print_items(mm, after, verdict)
+        for what, run, ids in (
+            ("only before", before, verdict.only_baseline),
+            ("only after", after, verdict.only_candidate),
+            ("no value", after, verdict.unpaired),
+        ):
+            _print_lone(mm, what, run, ids)
 
 
 def _print_items(mm: ModelManager, run: EvaluationRun, verdict: Verdict) -> None:
     changed = [pair for pair in verdict.items if pair.change != "same"]
     rows = mm.evaluations.rows(run, [pair.item for pair in changed[:MOST_SHOWN]])
     for pair in changed[:MOST_SHOWN]:
-        words = " ".join(str(value) for value in rows[pair.item].variables.values()).replace("\n", " ")[:80]
-        print(f"  {pair.change:7} item {pair.item + 1:<5} {pair.baseline:.2f} → {pair.candidate:.2f}  {words}")
-    if len(changed) > MOST_SHOWN:
-        print(f"  … and {len(changed) - MOST_SHOWN:,} more")
-    for what, ids in (
-        ("only before", verdict.only_baseline),
-        ("only after", verdict.only_candidate),
-        ("one side has no value", verdict.unpaired),
-    ):
-        if ids:
-            print(f"  {what}: {', '.join(ids[:MOST_SHOWN])}{' …' if len(ids) > MOST_SHOWN else ''}")
+        moved = f"{pair.baseline:.2f} → {pair.candidate:.2f}"
+        print(f"  {pair.change:7} item {pair.item + 1:<5} {moved}  {_words_of(rows[pair.item])}")
+    _print_more(len(changed))
+
+
+def _print_lone(mm: ModelManager, what: str, run: EvaluationRun, ids: Sequence[str]) -> None:
+    """The items that a comparison leaves out, as they stand in one of its runs."""
+    at = {cell.row_id: cell.item for cell in mm.evaluations.cells(run.id, contestant=0)} if ids else {}
+    items = sorted(at[each] for each in ids)[:MOST_SHOWN]
+    for item, row in mm.evaluations.rows(run, items).items():
+        print(f"  {what:11} item {item + 1:<5} {_words_of(row)}")
+    _print_more(len(ids))
+
+
+def _print_more(n: int) -> None:
+    if n > MOST_SHOWN:
+        print(f"  … and {n - MOST_SHOWN:,} more")
+
+
+def _words_of(row: DatasetRow) -> str:
+    """A row in a few words: what it asks."""
+    asked = [*row.variables.values(), *(turn.get("content", "") for turn in row.messages[-1:])]
+    return " ".join(map(str, asked)).replace("\n", " ")[:80] or row.description
 
 
 def _bless(mm: ModelManager, args: argparse.Namespace) -> None:

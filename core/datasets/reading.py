@@ -139,7 +139,7 @@ def _layout(data: Data, shape: Shape, mapping: Mapping[str, str] | None) -> Layo
 
 
 def _layout_of_table(data: Data, shape: Shape, mapping: Mapping[str, str] | None) -> Layout:
-    header = next((each for each in records(data, shape) if each.values is None or any(each.values)), None)
+    header = next((each for each in records(data, shape) if each.values is None or "".join(each.values).strip()), None)
     if header is None:
         raise InvalidRequest("The file is empty.")
     if header.values is None:
@@ -168,7 +168,7 @@ def _rows(data: Data, shape: Shape, layout: Layout, notes: _Notes) -> Iterator[t
     is_table = layout.kind == "table"
     is_header = is_table
     for record in records(data, shape):
-        if is_table and record.values is not None and not any(record.values):
+        if is_table and record.values is not None and not "".join(record.values).strip():
             notes.blank += [] if is_header else [record.line]
             continue
         if is_header:
@@ -237,7 +237,8 @@ def _warnings_of_table(shape: Shape, layout: Layout, notes: _Notes) -> Iterator[
 
 
 def _lines(found: list[int]) -> str:
-    return f"{len(found):,} row{'s have' if len(found) > 1 else ' has'} ({_numbers(found)})"
+    noun, verb = ("rows", "have") if len(found) > 1 else ("row", "has")
+    return f"{len(found):,} {noun} ({_numbers(found)}) {verb}"
 
 
 def _numbers(found: list[int]) -> str:

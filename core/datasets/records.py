@@ -84,7 +84,9 @@ def _separator(head: str, is_all: bool) -> str:
     for sign in SEPARATORS:
         if not _has_header(head, sign):
             continue
-        widths = [len(cells) for cells in csv.reader(io.StringIO(head, newline=""), delimiter=sign) if any(cells)]
+        widths = [
+            len(cells) for cells in csv.reader(io.StringIO(head, newline=""), delimiter=sign) if "".join(cells).strip()
+        ]
         widths = widths if is_all or len(widths) < 2 else widths[:-1]
         if widths and widths[0] > 1:
             score = (sum(width == widths[0] for width in widths) / len(widths), widths[0])
@@ -96,7 +98,10 @@ def _has_header(head: str, separator: str) -> bool:
     """True where the first row can be read so: else what stands in quotes is taken for signs between cells."""
     csv.field_size_limit(MAX_CELL)
     try:
-        return any(any(cells) for cells in csv.reader(io.StringIO(head, newline=""), delimiter=separator, strict=True))
+        return any(
+            "".join(cells).strip()
+            for cells in csv.reader(io.StringIO(head, newline=""), delimiter=separator, strict=True)
+        )
     except csv.Error:
         return False
 
@@ -147,9 +152,10 @@ def _objects_by_line(data: Data, shape: Shape) -> Iterator[Record]:
         if not text.strip():
             continue
         try:
-            value = json.loads(text)
+            value = json.loads(text, has_keys_once=True)
         except json.JSONDecodeError as error:
-            yield Record(line, None, f"this is not JSON: {error.msg}, column {error.colno}")
+            place = f"this is not JSON: {error.msg}, column {error.colno}" if error.doc else error.msg
+            yield Record(line, None, place)
             continue
         yield _object(line, value)
 
@@ -167,8 +173,10 @@ def _by_newline(parts: Iterator[str]) -> Iterator[str]:
 
 
 def _object(line: int, value: Any) -> Record:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:
         return Record(line, dict(value))
+    if value == {}:
+        return Record(line, None, "the object is empty")
     return Record(line, None, "an object is expected here, such as {...}")
 
 
@@ -176,9 +184,10 @@ def _items(data: Data, shape: Shape) -> Iterator[Record]:
     text = whole(data, shape.encoding, MAX_JSON if shape.format == "json" else yaml_text.MAX_CHARACTERS)
     if shape.format == "json":
         try:
-            found = json.loads(text)
+            found = json.loads(text, has_keys_once=True)
         except json.JSONDecodeError as error:
-            raise InvalidRequest(f"line {error.lineno}: this is not JSON: {error.msg}.") from None
+            place = f"line {error.lineno}: this is not JSON" if error.doc else "The JSON cannot be read"
+            raise InvalidRequest(f"{place}: {error.msg}.") from None
     else:
         found = yaml_text.read(text)
     if isinstance(found, Mapping):

@@ -25,15 +25,28 @@ def _float(text: str) -> float:
     return value
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
+        raise ValueError(f"the key {twice[:60]!r} is there twice")
+    return found
+
+
 _decode = json.JSONDecoder(parse_constant=_constant, parse_float=_float).decode
+_decode_once = json.JSONDecoder(parse_constant=_constant, parse_float=_float, object_pairs_hook=_each_once).decode
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None) -> Any:
-    """The value of a JSON text. Raises: JSONDecodeError, a ValueError, whatever is wrong with it."""
-    decode = (
-        _decode if parse_float is None else json.JSONDecoder(parse_constant=_constant, parse_float=parse_float).decode
-    )
+def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None, has_keys_once: bool = False) -> Any:
+    """The value of a JSON text. has_keys_once: Refuse an object that has a key twice, else the last one counts.
+
+    Raises:
+        JSONDecodeError: A ValueError, whatever is wrong with it; without its text where the place is not known.
+    """
+    decode = _decode_once if has_keys_once else _decode
+    if parse_float is not None:
+        decode = json.JSONDecoder(parse_constant=_constant, parse_float=parse_float).decode
     try:
         value = decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except JSONDecodeError:

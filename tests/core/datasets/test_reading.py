@@ -51,7 +51,7 @@ TWO = [{"q": "a", "b": "1"}, {"q": "c", "b": "2"}]
         pytest.param("q;b\na;1\nc;2\n".encode("utf-16-be"), TWO, id="UTF-16 without a mark"),
         pytest.param(b"q,b\ra,1\rc,2", TWO, id="old line ends"),
         pytest.param(b"q,b,,\na,1,,\nc,2\n", TWO, id="separators at the end"),
-        pytest.param(b"\n\nq,b\na,1\n,\n\nc,2\n", TWO, id="blank rows"),
+        pytest.param(b" ,\n\nq,b\na,1\n,\n\n , \t\nc,2\n", TWO, id="blank rows"),
         pytest.param(b'q,b\n"a\n""x"", y",1\n', [{"q": 'a\n"x", y', "b": "1"}], id="quoted newlines"),
         pytest.param(
             b"q;b\nlong, with, commas;1\n", [{"q": "long, with, commas", "b": "1"}], id="other signs in cells"
@@ -128,7 +128,7 @@ def test_what_is_odd_and_no_fault_is_told():
     ]
     assert preview.warnings == (
         "No row states a check or an expected answer: nothing of them can fail.",
-        "1 row has (line 5) fewer cells than the header; what is missing is empty.",
+        "1 row (line 5) has fewer cells than the header; what is missing is empty.",
         "2 blank rows are left out (lines 3, 4).",
     )
     told = read(
@@ -139,6 +139,15 @@ def test_what_is_odd_and_no_fault_is_told():
     assert read(b"q,expected\na,b\nc,\n").warnings == (
         "1 of 2 rows state neither a check nor an expected answer: nothing of them can fail.",
     )
+
+
+def test_a_key_that_is_there_twice_and_an_empty_object_are_named_by_line():
+    twice = b'{"q": 1}\n{"messages": [{"role": "user", "content": "a", "content": "b"}]}\n\n{}\n'
+    assert [str(each) for each in read(twice, "jsonl").problems] == [
+        "line 2: the key 'content' is there twice", "line 4: the object is empty",
+    ]  # fmt: skip
+    with pytest.raises(InvalidRequest, match="the key 'q' is there twice"):
+        read(b'[{"q": 1, "q": 2}]', "json")
 
 
 def test_the_columns_of_promptfoo_say_how_to_grade():

@@ -130,6 +130,13 @@ def test_a_baseline_is_blessed_and_a_worse_prompt_is_caught(folder: Path, capsys
     assert run(folder, checks=never, gate=gate) == 100
     assert "This is try 2 of a run whose gate failed" in capsys.readouterr().out
 
+    (folder / "cases.csv").write_text(f"topic,__expected\nthe moon,contains: e\n{rows.partition(chr(10))[2]}")
+    run(folder)
+    latest = main(["eval", "list", "-n", "1"]) or capsys.readouterr().out.splitlines()[-1].split()[0]
+    main(["eval", "diff", "main", str(latest)])
+    told = capsys.readouterr().out.splitlines()
+    assert ("  only before item 1     place 0" in told, "  only after  item 1     the moon" in told) == (True, True)
+
 
 def test_github_is_told(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
