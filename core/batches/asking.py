@@ -13,7 +13,6 @@ from typing import Any
 
 from core import clock
 from core.batches.lines import (
-    MAX_LINE_BYTES,
     AskedLine,
     Round,
     Validation,
@@ -44,6 +43,7 @@ from core.storage.engine.database import Connection
 from core.storage.engine.writer import Work
 from core.storage.money.ledger import add_to_hold
 
+TOGETHER_BYTES = 8 * 1024 * 1024  # of lines that are read at once
 LOOK_S = 0.5  # how soon a cancellation is seen
 MAX_TRIES = 3  # of a line whose vendor fails, each with the attempts of any call
 MAX_WAITS = 50  # of a line whose vendor takes no more just now
@@ -125,7 +125,7 @@ class LineAsker:
     def read(self, batch: Batch, lines: Sequence[BatchLine]) -> tuple[Key | None, list[dict[str, Any]]]:
         """The key of a batch as it stands, and the bodies of lines that follow each other closely."""
         first, last = lines[0].offset, max(line.offset + line.n_bytes for line in lines)
-        if last - first > MAX_LINE_BYTES:
+        if last - first > TOGETHER_BYTES:
             parts = [self.files.read(batch.input_file_id, line.offset, line.n_bytes) for line in lines]
         else:
             whole = self.files.read(batch.input_file_id, first, last - first)

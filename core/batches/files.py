@@ -20,6 +20,7 @@ from core.storage.engine.writer import Writer
 MAX_FILE_BYTES = 200 * 1024 * 1024
 LEAST_KEPT_S, KEPT_S = 3600, 30 * 86_400
 SENDING_S = 86_400  # after which a file that did not come whole is given up
+FILE = "file-"
 PURPOSE, RESULTS = "batch", "batch_output"
 
 
@@ -60,7 +61,8 @@ class FileService:
     ) -> tuple[list[StoredFile], bool]:
         """The files that a key may see, newest first, and whether there are more."""
         mine = None if is_owner(key, "") else key.id if key is not None else ""
-        found = self._store.page(limit + 1, after, key_id=mine, purpose=purpose, oldest_first=oldest_first)
+        place = checked_place(after, FILE)
+        found = self._store.page(limit + 1, place, key_id=mine, purpose=purpose, oldest_first=oldest_first)
         return list(found[:limit]), len(found) > limit
 
     def pieces(self, file: StoredFile) -> Iterator[bytes]:
@@ -132,8 +134,20 @@ class Upload:
         await asyncio.wrap_future(self._writer.submit(work))
 
 
+def new_id(kind: str) -> str:
+    """An id that comes after all others of its kind in their order."""
+    return f"{kind}{clock.now_us():x}{secrets.token_hex(6)}"
+
+
 def new_file_id() -> str:
-    return f"file-{clock.now_us():x}{secrets.token_hex(6)}"
+    return new_id(FILE)
+
+
+def checked_place(after: str, kind: str) -> str:
+    """The id behind which a list goes on; what it names may be gone by now. Raises: InvalidRequest: It is none."""
+    if after and not re.fullmatch(f"{kind}[0-9a-f]{{12,32}}", after):
+        raise InvalidRequest(f"after == {after[:60]!r}, must be an id of the list.")
+    return after
 
 
 def is_owner(key: Key | None, key_id: str) -> bool:

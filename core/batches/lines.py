@@ -11,10 +11,11 @@ from core.domain.generation import Chunk, Generation, Request
 from core.domain.key import Key
 from core.errors import AimmError
 from core.formats import strict_json as json
+from core.formats.lines import LineSplitter
 from core.formats.text import MAX_TAGS
 
 MAX_LINES = 50_000
-MAX_LINE_BYTES = 8 * 1024 * 1024
+MAX_LINE_BYTES = 32 * 1024 * 1024  # as a request by itself may have, which holds pictures and documents
 TAG = "batch"  # of its lines' calls
 MAX_ERRORS = 100  # more of them help nobody
 _BOM = b"\xef\xbb\xbf"
@@ -68,22 +69,20 @@ def split(pieces: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
 
     A line that is longer than it may be is cut there.
     """
-    held, offset, number, is_first = b"", 0, 0, True
+    splitter, offset, number, is_first = LineSplitter(), 0, 0, True
     for piece in pieces:
-        held += piece
-        if is_first and held.startswith(_BOM):
-            held, offset = held[len(_BOM) :], len(_BOM)
+        if is_first and piece.startswith(_BOM):
+            piece, offset = piece[len(_BOM) :], len(_BOM)
         is_first = False
-        *lines, held = held.split(b"\n")
-        for line in lines:
+        for line in splitter.feed(piece):
             number += 1
             if line.strip():
                 yield number, offset, line
             offset += len(line) + 1
-        if len(held) > MAX_LINE_BYTES:
+        if splitter.n_held > MAX_LINE_BYTES:
             break
-    if held.strip():
-        yield number + 1, offset, held
+    if (rest := splitter.rest()).strip():
+        yield number + 1, offset, rest
 
 
 class Validation:

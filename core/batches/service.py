@@ -1,6 +1,5 @@
 """Batches for their users: made, watched, cancelled."""
 
-import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from core import clock
 from core.background import BackgroundLoop
 from core.batches.asking import LineAsker
-from core.batches.files import PURPOSE, FileService, checked_life_s, is_owner
+from core.batches.files import PURPOSE, FileService, checked_life_s, checked_place, is_owner, new_id
 from core.batches.job import BatchJob
 from core.batches.lines import LineReader
 from core.budgets.ledger import Ledger
@@ -20,6 +19,7 @@ from core.runs.job import JobTools
 from core.storage.batches.batches import BatchStore
 from core.storage.batches.files import FileStore
 
+BATCH = "batch_"
 WINDOW = "24h"
 WINDOW_S = 86_400
 MAX_METADATA, MAX_NAME, MAX_VALUE = 16, 64, 512
@@ -74,7 +74,7 @@ class BatchService:
             )
         now = clock.now()
         batch = Batch(
-            id=f"batch_{clock.now_us():x}{secrets.token_hex(6)}",
+            id=new_id(BATCH),
             key_id=key.id if key is not None else "",
             input_file_id=file.id,
             endpoint=endpoint,
@@ -103,8 +103,7 @@ class BatchService:
     def page(self, key: Key | None, limit: int, *, after: str = "") -> tuple[list[Batch], bool]:
         """The batches that a key may see, newest first, and whether there are more."""
         mine = None if is_owner(key, "") else key.id if key is not None else ""
-        found = self._store.page(limit + 1, after, key_id=mine)
-        return found[:limit], len(found) > limit
+        return self._store.page(limit, checked_place(after, BATCH), key_id=mine)
 
     def cancel(self, batch_id: str, key: Key | None) -> Batch:
         """Ask no more lines; those that are being asked end, and what came is kept.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import IO, Any, Literal, NamedTuple, Self
 
 from core.formats import strict_json as json
+from core.formats.lines import LineSplitter
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import UNREADABLE
 from core.providers.http.session import Body, Session
@@ -181,20 +182,19 @@ async def lines_of(http: HttpVendor, path: str) -> AsyncIterator[Any]:
     Raises:
         ValueError: A line is none, which is told after all others: it may have been cut off.
     """
-    held, fault = b"", None
+    splitter, fault = LineSplitter(), None
     async for piece in pieces_of(http, path):
-        *lines, held = (held + piece).split(b"\n")
-        for line in filter(bytes.strip, lines):
+        for line in filter(bytes.strip, splitter.feed(piece)):
             try:
                 value = json.loads(line)
             except ValueError as error:
                 fault = error
             else:
                 yield value
-        if len(held) > MAX_RESULT_BYTES:
+        if splitter.n_held > MAX_RESULT_BYTES:
             raise ValueError("a line has no end")
-    if held.strip():
-        yield json.loads(held)
+    if (rest := splitter.rest()).strip():
+        yield json.loads(rest)
     if fault is not None:
         raise fault
 

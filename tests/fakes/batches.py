@@ -12,6 +12,10 @@ from typing import Any
 
 from tests.fakes import media, refusals
 
+ENDPOINTS = (
+    "/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/moderations",
+    "/v1/images/generations",
+)  # fmt: skip
 Before = Callable[[str, str], tuple[int, Any] | None]
 OVER = ("completed", "failed", "expired", "cancelled", "ended")
 
@@ -106,7 +110,7 @@ class FakeBatches:
             return {"error": self.refuses}
         if body.get("input_file_id") not in self.files or body.get("completion_window") != "24h":
             return {"error": "Invalid 'input_file_id' or 'completion_window'."}
-        if body.get("endpoint") not in ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions"):
+        if body.get("endpoint") not in ENDPOINTS:
             return {"error": f"Invalid value: '{body.get('endpoint')}'."}
         lines = [json.loads(line) for line in self.files[body["input_file_id"]].splitlines()]
         made = {**body, "id": f"batch_{self.n_created}", "kind": "openai", "status": "validating", "lines": lines}

@@ -248,7 +248,8 @@ class FakeVendor:
         reply = self.take(path, body)
         as_one = as_message if path.endswith("/messages") else as_completion
         as_one = responses.as_response if path.endswith("/responses") else as_one
-        return reply.status, reply.body if reply.body is not None else as_one(reply.events)
+        whole = reply.body if reply.raw is None else json.loads(reply.raw)
+        return reply.status, whole if whole is not None else as_one(reply.events)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -89,13 +89,15 @@ async def _create(exchange: Exchange, mm: ModelManager, _: str) -> Any:
         if not isinstance(body.get(name), str) or not body[name]:
             raise InvalidRequest(f"Missing required parameter: {name!r}.")
     life = body.get("output_expires_after")
+    if life is not None and not isinstance(life, dict):
+        raise InvalidRequest("output_expires_after must be an object with anchor and seconds.")
     batch = await asyncio.to_thread(
         mm.batches.create,
         body["input_file_id"],
         body["endpoint"],
         body["completion_window"],
         metadata=body.get("metadata"),
-        output_s=life.get("seconds") if isinstance(life, dict) else None,
+        output_s=None if life is None else life.get("seconds"),
         headers=_headers_of(exchange),
         is_private=exchange.is_private,
         key=exchange.key,

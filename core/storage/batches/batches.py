@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import Connection, case, func, insert, literal_column, select, update
 
 from core.domain.batches.batch import Batch, BatchError, BatchLine
 from core.formats import strict_json as json
@@ -31,16 +31,15 @@ class BatchStore:
         [*rows] = self._database.rows(select(batches).where(_b.id == batch_id))
         return whole("batch", rows[0], self._counted) if rows else None
 
-    def page(self, limit: int, after: str, *, key_id: str | None) -> list[Batch]:
-        """Newest first. key_id: None = of all."""
+    def page(self, limit: int, after: str, *, key_id: str | None) -> tuple[list[Batch], bool]:
+        """Newest first, as their ids are, and whether there are more. key_id: None = of all."""
         statement = select(batches)
         if key_id is not None:
             statement = statement.where(_b.key_id == key_id)
         if after:
-            last = select(_b.created_at, _b.id).where(_b.id == after).scalar_subquery()
-            statement = statement.where(tuple_(_b.created_at, _b.id) < last)
-        rows = self._database.rows(statement.order_by(_b.created_at.desc(), _b.id.desc()).limit(limit))
-        return readable("batch", rows, self._counted)
+            statement = statement.where(_b.id < after)
+        rows = self._database.rows(statement.order_by(_b.id.desc()).limit(limit + 1))
+        return readable("batch", rows[:limit], self._counted), len(rows) > limit
 
     def _counted(self, row: Any) -> Batch:
         """A batch with its counts as they are now, which its row holds once it is over."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from core.domain.batches.file import StoredFile
 from core.storage.batches.schema import batch_lines, batches, file_chunks, stored_files
@@ -60,18 +60,16 @@ class FileStore:
     def page(
         self, limit: int, after: str, *, key_id: str | None, purpose: str, oldest_first: bool
     ) -> Sequence[StoredFile]:
-        """key_id: None = of all."""
+        """In the order of their ids, which is that of their making. key_id: None = of all."""
         statement = select(stored_files).where(_f.is_whole == 1)
         if key_id is not None:
             statement = statement.where(_f.key_id == key_id)
         if purpose:
             statement = statement.where(_f.purpose == purpose)
-        at = tuple_(_f.created_at, _f.id)
         if after:
-            last = select(_f.created_at, _f.id).where(_f.id == after).scalar_subquery()
-            statement = statement.where(at > last if oldest_first else at < last)
-        order = [_f.created_at, _f.id] if oldest_first else [_f.created_at.desc(), _f.id.desc()]
-        return [from_row(StoredFile, row) for row in self._database.rows(statement.order_by(*order).limit(limit))]
+            statement = statement.where(_f.id > after if oldest_first else _f.id < after)
+        order = _f.id if oldest_first else _f.id.desc()
+        return [from_row(StoredFile, row) for row in self._database.rows(statement.order_by(order).limit(limit))]
 
     def forgotten(self, now_us: int, unfinished_before_us: int, limit: int = 100) -> Sequence[StoredFile]:
         """Files whose time is up, and those that were never sent whole."""

@@ -301,3 +301,29 @@ def test_a_line_that_its_vendor_refuses_is_in_the_error_file_in_the_vendors_word
     assert found["response"]["status_code"] == 400
     assert found["response"]["body"]["error"]["message"] == "Unsupported value: 'temperature'"
     assert found["error"] is None
+
+
+def test_a_line_with_a_large_picture_is_answered(client: openai.OpenAI, served: Running):
+    """As large as a request by itself may be: a picture, a document or a recording stands in its line."""
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * (20 << 20)}"}}
+    large = line("a", messages=[{"role": "user", "content": [picture]}], max_tokens=5)
+
+    batch = ended(client, begun(client, large, line("b"), metadata={"aimm_batch": "paced"}).id)
+
+    assert [each["custom_id"] for each in results(client, batch.output_file_id)] == ["a", "b"]
+    assert served.books_agree()
+
+
+def test_files_can_be_deleted_while_they_are_listed(client: openai.OpenAI):
+    files = {sent(client, line(name)).id for name in "abcde"}
+
+    listed = []
+    for file in client.files.list(limit=2, purpose="batch"):
+        listed.append(file.id)
+        if file.id in files:
+            client.files.delete(file.id)
+
+    assert files <= set(listed)
+    assert len(set(listed)) == len(listed)
+    with pytest.raises(openai.BadRequestError, match="must be an id of the list"):
+        client.batches.list(after="nothing")
