@@ -10,7 +10,7 @@ import pandas as pd
 
 from core import clock
 from core.domain.metrics import Feedback
-from core.formats import zones
+from core.formats import figures, zones
 from core.formats.money import dollars
 from dashboard import process
 
@@ -28,8 +28,8 @@ def usd(amount: Decimal | float | None) -> str:
 
 
 def usd_change(amount: float) -> str:
-    """+$0.44, -$1.20."""
-    return ("+" if amount >= 0 else "-") + usd(abs(amount))
+    """+$0.44, −$1.20."""
+    return ("+" if amount >= 0 else "−") + usd(abs(amount))
 
 
 def seconds(value: float | None) -> str:
@@ -64,13 +64,8 @@ def tokens(value: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share as 99.2%; a share of less than all is never shown as 100%, nor one of more than nothing as 0%."""
-    if share is None:
-        return UNKNOWN
-    text = f"{100 * share:.{digits}f}"
-    if share not in (0, 1) and float(text) in (0, 100) and digits < 3:
-        return percent(share, digits + 1)
-    return f"{100 * share:.0f}%" if share in (0, 1) else f"{text}%"
+    """A share as the core's texts show it."""
+    return UNKNOWN if share is None else figures.percent(share, digits)
 
 
 def p_text(value: float) -> str:
@@ -130,11 +125,11 @@ def change(
         return None
     if in_points:
         size = now - before
-        return Change("0 pts" if abs(size) < 0.05 else f"{size:+.1f} pts".replace("-", "−"), size)
+        return Change("0 pts" if abs(size) < 0.05 else f"{figures.signed(size, '.1f')} pts", size)
     if not before or not 0.1 <= now / before <= 10:
         return None
     size = (now - before) / before
-    return Change("0%" if abs(size) < 0.005 else f"{100 * size:+.0f}%".replace("-", "−"), size)
+    return Change("0%" if abs(size) < 0.005 else f"{figures.signed(100 * size, '.0f')}%", size)
 
 
 _FAILURES = {

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, EvaluationRun, Gate, Requirement
 from core.errors import InvalidRequest
-from core.evaluation.verdict import Verdict, could_see, counterpart, item_means, signed, verdict
+from core.evaluation.verdict import Verdict, could_see, counterpart, item_means, verdict
+from core.formats.figures import percent, signed
 from core.formats.money import dollars
 from core.statistics.multiplicity import holm
 from core.statistics.paired import significance_at_look
@@ -261,7 +262,7 @@ def _named(metric: str) -> str:
 
 
 def _shown(metric: str, value: float) -> str:
-    return dollars(value) if metric == "cost" else f"{value:.3g} s" if metric == "latency" else f"{value * 100:.1f} %"
+    return dollars(value) if metric == "cost" else f"{value:.3g} s" if metric == "latency" else percent(value)
 
 
 def to_dict(result: GateResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import OUTCOMES, Cell, Contestant, EvaluationRun, Tally, by_contestant, gate_to_dict
 from core.evaluation.gate import GateResult, to_dict
 from core.evaluation.verdict import Side, Verdict, sentence
+from core.formats.figures import percent
 from core.formats.money import dollars
 
 _UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 has no way to say
@@ -24,7 +25,7 @@ def table(run: EvaluationRun, tallies: Sequence[Tally]) -> list[list[str]]:
     known = {tally.contestant: tally for tally in tallies}
     for contestant in run.plan.contestants:
         tally = known.get(contestant.position, Tally(contestant=contestant.position, outcomes={}))
-        rate = "" if tally.pass_rate is None else f"{tally.pass_rate * 100:.1f} %"
+        rate = "" if tally.pass_rate is None else percent(tally.pass_rate)
         each = dollars(tally.cost_usd / tally.n_cost) if tally.n_cost else ""
         counts = [f"{tally.outcomes.get(name, 0):,}" for name in shown]
         latency = "" if tally.latency_s is None else f"{tally.latency_s:.2f} s"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, Outcome
+from core.formats.figures import percent, signed
 from core.formats.money import dollars
 from core.statistics.gate import Comparison, compare
 from core.statistics.multiplicity import holm
@@ -193,11 +194,6 @@ def brief(verdicts: Sequence[Verdict | None]) -> str:
     return "; ".join(parts)
 
 
-def signed(value: float, form: str, *, plus: bool = True) -> str:
-    """A number with its sign as it is printed: + or −."""
-    return f"{value:{'+' if plus else ''}{form}}".replace("-", "−")
-
-
 def could_see(verdict: Verdict) -> str:
     """The smallest drop that a comparison like this one shows."""
     found = verdict.comparison
@@ -253,7 +249,7 @@ def _values(verdict: Verdict) -> str:
     if verdict.metric in MEASURED:
         return f"{b} {_measured(verdict.metric, after)} against {_measured(verdict.metric, before)} of {a}"
     what = "passes" if verdict.metric == OVERALL else f"{verdict.metric}"
-    return f"{b} {what} {after * 100:.1f} % of {n:,} items, {a} {before * 100:.1f} %"
+    return f"{b} {what} {percent(after)} of {n:,} items, {a} {percent(before)}"
 
 
 def _difference(verdict: Verdict, level: float) -> str:
@@ -264,13 +260,13 @@ def _difference(verdict: Verdict, level: float) -> str:
         low, high = (_measured(verdict.metric, each) for each in (turned.lower, turned.upper))
         return f"{_measured(verdict.metric, turned.estimate, sign=True)}, {level:.0%} {low} to {high}"
     points = found.difference.scaled(100)
-    low, high = (signed(each, ".1f", plus=False) for each in (points.lower, points.upper))
+    low, high = (signed(each, ".1f") for each in (points.lower, points.upper))
     return f"{signed(points.estimate, '.1f')} points, {level:.0%} {low} to {high}"
 
 
 def _measured(metric: str, value: float, *, sign: bool = False) -> str:
     plus = "+" if sign and value > 0 else ""
-    return plus + (dollars(value) if metric == "cost" else f"{value:.2f} s")
+    return plus + (dollars(value) if metric == "cost" else f"{value:.2f} s".replace("-", "−"))
 
 
 def _p(value: float) -> str:

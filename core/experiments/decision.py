@@ -17,6 +17,7 @@ from core.experiments.analysis import (
 )
 from core.experiments.planner import progress
 from core.experiments.words import Score, ScoreState, amount, effect, in_days, names, short_effect, signed
+from core.formats import figures
 from core.statistics.experiments import power
 from core.statistics.experiments.moments import Moments
 from core.statistics.experiments.sums import Look
@@ -290,7 +291,7 @@ def _guard_words(guard: GuardResult) -> str:
     head = f"{guard.variant.name}: {names(metric)}"
     unit = 100
     if guard.state == "broken":
-        low, high = (f"{unit * (value + guard.guardrail.margin):+.1f}" for value in guard.excess[1:])
+        low, high = (figures.signed(unit * (value + guard.guardrail.margin), ".1f") for value in guard.excess[1:])
         what = " points" if metric in SHARES else "%"
         return f"{head} is beyond its bound of +{bound}: {low} to {high}{what} against the control, at every look."
     return f"{head} is not yet shown to stay within +{bound}."
@@ -312,7 +313,7 @@ def _money(experiment: Experiment, analysis: Analysis, traffic: Traffic) -> str:
     if not best.relative.excludes(0):
         if not best.relative.is_finite:
             return ""
-        span = " to ".join(f"{100 * value:+.0f}".replace("-", "−") for value in best.relative[1:])
+        span = " to ".join(figures.signed(100 * value, ".0f") for value in best.relative[1:])
         return f"{best.variant.name} costs about the same a call ({span}%)."
     what = "cheaper" if usd < 0 else "dearer"
     words = f"{best.variant.name} is {100 * abs(share):.0f}% {what} a call"

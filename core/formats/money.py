@@ -20,10 +20,10 @@ def dollars(amount: Decimal | float) -> str:
     value = float(amount)
     if value == 0:
         return "$0"
-    size = abs(value)
+    sign, size = "−" if value < 0 else "", abs(value)
     if size >= 1000:
-        return f"${value:,.0f}"
+        return f"{sign}${size:,.0f}"
     if size >= 1:
-        return f"${value:,.2f}"
+        return f"{sign}${size:,.2f}"
     digits = min(9, max(2, 2 - math.floor(math.log10(size))))
-    return f"${value:.{digits}f}"
+    return f"{sign}${size:.{digits}f}"

@@ -14,6 +14,7 @@ from core.domain.experiment import Decision, Experiment, Metric
 from core.experiments.analysis import SHARES
 from core.experiments.planner import Plan, plan
 from core.experiments.words import names, signed
+from core.formats import figures
 from core.statistics.experiments import power
 from core.statistics.experiments.peeking import METHODS, Peeking, simulate
 from core.statistics.interval import Interval
@@ -111,7 +112,7 @@ def label(metric: Metric) -> str:
 
 def changed(metric: Metric, share: float, *, unit: bool = True) -> str:
     """A change of a metric: +0.6 pts of shares, else +13.0%."""
-    text = "0" if abs(share) < 0.0005 else f"{100 * share:+.1f}".replace("-", "−")
+    text = "0" if abs(share) < 0.0005 else figures.signed(100 * share, ".1f")
     return text + ((" pts" if metric in SHARES else "%") if unit else "")
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from core.domain.evaluation.run import MEASURED, OVERALL, Contestant, EvaluationRun
+from core.formats.figures import signed
 from core.statistics.rates import Rate, outdone, rate
 from dashboard import formatting
 from dashboard.frames.evaluation.items import texts
@@ -64,7 +65,7 @@ def amount(value: float, unit: str) -> str:
     """A difference with its sign and its unit."""
     if unit == "$":
         return formatting.usd_change(value)
-    return f"{value:+.1f} points" if unit == "points" else f"{value:+.2f} s"
+    return f"{signed(value, '.1f')} points" if unit == "points" else f"{signed(value, '.2f')} s"
 
 
 class Pareto(NamedTuple):

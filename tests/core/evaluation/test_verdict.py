@@ -82,7 +82,7 @@ def test_the_sentence_says_who_is_better_by_how_much_and_what_could_not_be_seen(
     found = verdict(cells("p" * 100 + "f" * 100), cells("p" * 130 + "f" * 70, contestant=1))
     said = sentence(found)
 
-    assert said.startswith("B is better: B passes 65.0 % of 200 items, A 50.0 % (+15.0 points, 95%")
+    assert said.startswith("B is better: B passes 65.0% of 200 items, A 50.0% (+15.0 points, 95%")
     assert "McNemar p < 0.001" in said
     assert "cannot show a drop of less than" in said
 
@@ -195,7 +195,7 @@ def test_bounds_need_no_baseline():
 
     assert result.exit_code == 100
     assert "$0.0100 is above $0.00500" in result.reason
-    assert "80.0 % is below 90.0 %" in result.reason
+    assert "80.0% is below 90.0%" in result.reason
 
 
 def test_a_gate_that_compares_one_contestant_with_nobody_says_so():

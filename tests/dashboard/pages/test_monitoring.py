@@ -145,7 +145,7 @@ def test_what_moved_the_cost_is_said_in_dollars_with_what_is_gone(open_manager, 
     st.cache_data.clear()
 
     found = breakdown.by("tag", monitoring.chosen("7d"), None, False)
-    assert found.moved == "Moved the cost most: a +$3.00, b -$2.00 (gone), c +$1.00 (new)"
+    assert found.moved == "Moved the cost most: a +$3.00, b −$2.00 (gone), c +$1.00 (new)"
     changes = dict(zip(found.frame["name"], found.frame["change $"].astype(object), strict=True))
     assert {name: each for name, each in changes.items() if each == each} == {
         "a": 3.0,
