@@ -181,17 +181,17 @@ def is_decided(verdict: Verdict, level: float = 0.95) -> bool:
 
 
 def brief(verdicts: Sequence[Verdict | None]) -> str:
-    """The verdicts of a family in a few words, those that are decided first; empty = there is none."""
-    known = [each for each in verdicts if each is not None]
-    parts = []
-    for each in known:
-        if each.comparison is not None and is_decided(each):
-            word = "better" if each.comparison.difference.estimate > 0 else "worse"
-            parts.append(f"{each.candidate.label} {word}: {_difference(each, 0.95).replace(', 95% ', ' (')})")
-    left = [each.candidate.label for each in known if not is_decided(each)]
-    if left:
-        parts.append(f"{', '.join(left)}: no difference shown")
-    return "; ".join(parts)
+    """The verdicts of a family in a few words with their intervals, the decided ones first; empty = there is none."""
+    known = sorted((each for each in verdicts if each is not None), key=lambda each: not is_decided(each))
+    return "; ".join(f"{each.candidate.label} {_judged(each)}" for each in known)
+
+
+def _judged(each: Verdict) -> str:
+    """Better, worse or undecided, with the interval that says so."""
+    if each.comparison is None:
+        return "not comparable"
+    word = "better" if each.comparison.difference.estimate > 0 else "worse"
+    return f"{word if is_decided(each) else 'undecided'}: {_difference(each, 0.95).replace(', 95% ', ' (')})"
 
 
 def could_see(verdict: Verdict) -> str:

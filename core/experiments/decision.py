@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.domain.experiment import Decision, Experiment
+from core.domain.experiment import Decision, Experiment, Variant
 from core.experiments.analysis import (
     METRICS,
     MIN_FOR_MONEY,
@@ -251,9 +251,16 @@ def advice(experiment: Experiment, decision: Decision) -> str:
         return "Ship it, and end the experiment."
     if decision.headline == _NO_DIFFERENCE:
         return "Choose by cost, and end the experiment."
+    if len({_treatment(each) for each in experiment.served}) == 1:
+        return "All variants are the same: once the split is as planned, end it."
     if decision.days_left is not None and decision.days_left > experiment.design.max_days:
         return "End it, give it more traffic, or test a larger change."
     return "Let it run. You may look at any time: the intervals hold at every look."
+
+
+def _treatment(variant: Variant) -> str:
+    """All that answers of a variant depend on."""
+    return repr(replace(variant, position=0, name="", weight=1))
 
 
 def waits(experiment: Experiment, decision: Decision) -> bool:

@@ -1,7 +1,9 @@
 """Prompts for their users: versions that never change, and labels that are moved from one to another."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
+from core import clock
 from core.domain.evaluation.prompt import LIVE, LabelMove, Prompt, PromptContent, PromptVersion
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.formats import strict_json as json
@@ -66,6 +68,10 @@ class PromptService:
 
     def all(self) -> list[Prompt]:
         return self._store.all()
+
+    def live_since(self) -> dict[str, datetime]:
+        """By prompt, since when its live version is live; or, where it has none, when that was taken away."""
+        return {name: clock.from_us(at) for name, at in self._store.pointing_since(LIVE).items()}
 
     def versions(self, name: str) -> list[PromptVersion]:
         """Newest first. Raises: NotFound"""

@@ -118,7 +118,7 @@ class Stack:
         y, colour = self._y(form, ("spent", "upper")), self._ink.brand
         ahead = [row for row in self._rows if row["expected"] is not None]
         area = self._layer(
-            {"type": "area", "interpolate": "linear", "opacity": 0.18, "color": colour, "tooltip": None}, ahead,
+            {"type": "area", "interpolate": "linear", "opacity": 0.32, "color": colour, "tooltip": None}, ahead,
             y=y | {"field": "lower"}, y2={"field": "upper"},
         )  # fmt: skip
         way = self._layer(LINE | {"strokeDash": [3, 3], "color": colour}, ahead, y=y | {"field": "expected"})
@@ -156,8 +156,8 @@ class Stack:
         hovered = {"or": [{"param": f"hover{at}", "empty": False} for at in range(len(self._panels))]}
         for panel in self._panels:
             panel["layer"][-2]["transform"] = [{"filter": hovered}]  # the rule
-        if self._panels:
-            self._label(self._panels[-1])
+        for panel in self._panels:
+            self._label(panel)
         return {
             "vconcat": self._panels,
             "spacing": 10,

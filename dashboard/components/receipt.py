@@ -117,5 +117,7 @@ def show(g: Generation) -> None:
             "pages/models.py", label="Set a price", icon=":material/sell:", query_params={"prices_view": "Unpriced"}
         )
     attempts = f" · {g.n_attempts} attempts" if g.n_attempts > 1 else ""
-    text = f"finish reason: {g.finish_reason or UNKNOWN} · answered by {g.response_model or UNKNOWN}{attempts}"
+    is_answered = g.status not in ("error", "blocked")
+    who = f"answered by {g.response_model or UNKNOWN}" if is_answered else f"asked of {g.request_model}, not answered"
+    text = f"finish reason: {g.finish_reason or UNKNOWN} · {who}{attempts}"
     st.caption(formatting.plain(f"{text} · {formatting.when(g.created_at)} · {g.id}"))

@@ -26,11 +26,14 @@ def history(cast: Sequence[Vote]) -> pd.DataFrame:
     """A row a comparison, the newest first; of the hidden ones nothing that tells their answers apart."""
     latest = manager().comparisons.latest(SHOWN)
     hidden, said = log.hidden(c.id for c in latest), _said(cast)
+    groups = {frozenset(x.model for x in c.candidates) for c in latest}
+    between = {names: leader(cast, names, is_short=True) for names in groups if len(names) > 1}
     columns: dict[str, Callable[[Comparison], object]] = {
         "time": lambda c: c.created_at,
-        "prompt": lambda c: formatting.short(c.prompt, 46),
+        "prompt": lambda c: formatting.short(c.prompt, 30),
         "models": lambda c: [HIDDEN] if c.id in hidden else [candidate.model for candidate in c.candidates],
         "winner by rule": lambda c: [] if c.id in hidden else [x.model for x in c.candidates if x.position == c.winner],
+        "certainty": lambda c: HIDDEN if c.id in hidden else between.get(frozenset(x.model for x in c.candidates), ""),
         "votes": lambda c: HIDDEN if c.id in hidden else said.get(c.id, ""),
         "status": lambda c: c.status.capitalize(),
         "source": lambda c: c.source,
@@ -49,13 +52,23 @@ def _said(cast: Sequence[Vote]) -> dict[str, str]:
     return {of: "{} {} of {}".format(*each.most_common(1)[0], each.total()) for of, each in found.items()}
 
 
-def leader(cast: Sequence[Vote], models: Collection[str] = ()) -> str:
-    """The model that people's votes put first and how sure that is, as a sentence. models: Only votes between these."""
+def leader(cast: Sequence[Vote], models: Collection[str] = (), *, is_short: bool = False) -> str:
+    """The model that people's votes put first and how sure that is, as a sentence or short.
+
+    models: Only votes between these.
+    """
     rates = win_rates.rates_of([v for v in cast if not models or {v.a.model, v.b.model} <= {*models}], by_model=True)
     best = rates[0] if rates else None
     if best is None or best.rate is None or best.lower is None or best.upper is None:
+        if is_short:
+            return "too few votes"
         return f"too few votes to say ({win_rates.MIN_DECIDED} decided ones are needed)"
     sure = "decided" if best.lower > 0.5 else "not decided yet"
+    if is_short:
+        low, high = (formatting.percent(each, 0) for each in (best.lower, best.upper))
+        return (
+            f"{best.contestant.model} {formatting.percent(best.rate, 0)} ({low} to {high}), {sure.removesuffix(' yet')}"
+        )
     reach = f"95% interval {formatting.percent(best.lower, 0)} – {formatting.percent(best.upper, 0)}"
     won = f"{best.contestant.model} won {formatting.percent(best.rate, 0)} of its {best.n_decided} decided votes"
     return f"{won} ({reach}): {sure}"

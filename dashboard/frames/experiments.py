@@ -51,7 +51,7 @@ def table(experiments: Sequence[Experiment]) -> pd.DataFrame:
 @kept
 def _row(experiment_id: str) -> dict[str, Any]:
     found = report(experiment_id)
-    experiment, looks = found.experiment, history(found.experiment)
+    experiment, looks = found.experiment, history(found)
     first = looks[looks["variant"] == looks["variant"].iloc[0]] if len(looks) else looks
     return {
         "name": experiment.name,
@@ -142,14 +142,26 @@ def _looks(experiment_id: str) -> dict[int, Any]:
     return manager().experiments.reports.history(experiment_id)
 
 
-def history(experiment: Experiment) -> pd.DataFrame:
-    """The primary metric's difference at each look, with the band that held then; points for shares, % for p95."""
-    metric = experiment.design.primary
+def history(found: ExperimentReport) -> pd.DataFrame:
+    """The primary metric's difference at each look and now, with the band that held then.
+
+    Points for shares, % for p95.
+    """
+    experiment, metric = found.experiment, found.experiment.design.primary
+    n_now, now = sum(result.n_exposed for result in found.results), experiment.stopped_at or datetime.now(UTC)
+    by_variant: dict[int, list[tuple[int, datetime, Interval]]] = {
+        position: [(look.n, look.at, interval) for look, interval in looks]
+        for position, looks in _looks(experiment.id).items()
+    }
+    for each in found.analysis.contrasts:
+        looks = by_variant.get(each.variant.position)
+        if each.metric == metric and metric != "latency_p95" and looks and looks[-1][0] < n_now:
+            looks.append((n_now, now, each.difference))
     scale = 100 if metric in (*SHARES, "latency_p95") else 1
     records = [
         {
-            "units": look.n,
-            "at": formatting.when(look.at),
+            "units": n,
+            "at": formatting.when(at),
             "variant": variant.name,
             "effect": scale * interval.estimate,
             "lower": scale * interval.lower,
@@ -158,7 +170,7 @@ def history(experiment: Experiment) -> pd.DataFrame:
             "bounds text": f"{signed(metric, interval.lower)} to {signed(metric, interval.upper)}",
         }
         for variant in experiment.served[1:]
-        for look, interval in _looks(experiment.id).get(variant.position, ())
+        for n, at, interval in by_variant.get(variant.position, ())
         if interval.is_finite
     ]
     columns = ["units", "at", "variant", "effect", "lower", "upper", "effect text", "bounds text"]

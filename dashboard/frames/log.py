@@ -15,7 +15,7 @@ from dashboard import formatting, tables
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
-FEEDBACK_DAYS = 30
+FEEDBACK_DAYS, PROMPT_LETTERS = 30, (54, 40)  # letters of a prompt: without opinions beside it, and with them
 FILTERS = ("search", "model", "status", "calls", "source", "key", "tag", "user", "workflow", "experiment", "prompt")
 CALLS = {"real": False, "simulated": True}  # whether such calls are simulated
 KIND = {simulated: kind for kind, simulated in CALLS.items()}
@@ -77,13 +77,14 @@ def table(generations: Sequence[Generation], unseen: Collection[str]) -> pd.Data
     ids = [g.id for g in shown]
     previews = manager().log.previews(ids)
     marks = formatting.marks(manager().feedback.of(*ids))
+    letters = PROMPT_LETTERS[bool(marks)]  # that the column has room for
     return tables.frame(
         shown,
         {
             "time": lambda g: g.created_at,
             "status": lambda g: g.error_class or g.status,
             "model": lambda g: g.model,
-            "prompt": lambda g: formatting.short(previews.get(g.id, ""), 41) or None,
+            "prompt": lambda g: formatting.short(previews.get(g.id, ""), letters) or None,
             "source": lambda g: g.source,
             "feedback": lambda g: marks.get(g.id, ""),
             "tokens": lambda g: g.usage.total_tokens,

@@ -34,6 +34,7 @@ if not known:
     demo.offer("No experiments yet. Start a new one, or load the demo data.", "exp_demo")
     st.stop()
 frame, ink, c = experiments.table(list(known.values())), theme.ink(), st.column_config
+reach = max((abs(each) for course in frame["effect"] for each in course), default=1.0) or 1.0
 colours = (ink.brand, ink.brand, ink.muted, ink.good, ink.muted, ink.fail, ink.fail)
 config = {
     "name": c.TextColumn("Experiment", width=190),
@@ -41,7 +42,7 @@ config = {
         experiments.STATUSES, dict(zip(experiments.STATUSES, colours, strict=True)), label="Status", width=92
     ),
     "verdict": c.TextColumn("Verdict", width=520),
-    "effect": c.LineChartColumn("Effect so far", width=120),
+    "effect": c.LineChartColumn("Effect so far", width=120, y_min=-reach, y_max=reach, help="The line is no effect."),
     "left": c.TextColumn("Time left", width=96),
 }
 shown = frame.assign(status=tables.chips(frame["status"]))

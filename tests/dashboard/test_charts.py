@@ -204,7 +204,7 @@ def test_the_month_ahead_is_a_pale_range_that_begins_where_the_spend_ends():
     alt.VConcatChart.from_dict({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec})
     area, way, spent, limit = spec["vconcat"][0]["layer"][:4]
     assert [len(layer["data"]["values"]) for layer in (area, way, spent, limit)] == [3, 3, 3, 1]
-    assert (area["mark"]["opacity"], way["mark"]["strokeDash"]) == (0.18, [3, 3])
+    assert (area["mark"]["opacity"], way["mark"]["strokeDash"]) == (0.32, [3, 3])
 
 
 def test_a_bridge_goes_from_before_to_now_in_amounts():
@@ -218,7 +218,7 @@ def test_a_bridge_goes_from_before_to_now_in_amounts():
     assert texts == [
         ("Before", "$10.00"),
         ("Number of calls", "+$3.00"),
-        ("Price per token", "-$1.00"),
+        ("Price per token", "−$1.00"),
         ("Now", "$12.00"),
     ]
 

@@ -60,6 +60,11 @@ class PromptStore(Store):
         with self._database.read() as connection:
             return read_version(connection, name, _v.number == number)
 
+    def pointing_since(self, label: str) -> dict[str, int]:
+        """By prompt, when (µs) a label was turned to the version that it points at."""
+        moved = select(_m.prompt, func.max(_m.moved_at)).where(_m.label == label).group_by(_m.prompt)
+        return {str(name): int(at) for name, at in self._database.rows(moved)}
+
     # In transactions
 
     @staticmethod

@@ -10,6 +10,7 @@ from dashboard.components import demo
 from dashboard.frames import compare, models
 
 _CHANCE = "By the rule, such as the cheapest, in that one run: another may differ."
+_CERTAINTY = "Who leads over all comparisons of these models, with the 95% interval of the win rate."
 VIEWS = ("Answers", "Win rates", "History")
 
 
@@ -46,11 +47,14 @@ def history() -> None:
     colours = models.colours(theme.mode())
     names = [name for column in ("models", "winner by rule") for row in frame[column] for name in row]
     config = {
-        "time": st.column_config.DatetimeColumn("Time", format="D MMM HH:mm", width=100),
-        "prompt": st.column_config.TextColumn("Prompt", width=330),
-        "models": tables.model_column(names, colours, label="Models", width=230),
-        "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=140, help=_CHANCE),
-        "votes": st.column_config.TextColumn("Votes won", width=150, help="Of people's votes on this comparison."),
+        "time": st.column_config.DatetimeColumn("Time", format="D MMM HH:mm", width=92),
+        "prompt": st.column_config.TextColumn("Prompt", width=200),
+        "models": tables.model_column(names, colours, label="Models", width=196),
+        "winner by rule": tables.model_column(names, colours, label="Winner by rule", width=118, help=_CHANCE),
+        "certainty": st.column_config.TextColumn("All votes between them", width=282, help=_CERTAINTY),
+        "votes": st.column_config.TextColumn("Its vote", width=140, help="Of people's votes on this comparison."),
+        "status": None if set(frame["status"]) == {"Finished"} else st.column_config.TextColumn("Status", width=78),
+        "source": None if len(set(frame["source"])) == 1 else st.column_config.TextColumn("Source", width=62),
         "id": None,
     }
     at = tables.opened(

@@ -14,7 +14,9 @@ from dashboard.frames.evaluation import listing
 from dashboard.process import manager
 
 NEW, SHOWN, LOOK_S = "new", 25, 3.0  # NEW stands in the address where a run's id does
-_VERDICT_HELP = "Against the gate's baseline, else against A; 95% intervals in brackets."
+_VERDICT_HELP = (
+    "Against the gate's baseline, else against A, with 95% intervals. Undecided: the difference may be none."
+)
 _EMPTY = (
     "No evaluations yet. One asks every item of a dataset, checks each answer, and says which prompt or model is"
     " better."
@@ -72,15 +74,14 @@ def _table(found: list[EvaluationRun]) -> None:
     names = list(colours)
     shown = frame.assign(contestants=[[chip for (chip,) in tables.chips(each)] for each in frame["contestants"]])
     config = {
-        "name": c.TextColumn("Evaluation", width=182),
-        "dataset": c.TextColumn("Dataset", width=84),
-        "status": c.TextColumn("Status", width=78),
-        "contestants": tables.model_column(names, colours, label="Contestants", width=216),
-        "pass rate": c.TextColumn("Pass rate", width=122),
-        "verdict": c.TextColumn("Verdict", width=226, help=_VERDICT_HELP),
-        "gate": c.TextColumn("Gate", width=54),
-        "cost $": tables.money_column("Cost", frame["cost $"], width=76),
-        "started": c.DatetimeColumn("Started", format="D MMM", width=62),
+        "name": c.TextColumn("Evaluation", width=180),
+        "dataset": c.TextColumn("Dataset", width=88),
+        "status": c.TextColumn("Status", width=82),
+        "contestants": tables.model_column(names, colours, label="Contestants", width=222),
+        "pass rate": c.TextColumn("Pass rate", width=124),
+        "verdict": c.TextColumn("Verdict", width=272, help=_VERDICT_HELP),
+        "cost $": tables.money_column("Cost", frame["cost $"], width=78),
+        "started": c.DatetimeColumn("Started", format="D MMM", width=54),
     }
     at = tables.opened(
         shown, "eval_runs", [each.id for each in found], column_config=config, row_height=36, height="content"

@@ -115,7 +115,7 @@ def _left(found: ExperimentReport) -> str:
 
 def _over_time(found: ExperimentReport) -> None:
     experiment, ink = found.experiment, theme.ink()
-    design, history = experiment.design, experiments.history(experiment)
+    design, history = experiment.design, experiments.history(found)
     if len(experiment.served) > 1:
         text = "Treatment − control, with the interval that held at each look; early ones may reach beyond the plot."
         st.subheader("Effect over time", anchor=False, help=text)

@@ -11,6 +11,7 @@ from core.monitoring.forecast import Forecast
 from dashboard import formatting, process
 from dashboard.components import demo
 from dashboard.components.budgets import words
+from dashboard.frames import monitoring
 from dashboard.frames.money import budgets
 
 MAX_BANNERS = 3
@@ -26,14 +27,13 @@ class Notice(NamedTuple):
 
 def strip() -> None:
     """In the sidebar: spend today and this month, where the month is heading, open alerts, and demo data."""
-    forecast = budgets.month_forecast()
+    simulated = not monitoring.has_calls(simulated=False) and monitoring.has_calls(simulated=True)
+    kind, forecast = "simulated" if simulated else "real", budgets.month_forecast(simulated)
+    today, this_month = budgets.spent(simulated)
     box = st.sidebar.container(key="strip", gap="small")
-    box.caption("Spend, real calls only")
-    box.caption(
-        f"Today **{_money(budgets.spent_today())}**",
-        help="Known cost of real calls since midnight. Simulated calls are left out.",
-    )
-    text = f"Month **{_money(budgets.spent_this_month())}**"
+    box.caption(f"Spend, {kind} calls only")
+    box.caption(f"Today **{_money(today)}**", help=f"Known cost of {kind} calls since midnight.")
+    text = f"Month **{_money(this_month)}**"
     if isinstance(forecast, Forecast) and forecast.expected_usd:
         expected, low, high = map(_money, (forecast.expected_usd, forecast.lower_usd, forecast.upper_usd))
         text += f" → {expected} by its end"

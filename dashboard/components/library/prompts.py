@@ -22,13 +22,14 @@ def listed(found: Sequence[Prompt]) -> None:
     if not found:
         st.info(_EMPTY, icon=":material/edit_note:")
         return
-    c = st.column_config
+    c, frame = st.column_config, frames.listed(found, manager().prompts.live_since())
     at = tables.opened(
-        frames.listed(found), "prompts_table", [prompt.name for prompt in found], row_height=40,
+        frame, "prompts_table", [prompt.name for prompt in found], row_height=40,
         column_config={
-            "name": c.TextColumn(width=180), "labels": c.ListColumn(width=140), "versions": c.NumberColumn(width=80),
-            "text": c.TextColumn("Last turn", width=300), "variables": c.TextColumn(width=160),
-            "model": c.TextColumn(width=140),
+            "name": c.TextColumn(width=170), "live": c.TextColumn(width=206),
+            "labels": c.ListColumn("Other labels", width=104), "versions": c.NumberColumn(width=70),
+            "text": c.TextColumn("Last turn", width=270), "variables": c.TextColumn(width=90),
+            "model": c.TextColumn(width=80),
             "changed": c.DatetimeColumn("Changed", format="D MMM HH:mm", width=100),
         },
     )  # fmt: skip

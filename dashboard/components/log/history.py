@@ -71,15 +71,15 @@ def drawn(
     config = {
         "time": c.DatetimeColumn("Time", format="D MMM HH:mm:ss", width=124),
         "status": tables.model_column(
-            statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=160
+            statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=128
         ),
         "model": tables.model_column(frame["model"], models.colours(mode), letters=tables.LETTERS, width=150),
-        "prompt": c.TextColumn("Prompt", width=236),
-        "source": c.TextColumn("Source" if keys is None else "Key", width=84),
+        "prompt": c.TextColumn("Prompt", width=280 if frame["feedback"].any() else 358),
+        "source": c.TextColumn("Source" if keys is None else "Key", width=80),
         "feedback": c.TextColumn("Feedback", width=76),
-        "tokens": c.NumberColumn("Tokens", format="localized", width=70),
-        "latency s": c.ProgressColumn("Latency", format="%.2f s", min_value=0, max_value=slowest, width=116),
-        "cost": c.TextColumn("Cost", width=88, alignment="right"),
+        "tokens": c.NumberColumn("Tokens", format="localized", width=64),
+        "latency s": c.ProgressColumn("Latency", format="%.2f s", min_value=0, max_value=slowest, width=112),
+        "cost": c.TextColumn("Cost", width=92, alignment="right"),
     }
     refs = sorted({g.ref_id for g in generations if g.ref_id})
     return Drawn([str(each) for each in frame["id"]], refs, log.summed(generations), tables.ready(shown), config)

@@ -1,6 +1,6 @@
 """The list of evaluations, and how far each of them is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from core import AimmError, clock
 from core.domain.evaluation.run import Contestant, EvaluationRun
 from core.evaluation.gate import to_dict
 from core.evaluation.verdict import brief
+from core.statistics.rates import Rate
 from dashboard import formatting
 from dashboard.frames.evaluation.reading import Seen, View, kept, key_of, rates, seen, usual_opponent, verdicts
 from dashboard.process import manager
@@ -72,11 +73,12 @@ def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
             n_read += run.n_cells
             said = short_verdict(of)
         by_rate = rates(of)
+        said = said or ("" if run.is_running else _alone(run, by_rate))
         rows.append(
             {
                 "name": run.plan.name,
-                "dataset": run.plan.dataset,
-                "status": status_text(of),
+                "dataset": run.plan.dataset.partition("@")[0],
+                "status": f"Gate {gate}" if (gate := gate_text(run)) else status_text(of),
                 "contestants": contestant_texts(run),
                 "pass rate": " · ".join(
                     f"{each.letter} {formatting.percent(rate.passes.estimate)}"
@@ -84,12 +86,20 @@ def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
                     if (rate := by_rate.get(each.position)) is not None and rate.passes is not None
                 ),
                 "verdict": said,
-                "gate": gate_text(run),
                 "cost $": float(run.spent_usd),
                 "started": run.created_at,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _alone(run: EvaluationRun, by_rate: Mapping[int, Rate]) -> str:
+    """The interval of the pass rate of a contestant that nothing is compared with; empty = there are several."""
+    found = by_rate.get(0)
+    if len(run.plan.contestants) > 1 or found is None or found.passes is None:
+        return ""
+    low, high = (formatting.percent(each) for each in found.passes[1:])
+    return f"alone: passes {low} to {high}"
 
 
 @kept

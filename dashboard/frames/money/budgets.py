@@ -1,6 +1,6 @@
 """Budgets, where the month stands, and alerts."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pandas as pd
@@ -8,24 +8,27 @@ import streamlit as st
 
 from core.domain.alert import Alert
 from core.domain.budget import BudgetOutlook, BudgetStatus
+from core.formats import zones
 from core.monitoring.forecast import Forecast, TooEarly
 from dashboard import formatting, tables
 from dashboard.process import manager, zone
 
 
 @st.cache_data(ttl=3, show_spinner=False)
-def spent_this_month() -> Decimal:
-    return manager().monitoring.month(zone().key).spent_usd
-
-
-@st.cache_data(ttl=3, show_spinner=False)
-def spent_today() -> Decimal:
-    return manager().monitoring.spend_today(zone().key)
+def spent(simulated: bool) -> tuple[Decimal, Decimal]:
+    """Known cost of today and of this month; of simulated calls to the hour."""
+    known, name = manager().monitoring, zone().key
+    if not simulated:
+        return known.spend_today(name), known.month(name).spent_usd
+    now, local = datetime.now(UTC), zone()
+    starts = zones.first_hour(zones.day_of(now, local), local), zones.month_of(now, local)[0]
+    today, month = (known.counted(known.window(start, now), simulated=True).cost_usd for start in starts)
+    return today, month
 
 
 @st.cache_data(ttl=30, show_spinner=False)
-def month_forecast() -> Forecast | TooEarly:
-    return manager().spend.month(timezone=zone().key)
+def month_forecast(simulated: bool) -> Forecast | TooEarly:
+    return manager().spend.month(simulated=simulated, timezone=zone().key)
 
 
 def standing() -> list[BudgetOutlook]:

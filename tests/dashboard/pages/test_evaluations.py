@@ -316,8 +316,8 @@ def test_the_list_says_who_is_better_in_a_few_words(app: AppTest):
     app.run()
 
     [frame] = [each.value for each in app.dataframe]
-    assert [words.partition(":")[0] for words in frame["verdict"]] == ["A worse", "", "B worse"]
-    assert list(frame["gate"]) == ["failed", "", ""] and list(frame["status"]) == ["Finished"] * 3
+    assert [words.partition(":")[0] for words in frame["verdict"]] == ["A worse", "alone", "B worse"]
+    assert list(frame["status"]) == ["Gate failed", "Finished", "Finished"]
     assert list(frame["contestants"].tolist()[2]) == ["A old", "B new"]
 
 
