@@ -252,7 +252,7 @@ def advice(experiment: Experiment, decision: Decision) -> str:
     if decision.headline == _NO_DIFFERENCE:
         return "Choose by cost, and end the experiment."
     if len({_treatment(each) for each in experiment.served}) == 1:
-        return "All variants are the same: once the split is as planned, end it."
+        return "End it once the split is checked: all variants are the same, so that no difference can be found."
     if decision.days_left is not None and decision.days_left > experiment.design.max_days:
         return "End it, give it more traffic, or test a larger change."
     return "Let it run. You may look at any time: the intervals hold at every look."

@@ -62,7 +62,8 @@ def test_an_experiment_that_waits_for_somebody_and_the_month_are_said(app_with_d
     said = labels(show(app_with_demo, "home"))
 
     assert (
-        "A/A: is the split right? – End it" in said.replace("\\", "") and "Cheaper model for refunds – Let" not in said
+        "A/A: is the split right? – End it once the split is checked" in said.replace("\\", "")
+        and "Cheaper model for refunds – Let" not in said
     )
     assert "so far** ·" in said.split("This month")[1]
     assert "Nothing: no budget" not in texts(app_with_demo)
