@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
-from api.gateway.options import origin_of
 from core import AimmError, Call, Chunk, Generation, InvalidRequest, ModelManager, Origin, Pipe, Request, errors
 from core.domain.operation import ADDRESS_OF
 from core.formats.strict_json import encoded
@@ -98,16 +97,20 @@ async def _whole(
     await exchange.answer(200, raw, headers.at_end(g))
 
 
-async def count(exchange: "Exchange", mm: ModelManager, request: Request, user: str, **more: Any) -> None:
+async def count(exchange: "Exchange", mm: ModelManager, request: Request, origin: Origin, **more: Any) -> None:
     """Answer with the input tokens of a request, estimated where its vendor counts none: programs decide by the number
-    when to shorten a conversation. user: Who asks. more: What the answer says besides."""
-    user_id = origin_of(exchange, user=user).user_id
-    try:
-        n, headers = await asyncio.to_thread(mm.count_tokens, request, exchange.key, user_id=user_id), {}
-    except InvalidRequest as error:
-        if error.upstream is not None:
-            raise
-        n, headers = estimated_usage(request, "").input_tokens, {"x-aimm-estimated": "input_tokens"}
+    when to shorten a conversation. more: What the answer says besides."""
+
+    def counted() -> tuple[int, dict[str, str]]:
+        try:
+            return mm.calls.count_tokens(request, origin), {}
+        except InvalidRequest as error:
+            if error.upstream is not None:
+                raise
+        sent = mm.calls.at_target(request, origin)
+        return estimated_usage(sent, "").input_tokens, {"x-aimm-estimated": "input_tokens"}
+
+    n, headers = await asyncio.to_thread(counted)
     await exchange.answer(200, encoded({**more, "input_tokens": n}), headers)
 
 

@@ -183,6 +183,10 @@ class CallEngine:
 
         return self._loop.run(count())
 
+    def at_target(self, request: Request, origin: Origin) -> Request:
+        """The request as its model is sent it: with the prompt or the target that its name stands for."""
+        return self._router.at_target(request, origin)
+
     def forget_response(self, vendor: str, response_id: str) -> None:
         """Let a vendor delete an answer that it keeps. Raises: AimmError"""
 

@@ -37,7 +37,8 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
         await respond(exchange, mm, read.message(body, exchange.headers), origin, AnthropicAnswer())
     elif exchange.method == "POST" and path == "/messages/count_tokens":
         body = await exchange.json()
-        await count(exchange, mm, read.message(body, exchange.headers), read.user(body))
+        origin = origin_of(exchange, user=read.user(body), metadata=body.get("metadata"))
+        await count(exchange, mm, read.message(body, exchange.headers), origin)
     else:
         raise Nowhere
 

@@ -72,9 +72,9 @@ async def _models(exchange: Exchange, mm: ModelManager, wanted: str) -> None:
 async def _count(exchange: Exchange, mm: ModelManager, model: str) -> None:
     body = await exchange.json()
     inner = body.get("generateContentRequest")
-    request = read.content(model, inner if isinstance(inner, dict) else body, is_streamed=False)
-    user_id = origin_of(exchange).user_id
-    n = await asyncio.to_thread(mm.count_tokens, request, exchange.key, user_id=user_id)
+    body = inner if isinstance(inner, dict) else body
+    origin = origin_of(exchange, metadata=body.get("labels"))
+    n = await asyncio.to_thread(mm.calls.count_tokens, read.content(model, body, is_streamed=False), origin)
     await exchange.answer(200, encoded({"totalTokens": n}))
 
 

@@ -20,7 +20,7 @@ from api.gateway.responses.clients import CLIENTS
 from api.gateway.responses.response import ENCRYPTED, ResponsesAnswer
 from api.gateway.responses.schemas import paths
 from api.gateway.wire import Wire
-from core import AimmError, Call, Generation, InvalidRequest, ModelManager, Request
+from core import AimmError, Call, Generation, InvalidRequest, ModelManager, Origin, Request
 from core.formats import strict_json as json
 from core.formats.names import PROMPT
 from core.formats.strict_json import encoded
@@ -38,7 +38,8 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
         await _respond(exchange, mm, await exchange.json())
     elif exchange.method == "POST" and path == "input_tokens":
         body = await exchange.json()
-        await count(exchange, mm, await _read(exchange, mm, body), read.user(body), object="response.input_tokens")
+        request, origin, _ = await _asked(exchange, mm, body)
+        await count(exchange, mm, request, origin, object="response.input_tokens")
     elif exchange.method == "POST" and path.endswith("/cancel"):
         raise InvalidRequest("Only a response in the background can be cancelled, and none is made here.")
     elif exchange.method in ("GET", "DELETE") and path:
@@ -57,13 +58,18 @@ async def _read(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> R
     return read.response(body, await asyncio.to_thread(mm.responses.conversation, given, previous, key_id))
 
 
-async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
+async def _asked(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> tuple[Request, Origin, dict[str, Any]]:
+    """The request of a body and its origin, with a prompt that is kept here in the place of the model."""
     model, prompt, body = await asyncio.to_thread(_own_prompt, mm, body)
     request = await _read(exchange, mm, body)
-    # Each answer has ids of its own, to which later requests refer, so none is given twice.
     origin = origin_of(exchange, user=read.user(body), metadata=body.get("metadata"))
     variables = {**origin.variables, **prompt}
-    origin = replace(origin, cache_s=0, variables=variables, prompt_model=model)
+    # Each answer has ids of its own, to which later requests refer, so none is given twice.
+    return request, replace(origin, cache_s=0, variables=variables, prompt_model=model), body
+
+
+async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
+    request, origin, body = await _asked(exchange, mm, body)
     is_stored = body.get("store") is not False
     keeps_texts = is_stored and mm.calls.recorder.kept(origin) == "full"
     answer = ResponsesAnswer(body, is_stored=keeps_texts)

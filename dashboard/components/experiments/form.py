@@ -10,6 +10,7 @@ from core import AimmError
 from core.domain.experiment import PRIMARY, UNITS, Guardrail, Metric, Variant
 from core.domain.generation import Parameters
 from core.experiments.words import in_days
+from core.formats.names import PROMPT, ref_in
 from dashboard import address, formatting
 from dashboard.components import inputs
 from dashboard.frames import experiments, models, workflows
@@ -102,7 +103,13 @@ def _variant(at: int, options: list[str]) -> Variant:
     row = st.columns([1.0, 1.4, 1.5, 0.9, 0.8, 1.3], vertical_alignment="bottom")
     label = inputs.text(row[0], f"Variant {'ABCDEFGHIJ'[at]}", f"{DRAFT}name_{at}", placeholder="name")
     model = inputs.choice(row[1], "Model or workflow", f"{DRAFT}model_{at}", options, min(at, len(options) - 1)) or ""
-    system = inputs.text(row[2], "System prompt", f"{DRAFT}system_{at}", placeholder="optional")
+    system = inputs.text(
+        row[2], "System prompt", f"{DRAFT}system_{at}", placeholder="optional", help=f"A text, or {PROMPT}NAME@live."
+    ).strip()
+    more = st.session_state.get(f"{DRAFT}parameters_{at}") or {}  # what the form does not ask for
+    if more:
+        named = ", ".join(f"{name} {formatting.short(str(value), 60)}" for name, value in more.items())
+        st.caption(formatting.plain(f"Variant {'ABCDEFGHIJ'[at]} also has {named}."))
     temperature = inputs.number(
         row[3], "Temperature", f"{DRAFT}temperature_{at}", (0.0, 2.0), step=0.1, placeholder="default"
     )
@@ -117,8 +124,9 @@ def _variant(at: int, options: list[str]) -> Variant:
         name=label,
         model="" if is_workflow else model,
         workflow=model.removeprefix(WORKFLOW) if is_workflow else "",
-        system=system or None,
-        parameters=Parameters(temperature=temperature),
+        system=None if ref_in(system) else system or None,
+        prompt_version=system if ref_in(system) else "",
+        parameters=Parameters(**{**more, "temperature": temperature}),
         weight=int(weight or 0),
         is_shadow=shadow,
     )

@@ -1,6 +1,7 @@
 """The things that follow from a verdict, got ready: what can go live, an experiment, a dataset of failures, files."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from core.domain.evaluation.run import Contestant, EvaluationRun, Plan
 from core.evaluation.gate import GateResult
 from core.evaluation.report import as_json, as_junit, cell_to_dict
 from core.formats import strict_json as json
+from core.formats.names import PROMPT
 from dashboard import tables
 from dashboard.frames.evaluation.items import grid
 from dashboard.frames.evaluation.reading import Seen, View
@@ -80,18 +82,20 @@ def baseline_of(run: EvaluationRun) -> str:
 
 def experiment_of(run: EvaluationRun, positions: Sequence[int]) -> dict[str, Any]:
     """The inputs of a new experiment with contestants as its variants."""
+    of_library = can_live(run)
     state: dict[str, Any] = {f"{DRAFT}name": f"{run.plan.name} on traffic"[:200], f"{DRAFT}n": len(positions)}
     for at, position in enumerate(positions):
         each = run.plan.contestants[position]
         state[f"{DRAFT}name_{at}"] = f"{each.letter} {each.label}"[:60]
         state[f"{DRAFT}model_{at}"] = f"workflow: {each.workflow}" if each.workflow else each.model
-        state[f"{DRAFT}system_{at}"] = system_of(each)
+        state[f"{DRAFT}system_{at}"] = f"{PROMPT}{each.prompt}" if position in of_library else system_of(each)
         state[f"{DRAFT}temperature_{at}"] = each.parameters.temperature
+        state[f"{DRAFT}parameters_{at}"] = replace(each.parameters, temperature=None).as_dict()
     return state
 
 
 def system_of(each: Contestant) -> str:
-    """The system prompt of a contestant; on traffic, the users' own turns follow it."""
+    """The system prompt of a contestant that is no version of a prompt; on traffic, the users' own turns follow it."""
     turns = each.content.messages if each.content is not None else ()
     return "\n\n".join(message.text for message in turns if message.role == "system")
 

@@ -52,6 +52,30 @@ def by_gemini(served: Running, name: str, variables: Any, **more: Any) -> Any:
 WIRES = [by_chat, by_responses, by_messages, by_gemini]
 
 
+@pytest.mark.parametrize("model", ["sim-fast", GPT, CLAUDE, FLASH])
+def test_the_tokens_of_a_prompt_are_counted_on_every_wire(served: Running, model: str):
+    name = served.mm.prompts.save(f"counted-{model}", content(model=model)).prompt
+
+    def counts(variables: Any) -> list[Any]:
+        by = [
+            served.post(
+                "/v1/messages/count_tokens", {"model": f"prompt:{name}", "messages": [], "metadata": variables}
+            ),
+            served.post("/v1/responses/input_tokens", {"prompt": {"id": name, "variables": variables}}),
+            served.post(f"/gemini/v1beta/models/prompt:{name}:countTokens", {"labels": variables}),
+        ]
+        return by if model != GPT else by[:2]  # of which Gemini's wire has no count
+
+    assert all(each.status == 200 for each in counts(VARIABLES)), [each.body for each in counts(VARIABLES)]
+    for each in counts({"who": "Ann"}):
+        assert (each.status, b"tone" in each.body) == (400, True), each.body
+    if model in ("sim-fast", GPT):
+        few, many = (
+            each.json["input_tokens"] for each in (counts(VARIABLES)[0], counts({**VARIABLES, "who": "x " * 400})[0])
+        )
+        assert many - few > 150
+
+
 @pytest.mark.parametrize("ask", WIRES)
 @pytest.mark.parametrize("model", [GPT, CLAUDE, FLASH])
 def test_a_prompt_is_asked_over_every_wire(served: Running, ask: Any, model: str):

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core import ModelManager
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Contestant, Gate, Plan, Requirement
+from core.domain.generation import Parameters
 from dashboard import process
 from dashboard.components.evaluation import checks, form
 from dashboard.frames import home
@@ -204,9 +205,12 @@ def test_a_version_goes_live_with_the_run_as_its_reason_and_back_with_one_click(
     mm.prompts.move_label("tell", "live", 1)
     dataset = mm.datasets.save("cases", rows())
     contestants = tuple(
-        Contestant(position=0, model="sim-fast", prompt=f"tell@{n}", content=mm.prompts.get(f"tell@{n}").content)
+        Contestant(
+            position=0, model="sim-fast", prompt=f"tell@{n}", content=mm.prompts.get(f"tell@{n}").content,
+            parameters=Parameters(temperature=0.5, max_tokens=40),
+        )
         for n in (1, 2)
-    )
+    )  # fmt: skip
     plan = Plan(name="tell", dataset=dataset.ref, contestants=contestants, checks=(made.CONTAINS,))
     run_id = made.ended(mm, plan)
 
@@ -233,6 +237,15 @@ def test_a_version_goes_live_with_the_run_as_its_reason_and_back_with_one_click(
         "sim-fast",
         "B tell@2 · sim-fast",
     )
+    opened(app, run_id)
+    app.button(key="eval_prove").click().run()
+    app.query_params["experiment"] = "new"
+    show(app, "experiments")
+    app.text_input(key="draft_hypothesis").input("The kinder one helps more users.").run()
+    app.button(key="exp_start").click().run()
+    [made_of] = mm.experiments.all()
+    assert [each.prompt_version for each in made_of.variants] == ["prompt:tell@1", "prompt:tell@2"]
+    assert {each.parameters for each in made_of.variants} == {Parameters(temperature=0.5, max_tokens=40)}
 
 
 def test_failed_items_become_rows_of_a_dataset_and_runs_leave_as_files(app: AppTest):
