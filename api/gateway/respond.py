@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from api.errors import SPENT_BEFORE, CallerLeft, spent_before
-from core import AimmError, Call, Chunk, Generation, InvalidRequest, ModelManager, Origin, Pipe, Request, errors
+from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, Pipe, Request, errors
 from core.domain.operation import ADDRESS_OF
 from core.formats.strict_json import encoded
-from core.pricing.tokens import estimated_usage
 
 if TYPE_CHECKING:
     from api.gateway.exchange import Exchange
@@ -100,17 +99,8 @@ async def _whole(
 async def count(exchange: "Exchange", mm: ModelManager, request: Request, origin: Origin, **more: Any) -> None:
     """Answer with the input tokens of a request, estimated where its vendor counts none: programs decide by the number
     when to shorten a conversation. more: What the answer says besides."""
-
-    def counted() -> tuple[int, dict[str, str]]:
-        try:
-            return mm.calls.count_tokens(request, origin), {}
-        except InvalidRequest as error:
-            if error.upstream is not None:
-                raise
-        sent = mm.calls.at_target(request, origin)
-        return estimated_usage(sent, "").input_tokens, {"x-aimm-estimated": "input_tokens"}
-
-    n, headers = await asyncio.to_thread(counted)
+    n, is_counted = await asyncio.to_thread(mm.calls.count_tokens, request, origin, estimates=True)
+    headers = {} if is_counted else {"x-aimm-estimated": "input_tokens"}
     await exchange.answer(200, encoded({**more, "input_tokens": n}), headers)
 
 

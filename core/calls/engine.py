@@ -46,6 +46,7 @@ from core.formats.names import PROMPT
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
 from core.keys.rules import check_model
+from core.pricing.tokens import estimated_usage
 from core.providers.batches import BatchApi, Carried
 from core.providers.http.given import Planned, Planning, Replay
 from core.providers.http.session import Session
@@ -171,8 +172,14 @@ class CallEngine:
             for model in models:
                 check_model(origin.key, model)
 
-    def count_tokens(self, request: Request, origin: Origin) -> int:
-        """The exact input tokens of a request, counted by its vendor, which bills nothing for it. Raises: AimmError"""
+    def count_tokens(self, request: Request, origin: Origin, *, estimates: bool = False) -> tuple[int, bool]:
+        """The input tokens of a request, and whether its vendor counted them, which bills nothing for it.
+
+        estimates: Where the vendor counts none; else that is refused.
+
+        Raises:
+            AimmError
+        """
         self.check_models(origin, request.model)
         sent = self._router.at_target(request, origin)
 
@@ -181,11 +188,12 @@ class CallEngine:
             provider, model = await self._registry.resolve(sent.model)
             return await provider.count_tokens(replace(sent, model=model.name))
 
-        return self._loop.run(count())
-
-    def at_target(self, request: Request, origin: Origin) -> Request:
-        """The request as its model is sent it: with the prompt or the target that its name stands for."""
-        return self._router.at_target(request, origin)
+        try:
+            return self._loop.run(count()), True
+        except InvalidRequest as error:
+            if error.upstream is not None or not estimates:
+                raise
+        return estimated_usage(sent, "").input_tokens, False
 
     def forget_response(self, vendor: str, response_id: str) -> None:
         """Let a vendor delete an answer that it keeps. Raises: AimmError"""

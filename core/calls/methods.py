@@ -114,7 +114,7 @@ class CallMethods:
 
     def count_tokens(self, request: Request, key: Key | None = None, *, user_id: str = "") -> int:
         """The exact input tokens of a request, counted by its vendor. key, user_id: Who asks. Raises: AimmError"""
-        return self.calls.count_tokens(request, Origin(source=self._source, key=key, user_id=user_id))
+        return self.calls.count_tokens(request, Origin(source=self._source, key=key, user_id=user_id))[0]
 
     def _request_and_options(self, prompt: Prompt, options: Options) -> tuple[Request, CallOptions]:
         """The request that is meant, and what the call is begun with."""

@@ -74,7 +74,7 @@ async def _count(exchange: Exchange, mm: ModelManager, model: str) -> None:
     inner = body.get("generateContentRequest")
     body = inner if isinstance(inner, dict) else body
     origin = origin_of(exchange, metadata=body.get("labels"))
-    n = await asyncio.to_thread(mm.calls.count_tokens, read.content(model, body, is_streamed=False), origin)
+    n, _ = await asyncio.to_thread(mm.calls.count_tokens, read.content(model, body, is_streamed=False), origin)
     await exchange.answer(200, encoded({"totalTokens": n}))
 
 
