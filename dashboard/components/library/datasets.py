@@ -9,6 +9,7 @@ import streamlit as st
 from core.domain.evaluation.dataset import Dataset, DatasetVersion
 from dashboard import address, formatting, tables
 from dashboard.components import inputs
+from dashboard.components.library import opening
 from dashboard.frames.library import datasets as frames
 from dashboard.process import manager
 
@@ -32,10 +33,7 @@ def listed(found: Sequence[Dataset]) -> None:
         "changed": c.DatetimeColumn("Changed", format="D MMM HH:mm", width=100),
     }  # fmt: skip
     names = [dataset.name for dataset in found]
-    at = tables.opened(frames.listed(found), "datasets_table", names, column_config=config, row_height=40)
-    if at is not None:
-        address.put("dataset", at)
-        st.rerun()
+    opening.table("dataset", frames.listed(found), "datasets_table", names, column_config=config, row_height=40)
 
 
 def one(version: DatasetVersion) -> None:
@@ -52,10 +50,8 @@ def one(version: DatasetVersion) -> None:
         st.subheader("Versions", anchor=False)
         config = {"saved": tables.TIME | {"label": "Saved"}}
         refs = [each.ref for each in versions]
-        at = tables.opened(frames.versions(versions), "dataset_versions", refs, column_config=config)
-        if at is not None and at != version.ref:
-            address.put("dataset", at)
-            st.rerun()
+        frame = frames.versions(versions)
+        opening.table("dataset", frame, "dataset_versions", refs, version.ref, column_config=config)
 
 
 def _head(version: DatasetVersion) -> None:

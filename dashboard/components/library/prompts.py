@@ -10,6 +10,7 @@ from core.prompts import files
 from core.prompts.rendering import variables_of
 from dashboard import address, formatting, tables
 from dashboard.components import inputs
+from dashboard.components.library import opening
 from dashboard.components.library.people import author
 from dashboard.frames.library import prompts as frames
 from dashboard.process import manager
@@ -23,8 +24,8 @@ def listed(found: Sequence[Prompt]) -> None:
         st.info(_EMPTY, icon=":material/edit_note:")
         return
     c, frame = st.column_config, frames.listed(found, manager().prompts.live_since())
-    at = tables.opened(
-        frame, "prompts_table", [prompt.name for prompt in found], row_height=40,
+    opening.table(
+        "prompt", frame, "prompts_table", [prompt.name for prompt in found], row_height=40,
         column_config={
             "name": c.TextColumn(width=170), "live": c.TextColumn(width=206),
             "labels": c.ListColumn("Other labels", width=104), "versions": c.NumberColumn(width=70),
@@ -33,9 +34,6 @@ def listed(found: Sequence[Prompt]) -> None:
             "changed": c.DatetimeColumn("Changed", format="D MMM HH:mm", width=100),
         },
     )  # fmt: skip
-    if at is not None:
-        address.put("prompt", at)
-        st.rerun()
 
 
 def one(version: PromptVersion, versions: Sequence[PromptVersion]) -> None:
@@ -57,10 +55,7 @@ def _versions(version: PromptVersion, versions: Sequence[PromptVersion]) -> None
     }  # fmt: skip
     frame = frames.versions(versions)
     refs = [each.ref for each in versions]
-    at = tables.opened(frame, "prompt_versions", refs, column_config=config, row_height=36)
-    if at is not None and at != version.ref:
-        address.put("prompt", at)
-        st.rerun()
+    opening.table("prompt", frame, "prompt_versions", refs, version.ref, column_config=config, row_height=36)
 
 
 def _labels(version: PromptVersion) -> None:

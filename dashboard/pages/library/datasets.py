@@ -2,29 +2,14 @@
 
 import streamlit as st
 
-from core import NotFound
 from dashboard import address, formatting
 from dashboard.components import head
-from dashboard.components.library import datasets, importing
+from dashboard.components.library import datasets, importing, opening
 from dashboard.process import manager
 
 service = manager().datasets
 top = head.show("Datasets")
-shown = None
-if ref := address.value("dataset"):
-    try:
-        shown = service.get(ref)
-    except NotFound:
-        address.missing("dataset", "dataset")
-if shown is not None:
-    top.button(
-        "All datasets",
-        icon=":material/arrow_back:",
-        key="datasets_all",
-        type="tertiary",
-        on_click=address.put,
-        args=("dataset", None),
-    )
+shown = opening.shown("dataset", service.get, top)
 top.button(
     "Import", icon=":material/upload_file:", key="datasets_import", type="secondary" if shown else "primary",
     on_click=address.put, args=("import", "new"),

@@ -5,26 +5,12 @@ import streamlit as st
 from core import NotFound
 from dashboard import address, formatting
 from dashboard.components import head
-from dashboard.components.library import prompt_editor, prompts
+from dashboard.components.library import opening, prompt_editor, prompts
 from dashboard.process import manager
 
 service = manager().prompts
 top = head.show("Prompts")
-shown = None
-if ref := address.value("prompt"):
-    try:
-        shown = service.get(ref)
-    except NotFound:
-        address.missing("prompt", "prompt")
-if shown is not None:
-    top.button(
-        "All prompts",
-        icon=":material/arrow_back:",
-        key="prompts_all",
-        type="tertiary",
-        on_click=address.put,
-        args=("prompt", None),
-    )
+shown = opening.shown("prompt", service.get, top)
 top.button(
     "New prompt", icon=":material/add:", key="prompts_new", type="secondary" if shown else "primary",
     on_click=address.put, args=("prompt_edit", "new"),
