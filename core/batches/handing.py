@@ -85,6 +85,7 @@ class BatchHander:
         self._ledger = ledger
         self._asker = asker
         self._store = asker.store
+        self._read_ones: dict[str, tuple[Round, VendorBatch]] = {}
 
     async def choose(self, batch: Batch, check: Validation) -> str:
         """`vendor/model` whose own batch is to answer it; empty = none is. What cannot be is a fault of its input."""
@@ -206,9 +207,11 @@ class BatchHander:
                     continue
                 path, raw = planned.path, api.line(f"{batch.id}-{line.line}", planned.path, planned.body)
                 lines.write(api.joint * bool(lines.tell()) + raw)
-                if not api.takes(path) or lines.tell() > api.max_bytes:
+                if not api.takes(path):
+                    raise _Refused(("vendor_batch_unavailable", f"Its vendor's batches do not take {path}."))
+                if lines.tell() > api.max_bytes:
                     raise _Refused(
-                        ("vendor_batch_unavailable", f"Its vendor's batches do not take {path}, or so much.")
+                        ("vendor_batch_unavailable", f"Its vendor takes {api.max_bytes:,} bytes a batch, and no more.")
                     )
         return path
 
@@ -271,9 +274,14 @@ class BatchHander:
         if found.end == "cancelled" and clock.now() < of.batch.expires_at:  # else it was for its time
             await self._note(of, phase="cancelling", cancelling_at=clock.now_us())
         if is_whole:
-            await self._forget(of, found)
+            self._read_ones[of.batch.id] = of, found
         else:
             logger.warning("%s still has results of %s that cannot be read", of.batch.vendor_model, found.id)
+
+    async def forget(self, batch_id: str) -> None:
+        """Let its vendor delete what it keeps of a batch that is over; not before, for a process may die in between."""
+        if (over := self._read_ones.pop(batch_id, None)) is not None:
+            await self._forget(*over)
 
     async def _forget(self, of: Round, found: VendorBatch) -> None:
         try:

@@ -106,6 +106,7 @@ class BatchJob:
         errors = batch.errors or ((BatchError(code="server_error", message=error),) if error else ())
         self._writer.run(lambda connection: self._end(connection, batch, phase, errors, n_unasked))
         self._ledger.charged()
+        self._loop.run(self._hander.forget(run_id))
 
     # The service's side
 

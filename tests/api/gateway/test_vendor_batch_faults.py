@@ -110,6 +110,23 @@ def test_results_that_are_never_there_are_left_at_the_vendor(
     assert served.books_agree()
 
 
+@ALL
+def test_a_vendor_deletes_nothing_before_all_of_it_is_on_record(client: openai.OpenAI, served: Running, model: str):
+    """A process that died in between would find neither lines nor the reason why some have no result."""
+    fake, is_over = batches_of(served, model), list[bool]()
+    fake.expires = 1
+
+    def heard(method: str, _path: str) -> None:
+        if method == "DELETE":
+            is_over.append(served.mm.batches.page(None, 1)[0][0].is_over)
+
+    fake.before = heard
+    ended(client, begun(client, line("a", model=model), line("b", model=model)).id)
+
+    assert until(lambda: not (served.vendor.batches.files if model == GPT else fake.made))
+    assert is_over[-1]  # the first ones may be of a batch before
+
+
 OPENAI: list[Any] = [
     [], {}, {"error": "text"}, {"response": "text"}, {"response": {"status_code": 200, "body": []}}, None,
 ]  # fmt: skip
@@ -166,12 +183,12 @@ def test_a_vendor_that_takes_no_more_is_asked_again_and_then_the_lines_one_by_on
     fake = served.vendor.batches
     fake.before = failing([429, 429], is_creation)
     batched = ended(client, begun(client, line("a")).id)
-    n_created, n_files = fake.n_created, len(fake.files)
+    n_created, is_clean = fake.n_created, until(lambda: not fake.files)
     fake.before = failing([429] * 1000, is_creation)
     monkeypatch.setattr("core.batches.handing.BUSY", timedelta(seconds=-1))
     paced = ended(client, begun(client, line("a")).id)
 
-    assert (batched.service_tier, n_created, n_files) == ("batch", 1, 0)
+    assert (batched.service_tier, n_created, is_clean) == ("batch", 1, True)
     assert (paced.service_tier, Decimal(paced.cost_usd), fake.files) == ("default", COST, {})
     assert served.books_agree()
 
