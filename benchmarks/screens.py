@@ -1,4 +1,4 @@
-"""Photographs every page in every state, width and theme, and looks for what a glance would find.
+"""Photographs every page and its views in every state, width and theme, and looks for what a glance would find.
 
 States: an empty database, the demo data, a vendor that cannot be reached, a million calls. For each picture: text that
 is cut off without dots, a page that scrolls sideways, errors in the console, requests to other hosts, the number of
@@ -32,6 +32,38 @@ from benchmarks.common import (
 
 FOLDER = ROOT / "benchmarks" / "screens"
 PAGES = sorted(path.stem for path in (DASHBOARD.parent / "pages").rglob("[!_]*.py"))
+# Views of pages by their address: those that every database has, and those of the demo data.
+VIEWS = {
+    "monitoring-spend": "monitoring?monitor_view=Spend",
+    "monitoring-day": "monitoring?range=24h",
+    "monitoring-reconcile": "monitoring?monitor_view=Reconcile",
+    "compare-rates": "compare?compare_view=Win+rates",
+    "compare-history": "compare?compare_view=History",
+    "compare-dataset": "compare?compare_mode=Dataset",
+    "evaluation-new": "compare?compare_mode=Dataset&evaluation=new",
+    "experiment-new": "experiments?experiment=new",
+    "prompt-new": "prompts?prompt_edit=new",
+    "models-own": "models?prices_view=Own+prices",
+    "models-unpriced": "models?prices_view=Unpriced",
+    "models-recalculate": "models?prices_view=Recalculate+costs",
+    "models-catalogue": "models?prices_view=Catalogue",
+    "models-changes": "models?prices_view=Changes",
+}
+OF_DEMO = {
+    "comparison": "compare?comparison=c_demo059",
+    "evaluation": "compare?compare_mode=Dataset&evaluation=ev_demo05",
+    "evaluation-failed": "compare?compare_mode=Dataset&evaluation=ev_demo08",
+    "evaluation-suite": "compare?compare_mode=Dataset&evaluation=ev_demo09",
+    "evaluation-item": "compare?compare_mode=Dataset&evaluation=ev_demo08&item=0",
+    "experiment": "experiments?experiment=e_demo_cheaper",
+    "prompt": "prompts?prompt=demo-triage@2",
+    "dataset": "datasets?dataset=demo-tickets@1",
+    "call": "log?call=g_ev_demo09.0.0",
+    "calls-failed": "log?log_status=failed",
+    "workflow-run": "workflows?run=r_demo",
+    "tags": "monitoring?monitor_view=Spend&spend_by=tag",
+}
+ADDRESSES = {name: name for name in PAGES} | VIEWS | OF_DEMO
 STATES = ("empty", "demo", "failing", "million")
 WIDTHS = (390, 800, 1440)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -109,7 +141,7 @@ class Photographer:
         page.set_viewport_size({"width": width, "height": 1000})
         page.on("pageerror", lambda error: findings.append(f"error: {error}"))
         page.on("request", lambda request: self._asked(request.url, findings))
-        page.goto(f"{self._address}/{name}")
+        page.goto(f"{self._address}/{ADDRESSES[name]}")
         page.wait_for_selector("h1", timeout=60_000)
         still = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
         still.wait_for(state="attached", timeout=60_000)
@@ -149,7 +181,7 @@ def _looked_over(page: Page, width: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--states", nargs="+", choices=STATES, default=STATES)
-    parser.add_argument("--pages", nargs="+", choices=PAGES, default=PAGES)
+    parser.add_argument("--pages", nargs="+", choices=ADDRESSES, default=list(ADDRESSES))
     parser.add_argument("--cache", type=Path, help="a folder that keeps the large demo database for the next run")
     given = parser.parse_args()
     report: list[str] = []
@@ -160,6 +192,8 @@ def main() -> None:
             with served(state, given.cache) as address:
                 photographer = Photographer(browser, address, state)
                 for name in given.pages:
+                    if name in OF_DEMO and state not in ("demo", "million"):
+                        continue
                     found = {
                         (width, scheme): photographer.take(name, width, scheme)
                         for width in WIDTHS

@@ -125,7 +125,7 @@ def day() -> tuple[Range, bool]:
 def moved(simulated: bool) -> list[Line]:
     """The values that moved the cost of 30 days most, a line for each dimension in which any did."""
     found = ((name, breakdown.by(name, monitoring.chosen("30d"), None, simulated).moved) for name in MOVERS)
-    where = {"range": "30d", "monitor_view": "Spend"}
+    where = {"monitor_view": "Spend"}
     return [
         Line("plain", f"By {name}: {said.partition(': ')[2]}", "monitoring", {**where, "spend_by": name})
         for name, said in found

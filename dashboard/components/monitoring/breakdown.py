@@ -94,7 +94,7 @@ def calls_of(window: Window, simulated: bool, **filters: str | None) -> None:
 
 
 def query_of(window: Window, simulated: bool, **filters: str | None) -> dict[str, str]:
-    """The address of these calls in the Log. It names each filter: the Log has those that it was left with."""
+    """The address of these calls in the Log, without what is empty: taking that out would be a step of its own back."""
     filters["calls"] = log.KIND[simulated]
-    given = {f"log_{name}": filters.get(name) or "" for name in log.FILTERS}
-    return {"log_range": address.span(window.since, window.until), "log_page": "1"} | given
+    given = {f"log_{name}": value for name, value in filters.items() if value}
+    return {"log_range": address.span(window.since, window.until)} | given

@@ -73,6 +73,7 @@ def test_a_link_shows_what_it_says_without_the_filters_of_the_one_before(app: Ap
 
     show(app, "budgets")
     now = datetime.now(UTC)
+    app.query_params.clear()
     app.query_params.update(query_of(Window(now - timedelta(hours=1), now + timedelta(hours=1)), simulated=True))
     show(app, "log")
     assert [b.key for b in app.button if "log_without" in b.key] == ["log_without_range", "log_without_calls"]
