@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 PATHS = (
     "monitoring", "experiments", "log", "workflows", "settings", "home", "playground", "compare", "gateway", "models", "budgets",
+    "prompts", "datasets",
 )  # fmt: skip
 SIZES = (10_000, 1_000_000)
 N_VIEWERS, SECONDS = 30, 20.0

@@ -97,7 +97,10 @@ if is_filtered and (total is None or total.n):
 
 
 def page_of(n_pages: int) -> int:
-    return line.pagination(n_pages, key="log_page", max_visible_pages=5, bind="query-params") if n_pages > 1 else 1
+    if n_pages < 2:
+        return 1
+    # Wide enough for all it shows: in a row with other things it would take less room and leave pages out.
+    return line.pagination(n_pages, key="log_page", max_visible_pages=5, bind="query-params", width=250)
 
 
 # How many pages a search has, nobody counts: one that begins has a second where there is more than a page.

@@ -17,6 +17,7 @@ from dashboard import formatting
 from dashboard.frames.evaluation.reading import Seen, View, cells_of, kept, kept_verdicts, key_of
 from dashboard.process import manager
 
+SHOWN_LETTERS = 54  # of an item in a row
 SHOWS = ("all", "broken", "fixed", "failed", "disagree", "errors", "not run")
 STATES = ("pass", "fail", "unchecked", "error", "not_run")  # by their places in `Grid.states`
 
@@ -146,7 +147,7 @@ def grid_table(of: Seen, view: View, items: Sequence[int]) -> pd.DataFrame:
         changes = [found.changes.get((item, at)) for item in items]
         frame[each.letter] = [_chips(state, change) for state, change in zip(states, changes, strict=True)]
     if known is not None:
-        frame["asked"] = [known.titles[item] for item in items]
+        frame["asked"] = [formatting.short(known.titles[item], SHOWN_LETTERS) for item in items]
         if any(known.expected):
             frame["expected"] = [known.expected[item] for item in items]
     if not np.isnan(found.damage).all():
