@@ -104,6 +104,7 @@ def test_a_blind_comparison_is_hidden_in_the_history_of_who_has_not_voted(app: A
     app.segmented_control(key="compare_view").set_value("History").run()
     shown = app.dataframe[-1].value
     assert [list(shown["models"][0]), shown["votes"][0]] == [["hidden until you vote"], "hidden until you vote"]
+    assert shown["certainty"][0] == "hidden until you vote"
     assert "too few votes to say" in texts(app)
     show(app, "log")
     assert app.dataframe[0].value.empty  # nor do the calls say whose the answers are

@@ -7,8 +7,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core.domain.metrics import FAILED
 from core.workflows.spec import from_yaml
 from dashboard import process
+from dashboard.frames import experiments
 from tests.pages import show, texts
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
@@ -67,6 +69,19 @@ def test_an_experiment_that_waits_for_somebody_and_the_month_are_said(app_with_d
     )
     assert "so far** ·" in said.split("This month")[1]
     assert "Nothing: no budget" not in texts(app_with_demo)
+    assert "Spend, simulated calls only" in texts(app_with_demo)
+
+    show(app_with_demo, "log")
+    app_with_demo.query_params["call"] = process.manager().log.latest(limit=1, status=FAILED)[0].id
+    app_with_demo.run()
+    assert "not answered" in texts(app_with_demo) and "answered by" not in texts(app_with_demo)
+
+    for experiment in process.manager().experiments.all():  # the chart ends with all that are counted in its title
+        found = experiments.report(experiment.id)
+        last = experiments.history(found).iloc[-1]
+        [now] = [c for c in found.analysis.contrasts if c.metric == experiment.design.primary]
+        assert last["units"] == sum(result.n_exposed for result in found.results)
+        assert last["effect"] == pytest.approx(100 * now.difference.estimate)
 
 
 def test_what_happened_since_the_last_visit_is_new(app: AppTest, monkeypatch: pytest.MonkeyPatch):
