@@ -89,15 +89,34 @@ def retry_headers(error: AimmError) -> dict[str, str]:
     return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
 
 
+def limit_headers(kind: str, most: int, left: int, reset_s: float) -> dict[str, str]:
+    """Those of OpenAI, by which its clients pace themselves: of requests and of tokens a minute."""
+    if kind == "calls":
+        return {}
+    minutes, seconds = divmod(math.ceil(reset_s), 60)
+    reset = f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+    return {
+        f"x-ratelimit-limit-{kind}": str(most),
+        f"x-ratelimit-remaining-{kind}": str(left),
+        f"x-ratelimit-reset-{kind}": reset,
+    }
+
+
 def reason_headers(error: AimmError) -> dict[str, str]:
     """Retry-After, and the reason of a 429."""
     found = retry_headers(error)
     if isinstance(error, Unserved):
         found |= error.headers
     elif isinstance(error, errors.BudgetExceeded):
-        found |= {"x-aimm-reason": "budget_exceeded", "x-should-retry": "false"}
+        found |= {
+            "x-aimm-reason": "budget_exceeded",
+            "x-aimm-budget-resets": error.resets_at,
+            "x-should-retry": "false",
+        }
     elif isinstance(error, errors.Overloaded):
         found["x-aimm-reason"] = "overloaded"
     elif isinstance(error, errors.RateLimited):
         found["x-aimm-reason"] = "upstream_rate_limited" if error.upstream is not None else "rate_limited"
+        if error.limit is not None:
+            found |= limit_headers(*error.limit, 0, error.retry_after_s or 0.0)
     return found

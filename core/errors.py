@@ -151,13 +151,19 @@ class BudgetExceeded(AimmError):
 
     code = "budget_exceeded"
 
-    def __init__(self, message: str, *, budget: str, resets_at: str, reason: str = "spent") -> None:
+    def __init__(
+        self, message: str, *, budget: str, resets_at: str, reason: str = "spent", retry_after_s: float | None = None
+    ) -> None:
         ways = {
             "spent": f"The budget resets at {resets_at}; it can be raised once on the Budgets page.",
             "reserved": "Try again when they have ended, or set a smaller max_tokens.",
             "unpriced": "Set a price on the Models & prices page, or let the budget admit unpriced models.",
         }
-        super().__init__(message, hint=f"{ways[reason]} Free and simulated models keep working.")
+        super().__init__(
+            message,
+            hint=f"{ways[reason]} Free and simulated models keep working.",
+            retry_after_s=retry_after_s,
+        )
         self.budget = budget
         self.resets_at = resets_at
         self.reason = reason
@@ -173,15 +179,26 @@ class CapReached(AimmError):
 
 
 class RateLimited(AimmError):
-    """The vendor's quota is used up for now; `quota` is its name, where the vendor said it."""
+    """A quota is used up for now.
+
+    quota: Its name, where the vendor said it. limit: Of our own, the kind and the number.
+    """
 
     code = "rate_limited"
     is_retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, quota: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        quota: str = "",
+        limit: tuple[str, int] | None = None,
+    ) -> None:
         wait = f"Try again in {math.ceil(retry_after_s)} s." if retry_after_s is not None else "Try again later."
         super().__init__(message, hint=wait, retry_after_s=retry_after_s)
         self.quota = quota
+        self.limit = limit
 
 
 class Overloaded(RateLimited):

@@ -148,7 +148,11 @@ class ModelManager(CallMethods):
             self.prices,
             router=self.traffic,
             breakers=self.breakers,
-            limits=RateLimits(self._writer, is_shared=self.settings.n_workers > 1 or not self.database.is_sqlite),
+            limits=RateLimits(
+                self._writer,
+                is_shared=self.settings.n_workers > 1 or not self.database.is_sqlite,
+                timeout_s=self.settings.call_timeout_s,
+            ),
             cache=self._cache,
             timeout_s=self.settings.call_timeout_s,
             log_content=self.settings.log_content,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from api.errors import SPENT_BEFORE, CallerLeft, spent_before
+from api.errors import SPENT_BEFORE, CallerLeft, limit_headers, spent_before
 from core import AimmError, Call, Chunk, Generation, ModelManager, Origin, Pipe, Request, errors
 from core.domain.operation import ADDRESS_OF
 from core.formats.strict_json import encoded
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 PING_S = 15.0
+MINUTE_S = 60.0  # after which a sliding window is free again
 _EVENTS = "text/event-stream"
 _HANDED_ON = frozenset(ADDRESS_OF) - {"text_completion"}
 
@@ -238,6 +239,8 @@ class CallHeaders:
             found["x-aimm-assignment"] = call.assignment.id
         if self.is_quoted:
             found |= call.state.told
+        for room in call.state.taken.rooms:  # the caller's own limits come before the vendor's
+            found |= limit_headers(room.kind, room.most, room.left, MINUTE_S)
         if call.state.ignored:
             found["x-aimm-ignored"] = call.state.ignored[:1000]
         if who.fallback_from:

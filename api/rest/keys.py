@@ -15,7 +15,8 @@ router = APIRouter(route_class=StrictRoute)
 
 _key_view = View(
     Key,
-    "id name hint valid=. scopes models tags rpm user_rpm log_content shares_cache"
+    "id name hint valid=. scopes models tags rpm user_rpm tpm user_tpm max_parallel user_max_parallel"
+    " log_content shares_cache"
     " created_at expires_at revoked_at last_used_at",
     valid=lambda key: key.is_valid_at(clock.now()),
 )

@@ -238,6 +238,7 @@ class Reprice(Body):
 Scopes = list[Literal["call", "read", "admin"]]
 LogContent = Literal["full", "metadata", "none"]
 Rate = Annotated[int, Field(ge=1, le=1_000_000)]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class KeyBudget(Body):
@@ -260,6 +261,10 @@ class ChangeKey(Body):
     tags: list[str] = Field(default_factory=list, max_length=10, description="Put on each of its calls.")
     rpm: Rate | None = Field(default=None, description="Requests a minute.")
     user_rpm: Rate | None = Field(default=None, description="Requests a minute of each of its users.")
+    tpm: Tokens | None = Field(default=None, description="Tokens a minute, input and output.")
+    user_tpm: Tokens | None = Field(default=None, description="Tokens a minute of each of its users.")
+    max_parallel: Rate | None = Field(default=None, description="Calls at the same time.")
+    user_max_parallel: Rate | None = Field(default=None, description="Calls at the same time of each of its users.")
     log_content: LogContent | None = Field(default=None, description="What is kept of texts; by default as the server.")
     shares_cache: bool = Field(default=False, description="Shares cached responses with other keys that do so.")
     expires_at: str | None = Field(default=None, max_length=40, description="ISO 8601; by default never.")

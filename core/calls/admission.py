@@ -167,14 +167,17 @@ def spender_of(origin: Origin, model: Model) -> Spender:
 def _refusal(admission: Admission, quote: Quote) -> BudgetExceeded:
     budget = admission.budget
     assert budget is not None  # noqa: S101 - a refusal names its budget
-    resets_at = periods.window(budget, clock.now())[1].isoformat(timespec="minutes")
+    now = clock.now()
+    ends_at = periods.window(budget, now)[1]
+    resets_at = ends_at.isoformat(timespec="minutes")
     if admission.reason == "unpriced":
         text = f"The budget {budget.name!r} takes no model without a known price, such as {quote.spender.model}."
         return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, reason="unpriced")
     left, worst = from_nano(admission.left_nano), from_nano(quote.spent_nano + (quote.worst_nano or 0))
     state = "is spent" if admission.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
     text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
-    return BudgetExceeded(text, budget=budget.name, resets_at=resets_at)
+    wait_s = (ends_at - now).total_seconds()
+    return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, retry_after_s=wait_s)
 
 
 def quote_for(bare: Quote, request: Request, model: Model, prices: Sequence[Price]) -> Quote:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from core import clock
+from core.calls.limits import FREE, Pass
 from core.calls.origin import Origin
 from core.calls.view import CallView
 from core.domain.budget import Spender
@@ -300,6 +301,7 @@ class Accumulator:
     chunks: All of them, where they are to be cached.
     ignored: The parts of the request that the model is not told.
     told: The vendor's headers of its rate limit.
+    taken: What it took of the limits of its key.
     writes: Its answer is text, which is charged by the token.
     others: Where several answers were asked for, those beside the first.
     """
@@ -316,6 +318,7 @@ class Accumulator:
     chunks: list[Chunk] | None = None
     ignored: str = ""
     told: Mapping[str, str] = field(default_factory=dict)
+    taken: Pass = FREE
     writes: bool = True
     usage: Usage | None = None
     first_text_at: float | None = None
@@ -426,10 +429,6 @@ class Accumulator:
 
     def ttft_s(self) -> float | None:
         return None if self.first_text_at is None else self.first_text_at - self.started_at
-
-    def failure(self) -> AimmError | None:
-        """See `failure_of`."""
-        return failure_of(self.finish_reason, self.reason, has_output=self.has_output)
 
     def answer(self, error: AimmError | None) -> ModelAnswer:
         """The answer as it stands. error: Why it goes no further."""

@@ -46,7 +46,7 @@ from core.formats.names import PROMPT
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
 from core.keys.rules import check_model
-from core.pricing.tokens import estimated_usage
+from core.pricing.tokens import counted_tokens, estimated_usage, likely_tokens
 from core.providers.batches import BatchApi, Carried
 from core.providers.http.given import Planned, Planning, Replay
 from core.providers.http.session import Session
@@ -184,7 +184,7 @@ class CallEngine:
         sent = self._router.at_target(request, origin)
 
         async def count() -> int:
-            await self._limits.take(origin.key, origin.user_id)
+            await self._limits.take(origin.key, origin.user_id, 0, is_call=False)
             provider, model = await self._registry.resolve(sent.model)
             return await provider.count_tokens(replace(sent, model=model.name))
 
@@ -353,6 +353,10 @@ class CallEngine:
         finally:
             call.detach()
             self.n_in_flight -= 1
+            if call.state.taken.hit is not None:
+                counted = (*call.state.usages, *call.state.lost)
+                n_tokens = counted_tokens(counted, is_asked=bool(call.state.n_attempts))
+                self._limits.settle(call.state.taken.hit, n_tokens)
         if call.request.native is not None:  # it came over a wire: no page draws it, and its body may be large
             with self._lock:
                 self._calls.pop(call.id, None)
@@ -367,7 +371,9 @@ class CallEngine:
     async def _answer(self, call: Call) -> None:
         """Bring an answer into the call: the model's, or one of its fallbacks'. Raises: AimmError."""
         await self._writer.check()  # nobody is asked what could not be recorded
-        await self._limits.take(call.origin.key, call.origin.user_id)
+        key = call.origin.key
+        n_tokens = likely_tokens(call.request) if key is not None and (key.tpm or key.user_tpm) else 0
+        call.state.taken = await self._limits.take(key, call.origin.user_id, n_tokens)
         names = [call.request.model, *call.origin.fallbacks]
         while True:
             name = names.pop(0)

@@ -1,63 +1,164 @@
-"""Limits of requests: of our keys and their users by the minute, and of vendors as they tell them."""
+"""Limits of requests: of our keys and their users, and of vendors as they tell them."""
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from core import clock
 from core.domain.generation import Quota
 from core.domain.key import Key
 from core.errors import RateLimited
 from core.storage.engine.writer import Writer
-from core.storage.gateway.rate_hits import WINDOW_US, Hit, take
+from core.storage.gateway.rate_hits import WINDOW_US, Hit, Refused, Taken, Use, UseKind, settle, take, wait_us
 
 MAX_NAMES = 10_000
 MAX_WAIT_S = 10.0
+SLACK_S = 30.0  # beyond a call's time-out, until a process that has not ended it must be dead
+
+
+class Room(NamedTuple):
+    """The rest of a limit after a request was counted."""
+
+    kind: UseKind
+    most: int
+    left: int
+
+
+class Pass(NamedTuple):
+    """A request that is within its limits: what it took of them, and by kind what is left."""
+
+    hit: Hit | None = None
+    rooms: tuple[Room, ...] = ()
+
+
+class _Window:
+    """The uses of one limit in this process: [moment, amount] each, the oldest first."""
+
+    def __init__(self) -> None:
+        self.uses: deque[list[int]] = deque()
+        self.total = 0
+
+    def drop(self, until_us: int) -> None:
+        while self.uses and self.uses[0][0] <= until_us:
+            gone = self.uses.popleft()
+            self.total -= gone[1]
+            gone[0] = -1
+
+    def change(self, use: list[int], amount: int) -> None:
+        if use[0] >= 0:
+            self.total += amount - use[1]
+            use[1] = amount
 
 
 class RateLimits:
-    """Requests a minute, of a key and of each of its users: a sliding window, so that no minute ever sees more.
+    """Requests and tokens a minute, and calls at once, of a key and of each of its users.
+
+    A minute is a sliding window, so that none ever sees more. Tokens are estimated as a call begins, and counted as it
+    ends.
 
     is_shared: Whether other processes count against the same limits; then the database counts.
+    timeout_s: The longest that a call takes.
     """
 
-    def __init__(self, writer: Writer, *, is_shared: bool) -> None:
+    def __init__(self, writer: Writer, *, is_shared: bool, timeout_s: float) -> None:
         self._writer = writer
         self._is_shared = is_shared
-        self._taken_at: dict[str, deque[int]] = {}
+        self._longest_us = round((timeout_s + SLACK_S) * 1e6)
+        self._windows: dict[str, _Window] = {}
+        self._own: dict[str, list[list[int]]] = {}  # the uses of calls under way, by hit
 
-    async def take(self, key: Key | None, user_id: str) -> None:
-        """Count a request. Raises: RateLimited: it would be one too many; it is not counted."""
-        if key is None or (key.rpm is None and key.user_rpm is None):
-            return
-        limits: tuple[tuple[str, int], ...] = () if key.rpm is None else ((f"key:{key.id}", key.rpm),)
-        if key.user_rpm is not None:  # calls without a user are one user's
-            limits += ((f"user:{key.id}:{user_id}", key.user_rpm),)
+    async def take(self, key: Key | None, user_id: str, n_tokens: int, *, is_call: bool = True) -> Pass:
+        """Count a request.
+
+        n_tokens: The likely number. is_call: Whether it is ended by `settle`, and until then one of the calls at once.
+
+        Raises:
+            RateLimited: It would be one too many; it is not counted.
+        """
+        uses = () if key is None else _uses(key, user_id, n_tokens, is_call)
+        if not uses:
+            return FREE
+        now_us = clock.now_us() if self._is_shared else time.monotonic_ns() // 1000
+        hit = Hit(secrets.token_hex(12), now_us, now_us + self._longest_us, uses)
         if self._is_shared:
-            found = await asyncio.wrap_future(self._writer.decide_together(take, Hit(clock.now_us(), limits)))
+            found: Taken = await asyncio.wrap_future(self._writer.decide_together(take, hit))
         else:
-            found = self._take(limits, time.monotonic_ns() // 1000)
-        if found is not None:
-            name, wait_us = found
-            whose = "this key" if name.startswith("key:") else "this user"
-            limit = dict(limits)[name]
-            raise RateLimited(
-                f"The limit of {whose} is {limit:,} requests a minute.", retry_after_s=wait_us / 1e6, quota=name[:4]
-            )
+            found = self._take(hit)
+        if isinstance(found, Refused):
+            raise _refusal(found)
+        rooms = [Room(use.kind, use.most, left) for use, left in zip(uses, found, strict=True)]
+        tightest = {room.kind: room for room in sorted(rooms, key=lambda room: -room.left)}
+        return Pass(hit if any(use.kind != "requests" for use in uses) else None, tuple(tightest.values()))
 
-    def _take(self, limits: tuple[tuple[str, int], ...], now_us: int) -> tuple[str, int] | None:
-        for name, limit in limits:
-            taken_at = self._taken_at.setdefault(name, deque())
-            while taken_at and taken_at[0] <= now_us - WINDOW_US:
-                taken_at.popleft()
-            if len(taken_at) >= limit:
-                return name, taken_at[len(taken_at) - limit] + WINDOW_US - now_us
-        for name, _ in limits:
-            self._taken_at[name].append(now_us)
-        if len(self._taken_at) > MAX_NAMES:  # users who have not been here for a minute
-            self._taken_at = {n: at for n, at in self._taken_at.items() if at and at[-1] > now_us - WINDOW_US}
-        return None
+    def settle(self, hit: Hit, n_tokens: int | None) -> None:
+        """End a call. n_tokens: What it really took; None = not known, and the estimate stands."""
+        if self._is_shared:
+            self._writer.submit(partial(settle, hit=hit, n_tokens=n_tokens))
+            return
+        for use, own in zip(hit.uses, self._own.pop(hit.id, ()), strict=False):
+            if use.kind == "calls":
+                self._windows[use.name].change(own, 0)
+            elif use.kind == "tokens" and n_tokens is not None:
+                self._windows[use.name].change(own, n_tokens)
+
+    def _take(self, hit: Hit) -> Taken:
+        left = []
+        for use in hit.uses:
+            window = self._windows.setdefault(use.name, _Window())
+            if use.kind != "calls":
+                window.drop(hit.at_us - WINDOW_US)
+            if window.total + use.amount > use.most:
+                return Refused(use, wait_us(use, [(at, n) for at, n in window.uses], hit.at_us))
+            left.append(use.most - window.total - use.amount)
+        own = []
+        for use in hit.uses:
+            window, one = self._windows[use.name], [hit.at_us, use.amount]
+            if use.kind != "calls":
+                window.uses.append(one)
+            window.total += use.amount
+            own.append(one)
+        if any(use.kind != "requests" for use in hit.uses):
+            self._own[hit.id] = own
+        if len(self._windows) > MAX_NAMES:  # users who have not been here for a minute
+            self._forget(hit.at_us - WINDOW_US)
+        return tuple(left)
+
+    def _forget(self, until_us: int) -> None:
+        self._windows = {
+            name: window
+            for name, window in self._windows.items()
+            if window.total and (name.startswith("calls:") or window.uses[-1][0] > until_us)
+        }
+
+
+FREE = Pass()
+
+
+def _uses(key: Key, user_id: str, n_tokens: int, is_call: bool) -> tuple[Use, ...]:
+    limits: tuple[tuple[UseKind, str, int | None, int], ...] = (
+        ("requests", f"key:{key.id}", key.rpm, 1),
+        ("requests", f"user:{key.id}:{user_id}", key.user_rpm, 1),  # calls without a user are one user's
+        ("tokens", f"key:{key.id}", key.tpm, n_tokens),
+        ("tokens", f"user:{key.id}:{user_id}", key.user_tpm, n_tokens),
+        ("calls", f"key:{key.id}", key.max_parallel, 1),
+        ("calls", f"user:{key.id}:{user_id}", key.user_max_parallel, 1),
+    )
+    return tuple(Use(kind, whose, most, n) for kind, whose, most, n in limits if most and (is_call or kind != "calls"))
+
+
+def _refusal(found: Refused) -> RateLimited:
+    use, wait = found
+    whose = "this key" if use.whose.startswith("key:") else "this user"
+    of = "calls at the same time" if use.kind == "calls" else f"{use.kind} a minute"
+    text = f"The limit of {whose} is {use.most:,} {of}."
+    if wait is None:
+        text += f" This request alone may take {use.amount:,}: send a shorter one, or a smaller max_tokens."
+    seconds = None if wait is None else wait / 1e6
+    return RateLimited(text, retry_after_s=seconds, quota=use.whose[:4], limit=(use.kind, use.most))
 
 
 @dataclass(slots=True)

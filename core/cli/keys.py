@@ -11,6 +11,7 @@ from core.cli.parts import command, group
 from core.domain.key import SCOPES, Key
 from core.errors import InvalidRequest
 from core.keys.issuing import Allowance
+from core.keys.rules import LIMITS
 
 
 def add(commands: Any) -> None:
@@ -22,8 +23,9 @@ def add(commands: Any) -> None:
     one.add_argument("--model", action="append", default=[], metavar="PATTERN", help="what it may ask, such as gpt-4o*")
     one.add_argument("--tag", action="append", default=[], help="put on each of its calls")
     one.add_argument("--budget", metavar="USD/PERIOD", help="stop it there: 5/month, 1/day")
-    one.add_argument("--rpm", type=int, metavar="N", help="requests a minute")
-    one.add_argument("--user-rpm", type=int, metavar="N", help="requests a minute of each of its users")
+    for name, words in (("rpm", "requests a minute"), ("tpm", "tokens a minute"), ("max-parallel", "calls at once")):
+        one.add_argument(f"--{name}", type=int, metavar="N", help=words)
+        one.add_argument(f"--user-{name}", type=int, metavar="N", help=f"{words} of each of its users")
     one.add_argument("--expires", metavar="WHEN", help="30d, or the day on which it ends (UTC): 2027-01-31")
     one.add_argument("--log", choices=("full", "metadata", "none"), help="what is kept of its calls' texts")
     one.add_argument("--shared-cache", action="store_true", help="share cached responses with other keys that do so")
@@ -38,8 +40,7 @@ def _create(mm: ModelManager, args: argparse.Namespace) -> None:
         scopes=tuple(args.scope or ("call",)),
         models=tuple(args.model),
         tags=tuple(args.tag),
-        rpm=args.rpm,
-        user_rpm=args.user_rpm,
+        **{name: getattr(args, name) for name in LIMITS},
         expires_at=None if args.expires is None else _moment(args.expires),
         log_content=args.log,
         shares_cache=args.shared_cache,
@@ -64,8 +65,9 @@ def _described(key: Key) -> str:
     parts = [" ".join(key.scopes)]
     parts += [f"models {' '.join(key.models)}"] if key.models else []
     parts += [f"tags {' '.join(key.tags)}"] if key.tags else []
-    parts += [f"{key.rpm} a minute"] if key.rpm else []
-    parts += [f"{key.user_rpm} a minute a user"] if key.user_rpm else []
+    for name, words in (("rpm", "a minute"), ("tpm", "tokens a minute"), ("max_parallel", "at once")):
+        parts += [f"{most:,} {words}"] if (most := getattr(key, name)) else []
+        parts += [f"{most:,} {words} a user"] if (most := getattr(key, f"user_{name}")) else []
     parts += [f"logs {key.log_content}"] if key.log_content else []
     parts += ["shared cache"] if key.shares_cache else []
     if key.revoked_at is not None:

@@ -17,7 +17,8 @@ class Key:
     hint: Its beginning and end.
     scopes: call = ask models, record outcomes; read = see metrics, costs, logs; admin = change things too.
     models: Patterns such as `gpt-4o*` of the models, aliases and `exp:NAME` it may ask; empty = all.
-    rpm, user_rpm: Requests a minute, of the key and of each of its users; None = no limit.
+    rpm, tpm, max_parallel: Requests a minute, tokens a minute (input and output), and calls at the same time.
+    user_rpm, user_tpm, user_max_parallel: The same of each of its users. None = no limit.
     log_content: full, metadata or none; None = as the server does.
     shares_cache: Whether it shares cached responses with other keys that do so too.
     last_used_at: To about a minute.
@@ -31,6 +32,10 @@ class Key:
     tags: tuple[str, ...] = ()
     rpm: int | None = None
     user_rpm: int | None = None
+    tpm: int | None = None
+    user_tpm: int | None = None
+    max_parallel: int | None = None
+    user_max_parallel: int | None = None
     log_content: str | None = None
     shares_cache: bool = False
     created_at: datetime

@@ -15,10 +15,11 @@ from core.errors import Forbidden, InvalidRequest
 from core.formats.text import is_storable, tags_problem
 
 PREFIX = "aimm_"
-MAX_RPM = 1_000_000
+MAX_LIMIT, MAX_TOKENS = 1_000_000, 1_000_000_000
 MAX_PATTERNS = 50
 _FORM = re.compile(r"aimm_([\w-]{43})([0-9a-f]{8})", re.ASCII)
-_FIELDS = ("name", "scopes", "models", "tags", "rpm", "user_rpm", "log_content", "shares_cache", "expires_at")
+LIMITS = ("rpm", "user_rpm", "tpm", "user_tpm", "max_parallel", "user_max_parallel")
+_FIELDS = ("name", "scopes", "models", "tags", *LIMITS, "log_content", "shares_cache", "expires_at")
 _LOG_CONTENT = (None, *get_args(LogContent))
 
 
@@ -82,6 +83,8 @@ def checked(key: Key, fields: Mapping[str, Any], now: datetime) -> Key:
     if unknown := sorted(set(fields) - set(_FIELDS)):
         raise InvalidRequest(f"A key has no field {', '.join(unknown)}; it has {', '.join(_FIELDS)}.")
     key = replace(key, **fields)
+    for name in LIMITS:
+        _check_limit(name, getattr(key, name))
     if problem := tags_problem(_texts("tags", key.tags)):
         raise InvalidRequest(problem)
     if key.log_content not in _LOG_CONTENT:
@@ -94,8 +97,6 @@ def checked(key: Key, fields: Mapping[str, Any], now: datetime) -> Key:
         scopes=_scopes(key.scopes),
         models=_models(key.models),
         tags=tuple(dict.fromkeys(key.tags)),
-        rpm=_rate("rpm", key.rpm),
-        user_rpm=_rate("user_rpm", key.user_rpm),
         expires_at=_future(key.expires_at, now) if "expires_at" in fields else key.expires_at,
     )
 
@@ -127,10 +128,10 @@ def _models(given: Any) -> tuple[str, ...]:
     return patterns
 
 
-def _rate(name: str, given: Any) -> int | None:
-    if given is not None and not (type(given) is int and 1 <= given <= MAX_RPM):
-        raise InvalidRequest(f"{name} == {given!r}, must be whole requests a minute from 1 to {MAX_RPM:,}, or left out")
-    return given
+def _check_limit(name: str, given: Any) -> None:
+    most = MAX_TOKENS if name.endswith("tpm") else MAX_LIMIT
+    if given is not None and not (type(given) is int and 1 <= given <= most):
+        raise InvalidRequest(f"{name} == {given!r}, must be a whole number from 1 to {most:,}, or left out")
 
 
 def _future(given: Any, now: datetime) -> datetime | None:

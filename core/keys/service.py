@@ -41,7 +41,7 @@ class KeyService:
     def create(self, name: str, **fields: Any) -> tuple[Key, str]:
         """Make a key; its text is given here and is nowhere else.
 
-        fields: scopes, models, tags, rpm, user_rpm, log_content, shares_cache, expires_at; see Key.
+        fields: scopes, models, tags, limits, log_content, shares_cache, expires_at; see Key.
 
         Raises:
             InvalidRequest: A field is out of range. Conflict: a key of that name is in use.
@@ -208,6 +208,6 @@ class KeyService:
 
 
 def _described(key: Key) -> dict[str, Any]:
-    names = ("id", "hint", "scopes", "models", "tags", "rpm", "user_rpm", "log_content", "shares_cache")
+    names = ("id", "hint", "scopes", "models", "tags", *rules.LIMITS, "log_content", "shares_cache")
     expires_at = None if key.expires_at is None else key.expires_at.isoformat()
     return {name: getattr(key, name) for name in names} | {"expires_at": expires_at}

@@ -1,6 +1,6 @@
 """Tokens that no vendor has counted: our own estimate of them, and the most that there can be. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,17 @@ def estimated_usage(request: Request, text: str, thinking: str = "") -> Usage:
         output_tokens=(_tokens(text) + thought) * request.n_answers if request.operation in WRITING else 0,
         thinking_tokens=thought,
     )
+
+
+def counted_tokens(usages: Iterable[Usage], *, is_asked: bool) -> int | None:
+    """Input and output of all attempts; None = a vendor was asked and counted none."""
+    known = [usage.input_tokens + usage.output_tokens for usage in usages]
+    return sum(known) if known or not is_asked else None
+
+
+def likely_tokens(request: Request) -> int:
+    """The tokens of a call before it is made: a quarter of its bytes, and the longest answer that it asks for."""
+    return estimated_usage(request, "").input_tokens + (request.parameters.max_tokens or 0) * request.n_answers
 
 
 def _tool_bytes(tool: Tool) -> int:

@@ -96,7 +96,11 @@ def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:
 
 
 def rates(key: Key) -> str:
-    """60, 20 per user; a dash where there is no limit."""
-    parts = [f"{key.rpm:,}"] if key.rpm else []
-    parts += [f"{key.user_rpm:,} per user"] if key.user_rpm else []
+    """60/min, 20/min per user; a dash where there is no limit."""
+    limits = (
+        ("{:,}/min", key.rpm), ("{:,}/min per user", key.user_rpm), ("{:,} tokens/min", key.tpm),
+        ("{:,} tokens/min per user", key.user_tpm), ("{:,} at once", key.max_parallel),
+        ("{:,} at once per user", key.user_max_parallel),
+    )  # fmt: skip
+    parts = [words.format(most) for words, most in limits if most]
     return ", ".join(parts) or formatting.UNKNOWN

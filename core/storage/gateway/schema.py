@@ -15,6 +15,8 @@ api_keys = table(
     text("tags", default="[]"),  # JSON list, put on every call
     small("rpm", optional=True),  # requests a minute; NULL = no limit
     small("user_rpm", optional=True),  # the same for each of its users
+    number("tpm", "user_tpm", optional=True),  # tokens a minute
+    small("max_parallel", "user_max_parallel", optional=True),  # calls at the same time
     text("log_content", optional=True),  # full, metadata or none; NULL = as the server does
     flag("shares_cache"),
     number("created_at"),
@@ -41,12 +43,13 @@ breakers = table(
     text("reason"),
 )
 
-# The requests of the last minute that count against a limit, where several processes share it.
+# What counts against a limit where several processes share it: requests and tokens of the last minute, running calls.
 rate_hits = table(
     "rate_hits",
     key("id", kind=ID),
-    text("name"),  # whose limit
-    number("at"),
+    text("name"),  # whose limit, and of what
+    number("at"),  # of a running call the moment at which it has ended at the latest
+    number("amount", default="1"),
 )
 Index("ix_rate_hits_name", rate_hits.c.name, rate_hits.c.at)
 

@@ -18,6 +18,11 @@ from dashboard.process import manager
 _SCOPE_HELP = (
     "call: use models, record outcomes. read: see metrics, costs and the log. admin: change settings, keys included."
 )
+_LIMITS = {
+    "rpm": ("Requests per minute", "Requests per user and minute"),
+    "tpm": ("Tokens per minute", "Tokens per user and minute"),
+    "max_parallel": ("Calls at the same time", "Calls per user at the same time"),
+}
 _STORED = ("full", "metadata", "none")
 _NONE = Key(id="", name="", hint="", created_at=datetime.now(UTC))  # what the form of a new key begins with
 NEW = "new"
@@ -232,11 +237,17 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
         placeholder="None", help="Added to each of its calls, for spend and budgets by tag or owner.",
     )  # fmt: skip
     row = st.columns(2)
-    limits = (1, 1_000_000)
-    rpm = inputs.number(row[0], "Requests per minute", f"{state}rpm", limits, key.rpm, placeholder="no limit")
-    user_rpm = inputs.number(
-        row[1], "Requests per user and minute", f"{state}user_rpm", limits, key.user_rpm, placeholder="no limit"
-    )
+    limits = {}
+    for limit, (of_key, of_user) in _LIMITS.items():
+        for column, field, text in ((row[0], limit, of_key), (row[1], f"user_{limit}", of_user)):
+            limits[field] = inputs.number(
+                column,
+                text,
+                f"{state}{field}",
+                (1, 1_000_000_000 if limit == "tpm" else 1_000_000),
+                getattr(key, field),
+                placeholder="no limit",
+            )
     row = st.columns(2)
     at = _STORED.index(key.log_content) if key.log_content in _STORED else None
     stored = inputs.choice(row[0], "Stored content", f"{state}log", _STORED, at, placeholder="server default")
@@ -251,8 +262,8 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
         st, "Share cache with other keys", f"{state}shares", "Only with keys that share theirs too.", key.shares_cache
     )
     fields = {
-        "name": name, "scopes": tuple(scopes), "models": tuple(models), "tags": tuple(tags), "rpm": rpm,
-        "user_rpm": user_rpm, "log_content": stored, "shares_cache": shares,
+        "name": name, "scopes": tuple(scopes), "models": tuple(models), "tags": tuple(tags), **limits,
+        "log_content": stored, "shares_cache": shares,
     }  # fmt: skip
     return fields if ends_on == old_end else fields | {"expires_at": _end(ends_on)}
 

@@ -4,16 +4,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from core import ModelManager, RateLimited
+from core import ModelManager, RateLimited, clock
+from core.calls.call import Call
 from core.calls.origin import Origin
+from core.config import Settings
 from core.domain.generation import Generation
-from tests.builders import GPT, Running, running_gateway
+from tests.builders import GPT, HELLO, Running, running_gateway
 from tests.conftest import Open, copied
 from tests.fakes.vendors import KEY, FakeVendor, openai_answer
 
@@ -102,3 +105,82 @@ def test_where_the_vendor_takes_too_long_callers_hear_at_once(open_manager: Open
 
     assert 9 < (caught.value.retry_after_s or 0) <= 10  # then one asks, whatever the vendor said
     assert len(vendor.requests) == 1
+
+
+def test_tokens_a_minute_are_estimated_first_and_counted_at_the_end(served: Running):
+    _, secret = served.mm.keys.create("tokens", tpm=60, user_tpm=1000, rpm=50)
+    first = served.chat("sim-fast", key=secret, user="u1")
+    took = first.parse().usage.total_tokens
+    assert 20 < took < 50
+    second = served.client(secret).chat.completions.with_raw_response.create
+    with pytest.raises(openai.RateLimitError) as too_many:
+        second(model="sim-fast", messages=HELLO, max_tokens=60 - took)
+    with pytest.raises(openai.RateLimitError) as too_large:
+        second(model="sim-fast", messages=HELLO, max_tokens=100)
+
+    assert first.headers["x-ratelimit-limit-tokens"] == "60" and first.headers["x-ratelimit-remaining-requests"] == "49"
+    assert (
+        int(first.headers["x-ratelimit-remaining-tokens"]) < 60 and first.headers["x-ratelimit-reset-tokens"] == "1m0s"
+    )
+    assert "this key is 60 tokens a minute" in too_many.value.message
+    told = too_many.value.response.headers
+    assert (told["x-ratelimit-remaining-tokens"], told["x-ratelimit-limit-tokens"]) == ("0", "60")
+    assert 50 <= int(told["retry-after"]) <= 60
+    assert (
+        "This request alone may take" in too_large.value.message
+        and "retry-after" not in too_large.value.response.headers
+    )
+    served.chat("sim-fast", key=secret, max_tokens=60 - took - 5)  # what was refused counted for nothing
+
+
+def test_calls_at_once_are_bounded_and_free_as_they_end(open_manager: Open, sqlite_url: str):
+    with ModelManager.open(Settings(database_url=sqlite_url), simulated_speed=1) as mm:
+        key, _ = mm.keys.create("narrow", max_parallel=3, user_max_parallel=2)
+
+        def begun(user: str) -> Call:
+            call = mm.submit(mm.request("Hello", model="sim-careful"), Origin(key=key, user_id=user))
+            time.sleep(0.02)
+            return call
+
+        calls = [begun(user) for user in ("u1", "u1", "u1", "u2", "u3")]
+        refused, running = calls[2::2], [calls[0], calls[1], calls[3]]
+        heard = [str(each.done.exception(5)) for each in refused]
+        running[0].cancel()
+        running[0].done.result(5)
+        again = begun("u3")
+        assert [each.result(10).status for each in (*running, again)] == ["stopped", "ok", "ok", "ok"]
+
+    assert ["this user is 2 calls at the same time" in heard[0], "this key is 3 calls" in heard[1]] == [True, True]
+
+
+@pytest.mark.postgres
+def test_calls_at_once_and_tokens_are_exact_across_processes(open_manager: Open, postgres_url: str):
+    managers = [open_manager(postgres_url) for _ in range(2)]
+    key, _ = managers[0].keys.create("shared", max_parallel=4, tpm=100_000)
+    asked = [
+        managers[n % 2].submit(managers[n % 2].request("Hi", model="sim-fast"), Origin(key=key)) for n in range(40)
+    ]
+    errors = [call.done.exception(20) for call in asked]
+    n_tokens = sum(g.usage.input_tokens + g.usage.output_tokens for g in managers[0].log.latest(limit=100))
+
+    assert {type(error) for error in errors} == {RateLimited, type(None)}
+    for mm in managers:
+        mm._writer.run(lambda _: None)  # behind what ended calls gave back
+    with managers[0].database.read() as link:
+        counted = dict(link.exec_driver_sql("SELECT name, sum(amount) FROM rate_hits GROUP BY name").all())
+    assert {name: int(n) for name, n in counted.items()} == {f"tokens:key:{key.id}": n_tokens}  # no call is under way
+
+
+def test_a_budget_says_when_it_has_room_again(served: Running):
+    key, secret = served.mm.keys.create("poor")
+    served.mm.budgets.create(name="Tiny", limit_usd="0.000001", period="day", scope=f"key:{key.id}", action="stop")
+    with pytest.raises(openai.RateLimitError) as spent:
+        served.chat(GPT, key=secret)
+
+    told = spent.value.response.headers
+    assert (told["x-aimm-reason"], told["x-should-retry"]) == ("budget_exceeded", "false")
+    ends_at = datetime.fromisoformat(told["x-aimm-budget-resets"])
+    assert (
+        0 < int(told["retry-after"]) <= 86_400
+        and abs((ends_at - clock.now()).total_seconds() - int(told["retry-after"])) < 90
+    )
