@@ -78,7 +78,7 @@ def test_a_limit_is_exact_across_processes(open_manager: Open, postgres_url: str
     assert sum(answered) == managers[0].log.count() == 10
 
 
-@pytest.mark.parametrize("reset", ["0.3", "300ms"])
+@pytest.mark.parametrize("reset", ["0.7", "700ms"])
 def test_a_vendor_that_is_used_up_is_asked_when_it_said(
     open_manager: Open, sqlite_url: str, vendor: FakeVendor, reset: str
 ):
