@@ -17,6 +17,7 @@ from core import AimmError, AuthenticationError, Forbidden, Key, ModelManager
 from core.listen_policy import is_loopback
 
 TRUSTED = "aimm.trusted"  # of a scope: its Origin is one that AIMM_CORS_ORIGINS names
+ASKED_WITH = "aimm.key_in_query"  # of a scope: a key was taken out of its query
 _PREFIX = b"aimm_"
 _OPEN = frozenset({"/health", "/healthz", "/readyz", "/api/health"})
 _OURS = re.compile(r"/api(/.*)?|/metrics|/openapi\.json", re.DOTALL)
@@ -35,8 +36,11 @@ _SERVING = re.compile(
     r"/api/(experiment/[^/]+/(test|record|assign)|comparisons/[^/]+/(vote|stop|resume)|runs/[^/]+/(stop|resume)"
     r"|evaluations/[^/]+/(stop|cancel|resume|grade|judge))"
 )
-# A key sees the work that it has begun; the route looks whose it is.
-_OWN = re.compile(r"/api/(runs|comparisons|evaluations)/[^/]+(/events|/cells|/verdict|/report)?")
+# A key sees the work that it has begun and its own calls; the route looks whose it is.
+_OWN = re.compile(
+    r"/api/(runs|comparisons|evaluations)/[^/]+(/events|/cells|/verdict|/report)?"
+    r"|/api/logs(/export|/breakdown)?|/api/sessions(/.+)?"
+)
 _KEY_HEADERS = frozenset({b"x-api-key", b"api-key", *(header for wire in WIRES for header in wire.key_headers)})
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
@@ -175,6 +179,7 @@ def _key_of(scope: Scope) -> bytes:
         for name, _, value in parts:
             if unquote_to_bytes(name) == b"key":
                 key = _better(key, unquote_to_bytes(value))
+        scope[ASKED_WITH] = any(unquote_to_bytes(part[0]) == b"key" for part in parts)
         scope["query_string"] = b"&".join(b"".join(part) for part in parts if unquote_to_bytes(part[0]) != b"key")
     return key
 

@@ -60,6 +60,7 @@ def either(*schemas: Schema) -> Schema:
 
 _HEADERS = (
     ("x-aimm-user", {**TEXT, "maxLength": 500}, "Who asks: for spend by user, and the unit of an experiment."),
+    ("x-aimm-session", {**TEXT, "maxLength": 200}, "The conversation or run that the call is counted to."),
     ("x-aimm-tags", TEXT, "For spend and budgets by tag: up to ten words, by commas."),
     ("x-aimm-fallbacks", TEXT, "Models to ask in turn where this one fails, by commas."),
     ("x-aimm-cap-usd", TEXT, "The most that this call may cost."),

@@ -157,7 +157,8 @@ class ModelManager(CallMethods):
             timeout_s=self.settings.call_timeout_s,
             log_content=self.settings.log_content,
         )
-        self.log = LogService(self.database, self.prices.with_receipts, self.calls.running)
+        keeps_text = self.settings.log_content == "full"
+        self.log = LogService(self.database, self.prices.with_receipts, self.calls.running, keeps_text=keeps_text)
         self.responses = StoredResponses(*self._db)
 
     def _open_features(self) -> None:

@@ -132,7 +132,7 @@ def change(
     return Change("0%" if abs(size) < 0.005 else f"{figures.signed(100 * size, '.0f')}%", size)
 
 
-_FAILURES = {
+FAILURES = {
     "rate_limited": "Rate limited",
     "provider_timeout": "Timeout",
     "provider_unavailable": "Provider down",
@@ -149,7 +149,7 @@ def status_text(name: str) -> str:
 
 def failure_text(name: str) -> str:
     """A class of failure as people read it."""
-    return _FAILURES.get(name) or short(name.replace("_", " ")).capitalize()
+    return FAILURES.get(name) or short(name.replace("_", " ")).capitalize()
 
 
 def short(text: str, n: int = 80) -> str:

@@ -14,6 +14,7 @@ from api.errors import SPENT_BEFORE, Unexpected, plain_error, reason_headers, re
 from api.rest import calls, comparisons, experiments, keys, models, money, monitoring, workflows
 from api.rest.dependencies import failure, manager
 from api.rest.library import datasets, evaluations, prompts
+from api.rest.log import pages as logs
 from core import AimmError, ModelManager
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}, "code": {"type": "string"}}}
@@ -24,7 +25,20 @@ _FAILURE = {
 _FAILURES: dict[int | str, dict[str, Any]] = dict.fromkeys(
     (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 502, 503, 504), _FAILURE
 )
-_ROOMS = (models, calls, prompts, datasets, evaluations, workflows, comparisons, experiments, monitoring, money, keys)
+_ROOMS = (
+    models,
+    calls,
+    logs,
+    prompts,
+    datasets,
+    evaluations,
+    workflows,
+    comparisons,
+    experiments,
+    monitoring,
+    money,
+    keys,
+)
 _ROUTERS = [room.router for room in _ROOMS]
 
 

@@ -28,7 +28,13 @@ async def generate(body: schemas.Generate, mm: Manager, key: Caller) -> dict[str
     request = await asyncio.to_thread(mm.request, **body.request())
     cap = None if body.max_cost_usd is None else checked_cap(Decimal(str(body.max_cost_usd)))
     origin = Origin(
-        source="api", key=key, user_id=body.user, tags=tuple(body.tags), cap_usd=cap, variables=body.variables
+        source="api",
+        key=key,
+        user_id=body.user,
+        session_id=body.session,
+        tags=tuple(body.tags),
+        cap_usd=cap,
+        variables=body.variables,
     )
     g = await mm.agenerate(request, origin)
     return {"status": "success" if g.status == "ok" else g.status, **generation_view(g)}

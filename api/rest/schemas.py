@@ -53,13 +53,14 @@ class Generate(Body):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     user: str = Field(default="", max_length=500, description="Who asks; for spend and budgets by user.")
+    session: str = Field(default="", max_length=200, description="The conversation or run that it is counted to.")
     tags: list[str] = Field(default_factory=list, max_length=10, description="For spend and budgets by tag.")
     max_cost_usd: float | None = Field(default=None, gt=0, description="A cap on this call; it is kept by max_tokens.")
     variables: dict[str, Any] = Field(default_factory=dict, description="Of a prompt, where `model` is prompt:NAME.")
 
     def request(self) -> dict[str, Any]:
         """The part of it that asks the model."""
-        return self.model_dump(exclude={"user", "tags", "max_cost_usd", "variables"}, exclude_none=True)
+        return self.model_dump(exclude={"user", "session", "tags", "max_cost_usd", "variables"}, exclude_none=True)
 
 
 class RunWorkflow(Body):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from core.domain.experiment import Assignment
 from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS, Request, Source
 from core.domain.key import Key
-from core.formats.text import MAX_TAGS, is_storable, make_lists, tags_problem
+from core.formats.text import MAX_SESSION, MAX_TAGS, is_storable, make_lists, tags_problem
 
 # Who an experiment assigns to a variant: a user, a session, a request. An assignment that was made before is kept.
 Unit = str | Assignment
@@ -31,6 +31,7 @@ class Origin:
     variables: Those of the prompt that stands in the place of the model, or that an alias stands for.
     prompt_model: The model that answers where a prompt stands in the place of one; empty = the prompt's own.
     prompt_version: The prompt that the request was made of.
+    session_id: See Generation.
     is_batched: Its vendor answers it in a batch, at the price of those.
     """
 
@@ -52,6 +53,7 @@ class Origin:
     variables: Mapping[str, Any] = field(default_factory=dict)
     prompt_model: str = ""
     prompt_version: str = ""
+    session_id: str = ""
     is_batched: bool = False
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class Origin:
         """The first thing that is wrong with it, in words; empty = nothing."""
         if len(self.user_id) > 500 or not is_storable(self.user_id):
             return "user must have at most 500 characters, and no NUL or half of a surrogate pair"
+        if len(self.session_id) > MAX_SESSION or not is_storable(self.session_id):
+            return f"session must have at most {MAX_SESSION} characters, and no NUL or half of a surrogate pair"
         if len(self.fallbacks) > MAX_FALLBACKS:
             return f"{len(self.fallbacks)} fallbacks given, at most {MAX_FALLBACKS} are taken"
         if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:

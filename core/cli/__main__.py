@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from core import ModelManager
 from core.calls.origin import Origin
-from core.cli import evaluation, experiments, keys, library, prices, records
+from core.cli import evaluation, experiments, keys, library, logs, prices, records
 from core.cli.parts import command
 from core.config import Settings
 from core.demo.history import DemoSize
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (library, evaluation, prices, experiments, keys, records):
+    for group in (logs, library, evaluation, prices, experiments, keys, records):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)
@@ -69,7 +69,6 @@ def _add_calls(commands: Any) -> None:
     ask.add_argument("--json", action="store_true", help="the whole record as JSON instead of the streamed text")
 
     command(commands, "models", "list the models that can be asked", _models)
-    command(commands, "logs", "the latest calls", _logs).add_argument("-n", type=int, default=10)
 
     told = "work on what is queued in the database, beside other processes, until it is stopped"
     command(commands, "worker", told, _worker)
@@ -136,13 +135,6 @@ def _models(mm: ModelManager, _args: argparse.Namespace) -> None:
         print(f"{model.name}\t{model.provider}")
     if mm.vendors.list_error:
         print(f"The vendor's list could not be read: {mm.vendors.list_error}", file=sys.stderr)
-
-
-def _logs(mm: ModelManager, args: argparse.Namespace) -> None:
-    for g in mm.log.latest(limit=max(1, min(args.n, 10_000))):
-        cost = "unknown" if g.cost_usd is None else f"${g.cost_usd:f}"
-        mark = "  (demo)" if g.source == "demo" else ""
-        print(f"{g.created_at:%Y-%m-%d %H:%M:%S}  {g.model}  {g.status}  {g.latency_s:.2f} s  {cost}  {g.id}{mark}")
 
 
 def _run(mm: ModelManager, args: argparse.Namespace) -> int:

@@ -10,9 +10,9 @@ from core.datasets.records import ONE_COLUMN, SEPARATORS
 from core.domain.evaluation.dataset import DatasetRow, DatasetVersion
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
+from core.formats.text import safe_cell
 
 FORMATS = ("csv", "jsonl", "yaml")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 AT_ONCE = 500
 
 Rows = Callable[[], Iterable[DatasetRow]]
@@ -74,14 +74,10 @@ def _csv(layout: Layout, rows: Iterable[DatasetRow], *, is_safe: bool) -> Iterat
     for number, row in enumerate(rows, 1):
         record = record_of(layout, row)
         cells = [as_cell(record.get(column, "")) for column in layout.columns]
-        writer.writerow([_safe(cell) for cell in cells] if is_safe else cells)
+        writer.writerow([safe_cell(cell) for cell in cells] if is_safe else cells)
         if number % AT_ONCE == 0:
             yield _taken(file)
     yield _taken(file)
-
-
-def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _taken(file: Any) -> bytes:

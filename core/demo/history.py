@@ -23,11 +23,12 @@ from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, 
 from core.domain.generation import COUNTS, Usage
 from core.errors import Conflict, InvalidRequest
 from core.formats import strict_json as json
-from core.formats.text import folded
+from core.formats.text import searchable
 from core.pricing.catalogue import SIMULATED_PRICES
 from core.pricing.receipt import receipt_for
 from core.storage.calls import rollups
 from core.storage.calls.generations import GenerationStore, empty_row, receipt_to_json
+from core.storage.calls.log import LogStore
 from core.storage.calls.record import log_rows
 from core.storage.comparisons import ComparisonStore
 from core.storage.engine.database import Database
@@ -81,7 +82,7 @@ class DemoSize:
 
 class Demo:
     def __init__(self, database: Database, writer: Writer) -> None:
-        self._calls = GenerationStore(database)
+        self._calls = LogStore(database)
         self._writer = writer
         self._evaluations = EvaluationStories(database, writer)
 
@@ -236,7 +237,7 @@ def _body(row: dict[str, Any], prompt: str) -> dict[str, Any]:
         "tools": None,
         "tool_calls": None,
         "receipts": json.dumps([receipt_to_json(receipt)]),
-        "search_text": folded(f"{prompt}\n{_ANSWER if row['status'] == 'ok' else ''}"),
+        "search_text": searchable(f"{prompt}\n{_ANSWER if row['status'] == 'ok' else ''}"),
     }
 
 

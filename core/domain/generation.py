@@ -368,13 +368,13 @@ class Generation:
     latency_s: From the request to the last byte, retries included.
     ttft_s: From the request to the first text; None = none came.
     ref_id, ref_part: The whole it belongs to: run and step, comparison and position, experiment and variant.
-    ref_name: The workflow's or experiment's name.
-    user_id, key_id, tags: Who asked, with which key, and for what.
+    ref_name, user_id, key_id, tags: The workflow's or experiment's name; who asked, with which key, and for what.
     usages: The usage of each billed attempt, where there were several: tiers are per request.
     note: Events on its way, e.g. that a budget chose another model.
     prompt_version: The prompt that its first turns are of, such as support@7; empty = of none that is kept here.
+    session_id: The conversation or run that the caller counts it to; empty = not said.
     tools, tool_calls: The tools offered, and the model's calls of them.
-    damaged: The fields that the database holds in a form that cannot be read; they are empty here.
+    damaged: The fields that cannot be read in the database; they are empty here.
     """
 
     id: str
@@ -405,6 +405,7 @@ class Generation:
     usages: tuple[Usage, ...] = ()
     note: str = ""
     prompt_version: str = ""
+    session_id: str = ""
     text: str = ""
     thinking: str = ""
     messages: tuple[Message, ...] = ()

@@ -180,10 +180,10 @@ class MetricsRow:
 
 
 class Counted(NamedTuple):
-    """Calls that a filter of the log finds. n_failed: None = not kept. cost_usd: The known part; see n_unpriced."""
+    """Calls that a filter of the log finds. cost_usd: The known part; see n_unpriced."""
 
     n: int
-    n_failed: int | None
+    n_failed: int
     cost_usd: Decimal
     n_unpriced: int
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 MAX_TAGS = 10
+MAX_SESSION = 200  # characters of the id of a session
+MAX_WORD = 100  # characters; a longer run of letters, such as bytes as text, is several words
 _TAG = re.compile(r"[\w.:/@+-]{1,64}")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _HALF = re.compile(r"[\ud800-\udfff]")
 _UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -58,3 +61,40 @@ def tags_problem(tags: Sequence[str]) -> str:
     if len(tags) > MAX_TAGS or any(_TAG.fullmatch(tag) is None for tag in tags):
         return f"tags must be at most {MAX_TAGS} words of letters, digits and . _ - / : @ +, 64 characters each"
     return ""
+
+
+# What a search looks for: words of letters and digits as SQLite's `ascii` tokenizer takes them; all else ends one.
+_WORD_CHARACTER = r"0-9a-z\x80-\U0010ffff"
+_WORD = re.compile(f"[{_WORD_CHARACTER}]+")
+_LONG_WORD = re.compile(f"([{_WORD_CHARACTER}]{{{MAX_WORD}}})(?=[{_WORD_CHARACTER}])")
+# Characters that are words by themselves: signs beyond ASCII, and scripts that are written without spaces.
+_ALONE = re.compile(r"[^\x00-\x7f\w]|[\u2e80-\U0010ffff]")
+
+
+def searchable(text: str) -> str:
+    """The text as a search compares it: `folded`, with spaces around characters that are words by themselves."""
+    small = folded(text)
+    if not small.isascii():
+        small = _ALONE.sub(r" \g<0> ", small)
+    return _LONG_WORD.sub(r"\1 ", small)
+
+
+def search_words(searched: str) -> list[str]:
+    """The different words of a `searchable` text."""
+    return list(dict.fromkeys(_WORD.findall(searched)))
+
+
+def is_whole_word(word: str) -> bool:
+    """True for a word that cannot be the beginning of a longer one: a character that is a word by itself."""
+    return len(word) == 1 and _ALONE.match(word) is not None
+
+
+def finds(searched: str) -> re.Pattern[str]:
+    """The places where a `searchable` text stands in another, from the beginning of a word on."""
+    begins = f"(?<![{_WORD_CHARACTER}])" if _WORD.match(searched) else ""
+    return re.compile(begins + re.escape(searched))
+
+
+def safe_cell(text: str) -> str:
+    """The text for a table that a spreadsheet opens, which would compute what begins like a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text

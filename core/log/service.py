@@ -1,15 +1,23 @@
 """The log of calls for its readers: stored calls with the lines of their cost, and the live ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from core.calls.call import Call
 from core.domain.generation import Generation
+from core.domain.log.filter import LogFilter, LogPage
+from core.domain.log.session import Exchange, Session, conversation
 from core.errors import NotFound
-from core.storage.calls.generations import GenerationStore
+from core.log import exporting
+from core.storage.calls.log import LogStore, from_cursor, to_cursor
+from core.storage.calls.sessions import SessionStore
 from core.storage.engine.database import Database
 
+MOST_OF_SESSION = 500
+_NO_TEXTS = "This server keeps no texts (AIMM_LOG_CONTENT): only those that were kept before are looked through."
 
-class LogService(GenerationStore):
+
+class LogService(LogStore):
     """Recorded calls. Lists hold the numbers alone; one call, a search and the calls of a run hold texts too."""
 
     def __init__(
@@ -17,15 +25,56 @@ class LogService(GenerationStore):
         database: Database,
         with_receipts: Callable[[Generation], Generation],
         running: Callable[[str], Call | None],
+        *,
+        keeps_text: bool = True,
     ) -> None:
         """Open the log of a database.
 
         with_receipts: Adds the lines of its cost to a call.
         running: Finds the call of an id in this process.
+        keeps_text: Whether the server keeps texts.
         """
         super().__init__(database)
+        self.sessions = SessionStore(database)
         self._with_receipts = with_receipts
         self._running = running
+        self._keeps_text = keeps_text
+
+    def search(
+        self, wanted: LogFilter, *, limit: int = 50, cursor: str | None = None, texts: bool = False, counts: bool = True
+    ) -> LogPage:
+        """A page of what a filter finds, the newest first. cursor: `following` of the page before.
+
+        Raises:
+            InvalidRequest: The cursor is none, or one of another filter.
+        """
+        before = None if cursor is None else from_cursor(wanted, cursor)
+        found = self.page(wanted, limit, before, counts=counts)
+        following = None if found.following is None else to_cursor(wanted, found.following)
+        note = found.note
+        if wanted.text and not self._keeps_text:
+            note = f"{_NO_TEXTS} {note}".strip()
+        return LogPage(tuple(self.calls(found.ids, texts=texts)), following, found.total, note)
+
+    def export(self, wanted: LogFilter, format_: str, *, texts: bool = False) -> Iterator[bytes]:
+        """All calls that a filter finds, as a file in parts, as they are when the first part is read.
+
+        Raises:
+            InvalidRequest: There is no such format.
+        """
+        return exporting.written(self.each(wanted, texts=texts), format_, texts=texts)
+
+    def session(self, session_id: str, *, key: str | None = None) -> tuple[Session, list[Exchange]]:
+        """A session with its conversation, of its first MOST_OF_SESSION calls. key: Of the calls of this id alone.
+
+        Raises:
+            NotFound: There is none of this id.
+        """
+        found = self.sessions.find(session_id, key=key)
+        if found is None:
+            raise NotFound(f"There is no session {session_id[:60]!r}.")
+        calls = islice(self.each(LogFilter(session=session_id, key=key), texts=True), MOST_OF_SESSION)
+        return found, list(conversation(list(calls)))
 
     def get(self, generation_id: str) -> Generation:
         """A recorded call, whole.

@@ -140,24 +140,6 @@ class MonitoringService:
         )
         return Counted(n, n_failed, from_nano(nano), n_unpriced)
 
-    def counted_of(
-        self,
-        dimension: str,
-        value: str,
-        window: Window | None = None,
-        *,
-        model: str | None = None,
-        simulated: bool | None = None,
-    ) -> Counted | None:
-        """The same of a tag, user, key or workflow. None = not kept: its sums are of whole days (UTC)."""
-        since, until = (0, 1 << 62) if window is None else (to_us(window.since), to_us(window.until))
-        if self._by is None or since % DAY_US or (until % DAY_US and until <= clock.now_us()):
-            return None
-        by_model = self._by.models(dimension, value, since, until, simulated=simulated)
-        found = [each for name, each in by_model.items() if model in (None, name)]
-        nano, n_unpriced = sum(each.cost_nano_usd for each in found), sum(each.n_unpriced for each in found)
-        return Counted(sum(each.n for each in found), None, from_nano(nano), n_unpriced)
-
     def seen(self) -> dict[tuple[str, str], tuple[date, date]]:
         """The first and the last day (UTC) with a call of each (vendor, model)."""
         return {

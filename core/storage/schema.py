@@ -38,6 +38,7 @@ generations = table(
     text("tags", default=""),  # ,a,b, : each between commas
     text("note", default=""),
     text("prompt_version", default=""),  # NAME@NUMBER
+    text("session_id", default=""),
     CheckConstraint("status IN ('ok', 'truncated', 'stopped', 'blocked', 'error')", name="generation_status"),
     CheckConstraint("cost_status IN ('priced', 'estimated', 'unknown', 'cached')", name="generation_cost_status"),
     CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name="generation_unknown_is_null"),
@@ -45,7 +46,15 @@ generations = table(
     CheckConstraint("input_tokens >= cached_tokens AND cached_tokens >= 0", name="generation_cached_in_input"),
     CheckConstraint("output_tokens >= thinking_tokens AND thinking_tokens >= 0", name="generation_thinking_in_output"),
 )
-Index("ix_generations_created", generations.c.created_at)
+# What the filters of the log look at, so that they are answered without the rows.
+FILTERED = (
+    "created_at", "latency_us", "cost_nano_usd", "status", "source", "provider", "request_model", "error_class",
+    "key_id", "user_id", "tags", "ref_name", "prompt_version",
+)  # fmt: skip
+Index("ix_generations_log", *(generations.c[name] for name in FILTERED)).ddl_if(dialect="sqlite")
+# On PostgreSQL an entry has at most 2,700 bytes: without texts of any length.
+_INCLUDED = [name for name in FILTERED[1:] if name not in ("user_id", "ref_name", "prompt_version")]
+Index("ix_generations_log", generations.c.created_at, postgresql_include=_INCLUDED).ddl_if(dialect="postgresql")
 Index("ix_generations_model_created", generations.c.request_model, generations.c.created_at)
 Index("ix_generations_source_created", generations.c.source, generations.c.created_at)
 Index("ix_generations_ref", generations.c.ref_id, generations.c.ref_part)
@@ -65,7 +74,9 @@ Index(
     sqlite_where=_is_unpriced, postgresql_where=_is_unpriced,
 )  # fmt: skip
 # What a call was made for, by its column; most have none. Queries say these conditions too, that an index may serve.
-_MADE_FOR = {"key": "key_id", "user": "user_id", "workflow": "ref_name", "prompt": "prompt_version"}
+_MADE_FOR = {
+    "key": "key_id", "user": "user_id", "workflow": "ref_name", "prompt": "prompt_version", "session": "session_id",
+}  # fmt: skip
 IS_NAMED = {name: generations.c[column] != literal_column("''") for name, column in _MADE_FOR.items()}
 for _is_named in IS_NAMED.values():
     _column = _is_named.left

@@ -36,7 +36,7 @@ def recent() -> tuple[int, datetime]:
 
 def tail(before: datetime | None) -> list[Generation]:
     """The newest calls by programs; before a moment, if one is given."""
-    return manager().log.latest(limit=TAIL, source=SOURCES, before=before)
+    return manager().log.latest(limit=TAIL, source=SOURCES, until=before)
 
 
 @st.cache_data(ttl=10, show_spinner=False)

@@ -1,29 +1,37 @@
 """Calls on record, and people's opinions of them."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core.domain.generation import Generation
+from core.domain.log.filter import NAMES, LogFilter, from_texts
 from core.domain.metrics import Counted, Feedback
 from dashboard import formatting, tables
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
 
 FEEDBACK_DAYS, PROMPT_LETTERS = 30, (54, 40)  # letters of a prompt: without opinions beside it, and with them
-FILTERS = ("search", "model", "status", "calls", "source", "key", "tag", "user", "workflow", "experiment", "prompt")
-CALLS = {"real": False, "simulated": True}  # whether such calls are simulated
-KIND = {simulated: kind for kind, simulated in CALLS.items()}
+# The filters in the address, by their names there.
+FILTERS = ("search", "key", *(name for name in NAMES if name not in ("from", "to", "text", "key_id")))
+KIND = {True: "simulated", False: "real"}
 
 
-def latest(**filters: Any) -> list[Generation]:
-    """The newest first; filters as of the log."""
-    return manager().log.latest(simulated=CALLS.get(filters.pop("calls", None)), **filters)
+def wanted(span: tuple[datetime, datetime] | None, given: Mapping[str, str]) -> LogFilter:
+    """The filter of a range and of texts by name. Raises: InvalidRequest: A value can be found nowhere."""
+    said = {"text" if name == "search" else name: value for name, value in given.items()}
+    since, until = span or (None, None)
+    return replace(from_texts(said, datetime.now(UTC)), since=since, until=until)
+
+
+def latest(wanted: LogFilter, limit: int, offset: int = 0) -> list[Generation]:
+    """The newest first."""
+    return manager().log.latest(limit=limit, offset=offset, **wanted.given)
 
 
 @st.cache_data(ttl=10, show_spinner=False)
@@ -35,20 +43,10 @@ def key_labels() -> dict[str, str]:
 
 
 @st.cache_data(ttl=10, show_spinner=False, max_entries=100)
-def counted(since: datetime | None, until: datetime | None, **given: str | None) -> Counted | None:
-    """All calls that the filters find, but for a search; None = no such sums are kept."""
-    monitoring = manager().monitoring
-    window = None if since is None else monitoring.window(since, until)
-    if given.pop("prompt", None):
-        return None
-    equal = {name: given.pop(name) for name in ("model", "source", "status")}
-    simulated = CALLS.get(given.pop("calls", None) or "")
-    made_for = [(name, value) for name, value in given.items() if value]
-    if not made_for:
-        return monitoring.counted(window, simulated=simulated, **equal)
-    if len(made_for) > 1 or equal["source"] or equal["status"]:
-        return None
-    return monitoring.counted_of(*made_for[0], window, model=equal["model"], simulated=simulated)
+def counted(wanted: LogFilter) -> tuple[Counted | None, str]:
+    """All calls that a filter finds, and a remark on what is not counted."""
+    page = manager().log.search(wanted, limit=1)
+    return page.total, page.note
 
 
 def summed(found: Sequence[Generation]) -> Counted:

@@ -84,6 +84,11 @@ def names_on_record() -> list[str]:
     return list(dict.fromkeys([*names(), *order()]))
 
 
+@st.cache_data(ttl=10, show_spinner=False)
+def vendors_on_record() -> list[str]:
+    return sorted({vendor for vendor, _ in manager().monitoring.seen()})
+
+
 @st.cache_data(ttl=3, show_spinner=False)
 def names_to_ask() -> list[str]:
     """Models and aliases."""

@@ -231,7 +231,7 @@ def test_every_route_lets_in_the_keys_with_its_scope_and_no_others(mm: ModelMana
         if path == "/api/health":
             continue
         # Who may call sees the work that it has begun itself; the route looks whose it is.
-        own = r".*/{(run_id|comparison_id)}(/(events|cells|verdict|report))?"
+        own = r".*/{(run_id|comparison_id|session_id)}(/(events|cells|verdict|report))?|/api/(logs(/.*)?|sessions)"
         is_own = method == "GET" and re.fullmatch(own, path) is not None
         allowed = {scope_needed(method, path), "admin", *(["call"] if is_own else [])}
         for scope, secret in secrets.items():

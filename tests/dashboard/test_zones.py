@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
+from core.domain.log.filter import LogFilter
 from core.domain.metrics import Window
 from core.formats import zones
 from dashboard import formatting, process, tables
@@ -82,8 +83,9 @@ def test_each_bar_has_the_calls_that_the_log_lists_for_its_day(zone: ZoneInfo):
     assert len(times) == 7 and times["requests"].sum() > 20
     for at, n in zip(times["time"], times["requests"], strict=True):
         start, end = at.to_pydatetime(), of.span.end(at.to_pydatetime())
-        assert log.counted(start, end, model=None, source=None, status=None).n == n
-        listed = log.latest(since=start, before=end, limit=1000)
+        day = LogFilter(since=start, until=end)
+        assert log.counted(day)[0].n == n
+        listed = log.latest(day, 1000)
         assert len(listed) == n
         days = {zones.day_of(g.created_at, zone) for g in listed}
         assert days <= {start.astimezone(zone).date()}

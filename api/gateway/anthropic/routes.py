@@ -33,7 +33,7 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
         await _models(exchange, mm, unquote(path.removeprefix("/models").removeprefix("/")))
     elif exchange.method == "POST" and path == "/messages":
         body = await exchange.json()
-        origin = origin_of(exchange, user=read.user(body), metadata=body.get("metadata"))
+        origin = origin_of(exchange, user=read.user(body), metadata=body.get("metadata"), body=body)
         await respond(exchange, mm, read.message(body, exchange.headers), origin, AnthropicAnswer())
     elif exchange.method == "POST" and path == "/messages/count_tokens":
         body = await exchange.json()

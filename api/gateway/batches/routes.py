@@ -14,7 +14,15 @@ from core.formats.strict_json import encoded
 
 BYTES = b"application/octet-stream"
 MAX_FORM_BYTES = 201 * 1024 * 1024  # the largest file, and what is around it
-_HEADERS = ("x-aimm-user", "x-aimm-tags", "x-aimm-fallbacks", "x-aimm-cap-usd", "x-aimm-cache", "x-aimm-no-store")
+_HEADERS = (
+    "x-aimm-user",
+    "x-aimm-tags",
+    "x-aimm-session",
+    "x-aimm-fallbacks",
+    "x-aimm-cap-usd",
+    "x-aimm-cache",
+    "x-aimm-no-store",
+)
 
 
 def owns(path: str) -> bool:

@@ -43,12 +43,14 @@ async def handle(exchange: Exchange, mm: ModelManager) -> None:
             raise InvalidRequest("Streams come as server-sent events only: add ?alt=sse.")
         body = await exchange.json()
         request = read.content(model, body, is_streamed=is_streamed)
-        await respond(exchange, mm, request, origin_of(exchange, metadata=body.get("labels")), GeminiAnswer())
+        await respond(
+            exchange, mm, request, origin_of(exchange, metadata=body.get("labels"), body=body), GeminiAnswer()
+        )
     elif exchange.method == "POST" and action in _EMBEDS:
         body = await exchange.json()
         if ("requests" in body) is not (action == "batchEmbedContents"):
             raise InvalidRequest("batchEmbedContents takes requests, embedContent one content.")
-        await respond(exchange, mm, read.embeddings(model, body), origin_of(exchange), GeminiAnswer())
+        await respond(exchange, mm, read.embeddings(model, body), origin_of(exchange, body=body), GeminiAnswer())
     elif exchange.method == "POST" and action == "countTokens":
         await _count(exchange, mm, model)
     elif exchange.method == "GET" and action is None:

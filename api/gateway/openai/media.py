@@ -26,7 +26,7 @@ async def handle(exchange: Exchange, mm: ModelManager, address: str) -> None:
     body: dict[str, Any] = dict(form.fields) if form is not None else await exchange.json()
     if operation == "moderation":
         body = {"model": _JUDGE, **body}
-    origin = origin_of(exchange, user=read.user(body), fallbacks=() if form else read.fallbacks(body))
+    origin = origin_of(exchange, user=read.user(body), fallbacks=() if form else read.fallbacks(body), body=body)
     if operation == "text_completion":
         options = body.get("stream_options")
         is_counted = isinstance(options, dict) and options.get("include_usage") is True

@@ -44,14 +44,16 @@ async def _chat(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> N
     request = read.chat(body)
     options = body.get("stream_options")
     is_counted = isinstance(options, dict) and options.get("include_usage") is True
-    origin = origin_of(exchange, user=read.user(body), fallbacks=read.fallbacks(body), metadata=body.get("metadata"))
+    origin = origin_of(
+        exchange, user=read.user(body), fallbacks=read.fallbacks(body), metadata=body.get("metadata"), body=body
+    )
     await respond(exchange, mm, request, origin, OpenAIAnswer(is_counted=is_counted))
 
 
 async def _embeddings(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> None:
     request = read.embeddings(body)
     is_packed = body.get("encoding_format") == "base64"
-    origin = origin_of(exchange, user=read.user(body), fallbacks=read.fallbacks(body))
+    origin = origin_of(exchange, user=read.user(body), fallbacks=read.fallbacks(body), body=body)
     await respond(exchange, mm, request, origin, OpenAIAnswer(is_counted=False, base64_vectors=is_packed))
 
 

@@ -62,7 +62,7 @@ async def _asked(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -> 
     """The request of a body and its origin, with a prompt that is kept here in the place of the model."""
     model, prompt, body = await asyncio.to_thread(_own_prompt, mm, body)
     request = await _read(exchange, mm, body)
-    origin = origin_of(exchange, user=read.user(body), metadata=body.get("metadata"))
+    origin = origin_of(exchange, user=read.user(body), metadata=body.get("metadata"), body=body)
     variables = {**origin.variables, **prompt}
     # Each answer has ids of its own, to which later requests refer, so none is given twice.
     return request, replace(origin, cache_s=0, variables=variables, prompt_model=model), body

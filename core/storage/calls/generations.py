@@ -2,25 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, union_all
+from sqlalchemy import Connection, Select, delete, func, select
 
-from core.clock import to_us
 from core.config import LogContent
 from core.domain.generation import CHARGED, COUNTS, Generation, Message, Parameters, Receipt, ReceiptLine, Usage
 from core.domain.message import Media, Part, Thought, Tool, ToolCall, ToolResult
-from core.domain.metrics import FAILED
 from core.formats import strict_json as json
 from core.formats.money import from_nano, to_nano
-from core.formats.text import folded, storable
+from core.formats.text import searchable
 from core.storage.engine import records
 from core.storage.engine.bulk import is_one_of
 from core.storage.engine.damaged import Parts, as_text, each, readable, whole
 from core.storage.engine.database import Store, in_batches
-from core.storage.schema import IS_NAMED, IS_NOT_OK, IS_SIMULATED, call_tags, generation_bodies, generations
+from core.storage.schema import call_tags, generation_bodies, generations
 
 
 def to_row(generation: Generation) -> dict[str, Any]:
@@ -115,9 +112,9 @@ def to_body(generation: Generation, keep: LogContent) -> dict[str, Any]:
 
 
 def search_text(messages: Sequence[Message], answer: str) -> str:
-    """The text that a search looks through, `folded` as the words searched for are: databases differ in folding."""
+    """The text that a search looks through, `searchable` as the words searched for are: databases differ in folding."""
     found = [text for message in messages for part in message.content for text in _texts(part)]
-    return _storable(folded("\n".join([*found, answer])))
+    return _storable(searchable("\n".join([*found, answer])))
 
 
 def _texts(part: Part) -> tuple[str, ...]:
@@ -237,13 +234,13 @@ class GenerationStore(Store):
 
     def find(self, generation_id: str) -> Generation | None:
         """A recorded call with its texts; None = there is none of this id."""
-        statement = _with_body().where(generations.c.id == generation_id)
+        statement = with_body().where(generations.c.id == generation_id)
         rows = self._database.rows(statement)
         return whole("call", rows[0]._mapping, from_row) if rows else None
 
     def by_ref(self, ref_id: str) -> list[Generation]:
         """All calls of one run, comparison or experiment, oldest first, with bodies."""
-        statement = _with_body().where(generations.c.ref_id == ref_id).order_by(generations.c.created_at)
+        statement = with_body().where(generations.c.ref_id == ref_id).order_by(generations.c.created_at)
         with self._database.read() as connection:
             return readable("call", connection.execute(statement).mappings(), from_row)
 
@@ -251,7 +248,7 @@ class GenerationStore(Store):
         """The calls of these ids whose answers are kept, with bodies."""
         with self._database.read() as connection:
             wanted = is_one_of(connection, generations.c.id, ids) & generation_bodies.c.text.is_not(None)
-            return readable("call", connection.execute(_with_body().where(wanted)).mappings(), from_row)
+            return readable("call", connection.execute(with_body().where(wanted)).mappings(), from_row)
 
     def parts_of(self, ref_ids: Sequence[str], part: str) -> list[Generation]:
         """The calls that are this part of any of these wholes, oldest first, with bodies."""
@@ -259,66 +256,8 @@ class GenerationStore(Store):
             return []
         is_part = generations.c.ref_id.in_(ref_ids) & (generations.c.ref_part == part)
         with self._database.read() as connection:
-            statement = _with_body().where(is_part).order_by(generations.c.created_at)
+            statement = with_body().where(is_part).order_by(generations.c.created_at)
             return readable("call", connection.execute(statement).mappings(), from_row)
-
-    def latest(  # noqa: PLR0913 - each is a filter of the log
-        self,
-        *,
-        limit: int = 50,
-        offset: int = 0,
-        model: str | None = None,
-        source: str | Sequence[str] | None = None,
-        status: str | None = None,
-        search: str | None = None,
-        since: datetime | None = None,
-        before: datetime | None = None,
-        tag: str | None = None,
-        key: str | None = None,
-        user: str | None = None,
-        workflow: str | None = None,
-        experiment: str | None = None,
-        prompt: str | None = None,
-        simulated: bool | None = None,
-    ) -> list[Generation]:
-        """Newest first, of [since, before).
-
-        status: One of the record, or `failed`: all but ok and stopped.
-        prompt: A version (support@7), or all of a name.
-        search: In prompts and answers, letter case aside (and then bodies come along).
-        simulated: None = real and simulated ones.
-        """
-        c = generations.c
-        wanted = storable(folded(search or "")).strip()  # what is pasted has spaces around it
-        statement, made_at = _with_body() if wanted else select(generations), c.created_at
-        if tag:
-            statement, made_at = statement.join(call_tags, call_tags.c.generation_id == c.id), call_tags.c.created_at
-            statement = statement.where(call_tags.c.tag == tag)
-        made_for = f"workflow:{workflow}" if workflow else f"experiment:{experiment}" if experiment else None
-        statement = statement.where(*_equal(model, status, key=key, user=user, workflow=made_for))
-        if prompt:
-            statement = statement.where(IS_NAMED["prompt"], _of_prompt(prompt))
-        if simulated is not None:
-            statement = statement.where(IS_SIMULATED[simulated])
-        if since is not None:
-            statement = statement.where(made_at >= to_us(since))
-        if before is not None:
-            statement = statement.where(made_at < to_us(before))
-        if wanted:
-            # No LIKE: it gives %, _ and \\ a meaning, and has a limit on the length of what is looked for.
-            position = func.instr if self._database.is_sqlite else func.strpos
-            statement = statement.where(position(generation_bodies.c.search_text, wanted) > 0)
-        statement = statement.order_by(made_at.desc())
-        sources = [source] if isinstance(source, str) else source or ()
-        if len(sources) == 1:
-            statement = statement.where(c.source == sources[0])
-        elif sources:  # one by one: together, all their calls would be sorted, or those of all others looked at
-            each = [select(statement.where(c.source == one).limit(limit + offset).subquery()) for one in sources]
-            found = union_all(*each).subquery()
-            statement = select(found).order_by(found.c.created_at.desc())
-        with self._database.read() as connection:
-            rows = connection.execute(statement.limit(limit).offset(offset)).mappings()
-            return readable("call", rows, from_row)
 
     def previews(self, ids: Sequence[str], n_chars: int = 120) -> dict[str, str]:
         """The first characters of the last prompt of each call."""
@@ -343,21 +282,5 @@ class GenerationStore(Store):
         connection.execute(delete(generations).where(generations.c.source == source))
 
 
-def _of_prompt(prompt: str) -> Any:
-    version = generations.c.prompt_version
-    return version == prompt if "@" in prompt else version.startswith(f"{prompt}@", autoescape=True)
-
-
-def _equal(model: str | None, status: str | None, **named: str | None) -> list[Any]:
-    """The conditions of those that are given."""
-    conditions: list[Any] = [generations.c.request_model == model] if model else []
-    if status:
-        is_status = generations.c.status == status if status != FAILED else generations.c.status != "stopped"
-        conditions += [is_status] if status == "ok" else [IS_NOT_OK, is_status]
-    for name, value in named.items():
-        conditions += [IS_NAMED[name], IS_NAMED[name].left == value] if value else []
-    return conditions
-
-
-def _with_body() -> Select[Any]:
+def with_body() -> Select[Any]:
     return select(generations, *(generation_bodies.c[name] for name in _BODY)).outerjoin(generation_bodies)

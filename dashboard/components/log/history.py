@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from core.domain.generation import Generation
+from core.domain.log.filter import LogFilter
 from core.domain.message import Message, Part, Thought, ToolCall, ToolResult
 from core.domain.metrics import Counted
 from dashboard import address, formatting, tables, theme
@@ -28,17 +29,16 @@ class Drawn(NamedTuple):
     config: dict[str, Any]
 
 
-def read(limit: int, **filters: Any) -> Drawn:
+def read(wanted: LogFilter, limit: int, offset: int) -> Drawn:
     """A page of the log for who reads; what those with the same filters have read just now is shared."""
-    found = _read(theme.mode(), [], limit, **filters)
+    found = _read(theme.mode(), [], wanted, limit, offset)
     unseen = sorted(log.hidden(found.refs))
-    return _read(theme.mode(), unseen, limit, **filters) if unseen else found
+    return _read(theme.mode(), unseen, wanted, limit, offset) if unseen else found
 
 
 @st.cache_data(ttl=2, show_spinner=False, max_entries=50)
-def _read(mode: Mode, unseen: list[str], limit: int, **filters: Any) -> Drawn:
-    found = log.latest(limit=limit + 1, **filters)
-    return drawn(found[:limit], mode, unseen)._replace(total=log.summed(found))
+def _read(mode: Mode, unseen: list[str], wanted: LogFilter, limit: int, offset: int) -> Drawn:
+    return drawn(log.latest(wanted, limit, offset), mode, unseen)
 
 
 def draw(drawn: Drawn, key: str, **options: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.domain.log.filter import LogFilter
 from dashboard import address, formatting, tables
 from dashboard.frames import log
 from dashboard.process import manager
@@ -15,7 +16,7 @@ def show() -> None:
         "Search prompts and answers", key="playground_search", placeholder="words", icon=":material/search:",
         max_chars=1000,
     )  # fmt: skip
-    calls = log.latest(limit=PAGE_SIZE, source="playground", search=search or None)
+    calls = log.latest(LogFilter(source="playground", text=search or None), PAGE_SIZE)
     followed = {g.ref_id for g in calls}
     last = [g for g in calls if g.id not in followed] if not search else calls
     if not last:

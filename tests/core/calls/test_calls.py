@@ -159,7 +159,7 @@ def test_content_can_be_kept_out_of_the_database(open_manager, sqlite_url: str):
 
     assert (logged.text, logged.messages, logged.system) == ("", (), None)
     assert logged.usage == given.usage
-    assert mm.log.latest(search="recipe") == []
+    assert mm.log.latest(text="recipe") == []
 
 
 # Gemini, through its real SDK --------------------------------------------------------------------------------------

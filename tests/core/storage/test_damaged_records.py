@@ -25,6 +25,7 @@ from core.domain.message import Tool, ToolCall
 from core.domain.workflow import Step, Workflow
 from core.errors import AuthenticationError, DamagedRecord
 from core.storage.calls.generations import GenerationStore, to_body, to_row
+from core.storage.calls.log import LogStore
 from core.storage.calls.record import log_rows
 from core.storage.engine import damaged
 from core.storage.engine.database import _MIGRATIONS, Database, _to_url
@@ -82,7 +83,7 @@ def test_a_row_without_one_of_its_columns_is_refused(database_url: str, missing:
     writer.record_together(log_rows, to_row(a_generation("g2")), None).result()
 
     assert missing in str(failed)
-    assert [g.id for g in GenerationStore(database).latest()] == ["g2"]
+    assert [g.id for g in LogStore(database).latest()] == ["g2"]
     writer.close()
     database.close()
 
@@ -123,7 +124,7 @@ def test_a_damaged_call_is_shown_without_what_cannot_be_read(mm: ModelManager, d
     for value in DAMAGE:
         for name in fields:
             damage(database_url, value, {"generations" if name == "usages" else "generation_bodies": (name,)})
-            for g in (mm.log.get("g1"), *mm.log.latest(search="cat"), *mm.log.by_ref("none")):
+            for g in (mm.log.get("g1"), *mm.log.latest(text="cat"), *mm.log.by_ref("none")):
                 assert g.damaged == (name,), (name, value)
                 assert generation_view(g)["damaged"] == list(g.damaged)
                 assert (g.text, g.usage.input_tokens) == ("A cat.", 10)

@@ -1,0 +1,1 @@
+"""The log: calls by filter, and sessions."""

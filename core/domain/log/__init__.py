@@ -1,0 +1,1 @@
+"""The log: which calls are meant, and sessions of them."""
