@@ -10,7 +10,10 @@ from dashboard.formatting import percent, seconds
 from dashboard.frames.monitoring import Range, chosen, incidents, kept, reaches_back
 from dashboard.process import manager
 
-SAME, RETRIED, FAILING = 0.1, 0.2, 0.05  # shares, attempts a call, and a share of calls, from which they are told
+# Of a change: a share of p95 up to which it is none, and of its parts; attempts a call, and a share of calls, from
+# which they are told.
+TRIFLING, SAME, RETRIED, FAILING = 0.05, 0.1, 0.2, 0.05
+AS_BEFORE = ("first token as before", "as many tokens a second", "answers as long")
 
 
 class Told(NamedTuple):
@@ -34,6 +37,8 @@ def moved(of: Range, model: str | None, simulated: bool) -> Told | None:
     change = formatting.change(now, before, found.n[1], found.n[0])
     text = f"{seconds(now)}, {seconds(before)} before" + (f" ({change.text})" if change else "")
     is_slower = found.is_sure and found.rise > 0
+    if abs(found.rise) < TRIFLING:
+        return Told(f"{text} · about as before", False, None, of.window)
     if not found.is_sure:
         return Told(f"{text} · not more than chance explains", False, None, of.window)
     cause = _mix(found) if found.is_mix else _own(found)
@@ -77,20 +82,23 @@ def _facts(found: Slowdown) -> list[str]:
     if failed[1] >= failed[0] + FAILING:
         worst = max(new.errors, key=lambda name: new.errors[name])
         facts.append(f"{percent(failed[1], 0)} of its calls failed, mostly {formatting.failure_text(worst).lower()}")
-    return facts + [text for _, text in sorted(_measured(old, new), reverse=True)]
+    measured = sorted(_measured(old, new), reverse=True)
+    if measured and all(text in AS_BEFORE for _, text in measured):
+        return [*facts, "on average each part took as long, so its slowest answers moved it"]
+    return facts + [text for _, text in measured]
 
 
 def _measured(old: Pace, new: Pace) -> list[tuple[float, str]]:
     """Parts of an answer's mean time, each with the seconds that it brought or saved."""
     found: list[tuple[float, str]] = []
     if old.first_s and new.first_s:
-        text = _told("first token {} instead of {}", "first token as before", new.first_s, old.first_s, seconds)
+        text = _told("first token {} instead of {}", AS_BEFORE[0], new.first_s, old.first_s, seconds)
         found.append((abs(new.first_s - old.first_s), text))
     if old.tokens and new.tokens and old.tokens_per_s and new.tokens_per_s:
         a, b = 1 / old.tokens_per_s, 1 / new.tokens_per_s
-        text = _told("{} instead of {} tok/s", "as many tokens a second", 1 / b, 1 / a, formatting.mean)
+        text = _told("{} instead of {} tok/s", AS_BEFORE[1], 1 / b, 1 / a, formatting.mean)
         found.append((abs(b - a) * (old.tokens + new.tokens) / 2, text))
-        text = _told("answers of {} instead of {} tokens", "answers as long", new.tokens, old.tokens, formatting.count)
+        text = _told("answers of {} instead of {} tokens", AS_BEFORE[2], new.tokens, old.tokens, formatting.count)
         found.append((abs(new.tokens - old.tokens) * (a + b) / 2, text))
     return found
 

@@ -50,7 +50,7 @@ def one(version: PromptVersion, versions: Sequence[PromptVersion]) -> None:
 def _versions(version: PromptVersion, versions: Sequence[PromptVersion]) -> None:
     c = st.column_config
     config = {
-        "version": c.NumberColumn(width=60), "labels": c.ListColumn(width=110), "note": c.TextColumn(width=126),
+        "version": c.NumberColumn(width=58), "labels": c.ListColumn(width=80), "note": c.TextColumn(width=158),
         "author": None, "saved": c.DatetimeColumn("Saved", format="D MMM HH:mm", width=96),
     }  # fmt: skip
     frame = frames.versions(versions)

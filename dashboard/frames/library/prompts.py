@@ -43,7 +43,7 @@ def versions(found: Sequence[PromptVersion]) -> pd.DataFrame:
         {
             "version": lambda version: version.number,
             "labels": lambda version: list(version.labels),
-            "note": lambda version: version.note or None,
+            "note": lambda version: formatting.short(version.note, 24) or None,
             "author": lambda version: version.author or None,
             "saved": lambda version: version.created_at,
         },
