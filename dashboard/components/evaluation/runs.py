@@ -75,10 +75,10 @@ def _table(found: list[EvaluationRun]) -> None:
     shown = frame.assign(contestants=[[chip for (chip,) in tables.chips(each)] for each in frame["contestants"]])
     config = {
         "name": c.TextColumn("Evaluation", width=180),
-        "dataset": c.TextColumn("Dataset", width=88),
-        "status": c.TextColumn("Status", width=82),
-        "contestants": tables.model_column(names, colours, label="Contestants", width=222),
-        "pass rate": c.TextColumn("Pass rate", width=124),
+        "dataset": c.TextColumn("Dataset", width=92),
+        "status": c.TextColumn("Status", width=88),
+        "contestants": tables.model_column(names, colours, label="Contestants", width=217),
+        "pass rate": c.TextColumn("Pass rate", width=122),
         "verdict": c.TextColumn("Verdict", width=272, help=_VERDICT_HELP),
         "cost $": tables.money_column("Cost", frame["cost $"], width=78),
         "started": c.DatetimeColumn("Started", format="D MMM", width=54),

@@ -64,7 +64,7 @@ def progress_of(run: EvaluationRun) -> str:
 
 
 def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
-    """A row a run, as the list shows it."""
+    """A row a run, as the list shows it: what it found stands first, for a narrow page shows the first columns."""
     rows, n_read = [], 0
     for run in map(judged, runs):
         of = seen(run)
@@ -77,15 +77,15 @@ def table(runs: Sequence[EvaluationRun]) -> pd.DataFrame:
         rows.append(
             {
                 "name": run.plan.name,
-                "dataset": run.plan.dataset.partition("@")[0],
-                "status": f"Gate {gate}" if (gate := gate_text(run)) else status_text(of),
+                "verdict": said,
                 "contestants": contestant_texts(run),
                 "pass rate": " · ".join(
                     f"{each.letter} {formatting.percent(rate.passes.estimate)}"
                     for each in run.plan.contestants
                     if (rate := by_rate.get(each.position)) is not None and rate.passes is not None
                 ),
-                "verdict": said,
+                "status": f"Gate {gate}" if (gate := gate_text(run)) else status_text(of),
+                "dataset": run.plan.dataset.partition("@")[0],
                 "cost $": float(run.spent_usd),
                 "started": run.created_at,
             }
