@@ -49,19 +49,32 @@ KINDS: dict[str, Callable[[Given], Outcome]] = {
 }
 OWN_KINDS = frozenset({"json-schema", "json-path", "tool-called"})
 JUDGED_KINDS = frozenset({"llm-rubric", "model-graded-closedqa", "factuality", "model-graded-factuality"})
+_OF_JUDGES = "no judge of this kind is asked; write a function that checks (`evaluate`), or a python check"
+_OF_CALLS = "tool-called and tool-call-f1 look at the tools that were called, json-schema at JSON in the answer"
+_OF_TRACES = "traces are not read; tool-called looks at the tools that an answer calls"
+_OF_CLASSIFIERS = "no classifier is asked; write a function that checks (`evaluate`), or a python check"
 UNSUPPORTED = {
     "javascript": "code in JavaScript is not run; json-path compares a field of JSON, also inside a ``` fence",
-    "ruby": "code in Ruby is not run",
-    "webhook": "no address is called",
-    **dict.fromkeys(("select-best", "max-score"), "it compares contestants; a grade is of one answer"),
+    "ruby": "code in Ruby is not run; json-path and regex cover most of it, python the rest",
+    "webhook": "no address is called; write a function that checks (`evaluate`), or a python check",
+    "meteor": "rouge-n, bleu, gleu and similar compare with a reference",
+    "select-best": "it compares contestants, which a verdict does; a grade is of one answer",
+    "max-score": "it compares contestants, which a verdict does; a grade is of one answer",
+    **dict.fromkeys(("is-sql", "contains-sql"), "SQL is not parsed; regex or a python check can look at it"),
+    **dict.fromkeys(("perplexity", "perplexity-score"), "probabilities of tokens are not kept; leave it out"),
     **dict.fromkeys(
-        "is-sql contains-sql agent-rubric answer-relevance classifier context-faithfulness context-recall"
-        " context-relevance conversation-relevance g-eval guardrails is-valid-function-call"
-        " is-valid-openai-function-call is-valid-openai-tools-call meteor moderation perplexity"
-        " perplexity-score pi search-rubric skill-used"
-        " trace-error-spans trace-span-count trace-span-duration trajectory:goal-success trajectory:step-count"
-        " trajectory:tool-args-match trajectory:tool-sequence trajectory:tool-used".split(),
-        "this kind is not supported",
+        "is-valid-function-call is-valid-openai-function-call is-valid-openai-tools-call".split(), _OF_CALLS
+    ),
+    **dict.fromkeys("classifier guardrails moderation".split(), _OF_CLASSIFIERS),
+    **dict.fromkeys(
+        "agent-rubric answer-relevance context-faithfulness context-recall context-relevance conversation-relevance"
+        " g-eval pi search-rubric".split(),
+        _OF_JUDGES,
+    ),
+    **dict.fromkeys(
+        "skill-used trace-error-spans trace-span-count trace-span-duration trajectory:goal-success"
+        " trajectory:step-count trajectory:tool-args-match trajectory:tool-sequence trajectory:tool-used".split(),
+        _OF_TRACES,
     ),
 }
 

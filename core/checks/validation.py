@@ -5,26 +5,36 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from core.checks import regular, templates
-from core.checks.grading import JUDGED_KINDS, KINDS, OWN_KINDS, UNSUPPORTED, filled, grade
+from core.checks.grading import JUDGED_KINDS, KINDS, OWN_KINDS, UNSUPPORTED, filled, grade, why_not
 from core.checks.model import CheckError, Reply, shown
 
 _KEYS = frozenset("type value threshold weight metric scores provider rubricPrompt config assert".split())
+_LIKE = [kind for kind in KINDS if kind.startswith("similar")]
 _PROBES = ("{}", "x")  # answers that a check of JSON, and any other, looks at its value for
 
 
 def validate(
-    test: Mapping[str, Any], columns: Collection[str] | None = None, *, allow_python: bool = False
+    test: Mapping[str, Any],
+    columns: Collection[str] | None = None,
+    *,
+    allow_python: bool = False,
+    has_judge: bool = True,
+    has_embeddings: bool = True,
 ) -> list[str]:
     """The problems of a test, each with its path; empty = none.
 
     columns: The variables that its rows have. None = not known, so that none is missing.
+    allow_python, has_judge, has_embeddings: What the place where it is to be graded gives.
     """
-    problems = list(_of_checks(test.get("assert"), "assert", columns, allow_python, in_set=False))
+    refused = {} if allow_python else {"python": "code is run only where it is allowed (--allow-python)"}
+    refused |= {} if has_judge else dict.fromkeys(JUDGED_KINDS, "it needs a model as judge, and none is asked here")
+    refused |= {} if has_embeddings else dict.fromkeys(_LIKE, "it needs a model for vectors, and none is named here")
+    problems = list(_of_checks(test.get("assert"), "assert", columns, refused, in_set=False))
     return problems + list(_of_number(test, "threshold", ""))
 
 
 def _of_checks(
-    checks: Any, path: str, columns: Collection[str] | None, allow_python: bool, *, in_set: bool
+    checks: Any, path: str, columns: Collection[str] | None, refused: Mapping[str, str], *, in_set: bool
 ) -> Iterator[str]:
     if checks is not None and not isinstance(checks, list | tuple):
         yield f"{path}: a list of checks, not {shown(checks, 60)}"
@@ -34,17 +44,19 @@ def _of_checks(
         if not isinstance(check, Mapping):
             yield f"{at}: a check is an object with a type, not {shown(check, 60)}"
         elif check.get("type") == "assert-set" and not in_set:
-            if check.get("assert") == []:
+            if not check.get("assert"):
                 yield f"{at}.assert: a set without checks would always pass"
-            yield from _of_checks(check.get("assert"), f"{at}.assert", columns, allow_python, in_set=True)
+            yield from _of_checks(check.get("assert"), f"{at}.assert", columns, refused, in_set=True)
             yield from _of_numbers(check, at)
         else:
-            yield from _of_check(check, at, columns, allow_python)
+            yield from _of_check(check, at, columns, refused)
 
 
-def _of_check(check: Mapping[str, Any], at: str, columns: Collection[str] | None, allow_python: bool) -> Iterator[str]:
+def _of_check(
+    check: Mapping[str, Any], at: str, columns: Collection[str] | None, refused: Mapping[str, str]
+) -> Iterator[str]:
     kind = str(check.get("type") or "").removeprefix("not-")
-    if why := _wrong_kind(kind, allow_python):
+    if why := _wrong_kind(kind, refused):
         yield f"{at}.type: {why}"
         return
     for key in check:
@@ -65,13 +77,13 @@ def _of_check(check: Mapping[str, Any], at: str, columns: Collection[str] | None
         yield f"{at}.value: {why}"
 
 
-def _wrong_kind(kind: str, allow_python: bool) -> str:
-    if kind == "python":
-        return "" if allow_python else "python: code is run only where it is allowed (--allow-python)"
-    if kind in UNSUPPORTED:
-        return f"{kind}: {UNSUPPORTED[kind]}"
+def _wrong_kind(kind: str, refused: Mapping[str, str]) -> str:
+    if kind in refused:
+        return f"{kind}: {refused[kind]}"
     if kind in KINDS:
         return ""
+    if kind in UNSUPPORTED or kind == "assert-set":
+        return why_not(kind)
     close = difflib.get_close_matches(kind, [*KINDS, "assert-set"], n=1)
     return f"there is no check of type {kind!r}" + (f"; did you mean {close[0]}?" if close else "")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.checks.csv_cells import TYPES, from_csv_cell
-from core.checks.grading import UNSUPPORTED
+from core.checks.grading import JUDGED_KINDS, UNSUPPORTED
 from core.errors import InvalidRequest
 
 _TYPE = re.compile(r"(?:not-)?([a-z]+(?:-[a-z]+)*)(?:\([^)]*\))?\s*:")
@@ -37,7 +37,7 @@ def check_known(check: Mapping[str, Any]) -> None:
 def unsupported(check: Mapping[str, Any]) -> str:
     """The type of a check that is known and cannot be made here; empty = it can."""
     kind = str(check.get("type")).removeprefix("not-")
-    return kind if kind in UNSUPPORTED else ""
+    return kind if kind in UNSUPPORTED or kind in JUDGED_KINDS else ""
 
 
 def with_config(

@@ -233,7 +233,8 @@ def _warnings_of_table(shape: Shape, layout: Layout, notes: _Notes) -> Iterator[
     if notes.short:
         yield f"{_lines(notes.short)} fewer cells than the header; what is missing is empty."
     if notes.blank:
-        yield f"{len(notes.blank):,} blank rows are left out ({_numbers(notes.blank)})."
+        noun, verb = ("rows", "are") if len(notes.blank) > 1 else ("row", "is")
+        yield f"{len(notes.blank):,} blank {noun} {verb} left out ({_numbers(notes.blank)})."
 
 
 def _lines(found: list[int]) -> str:

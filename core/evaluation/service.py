@@ -420,8 +420,10 @@ def _check_checks(plan: Plan, columns: Iterable[str]) -> None:
     own = [check for check in plan.checks if str(check.get("value", "")).startswith(OWN)]
     checks = [check for check in plan.checks if check not in own]
     test, columns = {"assert": checks, "threshold": plan.threshold}, {*columns, "expected"}
-    if problems := validate(test, columns, allow_python=plan.allows_python):
-        raise InvalidRequest(f"The checks cannot be made: {'; '.join(problems[:5])}")
+    given = {"allow_python": plan.allows_python, "has_judge": False, "has_embeddings": bool(plan.embedding_model)}
+    if problems := validate(test, columns, **given):
+        told = "; ".join(f"checks{each.removeprefix('assert')}" for each in problems[:5])
+        raise InvalidRequest(f"The checks cannot be made: {told}")
 
 
 def _blocks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

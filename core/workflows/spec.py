@@ -287,7 +287,7 @@ def _step_problems(step: Step, workflow: Workflow, names: set[str]) -> Iterable[
         yield "a text holds a character that cannot be kept"
     if step.when and step.when.step not in names:
         yield f"`when` names the step {step.when.step!r}, which is not there"
-    yield from validate({"assert": list(step.checks)})
+    yield from validate({"assert": list(step.checks)}, has_judge=False, has_embeddings=False)
     if step.on_failure == "fallback" and not step.fallback_model:
         yield "on_failure is fallback, so fallback_model must name a model"
     if step.on_failure == "default" and step.default is None:

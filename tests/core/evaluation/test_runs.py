@@ -206,7 +206,10 @@ def test_a_function_answers_in_place_of_a_model(mm: ModelManager):
         ({"repetitions": 0}, "repeat == 0"),
         ({"width": 0}, "concurrency == 0"),
         ({"contestants": ()}, "0 contestants"),
-        ({"checks": ({"type": "containz", "value": "x"},)}, "containz"),
+        ({"checks": ({"type": "containz", "value": "x"},)}, r"checks\[0\].type: .*containz"),
+        ({"checks": ({"type": "llm-rubric", "value": "x"},)}, "needs a model as judge"),
+        ({"checks": ({"type": "similar", "value": "x"},)}, "needs a model for vectors"),
+        ({"checks": ({"type": "assert-set"},)}, "a set without checks"),
         ({"limit_usd": Decimal(0)}, "spending limit of .0 cannot"),
     ],
 )
