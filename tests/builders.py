@@ -1,13 +1,15 @@
 """Nouns and servers that tests share: a recorded call, and the gateway as it is served, in this process."""
 
 import asyncio
+import io
 import json
+import os
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -227,3 +229,16 @@ def running_gateway(database_url: str, **settings: Any) -> Iterator[Running]:
         thread.join(20)
         vendor.close()
         gemini.close()
+
+
+def printed_by(code: str, environ: Mapping[str, str]) -> str:
+    """The output of a program run in this process, which has loaded its libraries already."""
+    before, out = dict(os.environ), io.StringIO()
+    try:
+        os.environ.update(environ)
+        with redirect_stdout(out):
+            exec(compile(code, "<snippet>", "exec"), {"__name__": "__main__"})  # noqa: S102 - it is ours
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return out.getvalue()

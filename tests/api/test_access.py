@@ -41,7 +41,7 @@ from core.listen_policy import check_binding, is_loopback
 from dashboard import login, login_gate, process
 from tests.api.test_request_heads import sent
 from tests.builders import statements
-from tests.conftest import ROOT, Open, free_port, running_server
+from tests.conftest import ROOT, Open, free_port, fresh, running_server
 from tests.pages import show
 
 pytestmark = pytest.mark.usefixtures("pages_as_served")
@@ -57,7 +57,7 @@ def mm(open_manager: Open, sqlite_url: str) -> ModelManager:
 @pytest.fixture(scope="module")
 def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelManager]:
     """A manager that nobody makes a key of, for all tests of the module."""
-    settings = Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('keyless')}/aimm.db")
+    settings = Settings(database_url=fresh(tmp_path_factory.mktemp("keyless")))
     with ModelManager.open(settings, simulated_speed=0, takes_up=False) as manager:
         yield manager
 
@@ -623,7 +623,7 @@ def test_secrets_that_mean_a_login_and_give_none_are_refused(
 
 
 def test_the_dashboard_ends_at_once_rather_than_let_strangers_in(tmp_path: Path):
-    environ = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/aimm.db", "OLLAMA_HOST": ""}
+    environ = {**os.environ, "DATABASE_URL": fresh(tmp_path), "OLLAMA_HOST": ""}
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(free_port())]
     command += ["--server.address", "0.0.0.0"]
 
@@ -637,7 +637,7 @@ def test_the_dashboard_ends_at_once_rather_than_let_strangers_in(tmp_path: Path)
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
     """A server that listens on all addresses: its own, a key of it, and the folder with its output."""
     folder = tmp_path_factory.mktemp("open")
-    url = f"sqlite:///{folder}/aimm.db"
+    url = fresh(folder)
     with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
         secret = mm.keys.create("ci")[1]
     environ = {"DATABASE_URL": url, "STREAMLIT_SERVER_ADDRESS": "0.0.0.0", "AIMM_DASHBOARD_PASSWORD": PASSWORD}

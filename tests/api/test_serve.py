@@ -26,7 +26,7 @@ from core import InvalidRequest, ModelManager
 from core.config import Settings
 from core.keys.issuing import Allowance
 from tests.api.test_request_heads import sent
-from tests.conftest import ROOT, free_port, new_database
+from tests.conftest import ROOT, free_port, fresh, new_database
 from tests.fakes.vendors import KEY, FakeVendor
 
 Answer = tuple[int, dict[str, str], Any]
@@ -325,7 +325,7 @@ def test_all_end_in_order_when_told_to(served: Served):
 
 
 def test_a_killed_process_is_replaced_and_none_outlives_the_first(tmp_path: Path):
-    with serving(tmp_path, f"sqlite:///{tmp_path}/aimm.db", "--workers", "2") as served:
+    with serving(tmp_path, fresh(tmp_path), "--workers", "2") as served:
         wait_for(lambda: len(served.workers()) == 2, 10)
         for line in chain.from_iterable(served.lines_of_each()):
             line.close()
@@ -345,14 +345,14 @@ def test_a_killed_process_is_replaced_and_none_outlives_the_first(tmp_path: Path
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 def test_beyond_this_machine_a_server_needs_a_key(tmp_path: Path, workers: Sequence[str]):
-    served = started(tmp_path, f"sqlite:///{tmp_path}/aimm.db", "--host", "0.0.0.0", *workers)
+    served = started(tmp_path, fresh(tmp_path), "--host", "0.0.0.0", *workers)
 
     assert served.process.wait(30) == 1
     assert (tmp_path / f"server-{served.port}.log").read_text().count("aimm keys create") == 1
 
 
 def test_a_server_with_a_key_lets_only_its_holders_in(tmp_path: Path):
-    url = f"sqlite:///{tmp_path}/aimm.db"
+    url = fresh(tmp_path)
     with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
         _, secret, _ = mm.issuer.issue("team")
     with serving(tmp_path, url, "--host", "0.0.0.0") as served, closing(served.line()) as line:

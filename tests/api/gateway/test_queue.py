@@ -15,7 +15,7 @@ import pytest
 from api.errors import CallerLeft
 from api.gateway.queue import Queue
 from tests.builders import GPT, Running, running_gateway, until
-from tests.conftest import copied
+from tests.conftest import copied, fresh
 from tests.fakes import vendors as vendor_fake
 
 
@@ -27,7 +27,7 @@ def narrow(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_only_so_many_are_served_at_once(tmp_path):
-    with running_gateway(f"sqlite:///{tmp_path}/aimm.db", max_in_flight=1, max_waiting=1) as running:
+    with running_gateway(fresh(tmp_path), max_in_flight=1, max_waiting=1) as running:
         running.vendor.next(*[replace(vendor_fake.openai_answer(), hang_s=0.5)] * 2)
         threads = [threading.Thread(target=running.chat, args=(GPT,)) for _ in range(2)]
         for thread in threads:

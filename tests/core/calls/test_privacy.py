@@ -12,7 +12,7 @@ from core import AimmError, ModelManager
 from core.calls.origin import Origin
 from core.config import Settings
 from tests.builders import CLAUDE, FLASH, GPT, Running, running_gateway
-from tests.conftest import Open, copied
+from tests.conftest import Open, copied, fresh
 from tests.fakes import gemini as gemini_fake
 from tests.fakes import vendors as vendor_fake
 
@@ -61,7 +61,7 @@ def all_bytes(folder: Path) -> bytes:
 @pytest.mark.parametrize("way", ["setting", "key", "header"])
 def test_no_text_is_written_down_where_none_may_be(tmp_path: Path, way: str):
     settings = {"log_content": "metadata"} if way == "setting" else {}
-    with running_gateway(f"sqlite:///{tmp_path}/aimm.db", **settings) as running:
+    with running_gateway(fresh(tmp_path), **settings) as running:
         more: dict[str, Any] = {}
         if way == "key":
             more["key"] = running.mm.keys.create("quiet", log_content="none")[1]
@@ -77,7 +77,7 @@ def test_no_text_is_written_down_where_none_may_be(tmp_path: Path, way: str):
 
 
 def test_otherwise_it_is(tmp_path: Path):
-    with running_gateway(f"sqlite:///{tmp_path}/aimm.db") as running:
+    with running_gateway(fresh(tmp_path)) as running:
         ask_all(running)
         texts = [row.text for row in running.rows()]
         assert texts.count(SAID) == 8

@@ -28,7 +28,7 @@ from core.pricing.receipt import receipt_for
 from core.pricing.team import above_from_text, row_from, rows_from_yaml
 from core.storage.money.prices import PriceStore
 from tests.builders import a_generation
-from tests.conftest import ROOT, Open
+from tests.conftest import ROOT, Open, fresh
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini, Reply
 
@@ -435,9 +435,7 @@ def nano_of(usages: Sequence[Usage], price: Price) -> int | None:
 
 @pytest.fixture(scope="module")
 def one_manager(tmp_path_factory: pytest.TempPathFactory):
-    with ModelManager.open(
-        Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('r')}/a.db"), takes_up=False
-    ) as mm:
+    with ModelManager.open(Settings(database_url=fresh(tmp_path_factory.mktemp("r"))), takes_up=False) as mm:
         yield mm
 
 
@@ -617,7 +615,7 @@ def test_a_latest_name_is_charged_anew_as_the_model_that_answered(
 
 
 def test_charging_anew_has_happened_or_not_when_it_is_killed(tmp_path: Path):
-    url = f"sqlite:///{tmp_path}/a.db"
+    url = fresh(tmp_path)
     with ModelManager.open(Settings(database_url=url), takes_up=False) as mm:
         rows = [
             a_generation(f"g{n}", request_model="gemini-x", cost_usd=None, cost_status="unknown") for n in range(4000)

@@ -34,7 +34,7 @@ from core.storage.engine.writer import Writer
 from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.schema import metadata
 from tests.builders import NOON, a_generation
-from tests.conftest import ROOT, Open
+from tests.conftest import ROOT, Open, fresh
 
 
 @pytest.fixture
@@ -439,7 +439,7 @@ for n in range(200):
 
 
 def test_every_call_that_was_answered_survives_a_kill(tmp_path: Path):
-    url = f"sqlite:///{tmp_path}/killed.db"
+    url = fresh(tmp_path)
     with subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         answered = [child.stdout.readline().strip() for _ in range(60)]

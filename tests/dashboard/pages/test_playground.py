@@ -16,8 +16,8 @@ from core.domain.generation import Generation, Message, Parameters, Request
 from core.domain.message import Media, Tool, ToolCall, ToolResult
 from dashboard import process
 from dashboard.components.playground import code
-from tests.builders import FLASH, Running, running_gateway
-from tests.conftest import ROOT, copied
+from tests.builders import FLASH, Running, printed_by, running_gateway
+from tests.conftest import ROOT, copied, fresh
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import KEY, FakeGemini
 from tests.pages import answered, ask, page_app, show, texts
@@ -70,10 +70,13 @@ def _camel(value: Any) -> Any:
 
 def _run(text: str, language: str, gateway: Running, folder: Path) -> None:
     environ = {
-        **os.environ, "DATABASE_URL": f"sqlite:///{folder}/cli.db", "GEMINI_API_KEY": KEY,
+        **os.environ, "DATABASE_URL": fresh(folder), "GEMINI_API_KEY": KEY,
         "GOOGLE_GEMINI_BASE_URL": gateway.gemini.url, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }  # fmt: skip
-    command = [sys.executable, "-c", text] if language == "python" else ["bash", "-c", f"set -o histexpand\n{text}"]
+    if language == "python":
+        assert "Like this." in printed_by(text, environ)
+        return
+    command = ["bash", "-c", f"set -o histexpand\n{text}"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Like this." in done.stdout
