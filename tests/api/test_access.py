@@ -627,7 +627,7 @@ def test_the_dashboard_ends_at_once_rather_than_let_strangers_in(tmp_path: Path)
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(free_port())]
     command += ["--server.address", "0.0.0.0"]
 
-    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
 
     assert ended.returncode == 1
     assert "The server does not start: 0.0.0.0 is open to others" in ended.stderr
