@@ -146,17 +146,24 @@ def litellm(vendor_port: int) -> Iterator[Asked]:
 
 
 @contextmanager
-def ours(vendor_port: int, *, dashboard: bool = False) -> Iterator[Asked]:
-    """Ours with a key, and with a budget that stops, so that every call is checked, reserved and settled."""
+def ours(
+    vendor_port: int, *, dashboard: bool = False, database: str = "", workers: int = 1, **more: str
+) -> Iterator[Asked]:
+    """Ours with a key, and with a budget that stops, so that every call is checked, reserved and settled.
+
+    database: Its address; a SQLite file by default. more: Further variables.
+    """
     port = free_port()
     with temporary_folder() as folder:
-        environ = clean_environ() | NO_VENDOR | {"ANTHROPIC_BASE_URL": "", "DATABASE_URL": url_of(folder / "aimm.db")}
+        database = database or url_of(folder / "aimm.db")
+        environ = clean_environ() | NO_VENDOR | {"ANTHROPIC_BASE_URL": "", "DATABASE_URL": database, **more}
         environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"http://127.0.0.1:{vendor_port}/v1"}
         environ |= {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{vendor_port}"}
         made = aimm(folder, environ, "keys", "create", "bench", "--scope", "call", "--scope", "admin")
         found = re.search(r"aimm_\S+", made)
         assert found, made
         command = [sys.executable, "-m", "core.cli.__main__", "serve", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", str(workers)]
         if dashboard:
             command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
             command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]

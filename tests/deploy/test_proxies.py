@@ -190,3 +190,20 @@ def test_streams_come_as_they_are_and_outlive_a_reload(
             )
             assert pages.recv(12) == b"HTTP/1.1 101"
     assert b"upgrade: websocket" in upgraded[1][0].lower()
+
+
+def test_a_server_that_is_told_to_stop_ends_its_answers_and_takes_no_more(
+    key_and_server: tuple[str, Served], vendor: FakeVendor
+):
+    """The last of this module: afterwards there is none."""
+    (key, server), gates = key_and_server, (threading.Event(), threading.Event())
+    vendor.next(Reply(events=Held(openai_answer("A long answer, piece by piece.").events, gates)))
+    stream = asked(server.port, key, {"stream": True})
+    assert stream.headers["x-accel-buffering"] == "no" and b"A long answer" in next_data(stream)
+
+    server.process.terminate()
+    assert until(lambda: not answers(server.port), 10)
+    for gate in gates:
+        gate.set()
+
+    assert stream.read().rstrip().endswith(b"data: [DONE]") and server.process.wait(20) == 0
