@@ -143,12 +143,30 @@ class Pace(NamedTuple):
         return self.tokens / after_s if after_s > 0 else None
 
 
+class Answered(NamedTuple):
+    """An answered call. ref_name, key_id: empty = it has none."""
+
+    latency_us: int
+    n_attempts: int
+    ref_name: str
+    key_id: str
+
+
+class MadeFor(NamedTuple):
+    """A workflow or key that most slow answers were made for or with. Shares of the slow ones, and of all."""
+
+    kind: Literal["workflow", "key"]
+    value: str
+    of_slow: float
+    of_all: float
+
+
 class Slowdown(NamedTuple):
     """The move of all calls' latency p95 from one period to another, and what moved it most. Pairs: before, after.
 
     n: Answers. is_sure: They are too many for it to be chance, however often one looks.
     is_mix: It was the shares of the models, above all that of `model`; else the times of this model.
-    share: Of the answers, the model's. pace: The model's calls.
+    share: Of the answers, the model's. pace: The model's calls. made_for: Of its newest slow ones; None = no one thing.
     """
 
     p95_s: tuple[float, float]
@@ -158,6 +176,7 @@ class Slowdown(NamedTuple):
     model: str
     share: tuple[float, float]
     pace: tuple[Pace, Pace]
+    made_for: MadeFor | None = None
 
     @property
     def rise(self) -> float:

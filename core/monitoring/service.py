@@ -13,7 +13,7 @@ from core.errors import InvalidRequest
 from core.formats.money import from_nano
 from core.formats.zones import day_of, day_starts, first_hour, month_of, zone
 from core.monitoring import metrics
-from core.monitoring.slowness import slowdown
+from core.monitoring.slowness import detailed, slowdown
 from core.storage.calls.rollups import RollupStore
 from core.storage.money.spend_by import SpendByStore
 
@@ -87,11 +87,7 @@ class MonitoringService:
         found = slowdown(*(self._rollups.read(*span, simulated=simulated, model=model) for span in spans))
         if found is None:
             return None
-        old, new = (
-            pace._replace(attempts=self._rollups.attempts(found.model, *span))
-            for pace, span in zip(found.pace, spans, strict=True)
-        )
-        return found._replace(pace=(old, new))
+        return detailed(found, *(self._rollups.newest_answers(found.model, *span) for span in spans))
 
     def usual_answer(self, model: str, *, simulated: bool = False) -> float | None:
         """Mean output tokens of a model's answers of the last 30 days; None = it has not answered. Kept a minute."""

@@ -6,19 +6,23 @@ are described by means: until the first token, how long its answers are, and how
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import factorial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.metrics import Pace, RollupRows, Slowdown
+from core.domain.metrics import Answered, MadeFor, Pace, RollupRows, Slowdown
 from core.statistics.histogram import PER_DOUBLING, merge_groups
+from core.statistics.proportions import difference_interval
 from core.statistics.quantiles import quantile, quantile_ratio
 
 Q = 0.95
 MOST = 7  # models that are looked at one by one; the others together are one
 OTHERS = "other models"
+FEW = 20  # slow answers, and others, from which on it is asked what they were made for
 MIN_STREAMED = 0.9  # of the answers, from which on the time until the first token is said
 
 Counts = NDArray[np.int64]
@@ -52,6 +56,47 @@ def slowdown(before: RollupRows, after: RollupRows) -> Slowdown | None:
             _pace(after, names[at], counts[1, at], edges, streamed[1, at], first_of_these),
         ),
     )
+
+
+def detailed(found: Slowdown, before: Sequence[Answered], after: Sequence[Answered]) -> Slowdown:
+    """With what the model's newest answers of both periods say."""
+    old, new = (
+        pace._replace(attempts=sum(each.n_attempts for each in some) / len(some) if some else None)
+        for pace, some in zip(found.pace, (before, after), strict=True)
+    )
+    return found._replace(pace=(old, new), made_for=_made_for(after, old.p95_s))
+
+
+def _made_for(answers: Sequence[Answered], usual_p95_s: float | None) -> MadeFor | None:
+    """The workflow or key of more than half of the answers that are slower than p95 was, and of fewer others.
+
+    None where chance explains it, for one look in a hundred.
+    """
+    slow, others = list[Answered](), list[Answered]()
+    for each in answers:
+        (slow if each.latency_us > (usual_p95_s or 0.0) * 1e6 else others).append(each)
+    if min(len(slow), len(others)) < FEW:
+        return None
+    found = []
+    for kind, of in _MADE_FOR.items():
+        value, n = Counter(map(of, slow)).most_common(1)[0]
+        n_others = sum(of(each) == value for each in others)
+        apart = difference_interval((n_others, len(others)), (n, len(slow)), confidence_level=0.99)
+        if value and n > len(slow) / 2 and apart.lower > 0:
+            found.append((apart.estimate, MadeFor(kind, value, n / len(slow), (n + n_others) / len(answers))))
+    return max(found)[1] if found else None
+
+
+def _workflow(each: Answered) -> str:
+    kind, _, name = each.ref_name.partition(":")
+    return name if kind == "workflow" else ""
+
+
+def _key(each: Answered) -> str:
+    return each.key_id
+
+
+_MADE_FOR: dict[Literal["workflow", "key"], Callable[[Answered], str]] = {"workflow": _workflow, "key": _key}
 
 
 def _models(*periods: RollupRows) -> list[str]:

@@ -1,12 +1,13 @@
 """The moves of latency and the reasons for them, in words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from core.domain.metrics import Pace, Slowdown, Window
 from dashboard import formatting
 from dashboard.charts.base import Incident
 from dashboard.formatting import percent, seconds
+from dashboard.frames.log import key_labels
 from dashboard.frames.monitoring import Range, chosen, incidents, kept, reaches_back
 from dashboard.process import manager
 
@@ -17,12 +18,16 @@ AS_BEFORE = ("first token as before", "as many tokens a second", "answers as lon
 
 
 class Told(NamedTuple):
-    """A sentence on latency. is_slower: And it is no chance. model: Whose calls show it; None = no single one's."""
+    """A sentence on latency. is_slower: And it is no chance. model: Whose calls show it; None = no single one's.
+
+    filters: Of the Log, that find these calls.
+    """
 
     text: str
     is_slower: bool
     model: str | None
     window: Window
+    filters: Mapping[str, str] = {}
 
 
 @kept
@@ -42,7 +47,14 @@ def moved(of: Range, model: str | None, simulated: bool) -> Told | None:
     if not found.is_sure:
         return Told(f"{text} · not more than chance explains", False, None, of.window)
     cause = _mix(found) if found.is_mix else _own(found)
-    return Told(f"{text} · {'slower' if is_slower else 'faster'}, above all {cause}", is_slower, found.model, of.window)
+    text += f" · {'slower' if is_slower else 'faster'}, above all {cause}"
+    made_for = None if found.is_mix or not is_slower else found.made_for
+    if made_for is None:
+        return Told(text, is_slower, found.model, of.window)
+    value = key_labels().get(made_for.value, made_for.value) if made_for.kind == "key" else made_for.value
+    shares = f"{percent(made_for.of_slow, 0)} of its slow answers, and {percent(made_for.of_all, 0)} of all"
+    text += f"; {made_for.kind} {value} asked for {shares}"
+    return Told(text, is_slower, found.model, of.window, {made_for.kind: value})
 
 
 @kept

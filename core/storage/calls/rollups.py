@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, Table, and_, bindparam, case, delete, func, or_, select, tuple_, update
 
 from core.clock import DAY_US, HOUR_US
-from core.domain.metrics import FAILED, RollupKey, RollupRows
+from core.domain.metrics import FAILED, Answered, RollupKey, RollupRows
 from core.statistics import histogram
 from core.storage.engine.damaged import UNREADABLE, readable
 from core.storage.engine.database import Store, in_batches
@@ -24,7 +24,7 @@ HISTOGRAMS = ("latency_histogram", "ttft_histogram")
 SUMS = tuple(c.name for c in rollups_hour.c if c.name not in KEY + EXTREMES + HISTOGRAMS)
 COUNTS = SUMS[:9]  # from n to n_estimated
 IS_FAILED = ("status", FAILED)
-SAMPLED = 400  # answers, whose attempts are counted
+SAMPLED = 400  # answers that are looked at one by one
 _BLANK = (1 << 62, 0, b"", b"")  # extremes and histograms of no calls
 TIMES = ("latency_sum_us", "latency_max_us", "latency_histogram", "ttft_histogram")
 # What of a generation row is needed here: for the key, added as it is, and looked at.
@@ -194,13 +194,12 @@ class RollupStore(Store):
         where = and_(h.bucket_at >= since_us, h.bucket_at < until_us, h.source.in_(sources))
         return int(self._database.value(select(func.sum(h.n)).where(where)) or 0)
 
-    def attempts(self, model: str, since_us: int, until_us: int) -> float | None:
-        """Mean attempts of a model's newest answers in [since, until); of raw rows, so of a few alone."""
+    def newest_answers(self, model: str, since_us: int, until_us: int) -> list[Answered]:
+        """A model's newest answers in [since, until): raw rows, so a few alone."""
         g = generations.c
         where = and_(g.request_model == model, g.status == "ok", g.created_at >= since_us, g.created_at < until_us)
-        newest = select(g.n_attempts).where(where).order_by(g.created_at.desc()).limit(SAMPLED).subquery()
-        found = self._database.value(select(func.avg(newest.c.n_attempts)))
-        return None if found is None else float(found)
+        rows = select(g.latency_us, g.n_attempts, g.ref_name, g.key_id).where(where).order_by(g.created_at.desc())
+        return [Answered(*row) for row in self._database.rows(rows.limit(SAMPLED))]
 
     def counted(
         self, span: tuple[int, int] | None, *, simulated: bool | None = None, **equal: str

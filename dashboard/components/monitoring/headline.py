@@ -134,7 +134,7 @@ def speed(of: Range, model: str | None, simulated: bool) -> None:
         text = f"**Latency p95 {formatting.plain(told.text).replace(' · ', '** · ', 1)}"
         st.page_link(
             "pages/log.py", label=text, icon=":material/speed:",
-            query_params=breakdown.query_of(told.window, simulated, model=told.model or model),
+            query_params=breakdown.query_of(told.window, simulated, model=told.model or model, **told.filters),
         )  # fmt: skip
 
 

@@ -76,6 +76,20 @@ def test_a_models_own_times_are_told_apart_and_its_failures_counted(world):
     assert (before.attempts, now.attempts) == (1.0, 2.0)
 
 
+def test_a_workflow_that_most_slow_answers_were_made_for_is_named(world):
+    monitoring, log = world
+    log(0, "m", 100, 1.0), log(1, "m", 150, 1.0)
+    log(1, "m", 60, 1.0, key_id="k"), log(1, "m", 60, 5.0, ref_name="workflow:digest", key_id="k")
+    found = monitoring.slowdown(AFTER, BEFORE)
+    assert found is not None and found.made_for is not None
+    assert (found.made_for.kind, found.made_for.value) == ("workflow", "digest")
+    assert found.made_for.of_slow > 0.7 > 0.3 > found.made_for.of_all
+
+    log(1, "m", 150, 5.0)  # others are as slow
+    found = monitoring.slowdown(AFTER, BEFORE)
+    assert found is not None and found.made_for is None
+
+
 def test_few_calls_are_chance_and_a_period_without_answers_says_nothing(world):
     monitoring, log = world
     assert monitoring.slowdown(AFTER, BEFORE) is None
