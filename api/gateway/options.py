@@ -1,5 +1,6 @@
 """Headers with which a caller of the gateway says more than the request: user, tags, cap, fallbacks, cache."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -85,7 +86,14 @@ def _session_of(exchange: "Exchange", body: Any) -> str:
         said.get("prompt_cache_key"),
     )
     named = next((each for each in found if isinstance(each, str) and each.strip()), "")
-    return storable(named.strip()[:MAX_SESSION])
+    return _fitting(storable(named.strip()))
+
+
+def _fitting(session: str) -> str:
+    """A name of any length; of a long one its beginning and a digest, as two may begin alike."""
+    if len(session) <= MAX_SESSION:
+        return session
+    return f"{session[:150]}…{hashlib.sha256(session.encode()).hexdigest()[:40]}"
 
 
 def _claude_session(user_id: Any) -> str:

@@ -5,10 +5,12 @@ from itertools import islice
 
 from core.calls.call import Call
 from core.domain.generation import Generation
+from core.domain.log.breakdown import Cell, fields_of
 from core.domain.log.filter import LogFilter, LogPage
 from core.domain.log.session import Exchange, Session, conversation
-from core.errors import NotFound
+from core.errors import InvalidRequest, NotFound
 from core.log import exporting
+from core.storage.calls.breakdown import BreakdownStore
 from core.storage.calls.log import LogStore, from_cursor, to_cursor
 from core.storage.calls.sessions import SessionStore
 from core.storage.engine.database import Database
@@ -36,6 +38,7 @@ class LogService(LogStore):
         """
         super().__init__(database)
         self.sessions = SessionStore(database)
+        self._breakdowns = BreakdownStore(database)
         self._with_receipts = with_receipts
         self._running = running
         self._keeps_text = keeps_text
@@ -63,6 +66,16 @@ class LogService(LogStore):
             InvalidRequest: There is no such format.
         """
         return exporting.written(self.each(wanted, texts=texts), format_, texts=texts)
+
+    def breakdown(self, wanted: LogFilter, by: str) -> list[Cell]:
+        """The calls of a filter by one or two fields, such as `key,model`, the most expensive cells first.
+
+        Raises:
+            InvalidRequest: There is no such field, or there are too many cells; a text is looked for.
+        """
+        if wanted.text:
+            raise InvalidRequest("A breakdown looks through no texts: take `text` away.", param="text")
+        return self._breakdowns.read(wanted, fields_of(by))
 
     def session(self, session_id: str, *, key: str | None = None) -> tuple[Session, list[Exchange]]:
         """A session with its conversation, of its first MOST_OF_SESSION calls. key: Of the calls of this id alone.

@@ -11,6 +11,7 @@ from api.rest.dependencies import Caller, Limit, Manager, StrictRoute, failure, 
 from api.rest.views import View, tokens_view
 from core import Forbidden, Generation, InvalidRequest, Key
 from core.clock import now
+from core.domain.log.breakdown import Cell, fields_of
 from core.domain.log.filter import DESCRIBED, LogFilter, from_texts
 from core.domain.log.session import Exchange, Session
 from core.domain.message import Message
@@ -57,6 +58,7 @@ _session_view = View(
     "id first_at last_at requests=n failed=n_failed cost=cost_usd unpriced_requests=n_unpriced tokens user?",
 )
 _exchange_view = View(Exchange, "call turns response=call.text", call=call_view, turns=_turn_view.each)
+_cell_view = View(Cell, "requests=n failed=n_failed cost=cost_usd unpriced_requests=n_unpriced p95=p95_s")
 _total_view = View(Counted, "requests=n failed=n_failed cost=cost_usd unpriced_requests=n_unpriced")
 
 
@@ -108,6 +110,18 @@ def export(
     name = f'attachment; filename="calls.{format}"'
     chunks = mm.log.export(wanted, format, texts=texts)
     return StreamingResponse(chunks, media_type=_TYPES[format], headers={"Content-Disposition": name})
+
+
+@router.get("/logs/breakdown", openapi_extra=_FILTERS)
+def breakdown(request: Request, mm: Manager, key: Caller, by: str) -> dict[str, Any]:
+    """The calls that the filters find by one or two fields (`by=key,model`), the most expensive first.
+
+    Fields: model, vendor, source, status, error, key, user, session, made_for, prompt, tag, day, hour (UTC).
+    """
+    names = fields_of(by)
+    cells = mm.log.breakdown(_wanted(request, key, "by"), by)
+    rows = [dict(zip(names, cell.of, strict=True)) | _cell_view(cell) for cell in cells]
+    return {"status": "success", "by": list(names), "breakdown": rows}
 
 
 @router.get("/sessions")

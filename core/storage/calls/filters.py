@@ -94,7 +94,7 @@ class Conditions:
             if getattr(wanted, name) is not None:
                 yield Way((*partial, self._is_of(name, c.__getitem__)), field_name=name)
         if wanted.error or wanted.status not in (None, "ok"):
-            yield Way((IS_NOT_OK,))
+            yield Way((IS_NOT_OK,), field_name="not ok")
         if wanted.calls is not None:
             yield Way((IS_SIMULATED[wanted.calls == "simulated"],), field_name="calls")
 

@@ -1,5 +1,6 @@
 """Opens the database that DATABASE_URL names, SQLite or PostgreSQL, and brings its tables up to date."""
 
+import math
 import os
 import re
 import sqlite3
@@ -274,6 +275,10 @@ def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
         # What is no UTF-8 would take the whole answer with it: it shows as U+FFFD instead.
+        try:
+            connection.execute("SELECT ln(1)")
+        except sqlite3.OperationalError:  # built without functions of mathematics
+            connection.create_function("ln", 1, math.log, deterministic=True)
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",

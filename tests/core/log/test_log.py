@@ -255,6 +255,41 @@ def test_a_file_is_of_one_moment_and_no_formula(logged: LogService, database_url
     assert whole.count("\r\n") == len(CALLS) + 2
 
 
+@pytest.mark.parametrize(
+    ("by", "of"),
+    [
+        ("key,model", lambda g: [(g.key_id or None, g.request_model)]),
+        ("tag,user", lambda g: [(tag, g.user_id or None) for tag in g.tags]),
+        ("day", lambda g: [(f"{g.created_at:%Y-%m-%d}T00:00:00+00:00",)]),
+    ],
+)
+def test_a_breakdown_counts_each_call_where_it_belongs(logged: LogService, by: str, of: Callable[[Generation], Any]):
+    cells = {
+        cell.of: cell for cell in logged.breakdown(LogFilter(min_latency_s=0.5, tag="a" if "tag" in by else None), by)
+    }
+
+    expected: dict[Any, list[Generation]] = {}
+    for g in CALLS:
+        if g.latency_s >= 0.5 and ("tag" not in by or "a" in g.tags):
+            for key in of(g):
+                expected.setdefault(key, []).append(g)
+    assert cells.keys() == expected.keys()
+    for key, calls in expected.items():
+        cell, costs = cells[key], [g.cost_usd for g in calls if g.cost_usd is not None]
+        n_failed = sum(g.status not in ("ok", "stopped") for g in calls)
+        assert cell[1:5] == (len(calls), n_failed, sum(costs, Decimal(0)), len(calls) - len(costs))
+        times = sorted(g.latency_s for g in calls if g.status == "ok")
+        assert cell.p95_s == (pytest.approx(times[-(-95 * len(times) // 100) - 1], rel=0.012) if times else None)
+
+
+def test_a_breakdown_that_cannot_be_is_told(logged: LogService):
+    for by in ("", "colour", "key,key", "key,model,user"):
+        with pytest.raises(InvalidRequest, match="must be one or two of model, vendor"):
+            logged.breakdown(LogFilter(), by)
+    with pytest.raises(InvalidRequest, match="no texts"):
+        logged.breakdown(LogFilter(text="x"), "key")
+
+
 def test_a_session_is_a_conversation_with_its_cost(logged: LogService):
     found, exchanges = logged.session("s1")
 
