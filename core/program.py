@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.datasets.layouts import Layout, kind_of, roles_of, row_of
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.prompt import PromptContent, PromptMessage
 from core.domain.evaluation.run import OVERALL, Cell, Contestant, EvaluationRun, Plan, Tally, placed
@@ -68,7 +69,8 @@ def evaluate(  # noqa: PLR0913 - an evaluation with its rules
     """Ask each contestant every item, check the answers, and wait until that is over.
 
     Args:
-        data: Rows as mappings of variables (`expected`: the answer that is hoped for), a file, or a dataset (`faq@3`).
+        data: Rows as mappings of variables (`expected`: the answer that is hoped for) or of `messages`, a file, or a
+            dataset (`faq@3`).
         contestants: Models, or functions by name: each is given an item's variables and says a text.
         checks: `{"type": …, "value": …}`, or functions of (answer, variables) that say a bool, a score, a mapping.
         prompt: For models: a version (`support@live`), a file, or a text with {{variables}}; empty = the rows bring
@@ -123,6 +125,8 @@ def _dataset(mm: "ModelManager", data: Rows, name: str) -> str:
 def _row(given: Mapping[str, Any] | DatasetRow) -> DatasetRow:
     if isinstance(given, DatasetRow):
         return given
+    if kind_of(given) == "chat":  # it brings its turns
+        return row_of(Layout(kind="chat", roles=roles_of(tuple(given), None)), given)
     variables = {name: value for name, value in given.items() if name != _EXPECTED}
     return DatasetRow(variables=variables, expected=given.get(_EXPECTED))
 

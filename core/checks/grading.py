@@ -1,5 +1,6 @@
 """The grade of an answer: each check on its own, then all together. Pure."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -205,6 +206,8 @@ def _one(check: Any, output: Any, variables: Mapping[str, Any], seen: Facts) -> 
             raise CheckError(f"a check needs a type: {shown(check)}")
         metric, weight = _metric(check, variables), _weight(check)
         outcome = _outcome(type_, check, output, variables, seen)
+        if not math.isfinite(outcome.score):
+            raise CheckError(f"{type_}: the score {outcome.score} is no number")
     except CheckError as error:
         return Component(type=type_, passed=False, score=0.0, reason=str(error), is_error=True)
     except Exception as error:  # noqa: BLE001 - one broken check says so and leaves the others alone

@@ -132,5 +132,5 @@ def graded(score: float, threshold: float, name: str) -> Outcome:
 
 def shown(value: object, most: int = 200) -> str:
     """A value in a reason, cut."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) and value else repr(value)
     return text if len(text) <= most else f"{text[:most]}…"

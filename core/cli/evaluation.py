@@ -55,7 +55,9 @@ def add(commands: Any) -> None:
     diff.add_argument("--metric", default="pass")
     bless = command(parts, "bless", "point a baseline at a run", _bless, "run_id")
     bless.add_argument("--as", dest="name", required=True)
-    export = command(parts, "export", "the run with every cell and answer, as JSON lines", _export, "run_id")
+    export = command(
+        parts, "export", "the run with every cell, its row and its answer, as JSON lines", _export, "run_id"
+    )
     export.add_argument("-o", "--output", help="a file; else standard output")
 
 
@@ -303,11 +305,14 @@ def _bless(mm: ModelManager, args: argparse.Namespace) -> None:
 
 def _export(mm: ModelManager, args: argparse.Namespace) -> None:
     run = mm.evaluations.verdicts.find(args.run_id)
-    lines, after = [], None
+    lines: list[str] = []
+    after = None
     while cells := mm.evaluations.cells(run.id, after=after, limit=1000):
         after = cells[-1].place
         answers = mm.evaluations.answers(cells)
-        lines += [json.dumps(cell_to_dict(cell, answers.get(cell.place))) for cell in cells]
+        rows = mm.evaluations.rows(run, sorted({cell.item for cell in cells}))
+        told = (cell_to_dict(c, answers.get(c.place)) | {"row": rows[c.item].as_dict()} for c in cells)
+        lines += map(json.dumps, told)
         if not args.output:
             print("\n".join(lines))
             lines = []

@@ -73,9 +73,16 @@ def kind_of(record: Mapping[str, Any]) -> Kind:
         and {"variables", "checks"} & {*record}
     ):
         return "own"
-    if isinstance(record.get("messages"), list):
+    if isinstance(record.get("messages"), list) or _is_turns(record.get("input")):
         return "chat"
     return "tests" if isinstance(record.get("vars"), Mapping | str) or "assert" in record else "objects"
+
+
+def _is_turns(value: Any) -> bool:
+    """True for turns, as samples of OpenAI's evals have them under `input`."""
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) and "role" in each for each in value)
+    )
 
 
 def fits(layout: Layout, record: Mapping[str, Any]) -> bool:
@@ -204,9 +211,10 @@ def _number(name: str, value: Any) -> float | None:
 
 
 def _chat(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
-    if not isinstance(messages := record.get("messages"), list) or not messages:
+    key = "messages" if "messages" in record or not _is_turns(record.get("input")) else "input"
+    if not isinstance(messages := record.get(key), list) or not messages:
         raise BadRecord("`messages` must be a list of turns")
-    others = {name: value for name, value in record.items() if name != "messages"}
+    others = {name: value for name, value in record.items() if name != key}
     row = _fields(layout, others)
     return _of_turns(messages, row)
 

@@ -6,7 +6,7 @@ Functions are known to the process that began the run alone.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from core import clock
@@ -65,6 +65,7 @@ def outcome_of(generation: Generation, cause: AimmError | None, n_tries: int) ->
 Answering = Callable[..., Any]
 
 
+MAX_COST = 1_000_000  # USD of an answer
 OWN = "function:"  # before the name of a check that is a function
 
 
@@ -92,10 +93,10 @@ class Functions:
         except Exception as error:
             raise ProviderError(f"{contestant.function} raised {type(error).__name__}: {error}") from error
         latency_s = time.monotonic() - began
-        if isinstance(said, Mapping):
-            cost = said.get("cost_usd")
-            return Answer(str(said.get("text", "")), latency_s, None if cost is None else Decimal(str(cost)))
-        return Answer(str(said), latency_s)
+        text, cost = (said.get("text"), said.get("cost_usd")) if isinstance(said, Mapping) else (said, None)
+        if text is None:
+            raise ProviderError(f"{contestant.function} gave no text: {str(said)[:80]}")
+        return Answer(str(text), latency_s, None if cost is None else _usd(contestant.function, cost))
 
     def of_check(self, run_id: str, check: Mapping[str, Any]) -> Mapping[str, Any]:
         """A check with the function that it names in its place; any other as it is."""
@@ -103,6 +104,17 @@ class Functions:
         if not isinstance(value, str) or not value.startswith(OWN):
             return check
         return {**check, "value": self._known.get(run_id, {}).get(value, _unknown(value))}
+
+
+def _usd(name: str, cost: Any) -> Decimal:
+    """Raises: ProviderError: It is no amount."""
+    try:
+        found = Decimal(str(cost))
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not (found.is_finite() and 0 <= found <= MAX_COST):
+        raise ProviderError(f"{name} gave cost_usd == {str(cost)[:40]}, which is no amount")
+    return found
 
 
 def _unknown(name: str) -> Answering:

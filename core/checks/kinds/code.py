@@ -32,9 +32,11 @@ def _finding(result: Any, given: Given) -> Outcome:
     if isinstance(result, int | float):
         passed = result > 0 if threshold is None else result >= threshold
         return Outcome(passed != given.is_inverse, float(result), f"the code returned {result:g}", is_kept=True)
-    if isinstance(result, Mapping) and isinstance(result.get("pass", result.get("score")), bool | int | float):
-        said = result.get("pass", result.get("score", 0) > 0)
-        score = float(result.get("score", said))
-        passed = bool(said) and (threshold is None or score >= threshold)
-        return Outcome(passed != given.is_inverse, score, str(result.get("reason", "")), is_kept=True)
+    if isinstance(result, Mapping):
+        said, score = result.get("pass"), result.get("score")
+        is_known = said is not None or score is not None
+        if is_known and all(each is None or isinstance(each, bool | int | float) for each in (said, score)):
+            worth = float(said or 0) if score is None else float(score)
+            passed = (worth > 0 if said is None else bool(said)) and (threshold is None or worth >= threshold)
+            return Outcome(passed != given.is_inverse, worth, str(result.get("reason", "")), is_kept=True)
     raise CheckError(f"the code returned {shown(result)}: not true or false, a number, or {{pass, score, reason}}")

@@ -203,6 +203,7 @@ ANSWER = {"role": "assistant", "content": "Hello"}
         ({"q": "a", "expected": {"x": 1}, "tags": ["t"]}, DatasetRow(variables={"q": "a"}, expected={"x": 1}, tags=("t",))),
         ({"messages": CHAT, "ideal": "Hello"}, DatasetRow(messages=tuple(CHAT), expected="Hello")),
         ({"messages": [*CHAT, ANSWER]}, DatasetRow(messages=tuple(CHAT), expected="Hello")),
+        ({"input": CHAT, "ideal": ["a", "b"]}, DatasetRow(messages=tuple(CHAT), expected=["a", "b"])),
         ({"messages": CHAT, "topic": "x"}, DatasetRow(messages=tuple(CHAT), variables={"topic": "x"})),
         (
             {"custom_id": "r1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": CHAT}},
@@ -228,7 +229,7 @@ ANSWER = {"role": "assistant", "content": "Hello"}
             DatasetRow(variables={"q": "a"}, messages=tuple(CHAT), checks=({"type": "is-json"},), expected=1, metadata={"k": 1}),
         ),
     ],
-    ids=["object", "expected", "chat", "answered chat", "chat and more", "openai", "responses", "gemini", "promptfoo", "own"],
+    ids=["object", "expected", "chat", "answered chat", "sample of evals", "chat and more", "openai", "responses", "gemini", "promptfoo", "own"],
 )  # fmt: skip
 def test_an_object_of_each_kind_is_a_row_and_comes_back(record: dict[str, Any], row: DatasetRow):
     for data in (json.dumps(record), json.dumps(record, indent=1), json.dumps([record]), f"- {json.dumps(record)}"):

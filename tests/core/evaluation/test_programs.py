@@ -21,7 +21,7 @@ from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import Gate, Requirement
 from core.domain.generation import Parameters
 from tests.conftest import ROOT, Open
-from tests.core.evaluation.made import contestant, ended, plan
+from tests.core.evaluation.made import CONTAINS, contestant, ended, plan
 
 FILE: dict[str, Any] = {
     "name": "support",
@@ -187,6 +187,36 @@ def test_functions_are_contestants_and_checks(mm: ModelManager):
     assert [score.reason for score in result.cells[0].scores if score.type == "python"] == ["about a"]
     with pytest.raises(InvalidRequest, match="no contestant"):
         result.pass_rate("nobody")
+
+
+@pytest.mark.parametrize(
+    ("says", "checked", "words"),
+    [
+        ("x", float("nan"), "the score nan is no number"),
+        ("x", {"pass": None, "score": None}, "not true or false"),
+        (None, True, "mine gave no text"),
+        ({"text": "x", "cost_usd": float("nan")}, True, "which is no amount"),
+        ({"text": "x", "cost_usd": "much"}, True, "which is no amount"),
+    ],
+)
+def test_what_a_function_should_not_say_is_an_error_of_its_answer(
+    mm: ModelManager, says: Any, checked: Any, words: str
+):
+    def mine(row: Any) -> Any:
+        return says if row["q"] == "a" else "fine"
+
+    def check(_answer: str, row: Any) -> Any:
+        return checked if row["q"] == "a" else {"pass": True, "score": None}
+
+    result = evaluate([{"q": "a"}, {"q": "b"}], {"mine": mine}, [check], manager=mm)
+    assert [cell.outcome for cell in result.cells] == ["error", "pass"]
+    assert (result.gate.exit_code, words in result.gate.reason) == (1, True), result.gate.reason
+
+
+def test_rows_may_bring_their_turns(mm: ModelManager):
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Tell of the sea."}]
+    result = evaluate([{"messages": turns}, {"input": turns, "ideal": "e"}], ["sim-fast"], [CONTAINS], manager=mm)
+    assert result.pass_rate() == 1.0
 
 
 def test_models_are_asked_a_text_with_variables(mm: ModelManager):
