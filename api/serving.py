@@ -27,7 +27,7 @@ from api.limits import LimitedProtocol
 from api.server import Server
 from core import AimmError, ModelManager, Settings
 from core.listen_policy import check_binding, is_loopback
-from core.telemetry.process_log import begin_log
+from core.telemetry.process_log import begin_log, logger
 from core.telemetry.sentry import open_sentry
 
 LOOK_S = 0.2
@@ -108,7 +108,7 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
         gc.set_threshold(20_000, 20, 50)
         where = f"http://{'localhost' if is_loopback(host) else host}:{port}"
         addresses = ", ".join(where + wire.prefix for wire in WIRES)
-        sys.stderr.write(f"AI Model Manager answers at {addresses} and {where}/api/docs\n")
+        logger.info("AI Model Manager answers at %s and %s/api/docs", addresses, where)
         with suppress(asyncio.CancelledError):
             await server.serve(sockets=sockets)
         return 0 if server.started else 1

@@ -20,7 +20,7 @@ from core.demo.history import DemoSize
 from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.formats import strict_json as json
-from core.telemetry.process_log import begin_log
+from core.telemetry.process_log import begin_log, logger
 from core.telemetry.sentry import open_sentry
 
 EXIT_ERROR = 1
@@ -158,7 +158,7 @@ def _worker(mm: ModelManager, _args: argparse.Namespace) -> None:
         signal.signal(number, lambda *_: ends.set())
     open_sentry(mm.settings)
     mm.runs.launch()
-    print(f"working on {mm.database.address}", file=sys.stderr, flush=True)
+    logger.info("working on %s", mm.database.address)
     ends.wait()
 
 

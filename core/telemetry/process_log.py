@@ -56,7 +56,7 @@ def begin_log() -> None:
     requests.setLevel(logging.INFO if is_json else logging.WARNING)
     if is_json:
         logging.captureWarnings(True)
-        sys.stdout, sys.stderr = Printed(sys.stdout), Printed(sys.stderr)
+        sys.stdout, sys.stderr = Printed(sys.stdout, logging.INFO), Printed(sys.stderr, logging.WARNING)
 
 
 def take_over(logger: logging.Logger) -> None:
@@ -172,8 +172,9 @@ class Printed(io.TextIOBase):
 
     encoding = "utf-8"
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, level: int) -> None:
         self._stream = stream
+        self._level = level
         self._rest = ""
         self._lock = threading.Lock()
 
@@ -183,7 +184,7 @@ class Printed(io.TextIOBase):
             self._rest = rest[-1_000_000:]
         for line in lines:
             if line.strip():
-                printed.info("%s", line.rstrip())
+                printed.log(self._level, "%s", line.rstrip())
         return len(text)
 
     def writable(self) -> bool:

@@ -157,7 +157,7 @@ def test_what_is_printed_has_no_end_until_its_line_has(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO, process_log.printed.name)
-    out = process_log.Printed(sys.stdout)
+    out = process_log.Printed(sys.stdout, logging.INFO)
 
     print("a\n\nb", end="", file=out)
     assert caplog.messages == ["a"]
