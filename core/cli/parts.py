@@ -25,6 +25,6 @@ def command(commands: Any, name: str, told: str, run: Callable[..., object], *ne
 def file_text(path: str) -> str:
     """The text of a file. Raises: InvalidRequest: It cannot be read."""
     try:
-        return Path(path).read_text("utf-8")
+        return Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{path} cannot be read ({type(error).__name__}).") from None

@@ -269,5 +269,5 @@ LEAST_CAP = Decimal("0.000001")  # USD
 def checked_cap(cap_usd: Decimal) -> Decimal:
     """A spending limit that can be kept. Raises: InvalidRequest"""
     if not cap_usd.is_finite() or not LEAST_CAP <= cap_usd <= 1_000_000:
-        raise InvalidRequest(f"A spending limit of ${cap_usd} cannot be kept: it is from $0.000001 to $1,000,000.")
+        raise InvalidRequest(f"A spending limit of ${cap_usd:f} cannot be kept: it is from $0.000001 to $1,000,000.")
     return cap_usd

@@ -190,8 +190,8 @@ class VerdictService:
         else:
             code, lead = ERROR if unsure or _n_missing(self._cells.tallies(run.id)) else OK, "Not confirmed"
             lead += " by asking both again, three times"
-        said = "" if left else f"{'; '.join(each.reason for each in red or unsure or results)} "
-        reason = f"{lead}: {said}At first: {first.reason}"
+        said = "" if left else f": {'; '.join(each.reason for each in red or unsure or results)}"
+        reason = f"{lead}{said}{'' if said.endswith('.') else '.'} At first: {first.reason}"
         return replace(first, exit_code=code, reason=reason, runs=tuple(each.id for each in again), is_open=bool(left))
 
     def _waits_for(self, run: EvaluationRun, begun: Sequence[EvaluationRun]) -> str:
@@ -199,7 +199,8 @@ class VerdictService:
         if running := [each.id for each in begun if each.is_running]:
             return f"{lead}; {', '.join(running)} does that"
         left = self._left_usd(run)
-        paid = f", with a limit above ${run.plan.limit_usd:f}, of which ${left:f} is left" if left is not None else ""
+        is_short = left is not None and (bool(begun) or left < LEAST_CAP)
+        paid = f", with a limit above ${run.plan.limit_usd:f}, of which ${left:f} is left" if is_short else ""
         return f"{lead}; resume the run for it{paid}"
 
     def verdict(
