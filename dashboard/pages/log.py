@@ -11,7 +11,7 @@ from core.domain.log.filter import CHOICES
 from dashboard import address, formatting
 from dashboard.components import demo, head, inputs
 from dashboard.components.library import adding
-from dashboard.components.log import drawer, feedback, history
+from dashboard.components.log import drawer, feedback, history, session
 from dashboard.frames import log, models
 
 FILTERS: dict[str, Sequence[str]] = {"model": models.names_on_record(), "status": CHOICES["status"]}
@@ -108,6 +108,11 @@ except InvalidRequest as error:
 total, note = log.counted(wanted)
 if is_filtered and (total is None or total.n):
     what = f"These calls, the newest {adding.MOST:,} at most"
+    if chosen["session"]:
+        line.button(
+            "Conversation", icon=":material/forum:", key="log_conversation",
+            on_click=address.put, args=("session", chosen["session"]),
+        )  # fmt: skip
     adding.popover(line, "log_rows", lambda: log.latest(wanted, adding.MOST), what, skip_bad=True)
 
 
@@ -137,5 +142,6 @@ elif is_filtered or page > 1:
     demo.offer("No call matches. Take a filter away.", "log_demo")
 else:
     demo.offer("No calls yet.", "log_demo")
-drawer.show(ids)
+if not session.show():
+    drawer.show(ids)
 feedback.sums()

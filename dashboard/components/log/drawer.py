@@ -132,6 +132,8 @@ def _actions(g: Generation) -> None:
         )
     if g.ref_id and g.source == "workflow":
         row.page_link("pages/workflows.py", label="Run", icon=":material/account_tree:", query_params={"run": g.ref_id})
+    if g.session_id:
+        row.page_link("pages/log.py", label="Session", icon=":material/forum:", query_params={"session": g.session_id})
     with row.popover("Copy link", icon=":material/link:", type="tertiary"):
         st.code(f"{st.context.url.split('?')[0]}?call={g.id}" if st.context.url else g.id, language=None)
 

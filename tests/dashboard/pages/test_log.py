@@ -143,3 +143,21 @@ def test_real_calls_are_told_from_simulated_ones(app_with_gemini: AppTest):
     assert app.dataframe[0].value["model"].tolist() == ["sim-fast"]
     app.button(key="log_without_calls").click().run()
     assert "**2** calls" in texts(app)
+
+
+def test_a_session_opens_as_a_conversation_with_its_cost(app: AppTest):
+    mm = process.manager()
+    for words in ("Name a colour", "Name another"):
+        mm.submit(mm.request(words, model="sim-fast"), Origin(source="api", session_id="talk/1")).result(10)
+    mm.generate("Elsewhere", model="sim-fast")
+    app.query_params["log_session"] = "talk/1"
+    show(app, "log")
+    assert "**2** calls" in texts(app)
+    app.button(key="log_conversation").click().run()
+
+    shown = texts(app)
+    assert "talk/1" in shown and [m.value for m in app.metric if m.label == "Calls"] == ["2"]
+    assert len([b for b in app.button if b.key.startswith("session_open_")]) == 2
+
+    app.text_input(key="log_min_cost").input("cheap").run()
+    assert "must be a number of US dollars" in app.error[0].value
