@@ -4,7 +4,7 @@ States: an empty database, the demo data, a vendor that cannot be reached, a mil
 is cut off without dots, a page that scrolls sideways, errors in the console, requests to other hosts, the number of
 nodes, and what axe finds serious or critical. Pictures and a report are kept in benchmarks/screens/.
 
-    python -m benchmarks.screens [--states empty demo] [--pages log models] [--cache FOLDER]
+    python -m benchmarks.screens [--states empty demo] [--pages log models] [--widths 390] [--themes dark] [--cache FOLDER]
 """
 
 import argparse
@@ -182,6 +182,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--states", nargs="+", choices=STATES, default=STATES)
     parser.add_argument("--pages", nargs="+", choices=ADDRESSES, default=list(ADDRESSES))
+    parser.add_argument("--widths", nargs="+", type=int, choices=WIDTHS, default=WIDTHS)
+    parser.add_argument("--themes", nargs="+", choices=SCHEMES, default=SCHEMES)
     parser.add_argument("--cache", type=Path, help="a folder that keeps the large demo database for the next run")
     given = parser.parse_args()
     report: list[str] = []
@@ -196,18 +198,25 @@ def main() -> None:
                         continue
                     found = {
                         (width, scheme): photographer.take(name, width, scheme)
-                        for width in WIDTHS
-                        for scheme in SCHEMES
+                        for width in given.widths
+                        for scheme in given.themes
                     }
-                    for (width, scheme), (_, findings) in found.items():
-                        report += [f"{state} {name} {width} {scheme}: {finding}" for finding in findings]
+                    news = [
+                        f"{state} {name} {width} {scheme}: {finding}"
+                        for (width, scheme), (_, findings) in found.items()
+                        for finding in findings
+                    ]
+                    print(f"{state} {name}", *news, sep="\n  ", flush=True)
+                    report += news
                     rows.append([name, max(n for n, _ in found.values()), sum(len(each) for _, each in found.values())])
             print_table(
-                f"{state}: {len(WIDTHS) * len(SCHEMES)} pictures a page", ("page", "most nodes", "findings"), rows
+                f"{state}: {len(given.widths) * len(given.themes)} pictures a page",
+                ("page", "most nodes", "findings"),
+                rows,
             )
         browser.close()
     (FOLDER / "report.txt").write_text("\n".join(report) + "\n")
-    print("\n".join(report))
+    print(f"{len(report)} findings")
     sys.exit(bool(report))
 
 
