@@ -40,8 +40,9 @@ def _panel(
     frame: pd.DataFrame, title: str, unit: str, lines: dict[str, float], limit: float, ink: Ink
 ) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": None, "ticks": False}
+    reach = {"domainMax": 1.05 * float(frame["units"].max()), "nice": False}  # room for the name of the last number
     x = {
-        "field": "units", "type": "quantitative",
+        "field": "units", "type": "quantitative", "scale": reach | {"zero": False},
         "axis": axis | {"grid": False, "labelExpr": "format(datum.value, '~s')", "labels": False, "tickCount": 8},
     }  # fmt: skip
     number = f"datum.value ? datum.label + '{unit}' : '0'"

@@ -12,6 +12,7 @@ from dashboard.charts.monitoring import cost_title, series_of, with_models
 from dashboard.charts.stack import MONEY, Stack, Tip, config, headed, number_text
 from dashboard.formatting import usd, usd_change
 
+AMOUNT_PX = 64
 FAR = 4  # times the dearest day, from which a budget's line would leave no room for the bars
 STEPS = {
     "before": "Before", "volume": "Number of calls", "mix": "Which models", "input length": "Length of prompts",
@@ -62,7 +63,8 @@ def bridge(frame: pd.DataFrame, title: str, ink: Ink) -> dict[str, Any]:
         for row in frame.to_dict("records")
     ]  # fmt: skip
     top = max(row["high"] for row in rows)
-    x = {"type": "quantitative", "title": None, "scale": {"domain": [0, 1.2 * top or 1], "nice": False}}
+    reach = {"expr": f"{top or 1} * width / max({AMOUNT_PX}, width - {AMOUNT_PX})"}  # room for the amount of a bar
+    x = {"type": "quantitative", "title": None, "scale": {"domainMin": 0, "domainMax": reach, "nice": False}}
     x["axis"] = {"labelExpr": number_text(MONEY), "tickCount": 4, "domain": False, "ticks": False}
     names = [row["step"] for row in rows]
     axis = {
@@ -86,4 +88,9 @@ def bridge(frame: pd.DataFrame, title: str, ink: Ink) -> dict[str, Any]:
     label = {"type": "text", "align": "left", "dx": 5, "color": ink.text, "fontSize": 11}
     texts = {"mark": label, "encoding": {"x": x | {"field": "high"}, "y": y, "text": {"field": "text"}}}
     layers = [layer | {"data": {"values": rows}} for layer in (bars, texts)]
-    return {"height": 50 + 22 * len(rows), "title": headed(title, ink), "layer": layers, "config": config(ink)}
+    return {
+        "height": 50 + 22 * len(rows),
+        "title": headed(title, ink) | {"limit": {"expr": "width + 116"}},
+        "layer": layers,
+        "config": config(ink),
+    }

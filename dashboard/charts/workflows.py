@@ -53,7 +53,7 @@ def gantt(frame: pd.DataFrame, sums: Mapping[str, str], colours: Mapping[str, st
     right_axis["axis"] |= {"labelExpr": f"({json.dumps(right)})[datum.value]", "labelColor": ink.text}
     ends = {
         "data": {"values": [{"step": name} for name in names]},
-        "mark": {"type": "point", "opacity": 0},
+        "mark": {"type": "point", "opacity": 0, "aria": False},
         "encoding": {"y": right_axis},
     }
     return {
@@ -66,7 +66,11 @@ def gantt(frame: pd.DataFrame, sums: Mapping[str, str], colours: Mapping[str, st
 
 
 def _layer(mark: Spec, kind: str, encoding: Spec) -> Spec:
-    return {"mark": mark, "transform": [{"filter": {"field": "kind", "equal": kind}}], "encoding": dict(encoding)}
+    return {
+        "mark": mark | {"aria": False},
+        "transform": [{"filter": {"field": "kind", "equal": kind}}],
+        "encoding": dict(encoding),
+    }
 
 
 def _colour(kind: str, model: str, colours: Mapping[str, str], ink: Ink) -> str:

@@ -90,7 +90,7 @@ def _tested(lacks: list[str]) -> tuple[str, str, list[Variant]]:
     help_text = "The first variant with a weight is the control; the others are compared with it."
     n = int(inputs.number(row[1], "Variants", f"{DRAFT}n", (2, 10), 2, help=help_text) or 2)
     hypothesis = inputs.text(
-        st, "Hypothesis", f"{DRAFT}hypothesis", placeholder="What do you expect to change, and why? One sentence.",
+        st, "Hypothesis", f"{DRAFT}hypothesis", placeholder="What will change, and why?",
         help="Written first: one made up afterwards proves nothing.",
     )  # fmt: skip
     options = [*models.names_to_ask(), *(f"{WORKFLOW}{each}" for each in workflows.names())]

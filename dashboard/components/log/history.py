@@ -74,7 +74,7 @@ def drawn(
             statuses, dict.fromkeys(statuses, ink.fail) | {"OK": ink.pale_good}, label="Status", width=128
         ),
         "model": tables.model_column(frame["model"], models.colours(mode), letters=tables.LETTERS, width=150),
-        "prompt": c.TextColumn("Prompt", width=280 if frame["feedback"].any() else 358),
+        "prompt": c.TextColumn("Prompt", width=276 if frame["feedback"].any() else 352),
         "source": c.TextColumn("Source" if keys is None else "Key", width=80),
         "feedback": c.TextColumn("Feedback", width=76),
         "tokens": c.NumberColumn("Tokens", format="localized", width=64),

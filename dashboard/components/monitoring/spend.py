@@ -18,10 +18,10 @@ def show(of: Range, model: str | None, simulated: bool, mode: Mode) -> None:
     budget = None if simulated or model else budgets.of_month()
     headline.yesterday(model, simulated)
     _daily(of, model, simulated, mode, budget)
-    left, right = st.columns(2, gap="large")
-    with left:
+    beside = st.grid("auto", min_column_width=400, gap="large")
+    with beside.container():
         _month(simulated, mode, budget)
-    with right:
+    with beside.container():
         _bridge(of, simulated, mode)
     breakdown.show(of, model, simulated, mode)
 
