@@ -109,10 +109,7 @@ total, note = log.counted(wanted)
 if is_filtered and (total is None or total.n):
     what = f"These calls, the newest {adding.MOST:,} at most"
     if chosen["session"]:
-        line.button(
-            "Conversation", icon=":material/forum:", key="log_conversation",
-            on_click=address.put, args=("session", chosen["session"]),
-        )  # fmt: skip
+        session.offer(line, chosen["session"])
     adding.popover(line, "log_rows", lambda: log.latest(wanted, adding.MOST), what, skip_bad=True)
 
 

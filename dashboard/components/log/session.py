@@ -1,5 +1,7 @@
 """A session as a conversation, in a drawer at the right: what each call added, its answer and its cost."""
 
+from typing import Any
+
 import streamlit as st
 
 from core import NotFound
@@ -11,6 +13,17 @@ from dashboard.components import answer, receipt
 from dashboard.components.log import history
 from dashboard.frames import log
 from dashboard.process import manager
+
+
+def offer(place: Any, session_id: str) -> None:
+    """The way to the conversation of a session."""
+    place.button(
+        "Conversation",
+        icon=":material/forum:",
+        key="log_conversation",
+        on_click=address.put,
+        args=("session", session_id),
+    )
 
 
 def show() -> bool:
