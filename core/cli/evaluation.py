@@ -115,14 +115,20 @@ def _plan(mm: ModelManager, found: EvaluationFile, args: argparse.Namespace) -> 
 
 
 def _agreed(mm: ModelManager, plan: Plan, args: argparse.Namespace) -> bool:
-    """Say what the run may cost, and ask who sits there unless a limit holds it."""
+    """Say what the run may cost, and ask who sits there unless a limit holds it; and if its baseline is not there."""
+    if plan.gate is not None and plan.gate.against:
+        try:
+            mm.evaluations.verdicts.find(plan.gate.against)
+        except NotFound as error:
+            print(f"warning: {error.text}", file=sys.stderr)
     ranges = mm.evaluations.estimate(plan)
     for each in ranges:
         contestant = plan.contestants[each.contestant]
         cost = "no known price"
         if each.low_usd is not None and each.expected_usd is not None and each.high_usd is not None:
             cost = f"about {dollars(each.expected_usd)} ({dollars(each.low_usd)} to at most {dollars(each.high_usd)})"
-        print(f"{contestant.letter}  {contestant.label}: {each.n_cells:,} answers, {cost}", file=sys.stderr)
+        noun = "answer" if each.n_cells == 1 else "answers"
+        print(f"{contestant.letter}  {contestant.label}: {each.n_cells:,} {noun}, {cost}", file=sys.stderr)
     if args.yes or plan.limit_usd is not None or not sys.stdin.isatty():
         return True
     print("Begin? [y/N] ", end="", file=sys.stderr, flush=True)

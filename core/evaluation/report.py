@@ -29,7 +29,8 @@ def table(run: EvaluationRun, tallies: Sequence[Tally]) -> list[list[str]]:
         each = dollars(tally.cost_usd / tally.n_cost) if tally.n_cost else ""
         counts = [f"{tally.outcomes.get(name, 0):,}" for name in shown]
         latency = "" if tally.latency_s is None else f"{tally.latency_s:.2f} s"
-        cost = dollars(tally.cost_usd) if tally.n_cost else "unknown"
+        has_answers = tally.n > tally.outcomes.get("not_run", 0)
+        cost = dollars(tally.cost_usd) if tally.n_cost else "unknown" if has_answers else ""
         rows.append([contestant.letter, contestant.label, rate, *counts, cost, each, latency])
     return rows
 

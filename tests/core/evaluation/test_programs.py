@@ -80,7 +80,9 @@ def test_the_exit_code_and_its_reason(
     folder: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], code: int, words: str
 ):
     assert run(folder, **change) == code
-    assert words in capsys.readouterr().out.splitlines()[-1]
+    told = capsys.readouterr()
+    assert words in told.out.splitlines()[-1]
+    assert ("warning: There is no baseline 'main' yet" in told.err) is ("baseline" in words)
 
 
 @pytest.mark.parametrize(
