@@ -54,7 +54,7 @@ OF_DEMO = {
     "evaluation": "compare?compare_mode=Dataset&evaluation=ev_demo05",
     "evaluation-failed": "compare?compare_mode=Dataset&evaluation=ev_demo08",
     "evaluation-suite": "compare?compare_mode=Dataset&evaluation=ev_demo09",
-    "evaluation-item": "compare?compare_mode=Dataset&evaluation=ev_demo08&item=0",
+    "evaluation-item": "compare?compare_mode=Dataset&evaluation=ev_demo08&item=1",
     "experiment": "experiments?experiment=e_demo_cheaper",
     "prompt": "prompts?prompt=demo-triage@2",
     "dataset": "datasets?dataset=demo-tickets@1",

@@ -84,7 +84,7 @@ def _wrong_kind(kind: str, refused: Mapping[str, str]) -> str:
         return ""
     if kind in UNSUPPORTED or kind == "assert-set":
         return why_not(kind)
-    close = difflib.get_close_matches(kind, [*KINDS, "assert-set"], n=1)
+    close = difflib.get_close_matches(kind.lower().replace("_", "-"), [*KINDS, "assert-set"], n=1)
     return f"there is no check of type {kind!r}" + (f"; did you mean {close[0]}?" if close else "")
 
 

@@ -83,7 +83,8 @@ def _described(version: PromptVersion) -> str:
 def _prompts(mm: ModelManager, _args: argparse.Namespace) -> None:
     for prompt in mm.prompts.all():
         labels = "  ".join(f"{label}@{number}" for label, number in prompt.labels.items())
-        print(f"{prompt.name}\t{prompt.n_versions} versions\t{prompt.newest.created_at:%Y-%m-%d %H:%M}\t{labels}")
+        versions = f"{prompt.n_versions} version{'s' * (prompt.n_versions > 1)}"
+        print(f"{prompt.name}\t{versions}\t{prompt.newest.created_at:%Y-%m-%d %H:%M}\t{labels}")
 
 
 def _show(mm: ModelManager, args: argparse.Namespace) -> None:

@@ -17,21 +17,38 @@ _SETS = ("assert-set",)
 def check_of(text: str) -> dict[str, Any]:
     """The check of an `__expected` cell. Raises: InvalidRequest: Its type is close to one that there is."""
     found, match = from_csv_cell(text), _TYPE.match(text)
-    if found["type"] != "equals" or match is None or match[1] in ("equals", *_PREFIXES):
+    if found != {"type": "equals", "value": text.strip()}:
         return found
-    if close := difflib.get_close_matches(match[1], TYPES, n=1, cutoff=0.75):
+    close = _written_otherwise(text)
+    if not close and match and match[1] not in ("equals", *_PREFIXES):
+        close = "".join(difflib.get_close_matches(match[1], TYPES, n=1, cutoff=0.75))
+    if close:
         raise InvalidRequest(
-            f"{match[0][:60]!r} is no check; did you mean {close[0]}? To compare with the text itself write equals: …"
+            f"{(match[0] if match else text)[:60]!r} is no check; did you mean {close}?"
+            " To compare with the text itself write equals: …"
         )
     return found
 
 
+def _written_otherwise(text: str) -> str:
+    """The type that a cell names with other letters: `Contains: x`, `is_json`; one word alone may be an answer."""
+    head, colon, _ = text.partition(":")
+    name = re.sub(r"\(.*|[\W_]+", "", head).lower()
+    kinds = [kind for each in TYPES for kind in (each, f"not-{each}") if kind.replace("-", "") == name]
+    return next((kind for kind in kinds if colon or "-" in kind), "")
+
+
 def check_known(check: Mapping[str, Any]) -> None:
-    """Raises: InvalidRequest: There is no check of this type."""
+    """Raises: InvalidRequest: There is no check of this type, or a number of it is none."""
     kind = str(check.get("type")).removeprefix("not-")
     if kind not in TYPES and kind not in _SETS:
         close = difflib.get_close_matches(kind, TYPES, n=1)
         raise InvalidRequest(f"there is no check {kind[:60]!r}{f'; did you mean {close[0]}?' if close else ''}")
+
+    for name in ("threshold", "weight"):
+        value = check.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InvalidRequest(f"{name} of {kind} == {str(value)[:40]!r}, must be a number")
 
 
 def unsupported(check: Mapping[str, Any]) -> str:

@@ -26,6 +26,11 @@ def encoding_of(data: Data) -> str:
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
+    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"PAR1", b"%PDF")):
+        raise InvalidRequest(
+            "This is a workbook, an archive or another file of bytes, not a text.",
+            hint="Save a workbook as CSV UTF-8, or unpack the archive.",
+        )
     if head[1::2].count(0) > len(head) // 4:
         return "utf-16-le"
     return "utf-16-be" if head[::2].count(0) > len(head) // 4 else "utf-8"

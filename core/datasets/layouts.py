@@ -62,10 +62,10 @@ class Layout:
 
 def kind_of(record: Mapping[str, Any]) -> Kind:
     """The kind of an object."""
-    if isinstance(record.get("body"), Mapping) and "custom_id" in record:
+    if isinstance(record.get("body", record.get("params")), Mapping) and "custom_id" in record:
         return "openai"
     request = record.get("request")
-    if isinstance(request, Mapping) and "contents" in request:
+    if (isinstance(request, Mapping) and "contents" in request) or _are_turns(record.get("contents"), "parts"):
         return "gemini"
     if (
         record.keys() <= _OWN
@@ -73,16 +73,19 @@ def kind_of(record: Mapping[str, Any]) -> Kind:
         and {"variables", "checks"} & {*record}
     ):
         return "own"
-    if isinstance(record.get("messages"), list) or _is_turns(record.get("input")):
+    if isinstance(record.get("messages"), list) or _turns_of(record):
         return "chat"
     return "tests" if isinstance(record.get("vars"), Mapping | str) or "assert" in record else "objects"
 
 
-def _is_turns(value: Any) -> bool:
-    """True for turns, as samples of OpenAI's evals have them under `input`."""
-    return (
-        isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) and "role" in each for each in value)
-    )
+def _are_turns(value: Any, key: str) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) and key in each for each in value)
+
+
+def _turns_of(record: Mapping[str, Any]) -> str:
+    """The name under which a record has turns, where it is not `messages`: OpenAI's evals, ShareGPT's; empty = none."""
+    names = {"input": "role", "conversations": "from"}
+    return next((name for name, key in names.items() if _are_turns(record.get(name), key)), "")
 
 
 def fits(layout: Layout, record: Mapping[str, Any]) -> bool:
@@ -147,6 +150,10 @@ def _fields(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
         elif role == "threshold":
             found["threshold"] = _number(column, value)
         elif value not in (None, ""):
+            if role in found:
+                raise BadRecord(
+                    f"{column[:60]!r} and another column both say what is {role}: map one of them otherwise"
+                )
             found[role] = value if role == "expected" else str(value)
     _read_test(found, test)
     return _own(layout, found)
@@ -211,11 +218,13 @@ def _number(name: str, value: Any) -> float | None:
 
 
 def _chat(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
-    key = "messages" if "messages" in record or not _is_turns(record.get("input")) else "input"
-    if not isinstance(messages := record.get(key), list) or not messages:
+    at = "messages" if "messages" in record else _turns_of(record)
+    if not isinstance(messages := record.get(at), list) or not messages:
         raise BadRecord("`messages` must be a list of turns")
-    others = {name: value for name, value in record.items() if name != key}
-    row = _fields(layout, others)
+    row = _fields(layout, {name: value for name, value in record.items() if name != at})
+    if at == "conversations":
+        roles = {"human": "user", "gpt": "assistant"}
+        messages = [{"role": roles.get(turn["from"], turn["from"]), "content": turn.get("value")} for turn in messages]
     return _of_turns(messages, row)
 
 
@@ -225,26 +234,27 @@ def _of_turns(messages: Sequence[Any], row: DatasetRow) -> DatasetRow:
         raise BadRecord("a turn must be an object with `role` and `content`")
     expected = row.expected
     if expected is None and messages[-1].get("role") == "assistant" and len(messages) > 1:
-        expected = messages[-1].get("content")
+        if (expected := messages[-1].get("content")) is None:
+            raise BadRecord("the answer at the end has no text")
         messages = messages[:-1]
     return replace(row, messages=tuple(messages), expected=expected)
 
 
 def _openai(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
-    body = record.get("body")
+    body = record.get("body", record.get("params"))
     if not isinstance(body, Mapping) or not isinstance(record.get("custom_id"), str):
         raise BadRecord("a line of a batch has `custom_id` and an object `body`")
     turns = body.get("messages", body.get("input"))
     turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
     if not isinstance(turns, list) or not turns:
         raise BadRecord("`body` has no `messages` and no `input`")
-    if isinstance(body.get("instructions"), str):
-        turns = [{"role": "system", "content": body["instructions"]}, *turns]
+    if system := body.get("instructions", body.get("system")):
+        turns = [{"role": "system", "content": system}, *turns]
     return _of_batch(turns, record, "custom_id")
 
 
 def _gemini(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
-    request = record.get("request")
+    request = record.get("request", record)
     if not isinstance(request, Mapping) or not isinstance(request.get("contents"), list) or not request["contents"]:
         raise BadRecord("a line of a batch has `key` and an object `request` with `contents`")
     system = request.get("systemInstruction", request.get("system_instruction"))

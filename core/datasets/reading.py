@@ -1,5 +1,6 @@
 """Files of cases, looked at before anything is kept: their columns, first rows, and each fault with its line."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from core.formats.text import is_storable
 FIRST = 10
 UNCHECKED = "nothing of them can fail."
 MOST_TOLD = 100
+_EXPECTED = re.compile("_+expect", re.IGNORECASE)
 
 
 class Problem(NamedTuple):
@@ -215,12 +217,15 @@ def _warnings(shape: Shape, layout: Layout, notes: _Notes, n_rows: int, n_withou
         yield f"{which} a check {'or' if n_without == n_rows else 'nor'} an expected answer: {UNCHECKED}"
     yield from _warnings_of_table(shape, layout, notes)
     if notes.n_answers:
-        yield f"{notes.n_answers:,} rows end in an answer, which is taken for the expected one."
+        ending = "rows end" if notes.n_answers > 1 else "row ends"
+        yield f"{notes.n_answers:,} {ending} in an answer, which is taken for the expected one."
     if layout.kind in ("openai", "gemini"):
         yield "Only the turns are taken of each line: model and parameters are said by a run."
     if notes.unsupported:
         kinds = ", ".join(f"{kind} ({n:,})" for kind, n in notes.unsupported.most_common(5))
         yield f"Checks of these kinds are kept and cannot be made here: {kinds}."
+    if odd := [name for name in layout.columns if _EXPECTED.match(name) and name not in layout.roles]:
+        yield f"{', '.join(odd)[:200]}: variables, for columns of checks are called __expected, __expected2 and so on."
     if kept := [name for name in ("__prefix", "__suffix", "__providerOutput") if name in layout.columns]:
         yield f"{', '.join(kept)}: kept, and not applied."
 

@@ -69,11 +69,12 @@ def _sniffed(head: str) -> Format:
 
 
 def _is_lines(head: str) -> bool:
-    """True where the first line is an object by itself."""
+    """True where the first line is an object by itself, or a bad one that another follows."""
+    first, _, others = head.strip().partition("\n")
     try:
-        return isinstance(json.loads(head.strip().split("\n", 1)[0]), dict)
+        return isinstance(json.loads(first), dict)
     except json.JSONDecodeError:
-        return len(head.split("\n", 1)) == 1  # longer than was looked at
+        return not others or others.lstrip().startswith("{")  # longer than was looked at
 
 
 def _separator(head: str, is_all: bool) -> str:

@@ -153,7 +153,7 @@ def sentence(verdict: Verdict, *, level: float = 0.95, n_holm: int = 1) -> str:
     """The verdict in words, with its uncertainty, what is missing, and what it could not have seen."""
     a, b, found = verdict.baseline, verdict.candidate, verdict.comparison
     if found is None or a.mean is None or b.mean is None:
-        return f"{a.label} and {b.label} have no item in common that both answered: nothing can be said."
+        return f"{a.label} and {b.label} have no item in common with a value on both sides: nothing can be said."
     lead = (
         "No difference is shown"
         if not is_decided(verdict, level)

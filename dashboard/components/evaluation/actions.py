@@ -179,8 +179,9 @@ def _add(of: Seen) -> None:
     if not failed:
         st.caption("No item failed.")
         return
+    whole = of.run.plan.dataset.partition("@")[0]
     name = st.text_input(
-        "Dataset", f"{of.run.plan.name}-failed"[:100], key="eval_add_name", label_visibility="collapsed", max_chars=100
+        "Dataset", f"{whole[:70]}-failed", key="eval_add_name", label_visibility="collapsed", max_chars=80
     )
     clicked = st.button(f"Add {len(failed):,} items", key="eval_add", icon=":material/playlist_add:")
     if not clicks.first(clicked, "eval_add", (name, of.key)):

@@ -31,7 +31,8 @@ def _forest(of: Seen, view: View) -> None:
         return
     name = view.against or of.run.plan.contestants[view.baseline].letter
     st.html(
-        f'<p class="aimm-title">Differences of an answer from {escape(name)}, with 95% intervals that hold together</p>'
+        f'<p class="aimm-title">Differences of an answer from {escape(name)}, with 95% intervals that hold together'
+        " within a metric</p>"
     )
     with st.container(key="plots_named_forest"):
         st.vega_lite_chart(spec=evaluation.forest(frame, theme.ink()), key="eval_forest", width="stretch")

@@ -82,6 +82,9 @@ def test_a_table_is_read_as_it_was_meant(data: bytes, rows: list[dict[str, str]]
         (b"q,b\n\x00,1\nc,2\n", [(2, "NUL")]),
         (b"q,__expected\na,contians: x\nb,contains: y\n", [(2, "'contians:' is no check; did you mean contains")]),
         (b"q,__expected2\na,not-icontain: x\n", [(2, "did you mean icontains")]),
+        (b"q,__expected\na,Contains: x\nb,Cost\nc,Answer: 5\n", [(2, "did you mean contains?")]),
+        (b"q,__expected\na,NOT_contains: x\nb,is_json\nc,not json\n", [(2, "not-contains?"), (3, "is-json?")]),
+        (b"q,expected,ideal\na,x,y\nb,x,\n", [(2, "'ideal' and another column both say what is expected")]),
         (b"q,__threshold\na,high\nb,0.5\n", [(2, "__threshold == 'high', must be a number")]),
         (b"q,__expected,__config:__expected2:threshold\na,contains: x,0.5\n", [(2, "__expected2 has none")]),
     ],
@@ -106,6 +109,7 @@ def test_a_bad_row_is_named_by_its_line(data: bytes, problems: list[tuple[int, s
         (b"q,b\na,1\nM\xfcller,2\n", r"line 3: the byte 0xFC is not UTF-8"),
         ("q,b\na,1\n".encode("utf-16")[:-1], "is not UTF-16"),
         (b'"q,b\na,1\n', "line 1: a quote opens"),
+        (b"PK\x03\x04\x14\x00", "a workbook, an archive"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(data: bytes, says: str):
@@ -228,8 +232,22 @@ ANSWER = {"role": "assistant", "content": "Hello"}
             {"variables": {"q": "a"}, "messages": CHAT, "checks": [{"type": "is-json"}], "expected": 1, "metadata": {"k": 1}},
             DatasetRow(variables={"q": "a"}, messages=tuple(CHAT), checks=({"type": "is-json"},), expected=1, metadata={"k": 1}),
         ),
+        (
+            {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+            DatasetRow(messages=({"role": "user", "content": "a"},), expected="b"),
+        ),
+        (
+            {"custom_id": "1", "params": {"system": "s", "messages": [{"role": "user", "content": "a"}]}},
+            DatasetRow(
+                messages=({"role": "system", "content": "s"}, {"role": "user", "content": "a"}), metadata={"custom_id": "1"}
+            ),
+        ),
+        ({"contents": [{"parts": [{"text": "a"}]}]}, DatasetRow(messages=({"role": "user", "content": "a"},))),
     ],
-    ids=["object", "expected", "chat", "answered chat", "sample of evals", "chat and more", "openai", "responses", "gemini", "promptfoo", "own"],
+    ids=[
+        "object", "expected", "chat", "answered chat", "sample of evals", "chat and more", "openai", "responses", "gemini",
+        "promptfoo", "own", "sharegpt", "anthropic", "contents alone",
+    ],
 )  # fmt: skip
 def test_an_object_of_each_kind_is_a_row_and_comes_back(record: dict[str, Any], row: DatasetRow):
     for data in (json.dumps(record), json.dumps(record, indent=1), json.dumps([record]), f"- {json.dumps(record)}"):
@@ -256,6 +274,8 @@ def test_an_object_of_each_kind_is_a_row_and_comes_back(record: dict[str, Any], 
         (['{"vars": {"q": "a"}, "options": {}}'], 1, "'options' of a test is not supported"),
         (['{"vars": {"q": "a"}, "assert": ["x"]}'], 1, "objects with a `type`"),
         (['{"vars": {"q": "a"}, "assert": [{"type": "not-contians"}]}'], 1, "did you mean contains"),
+        (['{"vars": {"q": "a"}, "assert": [{"type": "contains", "weight": "high"}]}'], 1, "weight of contains == 'high'"),
+        (['{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": []}]}'], 1, "no text"),
         (['{"variables": {}, "checks": [], "colour": 1}'], 1, "another"),
         (['{"q": 1, "tags": 3}'], 1, "tags == '3'"),
         (['{"variables": {"q": 1}, "tags": "a"}'], 1, "`tags` must be a list"),
