@@ -94,7 +94,7 @@ class Functions:
             raise ProviderError(f"{contestant.function} raised {type(error).__name__}: {error}") from error
         latency_s = time.monotonic() - began
         text, cost = (said.get("text"), said.get("cost_usd")) if isinstance(said, Mapping) else (said, None)
-        if text is None:
+        if not isinstance(text, str | int | float):  # a coroutine, or an object, is no answer
             raise ProviderError(f"{contestant.function} gave no text: {str(said)[:80]}")
         return Answer(str(text), latency_s, None if cost is None else _usd(contestant.function, cost))
 
