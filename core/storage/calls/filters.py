@@ -56,10 +56,20 @@ class Conditions:
 
     def of(self, way: Way, before: tuple[int, str] | None = None) -> list[Any]:
         """All conditions, for a selection that goes this way. before: Of calls before (microseconds, id) alone."""
-        found = [*way.where, *self.span(way.at)]
+        found = [*way.where, *self.span(way.at), *([] if self._is_sqlite else self._of_indexes())]
         if before is not None:
             found += [way.at <= before[0], or_(way.at < before[0], c.id < before[1])]
         return found + list(self._others(way))
+
+    def _of_indexes(self) -> Iterator[Any]:
+        """The conditions of partial indexes, without which PostgreSQL does not take them."""
+        for name, partial in _INDEXED.items():
+            if getattr(self._wanted, name) is not None:
+                yield from partial
+        if self._wanted.error or self._wanted.status not in (None, "ok"):
+            yield IS_NOT_OK
+        if self._wanted.calls is not None:
+            yield IS_SIMULATED[self._wanted.calls == "simulated"]
 
     def span(self, at: Any) -> list[Any]:
         """The range of time; a condition on the moment there is always, so that its index is taken."""
