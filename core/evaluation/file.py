@@ -166,12 +166,8 @@ def _dataset(told: Any, folder: Path | None) -> tuple[str, Path | None]:
     if folder is not None and (folder / text).is_file():
         return "", folder / text
     if "/" in text or Path(text).suffix in SUFFIXES:
-        why = (
-            f"there is no file {told[:200]!r}"
-            if folder
-            else f"a request reads no file ({told[:200]!r}); import it first"
-        )
-        raise InvalidRequest(f"dataset: {why}.")
+        why = "" if folder else ", as a request reads none: import it first"
+        raise InvalidRequest(f"dataset: there is no file {told[:200]!r}{why}.")
     return told, None
 
 
