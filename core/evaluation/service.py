@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -42,6 +42,7 @@ from core.evaluation.verdicts import VerdictService
 from core.formats.money import to_nano
 from core.keys.rules import check_model, check_owner
 from core.pricing.estimate import Estimate
+from core.prompts.rendering import variables_of
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
 from core.storage.engine.database import Connection
@@ -328,7 +329,9 @@ class EvaluationService:
             )
         asked = [each.model for each in plan.contestants if not each.is_own]
         self._tools.calls.check_models(origin, *asked)
-        return replace(plan, contestants=placed([self._resolved(each) for each in plan.contestants]))
+        contestants = placed([self._resolved(each) for each in plan.contestants])
+        _check_variables(contestants, dataset.columns)
+        return replace(plan, contestants=contestants)
 
     def _resolved(self, contestant: Contestant) -> Contestant:
         if contestant.function:
@@ -413,6 +416,15 @@ def _is_same(one: Plan, other: Plan) -> bool:
     return one.dataset == other.dataset and [c.identity for c in one.contestants] == [
         c.identity for c in other.contestants
     ]
+
+
+def _check_variables(contestants: Iterable[Contestant], columns: Collection[str]) -> None:
+    """Raises: InvalidRequest: a prompt has a variable that no row fills, before anything is paid."""
+    for each in contestants:
+        names = () if each.content is None or each.workflow else variables_of(each.content)
+        if missing := [name for name in names if name not in columns and name.partition(".")[0] not in columns]:
+            there = ", ".join(sorted(columns)) or "none"
+            raise InvalidRequest(f"{each.label}: no column is named {', '.join(missing)}; there are {there}.")
 
 
 def _check_checks(plan: Plan, columns: Iterable[str]) -> None:

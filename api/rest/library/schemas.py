@@ -10,6 +10,8 @@ Remark = Annotated[str, Field(default="", max_length=2000)]
 
 
 class SavePrompt(Body):
+    model_config = ConfigDict(protected_namespaces=(), extra="forbid")  # what is misspelt would be in no version
+
     messages: list[dict[str, Any]] = Field(default_factory=list, description="Turns with role and content.")
     system: Text | None = Field(default=None, description="Instead of a turn of the system.")
     prompt: Text | None = Field(default=None, description="Instead of a turn of the user.")

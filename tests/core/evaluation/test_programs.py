@@ -110,6 +110,14 @@ def test_what_is_wrong_in_a_file_is_named_and_exits_2(
     assert words in capsys.readouterr().err
 
 
+def test_a_variable_that_no_row_fills_is_refused_before_anything_is_paid(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "wrong.txt").write_text("Say {{nobody}}")
+    assert run(folder, prompts=["wrong.txt"]) == 2
+    assert "no column is named nobody" in capsys.readouterr().err
+
+
 def test_a_bad_row_is_named_by_its_line(folder: Path, capsys: pytest.CaptureFixture[str]):
     (folder / "cases.csv").write_text(f"{CSV}the moon,containz: e\n")
     assert run(folder) == 2
