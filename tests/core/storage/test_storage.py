@@ -447,7 +447,7 @@ def test_every_call_that_was_answered_survives_a_kill(tmp_path: Path):
         rest = child.stdout.read().splitlines()
     answered += [line.strip() for line in rest if line.startswith("g_") and len(line) >= 20]
 
-    with sqlite3.connect(tmp_path / "killed.db") as connection:
+    with sqlite3.connect(tmp_path / "aimm.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         kept = {row[0] for row in connection.execute("SELECT id FROM generations")}
     database = Database(url)
