@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from core.clock import to_us
+from core.clock import now_us, to_us
 from core.domain.comparison import INTERRUPTED, STOPPED, Candidate, Comparison, Criterion
 from core.domain.evaluation.run import Plan, plan_from_json, plan_to_json
 from core.domain.generation import Generation
@@ -101,7 +101,8 @@ class ComparisonStore:
 
     @staticmethod
     def move(connection: Connection, comparison_id: str, to: str, came_from: tuple[str, ...], **values: Any) -> bool:
-        """See `core.storage.runs.move`."""
+        """See `core.storage.runs.move`; it says too when the run ended."""
+        values["ended_at"] = now_us() if to in ("finished", "stopped") else None
         return move(connection, evaluations, comparison_id, to, came_from, **values)
 
     @staticmethod

@@ -21,6 +21,7 @@ def test_a_comparison_is_an_evaluation_of_one_item(mm: ModelManager):
     assert run.plan.limit_usd == Decimal(1) and run.spent_usd == sum(
         (g.cost_usd or 0 for g in mm.log.by_ref(one)), Decimal(0)
     )
+    assert run.ended_at is not None and run.ended_at >= run.created_at
     assert [cell.outcome for cell in cells] == ["error", "error"]
     assert mm.evaluations.rows(run, [0])[0].variables == {"prompt": "[[fail:block]] Why?"}
     asked = [request_of(each, run.plan.quick.row) for each in run.plan.contestants if run.plan.quick]
