@@ -152,7 +152,7 @@ def _run(
     sides = [
         Contestant(
             position=0,
-            name=_SIDES[version - 1] if model == _BALANCED else f"rules, {model}",
+            name=_SIDES[version - 1] if len({model for _, model, _ in story.sides}) < len(story.sides) else "",
             prompt=versions[version - 1].ref,
             content=versions[version - 1].content,
             model=model,

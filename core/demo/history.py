@@ -375,7 +375,7 @@ def _experiment(connection: Any, rng: np.random.Generator, now_us: int, story: _
         _experiment_batch(connection, rng, experiment, (start, moments[start : start + a_day].tolist()), story.rates)
     if story.is_over:
         ended_us = clock.to_us(started_at) + story.days * DAY_US
-        ExperimentStore.stop(connection, experiment_id, ended_us, "The interval left out no difference.")
+        ExperimentStore.stop(connection, experiment_id, ended_us, "The interval excludes zero: B answers better.")
 
 
 def _experiment_batch(

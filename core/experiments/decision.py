@@ -28,6 +28,7 @@ DAYS_A_MONTH = 30.4375
 MUCH = 3.0  # standard errors between early and late
 EARLY = 0.3  # share of the units that are early
 _NO_DIFFERENCE = "No difference that matters"
+_SAME = "Nothing to tell: all variants are the same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +164,7 @@ def _inconclusive(
     elif days is None:
         headline = "Keep running: the data do not carry a decision yet"
     elif days > design.max_days:
-        headline = "Cannot be told at this traffic"
+        headline = _SAME if _is_same(experiment) else "Cannot be told at this traffic"
         reasons.append(f"A difference as small as this would take {_days(days)}; {design.max_days} days are planned.")
     else:
         headline = f"Keep running: {_days(days)}"
@@ -251,11 +252,16 @@ def advice(experiment: Experiment, decision: Decision) -> str:
         return "Ship it, and end the experiment."
     if decision.headline == _NO_DIFFERENCE:
         return "Choose by cost, and end the experiment."
-    if len({_treatment(each) for each in experiment.served}) == 1:
-        return "End it once the split is checked: all variants are the same, so that no difference can be found."
+    if _is_same(experiment):
+        return "End it: the split shows no fault, and all variants are the same, so that no difference can be found."
     if decision.days_left is not None and decision.days_left > experiment.design.max_days:
         return "End it, give it more traffic, or test a larger change."
     return "Let it run. You may look at any time: the intervals hold at every look."
+
+
+def _is_same(experiment: Experiment) -> bool:
+    """True of an A/A test, whose variants all answer alike."""
+    return len({_treatment(each) for each in experiment.served}) == 1
 
 
 def _treatment(variant: Variant) -> str:

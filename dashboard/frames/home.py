@@ -12,7 +12,7 @@ from core.domain.metrics import FAILED
 from dashboard import address, formatting
 from dashboard.frames import breakdown, experiments, latency, log, models, monitoring, workflows
 from dashboard.frames.evaluation import listing
-from dashboard.frames.money import budgets, prices
+from dashboard.frames.money import budgets, prices, spend
 from dashboard.frames.monitoring import Range
 from dashboard.process import manager
 
@@ -124,9 +124,12 @@ def day() -> tuple[Range, bool]:
 @st.cache_data(ttl=60, show_spinner=False)
 def moved(simulated: bool) -> list[Line]:
     """The values that moved the cost of 30 days most, a line for each dimension in which any did."""
-    found = ((name, breakdown.by(name, monitoring.chosen("30d"), None, simulated).moved) for name in MOVERS)
-    where = {"monitor_view": "Spend"}
-    return [
+    where, of = {"monitor_view": "Spend"}, monitoring.chosen("30d")
+    found = ((name, breakdown.by(name, of, None, simulated).moved) for name in MOVERS)
+    change = spend.bridge(of, simulated)
+    whole = change.before_usd and monitoring.reaches_back(of, simulated)
+    first = [Line("plain", f"All models: {spend.bridge_title(change)}", "monitoring", where)] if whole else []
+    return first + [
         Line("plain", f"By {name}: {said.partition(': ')[2]}", "monitoring", {**where, "spend_by": name})
         for name, said in found
         if said

@@ -29,8 +29,9 @@ if is_simulated and monitoring.has_calls(simulated=True):
 headline.month(is_simulated)
 if not n_all:
     st.info(
-        "No budgets yet. A budget holds spend against a limit: it sends alerts on the way, and at the limit notifies,"
-        " sends calls to a cheaper model or refuses them. Begin with **New budget**.",
+        "No budgets yet: nothing limits what is spent. A budget holds the cost of real calls against a limit: it sends"
+        " alerts on the way, and at the limit notifies, sends calls to a cheaper model or refuses them. Begin with"
+        " **New budget**.",
         icon=":material/savings:",
     )
 elif not found:

@@ -46,12 +46,12 @@ st.caption(formatting.plain(f"{kind} · {size} · {n_calls:,} calls on record"))
 
 st.subheader("Demo data", anchor=False)
 if monitoring.has_demo():
-    st.caption("Thirty made-up days are loaded. They are marked simulated and never count in real totals.")
+    st.caption("Two made-up months are loaded. They are marked simulated and never count in real totals.")
     if st.button("Remove demo data", icon=":material/delete:", key="settings_remove"):
         demo.remove()
 else:
     st.caption(
-        "Thirty made-up days: calls with an incident on one of them, a workflow run, comparisons with votes, and two"
+        "Two made-up months: calls with an incident on one of them, a workflow run, comparisons with votes, and two"
         " experiments."
     )
     if st.button("Load demo data", icon=":material/science:", key="settings_fill"):

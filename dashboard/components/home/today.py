@@ -35,12 +35,14 @@ def moved() -> None:
     simulated = home.day()[1]
     lines = home.moved(simulated)
     if lines:
-        st.subheader("What moved the cost", anchor=False, help="The last 30 days against the 30 before.")
+        st.subheader("What moved the cost of 30 days", anchor=False, help="The last 30 days against the 30 before.")
     for at, line in enumerate(lines):
         draw(line, f"moved_{at}")
     lines = [line for line in (home.slowest(simulated), home.last_failure(simulated)) if line is not None]
     if lines:
-        st.subheader("Slow and failed", anchor=False, help="The slowest hours of 30 days, and the last failed call.")
+        st.subheader(
+            "Slow and failed in 30 days", anchor=False, help="The slowest hours of 30 days, and the last failed call."
+        )
     for at, line in enumerate(lines):
         draw(line, f"trouble_{at}", 300)
 

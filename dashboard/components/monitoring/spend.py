@@ -8,7 +8,7 @@ from dashboard.charts import colours
 from dashboard.charts import spend as charts
 from dashboard.charts.colours import Mode
 from dashboard.components.monitoring import breakdown, headline, plots
-from dashboard.formatting import usd, usd_change
+from dashboard.formatting import usd
 from dashboard.frames import models, monitoring
 from dashboard.frames.money import budgets, spend
 from dashboard.frames.monitoring import Range
@@ -79,12 +79,7 @@ def _bridge(of: Range, simulated: bool, mode: Mode) -> None:
         return
     frame = spend.bridge_steps(found)
     plots.heading("All models, against the period before", frame, "bridge")
-    share = formatting.percent(abs(float(found.difference_usd / found.before_usd)), 0)
-    way = "up" if found.difference_usd > 0 else "down"
-    title = f"{usd_change(float(found.difference_usd))}, {way} {share}" if found.difference_usd else "No change"
-    part, amount = max(found.parts.items(), key=lambda each: each[1] * (1 if found.difference_usd > 0 else -1))
-    if found.difference_usd:
-        title += f" · above all, {charts.STEPS[part].lower()}: {usd_change(float(amount))}"
+    title = spend.bridge_title(found)
     with st.container(key="plots_bridge"):
         st.vega_lite_chart(charts.bridge(frame, title, colours.INKS[mode]), width="stretch", key="bridge", alt=title)
     st.caption("Up to the same moment. The parts add up exactly (Shapley values).")

@@ -15,6 +15,7 @@ from core.monitoring.bridge import Bridge
 from core.monitoring.forecast import TooEarly
 from dashboard import formatting, tables
 from dashboard.charts.base import Span
+from dashboard.charts.spend import STEPS
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager, zone
 
@@ -96,6 +97,17 @@ def forecast(simulated: bool) -> tuple[pd.DataFrame, str, str]:
 @kept
 def bridge(of: Range, simulated: bool) -> Bridge:
     return manager().spend.bridge(of.window, of.before, simulated=simulated)
+
+
+def bridge_title(found: Bridge) -> str:
+    """The change in USD, as a share of a cost that is not zero, and the part that did most of it."""
+    usd = found.difference_usd
+    if not usd:
+        return "No change"
+    share = formatting.percent(abs(float(usd / found.before_usd)), 0)
+    part, amount = max(found.parts.items(), key=lambda each: each[1] * (1 if usd > 0 else -1))
+    most = f"{STEPS[part].lower()}: {formatting.usd_change(float(amount))}"
+    return f"{formatting.usd_change(float(usd))}, {'up' if usd > 0 else 'down'} {share} · above all, {most}"
 
 
 def bridge_steps(found: Bridge) -> pd.DataFrame:

@@ -373,10 +373,14 @@ def test_a_broken_guardrail_stops():
 
 def test_it_says_how_long_it_takes_or_that_it_cannot_be_told():
     soon = verdict({0: (1000, 300), 1: (1000, 330)}, units_a_day=500)
-    never = verdict({0: (1000, 300), 1: (1000, 305)}, units_a_day=5)
+    same = verdict({0: (1000, 300), 1: (1000, 305)}, units_a_day=5)
+    other = experiment(1, 1)
+    other = replace(other, variants=(other.variants[0], replace(other.variants[1], model="sim-careful")))
+    never = decide(other, analyse(other, sums({0: (1000, 300), 1: (1000, 305)})), Traffic(units=5, calls=5))
 
     assert soon.headline.startswith("Keep running: about")
     assert never.headline == "Cannot be told at this traffic"
+    assert same.headline == "Nothing to tell: all variants are the same"
 
 
 def test_no_difference_that_matters_is_a_finding():

@@ -64,7 +64,7 @@ def test_an_experiment_that_waits_for_somebody_and_the_month_are_said(app_with_d
     said = labels(show(app_with_demo, "home"))
 
     assert (
-        "A/A: is the split right? – End it once the split is checked" in said.replace("\\", "")
+        "A/A: is the split right? – End it: the split shows no fault" in said.replace("\\", "")
         and "Cheaper model for refunds – Let" not in said
     )
     assert "so far** ·" in said.split("This month")[1]
