@@ -82,8 +82,8 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     await asyncio.to_thread(open_or_refuse)
     api.begin()
     output.welcome()
-    # The workflow engine takes over a second to load: after the first page, before the first run.
-    timer = threading.Timer(WARM_UP_AFTER_S, process.manager().runs.launch)
+    # What takes long to load: after the first page, before the first run and the first verdict.
+    timer = threading.Timer(WARM_UP_AFTER_S, process.warm_up)
     timer.daemon = True
     timer.start()
     yield

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import gc
+import importlib
 import sys
 import threading
 import time
@@ -45,6 +46,12 @@ def run_on(loop: asyncio.AbstractEventLoop) -> None:
     """The server's loop, for calls to run on."""
     global _loop
     _loop = loop
+
+
+def warm_up() -> None:
+    """Load the engine of runs, and what verdicts are computed with: a second, and nearly half a second."""
+    manager().runs.launch()
+    importlib.import_module("scipy.special")
 
 
 def put_aside() -> None:

@@ -70,6 +70,7 @@ def _add_reports(parser: argparse.ArgumentParser) -> None:
 
 def _run(mm: ModelManager, args: argparse.Namespace) -> int:
     try:
+        _check_writable(args.junit, args.json, args.summary)
         found = read_file(Path(args.file), mm.prompts.get, mm.models.default)
         plan = _plan(mm, found, args)
         if not _agreed(mm, plan, args):
@@ -324,6 +325,15 @@ def _export(mm: ModelManager, args: argparse.Namespace) -> None:
             lines = []
     if args.output:
         _write(args.output, "".join(f"{line}\n" for line in lines))
+
+
+def _check_writable(*paths: str | None) -> None:
+    """Raises: InvalidRequest: A report could not be written; nothing has been paid yet."""
+    for path in filter(None, paths):
+        if not os.access(path if os.path.exists(path) else os.path.dirname(path) or ".", os.W_OK) or os.path.isdir(
+            path
+        ):
+            raise InvalidRequest(f"{path} cannot be written.")
 
 
 def _write(path: str, text: str) -> None:

@@ -64,6 +64,10 @@ def test_a_file_runs_with_its_reports_and_says_why_it_exits(folder: Path, capsys
     told = json.loads((folder / "j.json").read_text())
     assert (told["result"]["exit_code"], told["contestants"][0]["outcomes"]) == (0, {"pass": 2})
     assert "✅ support" in (folder / "s.md").read_text()
+    for path in ("nowhere/j.xml", str(folder)):
+        assert run(folder, "--fresh", "--junit", path) == 2
+        said = capsys.readouterr()
+        assert "cannot be written" in said.err and "run ev_" not in said.err  # nothing was begun
 
 
 @pytest.mark.parametrize(
