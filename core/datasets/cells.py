@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.checks.csv_cells import TYPES, from_csv_cell
-from core.checks.grading import JUDGED_KINDS, UNSUPPORTED
+from core.checks.grading import JUDGED_KINDS, KINDS, UNSUPPORTED
+from core.checks.validation import validate
 from core.errors import InvalidRequest
 
 _TYPE = re.compile(r"(?:not-)?([a-z]+(?:-[a-z]+)*)(?:\([^)]*\))?\s*:")
 _PREFIXES = ("fn", "eval", "grade", "file", "https", "http")
 _SETS = ("assert-set",)
+_PICKY = frozenset(
+    "regex word-count is-json json-schema contains-json json-path tool-called tool-call-f1 finish-reason latency cost".split()
+)  # not every value of theirs can be held against an answer
 
 
 def check_of(text: str) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def _written_otherwise(text: str) -> str:
 
 
 def check_known(check: Mapping[str, Any]) -> None:
-    """Raises: InvalidRequest: There is no check of this type, or a number of it is none."""
+    """Raises: InvalidRequest: There is no check of this type, or a number or the value of it is none."""
     kind = str(check.get("type")).removeprefix("not-")
     if kind not in TYPES and kind not in _SETS:
         close = difflib.get_close_matches(kind, TYPES, n=1)
@@ -49,6 +53,10 @@ def check_known(check: Mapping[str, Any]) -> None:
         value = check.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise InvalidRequest(f"{name} of {kind} == {str(value)[:40]!r}, must be a number")
+    if kind in _PICKY or (kind in KINDS and check.get("value") in (None, "")):
+        for problem in validate({"assert": [check]}):
+            why = problem.removeprefix("assert[0].").removeprefix("value: ")
+            raise InvalidRequest(why if why.startswith(kind) else f"{kind}: {why}")
 
 
 def unsupported(check: Mapping[str, Any]) -> str:

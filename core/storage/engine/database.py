@@ -23,7 +23,7 @@ from core.storage.engine.health import MOVED, OTHER, Health, is_new, is_there, r
 BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
 MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
-HEAD = "0023"
+HEAD = "0028"
 _VERSION = "SELECT version_num FROM alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -82,6 +82,10 @@ def test_a_table_is_read_as_it_was_meant(data: bytes, rows: list[dict[str, str]]
         (b"q,b\n\x00,1\nc,2\n", [(2, "NUL")]),
         (b"q,__expected\na,contians: x\nb,contains: y\n", [(2, "'contians:' is no check; did you mean contains")]),
         (b"q,__expected2\na,not-icontain: x\n", [(2, "did you mean icontains")]),
+        (
+            b"q,__expected\na,regex: (\nb,word-count: x\nc,contains:\nd,regex: a+\ne,regex: {{q}}\n",
+            [(2, "unterminated group"), (3, "word-count needs a number"), (4, "contains needs a text")],
+        ),
         (b"q,__expected\na,Contains: x\nb,Cost\nc,Answer: 5\n", [(2, "did you mean contains?")]),
         (b"q,__expected\na,NOT_contains: x\nb,is_json\nc,not json\n", [(2, "not-contains?"), (3, "is-json?")]),
         (b"q,expected,ideal\na,x,y\nb,x,\n", [(2, "'ideal' and another column both say what is expected")]),

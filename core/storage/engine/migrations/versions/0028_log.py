@@ -8,7 +8,7 @@ from alembic import op
 
 from core.storage.engine.migrations.declared import add, text
 
-revision = "0023"
+revision = "0028"
 down_revision = "0027"
 BATCH = 1000
 _FILTERED = (
