@@ -13,9 +13,22 @@ from core.errors import InvalidRequest
 _TYPE = re.compile(r"(?:not-)?([a-z]+(?:-[a-z]+)*)(?:\([^)]*\))?\s*:")
 _PREFIXES = ("fn", "eval", "grade", "file", "https", "http")
 _SETS = ("assert-set",)
+# Not every value of theirs can be held against an answer.
 _PICKY = frozenset(
-    "regex word-count is-json json-schema contains-json json-path tool-called tool-call-f1 finish-reason latency cost".split()
-)  # not every value of theirs can be held against an answer
+    (
+        "regex",
+        "word-count",
+        "is-json",
+        "json-schema",
+        "contains-json",
+        "json-path",
+        "tool-called",
+        "tool-call-f1",
+        "finish-reason",
+        "latency",
+        "cost",
+    )
+)
 
 
 def check_of(text: str) -> dict[str, Any]:

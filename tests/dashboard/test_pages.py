@@ -1,6 +1,7 @@
 """Pages with AppTest: each renders on an empty database, with data, with a failing vendor; and does what it offers."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core.demo.history import DemoSize
 from dashboard import process
 from dashboard.components import clicks
 from tests.fakes import gemini as wire
@@ -64,7 +66,8 @@ def test_the_budget_banner_is_on_every_page(app_with_gemini: AppTest, gemini: Fa
         assert said in texts(app_with_gemini), page
 
 
-def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest):
+def test_demo_data_come_with_one_click_and_go_with_one(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process.manager().demo, "fill", partial(process.manager().demo.fill, DemoSize(500, 62)))
     show(app, "monitoring")
     app.button(key="monitor_demo").click().run()
     assert process.manager().demo.is_present()

@@ -397,12 +397,12 @@ def test_only_its_owner_may_read_a_database(open_manager: Open, tmp_path: Path, 
 
 def test_demo_data_come_and_go_without_a_trace(mm: ModelManager):
     mine = mm.generate("My own call.", model="sim-fast")
-    mm.demo.fill(DemoSize(2000, 30))
+    mm.demo.fill(DemoSize(700, 30))
 
     assert mm.monitoring.differences() == []
     window = mm.monitoring.window(days=31)
     assert mm.monitoring.total(window).n == 0  # never part of real totals
-    assert mm.monitoring.total(window, simulated=True).n > 2000
+    assert mm.monitoring.total(window, simulated=True).n > 700
     assert {experiment.status for experiment in mm.experiments.all()} == {"running", "stopped"}
     assert mm.comparisons.votes() == []
     assert len(mm.comparisons.votes(demo=True)) == 60
@@ -414,7 +414,7 @@ def test_demo_data_come_and_go_without_a_trace(mm: ModelManager):
     assert {row["operation"] for row in mm.log.all_rows()} == {"chat"}
     opened = [mm.log.get(g.id) for g in mm.log.latest(limit=500, text="a")]
     assert {(g.tools, g.tool_calls, g.damaged) for g in opened} == {((), (), ())}
-    assert len(opened) > 400
+    assert len(opened) > 300
 
     mm.demo.remove()
 
