@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from core.calls.admission import Admitter
 from core.calls.breaker import Breakers
-from core.calls.call import Accumulator, Call, failure_of, is_billable
+from core.calls.call import Call, failure_of, is_billable
 from core.calls.limits import Pacer
 from core.domain.generation import Chunk, Request
 from core.errors import AimmError, ProviderError, ProviderTimeout, RateLimited
@@ -143,7 +143,8 @@ class Attempts:
         if state.finish_reason is None and not state.has_output:
             raise ProviderError(f"{request.model} answered with nothing at all.", hint="Try again.")
         # A caller of the same wire reads it itself.
-        if not is_raw and (failed := _failure(state)) is not None:
+        failed = failure_of(state.finish_reason, state.reason, has_output=state.has_output)
+        if not is_raw and failed is not None:
             state.finish_reason = None
             raise failed
 
@@ -178,7 +179,3 @@ def _held_back(held: bytes, chunk: Chunk) -> tuple[bytes, Chunk]:
     if says or chunk.content_type or len(held) > HELD_BYTES:
         return b"", replace(chunk, raw=held + chunk.raw) if held else chunk
     return held + chunk.raw, replace(chunk, raw=None)
-
-
-def _failure(state: Accumulator) -> AimmError | None:
-    return failure_of(state.finish_reason, state.reason, has_output=state.has_output)

@@ -69,7 +69,7 @@ class RateLimits:
         self._is_shared = is_shared
         self._longest_us = round((timeout_s + SLACK_S) * 1e6)
         self._windows: dict[str, _Window] = {}
-        self._own: dict[str, list[list[int]]] = {}  # the uses of calls under way, by hit
+        self._own: dict[str, list[tuple[_Window, list[int]]]] = {}  # the uses of calls under way, by hit
 
     async def take(self, key: Key | None, user_id: str, n_tokens: int, *, is_call: bool = True) -> Pass:
         """Count a request.
@@ -99,11 +99,11 @@ class RateLimits:
         if self._is_shared:
             self._writer.submit(partial(settle, hit=hit, n_tokens=n_tokens))
             return
-        for use, own in zip(hit.uses, self._own.pop(hit.id, ()), strict=False):
+        for use, (window, own) in zip(hit.uses, self._own.pop(hit.id), strict=True):
             if use.kind == "calls":
-                self._windows[use.name].change(own, 0)
+                window.change(own, 0)
             elif use.kind == "tokens" and n_tokens is not None:
-                self._windows[use.name].change(own, n_tokens)
+                window.change(own, n_tokens)
 
     def _take(self, hit: Hit) -> Taken:
         left = []
@@ -120,7 +120,7 @@ class RateLimits:
             if use.kind != "calls":
                 window.uses.append(one)
             window.total += use.amount
-            own.append(one)
+            own.append((window, one))
         if any(use.kind != "requests" for use in hit.uses):
             self._own[hit.id] = own
         if len(self._windows) > MAX_NAMES:  # users who have not been here for a minute
@@ -147,7 +147,9 @@ def _uses(key: Key, user_id: str, n_tokens: int, is_call: bool) -> tuple[Use, ..
         ("calls", f"key:{key.id}", key.max_parallel, 1),
         ("calls", f"user:{key.id}:{user_id}", key.user_max_parallel, 1),
     )
-    return tuple(Use(kind, whose, most, n) for kind, whose, most, n in limits if most and (is_call or kind != "calls"))
+    return tuple(
+        Use(kind, whose, most, n) for kind, whose, most, n in limits if most and (is_call or kind == "requests")
+    )
 
 
 def _refusal(found: Refused) -> RateLimited:

@@ -1,6 +1,6 @@
 """A comparison as the plan of a run with one item. Pure."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from core.domain.comparison import Candidate, Comparison
 from core.domain.evaluation.prompt import PromptContent, PromptMessage
@@ -17,7 +17,7 @@ def plan_of(comparison: Comparison, *, keeps_text: bool = True) -> Plan:
         system=kept.system,
         systems=tuple(each.system for each in kept.candidates),
         digests=tuple(each.prompt for each in kept.candidates),
-        rule=tuple((step.metric, step.tie_share, step.larger_is_better) for step in kept.rule),
+        rule=tuple(map(astuple, kept.rule)),
         winner=kept.winner,
     )
     contestants = tuple(_contestant(kept, each) for each in kept.candidates)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -39,6 +39,7 @@ from core.evaluation.grading import Embedder, Grader
 from core.evaluation.job import EvaluationJob, ReadRows, cell_rows, spans_of
 from core.evaluation.requests import CostRange, cost_range, sampled
 from core.evaluation.verdicts import VerdictService
+from core.formats.blocks import blocks
 from core.formats.money import to_nano
 from core.keys.rules import check_model, check_owner
 from core.pricing.estimate import Estimate
@@ -356,7 +357,7 @@ class EvaluationService:
             n_shards = min(MOST_SHARDS, run.n_items, -(-run.n_cells // CELLS_A_SHARD))
         spans = spans_of(run.n_items, n_shards)
         self._writer.run(lambda connection: self._runs.insert(connection, run))
-        for rows in _blocks(cell_rows(run, self.job.rows(run), spans), CELLS_AT_ONCE):
+        for rows in blocks(cell_rows(run, self.job.rows(run), spans), CELLS_AT_ONCE):
             self._writer.run(partial(self._cells.insert, rows=rows))
         is_alone = n_shards == 1
         owner, start = (self._engine.token, 1) if is_alone else ("", 0)
@@ -436,14 +437,3 @@ def _check_checks(plan: Plan, columns: Iterable[str]) -> None:
     if problems := validate(test, columns, **given):
         told = "; ".join(f"checks{each.removeprefix('assert')}" for each in problems[:5])
         raise InvalidRequest(f"The checks cannot be made: {told}")
-
-
-def _blocks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    block: list[dict[str, Any]] = []
-    for row in rows:
-        block.append(row)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block

@@ -12,6 +12,7 @@ from core.domain.generation import Generation
 from core.domain.message import Media, Message, Thought, ToolCall
 from core.errors import InvalidRequest
 from core.formats import strict_json as json
+from core.formats.blocks import blocks
 from core.formats.text import safe_cell
 
 FORMATS = ("jsonl", "csv", "parquet")
@@ -95,18 +96,7 @@ def written(calls: Iterable[Generation], format_: str, *, texts: bool) -> Iterat
         raise InvalidRequest(f"format == {format_[:20]!r}, must be one of {', '.join(FORMATS)}", param="format")
     columns = {**COLUMNS, **(TEXTS if texts else {})}
     write = {"jsonl": _lines, "csv": _csv, "parquet": _parquet}[format_]
-    return write(_together(calls), columns)
-
-
-def _together(calls: Iterable[Generation]) -> Iterator[list[Generation]]:
-    some: list[Generation] = []
-    for call in calls:
-        some.append(call)
-        if len(some) == AT_ONCE:
-            yield some
-            some = []
-    if some:
-        yield some
+    return write(blocks(calls, AT_ONCE), columns)
 
 
 def _lines(parts: Iterable[Sequence[Generation]], columns: dict[str, _Column]) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Comparisons: runs of one item, kept with evaluations."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -61,7 +61,7 @@ class ComparisonStore:
     ) -> None:
         """Say what became of a candidate's call; neither an id nor an error = it is asked now.
 
-        measured: See `measured`.
+        measured: See `_measured`.
         """
         state = "running"
         if error:
@@ -95,7 +95,7 @@ class ComparisonStore:
         assert plan.quick is not None  # noqa: S101 - it is a comparison
         quick = replace(plan.quick, winner=winner)
         if rule is not None:
-            quick = replace(quick, rule=tuple((step.metric, step.tie_share, step.larger_is_better) for step in rule))
+            quick = replace(quick, rule=tuple(map(astuple, rule)))
         changed = plan_to_json(replace(plan, quick=quick))
         connection.execute(update(evaluations).where(_e.id == comparison_id).values(plan=changed))
 

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from core import ModelManager, RateLimited, clock
+from core.calls import limits
 from core.calls.call import Call
 from core.calls.origin import Origin
 from core.config import Settings
@@ -184,3 +185,16 @@ def test_a_budget_says_when_it_has_room_again(served: Running):
         0 < int(told["retry-after"]) <= 86_400
         and abs((ends_at - clock.now()).total_seconds() - int(told["retry-after"])) < 90
     )
+
+
+def test_a_call_ends_although_its_limit_was_forgotten_meanwhile(
+    open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    mm = open_manager(sqlite_url)
+    key, _ = mm.keys.create("many users", tpm=100_000, user_max_parallel=2)
+    monkeypatch.setattr(limits, "MAX_NAMES", 0)
+    monkeypatch.setattr(limits, "WINDOW_US", 0)  # all that was counted is old at once
+
+    calls = [mm.submit(mm.request("Hi", model="sim-fast"), Origin(key=key, user_id=f"u{n}")) for n in range(3)]
+
+    assert [call.result(10).status for call in calls] == ["ok"] * 3
