@@ -9,6 +9,7 @@ from core.checks.grading import JUDGED_KINDS, KINDS, OWN_KINDS, UNSUPPORTED, fil
 from core.checks.model import CheckError, Reply, shown
 
 _KEYS = frozenset("type value threshold weight metric scores provider rubricPrompt config assert".split())
+_UP_TO_ONE = {"similar", "similar:cosine", "rouge-n", "bleu", "gleu", "assert-set"}  # kinds with scores of 0 to 1
 _LIKE = [kind for kind in KINDS if kind.startswith("similar")]
 _PROBES = ("{}", "x")  # answers that a check of JSON, and any other, looks at its value for
 
@@ -128,11 +129,14 @@ def _wrong_value(check: Mapping[str, Any], kind: str) -> str:
 
 
 def _of_numbers(check: Mapping[str, Any], at: str) -> Iterator[str]:
-    yield from _of_number(check, "threshold", f"{at}.")
+    kind = str(check.get("type")).removeprefix("not-")
+    yield from _of_number(check, "threshold", f"{at}.", most=1 if kind in _UP_TO_ONE else None)
     yield from _of_number(check, "weight", f"{at}.", least=0)
 
 
-def _of_number(told: Mapping[str, Any], key: str, prefix: str, *, least: float | None = None) -> Iterator[str]:
+def _of_number(
+    told: Mapping[str, Any], key: str, prefix: str, *, least: float | None = None, most: float | None = None
+) -> Iterator[str]:
     value = told.get(key)
     if value is None:
         return
@@ -140,3 +144,5 @@ def _of_number(told: Mapping[str, Any], key: str, prefix: str, *, least: float |
         yield f"{prefix}{key}: a number, not {shown(value, 60)}"
     elif least is not None and value < least:
         yield f"{prefix}{key}: at least {least:g}, not {value:g}"
+    elif most is not None and value > most:
+        yield f"{prefix}{key}: at most {most:g}, not {value:g}: no score is higher"

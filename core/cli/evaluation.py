@@ -217,8 +217,8 @@ def _report(mm: ModelManager, run: EvaluationRun, args: argparse.Namespace, *, i
         _write(args.summary, summary)
     if args.github:
         _tell_github(result, summary)
-    if run.n_try > 1:
-        print(f"This is try {run.n_try} of a run whose gate failed ({run.plan.first_try}).")
+    if words := evaluations.told_try(run):
+        print(f"This is {words} ({run.plan.first_try}).")
     print(result.reason)
     return result.exit_code
 
@@ -252,7 +252,7 @@ def _list(mm: ModelManager, args: argparse.Namespace) -> None:
     runs, _ = mm.evaluations.page(max(1, min(args.n, 1000)))
     names = {each.run_id: each.name for each in mm.evaluations.verdicts.baselines()}
     for run in runs:
-        told = {0: "gate holds", 100: "gate failed", 1: "not all ran"}.get(run.judged.get("exit_code", -1), "")
+        told = {0: "passed", 100: "failed", 1: "not all ran"}.get(run.judged.get("exit_code", -1), "")
         baseline = f"  baseline {names[run.id]}" if run.id in names else ""
         size = f"{len(run.plan.contestants)} × {run.n_items:,}"
         print(

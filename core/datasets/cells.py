@@ -66,7 +66,7 @@ def check_known(check: Mapping[str, Any]) -> None:
         value = check.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise InvalidRequest(f"{name} of {kind} == {str(value)[:40]!r}, must be a number")
-    if kind in _PICKY or (kind in KINDS and check.get("value") in (None, "")):
+    if kind in _PICKY or (kind in KINDS and (check.get("value") in (None, "") or (check.get("threshold") or 0) > 1)):
         for problem in validate({"assert": [check]}):
             why = problem.removeprefix("assert[0].").removeprefix("value: ")
             raise InvalidRequest(why if why.startswith(kind) else f"{kind}: {why}")

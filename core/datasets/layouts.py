@@ -148,7 +148,7 @@ def _fields(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
         elif role == "tags":
             found["tags"] = _tags(value)
         elif role == "threshold":
-            found["threshold"] = _number(column, value)
+            found["threshold"] = _share(column, value)
         elif value not in (None, ""):
             if role in found:
                 raise BadRecord(
@@ -171,7 +171,7 @@ def _read_test(found: dict[str, Any], test: Mapping[str, Any]) -> None:
             key = name.removeprefix("__metadata:")
             found["metadata"][key.removesuffix("[]")] = list(_tags(value)) if key.endswith("[]") else value
         elif name == "__threshold":
-            found["threshold"] = _number(name, value)
+            found["threshold"] = _share(name, value)
         elif name == "__description":
             found["description"] = str(value)
         elif name in ("__prefix", "__suffix", "__providerOutput"):
@@ -214,6 +214,14 @@ def _number(name: str, value: Any) -> float | None:
         found = float("nan")
     if isinstance(value, bool) or not abs(found) < float("inf"):
         raise BadRecord(f"{name} == {str(value)[:40]!r}, must be a number")
+    return found
+
+
+def _share(name: str, value: Any) -> float | None:
+    """The least score of a row that passes."""
+    found = _number(name, value)
+    if found is not None and not 0 <= found <= 1:
+        raise BadRecord(f"{name} == {found:g}, must be 0 to 1, as a row's score is")
     return found
 
 
@@ -296,7 +304,7 @@ def _test(layout: Layout, record: Mapping[str, Any]) -> DatasetRow:
     if not isinstance(checks, list) or not all(isinstance(each, Mapping) and "type" in each for each in checks):
         raise BadRecord("`assert` must be a list of objects with a `type`")
     same = {name: record[name] for name in ("description", "metadata", "expected") if name in record}
-    number, tags = _number("threshold", record.get("threshold")), _tags(record.get("tags"))
+    number, tags = _share("threshold", record.get("threshold")), _tags(record.get("tags"))
     return _own(layout, {"variables": variables, "checks": checks, "threshold": number, "tags": tags, **same})
 
 
@@ -308,7 +316,7 @@ def _own(_: Layout, record: Mapping[str, Any]) -> DatasetRow:
             raise BadRecord(f"`{name}` must be {_IN_WORDS[kind]}")
     if not all(isinstance(each, Mapping) for name in ("messages", "checks") for each in record.get(name, ())):
         raise BadRecord("`messages` and `checks` are lists of objects")
-    found = {**record, "threshold": _number("threshold", record.get("threshold"))}
+    found = {**record, "threshold": _share("threshold", record.get("threshold"))}
     return DatasetRow.of({**found, "tags": _tags(list(record.get("tags", ())))})
 
 

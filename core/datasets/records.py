@@ -21,6 +21,11 @@ _ENDINGS: dict[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
     ".yaml": "yaml", ".yml": "yaml",
 }  # fmt: skip
+_WRAPPERS = (
+    "data", "rows", "items", "examples", "records", "cases", "test_cases", "testCases", "samples", "instances",
+)  # fmt: skip
+_WRAPS = re.compile(rf'"({"|".join(("tests", *_WRAPPERS))})"\s*:\s*\[\s*\{{')
+_OF_A_FILE = ("name", "title", "description", "version", "id", "$schema", "metadata", "created", "created_at", "author")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')
 
 
@@ -71,6 +76,8 @@ def _sniffed(head: str) -> Format:
 def _is_lines(head: str) -> bool:
     """True where the first line is an object by itself, or a bad one that another follows."""
     first, _, others = head.strip().partition("\n")
+    if not others and _WRAPS.search(first):
+        return False
     try:
         return isinstance(json.loads(first), dict)
     except json.JSONDecodeError:
@@ -181,6 +188,14 @@ def _object(line: int, value: Any) -> Record:
     return Record(line, None, "an object is expected here, such as {...}")
 
 
+def _only_list(found: Mapping[str, Any]) -> list[Any]:
+    """The cases that an object wraps (`{"version": "1.0", "data": [{…}, …]}`), else the object itself as one case."""
+    wrapped = [name for name, value in found.items() if name in _WRAPPERS and isinstance(value, list)]
+    if len(wrapped) != 1 or not all(isinstance(each, Mapping) for each in found[wrapped[0]]):
+        return [found]
+    return found[wrapped[0]] if all(name in _OF_A_FILE for name in found if name != wrapped[0]) else [found]
+
+
 def _items(data: Data, shape: Shape) -> Iterator[Record]:
     text = whole(data, shape.encoding, MAX_JSON if shape.format == "json" else yaml_text.MAX_CHARACTERS)
     if shape.format == "json":
@@ -192,7 +207,7 @@ def _items(data: Data, shape: Shape) -> Iterator[Record]:
     else:
         found = yaml_text.read(text)
     if isinstance(found, Mapping):
-        found = found.get("tests", [found])
+        found = found.get("tests", _only_list(found))
     if not isinstance(found, list):
         raise InvalidRequest("A list of cases is expected, or an object with `tests`.")
     for number, item in enumerate(found, 1):

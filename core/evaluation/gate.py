@@ -1,9 +1,11 @@
 """The gate of a run: which of its requirements hold, what the process that ran it exits with, and why. Pure."""
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, EvaluationRun, Gate, Requirement
 from core.errors import InvalidRequest
 from core.evaluation.verdict import Verdict, could_see, counterpart, item_means, verdict
@@ -60,6 +62,41 @@ def held_against(gate: Gate | None, against: str) -> Gate | None:
     is_held = any(each.not_worse_than_points is not None for each in was.require)
     more = () if is_held or (was.require and was.against == against) else (Requirement(not_worse_than_points=0.0),)
     return replace(was, against=against, require=(*was.require, *more))
+
+
+def check_metrics(gate: Gate | None, checks: Iterable[Mapping[str, Any]], rows: Iterable[DatasetRow]) -> None:
+    """See to it that each metric of a gate is given by some check, before anything is paid.
+
+    checks: Those of every item. rows: Those of the dataset, read only where `checks` lack a metric.
+
+    Raises:
+        InvalidRequest: It names the metric and those that there are.
+    """
+    missing = {each.metric for each in gate.require} - {OVERALL, *MEASURED} if gate is not None else set()
+    there: set[str] = set()
+    for check in _checks_until(missing, checks, rows):
+        metric = str(check.get("metric") or "")
+        if "{{" in metric:  # known only once a row has filled it
+            return
+        there.add(metric)
+    if not missing <= there:
+        metric, known = sorted(missing - there)[0], [OVERALL, *MEASURED, *sorted(there - {""})]
+        close = difflib.get_close_matches(metric, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}."
+        raise InvalidRequest(f"gate: no check has the metric {metric[:80]!r}{hint}")
+
+
+def _checks_until(missing: set[str], checks: Iterable[Mapping[str, Any]], rows: Iterable[DatasetRow]) -> Iterator[Any]:
+    """The checks of every item; those of the rows too, where the first lack a metric."""
+    yield from (common := list(_each_check(checks)))
+    if not missing <= {str(check.get("metric") or "") for check in common}:
+        yield from _each_check(check for row in rows for check in row.checks)
+
+
+def _each_check(checks: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for check in checks:
+        yield check
+        yield from _each_check(each for each in check.get("assert") or () if isinstance(each, Mapping))
 
 
 def judge(
@@ -244,7 +281,7 @@ def _missing(run: EvaluationRun, cells: Mapping[int, Sequence[Cell]]) -> str:
 
 def _green(results: Sequence[RequirementResult], cells: Mapping[int, Sequence[Cell]]) -> str:
     if results:
-        return f"The gate holds: {'; '.join(each.reason for each in results)}."
+        return f"The gate passed: {'; '.join(each.reason for each in results)}."
     n = _count(cells, "pass")
     return f"All {n:,} answers passed their checks."
 

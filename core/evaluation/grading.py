@@ -1,6 +1,7 @@
 """The grading of answers by checks, once they are on record and whenever somebody asks again: it costs no call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +69,19 @@ class Grader:
     """Runs a plan's checks and writes their results down."""
 
     def __init__(
-        self, writer: Writer, grades: GradeStore, functions: Functions | None = None, embedder: Embedder | None = None
+        self,
+        writer: Writer,
+        grades: GradeStore,
+        functions: Functions | None = None,
+        embedder: Embedder | None = None,
+        keeps_text: Callable[[EvaluationRun], bool] = lambda _: True,
     ) -> None:
-        """functions: Those that check. embedder: None = likeness cannot be checked."""
+        """functions: Those that check. embedder: None = likeness cannot be checked.
+
+        keeps_text: Whether answers may be kept, and what checks quote of them.
+        """
         self._writer = writer
+        self._keeps_text = keeps_text
         self._functions = functions or Functions()
         self.store = grades
         self._embedder = embedder
@@ -82,6 +92,12 @@ class Grader:
 
     def graded(self, run: EvaluationRun, place: Place, row: DatasetRow, answer: Answer) -> Graded:
         """The results of all checks of an item: those of the plan, and then the row's own."""
+        found, keeps = self._graded(run, place, row, answer), self._keeps_text(run)
+        return (
+            found if keeps else found._replace(scores=[_without_quotes(score) for score in found.scores], keeps=False)
+        )
+
+    def _graded(self, run: EvaluationRun, place: Place, row: DatasetRow, answer: Answer) -> Graded:
         test = test_of(run.plan, row)
         if not test["assert"]:
             return Graded(place, "unchecked", None, ())
@@ -108,6 +124,12 @@ class Grader:
 
     def _embed_for(self, run: EvaluationRun) -> Callable[[list[str]], Sequence[Sequence[float]]] | None:
         return partial(self._embedder.vectors, run) if self._embedder is not None and run.plan.embedding_model else None
+
+
+def _without_quotes(score: CheckScore) -> CheckScore:
+    """The result with a reason that quotes no answer."""
+    state = "could not be made" if score.passed is None else "passed" if score.passed else "failed"
+    return replace(score, reason=f"{score.type} {state}; why is not kept, as it quotes the answer")
 
 
 def test_of(plan: Plan, row: DatasetRow) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def as_markdown(
         *(f"- {_cell(sentence(each))}" for each in verdicts),
         "",
         f"Run `{run.id}`, dataset {_cell(run.plan.dataset)}, {run.n_items:,} items"
-        f"{f', try {run.n_try} of a gate that failed' if run.n_try > 1 else ''}.",
+        f"{f', try {run.n_try} of a run that failed' if run.n_try > 1 else ''}.",
     ]
     return "\n".join(lines) + "\n"
 

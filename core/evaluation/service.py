@@ -34,7 +34,7 @@ from core.domain.key import Key
 from core.errors import Conflict, InvalidRequest
 from core.evaluation.answers import OWN, Answering, Functions
 from core.evaluation.asking import CellAsker, Flows
-from core.evaluation.gate import FAILED
+from core.evaluation.gate import FAILED, check_metrics
 from core.evaluation.grading import Embedder, Grader
 from core.evaluation.job import EvaluationJob, ReadRows, cell_rows, spans_of
 from core.evaluation.requests import CostRange, cost_range, sampled
@@ -90,7 +90,7 @@ class EvaluationService:
         self.page = self._runs.page
         self._functions = Functions()
         self._shares = not tools.database.is_sqlite
-        grader = Grader(tools.writer, self._grades, self._functions, Embedder(tools, loop))
+        grader = Grader(tools.writer, self._grades, self._functions, Embedder(tools, loop), self._keeps_text)
         asker = CellAsker(tools, self._runs, self._cells, grader, self._functions, library.flows, engine.is_closing)
         self.verdicts = VerdictService(tools, self._runs, self._cells, self)
         self.job = EvaluationJob(
@@ -295,6 +295,10 @@ class EvaluationService:
     def _columns(self, plan: Plan) -> Iterable[str]:
         return plan.quick.row.variables if plan.quick is not None else self._library.dataset(plan.dataset).columns
 
+    def _keeps_text(self, run: EvaluationRun) -> bool:
+        key = self._tools.key_of(run.key_id) if run.key_id else None
+        return self._tools.calls.recorder.kept(replace(_HERE, key=key)) == "full"
+
     def _n_lost(self, run_id: str) -> int:
         """Answers whose texts are not kept."""
         n_lost, after = 0, None
@@ -324,6 +328,8 @@ class EvaluationService:
         if plan.limit_usd is not None:
             checked_cap(plan.limit_usd)
         _check_checks(plan, dataset.columns)
+        rows = Rows(partial(self._rows_of, dataset.ref))
+        check_metrics(plan.gate, plan.checks, (rows.get(item) for item in range(dataset.n_rows)))
         if plan.limit_usd is not None and any(each.workflow for each in plan.contestants):
             raise InvalidRequest(
                 "The cost of a workflow is not known before it runs, so no spending limit can be kept."
@@ -398,6 +404,18 @@ class EvaluationService:
         before, _ = self._runs.page(1, None, name=plan.name)
         same = [run for run in before if run.judged.get("exit_code") == FAILED and _is_same(run.plan, plan)]
         return same[0] if same else None
+
+    def told_try(self, run: EvaluationRun) -> str:
+        """Which try a run is, and what it changed of the one that failed; empty = it is the first."""
+        if run.n_try == 1:
+            return ""
+        first = self._runs.get(run.plan.first_try)
+        words = f"try {run.n_try} of a run that failed"
+        if first is not None and (first.plan.checks, first.plan.threshold) != (run.plan.checks, run.plan.threshold):
+            words += ", with other checks"
+        if first is not None and first.plan.gate != run.plan.gate:
+            words += ", with another gate"
+        return words
 
     def of_key(self, run_id: str, key: Key | None) -> EvaluationRun:
         """A run that this key may change.

@@ -16,12 +16,13 @@ _c = evaluation_cells.c
 
 
 class Graded(NamedTuple):
-    """The results of the checks on a cell's answer."""
+    """The results of the checks on a cell's answer. keeps: Whether an answer that stands in the cell itself stays."""
 
     place: Place
     grade: Grading
     score: float | None
     scores: Sequence[CheckScore]
+    keeps: bool = True
 
 
 class GradeStore:
@@ -39,6 +40,7 @@ class GradeStore:
     def set(connection: Connection, run_id: str, grades: Sequence[Graded]) -> None:
         for graded in grades:
             values = {"scores": _scores_to_json(graded.scores), "grade": graded.grade, "score": graded.score}
+            values |= {} if graded.keeps else {"output": None}
             connection.execute(
                 update(evaluation_cells).where(*at_place(run_id, graded.place, "answered")).values(**values)
             )

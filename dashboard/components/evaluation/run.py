@@ -63,7 +63,7 @@ def _head(of: Seen) -> None:
         *([f"limit {formatting.plain(formatting.usd(run.plan.limit_usd))}"] if run.plan.limit_usd is not None else []),
         *([f"{run.n_unpriced:,} answers without a price"] if run.n_unpriced else []),
         *([f"took {listing.time_text(run)}"] if run.ended_at else []),
-        *([f"try {run.n_try} of a gate that failed"] if run.n_try > 1 else []),
+        *filter(None, [manager().evaluations.told_try(run)]),
     ]  # fmt: skip
     row.markdown(" · ".join(parts), width="content")
     row.space("stretch")

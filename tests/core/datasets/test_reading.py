@@ -90,6 +90,8 @@ def test_a_table_is_read_as_it_was_meant(data: bytes, rows: list[dict[str, str]]
         (b"q,__expected\na,NOT_contains: x\nb,is_json\nc,not json\n", [(2, "not-contains?"), (3, "is-json?")]),
         (b"q,expected,ideal\na,x,y\nb,x,\n", [(2, "'ideal' and another column both say what is expected")]),
         (b"q,__threshold\na,high\nb,0.5\n", [(2, "__threshold == 'high', must be a number")]),
+        (b"q,__threshold\na,5\nb,-0.1\n", [(2, "__threshold == 5, must be 0 to 1"), (3, "== -0.1, must be")]),
+        (b"q,__expected\na,rouge-n(1.2): x\nb,levenshtein(2): x\n", [(2, "threshold: at most 1, not 1.2")]),
         (b"q,__expected,__config:__expected2:threshold\na,contains: x,0.5\n", [(2, "__expected2 has none")]),
     ],
 )
@@ -297,6 +299,19 @@ def test_a_bad_object_is_named_by_its_line(lines: list[str], line: int, says: st
 
 def test_the_last_line_needs_no_end_and_a_bare_return_ends_none():
     assert variables(read(b'{"q": 1}\r\n\r\n{"q":\r2}', "jsonl")) == [{"q": 1}, {"q": 2}]
+
+
+@pytest.mark.parametrize(
+    ("data", "questions"),
+    [
+        ('{"data": [{"q": "a"}, {"q": "b"}]}', ["a", "b"]),
+        ('{"version": "1.1", "rows": [{"q": "a"}]}', ["a"]),
+        ('{\n "examples": [\n  {"q": "a"}\n ]\n}', ["a"]),
+        ('{"q": "a", "data": [{"n": 1}]}', ["a"]),  # a case of its own
+    ],
+)
+def test_an_object_that_wraps_cases_is_opened(data: str, questions: list[str]):
+    assert [row.variables["q"] for row in read(data.encode()).rows] == questions
 
 
 def test_yaml_names_the_line_and_reads_its_types():

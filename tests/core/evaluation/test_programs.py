@@ -74,7 +74,7 @@ def test_a_file_runs_with_its_reports_and_says_why_it_exits(folder: Path, capsys
     ("change", "code", "words"),
     [
         ({"checks": [{"type": "equals", "value": "never"}]}, 100, "2 of 2 answers failed a check"),
-        ({"gate": {"require": [{"not_below": 0.5}]}}, 0, "The gate holds"),
+        ({"gate": {"require": [{"not_below": 0.5}]}}, 0, "The gate passed"),
         ({"gate": {"require": [{"metric": "cost", "not_above": 0}]}}, 100, "is above $0"),
         ({"gate": {"against": "main", "require": [{"not_worse_than_points": 2}]}}, 1, "no baseline 'main' yet"),
         ({"spending_limit_usd": 0.000001}, 1, "did not run"),
@@ -142,7 +142,7 @@ def test_a_baseline_is_blessed_and_a_worse_prompt_is_caught(folder: Path, capsys
     assert run(folder, checks=never, gate=gate) == 100
     assert "points against main" in capsys.readouterr().out.splitlines()[-1]
     assert run(folder, checks=never, gate=gate) == 100
-    assert "This is try 2 of a run whose gate failed" in capsys.readouterr().out
+    assert "This is try 2 of a run that failed (" in capsys.readouterr().out
 
     (folder / "cases.csv").write_text(f"topic,__expected\nthe moon,contains: e\n{rows.partition(chr(10))[2]}")
     run(folder)

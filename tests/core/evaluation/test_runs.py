@@ -12,7 +12,7 @@ from sqlalchemy import text
 from core import Conflict, InvalidRequest, ModelManager
 from core.config import Settings
 from core.domain.evaluation.dataset import DatasetRow
-from core.domain.evaluation.run import Contestant, Plan
+from core.domain.evaluation.run import Contestant, Gate, Plan, Requirement
 from core.domain.generation import Parameters
 from tests.conftest import Open
 from tests.core.evaluation.made import (
@@ -200,6 +200,20 @@ def test_a_function_answers_in_place_of_a_model(mm: ModelManager):
     assert mm.evaluations.answers([cell(mm, run_id, 0, 0, 0)]) == {(0, 0, 0): "the the sea, part 0!"}
 
 
+def test_where_texts_are_not_kept_neither_a_function_nor_a_check_leaves_one(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url, log_content="metadata")
+    functions = {"shout": lambda _: "a secret answer"}
+    checks = ({"type": "equals", "value": "another"},)
+    run_id = ended(mm, plan(mm, 2, Contestant(position=0, function="shout"), checks=checks), functions=functions)
+
+    assert outcomes(mm, run_id) == [{"fail": 2}]
+    kept = mm.database.rows(text("SELECT output, scores FROM evaluation_cells"))
+    assert [row[0] for row in kept] == [None, None]
+    assert "secret" not in str(kept) and "equals failed" in str(kept)
+    with pytest.raises(Conflict, match="texts of 2 answers are not kept"):
+        mm.evaluations.regrade(run_id)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -210,6 +224,11 @@ def test_a_function_answers_in_place_of_a_model(mm: ModelManager):
         ({"checks": ({"type": "llm-rubric", "value": "x"},)}, "needs a model as judge"),
         ({"checks": ({"type": "similar", "value": "x"},)}, "needs a model for vectors"),
         ({"checks": ({"type": "assert-set"},)}, "a set without checks"),
+        (
+            {"gate": Gate(require=(Requirement(metric="x", not_below=0.5),))},
+            "metric 'x'; there are pass, cost, latency",
+        ),
+        ({"gate": Gate(require=(Requirement(metric="costs", not_above=1),))}, "metric 'costs'; did you mean cost?"),
         ({"limit_usd": Decimal(0)}, "spending limit of .0 cannot"),
     ],
 )
