@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import Unexpected, status_of
 from api.gateway.exchange import KEY, Exchange
 from api.gateway.registry import WIRES, wire_of
-from core import AimmError, AuthenticationError, Forbidden, Key, ModelManager
+from core import AimmError, AuthenticationError, Forbidden, Key, ModelManager, acting
+from core.domain.people.actor import Actor
 from core.listen_policy import is_loopback
 
 TRUSTED = "aimm.trusted"  # of a scope: its Origin is one that AIMM_CORS_ORIGINS names
@@ -46,6 +47,13 @@ _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
 _HOW = "Send it as Authorization: Bearer aimm_…, x-api-key or x-goog-api-key. Keys are made by: aimm keys create NAME"
 _BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 where a proxy passes requests on."
+_NOUNS = {"budgets": "budget", "keys": "key", "aliases": "alias", "prices": "price", "prompts": "prompt"} | {
+    "datasets": "dataset",
+    "baselines": "baseline",
+    "evaluations": "evaluation",
+    "comparisons": "comparison",
+    "runs": "run",
+}
 _PAGE_HINT = "Set AIMM_REQUIRE_KEY=1 and a login where a proxy passes requests on."
 
 
@@ -66,12 +74,14 @@ class Access:
         if scope["type"] != "http":
             return await _refuse_websocket(scope, send)
         scope[KEY] = None
-        if scope["path"] not in _OPEN and scope["path"] != "/":
-            try:
-                scope[KEY] = await self._admitted(scope)
-            except Exception as caught:  # noqa: BLE001 - refused, and logged unless it is ours
-                return await _refuse(scope, receive, send, caught)
-        return await self._app(scope, receive, send)
+        if scope["path"] in _OPEN or scope["path"] == "/":
+            return await self._app(scope, receive, send)
+        try:
+            key = scope[KEY] = await self._admitted(scope)
+        except Exception as caught:  # noqa: BLE001 - refused, and logged unless it is ours
+            return await _refuse(scope, receive, send, caught)
+        with acting.acting_as(actor_of(key, scope)):
+            return await self._app(scope, receive, send)
 
     async def _admitted(self, scope: Scope) -> Key | None:
         mm, text = self._get_manager(), _key_of(scope)
@@ -81,6 +91,8 @@ class Access:
             needed = scope_needed(scope["method"], scope["path"])
             is_own = needed == "read" and key.may("call") and _OWN.fullmatch(scope["path"]) is not None
             if not key.may(needed) and not is_own:
+                if scope["method"] not in _SAFE:
+                    mm.audit.refused(actor_of(key, scope), *_deed(scope["method"], scope["path"]))
                 raise Forbidden(f"The key {key.name!r} lacks the scope {needed}; it has {', '.join(key.scopes)}.")
             return key
         if not self._is_local or mm.settings.require_key or not _came_by_loopback(scope):
@@ -89,6 +101,22 @@ class Access:
         if problem := _not_from_here(scope):
             raise Forbidden(problem, hint=_BROWSER_HINT)
         return None
+
+
+def actor_of(key: Key | None, scope: Scope) -> Actor:
+    """The actor of a request: a key with what its scopes allow, or the one person of this machine."""
+    address = scope["client"][0] if scope.get("client") else ""
+    if key is None:
+        return Actor(name="local", door="api", address=address)
+    return Actor(name=f"key {key.name}", role=key.role, door="api", address=address, id=key.id)
+
+
+def _deed(method: str, path: str) -> tuple[str, str]:
+    """The action and the subject of what was refused at this door, as the audit names them."""
+    noun, _, rest = path.removeprefix("/api/").partition("/")
+    deed = {"DELETE": "deleted", "POST": "created"}.get(method, "changed")
+    deed = "changed" if method == "POST" and rest else deed
+    return f"{_NOUNS.get(noun, noun)[:40]} {deed}", rest[:200]
 
 
 class Nearby:
@@ -134,7 +162,7 @@ def scope_needed(method: str, path: str) -> str:
     if wire_of(path) is not None:
         return "call"
     if method in _SAFE:
-        return "read"
+        return "admin" if path.startswith("/api/audit") else "read"
     return "call" if method == "POST" and (path in _ASKING or _SERVING.fullmatch(path)) else "admin"
 
 

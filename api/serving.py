@@ -26,6 +26,8 @@ from api.headers import Headers
 from api.limits import LimitedProtocol
 from api.server import Server
 from core import AimmError, ModelManager, Settings
+from core.acting import look_up_with
+from core.domain.people.actor import SYSTEM
 from core.listen_policy import check_binding, is_loopback
 from core.telemetry.process_log import begin_log, logger
 from core.telemetry.sentry import open_sentry
@@ -53,6 +55,7 @@ def serve(host: str, port: int, settings: Settings, *, sockets: list[Any] | None
 
     sockets: Bound already, for one of several processes.
     """
+    look_up_with(lambda: SYSTEM)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(host, port, settings, sockets))
 

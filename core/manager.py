@@ -5,6 +5,7 @@ import time
 from asyncio import AbstractEventLoop as EventLoop
 from dataclasses import replace
 
+from core.acting import as_system
 from core.background import BackgroundLoop, PeriodicJobs
 from core.batches.service import BatchService
 from core.budgets.ledger import Ledger
@@ -45,6 +46,7 @@ from core.monitoring.bills.service import ReconcileService
 from core.monitoring.feedback import FeedbackService
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
+from core.people.audit import AuditService
 from core.prompts.service import PromptService
 from core.providers.registry import Registry
 from core.runs.engine import RunEngine
@@ -101,6 +103,7 @@ class ModelManager(CallMethods):
         self._ledger = Ledger(*self._db, self._presence)
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
+        self.audit = AuditService(*self._db)
         self.keys = KeyService(*self._db)
         self.logins = LoginService(*self._db)
         self.requests = RequestKeeper(*self._db, self._presence)
@@ -235,9 +238,9 @@ class ModelManager(CallMethods):
             self.keys.flush,
             self.metrics.beat,
         )
-        begun = [PeriodicJobs(jobs)] if takes_up else []
+        begun = [PeriodicJobs([as_system(job) for job in jobs])] if takes_up else []
         if serves:
-            begun.append(PeriodicJobs((self._look_up,), every_s=LOOK_UP_S))
+            begun.append(PeriodicJobs((as_system(self._look_up),), every_s=LOOK_UP_S))
         return begun
 
     def _look_up(self) -> None:

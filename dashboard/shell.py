@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import address, failure, login, process, theme
 from dashboard.components.frame import header, keyboard
 from dashboard.frames import log
+from dashboard.visitors import actor
 
 
 class Entry(NamedTuple):
@@ -38,6 +39,9 @@ COMPARE = (
     " eval_view"
 )
 PRICES = "prices_view past_provider past_model past_since past_until past_all unpriced_model model_of own_for"
+AUDIT = "entry " + " ".join(
+    f"audit_{name}" for name in ("who", "subject", "kind", "outcome", "since", "until", "before")
+)
 PAGES = (
     Entry("Work", "home", "Home", "home"),
     Entry("Work", "playground", "Playground", "chat", "conversation call model settings prompt"),
@@ -51,6 +55,7 @@ PAGES = (
     Entry("Records", "log", "Log", "list", LOG),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),
+    Entry("Records", "people/audit", "Audit", "history", AUDIT),
     Entry("Records", "settings", "Settings", "settings"),
 )  # fmt: skip
 STANDARD = Entry("Records", "_standard", "Standard", "palette")
@@ -95,5 +100,6 @@ def run() -> None:
 
 
 st.set_page_config(page_title=NAME, page_icon=ICON, layout="wide")
+actor.begin()
 with process.turn():
     run()

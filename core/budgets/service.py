@@ -18,11 +18,11 @@ from core.formats.money import dollars, from_nano
 from core.formats.names import normalise
 from core.formats.text import tags_problem
 from core.formats.zones import check_zone
-from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
 from core.storage.money import ledger as ledger_rows
 from core.storage.money.budgets import BudgetStore
+from core.storage.people.audit import note
 
 STATUS_TTL_S = 1.0
 MAX_LIMIT_USD = Decimal(1_000_000_000)
@@ -104,7 +104,7 @@ class BudgetService:
             self._ledger.rewrite(connection, budget)
             if unless_refusing:
                 self._refuse_refusing(connection, budget)
-            note(connection, deed, budget.name, _described(budget))
+            note(connection, deed, budget.name, {})
 
         return self._applied(work, budget.id)
 
@@ -121,7 +121,7 @@ class BudgetService:
         def work(connection: Connection) -> None:
             ledger_rows.lock_ledger(connection, alone=True)
             self._store.delete(connection, budget_id)
-            note(connection, "budget deleted", budget.name, _described(budget))
+            note(connection, "budget deleted", budget.name, {})
 
         self._writer.run(work)
         self._ledger.forget()
@@ -150,8 +150,10 @@ class BudgetService:
 
         def work(connection: Connection) -> None:
             self._store.add_raise(connection, budget_id, more)
+            was = budget.limit_usd + budget.raised_usd(now)
             detail = {"extra_usd": str(more.extra_usd), "expires_at": until.isoformat(), "reason": more.reason}
-            note(connection, "budget raised", budget.name, detail)
+            told = {"limit_usd": f"{was:f}"}, {"limit_usd": f"{was + more.extra_usd:f}"}
+            note(connection, "budget raised", budget.name, detail, told)
 
         return self._applied(work, budget_id)
 
@@ -318,8 +320,3 @@ def _usd(amount: Decimal | float | str) -> Decimal:
     if not usd.is_finite() or not Decimal("0.000001") <= usd <= MAX_LIMIT_USD:
         raise InvalidRequest(f"limit_usd == {amount}, must be between 0.000001 and {MAX_LIMIT_USD:,}")
     return usd
-
-
-def _described(budget: Budget) -> dict[str, Any]:
-    names = ("period", "rolling_hours", "timezone", "scope", "action", "downgrade_to", "thresholds")
-    return {name: getattr(budget, name) for name in names} | {"limit_usd": str(budget.limit_usd)}

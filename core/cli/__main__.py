@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from core import ModelManager
+from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
-from core.cli import evaluation, experiments, keys, library, logs, prices, records
+from core.cli import audit, evaluation, experiments, keys, library, logs, prices, records
 from core.cli.parts import command
 from core.config import Settings
 from core.demo.history import DemoSize
+from core.domain.people.actor import Actor
 from core.domain.request_json import from_json
 from core.errors import AimmError
 from core.formats import strict_json as json
@@ -33,9 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.run is _worker:
         begin_log()
     try:
-        with ModelManager.open(
-            Settings.load(), source="cli", takes_up=args.run in (_run, _worker, *evaluation.LONG)
-        ) as mm:
+        with (
+            ModelManager.open(
+                Settings.load(), source="cli", takes_up=args.run in (_run, _worker, *evaluation.LONG)
+            ) as mm,
+            acting_as(Actor(name=f"cli:{user_of_system()}", door="cli")),
+        ):
             return int(args.run(mm, args) or 0)
     except AimmError as error:
         print(f"{error.message} {error.hint}".strip(), file=sys.stderr)
@@ -51,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (logs, library, evaluation, prices, experiments, keys, records):
+    for group in (logs, library, evaluation, prices, experiments, keys, records, audit):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)

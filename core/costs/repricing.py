@@ -13,7 +13,6 @@ from core.domain.price import RepricedDay, UnpricedModel
 from core.errors import InvalidRequest
 from core.formats.money import from_nano
 from core.formats.names import normalise
-from core.storage.engine import audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
 from core.storage.experiments import check as sums_check
@@ -21,6 +20,7 @@ from core.storage.money import repricing
 from core.storage.money.ledger import lock_ledger
 from core.storage.money.prices import PriceStore
 from core.storage.money.repricing import Segment
+from core.storage.people import audit
 
 
 class RepriceService:

@@ -18,10 +18,10 @@ from core.pricing.book import PriceBook
 from core.pricing.catalogue import Catalogue, is_newer, regions, shipped
 from core.pricing.receipt import receipt_for
 from core.pricing.team import row_from, rows_from_yaml
-from core.storage.engine import audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
 from core.storage.money.prices import PriceStore, pin
+from core.storage.people import audit
 from core.vendors import VENDORS
 
 MAX_CATALOGUE_BYTES = 20_000_000
@@ -245,10 +245,6 @@ class PriceService:
         self.refresh()
 
     # Looked at
-
-    def audit(self, limit: int = 100) -> list[audit.AuditEntry]:
-        """The changes of prices and budgets, newest first."""
-        return audit.latest(self._database, limit)
 
     def with_receipts(self, g: Generation) -> Generation:
         """A call with its receipts; one that was charged anew gets them from the row it was charged with."""

@@ -5,6 +5,8 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
+from core.domain.people.actor import Role
+
 Scope = Literal["call", "read", "admin"]
 SCOPES: tuple[str, ...] = get_args(Scope)
 LOGIN_LIFE_S = 30 * 86_400  # of a login by password
@@ -46,6 +48,11 @@ class Key:
     def may(self, scope: str) -> bool:
         """An admin may do everything, and who may call may not read what others asked."""
         return scope in self.scopes or "admin" in self.scopes
+
+    @property
+    def role(self) -> Role:
+        """The role that its scopes come to: whoever may ask models may run and record, and an admin everything."""
+        return "admin" if "admin" in self.scopes else "editor" if "call" in self.scopes else "viewer"
 
     @property
     def keeps_text(self) -> bool:

@@ -27,12 +27,12 @@ from core.evaluation.verdict import Verdict, corrected, counterpart, metrics_of,
 from core.formats import strict_json as json
 from core.runs.job import JobTools
 from core.statistics.rates import Rate, rate
-from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection
 from core.storage.evaluation.baselines import Baseline, BaselineStore
 from core.storage.evaluation.cells import CellStore
 from core.storage.evaluation.readings import ReadingStore
 from core.storage.evaluation.runs import RunStore
+from core.storage.people.audit import note as audit
 
 CONFIRMING = 3  # answers to each item of a confirmation
 

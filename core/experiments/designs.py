@@ -12,10 +12,10 @@ from core.errors import Conflict, InvalidRequest, NotFound
 from core.experiments.checks import checked_design, checked_unit, checked_variants, made_up_hypothesis
 from core.experiments.planner import next_weights
 from core.formats.text import as_list
-from core.storage.engine.audit import note
 from core.storage.engine.database import Connection
 from core.storage.engine.writer import Writer
 from core.storage.experiments.designs import ExperimentStore, design_to_json
+from core.storage.people.audit import note
 
 
 class ExperimentDesigns:

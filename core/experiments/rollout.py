@@ -18,10 +18,10 @@ from core.experiments.routing import TrafficRouter, target_of
 from core.experiments.service import Experiments
 from core.formats.names import ref_in, split_ref
 from core.formats.text import is_storable
-from core.storage.engine.audit import note as audit
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
 from core.storage.experiments.aliases import AliasStore
+from core.storage.people.audit import note as audit
 
 STEPS = (5, 25)  # per cent of units; the step after the last is all of them
 MIN_UNITS = 100  # of the new target in a step, before the next one

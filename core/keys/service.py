@@ -12,10 +12,10 @@ from core import clock
 from core.domain.key import Key
 from core.errors import AuthenticationError, Conflict, NotFound
 from core.keys import rules
-from core.storage.engine.audit import note
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
 from core.storage.gateway.keys import KeyStore
+from core.storage.people.audit import note
 
 FRESH_S = 0.9  # a revocation holds in all processes within a second, the reading included
 UNKNOWN_FRESH_S = 0.1  # a key that is not there may have been made just now, in another process
@@ -53,7 +53,7 @@ class KeyService:
         def work(connection: Connection) -> None:
             self._refuse_taken(connection, key)
             self._store.insert(connection, key, rules.digest_of(secret))
-            note(connection, "key created", key.name, _described(key))
+            note(connection, "key created", key.name, {})
 
         self._writer.run(work)
         self._forget()
@@ -68,7 +68,7 @@ class KeyService:
             self._refuse_taken(connection, key)
             if not self._store.update(connection, key):
                 raise Conflict(f"The key {old.name!r} is revoked.")
-            note(connection, "key changed", key.name, _described(key))
+            note(connection, "key changed", key.name, {})
 
         self._writer.run(work)
         self._forget()
@@ -81,7 +81,7 @@ class KeyService:
         def work(connection: Connection) -> None:
             if not self._store.revoke(connection, key_id, now_us):
                 raise Conflict(f"The key {key.name!r} is revoked already.")
-            note(connection, "key revoked", key.name, {"id": key.id, "hint": key.hint})
+            note(connection, "key revoked", key.name, {})
 
         self._writer.run(work)
         self._forget()
@@ -205,9 +205,3 @@ class KeyService:
     def _refuse_taken(self, connection: Connection, key: Key) -> None:
         if any(name == key.name and key_id != key.id for key_id, name in self._store.names(connection).items()):
             raise Conflict(f"There is a key named {key.name!r} already.")
-
-
-def _described(key: Key) -> dict[str, Any]:
-    names = ("id", "hint", "scopes", "models", "tags", *rules.LIMITS, "log_content", "shares_cache")
-    expires_at = None if key.expires_at is None else key.expires_at.isoformat()
-    return {name: getattr(key, name) for name in names} | {"expires_at": expires_at}

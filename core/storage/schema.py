@@ -285,15 +285,18 @@ catalogues = table(
     text("content"),
 )
 
-# Who changed what about money: prices, back-pricing, budgets.
+# Who changed what, or tried; only ever added to. Of entries from before actors were noted, who is empty.
 audit = table(
     "audit",
     key("id", kind=ID),
     number("created_at"),
     text("action", "subject"),
     text("detail"),  # JSON
+    text("kind", "actor", "actor_id", "role", "door", "address", default=""),
+    text("outcome", default="done"),  # or refused
+    text("before", "after", optional=True),  # JSON, the fields that changed; NULL = it was not there, or is no more
 )
-Index("ix_audit_created", audit.c.created_at)
+Index("ix_audit_created", audit.c.created_at, audit.c.id)
 
 alerts = table(
     "alerts",

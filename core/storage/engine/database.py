@@ -19,11 +19,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from core.errors import DatabaseUnavailable, InvalidRequest
 from core.storage.engine.files import private_database, private_folder
 from core.storage.engine.health import MOVED, OTHER, Health, is_new, is_there, reason, wrong_option
+from core.storage.people.changes import watch
 
 BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
 MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
-HEAD = "0028"
+HEAD = "0030"
 _VERSION = "SELECT version_num FROM alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -72,6 +73,7 @@ class Database:
             self._refuse_foreign()
         self._readers = self._engine("BEGIN")
         self._writers = self._engine("BEGIN IMMEDIATE")
+        watch(self._writers)
         self._soon_writers = self._engine("BEGIN IMMEDIATE", synchronous="NORMAL")
         self._migrate()
 

@@ -17,9 +17,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
+from core import acting
+from core.domain.people.actor import Actor
 from core.errors import AimmError, DatabaseUnavailable
 from core.storage.engine.database import Database
 from core.storage.gateway.schema import cached_responses
+from core.storage.people import changes
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ class _Job:
     row: dict[str, Any] | None = None
     body: dict[str, Any] | None = None
     work: Work | None = None
+    actor: Actor | None = None  # of work that may change what is watched
     decide: Decide | None = None  # of the quick lane, with what it is asked
     question: Any = None
     done: "Future[Any]" = field(default_factory=Future)
@@ -62,8 +66,11 @@ class Writer:
         return self._put(_Job(record, row, body, also))
 
     def submit(self, work: Work) -> "Future[Any]":
-        """Run `work(connection)` in a transaction; the future carries its result or its error."""
-        return self._put(_Job(work=work))
+        """Run `work(connection)` in a transaction; the future carries its result or its error.
+
+        What it changes is noted with whoever acts here, or refused.
+        """
+        return self._put(_Job(work=work, actor=acting.current()))
 
     def run(self, work: Work) -> Any:
         return self.submit(work).result()
@@ -163,6 +170,8 @@ class Writer:
                 return [left for job in batch for left in self._commit([job])]
             if not isinstance(error, AimmError):
                 logger.warning("a write failed: %s", type(error).__name__)
+            if isinstance(error, changes.Refused):
+                self._note_refusal(error)
             for job in batch:
                 if not job.done.done():
                     job.done.set_exception(error)
@@ -179,4 +188,26 @@ class Writer:
         for record in {job.record for job in batch if job.record is not None}:
             mine = [job for job in batch if job.record == record]
             record(connection, [j.row for j in mine if j.row], [j.body for j in mine if j.body is not None])
-        return [job.work(connection) if job.work else None for job in batch]
+        return [self._work(connection, job) for job in batch]
+
+    @staticmethod
+    def _work(connection: Connection, job: _Job) -> Any:
+        if job.work is None:
+            return None
+        if job.actor is None:
+            return job.work(connection)
+        seen = changes.begin(connection, job.actor)
+        try:
+            result = job.work(connection)
+            seen.close(connection)
+        finally:
+            changes.end(connection)
+        return result
+
+    def _note_refusal(self, error: changes.Refused) -> None:
+        """Note it in a transaction of its own: that of the work is undone."""
+        try:
+            with self._database.write_kept() as connection:
+                changes.add(connection, error.entries)
+        except Exception as failed:  # noqa: BLE001 - it was refused all the same
+            logger.warning("a refusal could not be noted: %s", type(failed).__name__)

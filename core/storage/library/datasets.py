@@ -10,12 +10,12 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from core.clock import DAY_US, from_us, now_us
 from core.domain.evaluation.dataset import Dataset, DatasetRow, DatasetVersion
 from core.formats import strict_json as json
-from core.storage.engine.audit import note as audit
 from core.storage.engine.bulk import insert_many
 from core.storage.engine.damaged import readable, whole
 from core.storage.engine.database import Store
 from core.storage.engine.records import from_row, upsert
 from core.storage.library.schema import dataset_rows, dataset_version_rows, dataset_versions, datasets
+from core.storage.people.audit import note as audit
 
 _v, _r, _p = dataset_versions.c, dataset_rows.c, dataset_version_rows.c
 _IS_WHOLE = _v.number.is_not(None)

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, delete, func, insert, select
 from core.clock import from_us, now_us
 from core.domain.evaluation.prompt import LabelMove, Prompt, PromptContent, PromptVersion
 from core.formats import strict_json as json
-from core.storage.engine.audit import note as audit
 from core.storage.engine.damaged import readable
 from core.storage.engine.database import Store
 from core.storage.engine.records import from_row, grouped, put, upsert
 from core.storage.library.schema import prompt_label_moves, prompt_labels, prompt_versions, prompts
+from core.storage.people.audit import note as audit
 
 _v, _l, _m = prompt_versions.c, prompt_labels.c, prompt_label_moves.c
 

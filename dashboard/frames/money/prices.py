@@ -9,6 +9,7 @@ import streamlit as st
 from core import clock
 from core.costs.changes import Change
 from core.domain.generation import Generation
+from core.domain.people.entry import Wanted
 from core.domain.price import Elsewhere, Price, RepricedDay, UnpricedModel
 from core.formats import zones
 from core.pricing.estimate import Estimate
@@ -153,11 +154,10 @@ def changes(changes: Sequence[Change]) -> pd.DataFrame:
 
 def audit() -> pd.DataFrame:
     return tables.frame(
-        manager().prices.audit(),
+        manager().audit.page(Wanted(kinds=("price", "catalogue", "budget")))[0],
         {
             "time": lambda entry: entry.created_at,
-            "what": lambda entry: entry.action,
-            "of": lambda entry: entry.subject,
+            "what": lambda entry: entry.text,
             "detail": lambda entry: ", ".join(f"{name}: {value}" for name, value in entry.detail.items()),
         },
     )

@@ -325,7 +325,7 @@ def test_a_taken_catalogue_that_cannot_be_read_leaves_the_shipped_one_in_use(
     assert "0123456789" in warning
     mm.prices.use_shipped()
     assert mm.prices.warnings == []
-    assert mm.prices.audit()[0].subject == "0123456789"
+    assert mm.audit.page()[0][0].subject == "0123456789"
 
 
 def test_a_row_set_here_holds_in_the_next_process_too(open_manager: Open, database_url: str):
@@ -338,7 +338,7 @@ def test_a_row_set_here_holds_in_the_next_process_too(open_manager: Open, databa
     other.prices.refresh()
 
     assert other.prices.price("gemini", "gemini-x", NOW) is None
-    assert [entry.action for entry in mm.prices.audit()] == ["price removed", "price set"]
+    assert [entry.action for entry in mm.audit.page()[0]] == ["price removed", "price set"]
     with pytest.raises(NotFound):
         mm.prices.remove_price(row.id)
 
@@ -491,8 +491,8 @@ def test_back_pricing_moves_budgets_and_leaves_a_trail(open_manager: Open, datab
     assert mm.budgets.status(budget.budget.id).spent_usd == cost
     assert mm.budgets.status(budget.budget.id).n_unpriced == 0
     assert mm.repricing.unpriced() == []
-    assert mm.prices.audit()[0].action == "calls repriced"
-    assert mm.prices.audit()[0].detail["calls"] == 2
+    assert mm.audit.page()[0][0].action == "calls repriced"
+    assert mm.audit.page()[0][0].detail["calls"] == 2
     again = mm.log.get(calls[0].id)
     assert (again.cost_status, again.receipts[0].usd) == ("priced", again.cost_usd)
     assert mm.monitoring.differences() == []

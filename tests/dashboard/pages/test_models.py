@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.storage.engine import audit
 from core.storage.money.prices import PriceStore
+from core.storage.people import audit
 from dashboard import process
 from tests.fakes import gemini as wire
 from tests.fakes.gemini import FakeGemini

@@ -1,0 +1,1 @@
+"""The nouns of who acts: actors and their roles, what they changed."""

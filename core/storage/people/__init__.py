@@ -1,0 +1,1 @@
+"""The audit of changes: the tables that are watched, and the audit."""

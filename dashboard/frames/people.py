@@ -1,0 +1,47 @@
+"""The changes on record, and by whom they were made."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.domain.people.entry import AuditEntry, said
+from dashboard import formatting, tables
+
+DOORS = {"page": "page", "api": "API", "cli": "command line", "python": "program", "system": "system"}
+
+
+def entries(found: Sequence[AuditEntry]) -> pd.DataFrame:
+    return tables.frame(
+        found,
+        {
+            "time": lambda entry: entry.created_at,
+            "what": lambda entry: entry.text,
+            "who": lambda entry: entry.actor or formatting.UNKNOWN,
+            "role": lambda entry: entry.role or formatting.UNKNOWN,
+            "from": lambda entry: came_from(entry) or formatting.UNKNOWN,
+            "outcome": lambda entry: entry.outcome,
+        },
+    )
+
+
+def came_from(entry: AuditEntry) -> str:
+    """The door and the address by which somebody came."""
+    return " ".join(filter(None, (DOORS.get(entry.door, entry.door), entry.address)))
+
+
+def fields(entry: AuditEntry) -> list[tuple[str, str, str]]:
+    """Each field with what it was and what it is, as people read them."""
+    before, after = entry.before or {}, entry.after or {}
+    return [
+        (name.removesuffix("_usd").replace("_", " "), _said(name, before), _said(name, after))
+        for name in dict.fromkeys((*before, *after))
+    ]
+
+
+def _said(name: str, values: object) -> str:
+    if not isinstance(values, dict) or name not in values:
+        return formatting.UNKNOWN
+    value = values[name]
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {said(key, each)}" for key, each in value.items() if each not in (None, "", [], {}))
+    return said(name, value)
