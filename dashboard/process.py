@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import importlib
+import pkgutil
 import sys
 import threading
 import time
@@ -49,9 +50,12 @@ def run_on(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def warm_up() -> None:
-    """Load the engine of runs, and what verdicts are computed with: a second, and nearly half a second."""
+    """Load the engine of runs, what verdicts are computed with, and what pages draw with: two seconds in all."""
     manager().runs.launch()
     importlib.import_module("scipy.special")
+    for name in ("dashboard.components", "dashboard.frames"):
+        for found in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):
+            importlib.import_module(found.name)
 
 
 def put_aside() -> None:

@@ -406,7 +406,7 @@ class EvaluationService:
         return same[0] if same else None
 
     def told_try(self, run: EvaluationRun) -> str:
-        """Which try a run is, and what it changed of the one that failed; empty = it is the first."""
+        """The number of a try, and what it changed of the run that failed; empty = it is the first."""
         if run.n_try == 1:
             return ""
         first = self._runs.get(run.plan.first_try)

@@ -4,11 +4,12 @@ The item is the unit, its repetitions averaged. An answer that failed is neither
 of the comparison, and named.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, Outcome
+from core.domain.evaluation.run import MEASURED, OVERALL, Cell, Contestant, Outcome, Reading
 from core.formats.figures import percent, signed
 from core.formats.money import dollars
 from core.statistics.gate import Comparison, compare
@@ -17,8 +18,7 @@ from core.statistics.multiplicity import holm
 Change = Literal["broken", "worse", "fixed", "better", "same"]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemPair:
+class ItemPair(NamedTuple):
     """An item that both sides answered.
 
     item: Its place in the candidate's run. damage: Baseline − candidate; of cost and latency the other way round.
@@ -73,9 +73,22 @@ class Verdict:
         return sum(each.change in changes for each in self.items)
 
 
+class Gathered(NamedTuple):
+    """A contestant's cells as comparisons read them.
+
+    means: Row id -> the metric's mean over the repetitions; see `item_means`. rows: Row id -> place, in order.
+    """
+
+    metric: str
+    means: Mapping[str, float]
+    rows: Mapping[str, int]
+    outcomes: Mapping[Outcome, int]
+    n_repetitions: int
+
+
 def verdict(  # noqa: PLR0913 - a comparison and its rules
-    baseline: Sequence[Cell],
-    candidate: Sequence[Cell],
+    baseline: Sequence[Cell | Reading],
+    candidate: Sequence[Cell | Reading],
     *,
     metric: str = OVERALL,
     labels: tuple[str, str] = ("A", "B"),
@@ -87,8 +100,30 @@ def verdict(  # noqa: PLR0913 - a comparison and its rules
 
     n_tests: Tests of the declared family, for the intervals.
     """
-    before, after = item_means(baseline, metric), item_means(candidate, metric)
-    rows_before, rows_after = _rows(baseline), _rows(candidate)
+    sides = gathered(baseline, metric), gathered(candidate, metric)
+    return verdict_of(*sides, labels=labels, n_tests=n_tests, is_exact=is_exact, significance=significance)
+
+
+def gathered(cells: Sequence[Cell | Reading], metric: str) -> Gathered:
+    """The cells of one contestant, gathered once however often they are compared."""
+    outcomes = Counter(cell.outcome for cell in cells)
+    n_repetitions = 1 + max((cell.repetition for cell in cells), default=0)
+    rows = {cell.row_id: cell.item for cell in sorted(cells, key=lambda cell: cell.item)}
+    return Gathered(metric, item_means(cells, metric), rows, outcomes, n_repetitions)
+
+
+def verdict_of(
+    baseline: Gathered,
+    candidate: Gathered,
+    *,
+    labels: tuple[str, str] = ("A", "B"),
+    n_tests: int = 1,
+    is_exact: bool = False,
+    significance: float = 0.05,
+) -> Verdict:
+    """See `verdict`."""
+    before, after = baseline.means, candidate.means
+    rows_before, rows_after, metric = baseline.rows, candidate.rows, baseline.metric
     sign = -1.0 if metric in MEASURED else 1.0
     pairs = sorted(
         (
@@ -103,7 +138,7 @@ def verdict(  # noqa: PLR0913 - a comparison and its rules
         comparison = compare(
             [sign * pair.baseline for pair in pairs],
             [sign * pair.candidate for pair in pairs],
-            repetitions=max(1 + max(cell.repetition for cell in cells) for cells in (baseline, candidate)),
+            repetitions=max(baseline.n_repetitions, candidate.n_repetitions),
             is_exact=is_exact,
             significance=significance,
             n_tests=n_tests,
@@ -111,8 +146,8 @@ def verdict(  # noqa: PLR0913 - a comparison and its rules
     both = rows_before.keys() & rows_after.keys()
     return Verdict(
         metric=metric,
-        baseline=_side(labels[0], baseline, before, metric),
-        candidate=_side(labels[1], candidate, after, metric),
+        baseline=_side(labels[0], baseline),
+        candidate=_side(labels[1], candidate),
         comparison=comparison,
         items=tuple(pairs),
         only_baseline=tuple(row for row in rows_before if row not in rows_after),
@@ -134,7 +169,7 @@ def corrected(verdicts: Sequence[Verdict | None]) -> tuple[Verdict | None, ...]:
     )
 
 
-def item_means(cells: Iterable[Cell], metric: str) -> dict[str, float]:
+def item_means(cells: Iterable[Cell | Reading], metric: str) -> dict[str, float]:
     """Row id -> the mean of a metric over the item's repetitions; items without a value are left out."""
     found: dict[str, list[float]] = {}
     for cell in cells:
@@ -218,18 +253,9 @@ def _pair(row_id: str, item: int, before: float, after: float, sign: float) -> I
     return ItemPair(row_id, item, before, after, change, damage)
 
 
-def _rows(cells: Iterable[Cell]) -> dict[str, int]:
-    """Row id -> place, in order."""
-    return {cell.row_id: cell.item for cell in sorted(cells, key=lambda cell: cell.item)}
-
-
-def _side(label: str, cells: Sequence[Cell], means: Mapping[str, float], metric: str) -> Side:
-    outcomes: dict[Outcome, int] = {}
-    for cell in cells:
-        outcome = cell.outcome
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    with_errors = None
-    if metric == OVERALL:
+def _side(label: str, of: Gathered) -> Side:
+    outcomes, means, with_errors = of.outcomes, of.means, None
+    if of.metric == OVERALL:
         n_graded = sum(outcomes.get(each, 0) for each in ("pass", "fail", "error"))
         with_errors = outcomes.get("pass", 0) / n_graded if n_graded else None
     return Side(

@@ -17,13 +17,14 @@ from core.domain.evaluation.run import (
     Contestant,
     EvaluationRun,
     Plan,
+    Reading,
     Tally,
     by_contestant,
     placed,
 )
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.evaluation.gate import ERROR, FAILED, OK, GateResult, Opponents, held_against, judge, to_dict
-from core.evaluation.verdict import Verdict, corrected, counterpart, metrics_of, verdict
+from core.evaluation.verdict import Verdict, corrected, counterpart, gathered, metrics_of, verdict, verdict_of
 from core.formats import strict_json as json
 from core.runs.job import JobTools
 from core.statistics.rates import Rate, rate
@@ -228,9 +229,9 @@ class VerdictService:
             labels=(label, mine.letter),
         )
 
-    def read(self, run: EvaluationRun, metric: str = OVERALL) -> Mapping[int, Sequence[Cell]]:
+    def read(self, run: EvaluationRun, metric: str = OVERALL) -> Mapping[int, Sequence[Cell | Reading]]:
         """The cells of each contestant with what a metric reads of them, without texts."""
-        found: dict[int, list[Cell]] = {contestant.position: [] for contestant in run.plan.contestants}
+        found: dict[int, list[Cell | Reading]] = {contestant.position: [] for contestant in run.plan.contestants}
         for cell in self._readings.cells(run.id, tuple(found), metric):
             found[cell.contestant].append(cell)
         return found
@@ -238,7 +239,7 @@ class VerdictService:
     def all(
         self,
         run: EvaluationRun,
-        cells: Mapping[int, Sequence[Cell]],
+        cells: Mapping[int, Sequence[Cell | Reading]],
         *,
         baseline: int = 0,
         against: str = "",
@@ -259,16 +260,18 @@ class VerdictService:
             for each in run.plan.contestants
             if against or each.position != baseline
         }
-        theirs = cells if other.id == run.id else self.read(other, metric)
+        mine = {position: gathered(each, metric) for position, each in cells.items()}
+        theirs = mine
+        if other.id != run.id:
+            theirs = {position: gathered(each, metric) for position, each in self.read(other, metric).items()}
         n_tests = max(1, sum(each is not None for each in held.values()))
         return corrected(
             [
                 None
                 if (opponent := held.get(each.position)) is None
-                else verdict(
+                else verdict_of(
                     theirs[opponent.position],
-                    cells[each.position],
-                    metric=metric,
+                    mine[each.position],
                     labels=(against or opponent.letter, each.letter),
                     n_tests=n_tests,
                 )

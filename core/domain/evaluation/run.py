@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from core.domain.evaluation.dataset import DatasetRow
 from core.domain.evaluation.prompt import PromptContent
@@ -282,6 +282,21 @@ class Cell:
         if not total:  # they only inform
             return sum(score.score for score in named) / len(named)
         return sum(score.score * score.weight for score in named) / total
+
+
+class Reading(NamedTuple):
+    """The part of a cell that its pass rate is made of: tens of thousands are read at once."""
+
+    item: int
+    contestant: int
+    repetition: int
+    row_id: str
+    outcome: Outcome
+
+    def value(self, metric: str) -> float | None:
+        """See `Cell.value`; of the whole cell alone."""
+        assert metric == OVERALL  # noqa: S101 - nothing else was read
+        return 1.0 if self.outcome == "pass" else 0.0 if self.outcome == "fail" else None
 
 
 def outcome_of(state: str, grade: str) -> Outcome:

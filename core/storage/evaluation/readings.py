@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Double, case, cast, func, select
+from sqlalchemy import ColumnElement, Double, case, cast, func, select
 
-from core.domain.evaluation.run import MEASURED, OVERALL, Cell, CheckScore
+from core.domain.evaluation.run import MEASURED, OVERALL, Cell, CheckScore, Reading
 from core.formats import strict_json as json
 from core.formats.money import from_nano
 from core.storage.engine.database import Database
 from core.storage.evaluation.schema import evaluation_cells
 
 _c = evaluation_cells.c
+_OUTCOME: ColumnElement[Any] = case(  # as `outcome_of` says
+    (_c.state == "error", "error"), ((_c.state == "answered") & (_c.grade != ""), _c.grade), else_="not_run"
+)
 
 
 class Spread(NamedTuple):
@@ -33,19 +36,24 @@ class ReadingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def cells(self, run_id: str, contestants: Sequence[int], metric: str = OVERALL) -> list[Cell]:
+    def cells(self, run_id: str, contestants: Sequence[int], metric: str = OVERALL) -> list[Cell] | list[Reading]:
         """Cells by item with what a metric reads of them, and no texts: of ten thousand items they are many."""
-        columns = [_c.item, _c.contestant, _c.repetition, _c.row_id, _c.state, _c.grade]
-        if metric in MEASURED:
+        place: list[ColumnElement[Any]] = [_c.item, _c.contestant, _c.repetition, _c.row_id]
+        columns = [*place, _c.state, _c.grade]
+        if metric == OVERALL:
+            columns = [*place, _OUTCOME]
+        elif metric in MEASURED:
             columns += [_c.is_reused, _c.cost_nano_usd, _c.latency_us]
-        elif metric != OVERALL:
+        else:
             columns.append(_c.scores)
         statement = select(*columns).where(_c.run_id == run_id, _c.contestant.in_(contestants))
         rows = self._database.rows(statement.order_by(_c.item, _c.contestant, _c.repetition))
+        if metric == OVERALL:
+            return [Reading._make(row) for row in rows]
         return [
             Cell(
                 item=item, contestant=contestant, repetition=repetition, row_id=row_id, state=state, grade=grade,
-                **(_more(more) if more else {}),
+                **_more(more),
             )
             for item, contestant, repetition, row_id, state, grade, *more in rows
         ]  # fmt: skip

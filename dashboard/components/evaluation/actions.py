@@ -175,19 +175,18 @@ def _prove(of: Seen) -> None:
 
 def _add(of: Seen) -> None:
     st.markdown("**Add failed items to a dataset**")
-    failed = after.failed_items(of)
-    if not failed:
+    if not any(tally.outcomes.get("fail") for tally in of.tallies):
         st.caption("No item failed.")
         return
     whole = of.run.plan.dataset.partition("@")[0]
     name = st.text_input(
         "Dataset", f"{whole[:70]}-failed", key="eval_add_name", label_visibility="collapsed", max_chars=80
     )
-    clicked = st.button(f"Add {len(failed):,} items", key="eval_add", icon=":material/playlist_add:")
+    clicked = st.button("Add failed items", key="eval_add", icon=":material/playlist_add:")
     if not clicks.first(clicked, "eval_add", (name, of.key)):
         return
     try:
-        version = after.add_items(of.run, failed, name.strip(), author())
+        version = after.add_items(of.run, after.failed_items(of), name.strip(), author())
     except AimmError as error:
         inputs.refused(st, error)
         return

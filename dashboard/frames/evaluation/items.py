@@ -81,27 +81,34 @@ def grid(of: Seen, view: View) -> Grid:
 
 
 class Texts(NamedTuple):
-    """The items of a dataset, short, by their places. searched: All of a row, in small letters."""
+    """The items of a dataset, short, by their places."""
 
     titles: list[str]
     expected: list[str]
     tags: list[tuple[str, ...]]
-    searched: list[str]
 
 
 @st.cache_resource(max_entries=4, ttl=3600, show_spinner=False)
 def texts(dataset: str) -> Texts | None:
     """Of a version of a dataset, which never changes; None = it is gone."""
-    found = Texts([], [], [], [])
+    found = Texts([], [], [])
     try:
         for row in manager().datasets.iterate(dataset):
             found.titles.append(title(row))
             found.expected.append("" if row.expected is None else formatting.short(str(row.expected), 60))
             found.tags.append(row.tags)
-            values = (row.description, *row.variables.values(), row.expected or "", *row.messages, *row.tags, row.id)
-            found.searched.append("\n".join(str(value)[:4000] for value in values).lower())
     except AimmError:
         return None
+    return found
+
+
+@st.cache_resource(max_entries=4, ttl=3600, show_spinner=False)
+def _searched(dataset: str) -> list[str]:
+    """All of each row, in small letters."""
+    found = []
+    for row in manager().datasets.iterate(dataset):
+        values = (row.description, *row.variables.values(), row.expected or "", *row.messages, *row.tags, row.id)
+        found.append("\n".join(str(value)[:4000] for value in values).lower())
     return found
 
 
@@ -124,11 +131,10 @@ def items(of: Seen, view: View, show: str, tag: str, words: str) -> list[int]:
     found = grid(of, view)
     keep = found.which(show)
     known = texts(of.run.plan.dataset) if tag or words else None
-    if known is not None:
-        wanted = words.lower()
-        keep = keep & np.array(
-            [(not tag or tag in t) and wanted in s for t, s in zip(known.tags, known.searched, strict=True)]
-        )
+    if known is not None and tag:
+        keep = keep & np.array([tag in each for each in known.tags])
+    if known is not None and words:
+        keep = keep & np.array([words.lower() in each for each in _searched(of.run.plan.dataset)])
     worst = np.where(np.isnan(found.damage), -np.inf, found.damage)
     if show == "fixed":
         worst = -worst

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from core import AimmError
-from core.domain.evaluation.run import MEASURED, OVERALL, Cell, EvaluationRun, Tally
+from core.domain.evaluation.run import MEASURED, OVERALL, Cell, EvaluationRun, Reading, Tally
 from core.evaluation.verdict import Verdict
 from core.statistics.rates import Rate
 from dashboard import formatting
@@ -39,7 +39,7 @@ kept = st.cache_resource(max_entries=40, ttl=3600, show_spinner=False)
 
 
 @st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
-def cells_of(key: str, reads: str, _run: EvaluationRun) -> Mapping[int, Sequence[Cell]]:
+def cells_of(key: str, reads: str, _run: EvaluationRun) -> Mapping[int, Sequence[Cell | Reading]]:
     """reads: A metric of those that read the same; see `what_reads`."""
     return manager().evaluations.verdicts.read(_run, reads)
 
