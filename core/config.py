@@ -34,6 +34,7 @@ class Settings:
     """The environment's settings.
 
     database_url: SQLAlchemy address; SQLite by default.
+    copy_to: The address that `aimm db copy` copies to.
     keys, addresses: Vendor -> its key, vendor -> base address; a server's key stands beside the vendors'.
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
@@ -69,6 +70,7 @@ class Settings:
     """
 
     database_url: str = _setting("sqlite:///data/aimm.db", read.database, is_secret=True)
+    copy_to: str = _setting("", read.database, "AIMM_COPY_TO", is_secret=True)
     keys: Mapping[str, str] = _setting(dict, read.keys, is_secret=True)
     addresses: Mapping[str, str] = _setting(dict, read.addresses)
     finds_local: bool = _setting(False, Environment.is_unset, "OLLAMA_HOST")

@@ -196,8 +196,8 @@ def _ollama(text: str) -> str | None:
     return address
 
 
-def database(given: Environment) -> str:
-    address = given.text("DATABASE_URL")
+def database(given: Environment, name: str = "DATABASE_URL") -> str:
+    address = given.text(name)
     with suppress(ValueError):  # what is no address is refused by name when it is opened
         parts = urlsplit(address)
         query = parse_qs(parts.query)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from core import ModelManager
 from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
-from core.cli import audit, evaluation, experiments, keys, library, logs, prices, records
+from core.cli import audit, database, evaluation, experiments, keys, library, logs, prices, records
 from core.cli.parts import command
 from core.config import Settings
 from core.demo.history import DemoSize
@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.run is _worker:
         begin_log()
     try:
+        if getattr(args, "stands_alone", False):  # it opens the database in its own way, or none
+            with acting_as(Actor(name=f"cli:{user_of_system()}", door="cli")):
+                return int(args.run(args) or 0)
         with (
             ModelManager.open(
                 Settings.load(), source="cli", takes_up=args.run in (_run, _worker, *evaluation.LONG)
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (logs, library, evaluation, prices, experiments, keys, records, audit):
+    for group in (logs, library, evaluation, prices, experiments, keys, records, audit, database):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)
@@ -179,7 +182,7 @@ def _demo(mm: ModelManager, args: argparse.Namespace) -> None:
 
 
 def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
-    found = mm.monitoring.differences() + mm.budgets.differences() + mm.experiments.differences()
+    found = database.differences(mm)
     print(
         "\n".join(found) if found else "The rollups, the budgets' ledger and the experiments' sums equal the raw rows."
     )

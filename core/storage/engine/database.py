@@ -1,5 +1,6 @@
 """Opens the database that DATABASE_URL names, SQLite or PostgreSQL, and brings its tables up to date."""
 
+import logging
 import math
 import os
 import re
@@ -20,11 +21,15 @@ from core.errors import DatabaseUnavailable, InvalidRequest
 from core.storage.engine.files import private_database, private_folder
 from core.storage.engine.health import MOVED, OTHER, Health, is_new, is_there, reason, wrong_option
 from core.storage.people.changes import watch
+from core.storage.transfer.snapshot import keep
+
+logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
 MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
 HEAD = "0030"
+UNFINISHED = "copying"  # stands for a version while a copy into a database is not finished
 _VERSION = "SELECT version_num FROM alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -32,8 +37,10 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 class Database:
     """One database: `read()` for queries, `write()` for transactions that begin by taking the write lock."""
 
-    def __init__(self, url: str) -> None:
-        self.url = _to_url(url)
+    def __init__(self, url: str, *, keeps_backup: bool = True) -> None:
+        """keeps_backup: Copy a file before its tables are brought up to date."""
+        self._keeps_backup = keeps_backup
+        self.url = to_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         shown = self.url.difference_update_query(["password", "sslpassword"])
         self.address = shown.render_as_string(hide_password=True)
@@ -177,12 +184,7 @@ class Database:
         self._soon_writers.dispose()
 
     def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
-        if not self.is_sqlite:
-            wait = {} if "connect_timeout" in self.url.query else {"connect_timeout": CONNECT_S}
-            return create_engine(
-                self.url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=wait
-            )
-        return sqlite_engine(self.url, begin, synchronous)
+        return sqlite_engine(self.url, begin, synchronous) if self.is_sqlite else _server_engine(self.url)
 
     def _migrate(self) -> None:
         with self._readers.connect() as connection:
@@ -206,6 +208,10 @@ class Database:
                 driver: Any = connection.connection.driver_connection
                 driver.execute(f"PRAGMA busy_timeout={MIGRATION_MS}")
             connection.begin()
+            if self.is_sqlite and version is not None:
+                version = connection.execute(text(_VERSION)).scalar()  # another process may have done it meanwhile
+                if version != HEAD:
+                    self._keep_before_upgrade(str(version))
             if not self.is_sqlite:  # two processes may start at once; SQLite's write lock already orders them
                 connection.execute(text("SELECT pg_advisory_xact_lock(7264110)"))
             config.attributes["connection"] = connection
@@ -213,15 +219,35 @@ class Database:
             connection.commit()
             connection.invalidate()  # it waits longer than others may
 
+    def _keep_before_upgrade(self, version: str) -> None:
+        """Copy the file as it is, while nobody can write to it.
+
+        Raises:
+            DatabaseUnavailable: There is no room for it.
+        """
+        if not self._keeps_backup:
+            return
+        try:
+            kept = keep(Path(self.url.database or ""), f"version-{version}")
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(
+                f"The database is not brought up to date, as it cannot be copied before: {error.message}",
+                hint="Make room, or do without: aimm db upgrade --without-backup",
+            ) from None
+        logger.warning("the database of version %s is kept as %s", version, kept)
+
     def _refuse_others(self, version: Any) -> None:
         """Leave alone what this version does not know how to bring up to date.
 
         Raises:
             DatabaseUnavailable
         """
-        known = {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
-        if version is None or version in known:
+        if version is None or version in known_versions():
             return
+        if version == UNFINISHED:
+            raise DatabaseUnavailable(
+                f"A copy into the database {self.address} is not finished.", hint="Go on with it: aimm db copy."
+            )
         if not re.fullmatch(r"\d{4}", str(version)):
             raise self._foreign()
         raise DatabaseUnavailable(
@@ -254,6 +280,11 @@ class Database:
         self._refuse_others(version and version[0])
 
 
+def known_versions() -> set[str]:
+    """The versions of tables that this program can bring up to date, its own among them."""
+    return {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
+
+
 class Store:
     """A reader of one family of tables; what is written takes the connection of its transaction."""
 
@@ -264,6 +295,16 @@ class Store:
 def in_batches(connection: Connection, statement: Any) -> Any:
     """The rows of a large selection, a few thousand in memory at a time; later statements are as usual."""
     return connection.execute(statement, execution_options={"yield_per": 5000})
+
+
+def open_engine(url: URL) -> Engine:
+    """An engine for one who writes, which looks at nothing and makes no tables."""
+    return sqlite_engine(url, "BEGIN IMMEDIATE") if url.get_backend_name() == "sqlite" else _server_engine(url)
+
+
+def _server_engine(url: URL) -> Engine:
+    wait = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_S}
+    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=wait)
 
 
 def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
@@ -298,7 +339,7 @@ def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
     return engine
 
 
-def _to_url(text_: str) -> URL:
+def to_url(text_: str) -> URL:
     try:
         url = make_url(text_)
         backend = url.get_backend_name()

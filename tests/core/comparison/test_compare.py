@@ -27,7 +27,7 @@ from core.domain.experiment import Target
 from core.domain.generation import Generation, Parameters
 from core.statistics.sequential import proportion_interval
 from core.storage.comparisons import ComparisonStore
-from core.storage.engine.database import _MIGRATIONS, _to_url
+from core.storage.engine.database import _MIGRATIONS, to_url
 from tests.conftest import Open
 
 
@@ -400,7 +400,7 @@ def test_an_answer_that_was_stopped_is_not_asked_with_another_one(open_manager: 
     mm = open_manager(database_url)
     one = mm.comparisons.start("[[fail:block]] Why?", ["sim-fast", "sim-careful"])
     mm.comparisons.wait(one)
-    with create_engine(_to_url(database_url)).begin() as link:  # as a stop in the middle of it leaves it
+    with create_engine(to_url(database_url)).begin() as link:  # as a stop in the middle of it leaves it
         ComparisonStore.set_candidate(link, one, 1, mm.comparisons.get(one).candidates[1].generation_id, "stopped")
     later = open_manager(database_url)  # a process without its calls
 
@@ -428,7 +428,7 @@ def test_a_simulated_answer_is_no_opponent_of_a_real_one():
 
 def migrated(database_url: str, revision: str, rows: dict[str, list[dict[str, Any]]]) -> None:
     """A database as that revision has it, with rows by table."""
-    engine, config = create_engine(_to_url(database_url)), Config()
+    engine, config = create_engine(to_url(database_url)), Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with engine.begin() as connection:
         config.attributes["connection"] = connection

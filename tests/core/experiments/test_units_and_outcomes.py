@@ -932,9 +932,9 @@ def old_database(empty_database_url: str) -> Callable[[], None]:
     from alembic.config import Config
     from sqlalchemy import create_engine, text
 
-    from core.storage.engine.database import _MIGRATIONS, _to_url
+    from core.storage.engine.database import _MIGRATIONS, to_url
 
-    engine = create_engine(_to_url(empty_database_url))
+    engine = create_engine(to_url(empty_database_url))
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with engine.begin() as connection:

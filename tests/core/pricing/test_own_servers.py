@@ -17,7 +17,7 @@ from core.domain.generation import Native
 from core.errors import BudgetExceeded
 from core.storage.calls import rollups
 from core.storage.calls.generations import to_row
-from core.storage.engine.database import _to_url
+from core.storage.engine.database import to_url
 from tests.builders import a_generation
 from tests.conftest import Open
 from tests.core.comparison.test_compare import migrated
@@ -260,7 +260,7 @@ def test_the_books_of_a_budget_that_counted_nothing_are_written_anew(open_manage
         "forecast_thresholds": "[]", "refuses_unpriced": 0, "is_seeded": 1, "created_at": 1,
     }  # fmt: skip
     migrated(empty_database_url, "0007", {"generations": [row], "budgets": [budget]})
-    engine = create_engine(_to_url(empty_database_url))
+    engine = create_engine(to_url(empty_database_url))
     with engine.begin() as connection:
         rollups.add_rows(connection, [row])
     engine.dispose()

@@ -28,7 +28,7 @@ from core.storage.calls.generations import GenerationStore, to_body, to_row
 from core.storage.calls.log import LogStore
 from core.storage.calls.record import log_rows
 from core.storage.engine import damaged
-from core.storage.engine.database import _MIGRATIONS, Database, _to_url
+from core.storage.engine.database import _MIGRATIONS, Database, to_url
 from core.storage.engine.writer import Writer
 from dashboard import process
 from tests.builders import a_generation
@@ -63,7 +63,7 @@ BODY = {
 
 
 def damage(url: str, value: Any, columns: dict[str, tuple[str, ...]] = COLUMNS) -> None:
-    engine = create_engine(_to_url(url))
+    engine = create_engine(to_url(url))
     with engine.begin() as connection:
         for table, names in columns.items():
             for name in names:
@@ -92,7 +92,7 @@ def test_a_database_with_the_demo_of_before_is_healed(open_manager: Open, empty_
     from alembic import command
     from alembic.config import Config
 
-    engine = create_engine(_to_url(empty_database_url))
+    engine = create_engine(to_url(empty_database_url))
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     calls = json.dumps([["c1", "look", "{}", ""]])

@@ -18,7 +18,7 @@ from core import DatabaseUnavailable, InvalidRequest, ModelManager
 from core.cli.__main__ import main
 from core.storage.engine import database
 from core.storage.engine import database as database_module
-from core.storage.engine.database import Database, _to_url
+from core.storage.engine.database import Database, to_url
 from core.storage.engine.presence import Presence
 from tests.builders import running_gateway
 from tests.conftest import Open, free_port, new_database
@@ -28,7 +28,7 @@ from tests.conftest import Open, free_port, new_database
 
 def newer(url: str) -> str:
     Database(url).close()
-    engine = create_engine(_to_url(url))
+    engine = create_engine(to_url(url))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
@@ -158,7 +158,7 @@ def test_an_address_of_no_database_is_refused(address: str, words: str):
 
 def test_a_database_of_another_program_on_the_same_server_is_told(postgres_server: str):
     url = new_database(postgres_server)
-    engine = create_engine(_to_url(url))
+    engine = create_engine(to_url(url))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE experiments (name TEXT)"))
     engine.dispose()

@@ -29,7 +29,7 @@ from core.storage.calls.log import LogStore
 from core.storage.calls.record import log_rows
 from core.storage.calls.responses import ResponseStore
 from core.storage.calls.rollups import RollupStore
-from core.storage.engine.database import Database, _to_url
+from core.storage.engine.database import Database, to_url
 from core.storage.engine.writer import Writer
 from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.schema import metadata
@@ -162,7 +162,7 @@ def at_revision(url: str, revision: str, put: Callable[[Connection], None]) -> N
     """A database as that revision has it, with what `put` writes."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "core" / "storage" / "engine" / "migrations"))
-    engine = create_engine(_to_url(url))
+    engine = create_engine(to_url(url))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)

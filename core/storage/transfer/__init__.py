@@ -1,0 +1,1 @@
+"""Databases as wholes: backups, restoring them, and copies into another database."""

@@ -1,0 +1,127 @@
+"""A copy of a whole database into another one, of either kind, that any end is gone on from.
+
+From a SQLite file it goes on while servers write to it: tables are read in pieces, and what changes meanwhile is
+brought over afterwards, again and again, until nobody else has the file open. Then the two are compared.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.errors import Conflict
+from core.storage.transfer import changes
+from core.storage.transfer.notes import COPIED, note
+from core.storage.transfer.source import Source, SqliteSource
+from core.storage.transfer.tables import Contents, all_tables
+from core.storage.transfer.target import Target
+
+LOOK_S = 0.3
+TELL_S = 5.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy that is finished.
+
+    contents: Of both sides. replaced: Table -> texts in which characters had to be replaced.
+    brought: Rows that had changed while it was copied. still_s: For so long nobody could write.
+    """
+
+    contents: Contents
+    replaced: dict[str, int]
+    brought: int
+    still_s: float
+
+
+def copy_still(source: Source, target: Target, tell: Tell) -> Copied:
+    """Copy from where nobody writes, or what is written does not show."""
+    _load(source, target, tell)
+    target.build(tell)
+    begun = time.monotonic()
+    copied = _finish(source, target, 0, begun)
+    target.forget()
+    return copied
+
+
+def copy_live(source: SqliteSource, target: Target, tell: Tell, *, waits: bool) -> Copied | None:
+    """Copy while others write. waits: Until nobody else has the file open; else None = it is gone on with later."""
+    brought, said = 0, False
+    if not target.is_finished(source.identity):  # else the end came between what it writes on both sides
+        try:
+            target.refuse_others(source.identity)
+        except Conflict:
+            source.leave()
+            raise
+        _load(source, target, tell)
+        target.build(tell)
+        brought = _bring(source, target)
+    while not source.has_itself():
+        if not said:
+            tell("All is there but what is written from now on. Stop the servers on the old database; then this ends.")
+            said = True
+        if not waits:
+            return None
+        time.sleep(LOOK_S)
+        brought += _bring(source, target)
+    begun = time.monotonic()
+    try:
+        if not target.is_finished(source.identity):
+            note(source.connection, COPIED, target.address)
+            brought += _drain(source, target)
+        copied = _finish(source, target, brought, begun)
+        changes.unwatch(source.connection)
+    except BaseException:
+        if source.connection.in_transaction:
+            source.connection.execute("ROLLBACK")
+        raise
+    source.connection.execute("COMMIT")
+    target.forget()
+    return copied
+
+
+def _load(source: Source, target: Target, tell: Tell) -> None:
+    is_new = target.begin(source.identity, is_resumable=source.is_resumable)
+    tell("" if is_new else "Going on with a copy that was begun.")
+    for table in all_tables():
+        place, is_through = target.place(table)
+        if is_through:
+            continue
+        n, told = 0, time.monotonic()
+        for piece in source.pieces(table, place):
+            target.load(table, piece.rows, piece.place)
+            n += len(piece.rows)
+            if time.monotonic() > told + TELL_S:
+                tell(f"{table.name}: {n:,} rows")
+                told = time.monotonic()
+        target.ended(table)
+
+
+def _bring(source: SqliteSource, target: Target) -> int:
+    """Bring over what changed, as it is at one moment; the number of rows."""
+    source.connection.execute("BEGIN")
+    try:
+        n = _drain(source, target)
+    finally:
+        source.connection.execute("ROLLBACK")
+    changes.forget(source.connection, target.last_change)
+    return n
+
+
+def _drain(source: SqliteSource, target: Target) -> int:
+    changed = changes.pending(source.connection, target.last_change)
+    if not changed.keys:
+        return 0
+    target.apply(changed.keys, lambda table: source.rows_of(table, changed.keys[table.name]), changed.last)
+    return sum(map(len, changed.keys.values()))
+
+
+def _finish(source: Source, target: Target, brought: int, begun: float) -> Copied:
+    contents = source.contents()
+    different = contents.differences(target.contents())
+    if different:
+        raise Conflict(f"{target.address} is not what {source.address} is: {'; '.join(different[:5])}.")
+    if not target.is_finished(source.identity):
+        target.finish()
+    return Copied(contents, dict(source.replaced), brought, time.monotonic() - begun)
