@@ -1,4 +1,4 @@
-"""What a person does with a whole database: back it up, restore it, copy it, bring it up to date, ask its version."""
+"""Deeds of a person on a whole database: back it up, restore it, copy it, bring it up to date, ask its version."""
 
 import tempfile
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class Transfers:
         return restore(Path(file).absolute(), self._address, self._tell, force=force)
 
     def copy(self, address: str, *, waits: bool) -> Report | None:
-        """Copy into another database, or go on with it; None = others still use this one, and it is not to be waited."""
+        """Copy into another database, or go on with it; None = others still use this one, and are not waited for."""
         url = to_url(address)
         register_secret(url.password)
         if _place(url) == _place(self._url):

@@ -102,7 +102,7 @@ def reading(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def faults(connection: sqlite3.Connection) -> list[str]:
-    """What is damaged in a file, as SQLite says; empty = it is whole."""
+    """The damages of a file, as SQLite names them; empty = it is whole."""
     return [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
 
 

@@ -73,7 +73,8 @@ class SqliteSource:
 
     def pieces(self, table: Table, place: int | None) -> Iterator[Piece]:
         after = 0 if place is None else place
-        statement = f"SELECT rowid, {_columns(table)} FROM {table.name} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608
+        rest = "WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        statement = f"SELECT rowid, {_columns(table)} FROM {table.name} {rest}"  # noqa: S608
         while True:
             self._table = table.name
             rows: list[Row] = []

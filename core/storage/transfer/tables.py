@@ -1,4 +1,4 @@
-"""All tables of the application, and what two databases are compared by: rows, money, tokens, the first and last call."""
+"""All tables, and what two databases are compared by: rows, money, tokens, the first and the last call."""
 
 import pkgutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""The database that is copied into: how far a copy is stands in it, written with the rows, so that any end is gone on from.
+"""The database that is copied into. It notes how far the copy is, with the rows: any end can be gone on from.
 
 Until a copy is finished its version is no version, and no server starts on it.
 """
@@ -97,7 +97,7 @@ class Target:
         return True
 
     def place(self, table: Table) -> tuple[int | None, bool]:
-        """Where to go on in a table, and whether it is through."""
+        """The place to go on from in a table, and whether it is through."""
         found = self._state().get(f"place {table.name}")
         return (None, False) if found is None else (None, True) if found == "end" else (int(found), False)
 
