@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
@@ -29,6 +29,12 @@ def pytest_collect_file(file_path: Path, parent: "pytest.Collector") -> "pytest.
             self.add_report_section("call", "evaluation", told)
             if result.exit_code:
                 pytest.fail(f"{result.reason}\n{told}", pytrace=False)
+
+        def repr_failure(self, excinfo: "pytest.ExceptionInfo[BaseException]", style: Any = None) -> Any:
+            """Faults of the file in their own words, and no traceback of ours."""
+            from core.errors import AimmError
+
+            return excinfo.value.text if isinstance(excinfo.value, AimmError) else super().repr_failure(excinfo, style)
 
         def reportinfo(self) -> tuple[Path, int | None, str]:
             return self.path, None, f"evaluation: {self.path.name}"

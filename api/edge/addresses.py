@@ -51,7 +51,7 @@ def methods_at(path: str, paths: Mapping[str, Mapping[str, object]] | None = Non
 
 def unserved(method: str, methods: Sequence[str]) -> AimmError:
     """The error for a method that an address does not take, or for an address that takes none."""
-    if not methods:
+    if not methods or method in methods:  # it only looks like an address: a name holds slashes
         return Nowhere()
     told = f"This address takes {', '.join(methods)}, not {method[:20]}."
     return Unserved(told, 405, {"allow": ", ".join(methods)})

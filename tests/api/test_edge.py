@@ -134,6 +134,7 @@ def test_an_address_that_is_none_says_which_base_urls_there_are(served: Running)
     assert answer.status_code == 404
     assert f"{served.address}/v1 for OpenAI's clients" in answer.json()["error"]["message"]
     assert http.get(f"{served.address}/models").status_code == 404
+    assert http.post(f"{served.address}/api/prompts/a/versions").status_code == 404  # a prompt takes posts, this none
 
 
 @pytest.mark.parametrize(

@@ -248,10 +248,13 @@ def test_a_file_is_a_test_of_pytest(folder: Path):
         "def test_it(evaluate):\n"
         "    assert evaluate([{'q': 'x'}], {'same': lambda row: 'x'}, [{'type': 'equals', 'value': 'x'}]).gate.exit_code == 0\n"
     )
+    (folder / "bad.eval.yaml").write_text("name: x\nchekcs: []\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", str(folder), "--rootdir", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=folder)
 
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "line 2: an evaluation has no key 'chekcs'" in done.stdout and "Traceback" not in done.stdout
+    assert "file.py" not in done.stdout  # no frames of ours
     assert "2 of 2 answers failed a check" in done.stdout
 
 
