@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from core import environment as read
 from core.environment import Environment
 from core.errors import InvalidRequest
+from core.formats.days import check_order
 
 LogContent = Literal["full", "metadata", "none"]
 LogFormat = Literal["text", "json"]
@@ -39,6 +40,7 @@ class Settings:
     default_model: The model used where a caller names none; None = chosen from what can be used.
     call_timeout_s: Total deadline of one call, retries included.
     log_content: The part of prompts and answers that is kept.
+    keep_texts_days, keep_calls_days: Days after which texts, and calls, are deleted; None = a page says it, or never.
     log_format: The form of the lines that a server writes about itself.
     sentry_dsn: Address to which faults of ours are reported; None = nowhere.
     drain_s: How long a server that is told to stop lets answers under way go on.
@@ -78,6 +80,8 @@ class Settings:
     default_model: str | None = _setting(None, Environment.text, "AIMM_DEFAULT_MODEL")
     call_timeout_s: float = _setting(120.0, read.number, "AIMM_CALL_TIMEOUT_S", 0.001, 86_400)
     log_content: LogContent = _setting("full", read.choice, "AIMM_LOG_CONTENT", ("full", "metadata", "none"))
+    keep_texts_days: int | None = _setting(None, read.days, "AIMM_KEEP_TEXTS")
+    keep_calls_days: int | None = _setting(None, read.days, "AIMM_KEEP_CALLS")
     log_format: LogFormat = _setting("text", read.choice, "AIMM_LOG_FORMAT", ("text", "json"))
     sentry_dsn: str | None = _setting(None, read.secret_address, "SENTRY_DSN", is_secret=True)
     drain_s: float = _setting(5.0, read.number, "AIMM_DRAIN_S", 0, 3600)
@@ -121,6 +125,7 @@ class Settings:
             raise InvalidRequest(
                 "AIMM_ALERT_EMAIL must be a mail address, and AIMM_SMTP_URL say which server mails to it."
             )
+        check_order(settings.keep_texts_days, settings.keep_calls_days, ("AIMM_KEEP_TEXTS", "AIMM_KEEP_CALLS"))
         given.tell_of_others()
         return settings
 

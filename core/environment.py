@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from core.errors import InvalidRequest, redact, register_secret
+from core.formats.days import days_of
 from core.formats.zones import check_zone
 from core.vendors import VENDORS
 
@@ -296,6 +297,10 @@ def count(given: Environment, name: str) -> int | None:
     if text and not re.fullmatch(r"[1-9]\d{0,5}", text):
         raise InvalidRequest(f"{name} == {text[:20]!r}, must be a whole number from 1 to 999999")
     return int(text) if text else None
+
+
+def days(given: Environment, name: str) -> int | None:
+    return days_of(given.text(name), name)
 
 
 def number(given: Environment, name: str, low: float, high: float) -> float | None:

@@ -49,6 +49,7 @@ from core.monitoring.spend import SpendService
 from core.people.audit import AuditService
 from core.prompts.service import PromptService
 from core.providers.registry import Registry
+from core.retention.service import RetentionService
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
 from core.storage.calls.rollups import RollupStore
@@ -100,6 +101,8 @@ class ModelManager(CallMethods):
         self._presence = Presence(self.database)
         self._writer = Writer(self.database)
         self._db = self.database, self._writer
+        keep = self.settings.keep_texts_days, self.settings.keep_calls_days
+        self.retention = RetentionService(*self._db, self._presence, keep)
         self._ledger = Ledger(*self._db, self._presence)
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
@@ -238,7 +241,8 @@ class ModelManager(CallMethods):
             self.keys.flush,
             self.metrics.beat,
         )
-        begun = [PeriodicJobs([as_system(job) for job in jobs])] if takes_up else []
+        # Retention has a thread of its own: a round takes long, as it leaves the database to calls in between.
+        begun = [PeriodicJobs([as_system(job) for job in each]) for each in (jobs, (self.retention.tick,))] if takes_up else []
         if serves:
             begun.append(PeriodicJobs((as_system(self._look_up),), every_s=LOOK_UP_S))
         return begun
@@ -283,6 +287,7 @@ class ModelManager(CallMethods):
         if self._closed.is_set():
             return
         self._closed.set()
+        self.retention.stop()
         for jobs in self._jobs:
             jobs.close()
         self.runs.close()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from core import ModelManager
 from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
-from core.cli import audit, database, evaluation, experiments, keys, library, logs, prices, records
+from core.cli import audit, database, evaluation, experiments, keys, library, logs, prices, records, retention
 from core.cli.parts import command
 from core.config import Settings
 from core.demo.history import DemoSize
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (logs, library, evaluation, prices, experiments, keys, records, audit, database):
+    for group in (logs, library, evaluation, prices, experiments, keys, records, audit, database, retention):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)
@@ -186,6 +186,8 @@ def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
     print(
         "\n".join(found) if found else "The rollups, the budgets' ledger and the experiments' sums equal the raw rows."
     )
+    if deleted := retention.told(mm):
+        print(f"{deleted} Their part is taken from the sums that were kept when they were deleted.")
     return EXIT_ERROR if found else 0
 
 

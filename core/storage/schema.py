@@ -103,7 +103,8 @@ generation_bodies = table(
 )
 
 
-def _rollup(name: str) -> Table:
+def hourly_sums(name: str) -> Table:
+    """A table of sums of calls over time, with histograms of their latencies."""
     return table(
         name,
         key("bucket_at", kind=BigInteger),
@@ -118,8 +119,8 @@ def _rollup(name: str) -> Table:
     )
 
 
-rollups_hour = _rollup("rollups_hour")
-rollups_day = _rollup("rollups_day")
+rollups_hour = hourly_sums("rollups_hour")
+rollups_day = hourly_sums("rollups_day")
 Index("ix_rollups_day_provider", rollups_day.c.provider, rollups_day.c.model)
 
 # Spend per day (UTC) by what is not a column of the rollups above; a call with two tags is in two rows.

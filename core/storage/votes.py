@@ -99,5 +99,9 @@ def _whole(*, demo: bool | None = None) -> Select[Any]:
 def _to_vote(row: Any) -> Vote:
     candidates = candidates_of(row.plan)
     a, b = (candidates[at].contestant for at in (row.position_a, row.position_b))
-    is_mixed = (row.a_provider == "simulated") != (row.b_provider == "simulated")
+    is_simulated = [
+        model.startswith("sim-") if provider is None else provider == "simulated"  # a deleted answer has no provider
+        for model, provider in ((a.model, row.a_provider), (b.model, row.b_provider))
+    ]
+    is_mixed = is_simulated[0] != is_simulated[1]
     return from_row(Vote, row, a=a, b=b, is_mixed=is_mixed)

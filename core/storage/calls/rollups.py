@@ -15,6 +15,7 @@ from core.storage.engine.damaged import UNREADABLE, readable
 from core.storage.engine.database import Store, in_batches
 from core.storage.engine.prepared import Prepared
 from core.storage.engine.records import upsert
+from core.storage.retention import deleted
 from core.storage.schema import generations, rollups_day, rollups_hour
 
 TABLES = ((rollups_hour, HOUR_US), (rollups_day, DAY_US))
@@ -32,7 +33,7 @@ _KEYED = ("request_model", "provider", "source", "status", "error_class")
 _TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
 _PARTS = ("input_nano_usd", "cached_nano_usd", "saved_nano_usd")
 _OTHERS = ("created_at", "cost_nano_usd", "cost_status", "service_tier", "latency_us", "ttft_us")
-_COLUMNS = (*_KEYED, *_TOKENS, *_PARTS, *_OTHERS)
+COLUMNS = (*_KEYED, *_TOKENS, *_PARTS, *_OTHERS)
 
 Row = dict[str, Any]
 
@@ -71,6 +72,16 @@ class Delta:
             sums["ttft_n"] += 1
             sums["ttft_sum_us"] += ttft_us
             _count(self.ttft, ttft_us)
+
+    def join(self, row: Any) -> None:
+        """Add the sums of a row of such a table."""
+        for name in SUMS:
+            self.sums[name] += int(row[name])
+        self.latency_min_us = min(self.latency_min_us, row["latency_min_us"])
+        self.latency_max_us = max(self.latency_max_us, row["latency_max_us"])
+        for counts, name in ((self.latency, HISTOGRAMS[0]), (self.ttft, HISTOGRAMS[1])):
+            for bucket, n in histogram.decode(row[name]).items():
+                counts[bucket] = counts.get(bucket, 0) + n
 
 
 def _count(counts: dict[int, int], duration_us: int) -> None:
@@ -265,13 +276,16 @@ class RollupStore(Store):
         return [(model, n - missing, *rest) for model, (n, missing, *rest) in found.items() if n > missing]
 
     def differences(self) -> list[str]:
-        """Recompute every rollup from raw rows and say what differs; empty = they agree."""
+        """Recompute every rollup from raw rows and the sums of deleted ones, and say what differs; empty = they agree."""
         found: list[str] = []
         with self._database.read() as connection:
-            columns = [generations.c[name] for name in _COLUMNS]
+            columns = [generations.c[name] for name in COLUMNS]
             for table, width_us in TABLES:
                 raw = in_batches(connection, select(*columns)).mappings()
                 expected = deltas_of((dict(row) for row in raw), width_us)
+                for row in deleted.rollups(connection):
+                    key = RollupKey(row["bucket_at"] // width_us * width_us, *(row[name] for name in KEY[1:]))
+                    expected.setdefault(key, Delta()).join(row)
                 for row in connection.execute(select(table)).mappings():
                     key = RollupKey(*(row[name] for name in KEY))
                     if not _agrees(row, expected.pop(key, Delta())):
@@ -303,16 +317,25 @@ def spend(
     g = generations.c
     raw = (g.created_at, func.sum(g.cost_nano_usd), func.count(), func.count() - func.count(g.cost_nano_usd), g)
     if first >= last:
-        return _sums(connection, (since_us, until_us), among, raw)
+        return _raw_sums(connection, (since_us, until_us), among, raw)
     h = rollups_hour.c
     hours = (h.bucket_at, func.sum(h.cost_nano_usd), func.sum(h.n), func.sum(h.n_unpriced), h)
     parts = [
-        _sums(connection, (since_us, first), among, raw),
+        _raw_sums(connection, (since_us, first), among, raw),
         _sums(connection, (first, last), among, hours),
-        _sums(connection, (last, until_us), among, raw),
+        _raw_sums(connection, (last, until_us), among, raw),
     ]
     cost, n, unpriced = (sum(values) for values in zip(*parts, strict=True))
     return cost, n, unpriced
+
+
+def _raw_sums(
+    connection: Connection, span: tuple[int, int], among: Sequence[tuple[str, str]] | None, source: Any
+) -> tuple[int, int, int]:
+    """The sums of calls on record and of deleted ones."""
+    kept = _sums(connection, span, among, source)
+    gone = deleted.spent(connection, "all", "", span, among)
+    return kept[0] + gone[0], kept[1] + gone[1], kept[2] + gone[2]
 
 
 def _sums(

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
 MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
-HEAD = "0030"
+HEAD = "0029"
 UNFINISHED = "copying"  # stands for a version while a copy into a database is not finished
 _VERSION = "SELECT version_num FROM alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -325,6 +325,7 @@ def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "auto_vacuum=INCREMENTAL",  # of a new file, which can then give back the room of what was deleted
             "journal_mode=WAL",
             f"synchronous={synchronous}",
             "foreign_keys=ON",

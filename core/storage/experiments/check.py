@@ -34,7 +34,7 @@ from core.storage.experiments.schema import (
     experiments,
 )
 from core.storage.experiments.sums import MOMENTS, lock, sum_row
-from core.storage.schema import generations
+from core.storage.retention.deleted import calls_of_experiments
 
 _PARTS = tuple(f"a_{first:x}" for first in range(16))  # units are read a sixteenth at a time
 
@@ -83,7 +83,7 @@ def data_hash(connection: Connection, experiment_id: str) -> str:
 
 def price_ids(connection: Connection, experiment_id: str) -> list[str]:
     """The price rows that the experiment's calls were charged with."""
-    g = generations.c
+    g = calls_of_experiments()
     chosen = select(g.price_id).where(g.ref_id == experiment_id, g.price_id != "").distinct()
     return sorted(connection.execute(chosen).scalars())
 
@@ -135,7 +135,7 @@ def differences(connection: Connection, experiment_id: str) -> list[str]:
 
 def _units(connection: Connection, experiment_id: str, found: GatheredSums) -> Iterator[tuple[Any, Totals]]:
     """Each unit's row with its totals from its outcomes and calls; what is summed goes into `found`."""
-    u, o, g = experiment_units.c, experiment_outcomes.c, generations.c
+    u, o, g = experiment_units.c, experiment_outcomes.c, calls_of_experiments()
     calls = (g.ref_part, g.status, g.input_tokens, g.output_tokens, g.cost_nano_usd, g.latency_us)
     for part in _PARTS:
         span = part, part + "g"  # after every hexadecimal digit, in every collation

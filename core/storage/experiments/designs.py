@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Integer, delete, func, insert, select, update
+from sqlalchemy import Connection, Integer, delete, func, insert, select, union_all, update
 
 from core.clock import from_us, to_us
 from core.domain.experiment import DayCounts, Design, Experiment, Guardrail, Phase, ShadowCalls, UnitRow, Variant
@@ -28,6 +28,8 @@ from core.storage.experiments.schema import (
     experiments,
 )
 from core.storage.experiments.sums import MOMENTS
+from core.storage.retention.deleted import calls_of_experiments
+from core.storage.retention.schema import experiment_calls
 from core.storage.schema import generations
 
 _TABLES = (
@@ -150,10 +152,11 @@ class ExperimentStore(Store):
     def owner(self, generation_id: str | None, assignment_id: str | None) -> str | None:
         """The experiment of a generation or, without one, of an assignment."""
         u = experiment_units.c
-        statement = select(u.experiment_id).where(u.assignment_id == assignment_id)
+        statement: Any = select(u.experiment_id).where(u.assignment_id == assignment_id)
         if generation_id is not None:
             by_call = select(experiments.c.id).join(generations, generations.c.ref_id == experiments.c.id)
-            statement = by_call.where(generations.c.id == generation_id)
+            by_deleted = select(experiment_calls.c.ref_id).where(experiment_calls.c.generation_id == generation_id)
+            statement = union_all(by_call.where(generations.c.id == generation_id), by_deleted)
         return self._database.value(statement)
 
     def shadow_pairs(self, experiment_id: str, limit: int) -> list[tuple[str, str]]:
@@ -169,7 +172,7 @@ class ExperimentStore(Store):
 
     def shadow_calls(self, experiment_id: str) -> list[ShadowCalls]:
         """Of each shadow variant."""
-        c = generations.c
+        c = calls_of_experiments()
         position = func.substr(c.ref_part, len("shadow:") + 1, 1).label("position")  # of at most ten variants
         n, failed = func.count(), func.sum((c.status != "ok").cast(Integer))
         cost, unpriced = func.coalesce(func.sum(c.cost_nano_usd), 0), n - func.count(c.cost_nano_usd)

@@ -17,6 +17,7 @@ from core.statistics.experiments.sums import NOT_COUNTED
 from core.storage.engine.bulk import insert_many, is_one_of, update_many
 from core.storage.experiments.schema import experiment_outcomes, experiment_runs
 from core.storage.experiments.sums import add_to_sum, lock, save, units_of
+from core.storage.retention.schema import experiment_calls
 from core.storage.schema import generations, workflow_runs
 
 
@@ -106,11 +107,13 @@ def record(connection: Connection, experiment: Experiment, given: Given, now_us:
 
 def _assignments_of(connection: Connection, experiment_id: str, ids: Sequence[str]) -> dict[str, str]:
     """Generation -> assignment, of the experiment's own generations."""
-    c = generations.c
     if not ids:
         return {}
-    statement = select(c.id, c.ref_part).where(is_one_of(connection, c.id, ids), c.ref_id == experiment_id)
-    return {row.id: row.ref_part for row in connection.execute(statement)}
+    found: dict[str, str] = {}
+    for c, id_ in ((generations.c, generations.c.id), (experiment_calls.c, experiment_calls.c.generation_id)):
+        statement = select(id_, c.ref_part).where(is_one_of(connection, id_, ids), c.ref_id == experiment_id)
+        found |= {row[0]: row[1] for row in connection.execute(statement)}
+    return found
 
 
 def _earlier(connection: Connection, experiment_id: str, ids: Sequence[str]) -> dict[str, PlacedOutcome]:

@@ -11,6 +11,7 @@ from core.storage.calls import rollups
 from core.storage.engine.bulk import is_one_of
 from core.storage.engine.prepared import Prepared
 from core.storage.engine.records import upsert
+from core.storage.retention import deleted
 from core.storage.schema import budget_spend, budgets, generations, reservations
 
 _BOOKS_LOCK = 7_264_111
@@ -164,7 +165,7 @@ def unseeded(connection: Connection) -> list[str]:
 
 
 def spent_in(connection: Connection, budget: Budget, since_us: int, until_us: int) -> Charge:
-    """The cost of the calls of [since, until), from the records themselves."""
+    """The cost of the calls of [since, until), from the records themselves and what is kept of deleted ones."""
     kind, value = budget.scope_kind, budget.scope_value
     if kind == "all":
         return Charge(*rollups.spend(connection, since_us, until_us))
@@ -182,4 +183,5 @@ def spent_in(connection: Connection, budget: Budget, since_us: int, until_us: in
             func.coalesce(func.sum(c.cost_nano_usd), 0), func.count(), func.count() - func.count(c.cost_nano_usd)
         ).where(and_(c.created_at >= since_us, c.created_at < until_us, c.provider != "simulated", column[kind]))
     ).one()
-    return Charge(int(row[0]), int(row[1]), int(row[2]))
+    gone = deleted.spent(connection, kind, value, (since_us, until_us))
+    return Charge(*(int(kept) + more for kept, more in zip(row, gone, strict=True)))

@@ -1,6 +1,6 @@
 """Spend per day by tag, user, key, workflow and experiment: what the rollups by model do not hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
@@ -9,6 +9,7 @@ from core.clock import DAY_US
 from core.storage.engine.database import Store, in_batches
 from core.storage.engine.prepared import Prepared
 from core.storage.engine.records import upsert
+from core.storage.retention import deleted
 from core.storage.schema import generations
 from core.storage.schema import spend_by as table
 
@@ -56,15 +57,29 @@ def keys_of(row: Row) -> list[tuple[Any, ...]]:
     return [(day, dimension, value, row["request_model"], row["provider"]) for dimension, value in _values(row)]
 
 
-def sums_of(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
-    """Key -> sums, in the order of SUMS."""
+def sums_of(
+    rows: Iterable[Row], keys: Callable[[Row], Iterable[tuple[Any, ...]]] = keys_of
+) -> dict[tuple[Any, ...], list[int]]:
+    """Key -> sums, in the order of SUMS. keys: The keys that a call is summed under."""
     sums: dict[tuple[Any, ...], list[int]] = {}
     for row in rows:
         cost = row["cost_nano_usd"]
         added = (1, int(row["status"] == "ok"), row["input_tokens"], row["output_tokens"], cost or 0, int(cost is None))
-        for key in keys_of(row):
-            old = sums.get(key)
-            sums[key] = list(added) if old is None else [a + b for a, b in zip(old, added, strict=True)]
+        for key in keys(row):
+            _add(sums, key, added)
+    return sums
+
+
+def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], added: Sequence[int]) -> None:
+    old = sums.get(key)
+    sums[key] = list(added) if old is None else [a + b for a, b in zip(old, added, strict=True)]
+
+
+def _recomputed(connection: Connection) -> dict[tuple[Any, ...], list[int]]:
+    """The sums by the calls on record and what is kept of the deleted ones."""
+    sums = sums_of(_raw(connection))
+    for key, added in deleted.spend_by_day(connection):
+        _add(sums, key, added)
     return sums
 
 
@@ -73,15 +88,20 @@ _ADD = Prepared(lambda dialect: upsert(dialect, table, adds=True))
 
 def add_rows(connection: Connection, rows: Iterable[Row]) -> None:
     """Add freshly logged generation rows, inside the caller's transaction."""
+    _add_sums(connection, sums_of(rows))
+
+
+def _add_sums(connection: Connection, found: dict[tuple[Any, ...], list[int]]) -> None:
     # In one order in every process: two writers on PostgreSQL would otherwise lock rows crosswise.
-    values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sorted(sums_of(rows).items())]
+    values = [dict(zip(KEY + SUMS, (*key, *sums), strict=True)) for key, sums in sorted(found.items())]
     _ADD.run_many(connection, values)
 
 
 def rebuild(connection: Connection) -> None:
-    """Write the table anew from the generations."""
+    """Write the table anew from the generations and what is kept of the deleted ones."""
+    found = _recomputed(connection)
     connection.execute(delete(table))
-    add_rows(connection, _raw(connection))
+    _add_sums(connection, found)
 
 
 def _raw(connection: Connection) -> Any:
@@ -124,7 +144,7 @@ class SpendByStore(Store):
     def differences(self) -> list[str]:
         """Recompute from raw rows and say what differs; empty = nothing."""
         with self._database.read() as connection:
-            expected = sums_of(_raw(connection))
+            expected = _recomputed(connection)
             rows = connection.execute(select(table)).all()
         found = {tuple(row[: len(KEY)]): list(row[len(KEY) :]) for row in rows}
         wrong = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]

@@ -1,0 +1,126 @@
+"""Rules of retention, how far they have come, and which process is at work on them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, select, update
+
+from core.clock import from_us
+from core.domain.retention import Due, Part, Progress, RetentionRule, Round, Sweep
+from core.storage.engine.database import Store
+from core.storage.engine.records import from_row, put, upsert
+from core.storage.retention import sweeping
+from core.storage.retention.schema import retention_progress, retention_rules, retention_state
+
+_r, _p, _s = retention_rules.c, retention_progress.c, retention_state.c
+_NOW = "now"
+
+
+class RetentionStore(Store):
+    def rules(self) -> list[RetentionRule]:
+        return [from_row(RetentionRule, row) for row in self._database.rows(select(retention_rules).order_by(_r.scope))]
+
+    def progress(self) -> list[Progress]:
+        """Of all rules that ever deleted anything, or looked for it."""
+        columns = (_p.scope, _p.part, _p.done_until, _p.reached, _p.n)
+        return [Progress(*row) for row in self._database.rows(select(*columns).order_by(_p.scope, _p.part))]
+
+    def last_round(self, is_alive: Callable[[str], bool]) -> Round:
+        rows = self._database.rows(select(retention_state))
+        if not rows or rows[0].begun_at is None:
+            return Round()
+        row = rows[0]
+        return from_row(Round, row, is_running=bool(row.owner) and is_alive(row.owner))
+
+    def state(self) -> Any | None:
+        """The row of the state; None = nothing was ever done."""
+        rows = self._database.rows(select(retention_state))
+        return rows[0] if rows else None
+
+    def newest_us(self) -> int | None:
+        with self._database.read() as connection:
+            return sweeping.newest_us(connection)
+
+    def next_calls(self, sweep: Sweep, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
+        """The moment and the id of the next calls of a sweep."""
+        return [(int(at), id_) for at, id_ in self._database.rows(sweeping.found(sweep, after, limit))]
+
+    def due(self, sweep: Sweep) -> Due:
+        """The calls that a sweep would find now; texts that go with their calls are counted with these."""
+        wanted: Select[Any] = sweeping.found(sweep, (sweep.after_us, ""), 1 << 62)
+        rows = wanted.limit(None).order_by(None).subquery()
+        [(n, oldest)] = self._database.rows(select(func.count(), func.min(rows.c.at)))
+        return Due(
+            sweep.scope, sweep.part, from_us(sweep.before_us), int(n), None if oldest is None else from_us(oldest)
+        )
+
+    # In transactions
+
+    @staticmethod
+    def put_rule(connection: Connection, rule: RetentionRule, now_us: int) -> None:
+        row = {"scope": rule.scope, "texts_days": rule.texts_days, "calls_days": rule.calls_days, "changed_at": now_us}
+        put(connection, retention_rules, row)
+        look_at_all(connection)
+
+    @staticmethod
+    def drop_rule(connection: Connection, scope: str) -> bool:
+        found = connection.execute(delete(retention_rules).where(_r.scope == scope)).rowcount > 0
+        look_at_all(connection)
+        return found
+
+    @staticmethod
+    def claim(connection: Connection, owner: str, now_us: int, is_alive: Callable[[str], bool]) -> Any | None:
+        """The state as it was, if this process may delete from now on; None where another one does."""
+        statement = upsert(connection.dialect.name, retention_state, ())
+        connection.execute(statement.values(name=_NOW))
+        row = connection.execute(select(retention_state).with_for_update()).one()
+        if row.owner not in ("", owner) and is_alive(row.owner):
+            return None
+        values = {"owner": owner, "begun_at": now_us, "ended_at": None, "n_texts": 0, "n_calls": 0}
+        connection.execute(update(retention_state).values(**values))
+        return row
+
+    @staticmethod
+    def believe(connection: Connection, at_us: int) -> None:
+        connection.execute(update(retention_state).where(_s.clock_at < at_us).values(clock_at=at_us))
+
+    @staticmethod
+    def release(connection: Connection, owner: str, **values: Any) -> None:
+        connection.execute(update(retention_state).where(_s.owner == owner).values(owner="", **values))
+
+    @staticmethod
+    def add(connection: Connection, scope: str, part: Part, n: int, newest_us: int) -> None:
+        """Count what was deleted."""
+        of_rule = _row_of(connection, scope, part)
+        reached = func.max if connection.dialect.name == "sqlite" else func.greatest
+        connection.execute(
+            update(retention_progress).where(*of_rule).values(n=_p.n + n, reached=reached(_p.reached, newest_us + 1))
+        )
+        counted = {f"n_{part}": _s[f"n_{part}"] + n}
+        connection.execute(update(retention_state).values(**counted))
+
+    @staticmethod
+    def finish(connection: Connection, sweep: Sweep) -> None:
+        """Let the next look at this rule begin where this one ended."""
+        values = {"done_until": sweep.before_us}
+        connection.execute(update(retention_progress).where(*_row_of(connection, *sweep[:2])).values(**values))
+
+
+def look_at_all(connection: Connection) -> None:
+    """Let the next round begin at the oldest call."""
+    connection.execute(update(retention_progress).values(done_until=0))
+
+
+def _row_of(connection: Connection, scope: str, part: Part) -> tuple[Any, ...]:
+    """The condition of the row of a rule's progress, which is there now."""
+    statement = upsert(connection.dialect.name, retention_progress, ())
+    connection.execute(statement.values(scope=scope, part=part))
+    return _p.scope == scope, _p.part == part
+
+
+def give_back(connection: Connection, n_pages: int) -> int:
+    """SQLite: Give some room of what was deleted back to the disk; the pages that are still free."""
+    driver: Any = connection.connection.driver_connection
+    for _ in range(n_pages):  # Python's driver takes one step of it, which is one page
+        driver.execute("PRAGMA incremental_vacuum(1)")
+    return int(driver.execute("PRAGMA freelist_count").fetchone()[0])

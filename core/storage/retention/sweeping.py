@@ -1,0 +1,214 @@
+"""Calls and their texts deleted, a few in a transaction: what sums need of them is added where it is taken away."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, union_all, update
+
+from core.clock import DAY_US, HOUR_US
+from core.domain.retention import ALL, Sweep
+from core.formats import strict_json as json
+from core.storage.batches.schema import batches
+from core.storage.calls import rollups
+from core.storage.engine.bulk import insert_many, is_one_of
+from core.storage.engine.records import upsert
+from core.storage.evaluation.schema import evaluations
+from core.storage.experiments.schema import experiment_runs, experiments
+from core.storage.experiments.sums import lock
+from core.storage.gateway.schema import feedback
+from core.storage.money import spend_by
+from core.storage.money.ledger import lock_ledger
+from core.storage.retention.schema import deleted_rollups, deleted_spend, experiment_calls
+from core.storage.schema import call_tags, generation_bodies, generations, workflow_runs
+
+QUARTER_US = HOUR_US // 4
+# Budgets read a month in any time zone, and up to a year in whole hours of UTC.
+BY_QUARTERS_US, BY_HOURS_US = 33 * DAY_US, 368 * DAY_US
+_TEXTS: dict[str, None] = dict.fromkeys(
+    ("messages", "system", "text", "thinking", "tools", "tool_calls", "search_text")
+)
+_OF_EXPERIMENT = tuple(c.name for c in experiment_calls.c if c.name != "generation_id")
+g, b = generations.c, generation_bodies.c
+HAS_TEXTS = or_(b.messages.is_not(None), b.text.is_not(None), b.search_text.is_not(None))
+
+Place = tuple[int, str]
+Row = dict[str, Any]
+
+
+class Deleted(NamedTuple):
+    """The number of calls that a step has dealt with, and the moment of the newest of them (µs)."""
+
+    n: int = 0
+    newest_us: int = 0
+
+
+def found(sweep: Sweep, after: Place, limit: int) -> Select[Any]:
+    """The selection of the moment and the id of the next calls of a sweep, the oldest first."""
+    at: Any = g.created_at
+    start: Any = generations
+    where: list[Any] = []
+    kind, _, name = sweep.scope.partition(":")
+    if kind == "tag":
+        at, start = call_tags.c.created_at, call_tags.join(generations, call_tags.c.generation_id == g.id)
+        where.append(call_tags.c.tag == name)
+    elif kind == "key":
+        where += [g.key_id != "", g.key_id == name]
+    if sweep.part == "texts":
+        start = start.join(generation_bodies, b.generation_id == g.id)
+        where.append(HAS_TEXTS)
+    where += [at >= after[0], at < sweep.before_us, or_(at > after[0], g.id > after[1]), *_may_go(sweep)]
+    return select(at.label("at"), g.id).select_from(start).where(*where).order_by(at, g.id).limit(limit)
+
+
+def _may_go(sweep: Sweep) -> list[ColumnElement[bool]]:
+    """The conditions of the sweep on a call's own row. The demo's made-up calls go with the demo."""
+    conditions = [g.source != "demo"]
+    if sweep.scope == ALL:
+        conditions += [~_is_of(scope) for scope in sweep.but]
+    return conditions
+
+
+def _is_of(scope: str) -> ColumnElement[bool]:
+    kind, _, name = scope.partition(":")
+    return g.key_id == name if kind == "key" else g.tags.contains(f",{name},", autoescape=True)
+
+
+def held(connection: Connection) -> list[str]:
+    """Runs and batches that are not over: they may go on, and need the calls that they have made."""
+    w, e, x, r = workflow_runs.c, evaluations.c, batches.c, experiment_runs.c
+    open_runs = union_all(
+        select(w.id).where(w.status.in_(("queued", "running"))),
+        select(w.id).where(w.status == "cancelled", w.is_paused == 1),
+        select(e.id).where(e.status.in_(("queued", "running", "paused"))),
+        select(x.id).where(x.status != "ended"),
+        select(r.run_id).where(r.status.is_(None)),
+    )
+    return list(connection.execute(open_runs).scalars())
+
+
+def _chosen(connection: Connection, ids: Sequence[str], sweep: Sweep) -> list[Any]:
+    """Those of the calls that may still go: some may have been changed, and runs begun, since they were found."""
+    where = [is_one_of(connection, g.id, ids), *_may_go(sweep)]
+    if open_runs := held(connection):
+        where.append(or_(g.ref_id.is_(None), ~is_one_of(connection, g.ref_id, open_runs)))
+    return list(connection.execute(select(g.id, g.created_at, g.error_message, g.ref_part).where(*where)))
+
+
+def clear_texts(connection: Connection, ids: Sequence[str], sweep: Sweep) -> Deleted:
+    """Leave of calls what a server that keeps no texts would have written down."""
+    chosen = _chosen(connection, ids, sweep)
+    if not chosen:
+        return Deleted()
+    clear_texts_of(connection, [row.id for row in chosen], [row.id for row in chosen if row.error_message])
+    return Deleted(len(chosen), max(row.created_at for row in chosen))
+
+
+def clear_texts_of(connection: Connection, ids: Sequence[str], failed: Sequence[str]) -> None:
+    """failed: Those with an error's text, in which vendors quote prompts."""
+    mine = is_one_of(connection, b.generation_id, ids)
+    connection.execute(update(generation_bodies).where(mine).values(**_TEXTS))
+    has_schema = b.parameters.contains("json_schema")
+    for id_, text in connection.execute(select(b.generation_id, b.parameters).where(mine, has_schema)).all():
+        connection.execute(
+            update(generation_bodies).where(b.generation_id == id_).values(parameters=_without_schema(text))
+        )
+    if failed:
+        connection.execute(update(generations).where(is_one_of(connection, g.id, failed)).values(error_message=""))
+    f = feedback.c
+    of_them = is_one_of(connection, f.generation_id, ids), f.text.is_not(None)
+    connection.execute(delete(feedback).where(*of_them, f.thumb.is_(None), f.rating.is_(None)))
+    connection.execute(update(feedback).where(*of_them).values(text=None))
+
+
+def _without_schema(text: str) -> str:
+    try:
+        return json.dumps({name: value for name, value in json.loads(text).items() if name != "json_schema"})
+    except (ValueError, TypeError, AttributeError):  # damaged: what cannot be read cannot be cleaned
+        return "{}"
+
+
+def delete_calls(connection: Connection, ids: Sequence[str], sweep: Sweep, now_us: int) -> Deleted:
+    """Delete calls with all that goes with them, and add them to the sums of the deleted."""
+    lock_ledger(connection)  # a ledger that is written anew meanwhile would count them twice, or not at all
+    found_ = _chosen(connection, ids, sweep)
+    if not found_:
+        return Deleted()
+    if any(_is_of_experiment(row.ref_part) for row in found_):
+        lock(connection)
+    chosen = [row.id for row in found_]
+    for table, column in ((generation_bodies, b.generation_id), (feedback, feedback.c.generation_id)):
+        connection.execute(delete(table).where(is_one_of(connection, column, chosen)))
+    gone = delete(generations).where(is_one_of(connection, g.id, chosen)).returning(*_COLUMNS)
+    rows = [dict(row) for row in connection.execute(gone).mappings()]
+    t = call_tags.c
+    for row in rows:
+        for tag in set(row["tags"].split(",")) - {""}:
+            of_row = t.tag == tag, t.created_at == row["created_at"], t.generation_id == row["id"]
+            connection.execute(delete(call_tags).where(*of_row))
+    rollups.apply(connection, deleted_rollups, rollups.deltas_of(rows, HOUR_US))
+    _add_spend(connection, rows, now_us)
+    _keep_for_experiments(connection, rows)
+    return Deleted(len(rows), max(row["created_at"] for row in rows))
+
+
+_COLUMNS = [
+    g[name] for name in dict.fromkeys((*rollups.COLUMNS, *spend_by.COLUMNS, "id", *_OF_EXPERIMENT)) if name in g
+]
+
+
+def _add_spend(connection: Connection, rows: Sequence[Row], now_us: int) -> None:
+    values = []
+    for key, sums in sorted(spend_by.sums_of(rows, lambda row: _keys_of(row, now_us)).items()):
+        values.append(dict(zip(spend_by.KEY + spend_by.SUMS, (*key, *sums), strict=True)))
+    connection.execute(upsert(connection.dialect.name, deleted_spend, adds=True), values)
+
+
+def _keys_of(row: Any, now_us: int) -> list[tuple[Any, ...]]:
+    bucket_us = row["created_at"] // width_us(row["created_at"], now_us) * width_us(row["created_at"], now_us)
+    of_all = (bucket_us, "all", "", row["request_model"], row["provider"])
+    return [of_all, *((bucket_us, *key[1:]) for key in spend_by.keys_of(row))]
+
+
+def width_us(at_us: int, now_us: int) -> int:
+    """The span of time over which deleted calls are summed: as fine as a budget can ask for."""
+    age_us = now_us - at_us
+    return QUARTER_US if age_us < BY_QUARTERS_US else HOUR_US if age_us < BY_HOURS_US else DAY_US
+
+
+def coarsen(connection: Connection, now_us: int, limit: int = 200) -> int:
+    """Sum up what is older than any budget asks for so finely; the number of rows that were taken together."""
+    s = deleted_spend.c
+    for age_us, width in ((BY_HOURS_US, DAY_US), (BY_QUARTERS_US, HOUR_US)):
+        too_fine = select(deleted_spend).where(s.bucket_at < now_us - age_us - DAY_US, s.bucket_at % width != 0)
+        rows = connection.execute(too_fine.order_by(s.bucket_at).limit(limit)).mappings().all()
+        for row in rows:
+            key = {name: row[name] for name in spend_by.KEY}
+            connection.execute(delete(deleted_spend).filter_by(**key))
+            whole = {**row, "bucket_at": row["bucket_at"] // width * width}
+            connection.execute(upsert(connection.dialect.name, deleted_spend, adds=True), [whole])
+        if rows:
+            return len(rows)
+    return 0
+
+
+def _keep_for_experiments(connection: Connection, rows: Sequence[Row]) -> None:
+    mine = [row for row in rows if _is_of_experiment(row["ref_part"])]
+    if not mine:
+        return
+    wanted = is_one_of(connection, experiments.c.id, (row["ref_id"] for row in mine))
+    known = set(connection.execute(select(experiments.c.id).where(wanted)).scalars())
+    kept = [
+        {"generation_id": row["id"], **{name: row[name] for name in _OF_EXPERIMENT}}
+        for row in mine
+        if row["ref_id"] in known
+    ]
+    insert_many(connection, experiment_calls, kept)
+
+
+def _is_of_experiment(ref_part: str | None) -> bool:
+    return (ref_part or "").startswith(("a_", "shadow:"))
+
+
+def newest_us(connection: Connection) -> int | None:
+    """The moment of the newest call; None = there is none."""
+    return connection.execute(select(func.max(g.created_at))).scalar()
