@@ -5,7 +5,7 @@ from typing import Any
 
 from core import ModelManager
 from core.cli.parts import command, group
-from core.domain.retention import Progress
+from core.domain.log.retention import Progress
 from core.formats.days import shown_days
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from core import clock
 from core.clock import HOUR_US
 from core.domain.log.filter import LogFilter
-from core.domain.retention import (
+from core.domain.log.retention import (
     ALL,
     Due,
     Progress,

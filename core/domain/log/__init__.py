@@ -1,1 +1,1 @@
-"""The log: which calls are meant, and sessions of them."""
+"""The log: which calls are meant, sessions of them, and how long they are kept."""

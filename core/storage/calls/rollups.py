@@ -276,7 +276,7 @@ class RollupStore(Store):
         return [(model, n - missing, *rest) for model, (n, missing, *rest) in found.items() if n > missing]
 
     def differences(self) -> list[str]:
-        """Recompute every rollup from raw rows and the sums of deleted ones, and say what differs; empty = they agree."""
+        """Recompute every rollup from raw rows and sums of deleted ones, and say what differs; empty = they agree."""
         found: list[str] = []
         with self._database.read() as connection:
             columns = [generations.c[name] for name in COLUMNS]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, delete, or_, select, true, update
 
 from core.domain.batches.file import StoredFile
 from core.domain.evaluation.run import plan_from_json, plan_to_json
-from core.domain.retention import ALL, Sweep
+from core.domain.log.retention import ALL, Sweep
 from core.formats import strict_json as json
 from core.storage.batches.files import FileStore
 from core.storage.batches.schema import batches, stored_files

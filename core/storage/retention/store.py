@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, select, update
 
 from core.clock import from_us
-from core.domain.retention import Due, Part, Progress, RetentionRule, Round, Sweep
+from core.domain.log.retention import Due, Part, Progress, RetentionRule, Round, Sweep
 from core.storage.engine.database import Store
 from core.storage.engine.records import from_row, put, upsert
 from core.storage.retention import sweeping

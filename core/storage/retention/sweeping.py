@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, union_all, update
 
 from core.clock import DAY_US, HOUR_US
-from core.domain.retention import ALL, Sweep
+from core.domain.log.retention import ALL, Sweep
 from core.formats import strict_json as json
 from core.storage.batches.schema import batches
 from core.storage.calls import rollups

@@ -87,7 +87,7 @@ def test_old_texts_and_calls_go_and_every_sum_stays(database_url: str):
                     ref_id=made.id if at % 4 == 0 else None,
                     ref_part=unit.id if at % 4 == 0 else None,
                     parameters=Parameters(temperature=0.5, json_schema={"title": "secret"}),
-                )  # fmt: skip
+                )
             )
             mm.experiments.record(made.id, [OutcomeInput(unit_id=f"u{at}", success=at % 3 == 0)])
         testing.record(mm, *calls)

@@ -45,7 +45,7 @@ class Sweep(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a rule has come.
+    """The state of a rule: how far it has come.
 
     done_until: Nothing that it may delete is left before this moment (µs), unless it came later.
     reached: The latest moment (µs) of what was deleted, and a little more; 0 = nothing was.
