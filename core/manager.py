@@ -242,7 +242,8 @@ class ModelManager(CallMethods):
             self.metrics.beat,
         )
         # Retention has a thread of its own: a round takes long, as it leaves the database to calls in between.
-        begun = [PeriodicJobs([as_system(job) for job in each]) for each in (jobs, (self.retention.tick,))] if takes_up else []
+        threads = (jobs, (self.retention.tick,)) if takes_up else ()
+        begun = [PeriodicJobs([as_system(job) for job in each]) for each in threads]
         if serves:
             begun.append(PeriodicJobs((as_system(self._look_up),), every_s=LOOK_UP_S))
         return begun

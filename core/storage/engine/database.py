@@ -323,9 +323,11 @@ def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
         except sqlite3.OperationalError:  # built without functions of mathematics
             connection.create_function("ln", 1, math.log, deterministic=True)
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+        if not os.path.getsize(url.database or ""):
+            # A new file can then give back the room of what was deleted. Of another one this would take the write lock.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "auto_vacuum=INCREMENTAL",  # of a new file, which can then give back the room of what was deleted
             "journal_mode=WAL",
             f"synchronous={synchronous}",
             "foreign_keys=ON",
