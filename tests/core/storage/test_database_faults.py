@@ -361,11 +361,12 @@ def test_a_process_is_alive_after_its_server_was_started_anew(open_manager: Open
 def test_the_newest_migration_is_the_one_that_starts_ask_for():
     versions = Path(database.__file__).parent / "migrations" / "versions"
 
-    texts = [path.read_text() for path in versions.glob("[0-9]*.py")]
-    after = {found[1] for text in texts if (found := re.search(r'^down_revision = "(\d+)"', text, re.MULTILINE))}
-    assert {found[1] for text in texts if (found := re.search(r'^revision = "(\d+)"', text, re.M))} - after == {
-        database.HEAD
-    }
+    texts = "".join(path.read_text() for path in versions.glob("[0-9]*.py"))
+    revisions, before = (
+        re.findall(rf'^{name} = "(\d+)"', texts, re.MULTILINE) for name in ("revision", "down_revision")
+    )
+
+    assert set(revisions) - set(before) == {database.HEAD}
 
 
 def test_a_backup_that_is_put_back_is_used_at_once(open_manager: Open, tmp_path: Path):
