@@ -46,7 +46,7 @@ class Backup:
 
     @property
     def told(self) -> dict[str, object]:
-        """What the audit of a database says that it was restored from."""
+        """The detail of the entry that the audit has of a restoring."""
         made = None if self.made_us is None else from_us(self.made_us).isoformat()
         return {"version": self.version, "made_at": made, "address": self.address}
 
