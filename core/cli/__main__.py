@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 from core import ModelManager
 from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
-from core.cli import audit, database, evaluation, experiments, keys, library, logs, prices, records, retention
+from core.cli import audit, evaluation, experiments, keys, library, logs, operating, prices, records, retention
 from core.cli.parts import command
 from core.config import Settings
 from core.demo.history import DemoSize
+from core.doctor.sums import differences
 from core.domain.people.actor import Actor
 from core.domain.request_json import from_json
 from core.errors import AimmError
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (logs, library, evaluation, prices, experiments, keys, records, audit, database, retention):
+    for group in (logs, library, evaluation, prices, experiments, keys, records, audit, retention, operating):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)
@@ -182,7 +183,7 @@ def _demo(mm: ModelManager, args: argparse.Namespace) -> None:
 
 
 def _check(mm: ModelManager, _args: argparse.Namespace) -> int:
-    found = database.differences(mm)
+    found = differences(mm)
     print(
         "\n".join(found) if found else "The rollups, the budgets' ledger and the experiments' sums equal the raw rows."
     )

@@ -15,3 +15,12 @@ def signed(value: float, form: str) -> str:
     """A number with its sign as it is printed: + or −; of zero none."""
     text = f"{value:+{form}}".replace("-", "−")
     return text[1:] if not text.strip("+−0.,") else text
+
+
+def as_size(bytes_: float) -> str:
+    """Bytes as 64 GB, in powers of a thousand."""
+    for unit in ("B", "kB", "MB"):
+        if bytes_ < 1000:
+            return f"{bytes_:.3g} {unit}"
+        bytes_ /= 1000
+    return f"{bytes_:,.1f} GB"

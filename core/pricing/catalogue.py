@@ -161,6 +161,11 @@ class Catalogue:
                 return tuple(sorted(info.id for info in candidate.models if not info.deprecated))
         return ()
 
+    def newest_on(self, at: datetime) -> date | None:
+        """The day from which the newest of its prices holds that hold at a moment; None = it dates none."""
+        models = (info for provider in self.snapshot.providers for info in provider.models)
+        return max((day for info in models if (day := _started_on(info, at)) is not None), default=None)
+
     def _look_up(self, provider: str, vendor: str, name: str, at: datetime, service_tier: str) -> Price | None:
         if any(vendor == free and names.fullmatch(name) for free, names in _FREE):
             nothing = Rate(base=Decimal(0))

@@ -236,7 +236,9 @@ def _of_today(backup: Backup) -> Iterator[Path]:
     if backup.version == HEAD:
         yield backup.file
         return
-    with tempfile.TemporaryDirectory(prefix="aimm-") as folder:
+    # Beside it, if it may be: what is for temporary files is often small.
+    beside = backup.file.parent if os.access(backup.file.parent, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="aimm-", dir=beside) as folder:
         copy = Path(folder) / "aimm.db"
         copy_file(backup.file, copy)
         Database(f"sqlite:///{copy}").close()

@@ -82,6 +82,18 @@ class Transfers:
             return None
         return Report(shown, target, copied.contents, copied.replaced, copied.brought, copied.still_s)
 
+    def abandon(self) -> str:
+        """Note changes for a copy no longer, and say so."""
+        self._opened().close()
+        if self._url.get_backend_name() != "sqlite":
+            return "Nothing is noted for a copy in a PostgreSQL database."
+        source = SqliteSource(Path(self._url.database or ""))
+        try:
+            is_new = source.abandon()
+        finally:
+            source.close()
+        return "No copy was begun." if is_new else "The copy is given up. Drop the database that it went to."
+
     def upgrade(self, *, keeps_backup: bool) -> str:
         """Bring the tables up to date, and say so."""
         before = self._version()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.clock import now
 from core.errors import AimmError, Conflict, DatabaseUnavailable, InvalidRequest
+from core.formats.figures import as_size
 from core.storage.engine.files import private_opener
 from core.storage.engine.health import reason
 
@@ -134,14 +135,6 @@ def need_room(folder: Path, bytes_: int) -> None:
             f"There is too little room in {folder}: {as_size(bytes_)} are needed, {as_size(free)} are free.",
             hint="Make room, or use another disk.",
         )
-
-
-def as_size(bytes_: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if bytes_ < 1000:
-            return f"{bytes_:.3g} {unit}"
-        bytes_ /= 1000
-    return f"{bytes_:,.1f} GB"
 
 
 @contextmanager

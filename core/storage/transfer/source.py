@@ -120,9 +120,14 @@ class SqliteSource:
     def leave(self) -> None:
         """Take away what was begun just now, as nothing is copied; what was begun before stays."""
         if self._watched.is_new:
-            self.connection.execute("BEGIN IMMEDIATE")
-            changes.unwatch(self.connection)
-            self.connection.execute("COMMIT")
+            self.abandon()
+
+    def abandon(self) -> bool:
+        """Note changes no longer; True if that was begun only now."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        changes.unwatch(self.connection)
+        self.connection.execute("COMMIT")
+        return self._watched.is_new
 
     def close(self) -> None:
         self.connection.close()

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, select, text
 
 from core.cli.__main__ import main
 from core.config import Settings
+from core.domain.generation import Generation
 from core.errors import AimmError, Conflict, DatabaseUnavailable, InvalidRequest
 from core.storage.calls.generations import to_body, to_row
 from core.storage.calls.record import log_rows
@@ -45,10 +46,10 @@ def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def recorded(database: Database, *names: str) -> None:
+def recorded(database: Database, *calls: str | Generation) -> None:
     with closing(Writer(database)) as writer:
-        for name in names:
-            g = a_generation(name)
+        for call in calls:
+            g = a_generation(call) if isinstance(call, str) else call
             writer.record_together(log_rows, to_row(g), to_body(g, "full")).result()
 
 

@@ -1,4 +1,4 @@
-"""`aimm db …`: backups, restoring them, copies into another database, versions."""
+"""`aimm db …`, `aimm doctor`: backups, copies into another database, versions; what is wrong, and what to do."""
 
 import argparse
 import sys
@@ -9,7 +9,10 @@ from core import ModelManager
 from core.cli.parts import command, group
 from core.clock import from_us
 from core.config import Settings
+from core.doctor.examination import examined
+from core.doctor.sums import differences
 from core.errors import InvalidRequest
+from core.formats import strict_json as json
 from core.storage.transfer.service import Report, Transfers
 from core.storage.transfer.tables import Contents
 
@@ -18,6 +21,7 @@ _SHOWN = (
     "The password in --to shows in the list of processes: put the address into AIMM_COPY_TO instead, or the password"
     " into PGPASSWORD."
 )
+_SIGNS = {"ok": "ok     ", "note": "note   ", "warning": "WARNING", "fault": "FAULT  "}
 
 
 def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
@@ -35,6 +39,9 @@ def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     one.add_argument("--to", metavar="ADDRESS", help="sqlite:///… or postgresql://…; default: AIMM_COPY_TO")
     told = "end when all is there but what servers go on writing; the same command finishes it when they are stopped"
     one.add_argument("--once", action="store_true", help=told)
+    one.add_argument(
+        "--abandon", action="store_true", help="give up a copy that was begun; what was copied stays there"
+    )
     one.add_argument("--no-check", action="store_true", help="do not recompute the sums of both sides at the end")
 
     one = command(parts, "upgrade", "bring the tables up to date, as each start does", _upgrade)
@@ -43,10 +50,12 @@ def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     for each in parts.choices.values():
         each.set_defaults(stands_alone=True)
 
-
-def differences(mm: ModelManager) -> list[str]:
-    """Recompute all sums from the raw rows; what differs, in words."""
-    return mm.monitoring.differences() + mm.budgets.differences() + mm.experiments.differences()
+    one = command(commands, "doctor", "say what is wrong with this installation, and what to do", _doctor)
+    one.add_argument("--online", action="store_true", help="try the vendors' keys and their clocks; costs nothing")
+    one.add_argument("--deep", action="store_true", help="look through all indexes and recompute all sums; takes long")
+    one.add_argument("--port", type=int, default=8501, help="the port that the server is to have")
+    one.add_argument("--json", action="store_true", help="one JSON object")
+    one.set_defaults(stands_alone=True)
 
 
 def checked(settings: Settings, address: str) -> list[str]:
@@ -72,6 +81,9 @@ def _restore(args: argparse.Namespace) -> None:
 
 def _copy(args: argparse.Namespace) -> int:
     settings = Settings.load()
+    if args.abandon:
+        print(Transfers(settings.database_url, _tell).abandon())
+        return 0
     address = args.to or settings.copy_to
     if not address:
         raise InvalidRequest("Where to copy is not said: set AIMM_COPY_TO, or give --to.")
@@ -137,3 +149,20 @@ def _sums(contents: Contents) -> str:
 def _tell(sentence: str) -> None:
     if sentence:
         print(sentence, file=sys.stderr, flush=True)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    """1 = there is a fault."""
+    found = examined(online=args.online, deep=args.deep, port=args.port)
+    has_fault = any(each.level == "fault" for each in found)
+    if args.json:
+        rows = [{"area": f.area, "level": f.level, "found": f.found, "todo": f.todo} for f in found]
+        print(json.dumps({"ok": not has_fault, "findings": rows}, ensure_ascii=False, indent=2))
+        return int(has_fault)
+    for each in found:
+        print(f"{_SIGNS[each.level]}  {each.area}: {each.found}")
+        if each.todo:
+            print(f"         → {each.todo}")
+    counts = [(sum(each.level == level for each in found), level) for level in ("fault", "warning")]
+    print("\n" + ", ".join(f"{n} {level}{'' if n == 1 else 's'}" for n, level in counts) + ".")
+    return int(has_fault)

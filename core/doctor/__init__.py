@@ -1,0 +1,1 @@
+"""Faults of an installation, and what to do about each."""
