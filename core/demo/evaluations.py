@@ -89,6 +89,13 @@ _STORIES = (
 )  # fmt: skip
 
 
+def _dated(connection: Connection, now_us: int) -> None:
+    """Let the dataset and the prompt be as old as the stories that are told of them."""
+    begun, changed = (now_us - round(days * clock.DAY_US) for days in (_STORIES[0].days_ago + 1, 9.5))
+    DatasetStore.set_time(connection, DATASET, begun)
+    PromptStore.set_times(connection, PROMPT, (begun, changed))
+
+
 class EvaluationStories:
     """The runs, told on a dataset and a prompt that are saved."""
 
@@ -106,6 +113,7 @@ class EvaluationStories:
             for content, note in zip(VERSIONS, NOTES, strict=True)
         ]
         self._prompts.move_label(PROMPT, LIVE, versions[1].number, author="demo")
+        self._writer.run(partial(_dated, now_us=now_us))
         rows, told = self._datasets.rows(dataset.ref), dict[str, Opponents]()
         for number, story in enumerate(_STORIES):
             run = _run(story, number, dataset, versions, now_us)

@@ -147,7 +147,7 @@ def _latency_title(times: pd.DataFrame, incidents: Sequence[Incident]) -> str:
     slowest = known.loc[known["p95 s"].idxmax()]
     moment = formatting.at(slowest["time"], "%-d %b %H:%M" if _is_hourly(times) else "%-d %b")
     usual, worst = float(known["p95 s"].median()), float(slowest["p95 s"])
-    text = f"Latency: p95 usually {formatting.seconds(usual)}"
+    text = f"Latency: p95 of all calls usually {formatting.seconds(usual)}"
     slower = max((each for each in incidents if each.slower), key=lambda each: each.n, default=None)
     if slower is not None:
         return f"{text} · {formatting.stretch(slower.since, slower.until)}: {slower.slower}"

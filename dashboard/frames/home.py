@@ -89,9 +89,11 @@ def _evaluations() -> Iterator[Line]:
         name, where = run.plan.name, {"evaluation": run.id}
         if run.status == "paused":
             yield Line("warn", f"The evaluation {name} is paused: {run.reason}", "compare", where)
-        failed = not run.is_running and run.judged.get("exit_code") == listing.FAILED
+        failed = not run.is_running and run.plan.gate is not None and run.judged.get("exit_code") == listing.FAILED
         if failed and name not in seen and run.created_at > recent and (run.source != "demo" or is_demo):
-            yield Line("bad", f"The evaluation {name}: {run.judged.get('reason', 'its gate failed')}", "compare", where)
+            why = str(run.judged.get("reason", "")).partition(", one-sided p")[0].removeprefix("The gate failed: ")
+            text = f"{name}, {formatting.at(run.created_at, '%-d %b')}: its gate failed{f' – {why}' if why else ''}"
+            yield Line("bad", text, "compare", where)
         if not run.is_running:
             seen.add(name)
 

@@ -12,6 +12,7 @@ from core.domain.generation import Generation
 from core.domain.workflow import WorkflowRun
 from core.workflows import spec
 from dashboard import formatting, tables
+from dashboard.frames import breakdown, monitoring
 from dashboard.process import manager
 
 LONG = 0.3  # of the time spent on calls: a wait that is longer is drawn shorter, and says so
@@ -39,6 +40,27 @@ def problem(text: str) -> str:
 def usual_s(name: str) -> Mapping[str, float]:
     """The time that each step of a workflow usually takes."""
     return manager().workflows.usual_s(name)
+
+
+class Cost(NamedTuple):
+    """The calls of a workflow in 30 days and what they cost, in words."""
+
+    text: str
+    query: Mapping[str, str]
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=100)
+def cost(name: str) -> Cost | None:
+    """None = it has made no call. Of simulated calls where there is no real one yet."""
+    is_simulated = not monitoring.has_calls(simulated=False)
+    found = breakdown.by("workflow", monitoring.chosen("30d"), None, is_simulated).frame
+    for row in found[found["name"] == name].to_dict("records"):
+        n, usd = row["calls"], None if row["unpriced calls"] == row["calls"] else row["cost $"]
+        each = "" if usd is None else f", {formatting.usd(usd / n)} a call"
+        said = " (simulated)" if is_simulated else ""
+        text = f"30 days: {formatting.usd(usd)} for {n:,} calls{each}{said}"
+        return Cost(text, {"monitor_view": "Spend", "spend_by": "workflow"})
+    return None
 
 
 def latest(limit: int) -> list[WorkflowRun]:

@@ -126,6 +126,11 @@ if view in VIEWS[1:]:
 
 if shown is None:
     editor.says(chosen, current)
+    if (cost := workflows.cost(chosen)) is not None:
+        st.page_link(
+            "pages/monitoring.py", label=formatting.plain(cost.text), icon=":material/payments:",
+            query_params=cost.query,
+        )  # fmt: skip
     if current.workflow:
         picture.show(current.workflow, current.marks(theme.ink()))
     start_form(chosen, current.ready, is_first=True)

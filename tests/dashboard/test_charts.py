@@ -105,7 +105,7 @@ def test_titles_say_what_the_data_say():
 
     assert cost == "Cost $2.00 · gpt-5 is 100% · 2 calls without a price are not in it"
     assert calls == "2 calls · 2 failed (100%) · 50% of them on 2 Mar, mostly rate limited · gpt-5 (openai)"
-    assert latency.startswith("Latency: p95 usually 1.00 s")
+    assert latency.startswith("Latency: p95 of all calls usually 1.00 s")
     assert tokens == "8 tokens · 50% of the input from the vendor's cache"
 
 

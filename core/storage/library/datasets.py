@@ -129,6 +129,12 @@ class DatasetStore(Store):
             connection.execute(delete(datasets).where(datasets.c.name == name))
 
     @staticmethod
+    def set_time(connection: Connection, name: str, at_us: int) -> None:
+        """Let a dataset and its versions be of a moment."""
+        connection.execute(update(datasets).where(datasets.c.name == name).values(created_at=at_us))
+        connection.execute(update(dataset_versions).where(_v.dataset == name).values(created_at=at_us))
+
+    @staticmethod
     def delete(connection: Connection, name: str) -> None:
         """Delete a dataset; its rows go if no other version holds them."""
         connection.execute(delete(datasets).where(datasets.c.name == name))

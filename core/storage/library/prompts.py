@@ -1,9 +1,10 @@
 """Prompts, their versions, and the labels that point at them."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from core.clock import from_us, now_us
 from core.domain.evaluation.prompt import LabelMove, Prompt, PromptContent, PromptVersion
@@ -105,6 +106,15 @@ class PromptStore(Store):
         wanted = select(prompt_label_moves).where(_m.prompt == name, _m.label == label)
         row = connection.execute(wanted.order_by(_m.moved_at.desc(), _m.id).limit(1)).first()
         return None if row is None else from_row(LabelMove, row)
+
+    @staticmethod
+    def set_times(connection: Connection, name: str, at_us: Sequence[int]) -> None:
+        """Let the versions of a prompt be of these moments, in their order, and its labels of the last one."""
+        connection.execute(update(prompts).where(prompts.c.name == name).values(created_at=at_us[0]))
+        for number, moment in enumerate(at_us, 1):
+            version = update(prompt_versions).where(_v.prompt == name, _v.number == number)
+            connection.execute(version.values(created_at=moment))
+        connection.execute(update(prompt_label_moves).where(_m.prompt == name).values(moved_at=at_us[-1]))
 
     @staticmethod
     def delete(connection: Connection, name: str) -> None:

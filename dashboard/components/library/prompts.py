@@ -65,6 +65,7 @@ def _labels(version: PromptVersion) -> None:
     latest: dict[str, LabelMove] = {}
     for move in moves:
         latest.setdefault(move.label, move)
+    st.space(24)  # of the tools of the table above
     for label, move in latest.items():
         if move.number is None:
             continue

@@ -150,6 +150,8 @@ def month(simulated: bool) -> None:
         if budget.expected_usd is not None:
             ends = budget.runs_out_on
             text += f", which runs out on {ends:%-d %b}" if ends else ", which is expected to hold"
+    elif not budgets.standing():
+        text += " · no budget is set"
     st.page_link(
         "pages/monitoring.py", label=text, icon=":material/trending_up:", query_params={"monitor_view": "Spend"}
     )

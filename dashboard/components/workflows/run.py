@@ -191,6 +191,7 @@ def _output(run: WorkflowRun) -> None:
     text = view.text if view else run.final_output
     if not text and view is None:
         return
+    st.space(24)  # of the tools of the table above
     row = st.container(horizontal=True, vertical_alignment="center")
     row.subheader("Answer so far" if view else "Output", anchor=False, width="content")
     row.space("stretch")

@@ -33,9 +33,9 @@ def judged(run: EvaluationRun) -> EvaluationRun:
 
 
 def gate_text(run: EvaluationRun) -> str:
-    """Passed, failed or not asked, in a word."""
+    """Passed, failed or not asked, in a word; empty = the run has no gate."""
     code = run.judged.get("exit_code")
-    return "" if code is None else {0: "passed", FAILED: "failed"}.get(int(code), "cannot say")
+    return "" if code is None or run.plan.gate is None else {0: "passed", FAILED: "failed"}.get(int(code), "cannot say")
 
 
 def time_text(run: EvaluationRun) -> str:
@@ -99,7 +99,7 @@ def _alone(run: EvaluationRun, by_rate: Mapping[int, Rate]) -> str:
     if len(run.plan.contestants) > 1 or found is None or found.passes is None:
         return ""
     low, high = (formatting.percent(each) for each in found.passes[1:])
-    return f"alone: passes {low} to {high}"
+    return f"no baseline: passes {low} to {high}"
 
 
 @kept
@@ -121,6 +121,9 @@ def contestant_texts(run: EvaluationRun) -> list[str]:
     def text(each: Contestant) -> str:
         if each.name or not (each.prompt and each.model) or (len(prompts) > 1 and len(models) > 1):
             return each.label
-        return each.prompt if len(prompts) > 1 and len(models) == 1 else each.model
+        if len(prompts) > 1 and len(models) == 1:
+            return each.prompt
+        version = each.prompt.rpartition("@")[2] if len(several) == 1 and "@" in each.prompt else ""
+        return f"@{version} {each.model}" if version else each.model
 
     return [f"{each.letter} {formatting.squeezed(text(each), 22)}" for each in several]

@@ -180,7 +180,7 @@ def test_a_run_is_held_against_a_baseline_that_was_blessed(app: AppTest):
     said = texts(app)
     assert "main is better: A passes 33.3%" in said and "The gate failed" in said and "points.." not in said
     assert mm.evaluations.get(run_id).judged["exit_code"] == 100
-    assert any("The gate failed" in line.text and line.level == "bad" for line in home.attention())
+    assert any("its gate failed" in line.text and line.level == "bad" for line in home.attention())
     opened(app, run_id, item="20")
     assert "<del>yes</del>" in texts(app)
 
@@ -329,7 +329,7 @@ def test_the_list_says_who_is_better_in_a_few_words(app: AppTest):
     app.run()
 
     [frame] = [each.value for each in app.dataframe]
-    assert [words.partition(":")[0] for words in frame["verdict"]] == ["A worse", "alone", "B worse"]
+    assert [words.partition(":")[0] for words in frame["verdict"]] == ["A worse", "no baseline", "B worse"]
     assert list(frame["status"]) == ["Gate failed", "Finished", "Finished"]
     assert list(frame["contestants"].tolist()[2]) == ["A old", "B new"]
 
